@@ -1,0 +1,38 @@
+# Everything runs in .venv, which is made on first use. On a fresh machine: Python 3.11+, make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check clean
+.DELETE_ON_ERROR:
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: $(STAMP) ## from the bundled MovieLens to a comparison, a saved model and everybody's top 100
+	@$(BIN)/python -m evaluation demo
+
+test: check ## what CI runs: the checks, then the tests
+	@$(BIN)/python -m pytest
+
+check: $(STAMP) ## lint, formatting and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+clean: ## remove .venv, caches and what builds and the demo left
+	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("recae needs Python 3.11 or later: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	@echo "installing into $(VENV) (once; torch is large, this takes some minutes)"
+	@$(PYTHON) -m venv $(VENV)
+	@# torch on its own and first: a build for this machine that pip's find-links offers is taken
+	@# as it is, before anything else can ask for another one.
+	@$(PIP) --constraint constraints.txt torch
+	@$(PIP) --constraint constraints.txt --editable ".[dev]"
+	@touch $@

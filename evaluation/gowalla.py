@@ -1,0 +1,123 @@
+"""Gowalla, the split of LightGCN: EASE against the public log, Mult-VAE and Mult-DAE.
+
+    python -m evaluation gowalla DATA --model ease
+    python -m evaluation gowalla DATA --model mult-vae
+    python -m evaluation gowalla DATA --model mult-vae --validate
+
+DATA holds train.parquet and test.parquet with the columns user and item. `--validate` never reads
+the test file: it fits on nine tenths of each user's training items and measures on the rest, which
+is how the settings below were chosen. Without it the model is fitted on the whole training file
+for the number of epochs committed here, and measured on the test file once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import recae
+from evaluation.provenance import keep, peak_gb
+from recae.recommender import AutoencoderRecommender
+
+METRICS = ["recall@20", "ndcg@20", "recall@50", "ndcg@50", "hit_rate@20"]
+
+MODELS: dict[str, recae.Recommender] = {
+    "popularity": recae.Popularity(),
+    "ease": recae.EASE(l2=80),
+    "mult-dae": recae.MultDAE(latent=200, epochs=20, batch_size=500, metric="recall@20"),
+    "mult-vae": recae.MultVAE(
+        latent=200, hidden=(600,), mirror=False, epochs=21, batch_size=500, metric="recall@20"
+    ),
+}
+
+# BARS, docs/Matching/leaderboard/gowalla_m1.csv and the log of its EASE run with l2=80.
+PUBLISHED = {
+    "ease": {
+        "recall@20": 0.176493,
+        "ndcg@20": 0.146657,
+        "recall@50": 0.270126,
+        "ndcg@50": 0.175974,
+        "hit_rate@20": 0.572677,
+    },
+    "mult-vae": {"recall@20": 0.1641, "ndcg@20": 0.1335},
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Fits one model and prints its figures beside the published ones."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path, help="folder with train.parquet and test.parquet")
+    parser.add_argument("--model", choices=MODELS, required=True)
+    parser.add_argument("--validate", action="store_true", help="measure on pairs held out of train")
+    parser.add_argument("--precision", default="auto", help="of EASE: auto, float64, float32")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(argv)
+    model = MODELS[options.model].clone()
+    model.set_params(**{name: eval_number(value) for name, value in pairs(options.set)})
+    if options.model == "ease":
+        model.set_params(precision=options.precision)
+    train = recae.read_parquet(options.data / "train.parquet", user="user", item="item")
+    if options.validate:
+        split = recae.holdout_pairs(train, share=0.1, seed=7)
+        fold = split.validation
+    else:
+        test = recae.read_parquet(options.data / "test.parquet", user="user", item="item")
+        split = recae.fixed_split(train, test=test)
+        fold = split.test
+    assert fold is not None
+    print(f"{model}\n{split}", flush=True)
+    started = time.perf_counter()
+    model.fit(split.train, fold if options.validate else None, seed=options.seed, callbacks=[told])
+    seconds = time.perf_counter() - started
+    report = recae.evaluate(model, fold, METRICS)
+    published = {} if options.validate else PUBLISHED.get(options.model, {})
+    for metric in METRICS:
+        target = f"   published {published[metric]}" if metric in published else ""
+        low, high = report.interval[metric]
+        print(f"{metric:<12} {report[metric]:.6f}  [{low:.4f}, {high:.4f}]{target}")
+    epochs = len(model.epochs_) if isinstance(model, AutoencoderRecommender) else None
+    print(f"fit {seconds:.1f} s ({epochs} epochs), peak memory {peak_gb():.2f} GB")
+    if not options.validate:
+        result = {
+            "suite": "gowalla, LightGCN split",
+            "model": repr(model),
+            "seed": options.seed,
+            "metrics": report.mean,
+            "published": published,
+            "fit_seconds": round(seconds, 1),
+            "epochs": epochs,
+            "peak_gb": round(peak_gb(), 2),
+            "history": report.provenance["history"],
+            "target": report.provenance["target"],
+        }
+        print(f"kept in {keep(f'gowalla-{options.model}', result)}")
+    return 0
+
+
+def told(epoch: object) -> None:
+    """Prints an epoch as it ends."""
+    print(epoch, flush=True)
+
+
+def pairs(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """`name=value` texts, split."""
+    return [(name, value) for name, _, value in (text.partition("=") for text in texts)]
+
+
+def eval_number(text: str) -> int | float | str | bool:
+    """A number if the text is one, True or False, else the text."""
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return {"True": True, "False": False}.get(text, text)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,74 @@
+"""Recommender systems built on autoencoders.
+
+Interactions go in; a model is fitted on them; it recommends, is evaluated, saved and exported:
+
+    data  = recae.read_parquet("plays.parquet")
+    split = recae.StrongGeneralization().split(data)
+    model = recae.MultVAE().fit(split.train, validation=split.validation)
+    print(recae.evaluate(model, split.test))
+    model.export("top.parquet", data, k=100)
+"""
+
+from recae.data import (
+    IdMap,
+    Interactions,
+    load_dataset,
+    read_csv,
+    read_parquet,
+    read_table,
+)
+from recae.errors import (
+    CapacityError,
+    ConfigError,
+    DataError,
+    NotFittedError,
+    RecaeError,
+    RecaeWarning,
+    StorageError,
+    TrainingError,
+)
+from recae.evaluate import Report, evaluate
+from recae.export import export_top_k
+from recae.models import ALS, EASE, MODELS, MultDAE, MultVAE, Popularity, load
+from recae.ranking import TopK
+from recae.recommender import Recommender
+from recae.report import comparison, plot_comparison
+from recae.splits import Fold, Split, StrongGeneralization, fixed_split, holdout_pairs
+from recae.version import __version__
+
+__all__ = [
+    "ALS",
+    "EASE",
+    "MODELS",
+    "CapacityError",
+    "ConfigError",
+    "DataError",
+    "Fold",
+    "IdMap",
+    "Interactions",
+    "MultDAE",
+    "MultVAE",
+    "NotFittedError",
+    "Popularity",
+    "RecaeError",
+    "RecaeWarning",
+    "Recommender",
+    "Report",
+    "Split",
+    "StorageError",
+    "StrongGeneralization",
+    "TopK",
+    "TrainingError",
+    "__version__",
+    "comparison",
+    "evaluate",
+    "export_top_k",
+    "fixed_split",
+    "holdout_pairs",
+    "load",
+    "load_dataset",
+    "plot_comparison",
+    "read_csv",
+    "read_parquet",
+    "read_table",
+]

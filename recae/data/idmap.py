@@ -1,0 +1,163 @@
+"""External ids, as they stand in the user's tables, and the codes 0..n-1 that matrices use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, cast
+
+import numpy as np
+import pandas as pd
+
+from recae.data.ids import Codes, Ids, as_array, as_ids, checked, noun, show
+from recae.errors import DataError
+
+_KIND_WORDS = {"int": "integers", "str": "text"}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class IdMap:
+    """A frozen list of distinct ids; the code of an id is its position in the list.
+
+    ids: distinct ids in the order of their codes, all integers or all text (list, numpy, pandas);
+    what: the word for one of them in messages, such as "user" or "item".
+
+    >>> items = IdMap(["b", "a"], what="item")
+    >>> items.encode(["a", "a", "b"])
+    array([1, 1, 0])
+
+    Raises DataError on duplicates, missing ids, mixed types, floats, booleans and integers that do
+    not fit in 64 bits. `ids` is then a read-only (n,) array, int64 or object (of str).
+    """
+
+    ids: Ids
+    what: str = "id"
+
+    def __post_init__(self) -> None:
+        ids = as_ids(self.ids, self.what).copy()
+        repeated = pd.Series(ids, dtype=ids.dtype).duplicated().to_numpy()
+        if repeated.any():
+            row = int(repeated.argmax())
+            raise DataError(
+                f"{noun(self.what)} must be distinct; {show(ids[row])} at position {row} is a "
+                f"repetition ({int(repeated.sum())} in all)"
+            )
+        ids.setflags(write=False)
+        object.__setattr__(self, "ids", ids)
+
+    @classmethod
+    def from_values(cls, values: Any, what: str = "id") -> tuple[IdMap, Codes]:
+        """The ascending distinct ids of a column, and the column's codes, (rows,) int64.
+
+        Ascending, so that the code of an id does not depend on the order of the rows.
+        """
+        codes, distinct = pd.factorize(checked(values, what))
+        ids = as_array(distinct)
+        order = np.argsort(ids, kind="stable")
+        position = np.empty(len(ids), dtype=np.int64)
+        position[order] = np.arange(len(ids))
+        return cls(ids[order], what), position[codes]
+
+    @classmethod
+    def range(cls, n: int, what: str = "id") -> IdMap:
+        """The integers 0..n-1 as ids: every id is its own code."""
+        return cls(np.arange(n, dtype=np.int64), what)
+
+    def union(self, other: IdMap) -> IdMap:
+        """These ids with their codes, followed by those of `other` that are new, in its order."""
+        new = other.ids[self.lookup(other.ids) < 0]
+        if not len(new):
+            return self
+        return IdMap(np.concatenate([self.ids, new]) if len(self) else new, self.what)
+
+    @property
+    def kind(self) -> Literal["int", "str"]:
+        """Whether the ids are integers or text. An empty map fits both."""
+        return "str" if self.ids.dtype == object else "int"
+
+    @cached_property
+    def _index(self) -> pd.Index[Any]:
+        return pd.Index(self.ids, dtype=self.ids.dtype)  # the dtype: pandas would infer its own
+
+    def _positions(self, ids: Ids) -> Codes:
+        wanted: pd.Index[Any] = pd.Index(ids, dtype=ids.dtype)
+        return self._index.get_indexer(wanted).astype(np.int64, copy=False)
+
+    def encode(self, ids: Any) -> Codes:
+        """The codes of a column of ids, (rows,) int64. Raises DataError if one is unknown."""
+        codes = self.lookup(ids)
+        unknown = codes < 0
+        if unknown.any():
+            row = int(unknown.argmax())
+            raise DataError(
+                f"unknown {self.what} {show(as_ids(ids, self.what)[row])} at row {row} ("
+                f"{int(unknown.sum()):,} of {len(codes):,} rows have an unknown {self.what}; "
+                f"{len(self):,} are known)"
+            )
+        return codes
+
+    def lookup(self, ids: Any) -> Codes:
+        """The codes of a column of ids, (rows,) int64, with -1 for the unknown ones.
+
+        Raises DataError if the ids are text and the known ones integers, or the reverse.
+        """
+        column = checked(ids, self.what)
+        kind: Literal["int", "str"] = "int" if column.dtype == np.int64 else "str"
+        if not len(column) or not len(self):
+            return np.full(len(column), -1, dtype=np.int64)
+        if kind != self.kind:
+            raise DataError(
+                f"{noun(self.what)} are {_KIND_WORDS[kind]} here (first: {show(column[0])}), but "
+                f"the known ones are {_KIND_WORDS[self.kind]} (first: {show(self.ids[0])}); "
+                "cast one side"
+            )
+        if kind == "int":
+            return self._positions(column)
+        # Text repeats: hash the column once, in its own storage, and look up its distinct values.
+        codes, distinct = pd.factorize(column)
+        return self._positions(as_array(distinct))[codes]
+
+    def decode(self, codes: Any) -> Ids:
+        """The ids of an int array of codes, in its shape. Raises DataError outside 0..n-1."""
+        positions = np.asarray(codes)
+        if not positions.size:
+            positions = positions.astype(np.int64)
+        if not np.issubdtype(positions.dtype, np.integer):
+            raise DataError(f"{self.what} codes must be integers, not {positions.dtype}")
+        outside = (positions < 0) | (positions >= len(self))
+        if outside.any():
+            first = int(positions[outside][0])
+            raise DataError(
+                f"{self.what} codes run from 0 to {len(self) - 1:,}; found {first} "
+                f"({int(outside.sum()):,} outside)"
+            )
+        return cast(Ids, self.ids[positions])
+
+    def to_bytes(self) -> bytes:
+        """The ids in their order as bytes, for fingerprints: different maps, different bytes."""
+        head = f"{self.kind} {len(self)} ".encode()
+        if self.kind == "int":
+            return head + self.ids.astype("<i8").tobytes()
+        lengths = np.fromiter(map(len, self.ids), dtype="<i8", count=len(self))
+        return head + lengths.tobytes() + "".join(self.ids).encode("utf-8", "surrogatepass")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, id: object) -> bool:
+        if isinstance(id, bool | np.bool_) or not isinstance(id, int | np.integer | str):
+            return False  # pandas would find 1.0 and True among integers
+        return isinstance(id, str) == (self.kind == "str") and id in self._index
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, IdMap):
+            return NotImplemented
+        return self is other or self.ids is other.ids or np.array_equal(self.ids, other.ids)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        shown = [show(id) for id in self.ids[:3]]
+        if len(self) > 3:
+            shown += ["..."] * (len(self) > 4) + [show(self.ids[-1])]
+        return f"IdMap({len(self):,} {self.what}s{': ' if shown else ''}{', '.join(shown)})"

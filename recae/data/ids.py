@@ -1,0 +1,134 @@
+"""The one normal form of external ids: int64, or text; everything else is turned away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pandas.api import types
+
+from recae.errors import DataError
+
+Ids = npt.NDArray[np.int64] | npt.NDArray[np.object_]
+Codes = npt.NDArray[np.int64]
+
+
+def as_ids(values: Any, what: str = "id") -> Ids:
+    """A column of ids in its one normal form: (rows,) int64, or object holding only str.
+
+    values: a list, numpy array, pandas Series, Index or Categorical, or anything with `to_pandas`.
+    Integers of any width become int64; text of any storage becomes str. Everything else (missing
+    values, floats, booleans, mixtures, integers beyond 64 bits) raises DataError naming the first
+    offender, its row (counted from 0) and the remedy. The result may share memory with `values`.
+    """
+    return as_array(checked(values, what))
+
+
+def as_array(column: Any) -> Ids:
+    """The array of a checked column: int64, or object of str whatever its storage was."""
+    return cast(Ids, column if column.dtype == np.int64 else np.asarray(column, dtype=object))
+
+
+def show(id: object) -> str:
+    """An id as the user would write it: 7, not np.int64(7)."""
+    return repr(id.item() if isinstance(id, np.integer) else id)
+
+
+def noun(what: str) -> str:
+    """How messages call several ids of this sort."""
+    return "ids" if what == "id" else f"{what} ids"
+
+
+def checked(values: Any, what: str) -> Any:
+    """As `as_ids`, but text stays in the array it came in: hashing Arrow text is far cheaper."""
+    column = _series(values, what)
+    if isinstance(column.dtype, pd.CategoricalDtype) and not column.hasnans:
+        column = column.astype(column.cat.categories.dtype)
+    if types.is_float_dtype(column.dtype):
+        raise DataError(_float_message(column, what))
+    missing = column.isna().to_numpy()
+    if missing.any():
+        raise DataError(
+            f"{noun(what)} are missing in {int(missing.sum()):,} of {len(column):,} rows, the "
+            f"first at row {int(missing.argmax())}; drop those rows"
+        )
+    if types.is_integer_dtype(column.dtype):
+        return _as_int64(column, what)
+    if types.is_object_dtype(column.dtype):
+        return _checked_objects(column, what)
+    if types.is_string_dtype(column.dtype):
+        return column.array
+    example = f" (first: {column.iloc[0]!r})" if len(column) else ""
+    raise DataError(
+        f"{noun(what)} must be integers or text, not {column.dtype}{example}; cast to int or str"
+    )
+
+
+def _series(values: Any, what: str) -> pd.Series[Any]:
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise DataError(f"{noun(what)} must be a list or array, not {values!r}")
+    if not isinstance(values, pd.Series) and hasattr(values, "to_pandas"):
+        values = values.to_pandas()
+    if getattr(values, "ndim", 1) != 1:
+        raise DataError(f"{noun(what)} must have one dimension, not shape {values.shape}")
+    if isinstance(values, pd.Series | pd.Index | pd.api.extensions.ExtensionArray):
+        return pd.Series(values)
+    if isinstance(values, np.ndarray) and values.dtype.kind != "O":
+        return pd.Series(values.astype(object) if values.dtype.kind in "US" else values)
+    # Anything else goes in as objects: numpy and pandas would cast [1, "a"] to text by themselves.
+    column: pd.Series[Any] = pd.Series(list(values), dtype=object)
+    return column if len(column) else column.astype(np.int64)
+
+
+def _as_int64(column: pd.Series[Any], what: str) -> Codes:
+    try:
+        if len(column) and column.max() > np.iinfo(np.int64).max:
+            raise OverflowError
+        return column.to_numpy(dtype=np.int64)
+    except OverflowError:
+        limits = np.iinfo(np.int64)
+        far = ((column > limits.max) | (column < limits.min)).to_numpy()
+        row = int(far.argmax())
+        raise DataError(
+            f"{noun(what)} must fit in 64 bits; {column.iloc[row]} at row {row} does not "
+            f"({int(far.sum()):,} in all); cast them to str"
+        ) from None
+
+
+def _checked_objects(column: pd.Series[Any], what: str) -> Any:
+    array = column.to_numpy()
+    kind = types.infer_dtype(array, skipna=False)
+    if kind in ("string", "empty"):
+        return array
+    if kind == "integer":
+        return _as_int64(column, what)
+    for row, value in enumerate(array):  # ends at the first offender; only a mistake comes here
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not whole and not isinstance(value, str):
+            raise DataError(
+                f"{noun(what)} must be all integers or all text; found {value!r} "
+                f"({type(value).__name__}) at row {row}; cast to int or str"
+            )
+        if isinstance(value, str) != isinstance(array[0], str):
+            break
+    raise DataError(
+        f"{noun(what)} mix integers and text: {array[0]!r} at row 0, {value!r} at row {row}; "
+        "cast all of them to str"
+    )
+
+
+def _float_message(column: pd.Series[Any], what: str) -> str:
+    missing = column.isna().to_numpy()
+    present = column[~missing].to_numpy(dtype=np.float64)
+    row = int((~missing).argmax())
+    example = f" (first: {present[0]} at row {row})" if len(present) else ""
+    message = f"{noun(what)} are floats{example}; cast to int"
+    if missing.any():
+        return (
+            f"{message} after dropping the {int(missing.sum()):,} rows where they are missing "
+            f"(first: row {int(missing.argmax())})"
+        )
+    return message if (present == np.floor(present)).all() else f"{message} or str"

@@ -1,0 +1,263 @@
+"""Who interacted with what: a sparse matrix between two id maps, with optional times."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from recae.data import csr, table
+from recae.data.filters import filter_interactions
+from recae.data.frame import read_entries
+from recae.data.idmap import IdMap
+from recae.errors import DataError
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Interactions:
+    """A frozen (users x items) matrix of positive weights, with the ids of its rows and columns.
+
+    matrix: (n_users, n_items) float32 scipy csr_matrix in canonical form: columns ascending in each
+    row, no cell twice, weights finite and > 0; users, items: the ids of its rows and columns;
+    times: (nnz,) int64 beside `matrix.data`, or None; nanoseconds since 1970 if they were read from
+    dates, else in the unit of the table. Arrays are copied in and are read-only afterwards.
+
+    Build one with `from_frame`, `from_csr` or a reader. Raises DataError if the parts do not fit.
+    """
+
+    matrix: csr.Matrix
+    users: IdMap
+    items: IdMap
+    times: table.Times | None = None
+
+    def __post_init__(self) -> None:
+        matrix = self.matrix
+        csr.check_canonical(matrix)
+        for n, ids in zip(matrix.shape, (self.users, self.items), strict=True):
+            if n != len(ids):
+                raise DataError(
+                    f"the matrix has {n:,} {ids.what}s, but {len(ids):,} {ids.what} ids"
+                )
+        weights = table.positive_float32(table.weight_array(pd.Series(matrix.data), "matrix.data"))
+        times = None if self.times is None else table.checked_times(self.times, matrix.nnz)
+        self._set(
+            self.users, self.items, weights, matrix.indices.copy(), matrix.indptr.copy(), times
+        )
+
+    def _set(
+        self,
+        users: IdMap,
+        items: IdMap,
+        data: table.Weights,
+        indices: npt.NDArray[Any],
+        indptr: npt.NDArray[Any],
+        times: table.Times | None,
+    ) -> None:
+        matrix = csr.frozen_csr(data, indices, indptr, (len(users), len(items)))
+        if times is not None:
+            times.setflags(write=False)
+        vars(self).update(matrix=matrix, users=users, items=items, times=times)  # it is frozen
+
+    @classmethod
+    def _owning(cls, *parts: Any) -> Interactions:
+        """The parts of `_set` are known to be good and nobody else's: no checks, no copies."""
+        new = object.__new__(cls)
+        new._set(*parts)
+        return new
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        user: str = "user_id",
+        item: str = "item_id",
+        weight: str | None = table.DEFAULT_WEIGHT,
+        time: str | None = table.DEFAULT_TIME,
+        duplicates: str = "last",
+        min_weight: float | None = None,
+        users: IdMap | None = None,
+        items: IdMap | None = None,
+    ) -> Interactions:
+        """Interactions of a frame with a row for each; the order of the rows does not matter.
+
+        user, item, weight, time: column names. Weight and time may be absent under their default
+        names (weights are then 1); None leaves the column unused. duplicates: what a repeated
+        (user, item) becomes: "last" in time (in row order where times tie or there are none),
+        "first", "sum" (at the latest time), "max" (at its own time) or "error". min_weight: keep
+        the rows of at least this weight, before anything else. users, items: known ids to code
+        against; by default those of the kept rows, ascending.
+
+        Raises DataError with the column, the first row and the count: absent columns, no rows, bad
+        ids (see `as_ids`), ids unknown to a given map, weights that are not finite and > 0, times
+        that are neither dates nor whole numbers. ConfigError for another value of `duplicates`.
+        """
+        columns = (user, item, weight, time)
+        return cls._from_pairs(*read_entries(frame, columns, duplicates, min_weight, users, items))
+
+    @classmethod
+    def _from_pairs(
+        cls,
+        pairs: csr.Index,
+        weights: table.Weights,
+        times: table.Times | None,
+        users: IdMap,
+        items: IdMap,
+    ) -> Interactions:
+        columns, indptr = csr.pairs_to_csr(pairs, (len(users), len(items)))
+        return cls._owning(users, items, weights, columns, indptr, times)
+
+    @classmethod
+    def from_csr(cls, matrix: csr.Matrix, *, users: Any = None, items: Any = None) -> Interactions:
+        """Interactions of any scipy sparse matrix or array, (n_users, n_items); it is not changed.
+
+        users, items: the ids of rows and columns (a list, an array or an IdMap), by default
+        0..n-1. Cells stored twice are added up, stored zeros dropped. Raises DataError.
+        """
+        canonical = csr.canonical_csr(matrix)
+        n_users, n_items = canonical.shape
+        user_map = users if isinstance(users, IdMap) else _ids(users, n_users, "user")
+        item_map = items if isinstance(items, IdMap) else _ids(items, n_items, "item")
+        return cls(canonical, user_map, item_map)
+
+    @property
+    def n_users(self) -> int:
+        return len(self.users)
+
+    @property
+    def n_items(self) -> int:
+        return len(self.items)
+
+    @property
+    def nnz(self) -> int:
+        """The number of interactions."""
+        return len(self.matrix.data)
+
+    @property
+    def weighted(self) -> bool:
+        """Whether any weight differs from 1."""
+        return bool((self.matrix.data != 1).any())
+
+    @property
+    def density(self) -> float:
+        """The share of cells that hold an interaction; 0 where there are no cells."""
+        return self.nnz / max(self.n_users * self.n_items, 1)
+
+    def keep(self, mask: npt.NDArray[np.bool_]) -> Interactions:
+        """The interactions where `mask`, (nnz,) bool beside `matrix.data`, is true; ids stay."""
+        matrix = self.matrix
+        indptr = np.concatenate([[0], np.cumsum(mask)])[matrix.indptr]
+        times = None if self.times is None else self.times[mask]
+        data, indices = matrix.data[mask], matrix.indices[mask]
+        return self._owning(self.users, self.items, data, indices, indptr, times)
+
+    def select_users(self, codes: npt.ArrayLike) -> Interactions:
+        """The rows of these distinct user codes, in this order, under the ids they have."""
+        rows = np.asarray(codes)
+        return self._take_rows(rows, IdMap(self.users.decode(rows), self.users.what))
+
+    def select_items(self, codes: npt.ArrayLike) -> Interactions:
+        """The columns of these distinct item codes, in this order, under the ids they have."""
+        items = IdMap(self.items.decode(np.asarray(codes)), self.items.what)
+        return self.with_items(items)[0]
+
+    def with_users(self, users: IdMap) -> Interactions:
+        """The same interactions with a row for each of `users`, matched by id.
+
+        Users that have no row here get an empty one; users of this object that are not among
+        `users` are a DataError (drop them first, with `select_users`).
+        """
+        users.encode(self.users.ids)
+        return self if users == self.users else self._take_rows(self.users.lookup(users.ids), users)
+
+    def _take_rows(self, rows: csr.Index, users: IdMap) -> Interactions:
+        at, indptr = csr.take_rows(self.matrix.indptr, rows)
+        times = None if self.times is None else self.times[at]
+        data, indices = self.matrix.data[at], self.matrix.indices[at]
+        return self._owning(users, self.items, data, indices, indptr, times)
+
+    def with_items(self, items: IdMap) -> tuple[Interactions, int]:
+        """The same users over another item vocabulary, matched by id.
+
+        Returns the interactions, and how many are left out because `items` lacks their item.
+        """
+        if items == self.items:
+            return self, 0
+        columns = items.lookup(self.items.ids)[self.matrix.indices]
+        at = np.flatnonzero(columns >= 0)
+        pairs = csr.row_numbers(self.matrix.indptr)[at] * len(items) + columns[at]
+        order = np.argsort(pairs, kind="stable")
+        at = at[order]
+        times = None if self.times is None else self.times[at]
+        data = self.matrix.data[at]
+        return self._from_pairs(pairs[order], data, times, self.users, items), self.nnz - len(at)
+
+    def merged(self, other: Interactions) -> Interactions:
+        """All interactions of two objects with the same users and items.
+
+        A pair in both keeps the larger weight; times stay if both have them. Raises DataError.
+        """
+        if self.users != other.users or self.items != other.items:
+            raise DataError("merged needs the same users and items; use with_users and with_items")
+        times = None
+        if self.times is not None and other.times is not None:
+            times = np.concatenate([self.times, other.times])
+        pairs = np.concatenate([csr.cells(self.matrix), csr.cells(other.matrix)])
+        weights = np.concatenate([self.matrix.data, other.matrix.data])
+        entries = table.merge_duplicates(pairs, weights, times, "max")
+        return self._from_pairs(*entries, self.users, self.items)
+
+    def binarised(self) -> Interactions:
+        """The same interactions with every weight 1."""
+        matrix, ones = self.matrix, np.ones_like(self.matrix.data)
+        return self._owning(self.users, self.items, ones, matrix.indices, matrix.indptr, self.times)
+
+    def filter(
+        self,
+        *,
+        min_weight: float | None = None,
+        min_per_item: int = 0,
+        min_per_user: int = 0,
+        binarise: bool = False,
+    ) -> Interactions:
+        """What is left after the usual filters; see `recae.data.filter_interactions`."""
+        return filter_interactions(
+            self,
+            min_weight=min_weight,
+            min_per_item=min_per_item,
+            min_per_user=min_per_user,
+            binarise=binarise,
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each interaction: user_id, item_id, weight and, with times, timestamp."""
+        columns = {
+            "user_id": self.users.ids[csr.row_numbers(self.matrix.indptr)],
+            "item_id": self.items.ids[self.matrix.indices],
+            "weight": self.matrix.data,
+        }
+        if self.times is not None:
+            columns["timestamp"] = self.times
+        return pd.DataFrame(columns, copy=True)
+
+    def fingerprint(self) -> str:
+        """16 hex digits that change with the ids, their order, or any weight; not with times."""
+        digest = hashlib.sha256(self.users.to_bytes())
+        digest.update(self.items.to_bytes())
+        digest.update(csr.to_bytes(self.matrix))
+        return digest.hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        parts = [f"{self.n_users:,} users x {self.n_items:,} items, {self.nnz:,} interactions"]
+        if self.weighted:
+            parts.append(f"weights {self.matrix.data.min():g} to {self.matrix.data.max():g}")
+        parts.append(f"density {float(f'{100 * self.density:.2g}'):g} %")
+        return f"Interactions({', '.join(parts)})"
+
+
+def _ids(ids: Any, n: int, what: str) -> IdMap:
+    return IdMap.range(n, what) if ids is None else IdMap(ids, what)

@@ -1,0 +1,164 @@
+"""From the columns of a table to clean arrays, and from repeated pairs to single ones."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pandas.api import types
+
+from recae.errors import DataError, unknown_option
+
+Weights = npt.NDArray[np.float32]
+Times = npt.NDArray[np.int64]
+Columns = tuple[str, str, str | None, str | None]  # the names for user, item, weight, time
+
+DEFAULT_WEIGHT = "weight"
+DEFAULT_TIME = "timestamp"
+DUPLICATES = ("last", "first", "sum", "max", "error")
+
+
+def needed_columns(present: Iterable[Any], columns: Columns) -> Columns:
+    """The columns to read, with None for a weight or time that is absent.
+
+    Those two may be absent under their default names only. Raises DataError for any other absent
+    column, with the nearest spelling and the columns there are.
+    """
+    user, item, weight, time = columns
+    names = [str(name) for name in present]
+    weight = None if weight == DEFAULT_WEIGHT and weight not in names else weight
+    time = None if time == DEFAULT_TIME and time not in names else time
+    for role, name in (("user", user), ("item", item), ("weight", weight), ("time", time)):
+        if name is not None and names.count(name) != 1:
+            found = "there are several" if name in names else "there is none"
+            near = difflib.get_close_matches(str(name), names, n=1)
+            hint = f"; did you mean {role}={near[0]!r}?" if near and name not in names else ""
+            raise DataError(
+                f"the {role} column {name!r} is needed, but {found}{hint}; columns: "
+                f"{', '.join(names)}"
+            )
+    return user, item, weight, time
+
+
+def weight_array(column: pd.Series[Any], where: str) -> npt.NDArray[Any]:
+    """A weight column as finite numbers in its own precision, (rows,).
+
+    Its own precision, so that a threshold of 3.3 keeps a float32 weight of 3.3.
+    """
+    if not types.is_numeric_dtype(column.dtype) or types.is_bool_dtype(column.dtype):
+        raise DataError(
+            f"weights must be numbers; {where} is {column.dtype} (first: {column.iloc[0]!r})"
+        )
+    missing = column.isna().to_numpy()
+    if isinstance(column.dtype, np.dtype):
+        weights = column.to_numpy()
+    else:
+        weights = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    unusable = missing | ~np.isfinite(weights)
+    if unusable.any():
+        row = int(unusable.argmax())
+        raise DataError(
+            f"weights must be finite; {where} holds {weights[row]} at row {row} "
+            f"({int(unusable.sum()):,} such rows); drop or fill them"
+        )
+    return weights
+
+
+def positive_float32(weights: npt.NDArray[Any]) -> Weights:
+    """The weights as float32; DataError unless all are above zero and finite there."""
+    with np.errstate(over="ignore"):
+        stored = weights.astype(np.float32)
+    if not np.isfinite(stored).all():
+        largest = float(np.max(weights))
+        raise DataError(f"weights must fit in float32 (3.4e38); the largest is {largest:g}")
+    low = stored <= 0
+    if low.any():
+        row = int(low.argmax())
+        raise DataError(
+            f"weights must be > 0; found {weights[row]} at row {row} ({int(low.sum()):,} such "
+            "weights); keep the positive ones with min_weight=, or shift them"
+        )
+    return stored
+
+
+def time_array(column: pd.Series[Any], name: str) -> Times:
+    """A time column as (rows,) int64: nanoseconds since 1970 (UTC) of dates, else its own unit."""
+    missing = column.isna().to_numpy()
+    if missing.any():
+        raise DataError(
+            f"times are missing in {int(missing.sum()):,} rows of column {name!r}, the first at "
+            f"row {int(missing.argmax())}; drop those rows, or leave times out with time=None"
+        )
+    if types.is_datetime64_any_dtype(column.dtype):
+        try:
+            return pd.DatetimeIndex(column).as_unit("ns").asi8
+        except (OverflowError, ValueError):  # OutOfBoundsDatetime is a ValueError
+            raise DataError(f"column {name!r} has dates outside the years 1678 to 2262") from None
+    if types.is_integer_dtype(column.dtype) and column.max() <= np.iinfo(np.int64).max:
+        return column.to_numpy(dtype=np.int64)
+    if types.is_float_dtype(column.dtype):
+        times = column.to_numpy(dtype=np.float64)
+        good = (times == np.floor(times)) & (np.abs(times) < 2.0**63)
+        if good.all():
+            return times.astype(np.int64)
+        row = int(good.argmin())
+        raise DataError(
+            f"times must be whole numbers or dates; column {name!r} holds {times[row]} at row "
+            f"{row} ({int((~good).sum()):,} such rows)"
+        )
+    raise DataError(
+        f"times must be whole numbers or dates; column {name!r} is {column.dtype} "
+        f"(first: {column.iloc[0]!r}); convert it with pandas.to_datetime"
+    )
+
+
+def checked_times(times: npt.ArrayLike, n: int) -> Times:
+    """A copy of `times` as (n,) int64; DataError if they are not n integers."""
+    array = np.array(times)
+    if array.shape != (n,) or array.dtype.kind not in "iu":
+        raise DataError(
+            f"times must be {n:,} integers beside matrix.data, not {array.dtype} of shape "
+            f"{array.shape}"
+        )
+    return array.astype(np.int64)
+
+
+def check_duplicates(how: str) -> None:
+    """Raises ConfigError unless `how` is a way to treat repeated pairs."""
+    if how not in DUPLICATES:
+        raise unknown_option("duplicates", how, DUPLICATES)
+
+
+def merge_duplicates(
+    pairs: npt.NDArray[np.int64], weights: Weights, times: Times | None, how: str
+) -> tuple[npt.NDArray[np.int64], Weights, Times | None]:
+    """Ascending distinct `pairs` (one int64 key each) with one weight, and one time, of each.
+
+    how: "last" and "first" in time (in row order where times tie or there are none), "sum" (the
+    latest time), "max" (its own time, the latest of ties).
+    """
+    if (pairs[1:] > pairs[:-1]).all():
+        return pairs, weights, times
+    # The last key is the primary one, and ties keep the order of the rows.
+    keys: list[npt.NDArray[Any]] = [pairs]
+    if times is not None:
+        keys.insert(0, times)
+    if how == "max":
+        keys.insert(len(keys) - 1, weights)
+    order = np.lexsort(keys)
+    pairs, weights = pairs[order], weights[order]
+    times = None if times is None else times[order]
+    starts = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]]))
+    if len(starts) == len(pairs):
+        return pairs, weights, times
+    ends = np.append(starts[1:], len(pairs)) - 1
+    kept = starts if how == "first" else ends
+    if how == "sum":
+        weights = positive_float32(np.add.reduceat(weights, starts, dtype=np.float64))
+    else:
+        weights = weights[kept]
+    return pairs[starts], weights, None if times is None else times[kept]

@@ -1,0 +1,46 @@
+"""The exceptions and warnings that a user of recae meets. Every mistake of a user raises one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RecaeError(Exception):
+    """Base of every exception that recae raises on purpose."""
+
+
+class DataError(RecaeError, ValueError):
+    """The data given cannot be used as they are: the message names the culprit and the remedy."""
+
+
+class ConfigError(RecaeError, ValueError):
+    """An option or hyperparameter is unknown, out of range or does not fit the others."""
+
+
+class NotFittedError(RecaeError, AttributeError):
+    """The model must be fitted (or loaded) before this can be asked of it."""
+
+
+class TrainingError(RecaeError, RuntimeError):
+    """Training could not go on, for instance because the loss is no longer a number."""
+
+
+class StorageError(RecaeError, OSError):
+    """Writing failed (full disk, no permission, target in the way); what was there is untouched."""
+
+
+class CapacityError(RecaeError, MemoryError):
+    """The computation would not fit in memory; the message says how much it needs."""
+
+
+class RecaeWarning(UserWarning):
+    """Something was left out or will cost more than expected; the message says what or how much."""
+
+
+def unknown_option(kind: str, name: object, known: Iterable[str]) -> ConfigError:
+    """A ConfigError for an option that does not exist, with the nearest spelling and the list."""
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return ConfigError(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}")

@@ -1,0 +1,140 @@
+"""Measuring a model on a fold."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from recae.errors import DataError
+from recae.files import atomic_file
+from recae.metrics import bootstrap_interval
+from recae.recommender import Recommender, measure
+from recae.splits import Fold
+from recae.training import bar
+from recae.version import __version__
+
+METRICS = ("ndcg@100", "recall@20", "recall@50")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a model scored on a fold.
+
+    model: its repr; per_user: one row per user of the fold (index: user id), one column per metric,
+    NaN for users without a target; catalogue: metrics of the whole set of lists, such as coverage;
+    interval: the 95 % bootstrap interval of every mean; provenance: data, versions, seconds.
+    """
+
+    model: str
+    per_user: pd.DataFrame
+    catalogue: Mapping[str, float] = field(default_factory=dict)
+    interval: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def mean(self) -> dict[str, float]:
+        """Every metric's value: the mean over users with a target, or the catalogue's number."""
+        means = {str(name): float(value) for name, value in self.per_user.mean().items()}
+        return means | dict(self.catalogue)
+
+    def __getitem__(self, metric: str) -> float:
+        return self.mean[metric]
+
+    def frame(self) -> pd.DataFrame:
+        """A frame of `mean, low, high`, one row per metric; low and high are NaN without users."""
+        nothing = (float("nan"), float("nan"))
+        rows = {name: (v, *self.interval.get(name, nothing)) for name, v in self.mean.items()}
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high"])
+
+    def __str__(self) -> str:
+        users = self.provenance.get("users", len(self.per_user))
+        return f"{self.model} on {users:,} users\n{self.frame().to_string(float_format='%.4f')}"
+
+    def save(self, path: str | Path) -> Path:
+        """Writes model, means, intervals and provenance as JSON, atomically. Returns the path."""
+        content = {
+            "model": self.model,
+            "metrics": {
+                name: {"mean": row["mean"], "low": row["low"], "high": row["high"]}
+                for name, row in json.loads(self.frame().to_json(orient="index")).items()
+            },
+            "provenance": dict(self.provenance),
+        }
+        with atomic_file(path) as part:
+            part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        return Path(path)
+
+
+def evaluate(
+    model: Recommender,
+    fold: Fold,
+    metrics: Sequence[str] = METRICS,
+    *,
+    batch_size: int | str = "auto",
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Report:
+    """Ranks the catalogue for every history of a fold and measures the lists against its targets.
+
+    metrics: names such as "ndcg@100", see `recae.metrics`. What must not be recommended is the
+    fold's mask (its history unless stated). Users without a target count in no mean. Memory is one
+    batch of scores (`batch_size` users, which never changes a result) plus one number per user and
+    metric. seed: of the bootstrap. Raises DataError if no user has a target.
+    """
+    model._check_fitted()
+    started = time.perf_counter()
+    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    with bar(fold.history.n_users, f"evaluating {type(model).__name__}", "user", progress) as shown:
+        measured = measure(
+            model._score_rows,
+            model.items_,
+            fold,
+            names,
+            batch_size=batch_size,
+            on_batch=shown.update,
+        )
+    seconds = time.perf_counter() - started
+    per_user = pd.DataFrame(measured.per_user(), index=pd.Index(fold.target.users.ids))
+    with_target = int((np.diff(fold.target.matrix.indptr) > 0).sum())
+    if not with_target:
+        raise DataError("no user of this fold has a target: there is nothing to measure")
+    return Report(
+        model=repr(model),
+        per_user=per_user,
+        catalogue=measured.catalogue(),
+        interval={
+            str(name): bootstrap_interval(values.to_numpy(), seed=seed)
+            for name, values in per_user.items()
+        },
+        provenance={
+            "users": with_target,
+            "items": len(model.items_),
+            "history": fold.history.fingerprint(),
+            "target": fold.target.fingerprint(),
+            "params": {k: v for k, v in model.get_params().items()},
+            "seconds": round(seconds, 3),
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+        },
+    )
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    return {
+        "recae": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+    }

@@ -1,0 +1,71 @@
+"""Everybody's top k as a Parquet file, streamed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recae.files import atomic_file
+from recae.ranking import TopK
+from recae.recommender import Recommender
+from recae.training import bar
+
+
+def export_top_k(
+    model: Recommender,
+    path: str | Path,
+    history: Any = None,
+    k: int = 100,
+    *,
+    users: Any = None,
+    exclude_seen: bool = True,
+    items: Any = None,
+    exclude_items: Any = None,
+    on_unknown: str = "raise",
+    batch_size: int | str = "auto",
+    progress: bool | None = None,
+) -> int:
+    """Writes the rows of `model.recommend(users, k, history=history, ...)` to a Parquet file.
+
+    Columns: user_id, item_id (int64 or string), score (float32), rank (int32, from 1). The rows are
+    the same as `recommend` gives, but only one batch of them is in memory at a time. The file
+    appears when it is complete; a file that was there stays until then. Returns the number of rows.
+    Raises DataError as `recommend` does and StorageError when the file cannot be written.
+    """
+    request, allowed = model._request(users, history, items, exclude_items, on_unknown)
+    user_ids, item_ids = pa.array(request.users), pa.array(model.items_.ids)
+    schema = pa.schema(
+        [
+            ("user_id", user_ids.type),
+            ("item_id", item_ids.type),
+            ("score", pa.float32()),
+            ("rank", pa.int32()),
+        ]
+    )
+    written = 0
+    with (
+        atomic_file(path) as part,
+        pq.ParquetWriter(part, schema, compression="zstd") as writer,
+        bar(len(request), "exporting", "user", progress) as shown,
+    ):
+        for rows, top in model._rank(request, k, exclude_seen, allowed, batch_size):
+            table = _table(schema, user_ids[rows.start : rows.stop], item_ids, top)
+            writer.write_table(table)
+            written += len(table)
+            shown.update(rows.stop - rows.start)
+    return written
+
+
+def _table(schema: pa.Schema, user_ids: pa.Array, item_ids: pa.Array, top: TopK) -> pa.Table:
+    rows, places = np.nonzero(top.items >= 0)
+    columns = [
+        user_ids.take(pa.array(rows)),
+        item_ids.take(pa.array(top.items[rows, places])),
+        pa.array(top.scores[rows, places]),
+        pa.array((places + 1).astype(np.int32)),
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)

@@ -1,0 +1,26 @@
+"""The models, one file each; a new one is a file here and a line in this list."""
+
+from pathlib import Path
+
+from recae.models.als import ALS
+from recae.models.ease import EASE
+from recae.models.mult_dae import MultDAE
+from recae.models.mult_vae import MultVAE
+from recae.models.popularity import Popularity
+from recae.recommender import Recommender, load_model
+
+MODELS: dict[str, type[Recommender]] = {
+    model.name: model for model in (Popularity, ALS, EASE, MultDAE, MultVAE)
+}
+"""Every model by the name used on the command line and in saved files."""
+
+
+def load(path: str | Path) -> Recommender:
+    """Reads a model that `save` wrote, onto the CPU whatever it was trained on.
+
+    Raises DataError for a directory that is not a whole model of a known format.
+    """
+    return load_model(path, MODELS)
+
+
+__all__ = ["ALS", "EASE", "MODELS", "MultDAE", "MultVAE", "Popularity", "load"]

@@ -1,0 +1,161 @@
+"""EASE: the linear autoencoder in closed form."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+import torch
+from torch import Tensor
+
+from recae.data import Interactions
+from recae.errors import CapacityError, ConfigError, RecaeWarning
+from recae.memory import total_memory
+from recae.recommender import Recommender, Run, estimator, param
+from recae.splits import Fold
+from recae.training import bar
+
+BLOCK = 1024
+"""Rows of the item-item matrix handled at a time beside the matrix itself."""
+
+SPARE = 0.85
+"""Share of the memory that one item-item matrix may take."""
+
+
+@estimator
+class EASE(Recommender):
+    """A linear autoencoder that may not use an item to explain itself.
+
+    B = argmin |X - X B|^2 + l2 |B|^2 subject to diag(B) = 0, which is, with P = (X'X + l2 I)^-1,
+    B_ij = -P_ij / P_jj and B_jj = 0. The scores of a history x are x B.
+
+    Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019, eq. 8. Often the best
+    single model up to some 50,000 items, with one hyperparameter. Costs items^3 operations and one
+    item-item matrix, 8 items^2 bytes while fitting in float64 and 4 items^2 otherwise and after.
+    `weights_[i, j]` is how much item i in a history speaks for item j. Runs on the CPU.
+    """
+
+    name = "ease"
+
+    l2: float = param(200.0, "ridge; grows with the density of the data, tune it", low=0)
+    weights: str = param(
+        "neither", "whether X holds the weights of interactions or ones", choices=("neither", "both")
+    )
+    precision: str = param(
+        "auto",
+        "float of the inversion; auto is float64 where that fits in memory, else float32",
+        choices=("auto", "float64", "float32"),
+    )
+
+    weights_: Tensor
+
+    def check_params(self) -> None:
+        super().check_params()
+        if self.l2 <= 0:
+            raise ConfigError(f"l2 of EASE must be > 0, not {self.l2!r}: X'X may be singular")
+
+    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+        dtype = self._dtype(data.n_items)
+        matrix = data.matrix if self.weights == "both" else data.binarised().matrix
+        with bar(4, type(self).__name__, "step", run.progress) as shown:
+            gram = _gram(matrix, dtype)
+            shown.update()
+            gram[np.diag_indices_from(gram)] += dtype.type(self.l2)
+            _invert_in_place(gram, self.l2, shown)
+            weights = _to_float32(_scaled(gram))
+            shown.update()
+        self.weights_ = torch.from_numpy(weights)
+
+    def _dtype(self, n_items: int) -> np.dtype[Any]:
+        available = SPARE * total_memory()
+        if 4 * n_items**2 > available:
+            raise CapacityError(
+                f"EASE on {n_items:,} items needs {4 * n_items**2 / 1e9:.1f} GB for one item-item "
+                f"matrix in float32, and {available / 1e9:.1f} GB may be used: keep fewer items "
+                f"with data.filter(min_per_item=...), or use MultVAE or ALS"
+            )
+        if self.precision != "auto":
+            return np.dtype(self.precision)
+        if 8 * n_items**2 <= available:
+            return np.dtype("float64")
+        warnings.warn(
+            f"EASE on {n_items:,} items inverts in float32: float64 would need "
+            f"{8 * n_items**2 / 1e9:.1f} GB",
+            RecaeWarning,
+            stacklevel=4,
+        )
+        return np.dtype("float32")
+
+    def _score_rows(self, matrix: Any) -> Tensor:
+        values = matrix.data if self.weights == "both" else np.ones_like(matrix.data)
+        return torch.nn.functional.embedding_bag(  # sums each history's rows in its own order
+            torch.from_numpy(matrix.indices.astype(np.int64)),
+            self.weights_,
+            torch.from_numpy(matrix.indptr.astype(np.int64)),
+            mode="sum",
+            per_sample_weights=torch.from_numpy(values.astype(np.float32)),
+            include_last_offset=True,
+        )  # (rows, n_items)
+
+    def _similarities(self, codes: np.ndarray) -> Tensor:
+        """How much each of some items speaks for all others: rows of `weights_`."""
+        return self.weights_[torch.from_numpy(codes)]
+
+    def _arrays(self) -> Mapping[str, Tensor]:
+        return {"weights": self.weights_}
+
+    def _restore(self, arrays: Mapping[str, Tensor]) -> None:
+        self.weights_ = arrays["weights"]
+
+
+def _gram(matrix: Any, dtype: np.dtype[Any]) -> np.ndarray:
+    """X'X, dense and C-contiguous, from sparse products of one block of items at a time."""
+    columns = matrix.tocsc().astype(dtype)
+    gram = np.empty((matrix.shape[1],) * 2, dtype)
+    for start in range(0, len(gram), BLOCK):
+        block = columns[:, start : start + BLOCK].T @ columns  # (block, n_items) sparse
+        gram[start : start + BLOCK] = block.toarray()
+    return gram
+
+
+def _invert_in_place(gram: np.ndarray, l2: float, shown: Any) -> None:
+    """Replaces a symmetric positive definite matrix by its inverse, through Cholesky."""
+    # LAPACK wants columns contiguous: the transpose is that view, and the matrix is symmetric.
+    potrf, potri = scipy.linalg.get_lapack_funcs(("potrf", "potri"), (gram,))
+    factor, failed = potrf(gram.T, lower=True, overwrite_a=True, clean=False)
+    shown.update()
+    if failed:
+        raise ConfigError(f"X'X + l2 I is not positive definite at l2={l2}: raise l2")
+    inverse, _ = potri(factor, lower=True, overwrite_c=True)
+    shown.update()
+    if not np.shares_memory(inverse, gram):
+        gram.T[:] = inverse
+    for start in range(0, len(gram), BLOCK):  # LAPACK filled one triangle; mirror it
+        stop = start + BLOCK
+        block = gram[start:stop, start:stop]
+        block[:] = np.triu(block) + np.triu(block, 1).T
+        gram[stop:, start:stop] = gram[start:stop, stop:].T
+
+
+def _scaled(inverse: np.ndarray) -> np.ndarray:
+    """B from P, in place: every column divided by minus its diagonal entry, the diagonal zero."""
+    inverse /= -inverse.diagonal().copy()
+    np.fill_diagonal(inverse, 0)
+    return inverse
+
+
+def _to_float32(matrix: np.ndarray) -> np.ndarray:
+    """The matrix in float32, written over its own first half, the second half given back."""
+    if matrix.dtype == np.float32:
+        return matrix
+    n = len(matrix)
+    flat = matrix.reshape(-1)
+    halves = flat.view(np.float32)[: n * n].reshape(n, n)
+    for start in range(0, n, BLOCK):  # a row lands before where any later row still stands
+        halves[start : start + BLOCK] = matrix[start : start + BLOCK].astype(np.float32)
+    del flat, halves  # views into memory that the next line may move
+    matrix.resize((n * n + 1) // 2, refcheck=False)
+    return matrix.view(np.float32)[: n * n].reshape(n, n)

@@ -1,0 +1,39 @@
+"""Mult-DAE: the denoising autoencoder with a multinomial likelihood."""
+
+from __future__ import annotations
+
+from recae.nn import AutoencoderNet, Chain, Decoder, Dropout, LinearHead, Plain, UnitNorm, encoder_mlp, mlp
+from recae.objective import Objective
+from recae.recommender import AutoencoderRecommender, estimator, param
+
+
+@estimator
+class MultDAE(AutoencoderRecommender):
+    """A denoising autoencoder that spends a user's probability over the items.
+
+    f(x) = W tanh(V dropout(x / |x|) + a) + b;  loss = -sum_i x_i log softmax(f(x))_i, plus l2.
+
+    Liang, Krishnan, Hoffman & Jebara, "Variational Autoencoders for Collaborative Filtering",
+    WWW 2018, section 2.2. Nearly as good as Mult-VAE with half the parts, and quicker to train.
+    An epoch costs about 6 x users x items x (width of the last layer) operations; memory is
+    2 x items x width weights, their gradients and two moments, and one chunk of logits.
+    """
+
+    name = "mult-dae"
+
+    hidden: tuple[int, ...] = param(
+        (), "widths between the items and the code, mirrored in the decoder", low=1
+    )
+    dropout: float = param(0.5, "share of a history hidden from the encoder", low=0, high=0.99)
+
+    def _network(self, n_items: int) -> AutoencoderNet:
+        widths = (*self.hidden, self.latent)
+        return AutoencoderNet(
+            corrupt=Chain(UnitNorm(), Dropout(self.dropout)),
+            encoder=encoder_mlp(n_items, widths),
+            code=Plain(),
+            decoder=Decoder(mlp(widths[::-1]), LinearHead(widths[0], n_items)),
+        )
+
+    def _objective(self, updates: int) -> Objective:
+        return Objective("multinomial")

@@ -1,0 +1,96 @@
+"""What a network sees: a batch whose rows are sparse histories (ragged) or dense vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """A sparse batch: row r holds `indices[offsets[r]:offsets[r + 1]]` with their `values`.
+
+    indices: (nnz,) int64 columns, each at most once a row; offsets: (rows + 1,) int64;
+    values: (nnz,) float32; n_columns: the width that the row would have if it were dense.
+    """
+
+    indices: Tensor
+    offsets: Tensor
+    values: Tensor
+    n_columns: int
+
+    @classmethod
+    def from_csr(cls, matrix: Any, pad_to: int = 0) -> Ragged:
+        """A ragged CPU batch of a scipy CSR matrix, with empty rows added up to `pad_to` rows."""
+        offsets = np.asarray(matrix.indptr, dtype=np.int64)
+        missing = max(pad_to - matrix.shape[0], 0)
+        if missing:
+            offsets = np.concatenate([offsets, np.full(missing, offsets[-1])])
+        return cls(
+            torch.from_numpy(matrix.indices.astype(np.int64)),
+            torch.from_numpy(offsets.copy()),
+            torch.from_numpy(matrix.data.astype(np.float32)),
+            matrix.shape[1],
+        )
+
+    def __len__(self) -> int:
+        return self.offsets.shape[0] - 1
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """Entries of each row, (rows,) int64."""
+        return self.offsets.diff()
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """The row of each entry, (nnz,) int64."""
+        numbers = torch.arange(len(self), device=self.offsets.device)
+        return torch.repeat_interleave(numbers, self.lengths, output_size=self.indices.shape[0])
+
+    def row_sums(self, values: Tensor) -> Tensor:
+        """Sums over each row of one number per entry, (nnz,) -> (rows,)."""
+        return values.new_zeros(len(self)).index_add_(0, self.rows, values)
+
+    def with_values(self, values: Tensor) -> Ragged:
+        """The same cells with other values."""
+        return replace(self, values=values)
+
+    def to(self, device: torch.device | str) -> Ragged:
+        """The same batch on another device."""
+        return Ragged(
+            self.indices.to(device, non_blocking=True),
+            self.offsets.to(device, non_blocking=True),
+            self.values.to(device, non_blocking=True),
+            self.n_columns,
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step trains on; loaders build it and the trainer never looks inside.
+
+    input: what the encoder reads; target: what the loss compares with (may differ from the input);
+    rows: (batch,) int64 row numbers in the training matrix, for models with a node per user.
+    """
+
+    input: Ragged | Tensor
+    target: Ragged | Tensor
+    rows: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.input)
+
+    def with_input(self, input: Ragged | Tensor) -> Batch:
+        """The same batch with another input; the target stays as it was."""
+        return replace(self, input=input)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        input = self.input.to(device)
+        target = input if self.target is self.input else self.target.to(device)
+        return Batch(input, target, None if self.rows is None else self.rows.to(device))

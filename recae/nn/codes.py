@@ -1,0 +1,59 @@
+"""The `code` slot: how the encoder's output becomes the latent code, and what that costs.
+
+Each piece maps `(hidden, batch, encode, generator)` to `(z, terms)`; `terms` holds one number per
+row for every penalty, unweighted. `encode` is the encoder, for priors with inputs of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from recae.nn.batch import Batch, Ragged
+from recae.nn.layers import Linear
+
+Encode = Callable[[Ragged | Tensor], Tensor]
+
+
+class Plain(nn.Module):
+    """The encoder's output is the code."""
+
+    def forward(
+        self, hidden: Tensor, batch: Batch, encode: Encode, generator: torch.Generator | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        return hidden, {}
+
+    def mean(self, hidden: Tensor) -> Tensor:
+        """The code without noise, (rows, latent)."""
+        return hidden
+
+
+class Gaussian(nn.Module):
+    """A diagonal Gaussian posterior under a standard normal prior (Kingma & Welling 2014).
+
+    z = mu + sigma * eps in training and mu otherwise; the term `kl` is, for each row,
+    KL(N(mu, sigma^2) || N(0, 1)) = 1/2 sum(sigma^2 + mu^2 - 1 - log sigma^2).
+    """
+
+    def __init__(self, n_hidden: int, latent: int) -> None:
+        super().__init__()
+        self.mu = Linear(n_hidden, latent)
+        self.log_variance = Linear(n_hidden, latent)
+
+    def forward(
+        self, hidden: Tensor, batch: Batch, encode: Encode, generator: torch.Generator | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        mu = self.mu(hidden)  # (rows, latent)
+        if not self.training:
+            return mu, {}
+        log_variance = self.log_variance(hidden)
+        kl = 0.5 * (log_variance.exp() + mu.square() - 1 - log_variance).sum(1)  # (rows,)
+        noise = torch.randn(mu.shape, generator=generator, device=mu.device)
+        return mu + noise * (0.5 * log_variance).exp(), {"kl": kl}
+
+    def mean(self, hidden: Tensor) -> Tensor:
+        """The posterior mean, (rows, latent)."""
+        mean: Tensor = self.mu(hidden)
+        return mean

@@ -1,0 +1,80 @@
+"""The end of the decoder: scores that are not yet numbers.
+
+A head returns a lazy `Scores`, so that the loss never needs the whole matrix of scores, and ranking
+asks for as many rows at a time as it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recae.errors import unknown_option
+from recae.nn.batch import Ragged
+from recae.nn.losses import multinomial_loss
+
+LinearLoss = Callable[[Tensor, Tensor, Tensor, Ragged], Tensor]
+LOSSES: dict[str, LinearLoss] = {"multinomial": multinomial_loss}
+
+
+class Scores(Protocol):
+    """Scores of (rows, n_items), higher is better, computed when asked for."""
+
+    def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
+        """The named reconstruction loss, a scalar: the mean over the rows."""
+        ...
+
+    def dense(self) -> Tensor:
+        """All scores, (rows, n_items) float32."""
+        ...
+
+    def columns(self, items: Tensor) -> Tensor:
+        """The scores of some columns, (rows, len(items)) float32."""
+        ...
+
+
+@dataclass(frozen=True)
+class LinearScores:
+    """h W^T + b, unevaluated: hidden (rows, n), weight (n_items, n), bias (n_items,)."""
+
+    hidden: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
+        """The named loss against a ragged target, a scalar: the mean over the rows."""
+        if kind not in LOSSES:
+            raise unknown_option("reconstruction loss", kind, LOSSES)
+        if not isinstance(target, Ragged):
+            raise TypeError(f"the {kind} loss takes a ragged target, not {type(target).__name__}")
+        return LOSSES[kind](self.hidden, self.weight, self.bias, target)
+
+    def dense(self) -> Tensor:
+        """All scores, (rows, n_items) float32."""
+        return F.linear(self.hidden, self.weight, self.bias)
+
+    def columns(self, items: Tensor) -> Tensor:
+        """The scores of some columns, (rows, len(items)) float32."""
+        return F.linear(self.hidden, self.weight[items], self.bias[items])
+
+
+class LinearHead(nn.Module):
+    """The usual last layer: one weight row and one bias per item."""
+
+    def __init__(self, n_in: int, n_items: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_items, n_in))
+        self.bias = nn.Parameter(torch.empty(n_items))
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draws the weights in place (Glorot & Bengio 2010); biases are zero."""
+        nn.init.xavier_normal_(self.weight, generator=generator)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, hidden: Tensor) -> LinearScores:
+        return LinearScores(hidden, self.weight, self.bias)

@@ -1,0 +1,75 @@
+"""Layers that are born empty and initialised from a generator, so global randomness is untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recae.nn.batch import Ragged
+
+
+class Linear(nn.Module):
+    """x -> x W^T + b, with W (n_out, n_in) drawn as Glorot & Bengio (2010) and b zero."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_out, n_in))
+        self.bias = nn.Parameter(torch.empty(n_out))
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draws the weights in place."""
+        nn.init.xavier_normal_(self.weight, generator=generator)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+class InputLinear(nn.Module):
+    """The first layer: a linear map that reads ragged rows (an embedding bag) or dense ones.
+
+    Its weight is kept as (n_in, n_out), one row per item: a history touches only its own rows.
+    """
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_in, n_out))
+        self.bias = nn.Parameter(torch.empty(n_out))
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draws the weights in place."""
+        nn.init.xavier_normal_(self.weight, generator=generator)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Ragged | Tensor) -> Tensor:
+        if isinstance(x, Tensor):
+            return x @ self.weight + self.bias
+        summed = F.embedding_bag(
+            x.indices,
+            self.weight,
+            x.offsets,
+            mode="sum",
+            per_sample_weights=x.values,
+            include_last_offset=True,
+        )  # (rows, n_out)
+        return summed + self.bias
+
+
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "swish": nn.SiLU}
+
+
+def encoder_mlp(n_in: int, widths: Sequence[int], activation: str = "tanh") -> nn.Sequential:
+    """Ragged or dense input -> widths[0] -> ... -> widths[-1], an activation after each."""
+    layers: list[nn.Module] = [InputLinear(n_in, widths[0]), ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers, *mlp(widths, activation))
+
+
+def mlp(widths: Sequence[int], activation: str = "tanh") -> nn.Sequential:
+    """widths[0] -> ... -> widths[-1], an activation after each layer; empty for one width."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in zip(widths, widths[1:], strict=False):
+        layers += [Linear(n_in, n_out), ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers)

@@ -1,0 +1,55 @@
+"""The one network class: four slots, corrupt -> encoder -> code -> decoder."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from recae.nn.batch import Batch
+from recae.nn.heads import Scores
+
+
+class Decoder(nn.Module):
+    """Layers, then a head: codes become lazy scores."""
+
+    def __init__(self, layers: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.layers, self.head = layers, head
+
+    def forward(self, z: Tensor) -> Scores:
+        scores: Scores = self.head(self.layers(z))
+        return scores
+
+
+class AutoencoderNet(nn.Module):
+    """An autoencoder made of four pieces; it knows nothing of users and items.
+
+    corrupt(batch, generator) -> batch; encoder(input) -> hidden;
+    code(hidden, batch, encode, generator) -> (z, {term: (rows,)}); decoder(z) -> Scores.
+    """
+
+    def __init__(
+        self, corrupt: nn.Module, encoder: nn.Module, code: nn.Module, decoder: nn.Module
+    ) -> None:
+        super().__init__()
+        self.corrupt, self.encoder, self.code, self.decoder = corrupt, encoder, code, decoder
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draws all weights from `generator`, module by module in their order of definition."""
+        for module in self.modules():
+            if module is not self and hasattr(module, "initialise"):
+                module.initialise(generator)
+
+    def forward(
+        self, batch: Batch, generator: torch.Generator | None = None
+    ) -> tuple[Scores, dict[str, Tensor]]:
+        """The scores of a batch and the code's penalty terms, each (rows,)."""
+        corrupted = self.corrupt(batch, generator)
+        hidden = self.encoder(corrupted.input)
+        z, terms = self.code(hidden, corrupted, self.encoder, generator)
+        return self.decoder(z), terms
+
+    def embed(self, batch: Batch) -> Tensor:
+        """The noise-free code of every row, (rows, latent). Call in evaluation mode."""
+        mean: Tensor = self.code.mean(self.encoder(self.corrupt(batch, None).input))
+        return mean

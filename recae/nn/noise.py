@@ -1,0 +1,60 @@
+"""The `corrupt` slot: what happens to the input before the encoder reads it.
+
+Each piece maps `(batch, generator)` to a batch. Noise is only drawn in training mode, always from
+the generator handed in, never from torch's global one.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from recae.nn.batch import Batch, Ragged
+
+
+class Keep(nn.Module):
+    """No corruption: the batch as it is."""
+
+    def forward(self, batch: Batch, generator: torch.Generator | None) -> Batch:
+        return batch
+
+
+class UnitNorm(nn.Module):
+    """Scales every input row to Euclidean length one; empty rows stay empty."""
+
+    def forward(self, batch: Batch, generator: torch.Generator | None) -> Batch:
+        x = batch.input
+        if isinstance(x, Tensor):
+            return batch.with_input(nn.functional.normalize(x, dim=1))
+        norms = x.row_sums(x.values.square()).sqrt().clamp_min(1e-12)  # (rows,)
+        return batch.with_input(x.with_values(x.values / norms[x.rows]))
+
+
+class Dropout(nn.Module):
+    """Sets a share `p` of the input entries to zero and scales the rest by 1 / (1 - p)."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, batch: Batch, generator: torch.Generator | None) -> Batch:
+        if not self.training or self.p == 0:
+            return batch
+        x = batch.input
+        values = x.values if isinstance(x, Ragged) else x
+        drawn = torch.rand(values.shape, generator=generator, device=values.device)
+        values = values * (drawn >= self.p) / (1 - self.p)
+        return batch.with_input(x.with_values(values) if isinstance(x, Ragged) else values)
+
+
+class Chain(nn.Module):
+    """Several corruptions, one after the other."""
+
+    def __init__(self, *steps: nn.Module) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(steps)
+
+    def forward(self, batch: Batch, generator: torch.Generator | None) -> Batch:
+        for step in self.steps:
+            batch = step(batch, generator)
+        return batch

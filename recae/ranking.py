@@ -1,0 +1,231 @@
+"""Exact top-k of a block of scores, with exclusions, a whitelist and a stated order of ties.
+
+The higher score comes first; equal scores come in the order of their columns, the lower first. So
+a row's list depends on that row's scores alone, not on the batch, the device or the version of
+torch, whose `topk` promises no order among equals.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from recae.errors import ConfigError, DataError
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+TIE_CELLS = 1 << 22
+"""Cells looked at together when ties are redone: bounds the extra memory to about 40 MiB."""
+
+
+@dataclass(frozen=True, eq=False)
+class TopK:
+    """The best k items of each row, best first.
+
+    items: (rows, k) integers, int32 from `top_k`; columns of the scores, -1 where none is left.
+    scores: (rows, k) float32, -inf where none is left.
+    Raises DataError unless both are tables of the same shape and the items are integers.
+    """
+
+    items: npt.NDArray[np.integer[Any]]
+    scores: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.items.ndim != 2 or self.items.shape != self.scores.shape:
+            raise DataError(
+                "items and scores of a TopK must both be (rows, k); "
+                f"found {self.items.shape} and {self.scores.shape}"
+            )
+        if not np.issubdtype(self.items.dtype, np.integer):
+            raise DataError(f"items of a TopK must be integer columns, not {self.items.dtype}")
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self.items)
+
+    @staticmethod
+    def concatenate(parts: Sequence[TopK]) -> TopK:
+        """The rows of all parts, one after the other. Raises DataError for none or unequal k."""
+        widths = sorted({part.items.shape[1] for part in parts})
+        if len(widths) != 1:
+            found = f"k = {widths}" if widths else "none"
+            raise DataError(f"concatenate needs one or more TopK of the same k; found {found}")
+        items = np.concatenate([part.items for part in parts])
+        return TopK(items, np.concatenate([part.scores for part in parts]))
+
+
+def top_k(
+    scores: Tensor,
+    k: int,
+    *,
+    exclude: Any | None = None,
+    allowed: Any | None = None,
+    overwrite: bool = False,
+) -> TopK:
+    """The k highest scores of each row, exactly; ties go to the lower column.
+
+    scores: (rows, n_items) float32 on any device, higher is better; -inf is the same as excluded,
+        and -0.0 ties with 0.0.
+    k: how many, >= 1. Rows with fewer items left end in item -1 with score -inf; so does every row
+        where k > n_items.
+    exclude: cells that must not come back: a pair (rows, columns) of equally long integer tensors
+        or arrays, or a scipy sparse matrix (rows, n_items) whose non-zero cells are meant.
+    allowed: (n_items,) bool tensor or array; columns that are False never come back.
+    overwrite: allow the exclusions to be written into `scores`, which saves a copy of it.
+
+    Time is one `torch.topk` plus the copy. Raises ConfigError for a bad k, and DataError for scores
+    of the wrong type or shape, for NaN or +inf in a cell that is not excluded, and for exclusions
+    that do not fit the scores.
+    """
+    k = _check_k(k)
+    if scores.ndim != 2 or scores.dtype != torch.float32:
+        raise DataError(
+            "scores must be a (rows, n_items) float32 tensor; "
+            f"found {tuple(scores.shape)} {scores.dtype}"
+        )
+    # Inference mode lets us write into scores made under it, and keeps the graph out of our way.
+    with torch.inference_mode():
+        masked = _mask(scores, exclude, allowed, overwrite)
+        return _padded(*_select(masked, min(k, masked.shape[1])), k)
+
+
+def _check_k(k: object) -> int:
+    try:
+        value = operator.index(k)  # type: ignore[arg-type]
+    except TypeError:
+        value = 0
+    if value < 1 or isinstance(k, bool):
+        raise ConfigError(f"k must be an integer >= 1, not {k!r}")
+    return value
+
+
+def _mask(scores: Tensor, exclude: Any | None, allowed: Any | None, overwrite: bool) -> Tensor:
+    """The scores with -inf in every cell that is excluded or not allowed."""
+    if exclude is None and allowed is None:
+        return scores
+    keep = None if allowed is None else _allowed_columns(allowed, scores)
+    cells = None if exclude is None else _excluded_cells(exclude, scores)
+    # Writing into an expanded tensor, one row shown many times, would exclude for every row.
+    if not overwrite or 0 in scores.stride():
+        scores = scores.clone(memory_format=torch.contiguous_format)
+    if keep is not None:
+        scores.masked_fill_(~keep, -torch.inf)
+    if cells is not None:
+        scores.index_put_(cells, scores.new_tensor(-torch.inf))
+    return scores
+
+
+def _allowed_columns(allowed: Any, scores: Tensor) -> Tensor:
+    keep = torch.as_tensor(allowed)
+    if keep.dtype != torch.bool or keep.shape != scores.shape[1:]:
+        raise DataError(
+            f"allowed must be ({scores.shape[1]},) bool, one entry per column of the scores; "
+            f"found {tuple(keep.shape)} {keep.dtype}"
+        )
+    return keep.to(scores.device)
+
+
+def _excluded_cells(exclude: Any, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Row and column of every excluded cell, int64 on the device of the scores."""
+    pair: Any = exclude
+    if sp.issparse(exclude):
+        matrix: Any = exclude
+        if tuple(matrix.shape) != tuple(scores.shape):
+            raise DataError(
+                f"exclude is {tuple(matrix.shape)} but the scores are {tuple(scores.shape)}; "
+                "give it the same rows and columns"
+            )
+        pair = matrix.nonzero()
+    if len(pair) != 2:
+        raise DataError("exclude must be a pair (rows, columns) or a scipy sparse matrix")
+    rows, columns = (torch.as_tensor(part) for part in pair)
+    if rows.ndim != 1 or rows.shape != columns.shape:
+        raise DataError(
+            "exclude must be two equally long vectors (rows, columns); "
+            f"found {tuple(rows.shape)} and {tuple(columns.shape)}"
+        )
+    return (
+        _checked_index(rows, scores.shape[0], "row").to(scores.device),
+        _checked_index(columns, scores.shape[1], "column").to(scores.device),
+    )
+
+
+def _checked_index(index: Tensor, size: int, kind: str) -> Tensor:
+    if len(index) == 0:  # an empty list arrives as float32
+        return index.long()
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+        raise DataError(f"exclude must hold integer {kind}s, not {index.dtype}")
+    bad = (index < 0) | (index >= size)
+    if bool(bad.any()):
+        raise DataError(
+            f"exclude holds {int(bad.sum())} {kind}s outside 0..{size - 1}, "
+            f"the first is {int(index[bad][0])}"
+        )
+    return index.long()
+
+
+def _select(scores: Tensor, k: int) -> tuple[FloatArray, IntArray]:
+    """Values and columns of the best, (rows, k) each, in the stated order; k <= n_items."""
+    # One more than asked for: it tells whether a tie was cut in two at the end of the list.
+    found, where = scores.topk(min(k + 1, scores.shape[1]), dim=1, sorted=False)
+    # Ordered on the host: torch took longer over two stable sorts of the lists than over `topk`.
+    values, columns = found.cpu().numpy() + np.float32(0), where.cpu().numpy()  # -0.0 becomes 0.0
+    _check_numbers(values, columns)
+    order = np.lexsort((columns, -values))
+    values, columns = (np.take_along_axis(part, order, axis=1) for part in (values, columns))
+    if 0 < k < values.shape[1]:
+        last, beyond = values[:, k - 1], values[:, k]
+        values, columns = values[:, :k], columns[:, :k]
+        cut = np.flatnonzero((last == beyond) & (last > -np.inf))
+        step = max(TIE_CELLS // scores.shape[1], 1)
+        for start in range(0, len(cut), step):
+            rows = cut[start : start + step]
+            columns[rows] = _fill_ties(scores, rows, values[rows], columns[rows])
+    return values, columns
+
+
+def _check_numbers(values: FloatArray, columns: IntArray) -> None:
+    """NaN and +inf rank above every number, so a row that has any has one in its list."""
+    bad = ~(values < np.inf)
+    if bad.any():
+        row, place = np.argwhere(bad)[0]
+        what = "NaN" if np.isnan(values[row, place]) else "+inf"
+        raise DataError(
+            f"scores contain {what} in row {row}, column {columns[row, place]} (NaN or +inf in "
+            f"{bad.any(axis=1).sum()} of {len(bad)} rows); every score must be finite or -inf"
+        )
+
+
+def _fill_ties(scores: Tensor, rows: IntArray, values: FloatArray, columns: IntArray) -> IntArray:
+    """The columns (rows, k) again, the lowest ones among all that tie with the last value.
+
+    What lies above the last value is in the list already; only the places that share it change.
+    """
+    n_items, k = scores.shape[1], values.shape[1]
+    last = torch.from_numpy(values[:, -1:]).to(scores.device)  # (rows, 1)
+    backwards = torch.arange(n_items - 1, -1, -1, dtype=torch.int32, device=scores.device)
+    ties = scores[torch.from_numpy(rows).to(scores.device)] == last  # (rows, n_items)
+    lowest = torch.where(ties, backwards, -1).topk(k, dim=1).indices.cpu().numpy()  # ascending
+    above = (values > values[:, -1:]).sum(axis=1, keepdims=True)  # (rows, 1)
+    place = np.arange(k) - above  # (rows, k), counts from 0 among the ties
+    filled = np.take_along_axis(lowest, np.maximum(place, 0), axis=1)
+    return np.where(place < 0, columns, filled)
+
+
+def _padded(values: FloatArray, columns: IntArray, k: int) -> TopK:
+    """Always k columns, with item -1 where nothing is left."""
+    found = values.shape[1]
+    items = np.full((len(values), k), -1, dtype=np.int32)
+    scores = np.full((len(values), k), -np.inf, dtype=np.float32)
+    items[:, :found] = np.where(values > -np.inf, columns, -1)
+    scores[:, :found] = values
+    return TopK(items, scores)

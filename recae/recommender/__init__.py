@@ -1,0 +1,20 @@
+"""What every recommender has in common."""
+
+from recae.recommender.base import Recommender, Run
+from recae.recommender.estimator import Estimator, estimator, param
+from recae.recommender.neural import AutoencoderRecommender
+from recae.recommender.persistence import load_model
+from recae.recommender.rank import measure
+from recae.recommender.requests import Request
+
+__all__ = [
+    "AutoencoderRecommender",
+    "Estimator",
+    "Recommender",
+    "Request",
+    "Run",
+    "estimator",
+    "load_model",
+    "measure",
+    "param",
+]

@@ -1,0 +1,268 @@
+"""The base of every recommender: fit, score, recommend, similar_items, embed_users, save, export."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from recae.data import IdMap, Interactions
+from recae.errors import ConfigError, NotFittedError
+from recae.ranking import TopK, top_k
+from recae.recommender.estimator import Estimator
+from recae.recommender.persistence import save_model
+from recae.recommender.rank import rank_batches, rows_per_batch
+from recae.recommender.requests import Request, align, as_interactions, resolve
+from recae.rng import check_seed
+from recae.splits import Fold
+from recae.training import Callback, resolve_device
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run options of one fit: they shape how it runs, not what the model is."""
+
+    seed: int = 0
+    device: torch.device = torch.device("cpu")
+    callbacks: Sequence[Callback] = ()
+    progress: bool | None = None
+
+
+class Recommender(Estimator, ABC):
+    """Learns from interactions; scores and ranks items for histories, known users' or new ones'.
+
+    A fitted model owns its item vocabulary `items_` and matches every input to it by id.
+    `item_counts_` (n_items,) int64 is the number of training users of each item; `history_` are the
+    interactions it was fitted on (None after loading, unless they were saved with it).
+    """
+
+    name: ClassVar[str]
+    items_: IdMap
+    item_counts_: np.ndarray
+    history_: Interactions | None
+
+    # What a model must, and may, provide.
+
+    @abstractmethod
+    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+        """Learns from `data`; hyperparameters and options are checked already."""
+
+    @abstractmethod
+    def _score_rows(self, matrix: Any) -> Tensor:
+        """Scores of CSR histories in the model's item order: a fresh (rows, n_items) float32."""
+
+    @abstractmethod
+    def _arrays(self) -> Mapping[str, Tensor]:
+        """What was learnt, as named tensors for saving."""
+
+    @abstractmethod
+    def _restore(self, arrays: Mapping[str, Tensor]) -> None:
+        """The inverse of `_arrays`; `items_` is set already."""
+
+    def _embed_rows(self, matrix: Any) -> Tensor:
+        """The codes of CSR histories, (rows, latent) float32."""
+        raise ConfigError(f"{type(self).__name__} has no latent space to embed users in")
+
+    @property
+    def item_embeddings_(self) -> np.ndarray:
+        """One vector per item in the order of `items_`, (n_items, latent) float32."""
+        raise ConfigError(f"{type(self).__name__} has no item embeddings")
+
+    def _similarities(self, codes: np.ndarray) -> Tensor:
+        """How similar all items are to some, (len(codes), n_items); cosines by default."""
+        vectors = torch.from_numpy(self.item_embeddings_)
+        vectors = torch.nn.functional.normalize(vectors, dim=1)
+        return vectors[torch.from_numpy(codes)] @ vectors.t()
+
+    # What every model then can.
+
+    def fit(
+        self,
+        data: Interactions | pd.DataFrame | Any,
+        validation: Fold | None = None,
+        *,
+        seed: int = 0,
+        device: str | torch.device = "auto",
+        callbacks: Sequence[Callback] = (),
+        progress: bool | None = None,
+    ) -> Self:
+        """Learns from interactions and returns self.
+
+        data: Interactions, a frame with the default column names, or a scipy matrix.
+        validation: a fold to choose the best state by, for models that train in epochs.
+        seed: an integer >= 0; the same seed gives the same model. device: "auto", "cpu", "cuda".
+        callbacks: called with each finished Epoch. progress: True, False, or None to ask the
+        terminal. Raises ConfigError for bad options, DataError for bad data.
+        """
+        self.check_params()
+        run = Run(check_seed(seed), resolve_device(device), tuple(callbacks), progress)
+        data = as_interactions(data)
+        self._fit(data, validation, run)
+        self.items_, self.history_ = data.items, data
+        self.item_counts_ = np.bincount(data.matrix.indices, minlength=data.n_items)
+        return self
+
+    def score(self, history: Interactions | pd.DataFrame | Any) -> np.ndarray:
+        """All scores of the given histories, (rows, n_items) float32, higher is better.
+
+        Rows follow the history's users, columns `items_`. This is the one call that holds users x
+        items numbers: for lists use `recommend`.
+        """
+        self._check_fitted()
+        matrix = align(as_interactions(history, self.items_), self.items_).matrix
+        step = rows_per_batch("auto", len(self.items_))
+        out = np.empty(matrix.shape, dtype=np.float32)
+        for start in range(0, len(out), step):
+            out[start : start + step] = self._score_rows(matrix[start : start + step]).cpu().numpy()
+        return out
+
+    def recommend(
+        self,
+        users: Any = None,
+        k: int = 10,
+        *,
+        history: Interactions | pd.DataFrame | Any = None,
+        exclude_seen: bool = True,
+        items: Any = None,
+        exclude_items: Any = None,
+        on_unknown: str = "raise",
+        batch_size: int | str = "auto",
+    ) -> pd.DataFrame:
+        """The best k items of each user: a frame `user_id, item_id, score, rank` (rank from 1).
+
+        users: ids, or None for everybody. history: whose tastes to go by, Interactions, a frame
+        with the default column names, or a CSR in the order of `items_` (users are then 0, 1, ...);
+        None means the interactions the model was fitted on. exclude_seen: leave out what is in the
+        history. items: the only items allowed; exclude_items: items never to return.
+        on_unknown: for users who are unknown or have no item in their history that the model knows,
+        "raise" a DataError, "skip" them with a warning, or give "popular" items, scored by their
+        number of training users. Unknown items in a history are left out with a warning that counts
+        them; in `items` and `exclude_items` they raise DataError. batch_size: users ranked at a time, which never changes a result.
+
+        A user with fewer than k items left gets fewer rows. Equal scores are in the order of
+        `items_`.
+        """
+        request, allowed = self._request(users, history, items, exclude_items, on_unknown)
+        ranked = self._rank(request, k, exclude_seen, allowed, batch_size)
+        frames = [self._frame(request.users[rows], top) for rows, top in ranked]
+        return pd.concat(frames, ignore_index=True)
+
+    def recommend_array(
+        self,
+        history: Any,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        items: Any = None,
+        exclude_items: Any = None,
+        on_unknown: str = "raise",
+        batch_size: int | str = "auto",
+    ) -> TopK:
+        """The best k items of each history, as arrays: `items` (rows, k) columns of `items_` with
+        -1 where none is left, and `scores` (rows, k) float32 with -inf there.
+
+        Options as in `recommend`; with "skip", skipped rows are left out of the arrays.
+        """
+        request, allowed = self._request(None, history, items, exclude_items, on_unknown)
+        ranked = self._rank(request, k, exclude_seen, allowed, batch_size)
+        return TopK.concatenate([top for _, top in ranked])
+
+    def similar_items(self, items: Any, k: int = 10) -> pd.DataFrame:
+        """The k items most similar to each given one: `item_id, similar_item_id, score, rank`.
+
+        The score is the cosine of the item embeddings unless the model says otherwise. Raises
+        DataError for unknown items, ConfigError for a model without a notion of similarity.
+        """
+        self._check_fitted()
+        codes = self.items_.encode([items] if np.isscalar(items) else items)
+        parts = []
+        step = rows_per_batch("auto", len(self.items_))
+        for start in range(0, len(codes), step):
+            some = codes[start : start + step]
+            itself = (np.arange(len(some)), some)
+            parts.append(top_k(self._similarities(some), k, exclude=itself, overwrite=True))
+        frame = self._frame(self.items_.decode(codes), TopK.concatenate(parts))
+        return frame.rename(columns={"item_id": "similar_item_id", "user_id": "item_id"})
+
+    def embed_users(self, history: Interactions | pd.DataFrame | Any) -> np.ndarray:
+        """The latent vectors of the given histories, (rows, latent) float32, in their order."""
+        self._check_fitted()
+        matrix = align(as_interactions(history, self.items_), self.items_).matrix
+        return self._embed_rows(matrix).cpu().numpy()
+
+    def save(
+        self, path: str | Path, *, with_history: bool = False, overwrite: bool = False
+    ) -> Path:
+        """Writes the model to a directory, atomically and without pickle; `recae.load` reads it.
+
+        with_history: also keep the fitted interactions, so that `recommend(users)` works after
+        loading. overwrite: replace a model that is there. Raises StorageError.
+        """
+        self._check_fitted()
+        return save_model(self, Path(path), with_history=with_history, overwrite=overwrite)
+
+    def export(self, path: str | Path, history: Any = None, k: int = 100, **options: Any) -> int:
+        """Streams everybody's top k to a Parquet file; see `recae.export_top_k`. Returns its rows."""
+        from recae.export import export_top_k
+
+        return export_top_k(self, path, history, k, **options)
+
+    # How the pieces above are put together.
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "items_"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted: call fit first")
+
+    def _request(
+        self, users: Any, history: Any, items: Any, exclude_items: Any, on_unknown: str
+    ) -> tuple[Request, np.ndarray | None]:
+        self._check_fitted()
+        request = resolve(self.items_, self.history_, users, history, on_unknown)
+        return request, self._allowed(items, exclude_items)
+
+    def _allowed(self, items: Any, exclude_items: Any) -> np.ndarray | None:
+        """The items that may be returned, (n_items,) bool, or None for all."""
+        if items is None and exclude_items is None:
+            return None
+        allowed = np.full(len(self.items_), items is None)
+        if items is not None:
+            allowed[self.items_.encode(items)] = True
+        if exclude_items is not None and len(exclude_items):
+            allowed[self.items_.encode(exclude_items)] = False
+        return allowed
+
+    def _rank(
+        self,
+        request: Request,
+        k: int,
+        exclude_seen: bool,
+        allowed: np.ndarray | None,
+        batch_size: int | str,
+    ) -> Iterator[tuple[slice, TopK]]:
+        return rank_batches(
+            self._score_rows,
+            request,
+            k,
+            exclude=request.matrix if exclude_seen else None,
+            allowed=allowed,
+            popularity=self.item_counts_,
+            batch_size=batch_size,
+        )
+
+    def _frame(self, users: np.ndarray, top: TopK) -> pd.DataFrame:
+        rows, places = np.nonzero(top.items >= 0)
+        return pd.DataFrame(
+            {
+                "user_id": users[rows],
+                "item_id": self.items_.decode(top.items[rows, places]),
+                "score": top.scores[rows, places],
+                "rank": places + 1,
+            }
+        )

@@ -1,0 +1,122 @@
+"""The base of the recommenders that are autoencoders trained in epochs."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recae.data import Interactions
+from recae.nn import AutoencoderNet, Batch, Ragged
+from recae.objective import Objective
+from recae.recommender.base import Recommender, Run
+from recae.recommender.estimator import estimator, param
+from recae.recommender.rank import measure
+from recae.splits import Fold
+from recae.training import Epoch, Plan, SparseLoader, train
+
+TILE = {"cpu": 64, "cuda": 1024}
+"""Rows scored together, padded when fewer: matrix products of one shape give every row the same
+bits whatever company it is scored in."""
+
+
+@estimator
+class AutoencoderRecommender(Recommender):
+    """An autoencoder over histories; a model supplies its network and its objective."""
+
+    epochs: int = param(100, "passes over the training users, at most", low=1)
+    batch_size: int = param(100, "users per update", low=1)
+    lr: float = param(1e-3, "learning rate of Adam", low=0)
+    l2: float = param(0.0, "the loss gains l2 x (sum of squared weights, without biases)", low=0)
+    metric: str = param("ndcg@100", "validation metric that decides which epoch is kept")
+    patience: int = param(10, "epochs without a new best before training stops", low=1)
+    weights: str = param(
+        "neither",
+        "where the weights of interactions go; elsewhere every interaction counts 1",
+        choices=("neither", "input", "target", "both"),
+    )
+
+    latent: int = param(200, "width of the code", low=1)
+
+    network_: AutoencoderNet
+    epochs_: list[Epoch]
+
+    @abstractmethod
+    def _network(self, n_items: int) -> AutoencoderNet:
+        """The network, its weights not yet drawn."""
+
+    @abstractmethod
+    def _objective(self, updates: int) -> Objective:
+        """What to minimise, given how many updates are planned."""
+
+    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+        net = self._network(data.n_items)
+        ones = data.binarised().matrix
+        input = data.matrix if self.weights in ("input", "both") else ones
+        target = data.matrix if self.weights in ("target", "both") else ones
+        loader = SparseLoader(
+            input, None if target is input else target, self.batch_size, run.seed
+        )
+
+        def validate() -> Mapping[str, float]:
+            assert validation is not None
+            measured = measure(
+                lambda rows: self._score_with(net, rows), data.items, validation, [self.metric]
+            )
+            return {name: float(np.nanmean(v)) for name, v in measured.per_user().items()}
+
+        self.epochs_ = train(
+            net,
+            loader,
+            self._objective(self.epochs * len(loader)),
+            Plan(self.epochs, self.lr, self.l2, self.metric, self.patience),
+            seed=run.seed,
+            device=run.device,
+            validate=None if validation is None else validate,
+            callbacks=run.callbacks,
+            progress=run.progress,
+            name=type(self).__name__,
+        )
+        self.network_ = net.eval()
+
+    def _score_rows(self, matrix: Any) -> Tensor:
+        return self._score_with(self.network_, matrix)
+
+    def _score_with(self, net: AutoencoderNet, matrix: Any) -> Tensor:
+        with torch.inference_mode():
+            return self._tiles(net, matrix, lambda batch: net(batch)[0].dense(), matrix.shape[1])
+
+    def _embed_rows(self, matrix: Any) -> Tensor:
+        with torch.inference_mode():
+            return self._tiles(self.network_, matrix, self.network_.embed, self.latent)
+
+    def _tiles(self, net: AutoencoderNet, matrix: Any, read: Any, width: int) -> Tensor:
+        """Applies `read` to padded tiles of the rows: (rows, width) float32."""
+        device = next(net.parameters()).device
+        tile = TILE[device.type]
+        out = torch.empty(matrix.shape[0], width, device=device)
+        for start in range(0, len(out), tile):
+            some = matrix[start : start + tile]
+            if self.weights not in ("input", "both"):
+                some.data[:] = 1
+            ragged = Ragged.from_csr(some, pad_to=tile).to(device)
+            out[start : start + tile] = read(Batch(ragged, ragged))[: some.shape[0]]
+        return out
+
+    @property
+    def item_embeddings_(self) -> np.ndarray:
+        """The rows of the output layer, one per item, (n_items, width of the last layer) float32."""
+        weight: Tensor = self.network_.decoder.head.weight
+        return weight.detach().cpu().numpy()
+
+    def _arrays(self) -> Mapping[str, Tensor]:
+        return self.network_.state_dict()
+
+    def _restore(self, arrays: Mapping[str, Tensor]) -> None:
+        net = self._network(len(self.items_))
+        net.load_state_dict(dict(arrays))
+        self.network_, self.epochs_ = net.eval(), []

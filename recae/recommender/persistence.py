@@ -1,0 +1,111 @@
+"""A model on disk: a directory of JSON, safetensors and Parquet, without pickle.
+
+    model/config.json           format version, recae version, model name, hyperparameters
+    model/weights.safetensors   what was learnt
+    model/items.parquet         item ids in column order, with their number of training users
+    model/history.parquet       the fitted interactions, only with `with_history=True`
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from recae.data import IdMap, Interactions
+from recae.errors import DataError
+from recae.files import atomic_directory
+from recae.version import __version__
+
+if TYPE_CHECKING:
+    from recae.recommender.base import Recommender
+
+FORMAT = 1
+CONFIG, WEIGHTS, ITEMS, HISTORY = (
+    "config.json",
+    "weights.safetensors",
+    "items.parquet",
+    "history.parquet",
+)
+
+
+def save_model(model: Recommender, path: Path, *, with_history: bool, overwrite: bool) -> Path:
+    """Writes a fitted model to the directory `path`, whole or not at all. Returns the path."""
+    if with_history and model.history_ is None:
+        raise DataError("this model carries no interactions to save: it was loaded without them")
+    config = {
+        "format": FORMAT,
+        "recae": __version__,
+        "model": model.name,
+        "params": model.get_params(),
+        "n_items": len(model.items_),
+    }
+    with atomic_directory(path, overwrite=overwrite, marker=CONFIG) as part:
+        text = json.dumps(config, indent=2, default=_plain)
+        (part / CONFIG).write_text(text + "\n", encoding="utf-8")
+        arrays = {name: tensor.detach().cpu().contiguous() for name, tensor in _named(model)}
+        save_file(arrays, part / WEIGHTS)
+        items = {"item_id": model.items_.ids, "users": model.item_counts_}
+        pq.write_table(pa.table(items), part / ITEMS, compression="zstd")
+        if with_history and model.history_ is not None:
+            model.history_.to_frame().to_parquet(part / HISTORY, compression="zstd", index=False)
+    return path
+
+
+def _named(model: Recommender) -> list[tuple[str, Any]]:
+    return list(model._arrays().items())
+
+
+def _plain(value: Any) -> Any:
+    """Numpy scalars as plain numbers, for JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"cannot write {type(value).__name__} as JSON")
+
+
+def load_model(path: str | Path, models: dict[str, type[Recommender]]) -> Recommender:
+    """Reads a model directory; `models` maps names to classes. The model is on the CPU.
+
+    Raises DataError for anything that is not a whole model directory of a known format.
+    """
+    folder = Path(path)
+    if not (folder / CONFIG).is_file():
+        raise DataError(f"{folder} is not a model directory: it has no {CONFIG}")
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        found, name, params = config["format"], config["model"], config["params"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise DataError(f"{folder / CONFIG} is damaged: {error}; save the model again") from error
+    if found != FORMAT:
+        raise DataError(
+            f"{folder} has format {found}; this recae {__version__} reads format {FORMAT}: "
+            f"it was saved by recae {config.get('recae')}, install that or save the model again"
+        )
+    if name not in models:
+        raise DataError(f"{folder} holds a {name!r}; known models: {', '.join(sorted(models))}")
+    model = models[name]()
+    model.set_params(**{k: tuple(v) if isinstance(v, list) else v for k, v in params.items()})
+    model.check_params()
+    try:
+        _read_learnt(model, folder)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, pa.ArrowException) as e:
+        raise DataError(f"{folder} is damaged or incomplete: {e}; save the model again") from e
+    return model
+
+
+def _read_learnt(model: Recommender, folder: Path) -> None:
+    table = pd.read_parquet(folder / ITEMS)
+    model.items_ = IdMap(table["item_id"])
+    model.item_counts_ = table["users"].to_numpy()
+    model._restore(load_file(folder / WEIGHTS))
+    model.history_ = None
+    if (folder / HISTORY).is_file():
+        frame = pd.read_parquet(folder / HISTORY)
+        model.history_ = Interactions.from_frame(frame, items=model.items_)

@@ -1,0 +1,90 @@
+"""From histories to top-k lists, one batch of scores at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recae.data import IdMap
+from recae.errors import ConfigError
+from recae.metrics import MetricAccumulator, parse_metrics
+from recae.ranking import TopK, top_k
+from recae.recommender.requests import Request, align
+from recae.splits import Fold
+
+ScoreRows = Callable[[Any], Tensor]
+"""Maps a CSR matrix (rows, n_items) to a fresh tensor of scores (rows, n_items) float32."""
+
+BATCH_CELLS = 1 << 24
+"""Scores held at once with batch_size="auto": 2^24 cells are 64 MiB in float32."""
+
+
+def rows_per_batch(batch_size: int | str, n_items: int) -> int:
+    """Users per batch; "auto" keeps users x items near 2^24 cells. It never changes a result."""
+    if batch_size == "auto":
+        return max(BATCH_CELLS // max(n_items, 1) // 64, 1) * 64
+    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+        raise ConfigError(f"batch_size must be 'auto' or an integer >= 1, not {batch_size!r}")
+    return batch_size
+
+
+def rank_batches(
+    score_rows: ScoreRows,
+    request: Request,
+    k: int,
+    *,
+    exclude: Any | None,
+    allowed: np.ndarray | None = None,
+    popularity: np.ndarray | None = None,
+    batch_size: int | str = "auto",
+) -> Iterator[tuple[slice, TopK]]:
+    """Yields the top k of each batch of rows, in order; one empty batch when there are no rows.
+
+    exclude: CSR (rows, n_items) of cells that must not come back; allowed: (n_items,) bool;
+    popularity: (n_items,) scores for the rows of whom nothing is known (None: score them as usual).
+    """
+    n_rows, n_items = request.matrix.shape
+    step = rows_per_batch(batch_size, n_items)
+    for start in range(0, max(n_rows, 1), step):
+        rows = slice(start, min(start + step, n_rows))
+        part = request.part(rows)
+        scores = score_rows(part.matrix)
+        if popularity is not None and not part.known.all():
+            counts = torch.as_tensor(popularity, dtype=scores.dtype, device=scores.device)
+            scores[torch.from_numpy(~part.known).to(scores.device)] = counts
+        excluded = None if exclude is None else exclude[rows]
+        yield rows, top_k(scores, k, exclude=excluded, allowed=allowed, overwrite=True)
+
+
+def measure(
+    score_rows: ScoreRows,
+    items: IdMap,
+    fold: Fold,
+    metrics: list[str],
+    *,
+    batch_size: int | str = "auto",
+    on_batch: Callable[[int], object] = lambda rows: None,
+) -> MetricAccumulator:
+    """Ranks the histories of a fold and measures the lists against its targets, batch by batch.
+
+    The fold's items are matched to the model's by id: a target that the model does not know counts
+    as a miss, and is left out of a history with a warning.
+    """
+    history = align(fold.history, items)
+    mask = history if fold.mask is None else align(fold.mask, items)
+    request = Request(history.users.ids, history.matrix, np.ones(history.n_users, dtype=bool))
+    accumulator = MetricAccumulator(parse_metrics(metrics), fold.target.n_items)
+    same = fold.target.items == items
+    to_fold = None if same else np.append(fold.target.items.lookup(items.ids), -1)
+    for rows, top in rank_batches(
+        score_rows, request, accumulator.max_k, exclude=mask.matrix, batch_size=batch_size
+    ):
+        if to_fold is not None:  # the last entry of to_fold maps "none left" (-1) to itself
+            top = TopK(to_fold[top.items], top.scores)
+        accumulator.update(top, fold.target.matrix[rows])
+        on_batch(rows.stop - rows.start)
+    return accumulator

@@ -1,0 +1,129 @@
+"""Whose recommendations are asked for: users and histories become rows in the model's item order."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from recae.data import IdMap, Interactions, as_ids
+from recae.errors import DataError, RecaeWarning, unknown_option
+
+UNKNOWN = ("raise", "skip", "popular")
+
+
+@dataclass(frozen=True)
+class Request:
+    """Rows to rank: external user ids (rows,), their histories (rows, n_items) and whether anything
+    is known of them, (rows,) bool; where nothing is, the most popular items are the answer."""
+
+    users: np.ndarray
+    matrix: Any
+    known: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def part(self, rows: slice) -> Request:
+        """Some of the rows."""
+        return Request(self.users[rows], self.matrix[rows], self.known[rows])
+
+
+def as_interactions(history: Any, items: IdMap | None = None) -> Interactions:
+    """Interactions as given, from a frame with the default column names, or from a scipy matrix.
+
+    A matrix must be in the order of `items` (the model's own), if those are given.
+    """
+    if isinstance(history, Interactions):
+        return history
+    if isinstance(history, pd.DataFrame):
+        return Interactions.from_frame(history)
+    if sp.issparse(history):
+        if items is not None and history.shape[1] != len(items):
+            raise DataError(
+                f"history has {history.shape[1]} item columns; this model was fitted on "
+                f"{len(items)}; encode it with model.items_, or give a frame or Interactions"
+            )
+        return Interactions.from_csr(history, items=items)
+    raise DataError(
+        f"expected Interactions, a pandas DataFrame or a scipy sparse matrix, "
+        f"not {type(history).__name__}"
+    )
+
+
+def align(history: Interactions, items: IdMap) -> Interactions:
+    """The same histories in the item order of `items`, matched by id.
+
+    Interactions with items that are not in `items` are left out, with a RecaeWarning that counts
+    them: a catalogue grows between one fit and the next.
+    """
+    if history.items == items:
+        return history
+    aligned, left_out = history.with_items(items)
+    if left_out:
+        used = history.items.decode(np.unique(history.matrix.indices))
+        unknown = used[items.lookup(used) < 0]
+        warnings.warn(
+            f"{left_out:,} of {history.nnz:,} interactions are left out: the model does not know "
+            f"their {len(unknown):,} items, the first {unknown[0]!r}",
+            RecaeWarning,
+            stacklevel=3,
+        )
+    return aligned
+
+
+def resolve(
+    items: IdMap, fitted: Interactions | None, users: Any, history: Any, on_unknown: str
+) -> Request:
+    """The rows asked for. `fitted` are the interactions the model was fitted on, if it has them.
+
+    Raises DataError for unknown users and for users of whom nothing is known, unless `on_unknown`
+    says to "skip" them or to answer with the "popular" items.
+    """
+    if on_unknown not in UNKNOWN:
+        raise unknown_option("on_unknown", on_unknown, UNKNOWN)
+    if history is None:
+        if fitted is None:
+            raise DataError(
+                "this model carries no interactions: pass history=..., "
+                "or save it with save(..., with_history=True)"
+            )
+        known_users = fitted
+    else:
+        known_users = align(as_interactions(history, items), items)
+    request = _pick(known_users, users, on_unknown)
+    return _without_strangers(request, on_unknown)
+
+
+def _pick(source: Interactions, users: Any, on_unknown: str) -> Request:
+    """The rows of `source` that belong to `users` (all of them for None); strangers get no items."""
+    if users is None:
+        ids, matrix = source.users.ids, source.matrix
+    else:
+        ids = as_ids([users] if np.isscalar(users) else users, "user")
+        codes = source.users.encode(ids) if on_unknown == "raise" else source.users.lookup(ids)
+        nobody = sp.csr_matrix((1, source.n_items), dtype=np.float32)
+        padded = sp.vstack([source.matrix, nobody], format="csr") if (codes < 0).any() else None
+        matrix = (source.matrix if padded is None else padded)[codes]
+    return Request(ids, matrix, np.diff(matrix.indptr) > 0)
+
+
+def _without_strangers(request: Request, on_unknown: str) -> Request:
+    strangers = np.flatnonzero(~request.known)
+    if not len(strangers) or on_unknown == "popular":
+        return request
+    message = (
+        f"nothing is known of {len(strangers)} of {len(request)} users "
+        f"(no interactions with items of the model), the first {request.users[strangers[0]]!r}"
+    )
+    if on_unknown == "raise":
+        raise DataError(
+            f"{message}: pass on_unknown='popular' to give them popular items, or 'skip'"
+        )
+    warnings.warn(f"{message}; they are left out", RecaeWarning, stacklevel=4)
+    keep = np.flatnonzero(request.known)
+    return Request(request.users[keep], request.matrix[keep], request.known[keep])

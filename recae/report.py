@@ -1,0 +1,70 @@
+"""Reports side by side, as text and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recae.errors import ConfigError, unknown_option
+from recae.evaluate import Report
+from recae.files import atomic_file
+
+
+def comparison(reports: Mapping[str, Report]) -> pd.DataFrame:
+    """One row per report (its name as index), one text column per metric: `mean [low, high]`."""
+    return pd.DataFrame({name: _cells(report) for name, report in reports.items()}).T
+
+
+def _cells(report: Report) -> dict[str, str]:
+    frame = report.frame()
+    return {
+        str(metric): f"{row['mean']:.4f}"
+        + ("" if pd.isna(row["low"]) else f" [{row['low']:.4f}, {row['high']:.4f}]")
+        for metric, row in frame.iterrows()
+    }
+
+
+def plot_comparison(reports: Mapping[str, Report], metric: str, path: str | Path) -> Path:
+    """Draws one metric of every report with its 95 % interval, best on top, and writes a PNG.
+
+    Needs matplotlib (`pip install "recae[plot]"`). Raises ConfigError without it, or for a metric
+    that the reports do not have.
+    """
+    figure_class, canvas_class = _matplotlib()
+    for report in reports.values():
+        if metric not in report.mean:
+            raise unknown_option("metric of these reports", metric, report.mean)
+    order = sorted(reports, key=lambda name: reports[name][metric])
+    means = [reports[name][metric] for name in order]
+    bounds = [reports[name].interval.get(metric, (mean, mean)) for name, mean in zip(order, means)]
+    figure = figure_class(figsize=(8, 1.2 + 0.5 * len(order)), layout="constrained")
+    canvas_class(figure)
+    axes: Any = figure.add_subplot()
+    spread = [
+        [mean - low for mean, (low, _) in zip(means, bounds)],
+        [high - mean for mean, (_, high) in zip(means, bounds)],
+    ]
+    axes.errorbar(means, order, xerr=spread, fmt="o", capsize=4, color="#1f5f8b")
+    for height, mean in enumerate(means):
+        axes.annotate(
+            f"{mean:.3f}", (mean, height), xytext=(0, 7), textcoords="offset points", ha="center"
+        )
+    axes.set_xlabel(f"{metric}, mean over users with its 95 % interval")
+    axes.set_ylim(-0.6, len(order) - 0.3)
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    with atomic_file(path) as part:
+        figure.savefig(part, format="png", dpi=150)
+    return Path(path)
+
+
+def _matplotlib() -> tuple[Any, Any]:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError('plots need matplotlib: pip install "recae[plot]"') from error
+    return Figure, FigureCanvasAgg

@@ -1,0 +1,20 @@
+"""What the outside sees of a training run, once an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One finished epoch: its number from 1, mean training loss, seconds, validation metrics."""
+
+    number: int
+    loss: float
+    seconds: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+Callback = Callable[[Epoch], "bool | None"]
+"""Called after every epoch; returning True ends the training (the best state is still kept)."""
