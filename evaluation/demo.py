@@ -43,8 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{name:<12}{time.perf_counter() - started:6.1f} s   {model}")
     print("\nmean over the test users, with 95 % bootstrap intervals:\n")
     print(recae.comparison(reports).to_string())
-    print(f"\nWith {reports['MultVAE'].provenance['users']} test users these intervals are wide: "
-          "take the order of the models with a grain of salt.")
+    print(
+        f"\nWith {reports['MultVAE'].provenance['users']} test users these intervals are wide: "
+        "take the order of the models with a grain of salt."
+    )
 
     title("4. Recommendations: three test users, what they liked and what they get")
     show_users(fitted["MultVAE"], split.test, dataset.items["title"])
@@ -90,7 +92,9 @@ def title(text: str) -> None:
 
 def show_users(model: recae.Recommender, fold: recae.Fold, titles: pd.Series) -> None:
     """Prints for three users what is in their history beside what is recommended."""
-    chosen = fold.history.select_users(range(0, fold.history.n_users, fold.history.n_users // 3)[:3])
+    chosen = fold.history.select_users(
+        range(0, fold.history.n_users, fold.history.n_users // 3)[:3]
+    )
     liked = chosen.to_frame()
     wanted = fold.target.to_frame()
     top = model.recommend(k=8, history=chosen)

@@ -119,9 +119,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     memory = {name: memory_of(name, options.data) for name in SIDES}
     for name in SIDES:
         median = statistics.median(seconds[name])
-        print(f"{name:<6} median {median:.1f} s an epoch; peak {memory[name][1]:.2f} GB, of which "
-              f"{memory[name][0]:.2f} GB for training")
-    ratio = statistics.median(d / o for d, o in zip(seconds["dense"], seconds["recae"], strict=True))
+        print(
+            f"{name:<6} median {median:.1f} s an epoch; peak {memory[name][1]:.2f} GB, of which "
+            f"{memory[name][0]:.2f} GB for training"
+        )
+    ratio = statistics.median(
+        d / o for d, o in zip(seconds["dense"], seconds["recae"], strict=True)
+    )
     print(f"dense / recae, paired median: {ratio:.2f}")
     result = {
         "suite": f"epoch of Mult-VAE {HIDDEN}-{LATENT}-{HIDDEN}, batch {BATCH}",

@@ -44,8 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     twice = int(top.duplicated(["user_id", "item_id"]).sum())
     rate = data.n_users / seconds
-    print(f"{rows:,} rows for {top['user_id'].nunique():,} users in {seconds:.1f} s: "
-          f"{rate:.0f} users a second")
+    print(
+        f"{rows:,} rows for {top['user_id'].nunique():,} users in {seconds:.1f} s: "
+        f"{rate:.0f} users a second"
+    )
     print(f"seen items among them: {len(seen)}; repeated items: {twice}")
     print(f"peak memory {peak:.2f} GB ({before:.2f} GB before the export, from training)")
     result = {

@@ -52,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("data", type=Path, help="folder with train.parquet and test.parquet")
     parser.add_argument("--model", choices=MODELS, required=True)
-    parser.add_argument("--validate", action="store_true", help="measure on pairs held out of train")
+    parser.add_argument(
+        "--validate", action="store_true", help="measure on pairs held out of train"
+    )
     parser.add_argument("--precision", default="auto", help="of EASE: auto, float64, float32")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--seed", type=int, default=0)

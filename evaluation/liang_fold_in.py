@@ -3,8 +3,11 @@
     python -m evaluation.liang_fold_in FOLDER
 
 FOLDER holds valid_in, valid_out, test_in and test_out (user, item) and items (item, movieId) as
-Parquet: what the authors' notebook writes, with its renumbered items. History and target of each
-part are joined, put in the order of the original movie ids, and hidden anew with seed 98765.
+Parquet: what the authors' notebook writes, with its renumbered users and items. History and target
+of each part are joined and hidden anew with seed 98765, after undoing both renumberings: the
+published stream runs over users and items in the order of the original ids. The original id of a
+movie is in the table; that of user u is not, but its rank among all 136,677 users is entry u of
+the permutation that the split itself starts with, so agreement confirms that permutation as well.
 """
 
 from __future__ import annotations
@@ -13,19 +16,23 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from recae.data import Interactions
 from recae.splits import StrongGeneralization
 
+N_USERS = 136_677  # users of MovieLens 20M with at least five ratings of four stars or more
+
 
 def compare(folder: Path, part: str) -> tuple[int, int, int]:
     """Target pairs of the published part, of ours, and those in both."""
+    ranks = np.random.RandomState(98765).permutation(N_USERS)
     movies = pd.read_parquet(folder / "items.parquet").set_index("item")["movieId"]
 
     def read(name: str) -> pd.DataFrame:
         frame = pd.read_parquet(folder / f"{part}_{name}.parquet")
-        return frame.assign(item=frame["item"].map(movies))
+        return frame.assign(user=ranks[frame["user"]], item=frame["item"].map(movies))
 
     published = read("out")
     whole = pd.concat([read("in"), published])

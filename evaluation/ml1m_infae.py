@@ -84,7 +84,8 @@ def choose(name: str, split: recae.Split, seed: int) -> tuple[recae.Recommender,
     template, grid = SEARCH[name]
     best, best_value, trials = template, float("-inf"), []
     for params in settings(grid):
-        model = template.clone().set_params(**params).fit(split.train, split.validation, seed=seed)
+        model = template.clone().set_params(**params)
+        model.fit(split.train, split.validation, seed=seed)
         value = recae.evaluate(model, split.validation, [METRIC])[METRIC]
         trials.append({"params": params, METRIC: value})
         print(f"{name:<11} validation {METRIC} {value:.4f}   {params}", flush=True)

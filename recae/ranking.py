@@ -164,13 +164,14 @@ def _checked_index(index: Tensor, size: int, kind: str) -> Tensor:
         return index.long()
     if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
         raise DataError(f"exclude must hold integer {kind}s, not {index.dtype}")
+    index = index.long()
     bad = (index < 0) | (index >= size)
     if bool(bad.any()):
         raise DataError(
             f"exclude holds {int(bad.sum())} {kind}s outside 0..{size - 1}, "
             f"the first is {int(index[bad][0])}"
         )
-    return index.long()
+    return index
 
 
 def _select(scores: Tensor, k: int) -> tuple[FloatArray, IntArray]:

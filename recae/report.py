@@ -39,14 +39,11 @@ def plot_comparison(reports: Mapping[str, Report], metric: str, path: str | Path
             raise unknown_option("metric of these reports", metric, report.mean)
     order = sorted(reports, key=lambda name: reports[name][metric])
     means = [reports[name][metric] for name in order]
-    bounds = [reports[name].interval.get(metric, (mean, mean)) for name, mean in zip(order, means)]
     figure = figure_class(figsize=(8, 1.2 + 0.5 * len(order)), layout="constrained")
     canvas_class(figure)
     axes: Any = figure.add_subplot()
-    spread = [
-        [mean - low for mean, (low, _) in zip(means, bounds)],
-        [high - mean for mean, (_, high) in zip(means, bounds)],
-    ]
+    rows = [reports[name].frame().loc[metric].fillna(reports[name][metric]) for name in order]
+    spread = [[r["mean"] - r["low"] for r in rows], [r["high"] - r["mean"] for r in rows]]
     axes.errorbar(means, order, xerr=spread, fmt="o", capsize=4, color="#1f5f8b")
     for height, mean in enumerate(means):
         axes.annotate(

@@ -26,9 +26,7 @@ def numpy_generator(seed: int, *stream: int) -> np.random.Generator:
     return np.random.default_rng([check_seed(seed), *stream])
 
 
-def torch_generator(
-    seed: int, *stream: int, device: torch.device | str = "cpu"
-) -> torch.Generator:
+def torch_generator(seed: int, *stream: int, device: torch.device | str = "cpu") -> torch.Generator:
     """A torch Generator on `device` for (seed, stream); different streams are independent."""
     words = np.random.SeedSequence([check_seed(seed), *stream]).generate_state(1, np.uint64)
     generator = torch.Generator(device=device)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
+import pandas as pd
 
 from recae.data import Interactions
 from recae.data.csr import row_numbers
@@ -99,13 +101,13 @@ class StrongGeneralization:
         return Fold(history.with_items(items)[0], target.with_items(items)[0])
 
     def _check(self) -> None:
-        if not 0 < self.fold_in < 1:
+        if not _is_share(self.fold_in, 1):
             raise ConfigError(f"fold_in must be a share in (0, 1), not {self.fold_in!r}")
         if self.min_target < 1:
             raise ConfigError(f"min_target must be >= 1, not {self.min_target!r}")
         is_count = isinstance(self.held_out, int | np.integer)
         if isinstance(self.held_out, bool) or not (
-            self.held_out >= 1 if is_count else 0 < self.held_out < 0.5
+            self.held_out >= 1 if is_count else _is_share(self.held_out, 0.5)
         ):
             raise ConfigError(
                 "held_out must be a share in (0, 0.5) or a count of users >= 1, "
@@ -158,7 +160,7 @@ def fixed_split(
     parts = {"train": train, "train+validation": train}
     fold = None
     if len(tables) == 3:
-        parts["train+validation"] = train.merged(tables[1])
+        parts["train+validation"] = _together(train, tables[1])
         fold = _fold(train, tables[1], train, "validation")
     return Split(train, fold, _fold(parts[history], test, parts[mask], "test"))
 
@@ -177,7 +179,7 @@ def holdout_pairs(interactions: Interactions, share: float = 0.1, seed: int = 0)
     Raises ConfigError unless share is in (0, 1) and seed an integer >= 0, DataError if no user
     has two interactions.
     """
-    if not 0 < share < 1:
+    if not _is_share(share, 1):
         raise ConfigError(f"share must be in (0, 1), not {share!r}")
     indptr = interactions.matrix.indptr
     n = np.diff(indptr)
@@ -195,6 +197,18 @@ def holdout_pairs(interactions: Interactions, share: float = 0.1, seed: int = 0)
     return Split(train, _fold(train, target, train, "validation"), None)
 
 
+def _together(first: Interactions, second: Interactions) -> Interactions:
+    """The interactions of both, over the same ids; a pair in both keeps the larger weight."""
+    timed = first.times is not None and second.times is not None
+    return Interactions.from_frame(
+        pd.concat([first.to_frame(), second.to_frame()]),
+        time="timestamp" if timed else None,
+        duplicates="max",
+        users=first.users,
+        items=first.items,
+    )
+
+
 def _fold(history: Interactions, target: Interactions, mask: Interactions, name: str) -> Fold:
     """The fold of the users with a target; its mask is None where it is the history."""
     repeated = int(target.matrix.astype(bool).multiply(mask.matrix.astype(bool)).nnz)
@@ -208,6 +222,10 @@ def _fold(history: Interactions, target: Interactions, mask: Interactions, name:
     users = np.flatnonzero(np.diff(target.matrix.indptr))
     masked = None if mask is history else mask.select_users(users)
     return Fold(history.select_users(users), target.select_users(users), masked)
+
+
+def _is_share(value: object, below: float) -> bool:
+    return isinstance(value, Real) and 0 < float(value) < below
 
 
 def _random_state(seed: int) -> np.random.RandomState:

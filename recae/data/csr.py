@@ -32,7 +32,8 @@ def take_rows(indptr: npt.NDArray[Any], rows: Index) -> tuple[Index, Index]:
 
 def cells(matrix: Matrix) -> Index:
     """The cell number `row * n_columns + column` of each stored entry, (nnz,) int64."""
-    return row_numbers(matrix.indptr) * matrix.shape[1] + matrix.indices
+    numbers: Index = row_numbers(matrix.indptr) * matrix.shape[1] + matrix.indices
+    return numbers
 
 
 def pairs_to_csr(pairs: Index, shape: tuple[int, int]) -> tuple[Index, Index]:

@@ -15,7 +15,7 @@ from recae.errors import DataError
 _KIND_WORDS = {"int": "integers", "str": "text"}
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class IdMap:
     """A frozen list of distinct ids; the code of an id is its position in the list.
 
@@ -33,17 +33,17 @@ class IdMap:
     ids: Ids
     what: str = "id"
 
-    def __post_init__(self) -> None:
-        ids = as_ids(self.ids, self.what).copy()
+    def __init__(self, ids: Any, what: str = "id") -> None:
+        ids = as_ids(ids, what).copy()
         repeated = pd.Series(ids, dtype=ids.dtype).duplicated().to_numpy()
         if repeated.any():
             row = int(repeated.argmax())
             raise DataError(
-                f"{noun(self.what)} must be distinct; {show(ids[row])} at position {row} is a "
+                f"{noun(what)} must be distinct; {show(ids[row])} at position {row} is a "
                 f"repetition ({int(repeated.sum())} in all)"
             )
         ids.setflags(write=False)
-        object.__setattr__(self, "ids", ids)
+        vars(self).update(ids=ids, what=what)  # it is frozen
 
     @classmethod
     def from_values(cls, values: Any, what: str = "id") -> tuple[IdMap, Codes]:

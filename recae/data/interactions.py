@@ -196,21 +196,6 @@ class Interactions:
         data = self.matrix.data[at]
         return self._from_pairs(pairs[order], data, times, self.users, items), self.nnz - len(at)
 
-    def merged(self, other: Interactions) -> Interactions:
-        """All interactions of two objects with the same users and items.
-
-        A pair in both keeps the larger weight; times stay if both have them. Raises DataError.
-        """
-        if self.users != other.users or self.items != other.items:
-            raise DataError("merged needs the same users and items; use with_users and with_items")
-        times = None
-        if self.times is not None and other.times is not None:
-            times = np.concatenate([self.times, other.times])
-        pairs = np.concatenate([csr.cells(self.matrix), csr.cells(other.matrix)])
-        weights = np.concatenate([self.matrix.data, other.matrix.data])
-        entries = table.merge_duplicates(pairs, weights, times, "max")
-        return self._from_pairs(*entries, self.users, self.items)
-
     def binarised(self) -> Interactions:
         """The same interactions with every weight 1."""
         matrix, ones = self.matrix, np.ones_like(self.matrix.data)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import warnings
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from recae.data import table
 from recae.data.interactions import Interactions
-from recae.errors import DataError
+from recae.errors import ConfigError, DataError
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _PARQUET = (".parquet", ".pq")
@@ -61,26 +62,35 @@ def read_csv(
 ) -> Interactions:
     """Interactions of a text file with a header line; compressed if its name ends in .gz.
 
-    The other arguments are those of `Interactions.from_frame`. A column of ids that are all whole
-    numbers is read as integers (so 007 is 7), any other as text; only an empty field is missing,
-    so an id may be "NA". Raises DataError naming the file, as `read_parquet`.
+    The other arguments are those of `Interactions.from_frame`. Types are those of whole columns:
+    integers (so 007 is 7), else floats, else text; times may also be ISO dates. Only an empty field
+    is missing, so an id may be "NA". Raises DataError naming the file, as `read_parquet`, also
+    where a line has more or fewer fields than the header; ConfigError if `sep` is not one
+    character.
     """
 
+    if len(sep) != 1:
+        raise ConfigError(f"sep must be one character, not {sep!r}")
+
     def read(file: Path) -> pd.DataFrame:
-        header = pd.read_csv(file, sep=sep, nrows=0, index_col=False)
-        columns = table.needed_columns(header.columns, (user, item, weight, time))
-        with warnings.catch_warnings():
-            # Lines longer than the header would otherwise shift or lose fields with a warning.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
-                file,
-                sep=sep,
-                usecols=lambda name: name in columns,
-                index_col=False,
-                keep_default_na=False,
-                na_values=[""],
-                low_memory=False,  # types are inferred over whole columns, not block by block
-            )
+        # Quoted fields may hold line ends: titles and reviews do.
+        layout = csv.ParseOptions(delimiter=sep, newlines_in_values=True)
+        with csv.open_csv(file, parse_options=layout) as header:
+            present = header.schema.names
+        names = table.needed_columns(present, (user, item, weight, time))
+        columns = [name for name in names if name is not None]
+        # As text first: pyarrow would settle the types on the first block of the file.
+        texts = csv.read_csv(
+            file,
+            parse_options=layout,
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(present, pa.string()),
+                include_columns=columns,
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        )
+        return pd.DataFrame({name: _typed(texts[name], name == time) for name in columns})
 
     return _interactions(path, read, (user, item, weight, time), duplicates, min_weight)
 
@@ -133,18 +143,23 @@ def file_errors(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield file
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    except (
-        OSError,
-        EOFError,
-        zlib.error,
-        pa.ArrowException,
-        pd.errors.ParserError,
-        pd.errors.ParserWarning,
-        pd.errors.EmptyDataError,
-        UnicodeDecodeError,
-    ) as error:
+    except (OSError, EOFError, UnicodeDecodeError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path} is damaged or of another format: {reason}") from None
+
+
+def _typed(texts: Any, times: bool) -> pd.Series[Any]:
+    """A column of text as numbers, or dates, if every present field is one."""
+    column: pd.Series[Any]
+    dates = [pa.timestamp("ns"), pa.timestamp("ns", tz="UTC")] if times else []
+    for kind in (pa.int64(), pa.float64(), *dates):
+        try:
+            column = pc.cast(pc.utf8_trim_whitespace(texts), kind).to_pandas()
+        except pa.ArrowInvalid:
+            continue
+        return column
+    column = texts.to_pandas()
+    return column
 
 
 def _interactions(

@@ -41,6 +41,9 @@ def needed_columns(present: Iterable[Any], columns: Columns) -> Columns:
                 f"the {role} column {name!r} is needed, but {found}{hint}; columns: "
                 f"{', '.join(names)}"
             )
+    used = [name for name in (user, item, weight, time) if name is not None]
+    if len(set(used)) < len(used):
+        raise DataError(f"user, item, weight and time must be different columns, not {used}")
     return user, item, weight, time
 
 

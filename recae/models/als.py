@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from recae.data import Interactions
-from recae.recommender import Recommender, Run, estimator, param
+from recae.recommender import Recommender, Run, estimator, learnt, param
 from recae.rng import numpy_generator
 from recae.splits import Fold
 from recae.training import bar
@@ -46,7 +46,7 @@ class ALS(Recommender):
         "neither", "whether confidence grows with the weight", choices=("neither", "target")
     )
 
-    item_factors_: np.ndarray
+    item_factors_: np.ndarray = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         model = self._implicit(int(numpy_generator(run.seed).integers(2**31)))

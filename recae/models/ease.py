@@ -14,7 +14,7 @@ from torch import Tensor
 from recae.data import Interactions
 from recae.errors import CapacityError, ConfigError, RecaeWarning
 from recae.memory import total_memory
-from recae.recommender import Recommender, Run, estimator, param
+from recae.recommender import Recommender, Run, estimator, learnt, param
 from recae.splits import Fold
 from recae.training import bar
 
@@ -42,7 +42,9 @@ class EASE(Recommender):
 
     l2: float = param(200.0, "ridge; grows with the density of the data, tune it", low=0)
     weights: str = param(
-        "neither", "whether X holds the weights of interactions or ones", choices=("neither", "both")
+        "neither",
+        "whether X holds the weights of interactions or ones",
+        choices=("neither", "both"),
     )
     precision: str = param(
         "auto",
@@ -50,7 +52,7 @@ class EASE(Recommender):
         choices=("auto", "float64", "float32"),
     )
 
-    weights_: Tensor
+    weights_: Tensor = learnt()
 
     def check_params(self) -> None:
         super().check_params()
@@ -124,7 +126,8 @@ def _gram(matrix: Any, dtype: np.dtype[Any]) -> np.ndarray:
 def _invert_in_place(gram: np.ndarray, l2: float, shown: Any) -> None:
     """Replaces a symmetric positive definite matrix by its inverse, through Cholesky."""
     # LAPACK wants columns contiguous: the transpose is that view, and the matrix is symmetric.
-    potrf, potri = scipy.linalg.get_lapack_funcs(("potrf", "potri"), (gram,))
+    lapack: Any = scipy.linalg.get_lapack_funcs(("potrf", "potri"), (gram,))
+    potrf, potri = lapack
     factor, failed = potrf(gram.T, lower=True, overwrite_a=True, clean=False)
     shown.update()
     if failed:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from recae.nn import AutoencoderNet, Chain, Decoder, Dropout, LinearHead, Plain, UnitNorm, encoder_mlp, mlp
+from recae.nn import (
+    AutoencoderNet,
+    Chain,
+    Decoder,
+    Dropout,
+    LinearHead,
+    Plain,
+    UnitNorm,
+    encoder_mlp,
+    mlp,
+)
 from recae.objective import Objective
 from recae.recommender import AutoencoderRecommender, estimator, param
 

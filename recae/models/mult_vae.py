@@ -39,8 +39,10 @@ class MultVAE(AutoencoderRecommender):
     dropout: float = param(0.5, "share of a history hidden from the encoder", low=0, high=0.99)
     beta: float = param(0.2, "final weight of the KL term", low=0)
     anneal: float = param(
-        0.5, "share of the planned updates over which beta rises from 0 (Liang et al. 2.2.2)",
-        low=0, high=1,
+        0.5,
+        "share of the planned updates over which beta rises from 0 (Liang et al. 2.2.2)",
+        low=0,
+        high=1,
     )
 
     def check_params(self) -> None:

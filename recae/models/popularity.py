@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recae.data import Interactions
-from recae.recommender import Recommender, Run, estimator, param
+from recae.recommender import Recommender, Run, estimator, learnt, param
 from recae.splits import Fold
 
 
@@ -35,7 +35,7 @@ class Popularity(Recommender):
         "neither", "whether an interaction counts its weight or 1", choices=("neither", "target")
     )
 
-    item_scores_: np.ndarray
+    item_scores_: np.ndarray = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         matrix = data.matrix if self.weights == "target" else data.binarised().matrix

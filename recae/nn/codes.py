@@ -25,10 +25,6 @@ class Plain(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         return hidden, {}
 
-    def mean(self, hidden: Tensor) -> Tensor:
-        """The code without noise, (rows, latent)."""
-        return hidden
-
 
 class Gaussian(nn.Module):
     """A diagonal Gaussian posterior under a standard normal prior (Kingma & Welling 2014).
@@ -52,8 +48,3 @@ class Gaussian(nn.Module):
         kl = 0.5 * (log_variance.exp() + mu.square() - 1 - log_variance).sum(1)  # (rows,)
         noise = torch.randn(mu.shape, generator=generator, device=mu.device)
         return mu + noise * (0.5 * log_variance).exp(), {"kl": kl}
-
-    def mean(self, hidden: Tensor) -> Tensor:
-        """The posterior mean, (rows, latent)."""
-        mean: Tensor = self.mu(hidden)
-        return mean

@@ -1,4 +1,4 @@
-"""Layers that are born empty and initialised from a generator, so global randomness is untouched."""
+"""Layers born empty and initialised from a generator: global randomness is left alone."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def multinomial_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragge
     For logits f = h W^T + b: loss_u = -sum_i x_ui log softmax(f_u)_i.
     hidden: (rows, n); weight: (n_items, n); bias: (n_items,); target: ragged (rows, n_items).
     """
-    loss: Tensor = _Multinomial.apply(hidden, weight, bias, target)
+    loss: Tensor = _Multinomial.apply(hidden, weight, bias, target)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -40,9 +40,7 @@ def row_chunks(n_rows: int, n_columns: int, cells: int) -> list[slice]:
 
 class _Multinomial(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged
-    ) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
         wanted = any(ctx.needs_input_grad)
         values = target.values / len(target)  # the mean over rows, once for loss and gradient
         totals = target.row_sums(values)  # (rows,)
@@ -66,14 +64,14 @@ class _Multinomial(torch.autograd.Function):
         return loss
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         return (*(grad * upstream for grad in ctx.saved_tensors), None)
 
 
 def _softmax_in_place(logits: Tensor) -> Tensor:
     """Turns logits into probabilities and returns their log normalisers, (rows,)."""
     norms = []
-    for tile in row_chunks(*logits.shape, TILE_CELLS):
+    for tile in row_chunks(len(logits), logits.shape[1], TILE_CELLS):
         part = logits[tile]
         top = part.amax(1, keepdim=True)
         total = part.sub_(top).exp_().sum(1, keepdim=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -37,19 +39,22 @@ class AutoencoderNet(nn.Module):
     def initialise(self, generator: torch.Generator) -> None:
         """Draws all weights from `generator`, module by module in their order of definition."""
         for module in self.modules():
-            if module is not self and hasattr(module, "initialise"):
-                module.initialise(generator)
+            initialise: Any = getattr(module, "initialise", None)
+            if initialise is not None and module is not self:
+                initialise(generator)
 
     def forward(
         self, batch: Batch, generator: torch.Generator | None = None
     ) -> tuple[Scores, dict[str, Tensor]]:
         """The scores of a batch and the code's penalty terms, each (rows,)."""
+        z, terms = self.encode(batch, generator)
+        return self.decoder(z), terms
+
+    def encode(
+        self, batch: Batch, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The codes of a batch, (rows, latent), and their penalty terms."""
         corrupted = self.corrupt(batch, generator)
         hidden = self.encoder(corrupted.input)
         z, terms = self.code(hidden, corrupted, self.encoder, generator)
-        return self.decoder(z), terms
-
-    def embed(self, batch: Batch) -> Tensor:
-        """The noise-free code of every row, (rows, latent). Call in evaluation mode."""
-        mean: Tensor = self.code.mean(self.encoder(self.corrupt(batch, None).input))
-        return mean
+        return z, terms

@@ -1,7 +1,7 @@
 """What every recommender has in common."""
 
 from recae.recommender.base import Recommender, Run
-from recae.recommender.estimator import Estimator, estimator, param
+from recae.recommender.estimator import Estimator, estimator, learnt, param
 from recae.recommender.neural import AutoencoderRecommender
 from recae.recommender.persistence import load_model
 from recae.recommender.rank import measure
@@ -14,6 +14,7 @@ __all__ = [
     "Request",
     "Run",
     "estimator",
+    "learnt",
     "load_model",
     "measure",
     "param",

@@ -1,4 +1,4 @@
-"""The base of every recommender: fit, score, recommend, similar_items, embed_users, save, export."""
+"""The base of every recommender: fit, score, recommend, embed, save, export."""
 
 from __future__ import annotations
 
@@ -144,7 +144,8 @@ class Recommender(Estimator, ABC):
         on_unknown: for users who are unknown or have no item in their history that the model knows,
         "raise" a DataError, "skip" them with a warning, or give "popular" items, scored by their
         number of training users. Unknown items in a history are left out with a warning that counts
-        them; in `items` and `exclude_items` they raise DataError. batch_size: users ranked at a time, which never changes a result.
+        them; in `items` and `exclude_items` they raise DataError. batch_size: users ranked at a
+        time, which never changes a result.
 
         A user with fewer than k items left gets fewer rows. Equal scores are in the order of
         `items_`.
@@ -209,7 +210,7 @@ class Recommender(Estimator, ABC):
         return save_model(self, Path(path), with_history=with_history, overwrite=overwrite)
 
     def export(self, path: str | Path, history: Any = None, k: int = 100, **options: Any) -> int:
-        """Streams everybody's top k to a Parquet file; see `recae.export_top_k`. Returns its rows."""
+        """Streams everybody's top k to a Parquet file, see `recae.export_top_k`; returns its rows."""
         from recae.export import export_top_k
 
         return export_top_k(self, path, history, k, **options)

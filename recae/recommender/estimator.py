@@ -7,7 +7,7 @@ import inspect
 import math
 import typing
 from collections.abc import Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from recae.errors import ConfigError, unknown_option
 
@@ -22,23 +22,30 @@ def param(
     high: float | None = None,
     choices: Sequence[str] | None = None,
 ) -> Any:
-    """A hyperparameter: its default, one line of meaning, and the range or choices that are valid."""
+    """A hyperparameter: its default, one line of meaning, and the valid range or choices."""
     return dataclasses.field(
         default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices}
     )
 
 
-@typing.dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(param,))
+def learnt(*, init: Literal[False] = False) -> Any:
+    """An attribute that fitting sets: no argument, no value before; its name ends in `_`."""
+    return dataclasses.field(init=init)
+
+
+@typing.dataclass_transform(
+    kw_only_default=True, eq_default=False, field_specifiers=(param, learnt)
+)
 def estimator(cls: type[T]) -> type[T]:
     """Makes a class of `param` fields an estimator and adds its arguments to its docstring."""
     made = dataclasses.dataclass(eq=False, kw_only=True, repr=False)(cls)
-    lines = [f"    {f.name} (default {f.default!r}): {f.metadata['doc']}" for f in _fields(made)]
+    lines = [f"    {f.name} (default {f.default!r}): {f.metadata['doc']}" for f in _params(made)]
     made.__doc__ = inspect.cleandoc(cls.__doc__ or "") + "\n\nArguments:\n" + "\n".join(lines)
     return made
 
 
-def _fields(cls: type) -> tuple[dataclasses.Field[Any], ...]:
-    return dataclasses.fields(cls)
+def _params(cls: type) -> list[dataclasses.Field[Any]]:
+    return [declared for declared in dataclasses.fields(cls) if declared.init]
 
 
 class Estimator:
@@ -46,8 +53,8 @@ class Estimator:
 
     @classmethod
     def param_fields(cls) -> dict[str, dataclasses.Field[Any]]:
-        """The declared hyperparameters by name, with `doc`, `low`, `high`, `choices` as metadata."""
-        return {f.name: f for f in _fields(cls)}
+        """The declared hyperparameters by name; metadata: `doc`, `low`, `high`, `choices`."""
+        return {f.name: f for f in _params(cls)}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The hyperparameters by name. `deep` is there for scikit-learn and changes nothing."""
@@ -82,10 +89,14 @@ class Estimator:
             value, about = getattr(self, name), declared.metadata
             if about["choices"] is not None:
                 if value not in about["choices"]:
-                    raise unknown_option(f"{name} of {type(self).__name__}", value, about["choices"])
+                    raise unknown_option(
+                        f"{name} of {type(self).__name__}", value, about["choices"]
+                    )
             elif not _fits(value, hints[name], about["low"], about["high"]):
                 wanted = _describe(hints[name], about["low"], about["high"])
-                raise ConfigError(f"{name} of {type(self).__name__} must be {wanted}, not {value!r}")
+                raise ConfigError(
+                    f"{name} of {type(self).__name__} must be {wanted}, not {value!r}"
+                )
 
 
 def _fits(value: object, hint: Any, low: float | None, high: float | None) -> bool:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from recae.data import Interactions
-from recae.nn import AutoencoderNet, Batch, Ragged
+from recae.nn import AutoencoderNet, Batch, Decoder, LinearHead, Ragged
 from recae.objective import Objective
 from recae.recommender.base import Recommender, Run
-from recae.recommender.estimator import estimator, param
+from recae.recommender.estimator import estimator, learnt, param
 from recae.recommender.rank import measure
 from recae.splits import Fold
 from recae.training import Epoch, Plan, SparseLoader, train
@@ -42,8 +42,8 @@ class AutoencoderRecommender(Recommender):
 
     latent: int = param(200, "width of the code", low=1)
 
-    network_: AutoencoderNet
-    epochs_: list[Epoch]
+    network_: AutoencoderNet = learnt()
+    epochs_: list[Epoch] = learnt()
 
     @abstractmethod
     def _network(self, n_items: int) -> AutoencoderNet:
@@ -58,9 +58,7 @@ class AutoencoderRecommender(Recommender):
         ones = data.binarised().matrix
         input = data.matrix if self.weights in ("input", "both") else ones
         target = data.matrix if self.weights in ("target", "both") else ones
-        loader = SparseLoader(
-            input, None if target is input else target, self.batch_size, run.seed
-        )
+        loader = SparseLoader(input, None if target is input else target, self.batch_size, run.seed)
 
         def validate() -> Mapping[str, float]:
             assert validation is not None
@@ -91,8 +89,9 @@ class AutoencoderRecommender(Recommender):
             return self._tiles(net, matrix, lambda batch: net(batch)[0].dense(), matrix.shape[1])
 
     def _embed_rows(self, matrix: Any) -> Tensor:
+        net = self.network_
         with torch.inference_mode():
-            return self._tiles(self.network_, matrix, self.network_.embed, self.latent)
+            return self._tiles(net, matrix, lambda b: net.encode(b)[0], self.latent)
 
     def _tiles(self, net: AutoencoderNet, matrix: Any, read: Any, width: int) -> Tensor:
         """Applies `read` to padded tiles of the rows: (rows, width) float32."""
@@ -100,18 +99,17 @@ class AutoencoderRecommender(Recommender):
         tile = TILE[device.type]
         out = torch.empty(matrix.shape[0], width, device=device)
         for start in range(0, len(out), tile):
-            some = matrix[start : start + tile]
+            ragged = Ragged.from_csr(matrix[start : start + tile], pad_to=tile).to(device)
             if self.weights not in ("input", "both"):
-                some.data[:] = 1
-            ragged = Ragged.from_csr(some, pad_to=tile).to(device)
-            out[start : start + tile] = read(Batch(ragged, ragged))[: some.shape[0]]
+                ragged = ragged.with_values(torch.ones_like(ragged.values))
+            out[start : start + tile] = read(Batch(ragged, ragged))[: len(out) - start]
         return out
 
     @property
     def item_embeddings_(self) -> np.ndarray:
-        """The rows of the output layer, one per item, (n_items, width of the last layer) float32."""
-        weight: Tensor = self.network_.decoder.head.weight
-        return weight.detach().cpu().numpy()
+        """The rows of the output layer, (n_items, width of the last layer) float32."""
+        head = cast(LinearHead, cast(Decoder, self.network_.decoder).head)
+        return head.weight.detach().cpu().numpy()
 
     def _arrays(self) -> Mapping[str, Tensor]:
         return self.network_.state_dict()

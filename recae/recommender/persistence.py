@@ -1,9 +1,9 @@
 """A model on disk: a directory of JSON, safetensors and Parquet, without pickle.
 
-    model/config.json           format version, recae version, model name, hyperparameters
-    model/weights.safetensors   what was learnt
-    model/items.parquet         item ids in column order, with their number of training users
-    model/history.parquet       the fitted interactions, only with `with_history=True`
+model/config.json           format version, recae version, model name, hyperparameters
+model/weights.safetensors   what was learnt
+model/items.parquet         item ids in column order, with their number of training users
+model/history.parquet       the fitted interactions, only with `with_history=True`
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from recae.data import IdMap, Interactions
+from recae.data import IdMap, Interactions, as_ids
 from recae.errors import DataError
 from recae.files import atomic_directory
 from recae.version import __version__
@@ -102,7 +102,7 @@ def load_model(path: str | Path, models: dict[str, type[Recommender]]) -> Recomm
 
 def _read_learnt(model: Recommender, folder: Path) -> None:
     table = pd.read_parquet(folder / ITEMS)
-    model.items_ = IdMap(table["item_id"])
+    model.items_ = IdMap(as_ids(table["item_id"], "item"), "item")
     model.item_counts_ = table["users"].to_numpy()
     model._restore(load_file(folder / WEIGHTS))
     model.history_ = None

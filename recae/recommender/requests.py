@@ -1,4 +1,4 @@
-"""Whose recommendations are asked for: users and histories become rows in the model's item order."""
+"""Whose recommendations are asked for: histories become rows in the model's item order."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def as_interactions(history: Any, items: IdMap | None = None) -> Interactions:
         return history
     if isinstance(history, pd.DataFrame):
         return Interactions.from_frame(history)
-    if sp.issparse(history):
+    if is_sparse(history):
         if items is not None and history.shape[1] != len(items):
             raise DataError(
                 f"history has {history.shape[1]} item columns; this model was fitted on "
@@ -53,6 +53,11 @@ def as_interactions(history: Any, items: IdMap | None = None) -> Interactions:
         f"expected Interactions, a pandas DataFrame or a scipy sparse matrix, "
         f"not {type(history).__name__}"
     )
+
+
+def is_sparse(value: Any) -> bool:
+    """Whether a value is a scipy sparse matrix or array."""
+    return bool(sp.issparse(value))
 
 
 def align(history: Interactions, items: IdMap) -> Interactions:
@@ -100,13 +105,14 @@ def resolve(
 
 
 def _pick(source: Interactions, users: Any, on_unknown: str) -> Request:
-    """The rows of `source` that belong to `users` (all of them for None); strangers get no items."""
+    """The rows of `source` for `users` (None: all of them); strangers get an empty row."""
     if users is None:
         ids, matrix = source.users.ids, source.matrix
     else:
         ids = as_ids([users] if np.isscalar(users) else users, "user")
         codes = source.users.encode(ids) if on_unknown == "raise" else source.users.lookup(ids)
-        nobody = sp.csr_matrix((1, source.n_items), dtype=np.float32)
+        nobody = source.matrix[:0].copy()
+        nobody.resize(1, source.n_items)
         padded = sp.vstack([source.matrix, nobody], format="csr") if (codes < 0).any() else None
         matrix = (source.matrix if padded is None else padded)[codes]
     return Request(ids, matrix, np.diff(matrix.indptr) > 0)

@@ -1,0 +1,1 @@
+"""What recae's figures come from: `python -m evaluation` lists the scripts."""

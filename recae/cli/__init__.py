@@ -1,0 +1,85 @@
+"""The command line. It parses arguments; all work is done by the public functions of recae."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from recae.cli import evaluate, export, fit, recommend
+from recae.errors import RecaeError, RecaeWarning
+from recae.version import __version__
+
+COMMANDS = {"fit": fit, "evaluate": evaluate, "recommend": recommend, "export": export}
+
+DESCRIPTION = """\
+Recommender systems built on autoencoders: fit a model on a table of interactions, measure it,
+recommend with it, export a top-k for everybody.
+
+example, on a table with the columns user_id and item_id:
+  recae evaluate plays.parquet --models popularity,ease,mult-vae
+  recae fit plays.parquet model --model ease
+  recae export model top.parquet --history plays.parquet -k 100
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; `argv` is `sys.argv[1:]` by default.
+
+    Returns 0, or 1 after a mistake that recae explains, or 130 after Ctrl-C; a wrong usage leaves
+    through SystemExit with code 2, as argparse does.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        with _readable_warnings():
+            args.run(args)
+        sys.stdout.flush()
+    except RecaeError as error:
+        print(f"recae: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("recae: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of `recae recommend ... | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="recae", description=DESCRIPTION, formatter_class=raw)
+    parser.add_argument("--version", action="version", version=f"recae {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        text = (module.__doc__ or "").strip()  # what --help says is what the source says
+        command = commands.add_parser(
+            name,
+            help=text.partition("\n")[0],
+            description=text,
+            formatter_class=raw,
+            conflict_handler="resolve",  # a command may bring a --help of its own
+        )
+        module.add_options(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+@contextmanager
+def _readable_warnings() -> Iterator[None]:
+    """Shows recae's own warnings as a line without file and source; all others as ever."""
+    with warnings.catch_warnings():
+        show_as_ever = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, RecaeWarning):
+                print(f"recae: warning: {message}", file=sys.stderr)
+            else:
+                show_as_ever(message, category, *place, **more)
+
+        warnings.simplefilter("always", RecaeWarning)
+        warnings.showwarning = show
+        yield

@@ -1,0 +1,34 @@
+"""Write the top k of every user to a Parquet file.
+
+The file has the columns user_id, item_id, score and rank. Beside the histories, only one batch of
+users is in memory at a time, and the file appears when it is complete.
+
+example:
+  recae export model top.parquet --history plays.parquet -k 100
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import recae
+from recae.cli import request
+from recae.cli.options import add_table_options
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of `recae export`."""
+    request.add_options(parser)
+    parser.add_argument("out", metavar="OUT", help="the .parquet file to write, replaced if there")
+    parser.add_argument(
+        "-k", type=int, default=100, help="items for each user, at most (default: %(default)s)"
+    )
+    add_table_options(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Loads, ranks and writes."""
+    model = recae.load(args.model)
+    users, history = request.users_and_history(args, model)
+    rows = model.export(args.out, history, args.k, users=users, on_unknown=args.on_unknown)
+    print(f"wrote {rows:,} rows to {args.out}")

@@ -1,0 +1,135 @@
+"""Fit a model on a table of interactions and save it.
+
+The table has a row for each interaction: a user, an item, and if you like a weight and a time.
+A model that trains in epochs keeps a share of each user's items aside and stops at the epoch that
+predicts those best; all others are fitted on everything. The result is a directory that
+`recae recommend` and `recae export` read, and recae.load() in Python.
+
+example:
+  recae fit plays.parquet model --model mult-vae --set latent=100 --set hidden=300
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import recae
+from recae.cli import hyperparameters
+from recae.cli.options import (
+    add_filter_options,
+    add_table_options,
+    check_writable,
+    read_interactions,
+)
+from recae.errors import StorageError
+from recae.recommender.persistence import CONFIG
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of `recae fit`."""
+    parser.add_argument("data", metavar="DATA", help="the table of interactions")
+    parser.add_argument("out", metavar="OUT", help="the directory to save the model to")
+    parser.add_argument(
+        "--model",
+        type=hyperparameters.model_name,
+        default="mult-vae",
+        metavar="NAME",
+        help="one of the models below (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--set",
+        type=hyperparameters.setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a hyperparameter of the model; may be repeated; tuples as 600,200",
+    )
+    parser.add_argument(
+        "--held-out",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="share of each user's items kept for validation by models that train in epochs; 0 "
+        "keeps none and trains for all epochs (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of all chance (default: %(default)s)")
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--with-history",
+        action="store_true",
+        help="save the interactions too, so that the model knows these users by their ids",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a model that is already at OUT"
+    )
+    add_table_options(parser)
+    add_filter_options(parser)
+    parser.add_argument(
+        "-h",
+        "--help",
+        action=_Help,
+        help="show this, with the hyperparameters of the --model named before it",
+    )
+
+
+class _Help(argparse.Action):
+    """--help that ends in the models and the hyperparameters of the chosen one."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **options)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        print(parser.format_help())
+        print(hyperparameters.describe_models(), end="\n\n")
+        print(hyperparameters.describe_hyperparameters(namespace.model))
+        parser.exit()
+
+
+def run(args: argparse.Namespace) -> None:
+    """Reads, fits and saves."""
+    model = hyperparameters.build_model(args.model, args.set)
+    _check_out(Path(args.out), args.overwrite)
+    data = read_interactions(args.data, args)
+    print(data)
+    train, validation = data, None
+    if not hyperparameters.validates(model):
+        print(f"{args.model} has no epochs to choose from: it is fitted on everything")
+    elif not args.held_out:
+        print(f"{args.model} is fitted on everything and trains for all its epochs (held-out 0)")
+    else:
+        split = recae.holdout_pairs(data, share=args.held_out, seed=args.seed)
+        train, validation = split.train, split.validation
+        metric = model.get_params()["metric"]
+        print(
+            f"{args.model} keeps the epoch with the best {metric} on {args.held_out:.0%} of each "
+            "user's items, held out"
+        )
+    started = time.perf_counter()
+    model.fit(train, validation, seed=args.seed, device=args.device)
+    seconds = time.perf_counter() - started
+    # What was held out to choose an epoch has been seen by its user all the same.
+    model.history_ = data
+    model.save(args.out, with_history=args.with_history, overwrite=args.overwrite)
+    print(f"fitted {model} in {seconds:.1f} s and saved it to {args.out}")
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    """Refuses a target that `save` would refuse, before the time to fit is spent."""
+    if not out.exists():
+        check_writable(str(out))
+    elif not (out / CONFIG).is_file():
+        raise StorageError(f"{out} exists and is not a model: name another place")
+    elif not overwrite:
+        raise StorageError(f"{out} exists: pass --overwrite or name another place")

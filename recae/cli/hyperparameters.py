@@ -1,0 +1,123 @@
+"""Models and their hyperparameters, as names and texts."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import textwrap
+import typing
+from typing import Any
+
+import recae
+from recae.errors import ConfigError, unknown_option
+
+BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+WIDTH = 88
+
+
+def model_name(text: str) -> str:
+    """The name of a model as an argparse type."""
+    if text not in recae.MODELS:
+        raise argparse.ArgumentTypeError(str(unknown_option("model", text, recae.MODELS)))
+    return text
+
+
+def setting(text: str) -> tuple[str, str]:
+    """`name=value` as an argparse type."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"expected name=value, not {text!r}")
+    return name.strip(), value.strip()
+
+
+def build_model(name: str, settings: list[tuple[str, str]]) -> recae.Recommender:
+    """A model with the given hyperparameters, read by their declared types and checked."""
+    model_class = recae.MODELS[name]
+    hints = typing.get_type_hints(model_class)
+    known = model_class.param_fields()
+    model = model_class()
+    for key, text in settings:
+        # What is unknown or unreadable stays text: the model refuses it in its own words.
+        model.set_params(**{key: read_value(text, hints[key]) if key in known else text})
+    model.check_params()
+    return model
+
+
+def build_models(
+    chosen: list[str], settings: list[tuple[str, str]]
+) -> dict[str, recae.Recommender]:
+    """Several models by name; the settings are `MODEL.name=value`. Raises ConfigError."""
+    own: dict[str, list[tuple[str, str]]] = {name: [] for name in chosen}
+    for key, text in settings:
+        name, dot, hyperparameter = key.partition(".")
+        if not dot:
+            raise ConfigError(
+                f"--set {key}={text}: several models are compared, say which one is meant: "
+                f"--set {chosen[-1]}.{key}={text}"
+            )
+        if name not in own:
+            raise unknown_option("model in --set", name, own)
+        own[name].append((hyperparameter, text))
+    return {name: build_model(name, own[name]) for name in chosen}
+
+
+def read_value(text: str, hint: Any) -> Any:
+    """The text as a value of the type, or as it is where that cannot be.
+
+    >>> read_value("600,200", tuple[int, ...]), read_value("none", float | None)
+    ((600, 200), None)
+    """
+    options = typing.get_args(hint)
+    if type(None) in options:
+        if text.lower() == "none":
+            return None
+        hint = next(option for option in options if option is not type(None))
+    if typing.get_origin(hint) is tuple:
+        parts = [part.strip() for part in text.strip("()").split(",") if part.strip()]
+        return tuple(read_value(part, options[0]) for part in parts)
+    if hint is bool:
+        return BOOLEANS.get(text.lower(), text)
+    try:
+        return hint(text)
+    except ValueError:
+        return text
+
+
+def validates(model: recae.Recommender) -> bool:
+    """Whether the model trains in epochs and chooses among them on validation data."""
+    return "patience" in model.param_fields()
+
+
+def describe_models() -> str:
+    """A line for each model: its name and what it is."""
+    width = max(map(len, recae.MODELS))
+    lines = [
+        f"  {name:<{width}}  {(inspect.getdoc(model) or '').splitlines()[0]}"
+        for name, model in recae.MODELS.items()
+    ]
+    return "models:\n" + "\n".join(lines)
+
+
+def describe_hyperparameters(name: str) -> str:
+    """What can be set of a model, from its declarations."""
+    known = recae.MODELS[name].param_fields()
+    width = max(map(len, known))
+    lines = [
+        textwrap.fill(
+            f"{key:<{width}}  {about.metadata['doc']}{_values(about)}",
+            WIDTH,
+            initial_indent="  ",
+            subsequent_indent=" " * (width + 4),
+        )
+        for key, about in known.items()
+    ]
+    return f"hyperparameters of {name} (--set name=value):\n" + "\n".join(lines)
+
+
+def _values(about: Any) -> str:
+    choices = about.metadata["choices"]
+    listed = f"; one of {', '.join(choices)}" if choices else ""
+    default = about.default
+    if isinstance(default, tuple):
+        default = ",".join(map(str, default)) or "none"
+    return f"{listed} (default: {default})"

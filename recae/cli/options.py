@@ -1,0 +1,106 @@
+"""Options that several commands share, and what becomes of them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+import recae
+from recae.data import IdMap
+from recae.data.table import DUPLICATES
+from recae.errors import ConfigError, StorageError
+
+
+def add_table_options(parser: argparse.ArgumentParser) -> None:
+    """How to read a table of interactions."""
+    group = parser.add_argument_group("the table (.parquet, .csv, .tsv, .csv.gz, .tsv.gz)")
+    columns = (
+        ("user", "user_id", "users"),
+        ("item", "item_id", "items"),
+        (
+            "weight",
+            "weight",
+            "strengths above 0, such as ratings or plays; without this default column, or with '', "
+            "every row counts 1",
+        ),
+        ("time", "timestamp", "dates or whole numbers; may be absent, '' ignores them"),
+    )
+    for name, column, what in columns:
+        group.add_argument(
+            f"--{name}", default=column, metavar="COLUMN", help=f"{what} (default: %(default)s)"
+        )
+    group.add_argument(
+        "--duplicates",
+        default="last",
+        choices=DUPLICATES,
+        help="which of several rows with the same user and item counts (default: %(default)s)",
+    )
+    group.add_argument(
+        "--min-weight", type=float, metavar="W", help="keep rows of at least this weight"
+    )
+
+
+def add_filter_options(parser: argparse.ArgumentParser) -> None:
+    """Which users and items to fit on."""
+    group = parser.add_argument_group("filters, applied once: items first, then users")
+    for name, what in (("item", "items with at least N users"), ("user", "users with N items")):
+        group.add_argument(
+            f"--min-per-{name}",
+            type=int,
+            default=0,
+            metavar="N",
+            help=f"keep {what} (default: %(default)s, all)",
+        )
+
+
+def read_interactions(path: str, args: argparse.Namespace) -> recae.Interactions:
+    """The interactions of a table, read and filtered as the options say."""
+    data = recae.read_table(
+        path,
+        user=args.user,
+        item=args.item,
+        weight=args.weight or None,
+        time=args.time or None,
+        duplicates=args.duplicates,
+        min_weight=args.min_weight,
+    )
+    least: dict[str, Any] = {
+        name: getattr(args, name, 0) for name in ("min_per_item", "min_per_user")
+    }
+    return data.filter(**least) if any(least.values()) else data
+
+
+def names(text: str) -> list[str]:
+    """A comma-separated list as an argparse type."""
+    found = [part.strip() for part in text.split(",")]
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"expected names separated by commas, not {text!r}")
+    return found
+
+
+def count_or_share(text: str) -> int | float:
+    """A whole number of users, or a share of them, as an argparse type."""
+    return int(text) if text.isdecimal() else float(text)
+
+
+def typed_ids(texts: list[str], known: IdMap) -> list[Any]:
+    """Ids typed on the command line, as integers where the known ones are. Raises ConfigError."""
+    if known.kind == "str":
+        return list(texts)
+    wrong = [text for text in texts if not re.fullmatch("-?[0-9]+", text)]
+    if wrong:
+        raise ConfigError(f"{known.what} ids are integers here; {wrong[0]!r} is not one")
+    return [int(text) for text in texts]
+
+
+def check_writable(*paths: str | None) -> None:
+    """Raises StorageError for a file that could not be written, before any work is done for it."""
+    for path in paths:
+        if path and not Path(path).absolute().parent.is_dir():
+            raise StorageError(
+                f"cannot write {path}: the folder {Path(path).parent} does not exist"
+            )
+        if path and Path(path).is_dir():
+            raise StorageError(f"cannot write {path}: it is a directory")

@@ -1,0 +1,79 @@
+"""Print the best items for users, known ones or new ones.
+
+A user is a history: give a table of them (--history), or type the items of one new user (--items).
+A model saved with --with-history can also be asked for its own users by their ids. What is in a
+history is not recommended again.
+
+examples:
+  recae recommend model --items 1,2,3
+  recae recommend model --history new_users.parquet --users 7,8 -k 5
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import pandas as pd
+
+import recae
+from recae.cli import request
+from recae.cli.options import add_table_options, check_writable, names, typed_ids
+from recae.cli.titles import read_titles
+from recae.errors import ConfigError
+from recae.files import atomic_file
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of `recae recommend`."""
+    source = request.add_options(parser)
+    source.add_argument(
+        "--items", type=names, metavar="IDS", help="the items of one new user, with commas"
+    )
+    parser.add_argument(
+        "-k", type=int, default=10, help="items for each user, at most (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--titles", metavar="FILE", help="a table with more about the items, in the --item column"
+    )
+    parser.add_argument(
+        "--title-column",
+        default="title",
+        metavar="COLUMN",
+        help="the column of it to show (default: %(default)s)",
+    )
+    parser.add_argument("--out", metavar="FILE.csv", help="write a CSV file instead of printing")
+    add_table_options(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Loads, recommends and prints or writes."""
+    check_writable(args.out)
+    model = recae.load(args.model)
+    titles = read_titles(args.titles, args.item, args.title_column) if args.titles else None
+    if args.items and args.users:
+        raise ConfigError("--items is one new user's history: leave --users out")
+    if args.items:
+        history = pd.DataFrame({"user_id": "new", "item_id": typed_ids(args.items, model.items_)})
+        frame = model.recommend(k=args.k, history=history, on_unknown=args.on_unknown)
+    else:
+        users, interactions = request.users_and_history(args, model)
+        frame = model.recommend(users, args.k, history=interactions, on_unknown=args.on_unknown)
+    if titles is not None:
+        frame[args.title_column] = titles(frame["item_id"])
+    if args.out:
+        with atomic_file(args.out) as part:
+            frame.to_csv(part, index=False)
+        print(f"wrote {len(frame):,} rows to {args.out}")
+    else:
+        print(_readable(frame))
+
+
+def _readable(frame: pd.DataFrame) -> str:
+    """The frame as a text table, the rank before the item and titles flush left."""
+    ordered = frame[["user_id", "rank", "item_id", "score", *frame.columns[4:]]].astype({})
+    for column in frame.columns[4:]:
+        texts = pd.concat([pd.Series([column]), ordered.pop(column)]).str
+        width = int(texts.len().max())
+        padded = texts.ljust(width)
+        ordered[padded.iloc[0]] = padded.iloc[1:]
+    return ordered.to_string(index=False, float_format="%.4f")

@@ -1,0 +1,171 @@
+"""Ids: one normal form, codes that round-trip, messages that name the culprit."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recae.data import IdMap, as_ids
+from recae.errors import DataError
+
+small = settings(max_examples=50, derandomize=True, database=None, deadline=None)
+int_columns = st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=30)
+text_columns = st.lists(st.text(max_size=4), min_size=1, max_size=30)
+
+
+@small
+@given(int_columns | text_columns)
+def test_codes_decode_to_the_column_they_came_from(values):
+    ids, codes = IdMap.from_values(values)
+    assert ids.decode(codes).tolist() == values
+    assert ids.encode(values).tolist() == codes.tolist()
+    assert ids.ids.tolist() == sorted(set(values))
+
+
+@small
+@given(int_columns | text_columns, st.randoms(use_true_random=False))
+def test_the_code_of_an_id_does_not_depend_on_the_order_of_the_rows(values, random):
+    shuffled = values.copy()
+    random.shuffle(shuffled)
+    assert IdMap.from_values(values)[0] == IdMap.from_values(shuffled)[0]
+
+
+@small
+@given(int_columns, int_columns)
+def test_union_keeps_codes_and_adds_what_is_new(left, right):
+    first, second = IdMap.from_values(left)[0], IdMap.from_values(right)[0]
+    union = first.union(second)
+    assert union.ids[: len(first)].tolist() == first.ids.tolist()
+    assert set(union.ids.tolist()) == set(left) | set(right)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [3, 1],
+        (3, 1),
+        np.array([3, 1], dtype=np.uint8),
+        np.array([3, 1], dtype=object),
+        pd.Series([3, 1], index=[7, 7], dtype="Int32"),
+        pd.Series([3, 1], dtype="int16[pyarrow]"),
+        pd.Index([3, 1]),
+        pd.Categorical([3, 1]),
+        pa.array([3, 1]),
+    ],
+)
+def test_integers_of_any_storage_become_int64(values):
+    ids = as_ids(values)
+    assert ids.dtype == np.int64
+    assert ids.tolist() == [3, 1]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["b", "a"],
+        np.array(["b", "a"]),
+        pd.Series(["b", "a"]),
+        pd.Series(["b", "a"], dtype=object),
+        pd.Series(["b", "a"], dtype="string[pyarrow]"),
+        pd.Series(["b", "a"], dtype=pd.ArrowDtype(pa.string())),
+        pd.Series(["b", "a"], dtype="category"),
+        pa.chunked_array([["b"], ["a"]]),
+    ],
+)
+def test_text_of_any_storage_becomes_str(values):
+    ids = as_ids(values)
+    assert ids.dtype == object
+    assert [type(id) for id in ids] == [str, str]
+    assert ids.tolist() == ["b", "a"]
+    assert IdMap(values).encode(["a", "b", "a"]).tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1, "a"], "user ids mix integers and text: 1 at row 0, 'a' at row 1"),
+        (["a", "b", 5], "mix integers and text: 'a' at row 0, 5 at row 2"),
+        ([1, True], r"found True \(bool\) at row 1"),
+        (np.array([True]), "must be integers or text, not bool"),
+        (np.array([1.0, 2.0]), r"are floats \(first: 1.0 at row 0\); cast to int$"),
+        (np.array([np.nan, 2.0]), "cast to int after dropping the 1 rows .*first: row 0"),
+        (np.array([1.5]), "cast to int or str$"),
+        (["a", None, None], "missing in 2 of 3 rows, the first at row 1"),
+        (pd.Series([1, None], dtype="Int64"), "missing in 1 of 2 rows, the first at row 1"),
+        (pd.Categorical(["a", None]), "missing in 1 of 2 rows"),
+        ([1, 2**63], "must fit in 64 bits; 9223372036854775808 at row 1"),
+        (np.array([0, 2**63], dtype=np.uint64), "9223372036854775808 at row 1"),
+        ([-(2**63) - 1], "must fit in 64 bits; -9223372036854775809 at row 0"),
+        (np.array(["2020-01-01"], dtype="M8[D]"), "not datetime64"),
+        ([b"a"], "found b'a' \\(bytes\\) at row 0"),
+        (np.ones((2, 2), dtype=int), r"one dimension, not shape \(2, 2\)"),
+        ("abc", "must be a list or array, not 'abc'"),
+        (7, "must be a list or array, not 7"),
+    ],
+)
+def test_what_is_no_id_is_named_with_its_row(values, message):
+    with pytest.raises(DataError, match=message):
+        as_ids(values, "user")
+
+
+def test_duplicates_are_refused():
+    with pytest.raises(DataError, match="item ids must be distinct; 'a' at position 2.*1 in all"):
+        IdMap(["a", "b", "a"], what="item")
+
+
+def test_unknown_ids_are_minus_one_in_lookup_and_an_error_in_encode():
+    items = IdMap([30, 10, 20], what="item")
+    assert items.lookup([20, 5, 30]).tolist() == [2, -1, 0]
+    with pytest.raises(DataError, match=r"unknown item 5 at row 1 \(2 of 4 rows"):
+        items.encode([20, 5, 30, 6])
+
+
+def test_kinds_do_not_mix():
+    items = IdMap([1, 2], what="item")
+    with pytest.raises(DataError, match="item ids are text here .*'1'.* known ones are integers"):
+        items.lookup(["1"])
+    with pytest.raises(DataError, match="known ones are text"):
+        IdMap(["1"]).encode([1])
+    assert items.lookup([]).tolist() == []
+    assert IdMap([]).lookup(["a"]).tolist() == [-1]
+    assert IdMap([]).union(IdMap(["a"])).ids.tolist() == ["a"]
+
+
+def test_membership_does_not_confuse_types():
+    integers, text = IdMap([1, 2]), IdMap(["1"])
+    assert 1 in integers and np.int32(2) in integers and "1" in text
+    assert not any(other in integers for other in (3, 1.0, True, "1", None, 2**70))
+    assert 1 not in text
+
+
+def test_decode_keeps_the_shape_and_checks_the_range():
+    items = IdMap(["a", "b", "c"], what="item")
+    assert items.decode([[0, 2], [1, 1]]).tolist() == [["a", "c"], ["b", "b"]]
+    assert items.decode([]).tolist() == []
+    with pytest.raises(DataError, match=r"item codes run from 0 to 2; found -1 \(1 outside\)"):
+        items.decode([0, -1])
+    with pytest.raises(DataError, match="must be integers, not bool"):
+        items.decode([True])
+
+
+def test_it_is_frozen_and_owns_its_ids():
+    mine = np.array([5, 6])
+    ids = IdMap(mine)
+    mine[0] = 9
+    assert ids.ids.tolist() == [5, 6]
+    with pytest.raises(ValueError, match="read-only"):
+        ids.ids[0] = 1
+    with pytest.raises(AttributeError):
+        ids.ids = mine
+
+
+def test_equality_and_repr():
+    assert IdMap([1, 2], what="user") == IdMap(np.array([1, 2], dtype=np.int8))
+    assert IdMap([1, 2]) != IdMap([2, 1])
+    assert IdMap([1]) != IdMap(["1"])
+    assert IdMap([1]).to_bytes() != IdMap(["1"]).to_bytes()
+    assert IdMap(["ab", "c"]).to_bytes() != IdMap(["a", "bc"]).to_bytes()
+    assert repr(IdMap.range(5, "item")) == "IdMap(5 items: 0, 1, 2, ..., 4)"
+    assert repr(IdMap(["a"])) == "IdMap(1 ids: 'a')"

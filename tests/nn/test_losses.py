@@ -1,0 +1,66 @@
+"""The multinomial loss against the formula written out, and its gradients against differences."""
+
+import pytest
+import scipy.sparse as sp
+import torch
+
+from recae.nn import Ragged, losses
+
+
+def problem(
+    weighted: bool,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Ragged, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    matrix = sp.random(7, 11, 0.3, format="csr", random_state=0)
+    matrix.data = matrix.data + 0.5 if weighted else matrix.data**0
+    target = Ragged.from_csr(matrix)
+    target = target.with_values(target.values.double())
+    hidden = torch.randn(7, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(11, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(11, generator=generator, dtype=torch.float64, requires_grad=True)
+    dense = torch.zeros(7, 11, dtype=torch.float64)
+    dense[target.rows, target.indices] = target.values
+    return hidden, weight, bias, target, dense
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("cells", [1, 30, 1 << 20])
+def test_the_loss_is_the_formula_however_it_is_chunked(
+    weighted: bool, cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden, weight, bias, target, dense = problem(weighted)
+    written_out = -(torch.log_softmax(hidden @ weight.T + bias, 1) * dense).sum(1).mean()
+    expected = torch.autograd.grad(written_out, (hidden, weight, bias))
+    monkeypatch.setattr(losses, "CHUNK_CELLS", cells)
+    monkeypatch.setattr(losses, "TILE_CELLS", cells)
+    loss = losses.multinomial_loss(hidden, weight, bias, target)
+    torch.testing.assert_close(loss, written_out)
+    for got, wanted in zip(
+        torch.autograd.grad(3 * loss, (hidden, weight, bias)), expected, strict=True
+    ):
+        torch.testing.assert_close(got, 3 * wanted)
+
+
+def test_gradients_agree_with_finite_differences() -> None:
+    hidden, weight, bias, target, _ = problem(weighted=True)
+
+    def loss(h: torch.Tensor, w: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return losses.multinomial_loss(h, w, b, target)
+
+    assert torch.autograd.gradcheck(loss, (hidden, weight, bias))
+
+
+def test_large_logits_do_not_overflow() -> None:
+    target = Ragged.from_csr(sp.csr_matrix([[0.0, 1.0]]))
+    hidden = torch.tensor([[1000.0]])
+    loss = losses.multinomial_loss(hidden, torch.tensor([[1.0], [0.9]]), torch.zeros(2), target)
+    assert loss.item() == pytest.approx(100.0)  # log(e^1000 + e^900) - 900
+
+
+@pytest.mark.parametrize(("rows", "columns", "cells"), [(10, 3, 9), (1, 100, 5), (7, 2, 14)])
+def test_chunks_cover_every_row_once_and_keep_to_the_limit(
+    rows: int, columns: int, cells: int
+) -> None:
+    chunks = losses.row_chunks(rows, columns, cells)
+    assert [r for chunk in chunks for r in range(chunk.start, chunk.stop)] == list(range(rows))
+    assert all((c.stop - c.start) * columns <= max(cells, columns) for c in chunks)

@@ -1,0 +1,54 @@
+"""The four slots together: alive, reproducible, and free of stray CPU tensors."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from recae.models import MODELS
+from recae.nn import Batch, InputLinear, Ragged
+from recae.recommender import AutoencoderRecommender
+
+NEURAL = [cls for cls in MODELS.values() if issubclass(cls, AutoencoderRecommender)]
+
+
+def batch() -> Batch:
+    matrix = sp.random(6, 40, 0.3, format="csr", random_state=0, dtype=np.float32)
+    ragged = Ragged.from_csr(matrix)
+    return Batch(ragged, ragged, torch.arange(6))
+
+
+def test_the_first_layer_reads_ragged_and_dense_rows_alike() -> None:
+    layer = InputLinear(40, 5)
+    layer.initialise(torch.Generator().manual_seed(0))
+    ragged = batch().input
+    dense = torch.zeros(6, 40)
+    dense[ragged.rows, ragged.indices] = ragged.values
+    torch.testing.assert_close(layer(ragged), layer(dense))
+
+
+@pytest.mark.parametrize("model", NEURAL)
+def test_every_weight_of_every_slot_gets_a_gradient(model: type[AutoencoderRecommender]) -> None:
+    estimator = model(latent=4)
+    net = estimator._network(40)
+    net.initialise(torch.Generator().manual_seed(0))
+    scores, terms = net(batch(), torch.Generator().manual_seed(0))
+    estimator._objective(10)(scores, terms, batch(), step=5).backward()
+    dead = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert dead == []
+
+
+@pytest.mark.parametrize("model", NEURAL)
+def test_the_network_runs_on_the_meta_device(model: type[AutoencoderRecommender]) -> None:
+    net = model(latent=4)._network(40).to("meta").eval()
+    scores, _ = net(batch().to("meta"))
+    assert scores.dense().shape == (6, 40) and scores.dense().device.type == "meta"
+
+
+@pytest.mark.parametrize("model", NEURAL)
+def test_columns_are_the_columns_of_dense(model: type[AutoencoderRecommender]) -> None:
+    net = model(latent=4)._network(40).eval()
+    net.initialise(torch.Generator().manual_seed(0))
+    scores, _ = net(batch())
+    some = torch.tensor([7, 0, 39])
+    torch.testing.assert_close(scores.columns(some), scores.dense()[:, some])

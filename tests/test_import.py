@@ -1,0 +1,73 @@
+"""`import recae` leaves the process as it was, and brings what it promises."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+import recae
+
+# Each of these takes time or memory that most runs never need.
+NOT_AT_IMPORT = ["implicit", "matplotlib", "sklearn", "psutil", "hypothesis", "pytest"]
+
+# The dependencies come first: what they do to the process at import is theirs.
+SCRIPT = f"""
+import json, random, sys, warnings
+import numpy, pandas, pyarrow.parquet, safetensors.torch, scipy.linalg, scipy.sparse, torch, tqdm
+
+def state():
+    numpy_state = numpy.random.get_state()
+    return {{
+        "random": hash(random.getstate()),
+        "numpy": [numpy_state[0], numpy_state[1].tolist(), numpy_state[2:]],
+        "torch": torch.get_rng_state().tolist(),
+        "threads": [torch.get_num_threads(), torch.get_num_interop_threads()],
+        "dtype": str(torch.get_default_dtype()),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "filters": [str(entry) for entry in warnings.filters],
+    }}
+
+before = state()
+import recae
+after = state()
+changed = [name for name in before if before[name] != after[name]]
+imported = [name for name in {NOT_AT_IMPORT!r} if name in sys.modules]
+print(json.dumps([changed, imported]))
+"""
+
+
+def test_import_has_no_side_effects() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    (line,) = done.stdout.splitlines()  # and nothing else was printed
+    changed, imported = json.loads(line)
+    assert changed == []
+    assert imported == []
+
+
+def test_all_is_what_the_package_offers() -> None:
+    public = {
+        name
+        for name, value in vars(recae).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert set(recae.__all__) == public | {"__version__"}
+    assert len(set(recae.__all__)) == len(recae.__all__)
+
+
+@pytest.mark.parametrize("name", sorted({*recae.__all__} - {"MODELS", "__version__"}))
+def test_public_names_are_documented(name: str) -> None:
+    value = getattr(recae, name)
+    assert len(inspect.getdoc(value) or "") > 20
+    if not inspect.isclass(value):
+        return
+    for key, member in vars(value).items():
+        if inspect.isfunction(member) and not key.startswith("_"):
+            # getdoc also finds the docstring of the method that this one overrides
+            assert inspect.getdoc(getattr(value, key)), f"{name}.{key} has no docstring"

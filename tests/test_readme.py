@@ -1,0 +1,125 @@
+"""README.md is true: its Python and its `recae` commands run, in the order they are read.
+
+A block runs unless `<!-- not run -->` stands on a line of its own before it. In shell blocks only
+`recae` commands run; for `make` the target must exist, for `python -m evaluation` the script; pip,
+git and the like are skipped. All share one folder, which holds `plays.parquet` (planted: users of
+four tastes) and `new_users.parquet`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recae.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+NOT_RUN = "<!-- not run -->"
+SHELL = ("console", "bash", "sh", "shell")
+SKIPPED = ("pip", "git", "cd", "source", ".")
+
+TASTES, USERS, ITEMS = 4, 300, 120
+
+
+def blocks(text: str) -> list[tuple[int, str, str]]:
+    """The blocks to run: their line in the file, language and content."""
+    found = []
+    for match in BLOCK.finditer(text):
+        before, (language, content) = text[: match.start()], match.groups()
+        marked = before.rstrip().endswith(NOT_RUN)
+        if language in ("python", *SHELL) and not marked:
+            found.append((before.count("\n") + 2, language, content))
+    return found
+
+
+def commands(block: str) -> list[str]:
+    """The commands of a shell block, without prompts, comments and what they print."""
+    lines = block.replace("\\\n", " ").splitlines()
+    if any(line.startswith("$ ") for line in lines):
+        lines = [line[2:] for line in lines if line.startswith("$ ")]
+    parts = [shlex.split(line, comments=True) for line in lines]
+    return [shlex.join(part).removeprefix(".venv/bin/") for part in parts if part]
+
+
+def planted(users: range, rng: np.random.Generator) -> pd.DataFrame:
+    """Histories in which a user's items are mostly those of one of four tastes."""
+    rows = []
+    size = ITEMS // TASTES
+    for user in users:
+        own = rng.choice(size, size=12, replace=False) + size * (user % TASTES)
+        other = rng.choice(ITEMS, size=4, replace=False)
+        items = rng.permutation(np.union1d(own, other))
+        rows += [(user, item, 1_600_000_000 + 60 * step) for step, item in enumerate(items)]
+    return pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    rng = np.random.default_rng(0)
+    planted(range(USERS), rng).to_parquet(tmp_path / "plays.parquet")
+    planted(range(USERS, USERS + 5), rng).to_parquet(tmp_path / "new_users.parquet")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_shell(command: str) -> None:
+    words = shlex.split(command.removeprefix("python -m ") if "-m recae" in command else command)
+    if words[0] == "recae":
+        assert main(words[1:]) == 0, command
+    elif words[0] == "make":
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        for target in (word for word in words[1:] if "=" not in word):
+            assert re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE), command
+    elif words[:3] == ["python", "-m", "evaluation"]:
+        script = words[3].replace("-", "_") if len(words) > 3 else "__main__"
+        assert (ROOT / "evaluation" / f"{script}.py").is_file(), command
+    else:
+        skipped = words[0] in SKIPPED or words[:3] in (
+            ["python", "-m", "pip"],
+            ["python", "-m", "venv"],
+        )
+        assert skipped, f"README.md has a command that this test knows nothing of: {command}"
+
+
+def test_the_readme_runs(folder: Path) -> None:
+    found = blocks(README.read_text(encoding="utf-8"))
+    assert found, "README.md shows nothing that runs"
+    names = {"__name__": "readme"}
+    for line, language, content in found:
+        if language == "python":
+            # Padded, so that a traceback names the line of README.md.
+            exec(compile("\n" * (line - 1) + content, str(README), "exec"), names)
+        else:
+            for command in commands(content):
+                run_shell(command)
+
+
+def test_blocks_and_commands_are_found() -> None:
+    text = (
+        "a\n```python\nx = 1\n```\n\n<!-- not run -->\n```python\n1 / 0\n```\n"
+        "```text\nno\n```\n```console\n$ recae fit a \\\n  b  # why\nwhat it prints\n```\n"
+    )
+    assert blocks(text) == [
+        (3, "python", "x = 1\n"),
+        (14, "console", "$ recae fit a \\\n  b  # why\nwhat it prints\n"),
+    ]
+    assert commands(blocks(text)[1][2]) == ["recae fit a b"]
+
+
+@pytest.mark.parametrize("command", ["make nothing", "python -m evaluation nothing", "rm -r x"])
+def test_a_wrong_command_is_found(command: str) -> None:
+    with pytest.raises(AssertionError):
+        run_shell(command)
+
+
+def test_local_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)", README.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
+    assert missing == []

@@ -1,0 +1,105 @@
+"""The training loop: what it keeps, when it stops, what it leaves alone."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from recae.errors import ConfigError, TrainingError
+from recae.models import MultDAE
+from recae.objective import LinearAnneal, Objective
+from recae.training import Epoch, Plan, SparseLoader, resolve_device, train
+
+MATRIX = sp.random(40, 30, 0.2, format="csr", random_state=1, dtype=np.float32)
+CPU = torch.device("cpu")
+
+
+def run(plan: Plan, seed: int = 0, **options: object) -> tuple[torch.nn.Module, list[Epoch]]:
+    net = MultDAE(latent=4)._network(30)
+    loader = SparseLoader(MATRIX, None, batch_size=10, seed=seed)
+    epochs = train(net, loader, Objective(), plan, seed=seed, device=CPU, **options)
+    return net, epochs
+
+
+def plan(epochs: int = 5, lr: float = 0.01, l2: float = 0.0, patience: int = 2) -> Plan:
+    return Plan(epochs, lr, l2, "score", patience)
+
+
+def vector(net: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().reshape(-1) for p in net.parameters()])
+
+
+def test_the_loss_falls_and_a_seed_fixes_every_weight() -> None:
+    net, epochs = run(plan())
+    assert [e.number for e in epochs] == [1, 2, 3, 4, 5]
+    assert epochs[-1].loss < epochs[0].loss
+    again, _ = run(plan())
+    other, _ = run(plan(), seed=1)
+    assert torch.equal(vector(net), vector(again))
+    assert not torch.equal(vector(net), vector(other))
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_the_run() -> None:
+    script = iter([0.1, 0.3, 0.2, 0.3, 0.9])
+    net, epochs = run(plan(epochs=10), validate=lambda: {"score": next(script)})
+    # Best is epoch 2; epochs 3 and 4 bring nothing better (a tie is not better), so 5 never runs.
+    assert len(epochs) == 4
+    two, _ = run(plan(epochs=2))
+    assert torch.equal(vector(net), vector(two))
+
+
+def test_a_callback_sees_epochs_and_can_stop() -> None:
+    seen: list[int] = []
+
+    def callback(epoch: Epoch) -> bool:
+        seen.append(epoch.number)
+        return epoch.number == 3
+
+    run(plan(), callbacks=[callback])
+    assert seen == [1, 2, 3]
+
+
+def test_a_loss_that_is_no_number_stops_with_an_error_that_says_when() -> None:
+    with pytest.raises(TrainingError, match=r"epoch 1.*lower lr"):
+        run(plan(lr=1e38))
+
+
+def test_l2_is_the_gradient_of_the_sum_of_squares() -> None:
+    # With no data gradient (zero learning from one epoch of tiny lr), compare Adam's first step:
+    # its sign is that of the gradient, so a huge l2 moves every weight towards zero by lr.
+    start = MultDAE(latent=4)._network(30)
+    from recae.rng import torch_generator
+    from recae.training.loop import WEIGHTS_STREAM
+
+    start.initialise(torch_generator(0, WEIGHTS_STREAM))
+    loader = SparseLoader(MATRIX, None, batch_size=100, seed=0)
+    net = MultDAE(latent=4)._network(30)
+    train(net, loader, Objective(), plan(epochs=1, lr=1e-4, l2=1e6), seed=0, device=CPU)
+    before, after = start.decoder.head.weight, net.decoder.head.weight
+    torch.testing.assert_close(after, before - 1e-4 * before.sign(), rtol=0, atol=2e-6)
+    assert not torch.equal(net.decoder.head.bias, start.decoder.head.bias)
+
+
+def test_nothing_global_changes() -> None:
+    before = (
+        torch.random.get_rng_state(),
+        np.random.get_state()[1].copy(),
+        torch.get_num_threads(),
+    )
+    run(plan(epochs=1))
+    assert torch.equal(before[0], torch.random.get_rng_state())
+    assert (before[1] == np.random.get_state()[1]).all()
+    assert before[2] == torch.get_num_threads()
+
+
+def test_annealing_rises_linearly_and_stops_at_the_cap() -> None:
+    weight = LinearAnneal(cap=0.2, rate=0.01)
+    assert [weight(None, step) for step in (0, 10, 20, 30)] == [0.0, 0.1, 0.2, 0.2]
+
+
+def test_devices() -> None:
+    assert resolve_device("cpu") == CPU
+    with pytest.raises(ConfigError, match="unknown device 'gpu'"):
+        resolve_device("gpu")
+    with pytest.raises(ConfigError, match="is not there"):
+        resolve_device("cuda:99")
