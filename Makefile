@@ -27,12 +27,12 @@ clean: ## remove .venv, caches and what builds and the demo left
 	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# torch comes first and on its own: a build for this machine that pip's find-links offers is taken
+# as it is, before anything else can ask for another one.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("recae needs Python 3.11 or later: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	@echo "installing into $(VENV) (once; torch is large, this takes some minutes)"
 	@$(PYTHON) -m venv $(VENV)
-	@# torch on its own and first: a build for this machine that pip's find-links offers is taken
-	@# as it is, before anything else can ask for another one.
 	@$(PIP) --constraint constraints.txt torch
 	@$(PIP) --constraint constraints.txt --editable ".[dev]"
 	@touch $@

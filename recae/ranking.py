@@ -124,8 +124,13 @@ def _mask(scores: Tensor, exclude: Any | None, allowed: Any | None, overwrite: b
     return scores
 
 
+def _as_tensor(values: Any) -> Tensor:
+    # A copy, because torch warns when it is to share a read-only array.
+    return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
+
+
 def _allowed_columns(allowed: Any, scores: Tensor) -> Tensor:
-    keep = torch.as_tensor(allowed)
+    keep = _as_tensor(allowed)
     if keep.dtype != torch.bool or keep.shape != scores.shape[1:]:
         raise DataError(
             f"allowed must be ({scores.shape[1]},) bool, one entry per column of the scores; "
@@ -147,7 +152,7 @@ def _excluded_cells(exclude: Any, scores: Tensor) -> tuple[Tensor, Tensor]:
         pair = matrix.nonzero()
     if len(pair) != 2:
         raise DataError("exclude must be a pair (rows, columns) or a scipy sparse matrix")
-    rows, columns = (torch.as_tensor(part) for part in pair)
+    rows, columns = (_as_tensor(part) for part in pair)
     if rows.ndim != 1 or rows.shape != columns.shape:
         raise DataError(
             "exclude must be two equally long vectors (rows, columns); "
@@ -160,7 +165,7 @@ def _excluded_cells(exclude: Any, scores: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _checked_index(index: Tensor, size: int, kind: str) -> Tensor:
-    if len(index) == 0:  # an empty list arrives as float32
+    if len(index) == 0:  # an empty list arrives as float64
         return index.long()
     if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
         raise DataError(f"exclude must hold integer {kind}s, not {index.dtype}")

@@ -125,6 +125,13 @@ def test_stored_zeros_exclude_nothing_and_repeats_are_fine() -> None:
     assert top_k(scores, 1, exclude=unsigned).items.tolist() == [[0]]
 
 
+def test_read_only_arrays_are_welcome() -> None:
+    zero, allowed = np.zeros(1, dtype=np.int64), np.ones(2, dtype=bool)
+    zero.flags.writeable = allowed.flags.writeable = False
+    scores = torch.tensor([[2.0, 1.0]])
+    assert top_k(scores, 1, exclude=(zero, zero), allowed=allowed).items.tolist() == [[1]]
+
+
 def test_scores_are_overwritten_only_on_request() -> None:
     scores = torch.tensor([[1.0, 2.0]])
     top_k(scores, 1, exclude=([0], [1]), allowed=np.array([True, True]))
@@ -179,7 +186,7 @@ def test_numpy_integers_are_integers() -> None:
         ({"exclude": ([0, 5, 9], [0, 0, 0])}, r"2 rows outside 0\.\.1, the first is 5"),
         ({"exclude": ([0, 1], [0, -1])}, r"1 columns outside 0\.\.2, the first is -1"),
         ({"exclude": ([0, 1], [0])}, r"found \(2,\) and \(1,\)"),
-        ({"exclude": ([0.0], [0.0])}, "integer rows, not torch.float32"),
+        ({"exclude": ([0.0], [0.0])}, "integer rows, not torch.float64"),
         ({"exclude": (np.array([0]), np.array([True]))}, "integer columns, not torch.bool"),
         ({"exclude": np.zeros((3, 3), dtype=int)}, "pair"),
         ({"allowed": np.ones(2, dtype=bool)}, r"allowed must be \(3,\) bool.*found \(2,\)"),
