@@ -70,7 +70,9 @@ def run(args: argparse.Namespace) -> None:
 
 def _readable(frame: pd.DataFrame) -> str:
     """The frame as a text table, the rank before the item and titles flush left."""
-    ordered = frame[["user_id", "rank", "item_id", "score", *frame.columns[4:]]].astype({})
+    if frame.empty:
+        return "nothing to recommend"
+    ordered = frame[["user_id", "rank", "item_id", "score", *frame.columns[4:]]].copy()
     for column in frame.columns[4:]:
         texts = pd.concat([pd.Series([column]), ordered.pop(column)]).str
         width = int(texts.len().max())

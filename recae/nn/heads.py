@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from recae.errors import unknown_option
 from recae.nn.batch import Ragged
 from recae.nn.losses import multinomial_loss
+from recae.nn.products import affine
 
 LinearLoss = Callable[[Tensor, Tensor, Tensor, Ragged], Tensor]
 LOSSES: dict[str, LinearLoss] = {"multinomial": multinomial_loss}
@@ -56,7 +57,7 @@ class LinearScores:
 
     def dense(self) -> Tensor:
         """All scores, (rows, n_items) float32."""
-        return F.linear(self.hidden, self.weight, self.bias)
+        return affine(self.hidden, self.weight, self.bias)
 
     def columns(self, items: Tensor) -> Tensor:
         """The scores of some columns, (rows, len(items)) float32."""

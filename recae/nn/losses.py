@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from recae.nn.batch import Ragged
+from recae.nn.products import affine
 
 CHUNK_CELLS = 1 << 25
 """Logits held at once: 2^25 cells are 128 MiB in float32. Smaller row chunks cost speed."""
@@ -47,7 +48,7 @@ class _Multinomial(torch.autograd.Function):
         loss = hidden.new_zeros(())
         grads = [torch.zeros_like(t) for t in (hidden, weight, bias)] if wanted else []
         for chunk in row_chunks(len(target), weight.shape[0], CHUNK_CELLS):
-            logits = torch.addmm(bias, hidden[chunk], weight.t())  # (chunk, n_items)
+            logits = affine(hidden[chunk], weight, bias)  # (chunk, n_items)
             entries = slice(int(target.offsets[chunk.start]), int(target.offsets[chunk.stop]))
             cells = (target.rows[entries] - chunk.start, target.indices[entries])
             loss -= torch.dot(logits[cells], values[entries])

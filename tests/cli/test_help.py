@@ -1,0 +1,68 @@
+"""The help, and how hyperparameters typed on the command line are read."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import recae
+from recae import cli
+from recae.cli.hyperparameters import read_value
+
+
+def run(*arguments: str) -> int:
+    return cli.main(arguments)
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_help_teaches(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    with pytest.raises(SystemExit) as left:
+        run(command, "--help")
+    assert left.value.code == 0
+    said = capsys.readouterr().out
+    assert "example" in said and f"\n  recae {command} " in said and "default: " in said
+    assert max(map(len, said.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("name", recae.MODELS)
+def test_help_lists_the_hyperparameters(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    with pytest.raises(SystemExit):
+        run("fit", "--model", name, "--help")
+    said = capsys.readouterr().out
+    assert all(f"\n  {model} " in said for model in recae.MODELS)
+    listed = said.partition(f"hyperparameters of {name}")[2]
+    for key, about in recae.MODELS[name].param_fields().items():
+        assert f"\n  {key} " in listed
+        assert about.metadata["doc"].split()[0] in listed
+
+
+@pytest.mark.parametrize(
+    ("text", "hint", "value"),
+    [
+        ("3", int, 3),
+        ("1e-3", float, 0.001),
+        ("3", float, 3.0),
+        ("neither", str, "neither"),
+        ("yes", bool, True),
+        ("False", bool, False),
+        ("600,200", tuple[int, ...], (600, 200)),
+        ("(600, 200)", tuple[int, ...], (600, 200)),
+        ("", tuple[int, ...], ()),
+        ("none", float | None, None),
+        ("2", int | None, 2),
+        ("2.5", int, "2.5"),
+        ("600,x", tuple[int, ...], (600, "x")),
+    ],
+)
+def test_values_are_read_by_their_declared_type(text: str, hint: object, value: object) -> None:
+    read = read_value(text, hint)
+    assert read == value and type(read) is type(value)
+
+
+def test_python_m_recae_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "recae", "--version"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, f"recae {recae.__version__}\n")

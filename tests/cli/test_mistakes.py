@@ -1,0 +1,123 @@
+"""How the commands refuse: exit codes, one line that explains, nothing lost."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+import recae
+from recae import cli
+
+
+def run(*arguments: str) -> int:
+    return cli.main(arguments)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The message of a command that must end in exit code 1 and say so in one line."""
+    capsys.readouterr()
+    assert run(*arguments) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("recae: error: ")
+    return lines[0].removeprefix("recae: error: ")
+
+
+def misused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What stderr says of a command line that argparse refuses with exit code 2."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as left:
+        run(*arguments)
+    assert left.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_mistakes_in_the_data_are_explained(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit = ("fit", "plays.parquet", "model")
+    assert "did you mean user='user_id'" in refused(capsys, *fit, "--user", "user_idd")
+    assert "nowhere.csv does not exist" in refused(capsys, "fit", "nowhere.csv", "model")
+    Path("notes.parquet").write_text("not a table")
+    assert "notes.parquet is damaged" in refused(capsys, "fit", "notes.parquet", "model")
+    assert "cannot tell the format" in refused(capsys, "fit", "plays.xlsx", "model")
+    assert "min_per_user=99" in refused(capsys, *fit, "--min-per-user", "99")
+    assert not Path("model").exists()
+
+
+def test_mistakes_in_settings_are_explained(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit = ("fit", "plays.parquet", "model", "--set")
+    assert "Did you mean 'latent'?" in refused(capsys, *fit, "latnt=8")
+    assert "latent of MultVAE must be an integer >= 1, not 'wide'" in refused(
+        capsys, *fit, "latent=wide"
+    )
+    assert "mirror of MultVAE must be True or False, not 'maybe'" in refused(
+        capsys, *fit, "mirror=maybe"
+    )
+    assert "Did you mean 'neither'?" in refused(capsys, *fit, "weights=neiter")
+    assert "expected name=value, not 'latent'" in misused(capsys, *fit, "latent")
+    assert "Did you mean 'mult-vae'?" in misused(capsys, *fit[:3], "--model", "mult-vea")
+    compare = ("evaluate", "plays.parquet", "--models", "popularity,ease", "--set")
+    assert "--set ease.l2=1" in refused(capsys, *compare, "l2=1")
+    assert "unknown model in --set 'als'" in refused(capsys, *compare, "als.l2=1")
+    assert "unknown metric 'ndgc'" in refused(capsys, *compare[:4], "--metrics", "ndgc@5")
+    assert "unknown device" in refused(capsys, *fit[:3], "--device", "abacus")
+
+
+def test_what_exists_is_not_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit = ("fit", "plays.parquet", "model", "--model", "popularity")
+    assert run(*fit) == 0
+    before = {path.name: path.read_bytes() for path in Path("model").iterdir()}
+    assert "model exists: pass --overwrite" in refused(capsys, *fit)
+    assert {path.name: path.read_bytes() for path in Path("model").iterdir()} == before
+    assert run(*fit[:3], "--model", "ease", "--overwrite") == 0
+    assert isinstance(recae.load("model"), recae.EASE)
+    Path("precious").mkdir()
+    precious = refused(capsys, "fit", "nowhere.csv", "precious", "--overwrite")
+    assert "precious exists and is not a model" in precious  # said before any reading or fitting
+    missing = refused(capsys, "fit", "plays.parquet", "no/where/model")
+    assert "does not exist" in missing and not Path("no").exists()
+    assert "cannot write no/a.png" in refused(
+        capsys, "evaluate", "plays.parquet", "--plot", "no/a.png"
+    )
+
+
+def test_mistakes_in_a_request_are_explained(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("fit", "plays.parquet", "model", "--model", "popularity")
+    recommend = ("recommend", "model")
+    assert "pass --history FILE" in refused(capsys, *recommend)
+    assert "'first' is not one" in refused(capsys, *recommend, "--items", "first")
+    assert "leave --users out" in refused(capsys, *recommend, "--items", "100", "--users", "1")
+    history = (*recommend, "--history", "plays.parquet")
+    assert "unknown user 999" in refused(capsys, *history, "--users", "999")
+    assert "not allowed with" in misused(capsys, *history, "--items", "100")
+    assert "not a model directory" in refused(capsys, "recommend", ".", "--items", "100")
+    assert "k must be an integer >= 1" in refused(capsys, *history, "-k", "0")
+
+
+def test_our_warnings_are_plain_lines_and_filters_stay(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("fit", "plays.parquet", "model", "--model", "popularity")
+    capsys.readouterr()
+    filters, show = list(warnings.filters), warnings.showwarning
+    assert run("recommend", "model", "--items", "100,999", "-k", "1") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("recae: warning: ") and "999" in line and ".py" not in line
+    assert warnings.filters == filters and warnings.showwarning is show
+
+
+def test_an_interruption_is_no_traceback(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recae, "read_table", interrupted)
+    assert run("fit", "plays.parquet", "model") == 130
+    assert capsys.readouterr().err == "recae: interrupted\n"
