@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+CODE   := recae tests evaluation
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -19,8 +20,8 @@ test: check ## what CI runs: the checks, then the tests
 	@$(BIN)/python -m pytest
 
 check: $(STAMP) ## lint, formatting and types
-	@$(BIN)/ruff check
-	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
 
 clean: ## remove .venv, caches and what builds and the demo left

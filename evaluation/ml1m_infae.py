@@ -10,13 +10,13 @@ mask are train and valid together, without refitting, as in Sachdeva et al. (202
 from __future__ import annotations
 
 import argparse
-import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import recae
+from evaluation.grid import Grid, choose
 from evaluation.provenance import keep, peak_gb
 
 METRIC = "ndcg@10"
@@ -25,7 +25,7 @@ METRIC = "ndcg@10"
 PUBLISHED = {"popularity": 0.1384, "mult-vae": 0.2214, "ease": 0.2988}
 
 VAE = {"metric": METRIC, "epochs": 100, "patience": 8, "batch_size": 250}
-SEARCH: dict[str, tuple[recae.Recommender, dict[str, Sequence[Any]]]] = {
+SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
     "popularity": (recae.Popularity(), {}),
     "als": (
         recae.ALS(),
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, help="folder with train, valid and test.parquet")
-    parser.add_argument("--models", default=",".join(SEARCH), help="which, with commas between")
+    parser.add_argument("--models", default=",".join(SEARCH), help="names, by commas")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
     train, valid, test = (
@@ -56,12 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     results: dict[str, Any] = {}
     for name in options.models.split(","):
         started = time.perf_counter()
-        best, trials = choose(name, split, options.seed)
+        best, trials = choose(*SEARCH[name], split, METRIC, options.seed)
         report = recae.evaluate(best, split.test, [METRIC, "recall@20"])
         low, high = report.interval[METRIC]
+        seconds = time.perf_counter() - started
         print(
             f"{name:<11} test {METRIC} {report[METRIC]:.4f} [{low:.4f}, {high:.4f}]   "
-            f"published {PUBLISHED.get(name, '-')}   {time.perf_counter() - started:.0f} s   {best}",
+            f"published {PUBLISHED.get(name, '-')}   {seconds:.0f} s   {best}",
             flush=True,
         )
         results[name] = {
@@ -70,34 +71,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             "interval": report.interval[METRIC],
             "published": PUBLISHED.get(name),
             "trials": trials,
-            "seconds": round(time.perf_counter() - started, 1),
+            "seconds": round(seconds, 1),
         }
     suite = "ml-1m, split of infinity-AE; history and mask at the test: train and valid"
     kept = keep("ml1m-infae", {"suite": suite, "seed": options.seed, "models": results})
     print(f"peak memory {peak_gb():.2f} GB; kept in {kept}")
     return 0
-
-
-def choose(name: str, split: recae.Split, seed: int) -> tuple[recae.Recommender, list[Any]]:
-    """Fits every setting of a model's grid; returns the best on validation and all trials."""
-    assert split.validation is not None
-    template, grid = SEARCH[name]
-    best, best_value, trials = template, float("-inf"), []
-    for params in settings(grid):
-        model = template.clone().set_params(**params)
-        model.fit(split.train, split.validation, seed=seed)
-        value = recae.evaluate(model, split.validation, [METRIC])[METRIC]
-        trials.append({"params": params, METRIC: value})
-        print(f"{name:<11} validation {METRIC} {value:.4f}   {params}", flush=True)
-        if value > best_value:
-            best, best_value = model, value
-    return best, trials
-
-
-def settings(grid: dict[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
-    """Every combination of a grid's values."""
-    for values in itertools.product(*grid.values()):
-        yield dict(zip(grid, values, strict=True))
 
 
 if __name__ == "__main__":

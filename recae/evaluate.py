@@ -61,18 +61,18 @@ class Report:
         return f"{self.model} on {users:,} users\n{self.frame().to_string(float_format='%.4f')}"
 
     def save(self, path: str | Path) -> Path:
-        """Writes model, means, intervals and provenance as JSON, atomically. Returns the path."""
-        content = {
+        """Writes the `summary` as JSON, atomically. Returns the path."""
+        with atomic_file(path) as part:
+            part.write_text(json.dumps(self.summary(), indent=2) + "\n", encoding="utf-8")
+        return Path(path)
+
+    def summary(self) -> dict[str, Any]:
+        """Model, means with intervals (None where there is none) and provenance, ready for JSON."""
+        return {
             "model": self.model,
-            "metrics": {
-                name: {"mean": row["mean"], "low": row["low"], "high": row["high"]}
-                for name, row in json.loads(self.frame().to_json(orient="index")).items()
-            },
+            "metrics": json.loads(self.frame().to_json(orient="index")),
             "provenance": dict(self.provenance),
         }
-        with atomic_file(path) as part:
-            part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        return Path(path)
 
 
 def evaluate(

@@ -112,14 +112,7 @@ def run(args: argparse.Namespace) -> None:
 def _write_json(args: argparse.Namespace, reports: dict[str, recae.Report]) -> None:
     content = {
         "protocol": {"held_out": args.held_out, "fold_in": args.fold_in, "seed": args.seed},
-        "models": {
-            name: {
-                "model": report.model,
-                "metrics": json.loads(report.frame().to_json(orient="index")),
-                "provenance": dict(report.provenance),
-            }
-            for name, report in reports.items()
-        },
+        "models": {name: report.summary() for name, report in reports.items()},
     }
     with atomic_file(args.json) as part:
         part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

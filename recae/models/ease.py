@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import torch
 from torch import Tensor
 
@@ -40,7 +39,7 @@ class EASE(Recommender):
 
     name = "ease"
 
-    l2: float = param(200.0, "ridge; grows with the density of the data, tune it", low=0)
+    l2: float = param(200.0, "ridge; grows with the density of the data, tune it", above=0)
     weights: str = param(
         "neither",
         "whether X holds the weights of interactions or ones",
@@ -54,22 +53,15 @@ class EASE(Recommender):
 
     weights_: Tensor = learnt()
 
-    def check_params(self) -> None:
-        super().check_params()
-        if self.l2 <= 0:
-            raise ConfigError(f"l2 of EASE must be > 0, not {self.l2!r}: X'X may be singular")
-
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         dtype = self._dtype(data.n_items)
         matrix = data.matrix if self.weights == "both" else data.binarised().matrix
-        with bar(4, type(self).__name__, "step", run.progress) as shown:
+        blocks = -(-data.n_items // BLOCK)
+        with bar(blocks, type(self).__name__, "block", run.progress) as shown:
             gram = _gram(matrix, dtype)
-            shown.update()
             gram[np.diag_indices_from(gram)] += dtype.type(self.l2)
-            _invert_in_place(gram, self.l2, shown)
-            weights = _to_float32(_scaled(gram))
-            shown.update()
-        self.weights_ = torch.from_numpy(weights)
+            _negative_inverse(gram, self.l2, shown)
+        self.weights_ = torch.from_numpy(_to_float32(_scaled(gram)))
 
     def _dtype(self, n_items: int) -> np.dtype[Any]:
         available = SPARE * total_memory()
@@ -123,28 +115,46 @@ def _gram(matrix: Any, dtype: np.dtype[Any]) -> np.ndarray:
     return gram
 
 
-def _invert_in_place(gram: np.ndarray, l2: float, shown: Any) -> None:
-    """Replaces a symmetric positive definite matrix by its inverse, through Cholesky."""
-    # LAPACK wants columns contiguous: the transpose is that view, and the matrix is symmetric.
-    lapack: Any = scipy.linalg.get_lapack_funcs(("potrf", "potri"), (gram,))
-    potrf, potri = lapack
-    factor, failed = potrf(gram.T, lower=True, overwrite_a=True, clean=False)
-    shown.update()
+def _negative_inverse(gram: np.ndarray, l2: float, shown: Any) -> None:
+    """Replaces a symmetric positive definite matrix by minus its inverse, in its own memory.
+
+    Sweeps one block of items after the other (Goodnight, "A Tutorial on the SWEEP Operator", The
+    American Statistician 1979): with P = A_kk^-1 and the row R = A_k., sweeping block k turns
+    A_ij into A_ij - R_i' P R_j, A_ki into P R_i, and A_kk into -P. It costs items^3 operations,
+    as Cholesky does, nearly all in products of blocks; library routines index matrices of this
+    size with 32 bits and crash.
+    """
+    matrix = torch.from_numpy(gram)
+    n = len(matrix)
+    for low in range(0, n, BLOCK):
+        high = min(low + BLOCK, n)
+        pivot = _inverse(matrix[low:high, low:high], l2)
+        row = torch.zeros(high - low, n, dtype=matrix.dtype)
+        row[:, :low] = matrix[:low, low:high].t()
+        row[:, high:] = matrix[low:high, high:]
+        scaled = pivot @ row
+        for start in range(0, n, BLOCK):  # the upper triangle of blocks; the lower one is unused
+            rows = slice(start, start + BLOCK)
+            matrix[rows, start:].addmm_(scaled[:, rows].t(), row[:, start:], alpha=-1)
+        matrix[:low, low:high] = scaled[:, :low].t()
+        matrix[low:high, high:] = scaled[:, high:]
+        matrix[low:high, low:high] = -pivot
+        shown.update()
+    for start in range(0, n, BLOCK):
+        stop = start + BLOCK
+        matrix[stop:, start:stop] = matrix[start:stop, stop:].t()
+
+
+def _inverse(block: Tensor, l2: float) -> Tensor:
+    """The inverse of one symmetric positive definite block, through Cholesky in float64."""
+    factor, failed = torch.linalg.cholesky_ex(block.double())
     if failed:
         raise ConfigError(f"X'X + l2 I is not positive definite at l2={l2}: raise l2")
-    inverse, _ = potri(factor, lower=True, overwrite_c=True)
-    shown.update()
-    if not np.shares_memory(inverse, gram):
-        gram.T[:] = inverse
-    for start in range(0, len(gram), BLOCK):  # LAPACK filled one triangle; mirror it
-        stop = start + BLOCK
-        block = gram[start:stop, start:stop]
-        block[:] = np.triu(block) + np.triu(block, 1).T
-        gram[stop:, start:stop] = gram[start:stop, stop:].T
+    return torch.cholesky_inverse(factor).to(block.dtype)
 
 
 def _scaled(inverse: np.ndarray) -> np.ndarray:
-    """B from P, in place: every column divided by minus its diagonal entry, the diagonal zero."""
+    """B from -P, in place: every column divided by minus its diagonal entry, the diagonal zero."""
     inverse /= -inverse.diagonal().copy()
     np.fill_diagonal(inverse, 0)
     return inverse

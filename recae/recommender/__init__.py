@@ -1,7 +1,8 @@
 """What every recommender has in common."""
 
 from recae.recommender.base import Recommender, Run
-from recae.recommender.estimator import Estimator, estimator, learnt, param
+from recae.recommender.estimator import Estimator
+from recae.recommender.hyperparameters import estimator, learnt, param
 from recae.recommender.neural import AutoencoderRecommender
 from recae.recommender.persistence import load_model
 from recae.recommender.rank import measure

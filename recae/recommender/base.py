@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from recae.data import IdMap, Interactions
-from recae.errors import ConfigError, NotFittedError
+from recae.errors import ConfigError, DataError, NotFittedError
 from recae.ranking import TopK, top_k
 from recae.recommender.estimator import Estimator
 from recae.recommender.persistence import save_model
@@ -104,6 +104,8 @@ class Recommender(Estimator, ABC):
         self.check_params()
         run = Run(check_seed(seed), resolve_device(device), tuple(callbacks), progress)
         data = as_interactions(data)
+        if not data.nnz:
+            raise DataError("there are no interactions to learn from")
         self._fit(data, validation, run)
         self.items_, self.history_ = data.items, data
         self.item_counts_ = np.bincount(data.matrix.indices, minlength=data.n_items)
@@ -210,7 +212,7 @@ class Recommender(Estimator, ABC):
         return save_model(self, Path(path), with_history=with_history, overwrite=overwrite)
 
     def export(self, path: str | Path, history: Any = None, k: int = 100, **options: Any) -> int:
-        """Streams everybody's top k to a Parquet file, see `recae.export_top_k`; returns its rows."""
+        """Streams everybody's top k to a Parquet file, see `recae.export_top_k`; gives its rows."""
         from recae.export import export_top_k
 
         return export_top_k(self, path, history, k, **options)

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from recae.data import Interactions
+from recae.errors import ConfigError
+from recae.metrics import parse_metric
 from recae.nn import AutoencoderNet, Batch, Decoder, LinearHead, Ragged
 from recae.objective import Objective
 from recae.recommender.base import Recommender, Run
-from recae.recommender.estimator import estimator, learnt, param
+from recae.recommender.hyperparameters import estimator, learnt, param
 from recae.recommender.rank import measure
 from recae.splits import Fold
 from recae.training import Epoch, Plan, SparseLoader, train
@@ -30,7 +32,7 @@ class AutoencoderRecommender(Recommender):
 
     epochs: int = param(100, "passes over the training users, at most", low=1)
     batch_size: int = param(100, "users per update", low=1)
-    lr: float = param(1e-3, "learning rate of Adam", low=0)
+    lr: float = param(1e-3, "learning rate of Adam", above=0)
     l2: float = param(0.0, "the loss gains l2 x (sum of squared weights, without biases)", low=0)
     metric: str = param("ndcg@100", "validation metric that decides which epoch is kept")
     patience: int = param(10, "epochs without a new best before training stops", low=1)
@@ -44,6 +46,13 @@ class AutoencoderRecommender(Recommender):
 
     network_: AutoencoderNet = learnt()
     epochs_: list[Epoch] = learnt()
+
+    def check_params(self) -> None:
+        super().check_params()
+        if not parse_metric(self.metric).per_user:
+            raise ConfigError(
+                f"metric must have a value per user, as ndcg@100; not {self.metric!r}"
+            )
 
     @abstractmethod
     def _network(self, n_items: int) -> AutoencoderNet:
@@ -85,12 +94,12 @@ class AutoencoderRecommender(Recommender):
         return self._score_with(self.network_, matrix)
 
     def _score_with(self, net: AutoencoderNet, matrix: Any) -> Tensor:
-        with torch.inference_mode():
+        with torch.no_grad():
             return self._tiles(net, matrix, lambda batch: net(batch)[0].dense(), matrix.shape[1])
 
     def _embed_rows(self, matrix: Any) -> Tensor:
         net = self.network_
-        with torch.inference_mode():
+        with torch.no_grad():
             return self._tiles(net, matrix, lambda b: net.encode(b)[0], self.latent)
 
     def _tiles(self, net: AutoencoderNet, matrix: Any, read: Any, width: int) -> Tensor:

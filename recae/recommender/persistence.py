@@ -80,7 +80,7 @@ def load_model(path: str | Path, models: dict[str, type[Recommender]]) -> Recomm
         raise DataError(f"{folder} is not a model directory: it has no {CONFIG}")
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        found, name, params = config["format"], config["model"], config["params"]
+        found, name, params = config["format"], config["model"], dict(config["params"])
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise DataError(f"{folder / CONFIG} is damaged: {error}; save the model again") from error
     if found != FORMAT:
@@ -91,9 +91,9 @@ def load_model(path: str | Path, models: dict[str, type[Recommender]]) -> Recomm
     if name not in models:
         raise DataError(f"{folder} holds a {name!r}; known models: {', '.join(sorted(models))}")
     model = models[name]()
-    model.set_params(**{k: tuple(v) if isinstance(v, list) else v for k, v in params.items()})
-    model.check_params()
     try:
+        model.set_params(**{k: tuple(v) if isinstance(v, list) else v for k, v in params.items()})
+        model.check_params()
         _read_learnt(model, folder)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, pa.ArrowException) as e:
         raise DataError(f"{folder} is damaged or incomplete: {e}; save the model again") from e

@@ -54,7 +54,7 @@ def rank_batches(
         part = request.part(rows)
         scores = score_rows(part.matrix)
         if popularity is not None and not part.known.all():
-            counts = torch.as_tensor(popularity, dtype=scores.dtype, device=scores.device)
+            counts = torch.tensor(popularity, dtype=scores.dtype, device=scores.device)
             scores[torch.from_numpy(~part.known).to(scores.device)] = counts
         excluded = None if exclude is None else exclude[rows]
         yield rows, top_k(scores, k, exclude=excluded, allowed=allowed, overwrite=True)

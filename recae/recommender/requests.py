@@ -11,6 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from recae.data import IdMap, Interactions, as_ids
+from recae.data.ids import show
 from recae.errors import DataError, RecaeWarning, unknown_option
 
 UNKNOWN = ("raise", "skip", "popular")
@@ -74,7 +75,7 @@ def align(history: Interactions, items: IdMap) -> Interactions:
         unknown = used[items.lookup(used) < 0]
         warnings.warn(
             f"{left_out:,} of {history.nnz:,} interactions are left out: the model does not know "
-            f"their {len(unknown):,} items, the first {unknown[0]!r}",
+            f"their {len(unknown):,} items, the first {show(unknown[0])}",
             RecaeWarning,
             stacklevel=3,
         )
@@ -124,7 +125,7 @@ def _without_strangers(request: Request, on_unknown: str) -> Request:
         return request
     message = (
         f"nothing is known of {len(strangers)} of {len(request)} users "
-        f"(no interactions with items of the model), the first {request.users[strangers[0]]!r}"
+        f"(no interactions with items of the model), the first {show(request.users[strangers[0]])}"
     )
     if on_unknown == "raise":
         raise DataError(

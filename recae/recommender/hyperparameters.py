@@ -1,0 +1,84 @@
+"""Declaring hyperparameters: once, with their default, their meaning and what they may be."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import numbers
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
+
+
+def param(
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+    choices: Sequence[str] | None = None,
+) -> Any:
+    """A hyperparameter: its default, one line of meaning, and the valid values.
+
+    low, high: bounds that are valid themselves; above: a bound that is not; choices: the valid
+    texts. For a tuple the bounds are those of each member.
+    """
+    valid = {"low": low, "above": above, "high": high, "choices": choices}
+    return dataclasses.field(default=default, metadata={"doc": doc, **valid})
+
+
+def learnt(*, init: Literal[False] = False) -> Any:
+    """An attribute that fitting sets: no argument, no value before; its name ends in `_`."""
+    return dataclasses.field(init=init)
+
+
+@typing.dataclass_transform(
+    kw_only_default=True, eq_default=False, field_specifiers=(param, learnt)
+)
+def estimator(cls: type[T]) -> type[T]:
+    """Makes a class of `param` fields an estimator and adds its arguments to its docstring."""
+    made = dataclasses.dataclass(eq=False, kw_only=True, repr=False)(cls)
+    lines = [f"    {f.name} (default {f.default!r}): {f.metadata['doc']}" for f in params(made)]
+    made.__doc__ = inspect.cleandoc(cls.__doc__ or "") + "\n\nArguments:\n" + "\n".join(lines)
+    return made
+
+
+def params(cls: type) -> list[dataclasses.Field[Any]]:
+    """The fields of an estimator class that are hyperparameters."""
+    return [declared for declared in dataclasses.fields(cls) if declared.init]
+
+
+def complaint(value: object, hint: Any, about: Mapping[str, Any]) -> str | None:
+    """What a value should have been, such as "an integer >= 1"; None if it is valid."""
+    many = typing.get_origin(hint) is tuple
+    kind = typing.get_args(hint)[0] if many else hint
+    values = value if many and isinstance(value, (tuple, list)) else [value]
+    if many == isinstance(value, (tuple, list)) and all(_valid(v, kind, about) for v in values):
+        return None
+    words = {int: "an integer", float: "a number", str: "a text", bool: "True or False"}
+    bounds = [
+        f"{sign} {about[name]}"
+        for name, sign in (("low", ">="), ("above", ">"), ("high", "<="))
+        if about[name] is not None
+    ]
+    return ("a tuple, each " if many else "") + " ".join(
+        [words[kind], " and ".join(bounds)]
+    ).strip()
+
+
+def _valid(value: object, kind: type, about: Mapping[str, Any]) -> bool:
+    if kind in (bool, str) or isinstance(value, bool):
+        return isinstance(value, kind)
+    if not isinstance(value, numbers.Integral if kind is int else numbers.Real):
+        return False
+    number, low, above, high = float(value), about["low"], about["above"], about["high"]
+    return (
+        math.isfinite(number)
+        and (low is None or number >= low)
+        and (above is None or number > above)
+        and (high is None or number <= high)
+    )
