@@ -33,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns 0, or 1 after a mistake that recae explains, or 130 after Ctrl-C; a wrong usage leaves
     through SystemExit with code 2, as argparse does.
     """
-    args = _parser().parse_args(argv)
     try:
+        args = _parser().parse_args(argv)
         with _readable_warnings():
             args.run(args)
         sys.stdout.flush()
