@@ -1,0 +1,54 @@
+"""Two small planted tables: two tastes with text ids, and one with numbers, weights and times."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recae import Interactions
+
+USERS, BLOCK = 36, 8
+
+
+@pytest.fixture(scope="session")
+def text_frame() -> pd.DataFrame:
+    """36 users of two tastes over 16 items: even ones have items of i0..i7, odd ones of i8..i15.
+
+    Sorted as text, i10 comes before i2, so that no code equals its number. Items differ in their
+    number of users. u0 has every item but i3, u1 has them all.
+    """
+    rng = np.random.default_rng(3)
+    liked = np.arange(BLOCK, 0, -1) / np.arange(BLOCK, 0, -1).sum()
+    rows = [("u0", f"i{item}") for item in range(2 * BLOCK) if item != 3]
+    rows += [("u1", f"i{item}") for item in range(2 * BLOCK)]
+    for user in range(2, USERS):
+        taken = rng.choice(BLOCK, size=2 + user % 4, replace=False, p=liked)
+        rows += [(f"u{user}", f"i{item + BLOCK * (user % 2)}") for item in taken]
+    return pd.DataFrame(rows, columns=["user_id", "item_id"])
+
+
+@pytest.fixture(scope="session")
+def text_data(text_frame: pd.DataFrame) -> Interactions:
+    return Interactions.from_frame(text_frame)
+
+
+@pytest.fixture(scope="session")
+def int_frame(text_frame: pd.DataFrame) -> pd.DataFrame:
+    """The same with numbers as ids (users 100, 107, ..., items 900, 897, ...), weights and times."""
+    rng = np.random.default_rng(4)
+    user = text_frame["user_id"].str[1:].astype(int)
+    item = text_frame["item_id"].str[1:].astype(int)
+    return pd.DataFrame(
+        {
+            "user_id": 100 + 7 * user,
+            "item_id": 900 - 3 * item,
+            "weight": rng.integers(1, 11, len(user)) / 2,
+            "timestamp": 10_000 + rng.permutation(len(user)),
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def int_data(int_frame: pd.DataFrame) -> Interactions:
+    return Interactions.from_frame(int_frame)

@@ -1,0 +1,54 @@
+"""Every model of the library, small, for the laws that all of them obey."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import recae
+from recae import Interactions, Recommender
+
+SMALL: dict[str, dict[str, Any]] = {
+    "popularity": {},
+    "als": {"latent": 5, "epochs": 3, "l2": 0.7, "alpha": 3.5},
+    "ease": {"l2": 4.5},
+    "mult-dae": {"latent": 5, "epochs": 2, "batch_size": 10, "lr": 0.01, "hidden": (7,)},
+    "mult-vae": {"latent": 5, "epochs": 2, "batch_size": 10, "lr": 0.01, "hidden": (7,)},
+}
+"""A new model gets a line here, and with it every test of the contract."""
+
+NO_SEED = {"popularity", "ease"}
+"""Models in closed form: nothing about them is random."""
+
+Make = Callable[..., Recommender]
+
+
+@pytest.fixture(scope="session", params=list(recae.MODELS))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def random(name: str) -> bool:
+    """Whether the seed matters to the model."""
+    return name not in NO_SEED
+
+
+@pytest.fixture(scope="session")
+def make(name: str) -> Make:
+    """Makes the model, unfitted, with its small settings and others given."""
+    return lambda **params: recae.MODELS[name](**(SMALL[name] | params))
+
+
+@pytest.fixture(scope="session")
+def fitted(make: Make, text_data: Interactions) -> Recommender:
+    """The model fitted on text ids; tests do not change it."""
+    return make().fit(text_data, seed=1)
+
+
+@pytest.fixture(scope="session")
+def fitted_int(make: Make, int_data: Interactions) -> Recommender:
+    """The model fitted on numbers as ids, with weights; tests do not change it."""
+    return make().fit(int_data, seed=1)

@@ -1,0 +1,84 @@
+"""EASE against the constrained least squares it solves, one column at a time."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import recae
+from recae.models import ease
+
+
+def interactions(n_users: int = 80, n_items: int = 37, weighted: bool = False) -> sp.csr_matrix:
+    generator = np.random.default_rng(4)
+    dense = (generator.random((n_users, n_items)) < 0.2) * 1.0
+    if weighted:
+        dense *= generator.integers(1, 5, dense.shape)
+    return sp.csr_matrix(dense)
+
+
+def solved(x: np.ndarray, l2: float) -> np.ndarray:
+    """argmin |X - X B|^2 + l2 |B|^2 with diag(B) = 0: column j is a ridge without item j."""
+    n_items = x.shape[1]
+    weights = np.zeros((n_items, n_items))
+    for j in range(n_items):
+        others = np.delete(np.arange(n_items), j)
+        a = x[:, others]
+        ridge = a.T @ a + l2 * np.eye(n_items - 1)
+        weights[others, j] = np.linalg.solve(ridge, a.T @ x[:, j])
+    return weights
+
+
+@pytest.mark.parametrize("block", [1, 5, 16, 37, 1024])
+@pytest.mark.parametrize(("precision", "atol"), [("float64", 2e-8), ("float32", 2e-6)])
+def test_the_weights_solve_the_problem(
+    block: int, precision: str, atol: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ease, "BLOCK", block)
+    x = interactions()
+    model = recae.EASE(l2=3.0, precision=precision).fit(x)
+    assert model.weights_.dtype.is_floating_point and model.weights_.element_size() == 4
+    np.testing.assert_allclose(model.weights_.numpy(), solved(x.toarray(), 3.0), atol=atol)
+
+
+def test_weights_of_interactions_reach_both_sides() -> None:
+    x = interactions(weighted=True)
+    model = recae.EASE(l2=3.0, weights="both").fit(x)
+    np.testing.assert_allclose(model.weights_.numpy(), solved(x.toarray(), 3.0), atol=1e-6)
+    np.testing.assert_allclose(model.score(x), x @ solved(x.toarray(), 3.0), atol=1e-5)
+    binary = recae.EASE(l2=3.0).fit(x)
+    ones = (x.toarray() > 0) * 1.0
+    np.testing.assert_allclose(binary.weights_.numpy(), solved(ones, 3.0), atol=1e-6)
+
+
+def test_scores_go_from_history_to_target_not_the_other_way() -> None:
+    # 90 users have only item 1; 10 have items 0 and 1. Having 0 says "and 1" far more than having
+    # 1 says "and 0", so the score of 1 given 0 must be the higher one.
+    x = sp.csr_matrix(np.array([[0.0, 1.0]] * 90 + [[1.0, 1.0]] * 10))
+    model = recae.EASE(l2=1.0).fit(x)
+    given_0, given_1 = model.score(sp.csr_matrix(np.eye(2)))
+    assert given_0[1] == pytest.approx(10 / 11, abs=1e-6)  # 10 / (10 + l2)
+    assert given_1[0] == pytest.approx(10 / 101, abs=1e-6)  # 10 / (100 + l2)
+
+
+def test_memory_decides_the_precision_and_refuses_what_cannot_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x = interactions()
+    monkeypatch.setattr(ease, "total_memory", lambda: 6 * 37**2 / ease.SPARE)
+    with pytest.warns(recae.RecaeWarning, match="37 items inverts in float32"):
+        recae.EASE(l2=3.0).fit(x)
+    monkeypatch.setattr(ease, "total_memory", lambda: 3 * 37**2 / ease.SPARE)
+    with pytest.raises(recae.CapacityError, match="37 items needs"):
+        recae.EASE(l2=3.0).fit(x)
+
+
+def test_the_ridge_must_be_positive() -> None:
+    with pytest.raises(recae.ConfigError, match="l2 of EASE must be a number > 0, not 0"):
+        recae.EASE(l2=0).fit(interactions())
+
+
+def test_similar_items_are_those_an_item_speaks_for() -> None:
+    model = recae.EASE(l2=3.0).fit(interactions())
+    weights = solved(interactions().toarray(), 3.0)
+    expected = [j for j in np.argsort(-weights[5]) if j != 5][:3]
+    assert model.similar_items(5, k=3)["similar_item_id"].tolist() == expected
