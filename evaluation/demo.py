@@ -70,9 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 # Chosen on the validation users of this split: `python -m evaluation demo_settings`.
 MODELS: list[recae.Recommender] = [
     recae.Popularity(),
-    recae.ALS(),
+    recae.ALS(alpha=3.0),
     recae.EASE(),
-    recae.MultDAE(),
+    recae.MultDAE(l2=1e-4),
     recae.MultVAE(),
 ]
 

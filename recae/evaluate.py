@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from recae.errors import DataError
-from recae.files import atomic_file
+from recae.files import atomic_file, plain
 from recae.metrics import bootstrap_interval
 from recae.recommender import Recommender, measure
 from recae.splits import Fold
@@ -63,7 +63,8 @@ class Report:
     def save(self, path: str | Path) -> Path:
         """Writes the `summary` as JSON, atomically. Returns the path."""
         with atomic_file(path) as part:
-            part.write_text(json.dumps(self.summary(), indent=2) + "\n", encoding="utf-8")
+            text = json.dumps(self.summary(), indent=2, default=plain)
+            part.write_text(text + "\n", encoding="utf-8")
         return Path(path)
 
     def summary(self) -> dict[str, Any]:
@@ -92,6 +93,9 @@ def evaluate(
     metric. seed: of the bootstrap. Raises DataError if no user has a target.
     """
     model._check_fitted()
+    with_target = int((np.diff(fold.target.matrix.indptr) > 0).sum())
+    if not with_target:
+        raise DataError("no user of this fold has a target: there is nothing to measure")
     started = time.perf_counter()
     names = [metrics] if isinstance(metrics, str) else list(metrics)
     with bar(fold.history.n_users, f"evaluating {type(model).__name__}", "user", progress) as shown:
@@ -105,9 +109,6 @@ def evaluate(
         )
     seconds = time.perf_counter() - started
     per_user = pd.DataFrame(measured.per_user(), index=pd.Index(fold.target.users.ids))
-    with_target = int((np.diff(fold.target.matrix.indptr) > 0).sum())
-    if not with_target:
-        raise DataError("no user of this fold has a target: there is nothing to measure")
     return Report(
         model=repr(model),
         per_user=per_user,

@@ -8,6 +8,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from recae.errors import StorageError
 
@@ -53,21 +56,37 @@ def atomic_directory(path: str | Path, *, overwrite: bool, marker: str) -> Itera
         yield part
         for file in part.iterdir():
             _sync(file)
-        if target.exists():
-            old = _sibling(target, "old")
-            os.replace(target, old)
-            os.replace(part, target)
-            shutil.rmtree(old)
-        else:
-            os.replace(part, target)
+        _take_place(part, target)
     except OSError as error:
         raise _storage_error(target, error) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def plain(value: Any) -> Any:
+    """Numpy scalars as plain numbers: the `default` of `json.dumps`."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"cannot write {type(value).__name__} as JSON")
+
+
+def _take_place(part: Path, target: Path) -> None:
+    """Renames a directory to `target`; what was there is deleted, or put back if that fails."""
+    if not target.exists():
+        os.replace(part, target)
+        return
+    old = _sibling(target, "old")
+    os.replace(target, old)
+    try:
+        os.replace(part, target)
+    except OSError:
+        os.replace(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def _target(path: str | Path) -> Path:
-    target = Path(path).absolute()
+    target = Path(path).resolve()  # a link stays a link, to what is written
     if not target.parent.is_dir():
         raise StorageError(f"the folder {target.parent} does not exist: create it first")
     return target

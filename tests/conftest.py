@@ -35,7 +35,7 @@ def text_data(text_frame: pd.DataFrame) -> Interactions:
 
 @pytest.fixture(scope="session")
 def int_frame(text_frame: pd.DataFrame) -> pd.DataFrame:
-    """The same with numbers as ids (users 100, 107, ..., items 900, 897, ...), weights and times."""
+    """The same with users 100, 107, ..., items 900, 897, ..., weights and times."""
     rng = np.random.default_rng(4)
     user = text_frame["user_id"].str[1:].astype(int)
     item = text_frame["item_id"].str[1:].astype(int)

@@ -37,7 +37,7 @@ def export_top_k(
     Raises DataError as `recommend` does and StorageError when the file cannot be written.
     """
     request, allowed = model._request(users, history, items, exclude_items, on_unknown)
-    user_ids, item_ids = pa.array(request.users), pa.array(model.items_.ids)
+    user_ids, item_ids = _ids(request.users), _ids(model.items_.ids)
     schema = pa.schema(
         [
             ("user_id", user_ids.type),
@@ -58,6 +58,11 @@ def export_top_k(
             written += len(table)
             shown.update(rows.stop - rows.start)
     return written
+
+
+def _ids(ids: np.ndarray) -> pa.Array:
+    """Ids as int64 or string, also when there are none to tell it by."""
+    return pa.array(ids, type=pa.string() if ids.dtype == object else pa.int64())
 
 
 def _table(schema: pa.Schema, user_ids: pa.Array, item_ids: pa.Array, top: TopK) -> pa.Table:

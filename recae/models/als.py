@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import threading
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,11 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from recae.data import Interactions
-from recae.recommender import Recommender, Run, estimator, learnt, param
+from recae.errors import ConfigError, TrainingError
+from recae.recommender import Recommender, Run, estimator, expect, learnt, param, products
 from recae.rng import numpy_generator
 from recae.splits import Fold
 from recae.training import bar
-
-TILE = 64
-"""Rows scored together, padded when fewer, so that a row's scores never depend on its company."""
 
 
 @estimator
@@ -40,7 +38,7 @@ class ALS(Recommender):
 
     latent: int = param(64, "number of factors", low=1)
     l2: float = param(10.0, "weight of the squared factors", low=0)
-    alpha: float = param(10.0, "confidence of an interaction, beside 1 for none", low=0)
+    alpha: float = param(10.0, "confidence of an interaction, beside 1 for none", above=0)
     epochs: int = param(15, "sweeps over users and items", low=1)
     weights: str = param(
         "neither", "whether confidence grows with the weight", choices=("neither", "target")
@@ -49,20 +47,28 @@ class ALS(Recommender):
     item_factors_: np.ndarray = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+        from implicit.recommender_base import ModelFitError
+
         model = self._implicit(int(numpy_generator(run.seed).integers(2**31)))
-        with bar(self.epochs, type(self).__name__, "sweep", run.progress) as shown, one_blas():
-            model.fit(
-                self._confidences(data.matrix),
-                show_progress=False,
-                callback=lambda *progress: shown.update(),
-            )
+        with bar(self.epochs, type(self).__name__, "sweep", run.progress) as shown, ONE_BLAS:
+            try:
+                model.fit(
+                    self._confidences(data.matrix),
+                    show_progress=False,
+                    callback=lambda *progress: shown.update(),
+                )
+            except ModelFitError as error:
+                raise TrainingError(
+                    f"the factors are no longer numbers: raise l2 (now {self.l2}) or lower alpha "
+                    f"(now {self.alpha}); extreme weights do this too, if they reach the model"
+                ) from error
         self.item_factors_ = model.item_factors
         self._solver = model
 
     def _implicit(self, seed: int = 0) -> Any:
         from implicit.cpu.als import AlternatingLeastSquares
 
-        with one_blas():  # implicit warns about BLAS threads where it is made
+        with ONE_BLAS:  # implicit warns about BLAS threads where it is made
             return AlternatingLeastSquares(
                 factors=self.latent,
                 regularization=self.l2,
@@ -73,27 +79,24 @@ class ALS(Recommender):
     def _confidences(self, matrix: Any) -> Any:
         """alpha x weight, as a matrix of our own: implicit is handed nothing of the caller's."""
         data = matrix.data if self.weights == "target" else np.ones_like(matrix.data)
-        values = (self.alpha * data).astype(np.float32)
+        with np.errstate(over="ignore"):  # what is not finite then is not finite in the factors
+            values = (self.alpha * data).astype(np.float32)
         indices, indptr = matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
         return sp.csr_matrix((values, indices, indptr), shape=matrix.shape)
 
     def _embed_rows(self, matrix: Any) -> Tensor:
-        with one_blas():
-            rows = np.arange(matrix.shape[0])
-            return torch.from_numpy(
-                self._solver.recalculate_user(rows, self._confidences(matrix))
-            )  # (rows, latent)
+        rows, confidences = np.arange(matrix.shape[0]), self._confidences(matrix)
+        with ONE_BLAS:
+            try:
+                users = self._solver.recalculate_user(rows, confidences)
+            except ValueError as error:
+                raise ConfigError(
+                    f"the factors of a user have no solution at l2={self.l2}: raise l2"
+                ) from error
+        return torch.from_numpy(users)  # (rows, latent)
 
     def _score_rows(self, matrix: Any) -> Tensor:
-        users = self._embed_rows(matrix)
-        items = torch.from_numpy(self.item_factors_)
-        scores = torch.empty(len(users), len(items))
-        padded = torch.zeros(TILE, self.latent)
-        for start in range(0, len(users), TILE):
-            some = users[start : start + TILE]
-            padded[: len(some)] = some
-            scores[start : start + TILE] = (padded @ items.t())[: len(some)]
-        return scores
+        return products(self._embed_rows(matrix), torch.from_numpy(self.item_factors_))
 
     @property
     def item_embeddings_(self) -> np.ndarray:
@@ -104,13 +107,34 @@ class ALS(Recommender):
         return {"item_factors": torch.from_numpy(self.item_factors_)}
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
-        self.item_factors_ = arrays["item_factors"].numpy()
+        factors = expect(arrays["item_factors"], len(self.items_), self.latent)
+        self.item_factors_ = factors.numpy()
         self._solver = self._implicit()
         self._solver.item_factors = self.item_factors_
 
 
-@contextmanager
-def one_blas() -> Iterator[None]:
-    """BLAS on one thread inside the block: implicit has threads of its own and crawls otherwise."""
-    with threadpool_limits(1, user_api="blas"):
-        yield
+class _OneBlas:
+    """BLAS on one thread inside the block: implicit has threads of its own and crawls otherwise.
+
+    The number of threads is the whole process's: it is restored when the last thread that runs such
+    a block leaves it, whoever entered first.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.inside = threading.Lock(), 0
+        self.limits: Any = None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.limits = threadpool_limits(1, user_api="blas")
+            self.inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.limits.restore_original_limits()
+
+
+ONE_BLAS = _OneBlas()

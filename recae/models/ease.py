@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 import torch
 from torch import Tensor
 
 from recae.data import Interactions
 from recae.errors import CapacityError, ConfigError, RecaeWarning
 from recae.memory import total_memory
-from recae.recommender import Recommender, Run, estimator, learnt, param
+from recae.recommender import Recommender, Run, estimator, expect, learnt, param
 from recae.splits import Fold
 from recae.training import bar
 
@@ -65,10 +66,12 @@ class EASE(Recommender):
 
     def _dtype(self, n_items: int) -> np.dtype[Any]:
         available = SPARE * total_memory()
-        if 4 * n_items**2 > available:
+        least = "float64" if self.precision == "float64" else "float32"
+        needed = np.dtype(least).itemsize * n_items**2
+        if needed > available:
             raise CapacityError(
-                f"EASE on {n_items:,} items needs {4 * n_items**2 / 1e9:.1f} GB for one item-item "
-                f"matrix in float32, and {available / 1e9:.1f} GB may be used: keep fewer items "
+                f"EASE on {n_items:,} items needs {needed / 1e9:.1f} GB for one item-item "
+                f"matrix in {least}, and {available / 1e9:.1f} GB may be used: keep fewer items "
                 f"with data.filter(min_per_item=...), or use MultVAE or ALS"
             )
         if self.precision != "auto":
@@ -102,7 +105,7 @@ class EASE(Recommender):
         return {"weights": self.weights_}
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
-        self.weights_ = arrays["weights"]
+        self.weights_ = expect(arrays["weights"], len(self.items_), len(self.items_))
 
 
 def _gram(matrix: Any, dtype: np.dtype[Any]) -> np.ndarray:
@@ -124,33 +127,36 @@ def _negative_inverse(gram: np.ndarray, l2: float, shown: Any) -> None:
     as Cholesky does, nearly all in products of blocks, and no second matrix. (The LAPACK that scipy
     ships crashed on 40,981 items.)
     """
-    matrix = torch.from_numpy(gram)
-    n = len(matrix)
+    n = len(gram)
+    buffer = np.empty(BLOCK * n, gram.dtype)
     for low in range(0, n, BLOCK):
         high = min(low + BLOCK, n)
-        pivot = _inverse(matrix[low:high, low:high], l2)
-        row = torch.zeros(high - low, n, dtype=matrix.dtype)
-        row[:, :low] = matrix[:low, low:high].t()
-        row[:, high:] = matrix[low:high, high:]
+        pivot = _inverse(gram[low:high, low:high], l2)
+        row = np.zeros((high - low, n), gram.dtype)
+        row[:, :low] = gram[:low, low:high].T
+        row[:, high:] = gram[low:high, high:]
         scaled = pivot @ row
         for start in range(0, n, BLOCK):  # the upper triangle of blocks; the lower one is unused
-            rows = slice(start, start + BLOCK)
-            matrix[rows, start:].addmm_(scaled[:, rows].t(), row[:, start:], alpha=-1)
-        matrix[:low, low:high] = scaled[:, :low].t()
-        matrix[low:high, high:] = scaled[:, high:]
-        matrix[low:high, low:high] = -pivot
+            left, right = scaled[:, start : start + BLOCK].T, row[:, start:]
+            product = buffer[: len(left) * (n - start)].reshape(len(left), n - start)
+            gram[start : start + BLOCK, start:] -= np.matmul(left, right, out=product)
+        gram[:low, low:high] = scaled[:, :low].T
+        gram[low:high, high:] = scaled[:, high:]
+        gram[low:high, low:high] = -pivot
         shown.update()
     for start in range(0, n, BLOCK):
         stop = start + BLOCK
-        matrix[stop:, start:stop] = matrix[start:stop, stop:].t()
+        gram[stop:, start:stop] = gram[start:stop, stop:].T
 
 
-def _inverse(block: Tensor, l2: float) -> Tensor:
+def _inverse(block: np.ndarray, l2: float) -> np.ndarray:
     """The inverse of one symmetric positive definite block, through Cholesky in float64."""
-    factor, failed = torch.linalg.cholesky_ex(block.double())
-    if failed:
-        raise ConfigError(f"X'X + l2 I is not positive definite at l2={l2}: raise l2")
-    return torch.cholesky_inverse(factor).to(block.dtype)
+    try:
+        factor = np.linalg.cholesky(block.astype(np.float64))
+    except np.linalg.LinAlgError:
+        raise ConfigError(f"X'X + l2 I is not positive definite at l2={l2}: raise l2") from None
+    half = scipy.linalg.solve_triangular(factor, np.eye(len(block)), lower=True)
+    return (half.T @ half).astype(block.dtype)
 
 
 def _scaled(inverse: np.ndarray) -> np.ndarray:

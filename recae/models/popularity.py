@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recae.data import Interactions
-from recae.recommender import Recommender, Run, estimator, learnt, param
+from recae.recommender import Recommender, Run, estimator, expect, learnt, param
 from recae.splits import Fold
 
 
@@ -38,8 +38,9 @@ class Popularity(Recommender):
     item_scores_: np.ndarray = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
-        matrix = data.matrix if self.weights == "target" else data.binarised().matrix
-        self.item_scores_ = np.asarray(matrix.sum(axis=0, dtype=np.float64)).ravel()
+        weights = data.matrix.data if self.weights == "target" else np.ones(data.nnz)
+        # Not matrix.sum: scipy adds float32 up in float32, whatever dtype is asked for.
+        self.item_scores_ = np.bincount(data.matrix.indices, weights, minlength=data.n_items)
 
     def _score_rows(self, matrix: Any) -> Tensor:
         scores = torch.from_numpy(self.item_scores_.astype(np.float32))
@@ -49,4 +50,4 @@ class Popularity(Recommender):
         return {"item_scores": torch.from_numpy(self.item_scores_)}
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
-        self.item_scores_ = arrays["item_scores"].numpy()
+        self.item_scores_ = expect(arrays["item_scores"], len(self.items_)).numpy()

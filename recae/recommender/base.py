@@ -20,6 +20,7 @@ from recae.recommender.estimator import Estimator
 from recae.recommender.persistence import save_model
 from recae.recommender.rank import rank_batches, rows_per_batch
 from recae.recommender.requests import Request, align, as_interactions, resolve
+from recae.recommender.tiles import products
 from recae.rng import check_seed
 from recae.splits import Fold
 from recae.training import Callback, resolve_device
@@ -79,7 +80,7 @@ class Recommender(Estimator, ABC):
         """How similar all items are to some, (len(codes), n_items); cosines by default."""
         vectors = torch.from_numpy(self.item_embeddings_)
         vectors = torch.nn.functional.normalize(vectors, dim=1)
-        return vectors[torch.from_numpy(codes)] @ vectors.t()
+        return products(vectors[torch.from_numpy(codes)], vectors)
 
     # What every model then can.
 
@@ -106,6 +107,8 @@ class Recommender(Estimator, ABC):
         data = as_interactions(data)
         if not data.nnz:
             raise DataError("there are no interactions to learn from")
+        if validation is not None:
+            _check_validation(validation)
         self._fit(data, validation, run)
         self.items_, self.history_ = data.items, data
         self.item_counts_ = np.bincount(data.matrix.indices, minlength=data.n_items)
@@ -187,7 +190,7 @@ class Recommender(Estimator, ABC):
         codes = self.items_.encode([items] if np.isscalar(items) else items)
         parts = []
         step = rows_per_batch("auto", len(self.items_))
-        for start in range(0, len(codes), step):
+        for start in range(0, max(len(codes), 1), step):
             some = codes[start : start + step]
             itself = (np.arange(len(some)), some)
             parts.append(top_k(self._similarities(some), k, exclude=itself, overwrite=True))
@@ -237,7 +240,7 @@ class Recommender(Estimator, ABC):
         allowed = np.full(len(self.items_), items is None)
         if items is not None:
             allowed[self.items_.encode(items)] = True
-        if exclude_items is not None and len(exclude_items):
+        if exclude_items is not None and np.size(exclude_items):
             allowed[self.items_.encode(exclude_items)] = False
         return allowed
 
@@ -263,9 +266,25 @@ class Recommender(Estimator, ABC):
         rows, places = np.nonzero(top.items >= 0)
         return pd.DataFrame(
             {
-                "user_id": users[rows],
-                "item_id": self.items_.decode(top.items[rows, places]),
+                "user_id": _column(users[rows]),
+                "item_id": _column(self.items_.decode(top.items[rows, places])),
                 "score": top.scores[rows, places],
                 "rank": places + 1,
             }
         )
+
+
+def _column(ids: np.ndarray) -> pd.Series[Any]:
+    """Ids as a column of a frame, of the same type when there are none."""
+    text = pd.Series(["text"]).dtype  # pandas 2 and 3 differ in it
+    return pd.Series(ids, dtype=text if ids.dtype == object else None)
+
+
+def _check_validation(validation: object) -> None:
+    """Before training: its first epoch would be lost otherwise."""
+    if not isinstance(validation, Fold):
+        raise DataError(
+            f"validation must be a Fold, such as Split.validation, not {type(validation).__name__}"
+        )
+    if not validation.target.nnz:
+        raise DataError("no user of the validation fold has a target: there is nothing to measure")

@@ -71,8 +71,10 @@ def complaint(value: object, hint: Any, about: Mapping[str, Any]) -> str | None:
 
 
 def _valid(value: object, kind: type, about: Mapping[str, Any]) -> bool:
-    if kind in (bool, str) or isinstance(value, bool):
+    if kind in (bool, str):
         return isinstance(value, kind)
+    if isinstance(value, bool):  # which Python counts among the integers
+        return False
     if not isinstance(value, numbers.Integral if kind is int else numbers.Real):
         return False
     number, low, above, high = float(value), about["low"], about["above"], about["high"]

@@ -4,36 +4,34 @@ model/config.json           format version, recae version, model name, hyperpara
 model/weights.safetensors   what was learnt
 model/items.parquet         item ids in column order, with their number of training users
 model/history.parquet       the fitted interactions, only with `with_history=True`
+model/users.parquet         beside them, the user ids in row order
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from recae.data import IdMap, Interactions, as_ids
 from recae.errors import DataError
-from recae.files import atomic_directory
+from recae.files import atomic_directory, plain
 from recae.version import __version__
 
 if TYPE_CHECKING:
     from recae.recommender.base import Recommender
 
 FORMAT = 1
-CONFIG, WEIGHTS, ITEMS, HISTORY = (
-    "config.json",
-    "weights.safetensors",
-    "items.parquet",
-    "history.parquet",
-)
+CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+ITEMS, USERS, HISTORY = "items.parquet", "users.parquet", "history.parquet"
 
 
 def save_model(model: Recommender, path: Path, *, with_history: bool, overwrite: bool) -> Path:
@@ -48,26 +46,27 @@ def save_model(model: Recommender, path: Path, *, with_history: bool, overwrite:
         "n_items": len(model.items_),
     }
     with atomic_directory(path, overwrite=overwrite, marker=CONFIG) as part:
-        text = json.dumps(config, indent=2, default=_plain)
+        text = json.dumps(config, indent=2, default=plain)
         (part / CONFIG).write_text(text + "\n", encoding="utf-8")
-        arrays = {name: tensor.detach().cpu().contiguous() for name, tensor in _named(model)}
-        save_file(arrays, part / WEIGHTS)
+        arrays = {n: tensor.detach().cpu().contiguous() for n, tensor in model._arrays().items()}
+        try:
+            save_file(arrays, part / WEIGHTS)
+        except SafetensorError as error:  # a full disk, among others
+            raise OSError(str(error)) from error
         items = {"item_id": model.items_.ids, "users": model.item_counts_}
         pq.write_table(pa.table(items), part / ITEMS, compression="zstd")
         if with_history and model.history_ is not None:
+            users = {"user_id": model.history_.users.ids}
+            pq.write_table(pa.table(users), part / USERS, compression="zstd")
             model.history_.to_frame().to_parquet(part / HISTORY, compression="zstd", index=False)
     return path
 
 
-def _named(model: Recommender) -> list[tuple[str, Any]]:
-    return list(model._arrays().items())
-
-
-def _plain(value: Any) -> Any:
-    """Numpy scalars as plain numbers, for JSON."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"cannot write {type(value).__name__} as JSON")
+def expect(tensor: torch.Tensor, *shape: int) -> torch.Tensor:
+    """The tensor read, if it has the shape that the items and hyperparameters say."""
+    if tuple(tensor.shape) != shape:
+        raise ValueError(f"{WEIGHTS} holds {tuple(tensor.shape)} numbers, not {shape}")
+    return tensor
 
 
 def load_model(path: str | Path, models: dict[str, type[Recommender]]) -> Recommender:
@@ -80,7 +79,7 @@ def load_model(path: str | Path, models: dict[str, type[Recommender]]) -> Recomm
         raise DataError(f"{folder} is not a model directory: it has no {CONFIG}")
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        found, name, params = config["format"], config["model"], dict(config["params"])
+        found, name, params = config["format"], str(config["model"]), dict(config["params"])
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise DataError(f"{folder / CONFIG} is damaged: {error}; save the model again") from error
     if found != FORMAT:
@@ -103,9 +102,11 @@ def load_model(path: str | Path, models: dict[str, type[Recommender]]) -> Recomm
 def _read_learnt(model: Recommender, folder: Path) -> None:
     table = pd.read_parquet(folder / ITEMS)
     model.items_ = IdMap(as_ids(table["item_id"], "item"), "item")
-    model.item_counts_ = table["users"].to_numpy()
+    model.item_counts_ = table["users"].to_numpy(dtype=np.int64)
     model._restore(load_file(folder / WEIGHTS))
     model.history_ = None
     if (folder / HISTORY).is_file():
-        frame = pd.read_parquet(folder / HISTORY)
-        model.history_ = Interactions.from_frame(frame, items=model.items_)
+        frame, users = pd.read_parquet(folder / HISTORY), pd.read_parquet(folder / USERS)
+        model.history_ = Interactions.from_frame(
+            frame, users=IdMap(users["user_id"], "user"), items=model.items_
+        )

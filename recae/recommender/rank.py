@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,13 +24,17 @@ BATCH_CELLS = 1 << 24
 """Scores held at once with batch_size="auto": 2^24 cells are 64 MiB in float32."""
 
 
-def rows_per_batch(batch_size: int | str, n_items: int) -> int:
+def rows_per_batch(batch_size: Any, n_items: int) -> int:
     """Users per batch; "auto" keeps users x items near 2^24 cells. It never changes a result."""
     if batch_size == "auto":
         return max(BATCH_CELLS // max(n_items, 1) // 64, 1) * 64
-    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+    try:
+        rows = 0 if isinstance(batch_size, bool) else operator.index(batch_size)
+    except TypeError:
+        rows = 0
+    if rows < 1:
         raise ConfigError(f"batch_size must be 'auto' or an integer >= 1, not {batch_size!r}")
-    return batch_size
+    return rows
 
 
 def rank_batches(

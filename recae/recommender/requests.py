@@ -44,7 +44,7 @@ def as_interactions(history: Any, items: IdMap | None = None) -> Interactions:
     if isinstance(history, pd.DataFrame):
         return Interactions.from_frame(history)
     if is_sparse(history):
-        if items is not None and history.shape[1] != len(items):
+        if items is not None and history.ndim == 2 and history.shape[1] != len(items):
             raise DataError(
                 f"history has {history.shape[1]} item columns; this model was fitted on "
                 f"{len(items)}; encode it with model.items_, or give a frame or Interactions"
@@ -111,11 +111,14 @@ def _pick(source: Interactions, users: Any, on_unknown: str) -> Request:
         ids, matrix = source.users.ids, source.matrix
     else:
         ids = as_ids([users] if np.isscalar(users) else users, "user")
+        ids = ids if len(ids) else source.users.ids[:0]  # of the type that other lists would have
         codes = source.users.encode(ids) if on_unknown == "raise" else source.users.lookup(ids)
-        nobody = source.matrix[:0].copy()
-        nobody.resize(1, source.n_items)
-        padded = sp.vstack([source.matrix, nobody], format="csr") if (codes < 0).any() else None
-        matrix = (source.matrix if padded is None else padded)[codes]
+        known = source.matrix[codes[codes >= 0]]
+        lengths = np.zeros(len(ids), dtype=np.int64)
+        lengths[codes >= 0] = np.diff(known.indptr)
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        shape = (len(ids), source.n_items)
+        matrix = sp.csr_matrix((known.data, known.indices, indptr), shape=shape)
     return Request(ids, matrix, np.diff(matrix.indptr) > 0)
 
 

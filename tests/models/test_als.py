@@ -1,11 +1,14 @@
 """ALS: the fold-in against Hu et al., and none of the traps of the library behind it."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import recae
+from recae.models.als import ONE_BLAS
+from recae.recommender import rank
 
 X = sp.csr_matrix((np.random.default_rng(0).random((60, 25)) < 0.2) * 1.0)
 
@@ -39,6 +42,40 @@ def test_a_user_with_few_items_left_gets_few_and_never_a_seen_one() -> None:
     assert sorted(model.recommend(history=sp.csr_matrix(almost), k=10)["item_id"]) == [3, 8]
 
 
+def test_the_fit_ends_where_neither_side_can_be_bettered() -> None:
+    # Users solved from the items, then items solved from those users (the same equations with the
+    # sides changed): at the minimum of the documented sum of squares this gives the items again.
+    model = recae.ALS(latent=3, l2=2.0, alpha=5.0, epochs=300).fit(X)
+    x = X.toarray()
+    items = model.item_factors_.astype(np.float64)
+    users = np.array([folded_in(row, items, 5.0, 2.0) for row in x])
+    again = np.array([folded_in(column, users, 5.0, 2.0) for column in x.T])
+    np.testing.assert_allclose(items, again, atol=2e-4)
+    assert np.linalg.norm(items) > 1
+
+
+def test_similar_items_are_cosines_and_do_not_depend_on_their_company(monkeypatch) -> None:
+    model = recae.ALS(latent=5, epochs=2).fit(X)
+    vectors = model.item_factors_.astype(np.float64)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = vectors @ vectors.T
+    np.fill_diagonal(cosines, -np.inf)
+    frame = model.similar_items([7, 3], k=24)
+    for item in (7, 3):
+        rows = frame[frame["item_id"] == item]
+        np.testing.assert_allclose(rows["score"], np.sort(cosines[item])[::-1][:24], atol=1e-6)
+        assert set(rows["similar_item_id"]) == set(range(25)) - {item}
+        alone = model.similar_items(item, k=24)
+        np.testing.assert_array_equal(alone["score"], rows["score"])
+    assert list(frame.columns) == ["item_id", "similar_item_id", "score", "rank"]
+    whole = model.similar_items(np.arange(25).repeat(8), k=3)  # more than a tile, and a batch of 64
+    monkeypatch.setattr(rank, "BATCH_CELLS", 1)
+    pd.testing.assert_frame_equal(model.similar_items(np.arange(25).repeat(8), k=3), whole)
+    assert len(model.similar_items([])) == 0
+    with pytest.raises(recae.DataError, match="unknown item 99"):
+        model.similar_items([1, 99])
+
+
 def test_it_is_silent_and_leaves_blas_threads_as_they_were(capfd: pytest.CaptureFixture) -> None:
     before = [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()]
     model = recae.ALS(latent=4, epochs=2).fit(X)
@@ -58,3 +95,33 @@ def test_the_matrix_handed_in_is_not_touched() -> None:
     matrix = X.copy()
     recae.ALS(latent=4, epochs=1).fit(matrix)
     assert (matrix != X).nnz == 0 and matrix.dtype == X.dtype
+
+
+def blas_threads() -> list[int]:
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+def test_blas_threads_come_back_when_the_last_of_several_callers_leaves() -> None:
+    with threadpool_limits(2, user_api="blas"):
+        ONE_BLAS.__enter__()  # two threads, of which the first to come is the first to go
+        ONE_BLAS.__enter__()
+        assert set(blas_threads()) == {1}
+        ONE_BLAS.__exit__()
+        assert set(blas_threads()) == {1}
+        ONE_BLAS.__exit__()
+        assert set(blas_threads()) == {2}
+        with pytest.raises(ZeroDivisionError), ONE_BLAS:
+            _ = 1 / 0
+        assert set(blas_threads()) == {2}
+
+
+def test_what_cannot_be_solved_says_which_setting_to_change() -> None:
+    with pytest.raises(recae.ConfigError, match="alpha of ALS must be a number > 0, not 0"):
+        recae.ALS(alpha=0).fit(X)
+    # More factors than items and no ridge: the equations of a user are singular.
+    model = recae.ALS(latent=40, l2=0, epochs=1).fit(X)
+    with pytest.raises(recae.ConfigError, match="no solution at l2=0: raise l2"):
+        model.score(X)
+    huge = X * 3e38
+    with pytest.raises(recae.TrainingError, match="extreme weights"):
+        recae.ALS(latent=4, epochs=1, weights="target").fit(huge)

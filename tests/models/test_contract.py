@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 from recae import ConfigError, DataError, Interactions, NotFittedError, Recommender, TopK
+from recae.recommender import rank
 
 
 def sorted_out(scores: np.ndarray, left: np.ndarray, k: int) -> list[tuple[int, float]]:
@@ -98,11 +99,12 @@ def test_seen_items_may_come_back_when_asked_for(fitted, text_data) -> None:
         (["i3"], ["i3"]),
         ([], None),
         (None, []),
+        (None, np.array([])),
     ],
 )
 def test_only_allowed_items_are_listed(fitted, text_data, items, exclude_items, exclude_seen):
     allowed = set(text_data.items.ids) if items is None else set(items)
-    allowed -= set(exclude_items or [])
+    allowed -= set([] if exclude_items is None else exclude_items)
     options = {"items": items, "exclude_items": exclude_items, "exclude_seen": exclude_seen}
     got = fitted.recommend(k=16, **options).groupby("user_id")["item_id"].agg(set)
     for user, seen in seen_by(text_data).items():
@@ -117,18 +119,20 @@ def test_a_row_does_not_depend_on_its_batch(fitted, text_data) -> None:
         assert_same(fitted.recommend_array(text_data, 9, batch_size=size), whole)
     order = np.random.default_rng(0).permutation(text_data.n_users)
     shuffled = text_data.select_users(order)
-    assert_same(
-        fitted.recommend_array(shuffled, 9), TopK(whole.items[order], whole.scores[order])
-    )
+    assert_same(fitted.recommend_array(shuffled, 9), TopK(whole.items[order], whole.scores[order]))
     np.testing.assert_array_equal(fitted.score(shuffled), scores[order])
     for row in range(text_data.n_users):
         np.testing.assert_array_equal(fitted.score(text_data.select_users([row]))[0], scores[row])
 
 
-def test_many_rows_score_as_one(fitted, text_data) -> None:
-    # More rows than a tile: rows 0, 36, 72, ... are the same history.
+def test_many_rows_score_as_one(fitted, text_data, monkeypatch) -> None:
+    # More rows than a tile, or than a batch of 64: rows 0, 36, 72, ... are the same history.
     many = Interactions.from_csr(sp.vstack([text_data.matrix] * 5), items=text_data.items)
-    np.testing.assert_array_equal(fitted.score(many), np.tile(fitted.score(text_data), (5, 1)))
+    scores, top = np.tile(fitted.score(text_data), (5, 1)), fitted.recommend_array(many)
+    for cells in (rank.BATCH_CELLS, 1):
+        monkeypatch.setattr(rank, "BATCH_CELLS", cells)
+        np.testing.assert_array_equal(fitted.score(many), scores)
+        assert_same(fitted.recommend_array(many), top)
 
 
 def test_the_order_of_rows_in_a_frame_does_not_matter(make, fitted, text_frame, text_data) -> None:

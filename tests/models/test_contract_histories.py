@@ -22,8 +22,10 @@ def two_orders(matrix: sp.csr_matrix) -> sp.csr_matrix:
     order = np.argsort(row, kind="stable")
     row, column, data = row[order], column[order], data[order]
     data[0] /= 2
-    row, column, data = np.append(row[:1], row), np.append(column[:1], column), np.append(
-        data[:1], data
+    row, column, data = (
+        np.append(row[:1], row),
+        np.append(column[:1], column),
+        np.append(data[:1], data),
     )
     indptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=matrix.shape[0]))])
     return sp.csr_matrix((data, column, indptr), shape=matrix.shape)
@@ -118,9 +120,7 @@ def test_popular_items_obey_the_whitelist_too(fitted) -> None:
 def test_empty_histories_raise_are_skipped_or_get_popular_items(fitted, text_data) -> None:
     matrix = text_data.matrix.tolil()
     matrix[[2, 6]] = 0
-    emptied = Interactions.from_csr(
-        matrix.tocsr(), users=text_data.users, items=text_data.items
-    )
+    emptied = Interactions.from_csr(matrix.tocsr(), users=text_data.users, items=text_data.items)
     first = repr(str(text_data.users.ids[2]))
     with pytest.raises(DataError, match=rf"nothing is known of 2 of 36 users .*the first {first}"):
         fitted.recommend(history=emptied)

@@ -40,6 +40,46 @@ def test_the_weights_solve_the_problem(
     np.testing.assert_allclose(model.weights_.numpy(), solved(x.toarray(), 3.0), atol=atol)
 
 
+@pytest.mark.parametrize("n_items", [1, 2, 3, 10, 23])
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_the_lagrangian_is_stationary(
+    n_items: int, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # For column j: (X'X + l2 I) b + m e_j = X'x_j and b_j = 0, solved together for b and m.
+    monkeypatch.setattr(ease, "BLOCK", 4)
+    x = interactions(30, n_items).toarray()
+    gram, eye = x.T @ x, np.eye(n_items)
+    expected = np.empty((n_items, n_items))
+    for j in range(n_items):
+        system = np.block([[gram + 1.5 * eye, eye[:, [j]]], [eye[[j]], np.zeros((1, 1))]])
+        expected[:, j] = np.linalg.solve(system, np.append(gram[:, j], 0))[:n_items]
+    model = recae.EASE(l2=1.5, precision=precision).fit(sp.csr_matrix(x))
+    np.testing.assert_allclose(model.weights_.numpy(), expected, atol=5e-6)
+    assert (np.diag(model.weights_) == 0).all()
+    loaded = model.clone()
+    loaded.items_ = model.items_
+    loaded._restore(dict(model._arrays()))
+    np.testing.assert_array_equal(loaded.score(x_csr := sp.csr_matrix(x)), model.score(x_csr))
+
+
+def test_float64_is_halved_in_its_own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ease, "BLOCK", 3)
+    for n in (1, 2, 3, 4, 5, 7, 8):
+        matrix = np.random.default_rng(n).standard_normal((n, n))
+        expected = matrix.astype(np.float32)
+        halved = ease._to_float32(matrix)
+        assert halved.dtype == np.float32 and halved.shape == (n, n)
+        np.testing.assert_array_equal(halved, expected)
+        assert halved.base.nbytes <= 4 * n * n + 4  # the other half was given back
+
+
+def test_an_item_that_nobody_has_gets_nothing() -> None:
+    x = interactions().tolil()
+    x[:, 7] = 0
+    weights = recae.EASE(l2=3.0).fit(x.tocsr()).weights_.numpy()
+    assert (weights[7] == 0).all() and (weights[:, 7] == 0).all()
+
+
 def test_weights_of_interactions_reach_both_sides() -> None:
     x = interactions(weighted=True)
     model = recae.EASE(l2=3.0, weights="both").fit(x)
@@ -67,6 +107,8 @@ def test_memory_decides_the_precision_and_refuses_what_cannot_fit(
     monkeypatch.setattr(ease, "total_memory", lambda: 6 * 37**2 / ease.SPARE)
     with pytest.warns(recae.RecaeWarning, match="37 items inverts in float32"):
         recae.EASE(l2=3.0).fit(x)
+    with pytest.raises(recae.CapacityError, match="in float64, and 0.0 GB may be used"):
+        recae.EASE(l2=3.0, precision="float64").fit(x)
     monkeypatch.setattr(ease, "total_memory", lambda: 3 * 37**2 / ease.SPARE)
     with pytest.raises(recae.CapacityError, match="37 items needs"):
         recae.EASE(l2=3.0).fit(x)
