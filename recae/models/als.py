@@ -36,12 +36,12 @@ class ALS(Recommender):
 
     name = "als"
 
-    latent: int = param(64, "number of factors", low=1)
-    l2: float = param(10.0, "weight of the squared factors", low=0)
-    alpha: float = param(10.0, "confidence of an interaction, beside 1 for none", above=0)
-    epochs: int = param(15, "sweeps over users and items", low=1)
+    latent: int = param("number of factors", default=64, low=1)
+    l2: float = param("weight of the squared factors", default=10.0, low=0)
+    alpha: float = param("confidence of an interaction, beside 1 for none", default=10.0, above=0)
+    epochs: int = param("sweeps over users and items", default=15, low=1)
     weights: str = param(
-        "neither", "whether confidence grows with the weight", choices=("neither", "target")
+        "whether confidence grows with the weight", default="neither", choices=("neither", "target")
     )
 
     item_factors_: np.ndarray = learnt()

@@ -40,15 +40,15 @@ class EASE(Recommender):
 
     name = "ease"
 
-    l2: float = param(200.0, "ridge; grows with the density of the data, tune it", above=0)
+    l2: float = param("ridge; grows with the density of the data, tune it", default=200.0, above=0)
     weights: str = param(
-        "neither",
         "whether X holds the weights of interactions or ones",
+        default="neither",
         choices=("neither", "both"),
     )
     precision: str = param(
-        "auto",
         "float of the inversion; auto is float64 where that fits in memory, else float32",
+        default="auto",
         choices=("auto", "float64", "float32"),
     )
 

@@ -32,9 +32,11 @@ class MultDAE(AutoencoderRecommender):
     name = "mult-dae"
 
     hidden: tuple[int, ...] = param(
-        (), "widths between the items and the code, mirrored in the decoder", low=1
+        "widths between the items and the code, mirrored in the decoder", default=(), low=1
     )
-    dropout: float = param(0.5, "share of a history hidden from the encoder", low=0, high=0.99)
+    dropout: float = param(
+        "share of a history hidden from the encoder", default=0.5, low=0, high=0.99
+    )
 
     def _network(self, n_items: int) -> AutoencoderNet:
         widths = (*self.hidden, self.latent)

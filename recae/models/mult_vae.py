@@ -34,13 +34,17 @@ class MultVAE(AutoencoderRecommender):
 
     name = "mult-vae"
 
-    hidden: tuple[int, ...] = param((600,), "widths between the items and the code", low=1)
-    mirror: bool = param(True, "whether the decoder has the hidden layers too, in reverse order")
-    dropout: float = param(0.5, "share of a history hidden from the encoder", low=0, high=0.99)
-    beta: float = param(0.2, "final weight of the KL term", low=0)
+    hidden: tuple[int, ...] = param("widths between the items and the code", default=(600,), low=1)
+    mirror: bool = param(
+        "whether the decoder has the hidden layers too, in reverse order", default=True
+    )
+    dropout: float = param(
+        "share of a history hidden from the encoder", default=0.5, low=0, high=0.99
+    )
+    beta: float = param("final weight of the KL term", default=0.2, low=0)
     anneal: float = param(
-        0.5,
         "share of the planned updates over which beta rises from 0 (Liang et al. 2.2.2)",
+        default=0.5,
         low=0,
         high=1,
     )

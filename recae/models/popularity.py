@@ -32,7 +32,9 @@ class Popularity(Recommender):
     name = "popularity"
 
     weights: str = param(
-        "neither", "whether an interaction counts its weight or 1", choices=("neither", "target")
+        "whether an interaction counts its weight or 1",
+        default="neither",
+        choices=("neither", "target"),
     )
 
     item_scores_: np.ndarray = learnt()

@@ -14,15 +14,15 @@ T = TypeVar("T")
 
 
 def param(
-    default: Any,
     doc: str,
     *,
+    default: Any,
     low: float | None = None,
     above: float | None = None,
     high: float | None = None,
     choices: Sequence[str] | None = None,
 ) -> Any:
-    """A hyperparameter: its default, one line of meaning, and the valid values.
+    """A hyperparameter: one line of meaning, its default, and the valid values.
 
     low, high: bounds that are valid themselves; above: a bound that is not; choices: the valid
     texts. For a tuple the bounds are those of each member.

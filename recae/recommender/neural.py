@@ -30,19 +30,21 @@ bits whatever company it is scored in."""
 class AutoencoderRecommender(Recommender):
     """An autoencoder over histories; a model supplies its network and its objective."""
 
-    epochs: int = param(100, "passes over the training users, at most", low=1)
-    batch_size: int = param(100, "users per update", low=1)
-    lr: float = param(1e-3, "learning rate of Adam", above=0)
-    l2: float = param(0.0, "the loss gains l2 x (sum of squared weights, without biases)", low=0)
-    metric: str = param("ndcg@100", "validation metric that decides which epoch is kept")
-    patience: int = param(10, "epochs without a new best before training stops", low=1)
+    epochs: int = param("passes over the training users, at most", default=100, low=1)
+    batch_size: int = param("users per update", default=100, low=1)
+    lr: float = param("learning rate of Adam", default=1e-3, above=0)
+    l2: float = param(
+        "the loss gains l2 x (sum of squared weights, without biases)", default=0.0, low=0
+    )
+    metric: str = param("validation metric that decides which epoch is kept", default="ndcg@100")
+    patience: int = param("epochs without a new best before training stops", default=10, low=1)
     weights: str = param(
-        "neither",
         "where the weights of interactions go; elsewhere every interaction counts 1",
+        default="neither",
         choices=("neither", "input", "target", "both"),
     )
 
-    latent: int = param(200, "width of the code", low=1)
+    latent: int = param("width of the code", default=200, low=1)
 
     network_: AutoencoderNet = learnt()
     epochs_: list[Epoch] = learnt()

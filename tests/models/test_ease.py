@@ -119,6 +119,18 @@ def test_the_ridge_must_be_positive() -> None:
         recae.EASE(l2=0).fit(interactions())
 
 
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("block", [1, 2, 8])
+def test_a_ridge_too_small_for_twins_is_refused(block, precision, monkeypatch) -> None:
+    # Two items with the same users: without a ridge that the float can hold, X'X has no inverse.
+    monkeypatch.setattr(ease, "BLOCK", block)
+    x = np.zeros((4, 5))
+    x[:3, 1] = x[:3, 3] = 1
+    x[0, [0, 2]] = x[3, 4] = 1
+    with pytest.raises(recae.ConfigError, match="not positive definite at l2=1e-60: raise l2"):
+        recae.EASE(l2=1e-60, precision=precision).fit(sp.csr_matrix(x))
+
+
 def test_similar_items_are_those_an_item_speaks_for() -> None:
     model = recae.EASE(l2=3.0).fit(interactions())
     weights = solved(interactions().toarray(), 3.0)

@@ -24,13 +24,13 @@ class Constant(Recommender):
 
     name = "constant"
 
-    level: float = param(1.0, "the score", low=-10, high=10)
-    rate: float = param(0.5, "a share", above=0)
-    count: int = param(3, "how many", low=1)
-    widths: tuple[int, ...] = param((4,), "several widths", low=1)
-    mirror: bool = param(True, "yes or no")
-    label: str = param("x", "any text")
-    mode: str = param("slow", "how", choices=("slow", "fast"))
+    level: float = param("the score", default=1.0, low=-10, high=10)
+    rate: float = param("a share", default=0.5, above=0)
+    count: int = param("how many", default=3, low=1)
+    widths: tuple[int, ...] = param("several widths", default=(4,), low=1)
+    mirror: bool = param("yes or no", default=True)
+    label: str = param("any text", default="x")
+    mode: str = param("how", default="slow", choices=("slow", "fast"))
 
     fits_: int = learnt()
 
@@ -52,7 +52,7 @@ class Child(Constant):
     """Has one setting more."""
 
     name = "child"
-    extra: int = param(0, "one more", low=0)
+    extra: int = param("one more", default=0, low=0)
 
 
 DEFAULTS = {
