@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recae.nn.batch import Ragged
+from recae.nn.products import affine
 
 
 class Linear(nn.Module):
@@ -25,7 +26,7 @@ class Linear(nn.Module):
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
+        return affine(x, self.weight, self.bias)
 
 
 class InputLinear(nn.Module):

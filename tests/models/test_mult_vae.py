@@ -193,11 +193,6 @@ def test_the_decoder_mirrors_the_encoder(kind, hidden, mirror, width) -> None:
     assert model.embed_users(DATA).shape == (200, 8)
 
 
-@pytest.mark.xfail(
-    reason="MKL: a row of a product with fewer than 12 columns depends on its place in the tile",
-    raises=AssertionError,
-    strict=False,  # other processors, other kernels
-)
 @pytest.mark.parametrize(
     ("n_items", "latent", "hidden"), [(16, 5, (7,)), (9, 50, (50,)), (1034, 50, (30,))]
 )
