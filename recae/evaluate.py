@@ -93,6 +93,8 @@ def evaluate(
     metric. seed: of the bootstrap. Raises DataError if no user has a target.
     """
     model._check_fitted()
+    if not isinstance(fold, Fold):
+        raise DataError(f"a Fold is needed, such as Split.test, not {type(fold).__name__}")
     with_target = int((np.diff(fold.target.matrix.indptr) > 0).sum())
     if not with_target:
         raise DataError("no user of this fold has a target: there is nothing to measure")

@@ -145,6 +145,9 @@ def test_what_cannot_be_measured_is_refused_before_any_ranking(monkeypatch) -> N
     monkeypatch.setattr(model, "_score_rows", never)
     with pytest.raises(DataError, match="no user of this fold has a target"):
         evaluate(model, fold([[1]], [[]], ["ann"]))
+    for wrong in (FOLD.history, None):
+        with pytest.raises(DataError, match="a Fold is needed, such as Split.test, not"):
+            evaluate(model, wrong)
     with pytest.raises(ConfigError, match="unknown metric 'ndgc'. Did you mean 'ndcg'"):
         evaluate(model, FOLD, ["ndgc@10"])
     with pytest.raises(ConfigError, match="batch_size must be"):

@@ -6,13 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from recae.nn.products import affine
+
 TILE = 64
 """Rows multiplied together, padded with zeros when fewer: products of one shape repeat their bits.
 """
-
-NARROW = 16
-"""Columns below which MKL takes other steps for some rows of a product than for the others; zeros
-are added up to this many."""
 
 
 def products(rows: Tensor, others: Tensor) -> Tensor:
@@ -21,11 +19,10 @@ def products(rows: Tensor, others: Tensor) -> Tensor:
     >>> products(torch.ones(1, 2), torch.ones(3, 2))
     tensor([[2., 2., 2.]])
     """
-    n_rows, n_columns = len(rows), len(others)
-    columns = pad(others, (0, 0, 0, max(NARROW - n_columns, 0))).t()  # (n, at least NARROW)
-    out = torch.empty(n_rows, n_columns)
-    for start in range(0, n_rows, TILE):
-        some = rows[start : start + TILE]
-        tile = pad(some, (0, 0, 0, TILE - len(some))) @ columns
-        out[start : start + TILE] = tile[: len(some), :n_columns]
+    out, nothing = torch.empty(len(rows), len(others)), torch.zeros(len(others))
+    with torch.no_grad():
+        for start in range(0, len(rows), TILE):
+            some = rows[start : start + TILE]
+            tile = affine(pad(some, (0, 0, 0, TILE - len(some))), others, nothing)
+            out[start : start + TILE] = tile[: len(some)]
     return out
