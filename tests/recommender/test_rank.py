@@ -119,6 +119,19 @@ def test_a_fold_in_another_vocabulary_is_matched_by_id() -> None:
         )
 
 
+def test_the_places_of_a_short_list_are_no_items_in_any_vocabulary() -> None:
+    # Only item 0 may be listed; the other targets are masked, and must not be hit by what is -1.
+    other = IdMap(ITEMS.ids[::-1], "item")
+    mask = np.ones((N_USERS, N_ITEMS), bool)
+    mask[:, 0] = False
+    for items, order in ((ITEMS, slice(None)), (other, slice(None, None, -1))):
+        parts = (HISTORY, mask & ~HISTORY, mask)
+        fold = Fold(*(interactions(part[:, order], items) for part in parts))
+        measured = measure(Planted(), ITEMS, fold, ["recall@5", "coverage@5"])
+        assert (measured.per_user()["recall@5"] == 0).all()
+        assert measured.catalogue() == {"coverage@5": 1 / N_ITEMS}
+
+
 def test_coverage_counts_the_catalogue_of_the_fold() -> None:
     items = IdMap([*ITEMS.ids, *[f"more {number}" for number in range(20)]], "item")
     more = np.zeros((N_USERS, 20), bool)
