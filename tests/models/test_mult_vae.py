@@ -168,6 +168,12 @@ def test_without_annealing_the_kl_term_counts_from_the_first_update() -> None:
     assert first_loss(anneal=0, beta=0) == annealed
 
 
+def test_the_kl_weight_rises_over_the_stated_share_of_the_updates() -> None:
+    # beta 0.8 after a quarter of 200 updates: half of it after 25, all of it from 50 on.
+    weight = MultVAE(beta=0.8, anneal=0.25)._objective(200).weights["kl"]
+    assert [weight(None, step) for step in (0, 25, 50, 199)] == pytest.approx([0, 0.4, 0.8, 0.8])
+
+
 def test_settings_that_make_no_network_are_refused() -> None:
     with pytest.raises(ConfigError, match="hidden of MultVAE must name at least one width"):
         MultVAE(hidden=()).fit(DATA)
