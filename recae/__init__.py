@@ -26,6 +26,7 @@ from recae.errors import (
     RecaeWarning,
     StorageError,
     TrainingError,
+    TrainingInterrupted,
 )
 from recae.evaluate import Report, evaluate
 from recae.export import export_top_k
@@ -59,6 +60,7 @@ __all__ = [
     "StrongGeneralization",
     "TopK",
     "TrainingError",
+    "TrainingInterrupted",
     "__version__",
     "comparison",
     "evaluate",

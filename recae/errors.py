@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class RecaeError(Exception):
@@ -24,6 +25,18 @@ class NotFittedError(RecaeError, AttributeError):
 
 class TrainingError(RecaeError, RuntimeError):
     """Training could not go on, for instance because the loss is no longer a number."""
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C ended the training; the model is fitted and keeps its best state so far.
+
+    epochs: the finished epochs. Not a RecaeError: like every KeyboardInterrupt it ends the program
+    unless it is caught.
+    """
+
+    def __init__(self, message: str, epochs: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.epochs = epochs
 
 
 class StorageError(RecaeError, OSError):

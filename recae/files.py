@@ -1,18 +1,28 @@
-"""Writing that either happens whole or not at all."""
+"""Writing that either happens whole or not at all, whenever the process is killed."""
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
+import sys
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recae.errors import StorageError
+from recae.exchange import exchange
+
+if sys.platform != "win32":  # there, leftovers of killed writers stay
+    import fcntl
+
+STALE_SECONDS = 60
+"""A half-written sibling that nobody holds open is left alone for this long, then deleted."""
 
 
 @contextmanager
@@ -25,11 +35,14 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     target = _target(path)
     if target.is_dir():
         raise StorageError(f"{target} is a directory: name a file to write")
-    part = _sibling(target, "part")
+    part = _sibling(target)
     try:
-        yield part
-        _sync(part)
-        os.replace(part, target)
+        part.touch()
+        with _held(part):
+            yield part
+            _sync(part)
+            os.replace(part, target)
+        _settle(target)
     except OSError as error:
         raise _storage_error(target, error) from error
     finally:
@@ -40,23 +53,28 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 def atomic_directory(path: str | Path, *, overwrite: bool, marker: str) -> Iterator[Path]:
     """Yields an empty directory beside `path` that becomes `path` when the block succeeds.
 
-    An existing `path` is only replaced with `overwrite` and if it is a directory that holds a file
-    named `marker`, so that nothing foreign is ever deleted; it stays as it was if the block fails.
-    Raises StorageError otherwise.
+    An existing `path` is replaced if it is empty, or with `overwrite` if it is a directory that
+    holds a file named `marker`, so that nothing foreign is ever deleted; it stays as it was if the
+    block fails. Raises StorageError otherwise.
     """
     target = _target(path)
-    if target.exists():
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         if not (target / marker).is_file():
             raise StorageError(f"{target} exists and holds no {marker}: name another place")
         if not overwrite:
             raise StorageError(f"{target} exists: pass overwrite=True or name another place")
-    part = _sibling(target, "part")
+    part = _sibling(target)
     try:
         part.mkdir()
-        yield part
-        for file in part.iterdir():
-            _sync(file)
-        _take_place(part, target)
+        with _held(part):
+            yield part
+            for file in part.iterdir():
+                _sync(file)
+            if target.exists():
+                exchange(part, target)  # what was there is now at `part`, and deleted below
+            else:
+                os.replace(part, target)
+        _settle(target)
     except OSError as error:
         raise _storage_error(target, error) from error
     finally:
@@ -70,21 +88,6 @@ def plain(value: Any) -> Any:
     raise TypeError(f"cannot write {type(value).__name__} as JSON")
 
 
-def _take_place(part: Path, target: Path) -> None:
-    """Renames a directory to `target`; what was there is deleted, or put back if that fails."""
-    if not target.exists():
-        os.replace(part, target)
-        return
-    old = _sibling(target, "old")
-    os.replace(target, old)
-    try:
-        os.replace(part, target)
-    except OSError:
-        os.replace(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def _target(path: str | Path) -> Path:
     target = Path(path).resolve()  # a link stays a link, to what is written
     if not target.parent.is_dir():
@@ -92,13 +95,58 @@ def _target(path: str | Path) -> Path:
     return target
 
 
-def _sibling(target: Path, role: str) -> Path:
-    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.{role}")
+def _sibling(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+
+
+@contextmanager
+def _held(part: Path) -> Iterator[None]:
+    """Locks a sibling while its writer lives: the system lets go of it when the process dies."""
+    handle = os.open(part, os.O_RDONLY)
+    try:
+        _lock(handle)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _settle(target: Path) -> None:
+    """What follows a successful move: it reaches the disk, and old leftovers go. Never fails."""
+    with suppress(OSError):
+        _sync(target.parent)
+    _delete_leftovers(target)
+
+
+def _delete_leftovers(target: Path) -> None:
+    """Deletes what killed writers of the same target left beside it; never what is in use."""
+    for part in target.parent.glob(f".{glob.escape(target.name)}.????????.part"):
+        with suppress(OSError):
+            handle = os.open(part, os.O_RDONLY)
+            try:
+                abandoned = _lock(handle) and time.time() - part.stat().st_mtime > STALE_SECONDS
+            finally:
+                os.close(handle)
+            if abandoned:
+                shutil.rmtree(part) if part.is_dir() else part.unlink()
+
+
+def _lock(handle: int) -> bool:
+    """Takes the lock of an open file or directory without waiting; False if somebody has it."""
+    if sys.platform == "win32":
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held, or a file system without locks
+        return False
+    return True
 
 
 def _sync(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _storage_error(target: Path, error: OSError) -> StorageError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 from recae.data import Interactions
 from recae.errors import DataError
@@ -28,6 +29,11 @@ class Fold:
                         f"the {name} of a fold must have the {ids} of its history, in the same "
                         "order; see Interactions.with_users and with_items"
                     )
+
+    def fingerprint(self) -> str:
+        """16 hex digits that change with any of its parts, see `Interactions.fingerprint`."""
+        parts = [self.history, self.target] + ([] if self.mask is None else [self.mask])
+        return sha256("".join(part.fingerprint() for part in parts).encode()).hexdigest()[:16]
 
     def __repr__(self) -> str:
         return (

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # do not know of each other.
 LAYERS = (
     ("errors", "version"),
-    ("rng",),
+    ("exchange", "rng"),
     ("data", "files", "memory", "nn"),
     ("folds", "objective", "ranking"),
     ("metrics", "splits", "training"),

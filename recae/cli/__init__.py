@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RecaeError as error:
         print(f"recae: error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("recae: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        print(f"recae: {str(interruption) or 'interrupted'}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of `recae recommend ... | head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit

@@ -25,7 +25,7 @@ from recae.cli.options import (
     check_writable,
     read_interactions,
 )
-from recae.errors import StorageError
+from recae.errors import StorageError, TrainingInterrupted
 from recae.recommender.persistence import CONFIG
 
 
@@ -59,6 +59,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of all chance (default: %(default)s)")
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="keep the state of the training there after its epochs: the same command goes on from "
+        "it after a kill; deleted once the model is saved",
     )
     parser.add_argument(
         "--with-history",
@@ -117,12 +123,20 @@ def run(args: argparse.Namespace) -> None:
             "user's items, held out"
         )
     started = time.perf_counter()
-    model.fit(train, validation, seed=args.seed, device=args.device)
+    interruption = None
+    try:
+        model.fit(train, validation, seed=args.seed, device=args.device, checkpoint=args.checkpoint)
+    except TrainingInterrupted as error:
+        interruption = error
     seconds = time.perf_counter() - started
     # What was held out to choose an epoch has been seen by its user all the same.
     model.history_ = data
     model.save(args.out, with_history=args.with_history, overwrite=args.overwrite)
     print(f"fitted {model} in {seconds:.1f} s and saved it to {args.out}")
+    if interruption is not None:
+        raise interruption
+    if args.checkpoint:
+        Path(args.checkpoint).unlink(missing_ok=True)
 
 
 def _check_out(out: Path, overwrite: bool) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from recae.data import IdMap, Interactions
-from recae.errors import ConfigError, DataError, NotFittedError
+from recae.errors import ConfigError, DataError, NotFittedError, TrainingInterrupted
 from recae.ranking import TopK, top_k
 from recae.recommender.estimator import Estimator
 from recae.recommender.persistence import save_model
@@ -34,6 +34,7 @@ class Run:
     device: torch.device = torch.device("cpu")
     callbacks: Sequence[Callback] = ()
     progress: bool | None = None
+    checkpoint: str | Path | None = None
 
 
 class Recommender(Estimator, ABC):
@@ -93,6 +94,7 @@ class Recommender(Estimator, ABC):
         device: str | torch.device = "auto",
         callbacks: Sequence[Callback] = (),
         progress: bool | None = None,
+        checkpoint: str | Path | None = None,
     ) -> Self:
         """Learns from interactions and returns self.
 
@@ -100,18 +102,25 @@ class Recommender(Estimator, ABC):
         validation: a fold to choose the best state by, for models that train in epochs.
         seed: an integer >= 0; the same seed gives the same model. device: "auto", "cpu", "cuda".
         callbacks: called with each finished Epoch. progress: True, False, or None to ask the
-        terminal. Raises ConfigError for bad options, DataError for bad data.
+        terminal. checkpoint: a file that keeps the state of the training; the same call finds it
+        after a kill and goes on to the same result. Models without epochs do not write it.
+
+        Raises ConfigError for bad options, DataError for bad data, and on Ctrl-C
+        TrainingInterrupted, with the model fitted to its best state, once an epoch is finished.
         """
         self.check_params()
-        run = Run(check_seed(seed), resolve_device(device), tuple(callbacks), progress)
+        run = Run(check_seed(seed), resolve_device(device), tuple(callbacks), progress, checkpoint)
         data = as_interactions(data)
         if not data.nnz:
             raise DataError("there are no interactions to learn from")
         if validation is not None:
             _check_validation(validation)
-        self._fit(data, validation, run)
-        self.items_, self.history_ = data.items, data
-        self.item_counts_ = np.bincount(data.matrix.indices, minlength=data.n_items)
+        try:
+            self._fit(data, validation, run)
+        except TrainingInterrupted:
+            self._own(data)
+            raise
+        self._own(data)
         return self
 
     def score(self, history: Interactions | pd.DataFrame | Any) -> np.ndarray:
@@ -221,6 +230,10 @@ class Recommender(Estimator, ABC):
         return export_top_k(self, path, history, k, **options)
 
     # How the pieces above are put together.
+
+    def _own(self, data: Interactions) -> None:
+        self.items_, self.history_ = data.items, data
+        self.item_counts_ = np.bincount(data.matrix.indices, minlength=data.n_items)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "items_"):

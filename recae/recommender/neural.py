@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from recae.data import Interactions
-from recae.errors import ConfigError
+from recae.errors import ConfigError, TrainingInterrupted
 from recae.metrics import parse_metric
 from recae.nn import AutoencoderNet, Batch, Decoder, LinearHead, Ragged
 from recae.objective import Objective
@@ -19,7 +19,7 @@ from recae.recommender.base import Recommender, Run
 from recae.recommender.hyperparameters import estimator, learnt, param
 from recae.recommender.rank import measure
 from recae.splits import Fold
-from recae.training import Epoch, Plan, SparseLoader, train
+from recae.training import Checkpoint, Epoch, Plan, SparseLoader, train
 
 TILE = {"cpu": 64, "cuda": 1024}
 """Rows scored together, padded when fewer: matrix products of one shape give every row the same
@@ -78,19 +78,38 @@ class AutoencoderRecommender(Recommender):
             )
             return {name: float(np.nanmean(v)) for name, v in measured.per_user().items()}
 
-        self.epochs_ = train(
-            net,
-            loader,
-            self._objective(self.epochs * len(loader)),
-            Plan(self.epochs, self.lr, self.l2, self.metric, self.patience),
-            seed=run.seed,
-            device=run.device,
-            validate=None if validation is None else validate,
-            callbacks=run.callbacks,
-            progress=run.progress,
-            name=type(self).__name__,
-        )
-        self.network_ = net.eval()
+        try:
+            epochs = train(
+                net,
+                loader,
+                self._objective(self.epochs * len(loader)),
+                Plan(self.epochs, self.lr, self.l2, self.metric, self.patience),
+                seed=run.seed,
+                device=run.device,
+                validate=None if validation is None else validate,
+                callbacks=run.callbacks,
+                checkpoint=self._checkpoint(data, validation, run),
+                progress=run.progress,
+                name=type(self).__name__,
+            )
+        except TrainingInterrupted as interruption:
+            self.network_, self.epochs_ = net, list(interruption.epochs)
+            raise
+        self.network_, self.epochs_ = net, epochs
+
+    def _checkpoint(
+        self, data: Interactions, validation: Fold | None, run: Run
+    ) -> Checkpoint | None:
+        if run.checkpoint is None:
+            return None
+        about = {
+            "model": self.name,
+            "hyperparameters": self.get_params(),
+            "seed": run.seed,
+            "data": data.fingerprint(),
+            "validation": None if validation is None else validation.fingerprint(),
+        }
+        return Checkpoint(run.checkpoint, about)
 
     def _score_rows(self, matrix: Any) -> Tensor:
         return self._score_with(self.network_, matrix)

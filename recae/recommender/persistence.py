@@ -1,6 +1,7 @@
 """A model on disk: a directory of JSON, safetensors and Parquet, without pickle.
 
-model/config.json           format version, recae version, model name, hyperparameters
+model/config.json           format version, recae version, model name, hyperparameters, and the
+                            SHA-256 of every other file, so that nothing altered is ever loaded
 model/weights.safetensors   what was learnt
 model/items.parquet         item ids in column order, with their number of training users
 model/history.parquet       the fitted interactions, only with `with_history=True`
@@ -9,9 +10,10 @@ model/users.parquet         beside them, the user ids in row order
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +31,7 @@ from recae.version import __version__
 if TYPE_CHECKING:
     from recae.recommender.base import Recommender
 
-FORMAT = 1
+FORMAT = 2
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 ITEMS, USERS, HISTORY = "items.parquet", "users.parquet", "history.parquet"
 
@@ -38,7 +40,7 @@ def save_model(model: Recommender, path: Path, *, with_history: bool, overwrite:
     """Writes a fitted model to the directory `path`, whole or not at all. Returns the path."""
     if with_history and model.history_ is None:
         raise DataError("this model carries no interactions to save: it was loaded without them")
-    config = {
+    config: dict[str, Any] = {
         "format": FORMAT,
         "recae": __version__,
         "model": model.name,
@@ -46,8 +48,6 @@ def save_model(model: Recommender, path: Path, *, with_history: bool, overwrite:
         "n_items": len(model.items_),
     }
     with atomic_directory(path, overwrite=overwrite, marker=CONFIG) as part:
-        text = json.dumps(config, indent=2, default=plain)
-        (part / CONFIG).write_text(text + "\n", encoding="utf-8")
         arrays = {n: tensor.detach().cpu().contiguous() for n, tensor in model._arrays().items()}
         try:
             save_file(arrays, part / WEIGHTS)
@@ -59,6 +59,9 @@ def save_model(model: Recommender, path: Path, *, with_history: bool, overwrite:
             users = {"user_id": model.history_.users.ids}
             pq.write_table(pa.table(users), part / USERS, compression="zstd")
             model.history_.to_frame().to_parquet(part / HISTORY, compression="zstd", index=False)
+        config["files"] = {file.name: _digest(file) for file in sorted(part.iterdir())}
+        text = json.dumps(config, indent=2, default=plain)
+        (part / CONFIG).write_text(text + "\n", encoding="utf-8")
     return path
 
 
@@ -72,40 +75,82 @@ def expect(tensor: torch.Tensor, *shape: int) -> torch.Tensor:
 def load_model(path: str | Path, models: dict[str, type[Recommender]]) -> Recommender:
     """Reads a model directory; `models` maps names to classes. The model is on the CPU.
 
-    Raises DataError for anything that is not a whole model directory of a known format.
+    Raises DataError for anything that is not a whole, unaltered model directory of this format. A
+    directory that is replaced by another model while it is read gives the one or the other.
     """
     folder = Path(path)
+    while True:
+        config = _config(folder)
+        try:
+            model = _read(folder, config, models)
+        except DataError:
+            if _config(folder) == config:
+                raise
+        else:
+            if _config(folder) == config:
+                return model
+
+
+def _config(folder: Path) -> dict[str, Any]:
     if not (folder / CONFIG).is_file():
         raise DataError(f"{folder} is not a model directory: it has no {CONFIG}")
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        found, name, params = config["format"], str(config["model"]), dict(config["params"])
+        config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        found, recae = config["format"], config["recae"]
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise DataError(f"{folder / CONFIG} is damaged: {error}; save the model again") from error
+        raise _damaged(folder / CONFIG, error) from error
     if found != FORMAT:
         raise DataError(
             f"{folder} has format {found}; this recae {__version__} reads format {FORMAT}: "
-            f"it was saved by recae {config.get('recae')}, install that or save the model again"
+            f"it was saved by recae {recae}, install that or save the model again"
         )
+    return config
+
+
+def _read(
+    folder: Path, config: dict[str, Any], models: dict[str, type[Recommender]]
+) -> Recommender:
+    try:
+        name, params, files = str(config["model"]), dict(config["params"]), dict(config["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder / CONFIG, error) from error
     if name not in models:
         raise DataError(f"{folder} holds a {name!r}; known models: {', '.join(sorted(models))}")
+    for file in sorted({ITEMS, WEIGHTS, *files}):
+        if not (folder / file).is_file():
+            raise DataError(f"{folder} is incomplete: {file} is missing; save the model again")
+        if _digest(folder / file) != files.get(file):
+            raise DataError(
+                f"{folder / file} is not what was saved: cut short, altered or of another model; "
+                "save the model again"
+            )
     model = models[name]()
     try:
         model.set_params(**{k: tuple(v) if isinstance(v, list) else v for k, v in params.items()})
         model.check_params()
-        _read_learnt(model, folder)
+        _read_learnt(model, folder, with_history=HISTORY in files)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, pa.ArrowException) as e:
-        raise DataError(f"{folder} is damaged or incomplete: {e}; save the model again") from e
+        raise _damaged(folder, e) from e
     return model
 
 
-def _read_learnt(model: Recommender, folder: Path) -> None:
+def _damaged(path: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split())
+    return DataError(f"{path} is damaged: {reason}; save the model again")
+
+
+def _digest(file: Path) -> str:
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _read_learnt(model: Recommender, folder: Path, *, with_history: bool) -> None:
     table = pd.read_parquet(folder / ITEMS)
     model.items_ = IdMap(as_ids(table["item_id"], "item"), "item")
     model.item_counts_ = table["users"].to_numpy(dtype=np.int64)
     model._restore(load_file(folder / WEIGHTS))
     model.history_ = None
-    if (folder / HISTORY).is_file():
+    if with_history:
         frame, users = pd.read_parquet(folder / HISTORY), pd.read_parquet(folder / USERS)
         model.history_ = Interactions.from_frame(
             frame, users=IdMap(users["user_id"], "user"), items=model.items_

@@ -1,9 +1,19 @@
 """The training loop and what it needs."""
 
 from recae.training.callbacks import Callback, Epoch
+from recae.training.checkpoint import Checkpoint
 from recae.training.loader import SparseLoader
 from recae.training.loop import Plan, train
 from recae.training.placement import resolve_device
 from recae.training.progress import bar
 
-__all__ = ["Callback", "Epoch", "Plan", "SparseLoader", "bar", "resolve_device", "train"]
+__all__ = [
+    "Callback",
+    "Checkpoint",
+    "Epoch",
+    "Plan",
+    "SparseLoader",
+    "bar",
+    "resolve_device",
+    "train",
+]

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from recae.errors import TrainingError
+from recae.errors import TrainingError, TrainingInterrupted
 from recae.nn import AutoencoderNet
 from recae.objective import Objective
 from recae.rng import torch_generator
 from recae.training.callbacks import Callback, Epoch
+from recae.training.checkpoint import Checkpoint
 from recae.training.loader import SparseLoader
 from recae.training.progress import bar
+from recae.training.state import Best, TrainingState
 
 WEIGHTS_STREAM, NOISE_STREAM = 2, 3
 
@@ -49,6 +52,7 @@ def train(
     device: torch.device,
     validate: Validate | None = None,
     callbacks: Sequence[Callback] = (),
+    checkpoint: Checkpoint | None = None,
     progress: bool | None = None,
     name: str = "training",
 ) -> list[Epoch]:
@@ -56,41 +60,76 @@ def train(
 
     With `validate`, the best is the epoch with the highest `plan.metric`, and training ends after
     `plan.patience` epochs without a new best. Without it all epochs run and the last state stays.
-    Raises TrainingError when the loss stops being a number.
+    With `checkpoint`, a run that was killed goes on after its last epoch on disk; on the CPU, with
+    the same number of threads, to the same bits as an undisturbed run.
+
+    Raises TrainingError when the loss stops being a number, and TrainingInterrupted on Ctrl-C,
+    with the best weights in place, once an epoch is finished.
     """
     net.initialise(torch_generator(seed, WEIGHTS_STREAM))
     net.to(device)
-    optimiser = _adam(net, plan, device)
-    best = _Best(plan.metric)
-    epochs: list[Epoch] = []
-    step = 0
-    with bar(plan.epochs * len(loader), name, "batch", progress) as shown:
-        for number in range(1, plan.epochs + 1):
-            started = time.perf_counter()
-            noise = torch_generator(seed, NOISE_STREAM, number, device=device)
-            losses = torch.zeros((), dtype=torch.float64, device=device)
-            net.train()
-            for batch in loader.epoch(number):
-                batch = batch.to(device)
-                scores, terms = net(batch, noise)
-                loss = objective(scores, terms, batch, step)
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-                losses += loss.detach()
-                step += 1
-                shown.update()
-            net.eval()
-            epoch = _finish(number, losses / len(loader), started, validate, plan)
-            epochs.append(epoch)
-            shown.set_postfix({"loss": f"{epoch.loss:.4g}"} | _rounded(epoch.metrics))
-            stop = [callback(epoch) for callback in callbacks]
-            if validate is not None and best.update(epoch, net) >= plan.patience:
-                break
-            if any(stop):
-                break
-    best.restore(net)
-    return epochs
+    state = TrainingState(net, _adam(net, plan, device), Best(plan.metric))
+    if checkpoint is not None:
+        checkpoint.resume(state)
+    batches = len(loader)
+    with bar(plan.epochs * batches, name, "batch", progress) as shown:
+        shown.update(len(state.epochs) * batches)
+        try:
+            while not state.finished:
+                number, started = len(state.epochs) + 1, time.perf_counter()
+                noise = torch_generator(seed, NOISE_STREAM, number, device=device)
+                loss = _epoch(state, loader, objective, plan, number, noise, shown)
+                metrics = validate() if validate is not None else {}
+                epoch = Epoch(number, loss, time.perf_counter() - started, metrics)
+                state.epochs.append(epoch)
+                if validate is not None:
+                    state.best.update(epoch, net)
+                shown.set_postfix({"loss": f"{epoch.loss:.4g}"} | _rounded(epoch.metrics))
+                wanted = [callback(epoch) for callback in callbacks]
+                late = state.best.since >= plan.patience
+                state.finished = number == plan.epochs or late or any(wanted)
+                if checkpoint is not None:
+                    checkpoint.after_epoch(state)
+        except KeyboardInterrupt:
+            if not state.epochs:
+                raise
+            state.best.restore(net.eval())
+            raise _interrupted(state) from None
+    state.best.restore(net.eval())  # a run that was finished on disk has not met eval() yet
+    return state.epochs
+
+
+def _epoch(
+    state: TrainingState,
+    loader: SparseLoader,
+    objective: Objective,
+    plan: Plan,
+    number: int,
+    noise: torch.Generator,
+    shown: Any,
+) -> float:
+    """One pass over the training users; the mean loss. The network is left in evaluation mode."""
+    net, device = state.net, noise.device
+    losses = torch.zeros((), dtype=torch.float64, device=device)
+    net.train()
+    for count, batch in enumerate(loader.epoch(number), start=1):
+        batch = batch.to(device)
+        scores, terms = net(batch, noise)
+        loss = objective(scores, terms, batch, state.step)
+        value = loss.detach()
+        # A GPU is not asked before the end of the epoch: the question would make it wait.
+        if device.type == "cpu":
+            _check(float(value), f"batch {count} of epoch {number}", plan)
+        state.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        state.optimiser.step()
+        losses += value
+        state.step += 1
+        shown.update()
+    net.eval()
+    mean = float(losses / len(loader))
+    _check(mean, f"epoch {number}", plan)
+    return mean
 
 
 def _adam(net: nn.Module, plan: Plan, device: torch.device) -> torch.optim.Adam:
@@ -104,41 +143,24 @@ def _adam(net: nn.Module, plan: Plan, device: torch.device) -> torch.optim.Adam:
     return torch.optim.Adam(groups, lr=plan.lr, fused=device.type in ("cpu", "cuda"))
 
 
-def _finish(
-    number: int, loss: Tensor, started: float, validate: Validate | None, plan: Plan
-) -> Epoch:
-    mean = float(loss)
-    if mean != mean or mean in (float("inf"), float("-inf")):
+def _check(loss: float, where: str, plan: Plan) -> None:
+    if not math.isfinite(loss):
         raise TrainingError(
-            f"the loss became {mean} in epoch {number}: lower lr (now {plan.lr}), or look for "
-            "extreme weights in the data if they reach the model"
+            f"the loss became {loss} in {where}: lower lr (now {plan.lr}), or look for extreme "
+            "weights in the data if they reach the model"
         )
-    metrics = validate() if validate is not None else {}
-    return Epoch(number, mean, time.perf_counter() - started, metrics)
+
+
+def _interrupted(state: TrainingState) -> TrainingInterrupted:
+    done = len(state.epochs)
+    if state.best.weights is None:
+        kept = "its weights as they were then"
+    else:
+        kept = f"the best, of epoch {done - state.best.since}"
+    return TrainingInterrupted(
+        f"interrupted after {done} epochs; the model keeps {kept}", state.epochs
+    )
 
 
 def _rounded(metrics: Mapping[str, float]) -> dict[str, str]:
     return {name: f"{value:.4f}" for name, value in metrics.items()}
-
-
-class _Best:
-    """Keeps a copy of the weights of the best epoch so far."""
-
-    def __init__(self, metric: str) -> None:
-        self.metric, self.value, self.since = metric, float("-inf"), 0
-        self.state: dict[str, Tensor] | None = None
-
-    def update(self, epoch: Epoch, net: nn.Module) -> int:
-        """Looks at a finished epoch; returns how many have passed since the best one."""
-        value = epoch.metrics[self.metric]
-        if value > self.value:
-            self.value, self.since = value, 0
-            self.state = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-        else:
-            self.since += 1
-        return self.since
-
-    def restore(self, net: nn.Module) -> None:
-        """Puts the best weights back, if any were kept."""
-        if self.state is not None:
-            net.load_state_dict(self.state)

@@ -128,3 +128,27 @@ def test_strangers_are_skipped_or_get_what_is_popular(
     assert run(*stranger, "skip") == 0
     assert capsys.readouterr().out == "nothing to recommend\n"
     assert run(*stranger, "raise") == 1
+
+
+def test_a_fit_goes_on_from_its_checkpoint_and_ctrl_c_saves_the_best(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["--set", "epochs=4", "--set", "latent=4", "--set", "hidden=6", "--held-out", "0"]
+    assert run("fit", "plays.parquet", "whole", *settings) == 0
+    epoch, calls = recae.training.loop._epoch, iter(range(99))
+
+    def interrupted(*arguments: object) -> float:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return epoch(*arguments)
+
+    monkeypatch.setattr("recae.training.checkpoint.SHARE", float("inf"))
+    monkeypatch.setattr("recae.training.loop._epoch", interrupted)
+    assert run("fit", "plays.parquet", "part", "--checkpoint", "run", *settings) == 130
+    assert "interrupted after 2 epochs; the model keeps" in capsys.readouterr().err
+    assert len(recae.load("part").recommend(k=2, history=recae.read_parquet("plays.parquet")))
+    assert Path("run").is_file()
+    assert run("fit", "plays.parquet", "part", "--checkpoint", "run", "--overwrite", *settings) == 0
+    assert not Path("run").exists()
+    both = [(Path(name) / "weights.safetensors").read_bytes() for name in ("whole", "part")]
+    assert both[0] == both[1]

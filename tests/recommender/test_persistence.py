@@ -6,8 +6,10 @@ That a loaded model gives the same lists is a law of the contract, tested for ev
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,10 +57,14 @@ def test_the_directory_is_readable_without_recae(model, text_data, tmp_path) -> 
     path = model.save(tmp_path / "model")
     assert {part.name for part in path.iterdir()} == PARTS
     config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    assert config["format"] == 1
+    assert config["format"] == 2
     assert config["recae"] == recae.__version__
     assert config["model"] == type(model).name
     assert config["n_items"] == 16
+    assert config["files"] == {
+        name: hashlib.sha256((path / name).read_bytes()).hexdigest()
+        for name in PARTS - {"config.json"}
+    }
     params = {k: list(v) if isinstance(v, tuple) else v for k, v in model.get_params().items()}
     assert config["params"] == params
     items = pd.read_parquet(path / "items.parquet")
@@ -118,7 +124,8 @@ def change(path: Path, **entries: Any) -> None:
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ({"format": 2, "recae": "9.1"}, r"format 2; this recae \S+ reads format 1: .*recae 9.1"),
+        ({"format": 3, "recae": "9.1"}, r"format 3; this recae \S+ reads format 2: .*recae 9.1"),
+        ({"format": 1}, "has format 1"),
         ({"format": None}, "has format None"),
         ({"model": "prophecy"}, "holds a 'prophecy'; known models: als, ease, .*popularity"),
         ({"model": ["ease"]}, "known models"),
@@ -126,6 +133,8 @@ def change(path: Path, **entries: Any) -> None:
         ({"params": {"l2": -1}}, "l2 of EASE must be a number > 0, not -1"),
         ({"params": "l2"}, "config.json is damaged"),
         ({"params": None}, "config.json is damaged"),
+        ({"files": None}, "config.json is damaged"),
+        ({"files": {}}, "items.parquet is not what was saved"),
     ],
 )
 def test_a_config_of_something_else_is_refused(ease, tmp_path, entries, message) -> None:
@@ -153,9 +162,20 @@ def test_a_missing_or_damaged_part_is_refused(model, tmp_path, part, damage) -> 
     if damage != "missing":
         damaged = {"empty": b"", "cut": data[: len(data) // 2], "noise": b"\x07" * len(data)}
         (path / part).write_bytes(damaged[damage])
-    with pytest.raises(DataError, match="is damaged or incomplete: .*; save the model again") as e:
+    wanted = f"{part} is missing" if damage == "missing" else f"{part} is not what was saved"
+    with pytest.raises(DataError, match=wanted + ".*; save the model again") as e:
         recae.load(path)
     assert str(path) in str(e.value)
+
+
+def test_a_single_altered_bit_is_refused(ease, tmp_path) -> None:
+    # The shapes fit and every number is one: only the digest can tell.
+    path = ease.save(tmp_path / "model")
+    data = bytearray((path / "weights.safetensors").read_bytes())
+    data[-1] ^= 1
+    (path / "weights.safetensors").write_bytes(data)
+    with pytest.raises(DataError, match="weights.safetensors is not what was saved: cut short, al"):
+        recae.load(path)
 
 
 @pytest.mark.parametrize("part", ["weights.safetensors", "items.parquet"])
@@ -164,17 +184,31 @@ def test_parts_of_different_models_are_refused(model, text_data, tmp_path, part)
     fewer = text_data.select_items(range(9))
     other = model.clone().fit(fewer).save(tmp_path / "other")
     (path / part).write_bytes((other / part).read_bytes())
-    with pytest.raises(DataError, match="is damaged or incomplete") as caught:
+    with pytest.raises(DataError, match="not what was saved"):
         recae.load(path)
-    assert str(path) in str(caught.value)
+    # Even under a config that vouches for it.
+    files = json.loads((path / "config.json").read_text())["files"]
+    change(path, files=files | {part: hashlib.sha256((path / part).read_bytes()).hexdigest()})
+    with pytest.raises(DataError, match="is damaged: .*; save the model again"):
+        recae.load(path)
 
 
-def test_weights_of_another_model_are_refused(ease, text_data, tmp_path) -> None:
+def test_a_model_replaced_while_it_is_read_is_the_old_or_the_new_one(
+    ease, text_data, tmp_path, monkeypatch
+) -> None:
     path = ease.save(tmp_path / "model")
-    other = Popularity().fit(text_data).save(tmp_path / "other")
-    (path / "weights.safetensors").write_bytes((other / "weights.safetensors").read_bytes())
-    with pytest.raises(DataError, match="is damaged or incomplete: 'weights'"):
-        recae.load(path)
+    new = EASE(l2=50.0).fit(text_data)
+    read, times = persistence.load_file, iter(range(9))
+
+    def replaced_in_between(file: Path) -> Any:
+        if next(times) == 0:  # the digests of the old files are checked already
+            new.save(path, overwrite=True)
+        return read(file)
+
+    monkeypatch.setattr(persistence, "load_file", replaced_in_between)
+    loaded = recae.load(path)
+    assert loaded.get_params()["l2"] == 50
+    np.testing.assert_array_equal(loaded.weights_, new.weights_)
 
 
 def test_a_model_is_only_replaced_when_asked_for(ease, text_data, tmp_path) -> None:
@@ -193,6 +227,9 @@ def test_what_is_no_model_is_never_replaced(ease, tmp_path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter 1").write_text("It was a dark night.")
     (tmp_path / "note").write_text("note")
+    (tmp_path / "empty").mkdir()
+    assert ease.save(tmp_path / "empty").is_dir()  # an empty folder may be written into
+    shutil.rmtree(tmp_path / "empty")
     for name in ("thesis", "note"):
         with pytest.raises(StorageError, match=f"{name} exists and holds no config.json"):
             ease.save(tmp_path / name, overwrite=True)

@@ -1,0 +1,163 @@
+"""Training that survives being killed: its state in one file, replaced after an epoch."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from recae.errors import ConfigError, DataError, RecaeWarning, StorageError
+from recae.files import atomic_file, plain
+from recae.training.callbacks import Epoch
+from recae.training.state import TrainingState
+from recae.version import __version__
+
+FORMAT = 1
+KEY = "recae-checkpoint"
+SHARE = 0.1
+"""Of the time of training that writing may take: after quick epochs not every one is written."""
+
+
+class Checkpoint:
+    """The file of a training run, and what run that is.
+
+    path: a safetensors file, about 4 times the size of the weights (5 with validation); run: what
+    decides the result, ready for JSON (model, hyperparameters, seed, fingerprints of the data).
+    A file of another run is never overwritten. Raises StorageError for a path that cannot be
+    written to, DataError for a file that is damaged or no checkpoint, and ConfigError for one of
+    another run, naming what differs; all before any training.
+    """
+
+    def __init__(self, path: str | Path, run: Mapping[str, Any]) -> None:
+        self.path = Path(path)
+        self.run: dict[str, Any] = json.loads(json.dumps(run, default=plain))
+        self.written, self.cost = float("-inf"), 0.0
+        if not self.path.parent.is_dir():
+            raise StorageError(f"the folder of the checkpoint {path} does not exist: create it")
+        if self.path.is_dir():
+            raise StorageError(f"the checkpoint {path} is a directory: name a file")
+        self.found = self._header() if self.path.exists() else None
+
+    def resume(self, state: TrainingState) -> None:
+        """Sets a fresh state to the one in the file, if there is a file."""
+        if self.found is None:
+            return
+        try:
+            tensors = load_file(self.path)
+        except (OSError, SafetensorError) as error:
+            raise self._damaged(error) from error
+        _put(tensors, self.found, state)
+
+    def after_epoch(self, state: TrainingState) -> None:
+        """Writes the state, unless the last writing took too large a share of the time since."""
+        started = time.perf_counter()
+        if not state.finished and (started - self.written) * SHARE < self.cost:
+            return
+        header = {
+            "format": FORMAT,
+            "run": self.run,
+            "versions": _versions(state),
+            "epochs": [asdict(epoch) for epoch in state.epochs],
+            "step": state.step,
+            "finished": state.finished,
+            "best": {"value": state.best.value, "since": state.best.since},
+        }
+        with atomic_file(self.path) as part:
+            try:
+                save_file(_tensors(state), part, {KEY: json.dumps(header, default=plain)})
+            except SafetensorError as error:  # a full disk, among others
+                raise OSError(str(error)) from error
+        self.written = time.perf_counter()
+        self.cost = self.written - started
+
+    def _header(self) -> dict[str, Any]:
+        try:
+            with safe_open(self.path, "pt") as file:
+                header: dict[str, Any] = json.loads((file.metadata() or {})[KEY])
+                found, run = header["format"], header["run"]
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise self._damaged(error) from error
+        if found != FORMAT:
+            raise DataError(
+                f"the checkpoint {self.path} has format {found}; this recae {__version__} reads "
+                f"format {FORMAT}: go on with the version that wrote it, or delete the file"
+            )
+        differ = [name for name in self.run if run.get(name) != self.run[name]]
+        if differ:
+            raise ConfigError(
+                f"the checkpoint {self.path} is of another run: "
+                + "; ".join(
+                    f"{name} {_difference(run.get(name), self.run[name])}" for name in differ
+                )
+                + "; name another file, or delete this one to begin anew"
+            )
+        return header
+
+    def _damaged(self, error: Exception) -> DataError:
+        return DataError(
+            f"{self.path} is no checkpoint of recae, or damaged ({error}); name another file, or "
+            "delete this one to begin anew"
+        )
+
+
+def _difference(there: Any, here: Any) -> str:
+    """What differs, the entries of a mapping one by one."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+        return ", ".join(
+            f"{name} {there.get(name)!r} there, {here.get(name)!r} here" for name in names
+        )
+    return f"{there!r} there, {here!r} here"
+
+
+def _versions(state: TrainingState) -> dict[str, Any]:
+    """What may change the last digits of a result without being part of the run."""
+    device = next(state.net.parameters()).device.type
+    return {"torch": torch.__version__, "device": device, "threads": torch.get_num_threads()}
+
+
+def _tensors(state: TrainingState) -> dict[str, Tensor]:
+    tensors = {f"net.{name}": tensor for name, tensor in state.net.state_dict().items()}
+    for name, tensor in (state.best.weights or {}).items():
+        tensors[f"best.{name}"] = tensor
+    for index, moments in state.optimiser.state_dict()["state"].items():
+        for name, tensor in moments.items():
+            tensors[f"adam.{index}.{name}"] = tensor
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _put(tensors: Mapping[str, Tensor], header: Mapping[str, Any], state: TrainingState) -> None:
+    def under(prefix: str) -> dict[str, Tensor]:
+        return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+    device = next(state.net.parameters()).device
+    state.net.load_state_dict(under("net."))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in under("adam.").items():
+        index, _, moment = name.partition(".")
+        moments.setdefault(int(index), {})[moment] = tensor
+    groups = state.optimiser.state_dict()["param_groups"]
+    state.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+    best = {name: tensor.to(device) for name, tensor in under("best.").items()}
+    state.best.weights = best or None
+    state.best.value, state.best.since = header["best"]["value"], header["best"]["since"]
+    state.epochs[:] = [Epoch(**epoch) for epoch in header["epochs"]]
+    state.step, state.finished = header["step"], header["finished"]
+    now = _versions(state)
+    if header["versions"] != now:
+        warnings.warn(
+            "resuming a run that was begun elsewhere ("
+            + _difference(header["versions"], now)
+            + "): the result may differ in the last digits from an undisturbed run",
+            RecaeWarning,
+            stacklevel=2,
+        )
