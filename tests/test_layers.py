@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # do not know of each other.
 LAYERS = (
     ("errors", "version"),
-    ("exchange", "rng"),
+    ("exchange", "forks", "rng"),
     ("data", "files", "memory", "nn"),
     ("folds", "objective", "ranking"),
     ("metrics", "splits", "training"),
