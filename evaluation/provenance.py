@@ -41,10 +41,16 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """The commit that the code stands at, marked when the tree has changed since."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
-    return done.stdout.strip() or "unknown"
+    """The commit that the code stands at, marked when the code has changed since."""
+
+    def git(*arguments: str) -> str:
+        folder = Path(__file__).parents[1]
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    # Results that earlier scripts of the same run have written are no change of the code.
+    changed = git("status", "--porcelain", "--", ".", ":!evaluation/results")
+    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("-dirty" if changed else "")
 
 
 def keep(name: str, result: dict[str, Any]) -> Path:
