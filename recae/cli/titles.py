@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recae.data import IdMap, as_ids
-from recae.data.readers import file_errors
+from recae.data.paths import file_errors
 from recae.errors import DataError, unknown_option
 
 Titles = Callable[[pd.Series], "list[str]"]

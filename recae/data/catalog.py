@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from recae.data.interactions import Interactions
-from recae.data.readers import file_errors, read_parquet
+from recae.data.paths import file_errors
+from recae.data.readers import read_parquet
 from recae.errors import DataError, unknown_option
 
 # The wheel carries the cards; a source checkout has cards and tables side by side.

@@ -83,16 +83,19 @@ class IdMap:
         wanted: pd.Index[Any] = pd.Index(ids, dtype=ids.dtype)
         return self._index.get_indexer(wanted).astype(np.int64, copy=False)
 
-    def encode(self, ids: Any) -> Codes:
-        """The codes of a column of ids, (rows,) int64. Raises DataError if one is unknown."""
+    def encode(self, ids: Any, first_row: int = 0) -> Codes:
+        """The codes of a column of ids, (rows,) int64. Raises DataError if one is unknown.
+
+        first_row: the number of the first row in messages, when `ids` are part of a column.
+        """
         codes = self.lookup(ids)
         unknown = codes < 0
         if unknown.any():
             row = int(unknown.argmax())
             raise DataError(
-                f"unknown {self.what} {show(as_ids(ids, self.what)[row])} at row {row} ("
-                f"{int(unknown.sum()):,} of {len(codes):,} rows have an unknown {self.what}; "
-                f"{len(self):,} are known)"
+                f"unknown {self.what} {show(as_ids(ids, self.what)[row])} at row "
+                f"{first_row + row} ({int(unknown.sum()):,} of {len(codes):,} rows have an unknown "
+                f"{self.what}; {len(self):,} are known)"
             )
         return codes
 

@@ -1,7 +1,12 @@
-"""The one normal form of external ids: int64, or text; everything else is turned away."""
+"""The one normal form of external ids: int64, or text; everything else is turned away.
+
+UUIDs and dates become the text that everybody writes: "0b9a...-...", "2026-11-23".
+"""
 
 from __future__ import annotations
 
+import datetime
+import uuid
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -20,9 +25,13 @@ def as_ids(values: Any, what: str = "id") -> Ids:
     """A column of ids in its one normal form: (rows,) int64, or object holding only str.
 
     values: a list, numpy array, pandas Series, Index or Categorical, or anything with `to_pandas`.
-    Integers of any width become int64; text of any storage becomes str. Everything else (missing
-    values, floats, booleans, mixtures, integers beyond 64 bits) raises DataError naming the first
-    offender, its row (counted from 0) and the remedy. The result may share memory with `values`.
+    Integers of any width become int64; text of any storage becomes str; UUIDs and dates (also
+    times at midnight) become their ISO text. Everything else (missing values, floats, booleans,
+    bytes, mixtures, integers beyond 64 bits) raises DataError naming the first offender, its row
+    (counted from 0) and the remedy. The result may share memory with `values`.
+
+    >>> as_ids([datetime.date(2026, 11, 23)]).tolist()
+    ['2026-11-23']
     """
     return as_array(checked(values, what))
 
@@ -42,28 +51,34 @@ def noun(what: str) -> str:
     return "ids" if what == "id" else f"{what} ids"
 
 
-def checked(values: Any, what: str) -> Any:
-    """As `as_ids`, but text stays in the array it came in: hashing Arrow text is far cheaper."""
+def checked(values: Any, what: str, first_row: int = 0) -> Any:
+    """As `as_ids`, but text stays in the array it came in: hashing Arrow text is far cheaper.
+
+    first_row: the number of the first row in messages, when the values are part of a column.
+    """
     column = _series(values, what)
     if isinstance(column.dtype, pd.CategoricalDtype) and not column.hasnans:
         column = column.astype(column.cat.categories.dtype)
     if types.is_float_dtype(column.dtype):
-        raise DataError(_float_message(column, what))
+        raise DataError(_float_message(column, what, first_row))
     missing = column.isna().to_numpy()
     if missing.any():
         raise DataError(
             f"{noun(what)} are missing in {int(missing.sum()):,} of {len(column):,} rows, the "
-            f"first at row {int(missing.argmax())}; drop those rows"
+            f"first at row {first_row + int(missing.argmax())}; drop those rows"
         )
     if types.is_integer_dtype(column.dtype):
-        return _as_int64(column, what)
+        return _as_int64(column, what, first_row)
     if types.is_object_dtype(column.dtype):
-        return _checked_objects(column, what)
+        return _checked_objects(column, what, first_row)
     if types.is_string_dtype(column.dtype):
         return column.array
+    if types.is_datetime64_any_dtype(column.dtype):
+        return _dates(column, what, first_row)
     example = f" (first: {column.iloc[0]!r})" if len(column) else ""
     raise DataError(
-        f"{noun(what)} must be integers or text, not {column.dtype}{example}; cast to int or str"
+        f"{noun(what)} must be integers, text, UUIDs or dates, not {column.dtype}{example}; cast "
+        "to int or str"
     )
 
 
@@ -83,7 +98,7 @@ def _series(values: Any, what: str) -> pd.Series[Any]:
     return column if len(column) else column.astype(np.int64)
 
 
-def _as_int64(column: pd.Series[Any], what: str) -> Codes:
+def _as_int64(column: pd.Series[Any], what: str, first_row: int) -> Codes:
     try:
         if len(column) and column.max() > np.iinfo(np.int64).max:
             raise OverflowError
@@ -93,42 +108,69 @@ def _as_int64(column: pd.Series[Any], what: str) -> Codes:
         far = ((column > limits.max) | (column < limits.min)).to_numpy()
         row = int(far.argmax())
         raise DataError(
-            f"{noun(what)} must fit in 64 bits; {column.iloc[row]} at row {row} does not "
-            f"({int(far.sum()):,} in all); cast them to str"
+            f"{noun(what)} must fit in 64 bits; {column.iloc[row]} at row {first_row + row} does "
+            f"not ({int(far.sum()):,} in all); cast them to str"
         ) from None
 
 
-def _checked_objects(column: pd.Series[Any], what: str) -> Any:
+def _dates(column: pd.Series[Any], what: str, first_row: int) -> Any:
+    timed = (column != column.dt.normalize()).to_numpy()
+    if timed.any():
+        row = int(timed.argmax())
+        raise DataError(
+            f"{noun(what)} may be dates, but not moments; {column.iloc[row]} at row "
+            f"{first_row + row} has a time of day ({int(timed.sum()):,} do); cast them to str"
+        )
+    return column.dt.strftime("%Y-%m-%d").array
+
+
+def _checked_objects(column: pd.Series[Any], what: str, first_row: int) -> Any:
     array = column.to_numpy()
     kind = types.infer_dtype(array, skipna=False)
     if kind in ("string", "empty"):
         return array
     if kind == "integer":
-        return _as_int64(column, what)
+        return _as_int64(column, what, first_row)
+    if kind == "date":
+        return np.array([day.isoformat() for day in array], dtype=object)
+    if all(isinstance(value, uuid.UUID) for value in array):
+        return np.array([str(value) for value in array], dtype=object)
     for row, value in enumerate(array):  # ends at the first offender; only a mistake comes here
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if not whole and not isinstance(value, str):
+        if _sort(value) is None:
             raise DataError(
-                f"{noun(what)} must be all integers or all text; found {value!r} "
-                f"({type(value).__name__}) at row {row}; cast to int or str"
+                f"{noun(what)} must be all integers or all text (or UUIDs, or dates); found "
+                f"{value!r} ({type(value).__name__}) at row {first_row + row}; cast to int or str"
             )
-        if isinstance(value, str) != isinstance(array[0], str):
+        if _sort(value) != _sort(array[0]):
             break
     raise DataError(
-        f"{noun(what)} mix integers and text: {array[0]!r} at row 0, {value!r} at row {row}; "
-        "cast all of them to str"
+        f"{noun(what)} mix {_sort(array[0])} and {_sort(value)}: {array[0]!r} at row {first_row}, "
+        f"{value!r} at row {first_row + row}; cast all of them to str"
     )
 
 
-def _float_message(column: pd.Series[Any], what: str) -> str:
+def _sort(value: object) -> str | None:
+    """What an id is, in words; None if it can be none."""
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, uuid.UUID):
+        return "UUIDs"
+    if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
+        return "dates"
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return "integers"
+    return None
+
+
+def _float_message(column: pd.Series[Any], what: str, first_row: int) -> str:
     missing = column.isna().to_numpy()
     present = column[~missing].to_numpy(dtype=np.float64)
-    row = int((~missing).argmax())
+    row = first_row + int((~missing).argmax())
     example = f" (first: {present[0]} at row {row})" if len(present) else ""
     message = f"{noun(what)} are floats{example}; cast to int"
     if missing.any():
         return (
             f"{message} after dropping the {int(missing.sum()):,} rows where they are missing "
-            f"(first: row {int(missing.argmax())})"
+            f"(first: row {first_row + int(missing.argmax())})"
         )
     return message if (present == np.floor(present)).all() else f"{message} or str"

@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from recae.data import csr, table
+from recae.data.entries import Source, read_entries
 from recae.data.filters import filter_interactions
-from recae.data.frame import read_entries
 from recae.data.idmap import IdMap
+from recae.data.sources import as_source
 from recae.errors import DataError
 
 
@@ -72,7 +73,7 @@ class Interactions:
     @classmethod
     def from_frame(
         cls,
-        frame: pd.DataFrame,
+        frame: Any,
         *,
         user: str = "user_id",
         item: str = "item_id",
@@ -85,6 +86,8 @@ class Interactions:
     ) -> Interactions:
         """Interactions of a frame with a row for each; the order of the rows does not matter.
 
+        frame: pandas, polars, an Arrow table, batch, reader or dataset, or anything else with the
+        Arrow (`__arrow_c_stream__`) or dataframe interchange (`__dataframe__`) protocol.
         user, item, weight, time: column names. Weight and time may be absent under their default
         names (weights are then 1); None leaves the column unused. duplicates: what a repeated
         (user, item) becomes: "last" in time (in row order where times tie or there are none),
@@ -96,8 +99,20 @@ class Interactions:
         ids (see `as_ids`), ids unknown to a given map, weights that are not finite and > 0, times
         that are neither dates nor whole numbers. ConfigError for another value of `duplicates`.
         """
-        columns = (user, item, weight, time)
-        return cls._from_pairs(*read_entries(frame, columns, duplicates, min_weight, users, items))
+        source, columns = as_source(frame), (user, item, weight, time)
+        return cls._from_source(source, columns, duplicates, min_weight, users, items)
+
+    @classmethod
+    def _from_source(
+        cls,
+        source: Source,
+        columns: table.Columns,
+        duplicates: str,
+        min_weight: float | None,
+        users: IdMap | None = None,
+        items: IdMap | None = None,
+    ) -> Interactions:
+        return cls._owning(*read_entries(source, columns, duplicates, min_weight, users, items))
 
     @classmethod
     def _from_pairs(

@@ -47,10 +47,22 @@ def needed_columns(present: Iterable[Any], columns: Columns) -> Columns:
     return user, item, weight, time
 
 
-def weight_array(column: pd.Series[Any], where: str) -> npt.NDArray[Any]:
+def check_same_columns(columns: Columns, first: Columns) -> None:
+    """Raises DataError unless the columns found in a file are those of the first file."""
+    for here, there in zip(columns, first, strict=True):
+        if here != there:
+            raise DataError(
+                f"the first file {'has' if there else 'lacks'} the column {there or here!r} and "
+                f"this one {'has' if here else 'lacks'} it; name the columns to use, or leave one "
+                "out with None"
+            )
+
+
+def weight_array(column: pd.Series[Any], where: str, first_row: int = 0) -> npt.NDArray[Any]:
     """A weight column as finite numbers in its own precision, (rows,).
 
-    Its own precision, so that a threshold of 3.3 keeps a float32 weight of 3.3.
+    Its own precision, so that a threshold of 3.3 keeps a float32 weight of 3.3. first_row: the
+    number of the first row in messages, when the column is part of one.
     """
     if not types.is_numeric_dtype(column.dtype) or types.is_bool_dtype(column.dtype):
         raise DataError(
@@ -65,13 +77,13 @@ def weight_array(column: pd.Series[Any], where: str) -> npt.NDArray[Any]:
     if unusable.any():
         row = int(unusable.argmax())
         raise DataError(
-            f"weights must be finite; {where} holds {weights[row]} at row {row} "
+            f"weights must be finite; {where} holds {weights[row]} at row {first_row + row} "
             f"({int(unusable.sum()):,} such rows); drop or fill them"
         )
     return weights
 
 
-def positive_float32(weights: npt.NDArray[Any]) -> Weights:
+def positive_float32(weights: npt.NDArray[Any], first_row: int = 0) -> Weights:
     """The weights as float32; DataError unless all are above zero and finite there."""
     with np.errstate(over="ignore"):
         stored = weights.astype(np.float32)
@@ -82,19 +94,21 @@ def positive_float32(weights: npt.NDArray[Any]) -> Weights:
     if low.any():
         row = int(low.argmax())
         raise DataError(
-            f"weights must be > 0; found {weights[row]} at row {row} ({int(low.sum()):,} such "
-            "weights); keep the positive ones with min_weight=, or shift them"
+            f"weights must be > 0; found {weights[row]} at row {first_row + row} "
+            f"({int(low.sum()):,} such weights); keep the positive ones with min_weight=, or shift "
+            "them"
         )
     return stored
 
 
-def time_array(column: pd.Series[Any], name: str) -> Times:
+def time_array(column: pd.Series[Any], name: str, first_row: int = 0) -> Times:
     """A time column as (rows,) int64: nanoseconds since 1970 (UTC) of dates, else its own unit."""
     missing = column.isna().to_numpy()
     if missing.any():
         raise DataError(
             f"times are missing in {int(missing.sum()):,} rows of column {name!r}, the first at "
-            f"row {int(missing.argmax())}; drop those rows, or leave times out with time=None"
+            f"row {first_row + int(missing.argmax())}; drop those rows, or leave times out with "
+            "time=None"
         )
     if types.is_datetime64_any_dtype(column.dtype):
         try:
@@ -111,7 +125,7 @@ def time_array(column: pd.Series[Any], name: str) -> Times:
         row = int(good.argmin())
         raise DataError(
             f"times must be whole numbers or dates; column {name!r} holds {times[row]} at row "
-            f"{row} ({int((~good).sum()):,} such rows)"
+            f"{first_row + row} ({int((~good).sum()):,} such rows)"
         )
     raise DataError(
         f"times must be whole numbers or dates; column {name!r} is {column.dtype} "

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 
 from recae.data import IdMap, Interactions, as_ids
 from recae.data.ids import show
+from recae.data.sources import is_table
 from recae.errors import DataError, RecaeWarning, unknown_option
 
 UNKNOWN = ("raise", "skip", "popular")
@@ -35,13 +35,13 @@ class Request:
 
 
 def as_interactions(history: Any, items: IdMap | None = None) -> Interactions:
-    """Interactions as given, from a frame with the default column names, or from a scipy matrix.
+    """Interactions as given, from a table with the default column names, or from a scipy matrix.
 
     A matrix must be in the order of `items` (the model's own), if those are given.
     """
     if isinstance(history, Interactions):
         return history
-    if isinstance(history, pd.DataFrame):
+    if is_table(history):
         return Interactions.from_frame(history)
     if is_sparse(history):
         if items is not None and history.ndim == 2 and history.shape[1] != len(items):
@@ -51,7 +51,7 @@ def as_interactions(history: Any, items: IdMap | None = None) -> Interactions:
             )
         return Interactions.from_csr(history, items=items)
     raise DataError(
-        f"expected Interactions, a pandas DataFrame or a scipy sparse matrix, "
+        "expected Interactions, a table (pandas, polars, Arrow) or a scipy sparse matrix, "
         f"not {type(history).__name__}"
     )
 

@@ -1,5 +1,8 @@
 """Ids: one normal form, codes that round-trip, messages that name the culprit."""
 
+import datetime
+import uuid
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -86,9 +89,9 @@ def test_text_of_any_storage_becomes_str(values):
     ("values", "message"),
     [
         ([1, "a"], "user ids mix integers and text: 1 at row 0, 'a' at row 1"),
-        (["a", "b", 5], "mix integers and text: 'a' at row 0, 5 at row 2"),
+        (["a", "b", 5], "mix text and integers: 'a' at row 0, 5 at row 2"),
         ([1, True], r"found True \(bool\) at row 1"),
-        (np.array([True]), "must be integers or text, not bool"),
+        (np.array([True]), "must be integers, text, UUIDs or dates, not bool"),
         (np.array([1.0, 2.0]), r"are floats \(first: 1.0 at row 0\); cast to int$"),
         (np.array([np.nan, 2.0]), "cast to int after dropping the 1 rows .*first: row 0"),
         (np.array([1.5]), "cast to int or str$"),
@@ -98,7 +101,10 @@ def test_text_of_any_storage_becomes_str(values):
         ([1, 2**63], "must fit in 64 bits; 9223372036854775808 at row 1"),
         (np.array([0, 2**63], dtype=np.uint64), "9223372036854775808 at row 1"),
         ([-(2**63) - 1], "must fit in 64 bits; -9223372036854775809 at row 0"),
-        (np.array(["2020-01-01"], dtype="M8[D]"), "not datetime64"),
+        (np.array(["2020-01-01T09"], dtype="M8[h]"), "2020-01-01 09:00:00 at row 0 has a time of"),
+        ([datetime.date(2020, 1, 1), "a"], "mix dates and text: .* at row 0, 'a' at row 1"),
+        ([uuid.UUID(int=1), 5], "mix UUIDs and integers"),
+        ([datetime.datetime(2020, 1, 1, 5)], "must be all integers .*found datetime.datetime"),
         ([b"a"], "found b'a' \\(bytes\\) at row 0"),
         (np.ones((2, 2), dtype=int), r"one dimension, not shape \(2, 2\)"),
         ("abc", "must be a list or array, not 'abc'"),
@@ -108,6 +114,16 @@ def test_text_of_any_storage_becomes_str(values):
 def test_what_is_no_id_is_named_with_its_row(values, message):
     with pytest.raises(DataError, match=message):
         as_ids(values, "user")
+
+
+def test_uuids_and_dates_become_the_text_that_everybody_writes():
+    one, day = uuid.UUID("0b9a7b1c-0000-4000-8000-000000000001"), datetime.date(2026, 11, 23)
+    assert as_ids([one]).tolist() == ["0b9a7b1c-0000-4000-8000-000000000001"]
+    for dates in ([day], np.array([day], dtype="M8[s]"), pd.Series([pd.Timestamp(day)])):
+        assert as_ids(dates).tolist() == ["2026-11-23"]
+    users = IdMap([one, uuid.UUID(int=2)], what="user")
+    assert users.encode([str(one), one.urn.removeprefix("urn:uuid:")]).tolist() == [0, 0]
+    assert users.encode([uuid.UUID(int=2)]).tolist() == [1]
 
 
 def test_duplicates_are_refused():

@@ -181,5 +181,5 @@ def test_known_maps_are_kept_and_unknown_ids_refused():
 def test_an_empty_frame_and_another_object_are_refused():
     with pytest.raises(DataError, match="no rows"):
         Interactions.from_frame(frame([]))
-    with pytest.raises(DataError, match="a pandas DataFrame is needed, not list"):
+    with pytest.raises(DataError, match="a table is needed .*, not list"):
         Interactions.from_frame([(1, 2)])

@@ -1,0 +1,206 @@
+"""A table, block by block, becomes id maps and one entry for each (user, item)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from recae.data import csr, table
+from recae.data.encode import Codes32, KnownIds, NewIds
+from recae.data.idmap import IdMap
+from recae.errors import DataError
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows of a table: equally long columns (pandas or Arrow) by name, and where they lie."""
+
+    columns: Mapping[str, Any]
+    first_row: int = 0
+    file: str | None = None
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Names the file in errors about its content."""
+        try:
+            yield
+        except DataError as error:
+            raise error if self.file is None else DataError(f"{self.file}: {error}") from None
+
+
+class Source(Protocol):
+    """A table that is read once, in blocks."""
+
+    names: list[str]
+
+    def blocks(self, columns: list[str]) -> Iterator[Block]:
+        """The rows in their order, with these columns only."""
+
+
+class Entries(NamedTuple):
+    """Distinct cells in CSR order with their weights and times, (nnz,) each."""
+
+    users: IdMap
+    items: IdMap
+    weights: table.Weights
+    indices: npt.NDArray[Any]
+    indptr: npt.NDArray[Any]
+    times: table.Times | None
+
+
+def read_entries(
+    source: Source,
+    columns: table.Columns,
+    duplicates: str,
+    min_weight: float | None,
+    users: IdMap | None,
+    items: IdMap | None,
+) -> Entries:
+    """The work of `Interactions.from_frame`, which documents the arguments and the errors.
+
+    columns: the names of the user, item, weight and time columns. Beside the result, memory is
+    20 bytes for each row (28 with times), two hash tables of ids, and one block.
+    """
+    table.check_duplicates(duplicates)
+    names = table.needed_columns(source.names, columns)
+    if min_weight is not None and names[2] is None:
+        raise DataError("min_weight= needs a weight column, and there is none")
+    user_ids = NewIds("user") if users is None else KnownIds(users)
+    item_ids = NewIds("item") if items is None else KnownIds(items)
+    rows = _read(source, names, min_weight, user_ids, item_ids)
+    users, user_codes = _joined(user_ids, rows.users)
+    items, item_codes = _joined(item_ids, rows.items)
+    shape = (len(users), len(items))
+    indices, indptr, places = csr.sorted_csr(user_codes, item_codes, shape)
+    del user_codes, item_codes
+    weights = _concatenated(rows.weights)[places]
+    times = _concatenated(rows.times)[places] if names[3] is not None else None
+    repeated = csr.repeated_cells(indices, indptr)
+    if not repeated.any():
+        return Entries(users, items, weights, indices, indptr, times)
+    at, keys, order = _repetitions(repeated, places)
+    if duplicates == "error":
+        again = at[order][pd.Series(keys[order]).duplicated().to_numpy()]
+        user = int(np.searchsorted(indptr, again[0], side="right")) - 1
+        raise DataError(
+            f"{len(again):,} rows repeat a pair of user and item; the first is user "
+            f"{users.decode([user]).tolist()[0]!r} with item "
+            f"{items.decode([indices[again[0]]]).tolist()[0]!r}; choose what becomes of them "
+            "with duplicates="
+        )
+    first = at[~repeated[at]]
+    of_rows = at[order]
+    _, weights[first], merged = table.merge_duplicates(
+        keys[order], weights[of_rows], None if times is None else times[of_rows], duplicates
+    )
+    if times is not None:
+        times[first] = merged
+        times = times[~repeated]
+    indptr = indptr - np.searchsorted(np.flatnonzero(repeated), indptr).astype(indptr.dtype)
+    return Entries(users, items, weights[~repeated], indices[~repeated], indptr, times)
+
+
+class _Rows(NamedTuple):
+    """The rows that were kept, in parts."""
+
+    users: list[Codes32]
+    items: list[Codes32]
+    weights: list[table.Weights]
+    times: list[table.Times]
+
+
+def _read(
+    source: Source,
+    names: table.Columns,
+    min_weight: float | None,
+    user_ids: NewIds | KnownIds,
+    item_ids: NewIds | KnownIds,
+) -> _Rows:
+    user, item, weight, time = names
+    rows, largest, found = _Rows([], [], [], []), -np.inf, 0
+    for block in source.blocks([name for name in names if name is not None]):
+        at, some = block.first_row, block.columns
+        n = len(some[user])
+        if not n:
+            continue
+        found += n
+        with block.errors():
+            user_codes, item_codes = (
+                user_ids.encode(some[user], at),
+                item_ids.encode(some[item], at),
+            )
+            times = None if time is None else table.time_array(_series(some[time]), time, at)
+            if weight is None:
+                weights = np.ones(n, dtype=np.float32)
+            else:
+                given = table.weight_array(_series(some[weight]), f"column {weight!r}", at)
+                weights, kept = _kept(given, min_weight, at)
+                largest = max(largest, float(given.max()))
+                if kept is not None:
+                    user_codes, item_codes = user_codes[kept], item_codes[kept]
+                    times = None if times is None else times[kept]
+        rows.users.append(user_codes)
+        rows.items.append(item_codes)
+        rows.weights.append(weights)
+        if times is not None:
+            rows.times.append(times)
+    if not found:
+        raise DataError("the table has no rows")
+    if not any(map(len, rows.users)):
+        raise DataError(f"no row has a weight >= {min_weight:g}; the largest is {largest:g}")
+    return rows
+
+
+def _kept(
+    weights: npt.NDArray[Any], min_weight: float | None, first_row: int
+) -> tuple[table.Weights, npt.NDArray[np.bool_] | None]:
+    """The weights of at least `min_weight` as float32, and which they are, None for all."""
+    if min_weight is None:
+        return table.positive_float32(weights, first_row), None
+    kept = weights >= min_weight
+    # What is not kept counts as 1 here, so that rows in messages are those of the table.
+    return table.positive_float32(np.where(kept, weights, 1), first_row)[kept], kept
+
+
+def _series(column: Any) -> pd.Series[Any]:
+    series: pd.Series[Any] = column.to_pandas() if isinstance(column, pa.Array) else column
+    return series
+
+
+def _joined(ids: NewIds | KnownIds, parts: list[Codes32]) -> tuple[IdMap, Codes32]:
+    """The map of the ids that occur, and the codes in it; the parts are used up."""
+    if isinstance(ids, KnownIds):
+        return ids.ids, _concatenated(parts)
+    used = np.zeros(ids.size, dtype=np.bool_)
+    for part in parts:
+        used[part] = True
+    known, codes = ids.finish(used)
+    for number, part in enumerate(parts):
+        parts[number] = codes[part]
+    return known, _concatenated(parts)
+
+
+def _concatenated(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """The parts as one array; their list is emptied, so that they are not held twice for long."""
+    whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    parts.clear()
+    return whole
+
+
+def _repetitions(
+    repeated: npt.NDArray[np.bool_], places: npt.NDArray[Any]
+) -> tuple[csr.Index, csr.Index, csr.Index]:
+    """Entries whose cell comes more than once: where they are, a number for each cell, and their
+    order in the table."""
+    shared = repeated.copy()
+    shared[:-1] |= repeated[1:]
+    at = np.flatnonzero(shared)
+    keys = np.cumsum(~repeated[at]) - 1
+    return at, keys, np.argsort(places[at], kind="stable")
