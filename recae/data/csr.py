@@ -51,6 +51,12 @@ def sorted_csr(
     Columns ascend within a row; a cell that comes twice stays twice. Two passes of counting and a
     sort within each row: beside its arguments it holds three arrays of nnz integers.
     """
+    same = rows[1:] == rows[:-1]
+    if ((rows[1:] > rows[:-1]) | (same & (columns[1:] > columns[:-1]))).all():
+        counts = np.bincount(rows, minlength=shape[0])
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        return columns, indptr, np.arange(len(rows))
+    del same
     places = np.arange(len(rows), dtype=np.int32 if len(rows) < 2**31 else np.int64)
     coordinates: Any = sp.coo_matrix((places, (rows, columns)), shape=shape)
     coordinates.has_canonical_format = True  # or tocsr would add up the places of repeated cells

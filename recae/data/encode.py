@@ -45,23 +45,31 @@ class NewIds:
 
         Raises DataError as `as_ids` does, and for text after integers or the reverse.
         """
-        codes, distinct = _factorized(column, self.what, first_row)
-        if not len(distinct):
-            return codes.astype(np.int32)
-        self._check_kind(distinct, first_row)
-        places = self.old.find(distinct)
+        if isinstance(column, pa.Array) and not pa.types.is_integer(column.type):
+            codes, distinct = _factorized(column, self.what, first_row)
+            of_rows: Codes32 = self._places(distinct, first_row)[codes]
+            return of_rows
+        return self._places(checked(_for_pandas(column), self.what, first_row), first_row)
+
+    def _places(self, values: Any, first_row: int) -> Codes32:
+        """The codes of checked values, new ones added to those known."""
+        if not len(values):
+            return np.empty(0, dtype=np.int32)
+        self._check_kind(values, first_row)
+        places = self.old.find(values)
         rest = np.flatnonzero(places < 0)
         if len(rest):
-            places[rest] = self.recent.find(distinct[rest])
-            new = rest[places[rest] < 0]
-            places[new] = np.arange(self.size, self.size + len(new))
+            codes, distinct = pd.factorize(values[rest])
+            found = self.recent.find(distinct)
+            new = np.flatnonzero(found < 0)
+            found[new] = np.arange(self.size, self.size + len(new), dtype=np.int32)
             self.size += len(new)
-            self.recent.add(distinct[new])
+            self.recent.add(as_array(distinct[new]))
+            places[rest] = found[codes]
             if len(self.recent.ids) > RECENT_SHARE * len(self.old.ids):
                 self.old.add(self.recent.ids)
                 self.recent = _Ids(first=self.size)
-        batch: Codes32 = places.astype(np.int32)[codes]
-        return batch
+        return places
 
     def finish(self, used: npt.NDArray[np.bool_]) -> tuple[IdMap, Codes32]:
         """The ascending ids that are used, and the new code of every old one, (ids,) int32."""
@@ -72,12 +80,12 @@ class NewIds:
         codes[kept] = np.arange(len(kept), dtype=np.int32)
         return IdMap(ids[kept], self.what), codes
 
-    def _check_kind(self, distinct: Ids, first_row: int) -> None:
-        known = self.old.ids if len(self.old.ids) else self.recent.ids
-        if len(known) and known.dtype != distinct.dtype:
+    def _check_kind(self, values: Any, first_row: int) -> None:
+        known = self.old.ids
+        if len(known) and (known.dtype == np.int64) != (values.dtype == np.int64):
             raise DataError(
                 f"{noun(self.what)} mix integers and text: {show(known[0])} before, "
-                f"{show(distinct[0])} from row {first_row:,} on; cast all of them to str"
+                f"{show(values[0])} from row {first_row:,} on; cast all of them to str"
             )
 
 
@@ -89,13 +97,14 @@ class _Ids:
         self.ids: Ids = np.empty(0, dtype=np.int64)
         self.index: pd.Index[Any] = pd.Index(self.ids)
 
-    def find(self, distinct: Ids) -> npt.NDArray[np.int64]:
-        """The numbers of distinct ids, -1 for unknown ones."""
+    def find(self, values: Any) -> Codes32:
+        """The numbers of some ids, (rows,) int32, -1 for unknown ones."""
         if not len(self.ids):
-            return np.full(len(distinct), -1, dtype=np.int64)
-        wanted: pd.Index[Any] = pd.Index(distinct, dtype=distinct.dtype)
-        found = self.index.get_indexer(wanted).astype(np.int64, copy=False)
-        return np.where(found < 0, found, found + self.first)
+            return np.full(len(values), -1, dtype=np.int32)
+        wanted: pd.Index[Any] = pd.Index(values, dtype=self.ids.dtype)
+        found = self.index.get_indexer(wanted).astype(np.int32)
+        found[found >= 0] += self.first
+        return found
 
     def add(self, new: Ids) -> None:
         """Ids that are not known yet."""
@@ -103,25 +112,19 @@ class _Ids:
         self.index = pd.Index(self.ids, dtype=self.ids.dtype)
 
 
-def _factorized(column: Any, what: str, first_row: int) -> tuple[npt.NDArray[Any], Ids]:
-    """Codes into the distinct ids of a batch, and those ids in their normal form."""
-    if isinstance(column, pa.Array) and not pa.types.is_integer(column.type):
-        try:
-            if not pa.types.is_dictionary(column.type):
-                column = column.dictionary_encode()
-            if column.null_count or column.dictionary.null_count:
-                raise DataError("the message comes from the rows, below")
-            distinct = as_array(checked(_for_pandas(column.dictionary), what))
-        except (DataError, pa.ArrowException):  # named by row, not by place among distinct values
-            return _hashed(_for_pandas(column), what, first_row)
-        places, once = pd.factorize(distinct)  # two spellings of a date can be one id
-        return places[column.indices.to_numpy()], as_array(once)
-    return _hashed(_for_pandas(column), what, first_row)
-
-
-def _hashed(column: Any, what: str, first_row: int) -> tuple[npt.NDArray[Any], Ids]:
-    codes, distinct = pd.factorize(checked(column, what, first_row))
-    return codes, as_array(distinct)
+def _factorized(column: pa.Array, what: str, first_row: int) -> tuple[npt.NDArray[Any], Any]:
+    """Codes into values of an Arrow batch, and those values, checked: each is looked at once."""
+    is_encoded = pa.types.is_dictionary(column.type)
+    try:
+        encoded = column if is_encoded else column.dictionary_encode()
+        if encoded.null_count or encoded.dictionary.null_count:
+            raise DataError("the message comes from the rows, below")
+        distinct = as_array(checked(_for_pandas(encoded.dictionary), what))
+    except (DataError, pa.ArrowException):  # named by row, not by place among distinct values
+        plain = column.dictionary_decode() if is_encoded else column
+        codes, values = pd.factorize(checked(_for_pandas(plain), what, first_row))
+        return codes, as_array(values)
+    return encoded.indices.to_numpy(), distinct
 
 
 def _for_pandas(column: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -13,9 +14,12 @@ import pandas as pd
 import pyarrow as pa
 
 from recae.data import csr, table
-from recae.data.encode import Codes32, KnownIds, NewIds
+from recae.data.encode import KnownIds, NewIds
 from recae.data.idmap import IdMap
 from recae.errors import DataError
+
+BLOCK_ROWS = 1 << 20
+"""Rows handled at a time."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,8 @@ def read_entries(
 ) -> Entries:
     """The work of `Interactions.from_frame`, which documents the arguments and the errors.
 
-    columns: the names of the user, item, weight and time columns. Beside the result, memory is
-    20 bytes for each row (28 with times), two hash tables of ids, and one block.
+    columns: the names of the user, item, weight and time columns. The most memory held at a time is
+    24 bytes for each row (32 with times), two hash tables of ids, and one block.
     """
     table.check_duplicates(duplicates)
     names = table.needed_columns(source.names, columns)
@@ -75,13 +79,12 @@ def read_entries(
     user_ids = NewIds("user") if users is None else KnownIds(users)
     item_ids = NewIds("item") if items is None else KnownIds(items)
     rows = _read(source, names, min_weight, user_ids, item_ids)
-    users, user_codes = _joined(user_ids, rows.users)
-    items, item_codes = _joined(item_ids, rows.items)
-    shape = (len(users), len(items))
-    indices, indptr, places = csr.sorted_csr(user_codes, item_codes, shape)
-    del user_codes, item_codes
-    weights = _concatenated(rows.weights)[places]
-    times = _concatenated(rows.times)[places] if names[3] is not None else None
+    users, items = _recoded(user_ids, rows.users), _recoded(item_ids, rows.items)
+    indices, indptr, places = csr.sorted_csr(
+        rows.users.take(), rows.items.take(), (len(users), len(items))
+    )
+    weights = rows.weights.take()[places]
+    times = None if names[3] is None else rows.times.take()[places]
     repeated = csr.repeated_cells(indices, indptr)
     if not repeated.any():
         return Entries(users, items, weights, indices, indptr, times)
@@ -107,13 +110,39 @@ def read_entries(
     return Entries(users, items, weights[~repeated], indices[~repeated], indptr, times)
 
 
-class _Rows(NamedTuple):
-    """The rows that were kept, in parts."""
+class _Column:
+    """An array that grows at its end: in place, for large arrays, where the system can move pages
+    instead of copying them. (Many small arrays would leave their memory in pieces.)"""
 
-    users: list[Codes32]
-    items: list[Codes32]
-    weights: list[table.Weights]
-    times: list[table.Times]
+    def __init__(self, dtype: type[np.generic]) -> None:
+        self.array: npt.NDArray[Any] = np.empty(0, dtype)
+        self.size = 0
+
+    def append(self, part: npt.NDArray[Any]) -> None:
+        end = self.size + len(part)
+        if end > len(self.array):
+            self.array.resize(max(end, int(1.5 * len(self.array))), refcheck=False)
+        self.array[self.size : end] = part
+        self.size = end
+
+    def blocks(self) -> Iterator[npt.NDArray[Any]]:
+        """Writable views of all rows, one after the other."""
+        for start in range(0, self.size, BLOCK_ROWS):
+            yield self.array[start : min(start + BLOCK_ROWS, self.size)]
+
+    def take(self) -> npt.NDArray[Any]:
+        """The array, which is the caller's from now on."""
+        array, self.array = self.array, self.array[:0].copy()
+        array.resize(self.size, refcheck=False)
+        return array
+
+
+class _Rows:
+    """The rows that were kept."""
+
+    def __init__(self) -> None:
+        self.users, self.items = _Column(np.int32), _Column(np.int32)
+        self.weights, self.times = _Column(np.float32), _Column(np.int64)
 
 
 def _read(
@@ -124,36 +153,39 @@ def _read(
     item_ids: NewIds | KnownIds,
 ) -> _Rows:
     user, item, weight, time = names
-    rows, largest, found = _Rows([], [], [], []), -np.inf, 0
-    for block in source.blocks([name for name in names if name is not None]):
-        at, some = block.first_row, block.columns
-        n = len(some[user])
-        if not n:
-            continue
-        found += n
-        with block.errors():
-            user_codes, item_codes = (
-                user_ids.encode(some[user], at),
-                item_ids.encode(some[item], at),
-            )
-            times = None if time is None else table.time_array(_series(some[time]), time, at)
-            if weight is None:
-                weights = np.ones(n, dtype=np.float32)
-            else:
-                given = table.weight_array(_series(some[weight]), f"column {weight!r}", at)
-                weights, kept = _kept(given, min_weight, at)
-                largest = max(largest, float(given.max()))
-                if kept is not None:
-                    user_codes, item_codes = user_codes[kept], item_codes[kept]
-                    times = None if times is None else times[kept]
-        rows.users.append(user_codes)
-        rows.items.append(item_codes)
-        rows.weights.append(weights)
-        if times is not None:
-            rows.times.append(times)
+    rows, largest, found = _Rows(), -np.inf, 0
+    # In threads: hashing and reading are most of the work, and leave the interpreter free.
+    with ThreadPoolExecutor(3, "recae-read") as pool:
+        blocks = source.blocks([name for name in names if name is not None])
+        following = pool.submit(next, blocks, None)
+        while (block := following.result()) is not None:
+            following = pool.submit(next, blocks, None)
+            at, some = block.first_row, block.columns
+            n = len(some[user])
+            if not n:
+                continue
+            found += n
+            with block.errors():
+                pairs = ((user_ids, some[user]), (item_ids, some[item]))
+                coding = [pool.submit(ids.encode, column, at) for ids, column in pairs]
+                times = None if time is None else table.time_array(_series(some[time]), time, at)
+                weights, kept = np.ones(n, dtype=np.float32), None
+                if weight is not None:
+                    given = table.weight_array(_series(some[weight]), f"column {weight!r}", at)
+                    largest = max(largest, float(given.max()))
+                    weights, kept = _kept(given, min_weight, at)
+                user_codes, item_codes = (codes.result() for codes in coding)
+            if kept is not None:
+                user_codes, item_codes = user_codes[kept], item_codes[kept]
+                times = None if times is None else times[kept]
+            rows.users.append(user_codes)
+            rows.items.append(item_codes)
+            rows.weights.append(weights)
+            if times is not None:
+                rows.times.append(times)
     if not found:
         raise DataError("the table has no rows")
-    if not any(map(len, rows.users)):
+    if not rows.users.size:
         raise DataError(f"no row has a weight >= {min_weight:g}; the largest is {largest:g}")
     return rows
 
@@ -174,24 +206,17 @@ def _series(column: Any) -> pd.Series[Any]:
     return series
 
 
-def _joined(ids: NewIds | KnownIds, parts: list[Codes32]) -> tuple[IdMap, Codes32]:
-    """The map of the ids that occur, and the codes in it; the parts are used up."""
+def _recoded(ids: NewIds | KnownIds, codes: _Column) -> IdMap:
+    """The map of the ids that occur; the codes become those of the map."""
     if isinstance(ids, KnownIds):
-        return ids.ids, _concatenated(parts)
+        return ids.ids
     used = np.zeros(ids.size, dtype=np.bool_)
-    for part in parts:
-        used[part] = True
-    known, codes = ids.finish(used)
-    for number, part in enumerate(parts):
-        parts[number] = codes[part]
-    return known, _concatenated(parts)
-
-
-def _concatenated(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """The parts as one array; their list is emptied, so that they are not held twice for long."""
-    whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    parts.clear()
-    return whole
+    for block in codes.blocks():
+        used[block] = True
+    known, new = ids.finish(used)
+    for block in codes.blocks():
+        block[:] = new[block]
+    return known
 
 
 def _repetitions(

@@ -121,7 +121,7 @@ def _dates(column: pd.Series[Any], what: str, first_row: int) -> Any:
             f"{noun(what)} may be dates, but not moments; {column.iloc[row]} at row "
             f"{first_row + row} has a time of day ({int(timed.sum()):,} do); cast them to str"
         )
-    return column.dt.strftime("%Y-%m-%d").array
+    return column.dt.strftime("%Y-%m-%d").to_numpy(dtype=object)
 
 
 def _checked_objects(column: pd.Series[Any], what: str, first_row: int) -> Any:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from recae.data import table
-from recae.data.entries import Block
+from recae.data.entries import BLOCK_ROWS, Block
 from recae.data.interactions import Interactions
 from recae.data.paths import PARQUET, TEXT, Paths, ending, file_errors, find_files
-from recae.data.sources import BLOCK_ROWS, plain
+from recae.data.sources import plain
 from recae.data.text import TextSource
 from recae.errors import ConfigError, DataError
 
@@ -130,7 +130,10 @@ class ParquetSource:
         for file in self.files:
             row = 0
             with file_errors(file), pq.ParquetFile(file) as parquet:
-                for batch in parquet.iter_batches(BLOCK_ROWS, columns=columns):
-                    some = {name: plain(batch.column(name)) for name in columns}
-                    yield Block(some, row, str(file))
-                    row += len(batch)
+                # Group by group: over all of them it keeps what it has read until the end.
+                for group in range(parquet.num_row_groups):
+                    batches = parquet.iter_batches(BLOCK_ROWS, row_groups=[group], columns=columns)
+                    for batch in batches:
+                        some = {name: plain(batch.column(name)) for name in columns}
+                        yield Block(some, row, str(file))
+                        row += len(batch)

@@ -8,11 +8,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from recae.data.entries import Block, Source
+from recae.data.entries import BLOCK_ROWS, Block, Source
 from recae.errors import DataError
-
-BLOCK_ROWS = 1 << 20
-"""Rows handled at a time."""
 
 
 class FrameSource:
@@ -46,6 +43,8 @@ class ArrowSource:
 
 def is_table(value: Any) -> bool:
     """Whether `as_source` knows what to do with a value."""
+    if isinstance(value, pd.Series):  # which is an Arrow stream too, of one column
+        return False
     return isinstance(value, pd.DataFrame | pa.RecordBatch | pa.RecordBatchReader) or any(
         hasattr(value, way) for way in ("__arrow_c_stream__", "__dataframe__", "scanner")
     )

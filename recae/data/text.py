@@ -14,6 +14,12 @@ from recae.data import table
 from recae.data.entries import Block
 from recae.data.paths import file_errors
 
+Texts = tuple[Path, int, dict[str, pa.Array]]
+Kinds = list[pa.DataType | None]
+
+KEPT_BYTES = 1 << 28
+"""Columns of less text than this are held in memory, so that their files are read only once."""
+
 _NUMBERS = (pa.int64(), pa.float64())
 _DATES = (pa.timestamp("ns"), pa.timestamp("ns", tz="UTC"))
 
@@ -22,7 +28,7 @@ class TextSource:
     """Text files with a header line each. The type of a column is that of all its fields.
 
     Every column is taken for integers first; where a field is none, for floats, a column of times
-    then for dates, and text is what everything can be. When a type fails, reading starts again.
+    then for dates, and text is what everything can be. Larger files are read a second time then.
     """
 
     def __init__(self, files: list[Path], columns: table.Columns, sep: str) -> None:
@@ -40,23 +46,28 @@ class TextSource:
 
     def blocks(self, columns: list[str]) -> Iterator[Block]:
         """Blocks of a few megabytes of text."""
-        kinds = self._kinds(columns)
-        for file, row, texts in self._texts(columns):
+        kinds, kept = self._kinds(columns)
+        for file, row, texts in self._texts(columns) if kept is None else kept:
             yield Block({n: _cast(texts[n], kinds[n][0]) for n in columns}, row, str(file))
 
-    def _kinds(self, columns: list[str]) -> dict[str, list[pa.DataType | None]]:
-        """For each column the types that are left to it, the first one being its type."""
-        kinds: dict[str, list[pa.DataType | None]] = {
+    def _kinds(self, columns: list[str]) -> tuple[dict[str, Kinds], list[Texts] | None]:
+        """For each column the types that are left to it, the first being its type; and all the
+        blocks read for that, unless they are large."""
+        kinds: dict[str, Kinds] = {
             name: [*_NUMBERS, *(_DATES if name == self.columns[3] else ()), None]
             for name in columns
         }
-        for _, _, texts in self._texts(columns):
+        kept: list[Texts] | None = []
+        size = 0
+        for file, row, texts in self._texts(columns):
             for name, left in kinds.items():
                 while not _fits(texts[name], left[0]):
                     del left[0]
-        return kinds
+            size += sum(column.nbytes for column in texts.values())
+            kept = None if kept is None or size > KEPT_BYTES else [*kept, (file, row, texts)]
+        return kinds, kept
 
-    def _texts(self, columns: list[str]) -> Iterator[tuple[Path, int, dict[str, pa.Array]]]:
+    def _texts(self, columns: list[str]) -> Iterator[Texts]:
         """File, number of the first row in it, and the columns as text, block by block."""
         convert = csv.ConvertOptions(
             column_types=dict.fromkeys(self.names, pa.string()),
