@@ -34,7 +34,17 @@ from recae.models import ALS, EASE, MODELS, MultDAE, MultVAE, Popularity, load
 from recae.ranking import TopK
 from recae.recommender import Recommender
 from recae.report import comparison, plot_comparison
-from recae.splits import Fold, Split, StrongGeneralization, fixed_split, holdout_pairs
+from recae.splits import (
+    Fold,
+    GlobalTime,
+    LeaveLastOut,
+    RandomSplit,
+    Split,
+    StrongGeneralization,
+    UserKFold,
+    fixed_split,
+    holdout_pairs,
+)
 from recae.version import __version__
 
 __all__ = [
@@ -45,12 +55,15 @@ __all__ = [
     "ConfigError",
     "DataError",
     "Fold",
+    "GlobalTime",
     "IdMap",
     "Interactions",
+    "LeaveLastOut",
     "MultDAE",
     "MultVAE",
     "NotFittedError",
     "Popularity",
+    "RandomSplit",
     "RecaeError",
     "RecaeWarning",
     "Recommender",
@@ -61,6 +74,7 @@ __all__ = [
     "TopK",
     "TrainingError",
     "TrainingInterrupted",
+    "UserKFold",
     "__version__",
     "comparison",
     "evaluate",
