@@ -9,6 +9,7 @@ Interactions go in; a model is fitted on them; it recommends, is evaluated, save
     model.export("top.parquet", data, k=100)
 """
 
+from recae.compare import compare
 from recae.data import (
     IdMap,
     Interactions,
@@ -76,6 +77,7 @@ __all__ = [
     "TrainingInterrupted",
     "UserKFold",
     "__version__",
+    "compare",
     "comparison",
     "evaluate",
     "export_top_k",
