@@ -152,7 +152,8 @@ def evaluate(
     """Ranks the catalogue for every history of a fold and measures the lists against its targets.
 
     metrics: names such as "ndcg@100", see `recae.metrics`. What must not be recommended is the
-    fold's mask (its history unless stated). Users without a target count in no mean. Memory is one
+    fold's mask (its history unless stated). Users without a target count in no mean of
+    hits, but in novelty, popularity, coverage and gini. Memory is one
     batch of scores (`batch_size` users, which never changes a result) plus one number per user and
     metric. seed: of the bootstrap. Raises DataError if no user has a target.
     """
@@ -170,6 +171,7 @@ def evaluate(
             model.items_,
             fold,
             names,
+            item_counts=model.item_counts_,
             batch_size=batch_size,
             on_batch=shown.update,
         )
