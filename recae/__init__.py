@@ -9,6 +9,7 @@ Interactions go in; a model is fitted on them; it recommends, is evaluated, save
     model.export("top.parquet", data, k=100)
 """
 
+from recae.compare import compare
 from recae.data import (
     IdMap,
     Interactions,
@@ -34,7 +35,17 @@ from recae.models import ALS, EASE, MODELS, MultDAE, MultVAE, Popularity, load
 from recae.ranking import TopK
 from recae.recommender import Recommender
 from recae.report import comparison, plot_comparison
-from recae.splits import Fold, Split, StrongGeneralization, fixed_split, holdout_pairs
+from recae.splits import (
+    Fold,
+    GlobalTime,
+    LeaveLastOut,
+    RandomSplit,
+    Split,
+    StrongGeneralization,
+    UserKFold,
+    fixed_split,
+    holdout_pairs,
+)
 from recae.version import __version__
 
 __all__ = [
@@ -45,12 +56,15 @@ __all__ = [
     "ConfigError",
     "DataError",
     "Fold",
+    "GlobalTime",
     "IdMap",
     "Interactions",
+    "LeaveLastOut",
     "MultDAE",
     "MultVAE",
     "NotFittedError",
     "Popularity",
+    "RandomSplit",
     "RecaeError",
     "RecaeWarning",
     "Recommender",
@@ -61,7 +75,9 @@ __all__ = [
     "TopK",
     "TrainingError",
     "TrainingInterrupted",
+    "UserKFold",
     "__version__",
+    "compare",
     "comparison",
     "evaluate",
     "export_top_k",

@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from recae.errors import DataError
+from recae.errors import DataError, StorageError, unknown_option
 from recae.files import atomic_file, plain
 from recae.metrics import bootstrap_interval
 from recae.recommender import Recommender, measure
@@ -48,7 +50,10 @@ class Report:
         return means | dict(self.catalogue)
 
     def __getitem__(self, metric: str) -> float:
-        return self.mean[metric]
+        mean = self.mean
+        if metric not in mean:
+            raise unknown_option("metric of this report", metric, mean)
+        return mean[metric]
 
     def frame(self) -> pd.DataFrame:
         """A frame of `mean, low, high`, one row per metric; low and high are NaN without users."""
@@ -60,12 +65,63 @@ class Report:
         users = self.provenance.get("users", len(self.per_user))
         return f"{self.model} on {users:,} users\n{self.frame().to_string(float_format='%.4f')}"
 
-    def save(self, path: str | Path) -> Path:
-        """Writes the `summary` as JSON, atomically. Returns the path."""
+    def save(self, path: str | Path, *, per_user: bool = False) -> Path:
+        """Writes the `summary` as JSON, atomically. Returns the path.
+
+        per_user: also writes the users' values, to a Parquet of that name beside it; `load` then
+        reads the report back, for instance to `recae.compare` it with one of another day. The
+        user ids must be integers or text. Raises StorageError if either cannot be written.
+        """
+        summary = self.summary()
+        if per_user:
+            # The summary holds the table's digest, so that two halves of two runs are noticed.
+            table = self.per_user.rename_axis("user_id").reset_index()
+            with atomic_file(_values_path(path)) as part:
+                table.to_parquet(part, index=False)
+                digest = sha256(part.read_bytes()).hexdigest()
+            summary["per_user"] = {"file": _values_path(path).name, "sha256": digest}
         with atomic_file(path) as part:
-            text = json.dumps(self.summary(), indent=2, default=plain)
-            part.write_text(text + "\n", encoding="utf-8")
+            part.write_text(json.dumps(summary, indent=2, default=plain) + "\n", encoding="utf-8")
         return Path(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Report:
+        """The report that `save(path, per_user=True)` wrote.
+
+        Raises StorageError if a file is absent or damaged, DataError if the report was saved
+        without its users' values.
+
+        >>> import pandas as pd, recae, tempfile
+        >>> report = recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}, index=[7]))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = report.save(f"{folder}/a.json", per_user=True)
+        ...     recae.Report.load(path)["ndcg@5"]
+        0.5
+        """
+        try:
+            summary = json.loads(Path(path).read_text(encoding="utf-8"))
+            if "per_user" not in summary:
+                raise DataError(f"{path} has no values per user: save it with per_user=True")
+            content = _values_path(path).read_bytes()
+        except OSError as error:
+            raise StorageError(f"could not read the report {path}: {error.strerror}") from error
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise StorageError(f"{path} is no saved report: it is not JSON") from error
+        if sha256(content).hexdigest() != summary["per_user"]["sha256"]:
+            raise StorageError(f"{_values_path(path)} does not belong to {path}, or is damaged")
+        table = pd.read_parquet(BytesIO(content)).set_index("user_id").rename_axis(None)
+        rows = {
+            name: (row["mean"], row["low"], row["high"]) for name, row in summary["metrics"].items()
+        }
+        return cls(
+            model=summary["model"],
+            per_user=table,
+            catalogue={name: _number(v[0]) for name, v in rows.items() if name not in table},
+            interval={
+                name: (_number(v[1]), _number(v[2])) for name, v in rows.items() if name in table
+            },
+            provenance=summary["provenance"],
+        )
 
     def summary(self) -> dict[str, Any]:
         """Model, means with intervals (None where there is none) and provenance, ready for JSON."""
@@ -74,6 +130,14 @@ class Report:
             "metrics": json.loads(self.frame().to_json(orient="index")),
             "provenance": dict(self.provenance),
         }
+
+
+def _values_path(path: str | Path) -> Path:
+    return Path(path).with_name(Path(path).name + ".per_user.parquet")
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
 
 
 def evaluate(
@@ -88,7 +152,8 @@ def evaluate(
     """Ranks the catalogue for every history of a fold and measures the lists against its targets.
 
     metrics: names such as "ndcg@100", see `recae.metrics`. What must not be recommended is the
-    fold's mask (its history unless stated). Users without a target count in no mean. Memory is one
+    fold's mask (its history unless stated). Users without a target count in no mean of
+    hits, but in novelty, popularity, coverage and gini. Memory is one
     batch of scores (`batch_size` users, which never changes a result) plus one number per user and
     metric. seed: of the bootstrap. Raises DataError if no user has a target.
     """
@@ -106,6 +171,7 @@ def evaluate(
             model.items_,
             fold,
             names,
+            item_counts=model.item_counts_,
             batch_size=batch_size,
             on_batch=shown.update,
         )

@@ -46,8 +46,9 @@ class Fold:
 class Split:
     """A training part and the folds to choose settings on and to report, all over its items.
 
-    left_out: interactions of held-out users that are in no part, because the training part does
-    not have their item. Raises DataError if a fold has other items than the training part.
+    left_out: held-out interactions that are in no part, because the training part does not have
+    their item (or, in a split by time, their user). Raises DataError if a fold has other items than
+    the training part.
     """
 
     train: Interactions
@@ -69,5 +70,7 @@ class Split:
             f"test        {self.test!r}",
         ]
         if self.left_out:
-            lines.append(f"left out    {self.left_out:,} interactions with items not in train")
+            lines.append(
+                f"left out    {self.left_out:,} interactions with users or items not in train"
+            )
         return "Split(\n  " + "\n  ".join(lines) + "\n)"

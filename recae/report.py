@@ -14,7 +14,11 @@ from recae.files import atomic_file
 
 
 def comparison(reports: Mapping[str, Report]) -> pd.DataFrame:
-    """One row per report (its name as index), one text column per metric: `mean [low, high]`."""
+    """One row per report (its name as index), one text column per metric: `mean [low, high]`.
+
+    Raises ConfigError without reports.
+    """
+    _require_some(reports)
     return pd.DataFrame({name: _cells(report) for name, report in reports.items()}).T
 
 
@@ -30,9 +34,10 @@ def _cells(report: Report) -> dict[str, str]:
 def plot_comparison(reports: Mapping[str, Report], metric: str, path: str | Path) -> Path:
     """Draws one metric of every report with its 95 % interval, best on top, and writes a PNG.
 
-    Needs matplotlib (`pip install "recae[plot]"`). Raises ConfigError without it, or for a metric
-    that the reports do not have.
+    Needs matplotlib (`pip install "recae[plot]"`). Raises ConfigError without it, without
+    reports, or for a metric that they do not have.
     """
+    _require_some(reports)
     figure_class, canvas_class = _matplotlib()
     for report in reports.values():
         if metric not in report.mean:
@@ -56,6 +61,11 @@ def plot_comparison(reports: Mapping[str, Report], metric: str, path: str | Path
     with atomic_file(path) as part:
         figure.savefig(part, format="png", dpi=150)
     return Path(path)
+
+
+def _require_some(reports: Mapping[str, Report]) -> None:
+    if not reports:
+        raise ConfigError("there are no reports to show; give at least one, as {name: report}")
 
 
 def _matplotlib() -> tuple[Any, Any]:

@@ -22,7 +22,7 @@ LAYERS = (
     ("metrics", "splits", "training"),
     ("recommender",),
     ("evaluate", "models"),
-    ("export", "report"),
+    ("compare", "export", "report"),
     ("__init__",),
     ("cli",),
     ("__main__",),

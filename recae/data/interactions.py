@@ -12,7 +12,7 @@ import pandas as pd
 
 from recae.data import csr, table
 from recae.data.entries import Source, read_entries
-from recae.data.filters import filter_interactions
+from recae.data.filters import filter_interactions, k_core
 from recae.data.idmap import IdMap
 from recae.data.sources import as_source
 from recae.errors import DataError
@@ -232,6 +232,18 @@ class Interactions:
             min_per_user=min_per_user,
             binarise=binarise,
         )
+
+    def k_core(self, min_per_user: int = 5, min_per_item: int = 5) -> Interactions:
+        """What is left when light users and rare items leave until none is left to leave.
+
+        See `recae.data.filters.k_core`.
+
+        >>> import pandas as pd, recae
+        >>> plays = pd.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": [7, 8, 7, 8, 9]})
+        >>> recae.Interactions.from_frame(plays).k_core(2, 2).users.ids.tolist()
+        [1, 2]
+        """
+        return k_core(self, min_per_user=min_per_user, min_per_item=min_per_item)
 
     def to_frame(self) -> pd.DataFrame:
         """A row for each interaction: user_id, item_id, weight and, with times, timestamp."""

@@ -71,19 +71,23 @@ def measure(
     fold: Fold,
     metrics: list[str],
     *,
+    item_counts: np.ndarray | None = None,
     batch_size: int | str = "auto",
     on_batch: Callable[[int], object] = lambda rows: None,
 ) -> MetricAccumulator:
     """Ranks the histories of a fold and measures the lists against its targets, batch by batch.
 
     The fold's items are matched to the model's by id: a target that the model does not know counts
-    as a miss, and is left out of a history with a warning.
+    as a miss, and is left out of a history with a warning. item_counts: (len(items),) training
+    users of the model's items, for novelty and popularity; other items of the fold have none.
     """
     history = align(fold.history, items)
     mask = history if fold.mask is None else align(fold.mask, items)
     request = Request(history.users.ids, history.matrix, np.ones(history.n_users, dtype=bool))
-    accumulator = MetricAccumulator(parse_metrics(metrics), fold.target.n_items)
     same = fold.target.items == items
+    if item_counts is not None and not same:  # the added 0 is of the items not found (-1)
+        item_counts = np.append(item_counts, 0)[items.lookup(fold.target.items.ids)]
+    accumulator = MetricAccumulator(parse_metrics(metrics), fold.target.n_items, item_counts)
     to_fold = None if same else np.append(fold.target.items.lookup(items.ids), -1)
     for rows, top in rank_batches(
         score_rows, request, accumulator.max_k, exclude=mask.matrix, batch_size=batch_size

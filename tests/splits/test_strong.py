@@ -87,7 +87,9 @@ def test_parts_are_disjoint_and_lose_only_items_that_training_lacks():
     split = StrongGeneralization(held_out=0.2).split(data, 1)
     assert sum(part.nnz for part in parts_of(split)) + split.left_out == data.nnz
     assert len(set().union(*map(pairs, parts_of(split)))) == data.nnz - split.left_out
-    assert split.left_out > 0 and f"{split.left_out} interactions with items" in repr(split)
+    assert split.left_out > 0 and f"{split.left_out} interactions with users or items" in repr(
+        split
+    )
     users = [split.train.users, split.validation.history.users, split.test.history.users]
     assert [len(ids) for ids in users] == [data.n_users - 24, 12, 12]  # 20 % of 60 is 12
     assert set().union(*(ids.ids.tolist() for ids in users)) == set(data.users.ids.tolist())

@@ -12,7 +12,7 @@ filled up with misses. An item listed twice hits once, at its better rank.
     hit_rate            1 if there is a hit, else 0
     mrr                 1 / rank of the first hit, 0 without one within k
     map                 sum over the hits of (hits up to r) / r, over n
-    coverage            share of the catalogue in anybody's list: one number, not one per user
+    novelty, popularity, coverage, gini: what is recommended, hit or not; see `exposure`
 
 trec_eval calls them ndcg_cut, recall, -, P, success, recip_rank (of a list cut at k) and map_cut.
 """
@@ -29,16 +29,12 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from recae.errors import ConfigError, DataError, unknown_option
+from recae.metrics.exposure import CATALOGUE, PER_LIST
 from recae.ranking import TopK
-from recae.rng import numpy_generator
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 HitTable = npt.NDArray[np.bool_]
-
-COVERAGE = "coverage"
-BOOTSTRAP_CELLS = 1 << 17
-"""Draws held at once by the bootstrap; so few stay in the cache, three times as fast as many."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +43,17 @@ class Metric:
 
     Called with a TopK of at least k columns and a scipy csr target (rows, n_items), non-zero =
     relevant, it returns (rows,) float64, NaN where a row has no target. Raises ConfigError for
-    coverage, which has no value per user, and DataError if the two do not fit.
+    coverage and gini, which have no value per user, and for novelty and popularity, which need the
+    training users of the items (see MetricAccumulator); DataError if the two do not fit.
     """
 
     name: str
     k: int
 
     def __post_init__(self) -> None:
-        if self.name not in _PER_USER and self.name != COVERAGE:
-            raise unknown_option("metric", self.name, [*_PER_USER, COVERAGE])
+        known = [*_PER_USER, *PER_LIST, *CATALOGUE]
+        if self.name not in known:
+            raise unknown_option("metric", self.name, known)
         if self.k < 1:
             raise ConfigError(f"the k of {self} must be at least 1")
 
@@ -64,12 +62,19 @@ class Metric:
 
     @property
     def per_user(self) -> bool:
-        """Whether every user has a value; coverage has one for the whole catalogue."""
-        return self.name != COVERAGE
+        """Whether every user has a value; coverage and gini have one for the whole catalogue."""
+        return self.name not in CATALOGUE
+
+    @property
+    def needs_counts(self) -> bool:
+        """Whether it depends on the training users of the items."""
+        return self.name in PER_LIST
 
     def __call__(self, topk: TopK, target: Any) -> FloatArray:
         if not self.per_user:
             raise ConfigError(f"{self} is one number, not one per user; use a MetricAccumulator")
+        if self.needs_counts:
+            raise ConfigError(f"{self} needs the items' training users; use a MetricAccumulator")
         return self._from_hits(*_match(topk, target, self))
 
     def _from_hits(self, hits: HitTable, relevant: IntArray) -> FloatArray:
@@ -100,19 +105,33 @@ def parse_metrics(metrics: str | Sequence[str | Metric]) -> list[Metric]:
 class MetricAccumulator:
     """Measures batch after batch; the lists are matched with the targets once for all metrics.
 
-    metrics: names or Metrics. n_items: width of the targets, >= 1. Memory is one float64 for each
-    user and metric plus one flag for each item and coverage.
+    metrics: names or Metrics. n_items: width of the targets, >= 1. item_counts: (n_items,) training
+    users of each item, for novelty and popularity; ConfigError if they are asked for without.
+    Memory is one float64 for each user and metric plus one count for each item, coverage and gini.
     """
 
-    def __init__(self, metrics: str | Sequence[str | Metric], n_items: int) -> None:
+    def __init__(
+        self,
+        metrics: str | Sequence[str | Metric],
+        n_items: int,
+        item_counts: npt.ArrayLike | None = None,
+    ) -> None:
         if n_items < 1:
             raise ConfigError(f"n_items must be at least 1, not {n_items}")
         self.metrics = parse_metrics(metrics)
         self.n_items = n_items
+        needy = [metric for metric in self.metrics if metric.needs_counts]
+        if needy and item_counts is None:
+            raise ConfigError(f"{needy[0]} needs the items' training users: pass item_counts")
+        self._counts = None
+        if item_counts is not None:
+            self._counts = np.asarray(item_counts, dtype=np.float64)
+            if self._counts.shape != (n_items,) or not (self._counts >= 0).all():
+                raise DataError(f"item_counts must be {n_items} numbers >= 0, one for each item")
         self._longest = max(self.metrics, key=lambda metric: metric.k)
         self._values: dict[Metric, list[FloatArray]] = {m: [] for m in self.metrics if m.per_user}
-        self._recommended: dict[Metric, HitTable] = {
-            m: np.zeros(n_items, dtype=np.bool_) for m in self.metrics if not m.per_user
+        self._exposed: dict[Metric, IntArray] = {
+            m: np.zeros(n_items, dtype=np.int64) for m in self.metrics if not m.per_user
         }
 
     @property
@@ -129,54 +148,23 @@ class MetricAccumulator:
         if target.shape[1] != self.n_items:
             raise DataError(f"target has {target.shape[1]} items; expected {self.n_items}")
         for metric, parts in self._values.items():
-            parts.append(metric._from_hits(hits, relevant))
-        for metric, seen in self._recommended.items():
+            if metric.needs_counts:
+                assert self._counts is not None  # checked at the start
+                parts.append(PER_LIST[metric.name](topk.items[:, : metric.k], self._counts))
+            else:
+                parts.append(metric._from_hits(hits, relevant))
+        for metric, exposed in self._exposed.items():
             items = topk.items[:, : metric.k]
-            seen[items[items >= 0]] = True
+            exposed += np.bincount(items[items >= 0], minlength=self.n_items)
 
     def per_user(self) -> dict[str, FloatArray]:
-        """Metric name -> (users,) float64 in the order of the updates, NaN without a target."""
+        """Metric name -> (users,) float64 in the order of the updates, NaN if undefined."""
         none = np.empty(0)
         return {str(metric): np.concatenate([none, *v]) for metric, v in self._values.items()}
 
     def catalogue(self) -> dict[str, float]:
-        """Metric name -> value, for coverage; users without a target count too."""
-        return {str(metric): float(seen.mean()) for metric, seen in self._recommended.items()}
-
-
-def bootstrap_interval(
-    values: npt.ArrayLike, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile bootstrap of the mean over users: (low, high) of the interval.
-
-    values: (users,) numbers; NaN (undefined) is left out. Every resample draws as many users as are
-    defined, with replacement; the interval lies between the (1 - level) / 2 and (1 + level) / 2
-    quantiles of the resampled means (Efron & Tibshirani 1993, section 13.3). About 5 ns for each
-    user and resample; the extra memory is 2^17 draws at a time, 2 MiB. The same seed gives the same
-    interval. With fewer than two defined values it is (nan, nan). Raises DataError for values that
-    are no vector or infinite, ConfigError for a bad level, resamples or seed.
-    """
-    if not 0 < level < 1:
-        raise ConfigError(f"level must lie between 0 and 1, not {level!r}")
-    if not isinstance(resamples, int) or resamples < 1:
-        raise ConfigError(f"resamples must be an integer >= 1, not {resamples!r}")
-    generator = numpy_generator(seed)
-    given = np.asarray(values, dtype=np.float64)
-    if given.ndim != 1 or np.isinf(given).any():
-        raise DataError(f"values must be a vector of finite numbers or NaN; shape {given.shape}")
-    defined = given[~np.isnan(given)]
-    count = len(defined)
-    if count < 2:
-        return float("nan"), float("nan")
-    totals = np.zeros(resamples)
-    step = max(BOOTSTRAP_CELLS // count, 1)
-    for start in range(0, resamples, step):
-        part = totals[start : start + step]
-        for done in range(0, count, BOOTSTRAP_CELLS):
-            size = (len(part), min(count - done, BOOTSTRAP_CELLS))
-            part += defined.take(generator.integers(count, size=size)).sum(axis=1)
-    low, high = np.quantile(totals / count, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+        """Metric name -> value, for coverage and gini; users without a target count too."""
+        return {str(m): CATALOGUE[m.name](exposed) for m, exposed in self._exposed.items()}
 
 
 def _match(topk: TopK, targets: Any, metric: Metric) -> tuple[HitTable, IntArray]:

@@ -1,0 +1,13 @@
+"""How good top-k lists are, and how sure the means are; see `lists` and `exposure`."""
+
+from recae.metrics.bootstrap import BOOTSTRAP_CELLS, bootstrap_interval
+from recae.metrics.lists import Metric, MetricAccumulator, parse_metric, parse_metrics
+
+__all__ = [
+    "BOOTSTRAP_CELLS",
+    "Metric",
+    "MetricAccumulator",
+    "bootstrap_interval",
+    "parse_metric",
+    "parse_metrics",
+]

@@ -1,0 +1,100 @@
+"""What the splitters share: parts into folds, checks, and the order of the draws."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Real
+
+import numpy as np
+import numpy.typing as npt
+
+from recae.data import Interactions
+from recae.data.csr import row_numbers
+from recae.errors import ConfigError, RecaeWarning, unknown_option
+from recae.folds import Fold, Split
+from recae.rng import check_seed, numpy_generator
+
+PARTS = ("train", "train+validation")
+TRAIN, VALIDATION, TEST = 0, 1, 2
+
+
+def check_history(history: str) -> None:
+    if history not in PARTS:
+        raise unknown_option("history", history, PARTS)
+
+
+def weak_split(data: Interactions, part: npt.NDArray[np.int64], history: str) -> Split:
+    """The split of a table whose interactions are in these parts; a part nobody is in is None.
+
+    part: (nnz,) of TRAIN, VALIDATION and TEST, beside `matrix.data`. `train` has all users and
+    items of the data, a fold the users with a target.
+    """
+    train = data.keep(part == TRAIN)
+    before = train if history == "train" else data.keep(part != TEST)
+    valid, test = None, None
+    if (part == VALIDATION).any():
+        valid = fold_of(train, data.keep(part == VALIDATION), train, "validation")
+    if (part == TEST).any():
+        test = fold_of(before, data.keep(part == TEST), before, "test")
+    return Split(train, valid, test)
+
+
+def draws(data: Interactions, seed: int) -> npt.NDArray[np.float64]:
+    """(nnz,) random numbers in [0, 1) that belong to the ids, not to the order of the id maps."""
+    matrix = data.matrix
+    user, item = (_ranks(ids.ids) for ids in (data.users, data.items))
+    order = np.lexsort((item[matrix.indices], user[row_numbers(matrix.indptr)]))
+    drawn = np.empty(data.nnz)
+    drawn[order] = numpy_generator(seed).random(data.nnz)
+    return drawn
+
+
+def _ranks(ids: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
+    ranks = np.empty(len(ids), dtype=np.int64)
+    ranks[np.argsort(ids, kind="stable")] = np.arange(len(ids))
+    return ranks
+
+
+def part_of_last(
+    indptr: npt.NDArray[np.integer],
+    order: npt.NDArray[np.intp],
+    valid: npt.NDArray[np.int64],
+    test: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64]:
+    """(nnz,) parts: the last `test` of every row in this order, and the `valid` before them.
+
+    order: (nnz,) places, row after row; valid, test: (rows,) counts.
+    """
+    rows = row_numbers(indptr)
+    from_end = indptr[rows + 1] - 1 - np.arange(len(rows))
+    ranked = np.where(from_end < test[rows], TEST, VALIDATION)
+    ranked[from_end >= (test + valid)[rows]] = TRAIN
+    part = np.empty(len(rows), dtype=np.int64)
+    part[order] = ranked
+    return part
+
+
+def fold_of(history: Interactions, target: Interactions, mask: Interactions, name: str) -> Fold:
+    """The fold of the users with a target; its mask is None where it is the history."""
+    repeated = int(target.matrix.astype(bool).multiply(mask.matrix.astype(bool)).nnz)
+    if repeated:
+        warnings.warn(
+            f"{repeated:,} of {target.nnz:,} {name} targets are also masked: they can never be "
+            "recommended, and count as misses",
+            RecaeWarning,
+            stacklevel=3,
+        )
+    users = np.flatnonzero(np.diff(target.matrix.indptr))
+    masked = None if mask is history else mask.select_users(users)
+    return Fold(history.select_users(users), target.select_users(users), masked)
+
+
+def is_share(value: object, below: float) -> bool:
+    return isinstance(value, Real) and 0 < float(value) < below
+
+
+def random_state(seed: int) -> np.random.RandomState:
+    """numpy's legacy generator, for the published streams; private, so nothing global moves."""
+    if check_seed(seed) >= 2**32:
+        raise ConfigError(f"seed must be below 2**32 here, not {seed}")
+    return np.random.RandomState(seed)

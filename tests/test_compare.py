@@ -1,0 +1,174 @@
+"""Comparing: scipy and arithmetic as oracles, a simulated null, and reports read back."""
+
+import doctest
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import wilcoxon
+
+from recae import Report, compare, comparison, plot_comparison
+from recae.errors import ConfigError, DataError, StorageError
+
+
+def report(values, users=None, target="t", **more):
+    index = pd.Index(range(len(values)) if users is None else users)
+    return Report(
+        "m", pd.DataFrame({"ndcg@5": values}, index=index), provenance={"target": target}, **more
+    )
+
+
+def three(seed=0, n=60):
+    generator = np.random.default_rng(seed)
+    base = generator.random(n)
+    return {
+        "a": report(base),
+        "b": report(base + generator.normal(0.02, 0.1, n)),
+        "c": report(base + generator.normal(0.1, 0.1, n)),
+    }
+
+
+def test_every_pair_is_that_of_scipy():
+    reports = three()
+    frame = compare(reports, "ndcg@5")
+    assert frame[["a", "b"]].to_numpy().tolist() == [["a", "b"], ["a", "c"], ["b", "c"]]
+    for row in frame.itertuples():
+        one, other = (reports[name].per_user["ndcg@5"].to_numpy() for name in (row.a, row.b))
+        assert row.p == pytest.approx(wilcoxon(one, other).pvalue)
+        assert row.difference == pytest.approx(one.mean() - other.mean())
+        assert (row.mean_a, row.mean_b) == (one.mean(), other.mean())
+        # For means of 60 the percentile interval is near the normal one.
+        half = 1.96 * (one - other).std() / np.sqrt(60)
+        assert row.low == pytest.approx(row.difference - half, abs=half / 4)
+        assert row.high == pytest.approx(row.difference + half, abs=half / 4)
+
+
+def test_holm_is_stepwise():
+    # By hand: the least p times 3, the next times 2, the last times 1, never falling.
+    frame = compare(three(), "ndcg@5").sort_values("p")
+    p = frame["p"].tolist()
+    first = min(3 * p[0], 1)
+    second = max(first, min(2 * p[1], 1))
+    assert frame["p_holm"].tolist() == pytest.approx([first, second, max(second, p[2])])
+
+
+def test_against_a_baseline():
+    frame = compare(three(), "ndcg@5", baseline="b")
+    assert frame[["a", "b"]].to_numpy().tolist() == [["a", "b"], ["c", "b"]]
+    assert frame.equals(compare(three(), "ndcg@5", baseline="b"))
+    assert not frame.equals(compare(three(), "ndcg@5", baseline="b", seed=1))
+
+
+def test_users_are_matched_by_id_and_those_without_target_do_not_count():
+    nan = float("nan")
+    a = report([0.5, nan, 0.9, 0.4], users=["u", "v", "w", "x"])
+    b = report([0.1, 0.7, 0.4, nan], users=["x", "w", "u", "v"])
+    row = compare({"a": a, "b": b}, "ndcg@5").iloc[0]
+    assert row["difference"] == pytest.approx((0.1 + 0.2 + 0.3) / 3)
+    assert row["p"] == 0.25  # all three are positive: 2 of 2^3 signs are as extreme
+
+
+def test_equal_reports_do_not_differ():
+    row = compare({"a": report([0.1, 0.2]), "b": report([0.1, 0.2])}, "ndcg@5").iloc[0]
+    assert (row["difference"], row["low"], row["high"], row["p"]) == (0, 0, 0, 1)
+
+
+def test_zero_differences_leave_the_test_and_stay_in_the_mean():
+    a, b = report([0.5, 0.9, 0.4, 0.3]), report([0.4, 0.7, 0.1, 0.3])
+    row = compare({"a": a, "b": b}, "ndcg@5").iloc[0]
+    assert row["difference"] == pytest.approx(0.6 / 4) and row["p"] == 0.25
+
+
+def test_a_null_is_rejected_about_as_often_as_stated():
+    generator = np.random.default_rng(0)
+    tests = 300
+    alarms = sum(
+        compare(
+            {"a": report(generator.random(40)), "b": report(generator.random(40))},
+            "ndcg@5",
+            resamples=1,
+        ).at[0, "p"]
+        < 0.05
+        for _ in range(tests)
+    )
+    # Binomial(300, 0.05): mean 15, standard deviation 3.8; four of them either way.
+    assert 0 < alarms < 31
+
+
+@pytest.mark.parametrize(
+    ("other", "error", "message"),
+    [
+        (report([0.1, 0.2], target="u"), DataError, "'b' was measured on other targets"),
+        (report([0.1, 0.2], users=[0, 5]), DataError, "2 users are in only one"),
+        (report([0.1, 0.2], users=[0, 0]), DataError, "users twice"),
+        (report([0.1, float("nan")]), DataError, "1 users have a value of ndcg@5 in only one"),
+        (Report("m", pd.DataFrame({"ndcg@50": [1.0]})), ConfigError, "Did you mean 'ndcg@50'"),
+    ],
+)
+def test_reports_that_do_not_pair_are_named(other, error, message):
+    with pytest.raises(error, match=message):
+        compare({"a": report([0.1, 0.2]), "b": other}, "ndcg@5")
+
+
+def test_bad_requests_are_named():
+    reports = three()
+    with pytest.raises(ConfigError, match="at least two reports, not 1"):
+        compare({"a": reports["a"]}, "ndcg@5")
+    with pytest.raises(ConfigError, match="unknown baseline 'd'"):
+        compare(reports, "ndcg@5", baseline="d")
+    covered = report([0.1], catalogue={"coverage@5": 0.5})
+    with pytest.raises(ConfigError, match="one number, not one per user"):
+        compare({"a": covered, "b": covered}, "coverage@5")
+    nothing = report([float("nan")])
+    with pytest.raises(DataError, match="no user has a value"):
+        compare({"a": nothing, "b": nothing}, "ndcg@5")
+
+
+@pytest.mark.parametrize("users", [[3, 1], ["x", "y"]])
+def test_a_report_is_read_back(tmp_path, users):
+    saved = report(
+        [0.1, float("nan")],
+        users,
+        catalogue={"coverage@5": 0.5},
+        interval={"ndcg@5": (float("nan"), float("nan"))},
+    )
+    path = saved.save(tmp_path / "a.json", per_user=True)
+    read = Report.load(path)
+    pd.testing.assert_frame_equal(read.per_user, saved.per_user)
+    assert (read.model, read.catalogue, read.provenance) == ("m", saved.catalogue, saved.provenance)
+    assert np.isnan(read.interval["ndcg@5"]).all()
+    assert compare({"a": read, "b": saved}, "ndcg@5").at[0, "p"] == 1
+
+
+def test_a_report_that_cannot_be_read_back_says_why(tmp_path):
+    saved, path = report([0.1, 0.2]), tmp_path / "a.json"
+    with pytest.raises(StorageError, match="could not read the report"):
+        Report.load(path)
+    saved.save(path)
+    assert "per_user" not in json.loads(path.read_text())
+    with pytest.raises(DataError, match="save it with per_user=True"):
+        Report.load(path)
+    saved.save(path, per_user=True)
+    report([0.3, 0.4]).save(tmp_path / "b.json", per_user=True)
+    (tmp_path / "b.json.per_user.parquet").replace(tmp_path / "a.json.per_user.parquet")
+    with pytest.raises(StorageError, match="does not belong to"):
+        Report.load(path)
+    path.write_text("{")
+    with pytest.raises(StorageError, match="it is not JSON"):
+        Report.load(path)
+
+
+def test_no_reports_and_unknown_metrics_are_named(tmp_path):
+    for show in (lambda: comparison({}), lambda: plot_comparison({}, "ndcg@5", tmp_path / "a.png")):
+        with pytest.raises(ConfigError, match="no reports to show"):
+            show()
+    with pytest.raises(ConfigError, match="unknown metric of this report 'ndgc@5'. Did you mean"):
+        report([0.1])["ndgc@5"]
+
+
+@pytest.mark.parametrize("name", ["compare", "evaluate"])
+def test_the_examples_run(name):
+    found = doctest.testmod(sys.modules[f"recae.{name}"])
+    assert found.attempted and not found.failed
