@@ -31,7 +31,19 @@ from recae.errors import (
 )
 from recae.evaluate import Report, evaluate
 from recae.export import export_top_k
-from recae.models import ALS, EASE, MODELS, MultDAE, MultVAE, Popularity, load
+from recae.models import (
+    ALS,
+    BPR,
+    EASE,
+    MODELS,
+    ItemKNN,
+    MultDAE,
+    MultVAE,
+    Popularity,
+    Random,
+    UserKNN,
+    load,
+)
 from recae.ranking import TopK
 from recae.recommender import Recommender
 from recae.report import comparison, plot_comparison
@@ -50,6 +62,7 @@ from recae.version import __version__
 
 __all__ = [
     "ALS",
+    "BPR",
     "EASE",
     "MODELS",
     "CapacityError",
@@ -59,12 +72,14 @@ __all__ = [
     "GlobalTime",
     "IdMap",
     "Interactions",
+    "ItemKNN",
     "LeaveLastOut",
     "MultDAE",
     "MultVAE",
     "NotFittedError",
     "Popularity",
     "RandomSplit",
+    "Random",
     "RecaeError",
     "RecaeWarning",
     "Recommender",
@@ -76,6 +91,7 @@ __all__ = [
     "TrainingError",
     "TrainingInterrupted",
     "UserKFold",
+    "UserKNN",
     "__version__",
     "compare",
     "comparison",

@@ -101,6 +101,8 @@ def describe_models() -> str:
 def describe_hyperparameters(name: str) -> str:
     """What can be set of a model, from its declarations."""
     known = recae.MODELS[name].param_fields()
+    if not known:
+        return f"hyperparameters of {name}: none"
     width = max(map(len, known))
     lines = [
         textwrap.fill(

@@ -3,14 +3,19 @@
 from pathlib import Path
 
 from recae.models.als import ALS
+from recae.models.bpr import BPR
 from recae.models.ease import EASE
+from recae.models.item_knn import ItemKNN
 from recae.models.mult_dae import MultDAE
 from recae.models.mult_vae import MultVAE
 from recae.models.popularity import Popularity
+from recae.models.random import Random
+from recae.models.user_knn import UserKNN
 from recae.recommender import Recommender, load_model
 
 MODELS: dict[str, type[Recommender]] = {
-    model.name: model for model in (Popularity, ALS, EASE, MultDAE, MultVAE)
+    model.name: model
+    for model in (Random, Popularity, ItemKNN, UserKNN, BPR, ALS, EASE, MultDAE, MultVAE)
 }
 """Every model by the name used on the command line and in saved files."""
 
@@ -23,4 +28,16 @@ def load(path: str | Path) -> Recommender:
     return load_model(path, MODELS)
 
 
-__all__ = ["ALS", "EASE", "MODELS", "MultDAE", "MultVAE", "Popularity", "load"]
+__all__ = [
+    "ALS",
+    "BPR",
+    "EASE",
+    "MODELS",
+    "ItemKNN",
+    "MultDAE",
+    "MultVAE",
+    "Popularity",
+    "Random",
+    "UserKNN",
+    "load",
+]

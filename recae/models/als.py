@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from recae.data import Interactions
 from recae.errors import ConfigError, TrainingError
-from recae.recommender import Recommender, Run, estimator, expect, learnt, param, products
+from recae.recommender import (
+    ONE_BLAS,
+    Recommender,
+    Run,
+    estimator,
+    expect,
+    learnt,
+    param,
+    products,
+)
 from recae.rng import numpy_generator
 from recae.splits import Fold
 from recae.training import bar
@@ -111,30 +118,3 @@ class ALS(Recommender):
         self.item_factors_ = factors.numpy()
         self._solver = self._implicit()
         self._solver.item_factors = self.item_factors_
-
-
-class _OneBlas:
-    """BLAS on one thread inside the block: implicit has threads of its own and crawls otherwise.
-
-    The number of threads is the whole process's: it is restored when the last thread that runs such
-    a block leaves it, whoever entered first.
-    """
-
-    def __init__(self) -> None:
-        self.lock, self.inside = threading.Lock(), 0
-        self.limits: Any = None
-
-    def __enter__(self) -> None:
-        with self.lock:
-            if not self.inside:
-                self.limits = threadpool_limits(1, user_api="blas")
-            self.inside += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self.lock:
-            self.inside -= 1
-            if not self.inside:
-                self.limits.restore_original_limits()
-
-
-ONE_BLAS = _OneBlas()

@@ -1,21 +1,27 @@
 """What every recommender has in common."""
 
 from recae.recommender.base import Recommender, Run
+from recae.recommender.blas import ONE_BLAS
 from recae.recommender.estimator import Estimator
 from recae.recommender.hyperparameters import estimator, learnt, param
 from recae.recommender.neural import AutoencoderRecommender
 from recae.recommender.persistence import expect, load_model
 from recae.recommender.rank import measure
 from recae.recommender.requests import Request
+from recae.recommender.sparse import csr_from_arrays, csr_to_arrays, evidence
 from recae.recommender.tiles import products
 
 __all__ = [
+    "ONE_BLAS",
     "AutoencoderRecommender",
     "Estimator",
     "Recommender",
     "Request",
     "Run",
+    "csr_from_arrays",
+    "csr_to_arrays",
     "estimator",
+    "evidence",
     "expect",
     "learnt",
     "load_model",

@@ -32,6 +32,7 @@ def test_help_lists_the_hyperparameters(capsys: pytest.CaptureFixture[str], name
         run("fit", "--model", name, "--help")
     said = capsys.readouterr().out
     assert all(f"\n  {model} " in said for model in recae.MODELS)
+    assert f"hyperparameters of {name}" in said
     listed = said.partition(f"hyperparameters of {name}")[2]
     for key, about in recae.MODELS[name].param_fields().items():
         assert f"\n  {key} " in listed

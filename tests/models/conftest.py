@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import recae
 from recae import Interactions, Recommender
 
 SMALL: dict[str, dict[str, Any]] = {
+    "random": {},
     "popularity": {},
+    "item-knn": {"neighbours": 15},
+    "user-knn": {"neighbours": 20},
+    "bpr": {"latent": 5, "epochs": 5},
     "als": {"latent": 5, "epochs": 3, "l2": 0.7, "alpha": 3.5},
     "ease": {"l2": 4.5},
     "mult-dae": {"latent": 8, "epochs": 2, "batch_size": 10, "lr": 0.01, "hidden": (16,)},
@@ -19,8 +24,11 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 """A new model gets a line here, and with it every test of the contract."""
 
-NO_SEED = {"popularity", "ease"}
+NO_SEED = {"popularity", "item-knn", "user-knn", "ease"}
 """Models in closed form: nothing about them is random."""
+
+SPARING = {"item-knn", "user-knn"}
+"""Models that give -inf to what nothing in a history speaks for, and never recommend it."""
 
 Make = Callable[..., Recommender]
 
@@ -34,6 +42,18 @@ def name(request: pytest.FixtureRequest) -> str:
 def random(name: str) -> bool:
     """Whether the seed matters to the model."""
     return name not in NO_SEED
+
+
+@pytest.fixture(scope="session")
+def sparing(name: str) -> bool:
+    """Whether the model leaves items out of its lists that were not seen."""
+    return name in SPARING
+
+
+@pytest.fixture(scope="session")
+def proper(sparing: bool) -> Callable[[np.ndarray], bool]:
+    """Whether scores are what the model may give: finite, or -inf from a sparing one."""
+    return lambda scores: bool((np.isfinite(scores) | (sparing & np.isneginf(scores))).all())
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,76 @@
+"""Item-kNN and user-kNN beside slow and obvious versions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.metrics.pairwise import cosine_similarity
+
+from recae import Interactions, ItemKNN, UserKNN
+
+X = sp.random(60, 20, 0.2, format="csr", random_state=3)
+X.data = np.ceil(5 * X.data)
+DATA = Interactions.from_csr(X)
+ONES = (X.toarray() > 0).astype(float)
+
+
+def nearest(similarity: np.ndarray, k: int) -> np.ndarray:
+    """Each row with its k highest positive entries only."""
+    kept = np.zeros_like(similarity)
+    for row, values in enumerate(similarity):
+        best = np.argsort(-values, kind="stable")[:k]
+        kept[row, best] = values[best]
+    return kept
+
+
+def with_evidence(scores: np.ndarray) -> np.ndarray:
+    return np.where(scores > 0, scores, -np.inf)
+
+
+@pytest.mark.parametrize(("weights", "matrix"), [("neither", ONES), ("both", X.toarray())])
+@pytest.mark.parametrize("k", [3, 19])
+def test_item_knn_is_the_sum_of_cosines(weights, matrix, k) -> None:
+    cosines = cosine_similarity(matrix.T)
+    np.fill_diagonal(cosines, 0)
+    kept = nearest(cosines, k)
+    model = ItemKNN(neighbours=k, weights=weights).fit(DATA)
+    found = model.similarity_.toarray()
+    # Among equal cosines at the end of a list either may stay: compare the values kept.
+    np.testing.assert_allclose(np.sort(found), np.sort(kept), atol=1e-6)
+    np.testing.assert_allclose(found[found > 0], cosines[found > 0], rtol=1e-6)
+    np.testing.assert_allclose(model.score(DATA), with_evidence(matrix @ found), rtol=1e-5)
+
+
+@pytest.mark.parametrize("similarity", ["tf-idf", "bm25"])
+def test_item_knn_weights_like_implicit(similarity) -> None:
+    from implicit.nearest_neighbours import BM25Recommender, TFIDFRecommender
+
+    from recae.recommender import ONE_BLAS
+
+    kind = TFIDFRecommender if similarity == "tf-idf" else BM25Recommender
+    with ONE_BLAS:
+        theirs = kind(K=6)
+        theirs.fit(sp.csr_matrix(ONES), show_progress=False)
+    ours = ItemKNN(neighbours=5, similarity=similarity).fit(DATA).similarity_.toarray()
+    expected = theirs.similarity.toarray()
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(np.sort(ours), np.sort(expected), atol=1e-6)
+
+
+@pytest.mark.parametrize(("weights", "matrix"), [("neither", ONES), ("both", X.toarray())])
+@pytest.mark.parametrize("k", [4, 60, 1000])
+def test_user_knn_is_the_sum_over_the_nearest_users(weights, matrix, k) -> None:
+    kept = nearest(cosine_similarity(matrix), k)
+    expected = with_evidence(kept @ matrix)
+    model = UserKNN(neighbours=k, weights=weights).fit(DATA)
+    np.testing.assert_allclose(model.score(DATA), expected, rtol=1e-5)
+
+
+def test_what_nothing_speaks_for_is_not_recommended() -> None:
+    # Two groups that share no item: nobody is recommended what only the other group has.
+    apart = sp.block_diag([np.ones((4, 3)), np.ones((4, 3))], format="csr")
+    history = sp.csr_matrix([[1.0, 0, 0, 0, 0, 0]])
+    for model in (ItemKNN(), UserKNN()):
+        frame = model.fit(apart).recommend(history=history, k=6)
+        assert frame["item_id"].tolist() == [1, 2]
