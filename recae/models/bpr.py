@@ -58,6 +58,7 @@ class BPR(Recommender):
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         from implicit.cpu.bpr import BayesianPersonalizedRanking
+        from implicit.recommender_base import ModelFitError
 
         matrix, ones = data.matrix, np.ones(data.nnz, dtype=np.float32)
         indices, indptr = matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
@@ -70,13 +71,16 @@ class BPR(Recommender):
                 num_threads=1,
                 random_state=int(numpy_generator(run.seed).integers(2**31)),
             )
-            model.fit(
-                sp.csr_matrix((ones, indices, indptr), shape=data.matrix.shape),
-                show_progress=False,
-                callback=lambda *progress: shown.update(),
-            )
-        if not np.isfinite(model.item_factors).all():
-            raise TrainingError(f"the factors are no longer numbers: lower lr (now {self.lr})")
+            try:
+                model.fit(
+                    sp.csr_matrix((ones, indices, indptr), shape=matrix.shape),
+                    show_progress=False,
+                    callback=lambda *progress: shown.update(),
+                )
+            except ModelFitError as error:
+                raise TrainingError(
+                    f"the factors are no longer numbers: lower lr (now {self.lr})"
+                ) from error
         self.item_factors_ = np.ascontiguousarray(model.item_factors[:, :-1])
         self.item_biases_ = np.ascontiguousarray(model.item_factors[:, -1])
 

@@ -42,6 +42,7 @@ def test_item_knn_is_the_sum_of_cosines(weights, matrix, k) -> None:
     np.testing.assert_allclose(model.score(DATA), with_evidence(matrix @ found), rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:Method expects CSR input")  # it warns about itself
 @pytest.mark.parametrize("similarity", ["tf-idf", "bm25"])
 def test_item_knn_weights_like_implicit(similarity) -> None:
     from implicit.nearest_neighbours import BM25Recommender, TFIDFRecommender
