@@ -29,7 +29,7 @@ class ItemKNN(Recommender):
     """Recommends the nearest neighbours of what a user has.
 
     score_j = sum over i in the history of s(i, j) where j is among the nearest neighbours of i;
-    s is the cosine of two items' columns of X, weighted first as `similarity` says.
+    s compares two items' columns of X, as `similarity` says.
 
     Sarwar, Karypis, Konstan & Riedl, "Item-based collaborative filtering recommendation
     algorithms", WWW 2001; neighbours from `implicit`. A hard baseline to beat where users have few
@@ -49,7 +49,7 @@ class ItemKNN(Recommender):
         "nearest items kept for each item, itself not counted", default=100, low=1
     )
     similarity: str = param(
-        "how the columns are weighted before their cosine",
+        "cosine of the columns, cosine of their tf-idf weights, or products of bm25 weights",
         default="cosine",
         choices=("cosine", "tf-idf", "bm25"),
     )
@@ -69,21 +69,24 @@ class ItemKNN(Recommender):
             # One more: every item is its own nearest neighbour.
             nearest = all_pairs_knn(columns, self.neighbours + 1, show_progress=False).tocsr()
         nearest.setdiag(0)
+        nearest.data[~(nearest.data > 0)] = 0
         nearest.eliminate_zeros()
         nearest.sort_indices()
         self.similarity_ = nearest.astype(np.float32)
 
     def _weighted(self, data: Interactions) -> Any:
-        """X, weighted and with columns of length 1, (n_users, n_items) CSR float64."""
+        """X, weighted so that products of its columns are similarities, (n_users, n_items) CSR."""
         from implicit.nearest_neighbours import bm25_weight, normalize, tfidf_weight
 
-        matrix = sp.csr_matrix(self._histories(data.matrix), dtype=np.float64)
-        items = sp.csr_matrix(matrix.T)
-        if self.similarity == "tf-idf":
-            items = tfidf_weight(items)
-        elif self.similarity == "bm25":
-            items = bm25_weight(items, K1=100, B=0.8)
-        return sp.csr_matrix(normalize(sp.csr_matrix(items)).T)
+        items = sp.csr_matrix(self._histories(data.matrix).T, dtype=np.float64)
+        # A user of every item says nothing: weight 0, and 0 / 0 where an item has only such users.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            if self.similarity == "bm25":
+                items = bm25_weight(items, K1=1.2, B=0.75)
+            else:
+                items = normalize(tfidf_weight(items) if self.similarity == "tf-idf" else items)
+        items.data = np.nan_to_num(items.data, posinf=0, neginf=0)
+        return sp.csr_matrix(items.T)
 
     def _histories(self, matrix: Any) -> Any:
         values = matrix.data if self.weights == "both" else np.ones_like(matrix.data)
