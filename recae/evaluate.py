@@ -19,6 +19,7 @@ import torch
 
 from recae.errors import DataError, StorageError, unknown_option
 from recae.files import atomic_file, plain
+from recae.forks import survives_fork
 from recae.metrics import bootstrap_interval
 from recae.recommender import Recommender, measure
 from recae.splits import Fold
@@ -140,6 +141,7 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
+@survives_fork
 def evaluate(
     model: Recommender,
     fold: Fold,

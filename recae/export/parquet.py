@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recae.files import atomic_file
+from recae.forks import survives_fork
 from recae.ranking import TopK
 from recae.recommender import Recommender
 from recae.training import bar
 
 
+@survives_fork
 def export_top_k(
     model: Recommender,
     path: str | Path,

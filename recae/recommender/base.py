@@ -15,11 +15,19 @@ from torch import Tensor
 
 from recae.data import IdMap, Interactions
 from recae.errors import ConfigError, DataError, NotFittedError, TrainingInterrupted
+from recae.forks import survives_fork
 from recae.ranking import TopK, top_k
 from recae.recommender.estimator import Estimator
+from recae.recommender.frames import top_k_frame
 from recae.recommender.persistence import save_model
 from recae.recommender.rank import rank_batches, rows_per_batch
-from recae.recommender.requests import Request, align, as_interactions, resolve
+from recae.recommender.requests import (
+    Request,
+    align,
+    as_interactions,
+    check_validation,
+    resolve,
+)
 from recae.recommender.tiles import products
 from recae.rng import check_seed
 from recae.splits import Fold
@@ -85,6 +93,7 @@ class Recommender(Estimator, ABC):
 
     # What every model then can.
 
+    @survives_fork
     def fit(
         self,
         data: Interactions | pd.DataFrame | Any,
@@ -114,7 +123,7 @@ class Recommender(Estimator, ABC):
         if not data.nnz:
             raise DataError("there are no interactions to learn from")
         if validation is not None:
-            _check_validation(validation)
+            check_validation(validation)
         try:
             self._fit(data, validation, run)
         except TrainingInterrupted:
@@ -123,6 +132,7 @@ class Recommender(Estimator, ABC):
         self._own(data)
         return self
 
+    @survives_fork
     def score(self, history: Interactions | pd.DataFrame | Any) -> np.ndarray:
         """All scores of the given histories, (rows, n_items) float32, higher is better.
 
@@ -137,6 +147,7 @@ class Recommender(Estimator, ABC):
             out[start : start + step] = self._score_rows(matrix[start : start + step]).cpu().numpy()
         return out
 
+    @survives_fork
     def recommend(
         self,
         users: Any = None,
@@ -166,9 +177,10 @@ class Recommender(Estimator, ABC):
         """
         request, allowed = self._request(users, history, items, exclude_items, on_unknown)
         ranked = self._rank(request, k, exclude_seen, allowed, batch_size)
-        frames = [self._frame(request.users[rows], top) for rows, top in ranked]
+        frames = [top_k_frame(request.users[rows], self.items_, top) for rows, top in ranked]
         return pd.concat(frames, ignore_index=True)
 
+    @survives_fork
     def recommend_array(
         self,
         history: Any,
@@ -189,6 +201,7 @@ class Recommender(Estimator, ABC):
         ranked = self._rank(request, k, exclude_seen, allowed, batch_size)
         return TopK.concatenate([top for _, top in ranked])
 
+    @survives_fork
     def similar_items(self, items: Any, k: int = 10) -> pd.DataFrame:
         """The k items most similar to each given one: `item_id, similar_item_id, score, rank`.
 
@@ -203,9 +216,10 @@ class Recommender(Estimator, ABC):
             some = codes[start : start + step]
             itself = (np.arange(len(some)), some)
             parts.append(top_k(self._similarities(some), k, exclude=itself, overwrite=True))
-        frame = self._frame(self.items_.decode(codes), TopK.concatenate(parts))
+        frame = top_k_frame(self.items_.decode(codes), self.items_, TopK.concatenate(parts))
         return frame.rename(columns={"item_id": "similar_item_id", "user_id": "item_id"})
 
+    @survives_fork
     def embed_users(self, history: Interactions | pd.DataFrame | Any) -> np.ndarray:
         """The latent vectors of the given histories, (rows, latent) float32, in their order."""
         self._check_fitted()
@@ -274,30 +288,3 @@ class Recommender(Estimator, ABC):
             popularity=self.item_counts_,
             batch_size=batch_size,
         )
-
-    def _frame(self, users: np.ndarray, top: TopK) -> pd.DataFrame:
-        rows, places = np.nonzero(top.items >= 0)
-        return pd.DataFrame(
-            {
-                "user_id": _column(users[rows]),
-                "item_id": _column(self.items_.decode(top.items[rows, places])),
-                "score": top.scores[rows, places],
-                "rank": places + 1,
-            }
-        )
-
-
-def _column(ids: np.ndarray) -> pd.Series[Any]:
-    """Ids as a column of a frame, of the same type when there are none."""
-    text = pd.Series(["text"]).dtype  # pandas 2 and 3 differ in it
-    return pd.Series(ids, dtype=text if ids.dtype == object else None)
-
-
-def _check_validation(validation: object) -> None:
-    """Before training: its first epoch would be lost otherwise."""
-    if not isinstance(validation, Fold):
-        raise DataError(
-            f"validation must be a Fold, such as Split.validation, not {type(validation).__name__}"
-        )
-    if not validation.target.nnz:
-        raise DataError("no user of the validation fold has a target: there is nothing to measure")

@@ -13,6 +13,7 @@ from recae.data import IdMap, Interactions, as_ids
 from recae.data.ids import show
 from recae.data.sources import is_table
 from recae.errors import DataError, RecaeWarning, unknown_option
+from recae.folds import Fold
 
 UNKNOWN = ("raise", "skip", "popular")
 
@@ -137,3 +138,13 @@ def _without_strangers(request: Request, on_unknown: str) -> Request:
     warnings.warn(f"{message}; they are left out", RecaeWarning, stacklevel=4)
     keep = np.flatnonzero(request.known)
     return Request(request.users[keep], request.matrix[keep], request.known[keep])
+
+
+def check_validation(validation: object) -> None:
+    """Before training: its first epoch would be lost otherwise."""
+    if not isinstance(validation, Fold):
+        raise DataError(
+            f"validation must be a Fold, such as Split.validation, not {type(validation).__name__}"
+        )
+    if not validation.target.nnz:
+        raise DataError("no user of the validation fold has a target: there is nothing to measure")
