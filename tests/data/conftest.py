@@ -1,15 +1,20 @@
-"""A web server on the loopback that misbehaves as it is told."""
+"""A web server on the loopback that misbehaves as it is told, and a data set published there."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from recae.data import cards
 
 
 @dataclass
@@ -100,3 +105,40 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         yield site
         server.shutdown()
         thread.join()
+
+
+Publish = Callable[..., None]
+
+
+@pytest.fixture
+def publish(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:
+    """Publishes files, and the card of a set named "tiny", which is the only one known then."""
+    monkeypatch.setenv("RECAE_DATA", str(tmp_path / "cache"))
+    monkeypatch.setattr(cards, "CHECKOUT", tmp_path / "absent")
+    monkeypatch.setattr(cards, "INSTALLED", tmp_path / "cards")
+    (tmp_path / "cards").mkdir()
+    basics = {"name": "tiny", "title": "Tiny", "licence": "None.", "licence_short": "none"}
+    basics |= {"citation": "Nobody. 2026.", "sources": {"counts": "arithmetic"}}
+
+    def publish(files: dict[str, bytes], *, pinned: bool = True, **card: Any) -> None:
+        about = {}
+        for name, content in files.items():
+            checksum = "md5:" + hashlib.md5(content).hexdigest() if pinned else "unpinned"
+            about[name] = {"url": site.put(name, content), "checksum": checksum}
+        text = toml(basics | {"url": site.url, "files": about} | card)
+        (tmp_path / "cards" / "tiny.toml").write_text(text, encoding="utf-8")
+
+    return publish
+
+
+def toml(table: dict[str, Any]) -> str:
+    """A table as TOML, dicts in it as inline tables. JSON strings are TOML strings."""
+    return "\n".join(f"{json.dumps(key)} = {inline(value)}" for key, value in table.items())
+
+
+def inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(k)} = {inline(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(inline, value)) + "]"
+    return json.dumps(value)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from recae.data import catalog, dataset_names, load_dataset
+from recae.data import cards as module
+from recae.data import dataset_names, load_dataset
 from recae.errors import ConfigError, DataError
 
 BUNDLED = Path(__file__).parents[2] / "datasets" / "ml-latest-small"
@@ -55,8 +56,8 @@ def test_an_installed_card_is_enough_to_know_the_set(tmp_path, monkeypatch):
     cards = tmp_path / "cards"
     cards.mkdir()
     shutil.copy(BUNDLED / "card.toml", cards / "ml-latest-small.toml")
-    monkeypatch.setattr(catalog, "_INSTALLED_CARDS", cards)
-    monkeypatch.setattr(catalog, "_CHECKOUT", tmp_path / "absent")
+    monkeypatch.setattr(module, "INSTALLED", cards)
+    monkeypatch.setattr(module, "CHECKOUT", tmp_path / "absent")
     assert dataset_names() == ["ml-latest-small"]
     with pytest.raises(DataError, match="do not travel with the package|They do not"):
         load_dataset()
