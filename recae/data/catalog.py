@@ -93,10 +93,11 @@ def dataset_folder(card: Card, root: str | os.PathLike[str] | None = None) -> Pa
 
 
 def dataset_state(card: Card) -> str:
-    """Where a set is: "bundled", "cached", "by hand" (not there yet), or "to fetch"."""
+    """Where a set is: "bundled", "cached", or not there yet: "to fetch", "by hand", "not here"."""
     folder = dataset_folder(card)
     if is_bundled(card):
-        return "bundled" if all((folder / f).is_file() for f in card["tables"].values()) else "none"
+        whole = all((folder / file).is_file() for file in card["tables"].values())
+        return "bundled" if whole else "not here"
     if not missing_files(card, folder):
         return "cached"
     return "by hand" if by_hand(card) else "to fetch"
