@@ -65,17 +65,17 @@ def provide_files(card: Card, folder: Path, fetch: bool, progress: bool | None) 
         if name in missing:
             download(about["url"], path, checksum=pinned, progress=progress)
         elif pinned is not None:
-            _compare(path, pinned, "its card has")
+            _compare(path, pinned, "its card has", "Delete it to have it fetched again")
         if pinned is None and not by_hand(card):
             _compare_with_pin(path)
 
 
-def _compare(path: Path, wanted: str, where: str) -> None:
+def _compare(path: Path, wanted: str, where: str, remedy: str) -> None:
     found = digest(path, wanted)
     if found != wanted.lower():
         raise DataError(
             f"{path} is damaged or another file: its checksum is {found}, {where} {wanted}. "
-            "Delete it to have it fetched again"
+            f"{remedy}"
         )
 
 
@@ -83,7 +83,8 @@ def _compare_with_pin(path: Path) -> None:
     pin = path.with_name(path.name + PIN)
     if pin.is_file():
         wanted = pin.read_text(encoding="utf-8").strip()
-        return _compare(path, wanted, f"{pin.name} beside it has, from when it was fetched,")
+        where = f"{pin.name} beside it has, from when it was first fetched,"
+        return _compare(path, wanted, where, "Delete both to take what is published now")
     if os.access(path.parent, os.W_OK):
         found = digest(path, "sha256:")
         with atomic_file(pin) as part:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from recae.errors import StorageError
+from recae.errors import DownloadError, StorageError
 from recae.version import __version__
 
 if sys.platform != "win32":  # there, every process fetches into a file of its own
@@ -38,13 +38,14 @@ class Partial:
         self._handle: int = -1
 
     def __enter__(self) -> Partial:
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
         while True:
-            self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            self._handle = os.open(self.path, flags, 0o666)
             self.shared = _lock(self._handle)
             if not self.shared:
                 os.close(self._handle)
                 self.path = self.path.with_name(f".{self.target.name}.{uuid.uuid4().hex[:8]}.part")
-                self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+                self._handle = os.open(self.path, flags | os.O_EXCL, 0o666)
                 return self
             if self._is_current():
                 return self
@@ -87,6 +88,8 @@ class Partial:
     def begin(self, status: int, headers: Message) -> int | None:
         """Makes ready for the body of an answer; returns the bytes of the whole file, if known."""
         length = headers.get("Content-Length")
+        if status not in (200, 206):
+            raise DownloadError(f"{self.url} cannot be fetched: the server answered {status}")
         if status == 206:
             place = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range") or "")
             other = _version(headers) not in (None, self._noted().get("version"))

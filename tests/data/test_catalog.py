@@ -47,6 +47,11 @@ def test_unknown_names_list_the_known_ones():
         load_dataset("ml-latest-smal")
 
 
+def test_nothing_is_published_on_how_to_preprocess_it():
+    with pytest.raises(ConfigError, match="there is one for ml-20m, msd-taste-profile, netflix"):
+        load_dataset(preprocessed=True)
+
+
 def test_missing_tables_say_where_they_come_from(tmp_path):
     with pytest.raises(DataError, match=r"ratings\.parquet.*root=.*files\.grouplens\.org"):
         load_dataset(root=tmp_path)

@@ -99,7 +99,7 @@ def test_a_file_without_a_known_checksum_is_pinned(publish, site, tmp_path) -> N
         load_dataset("tiny")
     (folder / "r.txt").unlink()
     site.files["r.txt"] = RATINGS + b"\n"  # replaced by the publisher
-    with pytest.raises(DataError, match=r"r\.txt\.sha256 beside it"):
+    with pytest.raises(DataError, match=r"r\.txt\.sha256 beside it.*Delete both"):
         load_dataset("tiny")
 
 

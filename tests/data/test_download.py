@@ -176,6 +176,13 @@ def test_what_is_not_there_is_not_asked_for_again(site, fetch, tmp_path) -> None
     assert left(tmp_path) == []
 
 
+def test_an_answer_without_a_file(site, fetch, tmp_path) -> None:
+    site.fail = [204]
+    with pytest.raises(DownloadError, match="the server answered 204"):
+        fetch(site.put("file", CONTENT))
+    assert left(tmp_path) == []
+
+
 def test_nobody_listens(fetch) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
