@@ -22,10 +22,7 @@ class _Redirect(urllib.request.HTTPRedirectHandler):
         scheme = url.partition(":")[0].lower()
         if scheme not in ("http", "https") or (req.type == "https" and scheme == "http"):
             raise urllib.error.URLError(f"it leads on to {url}, which is not followed")
-        new = super().redirect_request(req, fp, code, msg, headers, url)
-        if new is not None:
-            new.headers.update(req.headers)  # Range and If-Range hold for where it leads
-        return new
+        return super().redirect_request(req, fp, code, msg, headers, url)
 
 
 def opener() -> urllib.request.OpenerDirector:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from recae.data import cards
+from recae.data.download import download
 
 
 @dataclass
@@ -105,6 +106,16 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         yield site
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def fetch(tmp_path: Path) -> Any:
+    """Downloads to tmp_path/file without long waits."""
+
+    def fetch(url: str, **options: Any) -> Path:
+        return download(url, tmp_path / "file", **({"backoff": 0.01, "attempts": 2} | options))
+
+    return fetch
 
 
 Publish = Callable[..., None]
