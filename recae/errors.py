@@ -43,6 +43,10 @@ class StorageError(RecaeError, OSError):
     """Writing failed (full disk, no permission, target in the way); what was there is untouched."""
 
 
+class DownloadError(RecaeError, OSError):
+    """A file could not be fetched: unreachable, missing, cut off or other than expected."""
+
+
 class CapacityError(RecaeError, MemoryError):
     """The computation would not fit in memory; the message says how much it needs."""
 

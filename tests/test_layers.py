@@ -16,8 +16,9 @@ ROOT = Path(__file__).parents[1]
 # do not know of each other.
 LAYERS = (
     ("errors", "version"),
-    ("exchange", "forks", "rng"),
-    ("data", "files", "memory", "nn"),
+    ("exchange", "forks", "progress", "rng"),
+    ("files",),
+    ("data", "memory", "nn"),
     ("folds", "objective", "ranking"),
     ("metrics", "splits", "training"),
     ("recommender",),

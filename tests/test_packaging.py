@@ -57,8 +57,11 @@ def test_every_module_is_in(wheel: zipfile.ZipFile) -> None:
     assert "recae/py.typed" in wheel.namelist()
 
 
-def test_the_dataset_card_travels_and_its_tables_stay(wheel: zipfile.ZipFile) -> None:
-    assert "recae/data/cards/ml-latest-small.toml" in wheel.namelist()
+def test_the_dataset_cards_travel_and_tables_stay(wheel: zipfile.ZipFile) -> None:
+    cards = {path.parent.name: path for path in (ROOT / "datasets").glob("*/card.toml")}
+    assert "ml-latest-small" in cards
+    for name, path in cards.items():  # each has a line in pyproject.toml
+        assert wheel.read(f"recae/data/cards/{name}.toml") == path.read_bytes()
     # MovieLens may not be redistributed commercially, and a wheel may be.
     assert not [name for name in wheel.namelist() if Path(name).suffix in (".parquet", ".csv")]
 
@@ -93,5 +96,6 @@ def test_the_wheel_works_on_its_own(wheel: zipfile.ZipFile, tmp_path: Path) -> N
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert Path(file) == site / "recae" / "__init__.py"
     assert version == project["version"]
-    assert names == "['ml-latest-small']"
+    here = sorted(path.parent.name for path in (ROOT / "datasets").glob("*/card.toml"))
+    assert names == str(here)
     assert "do not travel with the package" in complaint

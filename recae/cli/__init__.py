@@ -10,11 +10,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from recae.cli import evaluate, export, fit, recommend
+from recae.cli import datasets, evaluate, export, fit, recommend
 from recae.errors import RecaeError, RecaeWarning
 from recae.version import __version__
 
-COMMANDS = {"fit": fit, "evaluate": evaluate, "recommend": recommend, "export": export}
+COMMANDS = {
+    "fit": fit,
+    "evaluate": evaluate,
+    "recommend": recommend,
+    "export": export,
+    "datasets": datasets,
+}
 
 DESCRIPTION = """\
 Recommender systems built on autoencoders: fit a model on a table of interactions, measure it,

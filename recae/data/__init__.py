@@ -1,6 +1,7 @@
 """Interactions and how they are read: ids, tables, filters, named data sets."""
 
-from recae.data.catalog import Dataset, dataset_names, load_dataset
+from recae.data.cards import dataset_card, dataset_names
+from recae.data.catalog import Dataset, dataset_folder, dataset_state, load_dataset
 from recae.data.filters import filter_interactions
 from recae.data.idmap import IdMap
 from recae.data.ids import as_ids
@@ -12,7 +13,10 @@ __all__ = [
     "IdMap",
     "Interactions",
     "as_ids",
+    "dataset_card",
+    "dataset_folder",
     "dataset_names",
+    "dataset_state",
     "filter_interactions",
     "load_dataset",
     "read_csv",

@@ -1,11 +1,11 @@
 """The training loop and what it needs."""
 
+from recae.progress import bar
 from recae.training.callbacks import Callback, Epoch
 from recae.training.checkpoint import Checkpoint
 from recae.training.loader import SparseLoader
 from recae.training.loop import Plan, train
 from recae.training.placement import resolve_device
-from recae.training.progress import bar
 
 __all__ = [
     "Callback",

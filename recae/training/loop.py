@@ -14,11 +14,11 @@ from torch import nn
 from recae.errors import TrainingError, TrainingInterrupted
 from recae.nn import AutoencoderNet
 from recae.objective import Objective
+from recae.progress import bar
 from recae.rng import torch_generator
 from recae.training.callbacks import Callback, Epoch
 from recae.training.checkpoint import Checkpoint
 from recae.training.loader import SparseLoader
-from recae.training.progress import bar
 from recae.training.state import Best, TrainingState
 
 WEIGHTS_STREAM, NOISE_STREAM = 2, 3

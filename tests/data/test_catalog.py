@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from recae.data import catalog, dataset_names, load_dataset
+from recae.data import cards as module
+from recae.data import dataset_names, load_dataset
 from recae.errors import ConfigError, DataError
 
 BUNDLED = Path(__file__).parents[2] / "datasets" / "ml-latest-small"
@@ -46,6 +47,11 @@ def test_unknown_names_list_the_known_ones():
         load_dataset("ml-latest-smal")
 
 
+def test_nothing_is_published_on_how_to_preprocess_it():
+    with pytest.raises(ConfigError, match="there is one for ml-20m, msd-taste-profile, netflix"):
+        load_dataset(preprocessed=True)
+
+
 def test_missing_tables_say_where_they_come_from(tmp_path):
     with pytest.raises(DataError, match=r"ratings\.parquet.*root=.*files\.grouplens\.org"):
         load_dataset(root=tmp_path)
@@ -55,8 +61,8 @@ def test_an_installed_card_is_enough_to_know_the_set(tmp_path, monkeypatch):
     cards = tmp_path / "cards"
     cards.mkdir()
     shutil.copy(BUNDLED / "card.toml", cards / "ml-latest-small.toml")
-    monkeypatch.setattr(catalog, "_INSTALLED_CARDS", cards)
-    monkeypatch.setattr(catalog, "_CHECKOUT", tmp_path / "absent")
+    monkeypatch.setattr(module, "INSTALLED", cards)
+    monkeypatch.setattr(module, "CHECKOUT", tmp_path / "absent")
     assert dataset_names() == ["ml-latest-small"]
     with pytest.raises(DataError, match="do not travel with the package|They do not"):
         load_dataset()

@@ -1,0 +1,115 @@
+"""List the data sets that recae knows by name, or show the card of one.
+
+A card says what a set is, where it comes from, its licence, how many users, items and interactions
+it has, and where each fact was read. In Python, recae.load_dataset(NAME) fetches a set into the
+cache once; nothing is fetched here.
+
+example:
+  recae datasets
+  recae datasets ml-20m
+  recae datasets --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import textwrap
+from typing import Any
+
+from recae.data import dataset_card, dataset_folder, dataset_names, dataset_state
+
+WIDTH = 88
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of `recae datasets`."""
+    parser.add_argument(
+        "name", metavar="NAME", nargs="?", help="show the card of this set (default: list all sets)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON, with all that the cards say"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prints the table of all cards, or one card."""
+    names = dataset_names() if args.name is None else [args.name]
+    found = {name: _described(name) for name in names}
+    if args.json:
+        content = found if args.name is None else found[args.name]
+        print(json.dumps(content, indent=2, ensure_ascii=False))
+    elif args.name is None:
+        print(_table(found))
+    else:
+        print(_card(found[args.name]))
+
+
+def _described(name: str) -> dict[str, Any]:
+    """The card, with the state of the set on this machine and the folder of its files."""
+    card = dataset_card(name)
+    return card | {"state": dataset_state(card), "folder": str(dataset_folder(card))}
+
+
+def _table(cards: dict[str, dict[str, Any]]) -> str:
+    head = ("name", "users", "items", "interactions", "licence", "here")
+    rows = [head] + [
+        (
+            name,
+            f"{card['counts']['users']:,}",
+            f"{card['counts'].get('rated_items', card['counts'].get('items')):,}",
+            f"{card['counts']['interactions']:,}",
+            card["licence_short"],
+            card["state"],
+        )
+        for name, card in cards.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            text.rjust(width) if 1 <= at <= 3 else text.ljust(width)
+            for at, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def _card(card: dict[str, Any]) -> str:
+    counts = card["counts"]
+    parts = [
+        f"{card['name']}: {card['title']}",
+        _field("counts", _counts(counts)),
+    ]
+    if "published_preprocessing" in card:
+        about = dict(card["published_preprocessing"])
+        source = about.pop("source")
+        steps = ", ".join(f"{key}={value}" for key, value in about.items())
+        parts.append(_field("preprocessed=True", f"Interactions.filter({steps}), as in {source}"))
+        parts.append(_field("counts then", _counts(card["counts_preprocessed"])))
+    if "parts" in card:
+        parts.append(_field("published parts", ", ".join(card["parts"])))
+    parts += [_field(key, card[key]) for key in ("licence", "citation", "url")]
+    for name, file in card.get("files", {}).items():
+        address = file.get("url", "to be fetched by hand")
+        parts.append(_field(name, f"{address} ({file['checksum']})"))
+    parts.append(_field("here", f"{card['state']}: {card['folder']}"))
+    if card["state"] == "by hand":
+        parts.append(card["steps"].strip("\n"))
+    parts += [_field(f"source of {key}", text) for key, text in card["sources"].items()]
+    return "\n".join(parts)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items())
+
+
+def _field(name: str, text: str) -> str:
+    return textwrap.fill(
+        f"{name}: {text}",
+        WIDTH,
+        initial_indent="  ",
+        subsequent_indent="      ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,98 @@
+"""Where the files of named data sets are, and how they get there."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+
+from recae.data.cards import UNPINNED, Card, by_hand
+from recae.data.download import digest, download
+from recae.errors import DataError, RecaeWarning, StorageError
+from recae.files import atomic_file
+
+PIN = ".sha256"
+"""The ending of the file beside a download that keeps the checksum it had at first."""
+
+
+def cache_folder() -> Path:
+    """The folder that holds a folder for each set: RECAE_DATA, else below the user's caches."""
+    chosen = os.environ.get("RECAE_DATA")
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        caches = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        caches = Path.home() / "Library" / "Caches"
+    else:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return caches / "recae"
+
+
+def missing_files(card: Card, folder: Path) -> list[str]:
+    """The files of a set that are not in its folder."""
+    return [name for name in card["files"] if not (folder / name).is_file()]
+
+
+def provide_files(card: Card, folder: Path, fetch: bool, progress: bool | None) -> None:
+    """All files of a set are in `folder` afterwards, with the right checksums; fetches others.
+
+    A file of which no checksum is published is compared with the one it had when it was fetched.
+    Raises DataError: a file is missing and must not or cannot be fetched, or is another one;
+    DownloadError and StorageError as `download` does.
+    """
+    missing = missing_files(card, folder)
+    if missing and by_hand(card):
+        raise DataError(
+            f"{card['name']!r} must be fetched by hand; missing in {folder}: {', '.join(missing)}."
+            f"\n{card['steps'].strip()}"
+        )
+    if missing and not fetch:
+        addresses = ", ".join(card["files"][name]["url"] for name in missing)
+        raise DataError(
+            f"the files of {card['name']!r} are not in {folder} (missing: {', '.join(missing)}); "
+            f"pass download=True, or put them there from {addresses}"
+        )
+    if missing:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"could not make {folder}: {error.strerror or error}") from error
+    for name, about in card["files"].items():
+        path, checksum = folder / name, about["checksum"]
+        pinned = None if checksum == UNPINNED else checksum
+        if name in missing:
+            download(about["url"], path, checksum=pinned, progress=progress)
+        elif pinned is not None:
+            _compare(path, pinned, "its card has", "Delete it to have it fetched again")
+        if pinned is None and not by_hand(card):
+            _compare_with_pin(path)
+
+
+def _compare(path: Path, wanted: str, where: str, remedy: str) -> None:
+    found = digest(path, wanted)
+    if found != wanted.lower():
+        raise DataError(
+            f"{path} is damaged or another file: its checksum is {found}, {where} {wanted}. "
+            f"{remedy}"
+        )
+
+
+def _compare_with_pin(path: Path) -> None:
+    pin = path.with_name(path.name + PIN)
+    if pin.is_file():
+        wanted = pin.read_text(encoding="utf-8").strip()
+        where = f"{pin.name} beside it has, from when it was first fetched,"
+        return _compare(path, wanted, where, "Delete both to take what is published now")
+    if os.access(path.parent, os.W_OK):
+        found = digest(path, "sha256:")
+        with atomic_file(pin) as part:
+            part.write_text(f"{found}\n", encoding="utf-8")
+        warnings.warn(
+            f"no checksum of {path.name} is known to its card; this copy has {found}, which is "
+            f"noted in {pin} and compared from now on",
+            RecaeWarning,
+            stacklevel=4,
+        )
+    return None

@@ -1,0 +1,30 @@
+"""The progress bar: nothing for the first two seconds, nothing at all away from a terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+DELAY = 2.0
+"""Seconds of silence before a bar appears; short work shows none."""
+
+
+def bar(total: int | None, what: str, unit: str, progress: bool | None, *, initial: int = 0) -> Any:
+    """A tqdm bar on stderr. `progress`: True shows it, False hides it, None asks the terminal.
+
+    total: None if it is not known. initial: what was done before; it does not count as speed. The
+    unit "B" is shown as kB, MB and so on.
+    """
+    shown = sys.stderr.isatty() if progress is None else progress
+    return tqdm(
+        total=total,
+        initial=initial,
+        desc=what,
+        unit=unit,
+        unit_scale=unit == "B",
+        disable=not shown,
+        delay=DELAY,
+        dynamic_ncols=True,
+    )
