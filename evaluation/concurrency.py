@@ -28,7 +28,7 @@ import torch
 import recae
 from evaluation.provenance import keep
 
-THREADS, PATIENCE = 8, 600
+THREADS, PATIENCE = 8, 120
 SMALL: dict[str, dict[str, Any]] = {
     "latent": {"latent": 16},
     "epochs": {"epochs": 2},
@@ -113,7 +113,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         expected, started = digest(name), time.perf_counter()
         with ThreadPoolExecutor(THREADS) as pool:
             found = {f"{THREADS} threads": set(pool.map(digest, [name] * THREADS))}
-        # The fork comes after computing, when there are pools of threads to lose.
+        # The fork comes after computing, when there are pools of threads to lose; but not while
+        # other threads still compute or end, which no library survives (they may hold a lock).
+        time.sleep(2)
         for method in multiprocessing.get_all_start_methods():
             found[method] = {in_a_process(method, name)}
         rows[name] = {how: answers == {expected} for how, answers in found.items()}

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from recae.data.sources import read_frame
 from recae.errors import DataError, StorageError, unknown_option
 from recae.files import atomic_file, plain
 from recae.forks import survives_fork
@@ -110,7 +111,7 @@ class Report:
             raise StorageError(f"{path} is no saved report: it is not JSON") from error
         if sha256(content).hexdigest() != summary["per_user"]["sha256"]:
             raise StorageError(f"{_values_path(path)} does not belong to {path}, or is damaged")
-        table = pd.read_parquet(BytesIO(content)).set_index("user_id").rename_axis(None)
+        table = read_frame(BytesIO(content)).set_index("user_id").rename_axis(None)
         rows = {
             name: (row["mean"], row["low"], row["high"]) for name, row in summary["metrics"].items()
         }

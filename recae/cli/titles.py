@@ -10,6 +10,7 @@ import pandas as pd
 
 from recae.data import IdMap, as_ids
 from recae.data.paths import file_errors
+from recae.data.sources import read_frame
 from recae.errors import DataError, unknown_option
 
 Titles = Callable[[pd.Series], "list[str]"]
@@ -34,5 +35,5 @@ def read_titles(path: str, item: str, title: str) -> Titles:
 def _read(file: Path) -> pd.DataFrame:
     suffixes = [suffix.lower() for suffix in file.suffixes]
     if suffixes[-1:] in ([".parquet"], [".pq"]):
-        return pd.read_parquet(file)
+        return read_frame(file)
     return pd.read_csv(file, sep="\t" if ".tsv" in suffixes else ",")

@@ -17,6 +17,7 @@ from recae.data.interactions import Interactions
 from recae.data.layouts import ArchiveSource, read_items, read_lists
 from recae.data.paths import file_errors
 from recae.data.readers import read_parquet
+from recae.data.sources import read_frame
 from recae.errors import DataError
 
 _COLUMNS = ("user_id", "item_id", "weight", "timestamp")
@@ -114,7 +115,7 @@ def _bundled(card: Card, folder: Path) -> Dataset:
         )
     interactions = read_parquet(folder / tables["interactions"], **columns["interactions"])
     with file_errors(folder / tables["items"]) as file:
-        items = pd.read_parquet(file).set_index(columns["items"]["item"])
+        items = read_frame(file).set_index(columns["items"]["item"])
     return Dataset(name, interactions, items, card)
 
 

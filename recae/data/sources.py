@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from recae.data.entries import BLOCK_ROWS, Block, Source
 from recae.errors import DataError
@@ -96,3 +97,13 @@ def _reader(value: Any) -> pa.RecordBatchReader:
     from pyarrow.interchange import from_dataframe
 
     return from_dataframe(value).to_reader()
+
+
+def read_frame(file: Any) -> pd.DataFrame:
+    """The columns of a small Parquet file (a path or a file object) as a frame.
+
+    Column by column: pyarrow's conversion of whole tables changes the warning filters of the
+    process for a moment, and for good when two threads do it at once.
+    """
+    table = pq.read_table(file)
+    return pd.DataFrame({name: table[name].to_pandas() for name in table.column_names})

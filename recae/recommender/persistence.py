@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -24,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from recae.data import IdMap, Interactions, as_ids
+from recae.data.sources import read_frame
 from recae.errors import DataError
 from recae.files import atomic_directory, plain
 from recae.version import __version__
@@ -145,13 +145,13 @@ def _digest(file: Path) -> str:
 
 
 def _read_learnt(model: Recommender, folder: Path, *, with_history: bool) -> None:
-    table = pd.read_parquet(folder / ITEMS)
+    table = read_frame(folder / ITEMS)
     model.items_ = IdMap(as_ids(table["item_id"], "item"), "item")
     model.item_counts_ = table["users"].to_numpy(dtype=np.int64)
     model._restore(load_file(folder / WEIGHTS))
     model.history_ = None
     if with_history:
-        frame, users = pd.read_parquet(folder / HISTORY), pd.read_parquet(folder / USERS)
+        frame, users = read_frame(folder / HISTORY), read_frame(folder / USERS)
         model.history_ = Interactions.from_frame(
             frame, users=IdMap(users["user_id"], "user"), items=model.items_
         )
