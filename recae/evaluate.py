@@ -27,6 +27,8 @@ from recae.splits import Fold
 from recae.training import bar
 from recae.version import __version__
 
+_KEYS = {"model", "metrics", "provenance"}
+
 METRICS = ("ndcg@100", "recall@20", "recall@50")
 
 
@@ -102,6 +104,9 @@ class Report:
         """
         try:
             summary = json.loads(Path(path).read_text(encoding="utf-8"))
+            if not isinstance(summary, dict) or not _KEYS <= summary.keys():
+                wanted = ", ".join(sorted(_KEYS))
+                raise StorageError(f"{path} is no saved report, which has {wanted}")
             if "per_user" not in summary:
                 raise DataError(f"{path} has no values per user: save it with per_user=True")
             content = _values_path(path).read_bytes()

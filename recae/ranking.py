@@ -86,7 +86,7 @@ def top_k(
     of the wrong type or shape, for NaN or +inf in a cell that is not excluded, and for exclusions
     that do not fit the scores.
     """
-    k = _check_k(k)
+    k = check_k(k)
     if scores.ndim != 2 or scores.dtype != torch.float32:
         raise DataError(
             "scores must be a (rows, n_items) float32 tensor; "
@@ -98,7 +98,8 @@ def top_k(
         return _padded(*_select(masked, min(k, masked.shape[1])), k)
 
 
-def _check_k(k: object) -> int:
+def check_k(k: object) -> int:
+    """The length of a list as an int >= 1. Raises ConfigError for anything else."""
     try:
         value = operator.index(k)  # type: ignore[arg-type]
     except TypeError:

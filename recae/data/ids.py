@@ -91,6 +91,8 @@ def _series(values: Any, what: str) -> pd.Series[Any]:
         raise DataError(f"{noun(what)} must have one dimension, not shape {values.shape}")
     if isinstance(values, pd.Series | pd.Index | pd.api.extensions.ExtensionArray):
         return pd.Series(values)
+    if isinstance(values, np.ndarray) and not len(values):
+        return pd.Series(values, dtype=np.int64)  # np.array([]) holds floats, but no float id
     if isinstance(values, np.ndarray) and values.dtype.kind != "O":
         return pd.Series(values.astype(object) if values.dtype.kind in "US" else values)
     # Anything else goes in as objects: numpy and pandas would cast [1, "a"] to text by themselves.
@@ -165,7 +167,7 @@ def _sort(value: object) -> str | None:
 def _float_message(column: pd.Series[Any], what: str, first_row: int) -> str:
     missing = column.isna().to_numpy()
     present = column[~missing].to_numpy(dtype=np.float64)
-    row = first_row + int((~missing).argmax())
+    row = first_row + int((~missing).argmax()) if len(present) else 0
     example = f" (first: {present[0]} at row {row})" if len(present) else ""
     message = f"{noun(what)} are floats{example}; cast to int"
     if missing.any():

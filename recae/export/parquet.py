@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from recae.files import atomic_file
 from recae.forks import survives_fork
-from recae.ranking import TopK
+from recae.ranking import TopK, check_k
 from recae.recommender import Recommender
 from recae.training import bar
 
@@ -39,6 +39,7 @@ def export_top_k(
     Raises DataError as `recommend` does and StorageError when the file cannot be written.
     """
     request, allowed = model._request(users, history, items, exclude_items, on_unknown)
+    most = min(check_k(k), len(model.items_))
     user_ids, item_ids = _ids(request.users), _ids(model.items_.ids)
     schema = pa.schema(
         [
@@ -54,7 +55,7 @@ def export_top_k(
         pq.ParquetWriter(part, schema, compression="zstd") as writer,
         bar(len(request), "exporting", "user", progress) as shown,
     ):
-        for rows, top in model._rank(request, k, exclude_seen, allowed, batch_size):
+        for rows, top in model._rank(request, most, exclude_seen, allowed, batch_size):
             table = _table(schema, user_ids[rows.start : rows.stop], item_ids, top)
             writer.write_table(table)
             written += len(table)

@@ -38,7 +38,7 @@ class BPR(Recommender):
     Rendle, Freudenthaler, Gantner & Schmidt-Thieme, "BPR: Bayesian Personalized Ranking from
     Implicit Feedback", UAI 2009; trained by `implicit`, on one thread, because its threads race and
     no seed would repeat. The factors it learns for users are dropped: a user is a history here, and
-    the mean ranked held-out items far better than they did (see CHANGELOG). An epoch costs
+    the mean ranked held-out items far better than they did (figures in CHANGELOG). An epoch costs
     interactions x latent; memory is (users + items) x latent while fitting.
 
     >>> data = recae.Interactions.from_csr(scipy.sparse.csr_matrix([[1, 1, 0], [0, 1, 1.0]]))

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from torch import Tensor
 
 from recae.data import Interactions
+from recae.errors import TrainingError
 from recae.recommender import (
     ONE_BLAS,
     Recommender,
@@ -68,11 +69,12 @@ class ItemKNN(Recommender):
         with ONE_BLAS:
             # One more: every item is its own nearest neighbour.
             nearest = all_pairs_knn(columns, self.neighbours + 1, show_progress=False).tocsr()
+        if not np.isfinite(nearest.data).all():
+            raise TrainingError("similarities are no longer numbers: the weights are too large")
         nearest.setdiag(0)
-        nearest.data[~(nearest.data > 0)] = 0
+        nearest.data[nearest.data < 0] = 0
         nearest.eliminate_zeros()
-        nearest.sort_indices()
-        self.similarity_ = nearest.astype(np.float32)
+        self.similarity_ = _largest(nearest, self.neighbours).astype(np.float32)
 
     def _weighted(self, data: Interactions) -> Any:
         """X, weighted so that products of its columns are similarities, (n_users, n_items) CSR."""
@@ -85,7 +87,7 @@ class ItemKNN(Recommender):
                 items = bm25_weight(items, K1=1.2, B=0.75)
             else:
                 items = normalize(tfidf_weight(items) if self.similarity == "tf-idf" else items)
-        items.data = np.nan_to_num(items.data, posinf=0, neginf=0)
+        items.data[np.isnan(items.data)] = 0
         return sp.csr_matrix(items.T)
 
     def _histories(self, matrix: Any) -> Any:
@@ -109,3 +111,15 @@ class ItemKNN(Recommender):
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         n = len(self.items_)
         self.similarity_ = csr_from_arrays("similarity", arrays, (n, n))
+
+
+def _largest(matrix: Any, k: int) -> Any:
+    """The k largest entries of each row of a CSR; equal ones go to the lower column."""
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    order = np.lexsort((matrix.indices, -matrix.data, rows))
+    rank = np.arange(len(order)) - matrix.indptr[rows]
+    kept = order[rank < k]
+    entries = (matrix.data[kept], (rows[kept], matrix.indices[kept]))
+    largest: Any = sp.csr_matrix(entries, shape=matrix.shape)
+    largest.sort_indices()
+    return largest

@@ -32,7 +32,8 @@ ROWS = 256
 class UserKNN(Recommender):
     """Recommends what the users with the most similar histories have.
 
-    score_j = sum of cos(x, x_v) over the nearest training users v of the history x that have j.
+    score_j = sum of cos(x, x_v) x_vj over the training users v nearest to the history x. (The
+    nearest of all to a training user's own history is that user, who adds nothing unseen.)
 
     Resnick, Iacovou, Suchak, Bergstrom & Riedl, "GroupLens", CSCW 1994, in the form for implicit
     feedback. Nothing is learnt: the model is its training interactions, and saving it saves them
@@ -87,10 +88,11 @@ class UserKNN(Recommender):
 
 def _unit_rows(matrix: Any) -> Any:
     """Rows of Euclidean length 1; empty ones stay empty."""
-    squares = matrix.multiply(matrix).sum(axis=1, dtype=np.float64)
-    lengths = np.sqrt(np.asarray(squares)).ravel()
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    squares = np.square(matrix.data, dtype=np.float64)  # those of the largest float32 fit
+    lengths = np.sqrt(np.bincount(rows, squares, minlength=matrix.shape[0]))
     inverse = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-    values = (matrix.data * np.repeat(inverse, np.diff(matrix.indptr))).astype(np.float32)
+    values = (matrix.data * inverse[rows]).astype(np.float32)
     return sp.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from recae.data import IdMap, Interactions
 from recae.errors import ConfigError, DataError, NotFittedError, TrainingInterrupted
 from recae.forks import survives_fork
-from recae.ranking import TopK, top_k
+from recae.ranking import TopK, check_k, top_k
 from recae.recommender.estimator import Estimator
 from recae.recommender.frames import top_k_frame
 from recae.recommender.persistence import save_model
@@ -57,6 +57,7 @@ class Recommender(Estimator, ABC):
     items_: IdMap
     item_counts_: np.ndarray
     history_: Interactions | None
+    fitted_params_: dict[str, Any]
 
     # What a model must, and may, provide.
 
@@ -101,7 +102,7 @@ class Recommender(Estimator, ABC):
         *,
         seed: int = 0,
         device: str | torch.device = "auto",
-        callbacks: Sequence[Callback] = (),
+        callbacks: Callback | Sequence[Callback] = (),
         progress: bool | None = None,
         checkpoint: str | Path | None = None,
     ) -> Self:
@@ -110,15 +111,16 @@ class Recommender(Estimator, ABC):
         data: Interactions, a frame with the default column names, or a scipy matrix.
         validation: a fold to choose the best state by, for models that train in epochs.
         seed: an integer >= 0; the same seed gives the same model. device: "auto", "cpu", "cuda".
-        callbacks: called with each finished Epoch. progress: True, False, or None to ask the
-        terminal. checkpoint: a file that keeps the state of the training; the same call finds it
-        after a kill and goes on to the same result. Models without epochs do not write it.
+        callbacks: one or several, called with each finished Epoch. progress: True, False, or None
+        to ask the terminal. checkpoint: a file that keeps the state of the training; the same call
+        finds it after a kill and goes on to the same result. Models without epochs do not write it.
 
         Raises ConfigError for bad options, DataError for bad data, and on Ctrl-C
         TrainingInterrupted, with the model fitted to its best state, once an epoch is finished.
         """
         self.check_params()
-        run = Run(check_seed(seed), resolve_device(device), tuple(callbacks), progress, checkpoint)
+        called = (callbacks,) if callable(callbacks) else tuple(callbacks)
+        run = Run(check_seed(seed), resolve_device(device), called, progress, checkpoint)
         data = as_interactions(data)
         if not data.nnz:
             raise DataError("there are no interactions to learn from")
@@ -176,7 +178,8 @@ class Recommender(Estimator, ABC):
         `items_`.
         """
         request, allowed = self._request(users, history, items, exclude_items, on_unknown)
-        ranked = self._rank(request, k, exclude_seen, allowed, batch_size)
+        most = min(check_k(k), len(self.items_))  # a frame has no places to fill up
+        ranked = self._rank(request, most, exclude_seen, allowed, batch_size)
         frames = [top_k_frame(request.users[rows], self.items_, top) for rows, top in ranked]
         return pd.concat(frames, ignore_index=True)
 
@@ -247,11 +250,19 @@ class Recommender(Estimator, ABC):
 
     def _own(self, data: Interactions) -> None:
         self.items_, self.history_ = data.items, data
+        self.fitted_params_ = self.get_params()
         self.item_counts_ = np.bincount(data.matrix.indices, minlength=data.n_items)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "items_"):
             raise NotFittedError(f"this {type(self).__name__} is not fitted: call fit first")
+        for name, then in self.fitted_params_.items():
+            now = getattr(self, name)
+            if now != then:
+                raise ConfigError(
+                    f"{name} of this {type(self).__name__} was {then!r} when it was fitted and is "
+                    f"{now!r} now: fit it again, or set it back"
+                )
 
     def _request(
         self, users: Any, history: Any, items: Any, exclude_items: Any, on_unknown: str

@@ -51,9 +51,11 @@ class AutoencoderRecommender(Recommender):
 
     def check_params(self) -> None:
         super().check_params()
-        if not parse_metric(self.metric).per_user:
+        metric = parse_metric(self.metric)
+        if not metric.per_user or metric.needs_counts:
             raise ConfigError(
-                f"metric must have a value per user, as ndcg@100; not {self.metric!r}"
+                f"metric must measure hits and have a value per user, as ndcg@100; not "
+                f"{self.metric!r}"
             )
 
     @abstractmethod

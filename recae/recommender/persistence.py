@@ -129,6 +129,7 @@ def _read(
         model.set_params(**{k: tuple(v) if isinstance(v, list) else v for k, v in params.items()})
         model.check_params()
         _read_learnt(model, folder, with_history=HISTORY in files)
+        model.fitted_params_ = model.get_params()
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, pa.ArrowException) as e:
         raise _damaged(folder, e) from e
     return model

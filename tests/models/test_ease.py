@@ -57,7 +57,7 @@ def test_the_lagrangian_is_stationary(
     np.testing.assert_allclose(model.weights_.numpy(), expected, atol=5e-6)
     assert (np.diag(model.weights_) == 0).all()
     loaded = model.clone()
-    loaded.items_ = model.items_
+    loaded.items_, loaded.fitted_params_ = model.items_, model.fitted_params_
     loaded._restore(dict(model._arrays()))
     np.testing.assert_array_equal(loaded.score(x_csr := sp.csr_matrix(x)), model.score(x_csr))
 

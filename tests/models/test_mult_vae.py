@@ -177,7 +177,7 @@ def test_the_kl_weight_rises_over_the_stated_share_of_the_updates() -> None:
 def test_settings_that_make_no_network_are_refused() -> None:
     with pytest.raises(ConfigError, match="hidden of MultVAE must name at least one width"):
         MultVAE(hidden=()).fit(DATA)
-    with pytest.raises(ConfigError, match="metric must have a value per user"):
+    with pytest.raises(ConfigError, match="metric must measure hits"):
         MultVAE(metric="coverage@10").fit(DATA)
     with pytest.raises(ConfigError, match="unknown metric 'ndgc'.*Did you mean 'ndcg'"):
         MultDAE(metric="ndgc@10").fit(DATA)

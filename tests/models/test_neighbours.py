@@ -75,3 +75,16 @@ def test_what_nothing_speaks_for_is_not_recommended() -> None:
     for model in (ItemKNN(), UserKNN()):
         frame = model.fit(apart).recommend(history=history, k=6)
         assert frame["item_id"].tolist() == [1, 2]
+
+
+def test_ties_leave_as_many_neighbours_as_asked_for() -> None:
+    same = sp.csr_matrix(np.ones((4, 6)))  # six identical columns: all are as near
+    model = ItemKNN(neighbours=2).fit(same)
+    assert np.diff(model.similarity_.indptr).tolist() == [2] * 6
+    assert model.similarity_.diagonal().tolist() == [0] * 6
+
+
+def test_huge_weights_are_weights() -> None:
+    huge = sp.csr_matrix(X * 1e37)
+    one, other = (UserKNN(weights="both").fit(x).recommend(k=3) for x in (sp.csr_matrix(X), huge))
+    assert one["item_id"].tolist() == other["item_id"].tolist()

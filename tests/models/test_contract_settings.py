@@ -1,0 +1,83 @@
+"""The laws of hyperparameters after fitting, of odd arguments, and of permutations."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import recae
+from recae import ConfigError, Interactions
+
+
+def test_hyperparameters_survive_json(make) -> None:
+    params = make().get_params()
+    again = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(json.dumps(params)).items()
+    }
+    assert again == params
+    assert type(make())(**again).get_params() == params
+
+
+def test_a_fitted_model_refuses_settings_that_it_was_not_fitted_with(
+    make, text_data, tmp_path
+) -> None:
+    model = make().fit(text_data, seed=1)
+    before = model.score(text_data)
+    for name, value in make().get_params().items():
+        if isinstance(value, bool):
+            other: object = not value
+        elif isinstance(value, int | float):
+            other = value + 1
+        elif isinstance(value, tuple):
+            other = (*value, 7)
+        else:
+            other = "both"
+        if other == value:
+            continue
+        model.set_params(**{name: other})
+        for ask in (
+            lambda: model.recommend(),
+            lambda: model.score(text_data),
+            lambda: model.save(tmp_path / "model"),
+        ):
+            with pytest.raises(ConfigError, match=f"{name} of this .* when it was fitted and is"):
+                ask()
+        model.set_params(**{name: value})
+        np.testing.assert_array_equal(model.score(text_data), before)
+    loaded = recae.load(model.save(tmp_path / "model"))
+    np.testing.assert_array_equal(loaded.score(text_data), before)
+
+
+def test_a_list_as_long_as_you_like_costs_nothing(fitted, text_data, tmp_path) -> None:
+    pd.testing.assert_frame_equal(fitted.recommend(k=10**12), fitted.recommend(k=16))
+    assert fitted.export(tmp_path / "top.parquet", k=10**12) == len(fitted.recommend(k=16))
+
+
+@pytest.mark.parametrize(
+    "nobody", [[], (), np.array([]), np.array([], dtype=object), pd.Series([])]
+)
+def test_nobody_gets_nothing(fitted, nobody) -> None:
+    frame = fitted.recommend(nobody)
+    assert frame.empty and list(frame.columns) == ["user_id", "item_id", "score", "rank"]
+
+
+def test_users_in_another_order_have_the_same_rows(fitted, text_data) -> None:
+    order = np.random.default_rng(3).permutation(text_data.n_users)
+    scores = fitted.score(text_data.select_users(order))
+    np.testing.assert_array_equal(scores, fitted.score(text_data)[order])
+
+
+def test_a_history_with_its_items_in_another_order_is_the_same(fitted, text_data) -> None:
+    order = np.random.default_rng(4).permutation(text_data.n_items)
+    shuffled = text_data.select_items(order)
+    assert isinstance(shuffled, Interactions)
+    np.testing.assert_array_equal(fitted.score(shuffled), fitted.score(text_data))
+
+
+def test_one_callback_needs_no_list(make, text_data) -> None:
+    seen: list[recae.training.Epoch] = []
+    model = make().fit(text_data, callbacks=seen.append)
+    assert len(seen) == (len(model.epochs_) if hasattr(model, "epochs_") else 0)
