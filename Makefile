@@ -7,7 +7,7 @@ CODE   := recae tests evaluation
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check clean
+.PHONY: help demo test check oldest newest clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -24,8 +24,23 @@ check: $(STAMP) ## lint, formatting and types
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
 
+oldest: constraints-oldest.txt ## the tests with the oldest dependencies that pyproject.toml allows
+	@$(call LANE,oldest,--constraint constraints-oldest.txt)
+
+newest: ## the tests with the newest dependencies there are
+	@$(call LANE,newest,)
+
+# A virtual environment of its own; torch is the one of constraints.txt, as a lane is not about it.
+define LANE
+echo "testing with the $(1) dependencies, in $(VENV)-$(1)"
+$(PYTHON) -m venv $(VENV)-$(1)
+$(VENV)-$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2) "$$(grep '^torch==' constraints.txt)"
+$(VENV)-$(1)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade $(2) "$$(grep '^torch==' constraints.txt)" --editable ".[test]"
+$(VENV)-$(1)/bin/python -m pytest
+endef
+
 clean: ## remove .venv, caches and what builds and the demo left
-	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch comes first and on its own: a build for this machine that pip's find-links offers is taken

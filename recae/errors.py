@@ -8,23 +8,46 @@ from typing import Any
 
 
 class RecaeError(Exception):
-    """Base of every exception that recae raises on purpose."""
+    """Base of every exception that recae raises on purpose.
+
+    >>> issubclass(recae.DataError, recae.RecaeError)
+    True
+    """
 
 
 class DataError(RecaeError, ValueError):
-    """The data given cannot be used as they are: the message names the culprit and the remedy."""
+    """The data given cannot be used as they are: the message names the culprit and the remedy.
+
+    >>> recae.EASE().fit(data).recommend(99)
+    Traceback (most recent call last):
+    recae.errors.DataError: unknown user 99 at row 0 (1 of 1 rows have an unknown user; 5 are known)
+    """
 
 
 class ConfigError(RecaeError, ValueError):
-    """An option or hyperparameter is unknown, out of range or does not fit the others."""
+    """An option or hyperparameter is unknown, out of range or does not fit the others.
+
+    >>> recae.EASE(l2=-1).fit(data)
+    Traceback (most recent call last):
+    recae.errors.ConfigError: l2 of EASE must be a number > 0, not -1
+    """
 
 
 class NotFittedError(RecaeError, AttributeError):
-    """The model must be fitted (or loaded) before this can be asked of it."""
+    """The model must be fitted (or loaded) before this can be asked of it.
+
+    >>> recae.EASE().recommend()
+    Traceback (most recent call last):
+    recae.errors.NotFittedError: this EASE is not fitted: call fit first
+    """
 
 
 class TrainingError(RecaeError, RuntimeError):
-    """Training could not go on, for instance because the loss is no longer a number."""
+    """Training could not go on, for instance because the loss is no longer a number.
+
+    >>> issubclass(recae.TrainingError, RuntimeError)
+    True
+    """
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -32,6 +55,9 @@ class TrainingInterrupted(KeyboardInterrupt):
 
     epochs: the finished epochs. Not a RecaeError: like every KeyboardInterrupt it ends the program
     unless it is caught.
+
+    >>> issubclass(recae.TrainingInterrupted, KeyboardInterrupt)
+    True
     """
 
     def __init__(self, message: str, epochs: Sequence[Any] = ()) -> None:
@@ -40,19 +66,36 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 class StorageError(RecaeError, OSError):
-    """Writing failed (full disk, no permission, target in the way); what was there is untouched."""
+    """Writing failed (full disk, no permission, target in the way); what was there is untouched.
+
+    >>> recae.EASE().fit(data).save("nowhere/model")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    recae.errors.StorageError: the folder ... does not exist: create it first
+    """
 
 
 class DownloadError(RecaeError, OSError):
-    """A file could not be fetched: unreachable, missing, cut off or other than expected."""
+    """A file could not be fetched: unreachable, missing, cut off or other than expected.
+
+    >>> issubclass(recae.DownloadError, recae.RecaeError)
+    True
+    """
 
 
 class CapacityError(RecaeError, MemoryError):
-    """The computation would not fit in memory; the message says how much it needs."""
+    """The computation would not fit in memory; the message says how much it needs.
+
+    >>> issubclass(recae.CapacityError, MemoryError)
+    True
+    """
 
 
 class RecaeWarning(UserWarning):
-    """Something was left out or will cost more than expected; the message says what or how much."""
+    """Something was left out or will cost more than expected; the message says what or how much.
+
+    >>> issubclass(recae.RecaeWarning, UserWarning)
+    True
+    """
 
 
 def unknown_option(kind: str, name: object, known: Iterable[str]) -> ConfigError:

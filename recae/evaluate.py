@@ -39,6 +39,11 @@ class Report:
     model: its repr; per_user: one row per user of the fold (index: user id), one column per metric,
     NaN for users without a target; catalogue: metrics of the whole set of lists, such as coverage;
     interval: the 95 % bootstrap interval of every mean; provenance: data, versions, seconds.
+
+    >>> fold = recae.holdout_pairs(data, 0.5).validation
+    >>> report = recae.evaluate(recae.EASE().fit(data), fold, ["recall@4"])
+    >>> report["recall@4"]  # there are four items
+    1.0
     """
 
     model: str
@@ -104,16 +109,18 @@ class Report:
         """
         try:
             summary = json.loads(Path(path).read_text(encoding="utf-8"))
-            if not isinstance(summary, dict) or not _KEYS <= summary.keys():
-                wanted = ", ".join(sorted(_KEYS))
-                raise StorageError(f"{path} is no saved report, which has {wanted}")
-            if "per_user" not in summary:
-                raise DataError(f"{path} has no values per user: save it with per_user=True")
-            content = _values_path(path).read_bytes()
         except OSError as error:
             raise StorageError(f"could not read the report {path}: {error.strerror}") from error
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise StorageError(f"{path} is no saved report: it is not JSON") from error
+        if not isinstance(summary, dict) or not summary.keys() >= _KEYS:
+            raise StorageError(f"{path} is no saved report, which has {', '.join(sorted(_KEYS))}")
+        if "per_user" not in summary:
+            raise DataError(f"{path} has no values per user: save it with per_user=True")
+        try:
+            content = _values_path(path).read_bytes()
+        except OSError as error:
+            raise StorageError(f"{_values_path(path)} is missing: {error.strerror}") from error
         if sha256(content).hexdigest() != summary["per_user"]["sha256"]:
             raise StorageError(f"{_values_path(path)} does not belong to {path}, or is damaged")
         table = read_frame(BytesIO(content)).set_index("user_id").rename_axis(None)
@@ -164,6 +171,10 @@ def evaluate(
     hits, but in novelty, popularity, coverage and gini. Memory is one
     batch of scores (`batch_size` users, which never changes a result) plus one number per user and
     metric. seed: of the bootstrap. Raises DataError if no user has a target.
+
+    >>> split = recae.holdout_pairs(data, 0.5)
+    >>> recae.evaluate(recae.EASE().fit(split.train), split.validation, "recall@4").mean
+    {'recall@4': 1.0}
     """
     model._check_fitted()
     if not isinstance(fold, Fold):

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from recae.errors import StorageError
+from recae.errors import ConfigError, StorageError
 from recae.exchange import exchange
 
 if sys.platform != "win32":  # there, leftovers of killed writers stay
@@ -27,7 +27,9 @@ STALE_SECONDS = 60
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
-    """Yields a path beside `path` to write to; it takes `path`'s place when the block succeeds.
+    """Yields a path to write to, in a hidden folder beside `path`; what is there takes `path`'s
+    place when the block succeeds. (A folder, because some writers make temporary files of their
+    own beside theirs, which would stay when they are killed.)
 
     A file that was at `path` is replaced then, and stays as it was if the block fails. Raises
     StorageError for a missing folder, a directory in the way, no permission or a full disk.
@@ -37,16 +39,17 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         raise StorageError(f"{target} is a directory: name a file to write")
     part = _sibling(target)
     try:
-        part.touch()
+        part.mkdir()
         with _held(part):
-            yield part
-            _sync(part)
-            os.replace(part, target)
+            file = part / target.name
+            yield file
+            _sync(file)
+            os.replace(file, target)
         _settle(target)
     except OSError as error:
         raise _storage_error(target, error) from error
     finally:
-        part.unlink(missing_ok=True)
+        shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager
@@ -88,8 +91,15 @@ def plain(value: Any) -> Any:
     raise TypeError(f"cannot write {type(value).__name__} as JSON")
 
 
+def as_path(path: object) -> Path:
+    """A path as given. Raises ConfigError for what is none."""
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path) or "\0" in str(path):
+        raise ConfigError(f"a path is needed, not {path!r}")
+    return Path(path)
+
+
 def _target(path: str | Path) -> Path:
-    target = Path(path).resolve()  # a link stays a link, to what is written
+    target = as_path(path).resolve()  # a link stays a link, to what is written
     if not target.parent.is_dir():
         raise StorageError(f"the folder {target.parent} does not exist: create it first")
     return target

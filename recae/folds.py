@@ -15,6 +15,9 @@ class Fold:
 
     mask: the interactions that must not be recommended; None means the history. All have the same
     users and the same items, else DataError. A user with an empty target counts in no mean.
+
+    >>> recae.Fold(history=data, target=data)
+    Fold(5 users, 11 interactions in the history, 11 in the target)
     """
 
     history: Interactions
@@ -49,6 +52,9 @@ class Split:
     left_out: held-out interactions that are in no part, because the training part does not have
     their item (or, in a split by time, their user). Raises DataError if a fold has other items than
     the training part.
+
+    >>> recae.Split(train=data, validation=None, test=None).left_out
+    0
     """
 
     train: Interactions

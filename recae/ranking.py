@@ -23,6 +23,9 @@ from recae.errors import ConfigError, DataError
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
+MOST_EMPTY = 10_000
+"""A list may be longer than the catalogue by so many places; more can only be a mistake."""
+
 TIE_CELLS = 1 << 22
 """Cells looked at together when ties are redone: bounds the extra memory to about 40 MiB."""
 
@@ -34,6 +37,10 @@ class TopK:
     items: (rows, k) integers, int32 from `top_k`; columns of the scores, -1 where none is left.
     scores: (rows, k) float32, -inf where none is left.
     Raises DataError unless both are tables of the same shape and the items are integers.
+
+    >>> scores = np.array([[0.5, -np.inf]], dtype=np.float32)
+    >>> len(recae.TopK(np.array([[2, -1]]), scores))  # one row, with one item
+    1
     """
 
     items: npt.NDArray[np.integer[Any]]
@@ -76,7 +83,7 @@ def top_k(
     scores: (rows, n_items) float32 on any device, higher is better; -inf is the same as excluded,
         and -0.0 ties with 0.0.
     k: how many, >= 1. Rows with fewer items left end in item -1 with score -inf; so does every row
-        where k > n_items.
+        where k > n_items, which may be by MOST_EMPTY places at most.
     exclude: cells that must not come back: a pair (rows, columns) of equally long integer tensors
         or arrays, or a scipy sparse matrix (rows, n_items) whose non-zero cells are meant.
     allowed: (n_items,) bool tensor or array; columns that are False never come back.
@@ -87,6 +94,8 @@ def top_k(
     that do not fit the scores.
     """
     k = check_k(k)
+    if k > scores.shape[-1] + MOST_EMPTY:
+        raise ConfigError(f"k={k:,} is far more than the {scores.shape[-1]:,} items there are")
     if scores.ndim != 2 or scores.dtype != torch.float32:
         raise DataError(
             "scores must be a (rows, n_items) float32 tensor; "

@@ -17,6 +17,10 @@ def comparison(reports: Mapping[str, Report]) -> pd.DataFrame:
     """One row per report (its name as index), one text column per metric: `mean [low, high]`.
 
     Raises ConfigError without reports.
+
+    >>> values = pd.DataFrame({"recall@5": [0.5, 0.7]}, index=[1, 2])
+    >>> recae.comparison({"a": recae.Report("a", values)}).loc["a", "recall@5"]
+    '0.6000'
     """
     _require_some(reports)
     return pd.DataFrame({name: _cells(report) for name, report in reports.items()}).T
@@ -36,6 +40,10 @@ def plot_comparison(reports: Mapping[str, Report], metric: str, path: str | Path
 
     Needs matplotlib (`pip install "recae[plot]"`). Raises ConfigError without it, without
     reports, or for a metric that they do not have.
+
+    >>> values = pd.DataFrame({"recall@5": [0.5, 0.7]}, index=[1, 2])
+    >>> recae.plot_comparison({"a": recae.Report("a", values)}, "recall@5", "a.png").name
+    'a.png'
     """
     _require_some(reports)
     figure_class, canvas_class = _matplotlib()

@@ -30,7 +30,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path, old, kind) -> None:
         path.write_text(old)
     with atomic_file(kind(path)) as part:
         part.write_text("new")
-        assert part.parent == path.parent  # on the same disk, so that the move is one step
+        assert part.parent.parent == path.parent  # on the same disk: the move is one step
         assert path.exists() == (old is not None) and (old is None or path.read_text() == old)
     assert path.read_text() == "new" and names(tmp_path) == {"file.txt"}
 
@@ -145,9 +145,19 @@ def test_leftovers_of_killed_writers_go_and_those_of_living_ones_stay(tmp_path, 
 
 def test_a_part_is_locked_while_it_is_written(tmp_path) -> None:
     fcntl = pytest.importorskip("fcntl")
-    with atomic_file(tmp_path / "x") as part, open(part) as other:
+    with atomic_file(tmp_path / "x") as part:
+        part.write_text("new")
+        other = os.open(part.parent, os.O_RDONLY)
         with pytest.raises(BlockingIOError):
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(other)
+
+
+def test_what_a_writer_leaves_beside_its_file_goes_too(tmp_path) -> None:
+    with atomic_file(tmp_path / "x") as part:
+        part.write_text("new")
+        (part.parent / ".tmp123").write_text("of the writer")
+    assert names(tmp_path) == {"x"}
 
 
 def test_a_link_stays_a_link_to_what_is_written(tmp_path) -> None:

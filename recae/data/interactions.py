@@ -28,6 +28,11 @@ class Interactions:
     dates, else in the unit of the table. Arrays are copied in and are read-only afterwards.
 
     Build one with `from_frame`, `from_csr` or a reader. Raises DataError if the parts do not fit.
+
+    >>> import pandas as pd, recae
+    >>> plays = pd.DataFrame({"user_id": ["a", "a", "b"], "item_id": [7, 8, 7]})
+    >>> recae.Interactions.from_frame(plays)
+    Interactions(2 users x 2 items, 3 interactions, density 75 %)
     """
 
     matrix: csr.Matrix

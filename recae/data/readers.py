@@ -34,6 +34,11 @@ def read_parquet(
 
     Raises DataError naming the file: it is missing, damaged or cut short, its columns are not
     usable, or its ids are text where those of another file are integers.
+
+    >>> plays = pd.DataFrame({"user_id": [1, 1], "item_id": [7, 8]})
+    >>> plays.to_parquet("plays.parquet")
+    >>> recae.read_parquet("plays.parquet").nnz
+    2
     """
     columns = (user, item, weight, time)
     table.check_duplicates(duplicates)
@@ -62,6 +67,11 @@ def read_csv(
 
     Raises DataError naming the file, as `read_parquet`, also where a line has more or fewer fields
     than the header; ConfigError if `sep` is not one character.
+
+    >>> plays = pd.DataFrame({"user_id": [1, 1], "item_id": [7, 8]})
+    >>> plays.to_csv("plays.csv", index=False)
+    >>> recae.read_csv("plays.csv").nnz
+    2
     """
     if len(sep) != 1:
         raise ConfigError(f"sep must be one character, not {sep!r}")
@@ -83,6 +93,11 @@ def read_table(
     """`read_parquet` for .parquet and .pq, `read_csv` for .csv and .tsv (also with .gz).
 
     Raises DataError for any other name, and for files of several formats.
+
+    >>> plays = pd.DataFrame({"user_id": [1, 1], "item_id": [7, 8]})
+    >>> plays.to_csv("plays.tsv", index=False, sep="\\t")
+    >>> recae.read_table("plays.tsv").nnz
+    2
     """
     files = find_files(path, PARQUET + TEXT)
     formats = {"parquet" if ending(f) in PARQUET else ending(f).removesuffix(".gz") for f in files}

@@ -37,6 +37,9 @@ def export_top_k(
     the same as `recommend` gives, but only one batch of them is in memory at a time. The file
     appears when it is complete; a file that was there stays until then. Returns the number of rows.
     Raises DataError as `recommend` does and StorageError when the file cannot be written.
+
+    >>> recae.export_top_k(recae.Popularity().fit(data), "top.parquet", data, k=1)
+    5
     """
     request, allowed = model._request(users, history, items, exclude_items, on_unknown)
     most = min(check_k(k), len(model.items_))

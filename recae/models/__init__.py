@@ -24,6 +24,9 @@ def load(path: str | Path) -> Recommender:
     """Reads a model that `save` wrote, onto the CPU whatever it was trained on.
 
     Raises DataError for a directory that is not a whole model of a known format.
+
+    >>> recae.load(recae.EASE(l2=3).fit(data).save("model"))
+    EASE(l2=3)
     """
     return load_model(path, MODELS)
 

@@ -39,6 +39,9 @@ class ALS(Recommender):
     or new, is folded in: x_u is solved exactly from the history given (Hu et al., eq. 4). A strong
     baseline when alpha, l2 and the number of factors are tuned. A sweep costs about
     interactions x factors^2; memory is (users + items) x factors.
+
+    >>> recae.ALS(latent=2, epochs=3).fit(data).embed_users(data).shape
+    (5, 2)
     """
 
     name = "als"

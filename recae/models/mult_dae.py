@@ -27,6 +27,9 @@ class MultDAE(AutoencoderRecommender):
     WWW 2018, section 2.2. Nearly as good as Mult-VAE with half the parts, and quicker to train.
     An epoch costs about 6 x users x items x (width of the last layer) operations; memory is
     2 x items x width weights, their gradients and two moments, and one chunk of logits.
+
+    >>> recae.MultDAE(latent=2, epochs=2).fit(data).score(data).shape
+    (5, 4)
     """
 
     name = "mult-dae"

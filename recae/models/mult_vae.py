@@ -30,6 +30,9 @@ class MultVAE(AutoencoderRecommender):
     choice where users have more than a handful of items. An epoch costs about
     6 x users x items x (width of the last layer) operations; memory is 2 x items x width weights,
     their gradients and two moments, and one chunk of logits.
+
+    >>> recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data).embed_users(data).shape
+    (5, 2)
     """
 
     name = "mult-vae"

@@ -26,8 +26,12 @@ class UnitNorm(nn.Module):
         x = batch.input
         if isinstance(x, Tensor):
             return batch.with_input(nn.functional.normalize(x, dim=1))
-        norms = x.row_sums(x.values.square()).sqrt().clamp_min(1e-12)  # (rows,)
-        return batch.with_input(x.with_values(x.values / norms[x.rows]))
+        # Largest value first: squares of very large or small weights would leave float32.
+        rows = x.rows
+        largest = x.values.new_zeros(len(x)).scatter_reduce(0, rows, x.values.abs(), "amax")
+        values = x.values / largest[rows]
+        norms = x.row_sums(values.square()).sqrt().clamp_min(1e-12)  # (rows,)
+        return batch.with_input(x.with_values(values / norms[rows]))
 
 
 class Dropout(nn.Module):

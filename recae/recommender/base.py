@@ -15,6 +15,7 @@ from torch import Tensor
 
 from recae.data import IdMap, Interactions
 from recae.errors import ConfigError, DataError, NotFittedError, TrainingInterrupted
+from recae.files import as_path
 from recae.forks import survives_fork
 from recae.ranking import TopK, check_k, top_k
 from recae.recommender.estimator import Estimator
@@ -31,7 +32,7 @@ from recae.recommender.requests import (
 from recae.recommender.tiles import products
 from recae.rng import check_seed
 from recae.splits import Fold
-from recae.training import Callback, resolve_device
+from recae.training import Callback, check_callbacks, resolve_device
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,9 @@ class Recommender(Estimator, ABC):
     A fitted model owns its item vocabulary `items_` and matches every input to it by id.
     `item_counts_` (n_items,) int64 is the number of training users of each item; `history_` are the
     interactions it was fitted on (None after loading, unless they were saved with it).
+
+    >>> all(issubclass(model, recae.Recommender) for model in recae.MODELS.values())
+    True
     """
 
     name: ClassVar[str]
@@ -117,9 +121,12 @@ class Recommender(Estimator, ABC):
 
         Raises ConfigError for bad options, DataError for bad data, and on Ctrl-C
         TrainingInterrupted, with the model fitted to its best state, once an epoch is finished.
+
+        >>> recae.EASE(l2=3).fit(data)
+        EASE(l2=3)
         """
         self.check_params()
-        called = (callbacks,) if callable(callbacks) else tuple(callbacks)
+        called = check_callbacks(callbacks)
         run = Run(check_seed(seed), resolve_device(device), called, progress, checkpoint)
         data = as_interactions(data)
         if not data.nnz:
@@ -140,6 +147,9 @@ class Recommender(Estimator, ABC):
 
         Rows follow the history's users, columns `items_`. This is the one call that holds users x
         items numbers: for lists use `recommend`.
+
+        >>> recae.EASE().fit(data).score(data).shape
+        (5, 4)
         """
         self._check_fitted()
         matrix = align(as_interactions(history, self.items_), self.items_).matrix
@@ -176,6 +186,10 @@ class Recommender(Estimator, ABC):
 
         A user with fewer than k items left gets fewer rows. Equal scores are in the order of
         `items_`.
+
+        >>> recae.Popularity().fit(data).recommend([0], k=1)
+           user_id  item_id  score  rank
+        0        0        2    3.0     1
         """
         request, allowed = self._request(users, history, items, exclude_items, on_unknown)
         most = min(check_k(k), len(self.items_))  # a frame has no places to fill up
@@ -199,6 +213,9 @@ class Recommender(Estimator, ABC):
         -1 where none is left, and `scores` (rows, k) float32 with -inf there.
 
         Options as in `recommend`; with "skip", skipped rows are left out of the arrays.
+
+        >>> recae.Popularity().fit(data).recommend_array(data, k=1).items.tolist()
+        [[2], [3], [0], [0], [1]]
         """
         request, allowed = self._request(None, history, items, exclude_items, on_unknown)
         ranked = self._rank(request, k, exclude_seen, allowed, batch_size)
@@ -210,6 +227,9 @@ class Recommender(Estimator, ABC):
 
         The score is the cosine of the item embeddings unless the model says otherwise. Raises
         DataError for unknown items, ConfigError for a model without a notion of similarity.
+
+        >>> recae.EASE().fit(data).similar_items([0], k=1)["similar_item_id"].tolist()
+        [1]
         """
         self._check_fitted()
         codes = self.items_.encode([items] if np.isscalar(items) else items)
@@ -224,7 +244,11 @@ class Recommender(Estimator, ABC):
 
     @survives_fork
     def embed_users(self, history: Interactions | pd.DataFrame | Any) -> np.ndarray:
-        """The latent vectors of the given histories, (rows, latent) float32, in their order."""
+        """The latent vectors of the given histories, (rows, latent) float32, in their order.
+
+        >>> recae.ALS(latent=2).fit(data).embed_users(data).shape
+        (5, 2)
+        """
         self._check_fitted()
         matrix = align(as_interactions(history, self.items_), self.items_).matrix
         return self._embed_rows(matrix).cpu().numpy()
@@ -236,12 +260,19 @@ class Recommender(Estimator, ABC):
 
         with_history: also keep the fitted interactions, so that `recommend(users)` works after
         loading. overwrite: replace a model that is there. Raises StorageError.
+
+        >>> recae.EASE().fit(data).save("model").name
+        'model'
         """
         self._check_fitted()
-        return save_model(self, Path(path), with_history=with_history, overwrite=overwrite)
+        return save_model(self, as_path(path), with_history=with_history, overwrite=overwrite)
 
     def export(self, path: str | Path, history: Any = None, k: int = 100, **options: Any) -> int:
-        """Streams everybody's top k to a Parquet file, see `recae.export_top_k`; gives its rows."""
+        """Streams everybody's top k to a Parquet file, see `recae.export_top_k`; gives its rows.
+
+        >>> recae.Popularity().fit(data).export("top.parquet", data, k=1)
+        5
+        """
         from recae.export import export_top_k
 
         return export_top_k(self, path, history, k, **options)

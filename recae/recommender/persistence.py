@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from recae.data import IdMap, Interactions, as_ids
 from recae.data.sources import read_frame
 from recae.errors import DataError
-from recae.files import atomic_directory, plain
+from recae.files import as_path, atomic_directory, plain
 from recae.version import __version__
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def load_model(path: str | Path, models: dict[str, type[Recommender]]) -> Recomm
     Raises DataError for anything that is not a whole, unaltered model directory of this format. A
     directory that is replaced by another model while it is read gives the one or the other.
     """
-    folder = Path(path)
+    folder = as_path(path)
     while True:
         config = _config(folder)
         try:

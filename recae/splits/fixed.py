@@ -31,6 +31,10 @@ def fixed_split(
 
     Targets that are masked can never be hit: a RecaeWarning counts them. Raises ConfigError for
     an unknown `history` or `mask`.
+
+    >>> parts = recae.holdout_pairs(data, 0.5)
+    >>> recae.fixed_split(parts.train, test=parts.validation.target).test
+    Fold(5 users, 6 interactions in the history, 5 in the target)
     """
     mask = history if mask is None else mask
     for name, value in (("history", history), ("mask", mask)):

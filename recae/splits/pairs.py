@@ -25,6 +25,9 @@ def holdout_pairs(interactions: Interactions, share: float = 0.1, seed: int = 0)
 
     Raises ConfigError unless share is in (0, 1) and seed an integer >= 0, DataError if no user
     has two interactions.
+
+    >>> recae.holdout_pairs(data, 0.5).train.nnz  # one of two or three is hidden
+    6
     """
     if not is_share(share, 1):
         raise ConfigError(f"share must be in (0, 1), not {share!r}")

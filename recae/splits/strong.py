@@ -38,6 +38,9 @@ class StrongGeneralization:
 
     `split(data, seed=98765)` is the published split of MovieLens 20M, Netflix and MSD, whose
     interactions must be filtered first; see `Interactions.filter`.
+
+    >>> recae.StrongGeneralization(held_out=1, min_target=2).split(data, seed=0).train.n_users
+    3
     """
 
     held_out: float | int = 0.1

@@ -1,7 +1,7 @@
 """The training loop and what it needs."""
 
 from recae.progress import bar
-from recae.training.callbacks import Callback, Epoch
+from recae.training.callbacks import Callback, Epoch, check_callbacks
 from recae.training.checkpoint import Checkpoint
 from recae.training.loader import SparseLoader
 from recae.training.loop import Plan, train
@@ -14,6 +14,7 @@ __all__ = [
     "Plan",
     "SparseLoader",
     "bar",
+    "check_callbacks",
     "resolve_device",
     "train",
 ]

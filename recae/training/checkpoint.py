@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recae.errors import ConfigError, DataError, RecaeWarning, StorageError
-from recae.files import atomic_file, plain
+from recae.files import as_path, atomic_file, plain
 from recae.training.callbacks import Epoch
 from recae.training.state import TrainingState
 from recae.version import __version__
@@ -38,7 +38,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | Path, run: Mapping[str, Any]) -> None:
-        self.path = Path(path)
+        self.path = as_path(path)
         self.run: dict[str, Any] = json.loads(json.dumps(run, default=plain))
         self.written, self.cost = float("-inf"), 0.0
         if not self.path.parent.is_dir():

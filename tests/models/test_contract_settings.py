@@ -81,3 +81,22 @@ def test_one_callback_needs_no_list(make, text_data) -> None:
     seen: list[recae.training.Epoch] = []
     model = make().fit(text_data, callbacks=seen.append)
     assert len(seen) == (len(model.epochs_) if hasattr(model, "epochs_") else 0)
+
+
+def test_arrays_far_longer_than_the_catalogue_are_refused(fitted, text_data) -> None:
+    assert fitted.recommend_array(text_data, k=400).items.shape == (36, 400)
+    with pytest.raises(ConfigError, match="k=1,000,000,000 is far more than the 16 items"):
+        fitted.recommend_array(text_data, k=10**9)
+
+
+@pytest.mark.parametrize("callbacks", [3, None, [3], "print"])
+def test_what_cannot_be_called_is_refused_before_training(make, text_data, callbacks) -> None:
+    with pytest.raises(ConfigError, match="callbacks must be functions of an Epoch"):
+        make().fit(text_data, callbacks=callbacks)
+
+
+@pytest.mark.parametrize("path", [None, 3, "", "a\0b"])
+def test_what_is_no_path_is_refused(fitted, path) -> None:
+    for ask in (fitted.save, fitted.export, recae.load):
+        with pytest.raises(ConfigError, match="a path is needed, not"):
+            ask(path)

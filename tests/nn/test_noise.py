@@ -52,3 +52,12 @@ def test_noise_is_reproducible_silent_in_evaluation_and_leaves_the_target() -> N
     assert torch.equal(before, torch.random.get_rng_state())
     noise.eval()
     assert torch.equal(densified(noise(batch, None)), densified(UnitNorm()(batch, None)))
+
+
+@pytest.mark.parametrize("weight", [1e-40, 1e-25, 1.0, 1e20, 3e38])
+def test_unit_norm_takes_weights_of_any_size(weight: float) -> None:
+    weights = np.array([[3, 4, 0], [0, 0, 1]]) * weight / 4
+    matrix = sp.csr_matrix(weights.astype(np.float32))
+    ragged = Ragged.from_csr(matrix)
+    values = UnitNorm()(Batch(ragged, ragged), None).input.values
+    np.testing.assert_allclose(values.numpy(), [0.6, 0.8, 1.0], rtol=1e-4)
