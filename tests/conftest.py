@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from recae import Interactions
+
+# Nobody's test fails because another process is busy.
+settings.register_profile("recae", deadline=None)
+settings.load_profile("recae")
 
 USERS, BLOCK = 36, 8
 

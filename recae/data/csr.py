@@ -80,6 +80,7 @@ def canonical_csr(matrix: Matrix) -> Matrix:
     if not _is_sparse(matrix) or matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
         kind = f"{type(matrix).__name__} of {getattr(matrix, 'dtype', 'no dtype')}"
         raise DataError(f"a scipy sparse matrix of numbers is needed, not {kind}")
+    _check_sound(matrix)
     canonical: Matrix = sp.csr_matrix(matrix, dtype=np.float64, copy=True)
     canonical.sum_duplicates()
     canonical.eliminate_zeros()
@@ -90,10 +91,7 @@ def check_canonical(matrix: Matrix) -> None:
     """DataError unless it is a sound CSR with ascending columns in each row and no cell twice."""
     if not _is_sparse(matrix) or matrix.format != "csr":
         raise DataError(f"the matrix must be a scipy CSR, not {type(matrix).__name__}")
-    try:
-        matrix.check_format(full_check=True)
-    except ValueError as error:
-        raise DataError(f"the CSR matrix is damaged: {error}") from None
+    _check_sound(matrix)
     # Computed, because the flags that scipy keeps of this can be out of date.
     numbers = cells(matrix)
     if not (numbers[1:] > numbers[:-1]).all():
@@ -117,6 +115,17 @@ def frozen_csr(
     matrix.has_sorted_indices = True
     matrix.has_canonical_format = True
     return matrix
+
+
+def _check_sound(matrix: Matrix) -> None:
+    """DataError for indices out of range and the like, on which scipy's own code would crash."""
+    try:
+        if matrix.format in ("csr", "csc", "bsr"):
+            matrix.check_format(full_check=True)
+        elif matrix.format == "coo":
+            matrix._check()
+    except ValueError as error:
+        raise DataError(f"the {matrix.format.upper()} matrix is damaged: {error}") from None
 
 
 def to_bytes(matrix: Matrix) -> bytes:

@@ -40,9 +40,10 @@ class Block:
 
 
 class Source(Protocol):
-    """A table that is read once, in blocks."""
+    """A table that is read once, in blocks; messages about all of it begin with `label`."""
 
     names: list[str]
+    label: str
 
     def blocks(self, columns: list[str]) -> Iterator[Block]:
         """The rows in their order, with these columns only."""
@@ -184,9 +185,11 @@ def _read(
             if times is not None:
                 rows.times.append(times)
     if not found:
-        raise DataError("the table has no rows")
+        raise DataError(f"{source.label}the table has no rows")
     if not rows.users.size:
-        raise DataError(f"no row has a weight >= {min_weight:g}; the largest is {largest:g}")
+        raise DataError(
+            f"{source.label}no row has a weight >= {min_weight:g}; the largest is {largest:g}"
+        )
     return rows
 
 

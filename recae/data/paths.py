@@ -40,6 +40,11 @@ def ending(path: Path) -> str:
     return "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:])
 
 
+def label(files: list[Path]) -> str:
+    """What messages about all the files begin with."""
+    return f"{files[0]}: " if len(files) == 1 else f"{files[0]} and {len(files) - 1} more: "
+
+
 @contextmanager
 def file_errors(path: str | os.PathLike[str]) -> Iterator[Path]:
     """The path of an existing file; what fails while reading it becomes a DataError naming it."""

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from recae.data import table
 from recae.data.entries import BLOCK_ROWS, Block
 from recae.data.interactions import Interactions
-from recae.data.paths import PARQUET, TEXT, Paths, ending, file_errors, find_files
+from recae.data.paths import PARQUET, TEXT, Paths, ending, file_errors, find_files, label
 from recae.data.sources import plain
 from recae.data.text import TextSource
 from recae.errors import ConfigError, DataError
@@ -130,7 +130,7 @@ class ParquetSource:
     """Parquet files, one after the other, a block of rows at a time."""
 
     def __init__(self, files: list[Path], columns: table.Columns) -> None:
-        self.files = files
+        self.files, self.label = files, label(files)
         self.names: list[str] = []
         self.used = columns
         for number, file in enumerate(files):

@@ -16,6 +16,8 @@ from recae.errors import DataError
 class FrameSource:
     """A pandas frame, as one block."""
 
+    label = ""
+
     def __init__(self, frame: pd.DataFrame) -> None:
         self.frame = frame
         self.names = [str(name) for name in frame.columns]
@@ -27,6 +29,8 @@ class FrameSource:
 
 class ArrowSource:
     """An Arrow stream; `open` gives it, with some of its columns or with all."""
+
+    label = ""
 
     def __init__(self, names: list[str], open: Callable[[list[str]], pa.RecordBatchReader]) -> None:
         self.names, self.open = names, open

@@ -12,7 +12,7 @@ import pyarrow.csv as csv
 
 from recae.data import table
 from recae.data.entries import Block
-from recae.data.paths import file_errors
+from recae.data.paths import file_errors, label
 
 Texts = tuple[Path, int, dict[str, pa.Array]]
 Kinds = list[pa.DataType | None]
@@ -34,7 +34,7 @@ class TextSource:
     def __init__(self, files: list[Path], columns: table.Columns, sep: str) -> None:
         # Quoted fields may hold line ends: titles and reviews do.
         self.layout = csv.ParseOptions(delimiter=sep, newlines_in_values=True)
-        self.files, self.columns = files, columns
+        self.files, self.columns, self.label = files, columns, label(files)
         self.names: list[str] = []
         self.used = columns
         for number, file in enumerate(files):

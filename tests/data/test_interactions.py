@@ -171,3 +171,21 @@ def test_pairs_beyond_32_bits_stay_distinct():
     again = data.select_items(np.arange(70_000)[::-1])
     assert again.matrix.indices.tolist() == [69_999, 22_703, 0]
     assert Interactions.from_frame(data.to_frame(), users=data.users, items=data.items).nnz == 3
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"indices": [0, 1, 9]},
+        {"indices": [0, 1, -1]},
+        {"indptr": [0, 2, 1, 3]},
+        {"indptr": [0, 9, 9, 9]},
+    ],
+)
+@pytest.mark.parametrize("kind", [sp.csr_matrix, sp.csc_matrix])
+def test_a_damaged_matrix_is_refused_before_scipy_crashes_on_it(kind, parts) -> None:
+    matrix = kind(np.eye(3))
+    for name, values in parts.items():
+        setattr(matrix, name, np.array(values, dtype=np.int32))
+    with pytest.raises(DataError, match="matrix is damaged"):
+        Interactions.from_csr(matrix)
