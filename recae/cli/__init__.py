@@ -11,7 +11,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from recae.cli import datasets, evaluate, export, fit, recommend
-from recae.errors import RecaeError, RecaeWarning
+from recae.errors import (
+    CapacityError,
+    ConfigError,
+    DataError,
+    DownloadError,
+    NotFittedError,
+    RecaeError,
+    RecaeWarning,
+    StorageError,
+    TrainingError,
+)
 from recae.version import __version__
 
 COMMANDS = {
@@ -30,14 +40,29 @@ example, on a table with the columns user_id and item_id:
   recae evaluate plays.parquet --models popularity,ease,mult-vae
   recae fit plays.parquet model --model ease
   recae export model top.parquet --history plays.parquet -k 100
+
+exit codes: 0 done, 2 wrong usage or setting, 3 unusable data, 4 cannot write, 5 too little memory,
+6 training failed, 7 cannot download, 1 anything else, 130 interrupted (a fit has saved its best)
 """
+
+EXIT_CODES: dict[type[RecaeError], int] = {
+    ConfigError: 2,
+    NotFittedError: 2,
+    DataError: 3,
+    StorageError: 4,
+    CapacityError: 5,
+    TrainingError: 6,
+    DownloadError: 7,
+    RecaeError: 1,
+}
+"""What a script can tell mistakes apart by; the first kind that fits counts."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; `argv` is `sys.argv[1:]` by default.
 
-    Returns 0, or 1 after a mistake that recae explains, or 130 after Ctrl-C; a wrong usage leaves
-    through SystemExit with code 2, as argparse does.
+    Returns 0, the code of `EXIT_CODES` after a mistake that recae explains, or 130 after Ctrl-C; a
+    wrong usage leaves through SystemExit with code 2, as argparse does.
     """
     try:
         args = _parser().parse_args(argv)
@@ -46,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except RecaeError as error:
         print(f"recae: error: {error}", file=sys.stderr)
-        return 1
+        return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     except KeyboardInterrupt as interruption:
         print(f"recae: {str(interruption) or 'interrupted'}", file=sys.stderr)
         return 130

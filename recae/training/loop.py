@@ -129,6 +129,9 @@ def _epoch(
     net.eval()
     mean = float(losses / len(loader))
     _check(mean, f"epoch {number}", plan)
+    # The last update may have broken what the loss before it did not show yet.
+    if not all(bool(weights.isfinite().all()) for weights in net.parameters()):
+        _check(math.nan, f"the last update of epoch {number}", plan)
     return mean
 
 

@@ -127,7 +127,7 @@ def test_strangers_are_skipped_or_get_what_is_popular(
     assert capsys.readouterr().out.splitlines()[1].split() == ["new", "1", "1000", "40.0000"]
     assert run(*stranger, "skip") == 0
     assert capsys.readouterr().out == "nothing to recommend\n"
-    assert run(*stranger, "raise") == 1
+    assert run(*stranger, "raise") == 3
 
 
 def test_a_fit_goes_on_from_its_checkpoint_and_ctrl_c_saves_the_best(

@@ -87,5 +87,5 @@ def test_json(capsys) -> None:
 
 
 def test_an_unknown_name(capsys) -> None:
-    assert cli.main(["datasets", "ml-1n"]) == 1
+    assert cli.main(["datasets", "ml-1n"]) == 2
     assert "unknown dataset 'ml-1n'. Did you mean 'ml-1m'?" in capsys.readouterr().err

@@ -16,9 +16,9 @@ def run(*arguments: str) -> int:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The message of a command that must end in exit code 1 and say so in one line."""
+    """The message of a command that must end in an exit code of its own and say so in one line."""
     capsys.readouterr()
-    assert run(*arguments) == 1
+    assert run(*arguments) in set(cli.EXIT_CODES.values())
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("recae: error: ")
     return lines[0].removeprefix("recae: error: ")
@@ -121,3 +121,29 @@ def test_an_interruption_is_no_traceback(
     monkeypatch.setattr(recae, "read_table", interrupted)
     assert run("fit", "plays.parquet", "model") == 130
     assert capsys.readouterr().err == "recae: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        (2, ("fit", "plays.parquet", "model", "--set", "latnt=8")),
+        (3, ("fit", "nowhere.csv", "model")),
+        (4, ("fit", "plays.parquet", "no/where/model")),
+        (6, ("fit", "plays.parquet", "model", "--set", "lr=1e38", "--set", "latent=4")),
+    ],
+)
+def test_scripts_can_tell_mistakes_apart(
+    folder: Path, code: int, arguments: tuple[str, ...]
+) -> None:
+    assert run(*arguments) == code
+
+
+def test_every_error_has_a_code(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in vars(recae).values():
+        if isinstance(kind, type) and issubclass(kind, recae.RecaeError):
+
+            def fail(*arguments: object, kind: type = kind, **options: object) -> None:
+                raise kind("it went wrong")
+
+            monkeypatch.setattr(recae, "read_table", fail)
+            assert run("fit", "plays.parquet", "model") == cli.EXIT_CODES[kind]

@@ -64,6 +64,16 @@ def test_a_loss_that_is_no_number_stops_with_an_error_that_says_when() -> None:
         run(plan(lr=1e38))
 
 
+def test_weights_broken_by_the_last_update_stop_before_they_are_measured() -> None:
+    def measured() -> dict[str, float]:
+        raise AssertionError("nothing is left to measure")
+
+    net = MultDAE(latent=4)._network(30)
+    one_batch = SparseLoader(MATRIX, None, batch_size=100, seed=0)
+    with pytest.raises(TrainingError, match="the last update of epoch 1: lower lr"):
+        train(net, one_batch, Objective(), plan(lr=1e39), seed=0, device=CPU, validate=measured)
+
+
 def test_l2_is_the_gradient_of_the_sum_of_squares() -> None:
     # With no data gradient (zero learning from one epoch of tiny lr), compare Adam's first step:
     # its sign is that of the gradient, so a huge l2 moves every weight towards zero by lr.
