@@ -1,8 +1,6 @@
 """Comparing: scipy and arithmetic as oracles, a simulated null, and reports read back."""
 
-import doctest
 import json
-import sys
 
 import numpy as np
 import pandas as pd
@@ -166,9 +164,3 @@ def test_no_reports_and_unknown_metrics_are_named(tmp_path):
             show()
     with pytest.raises(ConfigError, match="unknown metric of this report 'ndgc@5'. Did you mean"):
         report([0.1])["ndgc@5"]
-
-
-@pytest.mark.parametrize("name", ["compare", "evaluate"])
-def test_the_examples_run(name):
-    found = doctest.testmod(sys.modules[f"recae.{name}"])
-    assert found.attempted and not found.failed

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +24,8 @@ METHODS = [
     for name, value in vars(recae.Recommender).items()
     if inspect.isfunction(value) and not name.startswith("_")
 ]
+MODULES = [module.name for module in pkgutil.walk_packages(recae.__path__, "recae.")]
+MODULES.remove("recae.__main__")
 # Functions that cannot fail, or whose one error is that of what they call.
 NO_ERRORS = {"comparison", "Recommender.export", "Recommender.save", "Recommender.score"}
 NO_ERRORS |= {"Recommender.recommend_array", "Recommender.embed_users"}
@@ -40,16 +44,32 @@ def everything() -> Iterator[tuple[str, Any]]:
         yield name, find(name)
 
 
-@pytest.mark.parametrize("name", [*NAMES, *METHODS])
-def test_an_example_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What examples may use without saying so: recae, numpy, pandas, scipy, and small data."""
     monkeypatch.chdir(tmp_path)
     matrix = [[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 0], [0, 0, 1, 1], [1, 0, 0, 1]]
     data = recae.Interactions.from_csr(scipy.sparse.csr_matrix(matrix))
-    known = {"recae": recae, "np": np, "pd": pd, "scipy": scipy, "data": data}
-    known |= {public: getattr(recae, public) for public in recae.__all__}
+    names: dict[str, Any] = {"recae": recae, "np": np, "pd": pd, "scipy": scipy, "data": data}
+    return names | {public: getattr(recae, public) for public in recae.__all__}
+
+
+@pytest.mark.parametrize("name", [*NAMES, *METHODS])
+def test_there_is_an_example_and_it_runs(name: str, known: dict[str, Any]) -> None:
     text = inspect.getdoc(find(name)) or ""
     test = doctest.DocTestParser().get_doctest(text, known, name, None, None)
     assert test.examples, f"{name} has no example"
+    run(test)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_all_examples_of_a_module_run(name: str, known: dict[str, Any]) -> None:
+    module = importlib.import_module(name)
+    for test in doctest.DocTestFinder().find(module, extraglobs=known):
+        run(test)
+
+
+def run(test: doctest.DocTest) -> None:
     said: list[str] = []
     result = doctest.DocTestRunner(verbose=False).run(test, out=said.append)
     assert not result.failed, "".join(said)

@@ -1,14 +1,12 @@
 """The k-core against peeling one by one, and a chain that takes as many rounds as it is long."""
 
-import doctest
-
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recae.data import Interactions, interactions
+from recae.data import Interactions
 from recae.errors import ConfigError, DataError
 
 PAIRS = st.sets(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1, max_size=90)
@@ -62,8 +60,3 @@ def test_counts_are_integers_from_1(bad):
         data.k_core(bad, 1)
     with pytest.raises(ConfigError, match="min_per_item must be an integer >= 1"):
         data.k_core(1, bad)
-
-
-def test_the_example_runs():
-    found = doctest.testmod(interactions)
-    assert found.attempted and not found.failed

@@ -1,8 +1,5 @@
 """Random splits, splits by time and folds over users: laws, and slow versions row by row."""
 
-import doctest
-import importlib
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -220,9 +217,3 @@ def test_times_are_needed_to_split_by_time():
     for splitter in (LeaveLastOut(), GlobalTime()):
         with pytest.raises(DataError, match="have no times"):
             splitter.split(data)
-
-
-@pytest.mark.parametrize("name", ["random", "time", "kfold"])
-def test_the_examples_run(name):
-    found = doctest.testmod(importlib.import_module(f"recae.splits.{name}"))
-    assert found.attempted and not found.failed
