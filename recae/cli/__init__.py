@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from recae.cli import datasets, evaluate, export, fit, recommend
+from recae.cli import completion, datasets, evaluate, export, fit, recommend
+from recae.cli.output import Output, versions
 from recae.errors import (
     CapacityError,
     ConfigError,
@@ -30,6 +32,7 @@ COMMANDS = {
     "recommend": recommend,
     "export": export,
     "datasets": datasets,
+    "completion": completion,
 }
 
 DESCRIPTION = """\
@@ -40,6 +43,8 @@ example, on a table with the columns user_id and item_id:
   recae evaluate plays.parquet --models popularity,ease,mult-vae
   recae fit plays.parquet model --model ease
   recae export model top.parquet --history plays.parquet -k 100
+
+results go to stdout (as JSON with --json); notes, progress and warnings to stderr
 
 exit codes: 0 done, 2 wrong usage or setting, 3 unusable data, 4 cannot write, 5 too little memory,
 6 training failed, 7 cannot download, 1 anything else, 130 interrupted (a fit has saved its best)
@@ -64,12 +69,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns 0, the code of `EXIT_CODES` after a mistake that recae explains, or 130 after Ctrl-C; a
     wrong usage leaves through SystemExit with code 2, as argparse does.
     """
+    output = Output()
     try:
-        args = _parser().parse_args(argv)
+        args = build_parser().parse_args(argv)
+        asked = {name: getattr(args, name, False) for name in ("quiet", "verbose", "json")}
+        output = Output(**asked)
+        output.detail(versions())
         with _readable_warnings():
-            args.run(args)
+            args.run(args, output)
         sys.stdout.flush()
     except RecaeError as error:
+        if output.verbose:
+            traceback.print_exc()
         print(f"recae: error: {error}", file=sys.stderr)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     except KeyboardInterrupt as interruption:
@@ -80,7 +91,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `recae` and its commands."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="recae", description=DESCRIPTION, formatter_class=raw)
     parser.add_argument("--version", action="version", version=f"recae {__version__}")
@@ -95,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
             conflict_handler="resolve",  # a command may bring a --help of its own
         )
         module.add_options(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, parser=parser)
     return parser
 
 

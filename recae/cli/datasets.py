@@ -13,10 +13,11 @@ example:
 from __future__ import annotations
 
 import argparse
-import json
 import textwrap
 from typing import Any
 
+from recae.cli.options import add_output_options
+from recae.cli.output import Output
 from recae.data import dataset_card, dataset_folder, dataset_names, dataset_state
 
 WIDTH = 88
@@ -27,22 +28,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name", metavar="NAME", nargs="?", help="show the card of this set (default: list all sets)"
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print JSON, with all that the cards say"
-    )
+    add_output_options(parser)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Prints the table of all cards, or one card."""
+def run(args: argparse.Namespace, output: Output) -> None:
+    """Prints the table of all cards, or one card; as JSON all that they say."""
     names = dataset_names() if args.name is None else [args.name]
     found = {name: _described(name) for name in names}
-    if args.json:
-        content = found if args.name is None else found[args.name]
-        print(json.dumps(content, indent=2, ensure_ascii=False))
-    elif args.name is None:
-        print(_table(found))
+    if args.name is None:
+        output.result(_table(found), found)
     else:
-        print(_card(found[args.name]))
+        output.result(_card(found[args.name]), found[args.name])
 
 
 def _described(name: str) -> dict[str, Any]:

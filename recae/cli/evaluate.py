@@ -12,19 +12,21 @@ example:
 from __future__ import annotations
 
 import argparse
-import json
 import time
 
 import recae
 from recae.cli import hyperparameters
 from recae.cli.options import (
     add_filter_options,
+    add_output_options,
+    add_run_options,
     add_table_options,
     check_writable,
     count_or_share,
     names,
     read_interactions,
 )
+from recae.cli.output import Output, as_json
 from recae.errors import DataError
 from recae.files import atomic_file
 from recae.metrics import parse_metrics
@@ -71,48 +73,48 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="share of a held-out user's items that the models see (default: %(default)s)",
     )
-    parser.add_argument(
-        "--seed", type=int, default=98765, help="of split and models (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: %(default)s)"
-    )
+    add_run_options(parser, seed=98765)
     parser.add_argument("--plot", metavar="FILE.png", help="draw the first metric of every model")
-    parser.add_argument("--json", metavar="FILE", help="write all figures and their provenance")
+    parser.add_argument(
+        "--out", metavar="FILE.json", help="write all figures and their provenance, as --json does"
+    )
     add_table_options(parser)
     add_filter_options(parser)
+    add_output_options(parser)
     parser.epilog = hyperparameters.describe_models()
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace, output: Output) -> None:
     """Splits, fits, measures, prints and writes."""
     parse_metrics(args.metrics)
     models = hyperparameters.build_models(args.models, args.set)
-    check_writable(args.plot, args.json)
-    data = read_interactions(args.data, args)
-    print(data)
+    check_writable(args.plot, args.out)
+    data = read_interactions(args.data, args, output)
     protocol = recae.StrongGeneralization(held_out=args.held_out, fold_in=args.fold_in)
     split = protocol.split(data, seed=args.seed)
-    print(split, flush=True)
+    output.note(str(split))
     if split.test is None:
         raise DataError("the split has no test users: raise --held-out")
     reports = {}
     for name, model in models.items():
         started = time.perf_counter()
-        model.fit(split.train, split.validation, seed=args.seed, device=args.device)
-        reports[name] = recae.evaluate(model, split.test, args.metrics)
-        print(f"{time.perf_counter() - started:7.1f} s  {name}  {model}", flush=True)
-    print(f"\n{recae.comparison(reports).to_string()}")
-    if args.json:
-        _write_json(args, reports)
-    if args.plot:
-        recae.plot_comparison(reports, args.metrics[0], args.plot)
-
-
-def _write_json(args: argparse.Namespace, reports: dict[str, recae.Report]) -> None:
+        model.fit(
+            split.train,
+            split.validation,
+            seed=args.seed,
+            device=args.device,
+            callbacks=output.epoch,
+            progress=output.progress,
+        )
+        reports[name] = recae.evaluate(model, split.test, args.metrics, progress=output.progress)
+        output.note(f"{time.perf_counter() - started:7.1f} s  {name}  {model}")
     content = {
         "protocol": {"held_out": args.held_out, "fold_in": args.fold_in, "seed": args.seed},
         "models": {name: report.summary() for name, report in reports.items()},
     }
-    with atomic_file(args.json) as part:
-        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    output.result(recae.comparison(reports).to_string(), content)
+    if args.out:
+        with atomic_file(args.out) as part:
+            part.write_text(as_json(content) + "\n", encoding="utf-8")
+    if args.plot:
+        recae.plot_comparison(reports, args.metrics[0], args.plot)

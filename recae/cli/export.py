@@ -10,10 +10,12 @@ example:
 from __future__ import annotations
 
 import argparse
+import time
 
 import recae
 from recae.cli import request
-from recae.cli.options import add_table_options
+from recae.cli.options import add_output_options, add_table_options
+from recae.cli.output import Output
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -24,11 +26,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "-k", type=int, default=100, help="items for each user, at most (default: %(default)s)"
     )
     add_table_options(parser)
+    add_output_options(parser)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace, output: Output) -> None:
     """Loads, ranks and writes."""
     model = recae.load(args.model)
-    users, history = request.users_and_history(args, model)
-    rows = model.export(args.out, history, args.k, users=users, on_unknown=args.on_unknown)
-    print(f"wrote {rows:,} rows to {args.out}")
+    users, history = request.users_and_history(args, model, output)
+    started = time.perf_counter()
+    rows = model.export(
+        args.out,
+        history,
+        args.k,
+        users=users,
+        on_unknown=args.on_unknown,
+        progress=output.progress,
+    )
+    seconds = time.perf_counter() - started
+    written = {"path": args.out, "rows": rows, "k": args.k, "seconds": seconds}
+    output.done(f"wrote {rows:,} rows to {args.out} in {seconds:.1f} s", written)

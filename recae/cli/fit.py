@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,13 @@ import recae
 from recae.cli import hyperparameters
 from recae.cli.options import (
     add_filter_options,
+    add_output_options,
+    add_run_options,
     add_table_options,
     check_writable,
     read_interactions,
 )
+from recae.cli.output import Output
 from recae.errors import StorageError, TrainingInterrupted
 from recae.recommender.persistence import CONFIG
 
@@ -56,10 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="share of each user's items kept for validation by models that train in epochs; 0 "
         "keeps none and trains for all epochs (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of all chance (default: %(default)s)")
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: %(default)s)"
-    )
+    add_run_options(parser, seed=0)
     parser.add_argument(
         "--checkpoint",
         metavar="FILE",
@@ -76,6 +77,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_table_options(parser)
     add_filter_options(parser)
+    add_output_options(parser)
     parser.add_argument(
         "-h",
         "--help",
@@ -103,36 +105,57 @@ class _Help(argparse.Action):
         parser.exit()
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace, output: Output) -> None:
     """Reads, fits and saves."""
     model = hyperparameters.build_model(args.model, args.set)
     _check_out(Path(args.out), args.overwrite)
-    data = read_interactions(args.data, args)
-    print(data)
+    data = read_interactions(args.data, args, output)
     train, validation = data, None
     if not hyperparameters.validates(model):
-        print(f"{args.model} has no epochs to choose from: it is fitted on everything")
+        output.note(f"{args.model} has no epochs to choose from: it is fitted on everything")
     elif not args.held_out:
-        print(f"{args.model} is fitted on everything and trains for all its epochs (held-out 0)")
+        output.note(
+            f"{args.model} is fitted on everything and trains for all its epochs (held-out 0)"
+        )
     else:
         split = recae.holdout_pairs(data, share=args.held_out, seed=args.seed)
         train, validation = split.train, split.validation
         metric = model.get_params()["metric"]
-        print(
+        output.note(
             f"{args.model} keeps the epoch with the best {metric} on {args.held_out:.0%} of each "
             "user's items, held out"
         )
     started = time.perf_counter()
     interruption = None
     try:
-        model.fit(train, validation, seed=args.seed, device=args.device, checkpoint=args.checkpoint)
+        model.fit(
+            train,
+            validation,
+            seed=args.seed,
+            device=args.device,
+            callbacks=output.epoch,
+            progress=output.progress,
+            checkpoint=args.checkpoint,
+        )
     except TrainingInterrupted as error:
         interruption = error
     seconds = time.perf_counter() - started
     # What was held out to choose an epoch has been seen by its user all the same.
     model.history_ = data
     model.save(args.out, with_history=args.with_history, overwrite=args.overwrite)
-    print(f"fitted {model} in {seconds:.1f} s and saved it to {args.out}")
+    fitted = {
+        "path": args.out,
+        "model": args.model,
+        "hyperparameters": model.get_params(),
+        "seed": args.seed,
+        "users": data.n_users,
+        "items": data.n_items,
+        "interactions": data.nnz,
+        "epochs": [asdict(epoch) for epoch in getattr(model, "epochs_", [])],
+        "interrupted": interruption is not None,
+        "seconds": seconds,
+    }
+    output.done(f"fitted {model} in {seconds:.1f} s and saved it to {args.out}", fitted)
     if interruption is not None:
         raise interruption
     if args.checkpoint:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import recae
+from recae.cli.output import Output
 from recae.data import IdMap
 from recae.data.table import DUPLICATES
 from recae.errors import ConfigError, StorageError
@@ -42,6 +43,16 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_run_options(parser: argparse.ArgumentParser, *, seed: int) -> None:
+    """Seed and device."""
+    parser.add_argument(
+        "--seed", type=int, default=seed, help="of all chance (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: %(default)s)"
+    )
+
+
 def add_filter_options(parser: argparse.ArgumentParser) -> None:
     """Which users and items to fit on."""
     group = parser.add_argument_group("filters, applied once: items first, then users")
@@ -55,7 +66,25 @@ def add_filter_options(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def read_interactions(path: str, args: argparse.Namespace) -> recae.Interactions:
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Declares --quiet, --verbose and --json."""
+    group = parser.add_argument_group("what is said")
+    volume = group.add_mutually_exclusive_group()
+    volume.add_argument(
+        "-q", "--quiet", action="store_true", help="no notes and no progress; warnings stay"
+    )
+    volume.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="also versions, every epoch, and the traceback of an error",
+    )
+    group.add_argument(
+        "--json", action="store_true", help="print the result as JSON, and nothing else to stdout"
+    )
+
+
+def read_interactions(path: str, args: argparse.Namespace, output: Output) -> recae.Interactions:
     """The interactions of a table, read and filtered as the options say."""
     data = recae.read_table(
         path,
@@ -65,11 +94,15 @@ def read_interactions(path: str, args: argparse.Namespace) -> recae.Interactions
         time=args.time or None,
         duplicates=args.duplicates,
         min_weight=args.min_weight,
+        progress=output.progress,
     )
     least: dict[str, Any] = {
         name: getattr(args, name, 0) for name in ("min_per_item", "min_per_user")
     }
-    return data.filter(**least) if any(least.values()) else data
+    if any(least.values()):
+        data = data.filter(**least)
+    output.note(f"{path}: {data}")
+    return data
 
 
 def names(text: str) -> list[str]:

@@ -17,7 +17,14 @@ import pandas as pd
 
 import recae
 from recae.cli import request
-from recae.cli.options import add_table_options, check_writable, names, typed_ids
+from recae.cli.options import (
+    add_output_options,
+    add_table_options,
+    check_writable,
+    names,
+    typed_ids,
+)
+from recae.cli.output import Output
 from recae.cli.titles import read_titles
 from recae.errors import ConfigError
 from recae.files import atomic_file
@@ -43,9 +50,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="FILE.csv", help="write a CSV file instead of printing")
     add_table_options(parser)
+    add_output_options(parser)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace, output: Output) -> None:
     """Loads, recommends and prints or writes."""
     check_writable(args.out)
     model = recae.load(args.model)
@@ -56,16 +64,17 @@ def run(args: argparse.Namespace) -> None:
         history = pd.DataFrame({"user_id": "new", "item_id": typed_ids(args.items, model.items_)})
         frame = model.recommend(k=args.k, history=history, on_unknown=args.on_unknown)
     else:
-        users, interactions = request.users_and_history(args, model)
+        users, interactions = request.users_and_history(args, model, output)
         frame = model.recommend(users, args.k, history=interactions, on_unknown=args.on_unknown)
     if titles is not None:
         frame[args.title_column] = titles(frame["item_id"])
     if args.out:
         with atomic_file(args.out) as part:
             frame.to_csv(part, index=False)
-        print(f"wrote {len(frame):,} rows to {args.out}")
+        written = {"path": args.out, "rows": len(frame), "k": args.k}
+        output.done(f"wrote {len(frame):,} rows to {args.out}", written)
     else:
-        print(_readable(frame))
+        output.result(_readable(frame), frame.to_dict("records"))
 
 
 def _readable(frame: pd.DataFrame) -> str:

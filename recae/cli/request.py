@@ -7,6 +7,7 @@ from typing import Any
 
 import recae
 from recae.cli.options import names, read_interactions, typed_ids
+from recae.cli.output import Output
 from recae.errors import ConfigError
 from recae.recommender.requests import UNKNOWN
 
@@ -30,10 +31,10 @@ def add_options(parser: argparse.ArgumentParser) -> Any:
 
 
 def users_and_history(
-    args: argparse.Namespace, model: recae.Recommender
+    args: argparse.Namespace, model: recae.Recommender, output: Output
 ) -> tuple[list[Any] | None, recae.Interactions | None]:
     """The users asked for and the histories to go by, None for all and for the model's own."""
-    history = read_interactions(args.history, args) if args.history else None
+    history = read_interactions(args.history, args, output) if args.history else None
     known = model.history_ if history is None else history
     if known is None:
         raise ConfigError(

@@ -21,6 +21,7 @@ class ByItemSource:
     """Lines `user,weight,date` below a line `item:` for each item."""
 
     names = ["user_id", "item_id", "weight", "timestamp"]
+    rows: int | None = None
 
     def __init__(self, folder: Path, layout: Layout) -> None:
         self.folder, self.layout = folder, layout

@@ -73,10 +73,10 @@ def load_dataset(
     steps = published_preprocessing(card) if preprocessed else {}
     folder = dataset_folder(card, root)
     if is_bundled(card):
-        data = _bundled(card, folder)
+        data = _bundled(card, folder, progress)
     else:
         provide_files(card, folder, download, progress)
-        data = _read(card, folder)
+        data = _read(card, folder, progress)
     _check_counts(data, card["counts"], f"{folder} is not the {name!r} of its card")
     if not preprocessed:
         return data
@@ -104,7 +104,7 @@ def dataset_state(card: Card) -> str:
     return "by hand" if by_hand(card) else "to fetch"
 
 
-def _bundled(card: Card, folder: Path) -> Dataset:
+def _bundled(card: Card, folder: Path, progress: bool | None) -> Dataset:
     tables, columns, name = card["tables"], card["columns"], card["name"]
     missing = [file for file in tables.values() if not (folder / file).is_file()]
     if missing:
@@ -113,13 +113,15 @@ def _bundled(card: Card, folder: Path) -> Dataset:
             "not travel with the package; take the folder datasets/ of a source checkout of recae "
             f"and pass it as root=. They come from {card['url']} ({card['url_note']})"
         )
-    interactions = read_parquet(folder / tables["interactions"], **columns["interactions"])
+    interactions = read_parquet(
+        folder / tables["interactions"], **columns["interactions"], progress=progress
+    )
     with file_errors(folder / tables["items"]) as file:
         items = read_frame(file).set_index(columns["items"]["item"])
     return Dataset(name, interactions, items, card)
 
 
-def _read(card: Card, folder: Path) -> Dataset:
+def _read(card: Card, folder: Path, progress: bool | None) -> Dataset:
     parts: dict[str, Interactions] = {}
     if "parts" in card:
         frames = {part: read_lists(folder, layout) for part, layout in card["parts"].items()}
@@ -132,8 +134,9 @@ def _read(card: Card, folder: Path) -> Dataset:
         layout = card["interactions"]
         kind = ByItemSource if layout.get("format") == "by item" else ArchiveSource
         source = kind(folder, layout)
+        source.rows = card.get("counts", {}).get("interactions")
         columns = tuple(name if name in source.names else None for name in _COLUMNS)
-        data = Interactions._from_source(source, columns, "last", None)  # type: ignore[arg-type]
+        data = Interactions._from_source(source, columns, "last", None, progress)  # type: ignore[arg-type]
     if "items" in card:
         items = read_items(folder, card["items"])
     else:

@@ -17,6 +17,7 @@ from recae.data import csr, table
 from recae.data.encode import KnownIds, NewIds
 from recae.data.idmap import IdMap
 from recae.errors import DataError
+from recae.progress import bar
 
 BLOCK_ROWS = 1 << 20
 """Rows handled at a time."""
@@ -45,6 +46,10 @@ class Source(Protocol):
     names: list[str]
     label: str
 
+    @property
+    def rows(self) -> int | None:
+        """How many there are, if that can be known before reading."""
+
     def blocks(self, columns: list[str]) -> Iterator[Block]:
         """The rows in their order, with these columns only."""
 
@@ -67,6 +72,7 @@ def read_entries(
     min_weight: float | None,
     users: IdMap | None,
     items: IdMap | None,
+    progress: bool | None,
 ) -> Entries:
     """The work of `Interactions.from_frame`, which documents the arguments and the errors.
 
@@ -79,7 +85,7 @@ def read_entries(
         raise DataError("min_weight= needs a weight column, and there is none")
     user_ids = NewIds("user") if users is None else KnownIds(users)
     item_ids = NewIds("item") if items is None else KnownIds(items)
-    rows = _read(source, names, min_weight, user_ids, item_ids)
+    rows = _read(source, names, min_weight, user_ids, item_ids, progress)
     users, items = _recoded(user_ids, rows.users), _recoded(item_ids, rows.items)
     indices, indptr, places = csr.sorted_csr(
         rows.users.take(), rows.items.take(), (len(users), len(items))
@@ -152,11 +158,15 @@ def _read(
     min_weight: float | None,
     user_ids: NewIds | KnownIds,
     item_ids: NewIds | KnownIds,
+    progress: bool | None,
 ) -> _Rows:
     user, item, weight, time = names
     rows, largest, found = _Rows(), -np.inf, 0
     # In threads: hashing and reading are most of the work, and leave the interpreter free.
-    with ThreadPoolExecutor(3, "recae-read") as pool:
+    with (
+        ThreadPoolExecutor(3, "recae-read") as pool,
+        bar(source.rows, "reading", "row", progress) as shown,
+    ):
         blocks = source.blocks([name for name in names if name is not None])
         following = pool.submit(next, blocks, None)
         while (block := following.result()) is not None:
@@ -184,6 +194,7 @@ def _read(
             rows.weights.append(weights)
             if times is not None:
                 rows.times.append(times)
+            shown.update(n)
     if not found:
         raise DataError(f"{source.label}the table has no rows")
     if not rows.users.size:

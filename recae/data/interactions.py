@@ -88,6 +88,7 @@ class Interactions:
         min_weight: float | None = None,
         users: IdMap | None = None,
         items: IdMap | None = None,
+        progress: bool | None = None,
     ) -> Interactions:
         """Interactions of a frame with a row for each; the order of the rows does not matter.
 
@@ -98,14 +99,15 @@ class Interactions:
         (user, item) becomes: "last" in time (in row order where times tie or there are none),
         "first", "sum" (at the latest time), "max" (at its own time) or "error". min_weight: keep
         the rows of at least this weight, before anything else. users, items: known ids to code
-        against; by default those of the kept rows, ascending.
+        against; by default those of the kept rows, ascending. progress: True, False, or None to
+        ask the terminal.
 
         Raises DataError with the column, the first row and the count: absent columns, no rows, bad
         ids (see `as_ids`), ids unknown to a given map, weights that are not finite and > 0, times
         that are neither dates nor whole numbers. ConfigError for another value of `duplicates`.
         """
         source, columns = as_source(frame), (user, item, weight, time)
-        return cls._from_source(source, columns, duplicates, min_weight, users, items)
+        return cls._from_source(source, columns, duplicates, min_weight, progress, users, items)
 
     @classmethod
     def _from_source(
@@ -114,10 +116,12 @@ class Interactions:
         columns: table.Columns,
         duplicates: str,
         min_weight: float | None,
+        progress: bool | None,
         users: IdMap | None = None,
         items: IdMap | None = None,
     ) -> Interactions:
-        return cls._owning(*read_entries(source, columns, duplicates, min_weight, users, items))
+        entries = read_entries(source, columns, duplicates, min_weight, users, items, progress)
+        return cls._owning(*entries)
 
     @classmethod
     def _from_pairs(

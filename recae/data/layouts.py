@@ -28,6 +28,8 @@ from recae.errors import DataError
 class ArchiveSource:
     """The rows of a delimited table, a block at a time."""
 
+    rows: int | None = None
+
     def __init__(self, folder: Path, layout: Layout) -> None:
         self.folder, self.layout = folder, layout
         self.names = [name for name in layout["columns"] if name]

@@ -25,6 +25,7 @@ def read_parquet(
     time: str | None = table.DEFAULT_TIME,
     duplicates: str = "last",
     min_weight: float | None = None,
+    progress: bool | None = None,
 ) -> Interactions:
     """Interactions of Parquet files; the other arguments are those of `Interactions.from_frame`.
 
@@ -43,7 +44,7 @@ def read_parquet(
     columns = (user, item, weight, time)
     table.check_duplicates(duplicates)
     source = ParquetSource(find_files(path, PARQUET), columns)
-    return Interactions._from_source(source, source.used, duplicates, min_weight)
+    return Interactions._from_source(source, source.used, duplicates, min_weight, progress)
 
 
 def read_csv(
@@ -56,6 +57,7 @@ def read_csv(
     duplicates: str = "last",
     min_weight: float | None = None,
     sep: str = ",",
+    progress: bool | None = None,
 ) -> Interactions:
     """Interactions of text files with a header line each; compressed if the name ends in .gz.
 
@@ -76,8 +78,8 @@ def read_csv(
     if len(sep) != 1:
         raise ConfigError(f"sep must be one character, not {sep!r}")
     table.check_duplicates(duplicates)
-    source = TextSource(find_files(path, TEXT), (user, item, weight, time), sep)
-    return Interactions._from_source(source, source.used, duplicates, min_weight)
+    source = TextSource(find_files(path, TEXT), (user, item, weight, time), sep, progress)
+    return Interactions._from_source(source, source.used, duplicates, min_weight, progress)
 
 
 def read_table(
@@ -89,6 +91,7 @@ def read_table(
     time: str | None = table.DEFAULT_TIME,
     duplicates: str = "last",
     min_weight: float | None = None,
+    progress: bool | None = None,
 ) -> Interactions:
     """`read_parquet` for .parquet and .pq, `read_csv` for .csv and .tsv (also with .gz).
 
@@ -119,6 +122,7 @@ def read_table(
         "time": time,
         "duplicates": duplicates,
         "min_weight": min_weight,
+        "progress": progress,
     }
     if formats == {"parquet"}:
         return read_parquet(files, **options)  # type: ignore[arg-type]
@@ -130,11 +134,12 @@ class ParquetSource:
     """Parquet files, one after the other, a block of rows at a time."""
 
     def __init__(self, files: list[Path], columns: table.Columns) -> None:
-        self.files, self.label = files, label(files)
+        self.files, self.label, self.rows = files, label(files), 0
         self.names: list[str] = []
         self.used = columns
         for number, file in enumerate(files):
             with file_errors(file), pq.ParquetFile(file) as parquet:
+                self.rows += parquet.metadata.num_rows
                 names = list(parquet.schema_arrow.names)
                 used = table.needed_columns(names, columns)
                 self.names, self.used = (names, used) if not number else (self.names, self.used)

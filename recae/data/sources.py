@@ -19,7 +19,7 @@ class FrameSource:
     label = ""
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        self.frame = frame
+        self.frame, self.rows = frame, len(frame)
         self.names = [str(name) for name in frame.columns]
 
     def blocks(self, columns: list[str]) -> Iterator[Block]:
@@ -33,7 +33,7 @@ class ArrowSource:
     label = ""
 
     def __init__(self, names: list[str], open: Callable[[list[str]], pa.RecordBatchReader]) -> None:
-        self.names, self.open = names, open
+        self.names, self.open, self.rows = names, open, None
 
     def blocks(self, columns: list[str]) -> Iterator[Block]:
         """One block for each batch, cut where it is very long."""

@@ -13,6 +13,7 @@ import pyarrow.csv as csv
 from recae.data import table
 from recae.data.entries import Block
 from recae.data.paths import file_errors, label
+from recae.progress import bar
 
 Texts = tuple[Path, int, dict[str, pa.Array]]
 Kinds = list[pa.DataType | None]
@@ -31,10 +32,14 @@ class TextSource:
     then for dates, and text is what everything can be. Larger files are read a second time then.
     """
 
-    def __init__(self, files: list[Path], columns: table.Columns, sep: str) -> None:
+    def __init__(
+        self, files: list[Path], columns: table.Columns, sep: str, progress: bool | None = None
+    ) -> None:
         # Quoted fields may hold line ends: titles and reviews do.
         self.layout = csv.ParseOptions(delimiter=sep, newlines_in_values=True)
         self.files, self.columns, self.label = files, columns, label(files)
+        self.progress = progress
+        self.rows: int | None = None
         self.names: list[str] = []
         self.used = columns
         for number, file in enumerate(files):
@@ -59,12 +64,14 @@ class TextSource:
         }
         kept: list[Texts] | None = []
         size = 0
-        for file, row, texts in self._texts(columns):
-            for name, left in kinds.items():
-                while not _fits(texts[name], left[0]):
-                    del left[0]
-            size += sum(column.nbytes for column in texts.values())
-            kept = None if kept is None or size > KEPT_BYTES else [*kept, (file, row, texts)]
+        with bar(None, "finding the types", "row", self.progress) as shown:
+            for file, row, texts in self._texts(columns):
+                for name, left in kinds.items():
+                    while not _fits(texts[name], left[0]):
+                        del left[0]
+                size += sum(column.nbytes for column in texts.values())
+                kept = None if kept is None or size > KEPT_BYTES else [*kept, (file, row, texts)]
+                shown.update(len(texts[columns[0]]))
         return kinds, kept
 
     def _texts(self, columns: list[str]) -> Iterator[Texts]:

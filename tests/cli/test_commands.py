@@ -23,7 +23,7 @@ def test_fit_export_recommend_agree(
     folder: Path, plays: pd.DataFrame, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("fit", "plays.parquet", "model", *TINY, "--with-history") == 0
-    assert "mult-vae keeps the epoch with the best ndcg@100" in capsys.readouterr().out
+    assert "mult-vae keeps the epoch with the best ndcg@100" in capsys.readouterr().err
     assert run("export", "model", "top.parquet", "--history", "plays.parquet", "-k", "5") == 0
     assert "300 rows" in capsys.readouterr().out
     assert run("recommend", "model", "--users", "7,8", "-k", "5", "--out", "top.csv") == 0
@@ -51,7 +51,7 @@ def test_every_model_can_be_fitted(
     tiny = [text for text in ("latent=8", "epochs=2") if text.partition("=")[0] in known]
     settings = [word for text in tiny for word in ("--set", text)]
     assert run("fit", "plays.parquet", "model", "--model", name, *settings) == 0
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert ("has no epochs to choose from" in said) != ("keeps the epoch with the best" in said)
     assert isinstance(recae.load("model"), recae.MODELS[name])
 
@@ -79,7 +79,7 @@ def test_evaluate_prints_and_writes_what_the_library_measures(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     models = ("--models", "popularity,ease", "--set", "ease.l2=10", "--metrics", "recall@5,ndcg@10")
-    arguments = ("--held-out", "0.2", "--fold-in", "0.5", "--seed", "4", "--json", "all.json")
+    arguments = ("--held-out", "0.2", "--fold-in", "0.5", "--seed", "4", "--out", "all.json")
     assert run("evaluate", "plays.parquet", *models, *arguments, "--plot", "all.png") == 0
     split = recae.StrongGeneralization(held_out=0.2, fold_in=0.5).split(
         recae.read_parquet("plays.parquet"), seed=4
@@ -110,7 +110,7 @@ def test_columns_filters_and_text_ids(folder: Path, capsys: pytest.CaptureFixtur
     least = ("--min-per-user", "2", "--model", "popularity", "--with-history")
     assert run("fit", "ratings.tsv", "model", *columns, *least) == 0
     # a: x, y; b: x, y, z; c has one item left and goes
-    assert "2 users x 3 items, 5 interactions" in capsys.readouterr().out
+    assert "2 users x 3 items, 5 interactions" in capsys.readouterr().err
     assert run("recommend", "model", "--users", "a") == 0
     assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["a", "1", "z"]
 

@@ -19,9 +19,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The message of a command that must end in an exit code of its own and say so in one line."""
     capsys.readouterr()
     assert run(*arguments) in set(cli.EXIT_CODES.values())
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1 and lines[0].startswith("recae: error: ")
-    return lines[0].removeprefix("recae: error: ")
+    *notes, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("recae: error: ") and not any("rror" in note for note in notes)
+    return line.removeprefix("recae: error: ")
 
 
 def misused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
