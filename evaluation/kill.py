@@ -4,10 +4,11 @@
 
 On the bundled MovieLens. Each part is killed that many times: a fit with a checkpoint, which the
 next process goes on with until it is done and then begins anew; a process that saves two models
-over each other without end; one that exports two lists over each other without end. After every
-kill the disk is looked at: a checkpoint must be whole, a model and an export must be the one or the
-other, bit for bit, and beside them may lie nothing but hidden leftovers. The recommendations of
-every resumed fit are compared with those of an undisturbed one.
+over each other without end; one that exports two lists over each other without end; an export with
+a checkpoint, which the next process goes on with. After every kill the disk is looked at: a
+checkpoint must be whole, a model and an export must be the one or the other, bit for bit, and
+beside them may lie nothing but hidden leftovers. The recommendations of every resumed fit, and the
+bytes of every resumed export, are compared with those of an undisturbed one.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ from safetensors import safe_open
 
 import recae
 from evaluation.provenance import keep
+from recae.export import parts
 from recae.training import bar
 from recae.training.checkpoint import KEY
 
 EPOCHS, K = 12, 20
+USERS_AT_ONCE = 8
 READY = "ready"
 
 
@@ -73,6 +76,15 @@ def export(folder: Path) -> None:
     while True:
         for some in models:
             some.export(folder / "top.parquet", history, k=K)
+
+
+def resume(folder: Path) -> None:
+    """An export of small parts, each written at once, that goes on where it was killed."""
+    some, history = recae.load(folder / "a"), interactions().train
+    parts.SECONDS = 0
+    (folder / READY).touch()
+    options: dict[str, Any] = {"batch_size": USERS_AT_ONCE, "checkpoint": folder / "parts"}
+    some.export(folder / "top.parquet", history, k=K, **options)
 
 
 # The process that kills them, and what it finds.
@@ -220,20 +232,59 @@ def kill_writers(
     }
 
 
+def kill_exports(kill: Killer, kills: int, shown: Any) -> dict[str, Any]:
+    """Kills exports with a checkpoint; one that is done is compared with an undisturbed one."""
+    train = interactions().train
+    found: collections.Counter[str] = collections.Counter()
+    killed = finished = leftovers = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        two_models(folder)
+        model = recae.load(folder / "a")
+        model.export(folder / "expected", train, k=K, batch_size=USERS_AT_ONCE)
+        expected = (folder / "expected").read_bytes()
+        started = time.perf_counter()
+        resume(folder)
+        seconds = time.perf_counter() - started
+        while killed < kills:
+            (folder / "top.parquet").unlink()
+            while killed < kills and not (folder / "top.parquet").exists():
+                if kill(resume, folder, seconds):
+                    killed += 1
+                    shown.update()
+                known = {"a", "b", "expected", "parts", "top.parquet"}
+                leftovers = max(leftovers, look(folder, known))
+                written = len(list((folder / "parts").glob("[0-9]*")))
+                found[f"{written // 10 * 10:3d} or more parts" if written else "no part"] += 1
+            if not (folder / "top.parquet").exists() or (folder / "parts").exists():
+                resume(folder)  # undisturbed to its end
+            assert (folder / "top.parquet").read_bytes() == expected
+            assert not (folder / "parts").exists()
+            finished += 1
+    return {
+        "kills": killed,
+        "undisturbed_seconds": round(seconds, 2),
+        "on_disk_after_a_kill": dict(sorted(found.items())),
+        "most_leftovers": leftovers,
+        "finished_exports_equal_to_the_undisturbed_one": finished,
+    }
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Kills, looks, compares and prints; any difference is an AssertionError."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--kills", type=int, default=100, help="of each of the three parts")
+    parser.add_argument("--kills", type=int, default=100, help="of each of the four parts")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args(argv)
     kill, kills = Killer(options.seed), options.kills
-    with bar(3 * kills, "killing", "kill", None) as shown:
+    with bar(4 * kills, "killing", "kill", None) as shown:
         result = {
             "fit": kill_fits(kill, kills, shown),
             "save": kill_writers(kill, kills, shown, save, "model"),
             "export": kill_writers(kill, kills, shown, export, "top.parquet"),
+            "export with a checkpoint": kill_exports(kill, kills, shown),
         }
     for part, numbers in result.items():
         print(part)

@@ -34,9 +34,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     A file that was at `path` is replaced then, and stays as it was if the block fails. Raises
     StorageError for a missing folder, a directory in the way, no permission or a full disk.
     """
-    target = _target(path)
-    if target.is_dir():
-        raise StorageError(f"{target} is a directory: name a file to write")
+    target = check_target(path)
     part = _sibling(target)
     try:
         part.mkdir()
@@ -96,6 +94,14 @@ def as_path(path: object) -> Path:
     if not isinstance(path, str | os.PathLike) or not os.fspath(path) or "\0" in str(path):
         raise ConfigError(f"a path is needed, not {path!r}")
     return Path(path)
+
+
+def check_target(path: str | Path) -> Path:
+    """Where a file would be written. Raises StorageError for a missing folder or a directory."""
+    target = _target(path)
+    if target.is_dir():
+        raise StorageError(f"{target} is a directory: name a file to write")
+    return target
 
 
 def _target(path: str | Path) -> Path:

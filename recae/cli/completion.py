@@ -17,7 +17,7 @@ from recae.errors import ConfigError
 from recae.models import MODELS
 
 SHELLS = ("bash", "zsh", "tcsh")
-DIRECTORIES, FILES = ("MODEL",), ("DATA", "FILE", "OUT")
+DIRECTORIES, FILES = ("MODEL", "FOLDER"), ("DATA", "FILE", "OUT")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -25,6 +25,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-k", type=int, default=100, help="items for each user, at most (default: %(default)s)"
     )
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FOLDER",
+        help="keep there what is ranked so far: the same command goes on from it after a kill; "
+        "deleted once the file is complete",
+    )
     add_table_options(parser)
     add_output_options(parser)
 
@@ -41,6 +47,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         users=users,
         on_unknown=args.on_unknown,
         progress=output.progress,
+        checkpoint=args.checkpoint,
     )
     seconds = time.perf_counter() - started
     written = {"path": args.out, "rows": rows, "k": args.k, "seconds": seconds}

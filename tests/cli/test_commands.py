@@ -26,6 +26,11 @@ def test_fit_export_recommend_agree(
     assert "mult-vae keeps the epoch with the best ndcg@100" in capsys.readouterr().err
     assert run("export", "model", "top.parquet", "--history", "plays.parquet", "-k", "5") == 0
     assert "300 rows" in capsys.readouterr().out
+    parts = ("--history", "plays.parquet", "-k", "5", "--checkpoint", "parts")
+    assert run("export", "model", "again.parquet", *parts) == 0
+    assert Path("again.parquet").read_bytes() == Path("top.parquet").read_bytes()
+    assert not Path("parts").exists()
+    capsys.readouterr()
     assert run("recommend", "model", "--users", "7,8", "-k", "5", "--out", "top.csv") == 0
     top, some = pd.read_parquet("top.parquet"), pd.read_csv("top.csv")
     assert top.groupby("user_id").size().tolist() == [5] * 60

@@ -1,0 +1,103 @@
+"""An export that survives being killed: a folder of parts, each whole or not there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recae.errors import ConfigError, DataError, StorageError
+from recae.files import as_path, atomic_file, plain
+
+JOB = "export.json"
+SECONDS, ROWS = 10.0, 1 << 20
+"""A part is written after so long, or when it has so many rows of lists."""
+
+
+class Parts:
+    """The tables of an export so far, a Parquet file for each stretch of users.
+
+    folder: made if it is not there (its parent must be); job: what decides the result, ready for
+    JSON. Parts of another job are never used nor overwritten. Raises StorageError for a folder that
+    cannot be written to or holds something else, DataError for a damaged part, and ConfigError for
+    another job, naming what differs; all before anything is ranked.
+    """
+
+    def __init__(self, folder: str | Path, job: Mapping[str, Any]) -> None:
+        self.folder = as_path(folder)
+        self.job: dict[str, Any] = json.loads(json.dumps(job, default=plain))
+        self.files: list[Path] = []
+        self.done, self.waiting, self.written = 0, list[pa.Table](), time.perf_counter()
+        if self.folder.is_file():
+            raise StorageError(f"the checkpoint {folder} is a file: name a folder")
+        if self.folder.is_dir() and any(self.folder.iterdir()):
+            self._resume()
+            return
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"cannot make the folder {folder}: {error.strerror}") from error
+        with atomic_file(self.folder / JOB) as part:
+            part.write_text(json.dumps(self.job, indent=2), encoding="utf-8")
+
+    def add(self, table: pa.Table, users: int) -> None:
+        """The rows of the next users; they are on disk a little later."""
+        self.waiting.append(table)
+        self.done += users
+        rows = sum(map(len, self.waiting))
+        if rows >= ROWS or time.perf_counter() - self.written >= SECONDS:
+            self.write()
+
+    def write(self) -> None:
+        """Writes what waits. The name of a part says up to which user the parts go with it."""
+        if not self.waiting:
+            return
+        file = self.folder / f"{self.done:012d}.parquet"
+        with (
+            atomic_file(file) as part,
+            pq.ParquetWriter(part, self.waiting[0].schema, compression="zstd") as writer,
+        ):
+            for table in self.waiting:
+                writer.write_table(table)
+        self.files.append(file)
+        self.waiting, self.written = [], time.perf_counter()
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Everything written, one row group at a time."""
+        for file in self.files:
+            with pq.ParquetFile(file) as parquet:
+                for group in range(parquet.num_row_groups):
+                    yield parquet.read_row_group(group)
+
+    def remove(self) -> None:
+        """Deletes the parts, which the export now holds."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _resume(self) -> None:
+        try:
+            found = json.loads((self.folder / JOB).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StorageError(
+                f"{self.folder} holds no checkpoint of an export: name an empty or a new folder"
+            ) from error
+        differ = [name for name in self.job if found.get(name) != self.job[name]]
+        if differ:
+            raise ConfigError(
+                f"the checkpoint {self.folder} is of another export (other: {', '.join(differ)}); "
+                "name another folder, or delete this one to begin anew"
+            )
+        self.files = sorted(self.folder.glob("[0-9]*.parquet"))
+        for file in self.files:
+            try:
+                pq.read_metadata(file)
+            except (OSError, pa.ArrowException) as error:
+                raise DataError(
+                    f"{file} is damaged ({error}): delete {self.folder} to begin anew"
+                ) from error
+        self.done = int(self.files[-1].stem) if self.files else 0
