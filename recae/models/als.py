@@ -6,29 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor
 
 from recae.data import Interactions
 from recae.errors import ConfigError, TrainingError
-from recae.recommender import (
-    ONE_BLAS,
-    Recommender,
-    Run,
-    estimator,
-    expect,
-    learnt,
-    param,
-    products,
-)
+from recae.recommender import ONE_BLAS, FactorRecommender, Run, estimator, param, valued
 from recae.rng import numpy_generator
 from recae.splits import Fold
 from recae.training import bar
 
 
 @estimator
-class ALS(Recommender):
+class ALS(FactorRecommender):
     """Implicit-feedback matrix factorisation by alternating least squares.
 
     min sum_ui c_ui (p_ui - x_u . y_i)^2 + l2 (sum |x_u|^2 + sum |y_i|^2), with p_ui = 1 where there
@@ -46,15 +36,12 @@ class ALS(Recommender):
 
     name = "als"
 
-    latent: int = param("number of factors", default=64, low=1)
     l2: float = param("weight of the squared factors", default=10.0, low=0)
     alpha: float = param("confidence of an interaction, beside 1 for none", default=10.0, above=0)
     epochs: int = param("sweeps over users and items", default=15, low=1)
     weights: str = param(
         "whether confidence grows with the weight", default="neither", choices=("neither", "target")
     )
-
-    item_factors_: np.ndarray = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         from implicit.recommender_base import ModelFitError
@@ -88,11 +75,8 @@ class ALS(Recommender):
 
     def _confidences(self, matrix: Any) -> Any:
         """alpha x weight, as a matrix of our own: implicit is handed nothing of the caller's."""
-        data = matrix.data if self.weights == "target" else np.ones_like(matrix.data)
         with np.errstate(over="ignore"):  # what is not finite then is not finite in the factors
-            values = (self.alpha * data).astype(np.float32)
-        indices, indptr = matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
-        return sp.csr_matrix((values, indices, indptr), shape=matrix.shape)
+            return valued(matrix, self.weights == "target") * np.float32(self.alpha)
 
     def _embed_rows(self, matrix: Any) -> Tensor:
         rows, confidences = np.arange(matrix.shape[0]), self._confidences(matrix)
@@ -105,19 +89,7 @@ class ALS(Recommender):
                 ) from error
         return torch.from_numpy(users)  # (rows, latent)
 
-    def _score_rows(self, matrix: Any) -> Tensor:
-        return products(self._embed_rows(matrix), torch.from_numpy(self.item_factors_))
-
-    @property
-    def item_embeddings_(self) -> np.ndarray:
-        """The item factors, (n_items, latent) float32."""
-        return self.item_factors_
-
-    def _arrays(self) -> Mapping[str, Tensor]:
-        return {"item_factors": torch.from_numpy(self.item_factors_)}
-
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
-        factors = expect(arrays["item_factors"], len(self.items_), self.latent)
-        self.item_factors_ = factors.numpy()
+        super()._restore(arrays)
         self._solver = self._implicit()
         self._solver.item_factors = self.item_factors_

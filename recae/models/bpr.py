@@ -14,13 +14,13 @@ from recae.data import Interactions
 from recae.errors import TrainingError
 from recae.recommender import (
     ONE_BLAS,
-    Recommender,
+    FactorRecommender,
     Run,
     estimator,
     expect,
     learnt,
     param,
-    products,
+    valued,
 )
 from recae.rng import numpy_generator
 from recae.splits import Fold
@@ -28,7 +28,7 @@ from recae.training import bar
 
 
 @estimator
-class BPR(Recommender):
+class BPR(FactorRecommender):
     """Matrix factorisation by Bayesian personalised ranking, new users folded in.
 
     max sum over (u, i, j) of ln sigma(s_ui - s_uj) - l2 |.|^2, with s_ui = x_u . y_i + b_i, an item
@@ -48,20 +48,16 @@ class BPR(Recommender):
 
     name = "bpr"
 
-    latent: int = param("number of factors", default=64, low=1)
     lr: float = param("learning rate", default=0.05, above=0)
     l2: float = param("weight of the squared factors", default=0.01, low=0)
     epochs: int = param("passes, of as many draws as there are interactions", default=60, low=1)
 
-    item_factors_: np.ndarray = learnt()
     item_biases_: np.ndarray = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         from implicit.cpu.bpr import BayesianPersonalizedRanking
         from implicit.recommender_base import ModelFitError
 
-        matrix, ones = data.matrix, np.ones(data.nnz, dtype=np.float32)
-        indices, indptr = matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
         with bar(self.epochs, type(self).__name__, "epoch", run.progress) as shown, ONE_BLAS:
             model = BayesianPersonalizedRanking(
                 factors=self.latent,
@@ -73,7 +69,7 @@ class BPR(Recommender):
             )
             try:
                 model.fit(
-                    sp.csr_matrix((ones, indices, indptr), shape=matrix.shape),
+                    valued(data.matrix, weighted=False).copy(),  # it takes no read-only arrays
                     show_progress=False,
                     callback=lambda *progress: shown.update(),
                 )
@@ -91,21 +87,11 @@ class BPR(Recommender):
         return torch.from_numpy((means @ self.item_factors_).astype(np.float32))  # (rows, latent)
 
     def _score_rows(self, matrix: Any) -> Tensor:
-        scores = products(self._embed_rows(matrix), torch.from_numpy(self.item_factors_))
-        return scores + torch.from_numpy(self.item_biases_)
-
-    @property
-    def item_embeddings_(self) -> np.ndarray:
-        """The item factors without their biases, (n_items, latent) float32."""
-        return self.item_factors_
+        return super()._score_rows(matrix) + torch.from_numpy(self.item_biases_)
 
     def _arrays(self) -> Mapping[str, Tensor]:
-        return {
-            "item_factors": torch.from_numpy(self.item_factors_),
-            "item_biases": torch.from_numpy(self.item_biases_),
-        }
+        return {**super()._arrays(), "item_biases": torch.from_numpy(self.item_biases_)}
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
-        n = len(self.items_)
-        self.item_factors_ = expect(arrays["item_factors"], n, self.latent).numpy()
-        self.item_biases_ = expect(arrays["item_biases"], n).numpy()
+        super()._restore(arrays)
+        self.item_biases_ = expect(arrays["item_biases"], len(self.items_)).numpy()

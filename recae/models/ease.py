@@ -14,7 +14,7 @@ from torch import Tensor
 from recae.data import Interactions
 from recae.errors import CapacityError, ConfigError, RecaeWarning
 from recae.memory import total_memory
-from recae.recommender import Recommender, Run, estimator, expect, learnt, param
+from recae.recommender import Recommender, Run, estimator, expect, learnt, param, valued
 from recae.splits import Fold
 from recae.training import bar
 
@@ -59,7 +59,7 @@ class EASE(Recommender):
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         dtype = self._dtype(data.n_items)
-        matrix = data.matrix if self.weights == "both" else data.binarised().matrix
+        matrix = valued(data.matrix, self.weights == "both")
         blocks = -(-data.n_items // BLOCK)
         with bar(blocks, type(self).__name__, "block", run.progress) as shown:
             gram = _gram(matrix, dtype)
@@ -90,13 +90,13 @@ class EASE(Recommender):
         return np.dtype("float32")
 
     def _score_rows(self, matrix: Any) -> Tensor:
-        values = matrix.data if self.weights == "both" else np.ones_like(matrix.data)
+        values = valued(matrix, self.weights == "both").data
         return torch.nn.functional.embedding_bag(  # sums each history's rows in its own order
             torch.from_numpy(matrix.indices.astype(np.int64)),
             self.weights_,
             torch.from_numpy(matrix.indptr.astype(np.int64)),
             mode="sum",
-            per_sample_weights=torch.from_numpy(values.astype(np.float32)),
+            per_sample_weights=torch.from_numpy(values),
             include_last_offset=True,
         )  # (rows, n_items)
 

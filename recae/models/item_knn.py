@@ -21,6 +21,7 @@ from recae.recommender import (
     evidence,
     learnt,
     param,
+    valued,
 )
 from recae.splits import Fold
 
@@ -91,8 +92,7 @@ class ItemKNN(Recommender):
         return sp.csr_matrix(items.T)
 
     def _histories(self, matrix: Any) -> Any:
-        values = matrix.data if self.weights == "both" else np.ones_like(matrix.data)
-        return sp.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+        return valued(matrix, self.weights == "both")
 
     def _score_rows(self, matrix: Any) -> Tensor:
         return evidence(self._histories(matrix), self.similarity_)

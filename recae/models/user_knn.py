@@ -21,6 +21,7 @@ from recae.recommender import (
     evidence,
     learnt,
     param,
+    valued,
 )
 from recae.splits import Fold
 
@@ -66,9 +67,7 @@ class UserKNN(Recommender):
         self._columns = sp.csr_matrix(_unit_rows(training).T)  # (n_items, n_users)
 
     def _values(self, matrix: Any) -> Any:
-        values = matrix.data if self.weights == "both" else np.ones_like(matrix.data)
-        parts = (values.astype(np.float32), matrix.indices, matrix.indptr)
-        return sp.csr_matrix(parts, shape=matrix.shape)
+        return valued(matrix, self.weights == "both")
 
     def _score_rows(self, matrix: Any) -> Tensor:
         histories = _unit_rows(self._values(matrix))

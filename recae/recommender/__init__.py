@@ -1,20 +1,23 @@
 """What every recommender has in common."""
 
-from recae.recommender.base import Recommender, Run
+from recae.recommender.base import Recommender
 from recae.recommender.blas import ONE_BLAS
 from recae.recommender.estimator import Estimator
+from recae.recommender.factors import FactorRecommender
 from recae.recommender.hyperparameters import estimator, learnt, param
 from recae.recommender.neural import AutoencoderRecommender
 from recae.recommender.persistence import expect, load_model
 from recae.recommender.rank import measure
 from recae.recommender.requests import Request
-from recae.recommender.sparse import csr_from_arrays, csr_to_arrays, evidence
+from recae.recommender.slots import Run
+from recae.recommender.sparse import csr_from_arrays, csr_to_arrays, evidence, valued
 from recae.recommender.tiles import products
 
 __all__ = [
     "ONE_BLAS",
     "AutoencoderRecommender",
     "Estimator",
+    "FactorRecommender",
     "Recommender",
     "Request",
     "Run",
@@ -28,4 +31,5 @@ __all__ = [
     "measure",
     "param",
     "products",
+    "valued",
 ]

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from recae.data import IdMap, Interactions
 from recae.errors import ConfigError, DataError, NotFittedError, TrainingInterrupted
 from recae.files import as_path
 from recae.forks import survives_fork
 from recae.ranking import TopK, check_k, top_k
-from recae.recommender.estimator import Estimator
 from recae.recommender.frames import top_k_frame
 from recae.recommender.persistence import save_model
 from recae.recommender.rank import rank_batches, rows_per_batch
@@ -29,24 +25,13 @@ from recae.recommender.requests import (
     check_validation,
     resolve,
 )
-from recae.recommender.tiles import products
+from recae.recommender.slots import Run, Slots
 from recae.rng import check_seed
 from recae.splits import Fold
 from recae.training import Callback, check_callbacks, resolve_device
 
 
-@dataclass(frozen=True)
-class Run:
-    """The run options of one fit: they shape how it runs, not what the model is."""
-
-    seed: int = 0
-    device: torch.device = torch.device("cpu")
-    callbacks: Sequence[Callback] = ()
-    progress: bool | None = None
-    checkpoint: str | Path | None = None
-
-
-class Recommender(Estimator, ABC):
+class Recommender(Slots):
     """Learns from interactions; scores and ranks items for histories, known users' or new ones'.
 
     A fitted model owns its item vocabulary `items_` and matches every input to it by id.
@@ -57,46 +42,25 @@ class Recommender(Estimator, ABC):
     True
     """
 
-    name: ClassVar[str]
     items_: IdMap
     item_counts_: np.ndarray
     history_: Interactions | None
     fitted_params_: dict[str, Any]
 
-    # What a model must, and may, provide.
-
-    @abstractmethod
-    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
-        """Learns from `data`; hyperparameters and options are checked already."""
-
-    @abstractmethod
-    def _score_rows(self, matrix: Any) -> Tensor:
-        """Scores of CSR histories in the model's item order: a fresh (rows, n_items) float32."""
-
-    @abstractmethod
-    def _arrays(self) -> Mapping[str, Tensor]:
-        """What was learnt, as named tensors for saving."""
-
-    @abstractmethod
-    def _restore(self, arrays: Mapping[str, Tensor]) -> None:
-        """The inverse of `_arrays`; `items_` is set already."""
-
-    def _embed_rows(self, matrix: Any) -> Tensor:
-        """The codes of CSR histories, (rows, latent) float32."""
-        raise ConfigError(f"{type(self).__name__} has no latent space to embed users in")
-
     @property
     def item_embeddings_(self) -> np.ndarray:
-        """One vector per item in the order of `items_`, (n_items, latent) float32."""
-        raise ConfigError(f"{type(self).__name__} has no item embeddings")
+        """One vector per item in the order of `items_`, (n_items, latent) float32, read-only.
 
-    def _similarities(self, codes: np.ndarray) -> Tensor:
-        """How similar all items are to some, (len(codes), n_items); cosines by default."""
-        vectors = torch.from_numpy(self.item_embeddings_)
-        vectors = torch.nn.functional.normalize(vectors, dim=1)
-        return products(vectors[torch.from_numpy(codes)], vectors)
+        Raises ConfigError for a model without item embeddings.
 
-    # What every model then can.
+        >>> recae.ALS(latent=2).fit(data).item_embeddings_.shape
+        (4, 2)
+        """
+        self._check_fitted()
+        vectors = self._item_vectors().detach().cpu().numpy()
+        view: np.ndarray = vectors.view()
+        view.flags.writeable = False
+        return view
 
     @survives_fork
     def fit(

@@ -15,9 +15,10 @@ from recae.errors import ConfigError, TrainingInterrupted
 from recae.metrics import parse_metric
 from recae.nn import AutoencoderNet, Batch, Decoder, LinearHead, Ragged
 from recae.objective import Objective
-from recae.recommender.base import Recommender, Run
+from recae.recommender.base import Recommender
 from recae.recommender.hyperparameters import estimator, learnt, param
 from recae.recommender.rank import measure
+from recae.recommender.slots import Run
 from recae.splits import Fold
 from recae.training import Checkpoint, Epoch, Plan, SparseLoader, train
 
@@ -137,11 +138,10 @@ class AutoencoderRecommender(Recommender):
             out[start : start + tile] = read(Batch(ragged, ragged))[: len(out) - start]
         return out
 
-    @property
-    def item_embeddings_(self) -> np.ndarray:
+    def _item_vectors(self) -> Tensor:
         """The rows of the output layer, (n_items, width of the last layer) float32."""
         head = cast(LinearHead, cast(Decoder, self.network_.decoder).head)
-        return head.weight.detach().cpu().numpy()
+        return head.weight.detach()
 
     def _arrays(self) -> Mapping[str, Tensor]:
         return self.network_.state_dict()

@@ -25,6 +25,17 @@ def evidence(histories: Any, weights: Any) -> Tensor:
     return torch.from_numpy(scores)
 
 
+def valued(matrix: Any, weighted: bool) -> Any:
+    """The histories with their weights, or with ones in their place: CSR (rows, n_items) float32.
+
+    >>> valued(sp.csr_matrix([[0, 5.0]]), weighted=False).toarray()
+    array([[0., 1.]], dtype=float32)
+    """
+    values = matrix.data if weighted else np.ones_like(matrix.data)
+    parts = (values.astype(np.float32), matrix.indices, matrix.indptr)
+    return sp.csr_matrix(parts, shape=matrix.shape)
+
+
 def csr_to_arrays(name: str, matrix: Any) -> dict[str, Tensor]:
     """A CSR as named tensors, for saving; its shape is known to the model."""
     return {
