@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -96,6 +98,14 @@ class RecaeWarning(UserWarning):
     >>> issubclass(recae.RecaeWarning, UserWarning)
     True
     """
+
+
+def warn(message: str) -> None:
+    """Warns with a RecaeWarning that points at the line outside recae that led to it."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "recae":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, RecaeWarning, stacklevel=level)
 
 
 def unknown_option(kind: str, name: object, known: Iterable[str]) -> ConfigError:

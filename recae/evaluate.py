@@ -22,7 +22,7 @@ from recae.errors import DataError, StorageError, unknown_option
 from recae.files import atomic_file, plain
 from recae.forks import survives_fork
 from recae.metrics import bootstrap_interval
-from recae.recommender import Recommender, measure
+from recae.recommender import Questions, Recommender, measure
 from recae.splits import Fold
 from recae.training import bar
 from recae.version import __version__
@@ -54,7 +54,11 @@ class Report:
 
     @property
     def mean(self) -> dict[str, float]:
-        """Every metric's value: the mean over users with a target, or the catalogue's number."""
+        """Every metric's value: the mean over users with a target, or the catalogue's number.
+
+        >>> recae.Report("a", pd.DataFrame({"ndcg@5": [0.5, 0.0]}, index=[7, 8])).mean
+        {'ndcg@5': 0.25}
+        """
         means = {str(name): float(value) for name, value in self.per_user.mean().items()}
         return means | dict(self.catalogue)
 
@@ -65,7 +69,14 @@ class Report:
         return mean[metric]
 
     def frame(self) -> pd.DataFrame:
-        """A frame of `mean, low, high`, one row per metric; low and high are NaN without users."""
+        """A frame with the columns `mean, low, high` and a row per metric.
+
+        low and high bound the 95 % bootstrap interval; they are NaN where there is none.
+
+        >>> recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}, index=[7])).frame()
+                mean  low  high
+        ndcg@5   0.5  NaN   NaN
+        """
         nothing = (float("nan"), float("nan"))
         rows = {name: (v, *self.interval.get(name, nothing)) for name, v in self.mean.items()}
         return pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high"])
@@ -80,6 +91,10 @@ class Report:
         per_user: also writes the users' values, to a Parquet of that name beside it; `load` then
         reads the report back, for instance to `recae.compare` it with one of another day. The
         user ids must be integers or text. Raises StorageError if either cannot be written.
+
+        >>> report = recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}, index=[7]))
+        >>> report.save("report.json").name
+        'report.json'
         """
         summary = self.summary()
         if per_user:
@@ -138,7 +153,11 @@ class Report:
         )
 
     def summary(self) -> dict[str, Any]:
-        """Model, means with intervals (None where there is none) and provenance, ready for JSON."""
+        """Model, means with intervals (None where there is none) and provenance, ready for JSON.
+
+        >>> recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}, index=[7])).summary()["metrics"]
+        {'ndcg@5': {'mean': 0.5, 'low': None, 'high': None}}
+        """
         return {
             "model": self.model,
             "metrics": json.loads(self.frame().to_json(orient="index")),
@@ -187,8 +206,7 @@ def evaluate(
     with bar(fold.history.n_users, f"evaluating {type(model).__name__}", "user", progress) as shown:
         measured = measure(
             model._score_rows,
-            model.items_,
-            fold,
+            Questions.of(fold, model.items_),
             names,
             item_counts=model.item_counts_,
             batch_size=batch_size,

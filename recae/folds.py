@@ -25,6 +25,12 @@ class Fold:
     mask: Interactions | None = None
 
     def __post_init__(self) -> None:
+        for name in ("history", "target", "mask"):
+            value = getattr(self, name)
+            if not isinstance(value, Interactions) and (name, value) != ("mask", None):
+                raise DataError(
+                    f"the {name} of a fold must be Interactions, not {type(value).__name__}"
+                )
         for name, part in (("target", self.target), ("mask", self.mask)):
             for ids in ("users", "items"):
                 if part is not None and getattr(part, ids) != getattr(self.history, ids):
@@ -34,7 +40,11 @@ class Fold:
                     )
 
     def fingerprint(self) -> str:
-        """16 hex digits that change with any of its parts, see `Interactions.fingerprint`."""
+        """16 hex digits that change with any of its parts, see `Interactions.fingerprint`.
+
+        >>> len(recae.Fold(data, data).fingerprint())
+        16
+        """
         parts = [self.history, self.target] + ([] if self.mask is None else [self.mask])
         return sha256("".join(part.fingerprint() for part in parts).encode()).hexdigest()[:16]
 

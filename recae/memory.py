@@ -1,9 +1,13 @@
-"""How much memory there is."""
+"""How much memory there is, and what is said when it is not enough."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from recae.errors import CapacityError
 
 CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -20,3 +24,23 @@ def total_memory() -> int:
         except (OSError, ValueError):  # no such limit, or the word "max"
             continue
     return total
+
+
+@contextmanager
+def enough_memory(what: str) -> Iterator[None]:
+    """Turns the many ways in which libraries say that memory is short into a CapacityError."""
+    try:
+        yield
+    except CapacityError:
+        raise
+    except (MemoryError, RuntimeError) as error:  # torch raises the latter
+        text = " ".join(str(error).split())
+        if isinstance(error, RuntimeError) and not any(sign in text for sign in _SIGNS):
+            raise
+        raise CapacityError(
+            f"{what} does not fit in memory ({text[:200]}): take fewer users or items at once, or "
+            "smaller layers"
+        ) from error
+
+
+_SIGNS = ("out of memory", "allocate memory", "not enough memory")

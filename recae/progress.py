@@ -7,8 +7,17 @@ from typing import Any
 
 from tqdm import tqdm
 
+from recae.errors import ConfigError
+
 DELAY = 2.0
 """Seconds of silence before a bar appears; short work shows none."""
+
+
+def check_progress(progress: object) -> bool | None:
+    """The value as given. Raises ConfigError unless it is True, False or None."""
+    if progress is None or isinstance(progress, bool):
+        return progress
+    raise ConfigError(f"progress must be True, False or None (ask the terminal), not {progress!r}")
 
 
 def bar(total: int | None, what: str, unit: str, progress: bool | None, *, initial: int = 0) -> Any:
@@ -17,7 +26,7 @@ def bar(total: int | None, what: str, unit: str, progress: bool | None, *, initi
     total: None if it is not known. initial: what was done before; it does not count as speed. The
     unit "B" is shown as kB, MB and so on.
     """
-    shown = sys.stderr.isatty() if progress is None else progress
+    shown = sys.stderr.isatty() if check_progress(progress) is None else progress
     return tqdm(
         total=total,
         initial=initial,

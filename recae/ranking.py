@@ -61,7 +61,14 @@ class TopK:
 
     @staticmethod
     def concatenate(parts: Sequence[TopK]) -> TopK:
-        """The rows of all parts, one after the other. Raises DataError for none or unequal k."""
+        """The rows of all parts, one after the other: (rows of all, k).
+
+        Raises DataError for no parts and for parts of unequal k.
+
+        >>> top = recae.Popularity().fit(data).recommend_array(data, k=2)
+        >>> recae.TopK.concatenate([top, top]).items.shape
+        (10, 2)
+        """
         widths = sorted({part.items.shape[1] for part in parts})
         if len(widths) != 1:
             found = f"k = {widths}" if widths else "none"

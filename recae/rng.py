@@ -13,6 +13,8 @@ from recae.errors import ConfigError
 def check_seed(seed: object) -> int:
     """The seed as an int >= 0. Raises ConfigError for anything else (None included)."""
     try:
+        if isinstance(seed, bool):
+            raise TypeError
         value = operator.index(seed)  # type: ignore[arg-type]
     except TypeError:
         raise ConfigError(f"seed must be an integer >= 0, not {seed!r}") from None

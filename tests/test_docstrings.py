@@ -19,29 +19,63 @@ import scipy.sparse
 import recae
 
 NAMES = sorted({*recae.__all__} - {"MODELS", "__version__"})
-METHODS = [
-    f"Recommender.{name}"
-    for name, value in vars(recae.Recommender).items()
-    if inspect.isfunction(value) and not name.startswith("_")
-]
+MODELS = {model.__name__ for model in recae.MODELS.values()}
 MODULES = [module.name for module in pkgutil.walk_packages(recae.__path__, "recae.")]
 MODULES.remove("recae.__main__")
-# Functions that cannot fail, or whose one error is that of what they call.
-NO_ERRORS = {"comparison", "Recommender.export", "Recommender.save", "Recommender.score"}
-NO_ERRORS |= {"Recommender.recommend_array", "Recommender.embed_users"}
-SHAPE = re.compile(r"\(\w+(, \w+)*,?\)")
+CANNOT_FAIL = {"Recommender.get_params"}
+"""They take arguments, and no value of them is a mistake."""
+ARRAY = re.compile(r"ndarray|NDArray|Ids|Codes|Weights|Times|Matrix|Tensor|TopK")
+SHAPE = re.compile(r"\((rows|n|nnz|n_users|n_items|len|\d)[\w +()]*(, ?[\w +]+)*,?\)")
 
 
 def find(name: str) -> Any:
-    value: Any = recae
-    for part in name.split("."):
-        value = getattr(value, part)
-    return value
+    """A public name, or a function that is a member of a public class."""
+    owner, _, member = name.partition(".")
+    found = getattr(recae, owner)
+    if member:
+        found = inspect.getattr_static(found, member)
+        found = getattr(found, "__func__", None) or getattr(found, "fget", None) or found
+    return found
 
 
-def everything() -> Iterator[tuple[str, Any]]:
-    for name in [*NAMES, *METHODS]:
-        yield name, find(name)
+def members(name: str) -> Iterator[str]:
+    """The methods and properties of a class, its own and those it inherits from recae. (A model
+    has those of Recommender.)"""
+    if inspect.isclass(find(name)) and name not in MODELS:
+        for member in (f"{name}.{some}" for some in dir(find(name)) if not some.startswith("_")):
+            found = find(member)
+            if inspect.isfunction(found) and found.__module__.startswith("recae"):
+                yield member
+
+
+def is_property(name: str) -> bool:
+    owner, _, member = name.partition(".")
+    return isinstance(inspect.getattr_static(getattr(recae, owner), member, None), property)
+
+
+def takes_arguments(name: str) -> bool:
+    found = find(name)
+    return inspect.isroutine(found) and bool(
+        {*inspect.signature(found).parameters} - {"self", "cls"}
+    )
+
+
+def types_of(name: str) -> str:
+    """The types that a function takes and returns, or those of the fields of a class, as text."""
+    annotations = vars(inspect.unwrap(find(name))).get("__annotations__", {})
+    found = annotations or getattr(inspect.unwrap(find(name)), "__annotations__", {})
+    return " ".join(map(str, found.values()))
+
+
+def gives_a_frame(name: str) -> bool:
+    """Whether a function returns a frame, or a field of a class is one."""
+    found = inspect.unwrap(find(name))
+    if inspect.isclass(found):
+        return "DataFrame" in types_of(name) and not issubclass(found, recae.Recommender)
+    return "DataFrame" in str(getattr(found, "__annotations__", {}).get("return", ""))
+
+
+PUBLIC = [*NAMES, *(member for name in NAMES for member in members(name))]
 
 
 @pytest.fixture
@@ -54,12 +88,17 @@ def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return names | {public: getattr(recae, public) for public in recae.__all__}
 
 
-@pytest.mark.parametrize("name", [*NAMES, *METHODS])
+@pytest.mark.parametrize("name", [name for name in PUBLIC if not is_property(name)])
 def test_there_is_an_example_and_it_runs(name: str, known: dict[str, Any]) -> None:
     text = inspect.getdoc(find(name)) or ""
     test = doctest.DocTestParser().get_doctest(text, known, name, None, None)
     assert test.examples, f"{name} has no example"
     run(test)
+
+
+@pytest.mark.parametrize("name", [*filter(is_property, PUBLIC)])
+def test_properties_say_what_they_are(name: str) -> None:
+    assert inspect.getdoc(find(name)), name
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -75,17 +114,31 @@ def run(test: doctest.DocTest) -> None:
     assert not result.failed, "".join(said)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, value in everything() if inspect.isfunction(value)]
-)
-def test_functions_say_what_they_raise(name: str) -> None:
-    text = inspect.getdoc(find(name)) or ""
-    assert name in NO_ERRORS or re.search(r"[Rr]aises? |StorageError|DataError", text), name
+@pytest.mark.parametrize("name", [*filter(takes_arguments, PUBLIC)])
+def test_what_takes_arguments_says_what_it_raises(name: str) -> None:
+    raises = re.search(r"\b[Rr]aises\b", inspect.getdoc(find(name)) or "")
+    assert (raises is None) == (name in CANNOT_FAIL), name
 
 
-@pytest.mark.parametrize("name", ["Recommender.score", "Recommender.recommend_array", "TopK"])
+@pytest.mark.parametrize("name", [name for name in PUBLIC if ARRAY.search(types_of(name))])
 def test_arrays_have_their_shapes(name: str) -> None:
     assert SHAPE.search(inspect.getdoc(find(name)) or ""), name
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if gives_a_frame(name)])
+def test_frames_have_their_columns(name: str) -> None:
+    text = inspect.getdoc(find(name)) or ""
+    assert re.search(r"[Cc]olumns?|frame `", text), name
+
+
+def test_the_checks_find_what_is_public() -> None:
+    assert {"Interactions.n_users", "Interactions.from_csr", "Recommender.set_params"} <= {*PUBLIC}
+    assert {"Interactions.n_users", "Recommender.item_embeddings_"} <= {
+        *filter(is_property, PUBLIC)
+    }
+    assert {"evaluate", "IdMap.encode", "Recommender.fit"} <= {*filter(takes_arguments, PUBLIC)}
+    shaped = {name for name in PUBLIC if ARRAY.search(types_of(name))}
+    assert {"TopK", "IdMap.encode", "Recommender.score", "Interactions"} <= shaped
 
 
 @pytest.mark.parametrize("name", list(recae.MODELS))

@@ -3,6 +3,7 @@
 from recae.data.cards import dataset_card, dataset_names
 from recae.data.catalog import Dataset, dataset_folder, dataset_state, load_dataset
 from recae.data.filters import filter_interactions
+from recae.data.given import as_interactions
 from recae.data.idmap import IdMap
 from recae.data.ids import as_ids
 from recae.data.interactions import Interactions
@@ -13,6 +14,7 @@ __all__ = [
     "IdMap",
     "Interactions",
     "as_ids",
+    "as_interactions",
     "dataset_card",
     "dataset_folder",
     "dataset_names",

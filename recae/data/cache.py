@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from pathlib import Path
 
 from recae.data.cards import UNPINNED, Card, by_hand
 from recae.data.download import digest, download
-from recae.errors import DataError, RecaeWarning, StorageError
+from recae.errors import DataError, StorageError, warn
 from recae.files import atomic_file
 
 PIN = ".sha256"
@@ -89,10 +88,8 @@ def _compare_with_pin(path: Path) -> None:
         found = digest(path, "sha256:")
         with atomic_file(pin) as part:
             part.write_text(f"{found}\n", encoding="utf-8")
-        warnings.warn(
+        warn(
             f"no checksum of {path.name} is known to its card; this copy has {found}, which is "
-            f"noted in {pin} and compared from now on",
-            RecaeWarning,
-            stacklevel=4,
+            f"noted in {pin} and compared from now on"
         )
     return None

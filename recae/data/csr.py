@@ -77,7 +77,7 @@ def repeated_cells(indices: npt.NDArray[Any], indptr: npt.NDArray[Any]) -> npt.N
 
 def canonical_csr(matrix: Matrix) -> Matrix:
     """A float64 CSR copy of any scipy sparse matrix, repeated cells added up, zeros dropped."""
-    if not _is_sparse(matrix) or matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
+    if not is_sparse(matrix) or matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
         kind = f"{type(matrix).__name__} of {getattr(matrix, 'dtype', 'no dtype')}"
         raise DataError(f"a scipy sparse matrix of numbers is needed, not {kind}")
     _check_sound(matrix)
@@ -89,7 +89,7 @@ def canonical_csr(matrix: Matrix) -> Matrix:
 
 def check_canonical(matrix: Matrix) -> None:
     """DataError unless it is a sound CSR with ascending columns in each row and no cell twice."""
-    if not _is_sparse(matrix) or matrix.format != "csr":
+    if not is_sparse(matrix) or matrix.format != "csr":
         raise DataError(f"the matrix must be a scipy CSR, not {type(matrix).__name__}")
     _check_sound(matrix)
     # Computed, because the flags that scipy keeps of this can be out of date.
@@ -134,5 +134,6 @@ def to_bytes(matrix: Matrix) -> bytes:
     return b"".join([*indices, matrix.data.astype("<f4").tobytes()])
 
 
-def _is_sparse(matrix: object) -> bool:
+def is_sparse(matrix: object) -> bool:
+    """Whether a value is a scipy sparse matrix or array."""
     return bool(sp.issparse(matrix))  # bool: the stubs would narrow the type to one without data

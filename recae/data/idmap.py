@@ -49,7 +49,12 @@ class IdMap:
     def from_values(cls, values: Any, what: str = "id") -> tuple[IdMap, Codes]:
         """The ascending distinct ids of a column, and the column's codes, (rows,) int64.
 
-        Ascending, so that the code of an id does not depend on the order of the rows.
+        Ascending, so that the code of an id does not depend on the order of the rows. Raises
+        DataError as the class does, but for duplicates.
+
+        >>> ids, codes = recae.IdMap.from_values(["b", "a", "b"])
+        >>> ids.ids.tolist(), codes.tolist()
+        (['a', 'b'], [1, 0, 1])
         """
         codes, distinct = pd.factorize(checked(values, what))
         ids = as_array(distinct)
@@ -60,11 +65,23 @@ class IdMap:
 
     @classmethod
     def range(cls, n: int, what: str = "id") -> IdMap:
-        """The integers 0..n-1 as ids: every id is its own code."""
+        """The integers 0..n-1 as ids: every id is its own code. Raises DataError for n < 0.
+
+        >>> recae.IdMap.range(2).ids.tolist()
+        [0, 1]
+        """
+        if n < 0:
+            raise DataError(f"n must be >= 0, not {n}")
         return cls(np.arange(n, dtype=np.int64), what)
 
     def union(self, other: IdMap) -> IdMap:
-        """These ids with their codes, followed by those of `other` that are new, in its order."""
+        """These ids with their codes, followed by those of `other` that are new, in its order.
+
+        Raises DataError if one has integers and the other text.
+
+        >>> recae.IdMap([3, 1]).union(recae.IdMap([1, 2])).ids.tolist()
+        [3, 1, 2]
+        """
         new = other.ids[self.lookup(other.ids) < 0]
         if not len(new):
             return self
@@ -87,6 +104,9 @@ class IdMap:
         """The codes of a column of ids, (rows,) int64. Raises DataError if one is unknown.
 
         first_row: the number of the first row in messages, when `ids` are part of a column.
+
+        >>> recae.IdMap(["b", "a"]).encode(["a"])
+        array([1])
         """
         codes = self.lookup(ids)
         unknown = codes < 0
@@ -103,6 +123,9 @@ class IdMap:
         """The codes of a column of ids, (rows,) int64, with -1 for the unknown ones.
 
         Raises DataError if the ids are text and the known ones integers, or the reverse.
+
+        >>> recae.IdMap(["b", "a"]).lookup(["a", "c"])
+        array([ 1, -1])
         """
         column = checked(ids, self.what)
         kind: Literal["int", "str"] = "int" if column.dtype == np.int64 else "str"
@@ -121,7 +144,13 @@ class IdMap:
         return self._positions(as_array(distinct))[codes]
 
     def decode(self, codes: Any) -> Ids:
-        """The ids of an int array of codes, in its shape. Raises DataError outside 0..n-1."""
+        """The ids of an integer array of codes, in its shape, such as (rows, k).
+
+        Raises DataError for codes outside 0..n-1.
+
+        >>> recae.IdMap(["b", "a"]).decode([[1, 1]])
+        array([['a', 'a']], dtype=object)
+        """
         positions = np.asarray(codes)
         if not positions.size:
             positions = positions.astype(np.int64)
@@ -137,7 +166,11 @@ class IdMap:
         return cast(Ids, self.ids[positions])
 
     def to_bytes(self) -> bytes:
-        """The ids in their order as bytes, for fingerprints: different maps, different bytes."""
+        """The ids in their order as bytes, for fingerprints: different maps, different bytes.
+
+        >>> recae.IdMap([1, 2]).to_bytes() == recae.IdMap([2, 1]).to_bytes()
+        False
+        """
         head = f"{self.kind} {len(self)} ".encode()
         if self.kind == "int":
             return head + self.ids.astype("<i8").tobytes()

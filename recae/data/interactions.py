@@ -105,6 +105,11 @@ class Interactions:
         Raises DataError with the column, the first row and the count: absent columns, no rows, bad
         ids (see `as_ids`), ids unknown to a given map, weights that are not finite and > 0, times
         that are neither dates nor whole numbers. ConfigError for another value of `duplicates`.
+
+        >>> plays = pd.DataFrame({"who": ["a", "a"], "what": [7, 7], "weight": [1, 2]})
+        >>> sums = recae.Interactions.from_frame(plays, user="who", item="what", duplicates="sum")
+        >>> sums.matrix.toarray()
+        array([[3.]], dtype=float32)
         """
         source, columns = as_source(frame), (user, item, weight, time)
         return cls._from_source(source, columns, duplicates, min_weight, progress, users, items)
@@ -140,7 +145,12 @@ class Interactions:
         """Interactions of any scipy sparse matrix or array, (n_users, n_items); it is not changed.
 
         users, items: the ids of rows and columns (a list, an array or an IdMap), by default
-        0..n-1. Cells stored twice are added up, stored zeros dropped. Raises DataError.
+        0..n-1. Cells stored twice are added up, stored zeros dropped. Raises DataError for anything
+        that is not sparse, for weights that are not finite and > 0, and for ids that do not fit.
+
+        >>> matrix = scipy.sparse.csr_matrix([[0, 2.0], [1.0, 0]])
+        >>> recae.Interactions.from_csr(matrix, items=["a", "b"]).to_frame()["item_id"].tolist()
+        ['b', 'a']
         """
         canonical = csr.canonical_csr(matrix)
         n_users, n_items = canonical.shape
@@ -150,10 +160,12 @@ class Interactions:
 
     @property
     def n_users(self) -> int:
+        """The number of rows, users without interactions among them."""
         return len(self.users)
 
     @property
     def n_items(self) -> int:
+        """The number of columns, items without interactions among them."""
         return len(self.items)
 
     @property
@@ -172,29 +184,56 @@ class Interactions:
         return self.nnz / max(self.n_users * self.n_items, 1)
 
     def keep(self, mask: npt.NDArray[np.bool_]) -> Interactions:
-        """The interactions where `mask`, (nnz,) bool beside `matrix.data`, is true; ids stay."""
-        matrix = self.matrix
+        """The interactions where `mask`, (nnz,) bool beside `matrix.data`, is true; ids stay.
+
+        Raises DataError for a mask of another shape or type.
+
+        >>> data.keep(data.matrix.indices != 0).nnz  # without item 0
+        8
+        """
+        matrix, mask = self.matrix, np.asarray(mask)
+        if mask.shape != (self.nnz,) or mask.dtype != np.bool_:
+            raise DataError(
+                f"mask must be ({self.nnz},) bool, one for each interaction, not {mask.shape} "
+                f"{mask.dtype}"
+            )
         indptr = np.concatenate([[0], np.cumsum(mask)])[matrix.indptr]
         times = None if self.times is None else self.times[mask]
         data, indices = matrix.data[mask], matrix.indices[mask]
         return self._owning(self.users, self.items, data, indices, indptr, times)
 
     def select_users(self, codes: npt.ArrayLike) -> Interactions:
-        """The rows of these distinct user codes, in this order, under the ids they have."""
+        """The rows of these distinct user codes, (n,) integers, in this order, with their ids.
+
+        Raises DataError for codes outside 0..n_users-1 and for repeated ones.
+
+        >>> data.select_users([3, 1]).users.ids.tolist()
+        [3, 1]
+        """
         rows = np.asarray(codes)
         return self._take_rows(rows, IdMap(self.users.decode(rows), self.users.what))
 
     def select_items(self, codes: npt.ArrayLike) -> Interactions:
-        """The columns of these distinct item codes, in this order, under the ids they have."""
+        """The columns of these distinct item codes, (n,) integers, in this order, with their ids.
+
+        Raises DataError for codes outside 0..n_items-1 and for repeated ones.
+
+        >>> data.select_items([2]).nnz
+        3
+        """
         items = IdMap(self.items.decode(np.asarray(codes)), self.items.what)
         return self.with_items(items)[0]
 
-    def with_users(self, users: IdMap) -> Interactions:
-        """The same interactions with a row for each of `users`, matched by id.
+    def with_users(self, users: IdMap | Any) -> Interactions:
+        """The same interactions with a row for each of `users` (an IdMap or ids), matched by id.
 
-        Users that have no row here get an empty one; users of this object that are not among
-        `users` are a DataError (drop them first, with `select_users`).
+        Users that have no row here get an empty one. Raises DataError if `users` lacks one of this
+        object's: drop those first, with `select_users`.
+
+        >>> data.with_users([5, 4, 3, 2, 1, 0]).matrix.indptr.tolist()  # user 5 is new
+        [0, 0, 2, 4, 6, 9, 11]
         """
+        users = _as_map(users, "user")
         users.encode(self.users.ids)
         return self if users == self.users else self._take_rows(self.users.lookup(users.ids), users)
 
@@ -204,11 +243,17 @@ class Interactions:
         data, indices = self.matrix.data[at], self.matrix.indices[at]
         return self._owning(users, self.items, data, indices, indptr, times)
 
-    def with_items(self, items: IdMap) -> tuple[Interactions, int]:
-        """The same users over another item vocabulary, matched by id.
+    def with_items(self, items: IdMap | Any) -> tuple[Interactions, int]:
+        """The same users over other items (an IdMap or ids), matched by id.
 
         Returns the interactions, and how many are left out because `items` lacks their item.
+        Raises DataError for ids that are repeated, or text where those here are integers.
+
+        >>> some, left_out = data.with_items([2, 0])
+        >>> some.nnz, left_out
+        (6, 5)
         """
+        items = _as_map(items, "item")
         if items == self.items:
             return self, 0
         columns = items.lookup(self.items.ids)[self.matrix.indices]
@@ -221,7 +266,11 @@ class Interactions:
         return self._from_pairs(pairs[order], data, times, self.users, items), self.nnz - len(at)
 
     def binarised(self) -> Interactions:
-        """The same interactions with every weight 1."""
+        """The same interactions with every weight 1.
+
+        >>> data.binarised().weighted
+        False
+        """
         matrix, ones = self.matrix, np.ones_like(self.matrix.data)
         return self._owning(self.users, self.items, ones, matrix.indices, matrix.indptr, self.times)
 
@@ -233,7 +282,13 @@ class Interactions:
         min_per_user: int = 0,
         binarise: bool = False,
     ) -> Interactions:
-        """What is left after the usual filters; see `recae.data.filter_interactions`."""
+        """What is left after the usual filters; see `recae.data.filter_interactions`.
+
+        Raises DataError, naming the filter, if nothing is left; ConfigError for a negative count.
+
+        >>> data.filter(min_per_user=3).users.ids.tolist()
+        [1]
+        """
         return filter_interactions(
             self,
             min_weight=min_weight,
@@ -245,7 +300,8 @@ class Interactions:
     def k_core(self, min_per_user: int = 5, min_per_item: int = 5) -> Interactions:
         """What is left when light users and rare items leave until none is left to leave.
 
-        See `recae.data.filters.k_core`.
+        See `recae.data.filters.k_core`. Raises ConfigError for counts below 1, DataError if nothing
+        is left.
 
         >>> import pandas as pd, recae
         >>> plays = pd.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": [7, 8, 7, 8, 9]})
@@ -255,7 +311,13 @@ class Interactions:
         return k_core(self, min_per_user=min_per_user, min_per_item=min_per_item)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row for each interaction: user_id, item_id, weight and, with times, timestamp."""
+        """A row for each interaction: columns user_id, item_id, weight and, with times, timestamp.
+
+        >>> data.to_frame().head(2)
+           user_id  item_id  weight
+        0        0        0     1.0
+        1        0        1     1.0
+        """
         columns = {
             "user_id": self.users.ids[csr.row_numbers(self.matrix.indptr)],
             "item_id": self.items.ids[self.matrix.indices],
@@ -266,7 +328,11 @@ class Interactions:
         return pd.DataFrame(columns, copy=True)
 
     def fingerprint(self) -> str:
-        """16 hex digits that change with the ids, their order, or any weight; not with times."""
+        """16 hex digits that change with the ids, their order, or any weight; not with times.
+
+        >>> data.fingerprint() == data.binarised().fingerprint()  # all its weights are 1
+        True
+        """
         digest = hashlib.sha256(self.users.to_bytes())
         digest.update(self.items.to_bytes())
         digest.update(csr.to_bytes(self.matrix))
@@ -278,6 +344,10 @@ class Interactions:
             parts.append(f"weights {self.matrix.data.min():g} to {self.matrix.data.max():g}")
         parts.append(f"density {float(f'{100 * self.density:.2g}'):g} %")
         return f"Interactions({', '.join(parts)})"
+
+
+def _as_map(ids: Any, what: str) -> IdMap:
+    return ids if isinstance(ids, IdMap) else IdMap(ids, what)
 
 
 def _ids(ids: Any, n: int, what: str) -> IdMap:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from recae.data import Interactions
-from recae.errors import CapacityError, ConfigError, RecaeWarning
+from recae.errors import CapacityError, ConfigError, warn
 from recae.memory import total_memory
 from recae.recommender import Recommender, Run, estimator, expect, learnt, param, valued
 from recae.splits import Fold
@@ -81,11 +80,9 @@ class EASE(Recommender):
             return np.dtype(self.precision)
         if 8 * n_items**2 <= available:
             return np.dtype("float64")
-        warnings.warn(
+        warn(
             f"EASE on {n_items:,} items inverts in float32: float64 would need "
-            f"{8 * n_items**2 / 1e9:.1f} GB",
-            RecaeWarning,
-            stacklevel=4,
+            f"{8 * n_items**2 / 1e9:.1f} GB"
         )
         return np.dtype("float32")
 

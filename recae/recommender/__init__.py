@@ -7,7 +7,7 @@ from recae.recommender.factors import FactorRecommender
 from recae.recommender.hyperparameters import estimator, learnt, param
 from recae.recommender.neural import AutoencoderRecommender
 from recae.recommender.persistence import expect, load_model
-from recae.recommender.rank import measure
+from recae.recommender.rank import Questions, measure
 from recae.recommender.requests import Request
 from recae.recommender.slots import Run
 from recae.recommender.sparse import csr_from_arrays, csr_to_arrays, evidence, valued
@@ -18,6 +18,7 @@ __all__ = [
     "AutoencoderRecommender",
     "Estimator",
     "FactorRecommender",
+    "Questions",
     "Recommender",
     "Request",
     "Run",

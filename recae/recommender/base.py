@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from recae.data import IdMap, Interactions
+from recae.data import IdMap, Interactions, as_interactions
 from recae.errors import ConfigError, DataError, NotFittedError, TrainingInterrupted
 from recae.files import as_path
 from recae.forks import survives_fork
+from recae.memory import enough_memory
+from recae.progress import check_progress
 from recae.ranking import TopK, check_k, top_k
 from recae.recommender.frames import top_k_frame
 from recae.recommender.persistence import save_model
@@ -21,7 +23,7 @@ from recae.recommender.rank import rank_batches, rows_per_batch
 from recae.recommender.requests import (
     Request,
     align,
-    as_interactions,
+    check_flag,
     check_validation,
     resolve,
 )
@@ -91,6 +93,7 @@ class Recommender(Slots):
         """
         self.check_params()
         called = check_callbacks(callbacks)
+        check_progress(progress)
         run = Run(check_seed(seed), resolve_device(device), called, progress, checkpoint)
         data = as_interactions(data)
         if not data.nnz:
@@ -98,7 +101,8 @@ class Recommender(Slots):
         if validation is not None:
             check_validation(validation)
         try:
-            self._fit(data, validation, run)
+            with enough_memory(f"fitting {self!r} on {data}"):
+                self._fit(data, validation, run)
         except TrainingInterrupted:
             self._own(data)
             raise
@@ -110,7 +114,8 @@ class Recommender(Slots):
         """All scores of the given histories, (rows, n_items) float32, higher is better.
 
         Rows follow the history's users, columns `items_`. This is the one call that holds users x
-        items numbers: for lists use `recommend`.
+        items numbers: for lists use `recommend`. Raises DataError for a history that is none or of
+        another width, CapacityError if the scores do not fit in memory.
 
         >>> recae.EASE().fit(data).score(data).shape
         (5, 4)
@@ -118,7 +123,8 @@ class Recommender(Slots):
         self._check_fitted()
         matrix = align(as_interactions(history, self.items_), self.items_).matrix
         step = rows_per_batch("auto", len(self.items_))
-        out = np.empty(matrix.shape, dtype=np.float32)
+        with enough_memory(f"{matrix.shape[0]:,} x {matrix.shape[1]:,} scores at once"):
+            out = np.empty(matrix.shape, dtype=np.float32)
         for start in range(0, len(out), step):
             out[start : start + step] = self._score_rows(matrix[start : start + step]).cpu().numpy()
         return out
@@ -149,7 +155,7 @@ class Recommender(Slots):
         time, which never changes a result.
 
         A user with fewer than k items left gets fewer rows. Equal scores are in the order of
-        `items_`.
+        `items_`. Raises DataError for the data and ConfigError for the options.
 
         >>> recae.Popularity().fit(data).recommend([0], k=1)
            user_id  item_id  score  rank
@@ -176,7 +182,8 @@ class Recommender(Slots):
         """The best k items of each history, as arrays: `items` (rows, k) columns of `items_` with
         -1 where none is left, and `scores` (rows, k) float32 with -inf there.
 
-        Options as in `recommend`; with "skip", skipped rows are left out of the arrays.
+        Options as in `recommend`; with "skip", skipped rows are left out of the arrays. Raises
+        DataError for the data and ConfigError for the options.
 
         >>> recae.Popularity().fit(data).recommend_array(data, k=1).items.tolist()
         [[2], [3], [0], [0], [1]]
@@ -187,7 +194,7 @@ class Recommender(Slots):
 
     @survives_fork
     def similar_items(self, items: Any, k: int = 10) -> pd.DataFrame:
-        """The k items most similar to each given one: `item_id, similar_item_id, score, rank`.
+        """The k items most similar to each: a frame `item_id, similar_item_id, score, rank`.
 
         The score is the cosine of the item embeddings unless the model says otherwise. Raises
         DataError for unknown items, ConfigError for a model without a notion of similarity.
@@ -210,6 +217,8 @@ class Recommender(Slots):
     def embed_users(self, history: Interactions | pd.DataFrame | Any) -> np.ndarray:
         """The latent vectors of the given histories, (rows, latent) float32, in their order.
 
+        Raises DataError for a history that is none, ConfigError for a model without latent space.
+
         >>> recae.ALS(latent=2).fit(data).embed_users(data).shape
         (5, 2)
         """
@@ -229,10 +238,15 @@ class Recommender(Slots):
         'model'
         """
         self._check_fitted()
+        check_flag("with_history", with_history)
+        check_flag("overwrite", overwrite)
         return save_model(self, as_path(path), with_history=with_history, overwrite=overwrite)
 
     def export(self, path: str | Path, history: Any = None, k: int = 100, **options: Any) -> int:
-        """Streams everybody's top k to a Parquet file, see `recae.export_top_k`; gives its rows.
+        """Streams everybody's top k to a Parquet file; returns the number of rows.
+
+        The options are those of `recae.export_top_k`. Raises DataError, ConfigError and
+        StorageError as that does.
 
         >>> recae.Popularity().fit(data).export("top.parquet", data, k=1)
         5
@@ -289,7 +303,7 @@ class Recommender(Slots):
             self._score_rows,
             request,
             k,
-            exclude=request.matrix if exclude_seen else None,
+            exclude=request.matrix if check_flag("exclude_seen", exclude_seen) else None,
             allowed=allowed,
             popularity=self.item_counts_,
             batch_size=batch_size,

@@ -15,15 +15,27 @@ class Estimator:
 
     @classmethod
     def param_fields(cls) -> dict[str, dataclasses.Field[Any]]:
-        """The declared hyperparameters by name; metadata: as in `param`."""
+        """The declared hyperparameters by name; metadata: as in `param`.
+
+        >>> list(recae.EASE.param_fields())
+        ['l2', 'weights', 'precision']
+        """
         return {f.name: f for f in params(cls)}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The hyperparameters by name. `deep` is there for scikit-learn and changes nothing."""
+        """The hyperparameters by name. `deep` is there for scikit-learn and changes nothing.
+
+        >>> recae.EASE(l2=5).get_params()
+        {'l2': 5, 'weights': 'neither', 'precision': 'auto'}
+        """
         return {name: getattr(self, name) for name in self.param_fields()}
 
     def set_params(self, **params: Any) -> Self:
-        """Stores hyperparameters and returns self; unknown names raise ConfigError."""
+        """Stores hyperparameters and returns self. Raises ConfigError for unknown names.
+
+        >>> recae.EASE().set_params(l2=5)
+        EASE(l2=5)
+        """
         known = self.param_fields()
         for name in params:
             if name not in known:
@@ -33,7 +45,11 @@ class Estimator:
         return self
 
     def clone(self) -> Self:
-        """An unfitted estimator with the same hyperparameters."""
+        """An unfitted estimator with the same hyperparameters.
+
+        >>> recae.EASE(l2=5).fit(data).clone()
+        EASE(l2=5)
+        """
         return type(self)(**self.get_params())
 
     def __repr__(self) -> str:
@@ -45,7 +61,12 @@ class Estimator:
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def check_params(self) -> None:
-        """Raises ConfigError for the first hyperparameter of a wrong type or out of range."""
+        """Raises ConfigError for the first hyperparameter of a wrong type or out of range.
+
+        >>> recae.EASE(l2=0).check_params()
+        Traceback (most recent call last):
+        recae.errors.ConfigError: l2 of EASE must be a number > 0, not 0
+        """
         hints = typing.get_type_hints(type(self))
         for name, declared in self.param_fields().items():
             value, about = getattr(self, name), declared.metadata

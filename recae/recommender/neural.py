@@ -17,7 +17,7 @@ from recae.nn import AutoencoderNet, Batch, Decoder, LinearHead, Ragged
 from recae.objective import Objective
 from recae.recommender.base import Recommender
 from recae.recommender.hyperparameters import estimator, learnt, param
-from recae.recommender.rank import measure
+from recae.recommender.rank import Questions, measure
 from recae.recommender.slots import Run
 from recae.splits import Fold
 from recae.training import Checkpoint, Epoch, Plan, SparseLoader, train
@@ -74,11 +74,11 @@ class AutoencoderRecommender(Recommender):
         target = data.matrix if self.weights in ("target", "both") else ones
         loader = SparseLoader(input, None if target is input else target, self.batch_size, run.seed)
 
+        questions = None if validation is None else Questions.of(validation, data.items)
+
         def validate() -> Mapping[str, float]:
-            assert validation is not None
-            measured = measure(
-                lambda rows: self._score_with(net, rows), data.items, validation, [self.metric]
-            )
+            assert questions is not None
+            measured = measure(lambda rows: self._score_with(net, rows), questions, [self.metric])
             return {name: float(np.nanmean(v)) for name, v in measured.per_user().items()}
 
         try:
@@ -89,7 +89,7 @@ class AutoencoderRecommender(Recommender):
                 Plan(self.epochs, self.lr, self.l2, self.metric, self.patience),
                 seed=run.seed,
                 device=run.device,
-                validate=None if validation is None else validate,
+                validate=None if questions is None else validate,
                 callbacks=run.callbacks,
                 checkpoint=self._checkpoint(data, validation, run),
                 progress=run.progress,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recae.data import IdMap
+from recae.data import IdMap, Interactions
 from recae.errors import ConfigError
 from recae.metrics import MetricAccumulator, parse_metrics
 from recae.ranking import TopK, top_k
@@ -65,10 +66,42 @@ def rank_batches(
         yield rows, top_k(scores, k, exclude=excluded, allowed=allowed, overwrite=True)
 
 
+@dataclass(frozen=True)
+class Questions:
+    """A fold in the items of a model: what to rank, what to leave out, and what to find.
+
+    to_fold: where each item of the model is in the fold, -1 if nowhere, (n_items + 1,); the last
+    entry maps "none left", -1, to itself. None where the items are those of the fold.
+    """
+
+    request: Request
+    mask: Any
+    target: Interactions
+    items: IdMap
+    to_fold: np.ndarray | None
+
+    @classmethod
+    def of(cls, fold: Fold, items: IdMap) -> Questions:
+        """The fold's items are matched to the model's by id: a target that the model does not know
+        counts as a miss, and is left out of a history with a warning."""
+        history = align(fold.history, items)
+        mask = history if fold.mask is None else align(fold.mask, items)
+        request = Request(history.users.ids, history.matrix, np.ones(history.n_users, dtype=bool))
+        same = fold.target.items == items
+        to_fold = None if same else np.append(fold.target.items.lookup(items.ids), -1)
+        return cls(request, mask.matrix, fold.target, items, to_fold)
+
+    def counts(self, item_counts: np.ndarray) -> np.ndarray:
+        """Numbers of the model's items for those of the fold; others have none."""
+        if self.to_fold is None:
+            return item_counts
+        places = self.items.lookup(self.target.items.ids)  # -1, not found, is the added 0
+        return np.append(item_counts, 0)[places]
+
+
 def measure(
     score_rows: ScoreRows,
-    items: IdMap,
-    fold: Fold,
+    questions: Questions,
     metrics: list[str],
     *,
     item_counts: np.ndarray | None = None,
@@ -77,23 +110,20 @@ def measure(
 ) -> MetricAccumulator:
     """Ranks the histories of a fold and measures the lists against its targets, batch by batch.
 
-    The fold's items are matched to the model's by id: a target that the model does not know counts
-    as a miss, and is left out of a history with a warning. item_counts: (len(items),) training
-    users of the model's items, for novelty and popularity; other items of the fold have none.
+    item_counts: (n_items,) training users of the model's items, for novelty and popularity.
     """
-    history = align(fold.history, items)
-    mask = history if fold.mask is None else align(fold.mask, items)
-    request = Request(history.users.ids, history.matrix, np.ones(history.n_users, dtype=bool))
-    same = fold.target.items == items
-    if item_counts is not None and not same:  # the added 0 is of the items not found (-1)
-        item_counts = np.append(item_counts, 0)[items.lookup(fold.target.items.ids)]
-    accumulator = MetricAccumulator(parse_metrics(metrics), fold.target.n_items, item_counts)
-    to_fold = None if same else np.append(fold.target.items.lookup(items.ids), -1)
+    target, to_fold = questions.target, questions.to_fold
+    counts = None if item_counts is None else questions.counts(item_counts)
+    accumulator = MetricAccumulator(parse_metrics(metrics), target.n_items, counts)
     for rows, top in rank_batches(
-        score_rows, request, accumulator.max_k, exclude=mask.matrix, batch_size=batch_size
+        score_rows,
+        questions.request,
+        accumulator.max_k,
+        exclude=questions.mask,
+        batch_size=batch_size,
     ):
-        if to_fold is not None:  # the last entry of to_fold maps "none left" (-1) to itself
+        if to_fold is not None:
             top = TopK(to_fold[top.items], top.scores)
-        accumulator.update(top, fold.target.matrix[rows])
+        accumulator.update(top, target.matrix[rows])
         on_batch(rows.stop - rows.start)
     return accumulator

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from recae.data import IdMap, Interactions, as_ids
+from recae.data import IdMap, Interactions, as_ids, as_interactions
 from recae.data.ids import show
-from recae.data.sources import is_table
-from recae.errors import DataError, RecaeWarning, unknown_option
+from recae.errors import ConfigError, DataError, unknown_option, warn
 from recae.folds import Fold
 
 UNKNOWN = ("raise", "skip", "popular")
@@ -35,33 +33,6 @@ class Request:
         return Request(self.users[rows], self.matrix[rows], self.known[rows])
 
 
-def as_interactions(history: Any, items: IdMap | None = None) -> Interactions:
-    """Interactions as given, from a table with the default column names, or from a scipy matrix.
-
-    A matrix must be in the order of `items` (the model's own), if those are given.
-    """
-    if isinstance(history, Interactions):
-        return history
-    if is_table(history):
-        return Interactions.from_frame(history)
-    if is_sparse(history):
-        if items is not None and history.ndim == 2 and history.shape[1] != len(items):
-            raise DataError(
-                f"history has {history.shape[1]} item columns; this model was fitted on "
-                f"{len(items)}; encode it with model.items_, or give a frame or Interactions"
-            )
-        return Interactions.from_csr(history, items=items)
-    raise DataError(
-        "expected Interactions, a table (pandas, polars, Arrow) or a scipy sparse matrix, "
-        f"not {type(history).__name__}"
-    )
-
-
-def is_sparse(value: Any) -> bool:
-    """Whether a value is a scipy sparse matrix or array."""
-    return bool(sp.issparse(value))
-
-
 def align(history: Interactions, items: IdMap) -> Interactions:
     """The same histories in the item order of `items`, matched by id.
 
@@ -74,11 +45,9 @@ def align(history: Interactions, items: IdMap) -> Interactions:
     if left_out:
         used = history.items.decode(np.unique(history.matrix.indices))
         unknown = used[items.lookup(used) < 0]
-        warnings.warn(
+        warn(
             f"{left_out:,} of {history.nnz:,} interactions are left out: the model does not know "
-            f"their {len(unknown):,} items, the first {show(unknown[0])}",
-            RecaeWarning,
-            stacklevel=3,
+            f"their {len(unknown):,} items, the first {show(unknown[0])}"
         )
     return aligned
 
@@ -135,9 +104,16 @@ def _without_strangers(request: Request, on_unknown: str) -> Request:
         raise DataError(
             f"{message}: pass on_unknown='popular' to give them popular items, or 'skip'"
         )
-    warnings.warn(f"{message}; they are left out", RecaeWarning, stacklevel=4)
+    warn(f"{message}; they are left out")
     keep = np.flatnonzero(request.known)
     return Request(request.users[keep], request.matrix[keep], request.known[keep])
+
+
+def check_flag(name: str, value: object) -> bool:
+    """True or False. Raises ConfigError for anything else: "no" is true in Python."""
+    if not isinstance(value, bool | np.bool_):
+        raise ConfigError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
 
 
 def check_validation(validation: object) -> None:

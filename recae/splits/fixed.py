@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
-from recae.data import Interactions
+from recae.data import Interactions, as_interactions
 from recae.errors import unknown_option
 from recae.folds import Split
 from recae.splits.parts import PARTS, fold_of
 
 
 def fixed_split(
-    train: Interactions,
+    train: Interactions | Any,
     *,
-    test: Interactions,
-    validation: Interactions | None = None,
+    test: Interactions | Any,
+    validation: Interactions | Any | None = None,
     history: str = "train+validation",
     mask: str | None = None,
 ) -> Split:
@@ -40,8 +42,9 @@ def fixed_split(
     for name, value in (("history", history), ("mask", mask)):
         if value not in PARTS:
             raise unknown_option(name, value, PARTS)
-    tables = [train, test] if validation is None else [train, validation, test]
-    users, items = train.users, train.items
+    given = [train, test] if validation is None else [train, validation, test]
+    tables = [as_interactions(table) for table in given]
+    users, items = tables[0].users, tables[0].items
     for table in tables[1:]:
         users, items = users.union(table.users), items.union(table.items)
     tables = [table.with_users(users).with_items(items)[0] for table in tables]

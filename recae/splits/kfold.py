@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from recae.data import Interactions
+from recae.data import Interactions, as_interactions
 from recae.errors import ConfigError, DataError
 from recae.folds import Split
 from recae.splits.parts import random_state
@@ -45,11 +46,15 @@ class UserKFold:
     min_target: int = 5
     """Interactions, within the training items, that a user needs to get a target; >= 1."""
 
-    def split(self, interactions: Interactions, seed: int = 0) -> list[Split]:
+    def split(self, interactions: Interactions | Any, seed: int = 0) -> list[Split]:
         """The splits of this seed, an integer from 0 to 2**32 - 1, one for each block.
 
         Raises ConfigError for settings out of range, DataError with fewer users than folds.
+
+        >>> [split.test.history.n_users for split in recae.UserKFold(folds=3).split(data)]
+        [2, 2, 1]
         """
+        interactions = as_interactions(interactions)
         if isinstance(self.folds, bool) or not isinstance(self.folds, int) or self.folds < 3:
             raise ConfigError(f"folds must be an integer >= 3, not {self.folds!r}")
         strong = StrongGeneralization(fold_in=self.fold_in, min_target=self.min_target)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from recae.data import Interactions
+from recae.data import Interactions, as_interactions
 from recae.data.csr import row_numbers
 from recae.errors import ConfigError, DataError
 from recae.folds import Split
@@ -12,7 +14,7 @@ from recae.rng import numpy_generator
 from recae.splits.parts import fold_of, is_share
 
 
-def holdout_pairs(interactions: Interactions, share: float = 0.1, seed: int = 0) -> Split:
+def holdout_pairs(interactions: Interactions | Any, share: float = 0.1, seed: int = 0) -> Split:
     """Weak generalisation: hides a random part of every user's interactions, for validation.
 
         user       a           b       c
@@ -29,6 +31,7 @@ def holdout_pairs(interactions: Interactions, share: float = 0.1, seed: int = 0)
     >>> recae.holdout_pairs(data, 0.5).train.nnz  # one of two or three is hidden
     6
     """
+    interactions = as_interactions(interactions)
     if not is_share(share, 1):
         raise ConfigError(f"share must be in (0, 1), not {share!r}")
     indptr = interactions.matrix.indptr

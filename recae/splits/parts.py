@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Real
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 
 from recae.data import Interactions
 from recae.data.csr import row_numbers
-from recae.errors import ConfigError, RecaeWarning, unknown_option
+from recae.errors import ConfigError, unknown_option, warn
 from recae.folds import Fold, Split
 from recae.rng import check_seed, numpy_generator
 
@@ -78,11 +77,9 @@ def fold_of(history: Interactions, target: Interactions, mask: Interactions, nam
     """The fold of the users with a target; its mask is None where it is the history."""
     repeated = int(target.matrix.astype(bool).multiply(mask.matrix.astype(bool)).nnz)
     if repeated:
-        warnings.warn(
+        warn(
             f"{repeated:,} of {target.nnz:,} {name} targets are also masked: they can never be "
-            "recommended, and count as misses",
-            RecaeWarning,
-            stacklevel=3,
+            "recommended, and count as misses"
         )
     users = np.flatnonzero(np.diff(target.matrix.indptr))
     masked = None if mask is history else mask.select_users(users)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from recae.data import Interactions
+from recae.data import Interactions, as_interactions
 from recae.data.csr import row_numbers
 from recae.errors import ConfigError, DataError, unknown_option
 from recae.folds import Split
@@ -49,11 +50,16 @@ class RandomSplit:
     history: str = "train+validation"
     """What the test fold's history and mask are: "train+validation" or "train"."""
 
-    def split(self, interactions: Interactions, seed: int = 0) -> Split:
+    def split(self, interactions: Interactions | Any, seed: int = 0) -> Split:
         """The split of this seed, an integer >= 0; the order of rows and ids does not matter.
 
         Raises ConfigError for settings out of range, DataError if there is nothing to hide.
+
+        >>> split = recae.RandomSplit(validation=0, test=0.5).split(data, seed=0)
+        >>> split.train.nnz, split.test.target.nnz
+        (6, 5)
         """
+        interactions = as_interactions(interactions)
         check_seed(seed)
         self._check()
         indptr = interactions.matrix.indptr

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from recae.data import Interactions
+from recae.data import Interactions, as_interactions
 from recae.errors import ConfigError, DataError
 from recae.folds import Fold, Split
 from recae.splits.parts import is_share, random_state
@@ -50,11 +51,16 @@ class StrongGeneralization:
     min_target: int = 5
     """Interactions, within the training items, that a user needs to get a target; >= 1."""
 
-    def split(self, interactions: Interactions, seed: int = 98765) -> Split:
+    def split(self, interactions: Interactions | Any, seed: int = 98765) -> Split:
         """The split of this seed, an integer from 0 to 2**32 - 1.
 
         Raises ConfigError for settings out of range, DataError if there are too few users.
+
+        >>> split = recae.StrongGeneralization(held_out=1, min_target=2).split(data, seed=0)
+        >>> split.test.history.n_users
+        1
         """
+        interactions = as_interactions(interactions)
         self._check()
         generator = random_state(seed)
         active = np.flatnonzero(np.diff(interactions.matrix.indptr))
@@ -65,7 +71,7 @@ class StrongGeneralization:
         blocks = shuffled[:first], shuffled[first:second], shuffled[second:]
         return self._split_users(interactions, blocks, seed)
 
-    def _split_users(self, interactions: Interactions, blocks: Blocks, seed: int) -> Split:
+    def _split_users(self, interactions: Interactions | Any, blocks: Blocks, seed: int) -> Split:
         """The split whose training, validation and test users are these codes."""
         train, *held_out = (
             interactions.select_users(block[np.argsort(interactions.users.ids[block])])
@@ -78,12 +84,17 @@ class StrongGeneralization:
         folds = self.fold(valid, seed), self.fold(test, seed)
         return Split(train, *folds, left_out=left_valid + left_test)
 
-    def fold(self, interactions: Interactions, seed: int = 98765) -> Fold:
+    def fold(self, interactions: Interactions | Any, seed: int = 98765) -> Fold:
         """The fold-in step alone: hides part of every user's interactions.
 
         As published, users are taken in ascending id order and their interactions in ascending
-        item id order (the order of the rows in the MovieLens 20M file).
+        item id order (the order of the rows in the MovieLens 20M file). Raises ConfigError for
+        settings out of range.
+
+        >>> recae.StrongGeneralization(fold_in=0.5, min_target=3).fold(data).target.nnz
+        1
         """
+        interactions = as_interactions(interactions)
         self._check()
         generator = random_state(seed)
         by_item = np.argsort(interactions.items.ids, kind="stable")

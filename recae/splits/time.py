@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recae.data import Interactions
+from recae.data import Interactions, as_interactions
 from recae.data.csr import row_numbers
 from recae.errors import ConfigError, DataError
 from recae.folds import Split
@@ -58,12 +58,17 @@ class LeaveLastOut:
     history: str = "train+validation"
     """What the test fold's history and mask are: "train+validation" or "train"."""
 
-    def split(self, interactions: Interactions, seed: int = 0) -> Split:
+    def split(self, interactions: Interactions | Any, seed: int = 0) -> Split:
         """The split; seed, an integer >= 0, orders the ties alone.
 
         Raises ConfigError for settings out of range, DataError without times, or if no user has
         enough interactions.
+
+        >>> plays = pd.DataFrame({"user_id": [1, 1], "item_id": [7, 8], "timestamp": [3, 1]})
+        >>> recae.LeaveLastOut(validation=0).split(plays).test.target.to_frame()["item_id"].item()
+        7
         """
+        interactions = as_interactions(interactions)
         check_seed(seed)
         for name, low in (("validation", 0), ("test", 1)):
             value = getattr(self, name)
@@ -117,12 +122,18 @@ class GlobalTime:
     history: str = "train+validation"
     """What the test fold's history and mask are: "train+validation" or "train"."""
 
-    def split(self, interactions: Interactions, seed: int = 0) -> Split:
+    def split(self, interactions: Interactions | Any, seed: int = 0) -> Split:
         """The split; nothing is drawn, so that the seed, an integer >= 0, changes nothing.
 
         Raises ConfigError for settings out of range, DataError without times, or if a part would
         be empty.
+
+        >>> plays = pd.DataFrame({"user_id": [1, 1], "item_id": [7, 8], "timestamp": [3, 1]})
+        >>> plays = pd.concat([plays, plays.assign(user_id=2, timestamp=[2, 4])])
+        >>> recae.GlobalTime(validation=None, test=3).split(plays).train.nnz
+        2
         """
+        interactions = as_interactions(interactions)
         check_seed(seed)
         check_history(self.history)
         times = _times(interactions)

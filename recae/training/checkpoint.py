@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from recae.errors import ConfigError, DataError, RecaeWarning, StorageError
+from recae.errors import ConfigError, DataError, StorageError, warn
 from recae.files import as_path, atomic_file, plain
 from recae.training.callbacks import Epoch
 from recae.training.state import TrainingState
@@ -154,10 +153,8 @@ def _put(tensors: Mapping[str, Tensor], header: Mapping[str, Any], state: Traini
     state.step, state.finished = header["step"], header["finished"]
     now = _versions(state)
     if header["versions"] != now:
-        warnings.warn(
+        warn(
             "resuming a run that was begun elsewhere ("
             + _difference(header["versions"], now)
-            + "): the result may differ in the last digits from an undisturbed run",
-            RecaeWarning,
-            stacklevel=2,
+            + "): the result may differ in the last digits from an undisturbed run"
         )

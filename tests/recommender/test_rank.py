@@ -8,7 +8,7 @@ import scipy.sparse as sp
 import torch
 
 from recae import ConfigError, Fold, IdMap, Interactions, MultDAE, RecaeWarning
-from recae.recommender import measure
+from recae.recommender import Questions, measure
 from recae.recommender.rank import BATCH_CELLS, rows_per_batch
 from recae.recommender.tiles import products
 
@@ -71,7 +71,7 @@ def test_equals_the_definitions_on_full_matrices(batch_size, masked) -> None:
     fold = Fold(interactions(HISTORY), interactions(TARGET), mask)
     steps: list[int] = []
     measured = measure(
-        Planted(), ITEMS, fold, METRICS, batch_size=batch_size, on_batch=steps.append
+        Planted(), Questions.of(fold, ITEMS), METRICS, batch_size=batch_size, on_batch=steps.append
     )
     expected = by_hand(MASK if masked else HISTORY, TARGET)
     for metric, values in measured.per_user().items():
@@ -103,7 +103,7 @@ def test_a_fold_in_another_vocabulary_is_matched_by_id() -> None:
         np.testing.assert_array_equal(matrix.toarray() > 0, seen)
         return torch.from_numpy(SCORES[rows])
 
-    measured = measure(planted, ITEMS, fold, ["recall@3", "mrr@20"]).per_user()
+    measured = measure(planted, Questions.of(fold, ITEMS), ["recall@3", "mrr@20"]).per_user()
     n, extra = wide.sum(axis=1), np.arange(N_USERS) % 2 == 0
     recall = np.nan_to_num(expected["recall@3"]) * n / np.where(n + extra > 0, n + extra, np.nan)
     np.testing.assert_allclose(measured["recall@3"], recall, rtol=1e-12)
@@ -115,7 +115,9 @@ def test_a_fold_in_another_vocabulary_is_matched_by_id() -> None:
     with pytest.warns(RecaeWarning, match="1 of .* interactions are left out.*'new'"):
         scores = iter(range(N_USERS))
         measure(
-            planted, ITEMS, Fold(fold.history, fold.target, interactions(odd, items)), ["mrr@20"]
+            planted,
+            Questions.of(Fold(fold.history, fold.target, interactions(odd, items)), ITEMS),
+            ["mrr@20"],
         )
 
 
@@ -127,7 +129,7 @@ def test_the_places_of_a_short_list_are_no_items_in_any_vocabulary() -> None:
     for items, order in ((ITEMS, slice(None)), (other, slice(None, None, -1))):
         parts = (HISTORY, mask & ~HISTORY, mask)
         fold = Fold(*(interactions(part[:, order], items) for part in parts))
-        measured = measure(Planted(), ITEMS, fold, ["recall@5", "coverage@5"])
+        measured = measure(Planted(), Questions.of(fold, ITEMS), ["recall@5", "coverage@5"])
         assert (measured.per_user()["recall@5"] == 0).all()
         assert measured.catalogue() == {"coverage@5": 1 / N_ITEMS}
 
@@ -140,7 +142,9 @@ def test_coverage_counts_the_catalogue_of_the_fold() -> None:
         interactions(np.hstack([TARGET, more]), items),
     )
     expected = by_hand(HISTORY, TARGET)["coverage@2"] / 2
-    assert measure(Planted(), ITEMS, fold, ["coverage@2"]).catalogue() == {"coverage@2": expected}
+    assert measure(Planted(), Questions.of(fold, ITEMS), ["coverage@2"]).catalogue() == {
+        "coverage@2": expected
+    }
 
 
 def test_a_network_validates_on_a_fold_in_another_vocabulary() -> None:
