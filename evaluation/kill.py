@@ -166,7 +166,7 @@ def on_disk(folder: Path) -> str:
     if not (folder / "checkpoint").exists():
         return "nothing"
     with safe_open(folder / "checkpoint", "pt") as file:
-        epochs = len(json.loads(file.metadata()[KEY])["epochs"])
+        epochs = len(json.loads(file.metadata()[KEY])["progress"]["epochs"])
         assert all(file.get_tensor(tensor).isfinite().all() for tensor in file.keys())
     return f"checkpoint of epoch {epochs:2d}"
 

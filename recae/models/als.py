@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recae.data import Interactions
-from recae.errors import ConfigError, TrainingError
+from recae.errors import ConfigError, TrainingError, TrainingInterrupted
 from recae.recommender import ONE_BLAS, FactorRecommender, Run, estimator, param, valued
 from recae.rng import numpy_generator
 from recae.splits import Fold
@@ -46,21 +46,39 @@ class ALS(FactorRecommender):
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         from implicit.recommender_base import ModelFitError
 
-        model = self._implicit(int(numpy_generator(run.seed).integers(2**31)))
-        with bar(self.epochs, type(self).__name__, "sweep", run.progress) as shown, ONE_BLAS:
-            try:
-                model.fit(
-                    self._confidences(data.matrix),
-                    show_progress=False,
-                    callback=lambda *progress: shown.update(),
-                )
-            except ModelFitError as error:
-                raise TrainingError(
-                    f"the factors are no longer numbers: raise l2 (now {self.l2}) or lower alpha "
-                    f"(now {self.alpha}); extreme weights do this too, if they reach the model"
-                ) from error
-        self.item_factors_ = model.item_factors
-        self._solver = model
+        sweeps = _Sweeps(self._implicit(int(numpy_generator(run.seed).integers(2**31))))
+        checkpoint = self._checkpoint(data, None, run)
+        if checkpoint is not None:
+            checkpoint.resume(sweeps)
+        try:
+            with bar(self.epochs, type(self).__name__, "sweep", run.progress) as shown, ONE_BLAS:
+                shown.update(sweeps.done)
+
+                def after_sweep(*progress: object) -> None:
+                    sweeps.done += 1
+                    shown.update()
+                    if checkpoint is not None:
+                        checkpoint.after_epoch(sweeps)
+
+                if not sweeps.finished:
+                    sweeps.go_on(self._confidences(data.matrix), after_sweep)
+        except ModelFitError as error:
+            raise TrainingError(
+                f"the factors are no longer numbers: raise l2 (now {self.l2}) or lower alpha "
+                f"(now {self.alpha}); extreme weights do this too, if they reach the model"
+            ) from error
+        except KeyboardInterrupt:
+            if not sweeps.done:
+                raise
+            self._own_solver(sweeps.model)
+            raise TrainingInterrupted(
+                f"interrupted after {sweeps.done} of {self.epochs} sweeps; the model keeps its "
+                "factors as they were then"
+            ) from None
+        self._own_solver(sweeps.model)
+
+    def _own_solver(self, model: Any) -> None:
+        self.item_factors_, self._solver = model.item_factors, model
 
     def _implicit(self, seed: int = 0) -> Any:
         from implicit.cpu.als import AlternatingLeastSquares
@@ -93,3 +111,35 @@ class ALS(FactorRecommender):
         super()._restore(arrays)
         self._solver = self._implicit()
         self._solver.item_factors = self.item_factors_
+
+
+class _Sweeps:
+    """A fit by `implicit`, sweep by sweep, as a checkpoint sees it. Chance is in its beginning
+    alone: the factors of users and items are all that the next sweep depends on."""
+
+    device = "cpu"
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.done, self.planned = model, 0, model.iterations
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.done == self.planned)
+
+    def go_on(self, confidences: Any, after_sweep: Any) -> None:
+        self.model.iterations = self.planned - self.done
+        self.model.fit(confidences, show_progress=False, callback=after_sweep)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {
+            "users": torch.from_numpy(self.model.user_factors),
+            "items": torch.from_numpy(self.model.item_factors),
+        }
+
+    def progress(self) -> dict[str, Any]:
+        return {"done": self.done}
+
+    def put(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+        self.model.user_factors = tensors["users"].numpy()
+        self.model.item_factors = tensors["items"].numpy()
+        self.done = progress["done"]

@@ -30,7 +30,7 @@ from recae.recommender.requests import (
 from recae.recommender.slots import Run, Slots
 from recae.rng import check_seed
 from recae.splits import Fold
-from recae.training import Callback, check_callbacks, resolve_device
+from recae.training import Callback, Checkpoint, check_callbacks, resolve_device
 
 
 class Recommender(Slots):
@@ -83,7 +83,7 @@ class Recommender(Slots):
         seed: an integer >= 0; the same seed gives the same model. device: "auto", "cpu", "cuda".
         callbacks: one or several, called with each finished Epoch. progress: True, False, or None
         to ask the terminal. checkpoint: a file that keeps the state of the training; the same call
-        finds it after a kill and goes on to the same result. Models without epochs do not write it.
+        finds it after a kill and goes on to the same result; for models trained in epochs and ALS.
 
         Raises ConfigError for bad options, DataError for bad data, and on Ctrl-C
         TrainingInterrupted, with the model fitted to its best state, once an epoch is finished.
@@ -256,6 +256,21 @@ class Recommender(Slots):
         return export_top_k(self, path, history, k, **options)
 
     # How the pieces above are put together.
+
+    def _checkpoint(
+        self, data: Interactions, validation: Fold | None, run: Run
+    ) -> Checkpoint | None:
+        """The file that keeps the state of this training, if one is wanted."""
+        if run.checkpoint is None:
+            return None
+        about = {
+            "model": self.name,
+            "hyperparameters": self.get_params(),
+            "seed": run.seed,
+            "data": data.fingerprint(),
+            "validation": None if validation is None else validation.fingerprint(),
+        }
+        return Checkpoint(run.checkpoint, about)
 
     def _own(self, data: Interactions) -> None:
         self.items_, self.history_ = data.items, data

@@ -20,7 +20,7 @@ from recae.recommender.hyperparameters import estimator, learnt, param
 from recae.recommender.rank import Questions, measure
 from recae.recommender.slots import Run
 from recae.splits import Fold
-from recae.training import Checkpoint, Epoch, Plan, SparseLoader, train
+from recae.training import Epoch, Plan, SparseLoader, train
 
 TILE = {"cpu": 64, "cuda": 1024}
 """Rows scored together, padded when fewer: matrix products of one shape give every row the same
@@ -99,20 +99,6 @@ class AutoencoderRecommender(Recommender):
             self.network_, self.epochs_ = net, list(interruption.epochs)
             raise
         self.network_, self.epochs_ = net, epochs
-
-    def _checkpoint(
-        self, data: Interactions, validation: Fold | None, run: Run
-    ) -> Checkpoint | None:
-        if run.checkpoint is None:
-            return None
-        about = {
-            "model": self.name,
-            "hyperparameters": self.get_params(),
-            "seed": run.seed,
-            "data": data.fingerprint(),
-            "validation": None if validation is None else validation.fingerprint(),
-        }
-        return Checkpoint(run.checkpoint, about)
 
     def _score_rows(self, matrix: Any) -> Tensor:
         return self._score_with(self.network_, matrix)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,20 +15,40 @@ from torch import Tensor
 
 from recae.errors import ConfigError, DataError, StorageError, warn
 from recae.files import as_path, atomic_file, plain
-from recae.training.callbacks import Epoch
-from recae.training.state import TrainingState
 from recae.version import __version__
 
-FORMAT = 1
+FORMAT = 2
 KEY = "recae-checkpoint"
 SHARE = 0.1
 """Of the time of training that writing may take: after quick epochs not every one is written."""
 
 
+class Resumable(Protocol):
+    """A training as a checkpoint sees it."""
+
+    @property
+    def device(self) -> str:
+        """Where it is computed: cpu or cuda."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is to follow."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that its next epoch depends on, beside what `progress` says."""
+
+    def progress(self) -> dict[str, Any]:
+        """How far it has come, ready for JSON."""
+
+    def put(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+        """Takes the state of another training, as `tensors` and `progress` gave it."""
+
+
 class Checkpoint:
     """The file of a training run, and what run that is.
 
-    path: a safetensors file, about 4 times the size of the weights (5 with validation); run: what
+    path: a safetensors file, for a network about 4 times the size of its weights (5 with
+    validation), for factors those of users and items; run: what
     decides the result, ready for JSON (model, hyperparameters, seed, fingerprints of the data).
     A file of another run is never overwritten. Raises StorageError for a path that cannot be
     written to, DataError for a file that is damaged or no checkpoint, and ConfigError for one of
@@ -46,7 +65,7 @@ class Checkpoint:
             raise StorageError(f"the checkpoint {path} is a directory: name a file")
         self.found = self._header() if self.path.exists() else None
 
-    def resume(self, state: TrainingState) -> None:
+    def resume(self, state: Resumable) -> None:
         """Sets a fresh state to the one in the file, if there is a file."""
         if self.found is None:
             return
@@ -54,9 +73,16 @@ class Checkpoint:
             tensors = load_file(self.path)
         except (OSError, SafetensorError) as error:
             raise self._damaged(error) from error
-        _put(tensors, self.found, state)
+        state.put(tensors, self.found["progress"])
+        then, now = self.found["versions"], _versions(state.device)
+        if then != now:
+            warn(
+                "resuming a run that was begun elsewhere ("
+                + _difference(then, now)
+                + "): the result may differ in the last digits from an undisturbed run"
+            )
 
-    def after_epoch(self, state: TrainingState) -> None:
+    def after_epoch(self, state: Resumable) -> None:
         """Writes the state, unless the last writing took too large a share of the time since."""
         started = time.perf_counter()
         if not state.finished and (started - self.written) * SHARE < self.cost:
@@ -64,15 +90,13 @@ class Checkpoint:
         header = {
             "format": FORMAT,
             "run": self.run,
-            "versions": _versions(state),
-            "epochs": [asdict(epoch) for epoch in state.epochs],
-            "step": state.step,
-            "finished": state.finished,
-            "best": {"value": state.best.value, "since": state.best.since},
+            "versions": _versions(state.device),
+            "progress": state.progress(),
         }
         with atomic_file(self.path) as part:
             try:
-                save_file(_tensors(state), part, {KEY: json.dumps(header, default=plain)})
+                tensors = {n: tensor.cpu().contiguous() for n, tensor in state.tensors().items()}
+                save_file(tensors, part, {KEY: json.dumps(header, default=plain)})
             except SafetensorError as error:  # a full disk, among others
                 raise OSError(str(error)) from error
         self.written = time.perf_counter()
@@ -118,43 +142,6 @@ def _difference(there: Any, here: Any) -> str:
     return f"{there!r} there, {here!r} here"
 
 
-def _versions(state: TrainingState) -> dict[str, Any]:
+def _versions(device: str) -> dict[str, Any]:
     """What may change the last digits of a result without being part of the run."""
-    device = next(state.net.parameters()).device.type
     return {"torch": torch.__version__, "device": device, "threads": torch.get_num_threads()}
-
-
-def _tensors(state: TrainingState) -> dict[str, Tensor]:
-    tensors = {f"net.{name}": tensor for name, tensor in state.net.state_dict().items()}
-    for name, tensor in (state.best.weights or {}).items():
-        tensors[f"best.{name}"] = tensor
-    for index, moments in state.optimiser.state_dict()["state"].items():
-        for name, tensor in moments.items():
-            tensors[f"adam.{index}.{name}"] = tensor
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _put(tensors: Mapping[str, Tensor], header: Mapping[str, Any], state: TrainingState) -> None:
-    def under(prefix: str) -> dict[str, Tensor]:
-        return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-
-    device = next(state.net.parameters()).device
-    state.net.load_state_dict(under("net."))
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in under("adam.").items():
-        index, _, moment = name.partition(".")
-        moments.setdefault(int(index), {})[moment] = tensor
-    groups = state.optimiser.state_dict()["param_groups"]
-    state.optimiser.load_state_dict({"state": moments, "param_groups": groups})
-    best = {name: tensor.to(device) for name, tensor in under("best.").items()}
-    state.best.weights = best or None
-    state.best.value, state.best.since = header["best"]["value"], header["best"]["since"]
-    state.epochs[:] = [Epoch(**epoch) for epoch in header["epochs"]]
-    state.step, state.finished = header["step"], header["finished"]
-    now = _versions(state)
-    if header["versions"] != now:
-        warn(
-            "resuming a run that was begun elsewhere ("
-            + _difference(header["versions"], now)
-            + "): the result may differ in the last digits from an undisturbed run"
-        )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -51,3 +53,44 @@ class TrainingState:
     epochs: list[Epoch] = field(default_factory=list)
     step: int = 0
     finished: bool = False
+
+    # What a checkpoint asks for.
+
+    @property
+    def device(self) -> str:
+        return next(self.net.parameters()).device.type
+
+    def tensors(self) -> dict[str, Tensor]:
+        tensors = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
+        for name, tensor in (self.best.weights or {}).items():
+            tensors[f"best.{name}"] = tensor
+        for index, moments in self.optimiser.state_dict()["state"].items():
+            for name, tensor in moments.items():
+                tensors[f"adam.{index}.{name}"] = tensor
+        return {name: tensor.detach() for name, tensor in tensors.items()}
+
+    def progress(self) -> dict[str, Any]:
+        return {
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+            "step": self.step,
+            "finished": self.finished,
+            "best": {"value": self.best.value, "since": self.best.since},
+        }
+
+    def put(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+        def under(prefix: str) -> dict[str, Tensor]:
+            return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+        device = next(self.net.parameters()).device
+        self.net.load_state_dict(under("net."))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in under("adam.").items():
+            index, _, moment = name.partition(".")
+            moments.setdefault(int(index), {})[moment] = tensor
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        best = {name: tensor.to(device) for name, tensor in under("best.").items()}
+        self.best.weights = best or None
+        self.best.value, self.best.since = progress["best"]["value"], progress["best"]["since"]
+        self.epochs[:] = [Epoch(**epoch) for epoch in progress["epochs"]]
+        self.step, self.finished = progress["step"], progress["finished"]

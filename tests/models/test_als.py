@@ -125,3 +125,48 @@ def test_what_cannot_be_solved_says_which_setting_to_change() -> None:
     huge = X * 3e38
     with pytest.raises(recae.TrainingError, match="extreme weights"):
         recae.ALS(latent=4, epochs=1, weights="target").fit(huge)
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nobody catches it."""
+
+
+def at_sweep(monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException) -> None:
+    """Raises an error when so many sweeps are done, once the checkpoint is written."""
+    from recae.models import als
+
+    class Sweeps(als._Sweeps):
+        def go_on(self, confidences: object, after_sweep: object) -> None:
+            def callback(*progress: object) -> None:
+                after_sweep()  # type: ignore[operator]
+                if self.done == number:
+                    raise error
+
+            super().go_on(confidences, callback)
+
+    monkeypatch.setattr(als, "_Sweeps", Sweeps)
+    monkeypatch.setattr("recae.training.checkpoint.SHARE", float("inf"))
+
+
+@pytest.mark.parametrize("killed", [1, 4, 6])
+def test_a_killed_fit_goes_on_to_the_same_bits(monkeypatch, tmp_path, killed: int) -> None:
+    whole = recae.ALS(latent=6, epochs=6).fit(X, seed=5)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        at_sweep(patch, killed, Killed())
+        recae.ALS(latent=6, epochs=6).fit(X, seed=5, checkpoint=tmp_path / "c")
+    # Without a checkpoint for the sweeps done, the first of the rest would begin from chance.
+    resumed = recae.ALS(latent=6, epochs=6).fit(X, seed=5, checkpoint=tmp_path / "c")
+    np.testing.assert_array_equal(resumed.item_factors_, whole.item_factors_)
+    np.testing.assert_array_equal(resumed.score(X), whole.score(X))
+    with pytest.raises(recae.ConfigError, match="c is of another run: seed 5 there, 6 here"):
+        recae.ALS(latent=6, epochs=6).fit(X, seed=6, checkpoint=tmp_path / "c")
+
+
+def test_ctrl_c_keeps_the_factors(monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        at_sweep(patch, 2, KeyboardInterrupt())
+        model = recae.ALS(latent=6, epochs=9)
+        with pytest.raises(recae.TrainingInterrupted, match="after 2 of 9 sweeps"):
+            model.fit(X, seed=5)
+    two = recae.ALS(latent=6, epochs=2).fit(X, seed=5)
+    np.testing.assert_array_equal(model.score(X), two.score(X))

@@ -139,7 +139,7 @@ def test_a_checkpoint_cut_short_or_newer_or_foreign_is_refused(tmp_path) -> None
     with safe_open(path, "pt") as file:
         header = json.loads(file.metadata()[KEY])
     save_file(load_file(path), path, {KEY: json.dumps(header | {"format": 7})})
-    with pytest.raises(DataError, match="c has format 7; this recae .* reads format 1"):
+    with pytest.raises(DataError, match="c has format 7; this recae .* reads format 2"):
         MODELS[0]().fit(DATA, checkpoint=path)
     save_file({"weights": torch.zeros(3)}, path)
     with pytest.raises(DataError, match="c is no checkpoint of recae"):
