@@ -19,6 +19,7 @@ from pathlib import Path
 
 import recae
 from evaluation.provenance import keep, peak_gb
+from recae.cli import hyperparameters
 from recae.recommender import AutoencoderRecommender
 
 METRICS = ["recall@20", "ndcg@20", "recall@50", "ndcg@50", "hit_rate@20"]
@@ -64,11 +65,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--validate", action="store_true", help="measure on pairs held out of train"
     )
     parser.add_argument("--precision", default="auto", help="of EASE: auto, float64, float32")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument(
+        "--set",
+        type=hyperparameters.setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a hyperparameter, as in `recae fit`",
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
-    model = MODELS[options.model].clone()
-    model.set_params(**{name: eval_number(value) for name, value in pairs(options.set)})
+    model = hyperparameters.configured(MODELS[options.model].clone(), options.set)
     if options.model == "ease":
         model.set_params(precision=options.precision)
     train = recae.read_parquet(options.data / "train.parquet", user="user", item="item")
@@ -112,21 +119,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def told(epoch: object) -> None:
     """Prints an epoch as it ends."""
     print(epoch, flush=True)
-
-
-def pairs(texts: Sequence[str]) -> list[tuple[str, str]]:
-    """`name=value` texts, split."""
-    return [(name, value) for name, _, value in (text.partition("=") for text in texts)]
-
-
-def eval_number(text: str) -> int | float | str | bool:
-    """A number if the text is one, True or False, else the text."""
-    for read in (int, float):
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    return {"True": True, "False": False}.get(text, text)
 
 
 if __name__ == "__main__":

@@ -32,10 +32,13 @@ def setting(text: str) -> tuple[str, str]:
 
 def build_model(name: str, settings: list[tuple[str, str]]) -> recae.Recommender:
     """A model with the given hyperparameters, read by their declared types and checked."""
-    model_class = recae.MODELS[name]
-    hints = typing.get_type_hints(model_class)
-    known = model_class.param_fields()
-    model = model_class()
+    return configured(recae.MODELS[name](), settings)
+
+
+def configured(model: recae.Recommender, settings: list[tuple[str, str]]) -> recae.Recommender:
+    """The model with these hyperparameters changed, read by their declared types and checked."""
+    hints = typing.get_type_hints(type(model))
+    known = model.param_fields()
     for key, text in settings:
         # What is unknown or unreadable stays text: the model refuses it in its own words.
         model.set_params(**{key: read_value(text, hints[key]) if key in known else text})
