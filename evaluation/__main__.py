@@ -26,7 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"there is no script {name}.{hint} Known: {', '.join(known)}", file=sys.stderr)
         return 2
     sys.argv[0] = f"python -m evaluation {name}"  # what argparse calls the program in its help
-    code: int = importlib.import_module(f"evaluation.{module}").main(rest)
+    script = importlib.import_module(f"evaluation.{module}")
+    from recae.errors import RecaeError  # here: the list of scripts needs no torch
+
+    try:
+        code: int = script.main(rest)
+    except RecaeError as error:
+        print(f"python -m evaluation {name}: error: {error}", file=sys.stderr)
+        return 1
     return code
 
 

@@ -64,9 +64,10 @@ def as_source(value: Any) -> Source:
     if isinstance(value, pd.DataFrame):
         return FrameSource(value)
     if not is_table(value):
+        lazy = "; call its collect() first" if hasattr(value, "collect") else ""
         raise DataError(
             "a table is needed (pandas, polars, Arrow, or anything with __arrow_c_stream__ or "
-            f"__dataframe__), not {type(value).__name__}"
+            f"__dataframe__), not {type(value).__name__}{lazy}"
         )
     try:
         if hasattr(value, "scanner"):  # a pyarrow.dataset: only some of it is read
@@ -83,11 +84,13 @@ def as_source(value: Any) -> Source:
 
 
 def plain(column: pa.Array) -> pa.Array:
-    """The column without extension types and views; a UUID becomes its 16 bytes."""
+    """The column without extension types and views; a UUID becomes its 16 bytes, a decimal a float."""
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
     if str(column.type) == "string_view":
         column = column.cast(pa.large_string())
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
     return column
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars
 import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
@@ -85,9 +86,26 @@ def test_streams_and_datasets_are_read_too(tmp_path: Path) -> None:
     assert same(Interactions.from_frame(pyarrow.dataset.dataset(tmp_path)), expected)
 
 
-def test_polars_frames_are_tables() -> None:
-    polars = pytest.importorskip("polars")
-    assert same(Interactions.from_frame(polars.from_arrow(TABLE)), Interactions.from_frame(FRAME))
+def test_polars_frames_are_tables(tmp_path: Path) -> None:
+    frame, expected = polars.from_arrow(TABLE), Interactions.from_frame(FRAME)
+    assert isinstance(frame, polars.DataFrame)
+    assert same(Interactions.from_frame(frame), expected)
+    for column, kind in (("item_id", polars.Categorical), ("user_id", polars.Int16)):
+        other = frame.with_columns(polars.col(column).cast(kind))
+        assert same(Interactions.from_frame(other), expected)
+    frame.write_parquet(tmp_path / "plays.parquet")
+    assert same(recae.read_parquet(tmp_path / "plays.parquet"), expected)
+    with pytest.raises(DataError, match="not LazyFrame; call its collect.. first"):
+        Interactions.from_frame(frame.lazy())
+
+
+@pytest.mark.parametrize("kind", [pa.decimal128(5, 2), pa.decimal256(40, 2)])
+def test_decimals_are_weights(tmp_path: Path, kind: pa.DataType) -> None:
+    weights = pa.array([1.5, 2.25, 0.5, 4]).cast(kind)
+    table = pa.table({"user_id": [1, 1, 2, 2], "item_id": [1, 2, 1, 2], "weight": weights})
+    pq.write_table(table, tmp_path / "a.parquet")
+    for data in (Interactions.from_frame(table), recae.read_parquet(tmp_path / "a.parquet")):
+        assert data.matrix.toarray().tolist() == [[1.5, 2.25], [0.5, 4]]
 
 
 def test_models_take_tables_of_every_kind() -> None:
