@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import platform
 import time
@@ -19,7 +20,7 @@ import torch
 
 from recae.data.sources import read_frame
 from recae.errors import DataError, StorageError, unknown_option
-from recae.files import atomic_file, plain
+from recae.files import as_path, atomic_file, plain
 from recae.forks import survives_fork
 from recae.metrics import bootstrap_interval
 from recae.recommender import Questions, Recommender, measure
@@ -88,25 +89,30 @@ class Report:
     def save(self, path: str | Path, *, per_user: bool = False) -> Path:
         """Writes the `summary` as JSON, atomically. Returns the path.
 
-        per_user: also writes the users' values, to a Parquet of that name beside it; `load` then
-        reads the report back, for instance to `recae.compare` it with one of another day. The
-        user ids must be integers or text. Raises StorageError if either cannot be written.
+        per_user: also writes the users' values, to a Parquet beside it whose name begins alike and
+        holds their digest; `load` then reads the report back, for instance to `recae.compare` it
+        with one of another day. A report that was there stays whole until the new one is. The user
+        ids must be integers or text. Raises StorageError if either cannot be written.
 
         >>> report = recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}, index=[7]))
         >>> report.save("report.json").name
         'report.json'
         """
-        summary = self.summary()
+        summary, path = self.summary(), as_path(path)
         if per_user:
-            # The summary holds the table's digest, so that two halves of two runs are noticed.
-            table = self.per_user.rename_axis("user_id").reset_index()
-            with atomic_file(_values_path(path)) as part:
-                table.to_parquet(part, index=False)
-                digest = sha256(part.read_bytes()).hexdigest()
-            summary["per_user"] = {"file": _values_path(path).name, "sha256": digest}
+            content = BytesIO()
+            self.per_user.rename_axis("user_id").reset_index().to_parquet(content, index=False)
+            digest = sha256(content.getvalue()).hexdigest()
+            file = path.with_name(f"{path.name}.per_user-{digest[:8]}.parquet")
+            with atomic_file(file) as part:
+                part.write_bytes(content.getvalue())
+            summary["per_user"] = {"file": file.name, "sha256": digest}
         with atomic_file(path) as part:
             part.write_text(json.dumps(summary, indent=2, default=plain) + "\n", encoding="utf-8")
-        return Path(path)
+        for old in path.parent.glob(f"{glob.escape(path.name)}.per_user-????????.parquet"):
+            if old.name != summary.get("per_user", {}).get("file"):
+                old.unlink(missing_ok=True)
+        return path
 
     @classmethod
     def load(cls, path: str | Path) -> Report:
@@ -133,11 +139,14 @@ class Report:
         if "per_user" not in summary:
             raise DataError(f"{path} has no values per user: save it with per_user=True")
         try:
-            content = _values_path(path).read_bytes()
+            file = Path(path).with_name(summary["per_user"]["file"])
+            content, digest = file.read_bytes(), summary["per_user"]["sha256"]
         except OSError as error:
-            raise StorageError(f"{_values_path(path)} is missing: {error.strerror}") from error
-        if sha256(content).hexdigest() != summary["per_user"]["sha256"]:
-            raise StorageError(f"{_values_path(path)} does not belong to {path}, or is damaged")
+            raise StorageError(f"{file} is missing: {error.strerror}") from error
+        except (TypeError, KeyError, ValueError) as error:
+            raise StorageError(f"{path} is no saved report: its per_user names no file") from error
+        if sha256(content).hexdigest() != digest:
+            raise StorageError(f"{file} does not belong to {path}, or is damaged")
         table = read_frame(BytesIO(content)).set_index("user_id").rename_axis(None)
         rows = {
             name: (row["mean"], row["low"], row["high"]) for name, row in summary["metrics"].items()
@@ -163,10 +172,6 @@ class Report:
             "metrics": json.loads(self.frame().to_json(orient="index")),
             "provenance": dict(self.provenance),
         }
-
-
-def _values_path(path: str | Path) -> Path:
-    return Path(path).with_name(Path(path).name + ".per_user.parquet")
 
 
 def _number(value: float | None) -> float:

@@ -1,6 +1,8 @@
 """Comparing: scipy and arithmetic as oracles, a simulated null, and reports read back."""
 
+import errno
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -150,12 +152,39 @@ def test_a_report_that_cannot_be_read_back_says_why(tmp_path):
         Report.load(path)
     saved.save(path, per_user=True)
     report([0.3, 0.4]).save(tmp_path / "b.json", per_user=True)
-    (tmp_path / "b.json.per_user.parquet").replace(tmp_path / "a.json.per_user.parquet")
+    (ours,), (theirs,) = (tmp_path.glob(f"{name}.json.per_user-*.parquet") for name in "ab")
+    theirs.replace(ours)
     with pytest.raises(StorageError, match="does not belong to"):
         Report.load(path)
+    ours.unlink()
+    with pytest.raises(StorageError, match=f"{ours.name} is missing"):
+        Report.load(path)
+    summary = json.loads(path.read_text())
+    for foreign in ("../secret", 7, None):
+        path.write_text(json.dumps(summary | {"per_user": {"file": foreign}}))
+        with pytest.raises(StorageError, match="its per_user names no file"):
+            Report.load(path)
     path.write_text("{")
     with pytest.raises(StorageError, match="it is not JSON"):
         Report.load(path)
+
+
+def test_a_report_stays_whole_until_the_next_one_is(tmp_path, monkeypatch):
+    path = report([0.1, 0.2]).save(tmp_path / "a.json", per_user=True)
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)  # the values are written, the summary is not
+        with pytest.raises(StorageError, match="No space left"):
+            report([0.3, 0.4]).save(path, per_user=True)
+    assert Report.load(path)["ndcg@5"] == pytest.approx(0.15)
+    report([0.3, 0.4]).save(path, per_user=True)
+    assert Report.load(path)["ndcg@5"] == pytest.approx(0.35)
+    assert len(list(tmp_path.iterdir())) == 2  # the values of the report before are gone
+    report([0.3]).save(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_no_reports_and_unknown_metrics_are_named(tmp_path):

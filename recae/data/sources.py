@@ -84,7 +84,7 @@ def as_source(value: Any) -> Source:
 
 
 def plain(column: pa.Array) -> pa.Array:
-    """The column without extension types and views; a UUID becomes its 16 bytes, a decimal a float."""
+    """The column in a plain type: of a UUID the 16 bytes, of a decimal a float, no views."""
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
     if str(column.type) == "string_view":

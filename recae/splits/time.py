@@ -140,7 +140,7 @@ class GlobalTime:
         last = np.sort(times)
         test, after = _cut("test", self.test, last, 0.0)
         first = test
-        if self.validation is not None:
+        if self.validation is not None and last[0] < test:  # else training has nothing, below
             first, _ = _cut("validation", self.validation, last, after)
             if first > test:
                 raise ConfigError(f"validation starts at {first}, after the test at {test}")
@@ -194,7 +194,7 @@ def _of_training_vocabulary(data: Interactions, part: np.ndarray, history: str) 
 def _cut(name: str, value: Any, ordered: np.ndarray, after: float) -> tuple[int, float]:
     """The moment at which a part starts, and the share of the interactions from there on.
 
-    ordered: (nnz,) times, ascending; after: the share that later parts take, 0 for moments.
+    ordered: (nnz,) times, ascending; after: the share that later parts take.
     """
     if isinstance(value, float | np.floating):
         if not is_share(value, 1 - after):
@@ -207,17 +207,23 @@ def _cut(name: str, value: Any, ordered: np.ndarray, after: float) -> tuple[int,
         return int(ordered[len(ordered) - count]), float(value) + after
     if isinstance(value, str | datetime | np.datetime64):
         try:
-            moment = pd.Timestamp(value)
-        except ValueError:
+            # Times that were read from dates are nanoseconds since 1970.
+            stamp = pd.Timestamp(value)
+            if pd.isna(stamp):
+                raise ValueError("not a time")
+            moment = int(stamp.as_unit("ns").value)
+        except (ValueError, OverflowError) as error:
+            raise ConfigError(
+                f"{name} must be a share, an integer or a date, not {value!r} ({error})"
+            ) from None
+    else:
+        try:
+            moment = operator.index(value)
+        except TypeError:
             raise ConfigError(
                 f"{name} must be a share, an integer or a date, not {value!r}"
             ) from None
-        # Times that were read from dates are nanoseconds since 1970.
-        return int(moment.as_unit("ns").value), 0.0
-    try:
-        return operator.index(value), 0.0
-    except TypeError:
-        raise ConfigError(f"{name} must be a share, an integer or a date, not {value!r}") from None
+    return moment, float((ordered >= moment).mean())
 
 
 def _times(data: Interactions) -> np.ndarray:

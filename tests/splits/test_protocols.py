@@ -121,6 +121,20 @@ def test_ties_are_drawn_from_the_seed():
     assert len(last) > 5
 
 
+def test_a_share_before_a_moment_comes_last_before_it():
+    # One interaction at each moment from 0 to 99: 10 test from 90 on, the 20 before them validate.
+    rng = np.random.default_rng(2)
+    pairs = rng.permutation(200)[:100]  # of 10 users and 20 items
+    frame = pd.DataFrame(
+        {"user_id": pairs % 10, "item_id": pairs // 10, "timestamp": np.arange(100)}
+    )
+    split = GlobalTime(0.2, 90).split(Interactions.from_frame(frame))
+    assert split.train.times.max() == 69
+    targets = [set(fold.target.times) for fold in (split.validation, split.test)]
+    assert targets[0] <= {*range(70, 90)} and targets[1] <= {*range(90, 100)}
+    assert len(targets[0]) + len(targets[1]) + split.left_out == 30
+
+
 @pytest.mark.parametrize("cuts", [(30, 40), (0.2, 0.1)])
 def test_one_moment_cuts_the_log(cuts):
     frame = log(6, items=200)
@@ -185,6 +199,9 @@ def test_every_user_is_tested_once(seed, folds):
         (GlobalTime(40, 30), "after the test"),
         (GlobalTime(0.5, 0.5), "validation must be a share"),
         (GlobalTime(None, "soon"), "a date, not 'soon'"),
+        (GlobalTime(None, "NaT"), "a date, not 'NaT'"),
+        (GlobalTime(None, "3000-01-01"), "a date, not '3000-01-01'"),
+        (GlobalTime("1500-01-01", 0.1), "a date, not '1500-01-01'"),
         (GlobalTime(None, None), "a date, not None"),
         (UserKFold(2), "folds must be an integer >= 3"),
         (UserKFold(fold_in=1.0), "fold_in must be a share"),
@@ -203,6 +220,7 @@ def test_settings_out_of_range_are_named(splitter, message):
         (GlobalTime(), "takes none of 1 interactions"),
         (GlobalTime(None, 9), "left for test"),
         (GlobalTime(None, 1), "left for training"),
+        (GlobalTime(0.1, 1), "left for training"),
         (UserKFold(), "1 users have interactions, too few for folds=5"),
     ],
 )
