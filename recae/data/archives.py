@@ -31,11 +31,15 @@ def opened(folder: Path, layout: Layout, file: str) -> Iterator[IO[bytes]]:
     place = f"{path}" if member is None else f"{member} in {path}"
     try:
         with ExitStack() as stack:
-            yield _open(stack, path, member)
-    except KeyError:
-        raise DataError(f"there is no {place}: it is another archive than its card says") from None
+            try:
+                stream = _open(stack, path, member)
+            except KeyError:
+                raise DataError(
+                    f"there is no {place}: it is another archive than its card says"
+                ) from None
+            yield stream
     except DataError as error:
-        raise error if str(error).startswith(place) else DataError(f"{place}: {error}") from None
+        raise error if place in str(error) else DataError(f"{place}: {error}") from None
     except (
         *(OSError, EOFError, UnicodeDecodeError, ValueError, NotImplementedError, RuntimeError),
         *(zipfile.BadZipFile, zlib.error, tarfile.TarError, pa.ArrowException),

@@ -24,7 +24,7 @@ class ByItemSource:
     rows: int | None = None
 
     def __init__(self, folder: Path, layout: Layout) -> None:
-        self.folder, self.layout = folder, layout
+        self.folder, self.layout, self.label = folder, layout, f"{folder}: "
 
     def blocks(self, columns: list[str]) -> Iterator[Block]:
         """Blocks of a few megabytes of text."""
@@ -55,6 +55,8 @@ def _rows(text: bytes, item: int | None) -> tuple[dict[str, pa.Array], int]:
         .combine_chunks()
         .to_batches()[0]
     )
+    if batch.column("first").null_count:
+        raise DataError("a line names no user")
     heads = pc.ends_with(batch.column("first"), ":")
     items = pc.cast(pc.utf8_rtrim(batch.column("first").filter(heads), ":"), pa.int64()).to_numpy()
     group = np.cumsum(heads.to_numpy(zero_copy_only=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def missing_files(card: Card, folder: Path) -> list[str]:
 def provide_files(card: Card, folder: Path, fetch: bool, progress: bool | None) -> None:
     """All files of a set are in `folder` afterwards, with the right checksums; fetches others.
 
-    A file of which no checksum is published is compared with the one it had when it was fetched.
+    A file of which no checksum is published is compared with the one it had when it was first read.
     Raises DataError: a file is missing and must not or cannot be fetched, or is another one;
     DownloadError and StorageError as `download` does.
     """
@@ -65,8 +66,40 @@ def provide_files(card: Card, folder: Path, fetch: bool, progress: bool | None) 
             download(about["url"], path, checksum=pinned, progress=progress)
         elif pinned is not None:
             _compare(path, pinned, "its card has", "Delete it to have it fetched again")
-        if pinned is None and not by_hand(card):
-            _compare_with_pin(path)
+        if pinned is None and _pin(path).is_file():
+            wanted = _pinned(_pin(path))
+            where = f"{_pin(path).name} beside it has, from when it was first read,"
+            _compare(path, wanted, where, "Delete both to take what is published now")
+
+
+def unpinned_files(card: Card, folder: Path) -> list[Path]:
+    """The files of which no checksum is known, neither to the card nor from an earlier time."""
+    paths = [folder / name for name, file in card["files"].items() if file["checksum"] == UNPINNED]
+    return [path for path in paths if not _pin(path).is_file()]
+
+
+def pin_files(paths: list[Path]) -> None:
+    """Notes the checksums of files that have been read and are what their card says."""
+    for path in paths:
+        if os.access(path.parent, os.W_OK):
+            found = digest(path, "sha256:")
+            with atomic_file(_pin(path)) as part:
+                part.write_text(f"{found}\n", encoding="utf-8")
+            warn(
+                f"no checksum of {path.name} is known to its card; this copy has {found}, which is "
+                f"noted in {_pin(path)} and compared from now on"
+            )
+
+
+def _pin(path: Path) -> Path:
+    return path.with_name(path.name + PIN)
+
+
+def _pinned(pin: Path) -> str:
+    text = pin.read_text(encoding="utf-8", errors="replace").strip()
+    if not re.fullmatch("sha256:[0-9a-f]{64}", text):
+        raise DataError(f"{pin} does not hold a checksum: delete it to have it written anew")
+    return text
 
 
 def _compare(path: Path, wanted: str, where: str, remedy: str) -> None:
@@ -76,20 +109,3 @@ def _compare(path: Path, wanted: str, where: str, remedy: str) -> None:
             f"{path} is damaged or another file: its checksum is {found}, {where} {wanted}. "
             f"{remedy}"
         )
-
-
-def _compare_with_pin(path: Path) -> None:
-    pin = path.with_name(path.name + PIN)
-    if pin.is_file():
-        wanted = pin.read_text(encoding="utf-8").strip()
-        where = f"{pin.name} beside it has, from when it was first fetched,"
-        return _compare(path, wanted, where, "Delete both to take what is published now")
-    if os.access(path.parent, os.W_OK):
-        found = digest(path, "sha256:")
-        with atomic_file(pin) as part:
-            part.write_text(f"{found}\n", encoding="utf-8")
-        warn(
-            f"no checksum of {path.name} is known to its card; this copy has {found}, which is "
-            f"noted in {pin} and compared from now on"
-        )
-    return None

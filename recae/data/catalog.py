@@ -11,7 +11,7 @@ import pandas as pd
 
 from recae.data import cards
 from recae.data.by_item import ByItemSource
-from recae.data.cache import cache_folder, missing_files, provide_files
+from recae.data.cache import cache_folder, missing_files, pin_files, provide_files, unpinned_files
 from recae.data.cards import Card, by_hand, dataset_card, is_bundled, published_preprocessing
 from recae.data.interactions import Interactions
 from recae.data.layouts import ArchiveSource, read_items, read_lists
@@ -74,10 +74,10 @@ def load_dataset(
     folder = dataset_folder(card, root)
     if is_bundled(card):
         data = _bundled(card, folder, progress)
+        _check_counts(data, card["counts"], f"{folder} is not the {name!r} of its card")
     else:
         provide_files(card, folder, download, progress)
-        data = _read(card, folder, progress)
-    _check_counts(data, card["counts"], f"{folder} is not the {name!r} of its card")
+        data = _checked(card, folder, progress)
     if not preprocessed:
         return data
     steps.pop("source", None)
@@ -119,6 +119,24 @@ def _bundled(card: Card, folder: Path, progress: bool | None) -> Dataset:
     with file_errors(folder / tables["items"]) as file:
         items = read_frame(file).set_index(columns["items"]["item"])
     return Dataset(name, interactions, items, card)
+
+
+def _checked(card: Card, folder: Path, progress: bool | None) -> Dataset:
+    """The set as its files have it; files of unknown checksums are pinned once they prove right."""
+    unpinned = unpinned_files(card, folder)
+    try:
+        data = _read(card, folder, progress)
+        _check_counts(data, card["counts"], f"{folder} is not the {card['name']!r} of its card")
+    except DataError as error:
+        if not unpinned or by_hand(card):
+            raise
+        files = ", ".join(map(str, unpinned))
+        raise DataError(
+            f"{error}. No checksum tells whether the right file came: delete {files} to have it "
+            "fetched again"
+        ) from None
+    pin_files(unpinned)
+    return data
 
 
 def _read(card: Card, folder: Path, progress: bool | None) -> Dataset:

@@ -55,7 +55,9 @@ def download(
     where writing fails.
     """
     path = Path(target).resolve()
-    _check(url, checksum)
+    _check(url, checksum, timeout, attempts)
+    if path.is_dir():
+        raise StorageError(f"{path} is a directory: name a file to write")
     if not path.parent.is_dir():
         raise StorageError(f"the folder {path.parent} does not exist: create it first")
     if fits(path, checksum):
@@ -64,10 +66,11 @@ def download(
         with Partial(path, url) as part:
             if fits(path, checksum):  # somebody else fetched it while this process waited
                 return path
-            resumed = _fetch(url, part, progress, timeout, attempts, backoff)
+            fetching = (url, part, progress, timeout, attempts, backoff, checksum is not None)
+            resumed = _fetch(*fetching)
             if not _same(part.path, checksum) and resumed:  # the first half may be the wrong one
                 part.restart()
-                _fetch(url, part, progress, timeout, attempts, backoff)
+                _fetch(*fetching)
             if not _same(part.path, checksum):
                 found = digest(part.path, checksum or "sha256:")
                 part.discard()
@@ -103,7 +106,9 @@ def _hash(name: str) -> hashlib._Hash:
     return hashlib.new(name, usedforsecurity=False)
 
 
-def _check(url: str, checksum: str | None) -> None:
+def _check(url: str, checksum: str | None, timeout: float, attempts: int) -> None:
+    if not timeout > 0 or not attempts >= 1:
+        raise ConfigError(f"timeout must be > 0 and attempts >= 1, not {timeout} and {attempts}")
     if not url.lower().startswith(("http://", "https://")):
         raise DownloadError(f"{url!r} is no http or https address; nothing else is fetched")
     if checksum is not None:
@@ -113,35 +118,45 @@ def _check(url: str, checksum: str | None) -> None:
 
 
 def _fetch(
-    url: str, part: Partial, progress: bool | None, timeout: float, attempts: int, backoff: float
+    url: str,
+    part: Partial,
+    progress: bool | None,
+    timeout: float,
+    attempts: int,
+    backoff: float,
+    checked: bool,
 ) -> bool:
-    """Writes the file to `part`; True if the beginning of it was there before."""
+    """Writes the file to `part`; True if the beginning of it was there before. An attempt that has
+    brought something does not count. checked: a checksum will show whether it is whole."""
     import http.client
 
-    resumed = part.size > 0
-    for attempt in range(attempts):
-        if attempt:
-            time.sleep(backoff * 2 ** (attempt - 1))
+    resumed, failed = part.size > 0, 0
+    while failed < attempts:
+        before = part.size
         try:
-            if _attempt(url, part, progress, timeout):
+            if _attempt(url, part, progress, timeout, checked):
                 return resumed
             trouble = f"it ended after {part.size:,} bytes, before its announced end"
         except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
             trouble = f"{_reason(error, timeout)} after {part.size:,} bytes"
+        failed = 1 if part.size > before else failed + 1
+        if failed < attempts:
+            time.sleep(backoff * 2 ** (failed - 1))
     raise DownloadError(
         f"{url} could not be fetched in {attempts} attempts; the last time {trouble}. Call again "
         "to go on from there"
     )
 
 
-def _attempt(url: str, part: Partial, progress: bool | None, timeout: float) -> bool:
+def _attempt(url: str, part: Partial, progress: bool | None, timeout: float, checked: bool) -> bool:
     """One connection; True if the file is whole then. Raises what ends the connection early."""
     import http.client
     import urllib.error
 
-    from recae.data.opener import opener
+    from recae.data.opener import check_address, opener
 
     try:
+        check_address(url)
         response: HTTPResponse = opener().open(part.request(), timeout=timeout)
     except urllib.error.HTTPError as error:
         with error:
@@ -150,16 +165,24 @@ def _attempt(url: str, part: Partial, progress: bool | None, timeout: float) -> 
             if error.code in _AGAIN:
                 raise ConnectionError(f"the server answered {error.code} {error.reason}") from None
             raise DownloadError(
-                f"{url} cannot be fetched: the server answered {error.code} {error.reason}"
+                f"{url} cannot be fetched: the server answered {error.code} "
+                + " ".join(str(error.reason).split())
             ) from None
-    except http.client.InvalidURL as error:
-        raise DownloadError(f"{url} is no address: {error}") from None
+    except (http.client.InvalidURL, ValueError) as error:  # UnicodeError is a ValueError
+        raise DownloadError(f"{url} is no address, or leads to none: {error}") from None
     except urllib.error.URLError as error:
         if isinstance(error.reason, TimeoutError | ConnectionResetError | ConnectionAbortedError):
             raise error.reason from None
+        if part.size and isinstance(error.reason, OSError):  # it was there a moment ago
+            raise ConnectionError(f"it cannot be reached: {error.reason}") from None
         raise DownloadError(f"{url} cannot be reached: {error.reason}") from None
     with response:
         total = part.begin(response.status, response.headers)
+        if total is None and not checked and not response.headers.get("Transfer-Encoding"):
+            raise DownloadError(
+                f"{url} cannot be fetched: the server does not say how long it is, and without a "
+                "checksum nothing would tell if it were cut off"
+            )
         part.check_space(total)
         what = f"fetching {part.target.name}"
         with (
@@ -197,4 +220,4 @@ def _write(file: BinaryIO, data: bytes, part: Partial) -> None:
 def _reason(error: Exception, timeout: float) -> str:
     if isinstance(error, TimeoutError):
         return f"the server sent nothing for {timeout:g} seconds"
-    return f"the connection broke off ({str(error) or type(error).__name__})"
+    return f"the connection broke off ({' '.join(str(error).split()) or type(error).__name__})"

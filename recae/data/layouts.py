@@ -10,6 +10,7 @@ two are no integers. With `rest`, the last field of a line may contain the separ
 from __future__ import annotations
 
 import io
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -31,7 +32,7 @@ class ArchiveSource:
     rows: int | None = None
 
     def __init__(self, folder: Path, layout: Layout) -> None:
-        self.folder, self.layout = folder, layout
+        self.folder, self.layout, self.label = folder, layout, f"{folder}: "
         self.names = [name for name in layout["columns"] if name]
 
     def blocks(self, columns: list[str]) -> Iterator[Block]:
@@ -79,7 +80,9 @@ def read_lists(folder: Path, layout: Layout) -> pd.DataFrame:
     """Lines `user item item ...` as a frame of user_id and item_id, in their order."""
     (file,) = files_of(layout)
     with opened(folder, layout, file) as stream:
-        lines = pc.ascii_trim_whitespace(pa.array(stream.read().split(b"\n")).cast(pa.string()))
+        lines = pc.ascii_trim_whitespace(
+            pa.array(stream.read().removeprefix(BOM_UTF8).split(b"\n")).cast(pa.string())
+        )
         ids = pc.ascii_split_whitespace(lines.filter(pc.not_equal(lines, "")))
         lengths = pc.list_value_length(ids).to_numpy()
         flat = pc.cast(pc.list_flatten(ids), pa.int64()).to_numpy()
@@ -98,7 +101,10 @@ def read_items(folder: Path, layout: Layout) -> pd.DataFrame:
     names, theirs = _field_names(layout), _theirs(layout)
     separator = layout["separator"]
     with opened(folder, layout, file) as stream:
-        text = stream.read().decode(layout["encoding"], "replace").replace("\r\n", "\n")
+        content = stream.read().removeprefix(BOM_UTF8)
+        text = content.decode(layout["encoding"], "replace").replace("\r\n", "\n")
+        if not text.strip():
+            raise DataError("the table has no rows")
         if layout.get("quoted"):
             frame = pd.read_csv(
                 io.StringIO(text),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
 import shutil
 import sys
+import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +24,10 @@ if sys.platform != "win32":  # there, every process fetches into a file of its o
 if TYPE_CHECKING:
     import urllib.request
     from email.message import Message
+
+
+ABANDONED_SECONDS = 24 * 3600
+"""After so long without a byte, a part that cannot be locked is taken for a dead process's."""
 
 
 class Partial:
@@ -43,7 +49,10 @@ class Partial:
             self._handle = os.open(self.path, flags, 0o666)
             self.shared = _lock(self._handle)
             if not self.shared:
+                if not self.size:
+                    self.path.unlink(missing_ok=True)
                 os.close(self._handle)
+                self._delete_abandoned()
                 self.path = self.path.with_name(f".{self.target.name}.{uuid.uuid4().hex[:8]}.part")
                 self._handle = os.open(self.path, flags | os.O_EXCL, 0o666)
                 return self
@@ -87,21 +96,29 @@ class Partial:
 
     def begin(self, status: int, headers: Message) -> int | None:
         """Makes ready for the body of an answer; returns the bytes of the whole file, if known."""
-        length = headers.get("Content-Length")
         if status not in (200, 206):
             raise DownloadError(f"{self.url} cannot be fetched: the server answered {status}")
+        encoding = headers.get("Content-Encoding") or "identity"
+        if encoding.lower() != "identity":  # which was not asked for
+            raise DownloadError(
+                f"{self.url} cannot be fetched: the server sends it as {encoding}, not as it is"
+            )
         if status == 206:
-            place = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range") or "")
-            other = _version(headers) not in (None, self._noted().get("version"))
-            if place is None or int(place[1]) != self.size or other:
+            noted = self._noted()
+            place = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range") or "")
+            same = _version(headers) == noted.get("version")
+            if place is None or int(place[1]) != self.size or not same:
                 self.restart()
                 raise ConnectionError("the server sent another part than it was asked for")
-            if place[2] != "*":
-                return int(place[2])
-        else:  # all: that was asked for, the file has changed, or the server knows no parts
-            self.restart()
-            self._note(_version(headers))
-        return None if length is None else self.size + int(length)
+            if noted.get("total") not in (None, int(place[2])):
+                self.restart()
+                raise ConnectionError("the server has a file of another length now")
+            return int(place[2])
+        # All of it: that was asked for, the file has changed, or the server knows no parts.
+        self.restart()
+        total = _length(headers)
+        self._note(_version(headers), total)
+        return total
 
     def is_whole(self, headers: Message) -> bool:
         """Whether the length that a server names when it has no more to send is what is here."""
@@ -143,14 +160,21 @@ class Partial:
         os.replace(self.path, self.target)
         self.tag.unlink(missing_ok=True)
 
+    def _delete_abandoned(self) -> None:
+        """Deletes the parts that killed processes left where there are no locks."""
+        for part in self.target.parent.glob(f".{glob.escape(self.target.name)}.????????.part"):
+            with suppress(OSError):
+                if time.time() - part.stat().st_mtime > ABANDONED_SECONDS:
+                    part.unlink()
+
     def _is_current(self) -> bool:
         with suppress(FileNotFoundError):
             return os.path.samestat(os.fstat(self._handle), os.stat(self.path))
         return False
 
-    def _note(self, version: str | None) -> None:
+    def _note(self, version: str | None, total: int | None) -> None:
         if version and self.shared:
-            text = json.dumps({"url": self.url, "version": version})
+            text = json.dumps({"url": self.url, "version": version, "total": total})
             self.tag.write_text(text, encoding="utf-8")
 
     def _noted(self) -> dict[str, Any]:
@@ -158,8 +182,15 @@ class Partial:
         with suppress(OSError, ValueError):
             noted = json.loads(self.tag.read_text(encoding="utf-8"))
             if isinstance(noted, dict) and noted.get("url") == self.url:
-                return noted
+                return noted if str(noted.get("version")).isprintable() else {}
         return {}
+
+
+def _length(headers: Message) -> int | None:
+    """The bytes that an answer announces, None if it does not."""
+    announced = headers.get("Content-Length") or ""
+    chunked = headers.get("Transfer-Encoding")  # which counts more (RFC 9112, section 6.3)
+    return int(announced) if announced.isdecimal() and not chunked else None
 
 
 def _version(headers: Message) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from recae import Interactions
@@ -37,7 +39,12 @@ def test_a_card_of_a_set_that_is_fetched(name: str) -> None:
     assert {"url", "checksum"} <= set(card["sources"]) or by_hand(card)
     for about in card["files"].values():
         kind, _, digits = about["checksum"].partition(":")
-        assert about["checksum"] == UNPINNED or len(digits) == {"md5": 32, "sha256": 64}[kind]
+        if about["checksum"] != UNPINNED:
+            assert len(digits) == {"md5": 32, "sha256": 64}[kind]
+            # One place where it can be read again: repository, file and commit.
+            assert re.match(
+                r"github\.com/\S+/\S+, \S+ at [0-9a-f]{7}\b", card["sources"]["checksum"]
+            )
         assert by_hand(card) or about["url"].startswith(("https://", "http://"))
     tables = [card[key] for key in ("interactions", "items") if key in card]
     for layout in [*tables, *card.get("parts", {}).values()]:

@@ -10,7 +10,7 @@ import pytest
 
 from recae.data import dataset_card, dataset_folder, dataset_state, load_dataset
 from recae.data.cache import cache_folder
-from recae.errors import ConfigError, DataError, DownloadError, RecaeWarning
+from recae.errors import ConfigError, DataError, DownloadError, RecaeWarning, StorageError
 
 # User 1 likes 10, 20 and 30, user 2 likes 10 and 20 but 20 only with 3 stars, user 3 likes 10.
 RATINGS = b"1,10,5\n1,20,4\n1,30,4\n2,10,4\n2,20,3\n3,10,5\n"
@@ -103,6 +103,31 @@ def test_a_file_without_a_known_checksum_is_pinned(publish, site, tmp_path) -> N
         load_dataset("tiny")
 
 
+@pytest.mark.parametrize("came", [b"<html>Please log in</html>", RATINGS[:20]])
+def test_what_proves_wrong_is_not_pinned(publish, site, tmp_path, came) -> None:
+    publish({"r.txt": RATINGS}, pinned=False, **CARD)
+    site.files["r.txt"] = came
+    for _ in range(2):  # not the second time either
+        with pytest.raises(DataError, match=r"delete .*r\.txt to have it fetched again"):
+            load_dataset("tiny")
+    file = tmp_path / "cache" / "tiny" / "r.txt"
+    assert os.listdir(file.parent) == ["r.txt"]
+    site.files["r.txt"] = RATINGS
+    file.unlink()
+    with pytest.warns(RecaeWarning, match="compared from now on"):
+        assert load_dataset("tiny").interactions.nnz == 6
+
+
+@pytest.mark.parametrize("text", ["", "00ff  r.txt", "sha256:12", "md5:" + 32 * "0", "\xff"])
+def test_a_damaged_pin_is_named(publish, tmp_path, text) -> None:
+    publish({"r.txt": RATINGS}, pinned=False, **CARD)
+    with pytest.warns(RecaeWarning):
+        load_dataset("tiny")
+    (tmp_path / "cache" / "tiny" / "r.txt.sha256").write_text(text, encoding="latin-1")
+    with pytest.raises(DataError, match=r"r\.txt\.sha256 does not hold a checksum: delete it"):
+        load_dataset("tiny")
+
+
 def test_other_counts_than_the_card(publish) -> None:
     publish({"r.txt": RATINGS}, interactions=LAYOUT, counts=COUNTS | {"users": 4, "items": 9})
     with pytest.raises(DataError, match="users: 3 instead of 4; items: 3 instead of 9"):
@@ -141,12 +166,16 @@ def test_a_set_that_is_fetched_by_hand(publish, site, tmp_path) -> None:
     assert site.asked == []
     (tmp_path / "mine" / "tiny").mkdir(parents=True)
     (tmp_path / "mine" / "tiny" / "r.txt").write_bytes(RATINGS)
-    assert load_dataset("tiny", tmp_path / "mine").interactions.nnz == 6
-    assert len(os.listdir(tmp_path / "mine" / "tiny")) == 1
+    with pytest.warns(RecaeWarning, match=r"no checksum of r\.txt"):
+        assert load_dataset("tiny", tmp_path / "mine").interactions.nnz == 6
+    assert sorted(os.listdir(tmp_path / "mine" / "tiny")) == ["r.txt", "r.txt.sha256"]
+    (tmp_path / "mine" / "tiny" / "r.txt").write_bytes(RATINGS.replace(b"5", b"4"))  # same counts
+    with pytest.raises(DataError, match=r"r\.txt\.sha256 beside it"):
+        load_dataset("tiny", tmp_path / "mine")
 
 
 def test_a_folder_that_cannot_be_made(publish, tmp_path) -> None:
     publish({"r.txt": RATINGS}, **CARD)
     Path(tmp_path / "cache").write_text("in the way")
-    with pytest.raises(OSError, match=r"could not make .*tiny"):
+    with pytest.raises(StorageError, match=r"could not make .*tiny"):
         load_dataset("tiny")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+from codecs import BOM_UTF8 as BOM
 from typing import Any
 
 import pandas as pd
@@ -194,7 +195,7 @@ def test_a_line_of_items_for_each_user_in_published_parts(publish) -> None:
         (zipped({"t": b""}), r"t in .*tiny\.zip is damaged.*mpty"),
         (zipped({"t": b"1\t2\n" * 99})[:-99], r"t in .*tiny\.zip is damaged"),
         (b"no archive", r"t in .*tiny\.zip is damaged"),
-        (zipped({"t": b"1\t\n"}), "tiny"),
+        (zipped({"t": b"1\t\n"}), r"tiny\.zip: item ids .*missing"),
     ],
 )
 def test_other_content_than_the_card_says(publish, content, complaint) -> None:
@@ -205,6 +206,54 @@ def test_other_content_than_the_card_says(publish, content, complaint) -> None:
     )
     with pytest.raises(DataError, match=complaint):
         load_dataset("tiny")
+
+
+def test_a_missing_column_is_no_missing_member(publish) -> None:
+    publish(
+        {"tiny.zip": zipped({"t": b"u\tx\n1\t2\n"})},
+        counts=COUNTS,
+        interactions=table("tiny.zip", "t", "\t", {"user_id": "u", "item_id": "i"}),
+    )
+    with pytest.raises(DataError, match=r"t in .*tiny\.zip is damaged or of another format.*'i'"):
+        load_dataset("tiny")
+
+
+@pytest.mark.parametrize(
+    ("text", "layout", "complaint"),
+    [
+        (b"u\ti\n", table("r.txt", None, "\t", {"user_id": "u", "item_id": "i"}), "has no rows"),
+        (b"", {"file": "r.txt", "format": "by item"}, "has no rows"),
+        (b"10:\n", {"file": "r.txt", "format": "by item"}, "has no rows"),
+        (b"10:\n,3,2005-01-01\n", {"file": "r.txt", "format": "by item"}, "names no user"),
+    ],
+)
+def test_tables_without_rows(publish, text, layout, complaint) -> None:
+    publish({"r.txt": text}, counts=COUNTS, interactions=layout)
+    with pytest.raises(DataError, match=complaint):
+        load_dataset("tiny")
+
+
+@pytest.mark.parametrize("text", [b"", b"\n\n"])
+@pytest.mark.parametrize("columns", [["item_id", "title"], {"item_id": "id", "title": "name"}])
+def test_items_without_rows(publish, text, columns) -> None:
+    publish(
+        {"r.txt": b"1\t2\n", "i.txt": text},
+        counts={},
+        interactions=table("r.txt", None, "\t", ["user_id", "item_id"]),
+        items=table("i.txt", None, "\t", columns),
+    )
+    with pytest.raises(DataError, match=r"i\.txt.* has no rows"):
+        load_dataset("tiny")
+
+
+def test_a_byte_order_mark_belongs_to_no_field(publish) -> None:
+    publish(
+        {"r.txt": BOM + b"1\t2\n", "i.txt": BOM + b"id\tname\n2\tx\n"},
+        counts={"users": 1},
+        interactions=table("r.txt", None, "\t", ["user_id", "item_id"]),
+        items=table("i.txt", None, "\t", {"item_id": "id", "title": "name"}),
+    )
+    assert load_dataset("tiny").items["title"].to_dict() == {2: "x"}
 
 
 def test_a_member_that_was_damaged_on_the_disk(publish) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import threading
@@ -48,7 +49,14 @@ def test_without_locks_each_has_a_part_of_its_own(site, tmp_path, monkeypatch) -
     (tmp_path / "file").unlink()
     with pytest.raises(DownloadError):
         download(url, tmp_path / "file", attempts=1)
-    assert not [name for name in left(tmp_path) if name.endswith("file")]
+    assert left(tmp_path) == []
+    old, new = tmp_path / ".file.0123abcd.part", tmp_path / ".file.4567cdef.part"
+    for part in (old, new):
+        part.write_bytes(b"of a process that was killed")
+    os.utime(old, (0, 0))
+    site.cut = None
+    download(url, tmp_path / "file", checksum=MD5)
+    assert left(tmp_path) == [new.name, "file"]
 
 
 def test_a_killed_process_leaves_a_beginning(site, tmp_path) -> None:
