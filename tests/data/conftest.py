@@ -65,7 +65,11 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         start, total = 0, len(body)
-        same = self.headers.get("If-Range") in (None, site.etag)
+        same = self.headers.get("If-Range") in (
+            None,
+            site.etag,
+            site.headers.get("Last-Modified", ""),
+        )
         if site.ranges and same and (wanted := self.headers.get("Range")):
             start = int(wanted.removeprefix("bytes=").rstrip("-"))
             if start >= total:
