@@ -1,6 +1,6 @@
 """Seconds and peak memory of reading a large Parquet file, beside pandas and polars.
 
-    python -m evaluation read_speed --rows 100000000
+    python -m evaluation read_speed --rows 100000000 --rounds 3
 
 Makes a file of that many rows in a temporary folder (users and items drawn with a long tail, some
 pairs twice, a float32 weight and, with --times, an int64 time), reads it in a process of its own
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -122,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--times", action="store_true", help="with a column of times")
+    parser.add_argument("--rounds", type=int, default=1, help="of all readers, in turn")
     parser.add_argument("--readers", nargs="+", choices=READERS, default=list(READERS))
     parser.add_argument("--reader", choices=READERS, help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
@@ -129,30 +131,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.reader:
         print(json.dumps(read(options.reader, options.file)))
         return 0
-    results = {}
+    readers = options.readers
+    if "polars" in readers and importlib.util.find_spec("polars") is None:
+        print("polars is not installed")
+        readers.remove("polars")
+    runs: dict[str, list[dict[str, Any]]] = {reader: [] for reader in readers}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "plays.parquet"
         make(path, options.rows, options.times)
         print(f"{options.rows:,} rows, {path.stat().st_size / 1e9:.2f} GB on disk", flush=True)
-        for reader in options.readers:
-            if reader == "polars" and importlib.util.find_spec("polars") is None:
-                print("polars  is not installed")
-                continue
-            results[reader] = found = measure(reader, path)
-            if "failed" in found:
-                print(f"{reader:<7} {found['failed']}", flush=True)
-                continue
-            extra = (found["peak_gb"] - found["before_gb"]) / found["matrix_gb"]
+        path.read_bytes()  # from here on it is in the cache of the system, for all alike
+        for number in range(options.rounds):
+            for reader in readers[number % len(readers) :] + readers[: number % len(readers)]:
+                found = measure(reader, path)
+                runs[reader].append(found)
+                print(f"  {reader:<7} {found.get('seconds', found.get('failed'))}", flush=True)
+    done = {reader: [r for r in some if "check" in r] for reader, some in runs.items()}
+    for reader, some in done.items():
+        if some:
+            extra = max((r["peak_gb"] - r["before_gb"]) / r["matrix_gb"] for r in some)
             print(
-                f"{reader:<7} {found['seconds']:6.1f} s, peak {found['peak_gb']:.2f} GB, which is "
-                f"{extra:.2f} times the {found['matrix_gb']:.2f} GB of the CSR beyond the start",
-                flush=True,
+                f"{reader:<7} median {statistics.median(r['seconds'] for r in some):6.1f} s, peak "
+                f"{max(r['peak_gb'] for r in some):.2f} GB, which is {extra:.2f} times the "
+                f"{some[0]['matrix_gb']:.2f} GB of the CSR beyond the start"
             )
-    checks = [(r["nnz"], *r["check"]) for r in results.values() if "check" in r]
+    ours = done.get("recae", [])
+    for reader, some in done.items():
+        if reader != "recae" and len(some) == len(ours) > 0:
+            ratios = [b["seconds"] / a["seconds"] for a, b in zip(ours, some, strict=True)]
+            print(f"{reader} / recae, paired median: {statistics.median(ratios):.2f}")
+    checks = [(r["nnz"], *r["check"]) for some in done.values() for r in some]
     equal = all(np.allclose(check, checks[0], rtol=1e-9) for check in checks)
     print(f"equal matrices: {'yes' if equal else checks}")
     name = "read-speed-times" if options.times else "read-speed"
-    print(f"kept in {keep(name, {'suite': 'reading Parquet', 'rows': options.rows, **results})}")
+    print(f"kept in {keep(name, {'suite': 'reading Parquet', 'rows': options.rows, **runs})}")
     return 0 if equal else 1
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from recae.data import csr, table
-from recae.data.encode import KnownIds, NewIds
+from recae.data.encode import Codes32, KnownIds, NewIds
 from recae.data.idmap import IdMap
 from recae.errors import DataError
 from recae.progress import bar
@@ -86,12 +86,15 @@ def read_entries(
     user_ids = NewIds("user") if users is None else KnownIds(users)
     item_ids = NewIds("item") if items is None else KnownIds(items)
     rows = _read(source, names, min_weight, user_ids, item_ids, progress)
-    users, items = _recoded(user_ids, rows.users), _recoded(item_ids, rows.items)
+    with ThreadPoolExecutor(1) as other:
+        recoded = other.submit(_recoded, user_ids, rows.users)
+        items = _recoded(item_ids, rows.items)
+        users = recoded.result()
     indices, indptr, places = csr.sorted_csr(
         rows.users.take(), rows.items.take(), (len(users), len(items))
     )
-    weights = rows.weights.take()[places]
-    times = None if names[3] is None else rows.times.take()[places]
+    weights = rows.weights.take().take(places, mode="clip")  # places fit; "raise" is slower
+    times = None if names[3] is None else rows.times.take().take(places, mode="clip")
     repeated = csr.repeated_cells(indices, indptr)
     if not repeated.any():
         return Entries(users, items, weights, indices, indptr, times)
@@ -162,30 +165,24 @@ def _read(
 ) -> _Rows:
     user, item, weight, time = names
     rows, largest, found = _Rows(), -np.inf, 0
-    # In threads: hashing and reading are most of the work, and leave the interpreter free.
+    columns = {user: user_ids, item: item_ids}
+    blocks = source.blocks([name for name in names if name is not None])
     with (
-        ThreadPoolExecutor(3, "recae-read") as pool,
+        closing(_coded(blocks, columns)) as ahead,
         bar(source.rows, "reading", "row", progress) as shown,
     ):
-        blocks = source.blocks([name for name in names if name is not None])
-        following = pool.submit(next, blocks, None)
-        while (block := following.result()) is not None:
-            following = pool.submit(next, blocks, None)
+        for block, codes in ahead:
             at, some = block.first_row, block.columns
             n = len(some[user])
-            if not n:
-                continue
             found += n
             with block.errors():
-                pairs = ((user_ids, some[user]), (item_ids, some[item]))
-                coding = [pool.submit(ids.encode, column, at) for ids, column in pairs]
                 times = None if time is None else table.time_array(_series(some[time]), time, at)
                 weights, kept = np.ones(n, dtype=np.float32), None
                 if weight is not None:
                     given = table.weight_array(_series(some[weight]), f"column {weight!r}", at)
                     largest = max(largest, float(given.max()))
                     weights, kept = _kept(given, min_weight, at)
-                user_codes, item_codes = (codes.result() for codes in coding)
+                user_codes, item_codes = (coding.result() for coding in codes)
             if kept is not None:
                 user_codes, item_codes = user_codes[kept], item_codes[kept]
                 times = None if times is None else times[kept]
@@ -202,6 +199,44 @@ def _read(
             f"{source.label}no row has a weight >= {min_weight:g}; the largest is {largest:g}"
         )
     return rows
+
+
+def _coded(
+    blocks: Iterator[Block], columns: Mapping[str, NewIds | KnownIds]
+) -> Generator[tuple[Block, list[Future[Codes32]]]]:
+    """The blocks with the codes of their columns of ids, which are computed one block ahead.
+
+    A thread each for reading and for either column: they are most of the work, and leave the
+    interpreter free.
+    """
+    with ExitStack() as stack:
+        reader, *coders = (
+            stack.enter_context(ThreadPoolExecutor(1, f"recae-{name}"))
+            for name in ("read", *columns)
+        )
+        following = reader.submit(next, blocks, None)
+        waiting: tuple[Block, list[Future[Codes32]]] | None = None
+        while True:
+            try:
+                block = following.result()
+            except Exception:
+                if waiting is not None:  # a mistake in the block before comes first
+                    yield waiting
+                raise
+            if block is None:
+                break
+            following = reader.submit(next, blocks, None)
+            if not len(block.columns[next(iter(columns))]):
+                continue
+            codes = [
+                coder.submit(ids.encode, block.columns[name], block.first_row)
+                for coder, (name, ids) in zip(coders, columns.items(), strict=True)
+            ]
+            if waiting is not None:
+                yield waiting
+            waiting = block, codes
+        if waiting is not None:
+            yield waiting
 
 
 def _kept(
@@ -229,7 +264,7 @@ def _recoded(ids: NewIds | KnownIds, codes: _Column) -> IdMap:
         used[block] = True
     known, new = ids.finish(used)
     for block in codes.blocks():
-        block[:] = new[block]
+        np.take(new, block, out=block, mode="clip")
     return known
 
 
