@@ -31,7 +31,7 @@ def read_parquet(
 
     path: a file, a folder (every .parquet and .pq below it, by name), a glob such as
     "plays/2026-*.parquet", or a list of them. Rows follow each other in the order of the files.
-    Memory: about 3.5 times the result (a row of it takes 8 bytes, 16 with times), however many rows.
+    Memory: about 3.5 times the result (a row takes 8 bytes, 16 with times), however many rows.
 
     Raises DataError naming the file: it is missing, damaged or cut short, its columns are not
     usable, or its ids are text where those of another file are integers.
