@@ -147,6 +147,8 @@ def requests(data: recae.Interactions, here: Path) -> Iterator[Case]:
     fold = recae.holdout_pairs(data, 0.2).validation
     yield "evaluate", "unknown metric", lambda: recae.evaluate(model, fold, ["ndgc@5"]), "'ndcg'"
     yield "evaluate", "no k", lambda: recae.evaluate(model, fold, ["ndcg"]), "name@k"
+    yield "evaluate", "metrics=5", lambda: recae.evaluate(model, fold, 5), "metrics are names"
+    yield "evaluate", "[5]", lambda: recae.evaluate(model, fold, [5]), "name@k|metric"
     yield "evaluate", "no fold", lambda: recae.evaluate(model, data), "Fold is needed"
     report = recae.evaluate(model, fold, ["ndcg@5"])
     yield "compare", "one report", lambda: recae.compare({"a": report}, "ndcg@5"), "at least two"

@@ -148,16 +148,18 @@ class Report:
         if sha256(content).hexdigest() != digest:
             raise StorageError(f"{file} does not belong to {path}, or is damaged")
         table = read_frame(BytesIO(content)).set_index("user_id").rename_axis(None)
-        rows = {
-            name: (row["mean"], row["low"], row["high"]) for name, row in summary["metrics"].items()
-        }
+        try:
+            rows = {
+                name: [_number(row[part]) for part in ("mean", "low", "high")]
+                for name, row in summary["metrics"].items()
+            }
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise StorageError(f"{path} is no saved report: its metrics are damaged") from error
         return cls(
             model=summary["model"],
             per_user=table,
-            catalogue={name: _number(v[0]) for name, v in rows.items() if name not in table},
-            interval={
-                name: (_number(v[1]), _number(v[2])) for name, v in rows.items() if name in table
-            },
+            catalogue={name: v[0] for name, v in rows.items() if name not in table},
+            interval={name: (v[1], v[2]) for name, v in rows.items() if name in table},
             provenance=summary["provenance"],
         )
 
@@ -167,9 +169,10 @@ class Report:
         >>> recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}, index=[7])).summary()["metrics"]
         {'ndcg@5': {'mean': 0.5, 'low': None, 'high': None}}
         """
+        rows = self.frame().astype(object).where(lambda frame: frame.notna(), None)
         return {
             "model": self.model,
-            "metrics": json.loads(self.frame().to_json(orient="index")),
+            "metrics": rows.to_dict(orient="index"),  # all digits, which to_json would round
             "provenance": dict(self.provenance),
         }
 
@@ -182,7 +185,7 @@ def _number(value: float | None) -> float:
 def evaluate(
     model: Recommender,
     fold: Fold,
-    metrics: Sequence[str] = METRICS,
+    metrics: str | Sequence[str] = METRICS,
     *,
     batch_size: int | str = "auto",
     seed: int = 0,
@@ -207,12 +210,11 @@ def evaluate(
     if not with_target:
         raise DataError("no user of this fold has a target: there is nothing to measure")
     started = time.perf_counter()
-    names = [metrics] if isinstance(metrics, str) else list(metrics)
     with bar(fold.history.n_users, f"evaluating {type(model).__name__}", "user", progress) as shown:
         measured = measure(
             model._score_rows,
             Questions.of(fold, model.items_),
-            names,
+            metrics,
             item_counts=model.item_counts_,
             batch_size=batch_size,
             on_batch=shown.update,
@@ -232,6 +234,8 @@ def evaluate(
             "items": len(model.items_),
             "history": fold.history.fingerprint(),
             "target": fold.target.fingerprint(),
+            "mask": (fold.history if fold.mask is None else fold.mask).fingerprint(),
+            "bootstrap_seed": seed,
             "params": {k: v for k, v in model.get_params().items()},
             "seconds": round(seconds, 3),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -56,7 +56,11 @@ def plot_comparison(reports: Mapping[str, Report], metric: str, path: str | Path
     canvas_class(figure)
     axes: Any = figure.add_subplot()
     rows = [reports[name].frame().loc[metric].fillna(reports[name][metric]) for name in order]
-    spread = [[r["mean"] - r["low"] for r in rows], [r["high"] - r["mean"] for r in rows]]
+    # Never below 0: where all users agree, the two means may differ in the last bit.
+    spread = [
+        [max(r["mean"] - r["low"], 0.0) for r in rows],
+        [max(r["high"] - r["mean"], 0.0) for r in rows],
+    ]
     axes.errorbar(means, order, xerr=spread, fmt="o", capsize=4, color="#1f5f8b")
     for height, mean in enumerate(means):
         axes.annotate(

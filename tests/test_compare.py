@@ -193,3 +193,18 @@ def test_no_reports_and_unknown_metrics_are_named(tmp_path):
             show()
     with pytest.raises(ConfigError, match="unknown metric of this report 'ndgc@5'. Did you mean"):
         report([0.1])["ndgc@5"]
+
+
+def test_a_saved_report_keeps_all_digits(tmp_path):
+    third = 1 / 3
+    saved = report([third, 2 / 7], catalogue={"gini@5": third}, interval={"ndcg@5": (third, 0.5)})
+    read = Report.load(saved.save(tmp_path / "a.json", per_user=True))
+    assert read.catalogue == {"gini@5": third} and read.interval["ndcg@5"] == (third, 0.5)
+
+
+@pytest.mark.parametrize("damaged", [[], {"ndcg@5": 3}, {"ndcg@5": {"mean": "x"}}, None])
+def test_damaged_metrics_are_named(tmp_path, damaged):
+    path = report([0.1, 0.2]).save(tmp_path / "a.json", per_user=True)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"metrics": damaged}))
+    with pytest.raises(StorageError, match="its metrics are damaged"):
+        Report.load(path)

@@ -101,3 +101,13 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypat
     with pytest.raises(StorageError, match="No space left on device; nothing was changed"):
         plot_comparison(REPORTS, "ndcg@10", path)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_users_who_agree_to_the_last_bit_can_be_drawn(tmp_path):
+    # The mean of the resamples may round the other way than the mean of the values.
+    values = pd.DataFrame({"ndcg@10": np.full(49, 0.1)})
+    mean = float(values["ndcg@10"].mean())
+    low, high = np.nextafter(mean, 1), np.nextafter(mean, 0)  # both on the wrong side
+    report = Report("Model()", values, {}, {"ndcg@10": (low, high)})
+    path = plot_comparison({"a": report}, "ndcg@10", tmp_path / "a.png")
+    assert path.read_bytes().startswith(b"\x89PNG")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,9 +33,10 @@ def filter_interactions(
     Raises DataError, naming the filter, if nothing is left; ConfigError for a negative count.
     """
     for name, value in (("min_per_item", min_per_item), ("min_per_user", min_per_user)):
-        if value < 0:
-            raise ConfigError(f"{name} must be >= 0, not {value}")
+        _check_count(name, value, 0)
     if min_weight is not None:
+        if not _is_finite(min_weight):
+            raise ConfigError(f"min_weight must be a finite number, not {min_weight!r}")
         data = data.keep(data.matrix.data >= min_weight)
         _require(data, f"min_weight={min_weight:g}")
     per_item = np.bincount(data.matrix.indices, minlength=data.n_items)
@@ -58,8 +60,7 @@ def k_core(data: Interactions, *, min_per_user: int = 5, min_per_item: int = 5) 
     DataError if nothing is left.
     """
     for name, value in (("min_per_item", min_per_item), ("min_per_user", min_per_user)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ConfigError(f"{name} must be an integer >= 1, not {value!r}")
+        _check_count(name, value, 1)
     by_user = data.matrix
     # Rows of both are looked up, so that a round costs what leaves in it and not the whole table.
     by_item = by_user.tocsc()
@@ -88,6 +89,15 @@ def k_core(data: Interactions, *, min_per_user: int = 5, min_per_item: int = 5) 
             f"min_per_item={min_per_item}; lower them"
         )
     return data.select_users(users).select_items(items)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, Real) and bool(np.isfinite(float(value)))
+
+
+def _check_count(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ConfigError(f"{name} must be an integer >= {least}, not {value!r}")
 
 
 def _entries(indptr: np.ndarray, rows: np.ndarray) -> np.ndarray:

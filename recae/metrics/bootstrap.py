@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,6 +12,10 @@ from recae.rng import numpy_generator
 
 BOOTSTRAP_CELLS = 1 << 17
 """Draws held at once by the bootstrap; so few stay in the cache, three times as fast as many."""
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, Real) and 0 < float(value) < 1
 
 
 def bootstrap_interval(
@@ -24,9 +30,10 @@ def bootstrap_interval(
     interval. With fewer than two defined values it is (nan, nan). Raises DataError for values that
     are no vector or infinite, ConfigError for a bad level, resamples or seed.
     """
-    if not 0 < level < 1:
+    if not _is_share(level):
         raise ConfigError(f"level must lie between 0 and 1, not {level!r}")
-    if not isinstance(resamples, int) or resamples < 1:
+    whole = isinstance(resamples, int | np.integer) and not isinstance(resamples, bool)
+    if not whole or resamples < 1:
         raise ConfigError(f"resamples must be an integer >= 1, not {resamples!r}")
     generator = numpy_generator(seed)
     given = np.asarray(values, dtype=np.float64)

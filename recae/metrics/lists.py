@@ -20,7 +20,7 @@ trec_eval calls them ndcg_cut, recall, -, P, success, recip_rank (of a list cut 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,8 +54,8 @@ class Metric:
         known = [*_PER_USER, *PER_LIST, *CATALOGUE]
         if self.name not in known:
             raise unknown_option("metric", self.name, known)
-        if self.k < 1:
-            raise ConfigError(f"the k of {self} must be at least 1")
+        if isinstance(self.k, bool) or not isinstance(self.k, int | np.integer) or self.k < 1:
+            raise ConfigError(f"the k of {self} must be an integer of at least 1")
 
     def __str__(self) -> str:
         return f"{self.name}@{self.k}"
@@ -95,6 +95,8 @@ def parse_metric(text: str) -> Metric:
 
 def parse_metrics(metrics: str | Sequence[str | Metric]) -> list[Metric]:
     """The metrics named, in their order, each once. Raises ConfigError for none or a bad one."""
+    if not isinstance(metrics, Iterable):
+        raise ConfigError(f'metrics are names such as "ndcg@100", not {metrics!r}')
     given = [metrics] if isinstance(metrics, str) else list(metrics)
     if not given:
         raise ConfigError('no metric given; name at least one, as "ndcg@100"')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +102,7 @@ class Questions:
 def measure(
     score_rows: ScoreRows,
     questions: Questions,
-    metrics: list[str],
+    metrics: str | Sequence[str],
     *,
     item_counts: np.ndarray | None = None,
     batch_size: int | str = "auto",

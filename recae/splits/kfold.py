@@ -55,7 +55,8 @@ class UserKFold:
         [2, 2, 1]
         """
         interactions = as_interactions(interactions)
-        if isinstance(self.folds, bool) or not isinstance(self.folds, int) or self.folds < 3:
+        whole = isinstance(self.folds, int | np.integer) and not isinstance(self.folds, bool)
+        if not whole or self.folds < 3:
             raise ConfigError(f"folds must be an integer >= 3, not {self.folds!r}")
         strong = StrongGeneralization(fold_in=self.fold_in, min_target=self.min_target)
         strong._check()

@@ -23,7 +23,8 @@ def holdout_pairs(interactions: Interactions | Any, share: float = 0.1, seed: in
 
     Of a user's n interactions int(share * n) are hidden, but at least 1 where n >= 2, and never
     all; with n = 1 none. `train` keeps all users and items; the validation fold holds the users
-    with a target, their training interactions as history. There is no test fold.
+    with a target, their training interactions as history. There is no test fold. The draw follows
+    the order of the users and items, which is ascending unless their ids were given.
 
     Raises ConfigError unless share is in (0, 1) and seed an integer >= 0, DataError if no user
     has two interactions.

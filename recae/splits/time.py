@@ -204,7 +204,10 @@ def _cut(name: str, value: Any, ordered: np.ndarray, after: float) -> tuple[int,
         count = int(np.floor(np.round((value + after) * len(ordered), 9)))
         if count < 1:
             raise DataError(f"{name}={value:g} takes none of {len(ordered):,} interactions")
-        return int(ordered[len(ordered) - count]), float(value) + after
+        moment = int(ordered[len(ordered) - count])
+        return moment, float((ordered >= moment).mean())  # more than the share, where times tie
+    if isinstance(value, bool):
+        raise ConfigError(f"{name} must be a share, an integer or a date, not {value!r}")
     if isinstance(value, str | datetime | np.datetime64):
         try:
             # Times that were read from dates are nanoseconds since 1970.

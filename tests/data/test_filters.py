@@ -70,5 +70,21 @@ def test_the_filter_that_leaves_nothing_is_named(conditions, culprit):
 
 
 def test_negative_counts_are_refused():
-    with pytest.raises(ConfigError, match="min_per_item must be >= 0, not -1"):
+    with pytest.raises(ConfigError, match="min_per_item must be an integer >= 0, not -1"):
         data((1, "a", 5)).filter(min_per_item=-1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_per_item": "3"}, "min_per_item must be an integer >= 0, not '3'"),
+        ({"min_per_user": 2.5}, "min_per_user must be an integer >= 0, not 2.5"),
+        ({"min_per_user": True}, "min_per_user must be an integer >= 0, not True"),
+        ({"min_weight": float("nan")}, "min_weight must be a finite number, not nan"),
+        ({"min_weight": "4"}, "min_weight must be a finite number, not '4'"),
+    ],
+)
+def test_options_of_the_wrong_kind_are_named(options: dict, message: str) -> None:
+    data = Interactions.from_frame(pd.DataFrame({"user_id": [1], "item_id": [2]}))
+    with pytest.raises(ConfigError, match=message):
+        data.filter(**options)

@@ -60,5 +60,5 @@ def test_a_fold_is_made_of_interactions() -> None:
 
 
 def test_counts_of_filters_are_not_negative() -> None:
-    with pytest.raises(ConfigError, match="min_per_user must be >= 0"):
+    with pytest.raises(ConfigError, match="min_per_user must be an integer >= 0"):
         Interactions.from_frame(FRAME).filter(min_per_user=-1)

@@ -140,14 +140,13 @@ def test_one_moment_cuts_the_log(cuts):
     frame = log(6, items=200)
     split = GlobalTime(*cuts).split(Interactions.from_frame(frame))
     last = np.sort(frame["timestamp"].to_numpy())
-    first, second = (
-        cuts
-        if cuts[0] > 1
-        else (
-            last[len(last) - int(0.3 * len(last) + 1e-9)],
-            last[len(last) - int(0.1 * len(last) + 1e-9)],
-        )
-    )
+    first, second = cuts
+    if first < 1:
+        second = last[len(last) - int(0.1 * len(last) + 1e-9)]
+        # Times tie here: the test is more than a tenth, and the two tenths come before all of it.
+        tested = int((last >= second).sum())
+        assert tested > int(0.1 * len(last))
+        first = last[len(last) - int(tested + 0.2 * len(last) + 1e-9)]
     train = frame[frame["timestamp"] < first]
     known = frame["user_id"].isin(train["user_id"]) & frame["item_id"].isin(train["item_id"])
     middle = frame["timestamp"].between(first, second, inclusive="left")
@@ -235,3 +234,23 @@ def test_times_are_needed_to_split_by_time():
     for splitter in (LeaveLastOut(), GlobalTime()):
         with pytest.raises(DataError, match="have no times"):
             splitter.split(data)
+
+
+def test_ties_at_the_cut_leave_the_share_of_validation():
+    # Ten interactions, the last three at one moment: the test takes all three.
+    frame = pd.DataFrame(
+        {
+            "user_id": [0, 1, 0, 1, 0, 1, 0, 1, 0, 1],
+            "item_id": [5, 6, 7, 8, 6, 5, 8, 7, 9, 9],
+            "timestamp": [0, 1, 2, 3, 4, 5, 6, 9, 9, 9],
+        }
+    )
+    split = GlobalTime(validation=0.2, test=0.1).split(Interactions.from_frame(frame))
+    assert split.train.times.tolist() and split.train.times.max() == 4
+    assert sorted(split.validation.target.times) == [5, 6]
+    assert split.left_out == 2  # item 9 is new
+
+
+def test_a_truth_value_is_no_moment():
+    with pytest.raises(ConfigError, match="a date, not True"):
+        GlobalTime(None, True).split(Interactions.from_frame(log(1)))
