@@ -82,6 +82,15 @@ def atomic_directory(path: str | Path, *, overwrite: bool, marker: str) -> Itera
         shutil.rmtree(part, ignore_errors=True)
 
 
+def remove_directory(path: Path) -> None:
+    """Deletes a directory at once: a kill leaves all of it or, hidden, what nobody will read."""
+    aside = _sibling(path)
+    with suppress(OSError):
+        os.rename(path, aside)
+        _settle(path)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
 def plain(value: Any) -> Any:
     """Numpy scalars as plain numbers: the `default` of `json.dumps`."""
     if isinstance(value, np.generic):

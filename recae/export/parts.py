@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recae.errors import ConfigError, DataError, StorageError
-from recae.files import as_path, atomic_file, plain
+from recae.files import as_path, atomic_file, plain, remove_directory
 
 JOB = "export.json"
+NUMBER = "[0-9]" * 12
 SECONDS, ROWS = 10.0, 1 << 20
 """A part is written after so long, or when it has so many rows of lists."""
 
@@ -55,10 +55,10 @@ class Parts:
             self.write()
 
     def write(self) -> None:
-        """Writes what waits. The name of a part says up to which user the parts go with it."""
+        """Writes what waits. The name of a part says which users are in it: FIRST-END."""
         if not self.waiting:
             return
-        file = self.folder / f"{self.done:012d}.parquet"
+        file = self.folder / f"{_end(self.files):012d}-{self.done:012d}.parquet"
         with (
             atomic_file(file) as part,
             pq.ParquetWriter(part, self.waiting[0].schema, compression="zstd") as writer,
@@ -77,7 +77,7 @@ class Parts:
 
     def remove(self) -> None:
         """Deletes the parts, which the export now holds."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_directory(self.folder)
 
     def _resume(self) -> None:
         try:
@@ -92,12 +92,22 @@ class Parts:
                 f"the checkpoint {self.folder} is of another export (other: {', '.join(differ)}); "
                 "name another folder, or delete this one to begin anew"
             )
-        self.files = sorted(self.folder.glob("[0-9]*.parquet"))
-        for file in self.files:
+        self.files = sorted(self.folder.glob(f"{NUMBER}-{NUMBER}.parquet"))
+        for before, file in enumerate(self.files):
+            first = _end(self.files[:before])
+            if int(file.stem.partition("-")[0]) != first:
+                raise DataError(
+                    f"{self.folder}: users from {first} on are missing: delete it to begin anew"
+                )
             try:
                 pq.read_metadata(file)
             except (OSError, pa.ArrowException) as error:
                 raise DataError(
                     f"{file} is damaged ({error}): delete {self.folder} to begin anew"
                 ) from error
-        self.done = int(self.files[-1].stem) if self.files else 0
+        self.done = _end(self.files)
+
+
+def _end(files: list[Path]) -> int:
+    """How many users some parts hold."""
+    return int(files[-1].stem.partition("-")[2]) if files else 0

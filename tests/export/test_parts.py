@@ -66,7 +66,7 @@ def test_what_is_ranked_but_not_written_is_ranked_again(model, tmp_path, monkeyp
     monkeypatch.setattr(parts, "SECONDS", 1e9)
     monkeypatch.setattr(parts, "ROWS", 30)  # 5 users of 4 are 20 rows
     killed_after(monkeypatch, model, 3, path, checkpoint=folder)
-    assert [file.name for file in folder.glob("0*")] == ["000000000010.parquet"]
+    assert [file.name for file in folder.glob("0*")] == ["000000000000-000000000010.parquet"]
     assert killed_after(monkeypatch, model, 99, path, checkpoint=folder) == 6
     expected = model.recommend(k=4)
     found = pd.read_parquet(path)
@@ -81,6 +81,33 @@ def test_a_kill_between_the_last_part_and_the_file(model, tmp_path, monkeypatch)
         export_top_k(model, path, k=4, checkpoint=folder)
     assert killed_after(monkeypatch, model, 0, path, checkpoint=folder) == 0  # nothing is ranked
     assert len(pd.read_parquet(path)) == len(model.recommend(k=4))
+
+
+@pytest.mark.parametrize("gone", ["000000000000", "000000000010", "export.json"])
+def test_a_kill_while_the_parts_are_deleted(model, tmp_path, monkeypatch, gone) -> None:
+    whole, path, folder = tmp_path / "whole", tmp_path / "top", tmp_path / "parts"
+    export_top_k(model, whole, k=4, batch_size=BATCH)
+
+    def some(path: Path, **options: Any) -> None:
+        for file in path.glob(f"{gone}*"):  # a deletion has no order that could be relied on
+            file.unlink()
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("shutil.rmtree", some)
+        export_top_k(model, path, k=4, batch_size=BATCH, checkpoint=folder)
+    export_top_k(model, path, k=4, batch_size=BATCH, checkpoint=folder)
+    assert path.read_bytes() == whole.read_bytes() and not folder.exists()
+
+
+@pytest.mark.parametrize("gone", ["000000000000", "000000000005"])
+def test_a_part_that_is_missing_is_told(model, tmp_path, monkeypatch, gone) -> None:
+    path, folder = tmp_path / "top", tmp_path / "parts"
+    killed_after(monkeypatch, model, 4, path, checkpoint=folder)
+    next(folder.glob(f"{gone}-*")).unlink()
+    with pytest.raises(DataError, match=rf"parts: users from {int(gone)} on are missing: delete"):
+        export_top_k(model, path, k=4, checkpoint=folder)
+    assert not path.exists()
 
 
 def test_no_users_are_an_empty_file(model, tmp_path) -> None:
@@ -137,8 +164,8 @@ def test_places_that_are_no_checkpoint(model, tmp_path, monkeypatch) -> None:
     assert [file.name for file in precious.iterdir()] == ["letter"]
     folder = tmp_path / "parts"
     killed_after(monkeypatch, model, 2, path, checkpoint=folder)
-    (folder / "000000000010.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(DataError, match="000000000010.parquet is damaged"):
+    (folder / "000000000005-000000000010.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match="-000000000010.parquet is damaged"):
         export_top_k(model, path, k=4, checkpoint=folder)
 
 
