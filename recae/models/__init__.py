@@ -5,17 +5,25 @@ from pathlib import Path
 from recae.models.als import ALS
 from recae.models.bpr import BPR
 from recae.models.ease import EASE
+from recae.models.edlae import EDLAE
 from recae.models.item_knn import ItemKNN
 from recae.models.mult_dae import MultDAE
 from recae.models.mult_vae import MultVAE
 from recae.models.popularity import Popularity
 from recae.models.random import Random
+from recae.models.rdlae import RDLAE
+from recae.models.rlae import RLAE
 from recae.models.user_knn import UserKNN
 from recae.recommender import Recommender, load_model
 
 MODELS: dict[str, type[Recommender]] = {
     model.name: model
-    for model in (Random, Popularity, ItemKNN, UserKNN, BPR, ALS, EASE, MultDAE, MultVAE)
+    for model in (
+        *(Random, Popularity),
+        *(ItemKNN, UserKNN, BPR, ALS),
+        *(EASE, EDLAE, RLAE, RDLAE),
+        *(MultDAE, MultVAE),
+    )
 }
 """Every model by the name used on the command line and in saved files."""
 
@@ -35,7 +43,10 @@ __all__ = [
     "ALS",
     "BPR",
     "EASE",
+    "EDLAE",
     "MODELS",
+    "RDLAE",
+    "RLAE",
     "ItemKNN",
     "MultDAE",
     "MultVAE",

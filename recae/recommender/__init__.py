@@ -5,6 +5,7 @@ from recae.recommender.blas import ONE_BLAS
 from recae.recommender.estimator import Estimator
 from recae.recommender.factors import FactorRecommender
 from recae.recommender.hyperparameters import estimator, learnt, param
+from recae.recommender.linear import LinearRecommender
 from recae.recommender.neural import AutoencoderRecommender
 from recae.recommender.persistence import expect, load_model
 from recae.recommender.rank import Questions, measure
@@ -18,6 +19,7 @@ __all__ = [
     "AutoencoderRecommender",
     "Estimator",
     "FactorRecommender",
+    "LinearRecommender",
     "Questions",
     "Recommender",
     "Request",

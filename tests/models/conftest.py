@@ -19,12 +19,15 @@ SMALL: dict[str, dict[str, Any]] = {
     "bpr": {"latent": 5, "epochs": 5},
     "als": {"latent": 5, "epochs": 3, "l2": 0.7, "alpha": 3.5},
     "ease": {"l2": 4.5},
+    "edlae": {"l2": 4.5, "dropout": 0.4},
+    "rlae": {"l2": 4.5, "xi": 0.2},
+    "rdlae": {"l2": 4.5, "dropout": 0.4, "xi": 0.2},
     "mult-dae": {"latent": 8, "epochs": 2, "batch_size": 10, "lr": 0.01, "hidden": (16,)},
     "mult-vae": {"latent": 8, "epochs": 2, "batch_size": 10, "lr": 0.01, "hidden": (16,)},
 }
 """A new model gets a line here, and with it every test of the contract."""
 
-NO_SEED = {"popularity", "item-knn", "user-knn", "ease"}
+NO_SEED = {"popularity", "item-knn", "user-knn", "ease", "edlae", "rlae", "rdlae"}
 """Models in closed form: nothing about them is random."""
 
 SPARING = {"item-knn", "user-knn"}
