@@ -6,13 +6,16 @@ from recae.models.als import ALS
 from recae.models.bpr import BPR
 from recae.models.ease import EASE
 from recae.models.edlae import EDLAE
+from recae.models.infinite_ae import InfiniteAE
 from recae.models.item_knn import ItemKNN
 from recae.models.mult_dae import MultDAE
 from recae.models.mult_vae import MultVAE
 from recae.models.popularity import Popularity
+from recae.models.pure_svd import PureSVD
 from recae.models.random import Random
 from recae.models.rdlae import RDLAE
 from recae.models.rlae import RLAE
+from recae.models.svd_ae import SVDAE
 from recae.models.user_knn import UserKNN
 from recae.recommender import Recommender, load_model
 
@@ -22,6 +25,7 @@ MODELS: dict[str, type[Recommender]] = {
         *(Random, Popularity),
         *(ItemKNN, UserKNN, BPR, ALS),
         *(EASE, EDLAE, RLAE, RDLAE),
+        *(PureSVD, SVDAE, InfiniteAE),
         *(MultDAE, MultVAE),
     )
 }
@@ -47,6 +51,9 @@ __all__ = [
     "MODELS",
     "RDLAE",
     "RLAE",
+    "SVDAE",
+    "InfiniteAE",
+    "PureSVD",
     "ItemKNN",
     "MultDAE",
     "MultVAE",

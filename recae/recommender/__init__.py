@@ -12,6 +12,7 @@ from recae.recommender.rank import Questions, measure
 from recae.recommender.requests import Request
 from recae.recommender.slots import Run
 from recae.recommender.sparse import csr_from_arrays, csr_to_arrays, evidence, valued
+from recae.recommender.svd import SVDRecommender
 from recae.recommender.tiles import products
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Recommender",
     "Request",
     "Run",
+    "SVDRecommender",
     "csr_from_arrays",
     "csr_to_arrays",
     "estimator",

@@ -17,16 +17,16 @@ class Estimator:
     def param_fields(cls) -> dict[str, dataclasses.Field[Any]]:
         """The declared hyperparameters by name; metadata: as in `param`.
 
-        >>> list(recae.EASE.param_fields())
-        ['l2', 'weights', 'precision']
+        >>> list(recae.PureSVD.param_fields())
+        ['latent', 'weights']
         """
         return {f.name: f for f in params(cls)}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The hyperparameters by name. `deep` is there for scikit-learn and changes nothing.
 
-        >>> recae.EASE(l2=5).get_params()
-        {'l2': 5, 'weights': 'neither', 'precision': 'auto'}
+        >>> recae.PureSVD(latent=5).get_params()
+        {'latent': 5, 'weights': 'neither'}
         """
         return {name: getattr(self, name) for name in self.param_fields()}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -33,6 +34,9 @@ SPARE = 0.85
 class LinearRecommender(Recommender):
     """B = I - P diag(c), with P = (X'X + diag(r))^-1 and the scores of a history x being x B.
 
+    With powers u and v, X is first scaled by the degrees of users and items, and the result scaled
+    back: X becomes D_U^-u X D_I^-v, and then B becomes D_I^-v B D_I^v.
+
     A model supplies the ridge r, given the diagonal of X'X, and the scale c, given that of P. With
     c = r it is a plain ridge regression of X on itself; a larger c_j makes B_jj smaller, and
     c_j = 1 / P_jj makes it zero (Moon, Kim & Lee, SIGIR 2023, which derives all of them as one).
@@ -43,6 +47,15 @@ class LinearRecommender(Recommender):
         "whether X holds the weights of interactions or ones",
         default="neither",
         choices=("neither", "both"),
+    )
+    user_power: float = param(
+        "u: users count as their number of items to the power of -2u", default=0.0, low=0, high=1
+    )
+    item_power: float = param(
+        "v: from 0, as the paper has it, to 0.5, which brings up what few have; l2 shrinks with it",
+        default=0.0,
+        low=0,
+        high=1,
     )
     precision: str = param(
         "float of the inversion; auto is float64 where that fits in memory, else float32",
@@ -62,7 +75,7 @@ class LinearRecommender(Recommender):
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         dtype = self._dtype(data.n_items)
-        matrix = valued(data.matrix, self.weights == "both")
+        matrix, item_scale = self._scaled(valued(data.matrix, self.weights == "both"))
         blocks = -(-data.n_items // BLOCK)
         with bar(blocks, type(self).__name__, "block", run.progress) as shown:
             gram = gram_matrix(matrix, dtype)
@@ -71,11 +84,23 @@ class LinearRecommender(Recommender):
             negative_inverse(gram, self.l2, shown)  # -P from here on
         diagonal = -gram.diagonal()
         scale = self._scale(diagonal, ridge)
-        gram *= scale
+        gram *= scale / item_scale
+        gram *= item_scale[:, None]
         kept = 1 - scale * diagonal
         # What is zero but for rounding is zero: an item must not speak for itself at all.
         np.fill_diagonal(gram, np.where(np.abs(kept) < 8 * np.finfo(dtype).eps, 0, kept))
         self.weights_ = torch.from_numpy(to_float32(gram))
+
+    def _scaled(self, matrix: Any) -> tuple[Any, np.ndarray]:
+        """D_U^-u X D_I^-v in float64 and the diagonal of D_I^-v; ones where nothing is."""
+        degrees = [np.asarray(matrix.sum(axis=axis, dtype=np.float64)).ravel() for axis in (1, 0)]
+        of_users, of_items = (
+            np.where(degree > 0, degree, 1) ** -power
+            for degree, power in zip(degrees, (self.user_power, self.item_power), strict=True)
+        )
+        if self.user_power or self.item_power:
+            matrix = sp.diags(of_users) @ matrix.astype(np.float64) @ sp.diags(of_items)
+        return matrix, of_items
 
     def _dtype(self, n_items: int) -> np.dtype[Any]:
         available, name = SPARE * total_memory(), type(self).__name__

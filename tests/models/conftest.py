@@ -22,12 +22,26 @@ SMALL: dict[str, dict[str, Any]] = {
     "edlae": {"l2": 4.5, "dropout": 0.4},
     "rlae": {"l2": 4.5, "xi": 0.2},
     "rdlae": {"l2": 4.5, "dropout": 0.4, "xi": 0.2},
+    "pure-svd": {"latent": 5},
+    "svd-ae": {"latent": 5},
+    "infinite-ae": {"l2": 0.7},
     "mult-dae": {"latent": 8, "epochs": 2, "batch_size": 10, "lr": 0.01, "hidden": (16,)},
     "mult-vae": {"latent": 8, "epochs": 2, "batch_size": 10, "lr": 0.01, "hidden": (16,)},
 }
 """A new model gets a line here, and with it every test of the contract."""
 
-NO_SEED = {"popularity", "item-knn", "user-knn", "ease", "edlae", "rlae", "rdlae"}
+NO_SEED = {
+    "popularity",
+    "item-knn",
+    "user-knn",
+    "ease",
+    "edlae",
+    "rlae",
+    "rdlae",
+    "pure-svd",
+    "svd-ae",
+}
+NO_SEED |= {"infinite-ae"}
 """Models in closed form: nothing about them is random."""
 
 SPARING = {"item-knn", "user-knn"}

@@ -126,3 +126,28 @@ def test_no_item_speaks_for_itself(make) -> None:
 def test_settings_out_of_range_are_named(make, message: str) -> None:
     with pytest.raises(recae.ConfigError, match=message):
         make().fit(sp.csr_matrix(X))
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize(("u", "v"), [(0.5, 0.5), (0.3, 0.0), (0.0, 0.4)])
+@pytest.mark.parametrize("make", [recae.EASE, recae.RDLAE])
+def test_degrees_scale_the_input_and_the_result_back(make, u, v, precision, monkeypatch) -> None:
+    monkeypatch.setattr(linear, "BLOCK", 5)
+    users, items = ONES.sum(1) ** -u, ONES.sum(0) ** -v
+    scaled = users[:, None] * ONES * items
+    dropout, xi = (0.3, 0.3) if make is recae.RDLAE else (0.0, 0.0)
+    b = items[:, None] * direct(scaled, 0.8, dropout, xi) / items
+    model = make(l2=0.8, user_power=u, item_power=v, precision=precision)
+    found = model.fit(sp.csr_matrix(X)).weights_.numpy()
+    np.testing.assert_allclose(found, b, atol=1e-7 if precision == "float64" else 4e-6)
+
+
+def test_a_heavy_ridge_is_the_linear_filter_of_gf_cf() -> None:
+    # Shen et al. (CIKM 2021): R' R D_I-scaled, with R = D_U^-1/2 X D_I^-1/2; up to a factor, and
+    # without what an item says of itself.
+    users, items = ONES.sum(1) ** -0.5, ONES.sum(0) ** -0.5
+    r = users[:, None] * ONES * items
+    filtered = items[:, None] * (r.T @ r) / items
+    np.fill_diagonal(filtered, 0)
+    model = recae.EASE(l2=1e6, user_power=0.5, item_power=0.5).fit(sp.csr_matrix(X))
+    np.testing.assert_allclose(1e6 * model.weights_.numpy(), filtered, rtol=1e-4, atol=1e-6)
