@@ -24,7 +24,8 @@ class SVDAE(SVDRecommender):
     Hong et al., "SVD-AE: Simple Autoencoders for Collaborative Filtering", IJCAI 2024, eq. for B
     as in the authors' code. Strong on dense data such as MovieLens for very little time; the
     truncation is what keeps noise out. Costs some (users + items) latent^2 operations and
-    10 x (users + items) x latent bytes of memory; the model has items x latent numbers, twice. On the CPU.
+    10 x (users + items) x latent bytes of memory; the model has items x latent numbers, twice.
+    Runs on the CPU.
 
     >>> recae.SVDAE(latent=2).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]

@@ -16,11 +16,21 @@ from torch.nn import functional as F
 
 from recae.errors import unknown_option
 from recae.nn.batch import Ragged
-from recae.nn.losses import multinomial_loss
+from recae.nn.losses import (
+    logistic_loss,
+    multinomial_loss,
+    observed_squared_loss,
+    squared_loss,
+)
 from recae.nn.products import affine
 
 LinearLoss = Callable[[Tensor, Tensor, Tensor, Ragged], Tensor]
-LOSSES: dict[str, LinearLoss] = {"multinomial": multinomial_loss}
+LOSSES: dict[str, LinearLoss] = {
+    "multinomial": multinomial_loss,
+    "logistic": logistic_loss,
+    "squared": squared_loss,
+    "observed-squared": observed_squared_loss,
+}
 
 
 class Scores(Protocol):

@@ -4,11 +4,14 @@ from recae.progress import bar
 from recae.training.callbacks import Callback, Epoch, check_callbacks
 from recae.training.checkpoint import Checkpoint
 from recae.training.loader import SparseLoader
-from recae.training.loop import Plan, train
+from recae.training.loop import train
 from recae.training.placement import resolve_device
+from recae.training.plan import OPTIMISERS, Phase, Plan
 
 __all__ = [
     "Callback",
+    "OPTIMISERS",
+    "Phase",
     "Checkpoint",
     "Epoch",
     "Plan",

@@ -17,7 +17,7 @@ from recae.errors import ConfigError, DataError, StorageError, warn
 from recae.files import as_path, atomic_file, plain
 from recae.version import __version__
 
-FORMAT = 2
+FORMAT = 3
 KEY = "recae-checkpoint"
 SHARE = 0.1
 """Of the time of training that writing may take: after quick epochs not every one is written."""

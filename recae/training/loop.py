@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
 
 from recae.errors import TrainingError, TrainingInterrupted
 from recae.nn import AutoencoderNet
@@ -19,27 +18,12 @@ from recae.rng import torch_generator
 from recae.training.callbacks import Callback, Epoch
 from recae.training.checkpoint import Checkpoint
 from recae.training.loader import SparseLoader
+from recae.training.plan import Plan, make_optimiser
 from recae.training.state import Best, TrainingState
 
 WEIGHTS_STREAM, NOISE_STREAM = 2, 3
 
 Validate = Callable[[], Mapping[str, float]]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and how fast to train.
-
-    epochs: at most; lr: Adam's learning rate; l2: the loss gains l2 * (sum of squared weights,
-    biases not counted); metric: the validation metric to maximise; patience: epochs without a new
-    best before stopping.
-    """
-
-    epochs: int
-    lr: float
-    l2: float
-    metric: str
-    patience: int
 
 
 def train(
@@ -68,7 +52,8 @@ def train(
     """
     net.initialise(torch_generator(seed, WEIGHTS_STREAM))
     net.to(device)
-    state = TrainingState(net, _adam(net, plan, device), Best(plan.metric))
+    optimisers = [make_optimiser(net, plan, phase, device) for phase in plan.phases]
+    state = TrainingState(net, optimisers, Best(plan.metric))
     if checkpoint is not None:
         checkpoint.resume(state)
     batches = len(loader)
@@ -111,21 +96,27 @@ def _epoch(
     """One pass over the training users; the mean loss. The network is left in evaluation mode."""
     net, device = state.net, noise.device
     losses = torch.zeros((), dtype=torch.float64, device=device)
+    index, first = plan.phase(number)
+    phase, optimiser = plan.phases[index], state.optimisers[index]
+    if first and phase.start is not None:
+        phase.start(net)
     net.train()
-    for count, batch in enumerate(loader.epoch(number), start=1):
-        batch = batch.to(device)
-        scores, terms = net(batch, noise)
-        loss = objective(scores, terms, batch, state.step)
-        value = loss.detach()
-        # A GPU is not asked before the end of the epoch: the question would make it wait.
-        if device.type == "cpu":
-            _check(float(value), f"batch {count} of epoch {number}", plan)
-        state.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        state.optimiser.step()
-        losses += value
-        state.step += 1
-        shown.update()
+    net.corrupt.train(phase.corrupt)
+    with _only(net, phase.parameters(net)):
+        for count, batch in enumerate(loader.epoch(number), start=1):
+            batch = batch.to(device)
+            scores, terms = net(batch, noise)
+            loss = objective(scores, terms, batch, state.step)
+            value = loss.detach()
+            # A GPU is not asked before the end of the epoch: the question would make it wait.
+            if device.type == "cpu":
+                _check(float(value), f"batch {count} of epoch {number}", plan)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            losses += value
+            state.step += 1
+            shown.update()
     net.eval()
     mean = float(losses / len(loader))
     _check(mean, f"epoch {number}", plan)
@@ -135,15 +126,18 @@ def _epoch(
     return mean
 
 
-def _adam(net: nn.Module, plan: Plan, device: torch.device) -> torch.optim.Adam:
-    """Fused Adam; `l2` as Adam's coupled weight decay, which is that term's exact gradient."""
-    matrices = [p for p in net.parameters() if p.dim() > 1]
-    vectors = [p for p in net.parameters() if p.dim() <= 1]
-    groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": 2 * plan.l2},
-        {"params": vectors},
-    ]
-    return torch.optim.Adam(groups, lr=plan.lr, fused=device.type in ("cpu", "cuda"))
+@contextmanager
+def _only(net: torch.nn.Module, learning: Sequence[torch.nn.Parameter]) -> Iterator[None]:
+    """Gradients for these parameters alone; the others cost nothing."""
+    wanted = {id(p) for p in learning}
+    resting = [p for p in net.parameters() if p.requires_grad and id(p) not in wanted]
+    for parameter in resting:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in resting:
+            parameter.requires_grad_(True)
 
 
 def _check(loss: float, where: str, plan: Plan) -> None:

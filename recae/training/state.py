@@ -48,7 +48,7 @@ class TrainingState:
     """
 
     net: nn.Module
-    optimiser: Optimizer
+    optimisers: list[Optimizer]  # one a phase
     best: Best
     epochs: list[Epoch] = field(default_factory=list)
     step: int = 0
@@ -64,9 +64,10 @@ class TrainingState:
         tensors = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
         for name, tensor in (self.best.weights or {}).items():
             tensors[f"best.{name}"] = tensor
-        for index, moments in self.optimiser.state_dict()["state"].items():
-            for name, tensor in moments.items():
-                tensors[f"adam.{index}.{name}"] = tensor
+        for number, optimiser in enumerate(self.optimisers):
+            for index, moments in optimiser.state_dict()["state"].items():
+                for name, tensor in moments.items():
+                    tensors[f"optimiser.{number}.{index}.{name}"] = tensor
         return {name: tensor.detach() for name, tensor in tensors.items()}
 
     def progress(self) -> dict[str, Any]:
@@ -83,12 +84,13 @@ class TrainingState:
 
         device = next(self.net.parameters()).device
         self.net.load_state_dict(under("net."))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in under("adam.").items():
-            index, _, moment = name.partition(".")
-            moments.setdefault(int(index), {})[moment] = tensor
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        for number, optimiser in enumerate(self.optimisers):
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in under(f"optimiser.{number}.").items():
+                index, _, moment = name.partition(".")
+                moments.setdefault(int(index), {})[moment] = tensor
+            groups = optimiser.state_dict()["param_groups"]
+            optimiser.load_state_dict({"state": moments, "param_groups": groups})
         best = {name: tensor.to(device) for name, tensor in under("best.").items()}
         self.best.weights = best or None
         self.best.value, self.best.since = progress["best"]["value"], progress["best"]["since"]

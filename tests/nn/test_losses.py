@@ -1,4 +1,4 @@
-"""The multinomial loss against the formula written out, and its gradients against differences."""
+"""The losses against their formulas written out, and their gradients against differences."""
 
 import pytest
 import scipy.sparse as sp
@@ -23,17 +23,42 @@ def problem(
     return hidden, weight, bias, target, dense
 
 
+def multinomial(f: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return -torch.log_softmax(f, 1) * x
+
+
+def logistic(f: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return -torch.where(x > 0, x * torch.log(torch.sigmoid(f)), torch.log(1 - torch.sigmoid(f)))
+
+
+def squared(f: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return (f - x) ** 2
+
+
+def observed_squared(f: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return (f - x) ** 2 * (x > 0)
+
+
+FORMULAS = [
+    (losses.multinomial_loss, multinomial),
+    (losses.logistic_loss, logistic),
+    (losses.squared_loss, squared),
+    (losses.observed_squared_loss, observed_squared),
+]
+
+
+@pytest.mark.parametrize(("given", "formula"), FORMULAS)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("cells", [1, 30, 1 << 20])
 def test_the_loss_is_the_formula_however_it_is_chunked(
-    weighted: bool, cells: int, monkeypatch: pytest.MonkeyPatch
+    given, formula, weighted: bool, cells: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hidden, weight, bias, target, dense = problem(weighted)
-    written_out = -(torch.log_softmax(hidden @ weight.T + bias, 1) * dense).sum(1).mean()
+    written_out = formula(hidden @ weight.T + bias, dense).sum(1).mean()
     expected = torch.autograd.grad(written_out, (hidden, weight, bias))
     monkeypatch.setattr(losses, "CHUNK_CELLS", cells)
     monkeypatch.setattr(losses, "TILE_CELLS", cells)
-    loss = losses.multinomial_loss(hidden, weight, bias, target)
+    loss = given(hidden, weight, bias, target)
     torch.testing.assert_close(loss, written_out)
     for got, wanted in zip(
         torch.autograd.grad(3 * loss, (hidden, weight, bias)), expected, strict=True
@@ -41,20 +66,34 @@ def test_the_loss_is_the_formula_however_it_is_chunked(
         torch.testing.assert_close(got, 3 * wanted)
 
 
-def test_gradients_agree_with_finite_differences() -> None:
+@pytest.mark.parametrize("given", [given for given, _ in FORMULAS])
+def test_gradients_agree_with_finite_differences(given) -> None:
     hidden, weight, bias, target, _ = problem(weighted=True)
-
-    def loss(h: torch.Tensor, w: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return losses.multinomial_loss(h, w, b, target)
-
-    assert torch.autograd.gradcheck(loss, (hidden, weight, bias))
+    assert torch.autograd.gradcheck(lambda h, w, b: given(h, w, b, target), (hidden, weight, bias))
 
 
-def test_large_logits_do_not_overflow() -> None:
+@pytest.mark.parametrize("given", [given for given, _ in FORMULAS])
+def test_what_needs_no_gradient_gets_none(given) -> None:
+    hidden, weight, bias, target, _ = problem(weighted=True)
+    (whole,) = torch.autograd.grad(given(hidden, weight, bias, target), hidden)
+    (alone,) = torch.autograd.grad(
+        given(hidden, weight.detach(), bias.detach(), target), hidden, allow_unused=False
+    )
+    torch.testing.assert_close(alone, whole)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (losses.multinomial_loss, 100.0),  # log(e^1000 + e^900) - 900
+        (losses.logistic_loss, 1000.0),  # log(1 + e^1000) + log(1 + e^-900)
+    ],
+)
+def test_large_logits_do_not_overflow(given, expected: float) -> None:
     target = Ragged.from_csr(sp.csr_matrix([[0.0, 1.0]]))
     hidden = torch.tensor([[1000.0]])
-    loss = losses.multinomial_loss(hidden, torch.tensor([[1.0], [0.9]]), torch.zeros(2), target)
-    assert loss.item() == pytest.approx(100.0)  # log(e^1000 + e^900) - 900
+    loss = given(hidden, torch.tensor([[1.0], [0.9]]), torch.zeros(2), target)
+    assert loss.item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("rows", "columns", "cells"), [(10, 3, 9), (1, 100, 5), (7, 2, 14)])

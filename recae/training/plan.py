@@ -1,0 +1,112 @@
+"""How a network is trained: for how long, by which optimiser, and which parts of it when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recae.nn import AutoencoderNet
+
+SLOTS = ("corrupt", "encoder", "code", "decoder")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Some epochs in a row in which some slots of the network learn and the others stay.
+
+    slots: those that learn; corrupt: whether the input is corrupted; start: called with the network
+    before the first epoch of the phase.
+    """
+
+    epochs: int = 1
+    slots: tuple[str, ...] = SLOTS
+    corrupt: bool = True
+    start: Callable[[Any], None] | None = None
+
+    def parameters(self, net: AutoencoderNet) -> list[nn.Parameter]:
+        """What learns, in the network's order."""
+        found = [p for name, p in net.named_parameters() if name.split(".")[0] in self.slots]
+        return [p for p in found if p.requires_grad]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast to train.
+
+    epochs: at most; lr: the learning rate; l2: the loss gains l2 * (sum of squared weights, biases
+    not counted); metric: the validation metric to maximise; patience: epochs without a new best
+    before stopping; optimiser: a name in OPTIMISERS; phases: taken in turn, over and over.
+    """
+
+    epochs: int
+    lr: float
+    l2: float
+    metric: str
+    patience: int
+    optimiser: str = "adam"
+    phases: tuple[Phase, ...] = (Phase(),)
+
+    def phase(self, epoch: int) -> tuple[int, bool]:
+        """Which phase an epoch (from 1) belongs to, and whether it is the first of it."""
+        place = (epoch - 1) % sum(phase.epochs for phase in self.phases)
+        for index, phase in enumerate(self.phases):
+            if place < phase.epochs:
+                return index, place == 0
+            place -= phase.epochs
+        raise AssertionError("a phase has at least one epoch")
+
+
+class NormalisedAdam(torch.optim.Adam):
+    """Adam that sees only the direction of each tensor's gradient, as in Kim & Suh (2019)."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """Divides every gradient by its Euclidean norm, then takes a step of Adam."""
+        grads: list[Tensor] = [
+            p.grad for group in self.param_groups for p in group["params"] if p.grad is not None
+        ]
+        for grad in grads:
+            grad.div_(grad.norm().clamp_min(1e-12))
+        return super().step(closure)
+
+
+def _fused(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    def make(groups: Iterable[Any], lr: float, device: str) -> torch.optim.Optimizer:
+        optimiser: Any = kind
+        made: torch.optim.Optimizer = optimiser(groups, lr=lr, fused=device in ("cpu", "cuda"))
+        return made
+
+    return make
+
+
+def _adagrad(groups: Iterable[Any], lr: float, device: str) -> torch.optim.Optimizer:
+    return torch.optim.Adagrad(groups, lr=lr, fused=device == "cpu")
+
+
+def _nadam(groups: Iterable[Any], lr: float, device: str) -> torch.optim.Optimizer:
+    return torch.optim.NAdam(groups, lr=lr)
+
+
+OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": _fused(torch.optim.Adam),
+    "nadam": _nadam,
+    "adagrad": _adagrad,
+    "normalised-adam": _fused(NormalisedAdam),
+}
+"""Adam (Kingma & Ba 2015), NAdam (Dozat 2016), AdaGrad (Duchi et al. 2011), and Adam on gradients
+of length one for every tensor (Kim & Suh 2019)."""
+
+
+def make_optimiser(net: AutoencoderNet, plan: Plan, phase: Phase, device: torch.device) -> Any:
+    """The optimiser of one phase; `l2` is weight decay added to the gradient, which is exact."""
+    parameters = phase.parameters(net)
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": 2 * plan.l2},
+        {"params": [p for p in parameters if p.dim() <= 1]},
+    ]
+    kept = [group for group in groups if group["params"]]
+    return OPTIMISERS[plan.optimiser](kept, plan.lr, device.type)
