@@ -6,6 +6,8 @@ from recae.models.als import ALS
 from recae.models.bpr import BPR
 from recae.models.ease import EASE
 from recae.models.edlae import EDLAE
+from recae.models.elsa import ELSA
+from recae.models.h_vamp import HVamp
 from recae.models.infinite_ae import InfiniteAE
 from recae.models.item_knn import ItemKNN
 from recae.models.mult_dae import MultDAE
@@ -14,6 +16,7 @@ from recae.models.popularity import Popularity
 from recae.models.pure_svd import PureSVD
 from recae.models.random import Random
 from recae.models.rdlae import RDLAE
+from recae.models.rec_vae import RecVAE
 from recae.models.rlae import RLAE
 from recae.models.svd_ae import SVDAE
 from recae.models.user_knn import UserKNN
@@ -26,7 +29,7 @@ MODELS: dict[str, type[Recommender]] = {
         *(ItemKNN, UserKNN, BPR, ALS),
         *(EASE, EDLAE, RLAE, RDLAE),
         *(PureSVD, SVDAE, InfiniteAE),
-        *(MultDAE, MultVAE),
+        *(MultDAE, MultVAE, RecVAE, HVamp, ELSA),
     )
 }
 """Every model by the name used on the command line and in saved files."""
@@ -51,6 +54,9 @@ __all__ = [
     "MODELS",
     "RDLAE",
     "RLAE",
+    "ELSA",
+    "RecVAE",
+    "HVamp",
     "SVDAE",
     "InfiniteAE",
     "PureSVD",

@@ -35,4 +35,5 @@ class RDLAE(LinearRecommender):
         return self.l2 + gram_diagonal * (self.dropout / (1 - self.dropout))
 
     def _scale(self, inverse_diagonal: np.ndarray, ridge: np.ndarray) -> np.ndarray:
-        return np.maximum(ridge, (1 - self.xi) / inverse_diagonal)
+        scale: np.ndarray = np.maximum(ridge, (1 - self.xi) / inverse_diagonal)
+        return scale

@@ -29,4 +29,5 @@ class RLAE(LinearRecommender):
     xi: float = param("bound of the diagonal of B", default=0.5, low=0, high=1)
 
     def _scale(self, inverse_diagonal: np.ndarray, ridge: np.ndarray) -> np.ndarray:
-        return np.maximum(ridge, (1 - self.xi) / inverse_diagonal)
+        scale: np.ndarray = np.maximum(ridge, (1 - self.xi) / inverse_diagonal)
+        return scale

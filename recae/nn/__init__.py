@@ -3,17 +3,31 @@
 from recae.nn.batch import Batch, Ragged
 from recae.nn.codes import Gaussian, Plain
 from recae.nn.heads import LinearHead, LinearScores, Scores
+from recae.nn.hierarchical import HierarchicalVamp, TwoLevels, Views
 from recae.nn.layers import InputLinear, Linear, encoder_mlp, mlp
 from recae.nn.network import AutoencoderNet, Decoder
 from recae.nn.noise import Chain, Dropout, Keep, UnitNorm
+from recae.nn.priors import CompositeGaussian, Posterior, remember
+from recae.nn.residual import Dense
+from recae.nn.tied import TiedDecoder, TiedScores, UnitRows
 
 __all__ = [
     "AutoencoderNet",
     "Batch",
     "Chain",
+    "CompositeGaussian",
+    "Dense",
+    "Posterior",
+    "TiedDecoder",
+    "TiedScores",
+    "UnitRows",
+    "remember",
     "Decoder",
     "Dropout",
     "Gaussian",
+    "HierarchicalVamp",
+    "TwoLevels",
+    "Views",
     "InputLinear",
     "Keep",
     "Linear",

@@ -89,6 +89,12 @@ class Batch:
         """The same batch with another input; the target stays as it was."""
         return replace(self, input=input)
 
+    def target_sums(self) -> Tensor:
+        """The sum of each row's target, (rows,): with ones, the length of its history."""
+        if isinstance(self.target, Ragged):
+            return self.target.row_sums(self.target.values)
+        return self.target.sum(1)
+
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         input = self.input.to(device)

@@ -1,27 +1,23 @@
 """The `code` slot: how the encoder's output becomes the latent code, and what that costs.
 
-Each piece maps `(hidden, batch, encode, generator)` to `(z, terms)`; `terms` holds one number per
-row for every penalty, unweighted. `encode` is the encoder, for priors with inputs of their own.
+Each piece maps `(hidden, batch, generator)` to `(z, terms)`; `terms` holds one number per row for
+every penalty, unweighted. `batch` is the one before corruption.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
-from recae.nn.batch import Batch, Ragged
+from recae.nn.batch import Batch
 from recae.nn.layers import Linear
-
-Encode = Callable[[Ragged | Tensor], Tensor]
 
 
 class Plain(nn.Module):
     """The encoder's output is the code."""
 
     def forward(
-        self, hidden: Tensor, batch: Batch, encode: Encode, generator: torch.Generator | None
+        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         return hidden, {}
 
@@ -39,7 +35,7 @@ class Gaussian(nn.Module):
         self.log_variance = Linear(n_hidden, latent)
 
     def forward(
-        self, hidden: Tensor, batch: Batch, encode: Encode, generator: torch.Generator | None
+        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         mu = self.mu(hidden)  # (rows, latent)
         if not self.training:

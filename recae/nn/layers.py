@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -13,16 +14,21 @@ from recae.nn.products import affine
 
 
 class Linear(nn.Module):
-    """x -> x W^T + b, with W (n_out, n_in) drawn as Glorot & Bengio (2010) and b zero."""
+    """x -> x W^T + b, with W (n_out, n_in) drawn and b zero.
 
-    def __init__(self, n_in: int, n_out: int) -> None:
+    drawn: "glorot" (Glorot & Bengio 2010, variance 2 / (n_in + n_out)) or "he" (He et al. 2015,
+    variance 2 / n_in).
+    """
+
+    def __init__(self, n_in: int, n_out: int, drawn: str = "glorot") -> None:
         super().__init__()
+        self.spread = _spread(n_in, n_out, drawn)
         self.weight = nn.Parameter(torch.empty(n_out, n_in))
         self.bias = nn.Parameter(torch.empty(n_out))
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draws the weights in place."""
-        nn.init.xavier_normal_(self.weight, generator=generator)
+        nn.init.normal_(self.weight, std=self.spread, generator=generator)
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -35,14 +41,15 @@ class InputLinear(nn.Module):
     Its weight is kept as (n_in, n_out), one row per item: a history touches only its own rows.
     """
 
-    def __init__(self, n_in: int, n_out: int) -> None:
+    def __init__(self, n_in: int, n_out: int, drawn: str = "glorot") -> None:
         super().__init__()
+        self.spread = _spread(n_in, n_out, drawn)
         self.weight = nn.Parameter(torch.empty(n_in, n_out))
         self.bias = nn.Parameter(torch.empty(n_out))
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draws the weights in place."""
-        nn.init.xavier_normal_(self.weight, generator=generator)
+        nn.init.normal_(self.weight, std=self.spread, generator=generator)
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Ragged | Tensor) -> Tensor:
@@ -57,6 +64,11 @@ class InputLinear(nn.Module):
             include_last_offset=True,
         )  # (rows, n_out)
         return summed + self.bias
+
+
+def _spread(n_in: int, n_out: int, drawn: str) -> float:
+    """The standard deviation that weights are drawn with."""
+    return math.sqrt(2 / (n_in if drawn == "he" else n_in + n_out))
 
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "swish": nn.SiLU}

@@ -18,7 +18,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.layers, self.head = layers, head
 
-    def forward(self, z: Tensor) -> Scores:
+    def forward(self, z: Tensor, batch: Batch) -> Scores:
         scores: Scores = self.head(self.layers(z))
         return scores
 
@@ -27,7 +27,9 @@ class AutoencoderNet(nn.Module):
     """An autoencoder made of four pieces; it knows nothing of users and items.
 
     corrupt(batch, generator) -> batch; encoder(input) -> hidden;
-    code(hidden, batch, encode, generator) -> (z, {term: (rows,)}); decoder(z) -> Scores.
+    code(hidden, batch, generator) -> (z, {term: (rows,)}); decoder(z, batch) -> Scores. The batch
+    that code and decoder see is the one given, not the corrupted one. What only training needs
+    belongs to a module named `prior` of the code: it is not saved with a model.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class AutoencoderNet(nn.Module):
     ) -> tuple[Scores, dict[str, Tensor]]:
         """The scores of a batch and the code's penalty terms, each (rows,)."""
         z, terms = self.encode(batch, generator)
-        return self.decoder(z), terms
+        return self.decoder(z, batch), terms
 
     def encode(
         self, batch: Batch, generator: torch.Generator | None = None
@@ -56,5 +58,5 @@ class AutoencoderNet(nn.Module):
         """The codes of a batch, (rows, latent), and their penalty terms."""
         corrupted = self.corrupt(batch, generator)
         hidden = self.encoder(corrupted.input)
-        z, terms = self.code(hidden, corrupted, self.encoder, generator)
+        z, terms = self.code(hidden, batch, generator)
         return z, terms

@@ -20,11 +20,14 @@ from recae.recommender.hyperparameters import estimator, learnt, param
 from recae.recommender.rank import Questions, measure
 from recae.recommender.slots import Run
 from recae.splits import Fold
-from recae.training import Epoch, Plan, SparseLoader, train
+from recae.training import OPTIMISERS, Epoch, Phase, Plan, SparseLoader, train
 
 TILE = {"cpu": 64, "cuda": 1024}
 """Rows scored together, padded when fewer: matrix products of one shape give every row the same
 bits whatever company it is scored in."""
+
+PRIOR = "code.prior."
+"""Where a network keeps what only its training needs."""
 
 
 @estimator
@@ -33,7 +36,8 @@ class AutoencoderRecommender(Recommender):
 
     epochs: int = param("passes over the training users, at most", default=100, low=1)
     batch_size: int = param("users per update", default=100, low=1)
-    lr: float = param("learning rate of Adam", default=1e-3, above=0)
+    lr: float = param("learning rate", default=1e-3, above=0)
+    optimiser: str = param("how the weights are updated", default="adam", choices=tuple(OPTIMISERS))
     l2: float = param(
         "the loss gains l2 x (sum of squared weights, without biases)", default=0.0, low=0
     )
@@ -67,6 +71,14 @@ class AutoencoderRecommender(Recommender):
     def _objective(self, updates: int) -> Objective:
         """What to minimise, given how many updates are planned."""
 
+    def _code_width(self) -> int:
+        """Numbers in a code."""
+        return self.latent
+
+    def _phases(self) -> tuple[Phase, ...]:
+        """What learns when, over and over; everything at once by default."""
+        return (Phase(),)
+
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         net = self._network(data.n_items)
         ones = data.binarised().matrix
@@ -86,7 +98,15 @@ class AutoencoderRecommender(Recommender):
                 net,
                 loader,
                 self._objective(self.epochs * len(loader)),
-                Plan(self.epochs, self.lr, self.l2, self.metric, self.patience),
+                Plan(
+                    epochs=self.epochs,
+                    lr=self.lr,
+                    l2=self.l2,
+                    metric=self.metric,
+                    patience=self.patience,
+                    optimiser=self.optimiser,
+                    phases=self._phases(),
+                ),
                 seed=run.seed,
                 device=run.device,
                 validate=None if questions is None else validate,
@@ -110,7 +130,7 @@ class AutoencoderRecommender(Recommender):
     def _embed_rows(self, matrix: Any) -> Tensor:
         net = self.network_
         with torch.no_grad():
-            return self._tiles(net, matrix, lambda b: net.encode(b)[0], self.latent)
+            return self._tiles(net, matrix, lambda b: net.encode(b)[0], self._code_width())
 
     def _tiles(self, net: AutoencoderNet, matrix: Any, read: Any, width: int) -> Tensor:
         """Applies `read` to padded tiles of the rows: (rows, width) float32."""
@@ -130,9 +150,11 @@ class AutoencoderRecommender(Recommender):
         return head.weight.detach()
 
     def _arrays(self) -> Mapping[str, Tensor]:
-        return self.network_.state_dict()
+        state = self.network_.state_dict()
+        return {name: value for name, value in state.items() if not name.startswith(PRIOR)}
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         net = self._network(len(self.items_))
-        net.load_state_dict(dict(arrays))
+        prior = {n: v for n, v in net.state_dict().items() if n.startswith(PRIOR)}
+        net.load_state_dict(dict(arrays) | prior)
         self.network_, self.epochs_ = net.eval(), []

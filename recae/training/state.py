@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from recae.nn import AutoencoderNet
 from recae.training.callbacks import Epoch
 
 
@@ -47,7 +48,7 @@ class TrainingState:
     epoch only, so that this is all a resumed run needs.
     """
 
-    net: nn.Module
+    net: AutoencoderNet
     optimisers: list[Optimizer]  # one a phase
     best: Best
     epochs: list[Epoch] = field(default_factory=list)

@@ -27,6 +27,16 @@ SMALL: dict[str, dict[str, Any]] = {
     "infinite-ae": {"l2": 0.7},
     "mult-dae": {"latent": 8, "epochs": 2, "batch_size": 10, "lr": 0.01, "hidden": (16,)},
     "mult-vae": {"latent": 8, "epochs": 2, "batch_size": 10, "lr": 0.01, "hidden": (16,)},
+    "rec-vae": {"latent": 8, "width": 16, "depth": 3, "epochs": 4, "batch_size": 10, "lr": 0.01},
+    "h-vamp": {
+        "latent": 4,
+        "width": 12,
+        "components": 6,
+        "epochs": 2,
+        "batch_size": 10,
+        "lr": 0.01,
+    },
+    "elsa": {"latent": 6, "epochs": 2, "batch_size": 10},
 }
 """A new model gets a line here, and with it every test of the contract."""
 

@@ -14,7 +14,7 @@ def test_kl_is_the_closed_form_and_the_noise_has_the_stated_spread() -> None:
         layer.initialise(torch.Generator().manual_seed(0))
     ragged = Ragged.from_csr(sp.csr_matrix((rows, 5)))
     hidden = torch.tensor([[0.3, -1.0, 0.7]]).repeat(rows, 1)
-    z, terms = code(hidden, Batch(ragged, ragged), lambda x: hidden, torch.Generator())
+    z, terms = code(hidden, Batch(ragged, ragged), torch.Generator())
     posterior = Normal(code.mu(hidden), (0.5 * code.log_variance(hidden)).exp())
     torch.testing.assert_close(terms["kl"], kl_divergence(posterior, Normal(0.0, 1.0)).sum(1))
     standard = (z - posterior.mean) / posterior.stddev
@@ -26,5 +26,5 @@ def test_in_evaluation_the_code_is_the_mean() -> None:
     code.mu.initialise(torch.Generator().manual_seed(0))
     hidden = torch.ones(1, 3)
     ragged = Ragged.from_csr(sp.csr_matrix((1, 5)))
-    z, terms = code(hidden, Batch(ragged, ragged), lambda x: hidden, None)
+    z, terms = code(hidden, Batch(ragged, ragged), None)
     assert torch.equal(z, code.mu(hidden)) and terms == {}

@@ -1,0 +1,95 @@
+"""Encoder and decoder that share one matrix of unit-length item vectors (ELSA)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recae.errors import unknown_option
+from recae.nn.batch import Batch, Ragged
+from recae.nn.products import affine
+
+
+class UnitRows(nn.Module):
+    """x -> x A, with A (n_items, latent) scaled to rows of length one."""
+
+    def __init__(self, n_items: int, latent: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_items, latent))
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draws the weights in place."""
+        nn.init.xavier_uniform_(self.weight, generator=generator)
+
+    def rows(self) -> Tensor:
+        """A, (n_items, latent)."""
+        return F.normalize(self.weight, dim=1)
+
+    def forward(self, x: Ragged | Tensor) -> Tensor:
+        a = self.rows()
+        if isinstance(x, Tensor):
+            return x @ a
+        return F.embedding_bag(
+            x.indices,
+            a,
+            x.offsets,
+            mode="sum",
+            per_sample_weights=x.values,
+            include_last_offset=True,
+        )
+
+
+class TiedDecoder(nn.Module):
+    """h -> h A' - x: what others in the history say of an item, A being that of `encoder`."""
+
+    def __init__(self, encoder: UnitRows) -> None:
+        super().__init__()
+        self.shared = [encoder]  # in a list: its weights are the encoder's and are saved once
+
+    def forward(self, z: Tensor, batch: Batch) -> TiedScores:
+        return TiedScores(z, self.shared[0].rows(), batch.input)
+
+
+@dataclass(frozen=True)
+class TiedScores:
+    """h A' - x, unevaluated: hidden (rows, latent), vectors A (n_items, latent), input x."""
+
+    hidden: Tensor
+    vectors: Tensor
+    input: Ragged | Tensor
+
+    def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
+        """|o / |o| - x / |x||^2 = 2 - 2 cos(o, x), averaged over rows (Vancura et al. 2022).
+
+        o are these scores and x the target, which must have the cells of the input. No matrix of
+        scores is made where the code is narrower than the batch is long: |h A'|^2 = h (A'A) h'.
+        """
+        if kind != "cosine":
+            raise unknown_option("reconstruction loss", kind, ["cosine"])
+        x = self.input
+        if not isinstance(x, Ragged) or not isinstance(target, Ragged):
+            raise TypeError("the cosine loss takes ragged input and target")
+        if len(self.hidden) < self.hidden.shape[1]:
+            squares = (self.hidden @ self.vectors.t()).square().sum(1)  # (rows,)
+        else:
+            squares = (self.hidden @ (self.vectors.t() @ self.vectors) * self.hidden).sum(1)
+        at = (self.hidden[x.rows] * self.vectors[x.indices]).sum(1)  # (nnz,)
+        squares = squares + x.row_sums(x.values.square() - 2 * at * x.values)
+        inner = x.row_sums((at - x.values) * target.values)
+        lengths = squares.clamp_min(1e-12).sqrt() * target.row_sums(target.values.square()).sqrt()
+        return (2 - 2 * inner / lengths).mean()
+
+    def dense(self) -> Tensor:
+        """All scores, (rows, n_items) float32."""
+        scores = affine(self.hidden, self.vectors, self.vectors.new_zeros(len(self.vectors)))
+        x = self.input
+        if isinstance(x, Tensor):
+            return scores - x
+        return scores.index_put((x.rows, x.indices), -x.values, accumulate=True)
+
+    def columns(self, items: Tensor) -> Tensor:
+        """The scores of some columns, (rows, len(items)) float32."""
+        return self.dense()[:, items]

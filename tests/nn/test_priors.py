@@ -1,0 +1,170 @@
+"""Rich priors against torch.distributions, and one-sample divergences against their formulas."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
+
+from recae.nn import (
+    Batch,
+    CompositeGaussian,
+    Dense,
+    HierarchicalVamp,
+    InputLinear,
+    Posterior,
+    Ragged,
+    UnitNorm,
+    Views,
+)
+from recae.nn.priors import MIXTURE
+
+N_ITEMS, WIDTH, LATENT, ROWS = 9, 7, 3, 5
+
+
+def batch(rows: int = ROWS) -> Batch:
+    one = sp.random(ROWS, N_ITEMS, 0.5, format="csr", random_state=3, dtype=np.float64)
+    one.data[:] = 1
+    ragged = Ragged.from_csr(sp.vstack([one] * (rows // ROWS)).tocsr())
+    return Batch(ragged, ragged)
+
+
+def drawn(module: torch.nn.Module, seed: int) -> torch.Generator:
+    """Draws all weights; the generator they came from."""
+    generator = torch.Generator().manual_seed(seed)
+    for part in module.modules():
+        if hasattr(part, "initialise"):
+            part.initialise(generator)
+    return generator
+
+
+def composite() -> tuple[CompositeGaussian, Dense]:
+    def encoder() -> Dense:
+        return Dense(InputLinear(N_ITEMS, WIDTH), WIDTH, 3, 0.1)
+
+    code = CompositeGaussian(WIDTH, LATENT, Posterior(UnitNorm(), encoder(), WIDTH, LATENT))
+    drawn(code, 1)
+    return code, encoder()
+
+
+def test_the_composite_prior_is_the_mixture() -> None:
+    code, _ = composite()
+    z = torch.randn(ROWS, LATENT, generator=torch.Generator().manual_seed(0))
+    mu, log_variance = code.prior(batch())
+    means = torch.stack([torch.zeros_like(mu), torch.zeros_like(mu), mu], -1)
+    spreads = torch.stack(
+        [torch.ones_like(mu), torch.full_like(mu, math.exp(5)), (log_variance / 2).exp()], -1
+    )
+    shares = torch.tensor([3 / 20, 1 / 10, 3 / 4]).expand(ROWS, LATENT, 3)
+    expected = MixtureSameFamily(Categorical(shares), Normal(means, spreads)).log_prob(z)
+    torch.testing.assert_close(code.log_prior(z, batch()), expected)
+    assert sum(share for share, _ in MIXTURE) == 1 / 4
+
+
+def test_the_composite_divergence_is_right_on_average() -> None:
+    # Alone with N(0, 1) the mixture has a divergence in closed form; its one-sample estimates
+    # average to it.
+    code, _ = composite()
+    rows = 40_000
+    hidden = torch.tensor([[0.3, -1.0, 0.7, 0.2, 0.1, -0.4, 0.9]]).repeat(rows, 1)
+    mu, log_variance = code.mu(hidden[:1]), code.log_variance(hidden[:1])
+    posterior = Normal(mu, (0.5 * log_variance).exp())
+    code.log_prior = lambda z, batch: Normal(0.0, 1.0).log_prob(z)
+    _, terms = code(hidden, batch(rows), torch.Generator().manual_seed(2))
+    spread = terms["kl"].std().item() / rows**0.5
+    expected = kl_divergence(posterior, Normal(0.0, 1.0)).sum().item()
+    assert abs(terms["kl"].mean().item() - expected) < 4 * spread
+
+
+def test_remembering_makes_the_old_posterior_the_present_one() -> None:
+    code, encoder = composite()
+    drawn(encoder, 5)
+    code.remember(encoder)
+    hidden = encoder(UnitNorm()(batch(), None).input)
+    mu, log_variance = code.prior(batch())
+    torch.testing.assert_close(mu, code.mu(hidden))
+    torch.testing.assert_close(log_variance, code.log_variance(hidden))
+    assert not any(p.requires_grad for p in code.prior.parameters())
+
+
+def test_dense_layers_are_the_sums_written_out() -> None:
+    encoder = Dense(InputLinear(N_ITEMS, WIDTH), WIDTH, 4, 0.1)
+    drawn(encoder, 3)
+    x = torch.randn(ROWS, N_ITEMS, generator=torch.Generator().manual_seed(0))
+    layers = list(encoder.layers)
+
+    def normed(a: torch.Tensor) -> torch.Tensor:
+        swish = a * torch.sigmoid(a)
+        centred = swish - swish.mean(1, keepdim=True)
+        return centred / (centred.square().mean(1, keepdim=True) + 0.1).sqrt()
+
+    h1 = normed(x @ layers[0].weight + layers[0].bias)
+    h2 = normed(layers[1](h1) + h1)
+    h3 = normed(layers[2](h2) + h1 + h2)
+    h4 = normed(layers[3](h3) + h1 + h2 + h3)
+    torch.testing.assert_close(encoder(x), h4)
+
+
+def hierarchical() -> tuple[HierarchicalVamp, Views]:
+    views = Views(N_ITEMS, WIDTH, 2)
+    code = HierarchicalVamp(
+        views, N_ITEMS, width=WIDTH, latent=LATENT, depth=2, components=4, dropout=0.5
+    )
+    generator = drawn(views, 7)
+    for part in code.modules():
+        if hasattr(part, "initialise"):
+            part.initialise(generator)
+    return code, views
+
+
+def test_the_prior_of_pseudo_inputs_is_the_mixture_of_their_posteriors() -> None:
+    code, views = hierarchical()
+    code.eval()  # without dropout on the pseudo-inputs
+    z = torch.randn(ROWS, LATENT, generator=torch.Generator().manual_seed(0))
+    mu, log_variance = code.upper(views.upper(code.prior.inputs.clamp(0, 1)))
+    parts = Independent(Normal(mu, (0.5 * log_variance).exp()), 1)
+    expected = MixtureSameFamily(Categorical(torch.ones(4)), parts).log_prob(z)
+    torch.testing.assert_close(code.log_prior(z, None), expected)
+
+
+def test_the_divergence_of_two_levels_is_right_on_average() -> None:
+    # log q(z1 | x, z2) - log p(z1 | z2) is the closed form on average over z1, for every z2; with
+    # the exact prior term the whole must average to the sum of both.
+    code, _ = hierarchical()
+    rows = 40_000
+    hidden = torch.randn(1, 2 * WIDTH, generator=torch.Generator().manual_seed(1))
+    code.log_prior = lambda z, generator: Normal(0.0, 1.0).log_prob(z).sum(1)
+    z, terms = code(hidden.repeat(rows, 1), batch(rows), torch.Generator().manual_seed(2))
+    z2 = z[:, LATENT:]
+    upper = code.upper(hidden[:, :WIDTH])
+    first = kl_divergence(Normal(upper[0], (0.5 * upper[1]).exp()), Normal(0.0, 1.0)).sum()
+    joined = torch.cat([hidden[:, WIDTH:].repeat(rows, 1), code.from_upper(z2)], 1)
+    q, p = code.lower(code.joint(joined)), code.prior.lower(code.prior.layers(z2))
+    second = kl_divergence(Normal(q[0], (0.5 * q[1]).exp()), Normal(p[0], (0.5 * p[1]).exp())).sum(
+        1
+    )
+    estimate = terms["kl"] - second  # averages to the first
+    spread = estimate.std().item() / rows**0.5
+    assert abs(estimate.mean().item() - first.item()) < 4 * spread
+
+
+def test_gradients_of_the_vamp_prior_agree_with_finite_differences() -> None:
+    code, _ = hierarchical()
+    code.double().eval()
+    code.shared[0].double()
+    z = torch.randn(2, LATENT, dtype=torch.float64, requires_grad=True)
+    inputs = code.prior.inputs.detach().clone().requires_grad_()
+
+    def prior(z: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        del code.prior.inputs
+        code.prior.inputs = inputs
+        value = code.log_prior(z, None)
+        return value
+
+    code.prior.inputs = torch.nn.Parameter(inputs.detach())
+    del code.prior._parameters["inputs"]
+    code.prior.inputs = inputs
+    assert torch.autograd.gradcheck(prior, (z, inputs))
