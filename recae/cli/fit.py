@@ -120,11 +120,9 @@ def run(args: argparse.Namespace, output: Output) -> None:
     else:
         split = recae.holdout_pairs(data, share=args.held_out, seed=args.seed)
         train, validation = split.train, split.validation
-        metric = model.get_params()["metric"]
-        output.note(
-            f"{args.model} keeps the epoch with the best {metric} on {args.held_out:.0%} of each "
-            "user's items, held out"
-        )
+        metric = model.get_params().get("metric")
+        does = f"keeps the epoch with the best {metric}" if metric else "learns its weights"
+        output.note(f"{args.model} {does} on {args.held_out:.0%} of each user's items, held out")
     started = time.perf_counter()
     interruption = None
     try:
@@ -159,7 +157,9 @@ def run(args: argparse.Namespace, output: Output) -> None:
     if interruption is not None:
         raise interruption
     if args.checkpoint:
-        Path(args.checkpoint).unlink(missing_ok=True)
+        members = range(len(model.get_params().get("members", ())))
+        for file in (args.checkpoint, *(f"{args.checkpoint}.{number}" for number in members)):
+            Path(file).unlink(missing_ok=True)
 
 
 def _check_out(out: Path, overwrite: bool) -> None:

@@ -76,7 +76,8 @@ def read_value(text: str, hint: Any) -> Any:
             return None
         hint = next(option for option in options if option is not type(None))
     if typing.get_origin(hint) is tuple:
-        parts = [part.strip() for part in text.strip("()").split(",") if part.strip()]
+        given = text.split(";") if options[0] is str else text.strip("()").split(",")
+        parts = [part.strip() for part in given if part.strip()]
         return tuple(read_value(part, options[0]) for part in parts)
     if hint is bool:
         return BOOLEANS.get(text.lower(), text)
@@ -87,8 +88,8 @@ def read_value(text: str, hint: Any) -> Any:
 
 
 def validates(model: recae.Recommender) -> bool:
-    """Whether the model trains in epochs and chooses among them on validation data."""
-    return "patience" in model.param_fields()
+    """Whether the model learns something from validation data, such as which epoch to keep."""
+    return model.uses_validation
 
 
 def describe_models() -> str:
@@ -124,5 +125,6 @@ def _values(about: Any) -> str:
     listed = f"; one of {', '.join(choices)}" if choices else ""
     default = about.default
     if isinstance(default, tuple):
-        default = ",".join(map(str, default)) or "none"
+        separator = ";" if any(isinstance(part, str) for part in default) else ","
+        default = separator.join(map(str, default)) or "none"
     return f"{listed} (default: {default})"

@@ -7,6 +7,7 @@ from recae.models.bpr import BPR
 from recae.models.ease import EASE
 from recae.models.edlae import EDLAE
 from recae.models.elsa import ELSA
+from recae.models.ensemble import Ensemble
 from recae.models.h_vamp import HVamp
 from recae.models.infinite_ae import InfiniteAE
 from recae.models.item_knn import ItemKNN
@@ -30,6 +31,7 @@ MODELS: dict[str, type[Recommender]] = {
         *(EASE, EDLAE, RLAE, RDLAE),
         *(PureSVD, SVDAE, InfiniteAE),
         *(MultDAE, MultVAE, RecVAE, HVamp, ELSA),
+        Ensemble,
     )
 }
 """Every model by the name used on the command line and in saved files."""
@@ -56,6 +58,7 @@ __all__ = [
     "RLAE",
     "ELSA",
     "RecVAE",
+    "Ensemble",
     "HVamp",
     "SVDAE",
     "InfiniteAE",

@@ -36,7 +36,7 @@ SPARE = 0.4
 
 @estimator
 class InfiniteAE(Recommender):
-    """An autoencoder with one infinitely wide hidden layer, trained to the end in closed form.
+    """An infinitely wide autoencoder, trained to its end in closed form.
 
     The scores of a history x are K(x, X) (K(X, X) + l2 tr(K) / n I)^-1 X, with K the neural tangent
     kernel of a ReLU network with one hidden layer.

@@ -9,7 +9,7 @@ from recae.recommender.linear import LinearRecommender
 from recae.recommender.neural import AutoencoderRecommender
 from recae.recommender.persistence import expect, load_model
 from recae.recommender.rank import Questions, measure
-from recae.recommender.requests import Request
+from recae.recommender.requests import Request, align
 from recae.recommender.slots import Run
 from recae.recommender.sparse import csr_from_arrays, csr_to_arrays, evidence, valued
 from recae.recommender.svd import SVDRecommender
@@ -26,6 +26,7 @@ __all__ = [
     "Request",
     "Run",
     "SVDRecommender",
+    "align",
     "csr_from_arrays",
     "csr_to_arrays",
     "estimator",

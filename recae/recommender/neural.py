@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ PRIOR = "code.prior."
 @estimator
 class AutoencoderRecommender(Recommender):
     """An autoencoder over histories; a model supplies its network and its objective."""
+
+    uses_validation: ClassVar[bool] = True
 
     epochs: int = param("passes over the training users, at most", default=100, low=1)
     batch_size: int = param("users per update", default=100, low=1)

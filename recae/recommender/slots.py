@@ -38,6 +38,7 @@ class Slots(Estimator, ABC):
     """
 
     name: ClassVar[str]
+    uses_validation: ClassVar[bool] = False
     items_: IdMap
 
     @abstractmethod

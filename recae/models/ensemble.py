@@ -1,0 +1,261 @@
+"""Ensemble: a weighted blend of models, its weights learnt on validation users."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import scipy.optimize
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from recae.data import IdMap, Interactions
+from recae.errors import ConfigError, DataError, TrainingInterrupted, unknown_option, warn
+from recae.recommender import Recommender, Run, align, estimator, learnt, param
+from recae.rng import numpy_generator
+from recae.splits import Fold
+
+CELLS = 1 << 27
+"""Standardised scores held while the weights are learnt: 2^27 are 512 MiB."""
+
+ROWS = 64
+"""Users at a time whose blended scores are formed while the weights are learnt."""
+
+
+@estimator
+class Ensemble(Recommender):
+    """A weighted sum of what several models say, each standardised user by user.
+
+    score_uj = sum_m w_m (s_muj - mean_u s_mu) / std_u s_mu, over the items that are not in the
+    history; w >= 0 maximises the log likelihood of the targets of validation users under
+    softmax(score_u): a convex problem (stacked generalisation, Wolpert 1992, with the multinomial
+    likelihood of Liang et al. 2018). Without validation all weights are 1.
+
+    Different models err differently, so that a blend is often better than each; it costs the time
+    and the memory of all its members. `Ensemble.of(models, validation)` blends models that are
+    fitted already. Weights are learnt on as many validation users as fit into 512 MiB of scores.
+    With `checkpoint=FILE` each member has its own, FILE.0 and so on; Ctrl-C leaves no model.
+
+    >>> model = recae.Ensemble(members=("EASE(l2=1.0)", "Popularity()")).fit(data)
+    >>> model.recommend(0)["item_id"].tolist()
+    [2, 3]
+    """
+
+    name = "ensemble"
+    uses_validation: ClassVar[bool] = True
+
+    members: tuple[str, ...] = param(
+        "models as Python writes them, separated by semicolons on the command line",
+        default=("EASE()", "MultVAE()"),
+    )
+
+    members_: list[Recommender] = learnt()
+    columns_: list[np.ndarray] = learnt()
+    member_weights_: np.ndarray = learnt()
+
+    @classmethod
+    def of(cls, models: Sequence[Recommender], validation: Fold | None = None) -> Self:
+        """Blends fitted models; `validation` as in `fit`, of users none of them was fitted on.
+
+        Items that not all of them know are left out, with a warning that counts them. Raises
+        ConfigError for no models, NotFittedError for one that is not fitted, DataError if they have
+        no item in common.
+
+        >>> ease, popularity = recae.EASE().fit(data), recae.Popularity().fit(data)
+        >>> recae.Ensemble.of([ease, popularity]).member_weights_.tolist()
+        [1.0, 1.0]
+        """
+        given = list(models)
+        for model in given:
+            if not isinstance(model, Recommender):
+                raise ConfigError(f"an ensemble is made of fitted models, not {model!r}")
+            model._check_fitted()
+        if not given:
+            raise ConfigError("an ensemble is made of fitted models: none was given")
+        blend = cls(members=tuple(_spec(model) for model in given))
+        counts = given[0].item_counts_
+        common = given[0].items_.ids
+        for model in given[1:]:
+            common = common[model.items_.lookup(common) >= 0]
+        if not len(common):
+            raise DataError("the models have no item in common")
+        left_out = max(len(model.items_) for model in given) - len(common)
+        if left_out:
+            warn(f"{left_out:,} items are left out: not all models of the ensemble know them")
+        blend.items_ = IdMap(common, "item")
+        blend.item_counts_ = counts[given[0].items_.encode(common)]
+        blend.history_, blend.fitted_params_ = None, blend.get_params()
+        blend._blend(given, validation, Run())
+        return blend
+
+    def check_params(self) -> None:
+        super().check_params()
+        if not self.members:
+            raise ConfigError("members of Ensemble must name at least one model, as 'EASE()'")
+        for text in self.members:
+            read_model(text).check_params()
+
+    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+        fitted = []
+        for number, text in enumerate(self.members):
+            member = read_model(text)
+            file = None if run.checkpoint is None else f"{run.checkpoint}.{number}"
+            try:
+                member._fit(data, validation, dataclasses.replace(run, checkpoint=file))
+            except TrainingInterrupted:  # half an ensemble is none
+                raise KeyboardInterrupt from None
+            member._own(data)
+            fitted.append(member)
+        self.items_ = data.items
+        self._blend(fitted, validation, run)
+
+    def _blend(self, fitted: list[Recommender], validation: Fold | None, run: Run) -> None:
+        self.members_ = fitted
+        self.columns_ = [member.items_.encode(self.items_.ids) for member in fitted]
+        self.member_weights_ = np.ones(len(fitted))
+        if validation is not None:
+            self.member_weights_ = self._learn(validation, run.seed)
+
+    def _learn(self, fold: Fold, seed: int) -> np.ndarray:
+        """The weights that make the targets of validation users likeliest."""
+        history = align(fold.history, self.items_).matrix
+        target, _ = fold.target.with_items(self.items_)
+        mask = history if fold.mask is None else align(fold.mask, self.items_).matrix
+        asked = np.flatnonzero(np.diff(target.matrix.indptr))
+        most = max(CELLS // (len(self.items_) * len(self.members_)), 1)
+        if len(asked) > most:
+            asked = np.sort(numpy_generator(seed).choice(asked, most, replace=False))
+        totals = torch.from_numpy(np.diff(target.matrix[asked].indptr)).float()  # (rows,)
+        scores = torch.stack(self._standardised(history[asked]))  # (members, rows, n_items)
+        flat = scores.view(len(scores), -1)
+        of_targets = flat[:, torch.from_numpy(_cells(target.matrix[asked]))].sum(1).double()
+        seen = torch.zeros(scores.shape[1:], dtype=torch.bool)
+        seen.view(-1)[torch.from_numpy(_cells(mask[asked]))] = True
+
+        def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+            """Minus the log likelihood of a user, on average, and its slope."""
+            w = torch.from_numpy(weights)
+            value, slope = -(of_targets @ w), -of_targets
+            for start in range(0, len(totals), ROWS):
+                rows = slice(start, start + ROWS)
+                logits = torch.einsum("m,mri->ri", w.float(), scores[:, rows])
+                logits.masked_fill_(seen[rows], -torch.inf)
+                value = value + (logits.logsumexp(1) * totals[rows]).sum()
+                shares = logits.softmax(1) * totals[rows, None]
+                slope = slope + torch.einsum("ri,mri->m", shares, scores[:, rows])
+            return float(value) / len(totals), slope.numpy() / len(totals)
+
+        found = scipy.optimize.minimize(
+            loss,
+            np.ones(len(scores)),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(0, None)] * len(scores),
+        )
+        weights: np.ndarray = found.x if found.x.any() else np.ones(len(scores))
+        return weights
+
+    def _standardised(self, matrix: Any) -> list[Tensor]:
+        """What each member says of CSR histories, standardised: (rows, n_items) float32 each."""
+        seen = _cells(matrix)
+        parts = []
+        for member, columns in zip(self.members_, self.columns_, strict=True):
+            indices = columns[matrix.indices]
+            theirs = sp.csr_matrix(
+                (matrix.data, indices, matrix.indptr), shape=(matrix.shape[0], len(member.items_))
+            )
+            theirs.sort_indices()
+            scores = member._score_rows(theirs).cpu().numpy()[:, columns]
+            parts.append(torch.from_numpy(standardise(scores, seen)))
+        return parts
+
+    def _score_rows(self, matrix: Any) -> Tensor:
+        total = torch.zeros(matrix.shape, dtype=torch.float32)
+        for weight, part in zip(self.member_weights_, self._standardised(matrix), strict=True):
+            total += float(weight) * part
+        return total
+
+    def _arrays(self) -> Mapping[str, Tensor]:
+        arrays = {"member_weights": torch.from_numpy(self.member_weights_)}
+        for number, member in enumerate(self.members_):
+            arrays[f"{number}.columns"] = torch.from_numpy(self.columns_[number].astype(np.int64))
+            arrays[f"{number}.item_counts"] = torch.from_numpy(member.item_counts_)
+            for name, tensor in member._arrays().items():
+                arrays[f"{number}.member.{name}"] = tensor
+        return arrays
+
+    def _restore(self, arrays: Mapping[str, Tensor]) -> None:
+        self.member_weights_ = arrays["member_weights"].numpy()
+        self.members_, self.columns_ = [], []
+        for number, text in enumerate(self.members):
+            member, prefix = read_model(text), f"{number}.member."
+            member.item_counts_ = arrays[f"{number}.item_counts"].numpy()
+            # Columns are all that is needed of its own ids from here on.
+            member.items_ = IdMap(np.arange(len(member.item_counts_)), "item")
+            own = {n.removeprefix(prefix): t for n, t in arrays.items() if n.startswith(prefix)}
+            member._restore(own)
+            member.history_, member.fitted_params_ = None, member.get_params()
+            self.members_.append(member)
+            self.columns_.append(arrays[f"{number}.columns"].numpy())
+
+
+def read_model(text: str) -> Recommender:
+    """The unfitted model that a text such as "EASE(l2=5)" stands for. Raises ConfigError.
+
+    >>> read_model("EASE(l2=5)")
+    EASE(l2=5)
+    """
+    known = {cls.__name__: cls for cls in _subclasses(Recommender) if hasattr(cls, "name")}
+    try:
+        call = ast.parse(text.strip(), mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+            raise ValueError("no call")
+        params = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+    except (ValueError, SyntaxError, TypeError, AttributeError) as error:
+        raise ConfigError(f"a member is written as 'EASE(l2=500.0)', not {text!r}") from error
+    if call.func.id not in known:
+        raise unknown_option("model in members", call.func.id, sorted(known))
+    model: Recommender = known[call.func.id]().set_params(**params)
+    return model
+
+
+def standardise(scores: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Rows with mean 0 and deviation 1 over the cells that are not seen; zeros for a constant row.
+
+    scores: (rows, n_items) float32; seen: numbers of cells, row by row. What a model leaves out of
+    its lists, -inf, counts as the lowest score that the row has.
+    """
+    scores = scores.astype(np.float32)
+    floor = np.where(np.isfinite(scores), scores, np.inf).min(1, keepdims=True)
+    np.copyto(scores, floor, where=~np.isfinite(scores))
+    scores[~np.isfinite(scores)] = 0  # rows that know nothing at all
+    counted = np.ones(scores.shape, dtype=bool)
+    counted.reshape(-1)[seen] = False
+    n = np.maximum(counted.sum(1, keepdims=True), 1)
+    mean = np.sum(scores, axis=1, keepdims=True, where=counted, dtype=np.float64) / n
+    centred = scores - mean
+    variance = np.sum(centred**2, axis=1, keepdims=True, where=counted) / n
+    size = np.abs(scores).max(1, keepdims=True, initial=0)
+    deviation = np.sqrt(variance)
+    flat = deviation <= 1e-7 * size
+    return np.where(flat, 0, centred / np.where(flat, 1, deviation)).astype(np.float32)
+
+
+def _cells(matrix: Any) -> np.ndarray:
+    """The entries of a CSR as numbers of cells, row by row."""
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    numbers: np.ndarray = rows * matrix.shape[1] + matrix.indices
+    return numbers
+
+
+def _spec(model: Recommender) -> str:
+    params = ", ".join(f"{name}={value!r}" for name, value in model.get_params().items())
+    return f"{type(model).__name__}({params})"
+
+
+def _subclasses(cls: Any) -> list[Any]:
+    return [cls, *(found for child in cls.__subclasses__() for found in _subclasses(child))]

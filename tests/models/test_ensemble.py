@@ -1,0 +1,172 @@
+"""The blend: standardised by hand, weights against a plain optimiser, members matched by id."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.optimize
+import scipy.sparse as sp
+from scipy.special import logsumexp
+
+import recae
+from recae import ConfigError, DataError, Interactions
+from recae.models import ensemble
+
+RNG = np.random.default_rng(6)
+
+
+def taste(users: int, items: int = 14) -> sp.csr_matrix:
+    """Two groups of users who like different halves, with a little chance."""
+    first = np.arange(users) % 2
+    likes = np.where(np.arange(items)[None, :] % 2 == first[:, None], 0.6, 0.1)
+    return sp.csr_matrix((RNG.random((users, items)) < likes) * 1.0)
+
+
+TRAIN = Interactions.from_csr(taste(60))
+FOLD = recae.holdout_pairs(Interactions.from_csr(taste(40)), 0.4, seed=2).validation
+MODELS = [recae.EASE(l2=5.0).fit(TRAIN), recae.PureSVD(latent=2).fit(TRAIN)]
+
+
+def by_hand(model: recae.Recommender, matrix: sp.csr_matrix) -> np.ndarray:
+    """Row by row: the mean and the deviation of what is not in the history."""
+    scores = model.score(matrix).astype(np.float64)
+    for row, seen in zip(scores, matrix.toarray() > 0, strict=True):
+        row -= row[~seen].mean()
+        row /= row[~seen].std()
+    return scores
+
+
+def test_equal_weights_are_sums_of_standardised_scores() -> None:
+    blend = recae.Ensemble.of(MODELS)
+    expected = sum(by_hand(model, TRAIN.matrix) for model in MODELS)
+    np.testing.assert_allclose(blend.score(TRAIN), expected, atol=1e-5)
+    assert blend.member_weights_.tolist() == [1, 1]
+
+
+def likelihood(weights: np.ndarray, fold: recae.Fold) -> float:
+    """The mean over users of the log likelihood of their targets, written out."""
+    history, target = fold.history.matrix, fold.target.matrix.toarray() > 0
+    scores = sum(w * by_hand(m, history) for w, m in zip(weights, MODELS, strict=True))
+    total = 0.0
+    for row, seen, found in zip(scores, history.toarray() > 0, target, strict=True):
+        total += (row[found] - logsumexp(row[~seen])).sum()
+    return total / len(scores)
+
+
+def test_the_weights_are_the_likeliest_ones() -> None:
+    blend = recae.Ensemble.of(MODELS, FOLD)
+    found = scipy.optimize.minimize(
+        lambda w: -likelihood(w, FOLD), [0.5, 0.5], method="Nelder-Mead", options={"xatol": 1e-6}
+    )
+    assert (found.x > 0).all()
+    np.testing.assert_allclose(blend.member_weights_, found.x, rtol=2e-3)
+    assert likelihood(blend.member_weights_, FOLD) > likelihood(np.ones(2), FOLD)
+
+
+def test_a_member_that_only_harms_gets_nothing() -> None:
+    class Contrary(recae.PureSVD):
+        name = "contrary"
+
+        def _score_rows(self, matrix):
+            return -super()._score_rows(matrix)
+
+    good, bad = recae.EASE(l2=5.0).fit(TRAIN), Contrary(latent=2).fit(TRAIN)
+    weights = recae.Ensemble.of([good, bad], FOLD).member_weights_
+    assert weights[0] > 0.1 and weights[1] == pytest.approx(0, abs=1e-9)
+
+
+def test_members_are_matched_by_item_id() -> None:
+    # The same interactions under ids in another order, and with an item that only one has seen.
+    frame = TRAIN.to_frame()
+    more = pd.concat([frame, pd.DataFrame({"user_id": [0, 1], "item_id": [99, 99], "weight": 1.0})])
+    with pytest.warns(recae.RecaeWarning, match="1 items are left out: not all models"):
+        blend = recae.Ensemble.of([MODELS[0], recae.Popularity().fit(more)])
+    backwards = Interactions.from_csr(
+        sp.csr_matrix(TRAIN.matrix[:, ::-1]), items=TRAIN.items.ids[::-1].copy()
+    )
+    other = recae.Ensemble.of([MODELS[0], recae.Popularity().fit(backwards)])
+    plain = recae.Ensemble.of([MODELS[0], recae.Popularity().fit(TRAIN)])
+    for found in (blend, other):
+        pd.testing.assert_frame_equal(
+            found.recommend(history=frame, k=5), plain.recommend(history=frame, k=5)
+        )
+
+
+def test_nothing_in_common_is_told() -> None:
+    strange = Interactions.from_csr(TRAIN.matrix, items=np.arange(100, 114))
+    with pytest.raises(DataError, match="no item in common"):
+        recae.Ensemble.of([MODELS[0], recae.Popularity().fit(strange)])
+
+
+def test_it_fits_its_own_members_and_comes_back_from_disk(tmp_path) -> None:
+    members = ("EASE(l2=5.0)", "MultVAE(latent=4, hidden=(6,), epochs=2)")
+    blend = recae.Ensemble(members=members).fit(TRAIN, FOLD, seed=3)
+    vae = recae.MultVAE(latent=4, hidden=(6,), epochs=2).fit(TRAIN, FOLD, seed=3)
+    alone = recae.Ensemble.of([recae.EASE(l2=5.0).fit(TRAIN), vae], FOLD)
+    np.testing.assert_array_equal(blend.score(FOLD.history), alone.score(FOLD.history))
+    read = recae.load(blend.save(tmp_path / "blend"))
+    np.testing.assert_array_equal(read.score(FOLD.history), blend.score(FOLD.history))
+    assert repr(read) == repr(blend)
+
+
+def test_what_is_never_listed_counts_as_the_lowest() -> None:
+    scores = np.array([[3.0, -np.inf, 1.0, 5.0], [-np.inf] * 4, [2.0] * 4])
+    found = ensemble.standardise(scores, np.array([3]))
+    # The first row without its last cell: 3, 1, 1, with mean 5/3 and deviation sqrt(8/9).
+    expected = (np.array([3, 1, 1, 5]) - 5 / 3) / np.sqrt(8 / 9)
+    np.testing.assert_allclose(found, [expected, np.zeros(4), np.zeros(4)], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ((), "must name at least one model"),
+        (("EASE",), r"is written as 'EASE\(l2=500.0\)', not 'EASE'"),
+        (("EASE(5)",), "is written as"),
+        (("EASE(l2=open('x'))",), "is written as"),
+        (("recae.EASE()",), "is written as"),
+        (("EASY()",), "unknown model in members 'EASY'. Did you mean 'EASE'"),
+        (("EASE(precison='x')",), "of EASE 'precison'. Did you mean 'precision'"),
+        (("EASE(l2=-5)",), "l2 of EASE must be a number > 0, not -5"),
+    ],
+)
+def test_members_that_cannot_be_are_named(members, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        recae.Ensemble(members=members).fit(TRAIN)
+
+
+@pytest.mark.parametrize(
+    ("models", "error", "message"),
+    [
+        ([], ConfigError, "none was given"),
+        ([recae.EASE()], recae.NotFittedError, "not fitted"),
+        (["EASE()"], ConfigError, "made of fitted models, not 'EASE"),
+    ],
+)
+def test_only_fitted_models_can_be_blended(models, error, message) -> None:
+    with pytest.raises(error, match=message):
+        recae.Ensemble.of(models)
+
+
+def test_an_ensemble_goes_on_where_a_member_was_interrupted(tmp_path) -> None:
+    members = (
+        "MultVAE(latent=4, hidden=(6,), epochs=3)",
+        "MultDAE(latent=4, epochs=3)",
+    )
+    whole = recae.Ensemble(members=members).fit(TRAIN, FOLD, seed=3)
+    seen = []
+
+    def stop(epoch) -> None:
+        seen.append(epoch.number)
+        if len(seen) == 5:  # in the second member
+            raise KeyboardInterrupt
+
+    blend, file = recae.Ensemble(members=members), tmp_path / "c"
+    with pytest.raises(KeyboardInterrupt):
+        blend.fit(TRAIN, FOLD, seed=3, callbacks=stop, checkpoint=file)
+    assert {path.name for path in tmp_path.iterdir()} == {"c.0", "c.1"}
+    with pytest.raises(recae.NotFittedError):
+        blend.recommend(history=TRAIN)
+    blend.fit(TRAIN, FOLD, seed=3, checkpoint=file)
+    np.testing.assert_array_equal(blend.score(FOLD.history), whole.score(FOLD.history))
