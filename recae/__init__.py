@@ -35,19 +35,24 @@ from recae.export import export_top_k
 from recae.models import (
     ALS,
     BPR,
+    CDAE,
     EASE,
     EDLAE,
     ELSA,
+    FLVAE,
     MODELS,
     RDLAE,
     RLAE,
     SVDAE,
+    VASP,
+    AutoRec,
     Ensemble,
     HVamp,
     InfiniteAE,
     ItemKNN,
     MultDAE,
     MultVAE,
+    NeuralEASE,
     Popularity,
     PureSVD,
     Random,
@@ -58,6 +63,7 @@ from recae.models import (
 from recae.ranking import TopK
 from recae.recommender import Recommender
 from recae.report import comparison, plot_comparison
+from recae.rmse import rmse
 from recae.splits import (
     Fold,
     GlobalTime,
@@ -78,6 +84,12 @@ __all__ = [
     "EDLAE",
     "ELSA",
     "HVamp",
+    "FLVAE",
+    "NeuralEASE",
+    "VASP",
+    "AutoRec",
+    "CDAE",
+    "rmse",
     "Ensemble",
     "RecVAE",
     "MODELS",

@@ -22,7 +22,7 @@ LAYERS = (
     ("folds", "objective", "ranking"),
     ("metrics", "splits", "training"),
     ("recommender",),
-    ("evaluate", "models"),
+    ("evaluate", "models", "rmse"),
     ("compare", "export", "report"),
     ("__init__",),
     ("cli",),

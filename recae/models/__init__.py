@@ -3,16 +3,20 @@
 from pathlib import Path
 
 from recae.models.als import ALS
+from recae.models.auto_rec import AutoRec
 from recae.models.bpr import BPR
+from recae.models.cdae import CDAE
 from recae.models.ease import EASE
 from recae.models.edlae import EDLAE
 from recae.models.elsa import ELSA
 from recae.models.ensemble import Ensemble
+from recae.models.flvae import FLVAE
 from recae.models.h_vamp import HVamp
 from recae.models.infinite_ae import InfiniteAE
 from recae.models.item_knn import ItemKNN
 from recae.models.mult_dae import MultDAE
 from recae.models.mult_vae import MultVAE
+from recae.models.neural_ease import NeuralEASE
 from recae.models.popularity import Popularity
 from recae.models.pure_svd import PureSVD
 from recae.models.random import Random
@@ -21,6 +25,7 @@ from recae.models.rec_vae import RecVAE
 from recae.models.rlae import RLAE
 from recae.models.svd_ae import SVDAE
 from recae.models.user_knn import UserKNN
+from recae.models.vasp import VASP
 from recae.recommender import Recommender, load_model
 
 MODELS: dict[str, type[Recommender]] = {
@@ -30,7 +35,9 @@ MODELS: dict[str, type[Recommender]] = {
         *(ItemKNN, UserKNN, BPR, ALS),
         *(EASE, EDLAE, RLAE, RDLAE),
         *(PureSVD, SVDAE, InfiniteAE),
+        *(AutoRec, CDAE),
         *(MultDAE, MultVAE, RecVAE, HVamp, ELSA),
+        *(NeuralEASE, FLVAE, VASP),
         Ensemble,
     )
 }
@@ -58,6 +65,11 @@ __all__ = [
     "RLAE",
     "ELSA",
     "RecVAE",
+    "FLVAE",
+    "NeuralEASE",
+    "VASP",
+    "AutoRec",
+    "CDAE",
     "Ensemble",
     "HVamp",
     "SVDAE",

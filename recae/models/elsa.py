@@ -38,7 +38,7 @@ class ELSA(AutoencoderRecommender):
         choices=("adam", "nadam", "adagrad", "normalised-adam"),
     )
 
-    def _network(self, n_items: int) -> AutoencoderNet:
+    def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         encoder = UnitRows(n_items, self.latent)
         return AutoencoderNet(
             corrupt=Keep(), encoder=encoder, code=Plain(), decoder=TiedDecoder(encoder)

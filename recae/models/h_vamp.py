@@ -55,7 +55,7 @@ class HVamp(AutoencoderRecommender):
         choices=("multinomial", "logistic"),
     )
 
-    def _network(self, n_items: int) -> AutoencoderNet:
+    def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         encoder = Views(n_items, self.width, self.depth)
         code = HierarchicalVamp(
             encoder,

@@ -41,7 +41,7 @@ class MultDAE(AutoencoderRecommender):
         "share of a history hidden from the encoder", default=0.5, low=0, high=0.99
     )
 
-    def _network(self, n_items: int) -> AutoencoderNet:
+    def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         widths = (*self.hidden, self.latent)
         return AutoencoderNet(
             corrupt=Chain(UnitNorm(), Dropout(self.dropout)),

@@ -57,7 +57,7 @@ class MultVAE(AutoencoderRecommender):
         if not self.hidden:
             raise ConfigError("hidden of MultVAE must name at least one width, such as (600,)")
 
-    def _network(self, n_items: int) -> AutoencoderNet:
+    def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         decoder = (self.latent, *(self.hidden[::-1] if self.mirror else ()))
         return AutoencoderNet(
             corrupt=Chain(UnitNorm(), Dropout(self.dropout)),

@@ -58,7 +58,7 @@ class RecVAE(AutoencoderRecommender):
     gamma: float = param("weight of the KL term per interaction", default=0.005, low=0)
     encoder_epochs: int = param("epochs of the encoder for one of the decoder", default=3, low=1)
 
-    def _network(self, n_items: int) -> AutoencoderNet:
+    def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         def encoder() -> Dense:
             return Dense(InputLinear(n_items, self.width), self.width, self.depth, EPS)
 

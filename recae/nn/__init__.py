@@ -1,13 +1,14 @@
 """Networks and their pieces, in torch; nothing here knows of users and items."""
 
 from recae.nn.batch import Batch, Ragged
-from recae.nn.codes import Gaussian, Plain
+from recae.nn.codes import Gaussian, Plain, UserNodes
 from recae.nn.heads import LinearHead, LinearScores, Scores
 from recae.nn.hierarchical import HierarchicalVamp, TwoLevels, Views
 from recae.nn.layers import InputLinear, Linear, encoder_mlp, mlp
 from recae.nn.network import AutoencoderNet, Decoder
 from recae.nn.noise import Chain, Dropout, Keep, UnitNorm
 from recae.nn.priors import CompositeGaussian, Posterior, remember
+from recae.nn.product import Nothing, ProductDecoder, ZeroDiagonal
 from recae.nn.residual import Dense
 from recae.nn.tied import TiedDecoder, TiedScores, UnitRows
 
@@ -27,7 +28,11 @@ __all__ = [
     "Gaussian",
     "HierarchicalVamp",
     "TwoLevels",
+    "UserNodes",
     "Views",
+    "Nothing",
+    "ProductDecoder",
+    "ZeroDiagonal",
     "InputLinear",
     "Keep",
     "Linear",

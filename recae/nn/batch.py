@@ -38,6 +38,25 @@ class Ragged:
             matrix.shape[1],
         )
 
+    @classmethod
+    def stack(cls, parts: list[Ragged]) -> Ragged:
+        """The rows of several batches of one width, one below the other."""
+        ends = np.cumsum([0] + [len(part.indices) for part in parts])
+        offsets = [part.offsets[:-1] + int(end) for part, end in zip(parts, ends, strict=False)]
+        last = parts[0].offsets.new_tensor([int(ends[-1])])
+        return cls(
+            torch.cat([part.indices for part in parts]),
+            torch.cat([*offsets, last]),
+            torch.cat([part.values for part in parts]),
+            parts[0].n_columns,
+        )
+
+    def where(self, kept: Tensor) -> Ragged:
+        """The same rows with some of their entries; kept: (nnz,) bool."""
+        lengths = torch.zeros_like(self.lengths).index_add_(0, self.rows, kept.long())
+        offsets = torch.cat([self.offsets[:1] * 0, lengths.cumsum(0)])
+        return replace(self, indices=self.indices[kept], offsets=offsets, values=self.values[kept])
+
     def __len__(self) -> int:
         return self.offsets.shape[0] - 1
 

@@ -44,3 +44,39 @@ class Gaussian(nn.Module):
         kl = 0.5 * (log_variance.exp() + mu.square() - 1 - log_variance).sum(1)  # (rows,)
         noise = torch.randn(mu.shape, generator=generator, device=mu.device)
         return mu + noise * (0.5 * log_variance).exp(), {"kl": kl}
+
+
+class UserNodes(nn.Module):
+    """sigma(hidden + V_u): a node of its own for every training user (Wu et al. 2016, eq. 4).
+
+    In evaluation everybody is a stranger and gets the mean node, which is kept when the nodes
+    themselves, needed by training alone, are not.
+    """
+
+    def __init__(self, n_users: int, width: int) -> None:
+        super().__init__()
+        self.prior = _Nodes(n_users, width)
+        self.stranger: Tensor
+        self.register_buffer("stranger", torch.zeros(width))
+
+    def train(self, mode: bool = True) -> UserNodes:
+        """Also takes the mean of the nodes when training ends."""
+        if not mode and len(self.prior.nodes):
+            self.stranger.copy_(self.prior.nodes.detach().mean(0))
+        return super().train(mode)
+
+    def forward(
+        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        node = self.prior.nodes[batch.rows] if self.training else self.stranger
+        return (hidden + node).sigmoid(), {}
+
+
+class _Nodes(nn.Module):
+    def __init__(self, n_users: int, width: int) -> None:
+        super().__init__()
+        self.nodes = nn.Parameter(torch.empty(n_users, width))
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draws the nodes in place, small: a history must say more than a number."""
+        nn.init.normal_(self.nodes, std=0.01, generator=generator)

@@ -19,6 +19,7 @@ from recae.nn.batch import Ragged
 from recae.nn.losses import (
     logistic_loss,
     multinomial_loss,
+    observed_logistic_loss,
     observed_squared_loss,
     squared_loss,
 )
@@ -30,6 +31,7 @@ LOSSES: dict[str, LinearLoss] = {
     "logistic": logistic_loss,
     "squared": squared_loss,
     "observed-squared": observed_squared_loss,
+    "observed-logistic": observed_logistic_loss,
 }
 
 

@@ -52,8 +52,25 @@ def observed_squared_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target: 
 
     Only the entries' scores are computed (Sedhain et al. 2015, eq. 2).
     """
-    scores = (hidden[target.rows] * weight[target.indices]).sum(1) + bias[target.indices]  # (nnz,)
+    scores = _observed(hidden, weight, bias, target)
     return (scores - target.values).square().sum() / len(target)
+
+
+def observed_logistic_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
+    """The logistic loss over the entries of a row alone, averaged over rows; shapes as above.
+
+    Entries of value 0 are the items that a row is said not to have, such as sampled negatives.
+    """
+    scores = _observed(hidden, weight, bias, target)
+    has = target.values > 0
+    losses = torch.where(has, target.values * F.softplus(-scores), F.softplus(scores))
+    return losses.sum() / len(target)
+
+
+def _observed(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
+    """The scores of the entries of a target, (nnz,)."""
+    products = (hidden[target.rows] * weight[target.indices]).sum(1)
+    return products + bias[target.indices]
 
 
 def row_chunks(n_rows: int, n_columns: int, cells: int) -> list[slice]:

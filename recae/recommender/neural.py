@@ -66,12 +66,16 @@ class AutoencoderRecommender(Recommender):
             )
 
     @abstractmethod
-    def _network(self, n_items: int) -> AutoencoderNet:
-        """The network, its weights not yet drawn."""
+    def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
+        """The network for so many items and training users, its weights not yet drawn."""
 
     @abstractmethod
     def _objective(self, updates: int) -> Objective:
         """What to minimise, given how many updates are planned."""
+
+    def _loader(self, input: Any, target: Any | None, seed: int) -> SparseLoader:
+        """What deals the batches; histories against themselves by default."""
+        return SparseLoader(input, target, self.batch_size, seed)
 
     def _code_width(self) -> int:
         """Numbers in a code."""
@@ -82,11 +86,11 @@ class AutoencoderRecommender(Recommender):
         return (Phase(),)
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
-        net = self._network(data.n_items)
+        net = self._network(data.n_items, data.n_users)
         ones = data.binarised().matrix
         input = data.matrix if self.weights in ("input", "both") else ones
         target = data.matrix if self.weights in ("target", "both") else ones
-        loader = SparseLoader(input, None if target is input else target, self.batch_size, run.seed)
+        loader = self._loader(input, None if target is input else target, run.seed)
 
         questions = None if validation is None else Questions.of(validation, data.items)
 
@@ -156,7 +160,7 @@ class AutoencoderRecommender(Recommender):
         return {name: value for name, value in state.items() if not name.startswith(PRIOR)}
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
-        net = self._network(len(self.items_))
+        net = self._network(len(self.items_), 0)
         prior = {n: v for n, v in net.state_dict().items() if n.startswith(PRIOR)}
         net.load_state_dict(dict(arrays) | prior)
         self.network_, self.epochs_ = net.eval(), []

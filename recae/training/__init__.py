@@ -3,14 +3,18 @@
 from recae.progress import bar
 from recae.training.callbacks import Callback, Epoch, check_callbacks
 from recae.training.checkpoint import Checkpoint
+from recae.training.halves import HalvesLoader
 from recae.training.loader import SparseLoader
 from recae.training.loop import train
+from recae.training.negatives import NegativesLoader
 from recae.training.placement import resolve_device
 from recae.training.plan import OPTIMISERS, Phase, Plan
 
 __all__ = [
     "Callback",
     "OPTIMISERS",
+    "HalvesLoader",
+    "NegativesLoader",
     "Phase",
     "Checkpoint",
     "Epoch",

@@ -25,6 +25,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "pure-svd": {"latent": 5},
     "svd-ae": {"latent": 5},
     "infinite-ae": {"l2": 0.7},
+    "auto-rec": {"latent": 8, "epochs": 2, "batch_size": 10, "lr": 0.01},
+    "cdae": {"latent": 8, "epochs": 2, "batch_size": 10, "lr": 0.01, "negatives": 3},
     "mult-dae": {"latent": 8, "epochs": 2, "batch_size": 10, "lr": 0.01, "hidden": (16,)},
     "mult-vae": {"latent": 8, "epochs": 2, "batch_size": 10, "lr": 0.01, "hidden": (16,)},
     "rec-vae": {"latent": 8, "width": 16, "depth": 3, "epochs": 4, "batch_size": 10, "lr": 0.01},
@@ -37,6 +39,9 @@ SMALL: dict[str, dict[str, Any]] = {
         "lr": 0.01,
     },
     "elsa": {"latent": 6, "epochs": 2, "batch_size": 10},
+    "neural-ease": {"epochs": 2, "batch_size": 10, "lr": 0.01},
+    "flvae": {"latent": 6, "width": 12, "depth": 2, "decoder_depth": 2, "epochs": 2},
+    "vasp": {"latent": 6, "width": 12, "depth": 2, "decoder_depth": 2, "epochs": 2},
     "ensemble": {"members": ("EASE(l2=4.5)", "Popularity()", "ItemKNN(neighbours=5)")},
 }
 """A new model gets a line here, and with it every test of the contract."""

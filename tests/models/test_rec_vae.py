@@ -17,7 +17,7 @@ X.data[:] = 1
 
 def test_encoder_and_decoder_learn_in_turns() -> None:
     model = recae.RecVAE(latent=3, width=5, depth=2, encoder_epochs=2)
-    net = model._network(14)
+    net = model._network(14, 30)
     loader = SparseLoader(X, None, 10, 0)
     seen: list[dict[str, torch.Tensor]] = []
 
@@ -44,7 +44,7 @@ def test_encoder_and_decoder_learn_in_turns() -> None:
 def test_a_longer_history_weighs_its_divergence_more() -> None:
     model = recae.RecVAE(latent=3, width=5, gamma=0.01)
     ragged = Ragged.from_csr(sp.csr_matrix([[1.0, 1, 1, 0], [0, 1, 0, 0]]))
-    net = model._network(4)
+    net = model._network(4, 2)
     net.initialise(torch.Generator().manual_seed(0))
     scores, _ = net(Batch(ragged, ragged), torch.Generator().manual_seed(1))
     terms = {"kl": torch.tensor([2.0, 5.0])}
@@ -64,7 +64,7 @@ def test_the_memory_of_the_prior_is_not_saved(tmp_path) -> None:
 
 def test_the_widest_part_of_the_prior_keeps_far_codes_possible() -> None:
     # log-density at 30 standard deviations: of N(0, 1) -450, of the mixture some -8.
-    net = recae.RecVAE(latent=1, width=2)._network(4)
+    net = recae.RecVAE(latent=1, width=2)._network(4, 2)
     net.initialise(torch.Generator().manual_seed(0))
     ragged = Ragged.from_csr(sp.csr_matrix([[1.0, 0, 0, 0]]))
     far = net.code.log_prior(torch.tensor([[30.0]]), Batch(ragged, ragged))

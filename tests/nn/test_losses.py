@@ -39,7 +39,12 @@ def observed_squared(f: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return (f - x) ** 2 * (x > 0)
 
 
+def observed_logistic(f: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return -x * torch.log(torch.sigmoid(f))
+
+
 FORMULAS = [
+    (losses.observed_logistic_loss, observed_logistic),
     (losses.multinomial_loss, multinomial),
     (losses.logistic_loss, logistic),
     (losses.squared_loss, squared),
@@ -94,6 +99,14 @@ def test_large_logits_do_not_overflow(given, expected: float) -> None:
     hidden = torch.tensor([[1000.0]])
     loss = given(hidden, torch.tensor([[1.0], [0.9]]), torch.zeros(2), target)
     assert loss.item() == pytest.approx(expected)
+
+
+def test_zeros_of_a_target_are_what_a_row_does_not_have() -> None:
+    target = Ragged(torch.tensor([0, 2]), torch.tensor([0, 2]), torch.tensor([1.0, 0.0]), 3)
+    bias = torch.tensor([0.3, 9.0, -0.7])
+    loss = losses.observed_logistic_loss(torch.zeros(1, 2), torch.zeros(3, 2), bias, target)
+    expected = -torch.log(torch.sigmoid(bias[0])) - torch.log(1 - torch.sigmoid(bias[2]))
+    torch.testing.assert_close(loss, expected)
 
 
 @pytest.mark.parametrize(("rows", "columns", "cells"), [(10, 3, 9), (1, 100, 5), (7, 2, 14)])

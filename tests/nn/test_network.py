@@ -30,7 +30,7 @@ def test_the_first_layer_reads_ragged_and_dense_rows_alike() -> None:
 @pytest.mark.parametrize("model", NEURAL)
 def test_every_weight_of_every_slot_gets_a_gradient(model: type[AutoencoderRecommender]) -> None:
     estimator = model(latent=4)
-    net = estimator._network(40)
+    net = estimator._network(40, 6)
     net.initialise(torch.Generator().manual_seed(0))
     scores, terms = net(batch(), torch.Generator().manual_seed(0))
     estimator._objective(10)(scores, terms, batch(), step=5).backward()
@@ -41,14 +41,14 @@ def test_every_weight_of_every_slot_gets_a_gradient(model: type[AutoencoderRecom
 
 @pytest.mark.parametrize("model", NEURAL)
 def test_the_network_runs_on_the_meta_device(model: type[AutoencoderRecommender]) -> None:
-    net = model(latent=4)._network(40).to("meta").eval()
+    net = model(latent=4)._network(40, 6).to("meta").eval()
     scores, _ = net(batch().to("meta"))
     assert scores.dense().shape == (6, 40) and scores.dense().device.type == "meta"
 
 
 @pytest.mark.parametrize("model", NEURAL)
 def test_columns_are_the_columns_of_dense(model: type[AutoencoderRecommender]) -> None:
-    net = model(latent=4)._network(40).eval()
+    net = model(latent=4)._network(40, 6).eval()
     net.initialise(torch.Generator().manual_seed(0))
     scores, _ = net(batch())
     some = torch.tensor([7, 0, 39])

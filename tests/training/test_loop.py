@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 def run(plan: Plan, seed: int = 0, **options: object) -> tuple[torch.nn.Module, list[Epoch]]:
-    net = MultDAE(latent=4)._network(30)
+    net = MultDAE(latent=4)._network(30, 40)
     loader = SparseLoader(MATRIX, None, batch_size=10, seed=seed)
     epochs = train(net, loader, Objective(), plan, seed=seed, device=CPU, **options)
     return net, epochs
@@ -68,7 +68,7 @@ def test_weights_broken_by_the_last_update_stop_before_they_are_measured() -> No
     def measured() -> dict[str, float]:
         raise AssertionError("nothing is left to measure")
 
-    net = MultDAE(latent=4)._network(30)
+    net = MultDAE(latent=4)._network(30, 40)
     one_batch = SparseLoader(MATRIX, None, batch_size=100, seed=0)
     with pytest.raises(TrainingError, match="the last update of epoch 1: lower lr"):
         train(net, one_batch, Objective(), plan(lr=1e39), seed=0, device=CPU, validate=measured)
@@ -77,13 +77,13 @@ def test_weights_broken_by_the_last_update_stop_before_they_are_measured() -> No
 def test_l2_is_the_gradient_of_the_sum_of_squares() -> None:
     # With no data gradient (zero learning from one epoch of tiny lr), compare Adam's first step:
     # its sign is that of the gradient, so a huge l2 moves every weight towards zero by lr.
-    start = MultDAE(latent=4)._network(30)
+    start = MultDAE(latent=4)._network(30, 40)
     from recae.rng import torch_generator
     from recae.training.loop import WEIGHTS_STREAM
 
     start.initialise(torch_generator(0, WEIGHTS_STREAM))
     loader = SparseLoader(MATRIX, None, batch_size=100, seed=0)
-    net = MultDAE(latent=4)._network(30)
+    net = MultDAE(latent=4)._network(30, 40)
     train(net, loader, Objective(), plan(epochs=1, lr=1e-4, l2=1e6), seed=0, device=CPU)
     before, after = start.decoder.head.weight, net.decoder.head.weight
     torch.testing.assert_close(after, before - 1e-4 * before.sign(), rtol=0, atol=2e-6)

@@ -25,7 +25,7 @@ def test_phases_take_turns() -> None:
 
 
 def test_a_phase_has_the_parameters_of_its_slots() -> None:
-    net = MultVAE(latent=2, hidden=(3,))._network(5)
+    net = MultVAE(latent=2, hidden=(3,))._network(5, 1)
     names = {id(p): name for name, p in net.named_parameters()}
     found = [names[id(p)] for p in Phase(1, ("code",)).parameters(net)]
     assert found == [name for name in names.values() if name.startswith("code.")]
@@ -38,7 +38,7 @@ def test_a_phase_has_the_parameters_of_its_slots() -> None:
 )
 @pytest.mark.parametrize("l2", [0.0, 0.3])
 def test_optimisers_are_those_of_torch(name: str, kind: type, l2: float) -> None:
-    net = MultVAE(latent=2, hidden=(3,))._network(5)
+    net = MultVAE(latent=2, hidden=(3,))._network(5, 1)
     net.initialise(torch.Generator().manual_seed(0))
     start = [p.detach().clone().requires_grad_() for p in net.parameters()]
     loss = sum((p**3).sum() for p in net.parameters())
@@ -78,7 +78,7 @@ def test_normalised_adam_sees_directions_only() -> None:
 
 def test_every_optimiser_moves_every_weight() -> None:
     for name in OPTIMISERS:
-        net = MultVAE(latent=2, hidden=(3,))._network(5)
+        net = MultVAE(latent=2, hidden=(3,))._network(5, 1)
         net.initialise(torch.Generator().manual_seed(0))
         before = [p.detach().clone() for p in net.parameters()]
         optimiser = make_optimiser(net, plan(optimiser=name), Phase(), CPU)

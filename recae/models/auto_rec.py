@@ -1,0 +1,45 @@
+"""AutoRec: ratings predicted by an autoencoder that is only held to what was rated."""
+
+from __future__ import annotations
+
+from recae.nn import AutoencoderNet, Decoder, Keep, LinearHead, Plain, encoder_mlp, mlp
+from recae.objective import Objective
+from recae.recommender import AutoencoderRecommender, estimator, param
+
+
+@estimator
+class AutoRec(AutoencoderRecommender):
+    """An autoencoder of explicit ratings: scores are predicted ratings.
+
+    f(x) = W g(V x + a) + b;  loss = sum over the rated i of (x_i - f_i)^2, plus l2.
+
+    Sedhain, Menon, Sanner & Xie, "AutoRec: Autoencoders Meet Collaborative Filtering", WWW 2015,
+    eq. 2, in its user-based form (U-AutoRec), because a user is a history here. Measure it by
+    `recae.rmse`. What is rated highly is not what is chosen next: for a top k try Mult-DAE.
+    An epoch costs 4 x ratings x latent operations; memory is 2 x items x latent weights, their
+    gradients and moments. Validation on a ranking metric would choose the wrong epoch: fit it
+    without, for a number of epochs chosen by `recae.rmse`.
+
+    >>> recae.AutoRec(latent=2, epochs=2).fit(data).score(data).shape
+    (5, 4)
+    """
+
+    name = "auto-rec"
+
+    weights: str = param(
+        "where the ratings go; elsewhere every interaction counts 1",
+        default="both",
+        choices=("neither", "input", "target", "both"),
+    )
+    activation: str = param("g", default="sigmoid", choices=("sigmoid", "tanh", "relu", "swish"))
+
+    def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
+        return AutoencoderNet(
+            corrupt=Keep(),
+            encoder=encoder_mlp(n_items, (self.latent,), self.activation),
+            code=Plain(),
+            decoder=Decoder(mlp(()), LinearHead(self.latent, n_items)),
+        )
+
+    def _objective(self, updates: int) -> Objective:
+        return Objective("observed-squared")

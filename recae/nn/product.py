@@ -1,0 +1,136 @@
+"""Several opinions that must all agree: a product of sigmoids, and the focal loss on it (VASP)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recae.errors import unknown_option
+from recae.nn.batch import Batch, Ragged
+from recae.nn.heads import LinearHead, Scores
+
+ALPHA, GAMMA = 0.25, 2.0
+"""Of the focal loss (Lin et al. 2017), as Vancura & Kordik set them."""
+
+CERTAIN = 1e-6
+"""A probability is held this far from one, where its complement would have no logarithm."""
+
+
+@dataclass(frozen=True)
+class ProductScores:
+    """log of the product of the sigmoids of several scores, number by number."""
+
+    parts: Sequence[Scores]
+
+    def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
+        """The focal loss over all items, averaged over rows.
+
+        With p the product of the sigmoids, sum over the entries of -x a (1 - p)^g log p, and over
+        all other items of -(1 - a) p^g log(1 - p).
+        """
+        if kind != "focal":
+            raise unknown_option("reconstruction loss", kind, ["focal"])
+        if not isinstance(target, Ragged):
+            raise TypeError("the focal loss takes a ragged target")
+        log_p = self.dense().clamp_max(-CERTAIN)  # (rows, n_items)
+        p = log_p.exp()
+        negative = -(1 - ALPHA) * p.pow(GAMMA) * torch.log(-torch.expm1(log_p))
+        cells = (target.rows, target.indices)
+        positive = -ALPHA * (1 - p[cells]).pow(GAMMA) * log_p[cells] * target.values
+        return (negative.sum() + (positive - negative[cells]).sum()) / len(target)
+
+    def dense(self) -> Tensor:
+        """All scores, (rows, n_items) float32, at most zero."""
+        return torch.stack([F.logsigmoid(part.dense()) for part in self.parts]).sum(0)
+
+    def columns(self, items: Tensor) -> Tensor:
+        """The scores of some columns, (rows, len(items)) float32."""
+        return torch.stack([F.logsigmoid(part.columns(items)) for part in self.parts]).sum(0)
+
+
+@dataclass(frozen=True)
+class DenseScores:
+    """Scores that are numbers already, (rows, n_items)."""
+
+    values: Tensor
+
+    def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
+        """None of its own: it is a part of something."""
+        raise unknown_option("reconstruction loss", kind, [])
+
+    def dense(self) -> Tensor:
+        """All scores, (rows, n_items) float32."""
+        return self.values
+
+    def columns(self, items: Tensor) -> Tensor:
+        """The scores of some columns, (rows, len(items)) float32."""
+        return self.values[:, items]
+
+
+class ZeroDiagonal(nn.Module):
+    """x -> x (W - diag(W)): a linear map of items onto items that cannot copy."""
+
+    def __init__(self, n_items: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_items, n_items))
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draws the weights in place (Glorot & Bengio 2010)."""
+        nn.init.xavier_uniform_(self.weight, generator=generator)
+
+    def forward(self, x: Ragged | Tensor) -> DenseScores:
+        own = self.weight.diagonal()
+        if isinstance(x, Tensor):
+            return DenseScores(x @ self.weight - x * own)
+        summed = F.embedding_bag(
+            x.indices,
+            self.weight,
+            x.offsets,
+            mode="sum",
+            per_sample_weights=x.values,
+            include_last_offset=True,
+        )
+        itself = -x.values * own[x.indices]
+        return DenseScores(summed.index_put((x.rows, x.indices), itself, accumulate=True))
+
+
+class ProductDecoder(nn.Module):
+    """Codes and inputs -> the product of what the given paths say.
+
+    deep: layers from the code, with a head after them and another one straight from the code;
+    shallow: a map of the input. Either may be missing.
+    """
+
+    def __init__(
+        self,
+        n_items: int,
+        *,
+        deep: nn.Module | None = None,
+        widths: tuple[int, int] = (0, 0),
+        shallow: bool = False,
+    ) -> None:
+        super().__init__()
+        self.deep = deep
+        if deep is not None:
+            self.head, self.from_code = (LinearHead(width, n_items) for width in widths)
+        self.shallow = ZeroDiagonal(n_items) if shallow else None
+
+    def forward(self, z: Tensor, batch: Batch) -> ProductScores:
+        parts: list[Scores] = []
+        if self.deep is not None:
+            parts += [self.head(self.deep(z)), self.from_code(z)]
+        if self.shallow is not None:
+            parts.append(self.shallow(batch.input))
+        return ProductScores(parts)
+
+
+class Nothing(nn.Module):
+    """x -> no numbers at all, (rows, 0): for networks whose decoder reads the input itself."""
+
+    def forward(self, x: Ragged | Tensor) -> Tensor:
+        values = x.values if isinstance(x, Ragged) else x
+        return values.new_zeros(len(x), 0)
