@@ -34,7 +34,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "latent": {"latent": 16},
     "epochs": {"epochs": 2},
     "hidden": {"hidden": (32,)},
+    "width": {"width": 24},
+    "depth": {"depth": 2},
+    "decoder_depth": {"decoder_depth": 2},
+    "components": {"components": 20},
     "neighbours": {"neighbours": 20},
+    "members": {"members": ("EASE()", "MultVAE(latent=8, hidden=(16,), epochs=2)")},
 }
 
 
@@ -123,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         verdicts = ", ".join(
             f"{how} {'same' if ok else found[how]}" for how, ok in rows[name].items()
         )
-        print(f"{name:<12} {time.perf_counter() - started:6.1f} s  {verdicts}", flush=True)
+        print(f"{name:<11} {time.perf_counter() - started:6.1f} s  {verdicts}", flush=True)
     after = settings()
     changed = [name for name in before if before[name] != after[name]]
     print(f"settings of the process that changed: {', '.join(changed) or 'none'} of {len(before)}")

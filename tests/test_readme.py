@@ -11,15 +11,18 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import recae
 from recae.cli import main
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+GUIDE = ROOT / "docs" / "add-a-model.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = "<!-- not run -->"
 SHELL = ("console", "bash", "sh", "shell")
@@ -88,17 +91,37 @@ def run_shell(command: str) -> None:
         assert skipped, f"README.md has a command that this test knows nothing of: {command}"
 
 
-def test_the_readme_runs(folder: Path) -> None:
-    found = blocks(README.read_text(encoding="utf-8"))
-    assert found, "README.md shows nothing that runs"
-    names = {"__name__": "readme"}
+def run(page: Path) -> dict[str, Any]:
+    """Runs a page; the names that its Python has defined."""
+    found = blocks(page.read_text(encoding="utf-8"))
+    assert found, f"{page.name} shows nothing that runs"
+    names: dict[str, Any] = {"__name__": "readme"}
     for line, language, content in found:
         if language == "python":
-            # Padded, so that a traceback names the line of README.md.
-            exec(compile("\n" * (line - 1) + content, str(README), "exec"), names)
+            # Padded, so that a traceback names the line of the page.
+            source = "\n" * (line - 1) + content
+            exec(compile(source, str(page), "exec", dont_inherit=True), names)
         else:
             for command in commands(content):
                 run_shell(command)
+    return names
+
+
+def test_the_readme_runs(folder: Path) -> None:
+    run(README)
+
+
+def test_the_guide_to_a_model_of_ones_own_runs(folder: Path) -> None:
+    try:
+        names = run(GUIDE)
+    finally:
+        recae.MODELS.pop("logistic-dae", None)
+    model, split = names["model"], names["split"]
+    floor = recae.Popularity().fit(split.train)
+    own, popular = (recae.evaluate(m, split.test, ["ndcg@20"])["ndcg@20"] for m in (model, floor))
+    assert own > 1.2 * popular  # users have tastes: it has learnt something
+    first = blocks(GUIDE.read_text(encoding="utf-8"))[0][2]
+    assert len(first.strip().splitlines()) < 30
 
 
 def test_blocks_and_commands_are_found() -> None:
@@ -119,7 +142,8 @@ def test_a_wrong_command_is_found(command: str) -> None:
         run_shell(command)
 
 
-def test_local_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#]+)", README.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("page", [README, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_local_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
     missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
     assert missing == []

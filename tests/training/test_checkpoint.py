@@ -23,6 +23,14 @@ FOLD = recae.holdout_pairs(DATA, 0.3, seed=3)
 MODELS: list[Any] = [
     lambda **more: recae.MultDAE(latent=8, epochs=6, batch_size=16, **more),
     lambda **more: recae.MultVAE(latent=8, hidden=(12,), epochs=6, batch_size=16, **more),
+    # Two optimisers in turns; NAdam; draws of its own; halves of its own.
+    lambda **more: recae.RecVAE(latent=4, width=8, depth=2, epochs=6, encoder_epochs=2, **more),
+    lambda **more: recae.ELSA(latent=4, epochs=6, batch_size=16, **more),
+    lambda **more: recae.CDAE(latent=4, epochs=6, negatives=2, optimiser="adagrad", **more),
+    lambda **more: recae.FLVAE(latent=4, width=8, depth=2, decoder_depth=2, epochs=6, **more),
+    lambda **more: recae.HVamp(
+        latent=3, width=8, components=4, epochs=6, optimiser="normalised-adam", **more
+    ),
 ]
 
 
@@ -48,7 +56,7 @@ def every_epoch(monkeypatch) -> None:
     monkeypatch.setattr("recae.training.checkpoint.SHARE", float("inf"))
 
 
-@pytest.mark.parametrize("make", MODELS, ids=["mult-dae", "mult-vae"])
+@pytest.mark.parametrize("make", MODELS, ids=lambda make: make().name)
 @pytest.mark.parametrize("validated", [False, True])
 def test_a_killed_run_goes_on_to_the_same_bits(make, validated, tmp_path, every_epoch) -> None:
     fold = FOLD.validation if validated else None
