@@ -24,7 +24,7 @@ def rmse(model: Recommender, fold: Fold) -> float:
 
     >>> ratings = recae.Interactions.from_csr(scipy.sparse.csr_matrix([[5, 3.0], [4, 2], [1, 1]]))
     >>> fold = recae.holdout_pairs(ratings, 0.5).validation
-    >>> model = recae.AutoRec(latent=4, epochs=300, lr=0.02, batch_size=3).fit(ratings)
+    >>> model = recae.AutoRec(latent=4, epochs=60, lr=0.1, batch_size=3).fit(ratings)
     >>> recae.rmse(model, fold) < 1.5
     True
     """

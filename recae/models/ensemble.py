@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import scipy.optimize
 import scipy.sparse as sp
 import torch
 from torch import Tensor
@@ -122,6 +121,8 @@ class Ensemble(Recommender):
 
     def _learn(self, fold: Fold, seed: int) -> np.ndarray:
         """The weights that make the targets of validation users likeliest."""
+        from scipy.optimize import minimize  # which leaves a warning filter behind: not at import
+
         history = align(fold.history, self.items_).matrix
         target, _ = fold.target.with_items(self.items_)
         mask = history if fold.mask is None else align(fold.mask, self.items_).matrix
@@ -149,7 +150,7 @@ class Ensemble(Recommender):
                 slope = slope + torch.einsum("ri,mri->m", shares, scores[:, rows])
             return float(value) / len(totals), slope.numpy() / len(totals)
 
-        found = scipy.optimize.minimize(
+        found = minimize(
             loss,
             np.ones(len(scores)),
             jac=True,

@@ -18,7 +18,7 @@ from recae.training import OPTIMISERS, HalvesLoader, SparseLoader
 
 @estimator
 class NeuralEASE(AutoencoderRecommender):
-    """The shallow half of VASP: a linear map of items onto items that cannot copy its input.
+    """The shallow half of VASP: a linear map of items onto items that cannot copy.
 
     p = sigma(x (S - diag(S))); loss = focal loss of p, plus l2. Two thirds of the rows have one
     half of a history as input and the other as target.

@@ -48,6 +48,9 @@ def test_fit_is_the_library_with_the_same_settings(folder: Path) -> None:
     assert np.array_equal(recae.load("model").score(history), model.score(history))
 
 
+NARROW = ("width=12", "depth=2", "decoder_depth=2", "components=5")
+
+
 @pytest.mark.parametrize("name", recae.MODELS)
 def test_every_model_can_be_fitted(
     folder: Path, capsys: pytest.CaptureFixture[str], name: str
@@ -55,7 +58,7 @@ def test_every_model_can_be_fitted(
     known = recae.MODELS[name].param_fields()
     tiny = [
         text
-        for text in ("latent=8", "epochs=2", "members=EASE();ALS(epochs=1)")
+        for text in ("latent=8", "epochs=2", "members=EASE();ALS(epochs=1)", *NARROW)
         if text.partition("=")[0] in known
     ]
     settings = [word for text in tiny for word in ("--set", text)]
