@@ -150,6 +150,14 @@ def requests(data: recae.Interactions, here: Path) -> Iterator[Case]:
     yield "evaluate", "metrics=5", lambda: recae.evaluate(model, fold, 5), "metrics are names"
     yield "evaluate", "[5]", lambda: recae.evaluate(model, fold, [5]), "name@k|metric"
     yield "evaluate", "no fold", lambda: recae.evaluate(model, data), "Fold is needed"
+    blend = recae.Ensemble
+    yield "ensemble", "no call", lambda: blend(members=("EASE",)).fit(data), "is written as"
+    yield "ensemble", "unknown", lambda: blend(members=("EASY()",)).fit(data), "mean 'EASE'"
+    yield "ensemble", "unfitted", lambda: blend.of([recae.EASE()]), "not fitted"
+    yield "ensemble", "no models", lambda: blend.of([]), "none was given"
+    yield "rmse", "no fold", lambda: recae.rmse(model, data), "must be a Fold"
+    rated = recae.AutoRec(metric="ndcg@10")
+    yield "AutoRec", "a ranking metric", lambda: rated.fit(data), "unknown metric of AutoRec"
     report = recae.evaluate(model, fold, ["ndcg@5"])
     yield "compare", "one report", lambda: recae.compare({"a": report}, "ndcg@5"), "at least two"
     yield "report", "unknown metric", lambda: report["recall@5"], "recall@5"

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
-import torch
-
 from recae.errors import DataError
-from recae.recommender import Recommender, align
-from recae.recommender.rank import rows_per_batch
+from recae.recommender import Recommender, align, rating_error
 from recae.recommender.requests import check_validation
 from recae.splits import Fold
 
@@ -34,14 +28,4 @@ def rmse(model: Recommender, fold: Fold) -> float:
     targets = align(fold.target, model.items_).matrix
     if not targets.nnz:
         raise DataError("the model knows no item of the targets: there is nothing to measure")
-    total, step = 0.0, rows_per_batch("auto", len(model.items_))
-    for start in range(0, histories.shape[0], step):
-        target = targets[start : start + step]
-        if not target.nnz:
-            continue
-        scores = model._score_rows(histories[start : start + step]).cpu()
-        rows = np.repeat(np.arange(target.shape[0]), np.diff(target.indptr))
-        cells = torch.from_numpy(rows), torch.from_numpy(target.indices.astype(np.int64))
-        off = scores[cells].double() - torch.from_numpy(target.data)
-        total += float(off.square().sum())
-    return math.sqrt(total / targets.nnz)
+    return rating_error(model._score_rows, histories, targets)

@@ -61,3 +61,13 @@ def test_what_is_no_fold_or_not_fitted_is_told() -> None:
         recae.rmse(recae.AutoRec().fit(DATA), DATA)
     with pytest.raises(recae.NotFittedError):
         recae.rmse(recae.AutoRec(), SPLIT.validation)
+
+
+def test_validation_keeps_the_epoch_with_the_lowest_error() -> None:
+    model = recae.AutoRec(latent=16, epochs=30, lr=0.05, batch_size=20, patience=30)
+    model.fit(SPLIT.train, SPLIT.validation)
+    errors = [epoch.metrics["rmse"] for epoch in model.epochs_]
+    assert recae.rmse(model, SPLIT.validation) == pytest.approx(min(errors), rel=1e-6)
+    assert min(errors) < errors[0] and min(errors) < errors[-1]
+    with pytest.raises(recae.ConfigError, match="unknown metric of AutoRec 'ndcg@10'"):
+        recae.AutoRec(metric="ndcg@10").fit(DATA)

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+from recae.data import Interactions
+from recae.errors import DataError
 from recae.nn import AutoencoderNet, Decoder, Keep, LinearHead, Plain, encoder_mlp, mlp
 from recae.objective import Objective
-from recae.recommender import AutoencoderRecommender, estimator, param
+from recae.recommender import (
+    AutoencoderRecommender,
+    ScoreRows,
+    align,
+    estimator,
+    param,
+    rating_error,
+)
+from recae.splits import Fold
 
 
 @estimator
@@ -14,11 +27,10 @@ class AutoRec(AutoencoderRecommender):
     f(x) = W g(V x + a) + b;  loss = sum over the rated i of (x_i - f_i)^2, plus l2.
 
     Sedhain, Menon, Sanner & Xie, "AutoRec: Autoencoders Meet Collaborative Filtering", WWW 2015,
-    eq. 2, in its user-based form (U-AutoRec), because a user is a history here. Measure it by
-    `recae.rmse`. What is rated highly is not what is chosen next: for a top k try Mult-DAE.
-    An epoch costs 4 x ratings x latent operations; memory is 2 x items x latent weights, their
-    gradients and moments. Validation on a ranking metric would choose the wrong epoch: fit it
-    without, for a number of epochs chosen by `recae.rmse`.
+    in its user-based form (U-AutoRec), because a user is a history here. Validation keeps
+    the epoch with the lowest root mean squared error, which `recae.rmse` measures. What is rated
+    highly is not what is chosen next: for a top k try Mult-DAE. An epoch costs 4 x ratings x latent
+    operations; memory is 2 x items x latent weights, their gradients and moments.
 
     >>> recae.AutoRec(latent=2, epochs=2).fit(data).score(data).shape
     (5, 4)
@@ -26,12 +38,29 @@ class AutoRec(AutoencoderRecommender):
 
     name = "auto-rec"
 
+    lowest_is_best: ClassVar[bool] = True
+
+    metric: str = param(
+        "validation metric that decides which epoch is kept", default="rmse", choices=("rmse",)
+    )
     weights: str = param(
         "where the ratings go; elsewhere every interaction counts 1",
         default="both",
         choices=("neither", "input", "target", "both"),
     )
     activation: str = param("g", default="sigmoid", choices=("sigmoid", "tanh", "relu", "swish"))
+
+    def _check_metric(self) -> None:
+        """Nothing: there is one choice."""
+
+    def _validator(
+        self, score_rows: ScoreRows, validation: Fold, data: Interactions
+    ) -> Callable[[], Mapping[str, float]]:
+        histories = align(validation.history, data.items).matrix
+        targets = align(validation.target, data.items).matrix
+        if not targets.nnz:
+            raise DataError("the training data have no item of the validation targets")
+        return lambda: {"rmse": rating_error(score_rows, histories, targets)}
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         return AutoencoderNet(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from recae.nn import AutoencoderNet, Decoder, Dropout, InputLinear, LinearHead, UserNodes, mlp
 from recae.objective import Objective
@@ -30,6 +30,10 @@ class CDAE(AutoencoderRecommender):
     """
 
     name = "cdae"
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        # The authors' script for Yelp.
+        "paper": dict(latent=50, negatives=5, optimiser="adagrad", lr=0.1, loss="logistic")
+    }
 
     dropout: float = param(
         "share of a history hidden from the encoder, the rest scaled up",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, ClassVar, cast
 
 from torch import Tensor
 
@@ -28,6 +28,10 @@ class ELSA(AutoencoderRecommender):
     """
 
     name = "elsa"
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        # The authors' reproduction of ML-20M.
+        "paper": dict(latent=800, epochs=10, batch_size=32, lr=0.1, optimiser="nadam")
+    }
 
     latent: int = param("length of the item vectors", default=256, low=1)
     epochs: int = param("passes over the training users, at most", default=20, low=1)

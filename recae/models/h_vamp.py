@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from recae.nn import (
     AutoencoderNet,
     Chain,
@@ -38,6 +40,22 @@ class HVamp(AutoencoderRecommender):
     """
 
     name = "h-vamp"
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        # The authors' command; beta rises for 100 epochs.
+        "paper": dict(
+            latent=200,
+            width=600,
+            components=1000,
+            epochs=400,
+            patience=50,
+            batch_size=200,
+            lr=5e-4,
+            optimiser="normalised-adam",
+            beta=0.3,
+            anneal=0.25,
+            likelihood="logistic",
+        )
+    }
 
     width: int = param("width of the hidden layers", default=600, low=1)
     depth: int = param("gated layers between the items and the upper code", default=2, low=2)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import torch
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from recae.data import Interactions
 from recae.errors import CapacityError
 from recae.memory import total_memory
 from recae.recommender import (
+    BLOCK,
     Recommender,
     Run,
     csr_from_arrays,
@@ -21,17 +21,23 @@ from recae.recommender import (
     estimator,
     expect,
     learnt,
+    negative_inverse,
     param,
     products,
+    to_float32,
     valued,
 )
 from recae.splits import Fold
+from recae.training import bar
 
 WEIGHT_VARIANCE, BIAS_VARIANCE = 2.0, 0.01
 """Of the authors' network: standard deviations sqrt(2) and 0.1."""
 
-SPARE = 0.4
-"""Share of the memory that one user-user matrix may take; fitting holds two."""
+SPARE = 0.85
+"""Share of the memory that the user-user matrix may take."""
+
+ROWS = 256
+"""Rows of the kernel made at a time; each takes some 64 bytes for every training user."""
 
 
 @estimator
@@ -42,8 +48,8 @@ class InfiniteAE(Recommender):
     kernel of a ReLU network with one hidden layer.
 
     Sachdeva, Dhaliwal, Wu & McAuley, "Infinite Recommendation Networks: A Data-Centric Approach",
-    NeurIPS 2022, eq. 5. Hard to beat where users are few, with one hyperparameter. Costs
-    users^3 operations and 16 users^2 bytes of memory; the model keeps the training histories and 4
+    NeurIPS 2022. Hard to beat where users are few, with one hyperparameter. Costs
+    users^3 operations and 8 users^2 bytes of memory; the model keeps the training histories and 4
     users^2 bytes, and scoring one history costs users^2 operations. Runs on the CPU. As in the
     authors' code, histories enter the kernel as they are, not normalised.
 
@@ -71,11 +77,14 @@ class InfiniteAE(Recommender):
                 f"and {available / 1e9:.1f} GB may be used: keep fewer users, or use SVDAE or EASE"
             )
         self.histories_ = valued(data.matrix, self.weights == "both")
-        system = self._kernel(self.histories_)
-        system[np.diag_indices_from(system)] += self.l2 * system.diagonal().mean()
-        factor = scipy.linalg.cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
-        inverse = scipy.linalg.cho_solve(factor, np.eye(n), overwrite_b=True, check_finite=False)
-        self.inverse_ = torch.from_numpy(np.ascontiguousarray(inverse, dtype=np.float32))
+        system = np.empty((n, n))
+        with bar(-(-n // BLOCK), type(self).__name__, "block", run.progress) as shown:
+            for start in range(0, n, ROWS):
+                system[start : start + ROWS] = self._kernel(self.histories_[start : start + ROWS])
+            system[np.diag_indices_from(system)] += self.l2 * system.diagonal().mean()
+            negative_inverse(system, self.l2, shown)
+        np.negative(system, out=system)
+        self.inverse_ = torch.from_numpy(to_float32(system))
 
     def _kernel(self, rows: Any) -> np.ndarray:
         """The neural tangent kernel of some histories with those of training, (rows, n_users).
@@ -99,9 +108,13 @@ class InfiniteAE(Recommender):
         return kernel
 
     def _score_rows(self, matrix: Any) -> Tensor:
-        kernel = self._kernel(valued(matrix, self.weights == "both"))
-        duals = products(torch.from_numpy(kernel.astype(np.float32)), self.inverse_)
-        return torch.from_numpy(np.ascontiguousarray((self.histories_.T @ duals.numpy().T).T))
+        histories, parts = valued(matrix, self.weights == "both"), [torch.empty(0, matrix.shape[1])]
+        for start in range(0, matrix.shape[0], ROWS):
+            kernel = self._kernel(histories[start : start + ROWS]).astype(np.float32)
+            duals = products(torch.from_numpy(kernel), self.inverse_)  # (rows, n_users)
+            scores = (self.histories_.T @ duals.numpy().T).T
+            parts.append(torch.from_numpy(np.ascontiguousarray(scores)))
+        return torch.cat(parts)
 
     def _arrays(self) -> Mapping[str, Tensor]:
         return {"inverse": self.inverse_, **csr_to_arrays("histories", self.histories_)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from recae.nn import (
     AutoencoderNet,
     Chain,
@@ -33,6 +35,10 @@ class MultDAE(AutoencoderRecommender):
     """
 
     name = "mult-dae"
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        # ML-20M, the authors' code.
+        "paper": dict(latent=200, epochs=200, batch_size=500, l2=2e-5)
+    }
 
     hidden: tuple[int, ...] = param(
         "widths between the items and the code, mirrored in the decoder", default=(), low=1

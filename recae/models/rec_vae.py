@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from torch import Tensor
 
 from recae.nn import (
@@ -48,6 +50,12 @@ class RecVAE(AutoencoderRecommender):
     """
 
     name = "rec-vae"
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        # ML-20M, the authors' code: 50 rounds of three epochs and one.
+        "paper": dict(
+            latent=200, width=600, depth=5, epochs=200, batch_size=500, lr=5e-4, gamma=0.005
+        )
+    }
 
     patience: int = param("epochs without a new best before training stops", default=20, low=1)
     width: int = param("width of the encoder's layers", default=600, low=1)

@@ -21,7 +21,7 @@ class SVDAE(SVDRecommender):
     ~ U S V', B = V S^-1 U' X. The scores of a history x are x D_I^-1/2 B, which is the ranking
     that its normalised row would give.
 
-    Hong et al., "SVD-AE: Simple Autoencoders for Collaborative Filtering", IJCAI 2024, eq. for B
+    Hong et al., "SVD-AE: Simple Autoencoders for Collaborative Filtering", IJCAI 2024,
     as in the authors' code. Strong on dense data such as MovieLens for very little time; the
     truncation is what keeps noise out. Costs some (users + items) latent^2 operations and
     10 x (users + items) x latent bytes of memory; the model has items x latent numbers, twice.

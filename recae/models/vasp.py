@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from recae.nn import (
     AutoencoderNet,
@@ -42,6 +42,12 @@ class VASP(AutoencoderRecommender):
     """
 
     name = "vasp"
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        # The authors' notebook for ML-20M; they lower lr to 1e-5 after 50 epochs.
+        "paper": dict(
+            latent=2048, width=4096, depth=7, decoder_depth=5, epochs=90, batch_size=1024, lr=5e-5
+        )
+    }
 
     lr: float = param("learning rate", default=5e-4, above=0)
     optimiser: str = param(

@@ -47,7 +47,7 @@ class Gaussian(nn.Module):
 
 
 class UserNodes(nn.Module):
-    """sigma(hidden + V_u): a node of its own for every training user (Wu et al. 2016, eq. 4).
+    """sigma(hidden + V_u): a node of its own for every training user (Wu et al. 2016).
 
     In evaluation everybody is a stranger and gets the mean node, which is kept when the nodes
     themselves, needed by training alone, are not.

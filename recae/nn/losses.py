@@ -50,7 +50,7 @@ def squared_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -
 def observed_squared_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
     """sum over the entries of a row of (f_ui - x_ui)^2, averaged over rows; shapes as above.
 
-    Only the entries' scores are computed (Sedhain et al. 2015, eq. 2).
+    Only the entries' scores are computed (Sedhain et al. 2015).
     """
     scores = _observed(hidden, weight, bias, target)
     return (scores - target.values).square().sum() / len(target)

@@ -21,7 +21,7 @@ class Dense(nn.Module):
     """h_1 = N(s(L_1 x)); h_i = N(s(L_i h_(i-1) + h_1 + ... + h_(i-1))); the output is the last h.
 
     s(a) = a sigma(a), N is layer normalisation, L_i are affine maps of one width (Shenbin et al.
-    2020, figure 2, and the authors' code). first: L_1.
+    2020, and the authors' code). first: L_1.
     """
 
     def __init__(self, first: InputLinear | Linear, width: int, depth: int, eps: float) -> None:

@@ -5,10 +5,11 @@ from recae.recommender.blas import ONE_BLAS
 from recae.recommender.estimator import Estimator
 from recae.recommender.factors import FactorRecommender
 from recae.recommender.hyperparameters import estimator, learnt, param
-from recae.recommender.linear import LinearRecommender
+from recae.recommender.linear import BLOCK, LinearRecommender, negative_inverse, to_float32
 from recae.recommender.neural import AutoencoderRecommender
 from recae.recommender.persistence import expect, load_model
-from recae.recommender.rank import Questions, measure
+from recae.recommender.rank import Questions, ScoreRows, measure
+from recae.recommender.ratings import rating_error
 from recae.recommender.requests import Request, align
 from recae.recommender.slots import Run
 from recae.recommender.sparse import csr_from_arrays, csr_to_arrays, evidence, valued
@@ -16,6 +17,7 @@ from recae.recommender.svd import SVDRecommender
 from recae.recommender.tiles import products
 
 __all__ = [
+    "BLOCK",
     "ONE_BLAS",
     "AutoencoderRecommender",
     "Estimator",
@@ -25,6 +27,7 @@ __all__ = [
     "Recommender",
     "Request",
     "Run",
+    "ScoreRows",
     "SVDRecommender",
     "align",
     "csr_from_arrays",
@@ -35,6 +38,9 @@ __all__ = [
     "learnt",
     "load_model",
     "measure",
+    "negative_inverse",
+    "rating_error",
+    "to_float32",
     "param",
     "products",
     "valued",

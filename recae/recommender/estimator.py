@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 from recae.errors import ConfigError, unknown_option
 from recae.recommender.hyperparameters import complaint, params
 
 
 class Estimator:
-    """get_params, set_params, clone, repr and the check of hyperparameters."""
+    """get_params, set_params, clone, presets, repr and the check of hyperparameters."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    @classmethod
+    def preset(cls, name: str = "paper") -> Self:
+        """An unfitted estimator with named settings, such as those of its authors.
+
+        Settings of a paper suit its data and hardware; the defaults suit a first try. Raises
+        ConfigError for an unknown name.
+
+        >>> recae.MultDAE.preset("paper").l2
+        2e-05
+        """
+        if name not in cls.presets:
+            raise unknown_option(f"preset of {cls.__name__}", name, cls.presets)
+        return cls(**cls.presets[name])
 
     @classmethod
     def param_fields(cls) -> dict[str, dataclasses.Field[Any]]:

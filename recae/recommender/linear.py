@@ -190,7 +190,9 @@ def _inverse(block: np.ndarray, l2: float) -> np.ndarray:
     try:
         factor = np.linalg.cholesky(block.astype(np.float64))
     except np.linalg.LinAlgError:
-        raise ConfigError(f"X'X + l2 I is not positive definite at l2={l2}: raise l2") from None
+        raise ConfigError(
+            f"the matrix to be inverted is not positive definite at l2={l2}: raise l2"
+        ) from None
     half = scipy.linalg.solve_triangular(factor, np.eye(len(block)), lower=True)
     return (half.T @ half).astype(block.dtype)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -17,7 +17,7 @@ from recae.nn import AutoencoderNet, Batch, Decoder, LinearHead, Ragged
 from recae.objective import Objective
 from recae.recommender.base import Recommender
 from recae.recommender.hyperparameters import estimator, learnt, param
-from recae.recommender.rank import Questions, measure
+from recae.recommender.rank import Questions, ScoreRows, measure
 from recae.recommender.slots import Run
 from recae.splits import Fold
 from recae.training import OPTIMISERS, Epoch, Phase, Plan, SparseLoader, train
@@ -35,6 +35,7 @@ class AutoencoderRecommender(Recommender):
     """An autoencoder over histories; a model supplies its network and its objective."""
 
     uses_validation: ClassVar[bool] = True
+    lowest_is_best: ClassVar[bool] = False
 
     epochs: int = param("passes over the training users, at most", default=100, low=1)
     batch_size: int = param("users per update", default=100, low=1)
@@ -58,6 +59,9 @@ class AutoencoderRecommender(Recommender):
 
     def check_params(self) -> None:
         super().check_params()
+        self._check_metric()
+
+    def _check_metric(self) -> None:
         metric = parse_metric(self.metric)
         if not metric.per_user or metric.needs_counts:
             raise ConfigError(
@@ -77,6 +81,18 @@ class AutoencoderRecommender(Recommender):
         """What deals the batches; histories against themselves by default."""
         return SparseLoader(input, target, self.batch_size, seed)
 
+    def _validator(
+        self, score_rows: ScoreRows, validation: Fold, data: Interactions
+    ) -> Callable[[], Mapping[str, float]]:
+        """What measures `metric` after an epoch."""
+        questions = Questions.of(validation, data.items)
+
+        def validate() -> Mapping[str, float]:
+            measured = measure(score_rows, questions, [self.metric])
+            return {name: float(np.nanmean(v)) for name, v in measured.per_user().items()}
+
+        return validate
+
     def _code_width(self) -> int:
         """Numbers in a code."""
         return self.latent
@@ -92,13 +108,9 @@ class AutoencoderRecommender(Recommender):
         target = data.matrix if self.weights in ("target", "both") else ones
         loader = self._loader(input, None if target is input else target, run.seed)
 
-        questions = None if validation is None else Questions.of(validation, data.items)
-
-        def validate() -> Mapping[str, float]:
-            assert questions is not None
-            measured = measure(lambda rows: self._score_with(net, rows), questions, [self.metric])
-            return {name: float(np.nanmean(v)) for name, v in measured.per_user().items()}
-
+        validate = None
+        if validation is not None:
+            validate = self._validator(lambda rows: self._score_with(net, rows), validation, data)
         try:
             epochs = train(
                 net,
@@ -112,10 +124,11 @@ class AutoencoderRecommender(Recommender):
                     patience=self.patience,
                     optimiser=self.optimiser,
                     phases=self._phases(),
+                    lowest_is_best=self.lowest_is_best,
                 ),
                 seed=run.seed,
                 device=run.device,
-                validate=None if questions is None else validate,
+                validate=validate,
                 callbacks=run.callbacks,
                 checkpoint=self._checkpoint(data, validation, run),
                 progress=run.progress,

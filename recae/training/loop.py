@@ -53,7 +53,7 @@ def train(
     net.initialise(torch_generator(seed, WEIGHTS_STREAM))
     net.to(device)
     optimisers = [make_optimiser(net, plan, phase, device) for phase in plan.phases]
-    state = TrainingState(net, optimisers, Best(plan.metric))
+    state = TrainingState(net, optimisers, Best(plan.metric, plan.lowest_is_best))
     if checkpoint is not None:
         checkpoint.resume(state)
     batches = len(loader)

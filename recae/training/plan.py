@@ -39,7 +39,8 @@ class Plan:
 
     epochs: at most; lr: the learning rate; l2: the loss gains l2 * (sum of squared weights, biases
     not counted); metric: the validation metric to maximise; patience: epochs without a new best
-    before stopping; optimiser: a name in OPTIMISERS; phases: taken in turn, over and over.
+    before stopping; optimiser: a name in OPTIMISERS; phases: taken in turn, over and over;
+    lowest_is_best: of the metric.
     """
 
     epochs: int
@@ -49,6 +50,7 @@ class Plan:
     patience: int
     optimiser: str = "adam"
     phases: tuple[Phase, ...] = (Phase(),)
+    lowest_is_best: bool = False
 
     def phase(self, epoch: int) -> tuple[int, bool]:
         """Which phase an epoch (from 1) belongs to, and whether it is the first of it."""

@@ -15,19 +15,21 @@ from recae.training.callbacks import Epoch
 
 @dataclass
 class Best:
-    """A copy of the weights of the epoch with the highest validation metric so far.
+    """A copy of the weights of the epoch with the best validation metric so far.
 
-    since: finished epochs after it. Without validation nothing is kept.
+    lowest: best is the lowest, not the highest; value: the best, times -1 then; since: finished
+    epochs after it. Without validation nothing is kept.
     """
 
     metric: str
+    lowest: bool = False
     value: float = float("-inf")
     since: int = 0
     weights: dict[str, Tensor] | None = None
 
     def update(self, epoch: Epoch, net: nn.Module) -> None:
         """Looks at a finished epoch; a tie is not better."""
-        value = epoch.metrics[self.metric]
+        value = -epoch.metrics[self.metric] if self.lowest else epoch.metrics[self.metric]
         if value > self.value:
             self.value, self.since = value, 0
             self.weights = {name: tensor.clone() for name, tensor in net.state_dict().items()}

@@ -100,3 +100,19 @@ def test_what_is_no_path_is_refused(fitted, path) -> None:
     for ask in (fitted.save, fitted.export, recae.load):
         with pytest.raises(ConfigError, match="a path is needed, not"):
             ask(path)
+
+
+def test_presets_are_settings_that_can_be(name) -> None:
+    model = recae.MODELS[name]
+    for preset in model.presets:
+        made = model.preset(preset)
+        made.check_params()
+        assert made.get_params() == model().get_params() | dict(model.presets[preset])
+    with pytest.raises(ConfigError, match=f"unknown preset of {model.__name__} 'papr'"):
+        model.preset("papr")
+
+
+def test_the_trained_models_have_the_settings_of_their_papers() -> None:
+    assert {name for name, model in recae.MODELS.items() if "paper" in model.presets} == {
+        *("mult-dae", "mult-vae", "rec-vae", "h-vamp", "elsa", "cdae", "flvae", "vasp")
+    }
