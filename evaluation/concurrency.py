@@ -38,6 +38,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "depth": {"depth": 2},
     "decoder_depth": {"decoder_depth": 2},
     "components": {"components": 20},
+    "concepts": {"concepts": 3},
     "neighbours": {"neighbours": 20},
     "members": {"members": ("EASE()", "MultVAE(latent=8, hidden=(16,), epochs=2)")},
 }

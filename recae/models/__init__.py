@@ -14,6 +14,7 @@ from recae.models.flvae import FLVAE
 from recae.models.h_vamp import HVamp
 from recae.models.infinite_ae import InfiniteAE
 from recae.models.item_knn import ItemKNN
+from recae.models.macrid_vae import MacridVAE
 from recae.models.mult_dae import MultDAE
 from recae.models.mult_vae import MultVAE
 from recae.models.neural_ease import NeuralEASE
@@ -36,7 +37,7 @@ MODELS: dict[str, type[Recommender]] = {
         *(EASE, EDLAE, RLAE, RDLAE),
         *(PureSVD, SVDAE, InfiniteAE),
         *(AutoRec, CDAE),
-        *(MultDAE, MultVAE, RecVAE, HVamp, ELSA),
+        *(MultDAE, MultVAE, RecVAE, HVamp, MacridVAE, ELSA),
         *(NeuralEASE, FLVAE, VASP),
         Ensemble,
     )
@@ -65,6 +66,7 @@ __all__ = [
     "RLAE",
     "ELSA",
     "RecVAE",
+    "MacridVAE",
     "FLVAE",
     "NeuralEASE",
     "VASP",

@@ -2,6 +2,7 @@
 
 from recae.nn.batch import Batch, Ragged
 from recae.nn.codes import Gaussian, Plain, UserNodes
+from recae.nn.concepts import ConceptDecoder, ConceptGaussians, Concepts
 from recae.nn.heads import LinearHead, LinearScores, Scores
 from recae.nn.hierarchical import HierarchicalVamp, TwoLevels, Views
 from recae.nn.layers import InputLinear, Linear, encoder_mlp, mlp
@@ -16,6 +17,9 @@ __all__ = [
     "AutoencoderNet",
     "Batch",
     "Chain",
+    "ConceptDecoder",
+    "ConceptGaussians",
+    "Concepts",
     "CompositeGaussian",
     "Dense",
     "Posterior",

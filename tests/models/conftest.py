@@ -38,6 +38,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "batch_size": 10,
         "lr": 0.01,
     },
+    "macrid-vae": {"latent": 4, "concepts": 3, "width": 12, "epochs": 2, "batch_size": 10},
     "elsa": {"latent": 6, "epochs": 2, "batch_size": 10},
     "neural-ease": {"epochs": 2, "batch_size": 10, "lr": 0.01},
     "flvae": {"latent": 6, "width": 12, "depth": 2, "decoder_depth": 2, "epochs": 2},

@@ -1,0 +1,89 @@
+"""Codes of several concepts against their formulas written out."""
+
+from __future__ import annotations
+
+import scipy.sparse as sp
+import torch
+from torch.distributions import Normal, kl_divergence
+
+from recae.nn import Batch, ConceptDecoder, ConceptGaussians, Concepts, Ragged
+from recae.nn.concepts import MixtureScores
+
+ROWS, ITEMS, CONCEPTS, WIDTH, LATENT = 6, 9, 3, 5, 4
+X = sp.random(ROWS, ITEMS, 0.4, format="csr", random_state=2)
+X.data[:] = 1
+
+
+def ragged() -> Ragged:
+    found = Ragged.from_csr(X)
+    return found.with_values(found.values.double())
+
+
+def pieces() -> tuple[Concepts, ConceptGaussians]:
+    encoder = Concepts(ITEMS, CONCEPTS, WIDTH, LATENT).double()
+    code = ConceptGaussians(CONCEPTS, WIDTH, LATENT, 0.3).double()
+    generator = torch.Generator().manual_seed(0)
+    for module in (*encoder.modules(), *code.modules()):
+        if hasattr(module, "initialise"):
+            module.initialise(generator)
+    return encoder, code
+
+
+def cosine(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.cosine_similarity(a, b, dim=-1)
+
+
+def shares(encoder: Concepts) -> torch.Tensor:
+    cosines = cosine(encoder.items[:, None], encoder.prototypes[None])
+    return (cosines / 0.1).exp() / (cosines / 0.1).exp().sum(1, keepdim=True)
+
+
+def test_every_concept_reads_its_share_of_the_history() -> None:
+    encoder, _ = pieces()
+    c, x = shares(encoder), torch.from_numpy(X.toarray())
+    torch.testing.assert_close(encoder.shares().exp(), c)
+    expected = [
+        torch.tanh((x * c[:, k]) @ encoder.read.weight + encoder.read.bias) for k in range(CONCEPTS)
+    ]
+    for read in (x, ragged()):
+        torch.testing.assert_close(encoder(read), torch.cat(expected, 1))
+
+
+def test_the_divergence_is_that_of_the_gaussians() -> None:
+    encoder, code = pieces()
+    hidden, batch = encoder(ragged()), Batch(ragged(), ragged())
+    many = hidden[:1].repeat(4000, 1)
+    z, terms = code(many, batch, torch.Generator().manual_seed(1))
+    each = hidden[:1].reshape(CONCEPTS, WIDTH)
+    a = code.mu(each)
+    posterior = Normal(a / a.norm(dim=1, keepdim=True), 0.3 * (code.log_variance(each) / 2).exp())
+    expected = kl_divergence(posterior, Normal(0.0, 0.3)).sum()
+    torch.testing.assert_close(terms["kl"], expected.expand(4000))
+    standard = (z.reshape(4000, CONCEPTS, LATENT) - posterior.mean) / posterior.stddev
+    assert abs(standard.mean().item()) < 0.05 and abs(standard.std().item() - 1) < 0.05
+    code.eval()
+    torch.testing.assert_close(code(hidden[:1], batch, None)[0], posterior.mean.reshape(1, -1))
+
+
+def test_the_scores_are_the_mixture_and_their_loss_its_likelihood() -> None:
+    encoder, _ = pieces()
+    z = torch.randn(ROWS, CONCEPTS * LATENT, generator=torch.Generator().manual_seed(3)).double()
+    lazy = ConceptDecoder(encoder)(z, Batch(ragged(), ragged()))
+    codes, c = z.reshape(ROWS, CONCEPTS, LATENT), shares(encoder)
+    near = (cosine(codes[:, :, None], encoder.items[None, None]) / 0.1).exp()  # rows, k, items
+    mixture = (near * c.t()).sum(1)
+    torch.testing.assert_close(lazy.dense(), mixture.log())
+    some = torch.tensor([8, 1])
+    torch.testing.assert_close(lazy.columns(some), mixture.log()[:, some])
+    x = torch.from_numpy(X.toarray())
+    likelihood = ((mixture / mixture.sum(1, keepdim=True)).log() * x).sum(1).mean()
+    torch.testing.assert_close(lazy.loss("multinomial", ragged()), -likelihood)
+
+
+def test_gradients_agree_with_finite_differences() -> None:
+    generator = torch.Generator().manual_seed(4)
+    sizes = (ROWS, CONCEPTS, LATENT), (ITEMS, LATENT), (ITEMS, CONCEPTS)
+    parts = [torch.randn(s, generator=generator).double().requires_grad_() for s in sizes]
+    assert torch.autograd.gradcheck(
+        lambda *given: MixtureScores(*given).loss("multinomial", ragged()), parts
+    )
