@@ -58,6 +58,7 @@ from recae.models import (
     PureSVD,
     Random,
     RecVAE,
+    SparseEASE,
     UserKNN,
     load,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "EDLAE",
     "ELSA",
     "HVamp",
+    "SparseEASE",
     "MacridVAE",
     "FLVAE",
     "NeuralEASE",

@@ -24,6 +24,7 @@ from recae.models.random import Random
 from recae.models.rdlae import RDLAE
 from recae.models.rec_vae import RecVAE
 from recae.models.rlae import RLAE
+from recae.models.sparse_ease import SparseEASE
 from recae.models.svd_ae import SVDAE
 from recae.models.user_knn import UserKNN
 from recae.models.vasp import VASP
@@ -34,7 +35,7 @@ MODELS: dict[str, type[Recommender]] = {
     for model in (
         *(Random, Popularity),
         *(ItemKNN, UserKNN, BPR, ALS),
-        *(EASE, EDLAE, RLAE, RDLAE),
+        *(EASE, EDLAE, RLAE, RDLAE, SparseEASE),
         *(PureSVD, SVDAE, InfiniteAE),
         *(AutoRec, CDAE),
         *(MultDAE, MultVAE, RecVAE, HVamp, MacridVAE, ELSA),
@@ -75,6 +76,7 @@ __all__ = [
     "Ensemble",
     "HVamp",
     "SVDAE",
+    "SparseEASE",
     "InfiniteAE",
     "PureSVD",
     "ItemKNN",

@@ -10,9 +10,7 @@ import scipy.sparse as sp
 from torch import Tensor
 
 from recae.data import Interactions
-from recae.errors import TrainingError
 from recae.recommender import (
-    ONE_BLAS,
     Recommender,
     Run,
     csr_from_arrays,
@@ -20,6 +18,7 @@ from recae.recommender import (
     estimator,
     evidence,
     learnt,
+    nearest_columns,
     param,
     valued,
 )
@@ -64,18 +63,7 @@ class ItemKNN(Recommender):
     similarity_: Any = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
-        from implicit.nearest_neighbours import all_pairs_knn
-
-        columns = self._weighted(data)
-        with ONE_BLAS:
-            # One more: every item is its own nearest neighbour.
-            nearest = all_pairs_knn(columns, self.neighbours + 1, show_progress=False).tocsr()
-        if not np.isfinite(nearest.data).all():
-            raise TrainingError("similarities are no longer numbers: the weights are too large")
-        nearest.setdiag(0)
-        nearest.data[nearest.data < 0] = 0
-        nearest.eliminate_zeros()
-        self.similarity_ = _largest(nearest, self.neighbours).astype(np.float32)
+        self.similarity_ = nearest_columns(self._weighted(data), self.neighbours)
 
     def _weighted(self, data: Interactions) -> Any:
         """X, weighted so that products of its columns are similarities, (n_users, n_items) CSR."""
@@ -111,15 +99,3 @@ class ItemKNN(Recommender):
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         n = len(self.items_)
         self.similarity_ = csr_from_arrays("similarity", arrays, (n, n))
-
-
-def _largest(matrix: Any, k: int) -> Any:
-    """The k largest entries of each row of a CSR; equal ones go to the lower column."""
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((matrix.indices, -matrix.data, rows))
-    rank = np.arange(len(order)) - matrix.indptr[rows]
-    kept = order[rank < k]
-    entries = (matrix.data[kept], (rows[kept], matrix.indices[kept]))
-    largest: Any = sp.csr_matrix(entries, shape=matrix.shape)
-    largest.sort_indices()
-    return largest

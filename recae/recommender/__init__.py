@@ -12,7 +12,13 @@ from recae.recommender.rank import Questions, ScoreRows, measure
 from recae.recommender.ratings import rating_error
 from recae.recommender.requests import Request, align
 from recae.recommender.slots import Run
-from recae.recommender.sparse import csr_from_arrays, csr_to_arrays, evidence, valued
+from recae.recommender.sparse import (
+    csr_from_arrays,
+    csr_to_arrays,
+    evidence,
+    nearest_columns,
+    valued,
+)
 from recae.recommender.svd import SVDRecommender
 from recae.recommender.tiles import products
 
@@ -38,6 +44,7 @@ __all__ = [
     "learnt",
     "load_model",
     "measure",
+    "nearest_columns",
     "negative_inverse",
     "rating_error",
     "to_float32",

@@ -10,6 +10,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from recae.errors import TrainingError
+from recae.recommender.blas import ONE_BLAS
 from recae.recommender.persistence import expect
 
 
@@ -54,3 +56,34 @@ def csr_from_arrays(name: str, arrays: Mapping[str, Tensor], shape: tuple[int, i
     matrix: Any = sp.csr_matrix((data, indices, indptr), shape=shape)
     matrix.check_format(full_check=True)
     return matrix
+
+
+def nearest_columns(matrix: Any, k: int) -> Any:
+    """The k columns with the largest product with each column of a CSR, itself not counted.
+
+    CSR (columns, columns) float32 of the products, positive ones only; found by `implicit`. Raises
+    TrainingError if a product is no number.
+    """
+    from implicit.nearest_neighbours import all_pairs_knn
+
+    with ONE_BLAS:
+        # One more: every column is its own nearest neighbour.
+        nearest = all_pairs_knn(matrix, k + 1, show_progress=False).tocsr()
+    if not np.isfinite(nearest.data).all():
+        raise TrainingError("similarities are no longer numbers: the weights are too large")
+    nearest.setdiag(0)
+    nearest.data[nearest.data < 0] = 0
+    nearest.eliminate_zeros()
+    return _largest(nearest, k).astype(np.float32)
+
+
+def _largest(matrix: Any, k: int) -> Any:
+    """The k largest entries of each row of a CSR; equal ones go to the lower column."""
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    order = np.lexsort((matrix.indices, -matrix.data, rows))
+    rank = np.arange(len(order)) - matrix.indptr[rows]
+    kept = order[rank < k]
+    entries = (matrix.data[kept], (rows[kept], matrix.indices[kept]))
+    largest: Any = sp.csr_matrix(entries, shape=matrix.shape)
+    largest.sort_indices()
+    return largest

@@ -22,6 +22,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "edlae": {"l2": 4.5, "dropout": 0.4},
     "rlae": {"l2": 4.5, "xi": 0.2},
     "rdlae": {"l2": 4.5, "dropout": 0.4, "xi": 0.2},
+    "sparse-ease": {"l2": 4.5, "neighbours": 15},
     "pure-svd": {"latent": 5},
     "svd-ae": {"latent": 5},
     "infinite-ae": {"l2": 0.7},
@@ -50,7 +51,7 @@ SMALL: dict[str, dict[str, Any]] = {
 NO_SEED = {
     *("popularity", "item-knn", "user-knn"),
     *("ease", "edlae", "rlae", "rdlae"),
-    *("pure-svd", "svd-ae", "infinite-ae"),
+    *("sparse-ease", "pure-svd", "svd-ae", "infinite-ae"),
     "ensemble",  # of the members above
 }
 """Models in closed form: nothing about them is random."""

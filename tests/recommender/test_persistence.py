@@ -127,7 +127,7 @@ def change(path: Path, **entries: Any) -> None:
         ({"format": 3, "recae": "9.1"}, r"format 3; this recae \S+ reads format 2: .*recae 9.1"),
         ({"format": 1}, "has format 1"),
         ({"format": None}, "has format None"),
-        ({"model": "prophecy"}, "holds a 'prophecy'; known models: als, bpr, ease, .*popularity"),
+        ({"model": "prophecy"}, "holds a 'prophecy'; known models: als, auto-rec, .*popularity"),
         ({"model": ["ease"]}, "known models"),
         ({"params": {"l3": 1}}, "unknown hyperparameter of EASE 'l3'"),
         ({"params": {"l2": -1}}, "l2 of EASE must be a number > 0, not -1"),
