@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from recae.errors import unknown_option
 from recae.nn.batch import Batch, Ragged
 from recae.nn.layers import InputLinear, Linear
-from recae.nn.products import affine
+from recae.nn.products import affine, gather
 
 TEMPERATURE = 0.1
 """tau: cosines are divided by it (Ma et al. 2019)."""
@@ -47,7 +47,10 @@ class Concepts(nn.Module):
     def forward(self, x: Ragged | Tensor) -> Tensor:
         parts = []
         for share in self.shares().exp().unbind(1):  # (n_items,)
-            own = x * share if isinstance(x, Tensor) else x.with_values(x.values * share[x.indices])
+            if isinstance(x, Tensor):
+                own: Ragged | Tensor = x * share
+            else:
+                own = x.with_values(x.values * gather(share, x.indices))
             parts.append(self.read(own).tanh())
         return torch.cat(parts, 1)
 

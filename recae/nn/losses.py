@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recae.nn.batch import Ragged
-from recae.nn.products import affine
+from recae.nn.products import affine, gather
 
 CHUNK_CELLS = 1 << 25
 """Logits held at once: 2^25 cells are 128 MiB in float32. Smaller row chunks cost speed."""
@@ -69,8 +69,8 @@ def observed_logistic_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target:
 
 def _observed(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
     """The scores of the entries of a target, (nnz,)."""
-    products = (hidden[target.rows] * weight[target.indices]).sum(1)
-    return products + bias[target.indices]
+    products = (gather(hidden, target.rows) * gather(weight, target.indices)).sum(1)
+    return products + gather(bias, target.indices)
 
 
 def row_chunks(n_rows: int, n_columns: int, cells: int) -> list[slice]:

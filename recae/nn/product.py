@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from recae.errors import unknown_option
 from recae.nn.batch import Batch, Ragged
 from recae.nn.heads import LinearHead, Scores
+from recae.nn.products import gather
 
 ALPHA, GAMMA = 0.25, 2.0
 """Of the focal loss (Lin et al. 2017), as Vancura & Kordik set them."""
@@ -94,7 +95,7 @@ class ZeroDiagonal(nn.Module):
             per_sample_weights=x.values,
             include_last_offset=True,
         )
-        itself = -x.values * own[x.indices]
+        itself = -x.values * gather(own, x.indices)
         return DenseScores(summed.index_put((x.rows, x.indices), itself, accumulate=True))
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from recae.errors import unknown_option
 from recae.nn.batch import Batch, Ragged
-from recae.nn.products import affine
+from recae.nn.products import affine, gather
 
 
 class UnitRows(nn.Module):
@@ -76,7 +76,7 @@ class TiedScores:
             squares = (self.hidden @ self.vectors.t()).square().sum(1)  # (rows,)
         else:
             squares = (self.hidden @ (self.vectors.t() @ self.vectors) * self.hidden).sum(1)
-        at = (self.hidden[x.rows] * self.vectors[x.indices]).sum(1)  # (nnz,)
+        at = (gather(self.hidden, x.rows) * gather(self.vectors, x.indices)).sum(1)  # (nnz,)
         squares = squares + x.row_sums(x.values.square() - 2 * at * x.values)
         inner = x.row_sums((at - x.values) * target.values)
         lengths = squares.clamp_min(1e-12).sqrt() * target.row_sums(target.values.square()).sqrt()
