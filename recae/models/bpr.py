@@ -31,9 +31,10 @@ from recae.training import bar
 class BPR(FactorRecommender):
     """Matrix factorisation by Bayesian personalised ranking, new users folded in.
 
-    max sum over (u, i, j) of ln sigma(s_ui - s_uj) - l2 |.|^2, with s_ui = x_u . y_i + b_i, an item
-    i that u has and an item j drawn from the others. A user is then folded in, known or new, as the
-    mean of the factors of the items in the history: x_u = mean y_i.
+    max sum over (u, i, j) of ln sigma(s_ui - s_uj) - l2 / 2 |.|^2, with s_ui = x_u . y_i + b_i, an
+    item i that u has and an item j drawn from the others, by its popularity as `implicit` does it;
+    in the paper all are as likely. A user is then folded in, known or new, as the mean of the
+    factors of the items in the history: x_u = mean y_i.
 
     Rendle, Freudenthaler, Gantner & Schmidt-Thieme, "BPR: Bayesian Personalized Ranking from
     Implicit Feedback", UAI 2009; trained by `implicit`, on one thread, because its threads race and

@@ -27,7 +27,8 @@ class FLVAE(AutoencoderRecommender):
 
     z ~ N(mu(x), sigma(x)^2), p = sigma(W h(z) + a) sigma(V z + b) with densely connected h and
     encoder; loss = focal loss of p + beta KL(q(z | x) || N(0, 1)) / latent, plus l2. Two thirds of
-    the rows have one half of a history as input and the other as target.
+    the rows have one half of a history as input and the other as target; with `whole=False`, as in
+    the authors' notebook, all have.
 
     Vancura & Kordik, "Deep Variational Autoencoder with Shallow Parallel Path for Top-N
     Recommendation (VASP)", ICANN 2021; as in the authors' code, the KL term is averaged over the
@@ -43,7 +44,14 @@ class FLVAE(AutoencoderRecommender):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # The authors' notebook for ML-20M; they lower lr to 1e-5 after 50 epochs.
         "paper": dict(
-            latent=2048, width=4096, depth=7, decoder_depth=5, epochs=90, batch_size=1024, lr=5e-5
+            latent=2048,
+            width=4096,
+            depth=7,
+            decoder_depth=5,
+            epochs=90,
+            batch_size=1024,
+            lr=5e-5,
+            whole=False,
         )
     }
 
@@ -57,6 +65,7 @@ class FLVAE(AutoencoderRecommender):
     beta: float = param(
         "weight of the KL term, averaged over the numbers of a code", default=1.0, low=0
     )
+    whole: bool = param("whether whole histories are dealt too, each its own target", default=True)
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         first = InputLinear(n_items, self.width)
@@ -69,7 +78,7 @@ class FLVAE(AutoencoderRecommender):
         )
 
     def _loader(self, input: Any, target: Any | None, seed: int) -> SparseLoader:
-        return HalvesLoader(input, target, self.batch_size, seed)
+        return HalvesLoader(input, target, self.batch_size, seed, whole=self.whole)
 
     def _objective(self, updates: int) -> Objective:
         return Objective("focal", {"kl": self.beta / self.latent})

@@ -32,8 +32,8 @@ class HVamp(AutoencoderRecommender):
     dense data, and the dearest: an epoch costs some 12 x users x items x width operations and
     as much again for components / batch_size; memory is (5 x width + components) x items
     weights, their gradients and two moments. Where they differ, the authors' code is followed: a
-    gated layer has no other activation. Codes are their means when recommending, where that
-    code draws them.
+    gated layer has no other activation. Unlike that code, both levels read one corrupted history,
+    where it drops entries for each anew, and patience counts while beta still rises.
 
     >>> recae.HVamp(latent=2, width=3, components=4, epochs=2).fit(data).embed_users(data).shape
     (5, 4)

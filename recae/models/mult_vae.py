@@ -28,7 +28,8 @@ class MultVAE(AutoencoderRecommender):
     loss = -sum_i x_i log softmax(f)_i + beta KL(q(z | x) || N(0, 1)), plus l2.
 
     Liang, Krishnan, Hoffman & Jebara, "Variational Autoencoders for Collaborative Filtering",
-    WWW 2018, eq. 2 and 5. The paper's network is items-600-200-600-items with tanh. A good first
+    WWW 2018, eq. 2 and 5. The paper's network is items-600-200-600-items with tanh; trained as in
+    the authors' code, but biases start at zero and beta rises over a share of the run. A good first
     choice where users have more than a handful of items. An epoch costs about
     6 x users x items x (width of the last layer) operations; memory is 2 x items x width weights,
     their gradients and two moments, and one chunk of logits.

@@ -21,7 +21,8 @@ class NeuralEASE(AutoencoderRecommender):
     """The shallow half of VASP: a linear map of items onto items that cannot copy.
 
     p = sigma(x (S - diag(S))); loss = focal loss of p, plus l2. Two thirds of the rows have one
-    half of a history as input and the other as target.
+    half of a history as input and the other as target; with `whole=False`, as in the authors'
+    notebook for VASP, all have.
 
     Vancura & Kordik, "Deep Variational Autoencoder with Shallow Parallel Path for Top-N
     Recommendation (VASP)", ICANN 2021; as in the authors' code. EASE solves nearly the same problem
@@ -38,6 +39,7 @@ class NeuralEASE(AutoencoderRecommender):
     optimiser: str = param(
         "how the weights are updated", default="nadam", choices=tuple(OPTIMISERS)
     )
+    whole: bool = param("whether whole histories are dealt too, each its own target", default=True)
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         return AutoencoderNet(
@@ -48,7 +50,7 @@ class NeuralEASE(AutoencoderRecommender):
         )
 
     def _loader(self, input: Any, target: Any | None, seed: int) -> SparseLoader:
-        return HalvesLoader(input, target, self.batch_size, seed)
+        return HalvesLoader(input, target, self.batch_size, seed, whole=self.whole)
 
     def _objective(self, updates: int) -> Objective:
         return Objective("focal")

@@ -41,9 +41,10 @@ class RecVAE(AutoencoderRecommender):
 
     Shenbin, Alekseev, Tutubalina, Malykh & Nikolenko, "RecVAE: a New Variational Autoencoder for
     Top-N Recommendations with Implicit Feedback", WSDM 2020; the authors' master branch is
-    followed, where the old posterior is that of an old encoder. Better than Mult-VAE on dense data,
-    for about the same time. An epoch costs 6 x users x items x latent operations for the decoder
-    and half for the encoder; memory is 3 x items x width weights, their gradients and moments.
+    followed, where the old posterior is that of an old encoder; in the first round it is the
+    encoder as drawn, there another draw. Better than Mult-VAE on dense data, for about the same
+    time. An epoch costs 6 x users x items x latent operations for the decoder and half for the
+    encoder; memory is 3 x items x width weights, their gradients and moments.
 
     >>> recae.RecVAE(latent=2, width=3, epochs=4).fit(data).score(data).shape
     (5, 4)

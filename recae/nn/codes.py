@@ -42,7 +42,7 @@ class Gaussian(nn.Module):
             return mu, {}
         log_variance = self.log_variance(hidden)
         kl = 0.5 * (log_variance.exp() + mu.square() - 1 - log_variance).sum(1)  # (rows,)
-        noise = torch.randn(mu.shape, generator=generator, device=mu.device)
+        noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
         return mu + noise * (0.5 * log_variance).exp(), {"kl": kl}
 
 

@@ -21,23 +21,27 @@ class HalvesLoader(SparseLoader):
 
     Below the rows of a batch, which are their own target, stand the rows of the next batch of the
     epoch with a random half as input and the rest as target, and those of the one after with the
-    rest as input and the half as target (Vancura & Kordik 2021, the authors' code): two thirds of
-    the rows cannot be copied. A row of n entries has int(n / 2) of them in its half; halves are
-    drawn anew for every epoch.
+    rest as input and the half as target: two thirds of the rows cannot be copied. Without `whole`
+    there are the halves alone. The generator of Vancura & Kordik (2021) can do either; their
+    notebook trains on halves alone. A row of n entries has int(n / 2) of them in its half; halves
+    are drawn anew for every epoch.
     """
 
+    whole: bool = True
+
     def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of one epoch, on the CPU, each three times as long as SparseLoader's."""
+        """The batches of one epoch, on the CPU, two or three times as long as SparseLoader's."""
         generator = numpy_generator(self.seed, HALVES_STREAM, number)
         batches = list(super().epoch(number))
-        for index, whole in enumerate(batches):
+        for index, first in enumerate(batches):
             one, other = (batches[(index + ahead) % len(batches)] for ahead in (1, 2))
             half, rest = self._halves(one, generator)
             rest_first, half_last = self._halves(other, generator)[::-1]
+            whole = [first] if self.whole else []
             yield Batch(
-                _stack([whole.input, half[0], rest_first[0]]),
-                _stack([whole.target, rest[1], half_last[1]]),
-                _rows([whole, one, other]),
+                _stack([*(batch.input for batch in whole), half[0], rest_first[0]]),
+                _stack([*(batch.target for batch in whole), rest[1], half_last[1]]),
+                _rows([*whole, one, other]),
             )
 
     def _halves(

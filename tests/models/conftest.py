@@ -68,6 +68,12 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
+def small() -> dict[str, dict[str, Any]]:
+    """The small settings of every model by its name."""
+    return SMALL
+
+
+@pytest.fixture(scope="session")
 def random(name: str) -> bool:
     """Whether the seed matters to the model."""
     return name not in NO_SEED

@@ -107,6 +107,8 @@ def test_zeros_of_a_target_are_what_a_row_does_not_have() -> None:
     loss = losses.observed_logistic_loss(torch.zeros(1, 2), torch.zeros(3, 2), bias, target)
     expected = -torch.log(torch.sigmoid(bias[0])) - torch.log(1 - torch.sigmoid(bias[2]))
     torch.testing.assert_close(loss, expected)
+    loss = losses.observed_squared_loss(torch.zeros(1, 2), torch.zeros(3, 2), bias, target)
+    torch.testing.assert_close(loss, (bias[0] - 1) ** 2 + bias[2] ** 2)
 
 
 @pytest.mark.parametrize(("rows", "columns", "cells"), [(10, 3, 9), (1, 100, 5), (7, 2, 14)])

@@ -79,6 +79,32 @@ def test_the_composite_divergence_is_right_on_average() -> None:
     assert abs(terms["kl"].mean().item() - expected) < 4 * spread
 
 
+def test_the_composite_divergence_is_the_integral() -> None:
+    # One number of the code after the other: the integral of q (log q - log p) on a fine grid, with
+    # p the mixture of the paper, against the mean of the one-sample terms.
+    code, encoder = composite()
+    drawn(encoder, 5)
+    code.remember(encoder)
+    for layer in (code.mu, code.log_variance):  # q is no longer what it was
+        layer.weight.data *= 1.5
+        layer.bias.data += 0.3
+    rows = 40_000
+    whole = batch(rows)
+    hidden = encoder(UnitNorm()(whole, None).input)
+    _, terms = code(hidden, whole, torch.Generator().manual_seed(2))
+    kl = terms["kl"].reshape(-1, ROWS)  # the same five histories, over and over
+    q = Normal(code.mu(hidden[:ROWS]), (0.5 * code.log_variance(hidden[:ROWS])).exp())
+    mu, log_variance = code.prior(batch())
+    grid = torch.linspace(-30, 30, 20_001)[:, None, None]
+    parts = [(3 / 20, 0.0, 1.0), (1 / 10, 0.0, math.exp(5)), (3 / 4, mu, (log_variance / 2).exp())]
+    p = sum(share * Normal(m, s).log_prob(grid).exp() for share, m, s in parts)
+    integrand = q.log_prob(grid).exp() * (q.log_prob(grid) - p.log())
+    expected = torch.trapezoid(integrand, grid, dim=0).sum(1)
+    error = kl.std(0) / len(kl) ** 0.5
+    assert ((kl.mean(0) - expected).abs() < 4 * error).all()
+    assert expected.min() > 10 * error.max()
+
+
 def test_remembering_makes_the_old_posterior_the_present_one() -> None:
     code, encoder = composite()
     drawn(encoder, 5)
@@ -149,6 +175,32 @@ def test_the_divergence_of_two_levels_is_right_on_average() -> None:
     estimate = terms["kl"] - second  # averages to the first
     spread = estimate.std().item() / rows**0.5
     assert abs(estimate.mean().item() - first.item()) < 4 * spread
+
+
+def test_the_divergence_under_the_pseudo_inputs_is_right_on_average() -> None:
+    # The whole term, prior of pseudo-inputs and all, from draws of our own with torch.distributions
+    # against its own draws: two averages of one expectation.
+    code, views = hierarchical()
+    code.dropout.p = 0.0
+    rows = 40_000
+    hidden = torch.randn(1, 2 * WIDTH, generator=torch.Generator().manual_seed(1)).repeat(rows, 1)
+    _, terms = code(hidden, batch(rows), torch.Generator().manual_seed(2))
+    noise = torch.randn(2, rows, LATENT, generator=torch.Generator().manual_seed(3))
+
+    def normal(pair: tuple[torch.Tensor, torch.Tensor]) -> Independent:
+        return Independent(Normal(pair[0], (0.5 * pair[1]).exp()), 1)
+
+    q2 = normal(code.upper(hidden[:, :WIDTH]))
+    z2 = q2.mean + q2.stddev * noise[0]
+    q1 = normal(code.lower(code.joint(torch.cat([hidden[:, WIDTH:], code.from_upper(z2)], 1))))
+    z1 = q1.mean + q1.stddev * noise[1]
+    p1 = normal(code.prior.lower(code.prior.layers(z2)))
+    p2 = MixtureSameFamily(
+        Categorical(torch.ones(4)), normal(code.upper(views.upper(code.prior.inputs.clamp(0, 1))))
+    )
+    ratio = q2.log_prob(z2) + q1.log_prob(z1) - p1.log_prob(z1) - p2.log_prob(z2)
+    error = ((ratio.var() + terms["kl"].var()) / rows).sqrt()
+    assert (ratio.mean() - terms["kl"].mean()).abs() < 4 * error
 
 
 def test_gradients_of_the_vamp_prior_agree_with_finite_differences() -> None:

@@ -36,6 +36,17 @@ def test_a_third_is_whole_and_the_rest_are_halves_of_others() -> None:
         np.testing.assert_array_equal((a > 0).sum(1), halves)
 
 
+def test_without_whole_histories_the_halves_are_the_same() -> None:
+    both = HalvesLoader(MATRIX, None, SIZE, 3).epoch(2)
+    alone = HalvesLoader(MATRIX, None, SIZE, 3, whole=False).epoch(2)
+    plain = [len(batch) for batch in SparseLoader(MATRIX, None, SIZE, 3).epoch(2)]
+    for length, some, rest in zip(plain, both, alone, strict=True):
+        assert rest.rows.tolist() == some.rows.tolist()[length:]
+        for given, left in ((some.input, rest.input), (some.target, rest.target)):
+            np.testing.assert_array_equal(dense(left), dense(given)[length:])
+        assert not (dense(rest.input) * dense(rest.target)).any()  # nothing can be copied
+
+
 def test_halves_are_drawn_evenly_and_anew() -> None:
     loader = HalvesLoader(MATRIX, None, 45, 3)
     went_in, seen = np.zeros(30), []

@@ -1,0 +1,38 @@
+"""No model without an independent reference of its mathematics.
+
+Autoencoders have theirs in test_contract_formulas.py (scores and loss, written out densely) and in
+test_contract_gradients.py (finite differences, no dead weight), their divergences under tests/nn.
+All others are listed here, with the test that fits or scores them another way.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import recae
+from recae.recommender import AutoencoderRecommender
+
+REFERENCES = {
+    "random": ("test_random.py", "test_every_place_of_a_list_is_as_likely_for_every_item"),
+    "popularity": ("test_popularity.py", "test_the_score_is_the_number_of_users"),
+    "item-knn": ("test_neighbours.py", "test_item_knn_is_the_sum_of_cosines"),
+    "user-knn": ("test_neighbours.py", "test_user_knn_is_the_sum_over_the_nearest_users"),
+    "bpr": ("test_bpr.py", "test_the_fit_ends_where_items_cannot_be_bettered"),
+    "als": ("test_als.py", "test_the_fit_ends_where_neither_side_can_be_bettered"),
+    "ease": ("test_linear.py", "test_the_weights_solve_the_problem"),
+    "edlae": ("test_linear.py", "test_the_weights_solve_the_problem"),
+    "rlae": ("test_linear.py", "test_the_weights_solve_the_problem"),
+    "rdlae": ("test_linear.py", "test_the_weights_solve_the_problem"),
+    "sparse-ease": ("test_sparse_ease.py", "test_every_item_is_least_squares_on_its_neighbours"),
+    "pure-svd": ("test_svd.py", "test_pure_svd_projects_onto_singular_vectors"),
+    "svd-ae": ("test_svd.py", "test_svd_ae_is_the_truncated_pseudo_inverse"),
+    "infinite-ae": ("test_infinite_ae.py", "test_scores_are_a_kernel_regression"),
+    "ensemble": ("test_ensemble.py", "test_the_weights_are_the_likeliest_ones"),
+}
+
+
+def test_every_other_model_has_a_reference() -> None:
+    others = {n for n, m in recae.MODELS.items() if not issubclass(m, AutoencoderRecommender)}
+    assert set(REFERENCES) == others
+    for file, test in REFERENCES.values():
+        assert f"def {test}(" in (Path(__file__).parent / file).read_text(), test
