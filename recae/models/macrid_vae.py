@@ -12,7 +12,9 @@ from recae.nn import (
     ConceptDecoder,
     ConceptGaussians,
     Concepts,
+    DrawConcepts,
     Dropout,
+    Keep,
     UnitNorm,
 )
 from recae.objective import LinearAnneal, Objective
@@ -28,10 +30,9 @@ class MacridVAE(AutoencoderRecommender):
     loss = -sum_i x_i log p(i | z) + beta sum_k KL(q(z_k | x) || N(0, spread^2)), plus l2.
 
     Ma, Zhou, Cui, Yang & Zhu, "Learning Disentangled Representations for Recommendation", NeurIPS
-    2019. For users with several unlike tastes, and codes whose parts one can name. Items are shared
-    by their c_ik in training as in recommending, where the paper draws one concept for each (its
-    Gumbel-softmax). An epoch costs some 6 x users x items x latent operations for each concept;
-    memory is items x (width + latent) weights, their gradients and moments, and some
+    2019. For users with several unlike tastes, and codes whose parts one can name. Training draws
+    the c_ik anew for every step (Gumbel-softmax); recommending uses their expectation. An epoch
+    costs some 6 x users x items x latent operations for each concept; memory is items x (width + latent) weights, their gradients and moments, and some
     2 x concepts + 4 matrices of batch_size x items.
 
     >>> recae.MacridVAE(latent=2, concepts=2, width=3, epochs=2).fit(data).embed_users(data).shape
@@ -46,6 +47,10 @@ class MacridVAE(AutoencoderRecommender):
     dropout: float = param(
         "share of a history hidden from the encoder", default=0.5, low=0, high=0.99
     )
+    draw: bool = param(
+        "whether training draws a concept for each item, as the paper does, or shares it out",
+        default=True,
+    )
     spread: float = param("deviation of the codes under the prior", default=0.075, above=0)
     beta: float = param("final weight of the KL term", default=0.2, low=0)
     anneal: float = param(
@@ -55,7 +60,11 @@ class MacridVAE(AutoencoderRecommender):
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         encoder = Concepts(n_items, self.concepts, self.width, self.latent)
         return AutoencoderNet(
-            corrupt=Chain(UnitNorm(), Dropout(self.dropout)),
+            corrupt=Chain(
+                UnitNorm(),
+                Dropout(self.dropout),
+                DrawConcepts(encoder) if self.draw else Keep(),
+            ),
             encoder=encoder,
             code=ConceptGaussians(self.concepts, self.width, self.latent, self.spread),
             decoder=ConceptDecoder(encoder),

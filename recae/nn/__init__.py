@@ -2,7 +2,7 @@
 
 from recae.nn.batch import Batch, Ragged
 from recae.nn.codes import Gaussian, Plain, UserNodes
-from recae.nn.concepts import ConceptDecoder, ConceptGaussians, Concepts
+from recae.nn.concepts import ConceptDecoder, ConceptGaussians, Concepts, DrawConcepts
 from recae.nn.heads import LinearHead, LinearScores, Scores
 from recae.nn.hierarchical import HierarchicalVamp, TwoLevels, Views
 from recae.nn.layers import InputLinear, Linear, encoder_mlp, mlp
@@ -21,6 +21,7 @@ __all__ = [
     "ConceptGaussians",
     "Concepts",
     "CompositeGaussian",
+    "DrawConcepts",
     "Dense",
     "Posterior",
     "TiedDecoder",

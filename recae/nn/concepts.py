@@ -12,9 +12,13 @@ from recae.errors import unknown_option
 from recae.nn.batch import Batch, Ragged
 from recae.nn.layers import InputLinear, Linear
 from recae.nn.products import affine, gather
+from recae.nn.tied import UnitRows
 
 TEMPERATURE = 0.1
 """tau: cosines are divided by it (Ma et al. 2019)."""
+
+TINY = 1e-6
+"""Uniform numbers are held this far from 0 and 1, where Gumbel noise would be infinite."""
 
 
 class Concepts(nn.Module):
@@ -26,23 +30,24 @@ class Concepts(nn.Module):
 
     def __init__(self, n_items: int, n_concepts: int, width: int, latent: int) -> None:
         super().__init__()
-        self.items = nn.Parameter(torch.empty(n_items, latent))
+        self.items = UnitRows(n_items, latent)
         self.prototypes = nn.Parameter(torch.empty(n_concepts, latent))
         self.read = InputLinear(n_items, width)
+        self.drawn: Tensor | None = None  # Gumbel noise of this step, (n_items, n_concepts)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draws items and prototypes in place (Glorot & Bengio 2010)."""
-        nn.init.xavier_normal_(self.items, generator=generator)
+        """Draws the prototypes in place (Glorot & Bengio 2010)."""
         nn.init.xavier_normal_(self.prototypes, generator=generator)
 
     def directions(self) -> Tensor:
         """The items at length one, (n_items, latent)."""
-        return F.normalize(self.items, dim=1)
+        return self.items.rows()
 
     def shares(self) -> Tensor:
-        """log c_ik, (n_items, n_concepts)."""
+        """log c_ik, (n_items, n_concepts), as drawn for this step or else expected."""
         cosines = self.directions() @ F.normalize(self.prototypes, dim=1).t()
-        return (cosines / TEMPERATURE).log_softmax(1)
+        logits = cosines / TEMPERATURE
+        return (logits if self.drawn is None else logits + self.drawn).log_softmax(1)
 
     def forward(self, x: Ragged | Tensor) -> Tensor:
         parts = []
@@ -53,6 +58,29 @@ class Concepts(nn.Module):
                 own = x.with_values(x.values * gather(share, x.indices))
             parts.append(self.read(own).tanh())
         return torch.cat(parts, 1)
+
+
+class DrawConcepts(nn.Module):
+    """Draws what concept each item belongs to in a step of training; leaves the batch as it is.
+
+    The draw is relaxed, so that gradients reach the prototypes: Gumbel noise is added to the logits
+    of c_ik (Jang, Gu & Poole 2017; Maddison, Mnih & Teh 2017). It is a piece of the `corrupt` slot
+    because encoder and decoder must see the same draw, and because a phase can go without it.
+    """
+
+    def __init__(self, concepts: Concepts) -> None:
+        super().__init__()
+        self.concepts = [concepts]  # in a list: its weights are the encoder's and are saved once
+
+    def forward(self, batch: Batch, generator: torch.Generator | None) -> Batch:
+        concepts, drawn = self.concepts[0], None
+        if self.training:
+            like = concepts.items.weight
+            size = len(like), len(concepts.prototypes)
+            drawn = torch.rand(size, generator=generator, device=like.device, dtype=like.dtype)
+            drawn = -(-drawn.clamp(TINY, 1 - TINY).log()).log()
+        concepts.drawn = drawn
+        return batch
 
 
 class ConceptGaussians(nn.Module):

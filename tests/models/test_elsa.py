@@ -72,3 +72,28 @@ def test_two_groups_of_items_are_told_apart() -> None:
     model = recae.ELSA(latent=6, epochs=20, batch_size=20).fit(sp.csr_matrix(rows))
     top = model.recommend_array(sp.csr_matrix(rows), k=5).items
     assert (top // 10 == (np.arange(200) % 2)[:, None]).all()
+
+
+@pytest.mark.parametrize("optimiser", list(recae.training.OPTIMISERS))
+def test_the_unit_vectors_kept_for_scoring_follow_the_weights(optimiser: str) -> None:
+    encoder = UnitRows(9, 4)
+    encoder.initialise(torch.Generator().manual_seed(1))
+    step = recae.training.OPTIMISERS[optimiser]([encoder.weight], 0.1, "cpu")
+
+    def update() -> None:
+        encoder.train()
+        encoder.weight.grad = torch.ones_like(encoder.weight)
+        step.step()
+        encoder.eval()
+
+    encoder.eval()
+    for change in (
+        update,
+        lambda: encoder.load_state_dict({"weight": torch.ones(9, 4)}),
+        encoder.double,
+    ):
+        with torch.no_grad():
+            encoder.rows()
+            change()
+            assert torch.equal(encoder.rows(), normalize(encoder.weight, dim=1))
+            assert encoder.rows() is encoder.rows()

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from recae.nn import Batch, ConceptDecoder, ConceptGaussians, Concepts, Ragged
+from recae.nn import Batch, ConceptDecoder, ConceptGaussians, Concepts, DrawConcepts, Ragged
 from recae.nn.concepts import MixtureScores
 
 ROWS, ITEMS, CONCEPTS, WIDTH, LATENT = 6, 9, 3, 5, 4
@@ -34,7 +34,7 @@ def cosine(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def shares(encoder: Concepts) -> torch.Tensor:
-    cosines = cosine(encoder.items[:, None], encoder.prototypes[None])
+    cosines = cosine(encoder.items.weight[:, None], encoder.prototypes[None])
     return (cosines / 0.1).exp() / (cosines / 0.1).exp().sum(1, keepdim=True)
 
 
@@ -70,7 +70,9 @@ def test_the_scores_are_the_mixture_and_their_loss_its_likelihood() -> None:
     z = torch.randn(ROWS, CONCEPTS * LATENT, generator=torch.Generator().manual_seed(3)).double()
     lazy = ConceptDecoder(encoder)(z, Batch(ragged(), ragged()))
     codes, c = z.reshape(ROWS, CONCEPTS, LATENT), shares(encoder)
-    near = (cosine(codes[:, :, None], encoder.items[None, None]) / 0.1).exp()  # rows, k, items
+    near = (
+        cosine(codes[:, :, None], encoder.items.weight[None, None]) / 0.1
+    ).exp()  # rows, k, items
     mixture = (near * c.t()).sum(1)
     torch.testing.assert_close(lazy.dense(), mixture.log())
     some = torch.tensor([8, 1])
@@ -87,3 +89,33 @@ def test_gradients_agree_with_finite_differences() -> None:
     assert torch.autograd.gradcheck(
         lambda *given: MixtureScores(*given).loss("multinomial", ragged()), parts
     )
+
+
+def test_training_draws_a_concept_for_each_item_as_often_as_it_is_expected() -> None:
+    encoder, _ = pieces()
+    draw, batch = DrawConcepts(encoder), Batch(ragged(), ragged())
+    generator = torch.Generator().manual_seed(5)
+    expected, counts = encoder.shares().exp(), torch.zeros(ITEMS, CONCEPTS)
+    for _ in range(4000):
+        assert draw(batch, generator) is batch
+        counts += torch.nn.functional.one_hot(encoder.shares().argmax(1), CONCEPTS)
+    # The largest of logits with Gumbel noise is a draw of their softmax (Gumbel 1954).
+    assert (counts / 4000 - expected).abs().max() < 4 * 0.5 / 4000**0.5
+    drawn = encoder.shares()
+    assert torch.equal(drawn, encoder.shares())  # encoder and decoder see the same
+    torch.testing.assert_close(drawn.exp().sum(1), torch.ones(ITEMS).double())
+    draw.eval()
+    draw(batch, None)
+    torch.testing.assert_close(encoder.shares().exp(), expected)
+
+
+def test_prototypes_learn_through_the_draw() -> None:
+    encoder, code = pieces()
+    batch = Batch(ragged(), ragged())
+    generator = torch.Generator().manual_seed(6)
+    DrawConcepts(encoder)(batch, generator)
+    z, terms = code(encoder(batch.input), batch, generator)
+    scores = ConceptDecoder(encoder)(z, batch)
+    (scores.loss("multinomial", batch.target) + terms["kl"].mean()).backward()
+    for module in (encoder, code):
+        assert all(bool(p.grad.abs().sum() > 0) for p in module.parameters())
