@@ -41,9 +41,16 @@ class FLVAE(AutoencoderRecommender):
 
     name = "flvae"
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        # The authors' notebook for ML-20M; they lower lr to 1e-5 after 50 epochs.
+        # The authors' notebook for ML-20M.
         "paper": dict(
-            latent=2048, width=4096, depth=7, decoder_depth=5, epochs=90, batch_size=1024, lr=5e-5
+            latent=2048,
+            width=4096,
+            depth=7,
+            decoder_depth=5,
+            epochs=90,
+            batch_size=1024,
+            lr=5e-5,
+            milestones=(50,),
         )
     }
 

@@ -40,6 +40,9 @@ class AutoencoderRecommender(Recommender):
     epochs: int = param("passes over the training users, at most", default=100, low=1)
     batch_size: int = param("users per update", default=100, low=1)
     lr: float = param("learning rate", default=1e-3, above=0)
+    milestones: tuple[int, ...] = param(
+        "epochs after which the learning rate falls to a fifth", default=(), low=1
+    )
     optimiser: str = param("how the weights are updated", default="adam", choices=tuple(OPTIMISERS))
     l2: float = param(
         "the loss gains l2 x (sum of squared weights, without biases)", default=0.0, low=0
@@ -125,6 +128,7 @@ class AutoencoderRecommender(Recommender):
                     optimiser=self.optimiser,
                     phases=self._phases(),
                     lowest_is_best=self.lowest_is_best,
+                    milestones=self.milestones,
                 ),
                 seed=run.seed,
                 device=run.device,

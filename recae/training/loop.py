@@ -100,6 +100,8 @@ def _epoch(
     phase, optimiser = plan.phases[index], state.optimisers[index]
     if first and phase.start is not None:
         phase.start(net)
+    for group in optimiser.param_groups:
+        group["lr"] = plan.rate(number)
     net.train()
     net.corrupt.train(phase.corrupt)
     with _only(net, phase.parameters(net)):

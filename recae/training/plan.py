@@ -13,6 +13,9 @@ from recae.nn import AutoencoderNet
 
 SLOTS = ("corrupt", "encoder", "code", "decoder")
 
+FALL = 0.2
+"""What is left of the learning rate at a milestone, as in the code of Vancura & Kordik (2021)."""
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -40,7 +43,7 @@ class Plan:
     epochs: at most; lr: the learning rate; l2: the loss gains l2 * (sum of squared weights, biases
     not counted); metric: the validation metric to maximise; patience: epochs without a new best
     before stopping; optimiser: a name in OPTIMISERS; phases: taken in turn, over and over;
-    lowest_is_best: of the metric.
+    lowest_is_best: of the metric; milestones: epochs after which the learning rate falls.
     """
 
     epochs: int
@@ -51,6 +54,11 @@ class Plan:
     optimiser: str = "adam"
     phases: tuple[Phase, ...] = (Phase(),)
     lowest_is_best: bool = False
+    milestones: tuple[int, ...] = ()
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch (from 1): from its number alone, also when resumed."""
+        return self.lr * FALL ** sum(milestone < epoch for milestone in self.milestones)
 
     def phase(self, epoch: int) -> tuple[int, bool]:
         """Which phase an epoch (from 1) belongs to, and whether it is the first of it."""
