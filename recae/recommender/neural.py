@@ -20,7 +20,7 @@ from recae.recommender.hyperparameters import estimator, learnt, param
 from recae.recommender.rank import Questions, ScoreRows, measure
 from recae.recommender.slots import Run
 from recae.splits import Fold
-from recae.training import OPTIMISERS, Epoch, Phase, Plan, SparseLoader, train
+from recae.training import OPTIMISERS, Epoch, Phase, Plan, Rewrite, SparseLoader, train
 
 TILE = {"cpu": 64, "cuda": 1024}
 """Rows scored together, padded when fewer: matrix products of one shape give every row the same
@@ -104,6 +104,10 @@ class AutoencoderRecommender(Recommender):
         """What learns when, over and over; everything at once by default."""
         return (Phase(),)
 
+    def _rewrite(self, histories: Any) -> Rewrite | None:
+        """What overwrites weights before some epochs, given CSR histories of ones."""
+        return None
+
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         net = self._network(data.n_items, data.n_users)
         ones = data.binarised().matrix
@@ -129,6 +133,7 @@ class AutoencoderRecommender(Recommender):
                     phases=self._phases(),
                     lowest_is_best=self.lowest_is_best,
                     milestones=self.milestones,
+                    rewrite=self._rewrite(ones),
                 ),
                 seed=run.seed,
                 device=run.device,

@@ -25,6 +25,9 @@ MODELS: list[Any] = [
     lambda **more: recae.MultVAE(latent=8, hidden=(12,), epochs=6, batch_size=16, **more),
     # Two optimisers in turns; draws of its own; halves of its own, and a falling learning rate.
     lambda **more: recae.RecVAE(latent=4, width=8, depth=2, epochs=6, encoder_epochs=2, **more),
+    lambda **more: recae.RecVAE(
+        latent=4, width=8, depth=2, epochs=6, encoder_epochs=2, slim_every=1, slim_l2=2.0, **more
+    ),
     lambda **more: recae.ELSA(latent=4, epochs=6, batch_size=16, **more),
     lambda **more: recae.CDAE(latent=4, epochs=6, negatives=2, optimiser="adagrad", **more),
     lambda **more: recae.FLVAE(

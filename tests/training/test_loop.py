@@ -9,6 +9,7 @@ import torch
 
 from recae.errors import ConfigError, TrainingError
 from recae.models import MultDAE
+from recae.nn import AutoencoderNet
 from recae.objective import LinearAnneal, Objective
 from recae.training import OPTIMISERS, Epoch, Plan, SparseLoader, resolve_device, train
 
@@ -83,6 +84,28 @@ def test_a_model_learns_as_without_milestones_until_the_first() -> None:
     same = [a.loss == b.loss for a, b in zip(plain.epochs_, falling.epochs_, strict=True)]
     # One update an epoch, after its loss: what epoch 3 does differently shows in epoch 4.
     assert same == [True, True, True, False]
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_what_is_overwritten_learns_as_if_it_never_had_before(optimiser, monkeypatch) -> None:
+    made: list[torch.optim.Optimizer] = []
+    make = OPTIMISERS[optimiser]
+    monkeypatch.setitem(OPTIMISERS, optimiser, lambda *a: made.append(make(*a)) or made[-1])
+    seen: list[int] = []
+
+    def rewrite(net: AutoencoderNet, epoch: int) -> list[torch.nn.Parameter]:
+        seen.append(epoch)
+        if epoch != 3:
+            return []
+        net.decoder.head.weight.data.fill_(0.5)
+        return [net.decoder.head.weight]
+
+    # Five epochs of four updates, the last three of them after the overwriting.
+    net, _ = run(replace(plan(epochs=5), optimiser=optimiser, rewrite=rewrite))
+    assert seen == [1, 2, 3, 4, 5]
+    updates = {name: float(made[0].state[p]["step"]) for name, p in net.named_parameters()}
+    assert updates.pop("decoder.head.weight") == 12
+    assert set(updates.values()) == {20}
 
 
 def test_a_loss_that_is_no_number_stops_with_an_error_that_says_when() -> None:
