@@ -42,7 +42,7 @@ class FLVAE(AutoencoderRecommender):
 
     name = "flvae"
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        # The authors' notebook for ML-20M; they lower lr to 1e-5 after 50 epochs.
+        # The authors' notebook for ML-20M.
         "paper": dict(
             latent=2048,
             width=4096,
@@ -52,6 +52,7 @@ class FLVAE(AutoencoderRecommender):
             batch_size=1024,
             lr=5e-5,
             whole=False,
+            milestones=(50,),
         )
     }
 

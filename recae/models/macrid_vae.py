@@ -32,8 +32,9 @@ class MacridVAE(AutoencoderRecommender):
     Ma, Zhou, Cui, Yang & Zhu, "Learning Disentangled Representations for Recommendation", NeurIPS
     2019. For users with several unlike tastes, and codes whose parts one can name. Training draws
     the c_ik anew for every step (Gumbel-softmax); recommending uses their expectation. An epoch
-    costs some 6 x users x items x latent operations for each concept; memory is items x (width + latent) weights, their gradients and moments, and some
-    2 x concepts + 4 matrices of batch_size x items.
+    costs some 6 x users x items x latent operations for each concept; memory is items x
+    (width + latent) weights, their gradients and moments, and some 2 x concepts + 4 matrices of
+    batch_size x items.
 
     >>> recae.MacridVAE(latent=2, concepts=2, width=3, epochs=2).fit(data).embed_users(data).shape
     (5, 4)

@@ -11,6 +11,7 @@ from recae.recommender.persistence import expect, load_model
 from recae.recommender.rank import Questions, ScoreRows, measure
 from recae.recommender.ratings import rating_error
 from recae.recommender.requests import Request, align
+from recae.recommender.slim import implicit_slim
 from recae.recommender.slots import Run
 from recae.recommender.sparse import (
     csr_from_arrays,
@@ -41,6 +42,7 @@ __all__ = [
     "estimator",
     "evidence",
     "expect",
+    "implicit_slim",
     "learnt",
     "load_model",
     "measure",

@@ -20,7 +20,7 @@ from recae.recommender.hyperparameters import estimator, learnt, param
 from recae.recommender.rank import Questions, ScoreRows, measure
 from recae.recommender.slots import Run
 from recae.splits import Fold
-from recae.training import OPTIMISERS, Epoch, Phase, Plan, SparseLoader, train
+from recae.training import OPTIMISERS, Epoch, Phase, Plan, Rewrite, SparseLoader, train
 
 TILE = {"cpu": 64, "cuda": 1024}
 """Rows scored together, padded when fewer: matrix products of one shape give every row the same
@@ -40,6 +40,9 @@ class AutoencoderRecommender(Recommender):
     epochs: int = param("passes over the training users, at most", default=100, low=1)
     batch_size: int = param("users per update", default=100, low=1)
     lr: float = param("learning rate", default=1e-3, above=0)
+    milestones: tuple[int, ...] = param(
+        "epochs after which the learning rate falls to a fifth", default=(), low=1
+    )
     optimiser: str = param("how the weights are updated", default="adam", choices=tuple(OPTIMISERS))
     l2: float = param(
         "the loss gains l2 x (sum of squared weights, without biases)", default=0.0, low=0
@@ -101,6 +104,10 @@ class AutoencoderRecommender(Recommender):
         """What learns when, over and over; everything at once by default."""
         return (Phase(),)
 
+    def _rewrite(self, histories: Any) -> Rewrite | None:
+        """What overwrites weights before some epochs, given CSR histories of ones."""
+        return None
+
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         net = self._network(data.n_items, data.n_users)
         ones = data.binarised().matrix
@@ -125,6 +132,8 @@ class AutoencoderRecommender(Recommender):
                     optimiser=self.optimiser,
                     phases=self._phases(),
                     lowest_is_best=self.lowest_is_best,
+                    milestones=self.milestones,
+                    rewrite=self._rewrite(ones),
                 ),
                 seed=run.seed,
                 device=run.device,

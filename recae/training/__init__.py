@@ -8,7 +8,7 @@ from recae.training.loader import SparseLoader
 from recae.training.loop import train
 from recae.training.negatives import NegativesLoader
 from recae.training.placement import resolve_device
-from recae.training.plan import OPTIMISERS, Phase, Plan
+from recae.training.plan import OPTIMISERS, Phase, Plan, Rewrite
 
 __all__ = [
     "Callback",
@@ -19,6 +19,7 @@ __all__ = [
     "Checkpoint",
     "Epoch",
     "Plan",
+    "Rewrite",
     "SparseLoader",
     "bar",
     "check_callbacks",

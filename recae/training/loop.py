@@ -100,6 +100,10 @@ def _epoch(
     phase, optimiser = plan.phases[index], state.optimisers[index]
     if first and phase.start is not None:
         phase.start(net)
+    if plan.rewrite is not None:
+        _forget(state, plan, plan.rewrite(net, number), device)
+    for group in optimiser.param_groups:
+        group["lr"] = plan.rate(number)
     net.train()
     net.corrupt.train(phase.corrupt)
     with _only(net, phase.parameters(net)):
@@ -124,6 +128,23 @@ def _epoch(
     if not all(bool(weights.isfinite().all()) for weights in net.parameters()):
         _check(math.nan, f"the last update of epoch {number}", plan)
     return mean
+
+
+def _forget(
+    state: TrainingState,
+    plan: Plan,
+    parameters: Sequence[torch.nn.Parameter],
+    device: torch.device,
+) -> None:
+    """Puts what the optimisers remember of these parameters back to what they begin with."""
+    if not parameters:
+        return
+    for phase, optimiser in zip(plan.phases, state.optimisers, strict=True):
+        fresh = make_optimiser(state.net, plan, phase, device)
+        for parameter in parameters:
+            optimiser.state.pop(parameter, None)
+            if parameter in fresh.state:  # AdaGrad begins with something
+                optimiser.state[parameter] = fresh.state[parameter]
 
 
 @contextmanager

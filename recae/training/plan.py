@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from recae.nn import AutoencoderNet
 
 SLOTS = ("corrupt", "encoder", "code", "decoder")
+
+FALL = 0.2
+"""What is left of the learning rate at a milestone, as in the code of Vancura & Kordik (2021)."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,10 @@ class Phase:
         return [p for p in found if p.requires_grad]
 
 
+Rewrite = Callable[[Any, int], Sequence[nn.Parameter]]
+"""(network, number of the epoch that begins, from 1) -> the parameters that it has overwritten."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """How long and how fast to train.
@@ -40,7 +47,8 @@ class Plan:
     epochs: at most; lr: the learning rate; l2: the loss gains l2 * (sum of squared weights, biases
     not counted); metric: the validation metric to maximise; patience: epochs without a new best
     before stopping; optimiser: a name in OPTIMISERS; phases: taken in turn, over and over;
-    lowest_is_best: of the metric.
+    lowest_is_best: of the metric; milestones: epochs after which the learning rate falls;
+    rewrite: called before every epoch; what it overwrites learns on as if it never had before.
     """
 
     epochs: int
@@ -51,6 +59,12 @@ class Plan:
     optimiser: str = "adam"
     phases: tuple[Phase, ...] = (Phase(),)
     lowest_is_best: bool = False
+    milestones: tuple[int, ...] = ()
+    rewrite: Rewrite | None = None
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch (from 1): from its number alone, also when resumed."""
+        return self.lr * FALL ** sum(milestone < epoch for milestone in self.milestones)
 
     def phase(self, epoch: int) -> tuple[int, bool]:
         """Which phase an epoch (from 1) belongs to, and whether it is the first of it."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 import torch
 
 import recae
+from recae import ConfigError
 from recae.nn import Batch, Ragged
+from recae.recommender import implicit_slim
 from recae.training import SparseLoader, train
 from recae.training.plan import Plan
 
@@ -70,3 +73,46 @@ def test_the_widest_part_of_the_prior_keeps_far_codes_possible() -> None:
     far = net.code.log_prior(torch.tensor([[30.0]]), Batch(ragged, ragged))
     wide = torch.distributions.Normal(0, torch.tensor(5.0).exp()).log_prob(torch.tensor(30.0))
     torch.testing.assert_close(far[0, 0], wide + torch.log(torch.tensor(0.1)), rtol=1e-3, atol=1e-3)
+
+
+def test_implicit_slim_overwrites_the_item_rows_before_every_so_many_rounds() -> None:
+    model = recae.RecVAE(latent=3, width=5, encoder_epochs=2, slim_every=2, slim_l2=7.0)
+    model.set_params(slim_alpha=0.5, slim_threshold=9)
+    net, rewrite = model._network(14, 30), model._rewrite(X)
+    net.initialise(torch.Generator().manual_seed(0))
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    # Rounds of three epochs: the second begins with epoch 4, the fourth with epoch 10.
+    assert [epoch for epoch in range(1, 13) if rewrite(net, epoch)] == [4, 10]
+    net.load_state_dict(before, strict=False)
+    names = ["encoder.layers.0.weight", "decoder.head.weight"]
+    assert [id(p) for p in rewrite(net, 4)] == [id(net.get_parameter(name)) for name in names]
+    for name, weights in net.named_parameters():
+        expected = before[name]
+        if name in names:
+            expected = torch.from_numpy(implicit_slim(expected.numpy(), X, 7.0, 0.5, 9))
+        torch.testing.assert_close(weights.detach(), expected)
+
+
+def test_implicit_slim_changes_training_from_its_first_round_on(tmp_path) -> None:
+    def fitted(**params: object) -> recae.RecVAE:
+        model = recae.RecVAE(latent=3, width=5, epochs=6, encoder_epochs=2, batch_size=10)
+        return model.set_params(**params).fit(X)
+
+    plain, smoothed = fitted(), fitted(slim_every=2, slim_l2=7.0)
+    same = [a.loss == b.loss for a, b in zip(plain.epochs_, smoothed.epochs_, strict=True)]
+    assert same == [True, True, True, False, False, False]
+    again = fitted(slim_every=2, slim_l2=7.0)
+    np.testing.assert_array_equal(again.score(X), smoothed.score(X))
+    assert smoothed._arrays().keys() == plain._arrays().keys()
+    read = recae.load(smoothed.save(tmp_path / "model"))
+    np.testing.assert_array_equal(read.score(X), smoothed.score(X))
+
+
+def test_settings_of_implicit_slim_that_cannot_be_are_refused() -> None:
+    for name, value in (("slim_every", -1), ("slim_l2", 0), ("slim_alpha", 0.0)):
+        with pytest.raises(ConfigError, match=f"{name} of RecVAE must be"):
+            recae.RecVAE(**{name: value}).fit(X)
+    most = int(X.sum(axis=0).max())
+    recae.RecVAE(latent=3, width=5, epochs=1, slim_every=1, slim_threshold=most).fit(X)
+    with pytest.raises(ConfigError, match=f"no item has more than {most} interactions: lower it"):
+        recae.RecVAE(slim_every=1, slim_threshold=most + 1).fit(X)

@@ -23,11 +23,16 @@ FOLD = recae.holdout_pairs(DATA, 0.3, seed=3)
 MODELS: list[Any] = [
     lambda **more: recae.MultDAE(latent=8, epochs=6, batch_size=16, **more),
     lambda **more: recae.MultVAE(latent=8, hidden=(12,), epochs=6, batch_size=16, **more),
-    # Two optimisers in turns; NAdam; draws of its own; halves of its own.
+    # Two optimisers in turns; draws of its own; halves of its own, and a falling learning rate.
     lambda **more: recae.RecVAE(latent=4, width=8, depth=2, epochs=6, encoder_epochs=2, **more),
+    lambda **more: recae.RecVAE(
+        latent=4, width=8, depth=2, epochs=6, encoder_epochs=2, slim_every=1, slim_l2=2.0, **more
+    ),
     lambda **more: recae.ELSA(latent=4, epochs=6, batch_size=16, **more),
     lambda **more: recae.CDAE(latent=4, epochs=6, negatives=2, optimiser="adagrad", **more),
-    lambda **more: recae.FLVAE(latent=4, width=8, depth=2, decoder_depth=2, epochs=6, **more),
+    lambda **more: recae.FLVAE(
+        latent=4, width=8, depth=2, decoder_depth=2, epochs=6, milestones=(1, 3), **more
+    ),
     lambda **more: recae.HVamp(
         latent=3, width=8, components=4, epochs=6, optimiser="normalised-adam", **more
     ),

@@ -1,5 +1,7 @@
 """The training loop: what it keeps, when it stops, what it leaves alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -7,8 +9,9 @@ import torch
 
 from recae.errors import ConfigError, TrainingError
 from recae.models import MultDAE
+from recae.nn import AutoencoderNet
 from recae.objective import LinearAnneal, Objective
-from recae.training import Epoch, Plan, SparseLoader, resolve_device, train
+from recae.training import OPTIMISERS, Epoch, Plan, SparseLoader, resolve_device, train
 
 MATRIX = sp.random(40, 30, 0.2, format="csr", random_state=1, dtype=np.float32)
 CPU = torch.device("cpu")
@@ -57,6 +60,52 @@ def test_a_callback_sees_epochs_and_can_stop() -> None:
 
     run(plan(), callbacks=[callback])
     assert seen == [1, 2, 3]
+
+
+def test_the_learning_rate_falls_to_a_fifth_after_each_milestone(monkeypatch) -> None:
+    used: list[float] = []
+
+    class Recorder(torch.optim.SGD):
+        def step(self, closure: object = None) -> None:
+            used.extend({group["lr"] for group in self.param_groups})
+            super().step()
+
+    monkeypatch.setitem(OPTIMISERS, "adam", lambda groups, lr, device: Recorder(groups, lr=lr))
+    # 40 users in batches of 10: four updates an epoch.
+    run(replace(plan(epochs=6, lr=0.5), milestones=(4, 2)))
+    np.testing.assert_allclose(used, np.repeat([0.5, 0.5, 0.1, 0.1, 0.02, 0.02], 4))
+    assert MultDAE(milestones=(4, 2)).milestones == (4, 2)
+    with pytest.raises(ConfigError, match="milestones of MultDAE must be a tuple, each an integer"):
+        MultDAE(milestones=(0,)).check_params()
+
+
+def test_a_model_learns_as_without_milestones_until_the_first() -> None:
+    plain, falling = (MultDAE(latent=4, epochs=4, milestones=m).fit(MATRIX) for m in ((), (2,)))
+    same = [a.loss == b.loss for a, b in zip(plain.epochs_, falling.epochs_, strict=True)]
+    # One update an epoch, after its loss: what epoch 3 does differently shows in epoch 4.
+    assert same == [True, True, True, False]
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_what_is_overwritten_learns_as_if_it_never_had_before(optimiser, monkeypatch) -> None:
+    made: list[torch.optim.Optimizer] = []
+    make = OPTIMISERS[optimiser]
+    monkeypatch.setitem(OPTIMISERS, optimiser, lambda *a: made.append(make(*a)) or made[-1])
+    seen: list[int] = []
+
+    def rewrite(net: AutoencoderNet, epoch: int) -> list[torch.nn.Parameter]:
+        seen.append(epoch)
+        if epoch != 3:
+            return []
+        net.decoder.head.weight.data.fill_(0.5)
+        return [net.decoder.head.weight]
+
+    # Five epochs of four updates, the last three of them after the overwriting.
+    net, _ = run(replace(plan(epochs=5), optimiser=optimiser, rewrite=rewrite))
+    assert seen == [1, 2, 3, 4, 5]
+    updates = {name: float(made[0].state[p]["step"]) for name, p in net.named_parameters()}
+    assert updates.pop("decoder.head.weight") == 12
+    assert set(updates.values()) == {20}
 
 
 def test_a_loss_that_is_no_number_stops_with_an_error_that_says_when() -> None:
