@@ -13,17 +13,21 @@ Grid = Mapping[str, Sequence[Any]]
 
 
 def choose(
-    template: recae.Recommender, grid: Grid, split: recae.Split, metric: str, seed: int
+    template: recae.Recommender,
+    grid: Grid,
+    train: recae.Interactions,
+    validation: recae.Fold,
+    metric: str,
+    seed: int,
 ) -> tuple[recae.Recommender, list[dict[str, Any]]]:
     """The fitted model of the best setting on validation, and all trials, printed as they end."""
-    assert split.validation is not None
     best, best_value, trials = template, float("-inf"), []
     for values in itertools.product(*grid.values()):
         params = dict(zip(grid, values, strict=True))
         started = time.perf_counter()
         model = template.clone().set_params(**params)
-        model.fit(split.train, split.validation, seed=seed)
-        value = recae.evaluate(model, split.validation, [metric])[metric]
+        model.fit(train, validation, seed=seed)
+        value = recae.evaluate(model, validation, [metric])[metric]
         seconds = time.perf_counter() - started
         trials.append({"params": params, metric: value, "seconds": round(seconds, 1)})
         print(

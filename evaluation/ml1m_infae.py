@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     suite = "ml-1m, split of infinity-AE; history and mask at the test: train and valid"
     for name in options.models.split(","):
         started = time.perf_counter()
-        best, trials = choose(*SEARCH[name], split, METRIC, seed=0)
+        best, trials = choose(*SEARCH[name], split.train, split.validation, METRIC, seed=0)
         reports = [recae.evaluate(best, split.test, [METRIC, "recall@20"], progress=False)]
         fit_seconds = []
         for seed in range(1, options.seeds if is_random(best) else 1):
