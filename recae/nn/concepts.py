@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recae.errors import unknown_option
 from recae.nn.batch import Batch, Ragged
 from recae.nn.layers import InputLinear, Linear
-from recae.nn.products import affine, gather
+from recae.nn.mixture import TEMPERATURE, MixtureScores
+from recae.nn.products import gather
 from recae.nn.tied import UnitRows
-
-TEMPERATURE = 0.1
-"""tau: cosines are divided by it (Ma et al. 2019)."""
 
 TINY = 1e-6
 """Uniform numbers are held this far from 0 and 1, where Gumbel noise would be infinite."""
@@ -122,42 +117,3 @@ class ConceptDecoder(nn.Module):
         encoder = self.shared[0]
         codes = z.reshape(len(z), len(encoder.prototypes), -1)
         return MixtureScores(F.normalize(codes, dim=2), encoder.directions(), encoder.shares())
-
-
-@dataclass(frozen=True)
-class MixtureScores:
-    """log sum_k exp(z_k . h_i / tau + log c_ik), unevaluated.
-
-    codes: (rows, n_concepts, latent); items: (n_items, latent); shares: (n_items, n_concepts) logs.
-    """
-
-    codes: Tensor
-    items: Tensor
-    shares: Tensor
-
-    def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
-        """Minus the multinomial log likelihood, averaged over rows."""
-        if kind != "multinomial":
-            raise unknown_option("reconstruction loss", kind, ["multinomial"])
-        if not isinstance(target, Ragged):
-            raise TypeError("the multinomial loss takes a ragged target")
-        scores = self.dense()
-        totals = target.row_sums(target.values)
-        found = scores[target.rows, target.indices] @ target.values
-        return (scores.logsumexp(1) @ totals - found) / len(target)
-
-    def dense(self) -> Tensor:
-        """All scores, (rows, n_items) float32."""
-        return self._of(self.items, self.shares)
-
-    def columns(self, items: Tensor) -> Tensor:
-        """The scores of some columns, (rows, len(items)) float32."""
-        return self._of(self.items[items], self.shares[items])
-
-    def _of(self, items: Tensor, shares: Tensor) -> Tensor:
-        total: Tensor | None = None
-        for codes, share in zip(self.codes.unbind(1), shares.unbind(1), strict=True):
-            one = affine(codes / TEMPERATURE, items, share.contiguous())
-            total = one if total is None else torch.logaddexp(total, one)
-        assert total is not None
-        return total

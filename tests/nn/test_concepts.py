@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from recae.nn import Batch, ConceptDecoder, ConceptGaussians, Concepts, DrawConcepts, Ragged
-from recae.nn.concepts import MixtureScores
+from recae.nn.mixture import MixtureScores
 
 ROWS, ITEMS, CONCEPTS, WIDTH, LATENT = 6, 9, 3, 5, 4
 X = sp.random(ROWS, ITEMS, 0.4, format="csr", random_state=2)
