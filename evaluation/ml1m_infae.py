@@ -13,6 +13,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import recae
 from evaluation.grid import Grid, choose
@@ -30,7 +31,10 @@ PUBLISHED = {
     "svd-ae": 0.3355,
 }
 
-VAE = {"metric": METRIC, "epochs": 80, "patience": 6, "batch_size": 200}
+NEURAL: dict[str, Any] = {"metric": METRIC, "epochs": 80, "patience": 6, "batch_size": 200}
+ALTERNATING = NEURAL | {"epochs": 160, "patience": 16}
+# The authors' 4,096 wide layers and their depth are for a large GPU.
+PRODUCT = NEURAL | {"epochs": 60, "latent": 100, "width": 300, "depth": 3, "decoder_depth": 3}
 SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
     "popularity": (recae.Popularity(), {}),
     "als": (
@@ -51,22 +55,32 @@ SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
     "pure-svd": (recae.PureSVD(), {"latent": (20, 30, 40, 50, 70)}),
     "svd-ae": (recae.SVDAE(), {"latent": (100, 148, 200)}),
     "infinite-ae": (recae.InfiniteAE(), {"l2": (2.0, 5.0, 10.0)}),
+    "sparse-ease": (recae.SparseEASE(), {"neighbours": (100, 300), "l2": (200.0, 500.0)}),
     "elsa": (
-        recae.ELSA(metric=METRIC, epochs=40, patience=5, batch_size=128),
-        {"latent": (64, 128, 256)},
+        recae.ELSA(metric=METRIC, epochs=30, patience=4, batch_size=256),
+        {"latent": (64, 256), "lr": (0.03, 0.1)},
     ),
-    "mult-dae": (recae.MultDAE(**VAE), {"l2": (0.0, 1e-5)}),
-    "mult-vae": (recae.MultVAE(**VAE), {"beta": (0.1, 0.3)}),
+    "cdae": (recae.CDAE(**NEURAL), {"loss": ("logistic",), "lr": (1e-3, 3e-3)}),
+    "mult-dae": (recae.MultDAE(**NEURAL), {"l2": (0.0, 1e-5)}),
+    "mult-vae": (recae.MultVAE(**NEURAL), {"mirror": (True, False), "beta": (0.1, 0.3)}),
+    "macrid-vae": (recae.MacridVAE(**NEURAL), {"concepts": (2, 4), "draw": (True, False)}),
     # Half as wide as in the paper, and three layers instead of five.
     "rec-vae": (
-        recae.RecVAE(**VAE | {"epochs": 160, "patience": 16}, latent=128, width=300, depth=3),
+        recae.RecVAE(**ALTERNATING, latent=128, width=300, depth=3),
         {"gamma": (0.0035, 0.01)},
+    ),
+    "rec-vae-slim": (
+        recae.RecVAE(**ALTERNATING, latent=128, width=300, depth=3, slim_every=10),
+        {"gamma": (0.0035,), "slim_l2": (100.0, 500.0)},
     ),
     # Half as wide as in the paper, and 300 pseudo-inputs instead of 1,000.
     "h-vamp": (
-        recae.HVamp(**VAE, latent=100, width=300, components=300),
+        recae.HVamp(**NEURAL, latent=100, width=300, components=300),
         {"likelihood": ("multinomial", "logistic")},
     ),
+    "neural-ease": (recae.NeuralEASE(**NEURAL | {"epochs": 60}), {"lr": (5e-4, 2e-3)}),
+    "flvae": (recae.FLVAE(**PRODUCT), {"lr": (5e-4,), "whole": (True, False)}),
+    "vasp": (recae.VASP(**PRODUCT), {"lr": (5e-4,), "whole": (True, False)}),
 }
 
 
