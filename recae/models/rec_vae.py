@@ -58,13 +58,21 @@ class RecVAE(AutoencoderRecommender):
     }
 
     patience: int = param("epochs without a new best before training stops", default=20, low=1)
-    width: int = param("width of the encoder's layers", default=600, low=1)
-    depth: int = param("layers of the encoder", default=5, low=1)
+    width: int = param("width of the encoder's layers", default=600, low=1, usual=(128, 1024))
+    depth: int = param("layers of the encoder", default=5, low=1, usual=(1, 6))
     dropout: float = param(
-        "share of a history hidden from the encoder while it learns", default=0.5, low=0, high=0.99
+        "share of a history hidden from the encoder while it learns",
+        default=0.5,
+        low=0,
+        high=0.99,
+        usual=(0, 0.8),
     )
-    gamma: float = param("weight of the KL term per interaction", default=0.005, low=0)
-    encoder_epochs: int = param("epochs of the encoder for one of the decoder", default=3, low=1)
+    gamma: float = param(
+        "weight of the KL term per interaction", default=0.005, low=0, usual=(0.001, 0.02)
+    )
+    encoder_epochs: int = param(
+        "epochs of the encoder for one of the decoder", default=3, low=1, usual=(1, 5)
+    )
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         def encoder() -> Dense:
