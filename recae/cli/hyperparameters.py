@@ -10,6 +10,7 @@ from typing import Any
 
 import recae
 from recae.errors import ConfigError, unknown_option
+from recae.recommender.hyperparameters import usually
 
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 WIDTH = 88
@@ -127,4 +128,4 @@ def _values(about: Any) -> str:
     if isinstance(default, tuple):
         separator = ";" if any(isinstance(part, str) for part in default) else ","
         default = separator.join(map(str, default)) or "none"
-    return f"{listed} (default: {default})"
+    return f"{listed} (default: {default}{usually(about, '; ')})"

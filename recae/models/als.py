@@ -37,9 +37,11 @@ class ALS(FactorRecommender):
 
     name = "als"
 
-    l2: float = param("weight of the squared factors", default=10.0, low=0)
-    alpha: float = param("confidence of an interaction, beside 1 for none", default=10.0, above=0)
-    epochs: int = param("sweeps over users and items", default=15, low=1)
+    l2: float = param("weight of the squared factors", default=10.0, low=0, usual=(0.1, 1000))
+    alpha: float = param(
+        "confidence of an interaction, beside 1 for none", default=10.0, above=0, usual=(1, 100)
+    )
+    epochs: int = param("sweeps over users and items", default=15, low=1, usual=(5, 30))
     weights: str = param(
         "whether confidence grows with the weight", default="neither", choices=("neither", "target")
     )

@@ -49,9 +49,11 @@ class BPR(FactorRecommender):
 
     name = "bpr"
 
-    lr: float = param("learning rate", default=0.05, above=0)
-    l2: float = param("weight of the squared factors", default=0.01, low=0)
-    epochs: int = param("passes, of as many draws as there are interactions", default=60, low=1)
+    lr: float = param("learning rate", default=0.05, above=0, usual=(0.005, 0.2))
+    l2: float = param("weight of the squared factors", default=0.01, low=0, usual=(1e-4, 0.1))
+    epochs: int = param(
+        "passes, of as many draws as there are interactions", default=60, low=1, usual=(20, 200)
+    )
 
     item_biases_: np.ndarray = learnt()
 

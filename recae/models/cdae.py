@@ -41,6 +41,7 @@ class CDAE(AutoencoderRecommender):
         default=0.5,
         low=0,
         high=0.99,
+        usual=(0, 0.8),
     )
     loss: str = param(
         "what is compared with the history, item by item",
@@ -48,7 +49,10 @@ class CDAE(AutoencoderRecommender):
         choices=("logistic", "squared"),
     )
     negatives: int = param(
-        "items drawn against each interaction; 0 compares with all items", default=0, low=0
+        "items drawn against each interaction; 0 compares with all items",
+        default=0,
+        low=0,
+        usual=(0, 10),
     )
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:

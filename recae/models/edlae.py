@@ -26,7 +26,7 @@ class EDLAE(LinearRecommender):
     name = "edlae"
 
     dropout: float = param(
-        "share of the interactions that are dropped", default=0.3, low=0, high=0.99
+        "share of the interactions that are dropped", default=0.3, low=0, high=0.99, usual=(0, 0.8)
     )
 
     def _ridge(self, gram_diagonal: np.ndarray) -> np.ndarray:

@@ -35,9 +35,9 @@ class ELSA(AutoencoderRecommender):
         "paper": dict(latent=800, epochs=10, batch_size=32, lr=0.1, optimiser="nadam")
     }
 
-    latent: int = param("length of the item vectors", default=256, low=1)
+    latent: int = param("length of the item vectors", default=256, low=1, usual=(64, 1024))
     epochs: int = param("passes over the training users, at most", default=20, low=1)
-    lr: float = param("learning rate", default=0.1, above=0)
+    lr: float = param("learning rate", default=0.1, above=0, usual=(1e-3, 0.3))
     optimiser: str = param(
         "how the weights are updated",
         default="nadam",

@@ -56,15 +56,18 @@ class FLVAE(AutoencoderRecommender):
         )
     }
 
-    lr: float = param("learning rate", default=5e-4, above=0)
+    lr: float = param("learning rate", default=5e-4, above=0, usual=(1e-5, 1e-3))
     optimiser: str = param(
         "how the weights are updated", default="nadam", choices=tuple(OPTIMISERS)
     )
-    width: int = param("width of the hidden layers", default=600, low=1)
-    depth: int = param("layers of the encoder", default=7, low=1)
-    decoder_depth: int = param("layers of the decoder", default=5, low=1)
+    width: int = param("width of the hidden layers", default=600, low=1, usual=(128, 1024))
+    depth: int = param("layers of the encoder", default=7, low=1, usual=(2, 8))
+    decoder_depth: int = param("layers of the decoder", default=5, low=1, usual=(1, 6))
     beta: float = param(
-        "weight of the KL term, averaged over the numbers of a code", default=1.0, low=0
+        "weight of the KL term, averaged over the numbers of a code",
+        default=1.0,
+        low=0,
+        usual=(0.01, 2),
     )
     whole: bool = param("whether whole histories are dealt too, each its own target", default=True)
 

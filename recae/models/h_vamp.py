@@ -57,15 +57,21 @@ class HVamp(AutoencoderRecommender):
         )
     }
 
-    width: int = param("width of the hidden layers", default=600, low=1)
-    depth: int = param("gated layers between the items and the upper code", default=2, low=2)
-    components: int = param("K: learned inputs of the prior", default=500, low=1)
-    dropout: float = param(
-        "share of a history hidden from the encoder", default=0.5, low=0, high=0.99
+    width: int = param("width of the hidden layers", default=600, low=1, usual=(128, 1024))
+    depth: int = param(
+        "gated layers between the items and the upper code", default=2, low=2, usual=(2, 4)
     )
-    beta: float = param("final weight of the KL term", default=0.3, low=0)
+    components: int = param("K: learned inputs of the prior", default=500, low=1, usual=(50, 1000))
+    dropout: float = param(
+        "share of a history hidden from the encoder", default=0.5, low=0, high=0.99, usual=(0, 0.8)
+    )
+    beta: float = param("final weight of the KL term", default=0.3, low=0, usual=(0.01, 1))
     anneal: float = param(
-        "share of the planned updates over which beta rises from 0", default=0.5, low=0, high=1
+        "share of the planned updates over which beta rises from 0",
+        default=0.5,
+        low=0,
+        high=1,
+        usual=(0, 1),
     )
     likelihood: str = param(
         "of a history: softmax over the items, or one logistic decision for each (the authors')",

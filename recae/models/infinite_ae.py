@@ -59,7 +59,9 @@ class InfiniteAE(Recommender):
 
     name = "infinite-ae"
 
-    l2: float = param("ridge, as a share of the kernel's mean diagonal", default=5.0, above=0)
+    l2: float = param(
+        "ridge, as a share of the kernel's mean diagonal", default=5.0, above=0, usual=(0.1, 100)
+    )
     weights: str = param(
         "whether X holds the weights of interactions or ones",
         default="neither",

@@ -47,7 +47,7 @@ class ItemKNN(Recommender):
     name = "item-knn"
 
     neighbours: int = param(
-        "nearest items kept for each item, itself not counted", default=100, low=1
+        "nearest items kept for each item, itself not counted", default=100, low=1, usual=(10, 1000)
     )
     similarity: str = param(
         "cosine of the columns, cosine of their tf-idf weights, or products of bm25 weights",

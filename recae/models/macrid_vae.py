@@ -42,20 +42,26 @@ class MacridVAE(AutoencoderRecommender):
 
     name = "macrid-vae"
 
-    latent: int = param("width of the code of a concept", default=64, low=1)
-    concepts: int = param("number of concepts", default=4, low=1)
-    width: int = param("width of the hidden layer", default=300, low=1)
+    latent: int = param("width of the code of a concept", default=64, low=1, usual=(16, 256))
+    concepts: int = param("number of concepts", default=4, low=1, usual=(2, 20))
+    width: int = param("width of the hidden layer", default=300, low=1, usual=(128, 1024))
     dropout: float = param(
-        "share of a history hidden from the encoder", default=0.5, low=0, high=0.99
+        "share of a history hidden from the encoder", default=0.5, low=0, high=0.99, usual=(0, 0.8)
     )
     draw: bool = param(
         "whether training draws a concept for each item, as the paper does, or shares it out",
         default=True,
     )
-    spread: float = param("deviation of the codes under the prior", default=0.075, above=0)
-    beta: float = param("final weight of the KL term", default=0.2, low=0)
+    spread: float = param(
+        "deviation of the codes under the prior", default=0.075, above=0, usual=(0.01, 0.5)
+    )
+    beta: float = param("final weight of the KL term", default=0.2, low=0, usual=(0.01, 1))
     anneal: float = param(
-        "share of the planned updates over which beta rises from 0", default=0.5, low=0, high=1
+        "share of the planned updates over which beta rises from 0",
+        default=0.5,
+        low=0,
+        high=1,
+        usual=(0, 1),
     )
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:

@@ -42,10 +42,13 @@ class MultDAE(AutoencoderRecommender):
     }
 
     hidden: tuple[int, ...] = param(
-        "widths between the items and the code, mirrored in the decoder", default=(), low=1
+        "widths between the items and the code, mirrored in the decoder",
+        default=(),
+        low=1,
+        usual=(64, 1024),
     )
     dropout: float = param(
-        "share of a history hidden from the encoder", default=0.5, low=0, high=0.99
+        "share of a history hidden from the encoder", default=0.5, low=0, high=0.99, usual=(0, 0.8)
     )
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:

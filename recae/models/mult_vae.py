@@ -44,19 +44,22 @@ class MultVAE(AutoencoderRecommender):
         "paper": dict(hidden=(600,), latent=200, epochs=200, batch_size=500, beta=0.2, anneal=0.855)
     }
 
-    hidden: tuple[int, ...] = param("widths between the items and the code", default=(600,), low=1)
+    hidden: tuple[int, ...] = param(
+        "widths between the items and the code", default=(600,), low=1, usual=(64, 1024)
+    )
     mirror: bool = param(
         "whether the decoder has the hidden layers too, in reverse order", default=True
     )
     dropout: float = param(
-        "share of a history hidden from the encoder", default=0.5, low=0, high=0.99
+        "share of a history hidden from the encoder", default=0.5, low=0, high=0.99, usual=(0, 0.8)
     )
-    beta: float = param("final weight of the KL term", default=0.2, low=0)
+    beta: float = param("final weight of the KL term", default=0.2, low=0, usual=(0.01, 1))
     anneal: float = param(
         "share of the planned updates over which beta rises from 0 (Liang et al. 2.2.2)",
         default=0.5,
         low=0,
         high=1,
+        usual=(0, 1),
     )
 
     def check_params(self) -> None:

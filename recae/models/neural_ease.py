@@ -35,7 +35,7 @@ class NeuralEASE(AutoencoderRecommender):
 
     name = "neural-ease"
 
-    lr: float = param("learning rate", default=5e-4, above=0)
+    lr: float = param("learning rate", default=5e-4, above=0, usual=(1e-5, 1e-2))
     optimiser: str = param(
         "how the weights are updated", default="nadam", choices=tuple(OPTIMISERS)
     )

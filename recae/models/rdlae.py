@@ -27,9 +27,9 @@ class RDLAE(LinearRecommender):
     name = "rdlae"
 
     dropout: float = param(
-        "share of the interactions that are dropped", default=0.3, low=0, high=0.99
+        "share of the interactions that are dropped", default=0.3, low=0, high=0.99, usual=(0, 0.8)
     )
-    xi: float = param("bound of the diagonal of B", default=0.3, low=0, high=1)
+    xi: float = param("bound of the diagonal of B", default=0.3, low=0, high=1, usual=(0, 0.9))
 
     def _ridge(self, gram_diagonal: np.ndarray) -> np.ndarray:
         return self.l2 + gram_diagonal * (self.dropout / (1 - self.dropout))

@@ -81,24 +81,38 @@ class RecVAE(AutoencoderRecommender):
     }
 
     patience: int = param("epochs without a new best before training stops", default=20, low=1)
-    width: int = param("width of the encoder's layers", default=600, low=1)
-    depth: int = param("layers of the encoder", default=5, low=1)
+    width: int = param("width of the encoder's layers", default=600, low=1, usual=(128, 1024))
+    depth: int = param("layers of the encoder", default=5, low=1, usual=(1, 6))
     dropout: float = param(
-        "share of a history hidden from the encoder while it learns", default=0.5, low=0, high=0.99
+        "share of a history hidden from the encoder while it learns",
+        default=0.5,
+        low=0,
+        high=0.99,
+        usual=(0, 0.8),
     )
-    gamma: float = param("weight of the KL term per interaction", default=0.005, low=0)
-    encoder_epochs: int = param("epochs of the encoder for one of the decoder", default=3, low=1)
+    gamma: float = param(
+        "weight of the KL term per interaction", default=0.005, low=0, usual=(0.001, 0.02)
+    )
+    encoder_epochs: int = param(
+        "epochs of the encoder for one of the decoder", default=3, low=1, usual=(1, 5)
+    )
     slim_every: int = param(
         "rounds from one smoothing of the item rows by ImplicitSLIM to the next; 0: none",
         default=0,
         low=0,
+        usual=(0, 10),
     )
-    slim_l2: float = param("l2 of the item-item model behind it", default=500.0, above=0)
-    slim_alpha: float = param("weight of staying near the rows as they were", default=1.0, above=0)
+    slim_l2: float = param(
+        "l2 of the item-item model behind it", default=500.0, above=0, usual=(20, 1000)
+    )
+    slim_alpha: float = param(
+        "weight of staying near the rows as they were", default=1.0, above=0, usual=(0.1, 10)
+    )
     slim_threshold: int = param(
         "items with fewer interactions are smoothed without regard to their own rows",
         default=0,
         low=0,
+        usual=(0, 50),
     )
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:

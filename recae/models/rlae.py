@@ -26,7 +26,7 @@ class RLAE(LinearRecommender):
 
     name = "rlae"
 
-    xi: float = param("bound of the diagonal of B", default=0.5, low=0, high=1)
+    xi: float = param("bound of the diagonal of B", default=0.5, low=0, high=1, usual=(0, 0.9))
 
     def _scale(self, inverse_diagonal: np.ndarray, ridge: np.ndarray) -> np.ndarray:
         scale: np.ndarray = np.maximum(ridge, (1 - self.xi) / inverse_diagonal)

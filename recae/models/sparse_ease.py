@@ -55,8 +55,12 @@ class SparseEASE(Recommender):
 
     name = "sparse-ease"
 
-    neighbours: int = param("items that may speak for an item, at most", default=100, low=1)
-    l2: float = param("ridge; grows with the density of the data, tune it", default=50.0, above=0)
+    neighbours: int = param(
+        "items that may speak for an item, at most", default=100, low=1, usual=(20, 300)
+    )
+    l2: float = param(
+        "ridge; grows with the density of the data, tune it", default=50.0, above=0, usual=(1, 5000)
+    )
     weights: str = param(
         "whether X holds the weights of interactions or ones",
         default="neither",

@@ -50,7 +50,9 @@ class UserKNN(Recommender):
 
     name = "user-knn"
 
-    neighbours: int = param("nearest training users of a history", default=100, low=1)
+    neighbours: int = param(
+        "nearest training users of a history", default=100, low=1, usual=(10, 1000)
+    )
     weights: str = param(
         "whether histories hold the weights of interactions or ones",
         default="neither",

@@ -11,6 +11,7 @@ from recae.recommender.persistence import expect, load_model
 from recae.recommender.rank import Questions, ScoreRows, measure
 from recae.recommender.ratings import rating_error
 from recae.recommender.requests import Request, align
+from recae.recommender.search import draw
 from recae.recommender.slim import implicit_slim
 from recae.recommender.slots import Run
 from recae.recommender.sparse import (
@@ -39,6 +40,7 @@ __all__ = [
     "align",
     "csr_from_arrays",
     "csr_to_arrays",
+    "draw",
     "estimator",
     "evidence",
     "expect",

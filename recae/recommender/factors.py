@@ -19,7 +19,7 @@ from recae.recommender.tiles import products
 class FactorRecommender(Recommender):
     """score_ui = x_u . y_i: a model supplies the y_i in `_fit`, and x_u in `_embed_rows`."""
 
-    latent: int = param("number of factors", default=64, low=1)
+    latent: int = param("number of factors", default=64, low=1, usual=(16, 512))
 
     item_factors_: np.ndarray = learnt()
 

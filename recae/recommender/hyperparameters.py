@@ -10,6 +10,8 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
+from recae.errors import ConfigError
+
 T = TypeVar("T")
 
 
@@ -21,14 +23,20 @@ def param(
     above: float | None = None,
     high: float | None = None,
     choices: Sequence[str] | None = None,
+    usual: tuple[float, float] | Sequence[str] | None = None,
 ) -> Any:
-    """A hyperparameter: one line of meaning, its default, and the valid values.
+    """A hyperparameter: one line of meaning, its default, the valid values and those worth a try.
 
     low, high: bounds that are valid themselves; above: a bound that is not; choices: the valid
-    texts. For a tuple the bounds are those of each member.
+    texts. usual: the range (low, high) that a search draws from, see `recae.recommender.draw`, or
+    the choices it takes; without it a number stays at its default, and any of the choices is taken.
+    For a tuple bounds and range are those of each member. Raises ConfigError for a usual range that
+    is none or not valid throughout.
     """
     valid = {"low": low, "above": above, "high": high, "choices": choices}
-    return dataclasses.field(default=default, metadata={"doc": doc, **valid})
+    if usual is not None:
+        _check_usual(doc, usual, valid)
+    return dataclasses.field(default=default, metadata={"doc": doc, "usual": usual, **valid})
 
 
 def learnt(*, init: Literal[False] = False) -> Any:
@@ -42,7 +50,10 @@ def learnt(*, init: Literal[False] = False) -> Any:
 def estimator(cls: type[T]) -> type[T]:
     """Makes a class of `param` fields an estimator and adds its arguments to its docstring."""
     made = dataclasses.dataclass(eq=False, kw_only=True, repr=False)(cls)
-    lines = [f"    {f.name} (default {f.default!r}): {f.metadata['doc']}" for f in params(made)]
+    lines = [
+        f"    {f.name} (default {f.default!r}{usually(f, ', ')}): {f.metadata['doc']}"
+        for f in params(made)
+    ]
     made.__doc__ = inspect.cleandoc(cls.__doc__ or "") + "\n\nArguments:\n" + "\n".join(lines)
     return made
 
@@ -50,6 +61,17 @@ def estimator(cls: type[T]) -> type[T]:
 def params(cls: type) -> list[dataclasses.Field[Any]]:
     """The fields of an estimator class that are hyperparameters."""
     return [declared for declared in dataclasses.fields(cls) if declared.init]
+
+
+def usually(declared: dataclasses.Field[Any], before: str) -> str:
+    """The values worth a try in words, such as "usually 1 to 5000", after `before`; or nothing."""
+    about = declared.metadata
+    if about["usual"] is None:
+        return ""
+    if about["choices"] is not None:
+        return f"{before}usually {' or '.join(about['usual'])}"
+    low, high = about["usual"]
+    return f"{before}usually {low:.12g} to {high:.12g}"
 
 
 def complaint(value: object, hint: Any, about: Mapping[str, Any]) -> str | None:
@@ -68,6 +90,19 @@ def complaint(value: object, hint: Any, about: Mapping[str, Any]) -> str | None:
     return ("a tuple, each " if many else "") + " ".join(
         [words[kind], " and ".join(bounds)]
     ).strip()
+
+
+def _check_usual(doc: str, usual: Sequence[Any], valid: Mapping[str, Any]) -> None:
+    """Raises ConfigError unless these are choices, or two valid numbers that rise."""
+    if valid["choices"] is not None:
+        if not usual or not set(usual) <= set(valid["choices"]):
+            raise ConfigError(f"usual {usual!r} of {doc!r} must be some of {valid['choices']!r}")
+        return
+    numbers = len(usual) == 2 and all(_valid(bound, float, valid) for bound in usual)
+    if not numbers or not usual[0] < usual[1]:
+        raise ConfigError(
+            f"usual {usual!r} of {doc!r} must be two valid numbers, the second one larger"
+        )
 
 
 def _valid(value: object, kind: type, about: Mapping[str, Any]) -> bool:

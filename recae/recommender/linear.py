@@ -42,25 +42,36 @@ class LinearRecommender(Recommender):
     c_j = 1 / P_jj makes it zero (Moon, Kim & Lee, SIGIR 2023, which derives all of them as one).
     """
 
-    l2: float = param("ridge; grows with the density of the data, tune it", default=200.0, above=0)
+    l2: float = param(
+        "ridge; grows with the density of the data, tune it",
+        default=200.0,
+        above=0,
+        usual=(0.1, 5000),
+    )
     weights: str = param(
         "whether X holds the weights of interactions or ones",
         default="neither",
         choices=("neither", "both"),
     )
     user_power: float = param(
-        "u: users count as their number of items to the power of -2u", default=0.0, low=0, high=1
+        "u: users count as their number of items to the power of -2u",
+        default=0.0,
+        low=0,
+        high=1,
+        usual=(0, 0.5),
     )
     item_power: float = param(
         "v: from 0, as the paper has it, to 0.5, which brings up what few have; l2 shrinks with it",
         default=0.0,
         low=0,
         high=1,
+        usual=(0, 0.5),
     )
     precision: str = param(
         "float of the inversion; auto is float64 where that fits in memory, else float32",
         default="auto",
         choices=("auto", "float64", "float32"),
+        usual=("auto",),
     )
 
     weights_: Tensor = learnt()

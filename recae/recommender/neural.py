@@ -38,14 +38,17 @@ class AutoencoderRecommender(Recommender):
     lowest_is_best: ClassVar[bool] = False
 
     epochs: int = param("passes over the training users, at most", default=100, low=1)
-    batch_size: int = param("users per update", default=100, low=1)
-    lr: float = param("learning rate", default=1e-3, above=0)
+    batch_size: int = param("users per update", default=100, low=1, usual=(32, 1024))
+    lr: float = param("learning rate", default=1e-3, above=0, usual=(1e-4, 1e-2))
     milestones: tuple[int, ...] = param(
         "epochs after which the learning rate falls to a fifth", default=(), low=1
     )
     optimiser: str = param("how the weights are updated", default="adam", choices=tuple(OPTIMISERS))
     l2: float = param(
-        "the loss gains l2 x (sum of squared weights, without biases)", default=0.0, low=0
+        "the loss gains l2 x (sum of squared weights, without biases)",
+        default=0.0,
+        low=0,
+        usual=(1e-7, 1e-3),
     )
     metric: str = param("validation metric that decides which epoch is kept", default="ndcg@100")
     patience: int = param("epochs without a new best before training stops", default=10, low=1)
@@ -55,7 +58,7 @@ class AutoencoderRecommender(Recommender):
         choices=("neither", "input", "target", "both"),
     )
 
-    latent: int = param("width of the code", default=200, low=1)
+    latent: int = param("width of the code", default=200, low=1, usual=(16, 512))
 
     network_: AutoencoderNet = learnt()
     epochs_: list[Epoch] = learnt()

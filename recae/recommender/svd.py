@@ -28,7 +28,9 @@ class SVDRecommender(FactorRecommender):
     A model supplies E and F, each (n_items, latent), from singular vectors.
     """
 
-    latent: int = param("number of singular vectors, at most; tune it", default=64, low=1)
+    latent: int = param(
+        "number of singular vectors, at most; tune it", default=64, low=1, usual=(16, 512)
+    )
     weights: str = param(
         "whether X holds the weights of interactions or ones",
         default="neither",

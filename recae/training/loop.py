@@ -17,6 +17,7 @@ from recae.progress import bar
 from recae.rng import torch_generator
 from recae.training.callbacks import Callback, Epoch
 from recae.training.checkpoint import Checkpoint
+from recae.training.divergence import starting_loss, warn_if_diverged
 from recae.training.loader import SparseLoader
 from recae.training.plan import Plan, make_optimiser
 from recae.training.state import Best, TrainingState
@@ -47,6 +48,7 @@ def train(
     With `checkpoint`, a run that was killed goes on after its last epoch on disk; on the CPU, with
     the same number of threads, to the same bits as an undisturbed run.
 
+    Warns when the loss of the weights that are left is far above that of the untrained network.
     Raises TrainingError when the loss stops being a number, and TrainingInterrupted on Ctrl-C,
     with the best weights in place, once an epoch is finished.
     """
@@ -54,9 +56,10 @@ def train(
     net.to(device)
     optimisers = [make_optimiser(net, plan, phase, device) for phase in plan.phases]
     state = TrainingState(net, optimisers, Best(plan.metric, plan.lowest_is_best))
+    batches = len(loader)
+    start = starting_loss(net, loader, objective, plan.epochs * batches, seed)
     if checkpoint is not None:
         checkpoint.resume(state)
-    batches = len(loader)
     with bar(plan.epochs * batches, name, "batch", progress) as shown:
         shown.update(len(state.epochs) * batches)
         try:
@@ -81,6 +84,8 @@ def train(
             state.best.restore(net.eval())
             raise _interrupted(state) from None
     state.best.restore(net.eval())  # a run that was finished on disk has not met eval() yet
+    since = state.best.since if state.best.weights is not None else 0
+    warn_if_diverged(name, state.epochs[-1 - since], start, plan.lr)
     return state.epochs
 
 

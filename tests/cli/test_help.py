@@ -40,6 +40,14 @@ def test_help_lists_the_hyperparameters(capsys: pytest.CaptureFixture[str], name
         assert about.metadata["doc"].split()[0] in listed
 
 
+def test_help_names_the_values_worth_a_try(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("fit", "--model", "mult-vae", "--help")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "lr learning rate (default: 0.001; usually 0.0001 to 0.01)" in said
+    assert "patience epochs without a new best before training stops (default: 10)" in said
+
+
 @pytest.mark.parametrize(
     ("text", "hint", "value"),
     [

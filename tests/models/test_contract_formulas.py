@@ -97,7 +97,7 @@ def h_vamp(w: Weights, x: np.ndarray) -> np.ndarray:
 
 
 def macrid_vae(w: Weights, x: np.ndarray) -> np.ndarray:
-    items, prototypes = unit(w["encoder.items"]), unit(w["encoder.prototypes"])
+    items, prototypes = unit(w["encoder.items.weight"]), unit(w["encoder.prototypes"])
     shares = np.exp(items @ prototypes.T / 0.1)
     shares /= shares.sum(1, keepdims=True)
     total = np.zeros_like(x)

@@ -1,5 +1,6 @@
 """The training loop: what it keeps, when it stops, what it leaves alone."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -7,9 +8,9 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from recae.errors import ConfigError, TrainingError
+from recae.errors import ConfigError, RecaeWarning, TrainingError
 from recae.models import MultDAE
-from recae.nn import AutoencoderNet
+from recae.nn import AutoencoderNet, Plain
 from recae.objective import LinearAnneal, Objective
 from recae.training import OPTIMISERS, Epoch, Plan, SparseLoader, resolve_device, train
 
@@ -111,6 +112,32 @@ def test_what_is_overwritten_learns_as_if_it_never_had_before(optimiser, monkeyp
 def test_a_loss_that_is_no_number_stops_with_an_error_that_says_when() -> None:
     with pytest.raises(TrainingError, match=r"epoch 1.*lower lr"):
         run(plan(lr=1e38))
+
+
+def test_a_finite_loss_far_above_the_untrained_one_is_told() -> None:
+    # Scores are b_i + w_i . z with |z| <= 2 (tanh, four numbers): at lr=1000 the first steps of
+    # Adam put them at some thousands, where the softmax gives the history next to nothing.
+    with pytest.warns(RecaeWarning, match=r"training has diverged.*epoch 3, .*lower lr \(now 1000"):
+        _, epochs = run(plan(epochs=3, lr=1000.0))
+    assert epochs[-1].loss > 100 * math.log(30) * MATRIX.nnz / 40
+    # The epoch that is kept is the one that counts.
+    script = iter([0.3, 0.1])
+    with pytest.warns(RecaeWarning, match=r"in epoch 1, whose weights are kept"):
+        run(plan(epochs=2, lr=1000.0), validate=lambda: {"score": next(script)})
+
+
+def test_a_loss_that_rises_with_its_kl_weight_is_no_divergence() -> None:
+    # The term is a constant 500 a row: the loss rises from some 20 to 520 by its weight alone.
+    class Costly(Plain):
+        def forward(self, hidden, batch, generator):
+            return hidden, {"kl": torch.full((len(hidden),), 500.0)}
+
+    net = MultDAE(latent=4)._network(30, 40)
+    net.code = Costly()
+    loader = SparseLoader(MATRIX, None, batch_size=10, seed=0)
+    objective = Objective("multinomial", {"kl": LinearAnneal(1.0, 1 / 12)})
+    epochs = train(net, loader, objective, plan(epochs=4), seed=0, device=CPU)
+    assert epochs[-1].loss > 2 * epochs[0].loss
 
 
 def test_weights_broken_by_the_last_update_stop_before_they_are_measured() -> None:
