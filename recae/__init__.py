@@ -60,6 +60,7 @@ from recae.models import (
     RecVAE,
     SparseEASE,
     UserKNN,
+    VanillaAE,
     load,
 )
 from recae.ranking import TopK
@@ -130,6 +131,7 @@ __all__ = [
     "TrainingInterrupted",
     "UserKFold",
     "UserKNN",
+    "VanillaAE",
     "__version__",
     "compare",
     "comparison",

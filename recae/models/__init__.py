@@ -27,6 +27,7 @@ from recae.models.rlae import RLAE
 from recae.models.sparse_ease import SparseEASE
 from recae.models.svd_ae import SVDAE
 from recae.models.user_knn import UserKNN
+from recae.models.vanilla_ae import VanillaAE
 from recae.models.vasp import VASP
 from recae.recommender import Recommender, load_model
 
@@ -37,7 +38,7 @@ MODELS: dict[str, type[Recommender]] = {
         *(ItemKNN, UserKNN, BPR, ALS),
         *(EASE, EDLAE, RLAE, RDLAE, SparseEASE),
         *(PureSVD, SVDAE, InfiniteAE),
-        *(AutoRec, CDAE),
+        *(VanillaAE, AutoRec, CDAE),
         *(MultDAE, MultVAE, RecVAE, HVamp, MacridVAE, ELSA),
         *(NeuralEASE, FLVAE, VASP),
         Ensemble,
@@ -85,5 +86,6 @@ __all__ = [
     "Popularity",
     "Random",
     "UserKNN",
+    "VanillaAE",
     "load",
 ]

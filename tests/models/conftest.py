@@ -26,6 +26,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "pure-svd": {"latent": 5},
     "svd-ae": {"latent": 5},
     "infinite-ae": {"l2": 0.7},
+    "vanilla-ae": {"latent": 8, "epochs": 2, "batch_size": 10, "lr": 0.01, "hidden": (16,)},
     "auto-rec": {"latent": 8, "epochs": 2, "batch_size": 10, "lr": 0.01},
     "cdae": {"latent": 8, "epochs": 2, "batch_size": 10, "lr": 0.01, "negatives": 3},
     "mult-dae": {"latent": 8, "epochs": 2, "batch_size": 10, "lr": 0.01, "hidden": (16,)},
