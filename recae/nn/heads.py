@@ -91,3 +91,22 @@ class LinearHead(nn.Module):
 
     def forward(self, hidden: Tensor) -> LinearScores:
         return LinearScores(hidden, self.weight, self.bias)
+
+
+class UnitHead(LinearHead):
+    """A last layer in which every unit's say on all items, a column of the weight, has one length.
+
+    A unit can then only speak louder by being larger, which is what a penalty on it counts. The
+    length is given and not learnt: a longer one would make the penalty cheaper again.
+    """
+
+    def __init__(self, n_in: int, n_items: int, length: float = 10.0) -> None:
+        super().__init__(n_in, n_items)
+        self.length = length
+
+    def atoms(self) -> Tensor:
+        """The weight as it is used, (n_items, n_in)."""
+        return self.length * F.normalize(self.weight, dim=0)
+
+    def forward(self, hidden: Tensor) -> LinearScores:
+        return LinearScores(hidden, self.atoms(), self.bias)
