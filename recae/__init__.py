@@ -58,8 +58,10 @@ from recae.models import (
     PureSVD,
     Random,
     RecVAE,
+    SparseAE,
     SparseEASE,
     UserKNN,
+    VanillaAE,
     load,
 )
 from recae.ranking import TopK
@@ -86,6 +88,7 @@ __all__ = [
     "EDLAE",
     "ELSA",
     "HVamp",
+    "SparseAE",
     "SparseEASE",
     "MacridVAE",
     "FLVAE",
@@ -130,6 +133,7 @@ __all__ = [
     "TrainingInterrupted",
     "UserKFold",
     "UserKNN",
+    "VanillaAE",
     "__version__",
     "compare",
     "comparison",

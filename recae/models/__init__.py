@@ -24,9 +24,11 @@ from recae.models.random import Random
 from recae.models.rdlae import RDLAE
 from recae.models.rec_vae import RecVAE
 from recae.models.rlae import RLAE
+from recae.models.sparse_ae import SparseAE
 from recae.models.sparse_ease import SparseEASE
 from recae.models.svd_ae import SVDAE
 from recae.models.user_knn import UserKNN
+from recae.models.vanilla_ae import VanillaAE
 from recae.models.vasp import VASP
 from recae.recommender import Recommender, load_model
 
@@ -37,7 +39,7 @@ MODELS: dict[str, type[Recommender]] = {
         *(ItemKNN, UserKNN, BPR, ALS),
         *(EASE, EDLAE, RLAE, RDLAE, SparseEASE),
         *(PureSVD, SVDAE, InfiniteAE),
-        *(AutoRec, CDAE),
+        *(VanillaAE, SparseAE, AutoRec, CDAE),
         *(MultDAE, MultVAE, RecVAE, HVamp, MacridVAE, ELSA),
         *(NeuralEASE, FLVAE, VASP),
         Ensemble,
@@ -76,6 +78,7 @@ __all__ = [
     "Ensemble",
     "HVamp",
     "SVDAE",
+    "SparseAE",
     "SparseEASE",
     "InfiniteAE",
     "PureSVD",
@@ -85,5 +88,6 @@ __all__ = [
     "Popularity",
     "Random",
     "UserKNN",
+    "VanillaAE",
     "load",
 ]

@@ -3,7 +3,7 @@
 from recae.nn.batch import Batch, Ragged
 from recae.nn.codes import Gaussian, Plain, UserNodes
 from recae.nn.concepts import ConceptDecoder, ConceptGaussians, Concepts, DrawConcepts
-from recae.nn.heads import LinearHead, LinearScores, Scores
+from recae.nn.heads import LinearHead, LinearScores, Scores, UnitHead
 from recae.nn.hierarchical import HierarchicalVamp, TwoLevels, Views
 from recae.nn.layers import InputLinear, Linear, encoder_mlp, mlp
 from recae.nn.network import AutoencoderNet, Decoder
@@ -11,6 +11,7 @@ from recae.nn.noise import Chain, Dropout, Keep, UnitNorm
 from recae.nn.priors import CompositeGaussian, Posterior, remember
 from recae.nn.product import Nothing, ProductDecoder, ZeroDiagonal
 from recae.nn.residual import Dense
+from recae.nn.sparse_codes import SeldomUnits, ShortUnits, TopUnits
 from recae.nn.tied import TiedDecoder, TiedScores, UnitRows
 
 __all__ = [
@@ -46,6 +47,10 @@ __all__ = [
     "Plain",
     "Ragged",
     "Scores",
+    "SeldomUnits",
+    "ShortUnits",
+    "TopUnits",
+    "UnitHead",
     "UnitNorm",
     "encoder_mlp",
     "mlp",

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from recae.errors import unknown_option
 from recae.nn.batch import Ragged
+from recae.nn.derived import Derived
 from recae.nn.losses import (
     logistic_loss,
     multinomial_loss,
@@ -91,3 +92,22 @@ class LinearHead(nn.Module):
 
     def forward(self, hidden: Tensor) -> LinearScores:
         return LinearScores(hidden, self.weight, self.bias)
+
+
+class UnitHead(LinearHead, Derived):
+    """A last layer in which every unit's say on all items, a column of the weight, has one length.
+
+    A unit can then only speak louder by being larger, which is what a penalty on it counts. The
+    length is given and not learnt: a longer one would make the penalty cheaper again.
+    """
+
+    def __init__(self, n_in: int, n_items: int, length: float = 10.0) -> None:
+        super().__init__(n_in, n_items)
+        self.length = length
+
+    def atoms(self) -> Tensor:
+        """The weight as it is used, (n_items, n_in)."""
+        return self.derived(lambda weight: self.length * F.normalize(weight, dim=0))
+
+    def forward(self, hidden: Tensor) -> LinearScores:
+        return LinearScores(hidden, self.atoms(), self.bias)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,34 +10,24 @@ from torch.nn import functional as F
 
 from recae.errors import unknown_option
 from recae.nn.batch import Batch, Ragged
+from recae.nn.derived import Derived
 from recae.nn.products import affine, gather
 
 
-class UnitRows(nn.Module):
+class UnitRows(Derived):
     """x -> x A, with A (n_items, latent) scaled to rows of length one."""
 
     def __init__(self, n_items: int, latent: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(n_items, latent))
-        self.kept: tuple[Any, Tensor] | None = None
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draws the weights in place."""
         nn.init.xavier_uniform_(self.weight, generator=generator)
 
-    def train(self, mode: bool = True) -> UnitRows:
-        """Also forgets A: the weights may change while training without their version saying so."""
-        self.kept = None
-        return super().train(mode)
-
     def rows(self) -> Tensor:
-        """A, (n_items, latent), kept in evaluation: tiles of rows would each make it anew."""
-        if self.training or torch.is_grad_enabled():
-            return F.normalize(self.weight, dim=1)
-        state = self.weight._version, self.weight.device
-        if self.kept is None or self.kept[0] != state:
-            self.kept = state, F.normalize(self.weight, dim=1)
-        return self.kept[1]
+        """A, (n_items, latent)."""
+        return self.derived(lambda weight: F.normalize(weight, dim=1))
 
     def forward(self, x: Ragged | Tensor) -> Tensor:
         a = self.rows()

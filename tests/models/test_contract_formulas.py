@@ -77,6 +77,13 @@ def mult_dae(w: Weights, x: np.ndarray) -> np.ndarray:
     return w.layer("decoder.head", np.tanh(w.layer("decoder.layers.0", z)))
 
 
+def sparse_ae(w: Weights, x: np.ndarray) -> np.ndarray:
+    h = w.read("encoder", unit(x))
+    z = h * (h >= np.sort(h, axis=1)[:, -3:-2])  # the three largest
+    atoms = 10 * unit(w["decoder.head.weight"].T).T
+    return z @ atoms.T + w["decoder.head.bias"]
+
+
 def mult_vae(w: Weights, x: np.ndarray) -> np.ndarray:
     z = w.layer("code.mu", np.tanh(w.read("encoder.0", unit(x))))
     return w.layer("decoder.head", np.tanh(w.layer("decoder.layers.0", z)))
@@ -128,6 +135,8 @@ def vasp(w: Weights, x: np.ndarray) -> np.ndarray:
 
 
 FORWARD: dict[str, Callable[[Weights, np.ndarray], np.ndarray]] = {
+    "vanilla-ae": mult_dae,
+    "sparse-ae": sparse_ae,
     "auto-rec": auto_rec,
     "cdae": cdae,
     "mult-dae": mult_dae,
@@ -180,6 +189,8 @@ def observed(f: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 Loss = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
 LOSSES: dict[str, tuple[dict[str, Any], Loss]] = {
+    "vanilla-ae": ({}, lambda f, x, kl: multinomial(f, x)),
+    "sparse-ae": ({}, lambda f, x, kl: multinomial(f, x)),
     "auto-rec": ({}, lambda f, x, kl: observed(f, x)),
     "cdae": ({"negatives": 0}, lambda f, x, kl: logistic(f, x)),
     "mult-dae": ({}, lambda f, x, kl: multinomial(f, x)),

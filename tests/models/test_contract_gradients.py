@@ -34,6 +34,9 @@ OTHERWISE = [
     ("cdae", {"loss": "squared"}),
     ("h-vamp", {"likelihood": "logistic"}),
     ("auto-rec", {"activation": "relu"}),
+    *(("sparse-ae", {"sparsity": kind}) for kind in ("l1", "kl")),
+    ("vanilla-ae", {"loss": "squared"}),
+    ("macrid-vae", {"draw": False}),
 ]
 """Settings that take another way through the code than the small models do."""
 
@@ -123,7 +126,9 @@ def test_every_number_that_should_learn_has_a_gradient(problem: Problem) -> None
             if name.endswith("shallow.weight"):  # its diagonal is taken off: nothing can copy
                 assert (gradient.diagonal() < 1e-14).all()
                 gradient.fill_diagonal_(1)
-            if problem.model.get_params().get("activation") == "relu":  # a unit may be off
+            settings = problem.model.get_params()
+            if settings.get("activation") == "relu" or settings.get("sparsity") in ("l1", "top-k"):
+                # A unit may be off.
                 gradient = gradient.sum()
             assert (gradient > 0).all(), name
     assert met == {name for name, p in problem.net.named_parameters() if p.requires_grad}
