@@ -16,8 +16,10 @@ class EASE(LinearRecommender):
 
     Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019, eq. 8. Often the best
     single model up to some 50,000 items, with one hyperparameter. Costs items^3 operations and one
-    item-item matrix, 8 items^2 bytes while fitting in float64 and 4 items^2 otherwise and after.
-    `weights_[i, j]` is how much item i in a history speaks for item j. Runs on the CPU.
+    item-item matrix, 8 items^2 bytes while fitting in float64 and 4 items^2 otherwise and after;
+    with clearly fewer users than items users^3 operations and 8 users^2 + 4 items^2 bytes of
+    memory, in float64, by the identity of Woodbury. `weights_[i, j]` is how much item i in a
+    history speaks for item j. Runs on the CPU.
 
     >>> recae.EASE(l2=1.0).fit(data).recommend(0)["item_id"].tolist()  # items 1 and 2 go together
     [2, 3]

@@ -13,9 +13,9 @@ from recae.data import Interactions
 from recae.errors import CapacityError
 from recae.memory import total_memory
 from recae.recommender import (
-    BLOCK,
     Recommender,
     Run,
+    blocks,
     csr_from_arrays,
     csr_to_arrays,
     estimator,
@@ -80,7 +80,7 @@ class InfiniteAE(Recommender):
             )
         self.histories_ = valued(data.matrix, self.weights == "both")
         system = np.empty((n, n))
-        with bar(-(-n // BLOCK), type(self).__name__, "block", run.progress) as shown:
+        with bar(blocks(n), type(self).__name__, "block", run.progress) as shown:
             for start in range(0, n, ROWS):
                 system[start : start + ROWS] = self._kernel(self.histories_[start : start + ROWS])
             system[np.diag_indices_from(system)] += self.l2 * system.diagonal().mean()

@@ -5,7 +5,8 @@ from recae.recommender.blas import ONE_BLAS
 from recae.recommender.estimator import Estimator
 from recae.recommender.factors import FactorRecommender
 from recae.recommender.hyperparameters import estimator, learnt, param
-from recae.recommender.linear import BLOCK, LinearRecommender, negative_inverse, to_float32
+from recae.recommender.inverse import blocks, negative_inverse, to_float32
+from recae.recommender.linear import LinearRecommender
 from recae.recommender.neural import AutoencoderRecommender
 from recae.recommender.persistence import expect, load_model
 from recae.recommender.rank import Questions, ScoreRows, measure
@@ -25,7 +26,6 @@ from recae.recommender.svd import SVDRecommender
 from recae.recommender.tiles import products
 
 __all__ = [
-    "BLOCK",
     "ONE_BLAS",
     "AutoencoderRecommender",
     "Estimator",
@@ -38,6 +38,7 @@ __all__ = [
     "ScoreRows",
     "SVDRecommender",
     "align",
+    "blocks",
     "csr_from_arrays",
     "csr_to_arrays",
     "draw",
@@ -50,9 +51,9 @@ __all__ = [
     "measure",
     "nearest_columns",
     "negative_inverse",
-    "rating_error",
-    "to_float32",
     "param",
     "products",
+    "rating_error",
+    "to_float32",
     "valued",
 ]

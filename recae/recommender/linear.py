@@ -7,27 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse as sp
 import torch
 from torch import Tensor
 
 from recae.data import Interactions
-from recae.errors import CapacityError, ConfigError, warn
-from recae.memory import total_memory
 from recae.progress import bar
 from recae.recommender.base import Recommender
+from recae.recommender.capacity import choose
 from recae.recommender.hyperparameters import estimator, learnt, param
+from recae.recommender.inverse import blocks, to_float32
 from recae.recommender.persistence import expect
+from recae.recommender.ridge import over_items, over_users
 from recae.recommender.slots import Run
 from recae.recommender.sparse import valued
 from recae.splits import Fold
-
-BLOCK = 1024
-"""Rows of the item-item matrix handled at a time beside the matrix itself."""
-
-SPARE = 0.85
-"""Share of the memory that one item-item matrix may take."""
 
 
 @estimator
@@ -40,6 +34,8 @@ class LinearRecommender(Recommender):
     A model supplies the ridge r, given the diagonal of X'X, and the scale c, given that of P. With
     c = r it is a plain ridge regression of X on itself; a larger c_j makes B_jj smaller, and
     c_j = 1 / P_jj makes it zero (Moon, Kim & Lee, SIGIR 2023, which derives all of them as one).
+
+    P is had from an inverse over the items or over the users: see `capacity.py` and `ridge.py`.
     """
 
     l2: float = param(
@@ -68,7 +64,7 @@ class LinearRecommender(Recommender):
         usual=(0, 0.5),
     )
     precision: str = param(
-        "float of the inversion; auto is float64 where that fits in memory, else float32",
+        "float of the inverse; auto: float64 if memory allows, else float32; over users float64",
         default="auto",
         choices=("auto", "float64", "float32"),
         usual=("auto",),
@@ -85,22 +81,25 @@ class LinearRecommender(Recommender):
         """c, (n_items,), given the diagonal of P."""
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
-        dtype = self._dtype(data.n_items)
         matrix, item_scale = self._scaled(valued(data.matrix, self.weights == "both"))
-        blocks = -(-data.n_items // BLOCK)
-        with bar(blocks, type(self).__name__, "block", run.progress) as shown:
-            gram = gram_matrix(matrix, dtype)
-            ridge = self._ridge(gram.diagonal().copy())
-            gram[np.diag_indices_from(gram)] += ridge
-            negative_inverse(gram, self.l2, shown)  # -P from here on
-        diagonal = -gram.diagonal()
+        squares = np.asarray(matrix.multiply(matrix).sum(axis=0, dtype=np.float64)).ravel()
+        ridge = self._ridge(squares)
+        name, heaviest = type(self).__name__, float((squares / ridge).max())
+        way = choose(name, data.n_users, data.n_items, heaviest, self.precision)
+        steps = blocks(data.n_users) + 1 if way.over_users else blocks(data.n_items)
+        with bar(steps, name, "block", run.progress) as shown:
+            if way.over_users:
+                inverse, diagonal = over_users(matrix, ridge, self.l2, shown)
+            else:
+                inverse, diagonal = over_items(matrix, ridge, way.dtype, self.l2, shown)
         scale = self._scale(diagonal, ridge)
-        gram *= scale / item_scale
-        gram *= item_scale[:, None]
+        inverse *= scale / item_scale
+        inverse *= item_scale[:, None]
         kept = 1 - scale * diagonal
         # What is zero but for rounding is zero: an item must not speak for itself at all.
-        np.fill_diagonal(gram, np.where(np.abs(kept) < 8 * np.finfo(dtype).eps, 0, kept))
-        self.weights_ = torch.from_numpy(to_float32(gram))
+        zero = np.abs(kept) < 8 * np.finfo(way.dtype).eps
+        np.fill_diagonal(inverse, np.where(zero, 0, kept))
+        self.weights_ = torch.from_numpy(to_float32(inverse))
 
     def _scaled(self, matrix: Any) -> tuple[Any, np.ndarray]:
         """D_U^-u X D_I^-v in float64 and the diagonal of D_I^-v; ones where nothing is."""
@@ -112,26 +111,6 @@ class LinearRecommender(Recommender):
         if self.user_power or self.item_power:
             matrix = sp.diags(of_users) @ matrix.astype(np.float64) @ sp.diags(of_items)
         return matrix, of_items
-
-    def _dtype(self, n_items: int) -> np.dtype[Any]:
-        available, name = SPARE * total_memory(), type(self).__name__
-        least = "float64" if self.precision == "float64" else "float32"
-        needed = np.dtype(least).itemsize * n_items**2
-        if needed > available:
-            raise CapacityError(
-                f"{name} on {n_items:,} items needs {needed / 1e9:.1f} GB for one item-item "
-                f"matrix in {least}, and {available / 1e9:.1f} GB may be used: keep fewer items "
-                f"with data.filter(min_per_item=...), or use MultVAE or ALS"
-            )
-        if self.precision != "auto":
-            return np.dtype(self.precision)
-        if 8 * n_items**2 <= available:
-            return np.dtype("float64")
-        warn(
-            f"{name} on {n_items:,} items inverts in float32: float64 would need "
-            f"{8 * n_items**2 / 1e9:.1f} GB"
-        )
-        return np.dtype("float32")
 
     def _score_rows(self, matrix: Any) -> Tensor:
         histories = valued(matrix, self.weights == "both")
@@ -153,70 +132,3 @@ class LinearRecommender(Recommender):
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         self.weights_ = expect(arrays["weights"], len(self.items_), len(self.items_))
-
-
-def gram_matrix(matrix: Any, dtype: np.dtype[Any]) -> np.ndarray:
-    """X'X, dense and C-contiguous, from sparse products of one block of items at a time."""
-    columns = matrix.tocsc().astype(dtype)
-    gram = np.empty((matrix.shape[1],) * 2, dtype)
-    for start in range(0, len(gram), BLOCK):
-        block = columns[:, start : start + BLOCK].T @ columns  # (block, n_items) sparse
-        gram[start : start + BLOCK] = block.toarray()
-    return gram
-
-
-def negative_inverse(gram: np.ndarray, l2: float, shown: Any) -> None:
-    """Replaces a symmetric positive definite matrix by minus its inverse, in its own memory.
-
-    Sweeps one block of items after the other (Goodnight, "A Tutorial on the SWEEP Operator", The
-    American Statistician 1979): with P = A_kk^-1 and the row R = A_k., sweeping block k turns
-    A_ij into A_ij - R_i' P R_j, A_ki into P R_i, and A_kk into -P. It costs items^3 operations,
-    as Cholesky does, nearly all in products of blocks, and no second matrix. (The LAPACK that scipy
-    ships crashed on 40,981 items.)
-    """
-    n = len(gram)
-    buffer = np.empty(BLOCK * n, gram.dtype)
-    for low in range(0, n, BLOCK):
-        high = min(low + BLOCK, n)
-        pivot = _inverse(gram[low:high, low:high], l2)
-        row = np.zeros((high - low, n), gram.dtype)
-        row[:, :low] = gram[:low, low:high].T
-        row[:, high:] = gram[low:high, high:]
-        scaled = pivot @ row
-        for start in range(0, n, BLOCK):  # the upper triangle of blocks; the lower one is unused
-            left, right = scaled[:, start : start + BLOCK].T, row[:, start:]
-            product = buffer[: len(left) * (n - start)].reshape(len(left), n - start)
-            gram[start : start + BLOCK, start:] -= np.matmul(left, right, out=product)
-        gram[:low, low:high] = scaled[:, :low].T
-        gram[low:high, high:] = scaled[:, high:]
-        gram[low:high, low:high] = -pivot
-        shown.update()
-    for start in range(0, n, BLOCK):
-        stop = start + BLOCK
-        gram[stop:, start:stop] = gram[start:stop, stop:].T
-
-
-def _inverse(block: np.ndarray, l2: float) -> np.ndarray:
-    """The inverse of one symmetric positive definite block, through Cholesky in float64."""
-    try:
-        factor = np.linalg.cholesky(block.astype(np.float64))
-    except np.linalg.LinAlgError:
-        raise ConfigError(
-            f"the matrix to be inverted is not positive definite at l2={l2}: raise l2"
-        ) from None
-    half = scipy.linalg.solve_triangular(factor, np.eye(len(block)), lower=True)
-    return (half.T @ half).astype(block.dtype)
-
-
-def to_float32(matrix: np.ndarray) -> np.ndarray:
-    """The matrix in float32, written over its own first half, the second half given back."""
-    if matrix.dtype == np.float32:
-        return matrix
-    n = len(matrix)
-    flat = matrix.reshape(-1)
-    halves = flat.view(np.float32)[: n * n].reshape(n, n)
-    for start in range(0, n, BLOCK):  # a row lands before where any later row still stands
-        halves[start : start + BLOCK] = matrix[start : start + BLOCK].astype(np.float32)
-    del flat, halves  # views into memory that the next line may move
-    matrix.resize((n * n + 1) // 2, refcheck=False)
-    return matrix.view(np.float32)[: n * n].reshape(n, n)
