@@ -38,23 +38,26 @@ HELD_OUT = 2000
 NEURAL: dict[str, Any] = {"metric": METRIC, "batch_size": 200, "epochs": 60, "patience": 8}
 SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
     "popularity": (recae.Popularity(), {}),
-    "ease": (recae.EASE(), {"l2": (100.0, 200.0, 400.0, 800.0)}),
+    "ease": (recae.EASE(precision="float32"), {"l2": (200.0, 400.0, 800.0)}),
     "ease-scaled": (
-        recae.EASE(user_power=0.5),
-        {"item_power": (0.0, 0.25), "l2": (0.1, 0.3, 1.0, 3.0, 10.0)},
+        recae.EASE(user_power=0.5, precision="float32"),
+        {"item_power": (0.1, 0.25), "l2": (0.1, 0.3, 1.0, 3.0)},
     ),
-    "edlae": (recae.EDLAE(), {"dropout": (0.2, 0.4), "l2": (100.0, 200.0, 400.0)}),
+    "edlae": (
+        recae.EDLAE(precision="float32"),
+        {"dropout": (0.2, 0.4), "l2": (100.0, 200.0, 400.0)},
+    ),
     "rdlae": (
-        recae.RDLAE(),
-        {"dropout": (0.2,), "xi": (0.2, 0.4, 0.6), "l2": (200.0, 400.0)},
+        recae.RDLAE(dropout=0.3, precision="float32"),
+        {"xi": (0.2, 0.5), "l2": (200.0, 400.0)},
     ),
-    "elsa": (recae.ELSA(**NEURAL | {"epochs": 20, "patience": 3}), {"latent": (256, 512)}),
+    "elsa": (recae.ELSA(**NEURAL | {"epochs": 20, "patience": 3}), {"lr": (0.03, 0.1)}),
     "mult-dae": (recae.MultDAE(**NEURAL), {"l2": (0.0, 2e-5)}),
     "mult-vae": (recae.MultVAE(**NEURAL), {"mirror": (True, False)}),
     # Half as wide as in the paper, and three layers instead of five.
     "rec-vae": (
         recae.RecVAE(**NEURAL | {"epochs": 100, "patience": 16}, width=300, depth=3),
-        {"gamma": (0.0035, 0.007)},
+        {"gamma": (0.005,)},
     ),
     # Half as wide as in the paper, and 300 pseudo-inputs instead of 1,000.
     "h-vamp": (
