@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import numpy as np
 
 from recae.recommender import LinearRecommender, estimator
@@ -26,6 +28,10 @@ class EASE(LinearRecommender):
     """
 
     name = "ease"
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        # ML-20M, strong generalisation, the code of Moon, Kim & Lee (2023).
+        "paper": dict(l2=800.0)
+    }
 
     def _scale(self, inverse_diagonal: np.ndarray, ridge: np.ndarray) -> np.ndarray:
         return 1 / inverse_diagonal

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import numpy as np
 
 from recae.recommender import LinearRecommender, estimator, param
@@ -26,6 +28,10 @@ class RDLAE(LinearRecommender):
     """
 
     name = "rdlae"
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        # ML-20M, strong generalisation, the code of Moon, Kim & Lee (2023).
+        "paper": dict(l2=1000.0, dropout=0.2, xi=0.6)
+    }
 
     dropout: float = param(
         "share of the interactions that are dropped", default=0.3, low=0, high=0.99, usual=(0, 0.8)

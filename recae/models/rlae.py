@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import numpy as np
 
 from recae.recommender import LinearRecommender, estimator, param
@@ -25,6 +27,10 @@ class RLAE(LinearRecommender):
     """
 
     name = "rlae"
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        # ML-20M, strong generalisation, the code of Moon, Kim & Lee (2023).
+        "paper": dict(l2=1000.0, xi=0.6)
+    }
 
     xi: float = param("bound of the diagonal of B", default=0.5, low=0, high=1, usual=(0, 0.9))
 
