@@ -15,8 +15,6 @@ class Derived(nn.Module):
     In evaluation that form is kept: scoring in tiles of rows would make it anew for every tile.
     """
 
-    weight: Tensor
-
     def __init__(self) -> None:
         super().__init__()
         self.kept: tuple[Any, Tensor] | None = None
@@ -26,11 +24,11 @@ class Derived(nn.Module):
         self.kept = None
         return super().train(mode)
 
-    def derived(self, make: Callable[[Tensor], Tensor]) -> Tensor:
-        """make(weight)."""
+    def derived(self, weight: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
+        """make(weight), of the one weight of this module."""
         if self.training or torch.is_grad_enabled():
-            return make(self.weight)
-        state = self.weight._version, self.weight.device
+            return make(weight)
+        state = weight._version, weight.device
         if self.kept is None or self.kept[0] != state:
-            self.kept = state, make(self.weight)
+            self.kept = state, make(weight)
         return self.kept[1]

@@ -107,7 +107,7 @@ class UnitHead(LinearHead, Derived):
 
     def atoms(self) -> Tensor:
         """The weight as it is used, (n_items, n_in)."""
-        return self.derived(lambda weight: self.length * F.normalize(weight, dim=0))
+        return self.derived(self.weight, lambda w: self.length * F.normalize(w, dim=0))
 
     def forward(self, hidden: Tensor) -> LinearScores:
         return LinearScores(hidden, self.atoms(), self.bias)

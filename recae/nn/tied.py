@@ -27,7 +27,7 @@ class UnitRows(Derived):
 
     def rows(self) -> Tensor:
         """A, (n_items, latent)."""
-        return self.derived(lambda weight: F.normalize(weight, dim=1))
+        return self.derived(self.weight, lambda w: F.normalize(w, dim=1))
 
     def forward(self, x: Ragged | Tensor) -> Tensor:
         a = self.rows()
