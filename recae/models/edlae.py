@@ -19,7 +19,8 @@ class EDLAE(LinearRecommender):
 
     Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020, with a = 0
     and b = 1. A little better than EASE where both are tuned. Costs and memory are those of EASE:
-    items^3 operations, 8 items^2 bytes in float64, or less with few users. Runs on the CPU.
+    items^3 operations, 8 items^2 bytes in float64, or less with few users. Inverts on a
+    GPU where there is one and the matrix fits twice (not yet run on one), else on the CPU.
 
     >>> recae.EDLAE(l2=1.0, dropout=0.5).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]

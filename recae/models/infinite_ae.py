@@ -23,6 +23,7 @@ from recae.recommender import (
     learnt,
     negative_inverse,
     param,
+    placed,
     products,
     to_float32,
     valued,
@@ -50,8 +51,9 @@ class InfiniteAE(Recommender):
     Sachdeva, Dhaliwal, Wu & McAuley, "Infinite Recommendation Networks: A Data-Centric Approach",
     NeurIPS 2022. Hard to beat where users are few, with one hyperparameter. Costs
     users^3 operations and 8 users^2 bytes of memory; the model keeps the training histories and 4
-    users^2 bytes, and scoring one history costs users^2 operations. Runs on the CPU. As in the
-    authors' code, histories enter the kernel as they are, not normalised.
+    users^2 bytes, and scoring one history costs users^2 operations. Inverts on a GPU where there is
+    one and the matrix fits twice (not yet run on one). As in the authors' code, histories enter the
+    kernel as they are, not normalised.
 
     >>> recae.InfiniteAE(l2=1.0).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]
@@ -84,7 +86,8 @@ class InfiniteAE(Recommender):
             for start in range(0, n, ROWS):
                 system[start : start + ROWS] = self._kernel(self.histories_[start : start + ROWS])
             system[np.diag_indices_from(system)] += self.l2 * system.diagonal().mean()
-            negative_inverse(system, self.l2, shown)
+            device = placed(type(self).__name__, run.device, system.nbytes)
+            negative_inverse(system, self.l2, shown, device)
         np.negative(system, out=system)
         self.inverse_ = torch.from_numpy(to_float32(system))
 

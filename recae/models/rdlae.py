@@ -20,8 +20,9 @@ class RDLAE(LinearRecommender):
     Moon, Kim & Lee, "It's Enough: Relaxing Diagonal Constraints in Linear Autoencoders for
     Recommendation", SIGIR 2023, the diagonal kept as in RLAE. The most general of the linear
     family, with three hyperparameters to tune; recommends more of what few have. Costs and memory
-    are those of EASE: items^3 operations, 8 items^2 bytes in float64, or less with few users. Runs
-    on the CPU.
+    are those of EASE: items^3 operations, 8 items^2 bytes in float64, or less with few users.
+    Inverts on a GPU where there is one and the matrix fits twice (not yet run on one), else on the
+    CPU.
 
     >>> recae.RDLAE(l2=1.0, dropout=0.5, xi=0.5).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]

@@ -20,7 +20,8 @@ class RLAE(LinearRecommender):
     Moon, Kim & Lee, "It's Enough: Relaxing Diagonal Constraints in Linear Autoencoders for
     Recommendation", SIGIR 2023. (The authors' code then sets the diagonal to zero; that
     changes the scores of seen items only, and is not done here.) Costs and memory are those of
-    EASE: items^3 operations, 8 items^2 bytes in float64, or less with few users. Runs on the CPU.
+    EASE: items^3 operations, 8 items^2 bytes in float64, or less with few users. Inverts on
+    a GPU where there is one and the matrix fits twice (not yet run on one), else on the CPU.
 
     >>> recae.RLAE(l2=1.0, xi=0.5).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]

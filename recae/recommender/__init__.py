@@ -2,6 +2,7 @@
 
 from recae.recommender.base import Recommender
 from recae.recommender.blas import ONE_BLAS
+from recae.recommender.capacity import largest_catalogue, placed
 from recae.recommender.estimator import Estimator
 from recae.recommender.factors import FactorRecommender
 from recae.recommender.hyperparameters import estimator, learnt, param
@@ -46,12 +47,14 @@ __all__ = [
     "evidence",
     "expect",
     "implicit_slim",
+    "largest_catalogue",
     "learnt",
     "load_model",
     "measure",
     "nearest_columns",
     "negative_inverse",
     "param",
+    "placed",
     "products",
     "rating_error",
     "to_float32",

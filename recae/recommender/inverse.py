@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
+import torch
+from torch import Tensor
 
 from recae.errors import ConfigError
 
@@ -28,8 +30,35 @@ def gram_matrix(matrix: Any, dtype: np.dtype[Any]) -> np.ndarray:
     return gram
 
 
-def negative_inverse(gram: np.ndarray, l2: float, shown: Any) -> None:
+def negative_inverse(gram: np.ndarray, l2: float, shown: Any, device: torch.device) -> None:
     """Replaces a symmetric positive definite matrix by minus its inverse, in its own memory.
+
+    On the CPU by `_sweep`; elsewhere by Cholesky, in a copy of the matrix and one more. Raises
+    ConfigError, which names l2, when the matrix is not positive definite.
+    """
+    if device.type == "cpu":
+        _sweep(gram, l2, shown)
+        return
+    memory = torch.from_numpy(gram)
+    memory.copy_(cholesky_inverse(memory.to(device), l2).neg_())
+    shown.update(blocks(len(gram)))
+
+
+def cholesky_inverse(matrix: Tensor, l2: float) -> Tensor:
+    """The inverse of a symmetric positive definite matrix, (n, n), which is overwritten by it.
+
+    On any device. A GPU takes the memory of a second such matrix meanwhile. Raises ConfigError.
+    """
+    factor = matrix.mT  # the same numbers, in the order of LAPACK, so that nothing is copied
+    info = torch.zeros((), dtype=torch.int32, device=matrix.device)
+    torch.linalg.cholesky_ex(factor, out=(factor, info))
+    if info.item():
+        raise _not_positive_definite(l2)
+    return torch.cholesky_inverse(factor, out=factor).mT
+
+
+def _sweep(gram: np.ndarray, l2: float, shown: Any) -> None:
+    """The inversion on the CPU, in the memory of one matrix.
 
     Sweeps one block of rows after the other (Goodnight, "A Tutorial on the SWEEP Operator", The
     American Statistician 1979): with P = A_kk^-1 and the row R = A_k., sweeping block k turns
@@ -64,11 +93,13 @@ def _inverse(block: np.ndarray, l2: float) -> np.ndarray:
     try:
         factor = np.linalg.cholesky(block.astype(np.float64))
     except np.linalg.LinAlgError:
-        raise ConfigError(
-            f"the matrix to be inverted is not positive definite at l2={l2}: raise l2"
-        ) from None
+        raise _not_positive_definite(l2) from None
     half = scipy.linalg.solve_triangular(factor, np.eye(len(block)), lower=True)
     return (half.T @ half).astype(block.dtype)
+
+
+def _not_positive_definite(l2: float) -> ConfigError:
+    return ConfigError(f"the matrix to be inverted is not positive definite at l2={l2}: raise l2")
 
 
 def to_float32(matrix: np.ndarray) -> np.ndarray:

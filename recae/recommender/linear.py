@@ -85,13 +85,14 @@ class LinearRecommender(Recommender):
         squares = np.asarray(matrix.multiply(matrix).sum(axis=0, dtype=np.float64)).ravel()
         ridge = self._ridge(squares)
         name, heaviest = type(self).__name__, float((squares / ridge).max())
-        way = choose(name, data.n_users, data.n_items, heaviest, self.precision)
+        shape = data.n_users, data.n_items
+        way, device = choose(name, *shape, heaviest, self.precision, run.device)
         steps = blocks(data.n_users) + 1 if way.over_users else blocks(data.n_items)
         with bar(steps, name, "block", run.progress) as shown:
             if way.over_users:
-                inverse, diagonal = over_users(matrix, ridge, self.l2, shown)
+                inverse, diagonal = over_users(matrix, ridge, self.l2, shown, device)
             else:
-                inverse, diagonal = over_items(matrix, ridge, way.dtype, self.l2, shown)
+                inverse, diagonal = over_items(matrix, ridge, way.dtype, self.l2, shown, device)
         scale = self._scale(diagonal, ridge)
         inverse *= scale / item_scale
         inverse *= item_scale[:, None]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 
 from recae.recommender.inverse import gram_matrix, negative_inverse
 
@@ -14,7 +15,12 @@ COLUMNS = 128
 
 
 def over_items(
-    matrix: Any, ridge: np.ndarray, dtype: np.dtype[Any], l2: float, shown: Any
+    matrix: Any,
+    ridge: np.ndarray,
+    dtype: np.dtype[Any],
+    l2: float,
+    shown: Any,
+    device: torch.device,
 ) -> tuple[np.ndarray, np.ndarray]:
     """-P, (n_items, n_items) in the dtype, and the diagonal of P = (X'X + diag(r))^-1.
 
@@ -23,12 +29,12 @@ def over_items(
     """
     gram = gram_matrix(matrix, dtype)
     gram[np.diag_indices_from(gram)] += ridge
-    negative_inverse(gram, l2, shown)
+    negative_inverse(gram, l2, shown, device)
     return gram, -gram.diagonal()
 
 
 def over_users(
-    matrix: Any, ridge: np.ndarray, l2: float, shown: Any
+    matrix: Any, ridge: np.ndarray, l2: float, shown: Any, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same through the users: -P in float32, and the diagonal of P in float64.
 
@@ -43,7 +49,7 @@ def over_users(
     items = sp.csr_matrix((matrix.astype(np.float64) @ sp.diags(roots)).T)  # Y': (n_items, n_users)
     system = gram_matrix(items, np.dtype(np.float64))
     system[np.diag_indices_from(system)] += 1
-    negative_inverse(system, l2, shown)
+    negative_inverse(system, l2, shown, device)
     n = len(ridge)
     inverse, diagonal = np.empty((n, n), np.float32), np.empty(n)
     for start in range(0, n, COLUMNS):

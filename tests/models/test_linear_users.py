@@ -123,9 +123,9 @@ def test_memory_decides_the_side(gigabytes, precision, over_users, dtype, monkey
     args = ("EASE", 15_811, 31_623, 10.0, precision)
     if precision == "auto" and not over_users:
         with pytest.warns(recae.RecaeWarning, match="item-item matrix in float32: .* need 6.0 GB"):
-            way = capacity.choose(*args)
+            way, _ = capacity.choose(*args)
     else:
-        way = capacity.choose(*args)
+        way, _ = capacity.choose(*args)
     assert (way.over_users, way.dtype.name) == (over_users, dtype)
 
 
@@ -141,6 +141,6 @@ def test_the_largest_catalogue_is_the_largest_that_is_taken(monkeypatch) -> None
     monkeypatch.setattr(capacity, "total_memory", lambda: 24 * 2**30)
     n = capacity.largest_catalogue(24 * 2**30)
     assert n == 74_000  # 4 n^2 <= 0.85 x 25,769,803,776 bytes
-    assert capacity.choose("EASE", 10**6, n, 1.0, "float32").dtype == np.float32
+    assert capacity.choose("EASE", 10**6, n, 1.0, "float32")[0].dtype == np.float32
     with pytest.raises(recae.CapacityError):
         capacity.choose("EASE", 10**6, n + 1, 1.0, "float32")

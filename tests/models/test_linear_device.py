@@ -1,0 +1,118 @@
+"""Closed forms on a device: its code run on the CPU, and which device is chosen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+import recae
+from recae.recommender import capacity, inverse, ridge
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+RNG = np.random.default_rng(6)
+X = sp.csr_matrix((RNG.random((70, 19)) < 0.3) * 1.0)
+
+
+def positive(n: int, dtype: torch.dtype) -> torch.Tensor:
+    half = torch.from_numpy(RNG.standard_normal((n, n + 3)))
+    return (half @ half.T + 0.5 * torch.eye(n)).to(dtype)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 60])
+@pytest.mark.parametrize(("dtype", "rtol"), [(torch.float64, 1e-9), (torch.float32, 1e-3)])
+def test_cholesky_gives_the_inverse_in_the_same_memory(n, dtype, rtol) -> None:
+    matrix = positive(n, dtype)
+    expected = np.linalg.inv(matrix.numpy().astype(np.float64))
+    found = inverse.cholesky_inverse(matrix, 1.0)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=rtol, atol=rtol)
+    assert found.data_ptr() == matrix.data_ptr() and found.is_contiguous()
+    np.testing.assert_array_equal(found, found.T)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_what_is_not_positive_definite_is_refused(dtype) -> None:
+    matrix = torch.tensor([[1.0, 2.0], [2.0, 1.0]], dtype=dtype)
+    with pytest.raises(recae.ConfigError, match="not positive definite at l2=0.5: raise l2"):
+        inverse.cholesky_inverse(matrix, 0.5)
+
+
+class Elsewhere:
+    """A device that is not called the CPU and is it."""
+
+    type = "elsewhere"
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Lets the code of a GPU run on the CPU; the sizes of what was inverted by it."""
+    inverted = []
+    found = inverse.cholesky_inverse
+
+    def noted(matrix: torch.Tensor, l2: float) -> torch.Tensor:
+        inverted.append(len(matrix))
+        return found(matrix, l2)
+
+    original = ridge.negative_inverse
+
+    def moved(gram: np.ndarray, l2: float, shown: object, device: torch.device) -> None:
+        original(gram, l2, shown, Elsewhere())
+
+    monkeypatch.setattr(inverse, "cholesky_inverse", noted)
+    monkeypatch.setattr(ridge, "negative_inverse", moved)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: tensor.clone())
+    return inverted
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("make", [recae.EASE, recae.EDLAE, recae.RLAE, recae.RDLAE])
+@pytest.mark.parametrize("data", [X, sp.csr_matrix(X[:10])])
+def test_the_code_of_a_device_gives_the_same_weights(
+    make, precision, data, elsewhere, monkeypatch
+) -> None:
+    found = make(l2=2.0, precision=precision).fit(data).weights_.numpy()
+    assert elsewhere == [min(data.shape)]
+    monkeypatch.setattr(ridge, "negative_inverse", lambda g, l2, s, d: inverse._sweep(g, l2, s))
+    expected = make(l2=2.0, precision=precision).fit(data).weights_.numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-7 if precision == "float64" else 3e-6)
+
+
+@pytest.mark.parametrize(
+    ("free", "precision", "n_users", "device", "over_users", "dtype"),
+    [
+        # 31,623 items: 8 GB in float64, 4 in float32; 15,811 users: 2 GB. Each is needed twice.
+        (17, "auto", 40_000, "cuda", False, "float64"),
+        (15, "auto", 40_000, "cuda", False, "float32"),
+        (15, "float64", 40_000, "cpu", False, "float64"),
+        (7, "auto", 40_000, "cpu", False, "float64"),
+        (7, "float32", 40_000, "cpu", False, "float32"),
+        (5, "auto", 15_811, "cuda", True, "float64"),
+        (9, "float32", 15_811, "cuda", False, "float32"),
+        (5, "float32", 15_811, "cuda", True, "float64"),
+        (3, "float32", 15_811, "cpu", True, "float64"),
+    ],
+)
+def test_what_fits_decides_the_device(
+    free, precision, n_users, device, over_users, dtype, monkeypatch, recwarn
+) -> None:
+    monkeypatch.setattr(capacity, "total_memory", lambda: 100e9)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda at: (free * 1e9 / capacity.SPARE, 99))
+    warnings = []
+    monkeypatch.setattr(capacity, "warn", warnings.append)
+    way, where = capacity.choose("EASE", n_users, 31_623, 1.0, precision, CUDA)
+    assert (where.type, way.over_users, way.dtype.name) == (device, over_users, dtype)
+    if device == "cpu":
+        (said,) = warnings
+        assert said.startswith("EASE inverts on the CPU") and f"{free}.0 GB may be used" in said
+    elif dtype == "float32" and precision == "auto":
+        (said,) = warnings
+        assert said.endswith("float64 would need 16.0 GB on cuda")
+    else:
+        assert not warnings
+
+
+def test_naming_the_cpu_changes_nothing() -> None:
+    for make in (recae.EASE, recae.InfiniteAE):
+        plain, named = (make(l2=2.0).fit(X, **at).score(X) for at in ({}, {"device": "cpu"}))
+        np.testing.assert_array_equal(plain, named)
