@@ -80,7 +80,7 @@ def choose(
         raise CapacityError(
             f"{name} on {n_items:,} items needs {least.needed / 1e9:.1f} GB for {least}, and "
             f"{available / 1e9:.1f} GB may be used: keep fewer items with "
-            "data.filter(min_per_item=...), or use MultVAE or ALS"
+            "data.filter(min_per_item=...), or use ELSA or SparseEASE"
         )
     fitting = [way for way in ways if way.needed <= available]
     there = [way for way in fitting if 2 * way.inverted <= _room(device)]
