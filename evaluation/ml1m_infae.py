@@ -3,8 +3,9 @@
     python -m evaluation ml1m_infae DATA
 
 DATA holds train, valid and test.parquet with the columns user, item and rating, which AutoRec alone
-looks at. Models are fitted on train and chosen by NDCG@10 on valid (history and mask: train). At the test, history and
-mask are train and valid together, without refitting, as in Sachdeva et al. (2022).
+looks at. Models are fitted on train and chosen by NDCG@10 on valid (history and mask: train). At
+the test, history and mask are train and valid together, without refitting, as in Sachdeva et al.
+(2022).
 """
 
 from __future__ import annotations
