@@ -21,7 +21,7 @@ class ELSA(AutoencoderRecommender):
     Vancura, Alves, Kasalicky & Kordik, "Scalable Linear Shallow Autoencoder for Collaborative
     Filtering", RecSys 2022. As good as EASE from some hundred dimensions on, without its item-item
     matrix: try it above 50,000 items. An epoch costs 6 x users x items x latent operations, or
-    fewer; memory is 4 x items x latent numbers.
+    fewer; memory is some 10 x items x latent numbers in training, and items x latent after.
 
     >>> recae.ELSA(latent=2, epochs=5).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]
