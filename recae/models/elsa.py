@@ -22,8 +22,8 @@ class ELSA(AutoencoderRecommender):
     Filtering", RecSys 2022; as in the authors' torch code (their other one cuts the output off
     below zero), the loss summed over items, not averaged, which NAdam does not see. As good as EASE
     from some hundred dimensions on, without its item-item matrix: try it above 50,000 items. An
-    epoch costs 6 x users x items x latent operations, or fewer; memory is 4 x items x latent
-    numbers.
+    epoch costs 6 x users x items x latent operations, or fewer; memory is some 10 x items x latent
+    numbers in training, and items x latent after.
 
     >>> recae.ELSA(latent=2, epochs=5).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]

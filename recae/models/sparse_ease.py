@@ -86,8 +86,7 @@ class SparseEASE(Recommender):
         self.weights_ = sp.csr_matrix(sp.csr_matrix(by_column, shape=(n, n)).T)
 
     def _check_memory(self, matrix: Any) -> None:
-        n, lengths = matrix.shape[1], np.diff(matrix.indptr).astype(np.float64)
-        needed = 28 * min(float((lengths**2).sum()), float(n) ** 2)  # two formats for a moment
+        n, needed = matrix.shape[1], cooccurrence_bytes(matrix)
         available = SPARE * total_memory()
         if needed > available:
             raise CapacityError(
@@ -136,3 +135,9 @@ class SparseEASE(Recommender):
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         n = len(self.items_)
         self.weights_ = csr_from_arrays("weights", arrays, (n, n))
+
+
+def cooccurrence_bytes(matrix: Any) -> float:
+    """Bytes of memory that the co-occurrences of a CSR may take, in two formats for a moment."""
+    lengths = np.diff(matrix.indptr).astype(np.float64)
+    return 28 * min(float((lengths**2).sum()), float(matrix.shape[1]) ** 2)
