@@ -67,7 +67,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("make", [recae.EASE, recae.EDLAE, recae.RLAE, recae.RDLAE])
-@pytest.mark.parametrize("data", [X, sp.csr_matrix(X[:10])])
+@pytest.mark.parametrize("data", [X, sp.csr_matrix(X[:9])])
 def test_the_code_of_a_device_gives_the_same_weights(
     make, precision, data, elsewhere, monkeypatch
 ) -> None:
