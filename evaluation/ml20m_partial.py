@@ -67,7 +67,7 @@ SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
     # Width 300 instead of 4,096 and latent 100 instead of 2,048, items with five users or more.
     "vasp": (
         recae.VASP(
-            **NEURAL | {"epochs": 40, "patience": 4},
+            **NEURAL | {"epochs": 40, "patience": 4, "batch_size": 500},
             latent=100,
             width=300,
             depth=3,
