@@ -34,11 +34,13 @@ METRICS = ["recall@20", "ndcg@20", "recall@50", "ndcg@50", "hit_rate@20"]
 MODELS: dict[str, recae.Recommender] = {
     "popularity": recae.Popularity(),
     "ease": recae.EASE(l2=80),
-    # l2, dropout and xi of EDLAE and RDLAE are those of Moon, Kim & Lee (2023) for this split.
+    # l2, dropout and xi of EDLAE and RDLAE are those of Moon, Kim & Lee (2023) for this split. On
+    # the 10,000 most popular items they reached validation recall@20 0.3308 and 0.3305, RLAE 0.3258
+    # with xi=0.1 and 0.3261 with 0.3, EASE 0.3258, and 16 settings of degree powers at most 0.3237.
     "edlae": recae.EDLAE(l2=60, dropout=0.8),
     "rlae": recae.RLAE(l2=80, xi=0.3),
     "rdlae": recae.RDLAE(l2=80, dropout=0.8, xi=0.09),
-    "edlae-scaled": recae.EDLAE(l2=1, dropout=0.3, user_power=0.5, item_power=0.25),
+    "edlae-scaled": recae.EDLAE(l2=3, dropout=0, user_power=0.5, item_power=0.25),
     "sparse-ease": recae.SparseEASE(),
     "svd-ae": recae.SVDAE(latent=1194),
     # Validation recall@20 0.1726 was best after epoch 6.

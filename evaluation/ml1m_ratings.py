@@ -3,9 +3,9 @@
     python -m evaluation ml1m_ratings DATA
 
 DATA holds ratings.parquet with the columns user, item and rating. As in Sedhain et al. (2015), a
-random tenth of the ratings is the test; a twentieth of the rest decides settings and epoch. The
-history at the test is all that is not the test. Beside it stands the mean of the rating's user and
-item, the floor that any model must beat.
+random tenth of the ratings is the test; a twentieth of the rest decides settings and epochs. The
+model is then fitted on all that is not the test, which is the history at the test too. Beside it
+stand the means of the rating's user and item alone, the floor that any model must beat.
 """
 
 from __future__ import annotations
