@@ -35,7 +35,14 @@ PUBLISHED = {
 NEURAL: dict[str, Any] = {"metric": METRIC, "epochs": 80, "patience": 6, "batch_size": 200}
 ALTERNATING = NEURAL | {"epochs": 160, "patience": 16}
 # The authors' 4,096 wide layers and their depth are for a large GPU.
-PRODUCT = NEURAL | {"epochs": 60, "latent": 100, "width": 300, "depth": 3, "decoder_depth": 3}
+PRODUCT = NEURAL | {
+    "epochs": 50,
+    "patience": 4,
+    "latent": 100,
+    "width": 300,
+    "depth": 3,
+    "decoder_depth": 3,
+}
 SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
     "random": (recae.Random(), {}),
     "popularity": (recae.Popularity(), {}),
@@ -72,7 +79,7 @@ SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
     "cdae": (recae.CDAE(**NEURAL), {"loss": ("logistic",), "lr": (1e-3, 3e-3)}),
     "mult-dae": (recae.MultDAE(**NEURAL), {"l2": (0.0, 1e-5)}),
     "mult-vae": (recae.MultVAE(**NEURAL), {"mirror": (True, False), "beta": (0.1, 0.3)}),
-    "macrid-vae": (recae.MacridVAE(**NEURAL), {"concepts": (2, 4), "draw": (True, False)}),
+    "macrid-vae": (recae.MacridVAE(**NEURAL), {"draw": (True, False)}),
     # Half as wide as in the paper, and three layers instead of five.
     "rec-vae": (
         recae.RecVAE(**ALTERNATING, latent=128, width=300, depth=3),
@@ -87,7 +94,7 @@ SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
         recae.HVamp(**NEURAL, latent=100, width=300, components=300),
         {"likelihood": ("multinomial", "logistic")},
     ),
-    "neural-ease": (recae.NeuralEASE(**NEURAL | {"epochs": 60}), {"lr": (5e-4, 2e-3)}),
+    "neural-ease": (recae.NeuralEASE(**NEURAL | {"epochs": 60}), {"lr": (1e-3,)}),
     "flvae": (recae.FLVAE(**PRODUCT), {"lr": (5e-4,), "whole": (True, False)}),
     "vasp": (recae.VASP(**PRODUCT), {"lr": (5e-4,), "whole": (True, False)}),
     # Of what was chosen above; weights are learnt on `valid`, which no member was fitted to.

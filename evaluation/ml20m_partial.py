@@ -35,7 +35,7 @@ METRIC = "ndcg@100"
 METRICS = [METRIC, "calibrated_recall@20", "calibrated_recall@50"]
 HELD_OUT = 2000
 
-NEURAL: dict[str, Any] = {"metric": METRIC, "batch_size": 200, "epochs": 60, "patience": 8}
+NEURAL: dict[str, Any] = {"metric": METRIC, "batch_size": 200, "epochs": 60, "patience": 6}
 SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
     "popularity": (recae.Popularity(), {}),
     "ease": (recae.EASE(precision="float32"), {"l2": (200.0, 400.0, 800.0)}),
@@ -51,8 +51,8 @@ SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
         recae.RDLAE(dropout=0.3, precision="float32"),
         {"xi": (0.2, 0.5), "l2": (200.0, 400.0)},
     ),
-    "elsa": (recae.ELSA(**NEURAL | {"epochs": 20, "patience": 3}), {"lr": (0.03, 0.1)}),
-    "mult-dae": (recae.MultDAE(**NEURAL), {"l2": (0.0, 2e-5)}),
+    "elsa": (recae.ELSA(**NEURAL | {"epochs": 20, "patience": 3}), {"lr": (0.1,)}),
+    "mult-dae": (recae.MultDAE(**NEURAL), {"l2": (0.0,)}),
     "mult-vae": (recae.MultVAE(**NEURAL), {"mirror": (True, False)}),
     # Half as wide as in the paper, and three layers instead of five.
     "rec-vae": (
@@ -67,7 +67,7 @@ SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
     # Width 300 instead of 4,096 and latent 100 instead of 2,048, items with five users or more.
     "vasp": (
         recae.VASP(
-            **NEURAL | {"epochs": 40, "patience": 4, "batch_size": 500},
+            **NEURAL | {"epochs": 30, "patience": 3, "batch_size": 500},
             latent=100,
             width=300,
             depth=3,
