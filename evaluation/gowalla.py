@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 import recae
-from evaluation.provenance import RESULTS, keep, peak_gb
+from evaluation.provenance import RESULTS, commit, keep, peak_gb
 from recae.cli import hyperparameters
 from recae.recommender import AutoencoderRecommender, LinearRecommender
 
@@ -100,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
+    if not options.validate and (options.set or options.top_items):
+        parser.error("--set and --top-items go with --validate: the test is not for choosing")
     model = hyperparameters.configured(MODELS[options.model].clone(), options.set)
     if isinstance(model, LinearRecommender):
         model.set_params(precision=options.precision)
@@ -154,7 +156,7 @@ def keep_trial(name: str, trial: dict[str, Any]) -> Path:
     """Adds a trial to those that a file of results has."""
     path = RESULTS / f"{name}.json"
     earlier = json.loads(path.read_text())["trials"] if path.is_file() else []
-    return keep(name, {"trials": [*earlier, trial]})
+    return keep(name, {"trials": [*earlier, trial | {"commit": commit()}]})
 
 
 def told(epoch: object) -> None:

@@ -8,10 +8,10 @@ published training users are missing, so the 10,000 validation users are the tra
 their whole histories, and published rows are out of reach. Settings, and the number of epochs, are
 chosen by NDCG@100 on 2,000 of them, held out, from their published fold-in to the rest; the model
 is then fitted on all 10,000 and measured once on the 10,000 test users. The weights of the ensemble
-are those that the 2,000 gave to models that had not seen them.
+are those that 500 more held-out users give to the chosen models, which have not seen them.
 
-Fitted models and reports stay in a folder (`--work`); a model that is there already is not fitted
-again. The table and the paired tests are made of all reports in it.
+Fitted models and reports stay in a folder (`--work`); a model whose report is there already is not
+fitted again. The table and the paired tests are made of all reports in it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ import pandas as pd
 
 import recae
 from evaluation.grid import Grid, choose
-from evaluation.provenance import RESULTS, keep, peak_gb
+from evaluation.provenance import RESULTS, keep
 from recae.recommender import AutoencoderRecommender
 
 METRIC = "ndcg@100"
 METRICS = [METRIC, "calibrated_recall@20", "calibrated_recall@50"]
-HELD_OUT = 2000
+HELD_OUT, BLENDING = 2000, 500
+"""Users that settings are chosen on, and users that an ensemble's weights are learnt on."""
 
 NEURAL: dict[str, Any] = {"metric": METRIC, "batch_size": 200, "epochs": 60, "patience": 6}
 SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
@@ -85,11 +86,13 @@ BLENDED = ("edlae", "ease-scaled", "mult-vae", "rec-vae", "h-vamp")
 
 @dataclass(frozen=True)
 class Parts:
-    """whole: the training part; train, validation: what settings are chosen on; test: the fold."""
+    """whole: the training part; train, validation: what settings are chosen on; blending: what the
+    weights of an ensemble are learnt on; test: the fold of the test."""
 
     whole: recae.Interactions
     train: recae.Interactions
     validation: recae.Fold
+    blending: recae.Fold
     test: recae.Fold
 
 
@@ -120,7 +123,7 @@ def read(folder: Path) -> Parts:
     )
     columns = {"user": "user", "item": "item"}
     whole = recae.Interactions.from_frame(pd.concat([known, hidden]), **columns)
-    users = np.random.default_rng(0).choice(np.unique(known["user"]), HELD_OUT, replace=False)
+    held = np.random.default_rng(0).permutation(np.unique(known["user"]))[: HELD_OUT + BLENDING]
 
     def fold(history: pd.DataFrame, target: pd.DataFrame) -> recae.Fold:
         theirs = recae.Interactions.from_frame(target, **columns)
@@ -129,10 +132,13 @@ def read(folder: Path) -> Parts:
         items = items.union(theirs.items)
         return recae.Fold(*(p.with_users(ids).with_items(items)[0] for p in (past, theirs)))
 
-    held, rest = known["user"].isin(users), pd.concat([known, hidden])
-    train = recae.Interactions.from_frame(rest[~rest["user"].isin(users)], **columns)
-    valid = fold(known[held], hidden[hidden["user"].isin(users)])
-    return Parts(whole, train, valid, fold(test_known, test_hidden))
+    def of(users: np.ndarray) -> recae.Fold:
+        return fold(*(table[table["user"].isin(users)] for table in (known, hidden)))
+
+    rest = pd.concat([known, hidden])
+    train = recae.Interactions.from_frame(rest[~rest["user"].isin(held)], **columns)
+    validation, blending = of(held[:HELD_OUT]), of(held[HELD_OUT:])
+    return Parts(whole, train, validation, blending, fold(test_known, test_hidden))
 
 
 def run(name: str, parts: Parts, work: Path) -> None:
@@ -141,7 +147,7 @@ def run(name: str, parts: Parts, work: Path) -> None:
     (work / name).mkdir(parents=True, exist_ok=True)
     if name == "ensemble":
         learnt = recae.Ensemble.of(
-            [recae.load(work / member / "chosen") for member in BLENDED], parts.validation
+            [recae.load(work / member / "chosen") for member in BLENDED], parts.blending
         )
         model = recae.Ensemble.of([recae.load(work / member / "model") for member in BLENDED])
         model.member_weights_ = learnt.member_weights_
@@ -152,12 +158,12 @@ def run(name: str, parts: Parts, work: Path) -> None:
         train, whole = (d.filter(min_per_item=few) for d in (parts.train, parts.whole))
         template, grid = SEARCH[name]
         best, trials = choose(template, grid, train, parts.validation, METRIC, seed=0)
-        best.save(work / name / "chosen")
+        best.save(work / name / "chosen", overwrite=True)
         model = at_best_epoch(best).fit(whole, seed=0)
         about = {"trials": trials}
     fit_seconds = time.perf_counter() - started
     report = recae.evaluate(model, parts.test, METRICS, progress=False)
-    model.save(work / name / "model")
+    model.save(work / name / "model", overwrite=True)
     report.save(work / name / "report.json", per_user=True)
     keep(
         f"ml20m-partial-{name}",
@@ -166,8 +172,8 @@ def run(name: str, parts: Parts, work: Path) -> None:
             "model": repr(model),
             "metrics": report.summary()["metrics"],
             **about,
+            "seed": 0,
             "seconds_of_choosing_and_fitting": round(fit_seconds, 1),
-            "peak_gb": round(peak_gb(), 2),
             "target": report.provenance["target"],
         },
     )

@@ -33,8 +33,7 @@ class MacridVAE(AutoencoderRecommender):
     2019. For users with several unlike tastes, and codes whose parts one can name. Training draws
     the c_ik anew for every step (Gumbel-softmax); recommending uses their expectation. An epoch
     costs some 6 x users x items x latent operations for each concept; memory is items x
-    (width + latent) weights, their gradients and moments, and some 2 x concepts + 4 matrices of
-    batch_size x items.
+    (width + latent) weights, their gradients and moments, and 256 MiB of scores at most.
 
     >>> recae.MacridVAE(latent=2, concepts=2, width=3, epochs=2).fit(data).embed_users(data).shape
     (5, 4)
@@ -53,7 +52,7 @@ class MacridVAE(AutoencoderRecommender):
         default=True,
     )
     spread: float = param(
-        "deviation of the codes under the prior", default=0.075, above=0, usual=(0.01, 0.5)
+        "deviation of the codes under the prior", default=0.075, low=1e-6, usual=(0.01, 0.5)
     )
     beta: float = param("final weight of the KL term", default=0.2, low=0, usual=(0.01, 1))
     anneal: float = param(

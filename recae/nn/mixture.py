@@ -60,7 +60,7 @@ class MixtureScores:
 class _Likelihood(torch.autograd.Function):
     """-sum_i x_i log(p_i / sum_j p_j) with p_i = sum_k e_ki and e_ki = c_ik exp(z_k . h_i / tau).
 
-    Cosines are at most one, so that all e are taken times exp(-1 / tau) and none overflows. The
+    Cosines are at most one, so that no e is above exp(1 / tau), a number that float32 can hold. The
     slope in e_ki, times e_ki, is the slope both in z_k . h_i / tau and in log c_ik:
     e_ki (sum_j x_j / sum_j p_j - x_i / p_i). The matrices e exist for one chunk of rows at a time.
     """
@@ -73,7 +73,7 @@ class _Likelihood(torch.autograd.Function):
         for chunk in row_chunks(len(target), len(items) * concepts, CHUNK_CELLS):
             sharp = codes[chunk] / TEMPERATURE
             parts = [
-                affine(sharp[:, k], items, shares[:, k] - 1 / TEMPERATURE).exp_()
+                affine(sharp[:, k], items, shares[:, k].contiguous()).exp_()
                 for k in range(concepts)
             ]  # e, (chunk, n_items) each
             p = parts[0].clone()

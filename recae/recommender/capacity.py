@@ -23,6 +23,10 @@ MUCH_FEWER = 0.5
 """The same where float32 is asked for: the item-item matrix alone takes less memory, so that users
 are inverted only where that takes a fraction of the time."""
 
+LOST = 1e-3
+"""Share of a weight that rounding may reach before it is said: epsilon times the weight of a column
+in ridges, which bounds the condition of X'X + diag(r) for two equal columns."""
+
 CPU = torch.device("cpu")
 
 HEAVY = 1e5
@@ -97,6 +101,17 @@ def choose(
             f"need {needed / 1e9:.1f} GB" + (f" on {device}" if needed == on_device else "")
         )
     return chosen, device
+
+
+def warn_if_light(name: str, l2: float, heaviest: float, way: Way) -> None:
+    """Warns of a ridge so light beside a column of X'X that rounding may reach the weights."""
+    lost = heaviest * float(np.finfo(way.dtype).eps)
+    if lost > LOST:
+        warn(
+            f"weights of {name} may be off by a share of {lost:.0e}: at l2={l2} a column is "
+            f"{heaviest:.0e} times as heavy as its ridge, which {way.dtype} cannot resolve; raise "
+            "l2" + (" or take precision='float64'" if way.dtype == np.float32 else "")
+        )
 
 
 def placed(name: str, device: torch.device, inverted: int) -> torch.device:

@@ -78,7 +78,9 @@ def _sweep(gram: np.ndarray, l2: float, shown: Any) -> None:
         for start in range(0, n, BLOCK):  # the upper triangle of blocks; the lower one is unused
             left, right = scaled[:, start : start + BLOCK].T, row[:, start:]
             product = buffer[: len(left) * (n - start)].reshape(len(left), n - start)
-            gram[start : start + BLOCK, start:] -= np.matmul(left, right, out=product)
+            np.matmul(left, right, out=product)
+            # By torch, because numpy subtracts in one thread.
+            torch.from_numpy(gram[start : start + BLOCK, start:]).sub_(torch.from_numpy(product))
         gram[:low, low:high] = scaled[:, :low].T
         gram[low:high, high:] = scaled[:, high:]
         gram[low:high, low:high] = -pivot

@@ -14,7 +14,7 @@ from torch import Tensor
 from recae.data import Interactions
 from recae.progress import bar
 from recae.recommender.base import Recommender
-from recae.recommender.capacity import choose
+from recae.recommender.capacity import choose, warn_if_light
 from recae.recommender.hyperparameters import estimator, learnt, param
 from recae.recommender.inverse import blocks, to_float32
 from recae.recommender.persistence import expect
@@ -87,6 +87,7 @@ class LinearRecommender(Recommender):
         name, heaviest = type(self).__name__, float((squares / ridge).max())
         shape = data.n_users, data.n_items
         way, device = choose(name, *shape, heaviest, self.precision, run.device)
+        warn_if_light(name, self.l2, heaviest, way)
         steps = blocks(data.n_users) + 1 if way.over_users else blocks(data.n_items)
         with bar(steps, name, "block", run.progress) as shown:
             if way.over_users:

@@ -148,7 +148,7 @@ def _digest(file: Path) -> str:
 def _read_learnt(model: Recommender, folder: Path, *, with_history: bool) -> None:
     table = read_frame(folder / ITEMS)
     model.items_ = IdMap(as_ids(table["item_id"], "item"), "item")
-    model.item_counts_ = table["users"].to_numpy(dtype=np.int64)
+    model.item_counts_ = table["users"].to_numpy(dtype=np.int64, copy=True)
     model._restore(load_file(folder / WEIGHTS))
     model.history_ = None
     if with_history:

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from recae.errors import ConfigError
 from recae.recommender.inverse import gram_matrix, negative_inverse
 
 COLUMNS = 128
@@ -28,7 +29,13 @@ def over_items(
     operations. Raises ConfigError when rounding leaves no positive definite matrix.
     """
     gram = gram_matrix(matrix, dtype)
-    gram[np.diag_indices_from(gram)] += ridge
+    with np.errstate(over="ignore"):
+        gram[np.diag_indices_from(gram)] += ridge
+    if not np.isfinite(gram.diagonal()).all():
+        raise ConfigError(
+            f"X'X + l2 I is beyond the numbers of {dtype} at l2={l2}: lower l2, or make the weights "
+            "of interactions smaller if they reach the model"
+        )
     negative_inverse(gram, l2, shown, device)
     return gram, -gram.diagonal()
 
