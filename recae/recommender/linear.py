@@ -87,13 +87,13 @@ class LinearRecommender(Recommender):
         name, heaviest = type(self).__name__, float((squares / ridge).max())
         shape = data.n_users, data.n_items
         way, device = choose(name, *shape, heaviest, self.precision, run.device)
-        warn_if_light(name, self.l2, heaviest, way)
         steps = blocks(data.n_users) + 1 if way.over_users else blocks(data.n_items)
         with bar(steps, name, "block", run.progress) as shown:
             if way.over_users:
                 inverse, diagonal = over_users(matrix, ridge, self.l2, shown, device)
             else:
                 inverse, diagonal = over_items(matrix, ridge, way.dtype, self.l2, shown, device)
+        warn_if_light(name, self.l2, heaviest, way)
         scale = self._scale(diagonal, ridge)
         inverse *= scale / item_scale
         inverse *= item_scale[:, None]

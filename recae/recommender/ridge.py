@@ -33,8 +33,8 @@ def over_items(
         gram[np.diag_indices_from(gram)] += ridge
     if not np.isfinite(gram.diagonal()).all():
         raise ConfigError(
-            f"X'X + l2 I is beyond the numbers of {dtype} at l2={l2}: lower l2, or make the weights "
-            "of interactions smaller if they reach the model"
+            f"X'X + l2 I is beyond the numbers of {dtype} at l2={l2}: lower l2, or scale down the "
+            "weights of interactions if they reach the model"
         )
     negative_inverse(gram, l2, shown, device)
     return gram, -gram.diagonal()
