@@ -136,3 +136,20 @@ def test_similar_items_are_those_an_item_speaks_for() -> None:
     weights = solved(interactions().toarray(), 3.0)
     expected = [j for j in np.argsort(-weights[5]) if j != 5][:3]
     assert model.similar_items(5, k=3)["similar_item_id"].tolist() == expected
+
+
+def test_a_matrix_beyond_the_float_is_refused() -> None:
+    with pytest.raises(recae.ConfigError, match="beyond the numbers of float32 at l2=1e.39: lower"):
+        recae.EASE(l2=1e39, precision="float32").fit(sp.csr_matrix(np.eye(4)))
+    heavy = sp.csr_matrix(np.full((3, 2), 1e20))
+    with pytest.raises(recae.ConfigError, match="scale down the weights"):
+        recae.EASE(precision="float32", weights="both").fit(heavy)
+
+
+def test_a_ridge_that_the_float_cannot_resolve_is_told() -> None:
+    # 10,000 users have the item: 1e4 ridges of 1, times float32's epsilon of 1.2e-7, is 1.2e-3.
+    x = sp.csr_matrix(np.hstack([np.ones((10_000, 1)), np.eye(10_000, 2)]))
+    with pytest.warns(recae.RecaeWarning, match="may be off by a share of 1e-03: at l2=1.0"):
+        recae.EASE(l2=1.0, precision="float32").fit(x)
+    recae.EASE(l2=1.0, precision="float64").fit(x)
+    recae.EASE(l2=2.0, precision="float32").fit(x)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -97,3 +99,16 @@ def test_the_unit_vectors_kept_for_scoring_follow_the_weights(optimiser: str) ->
             change()
             assert torch.equal(encoder.rows(), normalize(encoder.weight, dim=1))
             assert encoder.rows() is encoder.rows()
+
+
+def test_a_copy_and_another_weight_have_vectors_of_their_own() -> None:
+    first, second = UnitRows(9, 4).eval(), UnitRows(9, 4).eval()
+    for seed, encoder in enumerate((first, second)):
+        encoder.initialise(torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        first.rows(), second.rows()
+        copied = copy.deepcopy(first)
+        copied.load_state_dict(second.state_dict())  # as many changes as the first has had
+        assert torch.equal(copied.rows(), second.rows())
+        first.load_state_dict(second.state_dict(), assign=True)
+        assert torch.equal(first.rows(), second.rows())

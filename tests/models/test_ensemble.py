@@ -170,3 +170,10 @@ def test_an_ensemble_goes_on_where_a_member_was_interrupted(tmp_path) -> None:
         blend.recommend(history=TRAIN)
     blend.fit(TRAIN, FOLD, seed=3, checkpoint=file)
     np.testing.assert_array_equal(blend.score(FOLD.history), whole.score(FOLD.history))
+
+
+def test_an_ensemble_of_loaded_models_is_saved(tmp_path) -> None:
+    loaded = [recae.load(model.save(tmp_path / str(n))) for n, model in enumerate(MODELS)]
+    blend = recae.Ensemble.of(loaded)
+    again = recae.load(blend.save(tmp_path / "blend"))
+    np.testing.assert_array_equal(again.score(FOLD.history), blend.score(FOLD.history))

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
 import scipy.sparse as sp
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from recae.nn import Batch, ConceptDecoder, ConceptGaussians, Concepts, DrawConcepts, Ragged
+import recae
+from recae.nn import (
+    Batch,
+    ConceptDecoder,
+    ConceptGaussians,
+    Concepts,
+    DrawConcepts,
+    Ragged,
+    mixture,
+)
 from recae.nn.mixture import MixtureScores
 
 ROWS, ITEMS, CONCEPTS, WIDTH, LATENT = 6, 9, 3, 5, 4
@@ -119,3 +129,32 @@ def test_prototypes_learn_through_the_draw() -> None:
     (scores.loss("multinomial", batch.target) + terms["kl"].mean()).backward()
     for module in (encoder, code):
         assert all(bool(p.grad.abs().sum() > 0) for p in module.parameters())
+
+
+def test_the_likelihood_is_the_same_in_chunks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(7)
+    sizes = (ROWS, CONCEPTS, LATENT), (ITEMS, LATENT), (ITEMS, CONCEPTS)
+    parts = [torch.randn(s, generator=generator).double().requires_grad_() for s in sizes]
+    found = []
+    for cells in (mixture.CHUNK_CELLS, 2 * ITEMS * CONCEPTS):  # all rows at once, two at a time
+        monkeypatch.setattr(mixture, "CHUNK_CELLS", cells)
+        loss = MixtureScores(*parts).loss("multinomial", ragged())
+        found.append((loss.detach(), *torch.autograd.grad(loss, parts)))
+    torch.testing.assert_close(found[1], found[0])
+
+
+def test_the_model_draws_unless_told_not_to() -> None:
+    trained = {}
+    for draw in (True, False):
+        model = recae.MacridVAE(latent=4, concepts=3, width=5, epochs=1, draw=draw, dropout=0.0)
+        net = model._network(ITEMS, ROWS)
+        net.initialise(torch.Generator().manual_seed(0))
+        batch = Batch(Ragged.from_csr(X), Ragged.from_csr(X))
+        net(batch, torch.Generator().manual_seed(1))
+        trained[draw] = net.encoder.shares().detach()
+        net.eval()(batch)
+        assert net.encoder.drawn is None
+        trained[str(draw)] = net.encoder.shares().detach()
+    assert torch.equal(trained[False], trained["False"])
+    assert not torch.allclose(trained[True], trained["True"])
+    assert torch.equal(trained["True"], trained["False"])
