@@ -26,6 +26,11 @@ class LinearAnneal:
         return min(self.cap, self.rate * step)
 
 
+def annealed(cap: float, share: float, updates: int) -> Weight:
+    """A weight that rises to `cap` over a share of the planned updates; `cap` for a share of 0."""
+    return LinearAnneal(cap, cap / (share * updates)) if share else cap
+
+
 @dataclass(frozen=True)
 class Objective:
     """reconstruction + sum over terms of mean(weight * term), averaged over the rows.

@@ -14,7 +14,7 @@ from recae.nn import (
     UnitNorm,
     Views,
 )
-from recae.objective import LinearAnneal, Objective
+from recae.objective import Objective, annealed
 from recae.recommender import AutoencoderRecommender, estimator, param
 
 
@@ -102,9 +102,4 @@ class HVamp(AutoencoderRecommender):
         return 2 * self.latent
 
     def _objective(self, updates: int) -> Objective:
-        weight = (
-            LinearAnneal(self.beta, self.beta / (self.anneal * updates))
-            if self.anneal
-            else self.beta
-        )
-        return Objective(self.likelihood, {"kl": weight})
+        return Objective(self.likelihood, {"kl": annealed(self.beta, self.anneal, updates)})

@@ -17,7 +17,7 @@ from recae.nn import (
     Keep,
     UnitNorm,
 )
-from recae.objective import LinearAnneal, Objective
+from recae.objective import Objective, annealed
 from recae.recommender import AutoencoderRecommender, estimator, param
 
 
@@ -77,10 +77,7 @@ class MacridVAE(AutoencoderRecommender):
         )
 
     def _objective(self, updates: int) -> Objective:
-        if self.anneal == 0:
-            return Objective("multinomial", {"kl": self.beta})
-        rate = self.beta / (self.anneal * updates)
-        return Objective("multinomial", {"kl": LinearAnneal(self.beta, rate)})
+        return Objective("multinomial", {"kl": annealed(self.beta, self.anneal, updates)})
 
     def _code_width(self) -> int:
         return self.concepts * self.latent

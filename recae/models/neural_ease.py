@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from recae.nn import (
-    AutoencoderNet,
-    Keep,
-    Nothing,
-    Plain,
-    ProductDecoder,
-)
-from recae.objective import Objective
-from recae.recommender import AutoencoderRecommender, estimator, param
-from recae.training import OPTIMISERS, HalvesLoader, SparseLoader
+from recae.nn import AutoencoderNet, Keep, Nothing, Plain, ProductDecoder
+from recae.recommender import FocalRecommender, estimator
 
 
 @estimator
-class NeuralEASE(AutoencoderRecommender):
+class NeuralEASE(FocalRecommender):
     """The shallow half of VASP: a linear map of items onto items that cannot copy.
 
     p = sigma(x (S - diag(S))); loss = focal loss of p, plus l2. Two thirds of the rows have one
@@ -35,12 +25,6 @@ class NeuralEASE(AutoencoderRecommender):
 
     name = "neural-ease"
 
-    lr: float = param("learning rate", default=5e-4, above=0, usual=(1e-5, 1e-2))
-    optimiser: str = param(
-        "how the weights are updated", default="nadam", choices=tuple(OPTIMISERS)
-    )
-    whole: bool = param("whether whole histories are dealt too, each its own target", default=True)
-
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         return AutoencoderNet(
             corrupt=Keep(),
@@ -48,9 +32,3 @@ class NeuralEASE(AutoencoderRecommender):
             code=Plain(),
             decoder=ProductDecoder(n_items, shallow=True),
         )
-
-    def _loader(self, input: Any, target: Any | None, seed: int) -> SparseLoader:
-        return HalvesLoader(input, target, self.batch_size, seed, whole=self.whole)
-
-    def _objective(self, updates: int) -> Objective:
-        return Objective("focal")

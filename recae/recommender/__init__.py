@@ -5,6 +5,7 @@ from recae.recommender.blas import ONE_BLAS
 from recae.recommender.capacity import largest_catalogue, placed
 from recae.recommender.estimator import Estimator
 from recae.recommender.factors import FactorRecommender
+from recae.recommender.focal import DeepFocalRecommender, FocalRecommender
 from recae.recommender.hyperparameters import estimator, learnt, param
 from recae.recommender.inverse import blocks, negative_inverse, to_float32
 from recae.recommender.linear import LinearRecommender
@@ -29,6 +30,8 @@ from recae.recommender.tiles import products
 __all__ = [
     "ONE_BLAS",
     "AutoencoderRecommender",
+    "DeepFocalRecommender",
+    "FocalRecommender",
     "Estimator",
     "FactorRecommender",
     "LinearRecommender",
