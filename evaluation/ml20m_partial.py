@@ -52,7 +52,6 @@ SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
         recae.RDLAE(dropout=0.3, precision="float32"),
         {"xi": (0.2, 0.5), "l2": (200.0, 400.0)},
     ),
-    "elsa": (recae.ELSA(**NEURAL | {"epochs": 20, "patience": 3}), {"lr": (0.1,)}),
     "mult-dae": (recae.MultDAE(**NEURAL), {"l2": (0.0,)}),
     "mult-vae": (recae.MultVAE(**NEURAL), {"mirror": (True, False)}),
     # Half as wide as in the paper, and three layers instead of five.
@@ -62,13 +61,15 @@ SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
     ),
     # Half as wide as in the paper, and 300 pseudo-inputs instead of 1,000.
     "h-vamp": (
-        recae.HVamp(**NEURAL, latent=100, width=300, components=300),
+        recae.HVamp(
+            **NEURAL | {"epochs": 40, "patience": 5}, latent=100, width=300, components=300
+        ),
         {"likelihood": ("multinomial",)},
     ),
     # Width 300 instead of 4,096 and latent 100 instead of 2,048, items with five users or more.
     "vasp": (
         recae.VASP(
-            **NEURAL | {"epochs": 30, "patience": 3, "batch_size": 500},
+            **NEURAL | {"epochs": 30, "patience": 3, "batch_size": 500, "whole": False},
             latent=100,
             width=300,
             depth=3,
