@@ -83,10 +83,11 @@ SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
         recae.RecVAE(**ALTERNATING, latent=128, width=300, depth=3, slim_every=10),
         {"gamma": (0.0035,), "slim_l2": (100.0, 500.0)},
     ),
-    # Half as wide as in the paper, and 300 pseudo-inputs instead of 1,000.
+    # Half as wide as in the paper, and 300 pseudo-inputs instead of 1,000. The multinomial
+    # likelihood reached 0.1920 on `valid`, the authors' logistic one 0.2048.
     "h-vamp": (
         recae.HVamp(**NEURAL, latent=100, width=300, components=300),
-        {"likelihood": ("multinomial", "logistic")},
+        {"likelihood": ("logistic",)},
     ),
     "neural-ease": (recae.NeuralEASE(**FOCAL), {"lr": (2e-3,)}),
     "flvae": (recae.FLVAE(**DEEP), {"lr": (1e-3,)}),

@@ -64,7 +64,7 @@ SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
         recae.HVamp(
             **NEURAL | {"epochs": 40, "patience": 5}, latent=100, width=300, components=300
         ),
-        {"likelihood": ("multinomial",)},
+        {"likelihood": ("logistic",)},
     ),
     # Width 300 instead of 4,096 and latent 100 instead of 2,048, items with five users or more.
     "vasp": (
