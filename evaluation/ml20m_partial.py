@@ -81,7 +81,7 @@ SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
 MIN_USERS = {"vasp": 5}
 """Users that an item must have for models with items^2 weights; what is left out is missed."""
 
-BLENDED = ("edlae", "ease-scaled", "mult-vae", "rec-vae", "h-vamp")
+BLENDED = ("rdlae", "mult-vae", "rec-vae", "h-vamp")
 """Members of the ensemble."""
 
 
