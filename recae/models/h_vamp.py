@@ -74,8 +74,8 @@ class HVamp(AutoencoderRecommender):
         usual=(0, 1),
     )
     likelihood: str = param(
-        "of a history: softmax over the items, or one logistic decision for each (the authors')",
-        default="multinomial",
+        "of a history: one logistic decision for each item (the authors'), or softmax over them",
+        default="logistic",
         choices=("multinomial", "logistic"),
     )
 

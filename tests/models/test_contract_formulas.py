@@ -200,7 +200,10 @@ LOSSES: dict[str, tuple[dict[str, Any], Loss]] = {
         lambda f, x, kl: multinomial(f, x) + 0.4 * kl,
     ),
     "rec-vae": ({"gamma": 0.3}, lambda f, x, kl: multinomial(f, x) + 0.3 * x.sum(1) * kl),
-    "h-vamp": ({"beta": 0.8, "anneal": 0.6}, lambda f, x, kl: multinomial(f, x) + 0.4 * kl),
+    "h-vamp": (
+        {"beta": 0.8, "anneal": 0.6, "likelihood": "multinomial"},
+        lambda f, x, kl: multinomial(f, x) + 0.4 * kl,
+    ),
     "macrid-vae": ({"beta": 0.8, "anneal": 0.6}, lambda f, x, kl: multinomial(f, x) + 0.4 * kl),
     "elsa": ({}, lambda o, x, kl: cosine(o, x)),
     "neural-ease": ({}, lambda f, x, kl: focal(f, x)),

@@ -32,7 +32,7 @@ NEURAL = [name for name, m in recae.MODELS.items() if issubclass(m, AutoencoderR
 OTHERWISE = [
     *(("cdae", {"loss": loss, "negatives": 0}) for loss in ("logistic", "squared")),
     ("cdae", {"loss": "squared"}),
-    ("h-vamp", {"likelihood": "logistic"}),
+    ("h-vamp", {"likelihood": "multinomial"}),
     ("auto-rec", {"activation": "relu"}),
     *(("sparse-ae", {"sparsity": kind}) for kind in ("l1", "kl")),
     ("vanilla-ae", {"loss": "squared"}),
