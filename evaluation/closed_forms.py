@@ -116,11 +116,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{train}\n{'':<12} seconds  peak GB  above data  model GB  items in 24 GiB", flush=True)
     kept = RESULTS / "closed-forms.json"  # models that are not asked for stay as they were
     results = json.loads(kept.read_text())["models"] if kept.is_file() else {}
+    about = {"suite": "closed forms and ELSA", "data": repr(train), "memory": MEMORY}
+    failed = False
     for name in names:
-        results[name] = found = alone(name, options.data) | {"commit": commit()}
+        found = alone(name, options.data) | {"commit": commit()}
         if "error" in found:
+            failed = True
             print(f"{name:<12} {found['error']}", flush=True)
             continue
+        results[name] = found
+        keep("closed-forms", about | {"models": results})  # now: the next may take an hour
         print(
             f"{name:<12} {found['seconds']:>7.1f}  {found['peak_gb']:>7.2f}  "
             f"{found['above_data_gb']:>10.2f}  {found['model_gb']:>8.3f}  "
@@ -129,9 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sep="  ",
             flush=True,
         )
-    result = {"suite": "closed forms and ELSA", "data": repr(train), "memory": MEMORY}
-    print(f"kept in {keep('closed-forms', result | {'models': results})}")
-    return int(any("error" in results[name] for name in names))
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,219 @@
+"""The kept results as tables: `docs/results.md` is made of them.
+
+    python -m evaluation tables            # prints docs/results.md
+    python -m evaluation tables --write    # and writes it
+
+Every number comes from a file in `evaluation/results/`, which names the command's settings, seeds,
+machine and commit. A test compares the document with this output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluation.provenance import RESULTS
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "results.md"
+
+HEAD = """# Results
+
+Made by `python -m evaluation tables --write` from the files in `evaluation/results/`; each of them
+holds settings, trials, seeds, versions and machine. Two CPU cores and no GPU, unless it says so.
+Hyperparameters were chosen on validation data carved from the training part, and each test was read
+once for every row. Seconds include choosing the settings, unless they are of a fit.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the document, or writes it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--write", action="store_true", help="write docs/results.md")
+    text = document()
+    if parser.parse_args(argv).write:
+        DOCUMENT.write_text(text, encoding="utf-8")
+    print(text)
+    return 0
+
+
+def document() -> str:
+    """All of docs/results.md."""
+    parts = (gowalla(), ml1m(), ml20m(), ratings(), closed_forms(), random_settings())
+    return "\n".join([HEAD, *parts])
+
+
+def gowalla() -> str:
+    """Recall@20 and NDCG@20 of what was measured on the test of Gowalla, best first."""
+    found = {
+        path.stem.removeprefix("gowalla-"): _read(path.stem)
+        for path in RESULTS.glob("gowalla-*.json")
+        if "validation" not in path.stem
+    }
+    for name, fit in _read("closed-forms")["models"].items():
+        if "metrics" in fit:
+            found[name] = fit | {
+                "fit_seconds": fit["seconds"],
+                "published": found.get(name, {}).get("published", {}),
+            }
+    rows = []
+    for result in sorted(found.values(), key=lambda r: -r["metrics"]["recall@20"]):
+        values, published = result["metrics"], result.get("published") or {}
+        rows.append(
+            [
+                _code(result["model"]),
+                f"{values['recall@20']:.4f}",
+                f"{values['ndcg@20']:.4f}",
+                " / ".join(f"{published[m]:.4f}" for m in ("recall@20", "ndcg@20") if published),
+                f"{result['fit_seconds']:.0f} s",
+                f"{result['peak_gb']:.1f} GB",
+            ]
+        )
+    return _section(
+        "Gowalla, the split of LightGCN",
+        "29,858 users, 40,981 items; `python -m evaluation gowalla DATA --model NAME`, the linear "
+        "family by `python -m evaluation closed_forms DATA`. Seconds and peak memory of the fit.",
+        ["model", "Recall@20", "NDCG@20", "published", "fit", "memory"],
+        rows,
+    )
+
+
+def ml1m() -> str:
+    """NDCG@10 on the split of infinity-AE, best first."""
+    results = [_read(path.stem) for path in RESULTS.glob("ml1m-infae-*.json")]
+    rows = []
+    for result in sorted(results, key=lambda r: -r["mean"]):
+        values = result["test"]["ndcg@10"]
+        rows.append(
+            [
+                _code(result["model"]),
+                f"{result['mean']:.4f}",
+                ", ".join(f"{value:.4f}" for value in values) if len(values) > 1 else "",
+                f"{result['published']:.4f}" if result["published"] else "",
+                f"{result['seconds']:.0f} s",
+            ]
+        )
+    return _section(
+        "MovieLens 1M, the split of infinity-AE",
+        "`python -m evaluation ml1m_infae DATA`; NDCG@10, for random models the mean of three "
+        "seeds. Popularity is 0.1227 where only `train` is masked; published is 0.1384.",
+        ["model", "NDCG@10", "seeds", "published", "seconds"],
+        rows,
+    )
+
+
+def ml20m() -> str:
+    """The table of ml20m_partial, best first, each row tested against the next."""
+    pairs = {(row["a"], row["b"]): row for row in _read("ml20m-partial")["pairs"]}
+    names = list(_read("ml20m-partial")["metrics"])[::-1]
+    rows = []
+    for name, below in zip(names, [*names[1:], None], strict=True):
+        result = _read(f"ml20m-partial-{name}")
+        metrics, against = result["metrics"], ""
+        if below:
+            pair = pairs[below, name]
+            low, high = -pair["high"], -pair["low"]
+            p = "< 0.0001" if pair["p_holm"] < 1e-4 else f"= {pair['p_holm']:.2g}"
+            against = f"+{-pair['difference']:.4f} [{low:.4f}, {high:.4f}], p {p}"
+        rows.append(
+            [
+                _code(result["model"]) if name != "ensemble" else "`Ensemble`",
+                f"{metrics['ndcg@100']['mean']:.4f}",
+                f"{metrics['calibrated_recall@20']['mean']:.4f}",
+                f"{metrics['calibrated_recall@50']['mean']:.4f}",
+                against,
+                f"{result['seconds_of_choosing_and_fitting']:.0f} s",
+            ]
+        )
+    return _section(
+        "MovieLens 20M, the held-out users of Liang et al.",
+        "`python -m evaluation ml20m_partial DATA`: fitted on the 10,000 validation users, tested "
+        "on the 10,000 test users, so that published rows are out of reach. Differences are in "
+        "NDCG@100 to the next row, with bootstrap intervals and signed-rank tests after Holm's "
+        "correction for all pairs.\n\n![NDCG@100](../evaluation/results/ml20m-partial.png)",
+        ["model", "NDCG@100", "Recall@20", "Recall@50", "better than the next by", "seconds"],
+        rows,
+    )
+
+
+def ratings() -> str:
+    """AutoRec on ratings."""
+    result = _read("ml1m-ratings")
+    floor = sum(result["rmse_of_user_and_item_means"]) / len(result["rmse"])
+    rows = [
+        [_code(result["model"]), f"{result['mean']:.4f}", "0.874 (U-AutoRec)"],
+        ["means of user and item", f"{floor:.4f}", ""],
+    ]
+    return _section(
+        "MovieLens 1M as ratings",
+        "`python -m evaluation ml1m_ratings DATA`; root mean squared error on a random tenth, the "
+        f"mean of {len(result['rmse'])} splits.",
+        ["model", "RMSE", "published"],
+        rows,
+    )
+
+
+def closed_forms() -> str:
+    """What closed forms cost on 40,981 items."""
+    rows = [
+        [
+            _code(fit["model"]),
+            f"{fit['seconds']:.0f} s",
+            f"{fit['peak_gb']:.2f} GB",
+            f"{fit['model_gb']:.2f} GB",
+            f"{fit['largest_catalogue']:,}",
+            fit["formula"],
+        ]
+        for fit in _read("closed-forms")["models"].values()
+        if "error" not in fit
+    ]
+    return _section(
+        "Closed forms on 40,981 items",
+        "`python -m evaluation closed_forms DATA`, each in a process of its own.",
+        ["model", "fit", "peak memory", "fitted", "items in 24 GiB", "because"],
+        rows,
+    )
+
+
+def random_settings() -> str:
+    """How the random settings of every model ended."""
+    result = _read("random-settings")
+    rows = []
+    for name, fits in result["fits"].items():
+        kinds = [fit[1] for fit in fits]
+        scores = [fit[3] for fit in fits if fit[3] is not None]
+        counts = [str(kinds.count(kind)) for kind in ("trained", "warned", "refused", "failed")]
+        spread = f"{min(scores):.3f} to {max(scores):.3f}" if scores else ""
+        rows.append([name, *counts, spread])
+    return _section(
+        "Random settings",
+        f"`python -m evaluation random_settings`: {result['draws']} settings for each model, drawn "
+        "from the ranges that its hyperparameters document.",
+        ["model", "trained", "warned", "refused", "failed", "NDCG@100"],
+        rows,
+    )
+
+
+def _read(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _code(model: str) -> str:
+    """A model as code, without what only says how it was stopped."""
+    idle = ("metric=", "patience=", "precision=")
+    name, _, inside = model.removesuffix(")").partition("(")
+    kept = [part for part in inside.split(", ") if part and not part.startswith(idle)]
+    return f"`{name}({', '.join(kept)})`" if name != "Ensemble" else "`Ensemble`"
+
+
+def _section(title: str, text: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]]
+    return "\n".join([f"## {title}\n", text + "\n", *lines, ""])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
