@@ -59,17 +59,15 @@ SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
         recae.RecVAE(**NEURAL | {"epochs": 100, "patience": 16}, width=300, depth=3),
         {"gamma": (0.005,)},
     ),
-    # Half as wide as in the paper, and 300 pseudo-inputs instead of 1,000.
+    # A third as wide as in the paper, and 200 pseudo-inputs instead of 1,000.
     "h-vamp": (
-        recae.HVamp(
-            **NEURAL | {"epochs": 40, "patience": 5}, latent=100, width=300, components=300
-        ),
+        recae.HVamp(**NEURAL | {"epochs": 40, "patience": 5}, latent=64, width=200, components=200),
         {"likelihood": ("logistic",)},
     ),
     # Width 300 instead of 4,096 and latent 100 instead of 2,048, items with five users or more.
     "vasp": (
         recae.VASP(
-            **NEURAL | {"epochs": 30, "patience": 3, "batch_size": 500, "whole": False},
+            **NEURAL | {"epochs": 20, "patience": 3, "batch_size": 500, "whole": False},
             latent=100,
             width=300,
             depth=3,
