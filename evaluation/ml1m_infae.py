@@ -99,13 +99,14 @@ SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
     # members' settings and the epoch of MultVAE.
     "ensemble": (
         recae.Ensemble(
+            metric=METRIC,
             members=(
                 "EASE(l2=0.3, user_power=0.5, item_power=0.25)",
                 "EDLAE(l2=500.0, dropout=0.5)",
-                "InfiniteAE(l2=5.0)",
+                "ELSA(metric='ndcg@10', epochs=30, patience=4, batch_size=256, lr=0.03)",
                 "MultVAE(metric='ndcg@10', epochs=80, patience=6, batch_size=200, mirror=False, "
                 "beta=0.3)",
-            )
+            ),
         ),
         {},
     ),

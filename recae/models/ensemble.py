@@ -14,15 +14,24 @@ from torch import Tensor
 
 from recae.data import IdMap, Interactions
 from recae.errors import ConfigError, DataError, TrainingInterrupted, unknown_option, warn
-from recae.recommender import Recommender, Run, align, estimator, learnt, param
+from recae.metrics import parse_metric
+from recae.recommender import (
+    Recommender,
+    Run,
+    align,
+    best_ranking,
+    cells,
+    check_metric,
+    estimator,
+    learnt,
+    likeliest,
+    param,
+)
 from recae.rng import numpy_generator
 from recae.splits import Fold
 
 CELLS = 1 << 27
 """Standardised scores held while the weights are learnt: 2^27 are 512 MiB."""
-
-ROWS = 64
-"""Users at a time whose blended scores are formed while the weights are learnt."""
 
 
 @estimator
@@ -30,9 +39,10 @@ class Ensemble(Recommender):
     """A weighted sum of what several models say, each standardised user by user.
 
     score_uj = sum_m w_m (s_muj - mean_u s_mu) / std_u s_mu, over the items that are not in the
-    history; w >= 0 maximises the log likelihood of the targets of validation users under
-    softmax(score_u): a convex problem (stacked generalisation, Wolpert 1992, with the multinomial
-    likelihood of Liang et al. 2018). Without validation all weights are 1.
+    history, with w >= 0 (stacked generalisation, Wolpert 1992). A search finds the w with the
+    highest `metric` on validation users; it begins with the best of each member alone, equal
+    weights, and the w under which the targets are likeliest by softmax(score_u), the multinomial
+    likelihood of Liang et al. (2018), which is convex. Without validation all weights are 1.
 
     Different models err differently, so that a blend is often better than each; it costs the time
     and the memory of all its members. `Ensemble.of(models, validation)` blends models that are
@@ -51,6 +61,8 @@ class Ensemble(Recommender):
         "models as Python writes them, separated by semicolons on the command line",
         default=("EASE()", "MultVAE()"),
     )
+
+    metric: str = param("validation metric that the weights maximise", default="ndcg@100")
 
     members_: list[Recommender] = learnt()
     columns_: list[np.ndarray] = learnt()
@@ -93,6 +105,7 @@ class Ensemble(Recommender):
 
     def check_params(self) -> None:
         super().check_params()
+        check_metric(self.metric)
         if not self.members:
             raise ConfigError("members of Ensemble must name at least one model, as 'EASE()'")
         for text in self.members:
@@ -120,9 +133,7 @@ class Ensemble(Recommender):
             self.member_weights_ = self._learn(validation, run.seed)
 
     def _learn(self, fold: Fold, seed: int) -> np.ndarray:
-        """The weights that make the targets of validation users likeliest."""
-        from scipy.optimize import minimize  # which leaves a warning filter behind: not at import
-
+        """The weights that rank the targets of validation users best."""
         history = align(fold.history, self.items_).matrix
         target, _ = fold.target.with_items(self.items_)
         mask = history if fold.mask is None else align(fold.mask, self.items_).matrix
@@ -130,39 +141,14 @@ class Ensemble(Recommender):
         most = max(CELLS // (len(self.items_) * len(self.members_)), 1)
         if len(asked) > most:
             asked = np.sort(numpy_generator(seed).choice(asked, most, replace=False))
-        totals = torch.from_numpy(np.diff(target.matrix[asked].indptr)).float()  # (rows,)
         scores = torch.stack(self._standardised(history[asked]))  # (members, rows, n_items)
-        flat = scores.view(len(scores), -1)
-        of_targets = flat[:, torch.from_numpy(_cells(target.matrix[asked]))].sum(1).double()
-        seen = torch.zeros(scores.shape[1:], dtype=torch.bool)
-        seen.view(-1)[torch.from_numpy(_cells(mask[asked]))] = True
-
-        def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-            """Minus the log likelihood of a user, on average, and its slope."""
-            w = torch.from_numpy(weights)
-            value, slope = -(of_targets @ w), -of_targets
-            for start in range(0, len(totals), ROWS):
-                rows = slice(start, start + ROWS)
-                logits = torch.einsum("m,mri->ri", w.float(), scores[:, rows])
-                logits.masked_fill_(seen[rows], -torch.inf)
-                value = value + (logits.logsumexp(1) * totals[rows]).sum()
-                shares = logits.softmax(1) * totals[rows, None]
-                slope = slope + torch.einsum("ri,mri->m", shares, scores[:, rows])
-            return float(value) / len(totals), slope.numpy() / len(totals)
-
-        found = minimize(
-            loss,
-            np.ones(len(scores)),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=[(0, None)] * len(scores),
-        )
-        weights: np.ndarray = found.x if found.x.any() else np.ones(len(scores))
-        return weights
+        rows = mask[asked], target.matrix[asked]
+        start = likeliest(scores, *rows)
+        return best_ranking(scores, *rows, parse_metric(self.metric), start)
 
     def _standardised(self, matrix: Any) -> list[Tensor]:
         """What each member says of CSR histories, standardised: (rows, n_items) float32 each."""
-        seen = _cells(matrix)
+        seen = cells(matrix)
         parts = []
         for member, columns in zip(self.members_, self.columns_, strict=True):
             indices = columns[matrix.indices]
@@ -244,13 +230,6 @@ def standardise(scores: np.ndarray, seen: np.ndarray) -> np.ndarray:
     deviation = np.sqrt(variance)
     flat = deviation <= 1e-7 * size
     return np.where(flat, 0, centred / np.where(flat, 1, deviation)).astype(np.float32)
-
-
-def _cells(matrix: Any) -> np.ndarray:
-    """The entries of a CSR as numbers of cells, row by row."""
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    numbers: np.ndarray = rows * matrix.shape[1] + matrix.indices
-    return numbers
 
 
 def _spec(model: Recommender) -> str:

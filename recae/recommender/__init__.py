@@ -11,19 +11,21 @@ from recae.recommender.inverse import blocks, negative_inverse, to_float32
 from recae.recommender.linear import LinearRecommender
 from recae.recommender.neural import AutoencoderRecommender
 from recae.recommender.persistence import expect, load_model
-from recae.recommender.rank import Questions, ScoreRows, measure
+from recae.recommender.rank import Questions, ScoreRows, check_metric, measure
 from recae.recommender.ratings import rating_error
 from recae.recommender.requests import Request, align
 from recae.recommender.search import draw
 from recae.recommender.slim import implicit_slim
 from recae.recommender.slots import Run
 from recae.recommender.sparse import (
+    cells,
     csr_from_arrays,
     csr_to_arrays,
     evidence,
     nearest_columns,
     valued,
 )
+from recae.recommender.stacking import best_ranking, likeliest
 from recae.recommender.svd import SVDRecommender
 from recae.recommender.tiles import products
 
@@ -42,6 +44,10 @@ __all__ = [
     "ScoreRows",
     "SVDRecommender",
     "align",
+    "best_ranking",
+    "cells",
+    "check_metric",
+    "likeliest",
     "blocks",
     "csr_from_arrays",
     "csr_to_arrays",

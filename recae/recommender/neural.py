@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from recae.data import Interactions
-from recae.errors import ConfigError, TrainingInterrupted
-from recae.metrics import parse_metric
+from recae.errors import TrainingInterrupted
 from recae.nn import AutoencoderNet, Batch, Decoder, LinearHead, Ragged
 from recae.objective import Objective
 from recae.recommender.base import Recommender
 from recae.recommender.hyperparameters import estimator, learnt, param
-from recae.recommender.rank import Questions, ScoreRows, measure
+from recae.recommender.rank import Questions, ScoreRows, check_metric, measure
 from recae.recommender.slots import Run
 from recae.splits import Fold
 from recae.training import OPTIMISERS, Epoch, Phase, Plan, Rewrite, SparseLoader, train
@@ -68,12 +67,7 @@ class AutoencoderRecommender(Recommender):
         self._check_metric()
 
     def _check_metric(self) -> None:
-        metric = parse_metric(self.metric)
-        if not metric.per_user or metric.needs_counts:
-            raise ConfigError(
-                f"metric must measure hits and have a value per user, as ndcg@100; not "
-                f"{self.metric!r}"
-            )
+        check_metric(self.metric)
 
     @abstractmethod
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recae.data import IdMap, Interactions
 from recae.errors import ConfigError
-from recae.metrics import MetricAccumulator, parse_metrics
+from recae.metrics import MetricAccumulator, parse_metric, parse_metrics
 from recae.ranking import TopK, top_k
 from recae.recommender.requests import Request, align
 from recae.splits import Fold
@@ -36,6 +36,15 @@ def rows_per_batch(batch_size: Any, n_items: int) -> int:
     if rows < 1:
         raise ConfigError(f"batch_size must be 'auto' or an integer >= 1, not {batch_size!r}")
     return rows
+
+
+def check_metric(name: str) -> None:
+    """Raises ConfigError unless the metric can choose among epochs or weights."""
+    metric = parse_metric(name)
+    if not metric.per_user or metric.needs_counts:
+        raise ConfigError(
+            f"metric must measure hits and have a value per user, as ndcg@100; not {name!r}"
+        )
 
 
 def rank_batches(

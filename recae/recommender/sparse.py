@@ -87,3 +87,10 @@ def _largest(matrix: Any, k: int) -> Any:
     largest: Any = sp.csr_matrix(entries, shape=matrix.shape)
     largest.sort_indices()
     return largest
+
+
+def cells(matrix: Any) -> np.ndarray:
+    """The entries of a CSR as numbers of cells, row by row, (nnz,) int64."""
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    numbers: np.ndarray = rows * matrix.shape[1] + matrix.indices
+    return numbers

@@ -54,7 +54,8 @@ def likelihood(weights: np.ndarray, fold: recae.Fold) -> float:
     return total / len(scores)
 
 
-def test_the_weights_are_the_likeliest_ones() -> None:
+def test_the_search_starts_from_the_likeliest_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ensemble, "best_ranking", lambda scores, mask, target, metric, start: start)
     blend = recae.Ensemble.of(MODELS, FOLD)
     found = scipy.optimize.minimize(
         lambda w: -likelihood(w, FOLD), [0.5, 0.5], method="Nelder-Mead", options={"xatol": 1e-6}
@@ -74,6 +75,33 @@ def test_a_member_that_only_harms_gets_nothing() -> None:
     good, bad = recae.EASE(l2=5.0).fit(TRAIN), Contrary(latent=2).fit(TRAIN)
     weights = recae.Ensemble.of([good, bad], FOLD).member_weights_
     assert weights[0] > 0.1 and weights[1] == pytest.approx(0, abs=1e-9)
+
+
+def ranked(weights: np.ndarray, fold: recae.Fold) -> float:
+    """NDCG@5 of the blend written out, on the fold."""
+    scores = sum(w * by_hand(m, fold.history.matrix) for w, m in zip(weights, MODELS, strict=True))
+    scores[fold.history.matrix.toarray() > 0] = -np.inf
+    gains = 1 / np.log2(np.arange(2, 7))
+    values = []
+    for row, target in zip(scores, fold.target.matrix.toarray() > 0, strict=True):
+        order = np.lexsort((np.arange(len(row)), -row))[:5]
+        values.append((target[order] * gains).sum() / gains[: min(target.sum(), 5)].sum())
+    return float(np.mean(values))
+
+
+def test_no_member_and_no_grid_ranks_much_better_than_the_blend() -> None:
+    blend = recae.Ensemble(metric="ndcg@5", members=("EASE(l2=5.0)", "PureSVD(latent=2)"))
+    found = ranked(blend.fit(TRAIN, FOLD).member_weights_, FOLD)
+    assert blend.member_weights_.mean() == pytest.approx(1)
+    assert found >= max(ranked(np.array(w), FOLD) for w in ([1, 0], [0, 1], [1, 1]))
+    grid = [ranked(np.array([share, 1 - share]), FOLD) for share in np.linspace(0, 1, 101)]
+    assert found > max(grid) - 0.01
+
+
+@pytest.mark.parametrize("metric", ["coverage@5", "novelty@5"])
+def test_a_metric_that_cannot_choose_is_refused(metric: str) -> None:
+    with pytest.raises(ConfigError, match="metric must measure hits"):
+        recae.Ensemble(metric=metric).fit(TRAIN)
 
 
 def test_members_are_matched_by_item_id() -> None:
