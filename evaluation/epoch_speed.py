@@ -35,7 +35,7 @@ HIDDEN, LATENT, BATCH, LR = 600, 200, 500, 1e-3
 
 def ours(matrix: Any) -> Callable[[int], None]:
     """One epoch of recae's Mult-VAE, through the same loader, network and objective as `fit`."""
-    net = recae.MultVAE(latent=LATENT, hidden=(HIDDEN,))._network(*matrix.shape[::-1])
+    net = recae.MultVAE(latent=LATENT, hidden=(HIDDEN,), mirror=True)._network(*matrix.shape[::-1])
     net.initialise(torch_generator(0))
     optimiser = torch.optim.Adam(net.parameters(), lr=LR, fused=True)
     loader = SparseLoader(matrix, None, BATCH, seed=0)

@@ -85,8 +85,7 @@ def sparse_ae(w: Weights, x: np.ndarray) -> np.ndarray:
 
 
 def mult_vae(w: Weights, x: np.ndarray) -> np.ndarray:
-    z = w.layer("code.mu", np.tanh(w.read("encoder.0", unit(x))))
-    return w.layer("decoder.head", np.tanh(w.layer("decoder.layers.0", z)))
+    return w.layer("decoder.head", w.layer("code.mu", np.tanh(w.read("encoder.0", unit(x)))))
 
 
 def rec_vae(w: Weights, x: np.ndarray) -> np.ndarray:

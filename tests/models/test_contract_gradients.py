@@ -37,6 +37,7 @@ OTHERWISE = [
     *(("sparse-ae", {"sparsity": kind}) for kind in ("l1", "kl")),
     ("vanilla-ae", {"loss": "squared"}),
     ("macrid-vae", {"draw": False}),
+    ("mult-vae", {"mirror": True}),
 ]
 """Settings that take another way through the code than the small models do."""
 

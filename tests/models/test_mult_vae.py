@@ -42,7 +42,8 @@ def fold(dense: np.ndarray) -> Fold:
 
 @pytest.fixture(scope="module", params=[MultVAE, MultDAE])
 def trained(request: pytest.FixtureRequest) -> Any:
-    return request.param(**SETTINGS, epochs=30).fit(DATA)
+    paper = {"mirror": True} if request.param is MultVAE else {}
+    return request.param(**SETTINGS, **paper, epochs=30).fit(DATA)
 
 
 def test_strangers_get_the_items_of_their_block(trained) -> None:
