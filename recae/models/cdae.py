@@ -37,7 +37,7 @@ class CDAE(AutoencoderRecommender):
     }
 
     # At 0.001 it stands at the popularity of items for longer than the default patience.
-    lr: float = param("learning rate", default=1e-2, above=0, usual=(1e-3, 0.1))
+    lr: float = param("learning rate", default=1e-2, above=0, usual=(1e-4, 1e-2))
     dropout: float = param(
         "share of a history hidden from the encoder, the rest scaled up",
         default=0.5,
