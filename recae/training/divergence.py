@@ -25,6 +25,9 @@ def starting_loss(
 ) -> float:
     """The mean loss of a network as it is, over the first batches of the first epoch.
 
+    Of a batch the reconstruction alone counts where that is more: a KL term that is estimated from
+    one draw may be below zero, and bring the sum near it.
+
     Terms are weighted as after so many updates: a KL term that is annealed makes a loss rise that
     falls at equal weights. The noise is a stream of its own and leaves that of the training alone.
     """
@@ -36,7 +39,9 @@ def starting_loss(
         for batch in loader.epoch(1):
             batch = batch.to(device)
             scores, terms = net(batch, noise)
-            losses.append(float(objective(scores, terms, batch, updates)))
+            whole = objective(scores, terms, batch, updates)
+            alone = scores.loss(objective.reconstruction, batch.target)
+            losses.append(float(torch.maximum(whole, alone)))
             rows += len(batch.target)
             if rows >= ROWS:
                 break

@@ -27,7 +27,7 @@ REFERENCES = {
     "pure-svd": ("test_svd.py", "test_pure_svd_projects_onto_singular_vectors"),
     "svd-ae": ("test_svd.py", "test_svd_ae_is_the_truncated_pseudo_inverse"),
     "infinite-ae": ("test_infinite_ae.py", "test_scores_are_a_kernel_regression"),
-    "ensemble": ("test_ensemble.py", "test_the_weights_are_the_likeliest_ones"),
+    "ensemble": ("test_ensemble.py", "test_the_search_starts_from_the_likeliest_weights"),
 }
 
 
