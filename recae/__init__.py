@@ -66,7 +66,7 @@ from recae.models import (
 )
 from recae.ranking import TopK
 from recae.recommender import Recommender
-from recae.report import comparison, plot_comparison
+from recae.report import Entry, Published, comparison, plot_comparison
 from recae.rmse import rmse
 from recae.splits import (
     Fold,
@@ -86,6 +86,7 @@ __all__ = [
     "BPR",
     "EASE",
     "EDLAE",
+    "Entry",
     "ELSA",
     "HVamp",
     "SparseAE",
@@ -118,6 +119,7 @@ __all__ = [
     "MultVAE",
     "NotFittedError",
     "Popularity",
+    "Published",
     "PureSVD",
     "RandomSplit",
     "Random",

@@ -1,4 +1,4 @@
-"""Reports side by side, as text and as a picture."""
+"""Reports side by side, as pictures."""
 
 from __future__ import annotations
 
@@ -6,33 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from recae.errors import ConfigError, unknown_option
 from recae.evaluate import Report
 from recae.files import atomic_file
-
-
-def comparison(reports: Mapping[str, Report]) -> pd.DataFrame:
-    """One row per report (its name as index), one text column per metric: `mean [low, high]`.
-
-    Raises ConfigError without reports.
-
-    >>> values = pd.DataFrame({"recall@5": [0.5, 0.7]}, index=[1, 2])
-    >>> recae.comparison({"a": recae.Report("a", values)}).loc["a", "recall@5"]
-    '0.6000'
-    """
-    _require_some(reports)
-    return pd.DataFrame({name: _cells(report) for name, report in reports.items()}).T
-
-
-def _cells(report: Report) -> dict[str, str]:
-    frame = report.frame()
-    return {
-        str(metric): f"{row['mean']:.4f}"
-        + ("" if pd.isna(row["low"]) else f" [{row['low']:.4f}, {row['high']:.4f}]")
-        for metric, row in frame.iterrows()
-    }
+from recae.report.tables import require_some
 
 
 def plot_comparison(reports: Mapping[str, Report], metric: str, path: str | Path) -> Path:
@@ -45,7 +22,7 @@ def plot_comparison(reports: Mapping[str, Report], metric: str, path: str | Path
     >>> recae.plot_comparison({"a": recae.Report("a", values)}, "recall@5", "a.png").name
     'a.png'
     """
-    _require_some(reports)
+    require_some(reports)
     figure_class, canvas_class = _matplotlib()
     for report in reports.values():
         if metric not in report.mean:
@@ -73,11 +50,6 @@ def plot_comparison(reports: Mapping[str, Report], metric: str, path: str | Path
     with atomic_file(path) as part:
         figure.savefig(part, format="png", dpi=150)
     return Path(path)
-
-
-def _require_some(reports: Mapping[str, Report]) -> None:
-    if not reports:
-        raise ConfigError("there are no reports to show; give at least one, as {name: report}")
 
 
 def _matplotlib() -> tuple[Any, Any]:

@@ -1,0 +1,6 @@
+"""Measuring a model on a fold, and what comes of it."""
+
+from recae.evaluate.report import Report
+from recae.evaluate.run import METRICS, evaluate, versions
+
+__all__ = ["METRICS", "Report", "evaluate", "versions"]
