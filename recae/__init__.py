@@ -66,7 +66,14 @@ from recae.models import (
 )
 from recae.ranking import TopK
 from recae.recommender import Recommender
-from recae.report import Entry, Published, comparison, plot_comparison
+from recae.report import (
+    Entry,
+    Published,
+    comparison,
+    load_entries,
+    markdown,
+    plot_comparison,
+)
 from recae.rmse import rmse
 from recae.splits import (
     Fold,
@@ -145,6 +152,8 @@ __all__ = [
     "holdout_pairs",
     "load",
     "load_dataset",
+    "load_entries",
+    "markdown",
     "plot_comparison",
     "read_csv",
     "read_parquet",
