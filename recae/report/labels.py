@@ -36,29 +36,57 @@ def place(
     *,
     mark: float = 6,
 ) -> list[Box | None]:
-    """A box in the area for the label of each point, that covers no point and no other label.
+    """A box in the area for the label of each point, that covers no point and no other label, and
+    that a straight line from its point reaches without crossing one.
 
     sizes: width and height of each label; the first points choose first. None where all places
     around the point are taken.
     """
-    taken = [Box(x - mark, y - mark, x + mark, y + mark) for x, y in points]
+    marks = [Box(x - mark, y - mark, x + mark, y + mark) for x, y in points]
+    labels: list[Box] = []
     found: list[Box | None] = []
-    for (x, y), (width, height) in zip(points, sizes, strict=True):
-        places = (_beside(x, y, width, height, r, side) for r in RADII for side in SIDES)
-        free = (b for b in places if b.within(area) and not any(b.meets(t) for t in taken))
-        box = next(free, None)
-        found.append(box)
-        if box:
-            taken.append(box)
+    for own, (point, size) in enumerate(zip(points, sizes, strict=True)):
+        others = [box for at, box in enumerate(marks) if at != own] + labels
+        for box in (_beside(point, size, r, side, area) for r in RADII for side in SIDES):
+            taken = any(box.meets(other) for other in (*others, marks[own]))
+            if box.within(area) and not taken and not _crosses(point, box, others):
+                labels.append(box)
+                found.append(box)
+                break
+        else:
+            found.append(None)
     return found
 
 
+def nearest(point: tuple[float, float], box: Box) -> tuple[float, float]:
+    """The place of a box that is nearest to a point."""
+    x, y = point
+    return min(max(x, box.left), box.right), min(max(y, box.top), box.bottom)
+
+
+def _crosses(point: tuple[float, float], box: Box, others: Sequence[Box]) -> bool:
+    """Whether the line from a point to its label, looked at in eight places, meets another box."""
+    end = nearest(point, box)
+    for step in range(1, 9):
+        x, y = (a + (b - a) * step / 9 for a, b in zip(point, end, strict=True))
+        if any(Box(x, y, x, y).meets(other) for other in others):
+            return True
+    return False
+
+
 def _beside(
-    x: float, y: float, width: float, height: float, radius: float, side: tuple[int, int]
+    point: tuple[float, float],
+    size: tuple[float, float],
+    radius: float,
+    side: tuple[int, int],
+    area: Box,
 ) -> Box:
-    across, down = side
+    """The box of a label on one side of a point, above and below moved sideways into the area."""
+    (x, y), (width, height), (across, down) = point, size, side
     left = x + radius if across > 0 else x - radius - width if across < 0 else x - width / 2
     top = y + radius if down > 0 else y - radius - height if down < 0 else y - height / 2
+    if not across:
+        left = min(max(left, area.left), area.right - width)
     return Box(left, top, left + width, top + height)
 
 

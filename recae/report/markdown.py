@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from recae.report.entry import Entry
 from recae.report.folder import check_entries
-from recae.report.pairs import all_pairs, neighbours, share, verdict
+from recae.report.pairs import all_pairs, neighbours, share
 from recae.report.published import (
     Footnotes,
     described,
@@ -17,7 +17,15 @@ from recae.report.published import (
     signed,
     with_published,
 )
-from recae.report.rows import amount, best_first, choose_metrics, figure, interval, measured
+from recae.report.rows import (
+    amount,
+    best_first,
+    choose_metrics,
+    decimals,
+    figure,
+    interval,
+    measured,
+)
 
 TITLE = "Models compared"
 
@@ -73,31 +81,38 @@ def _main_table(
     footnotes: Footnotes,
 ) -> tuple[list[str], list[list[str]]]:
     """The head and the rows of the table; empty columns are gone."""
-    head = ["model", main, *others]
-    head += [text for name in published for text in (f"published {name}", "difference")]
+    digits = {name: decimals(ordered, name) for name in (main, *others)}
+    head = ["model"]
+    for name in digits:
+        head += [name, f"published {name}", "difference"] if name in published else [name]
     head += ["fit s", "tuning s", "memory GB"]
     rows = []
     for entry in ordered:
-        row = [_escaped(entry.name), *(_cell(entry, name, name == main) for name in [main, *others])]
-        for name in published:
-            if name in entry.published and measured(entry, name):
-                number = footnotes.number(described(entry.published[name]))
-                figures = published_figure(entry.published[name])
-                row += [f"{figures} [{number}]", difference(entry, name)]
-            else:
-                row += ["", ""]
+        row = [_escaped(entry.name)]
+        for name, count in digits.items():
+            row.append(_cell(entry, name, name == main, count))
+            if name in published:
+                row += _published(entry, name, footnotes, count)
         rows.append([*row, *map(amount, (entry.seconds, entry.tuning_seconds, entry.peak_gb))])
     kept = [at for at in range(len(head)) if any(row[at] for row in rows)]
     return [_escaped(head[at]) for at in kept], [[row[at] for at in kept] for row in rows]
 
 
-def _cell(entry: Entry, metric: str, main: bool) -> str:
+def _cell(entry: Entry, metric: str, main: bool, digits: int) -> str:
     found = measured(entry, metric)
     if found is None:
         return ""
-    spread = f" ± {figure(found.sd)}" if len(found.seeds) > 1 else ""
-    bounds = f" {interval(found.low, found.high)}" if main else ""
-    return f"{figure(found.mean)}{spread}{bounds}".rstrip()
+    spread = f" ± {figure(found.sd, digits)}" if len(found.seeds) > 1 else ""
+    bounds = f" {interval(found.low, found.high, digits)}" if main else ""
+    return f"{figure(found.mean, digits)}{spread}{bounds}".rstrip()
+
+
+def _published(entry: Entry, metric: str, footnotes: Footnotes, digits: int) -> list[str]:
+    if metric not in entry.published or measured(entry, metric) is None:
+        return ["", ""]
+    theirs = entry.published[metric]
+    number = footnotes.number(described(theirs))
+    return [f"{published_figure(theirs, digits)} [{number}]", difference(entry, metric, digits)]
 
 
 def _legend(ordered: Sequence[Entry], main: str) -> list[str]:
@@ -107,7 +122,9 @@ def _legend(ordered: Sequence[Entry], main: str) -> list[str]:
     if seeds[-1] > 1:
         number = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
         said.append(f"Means over users and {number} seeds, ± the standard deviation over seeds.")
-    if any(interval(*entry.reports[0].interval.get(main, (float("nan"),) * 2)) for entry in ordered):
+    if any(
+        interval(*entry.reports[0].interval.get(main, (float("nan"),) * 2)) for entry in ordered
+    ):
         said.append(
             f"[low, high]: 95 % bootstrap interval of {_escaped(main)} over the users"
             + (", first seed." if seeds[-1] > 1 else ".")
@@ -118,19 +135,19 @@ def _legend(ordered: Sequence[Entry], main: str) -> list[str]:
 def _pairs(ordered: Sequence[Entry], metric: str) -> list[str]:
     """The paired tests of each entry and the next."""
     pairs = all_pairs(ordered, metric)
-    if pairs is None:
+    if not pairs:
         return []
     head = ["model", "against", "difference", "95 % interval", "p", "the first is"]
     rows = [
         [
-            _escaped(row.a),
-            _escaped(row.b),
-            signed(row.difference),
-            interval(row.low, row.high),
-            share(row.p_holm),
-            verdict(row.difference, row.p_holm),
+            _escaped(pair.a),
+            _escaped(pair.b),
+            signed(pair.difference),
+            interval(pair.low, pair.high),
+            share(pair.p),
+            pair.verdict,
         ]
-        for row in neighbours(pairs, ordered).itertuples()
+        for pair in neighbours(pairs, ordered)
     ]
     told = (
         f"Paired over the users, {_escaped(metric)}, first seeds: bootstrap interval of the mean "

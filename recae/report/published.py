@@ -34,28 +34,29 @@ def described(published: Published) -> str:
     return f"{note}. Read in: {published.source}" if note else f"Read in: {published.source}"
 
 
-def difference(entry: Entry, metric: str) -> str:
+def difference(entry: Entry, metric: str, digits: int = 4) -> str:
     """Ours less the published figure, with its sign; in parentheses if they cannot be compared."""
     published = entry.published[metric]
-    text = signed(entry.value(metric) - published.value)
+    text = signed(entry.value(metric) - published.value, digits)
     return text if published.comparable else f"({text})"
 
 
-def published_figure(published: Published) -> str:
+def published_figure(published: Published, digits: int = 4) -> str:
     """The figure; in parentheses if it cannot be compared with ours."""
-    return figure(published.value) if published.comparable else f"({figure(published.value)})"
+    text = figure(published.value, digits)
+    return text if published.comparable else f"({text})"
 
 
-def signed(value: float) -> str:
-    """With + or a real minus sign.
+def signed(value: float, digits: int = 4) -> str:
+    """With + or a real minus sign, if any digit of it can be seen.
 
-    >>> signed(0.0123), signed(-0.0123), signed(0.0)
+    >>> signed(0.0123), signed(-0.0123), signed(-0.00001)
     ('+0.0123', '−0.0123', '0.0000')
     """
-    text = figure(abs(value))
-    if text in ("–", "0.0000"):
-        return text
-    return f"+{text}" if value > 0 else f"−{text}"
+    text = figure(value, digits)
+    if not any("1" <= sign <= "9" for sign in text):
+        return text.removeprefix("−")
+    return f"+{text}" if value > 0 else text
 
 
 def with_published(entries: Sequence[Entry], metrics: Sequence[str]) -> list[str]:

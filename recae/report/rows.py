@@ -82,15 +82,20 @@ def best_first(entries: Sequence[Entry], metric: str) -> list[Entry]:
     return sorted(entries, key=place)
 
 
-def figure(value: float) -> str:
-    """A metric as text: four decimals, fewer for large numbers, a dash for none.
+def decimals(entries: Sequence[Entry], metric: str) -> int:
+    """The decimals that a column of a metric is shown with: four for shares, fewer for more."""
+    found = [abs(m.mean) for entry in entries if (m := measured(entry, metric))]
+    largest = max((value for value in found if math.isfinite(value)), default=0.0)
+    return 4 if largest < 2 else 3 if largest < 20 else 2 if largest < 200 else 1
 
-    >>> figure(0.34917), figure(1234.5), figure(float("nan"))
-    ('0.3492', '1,234.5', '–')
+
+def figure(value: float, digits: int = 4) -> str:
+    """A metric as text, a dash for none.
+
+    >>> figure(0.34917), figure(-1234.56, 1), figure(float("nan"))
+    ('0.3492', '−1,234.6', '–')
     """
-    if not math.isfinite(value):
-        return "–"
-    return f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"
+    return f"{value:,.{digits}f}".replace("-", "−") if math.isfinite(value) else "–"
 
 
 def amount(value: float | None) -> str:
@@ -107,6 +112,7 @@ def amount(value: float | None) -> str:
     return f"{value:.{min(digits, 4)}f}" if value else "0"
 
 
-def interval(low: float, high: float) -> str:
+def interval(low: float, high: float, digits: int = 4) -> str:
     """`[low, high]`, or nothing where there is none."""
-    return f"[{figure(low)}, {figure(high)}]" if math.isfinite(low + high) else ""
+    known = math.isfinite(low + high)
+    return f"[{figure(low, digits)}, {figure(high, digits)}]" if known else ""

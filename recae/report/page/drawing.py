@@ -28,12 +28,12 @@ def text_width(label: str) -> float:
 
 def label(x: float, y: float, words: str, anchor: str = "start", kind: str | None = None) -> Markup:
     """A text whose middle stands at y."""
-    return element(
-        "text", words, x=fixed(x), y=fixed(y + 4), text_anchor=anchor, class_=kind
-    )
+    return element("text", words, x=fixed(x), y=fixed(y + 4), text_anchor=anchor, class_=kind)
 
 
-def mark(kind: int, x: float, y: float, size: float = 4.5, hint: str = "", **more: object) -> Markup:
+def mark(
+    kind: int, x: float, y: float, size: float = 4.5, hint: str = "", **more: object
+) -> Markup:
     """A mark of one of eight shapes, with a text that is shown when it is pointed at."""
     s = size
     paths = (
@@ -82,9 +82,7 @@ def x_axis(across: Scale, top: float, bottom: float) -> Markup:
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
     """A straight line of a class."""
-    return element(
-        "line", x1=fixed(x1), y1=fixed(y1), x2=fixed(x2), y2=fixed(y2), class_=kind
-    )
+    return element("line", x1=fixed(x1), y1=fixed(y1), x2=fixed(x2), y2=fixed(y2), class_=kind)
 
 
 def polyline(points: Sequence[tuple[float, float]], kind: str) -> Markup:
@@ -120,9 +118,7 @@ def figure_box(key: str, title: str, note: object, drawn: Markup, *more: object)
 
 def scrolling(title: str, *children: object) -> Markup:
     """A box of its own to scroll in, by keyboard too."""
-    return element(
-        "div", children, class_="scroll", tabindex=0, role="region", aria_label=title
-    )
+    return element("div", children, class_="scroll", tabindex=0, role="region", aria_label=title)
 
 
 def table(

@@ -14,7 +14,7 @@ class Markup(str):
     """Text that is HTML already."""
 
 
-def element(name: str, *children: object, **attributes: object) -> Markup:
+def element(name: str, /, *children: object, **attributes: object) -> Markup:
     """An element; children that are no Markup are escaped, and None is left out.
 
     An attribute is called as in HTML with _ for -, and class_ for class; None leaves it out.

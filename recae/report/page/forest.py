@@ -6,7 +6,16 @@ import math
 from collections.abc import Sequence
 
 from recae.report.entry import Entry
-from recae.report.page.drawing import WIDTH, chart, figure_box, label, line, mark, text_width, x_axis
+from recae.report.page.drawing import (
+    WIDTH,
+    chart,
+    figure_box,
+    label,
+    line,
+    mark,
+    text_width,
+    x_axis,
+)
 from recae.report.page.elements import Markup, shortened
 from recae.report.page.scale import linear
 from recae.report.published import described
@@ -17,7 +26,9 @@ ROW, TOP, LONGEST = 26, 10, 28
 
 def forest(ordered: Sequence[Entry], metric: str) -> Markup | None:
     """A row for each entry that has a number, best on top; None if there is none."""
-    rows = [(e, found) for e in ordered if (found := measured(e, metric)) and found.mean == found.mean]
+    rows = [
+        (e, found) for e in ordered if (found := measured(e, metric)) and found.mean == found.mean
+    ]
     if not rows:
         return None
     published = [e.published[metric].value for e, _ in rows if metric in e.published]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from recae.report.labels import spread
+from recae.report.lines import Line
 from recae.report.page.drawing import (
     SERIES,
     WIDTH,
@@ -23,21 +23,6 @@ from recae.report.page.elements import Markup, element, shortened
 from recae.report.page.scale import Scale, linear
 
 LEFT, TOP, HEIGHT, LONGEST = 62, 44, 380, 20
-
-
-@dataclass(frozen=True)
-class Line:
-    """A name and its points; low and high bound the intervals of y, empty where there are none.
-    hints: what is shown of each point; steps: the line runs on level to the next point."""
-
-    name: str
-    x: Sequence[float]
-    y: Sequence[float]
-    low: Sequence[float] = ()
-    high: Sequence[float] = ()
-    hints: Sequence[str] = ()
-    steps: bool = False
-    dots: Sequence[tuple[float, float, str]] = ()
 
 
 def line_chart(
@@ -94,7 +79,9 @@ def _drawn(number: int, one: Line, across: Scale, down: Scale, marks: bool) -> M
             parts.append(line(x + shift, low, x + shift, high, f"thin {kind}"))
     path = [(x + shift, y) for x, y, _ in points]
     if one.steps:
-        path = [p for a, b in zip(path, path[1:], strict=False) for p in (a, (b[0], a[1]))] + path[-1:]
+        path = [p for a, b in zip(path, path[1:], strict=False) for p in (a, (b[0], a[1]))] + path[
+            -1:
+        ]
     parts.append(polyline(path, f"line d{number % SERIES} {kind}"))
     for x, y, hint in one.dots:
         parts.append(mark(number, across.at(x), down.at(y), 2.5, hint, class_=f"dot {kind}"))

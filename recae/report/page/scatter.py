@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from recae.report.entry import Entry
-from recae.report.labels import Box, place
+from recae.report.labels import Box, nearest, place
 from recae.report.page.drawing import (
     WIDTH,
     chart,
@@ -18,7 +18,7 @@ from recae.report.page.drawing import (
     polyline,
     text_width,
 )
-from recae.report.page.elements import Markup, shortened
+from recae.report.page.elements import Markup, shortened, together
 from recae.report.page.scale import Scale, linear, logarithmic
 from recae.report.rows import amount, figure, less_is_better, measured
 
@@ -36,19 +36,20 @@ def against_time(ordered: Sequence[Entry], metric: str) -> Markup | None:
         "Median seconds of one fit, without tuning, on a logarithmic axis. The line joins the "
         "models that no faster one beats."
     )
-    return _scatter("time", f"{metric} against seconds of training", note, points, metric, "seconds")
+    return _scatter(
+        "time", f"{metric} against seconds of training", note, points, metric, "seconds"
+    )
 
 
 def against_coverage(ordered: Sequence[Entry], metric: str) -> list[Markup]:
     """A chart for the coverage of the catalogue at each k that two entries have."""
     known = dict.fromkeys(n for e in ordered for n in e.reports[0].mean)
-    charts = []
+    charts: list[Markup | None] = []
     for name in (n for n in known if n.startswith("coverage@") and n != metric):
         points = [
             (entry, found.mean, entry.value(metric))
             for entry in ordered
-            if (found := measured(entry, name))
-            and math.isfinite(found.mean + entry.value(metric))
+            if (found := measured(entry, name)) and math.isfinite(found.mean + entry.value(metric))
         ]
         k = name.partition("@")[2]
         note = f"Coverage: the share of the catalogue that is in anybody's first {k}."
@@ -93,10 +94,11 @@ def _labelled(spot: tuple[float, float], name: str, box: Box | None) -> Markup |
     """The label of a point, with a thin line to it where it stands apart."""
     if box is None:
         return None
-    near = (min(max(spot[0], box.left), box.right), min(max(spot[1], box.top), box.bottom))
-    apart = math.dist(spot, near) > 12
-    words = label((box.left + box.right) / 2, (box.top + box.bottom) / 2, name, "middle", "point")
-    return Markup((line(*spot, *near, "leader") if apart else "") + words)
+    near = nearest(spot, box)
+    leader = line(*spot, *near, "leader") if math.dist(spot, near) > 12 else None
+    side = "start" if box.left > spot[0] else "end" if box.right < spot[0] else "middle"
+    x = {"start": box.left, "end": box.right, "middle": (box.left + box.right) / 2}[side]
+    return together(leader, label(x, (box.top + box.bottom) / 2, name, side, "point"))
 
 
 def _front(
