@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,10 @@ from evaluation.suite_data import (
     given_tables,
     read_split,
 )
+from recae.errors import ConfigError, unknown_option
+from recae.files import remove_directory
 from recae.recommender import AutoencoderRecommender
+from recae.training import Callback
 
 
 @dataclass(frozen=True)
@@ -88,14 +91,12 @@ def main(name: str, argv: Sequence[str]) -> int:
 
 def _changed(suite: Suite, options: argparse.Namespace) -> Suite:
     """The suite as the options ask for it."""
-    from dataclasses import replace
-
     models = dict(suite.models)
     if options.models:
         chosen = options.models.split(",")
         for name in chosen:
             if name not in models:
-                raise recae.errors.unknown_option(f"model of {suite.name}", name, models)
+                raise unknown_option(f"model of {suite.name}", name, models)
         models = {name: models[name] for name in chosen}
     if options.seeds:
         models = {
@@ -176,7 +177,8 @@ def run(
     places.results.mkdir(parents=True, exist_ok=True)
     entry.save(places.results / candidate.name)
     for seed in range(candidate.seeds):
-        recae.files.remove_directory(work / f"seed-{seed}")
+        if seed or candidate.name not in suite.members:
+            remove_directory(work / f"seed-{seed}")
     values = ", ".join(f"{report[suite.metric]:.4f}" for report in reports)
     print(
         f"{candidate.name:<14} {suite.metric} {entry.value(suite.metric):.4f} ({values})  "
@@ -211,7 +213,9 @@ def fitted(
     if note.is_file() and place.is_dir():
         return dict(json.loads(note.read_text(encoding="utf-8")))
     started = time.perf_counter()
-    if tuning is None:
+    if candidate.members:
+        model = blended(candidate, split, work)
+    elif tuning is None:
         model = candidate.template.clone()
     elif split.validation is not None and not seed:
         model = tuning.model
@@ -220,7 +224,7 @@ def fitted(
     else:
         model = tuning.refit(split.train, seed=seed)
     if not hasattr(model, "items_"):
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"callbacks": [] if tuning is None else as_long_as(tuning)}
         if isinstance(model, AutoencoderRecommender):
             options["checkpoint"] = work / f"seed-{seed}.safetensors"
         model.fit(split.train, split.validation, seed=seed, **options)
@@ -236,6 +240,26 @@ def fitted(
     }
     note.write_text(json.dumps(fit), encoding="utf-8")
     return fit
+
+
+def as_long_as(tuning: Any) -> list[Callback]:
+    """What ends a training where the best trial was cut, so that all seeds train alike."""
+    row = tuning.trials.iloc[tuning.trials["value"].argmax()]
+    if row["state"] != "cut":
+        return []
+    return [lambda epoch: epoch.number >= row["epochs"]]
+
+
+def blended(candidate: Candidate, split: recae.Split, work: Path) -> recae.Recommender:
+    """The blend of the members' first seeds; `validation` gives the weights."""
+    places = [work.parent / member / "seed-0" for member in candidate.members]
+    missing = [place.parent.name for place in places if not place.is_dir()]
+    if missing:
+        raise ConfigError(
+            f"{candidate.name} is a blend of models that are not fitted: run {', '.join(missing)} "
+            "first, with --again if their result is there"
+        )
+    return recae.Ensemble.of([recae.load(place) for place in places], split.validation)
 
 
 def trials(tuning: Any) -> list[dict[str, Any]]:

@@ -37,8 +37,8 @@ from recae.errors import ConfigError, unknown_option
 SUITES = Path(__file__).parent / "suites"
 
 _TABLES = {"title", "about", "data", "protocol", "measure", "tuning", "models", "seeds"}
-_MODEL = {"model", "set", "search", "seeds", "note", "published"}
-_TUNING = {"seconds", "sampler", "halving", "refit"}
+_MODEL = {"model", "set", "search", "seeds", "note", "published", "members"}
+_TUNING = {"seconds", "sampler", "halving"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Candidate:
     seeds: int
     published: str
     note: str = ""
+    members: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ class Suite:
     metrics: tuple[str, ...]
     tuning: Mapping[str, Any] = field(default_factory=dict)
     models: Mapping[str, Candidate] = field(default_factory=dict)
+
+    @property
+    def members(self) -> set[str]:
+        """The models that a blend is made of; they stay until it is."""
+        return {member for model in self.models.values() for member in model.members}
 
 
 def suite_names() -> list[str]:
@@ -115,6 +121,7 @@ def _candidate(file: str, key: str, said: Mapping[str, Any], seeds: int, metric:
     settings = {name: _setting(value) for name, value in said.get("set", {}).items()}
     if "metric" in model.param_fields():
         settings = {"metric": metric} | settings
+    members = tuple(said.get("members", ()))
     model.set_params(**settings).check_params()
     search = said.get("search")
     if isinstance(search, Mapping):
@@ -127,9 +134,10 @@ def _candidate(file: str, key: str, said: Mapping[str, Any], seeds: int, metric:
         name=key,
         template=model,
         search=search,
-        seeds=said.get("seeds", seeds if is_random(model) else 1),
+        seeds=said.get("seeds", seeds if is_random(model) and not members else 1),
         published=said.get("published", key),
         note=said.get("note", ""),
+        members=members,
     )
 
 

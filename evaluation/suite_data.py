@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import recae
 from evaluation.suite import Suite
 from recae.errors import ConfigError, DataError, unknown_option
@@ -24,6 +26,9 @@ ROLES = {
     "random": ("interactions",),
 }
 """The tables that each kind of protocol takes; `validation` of "fixed" may be missing."""
+
+CARVING = 7
+"""Seed of what is held out of train where no validation is published."""
 
 _FILTERS = ("min_per_user", "min_per_item", "binarise")
 
@@ -99,11 +104,21 @@ def read_split(
 
 
 def carved(split: recae.Split, suite: Suite) -> recae.Split:
-    """The split to choose settings on: its own validation, or a share of the training pairs."""
+    """The split to choose settings on: its own validation, or what `carve` holds out of train.
+
+    A share of every user's pairs where the test's users are known, a number of whole users where
+    they are new (protocol "folds"), split as Liang et al. (2018) do.
+    """
     if split.validation is not None:
         return split
-    share = suite.protocol.get("carve", 0.1)
-    return recae.holdout_pairs(split.train, share=share, seed=7)
+    carve = suite.protocol.get("carve", 0.1)
+    if suite.protocol["kind"] != "folds":
+        return recae.holdout_pairs(split.train, share=carve, seed=CARVING)
+    train = split.train
+    order = np.random.default_rng(CARVING).permutation(train.n_users)
+    rest = train.select_users(np.sort(order[carve:]))
+    held, _ = train.select_users(np.sort(order[:carve])).with_items(rest.items)
+    return recae.Split(rest, recae.StrongGeneralization().fold(held, seed=CARVING), None)
 
 
 def _tables(
