@@ -187,7 +187,7 @@ def run(
     )
 
 
-def tuned(suite: Suite, candidate: Candidate, split: recae.Split, work: Path) -> Any:
+def tuned(suite: Suite, candidate: Candidate, split: recae.Split, work: Path) -> recae.Tuning:
     """The search of a model, on the validation of the split or on pairs carved out of train."""
     choosing = carved(split, suite)
     return recae.tune(
@@ -202,7 +202,7 @@ def tuned(suite: Suite, candidate: Candidate, split: recae.Split, work: Path) ->
 
 
 def fitted(
-    candidate: Candidate, split: recae.Split, tuning: Any, seed: int, work: Path
+    candidate: Candidate, split: recae.Split, tuning: recae.Tuning | None, seed: int, work: Path
 ) -> dict[str, Any]:
     """Fits one seed, unless that is done, and saves the model; returns what the fit cost.
 
@@ -230,7 +230,7 @@ def fitted(
         model.fit(split.train, split.validation, seed=seed, **options)
     seconds = time.perf_counter() - started
     if tuning is not None and split.validation is not None and not seed:
-        seconds = tuning.best_seconds
+        seconds = float(best_trial(tuning)["seconds"])
     model.save(place, overwrite=True)
     fit = {
         "seconds": round(seconds, 2),
@@ -242,12 +242,17 @@ def fitted(
     return fit
 
 
-def as_long_as(tuning: Any) -> list[Callback]:
+def as_long_as(tuning: recae.Tuning) -> list[Callback]:
     """What ends a training where the best trial was cut, so that all seeds train alike."""
-    row = tuning.trials.iloc[tuning.trials["value"].argmax()]
-    if row["state"] != "cut":
+    best = best_trial(tuning)
+    if best["state"] != "cut":
         return []
-    return [lambda epoch: epoch.number >= row["epochs"]]
+    return [lambda epoch: epoch.number >= best["epochs"]]
+
+
+def best_trial(tuning: recae.Tuning) -> Any:
+    """The row of the trial whose model was kept."""
+    return tuning.trials.iloc[tuning.trials["value"].argmax()]
 
 
 def blended(candidate: Candidate, split: recae.Split, work: Path) -> recae.Recommender:
@@ -262,7 +267,7 @@ def blended(candidate: Candidate, split: recae.Split, work: Path) -> recae.Recom
     return recae.Ensemble.of([recae.load(place) for place in places], split.validation)
 
 
-def trials(tuning: Any) -> list[dict[str, Any]]:
+def trials(tuning: recae.Tuning) -> list[dict[str, Any]]:
     """The trials as an Entry holds them."""
     fixed = {"number", "value", "seconds", "epochs", "state", "reason"}
     rows = tuning.trials.to_dict(orient="records")
