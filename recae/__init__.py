@@ -79,6 +79,7 @@ from recae.splits import (
     fixed_split,
     holdout_pairs,
 )
+from recae.tune import Tuning, tune
 from recae.version import __version__
 
 __all__ = [
@@ -133,6 +134,7 @@ __all__ = [
     "TopK",
     "TrainingError",
     "TrainingInterrupted",
+    "Tuning",
     "UserKFold",
     "UserKNN",
     "VanillaAE",
@@ -151,4 +153,5 @@ __all__ = [
     "read_csv",
     "read_parquet",
     "read_table",
+    "tune",
 ]

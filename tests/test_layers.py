@@ -23,7 +23,7 @@ LAYERS = (
     ("metrics", "splits", "training"),
     ("recommender",),
     ("evaluate", "models", "rmse"),
-    ("compare", "export", "report"),
+    ("compare", "export", "report", "tune"),
     ("__init__",),
     ("cli",),
     ("__main__",),

@@ -12,11 +12,10 @@ import pytest
 import recae
 from evaluation import published, run_suite
 from evaluation.grid import choose
-from evaluation.ml20m_partial import METRIC, at_best_epoch
+from evaluation.ml20m_partial import METRIC
 from evaluation.suite import SUITES, read_suite, suite_names
 from evaluation.suite_data import carved, read_split
 from recae.errors import ConfigError, DataError
-from recae.training import Epoch
 
 DATA = recae.load_dataset("ml-latest-small").interactions
 SPLIT = recae.StrongGeneralization(held_out=0.3).split(DATA.filter(min_per_item=30))
@@ -143,31 +142,6 @@ def test_the_first_published_row_of_a_model_is_the_one_beside_ours() -> None:
     figure = published.of("gowalla", "ease")["recall@20"]
     assert figure.value == 0.176493 and figure.comparable and "BARS" in figure.source
     assert published.of("gowalla", "random") == {}
-
-
-def trained(best: int, **params: object) -> recae.MultVAE:
-    """A model as if trained for 20 epochs, of which one was the best."""
-    model = recae.MultVAE(epochs=20, metric=METRIC, **params)
-    values = {number: 1.0 if number == best else 0.5 for number in range(1, 21)}
-    model.epochs_ = [Epoch(n, 0.0, 0.0, {METRIC: value}) for n, value in values.items()]
-    return model
-
-
-@pytest.mark.parametrize(
-    ("best", "anneal", "beta"), [(8, 1.0, 0.32), (10, 1.0, 0.4), (16, 0.625, 0.4)]
-)
-def test_a_model_is_fitted_again_at_the_same_annealing(
-    best: int, anneal: float, beta: float
-) -> None:
-    again = at_best_epoch(trained(best, beta=0.4, anneal=0.5))
-    # beta rose for the first 10 of 20 epochs: 0.04 an epoch, up to 0.4.
-    assert again.get_params()["epochs"] == best
-    assert (again.anneal, again.beta) == pytest.approx((anneal, beta))
-
-
-def test_without_annealing_only_the_epochs_change() -> None:
-    again = at_best_epoch(trained(5, beta=0.4, anneal=0.0))
-    assert (again.epochs, again.anneal, again.beta) == (5, 0.0, 0.4)
 
 
 def test_the_setting_that_is_best_on_validation_is_chosen() -> None:
