@@ -33,7 +33,7 @@ from evaluation.suite_data import (
     read_split,
 )
 from recae.errors import ConfigError, unknown_option
-from recae.files import remove_directory
+from recae.files import plain, remove_directory
 from recae.recommender import AutoencoderRecommender
 from recae.training import Callback
 
@@ -210,6 +210,7 @@ def fitted(
     were carved out of train, the settings and epochs they chose are fitted on all of train.
     """
     place, note = work / f"seed-{seed}", work / f"seed-{seed}.json"
+    checkpoint = work / f"seed-{seed}.safetensors"
     if note.is_file() and place.is_dir():
         return dict(json.loads(note.read_text(encoding="utf-8")))
     started = time.perf_counter()
@@ -226,7 +227,7 @@ def fitted(
     if not hasattr(model, "items_"):
         options: dict[str, Any] = {"callbacks": [] if tuning is None else as_long_as(tuning)}
         if isinstance(model, AutoencoderRecommender):
-            options["checkpoint"] = work / f"seed-{seed}.safetensors"
+            options["checkpoint"] = checkpoint
         model.fit(split.train, split.validation, seed=seed, **options)
     seconds = time.perf_counter() - started
     if tuning is not None and split.validation is not None and not seed:
@@ -238,7 +239,8 @@ def fitted(
         "commit": commit(),
         "curve": [vars(epoch) for epoch in getattr(model, "epochs_", [])],
     }
-    note.write_text(json.dumps(fit), encoding="utf-8")
+    note.write_text(json.dumps(fit, default=plain), encoding="utf-8")
+    checkpoint.unlink(missing_ok=True)
     return fit
 
 
