@@ -66,7 +66,15 @@ from recae.models import (
 )
 from recae.ranking import TopK
 from recae.recommender import Recommender
-from recae.report import Entry, Published, comparison, plot_comparison
+from recae.report import (
+    Entry,
+    Published,
+    comparison,
+    html,
+    load_entries,
+    markdown,
+    plot_comparison,
+)
 from recae.rmse import rmse
 from recae.splits import (
     Fold,
@@ -146,9 +154,12 @@ __all__ = [
     "evaluate",
     "export_top_k",
     "fixed_split",
+    "html",
     "holdout_pairs",
     "load",
     "load_dataset",
+    "load_entries",
+    "markdown",
     "plot_comparison",
     "read_csv",
     "read_parquet",
