@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import recae
+from evaluation import published
 from evaluation.provenance import RESULTS
 from evaluation.suite import Suite, read_suite, suite_names
 
@@ -31,12 +33,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def write(suite: Suite, folder: Path, metric: str | None = None) -> str:
     """Writes `report.md` and `report.html` beside the results; returns the Markdown."""
-    entries = in_order(suite, recae.load_entries(folder))
+    entries = with_published(suite, in_order(suite, recae.load_entries(folder)))
     about = {"metric": metric or suite.metric, "title": suite.title, "notes": suite.about}
     recae.html(entries, folder / "report.html", **about)
     text = recae.markdown(entries, **about)
     (folder / "report.md").write_text(text, encoding="utf-8")
     return text
+
+
+def with_published(suite: Suite, entries: Sequence[recae.Entry]) -> list[recae.Entry]:
+    """The entries with the figures that `published.toml` has for them today."""
+    keys = {name: candidate.published for name, candidate in suite.models.items()}
+    return [
+        replace(entry, published=published.of(suite.name, keys.get(entry.name, "")))
+        for entry in entries
+    ]
 
 
 def in_order(suite: Suite, entries: Sequence[recae.Entry]) -> list[recae.Entry]:

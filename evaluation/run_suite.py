@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -36,6 +37,8 @@ from recae.errors import ConfigError, unknown_option
 from recae.files import plain, remove_directory
 from recae.recommender import AutoencoderRecommender
 from recae.training import Callback
+
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def main(name: str, argv: Sequence[str]) -> int:
             print(f"{candidate.name}: there already", flush=True)
             continue
         child = [sys.executable, "-m", "evaluation", name, *argv, "--only", candidate.name]
-        if subprocess.run(child).returncode:
+        if subprocess.run(child, env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode:
             failed.append(candidate.name)
     if failed:
         print(f"without a result: {', '.join(failed)}", file=sys.stderr)
@@ -175,7 +178,7 @@ def run(
         },
     )
     places.results.mkdir(parents=True, exist_ok=True)
-    entry.save(places.results / candidate.name)
+    entry.save(places.results / candidate.name, overwrite=True)
     for seed in range(candidate.seeds):
         if seed or candidate.name not in suite.members:
             remove_directory(work / f"seed-{seed}")
