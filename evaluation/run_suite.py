@@ -129,11 +129,11 @@ def identity(suite: Suite, candidate: Candidate, split: recae.Split) -> dict[str
 
 
 def is_done(suite: Suite, candidate: Candidate, split: recae.Split, places: Places) -> bool:
-    """Whether this very result is there."""
-    file = places.results / candidate.name / "entry.json"
-    if not file.is_file():
+    """Whether this very result is there. Raises StorageError for one that is damaged."""
+    place = places.results / candidate.name
+    if not place.is_dir():
         return False
-    kept = json.loads(file.read_text(encoding="utf-8"))["provenance"]["identity"]
+    kept = recae.Entry.load(place).provenance.get("identity", {})
     wanted = json.loads(json.dumps(identity(suite, candidate, split)))
     changed = [key for key in wanted if kept.get(key) != wanted[key]]
     if changed:
