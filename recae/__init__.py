@@ -90,6 +90,7 @@ from recae.splits import (
     fixed_split,
     holdout_pairs,
 )
+from recae.tune import Tuning, tune
 from recae.version import __version__
 
 __all__ = [
@@ -144,6 +145,7 @@ __all__ = [
     "TopK",
     "TrainingError",
     "TrainingInterrupted",
+    "Tuning",
     "UserKFold",
     "UserKNN",
     "VanillaAE",
@@ -168,4 +170,5 @@ __all__ = [
     "read_csv",
     "read_parquet",
     "read_table",
+    "tune",
 ]

@@ -23,7 +23,7 @@ LAYERS = (
     ("metrics", "splits", "training"),
     ("recommender",),
     ("evaluate", "models", "rmse"),
-    ("compare", "export"),
+    ("compare", "export", "tune"),
     ("report",),
     ("__init__",),
     ("cli",),
