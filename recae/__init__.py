@@ -73,7 +73,10 @@ from recae.report import (
     html,
     load_entries,
     markdown,
+    plot_accuracy_against_time,
+    plot_by_history,
     plot_comparison,
+    plot_curves,
 )
 from recae.rmse import rmse
 from recae.splits import (
@@ -160,7 +163,10 @@ __all__ = [
     "load_dataset",
     "load_entries",
     "markdown",
+    "plot_accuracy_against_time",
+    "plot_by_history",
     "plot_comparison",
+    "plot_curves",
     "read_csv",
     "read_parquet",
     "read_table",

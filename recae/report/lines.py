@@ -46,14 +46,20 @@ def few(ordered: Sequence[Entry]) -> list[Entry]:
     return [*ordered[:BEST], *others[: MOST - BEST]]
 
 
+def kinds(names: Sequence[str], ordered: Sequence[Entry]) -> list[int]:
+    """Which of the eight colours and marks each line has: an entry among the first eight that of
+    its place, the same in every picture; any other one that is left."""
+    place = {entry.name: number for number, entry in enumerate(ordered)}
+    taken = {place[name] for name in names}
+    free = iter([number for number in range(MOST) if number not in taken])
+    return [place[name] if place[name] < MOST else next(free) for name in names]
+
+
 def history_lines(ordered: Sequence[Entry], metric: str) -> tuple[list[Line], pd.DataFrame]:
     """The metric by the length of the histories, first seeds, and the bins as a frame."""
     lines, bins = [], pd.DataFrame()
-    for entry in ordered:
-        report = entry.reports[0]
-        if "history" not in report.users or not report.per_user[metric].notna().any():
-            continue  # nobody counted
-        frame = by_history(report, metric, bins["low"].tolist() if len(bins) else 5)
+    for entry in few([entry for entry in ordered if _has_history(entry, metric)]):
+        frame = by_history(entry.reports[0], metric, bins["low"].tolist() if len(bins) else 5)
         bins = frame if bins.empty else bins
         means, lows, highs = (frame[name].tolist() for name in ("mean", "ci_low", "ci_high"))
         hints = [
@@ -64,12 +70,16 @@ def history_lines(ordered: Sequence[Entry], metric: str) -> tuple[list[Line], pd
     return _drawable(lines), bins
 
 
+def _has_history(entry: Entry, metric: str) -> bool:
+    report = entry.reports[0]
+    counted = "history" in report.users and metric in report.per_user
+    return counted and bool(report.per_user[metric].notna().any())
+
+
 def popularity_lines(ordered: Sequence[Entry], k: int) -> tuple[list[Line], pd.DataFrame]:
     """The recall at k of items from the tail to the head, first seeds, and the groups."""
     lines, groups = [], pd.DataFrame()
-    for entry in ordered:
-        if f"hits@{k}" not in entry.reports[0].items:
-            continue
+    for entry in few([e for e in ordered if f"hits@{k}" in e.reports[0].items]):
         frame = by_popularity(entry.reports[0], k)[::-1].reset_index(drop=True)
         groups = frame if groups.empty else groups
         if ranges(frame) != ranges(groups):
@@ -125,7 +135,7 @@ def trial_lines(ordered: Sequence[Entry], metric: str) -> list[Line]:
             y.append(best)
             dots.append((end, value, f"{entry.name}, {amount(end)} s: {_told(trial)}"))
         lines.append(Line(entry.name, x, y, steps=True, dots=dots))
-    return _drawable(lines)[:MOST]
+    return _drawable(lines)[:BEST]
 
 
 def _told(trial: Mapping[str, Any]) -> str:

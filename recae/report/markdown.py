@@ -175,13 +175,17 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], text: Sequence[in
 def _width(text: str) -> int:
     """The columns of a terminal that a text takes."""
     return sum(
-        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1
+        0
+        if unicodedata.category(sign) in ("Mn", "Me", "Cf")
+        else 2
+        if unicodedata.east_asian_width(sign) in "WF"
+        else 1
         for sign in text
     )
 
 
 def _escaped(text: object) -> str:
     """A text as one line in which Markdown finds nothing to do."""
-    line = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", str(text)).strip()
+    line = re.sub(r"[\s\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+", " ", str(text)).strip()
     line = re.sub(r"([\\`*|\[\]<>~$&])", r"\\\1", line)
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", line)  # inside words it means nothing

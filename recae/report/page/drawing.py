@@ -66,7 +66,7 @@ def frame(across: Scale, down: Scale, x_name: str, y_name: str, *, x_ticks: bool
         parts.append(label(left - 8, y, words, "end", "tick"))
     if x_ticks:
         parts.append(x_axis(across, top, bottom))
-    parts.append(label((left + right) / 2, bottom + 38, x_name, "middle", "axis"))
+    parts.append(label((left + right) / 2, bottom + 42, x_name, "middle", "axis"))
     return together(parts)
 
 
@@ -122,29 +122,20 @@ def scrolling(title: str, *children: object) -> Markup:
 
 
 def table(
-    title: str, head: Sequence[str], rows: Sequence[Sequence[object]], *, open_: bool = False
+    title: str,
+    head: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    summary: str = "The numbers",
 ) -> Markup:
     """A folded plain table of the numbers of a chart: the first column names the row."""
-    return element(
-        "details",
-        element("summary", "The numbers"),
-        scrolling(
-            f"{title}: the numbers",
-            element(
-                "table",
-                element("thead", element("tr", [element("th", h, scope="col") for h in head])),
-                element(
-                    "tbody",
-                    [
-                        element(
-                            "tr",
-                            element("th", first, scope="row"),
-                            [element("td", cell) for cell in rest],
-                        )
-                        for first, *rest in rows
-                    ],
-                ),
-            ),
-        ),
-        open="" if open_ else None,
+    body = [
+        element("tr", element("th", first, scope="row"), [element("td", cell) for cell in rest])
+        for first, *rest in rows
+    ]
+    plain = element(
+        "table",
+        element("thead", element("tr", [element("th", name, scope="col") for name in head])),
+        element("tbody", body),
     )
+    return element("details", element("summary", summary), scrolling(f"{title}: numbers", plain))

@@ -7,7 +7,10 @@ from html import escape
 
 VOID = ("meta", "link", "br", "line", "circle", "path", "polyline", "rect")
 """Elements without content: those of HTML have no end tag, those of SVG close themselves."""
-NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+NOT_SHOWN = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]"
+)
+"""What no document may hold, and what turns the direction of the text around it."""
 
 
 class Markup(str):
@@ -46,8 +49,8 @@ def together(*children: object) -> Markup:
 
 
 def text(plain: str) -> str:
-    """Escaped, for content and for attributes; signs that no document may hold become U+FFFD."""
-    return escape(NOT_XML.sub("\ufffd", plain), quote=True)
+    """Escaped, for content and for attributes; `NOT_SHOWN` becomes U+FFFD."""
+    return escape(NOT_SHOWN.sub("\ufffd", plain), quote=True)
 
 
 def shortened(name: str, length: int) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from recae.report.entry import Entry
 from recae.report.lines import (
     Line,
     curve_lines,
     cut_offs,
-    few,
     history_lines,
+    kinds,
     popularity_lines,
     ranges,
     trial_lines,
@@ -24,7 +25,7 @@ from recae.report.rows import figure
 
 def by_history_figure(ordered: Sequence[Entry], metric: str) -> Markup | None:
     """The metric by the length of the histories; None where nobody counted them."""
-    lines, bins = history_lines(few(ordered), metric)
+    lines, bins = history_lines(ordered, metric)
     if not lines or len(bins) < 2:
         return None
     groups = ranges(bins)
@@ -32,9 +33,9 @@ def by_history_figure(ordered: Sequence[Entry], metric: str) -> Markup | None:
     title = f"{metric} by length of history"
     note = (
         f"Mean over the users whose history has so many items, {users.min():,} to "
-        f"{users.max():,} users a group, with 95 % intervals{_of_few(ordered)}."
+        f"{users.max():,} users a group, with 95 % intervals{_of_few(ordered, lines)}."
     )
-    drawn = line_chart("history", title, lines, "items in the history", metric, groups=groups)
+    drawn = _drawn("history", title, lines, ordered, "items in the history", metric, groups=groups)
     rows = [("users", *(f"{n:,}" for n in users)), *_rows(lines)]
     numbers = table(title, ["items in the history", *groups], rows)
     return figure_box("figure-history", title, note, drawn, numbers)
@@ -43,16 +44,22 @@ def by_history_figure(ordered: Sequence[Entry], metric: str) -> Markup | None:
 def by_popularity_figure(ordered: Sequence[Entry]) -> Markup | None:
     """The recall of rare and of popular items, at the least k that was counted."""
     for k in cut_offs(ordered)[:1]:
-        lines, groups = popularity_lines(few(ordered), k)
+        lines, groups = popularity_lines(ordered, k)
         if not lines or len(groups) < 2:
             continue
         names, title = ranges(groups), f"Recall at {k} by popularity of the item"
         note = (
             "Share of the held-out interactions found, rare items on the left; every group has "
-            f"about as many training interactions{_of_few(ordered)}."
+            f"about as many training interactions{_of_few(ordered, lines)}."
         )
-        drawn = line_chart(
-            "popularity", title, lines, "training users of the item", "recall", groups=names
+        drawn = _drawn(
+            "popularity",
+            title,
+            lines,
+            ordered,
+            "training users of the item",
+            "recall",
+            groups=names,
         )
         counts = [
             ("items", *(f"{n:,}" for n in groups["items"])),
@@ -69,7 +76,7 @@ def training_figures(ordered: Sequence[Entry]) -> list[Markup]:
     for number, (metric, lines) in enumerate(curve_lines(ordered).items()):
         title = f"Training: validation {metric} after each epoch"
         note = "First seed. Validation users are not those of the test: the level is another one."
-        drawn = line_chart(f"curves-{number}", title, lines, "epoch", metric, marks=False)
+        drawn = _drawn(f"curves-{number}", title, lines, ordered, "epoch", metric, marks=False)
         figures.append(figure_box(f"figure-curves-{number}", title, note, drawn))
     return figures
 
@@ -81,7 +88,7 @@ def tuning_figure(ordered: Sequence[Entry], metric: str) -> Markup | None:
         return None
     title = "Tuning: best validation value so far"
     note = "A dot for each setting that was tried; the line is the best until then."
-    drawn = line_chart("tuning", title, lines, "seconds of tuning", "value", marks=False)
+    drawn = _drawn("tuning", title, lines, ordered, "seconds of tuning", "value", marks=False)
     return figure_box("figure-tuning", title, note, drawn)
 
 
@@ -89,8 +96,16 @@ def _rows(lines: Sequence[Line]) -> list[tuple[str, ...]]:
     return [(one.name, *(figure(y) if math.isfinite(y) else "" for y in one.y)) for one in lines]
 
 
-def _of_few(ordered: Sequence[Entry]) -> str:
-    chosen = few(ordered)
-    several = "; first seeds" if any(len(entry.reports) > 1 for entry in chosen) else ""
-    left = "; the best and the baselines" if len(chosen) < len(ordered) else ""
-    return several + left
+def _of_few(ordered: Sequence[Entry], lines: Sequence[Line]) -> str:
+    names = {one.name for one in lines}
+    several = any(len(entry.reports) > 1 for entry in ordered if entry.name in names)
+    left = "; the best and the baselines" if len(names) < len(ordered) else ""
+    return ("; first seeds" if several else "") + left
+
+
+def _drawn(
+    key: str, title: str, lines: Sequence[Line], ordered: Sequence[Entry], *names: str, **more: Any
+) -> Markup:
+    return line_chart(
+        key, title, lines, kinds([one.name for one in lines], ordered), *names, **more
+    )

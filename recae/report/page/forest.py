@@ -21,7 +21,7 @@ from recae.report.page.scale import linear
 from recae.report.published import described
 from recae.report.rows import figure, interval, measured
 
-ROW, TOP, LONGEST = 26, 10, 28
+ROW, TOP, LONGEST = 26, 10, 24
 
 
 def forest(ordered: Sequence[Entry], metric: str) -> Markup | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recae.report.entry import Entry
-from recae.report.page.drawing import scrolling
+from recae.report.page.drawing import scrolling, table
 from recae.report.page.elements import Markup, element
-from recae.report.pairs import Pair, share
+from recae.report.pairs import Pair, neighbours, share
 from recae.report.published import signed
 from recae.report.rows import interval
 
+HALF = 13
+"""So many columns fit on half a page; a larger square has the whole width."""
 SIGNS = {"better": "▲", "worse": "▼", "not settled": "·"}
 
 
@@ -37,17 +39,28 @@ def matrix(ordered: Sequence[Entry], pairs: Sequence[Pair], metric: str) -> Mark
         f"{len(pairs):,} {'pair' if len(pairs) == 1 else 'pairs'} (Holm). Point at a cell for the "
         "difference, its 95 % interval and p."
     )
-    table = element(
+    square = element(
         "table",
         element("thead", element("tr", head)),
         element("tbody", rows),
         class_="matrix",
     )
+    numbers = table(
+        "Each against the next",
+        ["model", "against", "difference", "95 % interval", "p", "verdict"],
+        [
+            (p.a, p.b, signed(p.difference), interval(p.low, p.high), share(p.p), p.verdict)
+            for p in neighbours(pairs, ordered)
+        ],
+        summary="Each against the next",
+    )
     return element(
         "figure",
         element("figcaption", element("h2", title), element("p", note)),
-        scrolling(title, table),
+        scrolling(title, square),
+        numbers,
         id="figure-pairs",
+        class_="wide" if len(names) > HALF else None,
     )
 
 
