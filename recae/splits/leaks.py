@@ -119,7 +119,7 @@ def _check_pairs(split: Split, overlap: str) -> dict[str, int]:
                 continue
             masked = int(repeated_pairs(fold.target.keep(repeated), _mask(fold)).sum())
             effect = (
-                f"{masked:,} of them are masked, can never be recommended and count as misses"
+                f"{masked:,} masked, and so a miss for every model"
                 if masked
                 else "a model may have learnt them by heart"
             )

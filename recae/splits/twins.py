@@ -53,16 +53,14 @@ def check_twins(train: Interactions, fold: Fold, name: str) -> dict[str, int]:
         if len(twins):
             # Where the users of the fold are trained on too, nobody else is left to compare with.
             others = trained & ~tested
-            base = (
-                f" (of {int(others.sum()):,} users of train {(others & (partners >= 0)).sum():,})"
-            )
-            strangers = not (trained & tested).any()
+            among = f"{int((others & (partners >= 0)).sum()):,} of {int(others.sum()):,}"
+            base = "" if (trained & tested).any() else f" (of those of train themselves {among})"
             first, second = (show(users.ids[row]) for row in (twins[0], partners[twins[0]]))
             size = int(np.diff(sets.indptr)[twins[0]])
             warn(
-                f"{len(twins):,} of {int(tested.sum()):,} {name} users{base if strangers else ''} "
-                f"have {how} the items of another user of train: the first, {first}, the {size:,} "
-                f"items of {second}. If they are one person under two ids, take one of the two out"
+                f"{len(twins):,} of {int(tested.sum()):,} {name} users have {how} the items of "
+                f"another user of train{base}: the first, {first}, the {size:,} items of {second}. "
+                "If they are one person under two ids, take one of the two out"
             )
     return found
 

@@ -76,7 +76,7 @@ def test_a_pair_in_train_and_validation_is_not_counted_twice():
 
 
 def test_targets_that_are_masked_are_counted():
-    with pytest.warns(RecaeWarning, match="1 of 2 test targets are also in train.* 1 of them are"):
+    with pytest.warns(RecaeWarning, match="1 of 2 test targets are also in train.* 1 masked"):
         fixed_split(TRAIN, test=data((1, "a"), (1, "d")), overlap="keep")
     with pytest.warns(RecaeWarning, match="1 of 1 test targets are .* validation .*by heart"):
         fixed_split(TRAIN, validation=VALIDATION, test=VALIDATION, history="train", overlap="keep")
