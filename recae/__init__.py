@@ -30,7 +30,7 @@ from recae.errors import (
     TrainingError,
     TrainingInterrupted,
 )
-from recae.evaluate import Report, evaluate
+from recae.evaluate import Report, by_history, by_popularity, evaluate
 from recae.export import export_top_k
 from recae.models import (
     ALS,
@@ -139,6 +139,8 @@ __all__ = [
     "UserKNN",
     "VanillaAE",
     "__version__",
+    "by_history",
+    "by_popularity",
     "check_split",
     "compare",
     "comparison",

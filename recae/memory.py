@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,22 @@ def total_memory() -> int:
         except (OSError, ValueError):  # no such limit, or the word "max"
             continue
     return total
+
+
+def peak_gb() -> float:
+    """The most memory this process has held so far, in GB (10^9 bytes); NaN where unknown."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # ru_maxrss would count what the process that started this one held
+        lines = status.read_text().splitlines()
+        held = next((line for line in lines if line.startswith("VmHWM")), None)
+        if held is not None:
+            return int(held.split()[1]) * 1024 / 1e9
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 @contextmanager

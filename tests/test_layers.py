@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # do not know of each other.
 LAYERS = (
     ("errors", "version"),
-    ("exchange", "forks", "progress", "rng"),
+    ("exchange", "forks", "machine", "progress", "rng"),
     ("files",),
     ("data", "memory", "nn"),
     ("folds", "objective", "ranking"),

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import glob
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from recae.data.sources import read_frame
-from recae.errors import DataError, StorageError, unknown_option
-from recae.files import as_path, atomic_file, plain
-
-_KEYS = {"model", "metrics", "provenance"}
+from recae.errors import StorageError, unknown_option
+from recae.evaluate import saving
 
 
 @dataclass(frozen=True)
@@ -26,7 +19,14 @@ class Report:
 
     model: its repr; per_user: one row per user of the fold (index: user id), one column per metric,
     NaN for users without a target; catalogue: metrics of the whole set of lists, such as coverage;
-    interval: the 95 % bootstrap interval of every mean; provenance: data, versions, seconds.
+    interval: the 95 % bootstrap interval of every mean; provenance: data, versions, machine,
+    seconds, as `evaluate` says.
+
+    users: the users of per_user, with the columns history (items in it) and targets (items in it);
+    items: one row per item of the fold (index: item id), with the columns training_users, targets
+    (users who have it as a target), and for every cut-off k of the metrics hits@k (users who have
+    it as a target and in their first k) and listed@k (users who have it in their first k). All are
+    integers; users without a target count in listed@k. Both frames are empty where nobody counted.
 
     >>> fold = recae.holdout_pairs(data, 0.5).validation
     >>> report = recae.evaluate(recae.EASE().fit(data), fold, ["recall@4"])
@@ -39,6 +39,8 @@ class Report:
     catalogue: Mapping[str, float] = field(default_factory=dict)
     interval: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    users: pd.DataFrame = field(default_factory=pd.DataFrame)
+    items: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def mean(self) -> dict[str, float]:
@@ -76,37 +78,29 @@ class Report:
     def save(self, path: str | Path, *, per_user: bool = False) -> Path:
         """Writes the `summary` as JSON, atomically. Returns the path.
 
-        per_user: also writes the users' values, to a Parquet beside it whose name begins alike and
-        holds their digest; `load` then reads the report back, for instance to `recae.compare` it
-        with one of another day. A report that was there stays whole until the new one is. The user
-        ids must be integers or text. Raises StorageError if either cannot be written.
+        per_user: also writes the users' values, and the frames users and items, each to a Parquet
+        beside it whose name begins alike and holds its digest; `load` then reads the report back,
+        for instance to `recae.compare` it with one of another day. A report that was there stays
+        whole until the new one is. The ids must be integers or text. Raises StorageError if a file
+        cannot be written.
 
         >>> report = recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}, index=[7]))
         >>> report.save("report.json").name
         'report.json'
         """
-        summary, path = self.summary(), as_path(path)
+        tables: dict[str, pd.DataFrame | None] = {}
         if per_user:
-            content = BytesIO()
-            self.per_user.rename_axis("user_id").reset_index().to_parquet(content, index=False)
-            digest = sha256(content.getvalue()).hexdigest()
-            file = path.with_name(f"{path.name}.per_user-{digest[:8]}.parquet")
-            with atomic_file(file) as part:
-                part.write_bytes(content.getvalue())
-            summary["per_user"] = {"file": file.name, "sha256": digest}
-        with atomic_file(path) as part:
-            part.write_text(json.dumps(summary, indent=2, default=plain) + "\n", encoding="utf-8")
-        for old in path.parent.glob(f"{glob.escape(path.name)}.per_user-????????.parquet"):
-            if old.name != summary.get("per_user", {}).get("file"):
-                old.unlink(missing_ok=True)
-        return path
+            tables["per_user"] = self.per_user
+            for name, table in (("users", self.users), ("items", self.items)):
+                tables[name] = table if len(table.columns) else None
+        return saving.write(path, self.summary(), tables)
 
     @classmethod
     def load(cls, path: str | Path) -> Report:
         """The report that `save(path, per_user=True)` wrote.
 
-        Raises StorageError if a file is absent or damaged, DataError if the report was saved
-        without its users' values.
+        Reports of older versions have empty users and items. Raises StorageError if a file is
+        absent or damaged, DataError if the report was saved without its users' values.
 
         >>> import pandas as pd, recae, tempfile
         >>> report = recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}, index=[7]))
@@ -115,26 +109,8 @@ class Report:
         ...     recae.Report.load(path)["ndcg@5"]
         0.5
         """
-        try:
-            summary = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise StorageError(f"could not read the report {path}: {error.strerror}") from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise StorageError(f"{path} is no saved report: it is not JSON") from error
-        if not isinstance(summary, dict) or not summary.keys() >= _KEYS:
-            raise StorageError(f"{path} is no saved report, which has {', '.join(sorted(_KEYS))}")
-        if "per_user" not in summary:
-            raise DataError(f"{path} has no values per user: save it with per_user=True")
-        try:
-            file = Path(path).with_name(summary["per_user"]["file"])
-            content, digest = file.read_bytes(), summary["per_user"]["sha256"]
-        except OSError as error:
-            raise StorageError(f"{file} is missing: {error.strerror}") from error
-        except (TypeError, KeyError, ValueError) as error:
-            raise StorageError(f"{path} is no saved report: its per_user names no file") from error
-        if sha256(content).hexdigest() != digest:
-            raise StorageError(f"{file} does not belong to {path}, or is damaged")
-        table = read_frame(BytesIO(content)).set_index("user_id").rename_axis(None)
+        summary, tables = saving.read(path)
+        table = tables["per_user"]
         try:
             rows = {
                 name: [_number(row[part]) for part in ("mean", "low", "high")]
@@ -148,6 +124,8 @@ class Report:
             catalogue={name: v[0] for name, v in rows.items() if name not in table},
             interval={name: (v[1], v[2]) for name, v in rows.items() if name in table},
             provenance=summary["provenance"],
+            users=tables.get("users", pd.DataFrame()),
+            items=tables.get("items", pd.DataFrame()),
         )
 
     def summary(self) -> dict[str, Any]:

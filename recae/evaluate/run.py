@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from recae.errors import DataError
 from recae.evaluate.report import Report
 from recae.forks import survives_fork
+from recae.machine import cores, machine, versions
+from recae.memory import peak_gb
 from recae.metrics import bootstrap_interval
 from recae.recommender import Questions, Recommender, measure
 from recae.splits import Fold
 from recae.training import bar
-from recae.version import __version__
 
 METRICS = ("ndcg@100", "recall@20", "recall@50")
 
@@ -39,7 +41,15 @@ def evaluate(
     fold's mask (its history unless stated). Users without a target count in no mean of
     hits, but in novelty, popularity, coverage and gini. Memory is one
     batch of scores (`batch_size` users, which never changes a result) plus one number per user and
-    metric. seed: of the bootstrap. Raises DataError if no user has a target.
+    metric, and two per item and cut-off. seed: of the bootstrap. Raises DataError if no user has a
+    target.
+
+    The provenance of the report holds: users (with a target) and items (of the model); fingerprints
+    of history, target and mask; the model's params; seconds of wall time, which are scoring_seconds
+    (scores, masking and top-k) and metric_seconds (matching lists with targets, and all metrics);
+    interval_seconds (the bootstrap, not among the seconds); peak_gb, the most memory the process
+    has held so far, fitting included, in 10^9 bytes; device that scored, machine, cores that the
+    process may use, threads of torch; date and versions.
 
     >>> split = recae.holdout_pairs(data, 0.5)
     >>> recae.evaluate(recae.EASE().fit(split.train), split.validation, "recall@4").mean
@@ -51,26 +61,37 @@ def evaluate(
     with_target = int((np.diff(fold.target.matrix.indptr) > 0).sum())
     if not with_target:
         raise DataError("no user of this fold has a target: there is nothing to measure")
+    devices: set[str] = set()
+
+    def score_rows(matrix: Any) -> Tensor:
+        scores = model._score_rows(matrix)
+        devices.add(str(scores.device))
+        return scores
+
+    questions = Questions.of(fold, model.items_)
     started = time.perf_counter()
     with bar(fold.history.n_users, f"evaluating {type(model).__name__}", "user", progress) as shown:
         measured = measure(
-            model._score_rows,
-            Questions.of(fold, model.items_),
+            score_rows,
+            questions,
             metrics,
             item_counts=model.item_counts_,
             batch_size=batch_size,
             on_batch=shown.update,
         )
     seconds = time.perf_counter() - started
+    ranked = time.perf_counter()
     per_user = pd.DataFrame(measured.per_user(), index=pd.Index(fold.target.users.ids))
+    interval = {
+        str(name): bootstrap_interval(values.to_numpy(), seed=seed)
+        for name, values in per_user.items()
+    }
+    peak = peak_gb()
     return Report(
         model=repr(model),
         per_user=per_user,
         catalogue=measured.catalogue(),
-        interval={
-            str(name): bootstrap_interval(values.to_numpy(), seed=seed)
-            for name, values in per_user.items()
-        },
+        interval=interval,
         provenance={
             "users": with_target,
             "items": len(model.items_),
@@ -80,18 +101,36 @@ def evaluate(
             "bootstrap_seed": seed,
             "params": {k: v for k, v in model.get_params().items()},
             "seconds": round(seconds, 3),
+            "scoring_seconds": round(seconds - measured.seconds, 3),
+            "metric_seconds": round(measured.seconds, 3),
+            "interval_seconds": round(time.perf_counter() - ranked, 3),
+            "peak_gb": None if np.isnan(peak) else round(peak, 3),
+            "device": ", ".join(sorted(devices)),
+            "machine": machine(),
+            "cores": cores(),
+            "threads": torch.get_num_threads(),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": versions(),
         },
+        users=_users(fold),
+        items=_items(fold, questions.counts(model.item_counts_), measured.per_item()),
     )
 
 
-def versions() -> dict[str, str]:
-    """The versions that a result depends on."""
-    return {
-        "recae": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "machine": platform.machine(),
+def _users(fold: Fold) -> pd.DataFrame:
+    """How many items the history and the target of each user hold."""
+    sizes = {"history": fold.history, "targets": fold.target}
+    return pd.DataFrame(
+        {name: np.diff(part.matrix.indptr).astype(np.int64) for name, part in sizes.items()},
+        index=pd.Index(fold.target.users.ids),
+    )
+
+
+def _items(fold: Fold, counts: np.ndarray, listed: dict[str, np.ndarray]) -> pd.DataFrame:
+    """How many users trained on, look for, found and were shown each item of the fold."""
+    target = fold.target
+    columns = {
+        "training_users": counts.astype(np.int64),
+        "targets": np.bincount(target.matrix.indices, minlength=target.n_items),
     }
+    return pd.DataFrame(columns | listed, index=pd.Index(target.items.ids))

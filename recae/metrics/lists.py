@@ -20,6 +20,7 @@ trec_eval calls them ndcg_cut, recall, -, P, success, recip_rank (of a list cut 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,7 @@ import scipy.sparse as sp
 
 from recae.errors import ConfigError, DataError, unknown_option
 from recae.metrics.exposure import CATALOGUE, PER_LIST
+from recae.metrics.items import ItemCounts
 from recae.ranking import TopK
 
 FloatArray = npt.NDArray[np.float64]
@@ -109,7 +111,8 @@ class MetricAccumulator:
 
     metrics: names or Metrics. n_items: width of the targets, >= 1. item_counts: (n_items,) training
     users of each item, for novelty and popularity; ConfigError if they are asked for without.
-    Memory is one float64 for each user and metric plus one count for each item, coverage and gini.
+    Memory is one float64 for each user and metric plus two counts for each item and cut-off.
+    `seconds` is the time that updates have taken.
     """
 
     def __init__(
@@ -132,9 +135,8 @@ class MetricAccumulator:
                 raise DataError(f"item_counts must be {n_items} numbers >= 0, one for each item")
         self._longest = max(self.metrics, key=lambda metric: metric.k)
         self._values: dict[Metric, list[FloatArray]] = {m: [] for m in self.metrics if m.per_user}
-        self._exposed: dict[Metric, IntArray] = {
-            m: np.zeros(n_items, dtype=np.int64) for m in self.metrics if not m.per_user
-        }
+        self._counted = ItemCounts({metric.k for metric in self.metrics}, n_items)
+        self.seconds = 0.0
 
     @property
     def max_k(self) -> int:
@@ -146,6 +148,7 @@ class MetricAccumulator:
 
         Raises DataError if they do not fit each other or n_items.
         """
+        started = time.perf_counter()
         hits, relevant = _match(topk, target, self._longest)
         if target.shape[1] != self.n_items:
             raise DataError(f"target has {target.shape[1]} items; expected {self.n_items}")
@@ -155,9 +158,8 @@ class MetricAccumulator:
                 parts.append(PER_LIST[metric.name](topk.items[:, : metric.k], self._counts))
             else:
                 parts.append(metric._from_hits(hits, relevant))
-        for metric, exposed in self._exposed.items():
-            items = topk.items[:, : metric.k]
-            exposed += np.bincount(items[items >= 0], minlength=self.n_items)
+        self._counted.add(topk.items, hits)
+        self.seconds += time.perf_counter() - started
 
     def per_user(self) -> dict[str, FloatArray]:
         """Metric name -> (users,) float64 in the order of the updates, NaN if undefined."""
@@ -166,7 +168,16 @@ class MetricAccumulator:
 
     def catalogue(self) -> dict[str, float]:
         """Metric name -> value, for coverage and gini; users without a target count too."""
-        return {str(m): CATALOGUE[m.name](exposed) for m, exposed in self._exposed.items()}
+        some = [metric for metric in self.metrics if not metric.per_user]
+        return {str(m): CATALOGUE[m.name](self._counted.listed[m.k]) for m in some}
+
+    def per_item(self) -> dict[str, IntArray]:
+        """`hits@k` and `listed@k` for each cut-off, ascending -> (n_items,) int64.
+
+        hits: users who have the item as a target and in their first k; listed: users who have it in
+        their first k, whether they have a target or not.
+        """
+        return self._counted.named()
 
 
 def _match(topk: TopK, targets: Any, metric: Metric) -> tuple[HitTable, IntArray]:
