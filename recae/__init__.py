@@ -30,7 +30,7 @@ from recae.errors import (
     TrainingError,
     TrainingInterrupted,
 )
-from recae.evaluate import Report, by_history, by_popularity, evaluate
+from recae.evaluate import Lists, Report, Scorer, by_history, by_popularity, evaluate
 from recae.export import export_top_k
 from recae.models import (
     ALS,
@@ -117,6 +117,7 @@ __all__ = [
     "InfiniteAE",
     "ItemKNN",
     "LeaveLastOut",
+    "Lists",
     "MultDAE",
     "MultVAE",
     "NotFittedError",
@@ -129,6 +130,7 @@ __all__ = [
     "RecaeWarning",
     "Recommender",
     "Report",
+    "Scorer",
     "Split",
     "StorageError",
     "StrongGeneralization",
