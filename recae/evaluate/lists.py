@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from recae.data import IdMap, Interactions, as_interactions, read_columns
-from recae.data.csr import cells
 from recae.data.ids import show
 from recae.errors import DataError, unknown_option, warn
-from recae.folds import Fold
-from recae.ranking import TopK
-from recae.recommender import RankedLists, rows_per_batch
 
 Index = npt.NDArray[np.int64]
 RANK, SCORE = "rank", "score"
@@ -26,9 +21,10 @@ class Lists:
 
     table: a row for each recommendation, as a frame (pandas, polars, Arrow) or as Parquet or text
     files, which may be what `export` wrote. Users and items are matched by id. rank: the column of
-    ranks, integers of which the lowest is the best; where there is none, score: the column of
-    scores, highest first, equal ones in the order of the fold's items. train: what the system was
-    fitted on, for novelty, popularity and the items' training users. name: what reports call it.
+    ranks, integers of which the lowest is the best; only their order counts. score: where there are
+    no ranks, the column of scores, highest first, equal ones in the order of the fold's items.
+    train: what the system was fitted on, for novelty, popularity and the items' training users.
+    name: what reports call it.
 
     on_missing: "raise" refuses lists that lack a user of the fold, "empty" counts them as misses.
     on_masked: "raise" refuses items that the user has in the fold's mask, "drop" takes them out,
@@ -72,15 +68,14 @@ class Lists:
                 f"lists need a column of ranks, {rank!r}, or of scores, {score!r}; name it with "
                 "rank= or score="
             )
-        self.users, self._user = IdMap.from_values(frame[user], "user")
-        self.items, self._item = IdMap.from_values(frame[item], "item")
+        self.users, self.user_codes = IdMap.from_values(frame[user], "user")
+        self.items, self.item_codes = IdMap.from_values(frame[item], "item")
         ranked = order[0] == rank
         # The lower the better, for both.
-        self._place = _ranks(frame[rank]) if ranked else -_scores(frame[score])
-        self._tied = not ranked
-        self._check_repeated(self._item, self.items.ids, "item")
+        self.places = _ranks(frame[rank]) if ranked else -_scores(frame[score])
+        self._check_repeated(self.item_codes, self.items.ids, "item")
         if ranked:
-            self._check_repeated(*pd.factorize(self._place), "rank")
+            self._check_repeated(*pd.factorize(self.places), "rank")
             if len(order) == 2:
                 self._check_scores(_scores(frame[score]))
 
@@ -88,23 +83,23 @@ class Lists:
         return f"Lists({self.name!r})"
 
     def _check_repeated(self, codes: Index, values: Any, what: str) -> None:
-        pairs = pd.Series(self._user * np.int64(len(values)) + codes)
+        pairs = pd.Series(self.user_codes * np.int64(len(values)) + codes)
         repeated = pairs.duplicated().to_numpy()
         if repeated.any():
             row = int(repeated.argmax())
             value = values[codes[row]]
+            named = show(value) if what == "item" else f"{value:g}"
             raise DataError(
                 f"{int(repeated.sum()):,} rows repeat {'an' if what == 'item' else 'a'} {what} of "
-                f"the same user; the first is {what} "
-                f"{show(value) if what == 'item' else f'{value:g}'} of user "
-                f"{show(self.users.ids[self._user[row]])} at row {row}: a list has every {what} "
-                "once"
+                f"the same user; the first is {what} {named} of user "
+                f"{show(self.users.ids[self.user_codes[row]])} at row {row}: a list has every "
+                f"{what} once"
             )
 
     def _check_scores(self, scores: npt.NDArray[np.float64]) -> None:
         """Ranks decide; but where scores rise along them, one of the two is upside down."""
-        order = np.lexsort((self._place, self._user))
-        user, along = self._user[order], scores[order]
+        order = np.lexsort((self.places, self.user_codes))
+        user, along = self.user_codes[order], scores[order]
         rising = (user[1:] == user[:-1]) & (along[1:] > along[:-1])
         users = np.unique(user[1:][rising])
         if len(users):
@@ -122,116 +117,6 @@ class Lists:
         {'on_missing': 'raise', 'on_masked': 'raise'}
         """
         return {"on_missing": self.on_missing, "on_masked": self.on_masked}
-
-    def _ranking(self, fold: Fold) -> tuple[Callable[[int], RankedLists], dict[str, int]]:
-        """What gives the lists of the fold's users at a length, and what was found in them."""
-        users, items = fold.target.users, fold.target.items
-        try:
-            row, column = users.lookup(self.users.ids), items.lookup(self.items.ids)
-        except DataError as error:
-            raise DataError(f"these lists do not fit the fold: {error}") from None
-        strangers = int((row < 0).sum())
-        if strangers == len(row):
-            raise DataError(
-                f"none of the {strangers:,} users of these lists is in the fold (the first are "
-                f"{show(self.users.ids[0])} here, {show(users.ids[0])} there): were they numbered "
-                "anew?"
-            )
-        if strangers:
-            warn(f"the lists of {strangers:,} users are ignored: they are not in the fold")
-        lists, found = _Lists(self, fold, row, column), {"users_not_in_fold": strangers}
-        found |= lists.check(self)
-        return lists.ranked, found
-
-
-class _Lists:
-    """Lists in the rows and columns of a fold, sorted: user by user, the best item first."""
-
-    def __init__(self, given: Lists, fold: Fold, row: Index, column: Index) -> None:
-        self.fold = fold
-        self.mask = fold.history if fold.mask is None else fold.mask
-        rows, columns, place = row[given._user], column[given._item], given._place
-        ours = np.flatnonzero(rows >= 0)
-        n_items = fold.target.n_items
-        last = np.where(columns < 0, n_items, columns)[ours]  # of ties, unknown items come last
-        order = ours[np.lexsort((last, place[ours], rows[ours]))]
-        self.rows, self.columns, self.items = rows[order], columns[order], given._item[order]
-        asked = np.where(self.columns < 0, -1, self.rows * n_items + self.columns)
-        known = np.append(cells(self.mask.matrix), np.int64(-2))
-        self.masked = known[np.searchsorted(known[:-1], asked)] == asked
-
-    def check(self, given: Lists) -> dict[str, int]:
-        """Refuses or counts what is wrong, and takes out what is masked."""
-        users = self.fold.target.users
-        found: dict[str, int] = {}
-        has_list = np.zeros(len(users), dtype=np.bool_)
-        has_list[self.rows] = True
-        found["users_without_list"] = missing = int((~has_list).sum())
-        if missing:
-            message = (
-                f"{missing:,} of {len(users):,} users of the fold have no list, the first "
-                f"{show(users.ids[int(has_list.argmin())])}"
-            )
-            if given.on_missing == "raise":
-                raise DataError(f"{message}; on_missing='empty' counts them as misses")
-            warn(f"{message}: they count as misses")
-        found["masked_items"] = masked = int(self.masked.sum())
-        if masked:
-            at = int(self.masked.argmax())
-            message = (
-                f"{masked:,} of {len(self.rows):,} recommendations are of items that the user must "
-                f"not get (the fold's mask: what is known of them), the first item "
-                f"{show(given.items.ids[self.items[at]])} for user "
-                f"{show(users.ids[self.rows[at]])}"
-            )
-            if given.on_masked == "raise":
-                raise DataError(
-                    f"{message}; on_masked='drop' takes them out and moves the others up"
-                )
-            warn(f"{message}: they are dropped, what is below moves up")
-            kept = ~self.masked
-            self.rows, self.columns, self.items = (
-                part[kept] for part in (self.rows, self.columns, self.items)
-            )
-        unknown = self.columns < 0
-        found["unknown_items"] = int(unknown.sum())
-        if unknown.all():
-            raise DataError(
-                f"none of the recommended items is in the fold, the first "
-                f"{show(given.items.ids[0])}; the fold has {show(self.fold.target.items.ids[0])} "
-                "and others: were they numbered anew?"
-            )
-        if unknown.any():
-            first = given.items.ids[self.items[int(unknown.argmax())]]
-            warn(
-                f"{int(unknown.sum()):,} of {len(unknown):,} recommendations are of items that the "
-                f"fold does not have, the first {show(first)}: they count as misses"
-            )
-        return found
-
-    def ranked(self, k: int) -> RankedLists:
-        """Batches of the fold's rows with their lists, cut or filled up to k."""
-        n_users, n_items = len(self.fold.target.users), self.fold.target.n_items
-        ends = np.searchsorted(self.rows, np.arange(n_users + 1))
-        lengths = np.diff(ends)
-        left = n_items - np.diff(self.mask.matrix.indptr)
-        short = np.flatnonzero((lengths < np.minimum(k, left)) & (lengths > 0))
-        if len(short):
-            user = self.fold.target.users.ids[short[0]]
-            warn(
-                f"the lists of {len(short):,} of {n_users:,} users have fewer than {k} items, the "
-                f"first {show(user)} with {lengths[short[0]]}: what is missing counts as misses"
-            )
-        step = rows_per_batch("auto", n_items)
-        for start in range(0, max(n_users, 1), step):
-            rows = slice(start, min(start + step, n_users))
-            part = slice(ends[rows.start], ends[rows.stop])
-            row = self.rows[part] - rows.start
-            place = np.arange(part.start, part.stop) - ends[self.rows[part]]
-            top = np.full((rows.stop - rows.start, k), -1, dtype=np.int64)
-            fits = place < k
-            top[row[fits], place[fits]] = self.columns[part][fits]
-            yield rows, TopK(top, np.where(top < 0, -np.inf, 0).astype(np.float32))
 
 
 def _ranks(column: pd.Series[Any]) -> npt.NDArray[np.float64]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from recae.data import Interactions
 from recae.errors import DataError
 from recae.evaluate.lists import Lists
+from recae.evaluate.placed import Placed
 from recae.evaluate.report import Report
 from recae.evaluate.scorer import Scorer
 from recae.forks import survives_fork
@@ -138,10 +139,11 @@ class _Asked:
 
 def _asked(model: Recommender | Lists | Scorer, fold: Fold, batch_size: int | str) -> _Asked:
     """The one way from whatever is measured to lists in the items of the fold."""
-    if isinstance(model, Lists):
-        ranked, found = model._ranking(fold)
-        return _Asked(ranked, _trained(model.train, fold), len(model.items), {"lists": found})
     counts: np.ndarray | None
+    if isinstance(model, Lists):
+        placed = Placed(model, fold)
+        counts = _trained(model.train, fold)
+        return _Asked(placed.ranked, counts, len(model.items), {"lists": placed.found})
     if isinstance(model, Recommender):
         questions = Questions.of(fold, model.items_)
         counts = questions.counts(model.item_counts_)

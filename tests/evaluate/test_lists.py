@@ -176,6 +176,15 @@ def test_what_is_masked_is_refused_or_dropped() -> None:
     assert report.per_user["recall@1"].tolist() == [1, 0.5, 0]
     assert report.per_user["recall@2"].tolist() == [1, 1, 1]
     assert report.provenance["lists"]["masked_items"] == 3
+    nothing_else = rows(ann=[0], bob=[2, 3], cat=[0, 5])
+    with pytest.warns(RecaeWarning) as caught:
+        recae.evaluate(Lists(nothing_else, on_masked="drop"), SMALL, "recall@2")
+    assert any("lists of 1 of 3 users have fewer than 2 items" in str(w.message) for w in caught)
+    with pytest.warns(RecaeWarning):
+        report = recae.evaluate(
+            Lists(rows(ann=[0], bob=[1], cat=[4]), on_masked="drop"), SMALL, "recall@2"
+        )
+    assert report["recall@2"] == 0
     # The mask of the fold counts, which need not be the history.
     masked = Fold(SMALL.history, SMALL.target, interactions(("cat", 0)))
     with pytest.raises(DataError, match="1 of 9 recommendations.*first item 0 for user 'cat'"):
