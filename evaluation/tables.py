@@ -23,7 +23,8 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "results.md"
 
 PUBLISHED = """## Published figures beside ours
 
-`python -m evaluation published`. Differences are ours minus theirs; read them with the last columns.
+`python -m evaluation published`. Differences are ours minus theirs; the last columns say how far
+they can be compared.
 """
 
 HEAD = """# Results
