@@ -63,7 +63,7 @@ def _figure(row: dict[str, Any], value: float) -> Published:
 def _section(suite: str, folder: Path) -> Iterator[str]:
     table = read()[suite]
     ours = _ours(suite, folder)
-    yield f"### {table['title']}\n\n{table['protocol']}.\n"
+    yield f"### {table['title']}\n\n{table['protocol'][:1].upper()}{table['protocol'][1:]}.\n"
     yield "| published | metric | figure | ours | difference | same protocol | source |"
     yield "|---|---|---|---|---|---|---|"
     for row in table["rows"]:

@@ -30,7 +30,7 @@ from recae.errors import (
     TrainingError,
     TrainingInterrupted,
 )
-from recae.evaluate import Report, by_history, by_popularity, evaluate
+from recae.evaluate import Lists, Report, Scorer, by_history, by_popularity, evaluate
 from recae.export import export_top_k
 from recae.models import (
     ALS,
@@ -87,6 +87,8 @@ from recae.splits import (
     Split,
     StrongGeneralization,
     UserKFold,
+    check_split,
+    fixed_folds,
     fixed_split,
     holdout_pairs,
 )
@@ -127,6 +129,7 @@ __all__ = [
     "InfiniteAE",
     "ItemKNN",
     "LeaveLastOut",
+    "Lists",
     "MultDAE",
     "MultVAE",
     "NotFittedError",
@@ -139,6 +142,7 @@ __all__ = [
     "RecaeWarning",
     "Recommender",
     "Report",
+    "Scorer",
     "Split",
     "StorageError",
     "StrongGeneralization",
@@ -152,10 +156,12 @@ __all__ = [
     "__version__",
     "by_history",
     "by_popularity",
+    "check_split",
     "compare",
     "comparison",
     "evaluate",
     "export_top_k",
+    "fixed_folds",
     "fixed_split",
     "html",
     "holdout_pairs",

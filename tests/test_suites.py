@@ -108,8 +108,8 @@ def test_tables_that_are_missing_or_of_another_protocol(tmp_path: Path) -> None:
 
 def test_validation_is_carved_out_of_train_where_none_is_published(tmp_path: Path) -> None:
     suite = read_suite("mine", written(tmp_path))
-    table(tmp_path / "train.csv", *((u, i) for u in range(5) for i in "abcd"))
-    table(tmp_path / "test.csv", *((u, "e") for u in range(5)))
+    table(tmp_path / "train.csv", *((u, i) for u in range(5) for i in "abcdefgh"[u : u + 4]))
+    table(tmp_path / "test.csv", *((u, "z") for u in range(5)))
     split = read_split(suite, tmp_path)
     choosing = carved(split, suite)
     assert choosing.validation.target.nnz == choosing.train.nnz == 10  # half of 20

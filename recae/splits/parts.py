@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from recae.data import Interactions
 from recae.data.csr import row_numbers
-from recae.errors import ConfigError, unknown_option, warn
+from recae.errors import ConfigError, unknown_option
 from recae.folds import Fold, Split
 from recae.rng import check_seed, numpy_generator
 
@@ -35,9 +35,9 @@ def weak_split(
     before, hidden = parts[history], parts[mask or history]
     valid, test = None, None
     if (part == VALIDATION).any():
-        valid = fold_of(train, data.keep(part == VALIDATION), train, "validation")
+        valid = fold_of(train, data.keep(part == VALIDATION), train)
     if (part == TEST).any():
-        test = fold_of(before, data.keep(part == TEST), hidden, "test")
+        test = fold_of(before, data.keep(part == TEST), hidden)
     return Split(train, valid, test)
 
 
@@ -76,14 +76,8 @@ def part_of_last(
     return part
 
 
-def fold_of(history: Interactions, target: Interactions, mask: Interactions, name: str) -> Fold:
+def fold_of(history: Interactions, target: Interactions, mask: Interactions) -> Fold:
     """The fold of the users with a target; its mask is None where it is the history."""
-    repeated = int(target.matrix.astype(bool).multiply(mask.matrix.astype(bool)).nnz)
-    if repeated:
-        warn(
-            f"{repeated:,} of {target.nnz:,} {name} targets are also masked: they can never be "
-            "recommended, and count as misses"
-        )
     users = np.flatnonzero(np.diff(target.matrix.indptr))
     masked = None if mask is history else mask.select_users(users)
     return Fold(history.select_users(users), target.select_users(users), masked)

@@ -72,7 +72,7 @@ def tune(
 
     Needs Optuna (`pip install "recae[tune]"`). Raises ConfigError without it and for bad options,
     DataError for bad data, StorageError for the folder, all before any fit, and TrainingError if
-    every trial fails.
+    every trial fails, or the first 20.
 
     >>> split = recae.holdout_pairs(data, 0.5)
     >>> tuning = recae.tune(

@@ -14,7 +14,8 @@ from recae.recommender import Estimator
 from recae.recommender.hyperparameters import complaint
 from recae.recommender.search import is_logarithmic
 
-Given = Mapping[str, "tuple[float, float] | list[Any]"]
+Given = Mapping[str, Any]
+"""Hyperparameter -> a tuple (low, high), or a list of choices."""
 
 DIGITS = 3
 """Significant digits of a number that is proposed: of itself in a logarithmic range, else of the

@@ -41,8 +41,7 @@ def without_time(tuning: recae.Tuning) -> pd.DataFrame:
     return tuning.trials.drop(columns="seconds")
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
-@pytest.mark.parametrize("at", [0, 1, 5, 11])
+@pytest.mark.parametrize(("sampler", "at"), [("random", 4), ("tpe", 0), ("tpe", 1), ("tpe", 11)])
 def test_a_search_that_is_killed_in_a_fit_goes_on(planted, kill_at, tmp_path, sampler, at) -> None:
     options = {"trials": 14, "space": SPACE, "sampler": sampler}
     whole = planted.tune(planted.Flat(breaks=0.8, warns=0.9), **options)
@@ -57,7 +56,7 @@ def test_a_search_that_is_killed_in_a_fit_goes_on(planted, kill_at, tmp_path, sa
     assert np.array_equal(resumed.model.score(some), whole.model.score(some))
 
 
-@pytest.mark.parametrize("at", range(1, 7))
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 6])
 def test_a_search_that_is_killed_while_writing_goes_on(
     planted, kill_at, tmp_path, monkeypatch, at: int
 ) -> None:

@@ -53,11 +53,11 @@ def test_a_range_is_logarithmic_where_it_spans_ten_times() -> None:
         "dropout": False,
         "item_power": False,
     }
-    drawn = [p["l2"] for p in proposed(recae.EDLAE(), {"l2": (1.0, 10_000.0)}, 200)]
-    assert 70 < sum(value < 100 for value in drawn) < 130  # half of the magnitudes
+    drawn = [p["l2"] for p in proposed(recae.EDLAE(), {"l2": (1.0, 10_000.0)}, 60)]
+    assert 20 < sum(value < 100 for value in drawn) < 40  # half of the magnitudes
     assert all(float(f"{value:.3g}") == value and 1 <= value <= 10_000 for value in drawn)
-    drawn = [p["dropout"] for p in proposed(recae.EDLAE(), {"dropout": (0.0, 0.8)}, 200)]
-    assert 0.35 < np.mean(drawn) < 0.45 and all(round(value, 4) == value for value in drawn)
+    drawn = [p["dropout"] for p in proposed(recae.EDLAE(), {"dropout": (0.0, 0.8)}, 60)]
+    assert 0.33 < np.mean(drawn) < 0.47 and all(round(value, 4) == value for value in drawn)
 
 
 def test_a_narrow_range_keeps_its_digits() -> None:
