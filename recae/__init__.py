@@ -9,7 +9,7 @@ Interactions go in; a model is fitted on them; it recommends, is evaluated, save
     model.export("top.parquet", data, k=100)
 """
 
-from recae.compare import compare
+from recae.compare import Variance, compare, detectable_difference, variance, verdicts
 from recae.data import (
     IdMap,
     Interactions,
@@ -136,8 +136,10 @@ __all__ = [
     "UserKFold",
     "UserKNN",
     "VanillaAE",
+    "Variance",
     "__version__",
     "compare",
+    "detectable_difference",
     "comparison",
     "evaluate",
     "export_top_k",
@@ -149,4 +151,6 @@ __all__ = [
     "read_csv",
     "read_parquet",
     "read_table",
+    "variance",
+    "verdicts",
 ]
