@@ -1,6 +1,13 @@
 """How good top-k lists are, and how sure the means are; see `lists` and `exposure`."""
 
-from recae.metrics.bootstrap import BOOTSTRAP_CELLS, bootstrap_interval
+from recae.metrics.bootstrap import (
+    BOOTSTRAP_CELLS,
+    bootstrap_interval,
+    check_resamples,
+    check_share,
+    percentile_interval,
+    resampled_means,
+)
 from recae.metrics.lists import Metric, MetricAccumulator, parse_metric, parse_metrics
 
 __all__ = [
@@ -8,6 +15,10 @@ __all__ = [
     "Metric",
     "MetricAccumulator",
     "bootstrap_interval",
+    "check_resamples",
+    "check_share",
     "parse_metric",
     "parse_metrics",
+    "percentile_interval",
+    "resampled_means",
 ]

@@ -81,6 +81,16 @@ def test_zero_differences_leave_the_test_and_stay_in_the_mean():
     assert row["difference"] == pytest.approx(0.6 / 4) and row["p"] == 0.25
 
 
+def test_rounding_makes_no_ranks():
+    # Ten users gain 0.2 and ten lose 0.2, but 0.7 - 0.5 is less than 0.4 - 0.2 in the last bit.
+    # All ranks are tied, and the sums of both signs are the same.
+    a, b = report([0.7, 0.2] * 10), report([0.5, 0.4] * 10)
+    assert compare({"a": a, "b": b}, "ndcg@5").at[0, "p"] == pytest.approx(1)
+    # What is nothing but rounding is no difference: (0.1 + 0.2 + 0.3) / 3 is not 0.2.
+    seeds = [report([value] * 8) for value in (0.1, 0.2, 0.3)]
+    assert compare({"a": seeds, "b": report([0.2] * 8)}, "ndcg@5").at[0, "p"] == 1
+
+
 def test_a_null_is_rejected_about_as_often_as_stated():
     generator = np.random.default_rng(0)
     tests = 300
