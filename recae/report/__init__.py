@@ -3,12 +3,13 @@
 from recae.report.entry import Entry, Published
 from recae.report.folder import load_entries
 from recae.report.line_plots import plot_by_history, plot_curves
-from recae.report.markdown import markdown
+from recae.report.markdown import TITLE, markdown
 from recae.report.page import html
 from recae.report.plots import plot_accuracy_against_time, plot_comparison
 from recae.report.tables import comparison
 
 __all__ = [
+    "TITLE",
     "Entry",
     "Published",
     "comparison",

@@ -65,8 +65,10 @@ def nearest(point: tuple[float, float], box: Box) -> tuple[float, float]:
 
 
 def _crosses(point: tuple[float, float], box: Box, others: Sequence[Box]) -> bool:
-    """Whether the line from a point to its label, looked at in eight places, meets another box."""
-    end = nearest(point, box)
+    """Whether the line from a point to its label, looked at in eight places, meets another box;
+    those that the point itself lies in do not count."""
+    here = Box(*point, *point)
+    others, end = [other for other in others if not here.meets(other)], nearest(point, box)
     for step in range(1, 9):
         x, y = (a + (b - a) * step / 9 for a, b in zip(point, end, strict=True))
         if any(Box(x, y, x, y).meets(other) for other in others):

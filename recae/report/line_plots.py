@@ -33,6 +33,8 @@ def plot_by_history(entries: Iterable[Entry], metric: str, path: str | Path) -> 
     """
     entries, target = check_entries(list(entries)), check_target(path)
     choose_metrics(entries, [metric], metric)
+    if not any(metric in entry.reports[0].per_user for entry in entries):
+        raise ConfigError(f"{metric} is one number, not one per user: it has no breakdown")
     ordered = best_first(entries, metric)
     lines, bins = history_lines(ordered, metric)
     if not lines:
@@ -91,8 +93,19 @@ def _draw(
     ends = [next(y for y in reversed(one.y) if math.isfinite(y)) for one in lines]
     heights = spread([(end - low) / (high - low) for end in ends], 0.05, 0.0, 1.0)
     for one, kind, height in zip(lines, kinds, heights, strict=True):
+        mark = MARKS[kind] if marks else None
+        sample = {"marker": mark, "markersize": 4, "linestyle": DASHES[kind], "linewidth": 1.2}
+        axes.plot(
+            (1.01, 1.03, 1.05),
+            [height] * 3,
+            color=COLOURS[kind],
+            transform=axes.transAxes,
+            clip_on=False,
+            markevery=[1],
+            **sample,
+        )
         axes.text(
-            1.01,
+            1.06,
             height,
             one.name if len(one.name) <= 32 else f"{one.name[:31]}…",
             color=COLOURS[kind],

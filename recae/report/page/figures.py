@@ -75,7 +75,7 @@ def training_figures(ordered: Sequence[Entry]) -> list[Markup]:
     figures = []
     for number, (metric, lines) in enumerate(curve_lines(ordered).items()):
         title = f"Training: validation {metric} after each epoch"
-        note = "First seed. Validation users are not those of the test: the level is another one."
+        note = "First seeds, on the validation part: its level is not that of the test."
         drawn = _drawn(f"curves-{number}", title, lines, ordered, "epoch", metric, marks=False)
         figures.append(figure_box(f"figure-curves-{number}", title, note, drawn))
     return figures
