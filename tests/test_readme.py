@@ -23,6 +23,7 @@ from recae.cli import main
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 GUIDE = ROOT / "docs" / "add-a-model.md"
+OTHERS = ROOT / "docs" / "other-models.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = "<!-- not run -->"
 SHELL = ("console", "bash", "sh", "shell")
@@ -122,6 +123,11 @@ def test_the_guide_to_a_model_of_ones_own_runs(folder: Path) -> None:
     assert own > 1.2 * popular  # users have tastes: it has learnt something
     first = blocks(GUIDE.read_text(encoding="utf-8"))[0][2]
     assert len(first.strip().splitlines()) < 30
+
+
+def test_the_guide_to_other_models_runs(folder: Path) -> None:
+    names = run(OTHERS)
+    assert names["als_report"]["ndcg@20"] > 0.1  # users have tastes
 
 
 def test_blocks_and_commands_are_found() -> None:
