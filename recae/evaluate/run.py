@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from recae.errors import DataError
+from recae.evaluate.attributes import categories_for, vectors_for
 from recae.evaluate.report import Report
 from recae.forks import survives_fork
 from recae.machine import cores, machine, versions
 from recae.memory import peak_gb
-from recae.metrics import bootstrap_interval
+from recae.metrics import Metric, bootstrap_interval, parse_metrics
 from recae.recommender import Questions, Recommender, measure
 from recae.splits import Fold
 from recae.training import bar
@@ -31,6 +32,8 @@ def evaluate(
     fold: Fold,
     metrics: str | Sequence[str] = METRICS,
     *,
+    item_vectors: Any = None,
+    item_categories: pd.DataFrame | None = None,
     batch_size: int | str = "auto",
     seed: int = 0,
     progress: bool | None = None,
@@ -38,13 +41,21 @@ def evaluate(
     """Ranks the catalogue for every history of a fold and measures the lists against its targets.
 
     metrics: names such as "ndcg@100", see `recae.metrics`. What must not be recommended is the
-    fold's mask (its history unless stated). Users without a target count in no mean of
-    hits, but in novelty, popularity, coverage and gini. Memory is one
+    fold's mask (its history unless stated). Users without a target count in no mean of hits, but in
+    those of metrics that do not look at targets, such as novelty and coverage. Memory is one
     batch of scores (`batch_size` users, which never changes a result) plus one number per user and
-    metric, and two per item and cut-off. seed: of the bootstrap. Raises DataError if no user has a
-    target.
+    metric, and two per item and cut-off. seed: of the bootstrap.
 
-    The provenance of the report holds: users (with a target) and items (of the model); fingerprints
+    item_vectors: for diversity: a fitted model with item embeddings, a pair (ids, (n, d) array) or
+    a frame with the item ids as its index; None for the model's own. Models are only comparable
+    under the same vectors, such as those of a `PureSVD` of the training part. item_categories: for
+    miscalibration: a frame with the columns item_id and category, with a row for each category of
+    an item; None for head, middle and tail, items with a third of the training interactions each.
+
+    Raises DataError if no user has a target or if vectors or categories do not fit the items,
+    ConfigError for an unknown metric, or diversity of a model without vectors.
+
+    The provenance of the report holds users (with a target) and items (of the model); fingerprints
     of history, target and mask; the model's params; seconds of wall time, which are scoring_seconds
     (scores, masking and top-k) and metric_seconds (matching lists with targets, and all metrics);
     interval_seconds (the bootstrap, not among the seconds); peak_gb, the most memory the process
@@ -61,6 +72,9 @@ def evaluate(
     with_target = int((np.diff(fold.target.matrix.indptr) > 0).sum())
     if not with_target:
         raise DataError("no user of this fold has a target: there is nothing to measure")
+    questions = Questions.of(fold, model.items_)
+    parsed = parse_metrics(metrics)
+    about = _about(parsed, model, fold, item_vectors, item_categories)
     devices: set[str] = set()
 
     def score_rows(matrix: Any) -> Tensor:
@@ -68,24 +82,25 @@ def evaluate(
         devices.add(str(scores.device))
         return scores
 
-    questions = Questions.of(fold, model.items_)
     started = time.perf_counter()
     with bar(fold.history.n_users, f"evaluating {type(model).__name__}", "user", progress) as shown:
         measured = measure(
             score_rows,
             questions,
-            metrics,
+            parsed,
             item_counts=model.item_counts_,
+            **{name: matrix for name, (matrix, _) in about.items()},
             batch_size=batch_size,
             on_batch=shown.update,
         )
-    seconds = time.perf_counter() - started
     ranked = time.perf_counter()
+    seconds = ranked - started
     per_user = pd.DataFrame(measured.per_user(), index=pd.Index(fold.target.users.ids))
     interval = {
         str(name): bootstrap_interval(values.to_numpy(), seed=seed)
         for name, values in per_user.items()
     }
+    interval_seconds = time.perf_counter() - ranked
     peak = peak_gb()
     return Report(
         model=repr(model),
@@ -99,11 +114,12 @@ def evaluate(
             "target": fold.target.fingerprint(),
             "mask": (fold.history if fold.mask is None else fold.mask).fingerprint(),
             "bootstrap_seed": seed,
+            **{name: source for name, (_, source) in about.items()},
             "params": {k: v for k, v in model.get_params().items()},
             "seconds": round(seconds, 3),
             "scoring_seconds": round(seconds - measured.seconds, 3),
             "metric_seconds": round(measured.seconds, 3),
-            "interval_seconds": round(time.perf_counter() - ranked, 3),
+            "interval_seconds": round(interval_seconds, 3),
             "peak_gb": None if np.isnan(peak) else round(peak, 3),
             "device": ", ".join(sorted(devices)),
             "machine": machine(),
@@ -115,6 +131,24 @@ def evaluate(
         users=_users(fold),
         items=_items(fold, questions.counts(model.item_counts_), measured.per_item()),
     )
+
+
+def _about(
+    metrics: Sequence[Metric], model: Recommender, fold: Fold, vectors: Any, categories: Any
+) -> dict[str, tuple[Any, str]]:
+    """What the metrics need to know of the fold's items, by name, and where it is from."""
+    needs: dict[str, Metric] = {need: metric for metric in metrics for need in metric.needs}
+    items = fold.target.items
+    found: dict[str, tuple[Any, str]] = {}
+    if "vectors" in needs:
+        found["item_vectors"] = vectors_for(vectors, model, items, needs["vectors"])
+    if "categories" in needs:
+        found["item_categories"] = (
+            (None, "head, middle and tail")
+            if categories is None
+            else categories_for(categories, items)
+        )
+    return found
 
 
 def _users(fold: Fold) -> pd.DataFrame:

@@ -1,7 +1,9 @@
-"""How good top-k lists are, and how sure the means are; see `lists` and `exposure`."""
+"""How good top-k lists are, and how sure the means are; see `lists`, `exposure` and `variety`."""
 
+from recae.metrics.about import popularity_groups
+from recae.metrics.accumulator import MetricAccumulator
 from recae.metrics.bootstrap import BOOTSTRAP_CELLS, bootstrap_interval
-from recae.metrics.lists import Metric, MetricAccumulator, parse_metric, parse_metrics
+from recae.metrics.lists import Metric, parse_metric, parse_metrics
 
 __all__ = [
     "BOOTSTRAP_CELLS",
@@ -10,4 +12,5 @@ __all__ = [
     "bootstrap_interval",
     "parse_metric",
     "parse_metrics",
+    "popularity_groups",
 ]
