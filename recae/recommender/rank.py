@@ -122,6 +122,7 @@ def measure(
     *,
     item_counts: np.ndarray | None = None,
     batch_size: int | str = "auto",
+    on_batch: Callable[[int], object] = lambda rows: None,
 ) -> MetricAccumulator:
     """Ranks the histories of a fold and measures the lists against its targets, batch by batch.
 
@@ -133,7 +134,7 @@ def measure(
     def ranked(k: int) -> RankedLists:
         return ranked_lists(score_rows, questions, k, batch_size)
 
-    return measure_lists(ranked, questions.history, questions.target, accumulator)
+    return measure_lists(ranked, questions.history, questions.target, accumulator, on_batch)
 
 
 def ranked_lists(
