@@ -10,14 +10,14 @@ import pandas as pd
 
 from recae.compare.detectable import POWER, detectable
 from recae.compare.pairing import Reports, paired_values
-from recae.compare.significance import holm, signed_rank
+from recae.compare.significance import holm, mean_test, signed_rank
 from recae.compare.two_level import Spread, intervals
 from recae.errors import ConfigError, unknown_option
 from recae.metrics import check_resamples, check_share
 from recae.rng import check_seed
 
 COLUMNS = ["metric", "a", "b", "mean_a", "mean_b", "difference", "low", "high", "p", "p_holm"]
-COLUMNS += ["detectable", "better"]
+COLUMNS += ["p_mean_holm", "detectable", "better"]
 
 
 def compare(
@@ -40,36 +40,43 @@ def compare(
         low, high    bootstrap interval of that mean, at `level`
         p, p_holm    two-sided Wilcoxon signed-rank test (Wilcoxon 1945); p adjusted for the number
                      of rows (Holm 1979)
+        p_mean_holm  two-sided paired t test of the mean, adjusted likewise
         detectable   the difference that this test would miss one time in five, see
                      `recae.detectable_difference`
-        better       the one with the higher mean if p_holm < 1 - level and the interval leaves out
-                     0, else ""; where less is more, as in popularity@k, read it the other way
+        better       the one with the higher mean if p_holm and p_mean_holm are below 1 - level and
+                     the interval leaves out 0, else ""; where less is more, as in popularity@k,
+                     read it the other way
 
     `recae.verdicts` says the rows in words.
 
     Users are matched by id; those whose value is NaN in all (no target) do not count. Users
     without a difference are left out of the signed-rank test, as Wilcoxon does, and count in the
-    mean and its interval; with no difference at all p is 1. Differences as close as 1e-13 of the largest
-    value are ties. The p is exact for few untied
-    differences and normal otherwise, as scipy decides. The test asks whether the differences are
-    symmetric about 0, the interval whether their mean is 0: skewed differences can pass one alone,
-    therefore `better` asks both. The interval holds for a row by itself; only p_holm knows how many
-    rows there are. Of 30 users it leaves out a true 0 some 6 times in 100 instead of 5; from a few
-    hundred on it is as stated (`python -m evaluation significance`).
+    mean and its interval; with no difference at all p is 1. Differences that only rounding tells
+    apart are ties. The p is exact for few untied differences and normal otherwise, as scipy
+    decides.
+
+    Two tests, because the signed-rank test asks whether the differences are symmetric about 0, not
+    whether their mean is 0, and those of real models are not symmetric: many small losses and few
+    large gains can have a mean of 0 and a tiny p. The t test asks about the mean, but a few users
+    can decide it. `better` needs both, and keeps the stated rate of false alarms over all rows
+    together; the interval holds for a row by itself. Of 30 users it leaves out a true 0 some 6
+    times in 100 instead of 5, of skewed ones 10; from some hundred on it is as stated
+    (`python -m evaluation significance`).
 
     One report each: the percentile bootstrap over users. Every resample draws the users with
     replacement, the same ones for all rows.
 
     Several seeds: a user's value is the average over the seeds of a model; mean, difference and p
     are of these averages, and p is about these fitted models, not about other seeds. The interval
-    is about other seeds too: every resample draws the users and, independently, S - 1 of the S
-    seeds of each model that has several, with replacement, the same ones for all users (a two-level
-    bootstrap; S - 1 makes the variance of their mean unbiased, Rao & Wu 1988). The percentile
-    interval is then stretched about the difference by t / z, the quantiles of Student's t and the
-    normal distribution: few seeds say little about their own spread. The degrees of freedom are
-    Satterthwaite's (1946) for var(differences) / n + var(seed means of a) / S_a + the same of b. It
-    errs to the wide side: luck that differs by user and seed counts up to three times (Owen 2007).
-    A model given once counts as one without luck, which is true of closed forms only.
+    and p_mean_holm are about other seeds too: every resample draws the users and, independently, S
+    - 1 of the S seeds of each model that has several, with replacement, the same ones for all users
+    (a two-level bootstrap; S - 1 makes the variance of their mean unbiased, Rao & Wu 1988). The
+    percentile interval is then stretched about the difference by t / z, the quantiles of Student's
+    t and the normal distribution: few seeds say little about their own spread. The degrees of
+    freedom are Satterthwaite's (1946) for var(differences) / n + var(seed means of a) / S_a + the
+    same of b, the variance that p_mean_holm and `detectable` use. The interval errs to the wide
+    side: luck that differs by user and seed counts up to three times (Owen 2007). A model given
+    once counts as one without luck, which is true of closed forms only.
 
     About 1.6 ns for a user and resample, and 0.8 ns more for every row and every seed report. The
     same seed gives the same frame. Raises ConfigError for fewer than two reports, an unknown
@@ -105,15 +112,17 @@ def compare(
         differences = averages[a] - averages[b]
         means = averages[a].mean(), averages[b].mean(), differences.mean()
         spread = Spread.of(differences, values[a], values[b])
-        visible = detectable(spread, level, POWER)
         p = signed_rank(averages[a], averages[b])
-        rows.append([metric, a, b, *means, low, high, p, 0.0, visible, ""])
+        p_mean = mean_test(float(means[2]), spread, len(differences))
+        visible = detectable(spread, level, POWER)
+        rows.append([metric, a, b, *means, low, high, p, p, p_mean, visible, ""])
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    frame["p_holm"] = holm(frame["p"].to_numpy())
+    for name in ("p_holm", "p_mean_holm"):
+        frame[name] = holm(frame[name].to_numpy())
     return frame.assign(better=_better(frame, level))
 
 
 def _better(frame: pd.DataFrame, level: float) -> np.ndarray:
-    shown = frame["p_holm"] < 1 - level
+    shown = frame[["p_holm", "p_mean_holm"]].max(axis=1, skipna=False) < 1 - level
     above, below = shown & (frame["low"] > 0), shown & (frame["high"] < 0)
     return np.select([above, below], [frame["a"], frame["b"]], "")

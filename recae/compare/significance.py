@@ -1,9 +1,13 @@
-"""The signed-rank test and the correction for many tests."""
+"""Two tests of paired differences, and the correction for many tests."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
+
+from recae.compare.two_level import Spread
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -26,6 +30,20 @@ def signed_rank(a: FloatArray, b: FloatArray) -> float:
     differences = np.rint((a - b) / grain) if grain else a - b
     moved = differences[differences != 0]
     return float(wilcoxon(moved).pvalue) if len(moved) else 1.0
+
+
+def mean_test(difference: float, spread: Spread, users: int) -> float:
+    """Two-sided p of Student's t for a mean difference of this spread; NaN for a single user.
+
+    It asks whether the mean is 0, symmetric or not, and of several seeds it knows the luck. By the
+    central limit theorem it needs no normal differences, but some users: see `recae.compare`.
+    """
+    from scipy.special import stdtr  # here, to keep the import light
+
+    if spread.variance == 0:
+        return float(difference == 0)
+    freedom = users - 1 if math.isinf(spread.freedom) else spread.freedom
+    return 2 * float(stdtr(freedom, -abs(difference) / math.sqrt(spread.variance)))
 
 
 def holm(p: FloatArray) -> FloatArray:

@@ -8,16 +8,17 @@ import pandas as pd
 
 from recae.errors import ConfigError
 
-NEEDED = ("metric", "a", "b", "difference", "low", "high", "p_holm", "detectable", "better")
+NEEDED = ["metric", "a", "b", "difference", "low", "high"]
+NEEDED += ["p_holm", "p_mean_holm", "detectable", "better"]
 
 
 def verdicts(frame: pd.DataFrame) -> list[str]:
     """A sentence for every row of a frame of `recae.compare`, in its order.
 
-    Frames of several metrics may be concatenated. One is "better" if signed-rank test and interval
-    agree on it. "No difference shown" says that the test is not sure, never that there is none;
-    what it could have shown (four times in five) is the column `detectable`. Raises ConfigError for
-    a frame without the columns of `recae.compare`.
+    Frames of several metrics may be concatenated. One is "better" if both tests and the interval
+    agree on it; p is the larger of p_holm and p_mean_holm. "No difference shown" says that the test
+    is not sure, never that there is none; what it could have shown (four times in five) is the
+    column `detectable`. Raises ConfigError for a frame without the columns of `recae.compare`.
 
     >>> users = pd.Index(range(40))
     >>> a = recae.Report("a", pd.DataFrame({"ndcg@5": [0.5, 0.7] * 20}, index=users))
@@ -45,7 +46,8 @@ def _sentence(row: pd.Series) -> str:
         a, b, difference, low, high = b, a, -difference, -high, -low
     digits = _digits(difference if better else visible)
     amount = f"{difference:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-    p = f"({_probability(float(row['p_holm']))} after Holm)"
+    larger = float(row[["p_holm", "p_mean_holm"]].astype(float).max(skipna=False))
+    p = f"({_probability(larger)} after Holm)"
     if better:
         return f"{a} is better than {b} by {amount} in {metric} {p}"
     limit = "" if math.isnan(visible) else f"; this test could have shown {visible:.{digits}f}"
@@ -60,4 +62,6 @@ def _digits(value: float) -> int:
 
 
 def _probability(p: float) -> str:
+    if math.isnan(p):
+        return "p unknown"
     return "p < 0.0001" if p < 1e-4 else f"p = {p:.1g}" if p < 0.01 else f"p = {p:.2f}"

@@ -68,6 +68,8 @@ def test_the_interval_knows_both_sources():
     found = (stats.t.ppf(0.975, freedom) + stats.t.ppf(0.8, freedom)) * error
     assert row["detectable"] == pytest.approx(found)
     assert detectable_difference(a, b, metric=METRIC) == row["detectable"]
+    p = 2 * stats.t.sf(abs(row["difference"]) / error, freedom)
+    assert row["p_mean_holm"] == pytest.approx(p)
     # Of the fitted models alone, users are all that varies: the interval would be narrower.
     averaged = {"a": report(values[0].mean(0)), "b": report(values[1].mean(0))}
     alone = compare(averaged, METRIC).iloc[0]
@@ -93,7 +95,9 @@ def test_luck_alone_is_seldom_called_better(count):
 def test_the_same_seed_gives_the_same_frame():
     generator = np.random.default_rng(4)
     base = generator.normal(size=60)
-    reports = {name: seeds(generator, base, n, 0.1, 0.2) for name, n in zip("abc", (1, 3, 4))}
+    reports = {
+        name: seeds(generator, base, n, 0.1, 0.2) for name, n in {"a": 1, "b": 3, "c": 4}.items()
+    }
     frame = compare(reports, METRIC)
     assert frame.equals(compare(reports, METRIC))
     assert not frame.equals(compare(reports, METRIC, seed=1))

@@ -17,7 +17,13 @@ def report(values):
 def row(**changes):
     """A row of a comparison, with these values."""
     usual = {"metric": METRIC, "a": "EDLAE", "b": "EASE", "difference": 0.0011, "low": 0.0004}
-    usual |= {"high": 0.0018, "p_holm": 0.0002, "detectable": 0.00101, "better": "EDLAE"}
+    usual |= {
+        "high": 0.0018,
+        "p_holm": 0.0002,
+        "p_mean_holm": 0.0001,
+        "detectable": 0.00101,
+        "better": "EDLAE",
+    }
     return pd.DataFrame([usual | changes])
 
 
@@ -39,8 +45,17 @@ def test_no_difference_says_what_could_have_been_shown():
     assert verdicts(alone)[0].endswith("0.0011 [nan, nan] (p = 1.00 after Holm)")
 
 
+def test_the_less_certain_test_is_told():
+    (line,) = verdicts(row(p_mean_holm=0.03))
+    assert "(p = 0.03 after Holm)" in line
+    (line,) = verdicts(row(p_mean_holm=np.nan, better=""))
+    assert "(p unknown after Holm)" in line
+
+
 def test_small_and_certain_is_still_readable():
-    tiny = row(difference=0.0000123, low=0.00000912, high=0.0000152, p_holm=1e-30)
+    tiny = row(
+        difference=0.0000123, low=0.00000912, high=0.0000152, p_holm=1e-30, p_mean_holm=1e-30
+    )
     assert verdicts(tiny) == [
         "EDLAE is better than EASE by 0.000012 [0.000009, 0.000015] in ndcg@10 "
         "(p < 0.0001 after Holm)"
@@ -63,11 +78,12 @@ def test_a_sentence_for_every_row_in_order():
     assert verdicts(frame.iloc[:0]) == []
 
 
-def test_test_and_interval_must_agree():
+def test_all_must_agree():
     """Skewed differences with mean 0: the signed-rank test rejects symmetry, the mean is 0."""
     skewed = np.random.default_rng(1).lognormal(size=2000)
     frame = compare({"a": report(skewed - skewed.mean()), "b": report(np.zeros(2000))}, METRIC)
     assert frame.at[0, "p_holm"] < 1e-6 and frame.at[0, "low"] < 0 < frame.at[0, "high"]
+    assert frame.at[0, "p_mean_holm"] == pytest.approx(1)
     assert frame.at[0, "better"] == ""
 
 
