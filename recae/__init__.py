@@ -66,7 +66,18 @@ from recae.models import (
 )
 from recae.ranking import TopK
 from recae.recommender import Recommender
-from recae.report import Entry, Published, comparison, plot_comparison
+from recae.report import (
+    Entry,
+    Published,
+    comparison,
+    html,
+    load_entries,
+    markdown,
+    plot_accuracy_against_time,
+    plot_by_history,
+    plot_comparison,
+    plot_curves,
+)
 from recae.rmse import rmse
 from recae.splits import (
     Fold,
@@ -81,6 +92,7 @@ from recae.splits import (
     fixed_split,
     holdout_pairs,
 )
+from recae.tune import Tuning, tune
 from recae.version import __version__
 
 __all__ = [
@@ -137,6 +149,7 @@ __all__ = [
     "TopK",
     "TrainingError",
     "TrainingInterrupted",
+    "Tuning",
     "UserKFold",
     "UserKNN",
     "VanillaAE",
@@ -150,11 +163,18 @@ __all__ = [
     "export_top_k",
     "fixed_folds",
     "fixed_split",
+    "html",
     "holdout_pairs",
     "load",
     "load_dataset",
+    "load_entries",
+    "markdown",
+    "plot_accuracy_against_time",
+    "plot_by_history",
     "plot_comparison",
+    "plot_curves",
     "read_csv",
     "read_parquet",
     "read_table",
+    "tune",
 ]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recae.data import Interactions
 from recae.errors import ConfigError, DataError, RecaeWarning
-from recae.splits import fixed_split, holdout_pairs
+from recae.splits import RandomSplit, fixed_split, holdout_pairs
 
 
 def random_frame(seed, users=60, items=40, n=600):
@@ -62,6 +62,17 @@ def test_history_and_mask_of_a_fixed_split_are_chosen_apart():
         test_fold(history="all")
     with pytest.raises(ConfigError, match="unknown mask 'none'"):
         test_fold(mask="none")
+
+
+def test_history_and_mask_of_a_random_split_are_chosen_apart():
+    whole = data(*((user, item) for user in range(9) for item in range(10)))
+    split = RandomSplit(0.2, 0.2, history="train", mask="train+validation").split(whole, seed=1)
+    assert pairs(split.test.history) == pairs(split.train) == pairs(split.validation.history)
+    assert pairs(split.test.mask) == pairs(split.train) | pairs(split.validation.target)
+    both = RandomSplit(0.2, 0.2, mask="train").split(whole, seed=1).test
+    assert pairs(both.history) == pairs(split.test.mask) and pairs(both.mask) == pairs(split.train)
+    with pytest.raises(ConfigError, match="unknown mask 'none'"):
+        RandomSplit(mask="none").split(whole)
 
 
 def test_without_validation_the_history_is_the_training_part():
