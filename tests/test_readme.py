@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 
 import recae
+from evaluation import __main__ as evaluation
 from recae.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -82,8 +83,8 @@ def run_shell(command: str) -> None:
         for target in (word for word in words[1:] if "=" not in word):
             assert re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE), command
     elif words[:3] == ["python", "-m", "evaluation"]:
-        script = words[3].replace("-", "_") if len(words) > 3 else "__main__"
-        assert (ROOT / "evaluation" / f"{script}.py").is_file(), command
+        known = evaluation.suites() | evaluation.scripts() | {"list": ""}
+        assert len(words) == 3 or words[3].replace("-", "_") in known, command
     else:
         skipped = words[0] in SKIPPED or words[:3] in (
             ["python", "-m", "pip"],
