@@ -16,7 +16,6 @@ from evaluation import published
 from evaluation.provenance import RESULTS
 from evaluation.suite import Suite, read_suite, suite_names
 
-
 SHOWN = 4
 """Metrics in the Markdown; the page has them all."""
 
