@@ -52,11 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in LISTS:
         lists = recae.Lists(folder / f"{name}.parquet", train=split.train, name=f"LensKit {name}")
         reports[f"LensKit {name}"] = report = recae.evaluate(lists, fold, METRICS)
-        theirs = pd.read_parquet(folder / f"{name}.metrics.parquet")
-        theirs = theirs.set_index("user_id", verify_integrity=True)
+        theirs = pd.read_parquet(folder / f"{name}.metrics.parquet").set_index("user_id")
         for their_name, our_name in THEIRS.items():
             ours = report.per_user[our_name].dropna()
-            apart = float(np.abs(ours - theirs.loc[ours.index, their_name]).max())
+            apart = float(np.abs(ours - theirs[their_name].reindex(ours.index)).to_numpy().max())
             agree = agree and apart < 1e-6
             print(f"{name}: {our_name} differs from LensKit's by {apart:.1e} at most")
         print(

@@ -16,6 +16,9 @@ from evaluation import published
 from evaluation.provenance import RESULTS
 from evaluation.suite import Suite, read_suite, suite_names
 
+SHOWN = 4
+"""Metrics in the Markdown; the page has them all."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints and writes the report of one suite."""
@@ -36,7 +39,7 @@ def write(suite: Suite, folder: Path, metric: str | None = None) -> str:
     entries = with_published(suite, in_order(suite, recae.load_entries(folder)))
     about = {"metric": metric or suite.metric, "title": suite.title, "notes": suite.about}
     recae.html(entries, folder / "report.html", **about)
-    text = recae.markdown(entries, **about)
+    text = recae.markdown(entries, [*suite.metrics[:SHOWN]], **about)
     (folder / "report.md").write_text(text, encoding="utf-8")
     return text
 

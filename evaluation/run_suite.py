@@ -154,9 +154,10 @@ def run(
     if fit_only:
         return
     reports, epochs = [], []
+    vectors = item_vectors(suite, split)
     for seed in range(candidate.seeds):
         model = recae.load(work / f"seed-{seed}")
-        reports.append(recae.evaluate(model, split.test, suite.metrics))
+        reports.append(recae.evaluate(model, split.test, suite.metrics, item_vectors=vectors))
         if not seed and isinstance(model, AutoencoderRecommender):
             epochs = fits[0]["curve"]
     entry = recae.Entry(
@@ -245,6 +246,13 @@ def fitted(
     note.write_text(json.dumps(fit, default=plain), encoding="utf-8")
     checkpoint.unlink(missing_ok=True)
     return fit
+
+
+def item_vectors(suite: Suite, split: recae.Split) -> recae.Recommender | None:
+    """What the diversity of lists is measured with, the same for every model; None if it is not."""
+    if not any(metric.startswith("diversity@") for metric in suite.metrics):
+        return None
+    return recae.PureSVD(latent=min(64, split.train.n_items - 1)).fit(split.train)
 
 
 def as_long_as(tuning: recae.Tuning) -> list[Callback]:

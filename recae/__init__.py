@@ -9,7 +9,7 @@ Interactions go in; a model is fitted on them; it recommends, is evaluated, save
     model.export("top.parquet", data, k=100)
 """
 
-from recae.compare import compare
+from recae.compare import Variance, compare, detectable_difference, variance, verdicts
 from recae.data import (
     IdMap,
     Interactions,
@@ -153,11 +153,13 @@ __all__ = [
     "UserKFold",
     "UserKNN",
     "VanillaAE",
+    "Variance",
     "__version__",
     "by_history",
     "by_popularity",
     "check_split",
     "compare",
+    "detectable_difference",
     "comparison",
     "evaluate",
     "export_top_k",
@@ -177,4 +179,6 @@ __all__ = [
     "read_parquet",
     "read_table",
     "tune",
+    "variance",
+    "verdicts",
 ]

@@ -10,7 +10,7 @@ import pytest
 import recae
 from evaluation import __main__ as evaluation
 from evaluation import compare, report
-from evaluation.run_suite import Places, identity, is_done
+from evaluation.run_suite import Places, identity, is_done, item_vectors
 from evaluation.suite import read_suite
 from evaluation.suite_data import read_split
 from recae.errors import DataError
@@ -48,7 +48,8 @@ def test_a_seed_of_a_suite_is_the_model_that_the_library_fits(folder: Path) -> N
     for seed, report_of_seed in enumerate(kept.reports):
         model = SUITE.models["mult-dae"].template.clone()
         model.fit(SPLIT.train, SPLIT.validation, seed=seed)
-        ours = recae.evaluate(model, SPLIT.test, SUITE.metrics)
+        vectors = item_vectors(SUITE, SPLIT)
+        ours = recae.evaluate(model, SPLIT.test, SUITE.metrics, item_vectors=vectors)
         pd.testing.assert_frame_equal(
             ours.per_user, report_of_seed.per_user, check_index_type=False, check_names=False
         )

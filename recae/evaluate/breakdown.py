@@ -11,7 +11,7 @@ import pandas as pd
 
 from recae.errors import ConfigError, DataError, unknown_option
 from recae.evaluate.report import Report
-from recae.metrics import bootstrap_interval
+from recae.metrics import bootstrap_interval, popularity_groups
 
 IntArray = npt.NDArray[np.int64]
 
@@ -120,7 +120,7 @@ def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
     sums = (
         pd.DataFrame(
             {
-                "group": _groups(training, groups),
+                "group": popularity_groups(training, groups),
                 "users": training,
                 "targets": items["targets"].to_numpy(),
                 "hits": items[f"hits@{k}"].to_numpy(),
@@ -144,18 +144,6 @@ def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
     for name in ("training_share", "listed_share"):
         sums[name] = _share(sums[name], sums[name].sum())
     return sums
-
-
-def _groups(training: IntArray, groups: int) -> IntArray:
-    """The group of each item, 0 for the head: where the middle of its equals falls."""
-    distinct, place, number = np.unique(training, return_inverse=True, return_counts=True)
-    weight = (distinct * number)[::-1]  # interactions of the items that share a count, head first
-    total = int(weight.sum())
-    if not total:
-        return np.zeros(len(training), dtype=np.int64)
-    middle = 2 * np.cumsum(weight) - weight  # twice, to stay among integers
-    group = np.minimum(middle * groups // (2 * total), groups - 1)
-    return np.asarray(group[::-1][place], dtype=np.int64)
 
 
 def _share(part: pd.Series[Any], whole: Any) -> pd.Series[Any]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from recae.data import Interactions
 from recae.errors import DataError
+from recae.evaluate.attributes import categories_for, vectors_for
 from recae.evaluate.lists import Lists
 from recae.evaluate.placed import Placed
 from recae.evaluate.report import Report
@@ -22,7 +23,7 @@ from recae.evaluate.scorer import Scorer
 from recae.forks import survives_fork
 from recae.machine import cores, machine, versions
 from recae.memory import peak_gb
-from recae.metrics import bootstrap_interval
+from recae.metrics import Metric, MetricAccumulator, bootstrap_interval, parse_metrics
 from recae.recommender import (
     Questions,
     RankedLists,
@@ -42,6 +43,8 @@ def evaluate(
     fold: Fold,
     metrics: str | Sequence[str] = METRICS,
     *,
+    item_vectors: Any = None,
+    item_categories: pd.DataFrame | None = None,
     batch_size: int | str = "auto",
     seed: int = 0,
     progress: bool | None = None,
@@ -51,10 +54,19 @@ def evaluate(
     model: one of ours, a `Scorer` around any function that scores histories, or the `Lists` that
     any system made for these users; the protocol and the report are the same for all. metrics:
     names such as "ndcg@100", see `recae.metrics`. What must not be recommended is the fold's mask
-    (its history unless stated). Users without a target count in no mean of hits, but in novelty,
-    popularity, coverage and gini. Memory is one batch of scores (`batch_size` users, which never
-    changes a result) plus one number per user and metric, and two per item and cut-off. seed: of
-    the bootstrap. Raises DataError if no user has a target.
+    (its history unless stated). Users without a target count in no mean of hits, but in those of
+    metrics that do not look at targets, such as novelty and coverage. Memory is one batch of scores
+    (`batch_size` users, which never changes a result) plus one number per user and metric, and two
+    per item and cut-off. seed: of the bootstrap.
+
+    item_vectors: for diversity: a fitted model with item embeddings, a pair (ids, (n, d) array) or
+    a frame with the item ids as its index; None for the model's own. Models are only comparable
+    under the same vectors, such as those of a `PureSVD` of the training part. item_categories: for
+    miscalibration: a frame with the columns item_id and category, with a row for each category of
+    an item; None for head, middle and tail, items with a third of the training interactions each.
+
+    Raises DataError if no user has a target or if vectors or categories do not fit the items,
+    ConfigError for an unknown metric, or diversity of a model without vectors.
 
     The provenance of the report holds: users (with a target) and items (of the model); fingerprints
     of history, target and mask; the model's params; lists, what was found in `Lists`; seconds of
@@ -80,18 +92,25 @@ def evaluate(
     if not with_target:
         raise DataError("no user of this fold has a target: there is nothing to measure")
     asked = _asked(model, fold, batch_size)
+    parsed = parse_metrics(metrics)
+    about = _about(parsed, model, fold, item_vectors, item_categories)
+    accumulator = MetricAccumulator(
+        parsed,
+        fold.target.n_items,
+        asked.counts,
+        **{name: matrix for name, (matrix, _) in about.items()},
+    )
     started = time.perf_counter()
     with bar(fold.history.n_users, f"evaluating {type(model).__name__}", "user", progress) as shown:
-        measured = measure_lists(
-            asked.ranked, fold.target, metrics, item_counts=asked.counts, on_batch=shown.update
-        )
-    seconds = time.perf_counter() - started
+        measured = measure_lists(asked.ranked, fold.history, fold.target, accumulator, shown.update)
     ranked = time.perf_counter()
+    seconds = ranked - started
     per_user = pd.DataFrame(measured.per_user(), index=pd.Index(fold.target.users.ids))
     interval = {
         str(name): bootstrap_interval(values.to_numpy(), seed=seed)
         for name, values in per_user.items()
     }
+    interval_seconds = time.perf_counter() - ranked
     peak = peak_gb()
     return Report(
         model=repr(model),
@@ -105,12 +124,13 @@ def evaluate(
             "target": fold.target.fingerprint(),
             "mask": (fold.history if fold.mask is None else fold.mask).fingerprint(),
             "bootstrap_seed": seed,
+            **{name: source for name, (_, source) in about.items()},
             "params": {k: v for k, v in model.get_params().items()},
             **asked.found,
             "seconds": round(seconds, 3),
             "scoring_seconds": round(seconds - measured.seconds, 3),
             "metric_seconds": round(measured.seconds, 3),
-            "interval_seconds": round(time.perf_counter() - ranked, 3),
+            "interval_seconds": round(interval_seconds, 3),
             "peak_gb": None if np.isnan(peak) else round(peak, 3),
             "device": ", ".join(sorted(asked.devices)),
             "machine": machine(),
@@ -168,6 +188,28 @@ def _trained(train: Interactions | None, fold: Fold) -> np.ndarray | None:
         return None
     known, _ = train.with_items(fold.target.items)
     return np.bincount(known.matrix.indices, minlength=known.n_items)
+
+
+def _about(
+    metrics: Sequence[Metric],
+    model: Recommender | Lists | Scorer,
+    fold: Fold,
+    vectors: Any,
+    categories: Any,
+) -> dict[str, tuple[Any, str]]:
+    """What the metrics need to know of the fold's items, by name, and where it is from."""
+    needs: dict[str, Metric] = {need: metric for metric in metrics for need in metric.needs}
+    items = fold.target.items
+    found: dict[str, tuple[Any, str]] = {}
+    if "vectors" in needs:
+        found["item_vectors"] = vectors_for(vectors, model, items, needs["vectors"])
+    if "categories" in needs:
+        found["item_categories"] = (
+            (None, "head, middle and tail")
+            if categories is None
+            else categories_for(categories, items)
+        )
+    return found
 
 
 def _users(fold: Fold) -> pd.DataFrame:

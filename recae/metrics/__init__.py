@@ -1,13 +1,27 @@
-"""How good top-k lists are, and how sure the means are; see `lists` and `exposure`."""
+"""How good top-k lists are, and how sure the means are; see `lists`, `exposure` and `variety`."""
 
-from recae.metrics.bootstrap import BOOTSTRAP_CELLS, bootstrap_interval
-from recae.metrics.lists import Metric, MetricAccumulator, parse_metric, parse_metrics
+from recae.metrics.about import popularity_groups
+from recae.metrics.accumulator import MetricAccumulator
+from recae.metrics.bootstrap import (
+    BOOTSTRAP_CELLS,
+    bootstrap_interval,
+    check_resamples,
+    check_share,
+    percentile_interval,
+    resampled_means,
+)
+from recae.metrics.lists import Metric, parse_metric, parse_metrics
 
 __all__ = [
     "BOOTSTRAP_CELLS",
     "Metric",
     "MetricAccumulator",
     "bootstrap_interval",
+    "check_resamples",
+    "check_share",
     "parse_metric",
     "parse_metrics",
+    "percentile_interval",
+    "popularity_groups",
+    "resampled_means",
 ]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recae.data import IdMap, Interactions
 from recae.errors import ConfigError
-from recae.metrics import MetricAccumulator, parse_metric, parse_metrics
+from recae.metrics import Metric, MetricAccumulator, parse_metric, parse_metrics
 from recae.ranking import TopK, top_k
 from recae.recommender.requests import Request, align
 from recae.splits import Fold
@@ -44,7 +44,7 @@ def rows_per_batch(batch_size: Any, n_items: int) -> int:
 def check_metric(name: str) -> None:
     """Raises ConfigError unless the metric can choose among epochs or weights."""
     metric = parse_metric(name)
-    if not metric.per_user or metric.needs_counts:
+    if not metric.of_hits:
         raise ConfigError(
             f"metric must measure hits and have a value per user, as ndcg@100; not {name!r}"
         )
@@ -75,19 +75,23 @@ def rank_batches(
             counts = torch.tensor(popularity, dtype=scores.dtype, device=scores.device)
             scores[torch.from_numpy(~part.known).to(scores.device)] = counts
         excluded = None if exclude is None else exclude[rows]
-        yield rows, top_k(scores, k, exclude=excluded, allowed=allowed, overwrite=True)
+        top = top_k(scores, k, exclude=excluded, allowed=allowed, overwrite=True)
+        del scores  # before the next are made
+        yield rows, top
 
 
 @dataclass(frozen=True)
 class Questions:
     """A fold in the items of a model: what to rank, what to leave out, and what to find.
 
-    to_fold: where each item of the model is in the fold, -1 if nowhere, (n_items + 1,); the last
-    entry maps "none left", -1, to itself. None where the items are those of the fold.
+    history, target: as the fold has them, with items that the model may not know. to_fold: where
+    each item of the model is in the fold, -1 if nowhere, (n_items + 1,); the last entry maps "none
+    left", -1, to itself. None where the items are those of the fold.
     """
 
     request: Request
     mask: Any
+    history: Interactions
     target: Interactions
     items: IdMap
     to_fold: np.ndarray | None
@@ -101,7 +105,7 @@ class Questions:
         request = Request(history.users.ids, history.matrix, np.ones(history.n_users, dtype=bool))
         same = fold.target.items == items
         to_fold = None if same else np.append(fold.target.items.lookup(items.ids), -1)
-        return cls(request, mask.matrix, fold.target, items, to_fold)
+        return cls(request, mask.matrix, fold.history, fold.target, items, to_fold)
 
     def counts(self, item_counts: np.ndarray) -> np.ndarray:
         """Numbers of the model's items for those of the fold; others have none."""
@@ -114,7 +118,7 @@ class Questions:
 def measure(
     score_rows: ScoreRows,
     questions: Questions,
-    metrics: str | Sequence[str],
+    metrics: str | Sequence[str | Metric],
     *,
     item_counts: np.ndarray | None = None,
     batch_size: int | str = "auto",
@@ -122,14 +126,15 @@ def measure(
 ) -> MetricAccumulator:
     """Ranks the histories of a fold and measures the lists against its targets, batch by batch.
 
-    item_counts: (n_items,) training users of the model's items, for novelty and popularity.
+    item_counts: (n_items,) training users of the model's items, for the metrics that need them.
     """
     counts = None if item_counts is None else questions.counts(item_counts)
+    accumulator = MetricAccumulator(parse_metrics(metrics), questions.target.n_items, counts)
 
     def ranked(k: int) -> RankedLists:
         return ranked_lists(score_rows, questions, k, batch_size)
 
-    return measure_lists(ranked, questions.target, metrics, item_counts=counts, on_batch=on_batch)
+    return measure_lists(ranked, questions.history, questions.target, accumulator, on_batch)
 
 
 def ranked_lists(
@@ -145,19 +150,16 @@ def ranked_lists(
 
 def measure_lists(
     ranked: Callable[[int], RankedLists],
+    history: Interactions,
     target: Interactions,
-    metrics: str | Sequence[str],
-    *,
-    item_counts: np.ndarray | None = None,
+    accumulator: MetricAccumulator,
     on_batch: Callable[[int], object] = lambda rows: None,
 ) -> MetricAccumulator:
-    """Measures lists against the targets of a fold, batch by batch.
+    """Measures lists against the targets of a fold, batch by batch; returns the accumulator.
 
-    ranked: gives the lists of a length, in batches; item_counts: (n_items,) training users of the
-    fold's items.
+    ranked: gives the lists of a length, in batches.
     """
-    accumulator = MetricAccumulator(parse_metrics(metrics), target.n_items, item_counts)
     for rows, top in ranked(accumulator.max_k):
-        accumulator.update(top, target.matrix[rows])
+        accumulator.update(top, target.matrix[rows], history.matrix[rows])
         on_batch(rows.stop - rows.start)
     return accumulator
