@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from recae.report.entry import Entry
 from recae.report.folder import check_entries
-from recae.report.pairs import all_pairs, neighbours, share
+from recae.report.pairs import all_pairs, neighbours, share, told
 from recae.report.published import (
     Footnotes,
     described,
@@ -137,7 +137,7 @@ def _pairs(ordered: Sequence[Entry], metric: str) -> list[str]:
     pairs = all_pairs(ordered, metric)
     if not pairs:
         return []
-    head = ["model", "against", "difference", "95 % interval", "p", "the first is"]
+    head = ["model", "against", "difference", "95 % interval", "p", "the first is", "detectable"]
     rows = [
         [
             _escaped(pair.a),
@@ -146,15 +146,15 @@ def _pairs(ordered: Sequence[Entry], metric: str) -> list[str]:
             interval(pair.low, pair.high),
             share(pair.p),
             pair.verdict,
+            figure(pair.detectable),
         ]
         for pair in neighbours(pairs, ordered)
     ]
-    told = (
-        f"Paired over the users, {_escaped(metric)}, first seeds: bootstrap interval of the mean "
-        "difference, Wilcoxon's signed-rank test, p adjusted for "
-        + ("the one pair." if len(pairs) == 1 else f"all {len(pairs)} pairs (Holm).")
+    about = (
+        f"Paired over the users, {_escaped(metric)}. {told(pairs)}. Detectable: the difference "
+        "that would be missed one time in five."
     )
-    return ["## Each against the next", told, _table(head, rows, text=(0, 1, 5))]
+    return ["## Each against the next", about, _table(head, rows, text=(0, 1, 5))]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], text: Sequence[int] = (0,)) -> str:

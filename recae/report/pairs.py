@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from recae.compare import compare
 from recae.report.entry import Entry
 from recae.report.rows import less_is_better
 
-LEVEL = 0.05
-"""A p, adjusted for the number of pairs, below this counts."""
+METHOD = (
+    "Better: Wilcoxon's signed-rank test and a t test of the mean, p the larger of both, adjusted "
+    "for {pairs} (Holm), and a bootstrap interval that leaves out 0, at 5 %; otherwise not "
+    "settled, which is no proof that there is no difference"
+)
+"""How `recae.compare` comes to its verdict, for those who read a report."""
 
 
 class Pair(NamedTuple):
-    """Two entries: the mean of a - b over users, its 95 % interval, and p adjusted by Holm."""
+    """Two entries as `recae.compare` finds them, seen from a.
+
+    difference, low, high: the mean of a - b over users (and seeds) and its 95 % interval; p: the
+    larger of the two adjusted ones; detectable: the difference that the tests would miss one time
+    in five; verdict: "better" or "worse" if that is shown, else "not settled".
+    """
 
     a: str
     b: str
@@ -22,36 +33,47 @@ class Pair(NamedTuple):
     low: float
     high: float
     p: float
-    less: bool
-
-    @property
-    def verdict(self) -> str:
-        """Whether a is "better" or "worse" than b, or whether that is "not settled"."""
-        if not self.p < LEVEL or not self.difference:
-            return "not settled"
-        return "better" if (self.difference > 0) != self.less else "worse"
+    detectable: float
+    verdict: str
 
     @property
     def turned(self) -> Pair:
         """The same seen from b."""
-        return Pair(self.b, self.a, -self.difference, -self.high, -self.low, self.p, self.less)
+        verdict = {"better": "worse", "worse": "better"}.get(self.verdict, self.verdict)
+        signs = (-self.difference, -self.high, -self.low)
+        return Pair(self.b, self.a, *signs, self.p, self.detectable, verdict)
 
 
 def all_pairs(ordered: Sequence[Entry], metric: str) -> list[Pair]:
-    """`recae.compare` of every pair of the first seeds; empty where there is nothing to pair.
+    """`recae.compare` of every pair, with all their seeds; empty where there is nothing to pair.
 
     All pairs, even where only neighbours are shown: who is whose neighbour was seen in the same
     data, so the adjustment counts every pair that might have been.
     """
-    reports = {entry.name: entry.reports[0] for entry in ordered}
-    values = [report.per_user.get(metric) for report in reports.values()]
+    reports = {entry.name: list(entry.reports) for entry in ordered}
+    values = [r.per_user.get(metric) for entry in ordered for r in entry.reports]
     if len(reports) < 2 or any(column is None or column.isna().all() for column in values):
         return []
-    frame, less = compare(reports, metric), less_is_better(metric)
-    columns = (frame[name].tolist() for name in ("a", "b", "difference", "low", "high", "p_holm"))
+    frame = compare(reports, metric)
+    p = np.maximum(frame["p_holm"], frame["p_mean_holm"])  # NaN where either is
+    names = ("a", "b", "difference", "low", "high", "detectable", "better")
+    columns = [frame[name].tolist() for name in names]
+    less = less_is_better(metric)
     return [
-        Pair(a, b, d, low, high, p, less) for a, b, d, low, high, p in zip(*columns, strict=True)
+        Pair(a, b, difference, low, high, p, visible, _verdict(a, higher, less))
+        for a, b, difference, low, high, visible, higher, p in zip(*columns, p, strict=True)
     ]
+
+
+def _verdict(a: str, higher: str, less: bool) -> str:
+    if not higher:
+        return "not settled"
+    return "better" if (higher == a) != less else "worse"
+
+
+def told(pairs: Sequence[Pair]) -> str:
+    """`METHOD` for so many pairs."""
+    return METHOD.format(pairs="the one pair" if len(pairs) == 1 else f"all {len(pairs):,} pairs")
 
 
 def neighbours(pairs: Sequence[Pair], ordered: Sequence[Entry]) -> list[Pair]:
@@ -64,7 +86,9 @@ def neighbours(pairs: Sequence[Pair], ordered: Sequence[Entry]) -> list[Pair]:
 def share(p: float) -> str:
     """A p as text.
 
-    >>> share(0.03456), share(1e-9)
-    ('0.035', '<0.001')
+    >>> share(0.03456), share(1e-9), share(float("nan"))
+    ('0.035', '<0.001', '–')
     """
+    if p != p:
+        return "–"
     return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -11,8 +11,8 @@ import numpy as np
 from recae.errors import ConfigError, unknown_option
 from recae.report.entry import Entry
 
-LESS_IS_BETTER = ("gini", "popularity")
-"""Of lists that show more than the head of the catalogue."""
+LESS_IS_BETTER = ("gini", "popularity", "popularity_lift", "miscalibration")
+"""Lists that show more than the head of the catalogue, and what their user is used to."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from recae.report.entry import Entry
 from recae.report.page.drawing import scrolling, table
 from recae.report.page.elements import Markup, element
-from recae.report.pairs import Pair, neighbours, share
+from recae.report.pairs import Pair, neighbours, share, told
 from recae.report.published import signed
-from recae.report.rows import interval
+from recae.report.rows import figure, interval
 
 HALF = 13
 """So many columns fit on half a page; a larger square has the whole width."""
@@ -35,9 +35,8 @@ def matrix(ordered: Sequence[Entry], pairs: Sequence[Pair], metric: str) -> Mark
     title = f"Who is better, {metric}"
     note = (
         "The model of the row against that of the column: ▲ better, ▼ worse, · not settled. Paired "
-        f"over the users of the first seeds; Wilcoxon's signed-rank test at 5 %, adjusted for "
-        f"{len(pairs):,} {'pair' if len(pairs) == 1 else 'pairs'} (Holm). Point at a cell for the "
-        "difference, its 95 % interval and p."
+        f"over the users. {told(pairs)}. Point at a cell for the difference, its 95 % interval and "
+        "p."
     )
     square = element(
         "table",
@@ -47,9 +46,17 @@ def matrix(ordered: Sequence[Entry], pairs: Sequence[Pair], metric: str) -> Mark
     )
     numbers = table(
         "Each against the next",
-        ["model", "against", "difference", "95 % interval", "p", "verdict"],
+        ["model", "against", "difference", "95 % interval", "p", "verdict", "detectable"],
         [
-            (p.a, p.b, signed(p.difference), interval(p.low, p.high), share(p.p), p.verdict)
+            (
+                p.a,
+                p.b,
+                signed(p.difference),
+                interval(p.low, p.high),
+                share(p.p),
+                p.verdict,
+                figure(p.detectable),
+            )
             for p in neighbours(pairs, ordered)
         ],
         summary="Each against the next",
