@@ -22,6 +22,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 import recae
 from evaluation import published
 from evaluation.provenance import RESULTS, commit, peak_gb
@@ -35,6 +37,7 @@ from evaluation.suite_data import (
 )
 from recae.errors import ConfigError, unknown_option
 from recae.files import plain, remove_directory
+from recae.metrics import parse_metric
 from recae.recommender import AutoencoderRecommender
 from recae.training import Callback
 
@@ -157,7 +160,8 @@ def run(
     vectors = item_vectors(suite, split)
     for seed in range(candidate.seeds):
         model = recae.load(work / f"seed-{seed}")
-        reports.append(recae.evaluate(model, split.test, suite.metrics, item_vectors=vectors))
+        report = recae.evaluate(model, split.test, suite.metrics, item_vectors=vectors)
+        reports.append(to_keep(report, first=not seed))
         if not seed and isinstance(model, AutoencoderRecommender):
             epochs = fits[0]["curve"]
     entry = recae.Entry(
@@ -246,6 +250,15 @@ def fitted(
     note.write_text(json.dumps(fit, default=plain), encoding="utf-8")
     checkpoint.unlink(missing_ok=True)
     return fit
+
+
+def to_keep(report: recae.Report, first: bool) -> recae.Report:
+    """What is kept of a report: values per user of the metrics that look at targets, the means of
+    the others, and the tables of users and items of the first seed alone. It is a third in size."""
+    names = [name for name in report.per_user if not parse_metric(name).needs]
+    means = {name: mean for name, mean in report.mean.items() if name not in names}
+    kept = replace(report, per_user=report.per_user[names], catalogue=means)
+    return kept if first else replace(kept, users=pd.DataFrame(), items=pd.DataFrame())
 
 
 def item_vectors(suite: Suite, split: recae.Split) -> recae.Recommender | None:
