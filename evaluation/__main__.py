@@ -1,4 +1,4 @@
-"""`python -m evaluation NAME [arguments]` runs a script of this folder; no NAME lists them."""
+"""`python -m evaluation NAME [arguments]` runs a suite or a script; no NAME lists them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import difflib
 import importlib
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,11 +14,14 @@ from pathlib import Path
 def main(argv: Sequence[str] | None = None) -> int:
     """Hands the arguments after the name to the script's `main`; returns what that returns."""
     name, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
-    known = scripts()
-    if name in ("-h", "--help"):
-        print("python -m evaluation NAME [arguments], with NAME one of\n")
+    of_suites, of_scripts = suites(), scripts()
+    known = of_suites | of_scripts
+    if name in ("-h", "--help", "list"):
+        print("python -m evaluation NAME [arguments], with NAME a suite\n")
         width = max(map(len, known))
-        print("\n".join(f"  {script:<{width}}  {line}" for script, line in known.items()))
+        print("\n".join(f"  {suite:<{width}}  {line}" for suite, line in of_suites.items()))
+        print("\nor a script\n")
+        print("\n".join(f"  {script:<{width}}  {line}" for script, line in of_scripts.items()))
         return 0
     module = name.replace("-", "_")
     if module not in known:
@@ -26,15 +30,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"there is no script {name}.{hint} Known: {', '.join(known)}", file=sys.stderr)
         return 2
     sys.argv[0] = f"python -m evaluation {name}"  # what argparse calls the program in its help
-    script = importlib.import_module(f"evaluation.{module}")
     from recae.errors import RecaeError  # here: the list of scripts needs no torch
 
     try:
-        code: int = script.main(rest)
+        if module in of_suites:
+            from evaluation import run_suite
+
+            return run_suite.main(module, rest)
+        code: int = importlib.import_module(f"evaluation.{module}").main(rest)
     except RecaeError as error:
         print(f"python -m evaluation {name}: error: {error}", file=sys.stderr)
         return 1
     return code
+
+
+def suites() -> dict[str, str]:
+    """The names of the suites, with their titles."""
+    paths = sorted((Path(__file__).parent / "suites").glob("*.toml"))
+    return {path.stem: tomllib.loads(path.read_text(encoding="utf-8"))["title"] for path in paths}
 
 
 def scripts() -> dict[str, str]:
@@ -42,7 +55,9 @@ def scripts() -> dict[str, str]:
     found = {}
     for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))  # read, not imported: that takes seconds
-        if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
+        if path.stem != "run_suite" and any(
+            isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body
+        ):
             found[path.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
     return found
 

@@ -3,7 +3,7 @@
     python -m evaluation closed_forms DATA --models ease,elsa
 
 DATA holds a train.parquet with the columns user and item, and may hold a test.parquet, on which
-each model is then measured; settings are those of `python -m evaluation gowalla`, in float32. Each
+each model is then measured; settings are those of the suite `gowalla`, in float32. Each
 model is fitted in a process of its own, whose peak memory is that of this fit. The items a model
 can take in 24 GiB follow from a formula in bytes, printed beside them:
 
@@ -28,17 +28,22 @@ from pathlib import Path
 from typing import Any
 
 import recae
-from evaluation import gowalla
 from evaluation.provenance import RESULTS, commit, keep, peak_gb
+from evaluation.suite import read_suite
 from recae.models.sparse_ease import SPARE, cooccurrence_bytes
 from recae.recommender import LinearRecommender, largest_catalogue
 
 MEMORY = 24 * 2**30
 
+METRICS = ["recall@20", "ndcg@20", "recall@50", "ndcg@50", "hit_rate@20"]
+
 MODELS: dict[str, recae.Recommender] = {
-    name: model.clone()
-    for name, model in gowalla.MODELS.items()
-    if isinstance(model, LinearRecommender | recae.SparseEASE | recae.SVDAE | recae.ELSA)
+    name: candidate.template.clone()
+    for name, candidate in read_suite("gowalla").models.items()
+    if isinstance(
+        candidate.template,
+        LinearRecommender | recae.SparseEASE | recae.SVDAE | recae.ELSA,
+    )
 }
 for _model in MODELS.values():
     if isinstance(_model, LinearRecommender):
@@ -82,7 +87,7 @@ def fit(model: recae.Recommender, data: recae.Interactions, folder: Path) -> dic
         test = recae.read_parquet(folder / "test.parquet", user="user", item="item")
         fold = recae.fixed_split(data, test=test).test
         assert fold is not None
-        found["metrics"] = recae.evaluate(model, fold, gowalla.METRICS, progress=False).mean
+        found["metrics"] = recae.evaluate(model, fold, METRICS, progress=False).mean
     return found
 
 

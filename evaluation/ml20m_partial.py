@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ import pandas as pd
 import recae
 from evaluation.grid import Grid, choose
 from evaluation.provenance import RESULTS, keep
-from recae.recommender import AutoencoderRecommender
+from recae.tune import at_best_epoch
 
 METRIC = "ndcg@100"
 METRICS = [METRIC, "calibrated_recall@20", "calibrated_recall@50"]
@@ -177,22 +177,6 @@ def run(name: str, parts: Parts, work: Path) -> None:
         },
     )
     print(f"{name:<12} {report[METRIC]:.4f}  {fit_seconds:.0f} s  {model}", flush=True)
-
-
-def at_best_epoch(model: recae.Recommender) -> recae.Recommender:
-    """The model to fit without validation: as many epochs as were best, at the same annealing."""
-    again = model.clone()
-    if not isinstance(model, AutoencoderRecommender):
-        return again
-    metrics = [epoch.metrics[METRIC] for epoch in model.epochs_]
-    epochs = int(np.argmax(metrics)) + 1
-    params: dict[str, Any] = {"epochs": epochs}
-    settings: Mapping[str, Any] = model.get_params()
-    if settings.get("anneal"):
-        reached = epochs / (settings["anneal"] * settings["epochs"])
-        params["anneal"] = min(1 / reached, 1.0)
-        params["beta"] = settings["beta"] * min(reached, 1.0)
-    return again.set_params(**params)
 
 
 def table(work: Path, names: Sequence[str]) -> None:

@@ -15,17 +15,25 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from evaluation import published
 from evaluation.provenance import RESULTS
+from evaluation.suite import suite_names
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "results.md"
+
+PUBLISHED = """## Published figures beside ours
+
+`python -m evaluation published`. Differences are ours minus theirs; the last columns say how far
+they can be compared.
+"""
 
 HEAD = """# Results
 
 Made by `python -m evaluation tables --write` from the files in `evaluation/results/`; each of them
-holds settings, trials, seeds, versions and machine. Two CPU cores and no GPU, unless it says so.
-Hyperparameters were chosen on validation data carved from the training part, and each test was read
-once for every row. Seconds include choosing the settings, unless they are of a fit; most runs had
-other work beside them on the same two cores, so that seconds are upper bounds.
+holds settings, trials, seeds, values per user, versions and machine. Two CPU cores and no GPU,
+unless it says so. Hyperparameters were chosen on validation data carved from the training part, and
+each test was read once for every row. Most runs had other work beside them on the same two cores,
+so that seconds are upper bounds.
 """
 
 
@@ -45,78 +53,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 def document() -> str:
     """All of docs/results.md."""
     parts = {
-        "closed-forms": (gowalla, closed_forms),
-        "ml1m-infae-ease": (ml1m,),
-        "ml20m-partial": (ml20m,),
-        "ml1m-ratings": (ratings,),
-        "random-settings": (random_settings,),
+        "ml20m-partial": ml20m,
+        "ml1m-ratings": ratings,
+        "closed-forms": closed_forms,
+        "random-settings": random_settings,
     }
-    there = [
-        make
-        for name, makes in parts.items()
-        if (RESULTS / f"{name}.json").is_file()
-        for make in makes
-    ]
-    return "\n".join([HEAD, *(make() for make in there)])
+    rest = [make() for name, make in parts.items() if (RESULTS / f"{name}.json").is_file()]
+    return "\n".join([HEAD, *suites(), PUBLISHED, published.document(with_results()), *rest])
 
 
-def gowalla() -> str:
-    """Recall@20 and NDCG@20 of what was measured on the test of Gowalla, best first."""
-    found = {
-        path.stem.removeprefix("gowalla-"): _read(path.stem)
-        for path in RESULTS.glob("gowalla-*.json")
-        if "validation" not in path.stem
-    }
-    for name, fit in _read("closed-forms")["models"].items():
-        if "metrics" in fit:
-            found[name] = fit | {
-                "fit_seconds": fit["seconds"],
-                "published": found.get(name, {}).get("published", {}),
-            }
-    rows = []
-    for result in sorted(found.values(), key=lambda r: -r["metrics"]["recall@20"]):
-        values, published = result["metrics"], result.get("published") or {}
-        rows.append(
-            [
-                _code(result["model"]),
-                f"{values['recall@20']:.4f}",
-                f"{values['ndcg@20']:.4f}",
-                " / ".join(f"{published[m]:.4f}" for m in ("recall@20", "ndcg@20") if published),
-                f"{result['fit_seconds']:.0f} s",
-                f"{result['peak_gb']:.1f} GB",
-            ]
-        )
-    return _section(
-        "Gowalla, the split of LightGCN",
-        "29,858 users, 40,981 items; `python -m evaluation gowalla DATA --model NAME`, the linear "
-        "family by `python -m evaluation closed_forms DATA`. Seconds and peak memory of the fit.",
-        ["model", "Recall@20", "NDCG@20", "published", "fit", "memory"],
-        rows,
-    )
+def with_results() -> list[str]:
+    """The suites that have been run."""
+    return [name for name in suite_names() if (RESULTS / name / "report.md").is_file()]
 
 
-def ml1m() -> str:
-    """NDCG@10 on the split of infinity-AE, best first."""
-    results = [_read(path.stem) for path in RESULTS.glob("ml1m-infae-*.json")]
-    rows = []
-    for result in sorted(results, key=lambda r: -r["mean"]):
-        values = result["test"]["ndcg@10"]
-        rows.append(
-            [
-                _code(result["model"]),
-                f"{result['mean']:.4f}",
-                ", ".join(f"{value:.4f}" for value in values) if len(values) > 1 else "",
-                f"{result['published']:.4f}" if result["published"] else "",
-                f"{result['seconds']:.0f} s",
-            ]
-        )
-    return _section(
-        "MovieLens 1M, the split of infinity-AE",
-        "`python -m evaluation ml1m_infae DATA`; NDCG@10, for random models the mean of three "
-        "seeds. `AutoRec` is fitted to the ratings, which are not what is chosen next.",
-        ["model", "NDCG@10", "seeds", "published", "seconds"],
-        rows,
-    )
+def suites() -> list[str]:
+    """The report of every suite that has been run, one level of headings lower."""
+    texts = []
+    for name in with_results():
+        text = (RESULTS / name / "report.md").read_text(encoding="utf-8")
+        lower = [f"#{line}" if line.startswith("#") else line for line in text.splitlines()]
+        run = f"`python -m evaluation {name} DATA`; the page with plots, training curves and trials"
+        page = f"is [report.html](../evaluation/results/{name}/report.html)."
+        texts.append("\n".join([lower[0], "", f"{run} {page}", *lower[1:], ""]))
+    return texts
 
 
 def ml20m() -> str:

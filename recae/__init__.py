@@ -9,7 +9,7 @@ Interactions go in; a model is fitted on them; it recommends, is evaluated, save
     model.export("top.parquet", data, k=100)
 """
 
-from recae.compare import compare
+from recae.compare import Variance, compare, detectable_difference, variance, verdicts
 from recae.data import (
     IdMap,
     Interactions,
@@ -30,7 +30,7 @@ from recae.errors import (
     TrainingError,
     TrainingInterrupted,
 )
-from recae.evaluate import Report, by_history, by_popularity, evaluate
+from recae.evaluate import Lists, Report, Scorer, by_history, by_popularity, evaluate
 from recae.export import export_top_k
 from recae.models import (
     ALS,
@@ -66,7 +66,18 @@ from recae.models import (
 )
 from recae.ranking import TopK
 from recae.recommender import Recommender
-from recae.report import Entry, Published, comparison, plot_comparison
+from recae.report import (
+    Entry,
+    Published,
+    comparison,
+    html,
+    load_entries,
+    markdown,
+    plot_accuracy_against_time,
+    plot_by_history,
+    plot_comparison,
+    plot_curves,
+)
 from recae.rmse import rmse
 from recae.splits import (
     Fold,
@@ -76,9 +87,12 @@ from recae.splits import (
     Split,
     StrongGeneralization,
     UserKFold,
+    check_split,
+    fixed_folds,
     fixed_split,
     holdout_pairs,
 )
+from recae.tune import Tuning, tune
 from recae.version import __version__
 
 __all__ = [
@@ -115,6 +129,7 @@ __all__ = [
     "InfiniteAE",
     "ItemKNN",
     "LeaveLastOut",
+    "Lists",
     "MultDAE",
     "MultVAE",
     "NotFittedError",
@@ -127,28 +142,43 @@ __all__ = [
     "RecaeWarning",
     "Recommender",
     "Report",
+    "Scorer",
     "Split",
     "StorageError",
     "StrongGeneralization",
     "TopK",
     "TrainingError",
     "TrainingInterrupted",
+    "Tuning",
     "UserKFold",
     "UserKNN",
     "VanillaAE",
+    "Variance",
     "__version__",
     "by_history",
     "by_popularity",
+    "check_split",
     "compare",
+    "detectable_difference",
     "comparison",
     "evaluate",
     "export_top_k",
+    "fixed_folds",
     "fixed_split",
+    "html",
     "holdout_pairs",
     "load",
     "load_dataset",
+    "load_entries",
+    "markdown",
+    "plot_accuracy_against_time",
+    "plot_by_history",
     "plot_comparison",
+    "plot_curves",
     "read_csv",
     "read_parquet",
     "read_table",
+    "tune",
+    "variance",
+    "verdicts",
 ]

@@ -18,11 +18,13 @@ import pandas as pd
 import pytest
 
 import recae
+from evaluation import __main__ as evaluation
 from recae.cli import main
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 GUIDE = ROOT / "docs" / "add-a-model.md"
+OTHERS = ROOT / "docs" / "other-models.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = "<!-- not run -->"
 SHELL = ("console", "bash", "sh", "shell")
@@ -81,8 +83,8 @@ def run_shell(command: str) -> None:
         for target in (word for word in words[1:] if "=" not in word):
             assert re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE), command
     elif words[:3] == ["python", "-m", "evaluation"]:
-        script = words[3].replace("-", "_") if len(words) > 3 else "__main__"
-        assert (ROOT / "evaluation" / f"{script}.py").is_file(), command
+        known = evaluation.suites() | evaluation.scripts() | {"list": ""}
+        assert len(words) == 3 or words[3].replace("-", "_") in known, command
     else:
         skipped = words[0] in SKIPPED or words[:3] in (
             ["python", "-m", "pip"],
@@ -122,6 +124,11 @@ def test_the_guide_to_a_model_of_ones_own_runs(folder: Path) -> None:
     assert own > 1.2 * popular  # users have tastes: it has learnt something
     first = blocks(GUIDE.read_text(encoding="utf-8"))[0][2]
     assert len(first.strip().splitlines()) < 30
+
+
+def test_the_guide_to_other_models_runs(folder: Path) -> None:
+    names = run(OTHERS)
+    assert names["als_report"]["ndcg@20"] > 0.1  # users have tastes
 
 
 def test_blocks_and_commands_are_found() -> None:

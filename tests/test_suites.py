@@ -1,42 +1,147 @@
-"""What the suites of evaluation/ do beside calling recae: searching, stopping, refusing."""
+"""The suites of evaluation/: what their files may say, the data they take, and one run whole."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
 import pytest
 
 import recae
-from evaluation import gowalla
+from evaluation import published, run_suite
 from evaluation.grid import choose
-from evaluation.ml20m_partial import METRIC, at_best_epoch
-from recae.training import Epoch
+from evaluation.ml20m_partial import METRIC
+from evaluation.suite import SUITES, read_suite, suite_names
+from evaluation.suite_data import carved, read_split
+from recae.errors import ConfigError, DataError
 
 DATA = recae.load_dataset("ml-latest-small").interactions
 SPLIT = recae.StrongGeneralization(held_out=0.3).split(DATA.filter(min_per_item=30))
 
+SUITE = """
+title = "a"
+[data]
+train = "train.csv"
+test = "test.csv"
+[protocol]
+kind = "fixed"
+carve = 0.5
+[measure]
+metric = "recall@2"
+[models.ease]
+"""
 
-def trained(best: int, **params: object) -> recae.MultVAE:
-    """A model as if trained for 20 epochs, of which one was the best."""
-    model = recae.MultVAE(epochs=20, metric=METRIC, **params)
-    values = {number: 1.0 if number == best else 0.5 for number in range(1, 21)}
-    model.epochs_ = [Epoch(n, 0.0, 0.0, {METRIC: value}) for n, value in values.items()]
-    return model
+
+def written(folder: Path, text: str = SUITE) -> Path:
+    (folder / "mine.toml").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_every_suite_can_be_read_and_draws_from_valid_ranges(name: str) -> None:
+    suite = read_suite(name)
+    recae.metrics.parse_metrics(suite.metrics)
+    for candidate in suite.models.values():
+        for setting, values in (candidate.search or {}).items():
+            ends = values if isinstance(values, list) else list(values)
+            for value in ends:
+                candidate.template.clone().set_params(**{setting: value}).check_params()
+    assert suite.members <= set(suite.models)
 
 
 @pytest.mark.parametrize(
-    ("best", "anneal", "beta"), [(8, 1.0, 0.32), (10, 1.0, 0.4), (16, 0.625, 0.4)]
+    ("old", "new", "complaint"),
+    [
+        ("[models.ease]", "[models.esae]", "unknown model in mine.toml 'esae'"),
+        ("[models.ease]", "[models.ease]\nsets = {}", "unknown entry of mine.toml .models.ease."),
+        ("[models.ease]", "[models.ease]\nset = { l2 = -1 }", "l2 of EASE must be a number > 0"),
+        ("[models.ease]", "[models.ease]\nsearch = { l2 = 3 }", "search.l2 of ease is a list"),
+        ("[models.ease]", "[models.ease]\nsearch = 'all'", 'is a table or "usual"'),
+        ('title = "a"', 'title = "a', "mine.toml is no TOML"),
+        ('title = "a"', 'title = "a"\ntest = 1', "unknown entry of mine.toml 'test'"),
+        ("[data]", "[date]", "unknown entry of mine.toml 'date'"),
+        ('[measure]\nmetric = "recall@2"', "", "mine.toml lacks measure"),
+    ],
 )
-def test_a_model_is_fitted_again_at_the_same_annealing(
-    best: int, anneal: float, beta: float
-) -> None:
-    again = at_best_epoch(trained(best, beta=0.4, anneal=0.5))
-    # beta rose for the first 10 of 20 epochs: 0.04 an epoch, up to 0.4.
-    assert again.get_params()["epochs"] == best
-    assert (again.anneal, again.beta) == pytest.approx((anneal, beta))
+def test_what_a_suite_must_not_say(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        read_suite("mine", written(tmp_path, SUITE.replace(old, new)))
 
 
-def test_without_annealing_only_the_epochs_change() -> None:
-    again = at_best_epoch(trained(5, beta=0.4, anneal=0.0))
-    assert (again.epochs, again.anneal, again.beta) == (5, 0.0, 0.4)
+def test_an_unknown_suite_is_named_with_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="unknown suite 'gowala'.*gowalla"):
+        read_suite("gowala")
+
+
+def table(path: Path, *pairs: tuple[int, str]) -> Path:
+    frame = pd.DataFrame(pairs, columns=["user_id", "item_id"])
+    frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
+    return path
+
+
+def test_a_folder_and_named_tables_give_the_same_split(tmp_path: Path) -> None:
+    suite = read_suite("mine", written(tmp_path))
+    train = table(tmp_path / "train.csv", (1, "a"), (1, "b"), (2, "a"), (2, "c"))
+    test = table(tmp_path / "test.csv", (1, "c"), (2, "b"))
+    by_folder = read_split(suite, tmp_path)
+    by_name = read_split(suite, None, {"train": train, "test": test})
+    assert by_folder.test.fingerprint() == by_name.test.fingerprint()
+    parquet = table(tmp_path / "other.parquet", (1, "c"), (2, "b"))
+    again = read_split(suite, None, {"train": train, "test": parquet})
+    assert again.test.fingerprint() == by_folder.test.fingerprint()
+    assert by_folder.test.target.nnz == 2 and by_folder.validation is None
+
+
+def test_tables_that_are_missing_or_of_another_protocol(tmp_path: Path) -> None:
+    suite = read_suite("mine", written(tmp_path))
+    with pytest.raises(DataError, match="mine needs .*train.csv"):
+        read_split(suite, tmp_path)
+    with pytest.raises(ConfigError, match="missing --test"):
+        read_split(suite, None, {"train": tmp_path / "train.csv"})
+    with pytest.raises(ConfigError, match="mine takes the tables train, validation, test"):
+        read_split(suite, None, {"interactions": tmp_path / "train.csv"})
+    with pytest.raises(DataError, match="mine has no data set of its own"):
+        read_split(suite, None)
+
+
+def test_validation_is_carved_out_of_train_where_none_is_published(tmp_path: Path) -> None:
+    suite = read_suite("mine", written(tmp_path))
+    table(tmp_path / "train.csv", *((u, i) for u in range(5) for i in "abcdefgh"[u : u + 4]))
+    table(tmp_path / "test.csv", *((u, "z") for u in range(5)))
+    split = read_split(suite, tmp_path)
+    choosing = carved(split, suite)
+    assert choosing.validation.target.nnz == choosing.train.nnz == 10  # half of 20
+    cells = [part.matrix.toarray() > 0 for part in (choosing.train, choosing.validation.target)]
+    np.testing.assert_array_equal(cells[0] | cells[1], split.train.matrix.toarray() > 0)
+    assert not (cells[0] & cells[1]).any()
+
+
+def test_whole_users_are_carved_out_where_the_test_has_new_ones() -> None:
+    suite = read_suite("ml20m_heldout")
+    split = recae.Split(DATA, None, None)
+    suite = run_suite.replace(suite, protocol={"kind": "folds", "carve": 100})
+    choosing = carved(split, suite)
+    assert choosing.train.n_users == DATA.n_users - 100
+    held = choosing.validation.history.users.ids
+    assert len(held) == 100 and not set(held) & set(choosing.train.users.ids)
+
+
+def test_published_figures_name_their_source_and_their_metric() -> None:
+    for suite, said in published.read().items():
+        assert suite in suite_names() and said["title"] and said["protocol"]
+        metrics = read_suite(suite).metrics
+        for row in said["rows"]:
+            assert row["source"] and all(0 < value < 1 for value in row["values"].values())
+            assert set(row["values"]) <= set(metrics), (suite, row["model"])
+            assert row.get("comparable", True) or row["note"]
+
+
+def test_the_first_published_row_of_a_model_is_the_one_beside_ours() -> None:
+    figure = published.of("gowalla", "ease")["recall@20"]
+    assert figure.value == 0.176493 and figure.comparable and "BARS" in figure.source
+    assert published.of("gowalla", "random") == {}
 
 
 def test_the_setting_that_is_best_on_validation_is_chosen() -> None:
@@ -51,8 +156,6 @@ def test_the_setting_that_is_best_on_validation_is_chosen() -> None:
     assert {(t["params"]["l2"], t["params"]["dropout"]): t[METRIC] for t in trials} == by_hand
 
 
-@pytest.mark.parametrize("more", [["--set", "l2=3"], ["--top-items", "100"]])
-def test_nothing_is_chosen_on_the_test(more: list[str], tmp_path, capsys) -> None:
-    with pytest.raises(SystemExit):
-        gowalla.main([str(tmp_path), "--model", "ease", *more])
-    assert "the test is not for choosing" in capsys.readouterr().err
+def test_every_suite_file_is_one_of_the_list() -> None:
+    assert suite_names() == sorted(path.stem for path in SUITES.iterdir())
+    assert json.dumps(suite_names())

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from recae.cli import completion, datasets, evaluate, export, fit, recommend
+from recae.cli import completion, datasets, evaluate, export, fit, recommend, report, tune
 from recae.cli.output import Output, versions
 from recae.errors import (
     CapacityError,
@@ -28,9 +28,11 @@ from recae.version import __version__
 
 COMMANDS = {
     "fit": fit,
+    "tune": tune,
     "evaluate": evaluate,
     "recommend": recommend,
     "export": export,
+    "report": report,
     "datasets": datasets,
     "completion": completion,
 }

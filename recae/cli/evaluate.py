@@ -7,12 +7,15 @@ bootstrap intervals, are of the other half.
 
 example:
   recae evaluate plays.parquet --models popularity,ease,mult-vae --set ease.l2=100
+  recae evaluate plays.parquet --models popularity,ease --html report.html
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import asdict
+from pathlib import Path
 
 import recae
 from recae.cli import hyperparameters
@@ -27,9 +30,10 @@ from recae.cli.options import (
     read_interactions,
 )
 from recae.cli.output import Output, as_json
-from recae.errors import DataError
+from recae.errors import DataError, StorageError
 from recae.files import atomic_file
 from recae.metrics import parse_metrics
+from recae.training import Epoch
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -78,6 +82,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="FILE.json", help="write all figures and their provenance, as --json does"
     )
+    parser.add_argument(
+        "--html", metavar="FILE.html", help="write one page with tables and figures"
+    )
+    parser.add_argument(
+        "--entries",
+        metavar="FOLDER",
+        help="keep the result of each model in a directory there, for `recae report`",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace results that are already at --entries"
+    )
     add_table_options(parser)
     add_filter_options(parser)
     add_output_options(parser)
@@ -88,28 +103,44 @@ def run(args: argparse.Namespace, output: Output) -> None:
     """Splits, fits, measures, prints and writes."""
     parse_metrics(args.metrics)
     models = hyperparameters.build_models(args.models, args.set)
-    check_writable(args.plot, args.out)
+    check_writable(args.plot, args.out, args.html)
+    folder = None if args.entries is None else _entries_folder(args, list(models))
     data = read_interactions(args.data, args, output)
     protocol = recae.StrongGeneralization(held_out=args.held_out, fold_in=args.fold_in)
     split = protocol.split(data, seed=args.seed)
     output.note(str(split))
     if split.test is None:
         raise DataError("the split has no test users: raise --held-out")
-    reports = {}
+    if folder is not None and any(folder.iterdir()):  # they are to stand in one report
+        recae.load_entries(folder, target=split.test.target.fingerprint())
+    told = {"held_out": args.held_out, "fold_in": args.fold_in, "seed": args.seed}
+    entries = []
     for name, model in models.items():
-        started = time.perf_counter()
+        started, epochs = time.perf_counter(), list[Epoch]()
         model.fit(
             split.train,
             split.validation,
             seed=args.seed,
             device=args.device,
-            callbacks=output.epoch,
+            callbacks=(output.epoch, epochs.append),
             progress=output.progress,
         )
-        reports[name] = recae.evaluate(model, split.test, args.metrics, progress=output.progress)
+        seconds = time.perf_counter() - started
+        report = recae.evaluate(model, split.test, args.metrics, progress=output.progress)
         output.note(f"{time.perf_counter() - started:7.1f} s  {name}  {model}")
+        entry = recae.Entry(
+            name,
+            [report],
+            fit_seconds=[seconds],
+            epochs=[asdict(epoch) for epoch in epochs],
+            provenance={"command": "recae evaluate", "data": args.data, "protocol": told},
+        )
+        entries.append(entry)
+        if folder is not None:
+            entry.save(folder / name, overwrite=args.overwrite)
+    reports = {entry.name: entry.reports[0] for entry in entries}
     content = {
-        "protocol": {"held_out": args.held_out, "fold_in": args.fold_in, "seed": args.seed},
+        "protocol": told,
         "models": {name: report.summary() for name, report in reports.items()},
     }
     output.result(recae.comparison(reports).to_string(), content)
@@ -118,3 +149,21 @@ def run(args: argparse.Namespace, output: Output) -> None:
             part.write_text(as_json(content) + "\n", encoding="utf-8")
     if args.plot:
         recae.plot_comparison(reports, args.metrics[0], args.plot)
+    if args.html:
+        recae.html(entries, args.html, metric=args.metrics[0])
+
+
+def _entries_folder(args: argparse.Namespace, names: list[str]) -> Path:
+    """The folder of entries, made if it is not there. Raises StorageError, before any work is done,
+    where it cannot be and for results that would be replaced."""
+    folder = Path(args.entries)
+    there = [name for name in names if (folder / name).exists()]
+    if there and not args.overwrite:
+        raise StorageError(
+            f"{folder / there[0]} exists: pass --overwrite or name another folder to --entries"
+        )
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make the folder {folder}: {error.strerror}") from error
+    return folder

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import recae
 from recae.cli import hyperparameters
@@ -25,12 +23,11 @@ from recae.cli.options import (
     add_output_options,
     add_run_options,
     add_table_options,
-    check_writable,
+    check_out,
     read_interactions,
 )
 from recae.cli.output import Output
-from recae.errors import StorageError, TrainingInterrupted
-from recae.recommender.persistence import CONFIG
+from recae.errors import TrainingInterrupted
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -81,34 +78,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-h",
         "--help",
-        action=_Help,
+        action=hyperparameters.Help,
         help="show this, with the hyperparameters of the --model named before it",
     )
-
-
-class _Help(argparse.Action):
-    """--help that ends in the models and the hyperparameters of the chosen one."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **options)
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
-        print(parser.format_help())
-        print(hyperparameters.describe_models(), end="\n\n")
-        print(hyperparameters.describe_hyperparameters(namespace.model))
-        parser.exit()
 
 
 def run(args: argparse.Namespace, output: Output) -> None:
     """Reads, fits and saves."""
     model = hyperparameters.build_model(args.model, args.set)
-    _check_out(Path(args.out), args.overwrite)
+    check_out(Path(args.out), args.overwrite)
     data = read_interactions(args.data, args, output)
     train, validation = data, None
     if not hyperparameters.validates(model):
@@ -160,13 +138,3 @@ def run(args: argparse.Namespace, output: Output) -> None:
         members = range(len(model.get_params().get("members", ())))
         for file in (args.checkpoint, *(f"{args.checkpoint}.{number}" for number in members)):
             Path(file).unlink(missing_ok=True)
-
-
-def _check_out(out: Path, overwrite: bool) -> None:
-    """Refuses a target that `save` would refuse, before the time to fit is spent."""
-    if not out.exists():
-        check_writable(str(out))
-    elif not (out / CONFIG).is_file():
-        raise StorageError(f"{out} exists and is not a model: name another place")
-    elif not overwrite:
-        raise StorageError(f"{out} exists: pass --overwrite or name another place")

@@ -6,6 +6,7 @@ import argparse
 import inspect
 import textwrap
 import typing
+from collections.abc import Sequence
 from typing import Any
 
 import recae
@@ -91,6 +92,25 @@ def read_value(text: str, hint: Any) -> Any:
 def validates(model: recae.Recommender) -> bool:
     """Whether the model learns something from validation data, such as which epoch to keep."""
     return model.uses_validation
+
+
+class Help(argparse.Action):
+    """--help that ends in the models and the hyperparameters of the chosen one."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **options)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        print(parser.format_help())
+        print(describe_models(), end="\n\n")
+        print(describe_hyperparameters(namespace.model))
+        parser.exit()
 
 
 def describe_models() -> str:

@@ -12,6 +12,7 @@ from recae.cli.output import Output
 from recae.data import IdMap
 from recae.data.table import DUPLICATES
 from recae.errors import ConfigError, StorageError
+from recae.recommender.persistence import CONFIG
 
 
 def add_table_options(parser: argparse.ArgumentParser) -> None:
@@ -137,3 +138,13 @@ def check_writable(*paths: str | None) -> None:
             )
         if path and Path(path).is_dir():
             raise StorageError(f"cannot write {path}: it is a directory")
+
+
+def check_out(out: Path, overwrite: bool) -> None:
+    """Refuses a target that `save` would refuse, before the time to fit is spent."""
+    if not out.exists():
+        check_writable(str(out))
+    elif not (out / CONFIG).is_file():
+        raise StorageError(f"{out} exists and is not a model: name another place")
+    elif not overwrite:
+        raise StorageError(f"{out} exists: pass --overwrite or name another place")

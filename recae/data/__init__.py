@@ -2,6 +2,7 @@
 
 from recae.data.cards import dataset_card, dataset_names
 from recae.data.catalog import Dataset, dataset_folder, dataset_state, load_dataset
+from recae.data.columns import read_columns
 from recae.data.filters import filter_interactions
 from recae.data.given import as_interactions
 from recae.data.idmap import IdMap
@@ -21,6 +22,7 @@ __all__ = [
     "dataset_state",
     "filter_interactions",
     "load_dataset",
+    "read_columns",
     "read_csv",
     "read_parquet",
     "read_table",

@@ -106,7 +106,7 @@ def read_entries(
             f"{len(again):,} rows repeat a pair of user and item; the first is user "
             f"{users.decode([user]).tolist()[0]!r} with item "
             f"{items.decode([indices[again[0]]]).tolist()[0]!r}; choose what becomes of them "
-            "with duplicates="
+            "with duplicates= of Interactions.from_frame or of the reader"
         )
     first = at[~repeated[at]]
     of_rows = at[order]

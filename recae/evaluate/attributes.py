@@ -12,6 +12,8 @@ import scipy.sparse as sp
 from recae.data import IdMap, as_ids
 from recae.data.ids import show
 from recae.errors import ConfigError, DataError, warn
+from recae.evaluate.lists import Lists
+from recae.evaluate.scorer import Scorer
 from recae.recommender import Recommender
 
 REMEDY = (
@@ -21,7 +23,7 @@ REMEDY = (
 
 
 def vectors_for(
-    given: Any, model: Recommender, items: IdMap, metric: object
+    given: Any, model: Recommender | Lists | Scorer, items: IdMap, metric: object
 ) -> tuple[np.ndarray, str]:
     """Vectors of a fold's items, (n_items, d), zeros where there is none, and where they are from.
 
@@ -29,9 +31,10 @@ def vectors_for(
     of `model` itself. Raises ConfigError if that has none, DataError if the vectors are no finite
     numbers or lack an item that the model can recommend.
     """
+    own = model.items_ if isinstance(model, Recommender) else model.items
     if given is None:
         try:
-            given, source = (model.items_.ids, model.item_embeddings_), "of the model"
+            given, source = (own.ids, _vectors_of(model)), "of the model"
         except ConfigError as error:
             name = type(model).__name__
             raise ConfigError(
@@ -41,7 +44,7 @@ def vectors_for(
         source = repr(given) if isinstance(given, Recommender) else "given"
     ids, array = _pair(given)
     known = ids.lookup(items.ids)  # where each item of the fold is among them, -1 if nowhere
-    lacking = (known < 0) & (model.items_.lookup(items.ids) >= 0)
+    lacking = (known < 0) & (own.lookup(items.ids) >= 0)
     if lacking.any():
         raise DataError(
             f"item_vectors lack {int(lacking.sum()):,} of the {len(items):,} items, the first "
@@ -50,6 +53,12 @@ def vectors_for(
     # The added row of zeros is that of an item without a vector, at -1.
     vectors = np.concatenate([array, np.zeros((1, array.shape[1]), dtype=array.dtype)])[known]
     return vectors, f"{source}, {_digest(vectors)}"
+
+
+def _vectors_of(model: Recommender | Lists | Scorer) -> np.ndarray:
+    if isinstance(model, Recommender):
+        return model.item_embeddings_
+    raise ConfigError("lists and scorers have no vectors of items")
 
 
 def _pair(given: Any) -> tuple[IdMap, np.ndarray]:

@@ -23,10 +23,11 @@ class Report:
     seconds, as `evaluate` says.
 
     users: the users of per_user, with the columns history (items in it) and targets (items in it);
-    items: one row per item of the fold (index: item id), with the columns training_users, targets
-    (users who have it as a target), and for every cut-off k of the metrics hits@k (users who have
-    it as a target and in their first k) and listed@k (users who have it in their first k). All are
-    integers; users without a target count in listed@k. Both frames are empty where nobody counted.
+    items: one row per item of the fold (index: item id), with the columns training_users (absent if
+    they are not known), targets (users who have it as a target), and for every cut-off k of the
+    metrics hits@k (users who have it as a target and in their first k) and listed@k (users who have
+    it in their first k). All are integers; users without a target count in listed@k. Both frames
+    are empty where nobody counted.
 
     >>> fold = recae.holdout_pairs(data, 0.5).validation
     >>> report = recae.evaluate(recae.EASE().fit(data), fold, ["recall@4"])

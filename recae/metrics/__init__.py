@@ -2,7 +2,14 @@
 
 from recae.metrics.about import popularity_groups
 from recae.metrics.accumulator import MetricAccumulator
-from recae.metrics.bootstrap import BOOTSTRAP_CELLS, bootstrap_interval
+from recae.metrics.bootstrap import (
+    BOOTSTRAP_CELLS,
+    bootstrap_interval,
+    check_resamples,
+    check_share,
+    percentile_interval,
+    resampled_means,
+)
 from recae.metrics.lists import Metric, parse_metric, parse_metrics
 
 __all__ = [
@@ -10,7 +17,11 @@ __all__ = [
     "Metric",
     "MetricAccumulator",
     "bootstrap_interval",
+    "check_resamples",
+    "check_share",
     "parse_metric",
     "parse_metrics",
+    "percentile_interval",
     "popularity_groups",
+    "resampled_means",
 ]

@@ -11,7 +11,16 @@ from recae.recommender.inverse import blocks, negative_inverse, to_float32
 from recae.recommender.linear import LinearRecommender
 from recae.recommender.neural import AutoencoderRecommender
 from recae.recommender.persistence import expect, load_model
-from recae.recommender.rank import Questions, ScoreRows, check_metric, measure
+from recae.recommender.rank import (
+    Questions,
+    RankedLists,
+    ScoreRows,
+    check_metric,
+    measure,
+    measure_lists,
+    ranked_lists,
+    rows_per_batch,
+)
 from recae.recommender.ratings import rating_error
 from recae.recommender.requests import Request, align
 from recae.recommender.search import draw
@@ -38,6 +47,7 @@ __all__ = [
     "FactorRecommender",
     "LinearRecommender",
     "Questions",
+    "RankedLists",
     "Recommender",
     "Request",
     "Run",
@@ -60,12 +70,15 @@ __all__ = [
     "learnt",
     "load_model",
     "measure",
+    "measure_lists",
     "nearest_columns",
     "negative_inverse",
     "param",
     "placed",
     "products",
+    "ranked_lists",
     "rating_error",
+    "rows_per_batch",
     "to_float32",
     "valued",
 ]

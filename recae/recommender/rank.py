@@ -21,6 +21,9 @@ from recae.splits import Fold
 ScoreRows = Callable[[Any], Tensor]
 """Maps a CSR matrix (rows, n_items) to a fresh tensor of scores (rows, n_items) float32."""
 
+RankedLists = Iterator[tuple[slice, TopK]]
+"""Batches of rows, in order, with their lists."""
+
 BATCH_CELLS = 1 << 24
 """Scores held at once with batch_size="auto": 2^24 cells are 64 MiB in float32."""
 
@@ -56,7 +59,7 @@ def rank_batches(
     allowed: np.ndarray | None = None,
     popularity: np.ndarray | None = None,
     batch_size: int | str = "auto",
-) -> Iterator[tuple[slice, TopK]]:
+) -> RankedLists:
     """Yields the top k of each batch of rows, in order; one empty batch when there are no rows.
 
     exclude: CSR (rows, n_items) of cells that must not come back; allowed: (n_items,) bool;
@@ -118,35 +121,45 @@ def measure(
     metrics: str | Sequence[str | Metric],
     *,
     item_counts: np.ndarray | None = None,
-    item_vectors: np.ndarray | None = None,
-    item_categories: Any | None = None,
     batch_size: int | str = "auto",
     on_batch: Callable[[int], object] = lambda rows: None,
 ) -> MetricAccumulator:
     """Ranks the histories of a fold and measures the lists against its targets, batch by batch.
 
-    item_counts: (n_items,) training users of the model's items; item_vectors (n_items, d) and
-    item_categories, csr (n_items, n_categories), of the fold's items: for the metrics that need
-    them.
+    item_counts: (n_items,) training users of the model's items, for the metrics that need them.
     """
-    target, to_fold = questions.target, questions.to_fold
     counts = None if item_counts is None else questions.counts(item_counts)
-    accumulator = MetricAccumulator(
-        parse_metrics(metrics),
-        target.n_items,
-        counts,
-        item_vectors=item_vectors,
-        item_categories=item_categories,
-    )
+    accumulator = MetricAccumulator(parse_metrics(metrics), questions.target.n_items, counts)
+
+    def ranked(k: int) -> RankedLists:
+        return ranked_lists(score_rows, questions, k, batch_size)
+
+    return measure_lists(ranked, questions.history, questions.target, accumulator, on_batch)
+
+
+def ranked_lists(
+    score_rows: ScoreRows, questions: Questions, k: int, batch_size: int | str = "auto"
+) -> RankedLists:
+    """Yields the top k of each batch of the fold's rows, in order, as columns of the fold."""
+    to_fold = questions.to_fold
     for rows, top in rank_batches(
-        score_rows,
-        questions.request,
-        accumulator.max_k,
-        exclude=questions.mask,
-        batch_size=batch_size,
+        score_rows, questions.request, k, exclude=questions.mask, batch_size=batch_size
     ):
-        if to_fold is not None:
-            top = TopK(to_fold[top.items], top.scores)
-        accumulator.update(top, target.matrix[rows], questions.history.matrix[rows])
+        yield rows, top if to_fold is None else TopK(to_fold[top.items], top.scores)
+
+
+def measure_lists(
+    ranked: Callable[[int], RankedLists],
+    history: Interactions,
+    target: Interactions,
+    accumulator: MetricAccumulator,
+    on_batch: Callable[[int], object] = lambda rows: None,
+) -> MetricAccumulator:
+    """Measures lists against the targets of a fold, batch by batch; returns the accumulator.
+
+    ranked: gives the lists of a length, in batches.
+    """
+    for rows, top in ranked(accumulator.max_k):
+        accumulator.update(top, target.matrix[rows], history.matrix[rows])
         on_batch(rows.stop - rows.start)
     return accumulator

@@ -41,7 +41,7 @@ def draw(model: type[Estimator], generator: np.random.Generator) -> dict[str, An
     return found
 
 
-def _is_logarithmic(low: float, high: float) -> bool:
+def is_logarithmic(low: float, high: float) -> bool:
     """Whether a range is one of magnitudes, which a search covers by factors."""
     return low > 0 and high >= 10 * low
 
@@ -57,7 +57,7 @@ def _value(
 
 
 def _number(kind: type, low: float, high: float, generator: np.random.Generator) -> Any:
-    if _is_logarithmic(low, high):
+    if is_logarithmic(low, high):
         number = math.exp(generator.uniform(math.log(low), math.log(high)))
     elif kind is int:  # rounding would halve the chance of both ends
         return int(generator.integers(int(low), int(high) + 1))

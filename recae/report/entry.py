@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from recae.errors import ConfigError
+from recae.errors import ConfigError, RecaeError, StorageError
 from recae.evaluate import Report
+from recae.report.saving import load_folder, save_folder
 
 
 @dataclass(frozen=True)
@@ -73,3 +75,37 @@ class Entry:
     def seconds(self) -> float | None:
         """The median seconds of a fit, None if none is known."""
         return float(np.median(self.fit_seconds)) if len(self.fit_seconds) else None
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Writes the entry to a directory of its own, whole or not at all. Returns the path.
+
+        The directory holds `entry.json` and a report for each seed, with its values per user.
+        overwrite: an entry that is there is replaced. NaN becomes None. Raises StorageError if it
+        cannot be written, DataError for what JSON cannot say.
+
+        >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.7]}, index=[1, 2])
+        >>> recae.Entry("ease", [recae.Report("EASE()", values)]).save("ease").name
+        'ease'
+        """
+        about = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "reports"}
+        about["published"] = {name: asdict(figure) for name, figure in self.published.items()}
+        return save_folder(folder, about, self.reports, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Entry:
+        """The entry that `save` wrote.
+
+        Raises StorageError for a directory without an entry, and for one that is not whole: a file
+        missing, altered, or there without being part of it.
+
+        >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.7]}, index=[1, 2])
+        >>> folder = recae.Entry("ease", [recae.Report("EASE()", values)]).save("saved")
+        >>> recae.Entry.load(folder).value("ndcg@5")
+        0.6
+        """
+        about, reports = load_folder(folder)
+        try:
+            published = {name: Published(**told) for name, told in about["published"].items()}
+            return cls(**(about | {"published": published, "reports": reports}))
+        except (KeyError, TypeError, AttributeError, RecaeError) as error:
+            raise StorageError(f"{folder} is no entry of this recae: {error}") from error

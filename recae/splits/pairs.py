@@ -48,4 +48,4 @@ def holdout_pairs(interactions: Interactions | Any, share: float = 0.1, seed: in
     hidden = np.zeros(interactions.nnz, dtype=bool)
     hidden[shuffled[rank < hide[rows]]] = True
     train, target = interactions.keep(~hidden), interactions.keep(hidden)
-    return Split(train, fold_of(train, target, train, "validation"), None)
+    return Split(train, fold_of(train, target, train), None)

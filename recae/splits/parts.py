@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from recae.data import Interactions
 from recae.data.csr import row_numbers
-from recae.errors import ConfigError, unknown_option, warn
+from recae.errors import ConfigError, unknown_option
 from recae.folds import Fold, Split
 from recae.rng import check_seed, numpy_generator
 
@@ -17,24 +17,27 @@ PARTS = ("train", "train+validation")
 TRAIN, VALIDATION, TEST = 0, 1, 2
 
 
-def check_history(history: str) -> None:
+def check_history(history: str, what: str = "history") -> None:
     if history not in PARTS:
-        raise unknown_option("history", history, PARTS)
+        raise unknown_option(what, history, PARTS)
 
 
-def weak_split(data: Interactions, part: npt.NDArray[np.int64], history: str) -> Split:
+def weak_split(
+    data: Interactions, part: npt.NDArray[np.int64], history: str, mask: str | None = None
+) -> Split:
     """The split of a table whose interactions are in these parts; a part nobody is in is None.
 
     part: (nnz,) of TRAIN, VALIDATION and TEST, beside `matrix.data`. `train` has all users and
-    items of the data, a fold the users with a target.
+    items of the data, a fold the users with a target. mask: of the test, its history unless stated.
     """
     train = data.keep(part == TRAIN)
-    before = train if history == "train" else data.keep(part != TEST)
+    parts = {"train": train, "train+validation": data.keep(part != TEST)}
+    before, hidden = parts[history], parts[mask or history]
     valid, test = None, None
     if (part == VALIDATION).any():
-        valid = fold_of(train, data.keep(part == VALIDATION), train, "validation")
+        valid = fold_of(train, data.keep(part == VALIDATION), train)
     if (part == TEST).any():
-        test = fold_of(before, data.keep(part == TEST), before, "test")
+        test = fold_of(before, data.keep(part == TEST), hidden)
     return Split(train, valid, test)
 
 
@@ -73,14 +76,8 @@ def part_of_last(
     return part
 
 
-def fold_of(history: Interactions, target: Interactions, mask: Interactions, name: str) -> Fold:
+def fold_of(history: Interactions, target: Interactions, mask: Interactions) -> Fold:
     """The fold of the users with a target; its mask is None where it is the history."""
-    repeated = int(target.matrix.astype(bool).multiply(mask.matrix.astype(bool)).nnz)
-    if repeated:
-        warn(
-            f"{repeated:,} of {target.nnz:,} {name} targets are also masked: they can never be "
-            "recommended, and count as misses"
-        )
     users = np.flatnonzero(np.diff(target.matrix.indptr))
     masked = None if mask is history else mask.select_users(users)
     return Fold(history.select_users(users), target.select_users(users), masked)

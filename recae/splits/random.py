@@ -48,7 +48,11 @@ class RandomSplit:
     by: str = "user"
     """"user": the shares are of every user's interactions; "all": of all together."""
     history: str = "train+validation"
-    """What the test fold's history and mask are: "train+validation" or "train"."""
+    """What the test fold's history is, and its mask too unless stated: "train+validation" or
+    "train"."""
+    mask: str | None = None
+    """What must not be recommended at the test, "train+validation" or "train"; None: the history.
+    RecBole looks at "train" and masks both."""
 
     def split(self, interactions: Interactions | Any, seed: int = 0) -> Split:
         """The split of this seed, an integer >= 0; the order of rows and ids does not matter.
@@ -95,7 +99,7 @@ class RandomSplit:
                     f"{name}={share:g} hides none of {interactions.nnz:,} interactions; give more "
                     "interactions, or a larger share"
                 )
-        return weak_split(interactions, part, self.history)
+        return weak_split(interactions, part, self.history, self.mask)
 
     def _check(self) -> None:
         for name in ("validation", "test"):
@@ -110,6 +114,8 @@ class RandomSplit:
         if self.by not in _BY:
             raise unknown_option("by", self.by, _BY)
         check_history(self.history)
+        if self.mask is not None:
+            check_history(self.mask, "mask")
 
 
 def _share(share: float, n: np.ndarray) -> np.ndarray:

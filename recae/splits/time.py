@@ -185,8 +185,8 @@ def _of_training_vocabulary(data: Interactions, part: np.ndarray, history: str) 
     before = train if history == "train" else before
     return Split(
         train,
-        fold_of(train, valid, train, "validation") if valid.nnz else None,
-        fold_of(before, test, before, "test"),
+        fold_of(train, valid, train) if valid.nnz else None,
+        fold_of(before, test, before),
         left_out=int((~stays).sum()),
     )
 

@@ -25,7 +25,7 @@ SPLITS: dict[str, Callable[[Any], recae.Split]] = {
     "folds": lambda data: recae.UserKFold(folds=3).split(data, seed=1)[0],
     "strong": lambda data: recae.StrongGeneralization(held_out=3).split(data, seed=1),
     "pairs": lambda data: recae.holdout_pairs(data, 0.3, seed=1),
-    "fixed": lambda data: recae.fixed_split(data, test=data),
+    "fixed": lambda data: recae.fixed_split(data, test=data, overlap="keep"),
 }
 
 
@@ -38,7 +38,7 @@ def prints(split: recae.Split) -> list[str | None]:
 
 
 @pytest.mark.parametrize("name", SPLITS)
-@pytest.mark.filterwarnings("ignore:.*also masked:recae.RecaeWarning")
+@pytest.mark.filterwarnings("ignore:.*also in train:recae.RecaeWarning")
 def test_a_frame_is_split_as_its_interactions_are(name: str) -> None:
     expected = prints(SPLITS[name](recae.Interactions.from_frame(FRAME)))
     assert prints(SPLITS[name](FRAME)) == expected
@@ -46,7 +46,7 @@ def test_a_frame_is_split_as_its_interactions_are(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SPLITS if name not in ("last", "time")])
-@pytest.mark.filterwarnings("ignore:.*also masked:recae.RecaeWarning")
+@pytest.mark.filterwarnings("ignore:.*also in train:recae.RecaeWarning")
 def test_a_matrix_is_split_as_its_interactions_are(name: str) -> None:
     matrix = sp.csr_matrix(DENSE.astype(np.float32))
     assert prints(SPLITS[name](matrix)) == prints(SPLITS[name](recae.Interactions.from_csr(matrix)))

@@ -1,7 +1,5 @@
 """Splits whose users are known: published tables, and pairs hidden from every user."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +8,7 @@ from hypothesis import strategies as st
 
 from recae.data import Interactions
 from recae.errors import ConfigError, DataError, RecaeWarning
-from recae.splits import fixed_split, holdout_pairs
+from recae.splits import RandomSplit, fixed_split, holdout_pairs
 
 
 def random_frame(seed, users=60, items=40, n=600):
@@ -32,6 +30,9 @@ def data(*records):
 TRAIN = data((1, "a"), (1, "b"), (2, "a"))
 VALIDATION = data((1, "c"))
 TEST = data((1, "d"), (3, "a"))
+pytestmark = pytest.mark.filterwarnings(
+    r"ignore:1 of 2 test users have no interactions in train \(3\):recae.RecaeWarning"
+)
 
 
 def test_fixed_splits_keep_every_table_whole():
@@ -63,23 +64,33 @@ def test_history_and_mask_of_a_fixed_split_are_chosen_apart():
         test_fold(mask="none")
 
 
+def test_history_and_mask_of_a_random_split_are_chosen_apart():
+    whole = data(*((user, item) for user in range(9) for item in range(10)))
+    split = RandomSplit(0.2, 0.2, history="train", mask="train+validation").split(whole, seed=1)
+    assert pairs(split.test.history) == pairs(split.train) == pairs(split.validation.history)
+    assert pairs(split.test.mask) == pairs(split.train) | pairs(split.validation.target)
+    both = RandomSplit(0.2, 0.2, mask="train").split(whole, seed=1).test
+    assert pairs(both.history) == pairs(split.test.mask) and pairs(both.mask) == pairs(split.train)
+    with pytest.raises(ConfigError, match="unknown mask 'none'"):
+        RandomSplit(mask="none").split(whole)
+
+
 def test_without_validation_the_history_is_the_training_part():
     split = fixed_split(TRAIN, test=TEST)
     assert split.validation is None and pairs(split.test.history) == {(1, "a"), (1, "b")}
 
 
 def test_a_pair_in_train_and_validation_is_not_counted_twice():
-    with pytest.warns(RecaeWarning, match="1 of 2 validation targets are also masked"):
-        split = fixed_split(TRAIN, validation=data((1, "a"), (1, "c")), test=TEST)
+    with pytest.warns(RecaeWarning, match="1 of 2 validation targets are also in train"):
+        split = fixed_split(TRAIN, validation=data((1, "a"), (1, "c")), test=TEST, overlap="keep")
     assert not split.test.history.weighted
 
 
 def test_targets_that_are_masked_are_counted():
-    with pytest.warns(RecaeWarning, match="1 of 2 test targets are also masked"):
-        fixed_split(TRAIN, test=data((1, "a"), (1, "d")))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # validation pairs may come again where only train is masked
-        fixed_split(TRAIN, validation=VALIDATION, test=VALIDATION, history="train")
+    with pytest.warns(RecaeWarning, match="1 of 2 test targets are also in train.* 1 masked"):
+        fixed_split(TRAIN, test=data((1, "a"), (1, "d")), overlap="keep")
+    with pytest.warns(RecaeWarning, match="1 of 1 test targets are .* validation .*by heart"):
+        fixed_split(TRAIN, validation=VALIDATION, test=VALIDATION, history="train", overlap="keep")
 
 
 def test_times_stay_in_the_joined_history_if_both_tables_have_them():

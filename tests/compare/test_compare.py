@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import wilcoxon
+from scipy.stats import ttest_rel, wilcoxon
 
 from recae import Report, compare, comparison, plot_comparison
 from recae.errors import ConfigError, DataError, StorageError
@@ -54,6 +54,22 @@ def test_holm_is_stepwise():
     assert frame["p_holm"].tolist() == pytest.approx([first, second, max(second, p[2])])
 
 
+def test_the_mean_is_tested_as_scipy_does():
+    reports = three()
+    frame = compare(reports, "ndcg@5")
+    pairs = [("a", "b"), ("a", "c"), ("b", "c")]
+    p = [
+        ttest_rel(*(reports[name].per_user["ndcg@5"].to_numpy() for name in pair)).pvalue
+        for pair in pairs
+    ]
+    order = np.argsort(p)
+    first = min(3 * p[order[0]], 1)
+    second = max(first, min(2 * p[order[1]], 1))
+    expected = np.empty(3)
+    expected[order] = [first, second, max(second, p[order[2]])]
+    assert frame["p_mean_holm"].to_numpy() == pytest.approx(expected)
+
+
 def test_against_a_baseline():
     frame = compare(three(), "ndcg@5", baseline="b")
     assert frame[["a", "b"]].to_numpy().tolist() == [["a", "b"], ["c", "b"]]
@@ -73,12 +89,26 @@ def test_users_are_matched_by_id_and_those_without_target_do_not_count():
 def test_equal_reports_do_not_differ():
     row = compare({"a": report([0.1, 0.2]), "b": report([0.1, 0.2])}, "ndcg@5").iloc[0]
     assert (row["difference"], row["low"], row["high"], row["p"]) == (0, 0, 0, 1)
+    assert (row["p_mean_holm"], row["better"]) == (1, "")
+    # The same gain for everybody leaves no doubt about the mean.
+    row = compare({"a": report([0.5, 0.75]), "b": report([0.25, 0.5])}, "ndcg@5").iloc[0]
+    assert (row["p_mean_holm"], row["p"]) == (0, 0.5)
 
 
 def test_zero_differences_leave_the_test_and_stay_in_the_mean():
     a, b = report([0.5, 0.9, 0.4, 0.3]), report([0.4, 0.7, 0.1, 0.3])
     row = compare({"a": a, "b": b}, "ndcg@5").iloc[0]
     assert row["difference"] == pytest.approx(0.6 / 4) and row["p"] == 0.25
+
+
+def test_rounding_makes_no_ranks():
+    # Ten users gain 0.2 and ten lose 0.2, but 0.7 - 0.5 is less than 0.4 - 0.2 in the last bit.
+    # All ranks are tied, and the sums of both signs are the same.
+    a, b = report([0.7, 0.2] * 10), report([0.5, 0.4] * 10)
+    assert compare({"a": a, "b": b}, "ndcg@5").at[0, "p"] == pytest.approx(1)
+    # What is nothing but rounding is no difference: (0.1 + 0.2 + 0.3) / 3 is not 0.2.
+    seeds = [report([value] * 8) for value in (0.1, 0.2, 0.3)]
+    assert compare({"a": seeds, "b": report([0.2] * 8)}, "ndcg@5").at[0, "p"] == 1
 
 
 def test_a_null_is_rejected_about_as_often_as_stated():

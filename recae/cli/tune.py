@@ -1,0 +1,210 @@
+"""Search the settings of a model, then fit it with the best and save it.
+
+A share of each user's items is held out; one setting after another is fitted on the rest and
+measured on those, until the time or the number of trials is up. The first trial is the model as it
+is given. The best is fitted again on everything, for as many epochs as were best. It needs the
+library Optuna: pip install "recae[tune]"
+
+examples:
+  recae tune plays.parquet model --model ease --seconds 60 --plot trials.png
+  recae tune plays.parquet model --model ease --trials 20 --space l2=10..2000
+"""
+
+from __future__ import annotations
+
+import argparse
+import typing
+from pathlib import Path
+from typing import Any
+
+import recae
+from recae.cli import hyperparameters
+from recae.cli.options import (
+    add_filter_options,
+    add_output_options,
+    add_run_options,
+    add_table_options,
+    check_out,
+    check_writable,
+    read_interactions,
+)
+from recae.cli.output import Output
+from recae.errors import ConfigError
+from recae.files import atomic_file
+from recae.recommender import check_metric
+from recae.tune import SAMPLERS, check_budget, check_optuna, read_space
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of `recae tune`."""
+    parser.add_argument("data", metavar="DATA", help="the table of interactions")
+    parser.add_argument("out", metavar="OUT", help="the directory to save the model to")
+    parser.add_argument(
+        "--model",
+        type=hyperparameters.model_name,
+        default="mult-vae",
+        metavar="NAME",
+        help="one of the models below (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="time to search: no trial begins after it; this, --trials or both are needed",
+    )
+    parser.add_argument("--trials", type=int, metavar="N", help="settings to try, at most")
+    parser.add_argument(
+        "--metric",
+        default="ndcg@100",
+        metavar="METRIC",
+        help="what to maximise on the items held out (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--space",
+        type=hyperparameters.setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUES",
+        help="search this hyperparameter, between two values as l2=100..2000 or among some as "
+        "latent=100,148 (tuples as hidden=600|600,200); may be repeated; without it all those that "
+        "are usually worth a try",
+    )
+    parser.add_argument(
+        "--set",
+        type=hyperparameters.setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a hyperparameter of the model; may be repeated; tuples as 600,200",
+    )
+    parser.add_argument(
+        "--sampler",
+        choices=SAMPLERS,
+        default="tpe",
+        help="tpe learns from past trials, random does not (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--no-halving",
+        action="store_true",
+        help="never end a training because it is far behind after some epochs",
+    )
+    parser.add_argument(
+        "--held-out",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="share of each user's items to measure on (default: %(default)s)",
+    )
+    add_run_options(parser, seed=0)
+    parser.add_argument(
+        "--folder",
+        metavar="FOLDER",
+        help="keep the trials there as they end: the same command goes on from them after a kill",
+    )
+    parser.add_argument("--plot", metavar="FILE.png", help="draw the trials")
+    parser.add_argument("--trials-out", metavar="FILE.csv", help="write a table of the trials")
+    parser.add_argument(
+        "--with-history",
+        action="store_true",
+        help="save the interactions too, so that the model knows these users by their ids",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a model that is already at OUT"
+    )
+    add_table_options(parser)
+    add_filter_options(parser)
+    add_output_options(parser)
+    parser.add_argument(
+        "-h",
+        "--help",
+        action=hyperparameters.Help,
+        help="show this, with the hyperparameters of the --model named before it",
+    )
+
+
+def run(args: argparse.Namespace, output: Output) -> None:
+    """Reads, searches, fits with the best setting and saves."""
+    template = hyperparameters.build_model(args.model, args.set)
+    space = read_texts(template, args.space) if args.space else None
+    _check(args, template, space)
+    data = read_interactions(args.data, args, output)
+    split = recae.holdout_pairs(data, share=args.held_out, seed=args.seed)
+    assert split.validation is not None
+    output.note(f"{args.model} is measured on {args.held_out:.0%} of each user's items, held out")
+    tuning = recae.tune(
+        template,
+        split.train,
+        split.validation,
+        args.metric,
+        seconds=args.seconds,
+        trials=args.trials,
+        space=space,
+        sampler=args.sampler,
+        halving=not args.no_halving,
+        seed=args.seed,
+        device=args.device,
+        progress=output.progress,
+        folder=args.folder,
+    )
+    output.detail(tuning.trials.to_string(index=False))
+    # What a search has found is written before the last fit, which may fail.
+    if args.trials_out:
+        with atomic_file(args.trials_out) as part:
+            tuning.trials.to_csv(part, index=False)
+    if args.plot:
+        tuning.plot(args.plot)
+    output.note(f"the best of {len(tuning.trials)} trials is fitted again, on everything")
+    model = tuning.refit(data, seed=args.seed, device=args.device, progress=output.progress)
+    model.save(args.out, with_history=args.with_history, overwrite=args.overwrite)
+    first = tuning.trials["value"].iloc[0]
+    trials = tuning.trials.astype(object).where(tuning.trials.notna(), None)
+    output.done(
+        f"tuned {model}: {args.metric} {tuning.value:.4f} on validation, {first:.4f} with the "
+        f"settings given, {len(trials)} trials in {tuning.seconds:.1f} s; saved to {args.out}",
+        {
+            "path": args.out,
+            "model": args.model,
+            "hyperparameters": model.get_params(),
+            "metric": args.metric,
+            "value": tuning.value,
+            "params": tuning.params,
+            "seed": args.seed,
+            "users": data.n_users,
+            "items": data.n_items,
+            "interactions": data.nnz,
+            "seconds": tuning.seconds,
+            "trials": trials.to_dict(orient="records"),
+        },
+    )
+
+
+def read_texts(template: recae.Recommender, texts: list[tuple[str, str]]) -> dict[str, Any]:
+    """What to search, from texts such as 1..5 and 1,2; for `recae.tune(space=)`."""
+    hints = typing.get_type_hints(type(template))
+    space: dict[str, Any] = {}
+    for name, text in texts:
+        if name in space:
+            raise ConfigError(f"--space {name}={text}: {name} is given twice")
+        # What is unknown or unreadable stays text: it is refused in the words of the library.
+        hint = hints.get(name, str)
+        many = typing.get_origin(hint) is tuple
+        if ".." in text:
+            kind = typing.get_args(hint)[0] if many else hint
+            bounds = text.split("..")
+            space[name] = tuple(hyperparameters.read_value(bound, kind) for bound in bounds)
+        else:
+            parts = text.split("|") if many or "|" in text else text.split(",")
+            space[name] = [hyperparameters.read_value(part.strip(), hint) for part in parts]
+    return space
+
+
+def _check(args: argparse.Namespace, template: recae.Recommender, space: Any) -> None:
+    """Refuses what `recae.tune` and `save` would refuse, before anything is read."""
+    if args.seconds is None and args.trials is None:
+        raise ConfigError("say how long to search: --seconds 60, --trials 20, or both")
+    check_budget(args.seconds, args.trials)
+    check_metric(args.metric)
+    read_space(template, space)
+    check_optuna()
+    check_out(Path(args.out), args.overwrite)
+    check_writable(args.plot, args.trials_out)

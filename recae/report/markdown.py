@@ -1,0 +1,191 @@
+"""Entries as a Markdown page that reads well in a terminal too."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from recae.report.entry import Entry
+from recae.report.folder import check_entries
+from recae.report.pairs import all_pairs, neighbours, share
+from recae.report.published import (
+    Footnotes,
+    described,
+    difference,
+    published_figure,
+    signed,
+    with_published,
+)
+from recae.report.rows import (
+    amount,
+    best_first,
+    choose_metrics,
+    decimals,
+    figure,
+    interval,
+    measured,
+)
+
+TITLE = "Models compared"
+
+
+def markdown(
+    entries: Iterable[Entry],
+    metrics: Sequence[str] | None = None,
+    *,
+    metric: str | None = None,
+    title: str = TITLE,
+    notes: str | Sequence[str] = (),
+) -> str:
+    """Entries as Markdown: a table, best first, the paired tests of neighbours, and footnotes.
+
+    metrics: the columns (all by default); metric: the one to sort by and to test (the first of them
+    that all entries have). The table has, for each entry, the mean of each metric over users and
+    seeds, with its standard deviation over the seeds where there are several and for the main one
+    the 95 % interval over the users of the first seed; published figures, ours less theirs, in
+    parentheses where a footnote says why they cannot be compared; median seconds of a fit, seconds
+    of tuning, and peak memory. Columns that nothing is known of are left out. notes: paragraphs
+    after the title.
+
+    Raises ConfigError without entries, for two of one name and for unknown metrics; DataError for
+    entries that were not measured on the same data.
+
+    >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.7]}, index=[1, 2])
+    >>> print(recae.markdown([recae.Entry("ease", [recae.Report("EASE()", values)])], title="Two"))
+    # Two
+    <BLANKLINE>
+    | model | ndcg@5 |
+    |-------|-------:|
+    | ease  | 0.6000 |
+    <BLANKLINE>
+    """
+    entries = check_entries(list(entries))
+    main, *others = shown = choose_metrics(entries, metrics, metric)
+    ordered, footnotes = best_first(entries, main), Footnotes()
+    head, rows = _main_table(ordered, main, others, with_published(ordered, shown), footnotes)
+    parts = [f"# {_escaped(title)}", *map(_escaped, [notes] if isinstance(notes, str) else notes)]
+    parts += [_table(head, rows), *_legend(ordered, main)]
+    parts += _pairs(ordered, main)
+    if footnotes.texts:
+        lines = [f"[{n}] {_escaped(text)}  " for n, text in enumerate(footnotes.texts, start=1)]
+        parts.append("\n".join(lines).rstrip())
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _main_table(
+    ordered: Sequence[Entry],
+    main: str,
+    others: Sequence[str],
+    published: Sequence[str],
+    footnotes: Footnotes,
+) -> tuple[list[str], list[list[str]]]:
+    """The head and the rows of the table; empty columns are gone."""
+    digits = {name: decimals(ordered, name) for name in (main, *others)}
+    head = ["model"]
+    for name in digits:
+        head += [name, f"published {name}", "difference"] if name in published else [name]
+    head += ["fit s", "tuning s", "memory GB"]
+    rows = []
+    for entry in ordered:
+        row = [_escaped(entry.name)]
+        for name, count in digits.items():
+            row.append(_cell(entry, name, name == main, count))
+            if name in published:
+                row += _published(entry, name, footnotes, count)
+        rows.append([*row, *map(amount, (entry.seconds, entry.tuning_seconds, entry.peak_gb))])
+    kept = [at for at in range(len(head)) if any(row[at] for row in rows)]
+    return [_escaped(head[at]) for at in kept], [[row[at] for at in kept] for row in rows]
+
+
+def _cell(entry: Entry, metric: str, main: bool, digits: int) -> str:
+    found = measured(entry, metric)
+    if found is None:
+        return ""
+    spread = f" ± {figure(found.sd, digits)}" if len(found.seeds) > 1 else ""
+    bounds = f" {interval(found.low, found.high, digits)}" if main else ""
+    return f"{figure(found.mean, digits)}{spread}{bounds}".rstrip()
+
+
+def _published(entry: Entry, metric: str, footnotes: Footnotes, digits: int) -> list[str]:
+    if metric not in entry.published or measured(entry, metric) is None:
+        return ["", ""]
+    theirs = entry.published[metric]
+    number = footnotes.number(described(theirs))
+    return [f"{published_figure(theirs, digits)} [{number}]", difference(entry, metric, digits)]
+
+
+def _legend(ordered: Sequence[Entry], main: str) -> list[str]:
+    """What the signs in the table mean, if they are there."""
+    seeds = sorted({len(entry.reports) for entry in ordered})
+    said = []
+    if seeds[-1] > 1:
+        number = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+        said.append(f"Means over users and {number} seeds, ± the standard deviation over seeds.")
+    if any(
+        interval(*entry.reports[0].interval.get(main, (float("nan"),) * 2)) for entry in ordered
+    ):
+        said.append(
+            f"[low, high]: 95 % bootstrap interval of {_escaped(main)} over the users"
+            + (", first seed." if seeds[-1] > 1 else ".")
+        )
+    return [" ".join(said)] if said else []
+
+
+def _pairs(ordered: Sequence[Entry], metric: str) -> list[str]:
+    """The paired tests of each entry and the next."""
+    pairs = all_pairs(ordered, metric)
+    if not pairs:
+        return []
+    head = ["model", "against", "difference", "95 % interval", "p", "the first is"]
+    rows = [
+        [
+            _escaped(pair.a),
+            _escaped(pair.b),
+            signed(pair.difference),
+            interval(pair.low, pair.high),
+            share(pair.p),
+            pair.verdict,
+        ]
+        for pair in neighbours(pairs, ordered)
+    ]
+    told = (
+        f"Paired over the users, {_escaped(metric)}, first seeds: bootstrap interval of the mean "
+        "difference, Wilcoxon's signed-rank test, p adjusted for "
+        + ("the one pair." if len(pairs) == 1 else f"all {len(pairs)} pairs (Holm).")
+    )
+    return ["## Each against the next", told, _table(head, rows, text=(0, 1, 5))]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], text: Sequence[int] = (0,)) -> str:
+    """A table with aligned columns; those in `text` stand left, all others right."""
+    widths = [max(map(_width, column)) for column in zip(head, *rows, strict=True)]
+    rule = ["-" * (w + 2) if at in text else "-" * (w + 1) + ":" for at, w in enumerate(widths)]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = []
+        for at, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+            space = " " * (width - _width(cell))
+            padded.append(cell + space if at in text else space + cell)
+        return f"| {' | '.join(padded)} |"
+
+    return "\n".join([line(head), f"|{'|'.join(rule)}|", *map(line, rows)])
+
+
+def _width(text: str) -> int:
+    """The columns of a terminal that a text takes."""
+    return sum(
+        0
+        if unicodedata.category(sign) in ("Mn", "Me", "Cf")
+        else 2
+        if unicodedata.east_asian_width(sign) in "WF"
+        else 1
+        for sign in text
+    )
+
+
+def _escaped(text: object) -> str:
+    """A text as one line in which Markdown finds nothing to do."""
+    line = re.sub(r"[\s\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+", " ", str(text)).strip()
+    line = re.sub(r"([\\`*|\[\]<>~$&])", r"\\\1", line)
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", line)  # inside words it means nothing

@@ -1,0 +1,106 @@
+"""The table of a page, which can be sorted by each of its columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from recae.report.entry import Entry
+from recae.report.page.drawing import scrolling
+from recae.report.page.elements import Markup, element
+from recae.report.published import (
+    Footnotes,
+    described,
+    difference,
+    published_figure,
+    with_published,
+)
+from recae.report.rows import amount, decimals, figure, interval, less_is_better, measured
+
+
+def main_table(ordered: Sequence[Entry], metrics: Sequence[str], footnotes: Footnotes) -> Markup:
+    """A row for each entry, best first; metrics[0] is the main one. Empty columns are left out."""
+    columns: list[tuple[str, list[Markup]]] = []
+    if any(len(entry.reports) > 1 for entry in ordered):
+        counts = [len(entry.reports) for entry in ordered]
+        columns.append(("seeds", [_cell(count, str(count)) for count in counts]))
+    digits = {name: decimals(ordered, name) for name in metrics}
+    published = with_published(ordered, metrics)
+    for name in metrics:
+        main, count = name == metrics[0], digits[name]
+        columns.append((name, [_metric(entry, name, main, count) for entry in ordered]))
+        if name in published:
+            theirs = [_published(entry, name, footnotes, count) for entry in ordered]
+            columns.append((f"{name} published", theirs))
+            columns.append((f"{name} difference", [_difference(e, name, count) for e in ordered]))
+    known = {
+        "fit s": [entry.seconds for entry in ordered],
+        "tuning s": [entry.tuning_seconds for entry in ordered],
+        "memory GB": [entry.peak_gb for entry in ordered],
+    }
+    for name, values in known.items():
+        if any(amount(value) for value in values):
+            columns.append((name, [_cell(value, amount(value)) for value in values]))
+    head = [_head("model", None)]
+    for name, _ in columns:
+        direction = "ascending" if less_is_better(name) else "descending"
+        head.append(_head(name, direction if name == metrics[0] else None))
+    rows = [
+        element("tr", _name(number, entry), [cells[number - 1] for _, cells in columns])
+        for number, entry in enumerate(ordered, start=1)
+    ]
+    table = element(
+        "table",
+        element(
+            "caption", f"All models, sorted by {metrics[0]}. A click on a heading sorts by it."
+        ),
+        element("thead", element("tr", head)),
+        element("tbody", rows),
+        class_="sortable",
+    )
+    return scrolling("Table of all models", table)
+
+
+def _head(name: str, sorted_: str | None) -> Markup:
+    return element("th", element("button", name, type="button"), scope="col", aria_sort=sorted_)
+
+
+def _name(number: int, entry: Entry) -> Markup:
+    link = element("a", entry.name, href=f"#entry-{number}")
+    return element("th", link, scope="row", data_value=entry.name.lower())
+
+
+def _cell(value: float | None, *shown: object) -> Markup:
+    """A number with what is shown of it; without a value it is sorted last."""
+    known = value is not None and math.isfinite(value)
+    return element(
+        "td", shown, data_value=repr(float(value)) if known and value is not None else None
+    )
+
+
+def _metric(entry: Entry, metric: str, main: bool, digits: int) -> Markup:
+    found = measured(entry, metric)
+    if found is None:
+        return _cell(None)
+    mean = element("strong" if main else "span", figure(found.mean, digits))
+    several = len(found.seeds) > 1
+    spread = element("small", f" ± {figure(found.sd, digits)}") if several else None
+    bounds = interval(found.low, found.high, digits) if main else ""
+    between = element("small", bounds, class_="interval") if bounds else None
+    return _cell(found.mean, mean, spread, between)
+
+
+def _published(entry: Entry, metric: str, footnotes: Footnotes, digits: int) -> Markup:
+    if metric not in entry.published or measured(entry, metric) is None:
+        return _cell(None)
+    theirs = entry.published[metric]
+    number = footnotes.number(described(theirs))
+    link = element("a", str(number), href=f"#note-{number}", aria_label=f"note {number}")
+    return _cell(theirs.value, published_figure(theirs, digits), element("sup", link))
+
+
+def _difference(entry: Entry, metric: str, digits: int) -> Markup:
+    if metric not in entry.published or measured(entry, metric) is None:
+        return _cell(None)
+    value = entry.value(metric) - entry.published[metric].value
+    return _cell(value, difference(entry, metric, digits))

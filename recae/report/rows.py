@@ -1,0 +1,118 @@
+"""What the rows of a report say: which metrics, in which order, with which numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recae.errors import ConfigError, unknown_option
+from recae.report.entry import Entry
+
+LESS_IS_BETTER = ("gini", "popularity")
+"""Of lists that show more than the head of the catalogue."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric of one entry.
+
+    mean: over users and seeds; sd: of the seeds' means, NaN for one seed; low, high: the 95 %
+    interval over the users of the first seed, NaN where there is none; seeds: the mean of each.
+    """
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+    seeds: tuple[float, ...]
+
+
+def measured(entry: Entry, metric: str) -> Measured | None:
+    """The numbers of a metric; None where a report of the entry does not have it."""
+    if any(metric not in report.mean for report in entry.reports):
+        return None
+    seeds = tuple(report[metric] for report in entry.reports)
+    low, high = entry.reports[0].interval.get(metric, (math.nan, math.nan))
+    sd = float(np.std(seeds, ddof=1)) if len(seeds) > 1 else math.nan
+    return Measured(float(np.mean(seeds)), sd, low, high, seeds)
+
+
+def choose_metrics(
+    entries: Sequence[Entry], metrics: Sequence[str] | None, metric: str | None
+) -> list[str]:
+    """The metrics of a report, the main one first: `metric`, or the first that all entries have.
+
+    Raises ConfigError for a metric that no entry has, and for a main one that some entry lacks.
+    """
+    known = list(dict.fromkeys(name for entry in entries for name in entry.reports[0].mean))
+    shared = [name for name in known if all(measured(entry, name) for entry in entries)]
+    shown = known if metrics is None else list(dict.fromkeys(metrics))
+    for name in (*shown, *([] if metric is None else [metric])):
+        if name not in known:
+            raise unknown_option("metric of these entries", name, known)
+    if metric is None:
+        metric = next((name for name in shown if name in shared), None)
+        if metric is None:
+            raise ConfigError("the entries have no metric in common: there is nothing to sort by")
+    for entry in entries:
+        if measured(entry, metric) is None:
+            raise ConfigError(
+                f"a report of {entry.name!r} has no {metric}, which the entries are sorted by; "
+                f"all have: {', '.join(shared) or 'none'}"
+            )
+    return [metric, *(name for name in shown if name != metric)]
+
+
+def less_is_better(metric: str) -> bool:
+    """Whether the least value comes first."""
+    return metric.partition("@")[0] in LESS_IS_BETTER
+
+
+def best_first(entries: Sequence[Entry], metric: str) -> list[Entry]:
+    """The entries by a metric, those without a number last; ties go by name."""
+    sign = 1 if less_is_better(metric) else -1
+
+    def place(entry: Entry) -> tuple[bool, float, str]:
+        value = entry.value(metric)
+        return (math.isnan(value), 0.0 if math.isnan(value) else sign * value, entry.name)
+
+    return sorted(entries, key=place)
+
+
+def decimals(entries: Sequence[Entry], metric: str) -> int:
+    """The decimals that a column of a metric is shown with: four for shares, fewer for more."""
+    found = [abs(m.mean) for entry in entries if (m := measured(entry, metric))]
+    largest = max((value for value in found if math.isfinite(value)), default=0.0)
+    return 4 if largest < 2 else 3 if largest < 20 else 2 if largest < 200 else 1
+
+
+def figure(value: float, digits: int = 4) -> str:
+    """A metric as text, a dash for none.
+
+    >>> figure(0.34917), figure(-1234.56, 1), figure(float("nan"))
+    ('0.3492', '−1,234.6', '–')
+    """
+    return f"{value:,.{digits}f}".replace("-", "−") if math.isfinite(value) else "–"
+
+
+def amount(value: float | None) -> str:
+    """Seconds or gigabytes as text: three digits that count, nothing for None.
+
+    >>> amount(0.01234), amount(12.34), amount(1234.5), amount(None)
+    ('0.0123', '12.3', '1,234', '')
+    """
+    if value is None or not math.isfinite(value):
+        return ""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    digits = 3 if value == 0 else max(2 - math.floor(math.log10(abs(value))), 0)
+    return f"{value:.{min(digits, 4)}f}" if value else "0"
+
+
+def interval(low: float, high: float, digits: int = 4) -> str:
+    """`[low, high]`, or nothing where there is none."""
+    known = math.isfinite(low + high)
+    return f"[{figure(low, digits)}, {figure(high, digits)}]" if known else ""

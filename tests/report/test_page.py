@@ -1,0 +1,323 @@
+"""The HTML page: well-formed, on its own, escaped, labelled, without empty parts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass, field, replace
+from functools import partial
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recae import ConfigError, Entry, Published, StorageError, compare, html
+
+VOID = {"meta", "link"}
+ALL_FIGURES = [
+    "forest",
+    "pairs",
+    "time",
+    "coverage-0",
+    "history",
+    "popularity",
+    "curves-0",
+    "tuning",
+]
+
+
+@dataclass
+class Node:
+    """An element of a parsed page."""
+
+    tag: str
+    attributes: dict[str, str]
+    children: list[Node] = field(default_factory=list)
+    own: str = ""
+
+    def all(self, tag: str, **attributes: str) -> list[Node]:
+        """The elements below of a tag, with these attributes (`_` for `-`, `class_`)."""
+        wanted = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items()}
+        found = []
+        for child in self.children:
+            if child.tag == tag and wanted.items() <= child.attributes.items():
+                found.append(child)
+            found += child.all(tag, **attributes)
+        return found
+
+    @property
+    def text(self) -> str:
+        return self.own + "".join(child.text for child in self.children)
+
+    @property
+    def everything(self) -> list[Node]:
+        return [self, *(node for child in self.children for node in child.everything)]
+
+
+class Strict(HTMLParser):
+    """Builds the tree, and fails on an element that is not closed where it should be."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open = [Node("document", {})]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), f"an attribute twice: {tag} {names}"
+        node = Node(tag, {name: value or "" for name, value in attrs})
+        self.open[-1].children.append(node)
+        if tag not in VOID:
+            self.open.append(node)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop().tag == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        self.open[-1].own += data
+
+
+def parsed(text: str) -> Node:
+    parser = Strict()
+    parser.feed(text)
+    parser.close()
+    assert [node.tag for node in parser.open] == ["document"], "an element stays open"
+    return parser.open[0]
+
+
+@pytest.fixture
+def page(tmp_path: Path):
+    """The tree of the page of some entries."""
+
+    def build(entries: list[Entry], **options: object) -> Node:
+        path = html(entries, tmp_path / "page.html", **options)  # type: ignore[arg-type]
+        return check(parsed(path.read_text(encoding="utf-8")))
+
+    return build
+
+
+def check(page: Node) -> Node:
+    """What holds of every page."""
+    ids = [node.attributes["id"] for node in page.everything if "id" in node.attributes]
+    assert len(ids) == len(set(ids))
+    for node in page.everything:
+        for name, value in node.attributes.items():
+            assert not name.startswith("on") and name != "style", (node.tag, name)
+            if name in ("href", "src", "action", "data", "srcset", "xlink:href"):
+                assert value == "data:," or value.removeprefix("#") in ids, value
+            if name == "aria-labelledby":
+                assert value in ids
+    (style,), (script,) = page.all("style"), page.all("script")
+    for code in (style.own, script.own):
+        assert not re.search(r"https?:|//[a-z]|@import|url\(|fetch|XMLHttp|innerHTML", code)
+        digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in page.all("meta")[1].attributes["content"]
+    for svg in page.all("svg"):
+        assert svg.attributes["role"] == "img" and svg.children[0].tag == "title"
+        assert svg.children[0].attributes["id"] == svg.attributes["aria-labelledby"]
+        assert svg.children[0].text
+        numbers = re.findall(r"[-\d.]*(?:nan|inf)[-\d.]*", str(svg.everything), re.IGNORECASE)
+        assert not [found for found in numbers if found in ("nan", "inf", "-inf")]
+    for box in page.all("div", class_="scroll"):
+        assert box.attributes["tabindex"] == "0" and box.attributes["aria-label"]
+    for figure in page.all("figure"):
+        assert figure.all("figcaption")[0].all("h2")[0].text
+        assert figure.all("svg") or figure.all("td")  # never an empty box
+    for table in page.all("table"):
+        widths = {
+            sum(child.tag in ("td", "th") for child in row.children) for row in table.all("tr")
+        }
+        assert len(widths) == 1
+    assert page.all("html")[0].attributes["lang"] == "en"
+    return page
+
+
+def figures(page: Node) -> list[str]:
+    return [node.attributes["id"].removeprefix("figure-") for node in page.all("figure")]
+
+
+def test_everything_that_is_known_has_its_figure(page, full: list[Entry]) -> None:
+    tree = page(full, title="Three models", notes=["One.", "Two."])
+    assert figures(tree) == ALL_FIGURES
+    assert tree.all("title")[0].text == tree.all("h1")[0].text == "Three models"
+    assert [p.text for p in tree.all("main")[0].children[1:3]] == ["One.", "Two."]
+    facts = {
+        node.all("dt")[0].text: node.all("dd")[0].text for node in tree.all("dl")[0].all("div")
+    }
+    assert facts == {
+        "models": "3",
+        "seeds": "2",
+        "sorted by": "ndcg@5",
+        "users with a target": "40",
+        "items": "50",
+        "targets": "tttttttt",
+        "histories": "hhhhhhhh",
+        "masks": "mmmmmmmm",
+        "commit": "c0ffee",
+        "machine": "a machine",
+        "measured": "2026-01-01 to 2026-01-03",
+        "software": "python 3.11, recae 0.1, torch 2.4",
+    }
+
+
+def test_what_is_not_known_is_left_out(page, make) -> None:
+    assert figures(page([make("a", [0.5, 0.7])])) == ["forest"]
+    assert figures(page([make("a", [0.5, 0.7]), make("b", [0.4, 0.6])])) == ["forest", "pairs"]
+    nothing = page([make("a", [np.nan, np.nan])])
+    assert figures(nothing) == [] and nothing.all("tbody")[0].text.count("–") == 1
+
+
+@pytest.mark.parametrize(
+    ("lost", "gone"),
+    [
+        ({"fit_seconds": ()}, "time"),
+        ({"epochs": ()}, "curves-0"),
+        ({"epochs": [{"number": 1, "loss": 0.5, "metrics": {}}]}, "curves-0"),
+        ({"epochs": [{"number": 1, "loss": None, "metrics": {"ndcg@5": None}}]}, "curves-0"),
+        ({"trials": ()}, "tuning"),
+        ({"trials": [{"params": {}, "value": None, "seconds": None}]}, "tuning"),
+    ],
+)
+def test_a_figure_goes_with_what_it_shows(page, full: list[Entry], lost: dict, gone: str) -> None:
+    tree = page([replace(entry, **lost) for entry in full])
+    assert figures(tree) == [name for name in ALL_FIGURES if name != gone]
+
+
+def test_one_entry_may_lack_what_others_have(page, full: list[Entry]) -> None:
+    bare = replace(full[1], fit_seconds=(), epochs=(), trials=(), published={}, peak_gb=None)
+    bare = replace(bare, reports=[replace(r, users=r.users.iloc[:, :0]) for r in bare.reports])
+    tree = page([full[0], bare, full[2]])
+    assert figures(tree) == ALL_FIGURES
+    texts = [node.text for node in tree.all("figure", id="figure-time")[0].all("text")]
+    assert "best" in texts and "middle" not in texts
+
+
+def test_the_table(page, full: list[Entry]) -> None:
+    (table,) = page(full).all("table", class_="sortable")
+    heads = table.all("thead")[0].all("th")
+    assert [head.all("button")[0].text for head in heads] == [
+        *("model", "seeds", "ndcg@5", "ndcg@5 published", "ndcg@5 difference"),
+        *("recall@5", "coverage@5", "fit s", "tuning s", "memory GB"),
+    ]
+    assert [head.attributes.get("aria-sort") for head in heads][:4] == [
+        None,
+        None,
+        "descending",
+        None,
+    ]
+    assert all(head.attributes["scope"] == "col" for head in heads)
+    rows = table.all("tbody")[0].all("tr")
+    assert [row.all("th")[0].text for row in rows] == ["best", "middle", "least"]
+    mean = np.mean([r.per_user["ndcg@5"].mean() for r in full[0].reports])
+    cells = rows[0].all("td")
+    assert float(cells[1].attributes["data-value"]) == pytest.approx(mean)
+    assert cells[1].text.startswith(f"{mean:.4f} ± ")
+    assert cells[2].text == "0.45001" and cells[2].all("sup")[0].text == "1"  # note 1
+    assert cells[3].text == f"{mean - 0.45:+.4f}".replace("-", "−")
+    assert rows[1].all("td")[2].text == "(0.4500)2"  # not comparable
+    assert cells[6].text == "2.00"  # the median of 1 and 3 seconds
+    notes = [item.text for item in page(full).all("ol")[0].all("li")]
+    assert notes == [
+        "their split. Read in: A paper, table 1",
+        "not comparable: their split. Read in: A paper, table 1",
+    ]
+
+
+def test_the_matrix_says_who_is_better(page, make) -> None:
+    up = [0.5 + 0.01 * n for n in range(20)]
+    entries = [make("low", [v - 0.3 for v in up]), make("high", up), make("same", up)]
+    (figure,) = page(entries).all("figure", id="figure-pairs")
+    cells = [
+        [cell.text for cell in row.all("td")]
+        for row in figure.all("table", class_="matrix")[0].all("tbody")[0].all("tr")
+    ]
+    assert cells == [["", "·", "▲"], ["·", "", "▲"], ["▼", "▼", ""]]  # high, same, low
+    hint = figure.all("td", class_="better")[0].attributes["title"]
+    assert hint == "high against low: +0.3000 [0.3000, 0.3000], p <0.001"
+    again = figure.all("td", class_="worse")[0].attributes["title"]
+    assert again == "low against high: −0.3000 [−0.3000, −0.3000], p <0.001"
+
+
+EVIL = """</title></style><script>alert("1")</script><img src=x onerror='a()'>&lt;\x00\u202e"""
+
+
+def test_every_text_is_escaped(page, full: list[Entry]) -> None:
+    def evil(entry: Entry, number: int) -> Entry:
+        name = f"{number} {EVIL}"
+        reports = [
+            replace(
+                r, model=EVIL, provenance=r.provenance | {"machine": EVIL, "params": {EVIL: EVIL}}
+            )
+            for r in entry.reports
+        ]
+        return replace(
+            entry,
+            name=name,
+            reports=[
+                replace(r, per_user=r.per_user.assign(**{EVIL: 0.5}), catalogue={"coverage@5": 0.1})
+                for r in reports
+            ],
+            published={"ndcg@5": Published(0.4, EVIL, False, EVIL)},
+            provenance={EVIL: EVIL, "commit": EVIL},
+            epochs=[{"number": n, "metrics": {EVIL: 0.1 * n}} for n in (1, 2)],
+            trials=[{"params": {EVIL: EVIL}, "value": 0.1, "seconds": 1, "state": EVIL}],
+        )
+
+    entries = [evil(entry, number) for number, entry in enumerate(full)]
+    tree = page(entries, title=EVIL, notes=EVIL)
+    shown = EVIL.replace("\x00", "\ufffd").replace("\u202e", "\ufffd")
+    assert len(tree.all("script")) == len(tree.all("style")) == 1 and not tree.all("img")
+    assert tree.all("h1")[0].text == shown
+    assert tree.all("table", class_="sortable")[0].all("a")[0].text == f"0 {shown}"
+    assert len(figures(tree)) == len(ALL_FIGURES)
+
+
+def test_many_seeds_many_models_one_page(
+    page, tmp_path: Path, full: list[Entry], monkeypatch
+) -> None:
+    monkeypatch.setattr("recae.report.pairs.compare", partial(compare, resamples=2))
+    reports = [full[0].reports[0]] * 7
+    epochs = [{"number": n, "loss": 1.0, "metrics": {"ndcg@5": 0.001 * n}} for n in range(1, 201)]
+    trials = [{"params": {"l2": n}, "value": 0.01 * n, "seconds": 3.0} for n in range(50)]
+    entries = [
+        replace(full[0], name=f"a model with a name of its own {n}", reports=reports, epochs=epochs)
+        for n in range(30)
+    ]
+    tree = page([replace(entry, trials=trials) for entry in entries])
+    assert (tmp_path / "page.html").stat().st_size < 2_000_000
+    (square,) = tree.all("table", class_="matrix")
+    assert len(square.all("td", class_="not-settled")) == 30 * 29
+    (curves,) = tree.all("figure", id="figure-curves-0")
+    assert len(curves.all("polyline")) == 8  # no more can be told apart
+
+
+def test_it_is_written_whole_or_not_at_all(make, tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("old")
+    with pytest.raises(StorageError, match="does not exist: create it first"):
+        html([make("a", [0.5])], tmp_path / "absent" / "page.html")
+    with pytest.raises(StorageError, match="is a directory"):
+        html([make("a", [0.5])], tmp_path)
+    with pytest.raises(ConfigError, match="unknown metric of these entries 'mrr'"):
+        html([make("a", [0.5])], path, metric="mrr")
+
+    def full_disk(self: Path, *_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full_disk)
+    with pytest.raises(StorageError, match="No space left on device; nothing was changed"):
+        html([make("a", [0.5])], path)
+    monkeypatch.undo()
+    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["page.html"]
+    assert html([make("a", [0.5])], str(path)) == path and path.read_text() != "old"
+
+
+def test_the_same_entries_give_the_same_page(page, full: list[Entry], tmp_path: Path) -> None:
+    first = html(full, tmp_path / "a.html").read_bytes()
+    assert html(reversed(full), tmp_path / "b.html").read_bytes() == first

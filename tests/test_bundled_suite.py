@@ -1,0 +1,112 @@
+"""The bundled suite, run whole: what is kept equals what the library gives when it is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import recae
+from evaluation import __main__ as evaluation
+from evaluation import compare, report
+from evaluation.run_suite import Places, identity, is_done, item_vectors
+from evaluation.suite import read_suite
+from evaluation.suite_data import read_split
+from recae.errors import DataError
+
+SUITE = read_suite("bundled")
+SPLIT = read_split(SUITE, None)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("suite")
+    assert evaluation.main(["bundled", "--seconds", "1", *places(folder)]) == 0
+    return folder
+
+
+def places(folder: Path) -> list[str]:
+    return ["--results", str(folder / "results"), "--work", str(folder / "work")]
+
+
+def entries(folder: Path) -> dict[str, recae.Entry]:
+    return {entry.name: entry for entry in recae.load_entries(folder / "results" / "bundled")}
+
+
+def test_every_model_has_its_entry_and_the_report_shows_it(folder: Path) -> None:
+    assert set(entries(folder)) == set(SUITE.models)
+    text = (folder / "results" / "bundled" / "report.md").read_text()
+    page = (folder / "results" / "bundled" / "report.html").read_text()
+    for name, entry in entries(folder).items():
+        assert f"| {name} " in text and name in page
+        assert f"{entry.value('ndcg@100'):.4f}" in text
+
+
+def test_a_seed_of_a_suite_is_the_model_that_the_library_fits(folder: Path) -> None:
+    kept = entries(folder)["mult-dae"]
+    for seed, report_of_seed in enumerate(kept.reports):
+        model = SUITE.models["mult-dae"].template.clone()
+        model.fit(SPLIT.train, SPLIT.validation, seed=seed)
+        vectors = item_vectors(SUITE, SPLIT)
+        ours = recae.evaluate(model, SPLIT.test, SUITE.metrics, item_vectors=vectors)
+        pd.testing.assert_frame_equal(
+            ours.per_user, report_of_seed.per_user, check_index_type=False, check_names=False
+        )
+    assert len(kept.reports) == 2 and kept.trials == []
+
+
+def test_the_best_trial_is_what_was_tested(folder: Path) -> None:
+    kept = entries(folder)["ease"]
+    best = max(kept.trials, key=lambda trial: trial["value"])
+    assert kept.trials[0]["params"] == {"l2": 200.0}  # the template's own settings come first
+    model = recae.EASE(**best["params"]).fit(SPLIT.train)
+    assert recae.evaluate(model, SPLIT.validation, "ndcg@100")["ndcg@100"] == best["value"]
+    assert recae.evaluate(model, SPLIT.test, "ndcg@100")["ndcg@100"] == kept.value("ndcg@100")
+
+
+def test_results_say_where_they_come_from(folder: Path) -> None:
+    for entry in entries(folder).values():
+        said = entry.provenance["identity"]
+        assert said["test"] == SPLIT.test.fingerprint()
+        assert said["train"] == SPLIT.train.fingerprint()
+        of_report = entry.reports[0].provenance
+        assert of_report["target"] == SPLIT.test.target.fingerprint()
+        assert {"torch", "numpy", "recae"} <= set(of_report["versions"]) and of_report["machine"]
+        assert entry.peak_gb > 0.1 and len(entry.fit_seconds) == len(entry.reports)
+
+
+def test_what_is_there_is_not_run_again(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = (folder / "results" / "bundled" / "ease" / "entry.json").stat().st_mtime_ns
+    again = ["bundled", "--seconds", "1", "--models", "ease,popularity", *places(folder)]
+    assert evaluation.main(again) == 0
+    assert capfd.readouterr().out.count("there already") == 2
+    after = (folder / "results" / "bundled" / "ease" / "entry.json").stat().st_mtime_ns
+    assert before == after
+
+
+def test_a_result_of_other_data_or_settings_is_not_taken_for_this_one(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    of = Places(folder / "results" / "bundled", folder / "work" / "bundled")
+    popularity = SUITE.models["popularity"]
+    assert is_done(SUITE, popularity, SPLIT, of)
+    other = recae.StrongGeneralization(held_out=0.15).split(
+        recae.load_dataset().interactions.filter(min_per_item=5, binarise=True), seed=1
+    )
+    assert identity(SUITE, popularity, other) != identity(SUITE, popularity, SPLIT)
+    assert not is_done(SUITE, popularity, other, of)
+    assert "its result is of another train, validation, test" in capfd.readouterr().out
+    with pytest.raises(DataError, match="the data have changed since"):
+        recae.load_entries(of.results, target=other.test.target.fingerprint())
+
+
+def test_models_are_compared_and_reported_by_name(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--results", str(folder / "results")]
+    compare.main(["bundled", "--models", "ease,popularity", *where])
+    out = capsys.readouterr().out
+    assert "ease is better than popularity" in out
+    assert report.main(["bundled", "--metric", "recall@20", *where]) == 0
+    assert "recall@20" in capsys.readouterr().out.splitlines()[4].split("|")[2]
