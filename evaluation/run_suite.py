@@ -49,7 +49,7 @@ def main(name: str, argv: Sequence[str]) -> int:
     parser.add_argument(
         "--results",
         type=Path,
-        help="where results are kept: evaluation/results, and build/results for tables of one's own",
+        help="where results are kept: evaluation/results, or build/results for your own tables",
     )
     parser.add_argument("--work", type=Path, default=Path("build/suites"))
     parser.add_argument("--fit-only", action="store_true", help="leave the measuring for later")
