@@ -1,18 +1,20 @@
 """Are the metrics right? Random lists against trec_eval and against arithmetic in plain Python.
 
-    python -m evaluation.metrics_oracle
+    python -m evaluation metrics_oracle
 
-Every case is one user with a random catalogue, target (some empty), cut-off and list (some short or
-empty). Three comparisons: given lists against pytrec_eval, whose ranks come from distinct scores;
-the same lists against the formulas written as loops; and lists ranked by `top_k` from scores of few
-values, with items excluded, against `sorted` and the same loops.
+Every case is one user with a random catalogue, target (some empty), list (some short or empty) and
+several cut-offs, measured in one pass. Four comparisons: given lists against pytrec_eval, whose
+ranks come from distinct scores; the same lists against the formulas written as loops; and lists
+ranked by `top_k` from scores of few values, with items excluded, against pytrec_eval on the tied
+scores and against `sorted` and the same loops. trec_eval breaks ties by name, the greater first:
+items are named so that this is the order of their columns.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +35,7 @@ TREC_EVAL = {  # calibrated recall is not in trec_eval
     "map": "map_cut.{k}",
 }
 NAMES = ("ndcg", "recall", "calibrated_recall", "precision", "hit_rate", "mrr", "map")
+CUTOFFS = 4
 TOLERANCE = 1e-12
 Values = dict[str, float]
 
@@ -42,28 +45,30 @@ class Case:
     """One user: a ranking without repetition, a target, tied scores, and what is excluded."""
 
     n_items: int
-    k: int
+    cutoffs: list[int]
     ranking: list[int]
     target: set[int]
     scores: list[float]
     excluded: set[int]
 
     def tied_ranking(self) -> list[int]:
-        """The first k items by (score descending, column ascending) that are not excluded."""
+        """The items that are not excluded by (score descending, column ascending)."""
         left = [item for item in range(self.n_items) if item not in self.excluded]
-        return sorted(left, key=lambda item: (-self.scores[item], item))[: self.k]
+        return sorted(left, key=lambda item: (-self.scores[item], item))[: max(self.cutoffs)]
 
 
 def random_cases(count: int, seed: int) -> Iterator[Case]:
     """More than one target in ten is empty; about half of the lists are shorter than k."""
     generator = numpy_generator(seed)
     for _ in range(count):
-        n_items, k = int(generator.integers(1, 61)), int(generator.integers(1, 31))
+        n_items = int(generator.integers(1, 61))
+        cutoffs = sorted(set(generator.integers(1, 31, size=CUTOFFS).tolist()))
+        k = cutoffs[-1]
         order = generator.permutation(n_items).tolist()
         wanted = int(generator.integers(0, n_items + 1)) * int(generator.random() > 0.1)
         yield Case(
             n_items=n_items,
-            k=k,
+            cutoffs=cutoffs,
             ranking=order[: min(k, int(generator.integers(0, 2 * k + 1)))],
             target=set(generator.permutation(n_items)[:wanted].tolist()),
             scores=generator.integers(-1, 3, size=n_items).astype(float).tolist(),
@@ -72,12 +77,18 @@ def random_cases(count: int, seed: int) -> Iterator[Case]:
 
 
 def ours(case: Case, top: TopK) -> Values:
-    """The metrics of recae for one list."""
+    """The metrics of recae for one list, at all cut-offs."""
     columns = sorted(case.target)
     cells = (np.ones(len(columns)), (np.zeros(len(columns), dtype=int), columns))
-    accumulator = MetricAccumulator([f"{name}@{case.k}" for name in NAMES], case.n_items)
+    asked = [f"{name}@{k}" for name in NAMES for k in case.cutoffs]
+    accumulator = MetricAccumulator(asked, case.n_items)
     accumulator.update(top, sp.csr_array(cells, shape=(1, case.n_items)))
-    return {name.split("@")[0]: float(v[0]) for name, v in accumulator.per_user().items()}
+    return {name: float(v[0]) for name, v in accumulator.per_user().items()}
+
+
+def at_all(case: Case, measure: Callable[[int], Values]) -> Values:
+    """What a measure of one cut-off finds at each, under the names of recae."""
+    return {f"{name}@{k}": value for k in case.cutoffs for name, value in measure(k).items()}
 
 
 def written_out(ranking: list[int], target: set[int], k: int) -> Values:
@@ -105,16 +116,23 @@ def written_out(ranking: list[int], target: set[int], k: int) -> Values:
     }
 
 
-def trec_eval(case: Case) -> Values:
-    """What trec_eval says; NaN without a target, where it has no opinion."""
-    if not case.target:
+def trec_eval(target: set[int], scores: dict[int, float], k: int) -> Values:
+    """What trec_eval says of the items with a score; NaN without a target or without a list.
+
+    recip_rank has no cut-off: it sees the first k alone.
+    """
+    if not target:
         return dict.fromkeys(TREC_EVAL, math.nan)
-    judged = {"user": {str(item): 1 for item in case.target}}
-    scored = {str(item): float(-rank) for rank, item in enumerate(case.ranking)}
-    asked = {name: measure.format(k=case.k) for name, measure in TREC_EVAL.items()}
-    evaluator = pytrec_eval.RelevanceEvaluator(judged, set(asked.values()))
-    found = evaluator.evaluate({"user": scored})["user"]
-    return {name: found[measure.replace(".", "_")] for name, measure in asked.items()}
+    names = {item: f"{10_000 - item:05}" for item in target | set(scores)}
+    judged = {"user": {names[item]: 1 for item in target}}
+    first = sorted(scores, key=lambda item: (-scores[item], item))[:k]
+    found = {}
+    for items, asked in ((scores, {*TREC_EVAL} - {"mrr"}), (first, {"mrr"})):
+        measures = {name: TREC_EVAL[name].format(k=k) for name in asked}
+        evaluator = pytrec_eval.RelevanceEvaluator(judged, set(measures.values()))
+        said = evaluator.evaluate({"user": {names[item]: scores[item] for item in items}})["user"]
+        found |= {name: said[measure.replace(".", "_")] for name, measure in measures.items()}
+    return found
 
 
 def difference(found: Values, expected: Values) -> Values:
@@ -129,16 +147,24 @@ def difference(found: Values, expected: Values) -> Values:
 
 
 def compare(case: Case) -> dict[str, Values]:
-    """The differences of one case under each of the three comparisons."""
-    padded = case.ranking + [-1] * (case.k - len(case.ranking))
-    given = ours(case, TopK(np.array([padded]), np.zeros((1, case.k), dtype=np.float32)))
+    """The differences of one case under each of the four comparisons."""
+    k, target, tied = max(case.cutoffs), case.target, case.tied_ranking()
+    padded = case.ranking + [-1] * (k - len(case.ranking))
+    given = ours(case, TopK(np.array([padded]), np.zeros((1, k), dtype=np.float32)))
     scores = torch.tensor([case.scores], dtype=torch.float32)
     excluded = sorted(case.excluded)
-    tied = ours(case, top_k(scores, case.k, exclude=([0] * len(excluded), excluded)))
+    ranked = ours(case, top_k(scores, k, exclude=([0] * len(excluded), excluded)))
+    distinct = {item: float(-rank) for rank, item in enumerate(case.ranking)}
+    left = {item: case.scores[item] for item in range(case.n_items) if item not in case.excluded}
+    expected = {
+        "trec_eval": (given, lambda k: trec_eval(target, distinct, k)),
+        "loops": (given, lambda k: written_out(case.ranking, target, k)),
+        "ties trec_eval": (ranked, lambda k: trec_eval(target, left, k)),
+        "ties loops": (ranked, lambda k: written_out(tied, target, k)),
+    }
     return {
-        "trec_eval": difference(given, trec_eval(case)),
-        "loops": difference(given, written_out(case.ranking, case.target, case.k)),
-        "ties": difference(tied, written_out(case.tied_ranking(), case.target, case.k)),
+        kind: difference(found, at_all(case, measure))
+        for kind, (found, measure) in expected.items()
     }
 
 
@@ -149,18 +175,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
     cases = list(random_cases(options.cases, options.seed))
-    largest: dict[str, Values] = {"trec_eval": {}, "loops": {}, "ties": {}}
+    largest: dict[str, Values] = {}
     for case in cases:
         for kind, found in compare(case).items():
+            worst_of = largest.setdefault(kind, {})
             for name, value in found.items():
-                largest[kind][name] = max(value, largest[kind].get(name, 0.0))
+                metric = name.split("@")[0]
+                worst_of[metric] = max(value, worst_of.get(metric, 0.0))
     empty = sum(not case.target for case in cases)
-    short = sum(len(case.ranking) < case.k for case in cases)
+    short = sum(len(case.ranking) < max(case.cutoffs) for case in cases)
+    cutoffs = sum(len(case.cutoffs) for case in cases)
     print(f"{len(cases)} cases: {empty} with an empty target, {short} with a short list")
-    print(f"largest difference  {'trec_eval':>12}{'loops':>12}{'ties':>12}")
+    print(f"{cutoffs} cut-offs")
+    print(f"largest difference{'':6}" + "".join(f"{kind:>16}" for kind in largest))
     for name in NAMES:
         cells = [f"{found[name]:.1e}" if name in found else "-" for found in largest.values()]
-        print(f"{name:20}" + "".join(f"{cell:>12}" for cell in cells))
+        print(f"{name:24}" + "".join(f"{cell:>16}" for cell in cells))
     worst = max(value for found in largest.values() for value in found.values())
     return 0 if worst <= TOLERANCE else 1
 

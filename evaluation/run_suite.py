@@ -12,41 +12,26 @@ fitted models in `--work` until their result is written.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import recae
-from evaluation import published
-from evaluation.provenance import RESULTS, commit, peak_gb
-from evaluation.suite import Candidate, Suite, read_suite
+from evaluation.provenance import RESULTS
+from evaluation.suite import Suite, read_suite
 from evaluation.suite_data import (
     add_table_options,
-    carved,
     given_columns,
     given_tables,
     read_split,
 )
-from recae.errors import ConfigError, unknown_option
-from recae.files import plain, remove_directory
-from recae.recommender import AutoencoderRecommender
-from recae.training import Callback
+from evaluation.suite_model import Places, is_done, run
+from recae.errors import unknown_option
 
 ROOT = Path(__file__).parents[1]
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where the results of a suite, and what is half done, lie."""
-
-    results: Path
-    work: Path
+OWN_RESULTS = Path("build/results")
 
 
 def main(name: str, argv: Sequence[str]) -> int:
@@ -61,7 +46,11 @@ def main(name: str, argv: Sequence[str]) -> int:
     parser.add_argument("--models", help="some of the suite's models, by commas")
     parser.add_argument("--seconds", type=float, help="for tuning each model, instead of its own")
     parser.add_argument("--seeds", type=int, help="fits of models that chance is part of")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where results are kept")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        help="where results are kept: evaluation/results, or build/results for your own tables",
+    )
     parser.add_argument("--work", type=Path, default=Path("build/suites"))
     parser.add_argument("--fit-only", action="store_true", help="leave the measuring for later")
     parser.add_argument("--again", action="store_true", help="run even what has its result")
@@ -69,8 +58,10 @@ def main(name: str, argv: Sequence[str]) -> int:
     add_table_options(parser)
     options = parser.parse_args(argv)
     suite = _changed(suite, options)
-    places = Places(options.results / name, options.work / name)
-    split = read_split(suite, options.data, given_tables(options), given_columns(options))
+    tables = given_tables(options)
+    results = options.results or (OWN_RESULTS if tables else RESULTS)
+    places = Places(results / name, options.work / name)
+    split = read_split(suite, options.data, tables, given_columns(options))
     if options.only:
         run(suite, suite.models[options.only], split, places, options.fit_only)
         return 0
@@ -110,184 +101,3 @@ def _changed(suite: Suite, options: argparse.Namespace) -> Suite:
     if options.seconds:
         tuning["seconds"] = options.seconds
     return replace(suite, models=models, tuning=tuning)
-
-
-def identity(suite: Suite, candidate: Candidate, split: recae.Split) -> dict[str, Any]:
-    """What a result depends on: with any of it changed, it is another result."""
-    assert split.test is not None
-    return {
-        "suite": suite.name,
-        "template": repr(candidate.template),
-        "search": None if candidate.search is None else {k: v for k, v in candidate.search.items()},
-        "tuning": dict(suite.tuning) if candidate.search is not None else {},
-        "seeds": candidate.seeds,
-        "metrics": list(suite.metrics),
-        "train": split.train.fingerprint(),
-        "validation": None if split.validation is None else split.validation.fingerprint(),
-        "test": split.test.fingerprint(),
-    }
-
-
-def is_done(suite: Suite, candidate: Candidate, split: recae.Split, places: Places) -> bool:
-    """Whether this very result is there. Raises StorageError for one that is damaged."""
-    place = places.results / candidate.name
-    if not place.is_dir():
-        return False
-    kept = recae.Entry.load(place).provenance.get("identity", {})
-    wanted = json.loads(json.dumps(identity(suite, candidate, split)))
-    changed = [key for key in wanted if kept.get(key) != wanted[key]]
-    if changed:
-        print(f"{candidate.name}: its result is of another {', '.join(changed)}", flush=True)
-    return not changed
-
-
-def run(
-    suite: Suite, candidate: Candidate, split: recae.Split, places: Places, fit_only: bool
-) -> None:
-    """Chooses, fits, tests and keeps one model."""
-    assert split.test is not None
-    started = time.perf_counter()
-    work = places.work / candidate.name
-    work.mkdir(parents=True, exist_ok=True)
-    tuning = None if candidate.search is None else tuned(suite, candidate, split, work)
-    fits = [fitted(candidate, split, tuning, seed, work) for seed in range(candidate.seeds)]
-    if fit_only:
-        return
-    reports, epochs = [], []
-    vectors = item_vectors(suite, split)
-    for seed in range(candidate.seeds):
-        model = recae.load(work / f"seed-{seed}")
-        reports.append(recae.evaluate(model, split.test, suite.metrics, item_vectors=vectors))
-        if not seed and isinstance(model, AutoencoderRecommender):
-            epochs = fits[0]["curve"]
-    entry = recae.Entry(
-        name=candidate.name,
-        reports=reports,
-        fit_seconds=[fit["seconds"] for fit in fits],
-        tuning_seconds=None if tuning is None else tuning.seconds,
-        peak_gb=max(fit["peak_gb"] for fit in fits),
-        epochs=epochs,
-        trials=[] if tuning is None else trials(tuning),
-        published=published.of(suite.name, candidate.published),
-        provenance={
-            "identity": identity(suite, candidate, split),
-            "suite": suite.title,
-            "note": candidate.note,
-            "seeds": list(range(candidate.seeds)),
-            "commit": commit(),
-            "commit_of_fit": sorted({fit["commit"] for fit in fits}),
-        },
-    )
-    places.results.mkdir(parents=True, exist_ok=True)
-    entry.save(places.results / candidate.name, overwrite=True)
-    for seed in range(candidate.seeds):
-        if seed or candidate.name not in suite.members:
-            remove_directory(work / f"seed-{seed}")
-    values = ", ".join(f"{report[suite.metric]:.4f}" for report in reports)
-    print(
-        f"{candidate.name:<14} {suite.metric} {entry.value(suite.metric):.4f} ({values})  "
-        f"{time.perf_counter() - started:.0f} s  {reports[0].model}",
-        flush=True,
-    )
-
-
-def tuned(suite: Suite, candidate: Candidate, split: recae.Split, work: Path) -> recae.Tuning:
-    """The search of a model, on the validation of the split or on pairs carved out of train."""
-    choosing = carved(split, suite)
-    return recae.tune(
-        candidate.template,
-        choosing.train,
-        choosing.validation,
-        suite.metric,
-        space=candidate.search or None,
-        folder=work / "tuning",
-        **suite.tuning,
-    )
-
-
-def fitted(
-    candidate: Candidate, split: recae.Split, tuning: recae.Tuning | None, seed: int, work: Path
-) -> dict[str, Any]:
-    """Fits one seed, unless that is done, and saves the model; returns what the fit cost.
-
-    With a validation of its own a suite's models stop at its best epoch; where validation pairs
-    were carved out of train, the settings and epochs they chose are fitted on all of train.
-    """
-    place, note = work / f"seed-{seed}", work / f"seed-{seed}.json"
-    checkpoint = work / f"seed-{seed}.safetensors"
-    if note.is_file() and place.is_dir():
-        return dict(json.loads(note.read_text(encoding="utf-8")))
-    started = time.perf_counter()
-    if candidate.members:
-        model = blended(candidate, split, work)
-    elif tuning is None:
-        model = candidate.template.clone()
-    elif split.validation is not None and not seed:
-        model = tuning.model
-    elif split.validation is not None:
-        model = tuning.model.clone()
-    else:
-        model = tuning.refit(split.train, seed=seed)
-    if not hasattr(model, "items_"):
-        options: dict[str, Any] = {"callbacks": [] if tuning is None else as_long_as(tuning)}
-        if isinstance(model, AutoencoderRecommender):
-            options["checkpoint"] = checkpoint
-        model.fit(split.train, split.validation, seed=seed, **options)
-    seconds = time.perf_counter() - started
-    if tuning is not None and split.validation is not None and not seed:
-        seconds = float(best_trial(tuning)["seconds"])
-    model.save(place, overwrite=True)
-    fit = {
-        "seconds": round(seconds, 2),
-        "peak_gb": round(peak_gb(), 3),
-        "commit": commit(),
-        "curve": [vars(epoch) for epoch in getattr(model, "epochs_", [])],
-    }
-    note.write_text(json.dumps(fit, default=plain), encoding="utf-8")
-    checkpoint.unlink(missing_ok=True)
-    return fit
-
-
-def item_vectors(suite: Suite, split: recae.Split) -> recae.Recommender | None:
-    """What the diversity of lists is measured with, the same for every model; None if it is not."""
-    if not any(metric.startswith("diversity@") for metric in suite.metrics):
-        return None
-    return recae.PureSVD(latent=min(64, split.train.n_items - 1)).fit(split.train)
-
-
-def as_long_as(tuning: recae.Tuning) -> list[Callback]:
-    """What ends a training where the best trial was cut, so that all seeds train alike."""
-    best = best_trial(tuning)
-    if best["state"] != "cut":
-        return []
-    return [lambda epoch: epoch.number >= best["epochs"]]
-
-
-def best_trial(tuning: recae.Tuning) -> Any:
-    """The row of the trial whose model was kept."""
-    return tuning.trials.iloc[tuning.trials["value"].argmax()]
-
-
-def blended(candidate: Candidate, split: recae.Split, work: Path) -> recae.Recommender:
-    """The blend of the members' first seeds; `validation` gives the weights."""
-    places = [work.parent / member / "seed-0" for member in candidate.members]
-    missing = [place.parent.name for place in places if not place.is_dir()]
-    if missing:
-        raise ConfigError(
-            f"{candidate.name} is a blend of models that are not fitted: run {', '.join(missing)} "
-            "first, with --again if their result is there"
-        )
-    return recae.Ensemble.of([recae.load(place) for place in places], split.validation)
-
-
-def trials(tuning: recae.Tuning) -> list[dict[str, Any]]:
-    """The trials as an Entry holds them."""
-    fixed = {"number", "value", "seconds", "epochs", "state", "reason"}
-    rows = tuning.trials.to_dict(orient="records")
-    return [
-        {
-            "params": {key: value for key, value in row.items() if key not in fixed},
-            **{key: row[key] for key in ("value", "seconds", "state")},
-        }
-        for row in rows
-    ]

@@ -100,7 +100,9 @@ def read_split(
     if kind == "folds":
         return recae.fixed_folds(**found, **settings)
     protocol = recae.StrongGeneralization if kind == "strong" else recae.RandomSplit
-    return protocol(**settings).split(found["interactions"], seed=seed)
+    split = protocol(**settings).split(found["interactions"], seed=seed)
+    recae.check_split(split, generalization="strong" if kind == "strong" else "weak")
+    return split
 
 
 def carved(split: recae.Split, suite: Suite) -> recae.Split:
@@ -150,6 +152,8 @@ def _tables(
     reading |= columns
     if kind in ("strong", "random"):
         reading["min_weight"] = suite.data.get("min_weight")
+    else:  # a pair that comes twice in a part of a split is a mistake
+        reading["duplicates"] = "error"
     read = {
         role: recae.read_table(path, progress=progress, **reading) for role, path in paths.items()
     }

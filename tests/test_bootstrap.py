@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from recae.errors import ConfigError, DataError
-from recae.metrics import bootstrap_interval
+from recae.metrics import bootstrap, bootstrap_interval, bootstrap_intervals
 
 
 @pytest.mark.parametrize("count", [2_000, 300_000])  # many resamples at once; one in several parts
@@ -67,3 +67,26 @@ def test_bootstrap_of_equal_values_has_no_width() -> None:
 def test_bootstrap_options(values, options, error, message) -> None:
     with pytest.raises(error, match=message):
         bootstrap_interval(values, **options)
+
+
+def test_columns_together_have_the_intervals_they_have_alone(monkeypatch) -> None:
+    monkeypatch.setattr(bootstrap, "BOOTSTRAP_CELLS", 64)  # columns longer and shorter than that
+    rng = np.random.default_rng(0)
+    whole, other, gaps = rng.random(90), rng.random(90), rng.random(90)
+    gaps[[3, 50]] = math.nan
+    same_gaps = np.where(np.isnan(gaps), math.nan, 1 - gaps)
+    columns = [whole, gaps, other, same_gaps, [0.5], [math.nan] * 3, rng.random(20).tolist()]
+    together = bootstrap_intervals(columns, seed=5, resamples=40)
+    alone = [bootstrap_interval(column, seed=5, resamples=40) for column in columns]
+    assert np.isnan(together[4:6]).all()
+    del together[4:6], alone[4:6]
+    assert together == alone
+    assert bootstrap_intervals([]) == []
+
+
+def test_columns_that_share_draws_draw_once(monkeypatch) -> None:
+    calls = []
+    draws = bootstrap._draws
+    monkeypatch.setattr(bootstrap, "_draws", lambda *about: calls.append(about) or draws(*about))
+    bootstrap_intervals([[0.0, 1.0, 0.5], [0.1, 0.2, 0.3], [0.0, 1.0, math.nan]])
+    assert [count for count, _, _ in calls] == [3, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,9 +11,9 @@ import pytest
 import recae
 from evaluation import __main__ as evaluation
 from evaluation import compare, report
-from evaluation.run_suite import Places, identity, is_done, item_vectors
 from evaluation.suite import read_suite
 from evaluation.suite_data import read_split
+from evaluation.suite_model import Places, identity, is_done, item_vectors, run
 from recae.errors import DataError
 
 SUITE = read_suite("bundled")
@@ -50,9 +51,12 @@ def test_a_seed_of_a_suite_is_the_model_that_the_library_fits(folder: Path) -> N
         model.fit(SPLIT.train, SPLIT.validation, seed=seed)
         vectors = item_vectors(SUITE, SPLIT)
         ours = recae.evaluate(model, SPLIT.test, SUITE.metrics, item_vectors=vectors)
-        pd.testing.assert_frame_equal(
-            ours.per_user, report_of_seed.per_user, check_index_type=False, check_names=False
-        )
+        kept_of_it = report_of_seed.per_user
+        assert list(kept_of_it) == ["ndcg@100", "recall@20"]  # what looks at targets
+        pd.testing.assert_frame_equal(ours.per_user[list(kept_of_it)], kept_of_it)
+        assert report_of_seed.mean == pytest.approx(ours.mean, abs=1e-15)
+        assert report_of_seed.interval == ours.interval
+        assert len(report_of_seed.items) == (0 if seed else SPLIT.train.n_items)
     assert len(kept.reports) == 2 and kept.trials == []
 
 
@@ -99,6 +103,18 @@ def test_a_result_of_other_data_or_settings_is_not_taken_for_this_one(
     assert "its result is of another train, validation, test" in capfd.readouterr().out
     with pytest.raises(DataError, match="the data have changed since"):
         recae.load_entries(of.results, target=other.test.target.fingerprint())
+
+
+def test_a_fit_of_other_settings_is_not_measured_as_this_one(tmp_path: Path) -> None:
+    here = Places(tmp_path / "results", tmp_path / "work")
+    for l2 in (3.0, 300.0):  # the second finds what the first has left
+        candidate = replace(
+            SUITE.models["ease"], template=recae.EASE(l2=l2), search=None, name="ease"
+        )
+        run(SUITE, candidate, SPLIT, here, fit_only=l2 == 3.0)
+    kept = recae.Entry.load(here.results / "ease")
+    expected = recae.evaluate(recae.EASE(l2=300.0).fit(SPLIT.train), SPLIT.test, "ndcg@100")
+    assert kept.value("ndcg@100") == expected["ndcg@100"]
 
 
 def test_models_are_compared_and_reported_by_name(

@@ -106,6 +106,17 @@ def test_tables_that_are_missing_or_of_another_protocol(tmp_path: Path) -> None:
         read_split(suite, None)
 
 
+def test_leaks_in_tables_of_ones_own_are_refused(tmp_path: Path) -> None:
+    suite = read_suite("mine", written(tmp_path))
+    train = table(tmp_path / "train.csv", (1, "a"), (1, "b"), (2, "a"), (2, "c"))
+    leaking = table(tmp_path / "leak.csv", (1, "c"), (2, "c"))
+    with pytest.raises(DataError, match="1 of 2 test"):
+        read_split(suite, None, {"train": train, "test": leaking})
+    twice = table(tmp_path / "twice.csv", (1, "c"), (1, "c"), (2, "b"))
+    with pytest.raises(DataError, match="1 rows repeat a pair"):
+        read_split(suite, None, {"train": train, "test": twice})
+
+
 def test_validation_is_carved_out_of_train_where_none_is_published(tmp_path: Path) -> None:
     suite = read_suite("mine", written(tmp_path))
     table(tmp_path / "train.csv", *((u, i) for u in range(5) for i in "abcdefgh"[u : u + 4]))

@@ -11,6 +11,7 @@ import pandas as pd
 from recae.compare.detectable import POWER, detectable
 from recae.compare.pairing import Reports, paired_values
 from recae.compare.significance import holm, mean_test, signed_rank
+from recae.compare.table import Comparison
 from recae.compare.two_level import Spread, intervals
 from recae.errors import ConfigError, unknown_option
 from recae.metrics import check_resamples, check_share
@@ -47,7 +48,7 @@ def compare(
                      the interval leaves out 0, else ""; where less is more, as in popularity@k,
                      read it the other way
 
-    `recae.verdicts` says the rows in words.
+    Printed, it shows all of them with four figures; `recae.verdicts` says the rows in words.
 
     Users are matched by id; those whose value is NaN in all (no target) do not count. Users
     without a difference are left out of the signed-rank test, as Wilcoxon does, and count in the
@@ -59,8 +60,9 @@ def compare(
     whether their mean is 0, and those of real models are not symmetric: many small losses and few
     large gains can have a mean of 0 and a tiny p. The t test asks about the mean, but a few users
     can decide it. `better` needs both, and keeps the stated rate of false alarms over all rows
-    together; the interval holds for a row by itself. Of 30 users it leaves out a true 0 some 6
-    times in 100 instead of 5, of skewed ones 10; from some hundred on it is as stated
+    together; the interval holds for a row by itself. At 1,000 users all of that was found to hold.
+    At 30 the interval leaves out a true 0 some 7 times in 100 instead of 5 (`better` stays below
+    5), and strongly skewed differences, such as lognormal ones, are called better 11 times in 100
     (`python -m evaluation significance`).
 
     One report each: the percentile bootstrap over users. Every resample draws the users with
@@ -119,7 +121,7 @@ def compare(
     frame = pd.DataFrame(rows, columns=COLUMNS)
     for name in ("p_holm", "p_mean_holm"):
         frame[name] = holm(frame[name].to_numpy())
-    return frame.assign(better=_better(frame, level))
+    return Comparison(frame.assign(better=_better(frame, level)))
 
 
 def _better(frame: pd.DataFrame, level: float) -> np.ndarray:

@@ -123,7 +123,9 @@ class Report:
             model=summary["model"],
             per_user=table,
             catalogue={name: v[0] for name, v in rows.items() if name not in table},
-            interval={name: (v[1], v[2]) for name, v in rows.items() if name in table},
+            interval={
+                name: (v[1], v[2]) for name, v in rows.items() if name in table or v[1] == v[1]
+            },
             provenance=summary["provenance"],
             users=tables.get("users", pd.DataFrame()),
             items=tables.get("items", pd.DataFrame()),

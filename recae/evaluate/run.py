@@ -23,7 +23,7 @@ from recae.evaluate.scorer import Scorer
 from recae.forks import survives_fork
 from recae.machine import cores, machine, versions
 from recae.memory import peak_gb
-from recae.metrics import Metric, MetricAccumulator, bootstrap_interval, parse_metrics
+from recae.metrics import Metric, MetricAccumulator, bootstrap_intervals, parse_metrics
 from recae.recommender import (
     Questions,
     RankedLists,
@@ -106,10 +106,8 @@ def evaluate(
     ranked = time.perf_counter()
     seconds = ranked - started
     per_user = pd.DataFrame(measured.per_user(), index=pd.Index(fold.target.users.ids))
-    interval = {
-        str(name): bootstrap_interval(values.to_numpy(), seed=seed)
-        for name, values in per_user.items()
-    }
+    values = [column.to_numpy() for _, column in per_user.items()]
+    interval = dict(zip(map(str, per_user), bootstrap_intervals(values, seed=seed), strict=True))
     interval_seconds = time.perf_counter() - ranked
     peak = peak_gb()
     return Report(

@@ -44,7 +44,9 @@ def write(
 
 def _write_table(path: Path, name: str, table: pd.DataFrame) -> dict[str, str]:
     content = BytesIO()
-    table.rename_axis(INDEX[name]).reset_index().to_parquet(content, index=False)
+    table.rename_axis(INDEX[name]).reset_index().to_parquet(
+        content, index=False, compression="zstd"
+    )
     digest = sha256(content.getvalue()).hexdigest()
     file = path.with_name(f"{path.name}.{name}-{digest[:8]}.parquet")
     with atomic_file(file) as part:

@@ -5,6 +5,7 @@ from recae.metrics.accumulator import MetricAccumulator
 from recae.metrics.bootstrap import (
     BOOTSTRAP_CELLS,
     bootstrap_interval,
+    bootstrap_intervals,
     check_resamples,
     check_share,
     percentile_interval,
@@ -17,6 +18,7 @@ __all__ = [
     "Metric",
     "MetricAccumulator",
     "bootstrap_interval",
+    "bootstrap_intervals",
     "check_resamples",
     "check_share",
     "parse_metric",

@@ -70,6 +70,15 @@ def test_the_mean_is_tested_as_scipy_does():
     assert frame["p_mean_holm"].to_numpy() == pytest.approx(expected)
 
 
+def test_it_prints_whole():
+    frame = compare(three(), "ndcg@5")
+    head, *rows = str(frame).splitlines()
+    assert head.split() == list(frame.columns) and len(rows) == 3
+    assert all(len(line) < 140 for line in (head, *rows))
+    assert rows[2].split()[:3] == ["ndcg@5", "b", "c"] and rows[2].endswith("c")
+    assert f"{frame.at[2, 'difference']:.4g}" in rows[2]
+
+
 def test_against_a_baseline():
     frame = compare(three(), "ndcg@5", baseline="b")
     assert frame[["a", "b"]].to_numpy().tolist() == [["a", "b"], ["c", "b"]]

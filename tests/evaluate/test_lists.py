@@ -68,6 +68,24 @@ def test_lists_of_a_model_of_ours_are_measured_like_the_model(
     )
 
 
+def test_metrics_of_variety_too(
+    split: recae.Split, fold: Fold, model: recae.Recommender, top: pd.DataFrame
+) -> None:
+    vectors = recae.PureSVD(latent=3).fit(split.train)
+    metrics = ["diversity@5", "miscalibration@5", "popularity_lift@4"]
+    names = {str(metric).partition("@")[0] for metric in METRICS + metrics}
+    with pytest.raises(ConfigError) as error:
+        recae.evaluate(model, fold, "nothing@5")
+    assert str(error.value).partition("Known: ")[2].split(", ") == sorted(names)  # none left out
+    lists = Lists(top, train=split.train)
+    theirs = recae.evaluate(lists, fold, metrics, item_vectors=vectors)
+    assert_same(theirs, recae.evaluate(model, fold, metrics, item_vectors=vectors))
+    with pytest.raises(ConfigError, match="vectors"):
+        recae.evaluate(lists, fold, "diversity@5")
+    with pytest.raises(ConfigError, match="popularity_lift@4 needs"):
+        recae.evaluate(Lists(top), fold, "popularity_lift@4")
+
+
 def test_tied_scores_go_by_the_order_of_the_items(split: recae.Split, fold: Fold) -> None:
     popular = recae.Popularity().fit(split.train)  # whose scores tie often
     rows = popular.recommend(k=16, history=fold.history).drop(columns="rank")
