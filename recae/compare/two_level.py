@@ -97,7 +97,7 @@ def _luck(
     for name, seeds in several.items():
         theirs = beyond[start : start + len(seeds)]
         start += len(seeds)
-        generator = numpy_generator(seed, crc32(name.encode()))  # whatever stands beside it
+        generator = numpy_generator(seed, crc32(str(name).encode()))  # whatever stands beside it
         drawn = generator.integers(len(seeds), size=(len(seeds) - 1, resamples))
         found[name] = np.take_along_axis(theirs, drawn, axis=0).mean(axis=0)
     return found
