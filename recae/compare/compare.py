@@ -80,8 +80,8 @@ def compare(
     side: luck that differs by user and seed counts up to three times (Owen 2007). A model given
     once counts as one without luck, which is true of closed forms only.
 
-    About 1.6 ns for a user and resample, and 0.8 ns more for every row and every seed report. The
-    same seed gives the same frame. Raises ConfigError for fewer than two reports, an unknown
+    About 1.6 ns for a user and resample, and 0.8 ns more for every report. The same seed gives the
+    same frame. Raises ConfigError for fewer than two reports, an unknown
     baseline or metric, a metric without a value per user or a bad level, resamples or seed;
     DataError if the reports have other targets, users or defined values, or infinite ones.
 
