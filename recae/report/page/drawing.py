@@ -87,7 +87,7 @@ def frame(across: Scale, down: Scale, x_name: str, y_name: str, *, x_ticks: bool
 def x_axis(across: Scale, top: float, bottom: float) -> Markup:
     """Vertical grid lines, with their values below."""
     parts = []
-    for value, words in across.ticks():
+    for value, words in across.ticks(max(6, int(across.end - across.start) // 100)):
         x = across.at(value)
         parts.append(line(x, top, x, bottom, "grid"))
         parts.append(label(x, bottom + 15, words, "middle", "tick"))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from recae.report.entry import Entry
 from recae.report.labels import Box, nearest, place
 from recae.report.page.drawing import (
+    WIDE,
     WIDTH,
     chart,
     figure_box,
@@ -26,6 +27,8 @@ from recae.report.rows import amount, figure, less_is_better, measured
 from recae.report.zoom import main_group
 
 LEFT, RIGHT, TOP, LONGEST = 62, 16, 44, 22
+CROWDED = 20
+"""With more points a chart has the whole width."""
 LEAST_SECONDS = 0.01
 """Less than this is not told apart."""
 Point = tuple[Entry, float, float]
@@ -76,7 +79,8 @@ def _scatter(
         return None
     less, timed = less_is_better(metric), x_name == "seconds"
     height = min(330 + 8 * len(points), 560)
-    area = Box(LEFT, TOP, WIDTH - RIGHT, height - 52)
+    width = WIDE if len(points) > CROWDED else WIDTH
+    area = Box(LEFT, TOP, width - RIGHT, height - 52)
     low, high = main_group([y for _, _, y in points], less=less)
     near = [(x, y) for _, x, y in points if low <= y <= high]
     xs, ys = zip(*near, strict=True)
@@ -100,7 +104,8 @@ def _scatter(
     hidden = sum(box is None for box in boxes)
     if hidden:
         note += f" {hidden} without room for a label: point at them."
-    return figure_box(f"figure-{key}", title, note, chart(key, title, height, parts))
+    drawn = chart(key, title, height, parts, width=width)
+    return figure_box(f"figure-{key}", title, note, drawn, wide=width == WIDE)
 
 
 def _spot(x: float, y: float, across: Scale, down: Scale) -> tuple[float, float]:
@@ -112,7 +117,8 @@ def _spot(x: float, y: float, across: Scale, down: Scale) -> tuple[float, float]
 def _told(x: float, y: float, timed: bool) -> str:
     if not timed:
         return f"{figure(y)}, {figure(x)}"
-    return f"{figure(y)}, {amount(x)} s" + (" or less" if x <= LEAST_SECONDS else "")
+    seconds = f"{amount(x)} s" if x > LEAST_SECONDS else f"{LEAST_SECONDS:g} s or less"
+    return f"{figure(y)}, {seconds}"
 
 
 def _beyond(points: Sequence[Point], down: Scale, timed: bool) -> str:
@@ -124,7 +130,9 @@ def _beyond(points: Sequence[Point], down: Scale, timed: bool) -> str:
             for entry, x, y in points
             if (y < down.low if edge == "below" else y > down.high)
         ]
-        told += f" {sign} far {edge} the axis: {', '.join(beyond)}." if beyond else ""
+        told += (
+            f" {sign} far {edge} the axis, drawn at its end: {', '.join(beyond)}." if beyond else ""
+        )
     return told
 
 
