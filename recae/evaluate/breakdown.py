@@ -98,7 +98,7 @@ def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
     targets), and listed_share (of all places within k that are not empty).
 
     Raises ConfigError for a k that no metric of the report has, or for groups < 1; DataError if the
-    report has no counts of items.
+    report has no counts of items, or not of their training users.
 
     >>> fold = recae.holdout_pairs(data, 0.5, seed=1).validation
     >>> report = recae.evaluate(recae.Popularity().fit(data), fold, "recall@1")
@@ -108,8 +108,13 @@ def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
     1    2     2      1
     """
     items = report.items
-    if "training_users" not in items:
+    if "targets" not in items:
         raise DataError("this report has no counts of items: evaluate the model again")
+    if "training_users" not in items:
+        raise DataError(
+            "this report does not know the training users of its items: give the Lists or the "
+            "Scorer that was evaluated train="
+        )
     if f"hits@{k}" not in items:
         named = (str(name).partition("@") for name in items)
         known = sorted(int(cut) for what, _, cut in named if what == "hits")

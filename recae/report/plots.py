@@ -33,8 +33,8 @@ def plot_comparison(reports: Mapping[str, Report], metric: str, path: str | Path
     """
     require_some(reports)
     for report in reports.values():
-        if metric not in report.mean:
-            raise unknown_option("metric of these reports", metric, report.mean)
+        if metric not in report.metrics:
+            raise unknown_option("metric of these reports", metric, report.metrics)
     order = sorted(reports, key=lambda name: reports[name][metric])
     means = [reports[name][metric] for name in order]
     figure, axes = canvas(8, 1.2 + 0.5 * len(order), layout="constrained")

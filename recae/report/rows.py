@@ -32,7 +32,7 @@ class Measured:
 
 def measured(entry: Entry, metric: str) -> Measured | None:
     """The numbers of a metric; None where a report of the entry does not have it."""
-    if any(metric not in report.mean for report in entry.reports):
+    if any(metric not in report.metrics for report in entry.reports):
         return None
     seeds = tuple(report[metric] for report in entry.reports)
     low, high = entry.reports[0].interval.get(metric, (math.nan, math.nan))
@@ -47,7 +47,7 @@ def choose_metrics(
 
     Raises ConfigError for a metric that no entry has, and for a main one that some entry lacks.
     """
-    known = list(dict.fromkeys(name for entry in entries for name in entry.reports[0].mean))
+    known = list(dict.fromkeys(name for entry in entries for name in entry.reports[0].metrics))
     shared = [name for name in known if all(measured(entry, name) for entry in entries)]
     shown = known if metrics is None else list(dict.fromkeys(metrics))
     for name in (*shown, *([] if metric is None else [metric])):

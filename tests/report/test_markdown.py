@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from recae import ConfigError, Entry, Published, markdown
@@ -159,3 +160,15 @@ def test_wide_letters_take_two_columns(make) -> None:
 def test_large_numbers_have_fewer_decimals(report) -> None:
     text = markdown([Entry("a", [report({"ndcg@5": [0.5], "popularity@5": [12345.678]})])])
     assert tables(text)[0][1] == ["a", "0.5000", "12,345.7"]
+
+
+def test_one_metric_is_averaged_at_a_time(make, monkeypatch) -> None:
+    """A report of many models asks for one mean often; it must not take all of them each time."""
+    entries = [make("a", [0.2, 0.4]), make("b", [0.1, 0.2])]
+
+    def everything(*_: object, **__: object) -> None:
+        raise AssertionError("all metrics were averaged")
+
+    monkeypatch.setattr(pd.DataFrame, "mean", everything)
+    rows = tables(markdown(entries))[0][1:]
+    assert [row[:2] for row in rows] == [["a", "0.3000"], ["b", "0.1500"]]
