@@ -82,7 +82,8 @@ def test_the_whole_page(seeds) -> None:
         "Paired over the users, ndcg@5. Better: Wilcoxon's signed-rank test and a t test of the "
         "mean, p the larger of both, adjusted for all 3 pairs (Holm), and a bootstrap interval "
         "that leaves out 0, at 5 %; otherwise not settled, which is no proof that there is no "
-        "difference. Detectable: the difference that would be missed one time in five.\n\n"
+        "difference. Detectable: the difference that one such comparison by itself "
+        "would miss one time in five.\n\n"
         "PAIRS\n\n"
         "[1] not comparable: other users. Read in: B. Author 2019  \n"
         "[2] Read in: A. Author 2020, table 2\n"
@@ -170,4 +171,7 @@ def test_one_metric_is_averaged_at_a_time(make, monkeypatch) -> None:
         raise AssertionError("all metrics were averaged")
 
     monkeypatch.setattr(pd.DataFrame, "mean", everything)
-    assert [row[:2] for row in tables(markdown(entries))[0][1:]] == [["a", "0.3000"], ["b", "0.1500"]]
+    assert [row[:2] for row in tables(markdown(entries))[0][1:]] == [
+        ["a", "0.3000"],
+        ["b", "0.1500"],
+    ]
