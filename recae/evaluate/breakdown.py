@@ -75,6 +75,7 @@ def _lows(bins: Any, lengths: IntArray) -> IntArray:
     lows = np.asarray(bins)
     if lows.ndim != 1 or not lows.size or not np.issubdtype(lows.dtype, np.integer):
         raise ConfigError(f"bins must be a number or lengths such as [1, 6, 11], not {bins!r}")
+    lows = lows.astype(np.int64)
     if (np.diff(lows) <= 0).any():
         raise ConfigError(f"bins must ascend, each length once; found {lows.tolist()}")
     if lows[0] > lengths.min():
@@ -82,7 +83,7 @@ def _lows(bins: Any, lengths: IntArray) -> IntArray:
             f"bins begin at {lows[0]}, but {int((lengths < lows[0]).sum()):,} users have shorter "
             f"histories: begin at {lengths.min()} or below"
         )
-    return lows.astype(np.int64)
+    return lows
 
 
 def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:

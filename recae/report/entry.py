@@ -59,8 +59,13 @@ class Entry:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        several = isinstance(self.reports, Sequence) and not isinstance(self.reports, str)
+        if not several or not all(isinstance(report, Report) for report in self.reports):
+            raise ConfigError(f"the entry {self.name!r} needs a list of reports, one for each seed")
         if not self.reports:
             raise ConfigError(f"the entry {self.name!r} has no report")
+        if not np.iterable(self.fit_seconds):
+            raise ConfigError(f"the entry {self.name!r} needs a list of fit_seconds, one a report")
 
     def value(self, metric: str) -> float:
         """The metric's mean over users, and over the seeds. Raises ConfigError for an unknown one.
@@ -73,8 +78,9 @@ class Entry:
 
     @property
     def seconds(self) -> float | None:
-        """The median seconds of a fit, None if none is known."""
-        return float(np.median(self.fit_seconds)) if len(self.fit_seconds) else None
+        """The median of the seconds of a fit that are known, None if none is."""
+        known = [took for took in self.fit_seconds if took is not None and np.isfinite(took)]
+        return float(np.median(known)) if known else None
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Writes the entry to a directory of its own, whole or not at all. Returns the path.

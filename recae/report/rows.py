@@ -9,10 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recae.errors import ConfigError, unknown_option
+from recae.metrics import less_is_better as less_is_better  # for its neighbours too
 from recae.report.entry import Entry
-
-LESS_IS_BETTER = ("gini", "popularity", "popularity_lift", "miscalibration")
-"""Lists that show more than the head of the catalogue, and what their user is used to."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +62,6 @@ def choose_metrics(
                 f"all have: {', '.join(shared) or 'none'}"
             )
     return [metric, *(name for name in shown if name != metric)]
-
-
-def less_is_better(metric: str) -> bool:
-    """Whether the least value comes first."""
-    return metric.partition("@")[0] in LESS_IS_BETTER
 
 
 def best_first(entries: Sequence[Entry], metric: str) -> list[Entry]:

@@ -230,3 +230,11 @@ def test_it_is_written_whole_or_not_at_all(make, tmp_path: Path, monkeypatch) ->
 def test_the_same_entries_give_the_same_page(page, full: list[Entry], tmp_path: Path) -> None:
     first = html(full, tmp_path / "a.html").read_bytes()
     assert html(reversed(full), tmp_path / "b.html").read_bytes() == first
+
+
+def test_entries_of_unknown_training_are_left_out_of_popularity(full, tmp_path) -> None:
+    """Lists of another system need not say what it was trained on."""
+    (first, *_), rest = full[0].reports, full[1:]
+    unknown = replace(first, items=first.items.drop(columns="training_users"))
+    path = html([replace(full[0], reports=[unknown]), *rest], tmp_path / "a.html")
+    assert "by popularity" in path.read_text()
