@@ -170,3 +170,41 @@ def test_the_setting_that_is_best_on_validation_is_chosen() -> None:
 def test_every_suite_file_is_one_of_the_list() -> None:
     assert suite_names() == sorted(path.stem for path in SUITES.iterdir())
     assert json.dumps(suite_names())
+
+
+def test_the_seeds_that_are_asked_for_are_those_of_every_model_of_chance(tmp_path: Path) -> None:
+    suite = read_suite("mine", written(tmp_path, SUITE + "[models.mult-dae]\n[models.als]\n"))
+    asked = run_suite.argparse.Namespace(models=None, seconds=None, seeds=3)
+    changed = run_suite._changed(suite, asked)
+    assert {name: model.seeds for name, model in changed.models.items()} == {
+        "ease": 1,
+        "mult-dae": 3,
+        "als": 3,
+    }
+
+
+@pytest.mark.parametrize("option", ["--seeds", "--seconds"])
+def test_no_seeds_and_no_seconds_are_refused(option: str) -> None:
+    with pytest.raises(ConfigError, match=f"{option} must be .*, not 0"):
+        run_suite.main("bundled", [option, "0"])
+
+
+def test_a_suite_without_published_figures_has_no_table_of_them() -> None:
+    assert published.document(["bundled"]) == (
+        "### MovieLens latest small, the bundled sample: every step of a suite in a minute\n\n"
+        "No published figures.\n"
+    )
+
+
+def test_what_is_at_second_hand_or_from_memory_is_not_called_checked() -> None:
+    for suite, said in published.read().items():
+        for row in said["rows"]:
+            text = f"{row['source']} {row.get('note', '')}"
+            if "second hand" in text or "from memory" in text:
+                assert not row.get("checked", True), (suite, row["model"])
+
+
+def test_new_users_are_carved_out_as_a_share_too() -> None:
+    suite = run_suite.replace(read_suite("ml20m_heldout"), protocol={"kind": "folds"})
+    choosing = carved(recae.Split(DATA, None, None), suite)
+    assert choosing.validation.history.n_users == DATA.n_users // 10

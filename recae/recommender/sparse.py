@@ -67,8 +67,10 @@ def nearest_columns(matrix: Any, k: int) -> Any:
     from implicit.nearest_neighbours import all_pairs_knn
 
     with ONE_BLAS:
-        # One more: every column is its own nearest neighbour.
-        nearest = all_pairs_knn(matrix, k + 1, show_progress=False).tocsr()
+        # One more: every column is its own nearest neighbour. No more than there are: it makes room
+        # for as many as it is asked for.
+        asked = min(k + 1, matrix.shape[1])
+        nearest = all_pairs_knn(matrix, asked, show_progress=False).tocsr()
     if not np.isfinite(nearest.data).all():
         raise TrainingError("similarities are no longer numbers: the weights are too large")
     nearest.setdiag(0)

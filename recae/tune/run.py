@@ -68,7 +68,8 @@ def tune(
     seed: of the sampler and of every fit; with `trials` alone the same call finds the same again.
     device, progress: as in `fit`. folder: keeps every finished trial and the best model, so that
     the same call goes on after a kill with what is left of the budget (the trial that was killed
-    begins anew; its time is not counted); with a larger budget it goes on where it ended.
+    begins anew; its time is not counted); with a larger budget it goes on where it ended, with one
+    that is spent already it returns what is there, all trials of the larger one.
 
     Needs Optuna (`pip install "recae[tune]"`). Raises ConfigError without it and for bad options,
     DataError for bad data, StorageError for the folder, all before any fit, and TrainingError if
@@ -193,6 +194,8 @@ def _about(task: Task, space: Space, sampler: str) -> Mapping[str, Any]:
 
 def _why(past: Sequence[Trial]) -> str:
     """The reasons of failed trials, each once, with the first trial that had it."""
+    if not past:
+        return "the time was up before the first trial began: give the search more seconds"
     first: dict[str, int] = {}
     for trial in past:
         if trial.state == FAILED:

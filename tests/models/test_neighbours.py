@@ -88,3 +88,9 @@ def test_huge_weights_are_weights() -> None:
     huge = sp.csr_matrix(X * 1e37)
     one, other = (UserKNN(weights="both").fit(x).recommend(k=3) for x in (sp.csr_matrix(X), huge))
     assert one["item_id"].tolist() == other["item_id"].tolist()
+
+
+@pytest.mark.parametrize("model", [ItemKNN, UserKNN])
+def test_more_neighbours_than_there_are_are_all_there_are(model: type) -> None:
+    every, beyond = (model(neighbours=k).fit(DATA).score(DATA) for k in (100, 10**12))
+    np.testing.assert_array_equal(beyond, every)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+import recae
+from recae.errors import TrainingError
 from recae.tune.budget import Budget
 from recae.tune.trial import Trial
 
@@ -91,3 +93,9 @@ def test_ctrl_c_says_what_is_kept(planted, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(planted.Flat, "_arrays", lambda self: {})
     with pytest.raises(KeyboardInterrupt, match="after 1 trials; its folder keeps them"):
         planted.tune(planted.Flat(), trials=3, folder=tmp_path / "search")
+
+
+def test_a_time_too_short_for_any_trial_is_named() -> None:
+    split = recae.holdout_pairs(recae.load_dataset().interactions, 0.2)
+    with pytest.raises(TrainingError, match="before the first trial began: give the search more"):
+        recae.tune(recae.EASE(), split.train, split.validation, seconds=1e-9)
