@@ -67,7 +67,7 @@ def main(name: str, argv: Sequence[str]) -> int:
         return 0
     print(f"{suite.title}\n{split}", flush=True)
     failed = []
-    for candidate in suite.models.values():
+    for candidate in map(suite.models.__getitem__, chosen(suite, options.models)):
         if not options.again and is_done(suite, candidate, split, places):
             print(f"{candidate.name}: there already", flush=True)
             continue
@@ -83,15 +83,19 @@ def main(name: str, argv: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
+def chosen(suite: Suite, names: str | None) -> list[str]:
+    """The models to run. Raises ConfigError for one that the suite does not have."""
+    found = list(suite.models) if names is None else names.split(",")
+    for name in found:
+        if name not in suite.models:
+            raise unknown_option(f"model of {suite.name}", name, suite.models)
+    return found
+
+
 def _changed(suite: Suite, options: argparse.Namespace) -> Suite:
-    """The suite as the options ask for it."""
+    """The suite with the seeds and seconds that the options ask for; it keeps all its models, so
+    that one which runs alone knows whether it is to be a member of another."""
     models = dict(suite.models)
-    if options.models:
-        chosen = options.models.split(",")
-        for name in chosen:
-            if name not in models:
-                raise unknown_option(f"model of {suite.name}", name, models)
-        models = {name: models[name] for name in chosen}
     if options.seeds:
         models = {
             name: replace(model, seeds=options.seeds if model.seeds > 1 else 1)

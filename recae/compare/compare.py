@@ -60,10 +60,10 @@ def compare(
     whether their mean is 0, and those of real models are not symmetric: many small losses and few
     large gains can have a mean of 0 and a tiny p. The t test asks about the mean, but a few users
     can decide it. `better` needs both, and keeps the stated rate of false alarms over all rows
-    together; the interval holds for a row by itself. At 1,000 users all of that was found to hold.
-    At 30 the interval leaves out a true 0 some 7 times in 100 instead of 5 (`better` stays below
-    5), and strongly skewed differences, such as lognormal ones, are called better 11 times in 100
-    (`python -m evaluation significance`).
+    together; the interval holds for a row by itself. At 1,000 users that was found to hold (the
+    interval of lognormal differences leaves out a true 0 in 6 of 100 cases, not 5). At 30 the
+    interval does so in 7 or 8 (`better` stays at 5 or below), and strongly skewed differences, such
+    as lognormal ones, are called better in 11 (`python -m evaluation significance`).
 
     One report each: the percentile bootstrap over users. Every resample draws the users with
     replacement, the same ones for all rows.

@@ -35,12 +35,12 @@ class Published:
 class Entry:
     """A model in a report.
 
-    name: how it is called there, unique; reports: one for each seed, at least one, the first of
-    which is compared with other models user by user; fit_seconds: one for each report (of the fit
-    of the settings alone); tuning_seconds: of choosing the settings; peak_gb: the most memory of
-    the process, in 10^9 bytes; epochs: of the first fit, `{"number", "loss", "seconds",
-    "metrics": {name: value}}` each; trials: of choosing the settings, `{"params": {...}, "value",
-    "seconds", "state"}` each; published: metric -> figure; provenance: where it all comes from.
+    name: how it is called there, unique; reports: one for each seed, at least one; fit_seconds: one
+    for each report (of the fit of the settings alone); tuning_seconds: of choosing the settings;
+    peak_gb: the most memory of the process, in 10^9 bytes; epochs: of the first fit, `{"number",
+    "loss", "seconds", "metrics": {name: value}}` each; trials: of choosing the settings,
+    `{"params": {...}, "value", "seconds", "state"}` each; published: metric -> figure; provenance:
+    where it all comes from.
 
     >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.7]}, index=[1, 2])
     >>> entry = recae.Entry("ease", [recae.Report("EASE()", values)])

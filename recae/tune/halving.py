@@ -38,6 +38,6 @@ def hopeless(epoch: int, value: float, past: Sequence[Trial]) -> str:
 def _reached(trial: Trial, epoch: int) -> float | None:
     if trial.state == FAILED:
         return None
-    if trial.state == COMPLETE and trial.epochs is not None and trial.epochs < epoch:
+    if trial.state == COMPLETE and trial.epochs is not None and trial.epochs <= epoch:
         return trial.value
     return trial.rungs.get(epoch)

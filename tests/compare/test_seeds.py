@@ -105,6 +105,7 @@ def test_the_same_seed_gives_the_same_frame():
     # A pair is drawn alike whatever stands beside it; models are drawn apart from each other.
     pair = compare({name: reports[name] for name in "bc"}, METRIC)
     assert pair.loc[0, ["low", "high"]].tolist() == frame.loc[2, ["low", "high"]].tolist()
+    assert compare({1: reports["b"], 2: reports["c"]}, METRIC).at[0, "b"] == 2  # any name will do
     twins = compare({"a": reports["b"], "b": reports["b"]}, METRIC).iloc[0]
     assert twins["difference"] == 0 and twins["low"] < 0 < twins["high"] and twins["better"] == ""
 

@@ -171,7 +171,5 @@ def test_one_metric_is_averaged_at_a_time(make, monkeypatch) -> None:
         raise AssertionError("all metrics were averaged")
 
     monkeypatch.setattr(pd.DataFrame, "mean", everything)
-    assert [row[:2] for row in tables(markdown(entries))[0][1:]] == [
-        ["a", "0.3000"],
-        ["b", "0.1500"],
-    ]
+    rows = tables(markdown(entries))[0][1:]
+    assert [row[:2] for row in rows] == [["a", "0.3000"], ["b", "0.1500"]]

@@ -34,6 +34,8 @@ def test_those_who_failed_do_not_count_and_those_who_finished_do() -> None:
     assert hopeless(3, 0.1, [reached(0.9, "failed", e3=0.9)]) == ""
     early = reached(0.9, "complete", epochs=5, e3=0.2)
     assert hopeless(9, 0.5, [early]) != "" and hopeless(3, 0.5, [early]) == ""
+    at_its_end = reached(0.9, "complete", epochs=9, e3=0.2)  # its last epoch is no rung of its own
+    assert hopeless(9, 0.5, [at_its_end]) != ""
     assert hopeless(9, 0.5, [reached(0.9, "pruned", epochs=3, e3=0.9)]) == ""
 
 
