@@ -92,12 +92,10 @@ def _draw_seeds(means: FloatArray, name: str, seed: int) -> FloatArray:
     unbiased estimate (Rao & Wu 1988); drawing S would give (S - 1) / S of it.
     """
     seeds, resamples = means.shape
-    average: FloatArray = means[0]
-    if seeds == 1:
-        return average
     generator = numpy_generator(seed, crc32(str(name).encode()))  # whatever stands beside it
     drawn = generator.integers(seeds, size=(seeds - 1, resamples))
-    average = np.take_along_axis(means, drawn, axis=0).mean(axis=0)
+    chosen = means if seeds == 1 else np.take_along_axis(means, drawn, axis=0)
+    average: FloatArray = np.mean(chosen, axis=0)
     return average
 
 
