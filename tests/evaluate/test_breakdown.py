@@ -181,13 +181,6 @@ def test_a_real_report_is_shared_out_whole(int_data) -> None:
     assert whole == pytest.approx(report["recall@3"])
 
 
-def test_lists_without_a_training_part_are_told_what_is_missing() -> None:
-    items = pd.DataFrame({"targets": [1], "hits@3": [1], "listed@3": [1]})
-    report = Report("m", pd.DataFrame({"recall@3": [0.5]}), items=items)
-    with pytest.raises(DataError, match="no training users of the items.*with train="):
-        by_popularity(report, 3)
-
-
 def test_unsigned_bins_must_ascend_too() -> None:
     bins = np.array([1, 8, 4], dtype=np.uint64)  # 4 - 8 is a large number there
     with pytest.raises(ConfigError, match=r"bins must ascend, each length once; found \[1, 8, 4\]"):
