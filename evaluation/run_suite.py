@@ -28,7 +28,7 @@ from evaluation.suite_data import (
     read_split,
 )
 from evaluation.suite_model import Places, is_done, run
-from recae.errors import unknown_option
+from recae.errors import ConfigError, unknown_option
 
 ROOT = Path(__file__).parents[1]
 OWN_RESULTS = Path("build/results")
@@ -58,6 +58,7 @@ def main(name: str, argv: Sequence[str]) -> int:
     add_table_options(parser)
     options = parser.parse_args(argv)
     suite = _changed(suite, options)
+    chosen = [suite.models[key] for key in _chosen(suite, options.models)]
     tables = given_tables(options)
     results = options.results or (OWN_RESULTS if tables else RESULTS)
     places = Places(results / name, options.work / name)
@@ -67,7 +68,7 @@ def main(name: str, argv: Sequence[str]) -> int:
         return 0
     print(f"{suite.title}\n{split}", flush=True)
     failed = []
-    for candidate in suite.models.values():
+    for candidate in chosen:
         if not options.again and is_done(suite, candidate, split, places):
             print(f"{candidate.name}: there already", flush=True)
             continue
@@ -83,18 +84,25 @@ def main(name: str, argv: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
+def _chosen(suite: Suite, said: str | None) -> list[str]:
+    """The names of the models to run."""
+    names = list(suite.models) if said is None else said.split(",")
+    for name in names:
+        if name not in suite.models:
+            raise unknown_option(f"model of {suite.name}", name, suite.models)
+    return names
+
+
 def _changed(suite: Suite, options: argparse.Namespace) -> Suite:
-    """The suite as the options ask for it."""
+    """The suite with the budgets that the options ask for."""
+    for option in ("seeds", "seconds"):
+        value = getattr(options, option)
+        if value is not None and not value > 0:
+            raise ConfigError(f"--{option} must be a number > 0, not {value:g}")
     models = dict(suite.models)
-    if options.models:
-        chosen = options.models.split(",")
-        for name in chosen:
-            if name not in models:
-                raise unknown_option(f"model of {suite.name}", name, models)
-        models = {name: models[name] for name in chosen}
     if options.seeds:
         models = {
-            name: replace(model, seeds=options.seeds if model.seeds > 1 else 1)
+            name: replace(model, seeds=options.seeds if model.is_random else model.seeds)
             for name, model in models.items()
         }
     tuning = dict(suite.tuning)
