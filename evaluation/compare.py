@@ -15,6 +15,7 @@ import recae
 from evaluation.provenance import RESULTS
 from evaluation.suite import read_suite, suite_names
 from recae.errors import unknown_option
+from recae.report.rows import best_first
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,8 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if name not in entries:
                 raise unknown_option(f"result of {suite.name}", name, entries)
         entries = {name: entries[name] for name in options.models.split(",")}
-    best_first = sorted(entries.values(), key=lambda entry: -entry.value(metric))
-    reports = {entry.name: list(entry.reports) for entry in best_first}
+    ordered = best_first(list(entries.values()), metric)
+    reports = {entry.name: list(entry.reports) for entry in ordered}
     frame = recae.compare(reports, metric, options.baseline)
     if options.baseline is None and not options.models:
         names = list(reports)

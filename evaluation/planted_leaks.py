@@ -46,10 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         said[name] = outcome(recae.fixed_split if kind == "weak" else recae.fixed_folds, tables)
         print(f"{name}\n    {said[name][0]}: {said[name][1]}", flush=True)
     keep("planted-leaks", {"leaks": {name: list(found) for name, found in said.items()}})
-    expected = {name: "silence" if name.startswith("none") else "heard" for name in said}
-    wrong = [n for n, (how, _) in said.items() if (how == "silence") != (expected[n] == "silence")]
+    wrong = [name for name, (how, _) in said.items() if how != expected(name)]
     print(f"{len(said)} splits, {len(wrong)} not as they should be {' '.join(wrong)}")
     return int(bool(wrong))
+
+
+def expected(name: str) -> str:
+    """How the split of a leak is to end: a user under a second id could be chance."""
+    return "silence" if name.startswith("none") else "reported" if name in TWINS else "refused"
 
 
 def outcome(make: Callable[..., recae.Split], tables: Tables) -> tuple[str, str]:
@@ -95,6 +99,7 @@ def _spelled(tables: Tables) -> None:
         tables[name] = table.assign(user_id=" " + ids if name == "test" else ids)
 
 
+TWINS = ("a test user in train under another id", "the same, with one item less")
 LEAKS: dict[str, tuple[str, Callable[[Tables], Any]]] = {
     "none, known users": ("weak", lambda tables: None),
     "none, new users": ("strong", lambda tables: None),

@@ -77,7 +77,7 @@ def _section(suite: str, folder: Path) -> Iterator[str]:
             if entry is not None and metric in entry.reports[0].mean:
                 digits = max(4, len(f"{value}".partition(".")[2]))
                 mine = f"{entry.value(metric):.{digits}f}"
-                difference = f"{entry.value(metric) - value:+.{digits}f}"
+                difference = f"{round(entry.value(metric) - value, digits) + 0.0:+.{digits}f}"
                 mine += f" `{entry.name}`"
             same = "yes" if figure.comparable else "no"
             same += f": {figure.note}" if figure.note else ""

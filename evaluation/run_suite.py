@@ -58,7 +58,7 @@ def main(name: str, argv: Sequence[str]) -> int:
     add_table_options(parser)
     options = parser.parse_args(argv)
     suite = _changed(suite, options)
-    chosen = [suite.models[key] for key in _chosen(suite, options.models)]
+    chosen(suite, options.models)
     tables = given_tables(options)
     results = options.results or (OWN_RESULTS if tables else RESULTS)
     places = Places(results / name, options.work / name)
@@ -68,7 +68,7 @@ def main(name: str, argv: Sequence[str]) -> int:
         return 0
     print(f"{suite.title}\n{split}", flush=True)
     failed = []
-    for candidate in chosen:
+    for candidate in map(suite.models.__getitem__, chosen(suite, options.models)):
         if not options.again and is_done(suite, candidate, split, places):
             print(f"{candidate.name}: there already", flush=True)
             continue
@@ -84,17 +84,18 @@ def main(name: str, argv: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def _chosen(suite: Suite, said: str | None) -> list[str]:
-    """The names of the models to run."""
-    names = list(suite.models) if said is None else said.split(",")
-    for name in names:
+def chosen(suite: Suite, names: str | None) -> list[str]:
+    """The models to run. Raises ConfigError for one that the suite does not have."""
+    found = list(suite.models) if names is None else names.split(",")
+    for name in found:
         if name not in suite.models:
             raise unknown_option(f"model of {suite.name}", name, suite.models)
-    return names
+    return found
 
 
 def _changed(suite: Suite, options: argparse.Namespace) -> Suite:
-    """The suite with the budgets that the options ask for."""
+    """The suite with the seeds and seconds that the options ask for; it keeps all its models, so
+    that one which runs alone knows whether it is to be a member of another."""
     for option in ("seeds", "seconds"):
         value = getattr(options, option)
         if value is not None and not value > 0:

@@ -78,7 +78,9 @@ def check(number: int, generator: np.random.Generator) -> dict[str, float]:
     kind = list(KINDS)[number % len(KINDS)]
     a, b = KINDS[kind](generator, users), KINDS[kind](generator, users)
     row = compared(a, b)
-    found = {"t test": abs(row["p_mean_holm"] - stats.ttest_rel(a, b).pvalue)}
+    found = {}
+    if (a != b).any():  # of no differences scipy says NaN
+        found["t test"] = abs(row["p_mean_holm"] - stats.ttest_rel(a, b).pvalue)
     moved = (a - b)[a != b]
     tied = len(np.unique(abs(moved))) < len(moved)
     if len(moved) > 13 or (len(moved) and not tied):
@@ -94,7 +96,8 @@ def check(number: int, generator: np.random.Generator) -> dict[str, float]:
     power = detectable_of_others((a - b).std(ddof=1), users)
     if power:
         found["detectable"] = abs(row["detectable"] / power - 1)
-    return {name: float(value) for name, value in found.items() if not np.isnan(value)}
+    # NaN on one side alone is as wrong as can be, and no maximum shows it.
+    return {name: math.inf if np.isnan(value) else float(value) for name, value in found.items()}
 
 
 def compared(a: np.ndarray, b: np.ndarray, **options: int) -> pd.Series:

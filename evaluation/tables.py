@@ -59,7 +59,8 @@ def document() -> str:
         "random-settings": random_settings,
     }
     rest = [make() for name, make in parts.items() if (RESULTS / f"{name}.json").is_file()]
-    return "\n".join([HEAD, *suites(), PUBLISHED, published.document(with_results()), *rest])
+    figures = [name for name in published.read() if name in with_results()]
+    return "\n".join([HEAD, *suites(), PUBLISHED, published.document(figures), *rest])
 
 
 def with_results() -> list[str]:

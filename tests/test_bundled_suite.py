@@ -12,7 +12,7 @@ import pytest
 import recae
 from evaluation import __main__ as evaluation
 from evaluation import compare, published, report, run_suite, suite_model
-from evaluation.suite import read_suite
+from evaluation.suite import Candidate, read_suite
 from evaluation.suite_data import read_split
 from evaluation.suite_model import Places, identity, is_done, item_vectors, of_fit, run
 from recae.errors import ConfigError, DataError
@@ -104,6 +104,29 @@ def test_a_result_of_other_data_or_settings_is_not_taken_for_this_one(
     assert "its result is of another train, validation, test" in capfd.readouterr().out
     with pytest.raises(DataError, match="the data have changed since"):
         recae.load_entries(of.results, target=other.test.target.fingerprint())
+
+
+def test_a_model_that_runs_alone_stays_for_the_blend_it_is_a_member_of(tmp_path: Path) -> None:
+    blend = Candidate("blend", recae.Ensemble(), None, 1, "", members=("popularity", "ease"))
+    suite = replace(
+        SUITE,
+        metrics=("ndcg@100",),
+        models={
+            "popularity": SUITE.models["popularity"],
+            "ease": replace(SUITE.models["ease"], search=None),
+            "blend": blend,
+        },
+    )
+    here = Places(tmp_path / "results", tmp_path / "work")
+    with pytest.raises(ConfigError, match="blend is a blend of models that are not fitted"):
+        run(suite, blend, SPLIT, here, fit_only=False)
+    for candidate in suite.models.values():
+        run(suite, candidate, SPLIT, here, fit_only=False)
+    by_hand = recae.Ensemble.of(
+        [recae.Popularity().fit(SPLIT.train), recae.EASE().fit(SPLIT.train)], SPLIT.validation
+    )
+    expected = recae.evaluate(by_hand, SPLIT.test, "ndcg@100")["ndcg@100"]
+    assert recae.Entry.load(here.results / "blend").value("ndcg@100") == expected
 
 
 def test_a_fit_of_other_settings_is_not_measured_as_this_one(tmp_path: Path) -> None:

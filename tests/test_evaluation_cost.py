@@ -39,7 +39,12 @@ def test_a_round_shares_its_seconds_out(tmp_path) -> None:
 def test_medians_ratios_and_agreement_by_hand() -> None:
     def one(seconds: float, scores: float, recall: float = 0.25) -> dict[str, object]:
         metrics = {"recall@20": recall, "recall@50": 0.5, "ndcg@100": 0.3}
-        return {"seconds": seconds, "scores_seconds": scores, "metrics": metrics}
+        return {
+            "seconds": seconds,
+            "whole_seconds": seconds,
+            "scores_seconds": scores,
+            "metrics": metrics,
+        }
 
     rounds = {
         "recae": [one(2, 1), one(4, 2), one(3, 1)],

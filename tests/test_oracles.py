@@ -7,7 +7,7 @@ import pytest
 import scipy
 from scipy.stats import binom
 
-from evaluation import metrics_oracle, significance, statistics_oracle
+from evaluation import metrics_oracle, planted_leaks, significance, statistics_oracle
 from recae.rng import numpy_generator
 
 
@@ -52,6 +52,10 @@ def test_the_statistics_agree_with_others(monkeypatch: pytest.MonkeyPatch) -> No
         assert row["largest"] <= statistics_oracle.TOLERANCE.get(name, 1e-12), name
     monkeypatch.setattr(statistics_oracle, "holm", lambda p: p)  # uncorrected
     assert statistics_oracle.check(1, numpy_generator(0, 1))["Holm"] > 0
+    nothing = {"p": np.nan, "p_mean_holm": np.nan, "detectable": np.nan}
+    monkeypatch.setattr(statistics_oracle, "compared", lambda a, b: nothing)
+    found = statistics_oracle.check(0, numpy_generator(0, 0))
+    assert found["t test"] == found["signed rank"] == np.inf  # no number is not passed over
 
 
 def test_the_metrics_agree_with_trec_eval(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,3 +63,11 @@ def test_the_metrics_agree_with_trec_eval(monkeypatch: pytest.MonkeyPatch) -> No
     honest = metrics_oracle.written_out
     monkeypatch.setattr(metrics_oracle, "written_out", lambda r, t, k: honest(r, t, k + 1))
     assert metrics_oracle.main(["--cases", "30"]) == 1
+
+
+def test_a_leak_that_must_be_refused_may_not_be_reported_only(monkeypatch, capsys) -> None:
+    assert [planted_leaks.expected(name) for name in planted_leaks.LEAKS].count("refused") == 7
+    monkeypatch.setattr(planted_leaks, "keep", lambda *_: None)
+    monkeypatch.setattr(planted_leaks, "outcome", lambda *_: ("reported", "something"))
+    assert planted_leaks.main([]) == 1
+    assert "11 splits, 9 not as they should be" in capsys.readouterr().out

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
-from evaluation import tables
+import pytest
+
+from evaluation import published, tables
 from evaluation.provenance import RESULTS
+from evaluation.suite import read_suite
 
 
 def test_the_document_is_made_of_the_kept_results() -> None:
@@ -14,14 +17,23 @@ def test_the_document_is_made_of_the_kept_results() -> None:
     )
 
 
-def test_a_row_holds_what_its_file_holds() -> None:
-    kept = json.loads((RESULTS / "ml1m-infae-ease.json").read_text())
-    row = next(
-        line for line in tables.ml1m().splitlines() if line.startswith("| `EASE(l2=1000.0)`")
-    )
+@pytest.mark.parametrize("name", tables.with_results())
+def test_the_report_of_a_suite_holds_what_its_files_hold(name: str) -> None:
+    metric = read_suite(name).metric
+    text = (RESULTS / name / "report.md").read_text(encoding="utf-8")
+    kept = sorted(path.parent.name for path in (RESULTS / name).glob("*/entry.json"))
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line[:1] == "|"}
+    for model in kept:
+        seeds = [json.loads(p.read_text()) for p in (RESULTS / name / model).glob("report-?.json")]
+        values = [seed["metrics"][metric]["mean"] for seed in seeds]
+        assert f"{sum(values) / len(values):.4f}" in rows[model].split("|")[2], model
+
+
+def test_published_figures_stand_beside_ours() -> None:
+    text = published.document(["gowalla"])
+    row = next(line for line in text.splitlines() if line.startswith("| EASE | recall@20 "))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[1] == f"{kept['test']['ndcg@10'][0]:.4f}"
-    assert cells[3] == "0.2988"  # Sachdeva et al. 2022, table 1
+    assert cells[2:5] == ["0.176493", "0.176493 `ease`", "+0.000000"]  # the public log, to 6 digits
 
 
 def test_what_stops_a_training_is_no_part_of_a_models_name() -> None:

@@ -30,9 +30,10 @@ from recae.cli.options import (
     read_interactions,
 )
 from recae.cli.output import Output, as_json
-from recae.errors import DataError, StorageError
+from recae.errors import ConfigError, DataError, StorageError
 from recae.files import atomic_file
 from recae.metrics import parse_metrics
+from recae.report.folder import check_measured, entry_places
 from recae.training import Epoch
 
 
@@ -101,8 +102,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> None:
     """Splits, fits, measures, prints and writes."""
-    parse_metrics(args.metrics)
     models = hyperparameters.build_models(args.models, args.set)
+    _check_metrics(args.metrics, len(models))
     check_writable(args.plot, args.out, args.html)
     folder = None if args.entries is None else _entries_folder(args, list(models))
     data = read_interactions(args.data, args, output)
@@ -111,8 +112,9 @@ def run(args: argparse.Namespace, output: Output) -> None:
     output.note(str(split))
     if split.test is None:
         raise DataError("the split has no test users: raise --held-out")
-    if folder is not None and any(folder.iterdir()):  # they are to stand in one report
-        recae.load_entries(folder, target=split.test.target.fingerprint())
+    if folder is not None:  # what stays there is to stand in one report with what comes
+        stay = [place for place in entry_places(folder) if place.name not in models]
+        check_measured([*map(recae.Entry.load, stay)], split.test.target.fingerprint())
     told = {"held_out": args.held_out, "fold_in": args.fold_in, "seed": args.seed}
     entries = []
     for name, model in models.items():
@@ -151,6 +153,16 @@ def run(args: argparse.Namespace, output: Output) -> None:
         recae.plot_comparison(reports, args.metrics[0], args.plot)
     if args.html:
         recae.html(entries, args.html, metric=args.metrics[0])
+
+
+def _check_metrics(metrics: list[str], models: int) -> None:
+    """Raises ConfigError for a bad name, and for several models under vectors of their own."""
+    for metric in parse_metrics(metrics):
+        if "vectors" in metric.needs and models > 1:
+            raise ConfigError(
+                f"{metric} is comparable under the same item vectors only, and here each model has "
+                "its own: name one model, or use recae.evaluate with item_vectors="
+            )
 
 
 def _entries_folder(args: argparse.Namespace, names: list[str]) -> Path:

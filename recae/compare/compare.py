@@ -14,7 +14,7 @@ from recae.compare.significance import holm, mean_test, signed_rank
 from recae.compare.table import Comparison
 from recae.compare.two_level import Spread, intervals
 from recae.errors import ConfigError, unknown_option
-from recae.metrics import check_resamples, check_share
+from recae.metrics import check_resamples, check_share, less_is_better
 from recae.rng import check_seed
 
 COLUMNS = ["metric", "a", "b", "mean_a", "mean_b", "difference", "low", "high", "p", "p_holm"]
@@ -42,11 +42,11 @@ def compare(
         p, p_holm    two-sided Wilcoxon signed-rank test (Wilcoxon 1945); p adjusted for the number
                      of rows (Holm 1979)
         p_mean_holm  two-sided paired t test of the mean, adjusted likewise
-        detectable   the difference that this test would miss one time in five, see
-                     `recae.detectable_difference`
+        detectable   the difference that such a test by itself, without the adjustment for the other
+                     rows, would miss one time in five, see `recae.detectable_difference`
         better       the one with the higher mean if p_holm and p_mean_holm are below 1 - level and
-                     the interval leaves out 0, else ""; where less is more, as in popularity@k,
-                     read it the other way
+                     the interval leaves out 0, else ""; of gini, popularity, popularity_lift and
+                     miscalibration the one with the lower mean
 
     Printed, it shows all of them with four figures; `recae.verdicts` says the rows in words.
 
@@ -60,10 +60,10 @@ def compare(
     whether their mean is 0, and those of real models are not symmetric: many small losses and few
     large gains can have a mean of 0 and a tiny p. The t test asks about the mean, but a few users
     can decide it. `better` needs both, and keeps the stated rate of false alarms over all rows
-    together; the interval holds for a row by itself. At 1,000 users all of that was found to hold.
-    At 30 the interval leaves out a true 0 some 7 times in 100 instead of 5 (`better` stays below
-    5), and strongly skewed differences, such as lognormal ones, are called better 11 times in 100
-    (`python -m evaluation significance`).
+    together; the interval holds for a row by itself. At 1,000 users that was found to hold (the
+    interval of lognormal differences leaves out a true 0 in 6 of 100 cases, not 5). At 30 the
+    interval does so in 7 or 8 (`better` stays at 5 or below), and strongly skewed differences, such
+    as lognormal ones, are called better in 11 (`python -m evaluation significance`).
 
     One report each: the percentile bootstrap over users. Every resample draws the users with
     replacement, the same ones for all rows.
@@ -80,10 +80,11 @@ def compare(
     side: luck that differs by user and seed counts up to three times (Owen 2007). A model given
     once counts as one without luck, which is true of closed forms only.
 
-    About 1.6 ns for a user and resample, and 0.8 ns more for every row and every seed report. The
-    same seed gives the same frame. Raises ConfigError for fewer than two reports, an unknown
+    About 1.6 ns for a user and resample, and 0.8 ns more for every report. The same seed gives the
+    same frame. Raises ConfigError for fewer than two reports, an unknown
     baseline or metric, a metric without a value per user or a bad level, resamples or seed;
-    DataError if the reports have other targets, users or defined values, or infinite ones.
+    DataError if the reports have other targets, users or defined values, infinite ones, or the
+    diversity by other item vectors (miscalibration: categories).
 
     >>> import pandas as pd, recae
     >>> users = pd.Index([1, 2, 3])
@@ -121,10 +122,12 @@ def compare(
     frame = pd.DataFrame(rows, columns=COLUMNS)
     for name in ("p_holm", "p_mean_holm"):
         frame[name] = holm(frame[name].to_numpy())
-    return Comparison(frame.assign(better=_better(frame, level)))
+    return Comparison(frame.assign(better=_better(frame, metric, level)))
 
 
-def _better(frame: pd.DataFrame, level: float) -> np.ndarray:
+def _better(frame: pd.DataFrame, metric: str, level: float) -> np.ndarray:
     shown = frame[["p_holm", "p_mean_holm"]].max(axis=1, skipna=False) < 1 - level
     above, below = shown & (frame["low"] > 0), shown & (frame["high"] < 0)
+    if less_is_better(metric):
+        above, below = below, above
     return np.select([above, below], [frame["a"], frame["b"]], "")

@@ -14,6 +14,9 @@ from recae.evaluate import Report
 FloatArray = npt.NDArray[np.float64]
 Reports = Report | Sequence[Report]
 """A model's report, or its reports under several seeds."""
+KNOWN_OF_ITEMS = {"diversity": "item_vectors", "miscalibration": "item_categories"}
+"""Metrics that mean something else where something else is known of the items, and where the
+provenance tells what: a source, a comma and a digest."""
 
 
 def seeds_of(name: str, given: Reports) -> list[Report]:
@@ -32,7 +35,7 @@ def paired_values(reports: Mapping[str, Reports], metric: str) -> dict[str, Floa
     """The values of the users with a target: name -> (seeds, users), users in the same order.
 
     Raises ConfigError for a metric that a report lacks or that has no value per user; DataError if
-    the reports have other targets, users or defined values.
+    the reports have other targets, users, defined values, item vectors or categories.
     """
     seeds = {name: seeds_of(name, given) for name, given in reports.items()}
     labelled = {
@@ -75,6 +78,13 @@ def _column(
         raise DataError(
             f"{label} was measured on other targets than {first_label} ({ours} and {theirs}): "
             "evaluate both on the same fold"
+        )
+    about = KNOWN_OF_ITEMS.get(metric.partition("@")[0], "")
+    ours, theirs = (str(r.provenance.get(about)) for r in (report, reference))
+    if ours.rpartition(", ")[2] != theirs.rpartition(", ")[2]:
+        raise DataError(
+            f"{label} has {metric} by other {about} than {first_label} ({ours} and {theirs}): "
+            f"evaluate both with the same {about}="
         )
     if report.per_user.index.has_duplicates:
         raise DataError(f"{label} has users twice: they cannot be paired")

@@ -63,44 +63,40 @@ def intervals(
 ) -> list[Interval]:
     """The interval of the mean difference a - b of every pair; see `recae.compare`.
 
-    values: name -> (seeds, users). The users are drawn once for all pairs; a model's seeds are
-    drawn once for all of its pairs, by a stream of its name's own, so that a row does not depend on
-    the others.
+    values: name -> (seeds, users). The users are drawn once for all; a model's seeds are drawn once
+    for all of its pairs, by a stream of its name's own, so that a row does not depend on the
+    others. The mean of a difference is the difference of the means: what is resampled are the
+    reports, which are fewer than their pairs.
     """
-    averages = {name: seeds.mean(axis=0) for name, seeds in values.items()}
-    differences = [averages[a] - averages[b] for a, b in pairs]
-    if len(differences[0]) < 2:
+    if next(iter(values.values())).shape[1] < 2:
         return [(float("nan"), float("nan"))] * len(pairs)
-    several = {name: seeds for name, seeds in values.items() if len(seeds) > 1}
-    # What each seed has beyond its model's average: the same for all pairs of the model.
-    beyond = [row for name, seeds in several.items() for row in seeds - averages[name]]
-    means = resampled_means([*differences, *beyond], resamples, seed)
-    luck = _luck(several, means[len(pairs) :], resamples, seed)
+    reports = [row for seeds in values.values() for row in seeds]
+    means, start = resampled_means(reports, resamples, seed), 0
+    drawn = {}
+    for name, seeds in values.items():
+        drawn[name] = _draw_seeds(means[start : start + len(seeds)], name, seed)
+        start += len(seeds)
     found = []
-    for (a, b), difference, resampled in zip(pairs, differences, means, strict=False):
-        both = resampled + luck.get(a, 0.0) - luck.get(b, 0.0)
-        interval = percentile_interval(both, level)
+    for a, b in pairs:
+        interval = percentile_interval(drawn[a] - drawn[b], level)
+        difference = values[a].mean(axis=0) - values[b].mean(axis=0)
         spread = Spread.of(difference, values[a], values[b])
         found.append(_stretched(interval, float(difference.mean()), spread, level))
     return found
 
 
-def _luck(
-    several: Mapping[str, FloatArray], beyond: FloatArray, resamples: int, seed: int
-) -> dict[str, FloatArray]:
-    """Name -> (resamples,): the resampled seeds' mean, less that of all seeds, in each resample.
+def _draw_seeds(means: FloatArray, name: str, seed: int) -> FloatArray:
+    """From the means of each seed, (seeds, resamples), the mean of those drawn: (resamples,).
 
     Of S seeds S - 1 are drawn, with replacement: the variance of their mean is then s^2 / S, the
     unbiased estimate (Rao & Wu 1988); drawing S would give (S - 1) / S of it.
     """
-    found, start = {}, 0
-    for name, seeds in several.items():
-        theirs = beyond[start : start + len(seeds)]
-        start += len(seeds)
-        generator = numpy_generator(seed, crc32(name.encode()))  # whatever stands beside it
-        drawn = generator.integers(len(seeds), size=(len(seeds) - 1, resamples))
-        found[name] = np.take_along_axis(theirs, drawn, axis=0).mean(axis=0)
-    return found
+    seeds, resamples = means.shape
+    generator = numpy_generator(seed, crc32(str(name).encode()))  # whatever stands beside it
+    drawn = generator.integers(seeds, size=(seeds - 1, resamples))
+    chosen = means if seeds == 1 else np.take_along_axis(means, drawn, axis=0)
+    average: FloatArray = np.mean(chosen, axis=0)
+    return average
 
 
 def _stretched(interval: Interval, centre: float, spread: Spread, level: float) -> Interval:

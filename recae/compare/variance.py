@@ -50,9 +50,17 @@ class Variance:
 
     def __str__(self) -> str:
         """A line for people."""
-        start = f"{self.metric} {self.mean:.4f} of {self.users:,} users and {self.seeds} seeds: "
+        many = [
+            f"{number:,} {what}{'' if number == 1 else 's'}"
+            for number, what in ((self.users, "user"), (self.seeds, "seed"))
+        ]
+        start = f"{self.metric} {self.mean:.4f} of {' and '.join(many)}: "
+        if math.isnan(self.se_users):
+            return f"{start}standard error unknown"
         if math.isnan(self.se):
             return f"{start}standard error by users {self.se_users:.4f}, by seeds unknown"
+        if self.se == 0:
+            return f"{start}no spread at all"
         return (
             f"{start}standard error of one run {self.se:.4f}, {self.share_users:.0%} of its square "
             f"by users, {self.share_seeds:.0%} by seeds"

@@ -7,6 +7,7 @@ import math
 import pandas as pd
 
 from recae.errors import ConfigError
+from recae.metrics import less_is_better
 
 NEEDED = ["metric", "a", "b", "difference", "low", "high"]
 NEEDED += ["p_holm", "p_mean_holm", "detectable", "better"]
@@ -17,8 +18,9 @@ def verdicts(frame: pd.DataFrame) -> list[str]:
 
     Frames of several metrics may be concatenated. One is "better" if both tests and the interval
     agree on it; p is the larger of p_holm and p_mean_holm. "No difference shown" says that the test
-    is not sure, never that there is none; what it could have shown (four times in five) is the
-    column `detectable`. Raises ConfigError for a frame without the columns of `recae.compare`.
+    is not sure, never that there is none; what such a test by itself, not adjusted for the others,
+    could have shown (four times in five) is the column `detectable`. Raises ConfigError for a frame
+    without the columns of `recae.compare`.
 
     >>> users = pd.Index(range(40))
     >>> a = recae.Report("a", pd.DataFrame({"ndcg@5": [0.5, 0.7] * 20}, index=users))
@@ -29,7 +31,7 @@ def verdicts(frame: pd.DataFrame) -> list[str]:
     ...     print(line)
     a is better than b by 0.1500 [0.1350, 0.1650] in ndcg@5 (p < 0.0001 after Holm)
     c and b: no difference shown in ndcg@5, -0.0000 [-0.0600, 0.0600] (p = 1.00 after Holm);
-    this test could have shown 0.0897
+    such a test alone could have shown 0.0897
     """
     missing = [name for name in NEEDED if name not in frame]
     if missing:
@@ -44,13 +46,19 @@ def _sentence(row: pd.Series) -> str:
     )
     if better == b != a:  # said from the side of the better one
         a, b, difference, low, high = b, a, -difference, -high, -low
+    less = bool(better) and less_is_better(metric)
+    if less:
+        difference, low, high = -difference, -high, -low
     digits = _digits(difference if better else visible)
     amount = f"{difference:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
     larger = float(row[["p_holm", "p_mean_holm"]].astype(float).max(skipna=False))
     p = f"({_probability(larger)} after Holm)"
     if better:
-        return f"{a} is better than {b} by {amount} in {metric} {p}"
-    limit = "" if math.isnan(visible) else f"; this test could have shown {visible:.{digits}f}"
+        how = ", where less is better," if less else ""
+        return f"{a} is better than {b} by {amount} in {metric}{how} {p}"
+    limit = (
+        "" if math.isnan(visible) else f"; such a test alone could have shown {visible:.{digits}f}"
+    )
     return f"{a} and {b}: no difference shown in {metric}, {amount} {p}{limit}"
 
 

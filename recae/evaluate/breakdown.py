@@ -75,6 +75,7 @@ def _lows(bins: Any, lengths: IntArray) -> IntArray:
     lows = np.asarray(bins)
     if lows.ndim != 1 or not lows.size or not np.issubdtype(lows.dtype, np.integer):
         raise ConfigError(f"bins must be a number or lengths such as [1, 6, 11], not {bins!r}")
+    lows = lows.astype(np.int64)
     if (np.diff(lows) <= 0).any():
         raise ConfigError(f"bins must ascend, each length once; found {lows.tolist()}")
     if lows[0] > lengths.min():
@@ -82,7 +83,7 @@ def _lows(bins: Any, lengths: IntArray) -> IntArray:
             f"bins begin at {lows[0]}, but {int((lengths < lows[0]).sum()):,} users have shorter "
             f"histories: begin at {lengths.min()} or below"
         )
-    return lows.astype(np.int64)
+    return lows
 
 
 def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
@@ -98,7 +99,7 @@ def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
     targets), and listed_share (of all places within k that are not empty).
 
     Raises ConfigError for a k that no metric of the report has, or for groups < 1; DataError if the
-    report has no counts of items.
+    report has no counts of items, or not of their training users.
 
     >>> fold = recae.holdout_pairs(data, 0.5, seed=1).validation
     >>> report = recae.evaluate(recae.Popularity().fit(data), fold, "recall@1")
@@ -108,8 +109,13 @@ def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
     1    2     2      1
     """
     items = report.items
-    if "training_users" not in items:
+    if "targets" not in items:
         raise DataError("this report has no counts of items: evaluate the model again")
+    if "training_users" not in items:
+        raise DataError(
+            "this report does not know the training users of its items: give the Lists or the "
+            "Scorer that was evaluated train="
+        )
     if f"hits@{k}" not in items:
         named = (str(name).partition("@") for name in items)
         known = sorted(int(cut) for what, _, cut in named if what == "hits")

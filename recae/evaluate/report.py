@@ -54,10 +54,20 @@ class Report:
         return means | dict(self.catalogue)
 
     def __getitem__(self, metric: str) -> float:
-        mean = self.mean
-        if metric not in mean:
-            raise unknown_option("metric of this report", metric, mean)
-        return mean[metric]
+        if metric in self.catalogue:
+            return float(self.catalogue[metric])
+        if metric not in self.per_user:
+            raise unknown_option("metric of this report", metric, self.metrics)
+        return float(self.per_user[metric].mean())
+
+    @property
+    def metrics(self) -> list[str]:
+        """What was measured: the metrics with a value per user, then those of the catalogue.
+
+        >>> recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}), {"coverage@5": 0.1}).metrics
+        ['ndcg@5', 'coverage@5']
+        """
+        return list(dict.fromkeys([*map(str, self.per_user), *self.catalogue]))
 
     def frame(self) -> pd.DataFrame:
         """A frame with the columns `mean, low, high` and a row per metric.

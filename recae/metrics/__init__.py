@@ -11,6 +11,7 @@ from recae.metrics.bootstrap import (
     percentile_interval,
     resampled_means,
 )
+from recae.metrics.direction import less_is_better
 from recae.metrics.lists import Metric, parse_metric, parse_metrics
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "bootstrap_intervals",
     "check_resamples",
     "check_share",
+    "less_is_better",
     "parse_metric",
     "parse_metrics",
     "percentile_interval",

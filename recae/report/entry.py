@@ -35,12 +35,12 @@ class Published:
 class Entry:
     """A model in a report.
 
-    name: how it is called there, unique; reports: one for each seed, at least one, the first of
-    which is compared with other models user by user; fit_seconds: one for each report (of the fit
-    of the settings alone); tuning_seconds: of choosing the settings; peak_gb: the most memory of
-    the process, in 10^9 bytes; epochs: of the first fit, `{"number", "loss", "seconds",
-    "metrics": {name: value}}` each; trials: of choosing the settings, `{"params": {...}, "value",
-    "seconds", "state"}` each; published: metric -> figure; provenance: where it all comes from.
+    name: how it is called there, unique; reports: one for each seed, at least one; fit_seconds: one
+    for each report (of the fit of the settings alone); tuning_seconds: of choosing the settings;
+    peak_gb: the most memory of the process, in 10^9 bytes; epochs: of the first fit, `{"number",
+    "loss", "seconds", "metrics": {name: value}}` each; trials: of choosing the settings,
+    `{"params": {...}, "value", "seconds", "state"}` each; published: metric -> figure; provenance:
+    where it all comes from.
 
     >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.7]}, index=[1, 2])
     >>> entry = recae.Entry("ease", [recae.Report("EASE()", values)])
@@ -59,8 +59,13 @@ class Entry:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        several = isinstance(self.reports, Sequence) and not isinstance(self.reports, str)
+        if not several or not all(isinstance(report, Report) for report in self.reports):
+            raise ConfigError(f"the entry {self.name!r} needs a list of reports, one for each seed")
         if not self.reports:
             raise ConfigError(f"the entry {self.name!r} has no report")
+        if not np.iterable(self.fit_seconds):
+            raise ConfigError(f"the entry {self.name!r} needs a list of fit_seconds, one a report")
 
     def value(self, metric: str) -> float:
         """The metric's mean over users, and over the seeds. Raises ConfigError for an unknown one.
@@ -73,8 +78,9 @@ class Entry:
 
     @property
     def seconds(self) -> float | None:
-        """The median seconds of a fit, None if none is known."""
-        return float(np.median(self.fit_seconds)) if len(self.fit_seconds) else None
+        """The median of the seconds of a fit that are known, None if none is."""
+        known = [took for took in self.fit_seconds if took is not None and np.isfinite(took)]
+        return float(np.median(known)) if known else None
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Writes the entry to a directory of its own, whole or not at all. Returns the path.

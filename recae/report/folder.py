@@ -31,26 +31,39 @@ def load_entries(folder: str | Path, *, target: str | None = None) -> list[Entry
     >>> [entry.name for entry in recae.load_entries("results")]
     ['als', 'ease']
     """
-    folder = as_path(folder)
-    if (folder / ENTRY).is_file():
-        raise StorageError(f"{folder} is one entry: name the folder that holds it")
-    try:
-        places = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    except OSError as error:
-        raise StorageError(f"could not read the folder {folder}: {error.strerror}") from error
+    places = entry_places(folder)
     if not places:
         raise StorageError(f"{folder} holds no entry: save one there with Entry.save")
     entries = sorted((Entry.load(place) for place in places), key=lambda entry: entry.name)
     check_entries(entries)
     if target is not None:
-        for entry in entries:
-            found = entry.reports[0].provenance.get("target")
-            if found != target:
-                raise DataError(
-                    f"{entry.name!r} was measured on targets {found}, not on {target}: "
-                    "the data have changed since, measure it again"
-                )
+        check_measured(entries, target)
     return entries
+
+
+def entry_places(folder: str | Path) -> list[Path]:
+    """The directories of a folder that should each hold an entry, in the order of their names.
+
+    Raises StorageError if it cannot be read, or is an entry itself.
+    """
+    folder = as_path(folder)
+    if (folder / ENTRY).is_file():
+        raise StorageError(f"{folder} is one entry: name the folder that holds it")
+    try:
+        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    except OSError as error:
+        raise StorageError(f"could not read the folder {folder}: {error.strerror}") from error
+
+
+def check_measured(entries: Sequence[Entry], target: str) -> None:
+    """Raises DataError for an entry that was measured on other targets than those."""
+    for entry in entries:
+        found = entry.reports[0].provenance.get("target")
+        if found != target:
+            raise DataError(
+                f"{entry.name!r} was measured on targets {found}, not on {target}: "
+                "the data have changed since, measure it again"
+            )
 
 
 def check_entries(entries: Sequence[Entry]) -> list[Entry]:

@@ -57,10 +57,14 @@ def kinds(names: Sequence[str], ordered: Sequence[Entry]) -> list[int]:
 
 def history_lines(ordered: Sequence[Entry], metric: str) -> tuple[list[Line], pd.DataFrame]:
     """The metric by the length of the histories, first seeds, and the bins as a frame."""
-    lines, bins = [], pd.DataFrame()
-    for entry in few([entry for entry in ordered if _has_history(entry, metric)]):
-        frame = by_history(entry.reports[0], metric, bins["low"].tolist() if len(bins) else 5)
-        bins = frame if bins.empty else bins
+    lines, bins, starts = [], pd.DataFrame(), list[int]()
+    shown = few([entry for entry in ordered if _has_history(entry, metric)])
+    for entry in shown:
+        frame = by_history(entry.reports[0], metric, starts or 5)
+        if not starts:  # those of the first for all, whose users without a value may be others
+            shortest = min(_shortest(e, metric) for e in shown)
+            bins, starts = frame, [shortest, *frame["low"].tolist()[1:]]
+            bins.loc[0, "low"] = shortest
         means, lows, highs = (frame[name].tolist() for name in ("mean", "ci_low", "ci_high"))
         hints = [
             f"{entry.name}, {words} items: {figure(mean)} {interval(low, high)}".rstrip()
@@ -76,10 +80,16 @@ def _has_history(entry: Entry, metric: str) -> bool:
     return counted and bool(report.per_user[metric].notna().any())
 
 
+def _shortest(entry: Entry, metric: str) -> int:
+    report = entry.reports[0]
+    some = report.per_user[metric].notna().to_numpy()
+    return int(report.users["history"].to_numpy()[some].min())
+
+
 def popularity_lines(ordered: Sequence[Entry], k: int) -> tuple[list[Line], pd.DataFrame]:
     """The recall at k of items from the tail to the head, first seeds, and the groups."""
     lines, groups = [], pd.DataFrame()
-    for entry in few([e for e in ordered if f"hits@{k}" in e.reports[0].items]):
+    for entry in few([e for e in ordered if _has_hits(e, k)]):
         frame = by_popularity(entry.reports[0], k)[::-1].reset_index(drop=True)
         groups = frame if groups.empty else groups
         if ranges(frame) != ranges(groups):
@@ -92,6 +102,11 @@ def popularity_lines(ordered: Sequence[Entry], k: int) -> tuple[list[Line], pd.D
         ]
         lines.append(Line(entry.name, range(len(frame)), frame["recall"].tolist(), hints=hints))
     return _drawable(lines), groups
+
+
+def _has_hits(entry: Entry, k: int) -> bool:
+    """Lists of another system need not say what it was trained on."""
+    return {f"hits@{k}", "training_users"} <= {*entry.reports[0].items}
 
 
 def ranges(bins: pd.DataFrame) -> list[str]:

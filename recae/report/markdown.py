@@ -152,7 +152,7 @@ def _pairs(ordered: Sequence[Entry], metric: str) -> list[str]:
     ]
     about = (
         f"Paired over the users, {_escaped(metric)}. {told(pairs)}. Detectable: the difference "
-        "that would be missed one time in five."
+        "that one such comparison by itself would miss one time in five."
     )
     return ["## Each against the next", about, _table(head, rows, text=(0, 1, 5))]
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from recae.compare import compare
 from recae.report.entry import Entry
-from recae.report.rows import less_is_better
 
 METHOD = (
     "Better: Wilcoxon's signed-rank test and a t test of the mean, p the larger of both, adjusted "
@@ -23,8 +22,8 @@ class Pair(NamedTuple):
     """Two entries as `recae.compare` finds them, seen from a.
 
     difference, low, high: the mean of a - b over users (and seeds) and its 95 % interval; p: the
-    larger of the two adjusted ones; detectable: the difference that the tests would miss one time
-    in five; verdict: "better" or "worse" if that is shown, else "not settled".
+    larger of the two adjusted ones; detectable: the difference that one such comparison by itself
+    would miss one time in five; verdict: "better" or "worse" if that is shown, else "not settled".
     """
 
     a: str
@@ -58,17 +57,16 @@ def all_pairs(ordered: Sequence[Entry], metric: str) -> list[Pair]:
     p = np.maximum(frame["p_holm"], frame["p_mean_holm"])  # NaN where either is
     names = ("a", "b", "difference", "low", "high", "detectable", "better")
     columns = [frame[name].tolist() for name in names]
-    less = less_is_better(metric)
     return [
-        Pair(a, b, difference, low, high, p, visible, _verdict(a, higher, less))
-        for a, b, difference, low, high, visible, higher, p in zip(*columns, p, strict=True)
+        Pair(a, b, difference, low, high, p, visible, _verdict(a, better))
+        for a, b, difference, low, high, visible, better, p in zip(*columns, p, strict=True)
     ]
 
 
-def _verdict(a: str, higher: str, less: bool) -> str:
-    if not higher:
+def _verdict(a: str, better: str) -> str:
+    if not better:
         return "not settled"
-    return "better" if (higher == a) != less else "worse"
+    return "better" if better == a else "worse"
 
 
 def told(pairs: Sequence[Pair]) -> str:

@@ -14,7 +14,7 @@ from recae.report.canvas import COLOURS, DPI, canvas, write
 from recae.report.entry import Entry
 from recae.report.folder import check_entries
 from recae.report.labels import Box, nearest, place
-from recae.report.rows import best_first, choose_metrics
+from recae.report.rows import best_first, choose_metrics, less_is_better
 from recae.report.tables import require_some
 
 PIXEL = DPI / 96
@@ -33,10 +33,12 @@ def plot_comparison(reports: Mapping[str, Report], metric: str, path: str | Path
     """
     require_some(reports)
     for report in reports.values():
-        if metric not in report.mean:
-            raise unknown_option("metric of these reports", metric, report.mean)
-    order = sorted(reports, key=lambda name: reports[name][metric])
-    means = [reports[name][metric] for name in order]
+        if metric not in report.metrics:
+            raise unknown_option("metric of these reports", metric, report.metrics)
+    sign = -1 if less_is_better(metric) else 1
+    found = {name: report[metric] for name, report in reports.items()}
+    order = sorted(found, key=lambda name: (math.isfinite(found[name]), sign * found[name]))
+    means = [found[name] for name in order]
     figure, axes = canvas(8, 1.2 + 0.5 * len(order), layout="constrained")
     rows = [reports[name].frame().loc[metric].fillna(reports[name][metric]) for name in order]
     # Never below 0: where all users agree, the two means may differ in the last bit.

@@ -64,5 +64,5 @@ def with_published(entries: Sequence[Entry], metrics: Sequence[str]) -> list[str
     return [
         metric
         for metric in metrics
-        if any(metric in e.published and metric in e.reports[0].mean for e in entries)
+        if any(metric in e.published and metric in e.reports[0].metrics for e in entries)
     ]

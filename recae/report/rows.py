@@ -9,10 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recae.errors import ConfigError, unknown_option
+from recae.metrics import less_is_better as less_is_better  # for its neighbours too
 from recae.report.entry import Entry
-
-LESS_IS_BETTER = ("gini", "popularity", "popularity_lift", "miscalibration")
-"""Lists that show more than the head of the catalogue, and what their user is used to."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Measured:
 
 def measured(entry: Entry, metric: str) -> Measured | None:
     """The numbers of a metric; None where a report of the entry does not have it."""
-    if any(metric not in report.mean for report in entry.reports):
+    if any(metric not in report.metrics for report in entry.reports):
         return None
     seeds = tuple(report[metric] for report in entry.reports)
     low, high = entry.reports[0].interval.get(metric, (math.nan, math.nan))
@@ -47,7 +45,7 @@ def choose_metrics(
 
     Raises ConfigError for a metric that no entry has, and for a main one that some entry lacks.
     """
-    known = list(dict.fromkeys(name for entry in entries for name in entry.reports[0].mean))
+    known = list(dict.fromkeys(name for entry in entries for name in entry.reports[0].metrics))
     shared = [name for name in known if all(measured(entry, name) for entry in entries)]
     shown = known if metrics is None else list(dict.fromkeys(metrics))
     for name in (*shown, *([] if metric is None else [metric])):
@@ -64,11 +62,6 @@ def choose_metrics(
                 f"all have: {', '.join(shared) or 'none'}"
             )
     return [metric, *(name for name in shown if name != metric)]
-
-
-def less_is_better(metric: str) -> bool:
-    """Whether the least value comes first."""
-    return metric.partition("@")[0] in LESS_IS_BETTER
 
 
 def best_first(entries: Sequence[Entry], metric: str) -> list[Entry]:

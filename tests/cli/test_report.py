@@ -117,3 +117,22 @@ def test_results_of_other_data_stay_apart(results: Path, capsys, monkeypatch) ->
     monkeypatch.setattr(recae.ItemKNN, "fit", fit)
     assert run(*EVALUATE, "--models", "item-knn", "--entries", "results", "--seed", "1") == 3
     assert "the data have changed since" in error(capsys)
+
+
+def test_results_of_other_data_can_be_replaced(results: Path, capsys) -> None:
+    more = ("--models", "popularity,ease", "--entries", "results", "--overwrite", "--seed", "1")
+    assert run(*EVALUATE, *more) == 0
+    found = recae.load_entries("results")
+    assert [entry.provenance["protocol"]["seed"] for entry in found] == [1, 1]
+
+
+def test_files_in_the_folder_of_results_do_not_matter(folder: Path) -> None:
+    (folder / "results").mkdir()
+    (folder / "results" / "page.html").write_text("")
+    assert run(*EVALUATE, "--models", "popularity", "--entries", "results") == 0
+
+
+def test_diversity_is_not_compared_under_other_vectors(folder: Path, capsys) -> None:
+    start = ("evaluate", "plays.parquet", "--held-out", "0.2", "--metrics", "diversity@5")
+    assert run(*start, "--models", "pure-svd,als") == 2
+    assert "diversity@5 is comparable under the same item vectors only" in error(capsys)

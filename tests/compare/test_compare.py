@@ -247,3 +247,20 @@ def test_damaged_metrics_are_named(tmp_path, damaged):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"metrics": damaged}))
     with pytest.raises(StorageError, match="its metrics are damaged"):
         Report.load(path)
+
+
+@pytest.mark.parametrize(
+    ("metric", "about"),
+    [("diversity@5", "item_vectors"), ("miscalibration@5", "item_categories")],
+)
+def test_what_was_measured_by_other_facts_of_the_items_is_refused(metric, about):
+    def measured(source):
+        frame = pd.DataFrame({metric: [0.1, 0.4], "ndcg@5": [0.1, 0.2]})
+        return Report("m", frame, provenance={"target": "t", about: source})
+
+    own, given, same = map(measured, ("of the model, 12ab", "given, 34cd", "PureSVD(), 34cd"))
+    assert compare({"a": given, "b": same}, metric).at[0, "difference"] == 0
+    assert compare({"a": own, "b": given}, "ndcg@5").at[0, "difference"] == 0
+    message = f"'b' has {metric} by other {about} than 'a' .*evaluate both with the same {about}="
+    with pytest.raises(DataError, match=message):
+        compare({"a": own, "b": given}, metric)

@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from recae import Report, compare, detectable_difference
+from recae.compare import two_level
 from recae.errors import ConfigError, DataError
 
 METRIC = "ndcg@5"
@@ -104,6 +105,7 @@ def test_the_same_seed_gives_the_same_frame():
     # A pair is drawn alike whatever stands beside it; models are drawn apart from each other.
     pair = compare({name: reports[name] for name in "bc"}, METRIC)
     assert pair.loc[0, ["low", "high"]].tolist() == frame.loc[2, ["low", "high"]].tolist()
+    assert compare({1: reports["b"], 2: reports["c"]}, METRIC).at[0, "b"] == 2  # any name will do
     twins = compare({"a": reports["b"], "b": reports["b"]}, METRIC).iloc[0]
     assert twins["difference"] == 0 and twins["low"] < 0 < twins["high"] and twins["better"] == ""
 
@@ -121,3 +123,23 @@ def test_what_is_no_report_is_named():
         compare({"a": fine, "b": [fine, report([0.1, 0.2], target="u")]}, METRIC)
     with pytest.raises(DataError, match="'b' has 1 infinite values"):
         compare({"a": fine, "b": report([0.1, float("inf")])}, METRIC)
+
+
+def test_reports_are_resampled_and_not_their_pairs(monkeypatch):
+    """Of 7 models there are 21 pairs; what they cost is that of 7 models, with their seeds."""
+    columns = []
+
+    def counted(given, resamples, seed):
+        columns.append(len(given))
+        return np.zeros((len(given), resamples))
+
+    monkeypatch.setattr(two_level, "resampled_means", counted)
+    reports = {str(n): report(np.linspace(0, 1, 9) ** n) for n in range(1, 8)}
+    compare(reports | {"1": [reports["1"]] * 3}, METRIC)
+    assert columns == [6 + 3]
+
+
+def test_names_need_not_be_text():
+    three = [report([0.1, 0.2, 0.4]), report([0.2, 0.2, 0.3])]
+    frame = compare({1: three, 2: three[0]}, METRIC)
+    assert frame[["a", "b"]].to_numpy().tolist() == [[1, 2]]

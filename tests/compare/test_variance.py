@@ -111,3 +111,12 @@ def test_mistakes_are_named():
         variance([], METRIC)
     with pytest.raises(DataError, match=r"\(report 2\) was measured on other targets"):
         variance([*reports([[1.0, 2.0]]), *reports([[1.0, 2.0]], target="u")], METRIC)
+
+
+def test_what_is_unknown_is_said_without_nan():
+    one_user = variance(reports([[1.0], [3.0]]), METRIC)
+    assert str(one_user) == "ndcg@5 2.0000 of 1 user and 2 seeds: standard error unknown"
+    alike = variance(reports([[0.5, 0.5], [0.5, 0.5]]), METRIC)
+    assert str(alike) == "ndcg@5 0.5000 of 2 users and 2 seeds: no spread at all"
+    one_seed = variance(reports([[1.0, 4.0, 4.0]]), METRIC)
+    assert str(one_seed).startswith("ndcg@5 3.0000 of 3 users and 1 seed: standard error by users")

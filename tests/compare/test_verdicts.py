@@ -39,7 +39,7 @@ def test_no_difference_says_what_could_have_been_shown():
     unclear = row(difference=-0.0003, low=-0.0017, high=0.0011, p_holm=0.41, better="")
     assert verdicts(unclear) == [
         "EDLAE and EASE: no difference shown in ndcg@10, -0.0003 [-0.0017, 0.0011] (p = 0.41 after "
-        "Holm); this test could have shown 0.0010"
+        "Holm); such a test alone could have shown 0.0010"
     ]
     alone = row(better="", p_holm=1.0, low=np.nan, high=np.nan, detectable=np.nan)
     assert verdicts(alone)[0].endswith("0.0011 [nan, nan] (p = 1.00 after Holm)")
@@ -97,3 +97,18 @@ def test_a_stricter_level_shows_less():
 def test_another_frame_is_refused():
     with pytest.raises(ConfigError, match="no column 'detectable'"):
         verdicts(row().drop(columns="detectable"))
+
+
+def test_where_less_is_better_the_lower_one_is() -> None:
+    base = np.random.default_rng(0).random(50)
+    users = {"far": base + 1, "near": base, "again": base + 1}
+    reports = {n: Report("m", pd.DataFrame({"miscalibration@5": v})) for n, v in users.items()}
+    frame = compare(reports, "miscalibration@5")
+    assert frame["better"].tolist() == ["near", "", "near"]
+    assert frame["difference"].tolist() == pytest.approx([1, 0, -1])
+    assert [line.partition(" (p")[0] for line in (verdicts(frame)[0], verdicts(frame)[2])] == [
+        "near is better than far by 1.0000 [1.0000, 1.0000] in miscalibration@5, where less is "
+        "better,",
+        "near is better than again by 1.0000 [1.0000, 1.0000] in miscalibration@5, where less is "
+        "better,",
+    ]

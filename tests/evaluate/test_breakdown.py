@@ -103,6 +103,9 @@ def test_what_has_no_breakdown_says_why() -> None:
     with pytest.raises(DataError, match="no counts of items: evaluate the model again"):
         by_popularity(bare, 5)
     counted = items_report([1], [1], [1], [1])
+    untrained = Report("m", bare.per_user, items=counted.items.drop(columns="training_users"))
+    with pytest.raises(DataError, match="does not know the training users of its items: give"):
+        by_popularity(untrained, 3)
     with pytest.raises(ConfigError, match=r"no lists of 5; its cut-offs are \[3\]"):
         by_popularity(counted, 5)
     for groups in (0, True, 2.0):
@@ -176,3 +179,16 @@ def test_a_real_report_is_shared_out_whole(int_data) -> None:
     assert bins["users"].sum() == report.per_user["recall@3"].notna().sum()
     whole = (bins["mean"] * bins["users"]).sum() / bins["users"].sum()
     assert whole == pytest.approx(report["recall@3"])
+
+
+def test_lists_without_a_training_part_are_told_what_is_missing() -> None:
+    items = pd.DataFrame({"targets": [1], "hits@3": [1], "listed@3": [1]})
+    report = Report("m", pd.DataFrame({"recall@3": [0.5]}), items=items)
+    with pytest.raises(DataError, match="no training users of the items.*with train="):
+        by_popularity(report, 3)
+
+
+def test_unsigned_bins_must_ascend_too() -> None:
+    bins = np.array([1, 8, 4], dtype=np.uint64)  # 4 - 8 is a large number there
+    with pytest.raises(ConfigError, match=r"bins must ascend, each length once; found \[1, 8, 4\]"):
+        by_history(users_report(LENGTHS, VALUES), "ndcg@5", bins)

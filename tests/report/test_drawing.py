@@ -41,6 +41,17 @@ def test_logarithmic_ticks() -> None:
     assert [t for _, t in Scale(0.9, 11, 0, 100, log=True).ticks()] == ["1", "2", "5", "10"]
 
 
+def test_what_lies_beyond_an_axis_stands_at_its_end() -> None:
+    down = Scale(0.2, 0.6, 300, 100)
+    assert [down.clipped(v) for v in (0.0, 0.4, 7.0)] == pytest.approx([300, 200, 100])
+    assert [down.holds(v) for v in (0.0, 0.2, 0.6, 0.7)] == [False, True, True, False]
+
+
+def test_the_least_value_says_that_it_stands_for_all_below() -> None:
+    scale = Scale(0.006, 20, 0, 100, log=True, least=0.01)
+    assert [text for _, text in scale.ticks()] == ["≤ 0.01", "0.1", "1", "10"]
+
+
 @pytest.mark.parametrize("values", [[], [np.nan], [0.3], [0.3, 0.3], [0.0, 0.0], [5e-9, 5e-9]])
 def test_an_axis_of_one_value_or_none_is_an_axis(values: list[float]) -> None:
     for scale in (linear(values, 0, 100), logarithmic(values, 0, 100)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from recae import ConfigError, Entry, Published, markdown
@@ -81,7 +82,8 @@ def test_the_whole_page(seeds) -> None:
         "Paired over the users, ndcg@5. Better: Wilcoxon's signed-rank test and a t test of the "
         "mean, p the larger of both, adjusted for all 3 pairs (Holm), and a bootstrap interval "
         "that leaves out 0, at 5 %; otherwise not settled, which is no proof that there is no "
-        "difference. Detectable: the difference that would be missed one time in five.\n\n"
+        "difference. Detectable: the difference that one such comparison by itself "
+        "would miss one time in five.\n\n"
         "PAIRS\n\n"
         "[1] not comparable: other users. Read in: B. Author 2019  \n"
         "[2] Read in: A. Author 2020, table 2\n"
@@ -159,3 +161,15 @@ def test_wide_letters_take_two_columns(make) -> None:
 def test_large_numbers_have_fewer_decimals(report) -> None:
     text = markdown([Entry("a", [report({"ndcg@5": [0.5], "popularity@5": [12345.678]})])])
     assert tables(text)[0][1] == ["a", "0.5000", "12,345.7"]
+
+
+def test_one_metric_is_averaged_at_a_time(make, monkeypatch) -> None:
+    """A report of many models asks for one mean often; it must not take all of them each time."""
+    entries = [make("a", [0.2, 0.4]), make("b", [0.1, 0.2])]
+
+    def everything(*_: object, **__: object) -> None:
+        raise AssertionError("all metrics were averaged")
+
+    monkeypatch.setattr(pd.DataFrame, "mean", everything)
+    rows = tables(markdown(entries))[0][1:]
+    assert [row[:2] for row in rows] == [["a", "0.3000"], ["b", "0.1500"]]

@@ -114,6 +114,30 @@ def test_the_table(page, full: list[Entry]) -> None:
     ]
 
 
+def test_a_published_figure_of_another_metric_stands_below_ours(page, full: list[Entry]) -> None:
+    told = {"recall@5": Published(0.25, "B paper", note="a note"), "absent@5": Published(1, "x")}
+    theirs = full[1].published | {"recall@5": Published(0.3, "B paper", False)}
+    entries = [replace(full[0], published=told), replace(full[1], published=theirs), full[2]]
+    tree = page(entries)
+    (table,) = tree.all("table", class_="sortable")
+    heads = [head.text for head in table.all("thead")[0].all("th")]
+    assert [head for head in heads if "recall" in head] == ["recall@5"]
+    column = heads.index("recall@5") - 1
+    cells = [row.all("td")[column] for row in table.all("tbody")[0].all("tr")]
+    below = [[(s.own, s.all("a")[0].text) for s in cell.all("small")[1:]] for cell in cells]
+    assert below == [[(" 0.2500", "3")], [(" (0.3000)", "4")], []]  # and the numbers of their notes
+    mean = np.mean([r.per_user["recall@5"].mean() for r in full[0].reports])
+    assert float(cells[0].attributes["data-value"]) == pytest.approx(mean)  # sorted by ours
+    assert [item.text for item in tree.all("ol")[0].all("li")] == [
+        "not comparable: their split. Read in: A paper, table 1",
+        "their split. Read in: A paper, table 1",
+        "a note. Read in: B paper",
+        "not comparable: another protocol. Read in: B paper",
+    ]
+    assert "◇ published figure." in tree.all("p", class_="legend")[0].text
+    assert "◇" not in page(full).all("p", class_="legend")[0].text
+
+
 def test_the_matrix_says_who_is_better(page, make) -> None:
     up = [0.5 + 0.01 * n for n in range(20)]
     entries = [make("low", [v - 0.3 for v in up]), make("high", up), make("same", up)]
@@ -206,3 +230,11 @@ def test_it_is_written_whole_or_not_at_all(make, tmp_path: Path, monkeypatch) ->
 def test_the_same_entries_give_the_same_page(page, full: list[Entry], tmp_path: Path) -> None:
     first = html(full, tmp_path / "a.html").read_bytes()
     assert html(reversed(full), tmp_path / "b.html").read_bytes() == first
+
+
+def test_entries_of_unknown_training_are_left_out_of_popularity(full, tmp_path) -> None:
+    """Lists of another system need not say what it was trained on."""
+    (first, *_), rest = full[0].reports, full[1:]
+    unknown = replace(first, items=first.items.drop(columns="training_users"))
+    path = html([replace(full[0], reports=[unknown]), *rest], tmp_path / "a.html")
+    assert "by popularity" in path.read_text()

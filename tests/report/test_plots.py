@@ -117,3 +117,26 @@ def test_mistakes(full: list[Entry], tmp_path: Path, monkeypatch) -> None:
         ):
             call("ndcg@5", tmp_path / "a.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_best_is_on_top(tmp_path: Path, drawn: list, report) -> None:
+    reports = {
+        name: report({"ndcg@5": [value]}, catalogue={"gini@5": value})
+        for name, value in {"high": 0.8, "none": float("nan"), "low": 0.1}.items()
+    }
+    plot_comparison(reports, "ndcg@5", tmp_path / "a.png")
+    plot_comparison(reports, "gini@5", tmp_path / "b.png")
+    upwards = [[label.get_text() for label in axes.get_yticklabels()] for axes in drawn]
+    assert upwards == [["none", "low", "high"], ["none", "high", "low"]]
+
+
+def test_users_without_a_value_may_be_others(tmp_path: Path, drawn: list, full) -> None:
+    """The bins of the best are those of all, though its user with the shortest history has none."""
+    best, *others = full
+    frame = best.reports[0].per_user.copy()
+    frame.iloc[0] = float("nan")
+    gap = replace(best, reports=[replace(best.reports[0], per_user=frame)])
+    plot_by_history([gap, *others], "ndcg@5", tmp_path / "a.png")
+    (axes,) = drawn
+    assert axes.get_xticklabels()[0].get_text().startswith("1–")
+    assert len(axes.get_xticklabels()) == 5

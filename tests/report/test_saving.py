@@ -156,3 +156,19 @@ def test_no_directory_is_no_entry(tmp_path: Path) -> None:
         Entry.load(tmp_path / "nowhere")
     with pytest.raises(recae.ConfigError, match="a path is needed"):
         Entry.load("")
+
+
+def test_an_entry_wants_reports(make) -> None:
+    (report,) = make("a", [0.5]).reports
+    for reports in (report, "report", [report, "report"], 3):
+        with pytest.raises(recae.ConfigError, match="'a' needs a list of reports, one for each"):
+            Entry("a", reports)
+    with pytest.raises(recae.ConfigError, match="needs a list of fit_seconds"):
+        Entry("a", [report], fit_seconds=3.5)
+
+
+def test_unknown_seconds_count_nowhere(make, tmp_path: Path) -> None:
+    entry = make("a", [0.5], fit_seconds=[1.0, float("nan"), 3.0])
+    assert entry.seconds == 2.0
+    assert Entry.load(entry.save(tmp_path / "a")).seconds == 2.0
+    assert make("a", [0.5], fit_seconds=[float("nan")]).seconds is None

@@ -25,7 +25,7 @@ from recae.report.page.origins import facts, origins
 from recae.report.page.scatter import against_coverage, against_time
 from recae.report.page.table import main_table
 from recae.report.pairs import all_pairs
-from recae.report.published import Footnotes
+from recae.report.published import Footnotes, with_published
 from recae.report.rows import best_first, choose_metrics
 
 
@@ -62,7 +62,7 @@ def html(
         [element("p", paragraph) for paragraph in paragraphs],
         facts(ordered, metrics[0]),
         main_table(ordered, metrics, footnotes),
-        _notes(ordered, metrics[0], footnotes),
+        _notes(ordered, metrics, footnotes),
         element("div", _figures(ordered, metrics[0]), class_="figures"),
         origins(ordered),
     )
@@ -86,8 +86,9 @@ def _figures(ordered: Sequence[Entry], metric: str) -> list[Markup]:
     return [figure for figure in drawn if figure is not None]
 
 
-def _notes(ordered: Sequence[Entry], metric: str, footnotes: Footnotes) -> Markup:
+def _notes(ordered: Sequence[Entry], metrics: Sequence[str], footnotes: Footnotes) -> Markup:
     """What the signs of the table mean, and its footnotes."""
+    metric, *others = metrics
     several = any(len(entry.reports) > 1 for entry in ordered)
     said = []
     if several:
@@ -95,6 +96,8 @@ def _notes(ordered: Sequence[Entry], metric: str, footnotes: Footnotes) -> Marku
     if any(metric in entry.reports[0].interval for entry in ordered):
         first = ", first seed" if several else ""
         said.append(f"[low, high]: 95 % bootstrap interval of {metric} over the users{first}.")
+    if with_published(ordered, others):
+        said.append("◇ published figure.")
     notes = [element("li", t, id=f"note-{n}") for n, t in enumerate(footnotes.texts, start=1)]
     return together(
         element("p", " ".join(said), class_="legend") if said else None,

@@ -9,7 +9,9 @@ from recae.report.page.elements import Markup, element, together
 from recae.report.page.scale import Scale
 
 WIDTH = 620
-"""Pixels of every chart: as wide as half a large screen; on a phone its box scrolls."""
+"""Pixels of a chart: as wide as half a large screen; on a phone its box scrolls."""
+WIDE = 1100
+"""Pixels of a chart that has a row of the page for itself."""
 LETTER = 7.2
 """Pixels that a letter of a label takes at most, on average, at 12 pixels of height."""
 SERIES = 8
@@ -46,13 +48,25 @@ def mark(
         f"M{-s} 0H{s}M0 {-s}V{s}",  # plus
         f"M{-1.4 * s:.1f} {-0.6 * s:.1f}h{2.8 * s:.1f}v{1.2 * s:.1f}h{-2.8 * s:.1f}z",  # bar
     )
-    name = f"mark {more.pop('class_', '')}".strip()
+    return _placed(paths[kind % SERIES], f"translate({fixed(x)} {fixed(y)})", hint, **more)
+
+
+def pointer(
+    turn: int, x: float, y: float, size: float = 4.5, hint: str = "", **more: object
+) -> Markup:
+    """An arrowhead for what lies beyond an axis: up, turned clockwise by so many degrees."""
+    s = size
+    path = f"M0 {-1.3 * s:.1f}L{1.2 * s:.1f} {0.9 * s:.1f}H{-1.2 * s:.1f}z"
+    return _placed(path, f"translate({fixed(x)} {fixed(y)}) rotate({turn})", hint, **more)
+
+
+def _placed(path: str, transform: str, hint: str, **more: object) -> Markup:
     return element(
         "g",
         element("title", hint) if hint else None,
-        element("path", d=paths[kind % SERIES]),
-        class_=name,
-        transform=f"translate({fixed(x)} {fixed(y)})",
+        element("path", d=path),
+        class_=f"mark {more.pop('class_', '')}".strip(),
+        transform=transform,
     )
 
 
@@ -73,7 +87,7 @@ def frame(across: Scale, down: Scale, x_name: str, y_name: str, *, x_ticks: bool
 def x_axis(across: Scale, top: float, bottom: float) -> Markup:
     """Vertical grid lines, with their values below."""
     parts = []
-    for value, words in across.ticks():
+    for value, words in across.ticks(max(6, int(across.end - across.start) // 100)):
         x = across.at(value)
         parts.append(line(x, top, x, bottom, "grid"))
         parts.append(label(x, bottom + 15, words, "middle", "tick"))
@@ -91,7 +105,7 @@ def polyline(points: Sequence[tuple[float, float]], kind: str) -> Markup:
     return element("polyline", points=path, class_=kind)
 
 
-def chart(key: str, title: str, height: float, *parts: object) -> Markup:
+def chart(key: str, title: str, height: float, *parts: object, width: int = WIDTH) -> Markup:
     """An SVG with a title that is read out."""
     return element(
         "svg",
@@ -99,13 +113,16 @@ def chart(key: str, title: str, height: float, *parts: object) -> Markup:
         parts,
         role="img",
         aria_labelledby=f"{key}-title",
-        width=WIDTH,
+        class_="wide" if width > WIDTH else None,
+        width=width,
         height=fixed(height),
-        viewBox=f"0 0 {WIDTH} {fixed(height)}",
+        viewBox=f"0 0 {width} {fixed(height)}",
     )
 
 
-def figure_box(key: str, title: str, note: object, drawn: Markup, *more: object) -> Markup:
+def figure_box(
+    key: str, title: str, note: object, drawn: Markup, *more: object, wide: bool = False
+) -> Markup:
     """A figure with its caption; the chart scrolls within its box where the screen is narrow."""
     return element(
         "figure",
@@ -113,6 +130,7 @@ def figure_box(key: str, title: str, note: object, drawn: Markup, *more: object)
         scrolling(title, drawn),
         more,
         id=key,
+        class_="wide" if wide else None,
     )
 
 

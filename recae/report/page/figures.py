@@ -20,7 +20,8 @@ from recae.report.lines import (
 from recae.report.page.drawing import figure_box, table
 from recae.report.page.elements import Markup
 from recae.report.page.lines import line_chart
-from recae.report.rows import figure
+from recae.report.rows import figure, less_is_better
+from recae.report.zoom import main_group
 
 
 def by_history_figure(ordered: Sequence[Entry], metric: str) -> Markup | None:
@@ -87,9 +88,30 @@ def tuning_figure(ordered: Sequence[Entry], metric: str) -> Markup | None:
     if not lines:
         return None
     title = "Tuning: best validation value so far"
+    low, high = bounds = _tuning_bounds(lines, less_is_better(metric))
+    values = [value for one in lines for _, value, _ in one.dots]
     note = "A dot for each setting that was tried; the line is the best until then."
-    drawn = _drawn("tuning", title, lines, ordered, "seconds of tuning", "value", marks=False)
+    for sign, edge, beyond in (
+        ("▼", "lower", sum(value < low for value in values)),
+        ("▲", "upper", sum(value > high for value in values)),
+    ):
+        if beyond:
+            note += f" {sign} at the {edge} edge: {beyond} of {len(values)} settings beyond it."
+    drawn = _drawn(
+        *("tuning", title, lines, ordered, "seconds of tuning", "value"), marks=False, bounds=bounds
+    )
     return figure_box("figure-tuning", title, note, drawn)
+
+
+def _tuning_bounds(lines: Sequence[Line], less: bool) -> tuple[float, float]:
+    """The range of the lines once they are near the best of all, all their ends, and half as much
+    again on the worse side."""
+    best = [value for one in lines for value in one.y]
+    low, high = main_group(best, less=less)
+    shown = [value for value in best if low <= value <= high] + [one.y[-1] for one in lines]
+    low, high = min(shown), max(shown)
+    room = (high - low) / 2 or abs(high) * 0.1 or 1e-3
+    return (low, high + room) if less else (low - room, high)
 
 
 def _rows(lines: Sequence[Line]) -> list[tuple[str, ...]]:

@@ -14,6 +14,7 @@ from recae.report.page.drawing import (
     label,
     line,
     mark,
+    pointer,
     polyline,
     text_width,
 )
@@ -33,13 +34,15 @@ def line_chart(
     *,
     groups: Sequence[str] = (),
     marks: bool = True,
+    bounds: tuple[float, float] | None = None,
 ) -> Markup:
     """At most eight lines. kinds: the colour and mark of each; groups: names of the positions 0, 1,
-    ... on the x axis, where x is no number."""
+    ... on the x axis, where x is no number; bounds: of the y axis, at whose edges is drawn what
+    lies beyond (all that is drawn by default)."""
     names = [shortened(one.name, LONGEST) for one in lines]
     right = WIDTH - max(map(text_width, names)) - 34
     ys = [y for one in lines for y in (*one.y, *one.low, *one.high, *(d[1] for d in one.dots))]
-    down = linear(ys, HEIGHT - 58, TOP)
+    down = linear(bounds or ys, HEIGHT - 58, TOP, margin=0.02 if bounds else 0.06)
     if groups:
         across = Scale(-0.3, len(groups) - 0.7, LEFT, right)
     else:
@@ -48,11 +51,11 @@ def line_chart(
     parts: list[object] = [frame(across, down, x_name, y_name, x_ticks=not groups)]
     parts += _group_names(groups, across, down.start + 15)
     ends = [next(y for y in reversed(one.y) if math.isfinite(y)) for one in lines]
-    heights = spread([down.at(y) for y in ends], 16, TOP, HEIGHT - 58)
+    heights = spread([down.clipped(y) for y in ends], 16, TOP, HEIGHT - 58)
     for kind, one, name, end, y in zip(kinds, lines, names, ends, heights, strict=True):
         parts.append(_drawn(kind, one, across, down, marks))
         last = max(x for x, value in zip(one.x, one.y, strict=True) if math.isfinite(value))
-        parts.append(line(across.at(last) + 6, down.at(end), right + 14, y, "leader"))
+        parts.append(line(across.at(last) + 6, down.clipped(end), right + 14, y, "leader"))
         parts.append(mark(kind, right + 20, y, 4, class_=f"s{kind}"))
         parts.append(label(right + 29, y, name, kind=f"name s{kind}"))
     return chart(key, title, HEIGHT, parts)
@@ -74,7 +77,7 @@ def _drawn(kind: int, one: Line, across: Scale, down: Scale, marks: bool) -> Mar
     """The line, its intervals, its marks and its dots, of one colour."""
     colour = f"s{kind}"
     points = [
-        (across.at(x), down.at(y), at)
+        (across.at(x), down.clipped(y), at)
         for at, (x, y) in enumerate(zip(one.x, one.y, strict=True))
         if math.isfinite(y)
     ]
@@ -82,12 +85,16 @@ def _drawn(kind: int, one: Line, across: Scale, down: Scale, marks: bool) -> Mar
     parts: list[Markup] = []
     for x, _, at in points:
         if one.low and math.isfinite(one.low[at] + one.high[at]):
-            low, high = down.at(one.low[at]), down.at(one.high[at])
+            low, high = down.clipped(one.low[at]), down.clipped(one.high[at])
             parts.append(line(x + shift, low, x + shift, high, f"thin {colour}"))
     path = [(x + shift, y) for x, y, _ in points]
     parts.append(polyline(_stepped(path) if one.steps else path, f"line d{kind} {colour}"))
     for x, y, hint in one.dots:
-        parts.append(mark(kind, across.at(x), down.at(y), 2.5, hint, class_=f"dot {colour}"))
+        spot, look = (across.at(x), down.clipped(y)), f"dot {colour}"
+        if down.holds(y):
+            parts.append(mark(kind, *spot, 2.5, hint, class_=look))
+        else:
+            parts.append(pointer(180 if y < down.low else 0, *spot, 3, hint, class_=look))
     if marks:
         for x, y, at in points:
             hint = one.hints[at] if one.hints else ""

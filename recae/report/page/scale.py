@@ -9,13 +9,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Scale:
-    """An axis from `low` at pixel `start` to `high` at pixel `end`, logarithmic if `log`."""
+    """An axis from `low` at pixel `start` to `high` at pixel `end`, logarithmic if `log`.
+
+    least: the value at which everything below it is drawn too; its tick says so.
+    """
 
     low: float
     high: float
     start: float
     end: float
     log: bool = False
+    least: float | None = None
 
     def at(self, value: float) -> float:
         """The pixel of a value; on a logarithmic axis what is below `low` stands at `start`."""
@@ -23,6 +27,14 @@ class Scale:
         if self.log:
             value, low, high = (math.log10(max(v, self.low)) for v in (value, low, high))
         return self.start + (value - low) / (high - low) * (self.end - self.start)
+
+    def clipped(self, value: float) -> float:
+        """The pixel of a value, that of the nearer end for one beyond the axis."""
+        return self.at(min(max(value, self.low), self.high))
+
+    def holds(self, value: float) -> bool:
+        """Whether a value lies on the axis."""
+        return self.low <= value <= self.high
 
     def ticks(self, most: int = 6) -> list[tuple[float, str]]:
         """Round values within the axis, and their texts."""
@@ -45,7 +57,10 @@ class Scale:
                 break
         else:
             ticks = ticks[:: math.ceil(len(ticks) / most)]
-        return [(tick, f"{tick:,.6g}") for tick in ticks]
+        return [(tick, f"{self._at_most(tick)}{tick:,.6g}") for tick in ticks]
+
+    def _at_most(self, tick: float) -> str:
+        return "≤ " if self.least is not None and math.isclose(tick, self.least) else ""
 
 
 def linear(values: Iterable[float], start: float, end: float, *, margin: float = 0.06) -> Scale:

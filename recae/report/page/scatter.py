@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from recae.report.entry import Entry
 from recae.report.labels import Box, nearest, place
 from recae.report.page.drawing import (
+    WIDE,
     WIDTH,
     chart,
     figure_box,
@@ -15,20 +17,27 @@ from recae.report.page.drawing import (
     label,
     line,
     mark,
+    pointer,
     polyline,
     text_width,
 )
 from recae.report.page.elements import Markup, shortened, together
 from recae.report.page.scale import Scale, linear, logarithmic
 from recae.report.rows import amount, figure, less_is_better, measured
+from recae.report.zoom import main_group
 
 LEFT, RIGHT, TOP, LONGEST = 62, 16, 44, 22
+CROWDED = 20
+"""With more points a chart has the whole width."""
+LEAST_SECONDS = 0.01
+"""Less than this is not told apart."""
+Point = tuple[Entry, float, float]
 
 
 def against_time(ordered: Sequence[Entry], metric: str) -> Markup | None:
     """The metric against the median seconds of a fit; None for fewer than two points."""
     points = [
-        (entry, max(entry.seconds, 1e-4), entry.value(metric))
+        (entry, max(entry.seconds, LEAST_SECONDS), entry.value(metric))
         for entry in ordered
         if entry.seconds is not None and math.isfinite(entry.seconds + entry.value(metric))
     ]
@@ -62,32 +71,69 @@ def _scatter(
     key: str,
     title: str,
     note: str,
-    points: Sequence[tuple[Entry, float, float]],
+    points: Sequence[Point],
     metric: str,
     x_name: str,
 ) -> Markup | None:
     if len(points) < 2:
         return None
+    less, timed = less_is_better(metric), x_name == "seconds"
     height = min(330 + 8 * len(points), 560)
-    area = Box(LEFT, TOP, WIDTH - RIGHT, height - 52)
-    xs, ys = [x for _, x, _ in points], [y for _, _, y in points]
-    timed = x_name == "seconds"
-    across = (logarithmic if timed else linear)(xs, area.left, area.right)
+    width = WIDE if len(points) > CROWDED else WIDTH
+    area = Box(LEFT, TOP, width - RIGHT, height - 52)
+    low, high = main_group([y for _, _, y in points], less=less)
+    near = [(x, y) for _, x, y in points if low <= y <= high]
+    xs, ys = zip(*near, strict=True)
+    across = logarithmic(xs, area.left, area.right) if timed else linear(xs, area.left, area.right)
+    across = replace(across, least=LEAST_SECONDS) if timed and min(xs) <= LEAST_SECONDS else across
     down = linear(ys, area.bottom, area.top, margin=0.1)
     parts: list[object] = [frame(across, down, x_name, metric)]
     if timed:
-        parts.append(_front(points, across, down, less_is_better(metric)))
-    spots = [(across.at(x), down.at(y)) for _, x, y in points]
+        parts.append(_front(points, across, down, less))
+    spots = [_spot(x, y, across, down) for _, x, y in points]
     names = [shortened(entry.name, LONGEST) for entry, _, _ in points]
     boxes = place(spots, [(text_width(name), 15) for name in names], area)
     parts += [_labelled(s, name, box) for s, name, box in zip(spots, names, boxes, strict=True)]
     for (entry, x, y), spot in zip(points, spots, strict=True):
-        where = f"{amount(x)} s" if timed else figure(x)
-        parts.append(mark(0, *spot, 5, f"{entry.name}: {figure(y)}, {where}", class_="s0"))
+        hint = f"{entry.name}: {_told(x, y, timed)}"
+        if down.holds(y):
+            parts.append(mark(0, *spot, 5, hint, class_="s0"))
+        else:
+            parts.append(pointer(180 if y < down.low else 0, *spot, 5, hint, class_="s0"))
+    note += _beyond(points, down, timed)
     hidden = sum(box is None for box in boxes)
     if hidden:
         note += f" {hidden} without room for a label: point at them."
-    return figure_box(f"figure-{key}", title, note, chart(key, title, height, parts))
+    drawn = chart(key, title, height, parts, width=width)
+    return figure_box(f"figure-{key}", title, note, drawn, wide=width == WIDE)
+
+
+def _spot(x: float, y: float, across: Scale, down: Scale) -> tuple[float, float]:
+    """Where a point stands: a little within the edge that it lies beyond."""
+    inwards = 0 if down.holds(y) else -8 if y < down.low else 8
+    return across.clipped(x), down.clipped(y) + inwards
+
+
+def _told(x: float, y: float, timed: bool) -> str:
+    if not timed:
+        return f"{figure(y)}, {figure(x)}"
+    seconds = f"{amount(x)} s" if x > LEAST_SECONDS else f"{LEAST_SECONDS:g} s or less"
+    return f"{figure(y)}, {seconds}"
+
+
+def _beyond(points: Sequence[Point], down: Scale, timed: bool) -> str:
+    """The models that lie beyond the axis of the metric, for the caption."""
+    told = ""
+    for sign, edge in (("▼", "below"), ("▲", "above")):
+        beyond = [
+            f"{entry.name} ({_told(x, y, timed)})"
+            for entry, x, y in points
+            if (y < down.low if edge == "below" else y > down.high)
+        ]
+        told += (
+            f" {sign} far {edge} the axis, drawn at its end: {', '.join(beyond)}." if beyond else ""
+        )
+    return told
 
 
 def _labelled(spot: tuple[float, float], name: str, box: Box | None) -> Markup | None:
@@ -101,9 +147,7 @@ def _labelled(spot: tuple[float, float], name: str, box: Box | None) -> Markup |
     return together(leader, label(x, (box.top + box.bottom) / 2, name, side, "point"))
 
 
-def _front(
-    points: Sequence[tuple[Entry, float, float]], across: Scale, down: Scale, less: bool
-) -> Markup | None:
+def _front(points: Sequence[Point], across: Scale, down: Scale, less: bool) -> Markup | None:
     """A stepped line through the points that none with a smaller x beats."""
     best: list[tuple[float, float]] = []
     for _, x, y in sorted(points, key=lambda point: (point[1], point[2] if less else -point[2])):
@@ -112,6 +156,6 @@ def _front(
     spots: list[tuple[float, float]] = []
     for x, y in best:
         if spots:
-            spots.append((across.at(x), spots[-1][1]))
-        spots.append((across.at(x), down.at(y)))
+            spots.append((across.clipped(x), spots[-1][1]))
+        spots.append((across.clipped(x), down.clipped(y)))
     return polyline(spots, "front") if len(best) > 1 else None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from recae.report.entry import Entry
+from recae.report.entry import Entry, Published
 from recae.report.page.drawing import scrolling
-from recae.report.page.elements import Markup, element
+from recae.report.page.elements import Markup, element, together
 from recae.report.published import (
     Footnotes,
     described,
@@ -15,7 +15,15 @@ from recae.report.published import (
     published_figure,
     with_published,
 )
-from recae.report.rows import amount, decimals, figure, interval, less_is_better, measured
+from recae.report.rows import (
+    Measured,
+    amount,
+    decimals,
+    figure,
+    interval,
+    less_is_better,
+    measured,
+)
 
 
 def main_table(ordered: Sequence[Entry], metrics: Sequence[str], footnotes: Footnotes) -> Markup:
@@ -25,14 +33,15 @@ def main_table(ordered: Sequence[Entry], metrics: Sequence[str], footnotes: Foot
         counts = [len(entry.reports) for entry in ordered]
         columns.append(("seeds", [_cell(count, str(count)) for count in counts]))
     digits = {name: decimals(ordered, name) for name in metrics}
-    published = with_published(ordered, metrics)
-    for name in metrics:
-        main, count = name == metrics[0], digits[name]
-        columns.append((name, [_metric(entry, name, main, count) for entry in ordered]))
-        if name in published:
-            theirs = [_published(entry, name, footnotes, count) for entry in ordered]
-            columns.append((f"{name} published", theirs))
-            columns.append((f"{name} difference", [_difference(e, name, count) for e in ordered]))
+    main, count = metrics[0], digits[metrics[0]]
+    columns.append((main, [_main(entry, main, count) for entry in ordered]))
+    if with_published(ordered, [main]):
+        theirs = [_published(entry, main, footnotes, count) for entry in ordered]
+        columns.append((f"{main} published", theirs))
+        columns.append((f"{main} difference", [_difference(e, main, count) for e in ordered]))
+    for name in metrics[1:]:
+        cells = [_other(entry, name, footnotes, digits[name]) for entry in ordered]
+        columns.append((name, cells))
     known = {
         "fit s": [entry.seconds for entry in ordered],
         "tuning s": [entry.tuning_seconds for entry in ordered],
@@ -78,25 +87,47 @@ def _cell(value: float | None, *shown: object) -> Markup:
     )
 
 
-def _metric(entry: Entry, metric: str, main: bool, digits: int) -> Markup:
+def _main(entry: Entry, metric: str, digits: int) -> Markup:
+    """The main metric with its interval."""
     found = measured(entry, metric)
     if found is None:
         return _cell(None)
-    mean = element("strong" if main else "span", figure(found.mean, digits))
-    several = len(found.seeds) > 1
-    spread = element("small", f" ± {figure(found.sd, digits)}") if several else None
-    bounds = interval(found.low, found.high, digits) if main else ""
+    bounds = interval(found.low, found.high, digits)
     between = element("small", bounds, class_="interval") if bounds else None
-    return _cell(found.mean, mean, spread, between)
+    mean = element("strong", figure(found.mean, digits))
+    return _cell(found.mean, mean, _spread(found, digits), between)
+
+
+def _other(entry: Entry, metric: str, footnotes: Footnotes, digits: int) -> Markup:
+    """Any other metric, the published figure below it: a column of its own would cost width."""
+    found = measured(entry, metric)
+    if found is None:
+        return _cell(None)
+    theirs = None
+    if metric in entry.published:
+        told = element("span", "◇", role="img", aria_label="published"), " "
+        theirs = element("small", told, _figure(entry.published[metric], footnotes, digits))
+    mean = element("span", figure(found.mean, digits))
+    return _cell(found.mean, mean, _spread(found, digits), theirs)
+
+
+def _spread(found: Measured, digits: int) -> Markup | None:
+    several = len(found.seeds) > 1
+    return element("small", f" ± {figure(found.sd, digits)}") if several else None
 
 
 def _published(entry: Entry, metric: str, footnotes: Footnotes, digits: int) -> Markup:
     if metric not in entry.published or measured(entry, metric) is None:
         return _cell(None)
     theirs = entry.published[metric]
+    return _cell(theirs.value, _figure(theirs, footnotes, digits))
+
+
+def _figure(theirs: Published, footnotes: Footnotes, digits: int) -> Markup:
+    """A published figure with the number of its note."""
     number = footnotes.number(described(theirs))
     link = element("a", str(number), href=f"#note-{number}", aria_label=f"note {number}")
-    return _cell(theirs.value, published_figure(theirs, digits), element("sup", link))
+    return together(published_figure(theirs, digits), element("sup", link))
 
 
 def _difference(entry: Entry, metric: str, digits: int) -> Markup:
