@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,12 @@ __all__ = ["RESULTS", "commit", "keep", "machine", "peak_gb"]
 RESULTS = Path(__file__).parent / "results"
 
 
+@cache
 def commit() -> str:
-    """The commit that the code stands at, marked when the code has changed since."""
+    """The commit that the code stands at, marked when the code has changed since.
+
+    Of the first call in a process, so that what is committed during a run is not taken for it.
+    """
 
     def git(*arguments: str) -> str:
         folder = Path(__file__).parents[1]

@@ -61,7 +61,10 @@ def _figure(row: dict[str, Any], value: float) -> Published:
 
 
 def _section(suite: str, folder: Path) -> Iterator[str]:
-    table = read()[suite]
+    table = read().get(suite)
+    if table is None:
+        yield f"### {read_suite(suite).title}\n\nNo published figures.\n"
+        return
     ours = _ours(suite, folder)
     yield f"### {table['title']}\n\n{table['protocol'][:1].upper()}{table['protocol'][1:]}.\n"
     yield "| published | metric | figure | ours | difference | same protocol | source |"

@@ -28,7 +28,7 @@ from evaluation.suite_data import (
     read_split,
 )
 from evaluation.suite_model import Places, is_done, run
-from recae.errors import unknown_option
+from recae.errors import ConfigError, unknown_option
 
 ROOT = Path(__file__).parents[1]
 OWN_RESULTS = Path("build/results")
@@ -58,6 +58,7 @@ def main(name: str, argv: Sequence[str]) -> int:
     add_table_options(parser)
     options = parser.parse_args(argv)
     suite = _changed(suite, options)
+    chosen(suite, options.models)
     tables = given_tables(options)
     results = options.results or (OWN_RESULTS if tables else RESULTS)
     places = Places(results / name, options.work / name)
@@ -95,10 +96,14 @@ def chosen(suite: Suite, names: str | None) -> list[str]:
 def _changed(suite: Suite, options: argparse.Namespace) -> Suite:
     """The suite with the seeds and seconds that the options ask for; it keeps all its models, so
     that one which runs alone knows whether it is to be a member of another."""
+    for option in ("seeds", "seconds"):
+        value = getattr(options, option)
+        if value is not None and not value > 0:
+            raise ConfigError(f"--{option} must be a number > 0, not {value:g}")
     models = dict(suite.models)
     if options.seeds:
         models = {
-            name: replace(model, seeds=options.seeds if model.seeds > 1 else 1)
+            name: replace(model, seeds=options.seeds if model.is_random else model.seeds)
             for name, model in models.items()
         }
     tuning = dict(suite.tuning)

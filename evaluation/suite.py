@@ -53,6 +53,11 @@ class Candidate:
     note: str = ""
     members: tuple[str, ...] = ()
 
+    @property
+    def is_random(self) -> bool:
+        """Whether another seed gives another model: not of closed forms, nor of a blend."""
+        return is_random(self.template) and not self.members
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -95,6 +100,10 @@ def read_suite(name: str, folder: Path = SUITES) -> Suite:
     _known(f"{path.name} [tuning]", said.get("tuning", {}), _TUNING)
     _known(f"{path.name} [measure]", said["measure"], {"metric", "metrics"})
     metric = said["measure"]["metric"]
+    for model in said["models"].values():
+        for member in model.get("members", ()):
+            if member not in said["models"]:
+                raise unknown_option(f"member of a blend in {path.name}", member, said["models"])
     return Suite(
         name=name,
         title=said["title"],

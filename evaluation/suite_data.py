@@ -30,6 +30,9 @@ ROLES = {
 CARVING = 7
 """Seed of what is held out of train where no validation is published."""
 
+CARVED = 0.1
+"""What is held out there, unless the suite says another share."""
+
 _FILTERS = ("min_per_user", "min_per_item", "binarise")
 
 
@@ -108,15 +111,17 @@ def read_split(
 def carved(split: recae.Split, suite: Suite) -> recae.Split:
     """The split to choose settings on: its own validation, or what `carve` holds out of train.
 
-    A share of every user's pairs where the test's users are known, a number of whole users where
-    they are new (protocol "folds"), split as Liang et al. (2018) do.
+    A share of every user's pairs where the test's users are known; where they are new (protocol
+    "folds"), a number of whole users, or a share of them, split as Liang et al. (2018) do.
     """
     if split.validation is not None:
         return split
-    carve = suite.protocol.get("carve", 0.1)
+    carve = suite.protocol.get("carve", CARVED)
     if suite.protocol["kind"] != "folds":
         return recae.holdout_pairs(split.train, share=carve, seed=CARVING)
     train = split.train
+    if isinstance(carve, float):
+        carve = max(int(carve * train.n_users), 1)
     order = np.random.default_rng(CARVING).permutation(train.n_users)
     rest = train.select_users(np.sort(order[carve:]))
     held, _ = train.select_users(np.sort(order[:carve])).with_items(rest.items)

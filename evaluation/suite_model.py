@@ -16,7 +16,7 @@ from evaluation.provenance import commit, peak_gb
 from evaluation.suite import Candidate, Suite
 from evaluation.suite_data import carved
 from recae.errors import ConfigError
-from recae.files import plain, remove_directory
+from recae.files import atomic_file, plain, remove_directory
 from recae.metrics import parse_metric
 from recae.recommender import AutoencoderRecommender
 from recae.training import Callback
@@ -33,7 +33,7 @@ class Places:
 def identity(suite: Suite, candidate: Candidate, split: recae.Split) -> dict[str, Any]:
     """What a result depends on: with any of it changed, it is another result."""
     assert split.test is not None
-    return {
+    said = {
         "suite": suite.name,
         "template": repr(candidate.template),
         "search": None if candidate.search is None else {k: v for k, v in candidate.search.items()},
@@ -44,6 +44,14 @@ def identity(suite: Suite, candidate: Candidate, split: recae.Split) -> dict[str
         "validation": None if split.validation is None else split.validation.fingerprint(),
         "test": split.test.fingerprint(),
     }
+    if candidate.search is not None and split.validation is None and "carve" in suite.protocol:
+        said["carve"] = suite.protocol["carve"]
+    if candidate.members:
+        members = {name: suite.models[name] for name in candidate.members}
+        said["members"] = {
+            name: of_fit(identity(suite, member, split)) for name, member in members.items()
+        }
+    return said
 
 
 def of_fit(said: dict[str, Any]) -> dict[str, Any]:
@@ -74,6 +82,7 @@ def run(
     started = time.perf_counter()
     work = places.work / candidate.name
     work.mkdir(parents=True, exist_ok=True)
+    commit()  # of the code that runs, whatever is committed meanwhile
     tuning = None if candidate.search is None else tuned(suite, candidate, split, work)
     about = of_fit(identity(suite, candidate, split))
     fits = [fitted(candidate, split, tuning, seed, work, about) for seed in range(candidate.seeds)]
@@ -148,13 +157,12 @@ def fitted(
     """
     place, note = work / f"seed-{seed}", work / f"seed-{seed}.json"
     checkpoint = work / f"seed-{seed}.safetensors"
-    if note.is_file() and place.is_dir():
-        kept = dict(json.loads(note.read_text(encoding="utf-8")))
-        if kept.get("about") == about:
-            return kept
+    kept = noted(note, about)
+    if kept is not None and place.is_dir():
+        return kept
     started = time.perf_counter()
     if candidate.members:
-        model = blended(candidate, split, work)
+        model = blended(candidate, split, work, about["members"])
     elif tuning is None:
         model = candidate.template.clone()
     elif split.validation is not None and not seed:
@@ -171,6 +179,7 @@ def fitted(
     seconds = time.perf_counter() - started
     if tuning is not None and split.validation is not None and not seed:
         seconds = float(best_trial(tuning)["seconds"])
+    note.unlink(missing_ok=True)  # a kill must not leave the note of another model
     model.save(place, overwrite=True)
     fit = {
         "about": about,
@@ -179,9 +188,18 @@ def fitted(
         "commit": commit(),
         "curve": [vars(epoch) for epoch in getattr(model, "epochs_", [])],
     }
-    note.write_text(json.dumps(fit, default=plain), encoding="utf-8")
+    with atomic_file(note) as part:
+        part.write_text(json.dumps(fit, default=plain), encoding="utf-8")
     checkpoint.unlink(missing_ok=True)
     return fit
+
+
+def noted(note: Path, about: dict[str, Any]) -> dict[str, Any] | None:
+    """What a finished fit cost; None if there is none of these data and settings."""
+    if not note.is_file():
+        return None
+    kept: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+    return kept if kept.get("about") == about else None
 
 
 def to_keep(report: recae.Report, first: bool) -> recae.Report:
@@ -213,16 +231,25 @@ def best_trial(tuning: recae.Tuning) -> Any:
     return tuning.trials.iloc[tuning.trials["value"].argmax()]
 
 
-def blended(candidate: Candidate, split: recae.Split, work: Path) -> recae.Recommender:
-    """The blend of the members' first seeds; `validation` gives the weights."""
-    places = [work.parent / member / "seed-0" for member in candidate.members]
-    missing = [place.parent.name for place in places if not place.is_dir()]
+def blended(
+    candidate: Candidate, split: recae.Split, work: Path, members: dict[str, Any]
+) -> recae.Recommender:
+    """The blend of the members' first seeds; `validation` gives the weights.
+
+    members: what each must have been fitted to, see `of_fit`.
+    """
+    places = {name: work.parent / name / "seed-0" for name in candidate.members}
+    missing = [
+        name
+        for name, place in places.items()
+        if not place.is_dir() or noted(place.with_suffix(".json"), members[name]) is None
+    ]
     if missing:
         raise ConfigError(
-            f"{candidate.name} is a blend of models that are not fitted: run {', '.join(missing)} "
-            "first, with --again if their result is there"
+            f"{candidate.name} is a blend of models that are not fitted to these data and "
+            f"settings: run {', '.join(missing)} first, with --again if their result is there"
         )
-    return recae.Ensemble.of([recae.load(place) for place in places], split.validation)
+    return recae.Ensemble.of([recae.load(place) for place in places.values()], split.validation)
 
 
 def trials(tuning: recae.Tuning) -> list[dict[str, Any]]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 import recae
 from evaluation import __main__ as evaluation
-from evaluation import compare, report
+from evaluation import compare, published, report, run_suite, suite_model
 from evaluation.suite import Candidate, read_suite
 from evaluation.suite_data import read_split
-from evaluation.suite_model import Places, identity, is_done, item_vectors, run
+from evaluation.suite_model import Places, identity, is_done, item_vectors, of_fit, run
 from recae.errors import ConfigError, DataError
 
 SUITE = read_suite("bundled")
@@ -149,3 +150,76 @@ def test_models_are_compared_and_reported_by_name(
     assert "ease is better than popularity" in out
     assert report.main(["bundled", "--metric", "recall@20", *where]) == 0
     assert "recall@20" in capsys.readouterr().out.splitlines()[4].split("|")[2]
+
+
+def test_a_run_of_one_model_leaves_published_figures_beside_the_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = {"ease": {"ndcg@100": recae.Published(0.4321, "a paper")}}
+    monkeypatch.setattr(published, "of", lambda suite, model: figures.get(model, {}))
+    one = ["bundled", "--seconds", "1", "--models", "popularity", *places(folder)]
+    assert evaluation.main(one) == 0
+    assert "0.4321" in (folder / "results" / "bundled" / "report.md").read_text()
+
+
+def blend(folder: Path, l2: float, members: tuple[str, ...] = ("ease", "popularity")) -> Any:
+    """A suite of EASE, popularity and their blend, and where it lies."""
+    ease = replace(SUITE.models["ease"], template=recae.EASE(l2=l2), search=None)
+    both = replace(ease, name="both", template=recae.Ensemble(), members=members)
+    models = {"ease": ease, "popularity": SUITE.models["popularity"], "both": both}
+    return replace(SUITE, models=models), Places(folder / "results", folder / "work")
+
+
+def test_a_blend_of_other_members_is_another_result(tmp_path: Path) -> None:
+    (suite, here), (changed, _) = blend(tmp_path, 3.0), blend(tmp_path, 300.0)
+    for candidate in suite.models.values():
+        run(suite, candidate, SPLIT, here, fit_only=False)
+    assert is_done(suite, suite.models["both"], SPLIT, here)
+    assert not is_done(changed, changed.models["both"], SPLIT, here)
+    fewer, _ = blend(tmp_path, 3.0, ("ease",))
+    assert not is_done(fewer, fewer.models["both"], SPLIT, here)
+
+
+def test_a_blend_takes_no_member_of_other_settings(tmp_path: Path) -> None:
+    (suite, here), (changed, _) = blend(tmp_path, 3.0), blend(tmp_path, 300.0)
+    for name in ("ease", "popularity"):
+        run(suite, suite.models[name], SPLIT, here, fit_only=True)
+    with pytest.raises(ConfigError, match="not fitted to these data and settings: run ease first"):
+        run(changed, changed.models["both"], SPLIT, here, fit_only=True)
+
+
+def test_members_of_a_blend_stay_whichever_models_are_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite, _ = blend(tmp_path, 3.0)
+    monkeypatch.setattr(run_suite, "read_suite", lambda name: suite)
+    for only in ("ease", "popularity", "both"):  # as the processes that a run starts
+        asked = ["--models", only, "--only", only, *places(tmp_path)]
+        assert run_suite.main("bundled", asked) == 0
+    assert (tmp_path / "results" / "bundled" / "both" / "entry.json").is_file()
+
+
+def test_what_is_held_out_to_choose_on_is_part_of_a_result() -> None:
+    assert SPLIT.test is not None
+    split = recae.Split(SPLIT.train, None, SPLIT.test)
+    told = [
+        identity(replace(SUITE, protocol={"kind": "fixed", "carve": carve}), model, split)
+        for carve in (0.1, 0.2)
+        for model in (SUITE.models["ease"], SUITE.models["popularity"])
+    ]
+    assert told[0] != told[2] and of_fit(told[0]) != of_fit(told[2])
+    assert told[1] == told[3]  # nothing of it is chosen
+
+
+def test_a_fit_that_was_killed_before_its_note_is_fitted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite, here = blend(tmp_path, 3.0)
+    other, _ = blend(tmp_path, 300.0)
+    run(suite, suite.models["ease"], SPLIT, here, fit_only=True)
+    with monkeypatch.context() as killed:
+        killed.setattr(suite_model, "peak_gb", lambda: 1 / 0)  # the model is saved, its note is not
+        with pytest.raises(ZeroDivisionError):
+            run(other, other.models["ease"], SPLIT, here, fit_only=True)
+    run(suite, suite.models["ease"], SPLIT, here, fit_only=True)
+    assert recae.load(here.work / "ease" / "seed-0").l2 == 3.0

@@ -59,6 +59,7 @@ def test_every_suite_can_be_read_and_draws_from_valid_ranges(name: str) -> None:
         ("[models.ease]", "[models.ease]\nset = { l2 = -1 }", "l2 of EASE must be a number > 0"),
         ("[models.ease]", "[models.ease]\nsearch = { l2 = 3 }", "search.l2 of ease is a list"),
         ("[models.ease]", "[models.ease]\nsearch = 'all'", 'is a table or "usual"'),
+        ("[models.ease]", "[models.ensemble]\nmembers = ['x']", "unknown member of a blend"),
         ('title = "a"', 'title = "a', "mine.toml is no TOML"),
         ('title = "a"', 'title = "a"\ntest = 1', "unknown entry of mine.toml 'test'"),
         ("[data]", "[date]", "unknown entry of mine.toml 'date'"),
