@@ -108,7 +108,7 @@ def run(
         provenance={
             "identity": identity(suite, candidate, split),
             "suite": suite.title,
-            "note": candidate.note,
+            "note": "; ".join(filter(None, [candidate.note, cut_short(tuning)])),
             "seeds": list(range(candidate.seeds)),
             "commit": commit(),
             "commit_of_fit": sorted({fit["commit"] for fit in fits}),
@@ -216,6 +216,13 @@ def item_vectors(suite: Suite, split: recae.Split) -> recae.Recommender | None:
     if not any(metric.startswith("diversity@") for metric in suite.metrics):
         return None
     return recae.PureSVD(latent=min(64, split.train.n_items - 1)).fit(split.train)
+
+
+def cut_short(tuning: recae.Tuning | None) -> str:
+    """What to say of a model whose best trial the time has ended: it had not finished learning."""
+    if tuning is None or best_trial(tuning)["state"] != "cut":
+        return ""
+    return f"its best trial was ended by the {tuning.seconds:.0f} s of tuning, still learning"
 
 
 def as_long_as(tuning: recae.Tuning) -> list[Callback]:

@@ -109,10 +109,12 @@ def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
     1    2     2      1
     """
     items = report.items
+    if "targets" not in items:
+        raise DataError("this report has no counts of items: evaluate the model again")
     if "training_users" not in items:
-        what = "counts of items" if items.empty else "training users of the items"
         raise DataError(
-            f"this report has no {what}: evaluate the model again, Lists and Scorer with train="
+            "this report does not know the training users of its items: give the Lists or the "
+            "Scorer that was evaluated train="
         )
     if f"hits@{k}" not in items:
         named = (str(name).partition("@") for name in items)
