@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.metrics.pairwise import cosine_similarity
 
+import recae
 from recae import Interactions, ItemKNN, UserKNN
 
 X = sp.random(60, 20, 0.2, format="csr", random_state=3)
@@ -94,3 +95,26 @@ def test_huge_weights_are_weights() -> None:
 def test_more_neighbours_than_there_are_are_all_there_are(model: type) -> None:
     every, beyond = (model(neighbours=k).fit(DATA).score(DATA) for k in (100, 10**12))
     np.testing.assert_array_equal(beyond, every)
+
+
+@pytest.mark.parametrize(("weights", "matrix"), [("neither", ONES), ("both", X.toarray())])
+def test_centred_item_knn_is_the_weighted_mean_over_the_neighbours_of_the_item(
+    weights, matrix, tmp_path
+) -> None:
+    neighbours = ItemKNN(neighbours=4, weights=weights).fit(DATA).similarity_.toarray()
+    mean = matrix.mean(axis=0)
+    expected = np.empty_like(matrix)
+    for user, row in enumerate(matrix):
+        for item in range(matrix.shape[1]):
+            s = neighbours[item]  # of the neighbours N(j), 0 for all others
+            expected[user, item] = mean[item] + (s * (row - mean)).sum() / s.sum()
+    model = ItemKNN(neighbours=4, weights=weights, scoring="centred").fit(DATA)
+    np.testing.assert_allclose(model.score(DATA), expected, rtol=1e-5, atol=1e-6)
+    again = recae.load(model.save(tmp_path / "model"))
+    np.testing.assert_array_equal(again.score(DATA), model.score(DATA))
+
+
+def test_centred_item_knn_falls_back_on_popularity() -> None:
+    apart = Interactions.from_csr(sp.csr_matrix([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1.0]]))
+    model = ItemKNN(scoring="centred").fit(apart)  # no two items have a user in common
+    np.testing.assert_allclose(model.score(apart), [[0.5, 0.25, 0.25]] * 4)
