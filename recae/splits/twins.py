@@ -75,7 +75,8 @@ def whole_sets(train: Interactions, fold: Fold) -> tuple[IdMap, Matrix]:
         columns.append(part.matrix.indices)
     at = np.concatenate(rows), np.concatenate(columns)
     ones = np.ones(len(at[0]), dtype=np.float32)
-    sets: Matrix = sp.csr_matrix((ones, at), shape=(len(users), train.n_items))  # adds up repeats
+    sets: Matrix = sp.csr_matrix((ones, at), shape=(len(users), train.n_items))
+    sets.sum_duplicates()  # a test's history is in train too; older scipy leaves repeats
     sets.data[:] = 1
     return users, sets
 
