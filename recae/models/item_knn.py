@@ -42,6 +42,8 @@ class ItemKNN(Recommender):
     Costs about the sum over users of (items of the user)^2 operations; memory is n_items x
     neighbours. With "sum" an item that is no neighbour of anything in the history has score -inf
     and is never recommended, so lists can be shorter than k; "centred" falls back on popularity.
+    Learnt: `similarity_`, CSR (n_items, n_items) float32, how much item i in the history speaks for
+    item j; `bias_`, (n_items,) float32, what "centred" adds to it, else None.
 
     >>> data = recae.Interactions.from_csr(scipy.sparse.csr_matrix([[1, 1, 0], [1, 1, 1.0]]))
     >>> model = recae.ItemKNN(neighbours=1).fit(data)
