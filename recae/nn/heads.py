@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from recae.errors import unknown_option
 from recae.nn.batch import Ragged
+from recae.nn.dense import DenseScores
 from recae.nn.derived import Derived
 from recae.nn.losses import (
     logistic_loss,
@@ -61,11 +62,11 @@ class LinearScores:
     bias: Tensor
 
     def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
-        """The named loss against a ragged target, a scalar: the mean over the rows."""
+        """The named loss, a scalar: the mean over the rows. A ragged target stays ragged."""
+        if isinstance(target, Tensor):
+            return DenseScores(self.dense()).loss(kind, target)
         if kind not in LOSSES:
             raise unknown_option("reconstruction loss", kind, LOSSES)
-        if not isinstance(target, Ragged):
-            raise TypeError(f"the {kind} loss takes a ragged target, not {type(target).__name__}")
         return LOSSES[kind](self.hidden, self.weight, self.bias, target)
 
     def dense(self) -> Tensor:
