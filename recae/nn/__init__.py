@@ -7,7 +7,7 @@ from recae.nn.conv import ConvDecoder, ConvEncoder
 from recae.nn.dense import DENSE_LOSSES, DenseScores
 from recae.nn.heads import LinearHead, LinearScores, Scores, UnitHead
 from recae.nn.hierarchical import HierarchicalVamp, TwoLevels, Views
-from recae.nn.layers import InputLinear, Linear, encoder_mlp, mlp
+from recae.nn.layers import ACTIVATIONS, InputLinear, Linear, UnitLinear, encoder_mlp, mlp
 from recae.nn.network import AutoencoderNet, Decoder
 from recae.nn.noise import (
     Chain,
@@ -31,9 +31,22 @@ from recae.nn.sparse_units import (
     SignedTopUnits,
 )
 from recae.nn.tied import TiedDecoder, TiedScores, UnitRows
-from recae.nn.variational import Mixture, StandardNormal, Vamp, Variational
+from recae.nn.variational import (
+    Mixture,
+    StandardNormal,
+    Vamp,
+    Variational,
+    draw,
+    log_density,
+    reads,
+)
 
 __all__ = [
+    "draw",
+    "log_density",
+    "reads",
+    "ACTIVATIONS",
+    "UnitLinear",
     "ConvDecoder",
     "ConvEncoder",
     "DENSE_LOSSES",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recae.nn.batch import Batch
 from recae.nn.dense import DenseScores
 from recae.nn.layers import ACTIVATIONS, Linear
 
@@ -72,14 +71,14 @@ def halved(shape: tuple[int, int, int], times: int) -> list[tuple[int, int]]:
 
 
 class ConvEncoder(nn.Module):
-    """Images (rows, ...) -> (rows, width): convolutions that halve, then one dense layer.
+    """Images (rows, ...) -> (rows, n_out): convolutions that halve, an activation after each.
 
     shape: of an image, (channels, height, width) or (height, width); channels: those after each
-    convolution.
+    convolution. n_out: channels x height x width of what comes out.
     """
 
     def __init__(
-        self, shape: Sequence[int], channels: Sequence[int], width: int, activation: str = "relu"
+        self, shape: Sequence[int], channels: Sequence[int], activation: str = "relu"
     ) -> None:
         super().__init__()
         self.shape = image_shape(shape)
@@ -87,20 +86,18 @@ class ConvEncoder(nn.Module):
         for n_in, n_out in zip((self.shape[0], *channels), channels, strict=False):
             layers += [Conv(n_in, n_out), ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*layers)
-        height, width_ = halved(self.shape, len(channels))[-1]
-        self.out = Linear(channels[-1] * height * width_, width)
+        self.n_out = channels[-1] * math.prod(halved(self.shape, len(channels))[-1])
 
     def forward(self, x: Tensor) -> Tensor:
         images = x.reshape(-1, *self.shape)
-        hidden: Tensor = self.out(self.layers(images).flatten(1))
+        hidden: Tensor = self.layers(images).flatten(1)
         return hidden
 
 
 class ConvDecoder(nn.Module):
-    """(rows, width) -> scores of images: the encoder in reverse.
+    """(rows, width) -> scores of images, (rows, cells of an image): the encoder in reverse.
 
-    The output has the shape (rows, *shape) as it was given. first: the dense layer that reads the
-    code, (rows, width) -> (rows, cells of the smallest image).
+    first: the class of the dense layer that reads the code.
     """
 
     def __init__(
@@ -109,21 +106,20 @@ class ConvDecoder(nn.Module):
         channels: Sequence[int],
         width: int,
         activation: str = "relu",
-        first: nn.Module | None = None,
+        first: Callable[[int, int], nn.Module] = Linear,
     ) -> None:
         super().__init__()
-        self.shape = tuple(shape)
         whole = image_shape(shape)
         sizes = halved(whole, len(channels))
         self.start = (channels[-1], *sizes[-1])
-        self.first = Linear(width, math.prod(self.start)) if first is None else first
+        self.first = first(width, math.prod(self.start))
         layers: list[nn.Module] = []
         widths = (*channels[::-1], whole[0])
         for n_in, n_out, size in zip(widths, widths[1:], sizes[-2::-1], strict=False):
             layers += [ACTIVATIONS[activation](), UpConv(n_in, n_out, size)]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, z: Tensor, batch: Batch) -> DenseScores:
+    def forward(self, z: Tensor) -> DenseScores:
         hidden = self.first(z).reshape(-1, *self.start)
         images: Tensor = self.layers(hidden)
-        return DenseScores(images.reshape(-1, *self.shape))
+        return DenseScores(images.flatten(1))

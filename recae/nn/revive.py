@@ -24,25 +24,25 @@ def revive(
 ) -> int:
     """Points units that were active for no row since the last call at what is explained worst.
 
-    Rows are drawn with a chance in proportion to their squared error; a dead unit's atom becomes
-    such a row's residual, scaled to length one, and its encoder weights that row's features, faint,
-    with bias 0. After Bricken et al., "Towards Monosemanticity", 2023. weight: (width, units) of
-    the last encoder layer, overwritten, as bias (units,) and atoms (n_out, units) are; features:
-    (rows, width) what that layer reads; residuals: (rows, n_out). Returns how many units were dead,
-    and resets the counts.
+    Rows are drawn with a chance in proportion to their squared error. A dead unit's encoder weights
+    become such a row's features, faint, with bias 0, and its atom the row's residual, scaled to
+    length one; where atoms are not of the residuals' width, what the atom was stays. After Bricken
+    et al., "Towards Monosemanticity", 2023. weight: (width, units) of the last encoder layer,
+    overwritten, as bias (units,) and atoms (n_out, units) are; features: (rows, width) what that
+    layer reads; residuals: (rows, n). Returns how many units were dead, and resets the counts.
     """
-    dead = (code.used == 0).nonzero().flatten()
-    alive = code.used > 0
+    dead, alive = (code.used == 0).nonzero().flatten(), code.used > 0
     code.used.zero_()
-    errors = residuals.square().sum(1)
+    errors = residuals.square().sum(1).cpu()
     if not len(dead) or not bool(errors.sum() > 0):
         return len(dead)
     rows = torch.multinomial(errors, len(dead), replacement=True, generator=generator)
-    lengths = weight[:, alive].norm(dim=0)
-    length = FAINT * (lengths.mean() if len(lengths) else weight.norm(dim=0).mean())
-    weight[:, dead] = length * F.normalize(features[rows], dim=1).t()
+    rows = rows.to(features.device)
+    living = weight[:, alive] if bool(alive.any()) else weight
+    weight[:, dead] = FAINT * living.norm(dim=0).mean() * F.normalize(features[rows], dim=1).t()
     bias[dead] = 0
-    atoms[:, dead] = F.normalize(residuals[rows], dim=1).t()
+    if len(atoms) == residuals.shape[1]:
+        atoms[:, dead] = F.normalize(residuals[rows], dim=1).t()
     return len(dead)
 
 

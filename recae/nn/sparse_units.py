@@ -34,7 +34,8 @@ class Counted(nn.Module):
 class SignedTopUnits(Counted):
     """z keeps the `active` units of a row that are largest without their sign.
 
-    CompresSAE (Kasalický et al. 2025): a unit speaks for or against. Among equals the lowest unit comes first.
+    CompresSAE (Kasalický et al. 2025): a unit speaks for or against. Among equals the lowest unit
+    comes first.
     """
 
     def __init__(self, units: int, active: int) -> None:
@@ -96,9 +97,10 @@ class BatchTopUnits(Counted):
 class JumpUnits(Counted):
     """z = h where h is above the unit's own threshold, else 0.
 
-    JumpReLU (Rajamanoharan et al. 2024). The term `sparsity` is (mean number of active units / `active` - 1)^2 of the batch, the same for
-    every row, as in their appendix on aiming at a number. Its gradient and that of the step reach
-    the thresholds through a rectangle of width `bandwidth` (straight-through estimate).
+    JumpReLU (Rajamanoharan et al. 2024). The term `sparsity` is (mean number of active units /
+    `active` - 1)^2 of the batch, the same for every row, as in their appendix on aiming at a
+    number. Its gradient and that of the step reach the thresholds through a rectangle of width
+    `bandwidth` (straight-through estimate).
     """
 
     def __init__(self, units: int, active: int, bandwidth: float = 0.1, start: float = 0.1) -> None:
