@@ -11,8 +11,9 @@ FloatArray = npt.NDArray[np.float64]
 
 MOST_ITEMS = 3_000
 """Items whose pairs are counted, the most popular: a table of 3,000 x 3,000 at most."""
-SUPPORT = 20
-"""Real users who must have both items, for their lift to say something."""
+EXPECTED = 5
+"""Real users who would have both items if those had nothing to do with each other: with fewer, how
+many do says little (Cochran, The chi-square test of goodness of fit, 1952)."""
 
 
 def item_shares(matrix: Any) -> FloatArray:
@@ -40,19 +41,22 @@ def compare_lengths(real: Any, other: Any) -> dict[str, float]:
 
 
 class Pairs:
-    """The pairs of items that enough real users have, and how often they go together.
+    """Pairs of items popular enough to be judged, and how often they go together.
 
     real: CSR of ones. lift: log of (share of users with both) / (product of the items' shares),
-    over pairs (n,) among the most popular items that at least SUPPORT users have.
+    over the pairs (n,) of the most popular items that EXPECTED users would have by chance. (Pairs
+    are not chosen by how many do have them, or those that avoid each other would be left out.)
     """
 
     def __init__(self, real: Any) -> None:
         counts = np.bincount(real.indices, minlength=real.shape[1])
         order = np.argsort(-counts, kind="stable")[:MOST_ITEMS]
-        self.items = np.sort(order[counts[order] >= SUPPORT])
-        both = self._both(real)
-        self.pairs = np.nonzero(np.triu(both >= SUPPORT, 1))
-        self.lift = self._lift(both, real.shape[0])
+        least = EXPECTED * real.shape[0] / max(int(counts.max(initial=0)), 1)
+        self.items = np.sort(order[counts[order] >= least])
+        popular = counts[self.items].astype(np.float64)
+        expected = np.outer(popular, popular) / real.shape[0]
+        self.pairs = np.nonzero(np.triu(expected >= EXPECTED, 1))
+        self.lift = self._lift(self._both(real), real.shape[0])
 
     def __len__(self) -> int:
         return len(self.pairs[0])
@@ -93,10 +97,10 @@ class Pairs:
 
 def spearman(one: FloatArray, two: FloatArray) -> float:
     """Spearman's rank correlation of two vectors, ties at their middle rank; NaN if one is flat."""
-    ranks = [middle_ranks(some) for some in (one, two)]
-    if not all(len(some) and some.std() for some in ranks):
+    a, b = middle_ranks(one), middle_ranks(two)
+    if not len(a) or not a.std() or not b.std():
         return float("nan")
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.mean((a - a.mean()) * (b - b.mean())) / (a.std() * b.std()))
 
 
 def middle_ranks(values: Any) -> FloatArray:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
-from recae.data import Interactions, as_interactions
-from recae.errors import ConfigError, DataError
+from recae.data import Interactions
+from recae.errors import ConfigError
 from recae.folds import Fold
 from recae.generate.attacks import attack, own_fit
-from recae.generate.baselines import by_popularity, resampled
 from recae.generate.marginals import Pairs, compare_items, compare_lengths, item_shares
 from recae.generate.neighbours import copies, nearest, share_nearer
-from recae.generate.report import SyntheticReport
+from recae.generate.people import People, in_items_of, some_rows
+from recae.generate.report import COLUMNS, MEASURES, SyntheticReport
 from recae.generate.usefulness import candidates, fit_best, item_weights, popularity_floor
 from recae.progress import bar, check_progress
 from recae.recommender import Recommender, check_metric
@@ -26,8 +25,6 @@ from recae.splits import StrongGeneralization
 
 CLOSEST = 0.95
 """What is called close to a training user: nearer than 95 in 100 held-out users are."""
-FEWEST = 20
-"""Held-out users needed."""
 
 
 def synthetic_report(
@@ -81,191 +78,113 @@ def synthetic_report(
     models = [downstream] if isinstance(downstream, Recommender) else downstream
     if models is not None and not (models and all(isinstance(m, Recommender) for m in models)):
         raise ConfigError(f"downstream must be a model or several, unfitted, not {downstream!r}")
-    people = _People.of(real, synthetic, holdout, sample, seed)
+    people = People.of(real, synthetic, holdout, sample, seed)
     fitting = candidates(models, people.real.n_items)
-    report = SyntheticReport(
-        users={
-            "real": people.real.n_users,
-            "synthetic": people.contenders["synthetic"].shape[0],
-            "held-out": 0 if people.held_out is None else people.held_out.shape[0],
-        },
-        metric=metric,
-        items=_item_frame(people),
-    )
-    _count(report, people)
+    notes = _Notes()
+    pairs = _count(notes, people)
     if people.held_out is not None:
         steps = len(people.contenders) * (len(fitting) + 3) + len(fitting)
         with bar(steps, "measuring synthetic users", "step", progress) as shown:
-            _neighbours(report, people, shown.update)
-            _use_and_attacks(report, people, fitting, shown.update)
-    return report
+            _neighbours(notes, people, shown.update)
+            _use_and_attacks(notes, people, fitting, metric, shown.update)
+    columns = ["of", "attack", "auc", "low", "high", "members", "others"]
+    return SyntheticReport(
+        users=people.counts() | {"pairs of items": pairs},
+        metric=metric,
+        items=_item_frame(people),
+        measures=pd.DataFrame(notes.values, index=list(MEASURES), columns=COLUMNS, dtype=float),
+        attacks=pd.DataFrame(notes.attacks, columns=columns),
+        nearest=notes.nearest,
+        floor=notes.floor,
+    )
 
 
-@dataclass(frozen=True)
-class _People:
-    """CSR of ones over the items of `real`. contenders: what is measured, by name; held_out: None
-    without any; members: some rows of the real data."""
+@dataclass
+class _Notes:
+    """What was measured so far: values by kind of users and measure, rows of attacks, ..."""
 
-    real: Interactions
-    contenders: dict[str, Any]
-    held_out: Any | None
-    members: Any
-    sample: int
-    seed: int
+    values: dict[str, dict[str, float]] = field(default_factory=lambda: {c: {} for c in COLUMNS})
+    attacks: list[dict[str, Any]] = field(default_factory=list)
+    nearest: dict[str, np.ndarray] = field(default_factory=dict)
+    floor: float = float("nan")
 
-    @classmethod
-    def of(cls, real: Any, synthetic: Any, holdout: Any, sample: int, seed: int) -> _People:
-        real = _active(as_interactions(real).binarised(), "real")
-        made = _placed(synthetic, real, "synthetic")
-        held_out = None
-        if holdout is not None:
-            held_out = _placed(_whole(holdout), real, "held-out").matrix
-            if held_out.shape[0] < FEWEST:
-                raise DataError(
-                    f"only {held_out.shape[0]} users are held out: {FEWEST} or more are needed"
-                )
-        n = made.n_users
-        contenders = {
-            "synthetic": made.matrix,
-            "popularity": by_popularity(real.matrix, n, seed),
-            "resampled": resampled(real.matrix, n, seed),
-        }
-        members = _some(real.matrix, sample, seed, 3)
-        return cls(real, contenders, held_out, members, sample, seed)
+    def add(self, of: str, values: dict[str, float]) -> None:
+        self.values[of].update(values)
+
+    def attack(self, of: str, name: str, members: np.ndarray, others: np.ndarray) -> None:
+        self.attacks.append({"of": of, "attack": name, **vars(attack(members, others))})
 
 
-def _count(report: SyntheticReport, people: _People) -> None:
-    """Marginals, lengths and pairs, of the contenders and of the held-out users."""
+def _count(notes: _Notes, people: People) -> int:
+    """Marginals, lengths, pairs and copies, of everybody; returns the number of pairs."""
     real = people.real.matrix
     pairs, shares = Pairs(real), item_shares(real)
-    report.users["pairs of items"] = len(pairs)
     compared = dict(people.contenders)
     if people.held_out is not None:
         compared["held-out"] = people.held_out
-    report.add("real", {"mean_length": float(np.diff(real.indptr).mean())})
+    notes.add("real", {"mean_length": float(np.diff(real.indptr).mean())})
     for name, matrix in compared.items():
-        report.add(name, compare_items(shares, item_shares(matrix)))
-        report.add(name, compare_lengths(real, matrix))
-        report.add(name, pairs.compare(matrix))
-        if name != "held-out":
-            exact, near = copies(matrix, real)
-            report.add(name, {"exact_copies": exact, "near_copies": near})
+        notes.add(name, compare_items(shares, item_shares(matrix)))
+        notes.add(name, compare_lengths(real, matrix))
+        notes.add(name, pairs.compare(matrix))
+        exact, near = copies(matrix, real)
+        notes.add(name, {"exact_copies": exact, "near_copies": near})
+    return len(pairs)
 
 
-def _neighbours(report: SyntheticReport, people: _People, on_step: Any) -> None:
+def _neighbours(notes: _Notes, people: People, on_step: Any) -> None:
     assert people.held_out is not None
     real = people.real.matrix
     theirs = nearest(people.held_out, real)
-    exact, near = copies(people.held_out, real)
     close = float(np.quantile(theirs, CLOSEST))
-    report.nearest["held-out"] = theirs
-    found = {
-        "nearest_similarity": float(np.median(theirs)),
-        "close": float((theirs > close).mean()),
-    }
-    report.add("held-out", {**found, "nearer": 0.5, "exact_copies": exact, "near_copies": near})
+    notes.nearest["held-out"] = theirs
     for name, matrix in people.contenders.items():
-        ours = nearest(_some(matrix, people.sample, people.seed, 4), real)
-        report.nearest[name] = ours
+        notes.nearest[name] = nearest(some_rows(matrix, people.sample, people.seed, 4), real)
+        on_step()
+    for name, ours in notes.nearest.items():
         found = {
             "nearest_similarity": float(np.median(ours)),
             "nearer": share_nearer(ours, theirs),
             "close": float((ours > close).mean()),
         }
-        report.add(name, found)
-        on_step()
+        notes.add(name, found)
 
 
 def _use_and_attacks(
-    report: SyntheticReport, people: _People, fitting: Sequence[Recommender], on_step: Any
+    notes: _Notes, people: People, fitting: Sequence[Recommender], metric: str, on_step: Any
 ) -> None:
-    """The value of models fitted on each contender, and three attacks on each."""
+    """The worth of models fitted on each contender, and the attacks on each."""
     assert people.held_out is not None
-    real, members, metric = people.real, people.members, report.metric
+    real, members = people.real, people.members
     order = numpy_generator(people.seed, 5).permutation(people.held_out.shape[0])
-    reference, others = np.array_split(order, 2)
-    known, strangers = people.held_out[np.sort(reference)], people.held_out[np.sort(others)]
-    folds = _fold(known, real, people.seed), _fold(strangers, real, people.seed)
+    reference, others = (np.sort(half) for half in np.array_split(order, 2))
+    known, strangers = people.held_out[reference], people.held_out[others]
+    fold_in = StrongGeneralization(fold_in=0.8)
+    folds = tuple(fold_in.fold(in_items_of(rows, real), people.seed) for rows in (known, strangers))
 
-    def use(matrix: Any) -> tuple[float, Recommender]:
-        return fit_best(fitting, matrix, real.items, folds, metric, on_step)
-
-    value, _ = use(real.matrix)
-    report.add("real", {"use": value})
-    report.add(
-        "items by popularity", {"use": popularity_floor(real.matrix, real.items, folds[1], metric)}
-    )
-    in_general = {name: nearest(rows, known) for name, rows in (("m", members), ("o", strangers))}
-    usual = item_weights(fitting[0].clone().fit(_data(known, real), progress=False))
+    notes.floor = popularity_floor(real.matrix, real.items, folds[1], metric)
+    value, _ = fit_best(fitting, real.matrix, real.items, folds, metric, on_step)
+    notes.add("real", {"use": value})
+    in_general = nearest(members, known), nearest(strangers, known)
+    usual = item_weights(fitting[0].clone().fit(in_items_of(known, real), progress=False))
     for name, matrix in people.contenders.items():
-        value, model = use(matrix)
-        report.add(name, {"use": value})
+        value, model = fit_best(fitting, matrix, real.items, folds, metric, on_step)
+        notes.add(name, {"use": value})
         near = nearest(members, matrix), nearest(people.held_out, matrix)
-        report.attack(name, "nearest", attack(*near))
-        far = near[1][np.sort(others)]
-        calibrated = near[0] - in_general["m"], far - in_general["o"]
-        report.attack(name, "nearest, calibrated", attack(*calibrated))
+        notes.attack(name, "nearest", *near)
+        calibrated = near[0] - in_general[0], near[1][others] - in_general[1]
+        notes.attack(name, "nearest, calibrated", *calibrated)
         on_step()
         weights = item_weights(model)
         if weights is not None and usual is not None:
             fits = [own_fit(weights, rows) - own_fit(usual, rows) for rows in (members, strangers)]
-            report.attack(name, "fit, calibrated", attack(*fits))
+            notes.attack(name, "fit, calibrated", *fits)
         on_step()
 
 
-def _item_frame(people: _People) -> pd.DataFrame:
+def _item_frame(people: People) -> pd.DataFrame:
     shares = {"real": people.real.matrix} | people.contenders
     return pd.DataFrame(
         {name: item_shares(matrix) for name, matrix in shares.items()},
         index=pd.Index(people.real.items.ids, name="item_id"),
     )
-
-
-def _fold(matrix: Any, real: Interactions, seed: int) -> Fold:
-    return StrongGeneralization(fold_in=0.8).fold(_data(matrix, real), seed)
-
-
-def _data(matrix: Any, real: Interactions) -> Interactions:
-    return Interactions.from_csr(matrix, items=real.items)
-
-
-def _whole(holdout: Any) -> Interactions:
-    if not isinstance(holdout, Fold):
-        return as_interactions(holdout)
-    history, target = holdout.history, holdout.target
-    whole = sp.csr_matrix(history.matrix.maximum(target.matrix))
-    return Interactions.from_csr(whole, users=history.users, items=history.items)
-
-
-def _placed(given: Any, real: Interactions, what: str) -> Interactions:
-    """Users in the items of the real data; they must be other users."""
-    data = as_interactions(given, real.items)
-    if what == "held-out" and data.users.kind == real.users.kind:
-        again = real.users.lookup(data.users.ids) >= 0
-        if again.any():
-            raise DataError(
-                f"{int(again.sum()):,} of the {data.n_users:,} held-out users are among the real "
-                f"ones by their id, the first {data.users.ids[again.argmax()]!r}: hold users out "
-                "before the generator is fitted"
-            )
-    placed, left_out = data.binarised().with_items(real.items)
-    if left_out and what == "synthetic":
-        raise DataError(
-            f"{left_out:,} of {data.nnz:,} synthetic interactions are with items that the real "
-            "data do not have: give the data that the generator was fitted on"
-        )
-    return _active(placed, what)
-
-
-def _active(data: Interactions, what: str) -> Interactions:
-    rows = np.flatnonzero(np.diff(data.matrix.indptr))
-    if not len(rows):
-        raise DataError(f"no {what} user has an item of the real data")
-    return data if len(rows) == data.n_users else data.select_users(rows)
-
-
-def _some(matrix: Any, most: int, seed: int, stream: int) -> Any:
-    if matrix.shape[0] <= most:
-        return matrix
-    rows = numpy_generator(seed, stream).choice(matrix.shape[0], most, replace=False)
-    return matrix[np.sort(rows)]

@@ -15,7 +15,7 @@ def path_codes(start: Tensor, end: Tensor, steps: int, path: str) -> Tensor:
 
     straight: (1 - t) a + t b. spherical: along the arc between their directions, the length going
     from one to the other (Shoemake, SIGGRAPH 1985); straight where they point the same or the
-    opposite way. Raises ConfigError for another path.
+    opposite way, or nowhere. Raises ConfigError for another path.
     """
     if path not in PATHS:
         raise unknown_option("path", path, PATHS)
@@ -32,4 +32,5 @@ def path_codes(start: Tensor, end: Tensor, steps: int, path: str) -> Tensor:
     arc = arc + (t * angle).sin() * b / lengths[1].clamp(min=1e-12)
     length = (1 - t) * lengths[0] + t * lengths[1]
     curved = length * arc / sine.clamp(min=1e-12)
-    return torch.where(sine > 1e-6, curved, straight).float()
+    bent = (sine > 1e-6) & (torch.minimum(*lengths) > 1e-9)
+    return torch.where(bent, curved, straight).float()

@@ -51,20 +51,17 @@ def _marginals(report: Any, axes: Any) -> None:
 
 def _neighbours(report: Any, axes: Any) -> None:
     edges = np.linspace(0, 1, 51)
+    highest = 0.0
     for name, dash in DASH.items():
-        heights, _ = np.histogram(report.nearest[name], bins=edges)
-        shares = heights / heights.sum()
+        counts, _ = np.histogram(report.nearest[name], bins=edges)
+        shares = counts / counts.sum()
         axes.stairs(shares, edges, color=COLOUR[name], linestyle=dash, label=NAMES[name])
-    axes.set(title="The nearest training user", ylim=(0, None))
-    tops = [
-        np.histogram(report.nearest[n], bins=edges)[0].max() / len(report.nearest[n])
-        for n in DASH
-        if n != "resampled"
-    ]
-    axes.set_ylim(0, 1.35 * max(tops))  # copies all stand at 1, out of the picture
+        if name != "resampled":  # copies all stand at 1, out of the picture
+            highest = max(highest, float(shares.max()))
+    axes.set(title="The nearest training user", ylim=(0, 1.4 * highest))
     axes.set_xlabel("Jaccard similarity to it (1: a copy)")
     axes.set_ylabel("share of users")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper center")
 
 
 def _use(report: Any, axes: Any) -> None:
@@ -75,7 +72,8 @@ def _use(report: Any, axes: Any) -> None:
         axes.bar(place, value, color=colour, width=0.65)
         axes.text(place, value, f"{value:.3f}", ha="center", va="bottom", fontsize=8)
     axes.axhline(report.floor, color="black", linewidth=1, linestyle=":")
-    axes.text(len(bars) - 0.6, report.floor, "popular items", ha="right", va="bottom", fontsize=8)
+    axes.set_xlim(-0.5, len(bars) + 0.1)
+    axes.text(len(bars) + 0.1, report.floor, "popular\nitems", ha="right", va="bottom", fontsize=8)
     axes.set_xticks(range(len(bars)), [name.replace(" ", "\n", 1) for name, *_ in bars], fontsize=8)
     axes.set_ylabel(f"{report.metric} on real held-out users")
     axes.set_title("A model fitted on them")

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recae.generate.attacks import Attack
-
 MEASURES = {
     "item_distance": "items: share of interactions that would have to move",
     "item_rank_correlation": "items: rank correlation of popularity",
@@ -25,7 +23,7 @@ MEASURES = {
     "near_copies": "near or exact copies: share",
     "use": "model fitted on them, on real held-out users",
 }
-COLUMNS = ("real", "held-out", "synthetic", "popularity", "resampled")
+COLUMNS = ["real", "held-out", "synthetic", "popularity", "resampled"]
 
 
 @dataclass(frozen=True)
@@ -46,40 +44,17 @@ class SyntheticReport:
     users: dict[str, int]
     metric: str
     items: pd.DataFrame
-    nearest: dict[str, np.ndarray] = field(default_factory=dict)
-    _values: dict[str, dict[str, float]] = field(default_factory=dict, repr=False)
-    _attacks: list[dict[str, Any]] = field(default_factory=list, repr=False)
-
-    def add(self, of: str, values: dict[str, float]) -> None:
-        """Notes measures of one kind of users; raises nothing."""
-        self._values.setdefault(of, {}).update(values)
-
-    def attack(self, of: str, name: str, found: Attack) -> None:
-        """Notes an attack on one kind of users; raises nothing."""
-        self._attacks.append({"of": of, "attack": name, **vars(found)})
-
-    @property
-    def measures(self) -> pd.DataFrame:
-        """A frame with the measures as rows and the kinds of users as columns."""
-        values = {name: self._values.get(name, {}) for name in COLUMNS}
-        return pd.DataFrame(values, index=list(MEASURES), columns=list(COLUMNS), dtype=float)
-
-    @property
-    def attacks(self) -> pd.DataFrame:
-        """A frame with a row for each attack on each kind of users."""
-        columns = ["of", "attack", "auc", "low", "high", "members", "others"]
-        return pd.DataFrame(self._attacks, columns=columns)
+    measures: pd.DataFrame
+    attacks: pd.DataFrame
+    nearest: dict[str, np.ndarray] = field(repr=False)
+    floor: float
+    """The metric of recommending everybody what is popular; NaN without held-out users."""
 
     @property
     def kept(self) -> float:
-        """The share of the metric of a model fitted on real users that synthetic ones keep."""
-        use = self.measures.loc["use"]
-        return float(use["synthetic"] / use["real"])
-
-    @property
-    def floor(self) -> float:
-        """The metric of recommending everybody what is popular."""
-        return self._values.get("items by popularity", {}).get("use", float("nan"))
+        """The share that synthetic users keep of the metric of a model fitted on real users."""
+        use = self.measures.loc["use"].to_numpy(dtype=np.float64)
+        return float(use[COLUMNS.index("synthetic")] / use[COLUMNS.index("real")])
 
     def summary(self) -> dict[str, Any]:
         """Everything but the frame of items and the similarities, ready for JSON.

@@ -18,7 +18,7 @@ MOST_ITEMS = 10_000
 
 
 def candidates(given: Sequence[Recommender] | None, n_items: int) -> list[Recommender]:
-    """The unfitted models to fit: those given, or EASE in several settings, PureSVD for many items."""
+    """The unfitted models: those given, or EASE in some settings, or PureSVD for many items."""
     if given is not None:
         return list(given)
     if n_items <= MOST_ITEMS:
@@ -30,7 +30,7 @@ def fit_best(
     models: Sequence[Recommender],
     matrix: Any,
     items: IdMap,
-    folds: tuple[Fold, Fold],
+    folds: Sequence[Fold],
     metric: str,
     on_fit: Any = lambda: None,
 ) -> tuple[float, Recommender]:

@@ -11,14 +11,11 @@ def sentences(report: Any) -> list[str]:
     ours, again, blind = (found[name] for name in ("synthetic", "resampled", "popularity"))
     lines = [
         f"{users['synthetic']:,} synthetic users against {users['real']:,} real ones:",
-        f"- Items come up nearly as often as in real data: {_percent(ours['item_distance'])} of the "
-        f"interactions would have to move (real users drawn again: "
-        f"{_percent(again['item_distance'])})."
-        if ours["item_distance"] < 0.1
-        else f"- Items come up with other frequencies than in real data: "
-        f"{_percent(ours['item_distance'])} of the interactions would have to move.",
-        f"- Items that go together: over {users['pairs of items']:,} pairs the lifts correlate with "
-        f"the real ones at {ours['pair_correlation']:.2f} (real users drawn again "
+        f"- Items: {_percent(ours['item_distance'])} of the interactions would have to move for "
+        "every item to come up as often as in the real data (real users drawn again: "
+        f"{_percent(again['item_distance'])}).",
+        f"- Items that go together: over {users['pairs of items']:,} pairs the lifts correlate "
+        f"with the real ones at {ours['pair_correlation']:.2f} (real users drawn again "
         f"{again['pair_correlation']:.2f}, items drawn by popularity "
         f"{blind['pair_correlation']:.2f}).",
         f"- Copies: {_percent(ours['exact_copies'])} have exactly the items of a training user, "
