@@ -90,7 +90,7 @@ def path_quality(
     Raises as `interpolate` does, and DataError where there are no data to measure coherence by.
 
     >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
-    >>> recae.path_quality(model, 0, 1, steps=3, k=2)["kept_a"].iloc[0]
+    >>> recae.path_quality(model, 0, 1, steps=3, k=1)["kept_a"].tolist()[0]
     1.0
     """
     model, both, most = _asked(model, user_a, user_b, steps, k, history)

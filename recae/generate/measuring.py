@@ -67,7 +67,7 @@ def synthetic_report(
     that are in the real data by their id; ConfigError for bad options.
 
     >>> report = recae.synthetic_report(data, data)  # of all people, themselves
-    >>> report.measures.loc["item_distance", "synthetic"]
+    >>> float(report.measures.loc["item_distance", "synthetic"])
     0.0
     """
     check_progress(progress)

@@ -28,7 +28,7 @@ def draw(report: Any, path: str | Path) -> Path:
     except ImportError as error:
         raise ConfigError('plots need matplotlib: pip install "recae[plot]"') from error
     panels = [_marginals, _neighbours, _use] if report.nearest else [_marginals]
-    figure = Figure(figsize=(4.3 * len(panels), 3.9), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(3.9 * len(panels), 3.5), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     for number, panel in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), number + 1)
@@ -41,7 +41,7 @@ def draw(report: Any, path: str | Path) -> Path:
 def _marginals(report: Any, axes: Any) -> None:
     real, ours = report.items["real"], report.items["synthetic"]
     some = (real > 0) & (ours > 0)
-    axes.plot(real[some], ours[some], ".", color=COLOUR["synthetic"], alpha=0.35, markersize=3)
+    axes.plot(real[some], ours[some], ".", color=COLOUR["synthetic"], markersize=2)
     ends = [float(real[some].min()), float(real[some].max())]
     axes.plot(ends, ends, color=COLOURS[6], linewidth=1)
     axes.set(xscale="log", yscale="log", title="How often each item comes up")

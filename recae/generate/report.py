@@ -37,7 +37,7 @@ class SyntheticReport:
     (index: item id) and its share of the interactions in the columns real, synthetic, popularity
     and resampled. nearest: the Jaccard similarities (n,) of users to the nearest training user.
 
-    >>> recae.synthetic_report(data, data).items["synthetic"].sum()
+    >>> float(recae.synthetic_report(data, data).items["synthetic"].sum())
     1.0
     """
 

@@ -42,16 +42,17 @@ def _attack_sentence(report: Any) -> str:
     attacks = report.attacks
     mine = attacks[attacks["of"] == "synthetic"]
     best = mine.loc[mine["auc"].idxmax()]
-    theirs = attacks[(attacks["of"] == "resampled") & (attacks["attack"] == best["attack"])]
+    same = attacks[attacks["attack"] == best["attack"]].set_index("of")["auc"]
     leak = (
-        "which is more than chance: something of who was trained on shows"
+        "more than a blind guess: something of who was trained on shows"
         if best["low"] > 0.5
-        else "no more than chance"
+        else "no more than a blind guess"
     )
     return (
         f"- Membership: the best of {len(mine)} attacks ({best['attack']}) tells members from "
-        f"others with AUC {best['auc']:.3f} ({best['low']:.3f} to {best['high']:.3f}), {leak}; "
-        f"on real users drawn again it has {theirs['auc'].iloc[0]:.3f}."
+        f"others with AUC {best['auc']:.3f} ({best['low']:.3f} to {best['high']:.3f}), {leak}. On "
+        f"items drawn by popularity, which know nobody, it has {same['popularity']:.3f}, which is "
+        f"the luck of who was held out; on real users drawn again {same['resampled']:.3f}."
     )
 
 
