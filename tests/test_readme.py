@@ -26,6 +26,7 @@ README = ROOT / "README.md"
 GUIDE = ROOT / "docs" / "add-a-model.md"
 OTHERS = ROOT / "docs" / "other-models.md"
 SYNTHETIC = ROOT / "docs" / "synthetic-users.md"
+IMAGES = ROOT / "docs" / "images.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = "<!-- not run -->"
 SHELL = ("console", "bash", "sh", "shell")
@@ -138,6 +139,17 @@ def test_the_guide_to_synthetic_users_runs(folder: Path) -> None:
     assert names["report"].kept > 0.8  # users have tastes, and synthetic ones have them too
     assert found.loc["pair_correlation", "synthetic"] > found.loc["pair_correlation", "popularity"]
     assert found.loc["exact_copies", "synthetic"] == 0
+
+
+def test_the_guide_to_images_runs(folder: Path) -> None:
+    names = run(IMAGES)
+    test, labels = names["test"], names["labels"]
+    assert names["model"].explained_variance(test) > 1 - names["of_pca"]  # as the page says
+    assert np.square(names["cleaned"] - test).mean() < np.square(names["spoiled"] - test).mean() / 2
+    digit, turned, square = names["likely"]
+    assert digit > turned > square
+    assert (names["words"] != 0).sum(axis=1).max() == 6
+    assert set(labels) == set(range(10))
 
 
 def test_blocks_and_commands_are_found() -> None:
