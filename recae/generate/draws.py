@@ -35,7 +35,7 @@ def inclusion(logs: Tensor, noise: Tensor, lengths: Tensor) -> Tensor:
     them, t: with probability 1 - exp(-exp(log - t)) (priority sampling, Duffield, Lund & Thorup
     2007). It says of every item what a count says only of those drawn.
     """
-    n_items = logs.shape[1]
+    n_items, lengths = logs.shape[1], lengths.to(logs.device)
     perturbed = logs + noise
     most = min(int(lengths.max()) + 1, n_items)
     highest = perturbed.topk(most, dim=1).values  # (rows, most)

@@ -20,7 +20,7 @@ from recae.recommender import AutoencoderRecommender, align
 from recae.rng import numpy_generator
 
 CODES = ("mixture", "posterior", "prior")
-MOST_USERS = 100_000
+MOST_USERS = 50_000
 """Users whose codes are looked at; of more, so many are drawn."""
 USERS_PER_NUMBER, MOST_COMPONENTS = 10, 20
 
@@ -77,7 +77,7 @@ class FromPrior:
 
 
 def source_of(
-    model: Any, data: Any, codes: str, components: int | None, seed: int
+    model: Any, data: Any, codes: str, components: int | None, seed: int, progress: bool | None
 ) -> tuple[AutoencoderRecommender, Source, npt.NDArray[np.float64]]:
     """The model, checked; what to draw codes from; and the shares of users that items have.
 
@@ -106,7 +106,7 @@ def source_of(
         return model, FromPosterior(means, deviations, lengths.astype(np.int64)), shares
     noise = numpy_generator(seed, 1).standard_normal(means.shape)
     points = np.column_stack([means + deviations * noise, normal_scores(lengths)])
-    mixture = Mixture.fit(points, _components(components, *points.shape), seed)
+    mixture = Mixture.fit(points, _components(components, *points.shape), seed, progress)
     return model, FromMixture(mixture, Lengths.of(lengths)), shares
 
 

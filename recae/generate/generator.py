@@ -15,11 +15,12 @@ from torch import Tensor
 
 from recae.data import IdMap, Interactions
 from recae.errors import ConfigError
+from recae.forks import survives_fork
 from recae.generate.codes import LOG_WEIGHTS, decode, likelihood
 from recae.generate.draws import drawn, inclusion, races
 from recae.generate.fitting import CODES, Source, source_of
 from recae.generate.writing import write_batches
-from recae.progress import bar
+from recae.progress import bar, check_progress
 from recae.recommender import AutoencoderRecommender
 from recae.rng import check_seed, numpy_generator, torch_generator
 
@@ -43,7 +44,8 @@ class UserGenerator:
     ICLR 2020); "posterior", the code of one training user, drawn anew, with the user's own length;
     "prior", N(0, 1). b are offsets under which every item comes up as often as in training. See
     `fit` for which to take. Users are drawn in blocks with random numbers of their own: the first
-    users are the same however many are drawn, and memory is one block.
+    users are the same however many are drawn, and memory is one block. temperature and offsets,
+    (n_items,) float32, may be read.
 
     >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
     >>> recae.UserGenerator.fit(model, seed=1).sample(3).users.ids.tolist()
@@ -57,6 +59,7 @@ class UserGenerator:
     source: Source = field(repr=False)
 
     @classmethod
+    @survives_fork
     def fit(
         cls,
         model: Any,
@@ -89,12 +92,15 @@ class UserGenerator:
         check_temperature(temperature)
         if not isinstance(calibrate, bool | np.bool_):
             raise ConfigError(f"calibrate must be True or False, not {calibrate!r}")
-        model, source, shares = source_of(model, data, codes, components, check_seed(seed))
+        model, source, shares = source_of(
+            model, data, codes, components, check_seed(seed), check_progress(progress)
+        )
         drawer = cls(model, codes, float(temperature), torch.zeros(len(model.items_)), source)
         if calibrate:
             drawer._calibrate(shares, seed, progress)
         return drawer
 
+    @survives_fork
     def sample(self, n_users: int, *, seed: int = 0, progress: bool | None = None) -> Interactions:
         """So many synthetic users, over the items of the model, every weight 1.
 

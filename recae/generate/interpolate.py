@@ -10,6 +10,7 @@ import pandas as pd
 
 from recae.data import Interactions, as_interactions
 from recae.errors import ConfigError, DataError
+from recae.forks import survives_fork
 from recae.generate.codes import check_decodes
 from recae.generate.walks import coherence, kept, mixed, walk
 from recae.ranking import check_k
@@ -17,6 +18,7 @@ from recae.recommender import AutoencoderRecommender, align
 from recae.recommender.requests import resolve
 
 
+@survives_fork
 def interpolate(
     model: Any,
     user_a: Any,
@@ -47,6 +49,10 @@ def interpolate(
     >>> recae.interpolate(model, 0, 1, steps=3, k=1)["share"].tolist()
     [0.0, 0.5, 1.0]
     """
+    if titles is not None and not isinstance(titles, Mapping | pd.Series):
+        raise ConfigError(
+            f"titles must be a mapping or a Series from item ids, not {type(titles).__name__}"
+        )
     model, both, most = _asked(model, user_a, user_b, steps, k, history)
     walks = walk(model, both[:1], both[1:], steps, most, path)
     columns, scores = walks.items[0], walks.scores[0]
@@ -67,6 +73,7 @@ def interpolate(
     return frame
 
 
+@survives_fork
 def path_quality(
     model: Any,
     user_a: Any,

@@ -12,6 +12,7 @@ import pandas as pd
 from recae.data import Interactions
 from recae.errors import ConfigError
 from recae.folds import Fold
+from recae.forks import survives_fork
 from recae.generate.attacks import attack, own_fit
 from recae.generate.marginals import Pairs, compare_items, compare_lengths, item_shares
 from recae.generate.neighbours import copies, nearest, share_nearer
@@ -27,6 +28,7 @@ CLOSEST = 0.95
 """What is called close to a training user: nearer than 95 in 100 held-out users are."""
 
 
+@survives_fork
 def synthetic_report(
     real: Interactions | Any,
     synthetic: Interactions | Any,

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from recae.progress import bar
 from recae.rng import numpy_generator
 
 FloatArray = npt.NDArray[np.float64]
 
-LLOYD, EM = 10, 100
+LLOYD, EM = 10, 50
 """Rounds of k-means to begin with, and of EM at most."""
-SMALL = 1e-4
+SMALL = 1e-3
 """EM ends when the mean log likelihood gains less."""
 
 
@@ -29,7 +29,7 @@ class Mixture:
 
     @classmethod
     def fit(
-        cls, points: FloatArray, components: int, seed: int, on_round: Any = lambda: None
+        cls, points: FloatArray, components: int, seed: int, progress: bool | None = False
     ) -> Mixture:
         """The mixture of points (n, d), by k-means and EM (Dempster, Laird & Rubin 1977).
 
@@ -42,18 +42,19 @@ class Mixture:
         floor = 1e-3 * max(float(points.var(axis=0).mean()), 1e-12)
         weights = _nearest(points, components, seed)
         model, before = cls._maximise(points, weights, floor), -math.inf
-        for _ in range(EM):
-            logs = model._joint_logs(points)
-            highest = logs.max(axis=1, keepdims=True)
-            weights = np.exp(logs - highest)
-            total = weights.sum(axis=1, keepdims=True)
-            now = float((highest + np.log(total)).mean())
-            weights /= total
-            model = cls._maximise(points, weights, floor)
-            on_round()
-            if components == 1 or now - before < SMALL:
-                break
-            before = now
+        with bar(EM, "fitting the mixture", "round", progress) as shown:
+            for _ in range(EM):
+                logs = model._joint_logs(points)
+                highest = logs.max(axis=1, keepdims=True)
+                weights = np.exp(logs - highest)
+                total = weights.sum(axis=1, keepdims=True)
+                now = float((highest + np.log(total)).mean())
+                weights /= total
+                model = cls._maximise(points, weights, floor)
+                shown.update()
+                if components == 1 or now - before < SMALL:
+                    break
+                before = now
         return model
 
     def log_density(self, points: FloatArray) -> FloatArray:

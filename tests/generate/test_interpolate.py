@@ -123,7 +123,7 @@ def test_mistakes(vae: Any, people: recae.Interactions, tmp_path: Any) -> None:
     for model in (recae.EASE().fit(people), recae.ELSA(latent=3, epochs=1).fit(people)):
         with pytest.raises(recae.ConfigError, match="no code that alone decides the scores"):
             recae.interpolate(model, "u1", "u2")
-    for options in ({"steps": 1}, {"steps": True}, {"k": 0}, {"path": "curved"}):
+    for options in ({"steps": 1}, {"steps": True}, {"k": 0}, {"path": "curved"}, {"titles": ["a"]}):
         with pytest.raises(recae.ConfigError):
             recae.interpolate(vae, "u1", "u2", **options)
     with pytest.raises(recae.DataError, match="unknown user 'nobody'"):
