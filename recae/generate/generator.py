@@ -67,7 +67,7 @@ class UserGenerator:
         *,
         codes: str = "mixture",
         components: int | None = None,
-        temperature: float = 0.8,
+        temperature: float = 0.7,
         calibrate: bool = True,
         seed: int = 0,
         progress: bool | None = None,
