@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 import recae
-from evaluation.provenance import RESULTS, keep, peak_gb
+from evaluation.provenance import RESULTS, commit, keep, peak_gb
 from recae.generate.neighbours import nearest, share_nearer
 from recae.generate.walks import coherence, kept, mixed, walk
 
@@ -131,6 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--stream", type=int, default=100_000, help="users written to a file")
     parser.add_argument("--picture", type=Path, help="where to draw the first report")
     options = parser.parse_args(argv)
+    commit()  # what the code stands at now
     data = load(options.data)
     split = recae.StrongGeneralization(held_out=0.15).split(data)
     assert split.validation is not None and split.test is not None
