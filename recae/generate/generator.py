@@ -18,7 +18,7 @@ from recae.errors import ConfigError
 from recae.forks import survives_fork
 from recae.generate.codes import LOG_WEIGHTS, decode, likelihood
 from recae.generate.draws import drawn, inclusion, races
-from recae.generate.fitting import CODES, Source, source_of
+from recae.generate.fitting import Source, source_of
 from recae.generate.writing import write_batches
 from recae.progress import bar, check_progress
 from recae.recommender import AutoencoderRecommender
@@ -245,6 +245,3 @@ def user_ids(start: int, stop: int) -> IdMap:
     """The ids of synthetic users: text, so long that they sort as they count."""
     numbers = np.char.zfill(np.arange(start, stop).astype(str), 9)
     return IdMap(np.char.add(PREFIX, numbers).astype(object), "user")
-
-
-__all__ = ["CODES", "UserGenerator"]

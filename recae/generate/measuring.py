@@ -85,7 +85,7 @@ def synthetic_report(
     notes = _Notes()
     pairs = _count(notes, people)
     if people.held_out is not None:
-        steps = len(people.contenders) * (len(fitting) + 3) + len(fitting)
+        steps = len(people.contenders) + (len(people.contenders) + 1) * (len(fitting) + 1)
         with bar(steps, "measuring synthetic users", "step", progress) as shown:
             _neighbours(notes, people, shown.update)
             _use_and_attacks(notes, people, fitting, metric, shown.update)
@@ -165,18 +165,16 @@ def _use_and_attacks(
     folds = tuple(fold_in.fold(in_items_of(rows, real), people.seed) for rows in (known, strangers))
 
     notes.floor = popularity_floor(real.matrix, real.items, folds[1], metric)
-    value, _ = fit_best(fitting, real.matrix, real.items, folds, metric, on_step)
-    notes.add("real", {"use": value})
     in_general = nearest(members, known), nearest(strangers, known)
     usual = item_weights(fitting[0].clone().fit(in_items_of(known, real), progress=False))
-    for name, matrix in people.contenders.items():
+    for name, matrix in {"real": real.matrix, **people.contenders}.items():
         value, model = fit_best(fitting, matrix, real.items, folds, metric, on_step)
         notes.add(name, {"use": value})
-        near = nearest(members, matrix), nearest(people.held_out, matrix)
-        notes.attack(name, "nearest", *near)
-        calibrated = near[0] - in_general[0], near[1][others] - in_general[1]
-        notes.attack(name, "nearest, calibrated", *calibrated)
-        on_step()
+        if name != "real":  # in which a member's nearest is the member
+            near = nearest(members, matrix), nearest(people.held_out, matrix)
+            notes.attack(name, "nearest", *near)
+            calibrated = near[0] - in_general[0], near[1][others] - in_general[1]
+            notes.attack(name, "nearest, calibrated", *calibrated)
         weights = item_weights(model)
         if weights is not None and usual is not None:
             fits = [own_fit(weights, rows) - own_fit(usual, rows) for rows in (members, strangers)]

@@ -33,6 +33,9 @@ def test_copies_and_structureless_users_are_told_apart(report: recae.SyntheticRe
     assert blind["exact_copies"] == 0 and blind["nearer"] < 0.1
     assert blind["use"] < 0.6 * copies["use"]
     auc = report.attacks.set_index(["of", "attack"])["auc"]
+    # A model fitted on the members themselves knows them best.
+    fits = auc.xs("fit, calibrated", level="attack")
+    assert fits.idxmax() == "real" and fits["real"] > 0.6
     # 63 in 100 members are among as many users drawn again, and are then known by their copy.
     assert auc["resampled", "nearest"] > 0.7
     assert abs(auc["popularity", "nearest"] - 0.5) < 0.1
