@@ -91,12 +91,15 @@ def source_of(
             f"the prior of {type(model).__name__} is not the standard normal, or was needed by its "
             f"training alone: take codes='mixture' (only {MultVAE.__name__} has codes='prior')"
         )
-    real = histories(model, data)
+    if components is not None and codes != "mixture":
+        raise ConfigError(f"components are those of codes='mixture': leave them out of {codes!r}")
+    real, width = histories(model, data), model._code_width()
+    normals = _components(components, min(real.n_users, MOST_USERS), width)
     lengths = np.diff(real.matrix.indptr)
     counts = np.bincount(real.matrix.indices, minlength=real.n_items)
     shares = (counts + 0.5) / (real.n_users + 1)
     if codes == "prior":
-        return model, FromPrior(model._code_width(), Lengths.of(lengths)), shares
+        return model, FromPrior(width, Lengths.of(lengths)), shares
     matrix = real.matrix
     if real.n_users > MOST_USERS:
         some = np.sort(numpy_generator(seed).choice(real.n_users, MOST_USERS, replace=False))
@@ -106,7 +109,7 @@ def source_of(
         return model, FromPosterior(means, deviations, lengths.astype(np.int64)), shares
     noise = numpy_generator(seed, 1).standard_normal(means.shape)
     points = np.column_stack([means + deviations * noise, normal_scores(lengths)])
-    mixture = Mixture.fit(points, _components(components, *points.shape), seed, progress)
+    mixture = Mixture.fit(points, normals, seed, progress)
     return model, FromMixture(mixture, Lengths.of(lengths)), shares
 
 

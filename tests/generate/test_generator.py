@@ -177,6 +177,7 @@ def test_a_large_catalogue_means_small_blocks(monkeypatch: Any, users: Any) -> N
         ({"codes": "priors"}, "Did you mean 'prior'?"),
         ({"components": 0}, "components must be None or an integer from 1 to the 400 users"),
         ({"components": 401}, "components must be None or an integer from 1 to the 400 users"),
+        ({"components": 2, "codes": "prior"}, "leave them out of 'prior'"),
         ({"calibrate": "no"}, "calibrate must be True or False"),
         ({"seed": None}, "seed must be an integer"),
     ],
