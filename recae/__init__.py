@@ -32,6 +32,14 @@ from recae.errors import (
 )
 from recae.evaluate import Lists, Report, Scorer, by_history, by_popularity, evaluate
 from recae.export import export_top_k
+from recae.generate import (
+    SyntheticReport,
+    UserGenerator,
+    interpolate,
+    path_quality,
+    synthesise,
+    synthetic_report,
+)
 from recae.models import (
     ALS,
     BPR,
@@ -193,4 +201,10 @@ __all__ = [
     "tune",
     "variance",
     "verdicts",
+    "SyntheticReport",
+    "UserGenerator",
+    "interpolate",
+    "path_quality",
+    "synthesise",
+    "synthetic_report",
 ]

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 GUIDE = ROOT / "docs" / "add-a-model.md"
 OTHERS = ROOT / "docs" / "other-models.md"
+SYNTHETIC = ROOT / "docs" / "synthetic-users.md"
 IMAGES = ROOT / "docs" / "images.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = "<!-- not run -->"
@@ -130,6 +131,14 @@ def test_the_guide_to_a_model_of_ones_own_runs(folder: Path) -> None:
 def test_the_guide_to_other_models_runs(folder: Path) -> None:
     names = run(OTHERS)
     assert names["als_report"]["ndcg@20"] > 0.1  # users have tastes
+
+
+def test_the_guide_to_synthetic_users_runs(folder: Path) -> None:
+    names = run(SYNTHETIC)
+    found = names["report"].measures
+    assert names["report"].kept > 0.8  # users have tastes, and synthetic ones have them too
+    assert found.loc["pair_correlation", "synthetic"] > found.loc["pair_correlation", "popularity"]
+    assert found.loc["exact_copies", "synthetic"] == 0
 
 
 def test_the_guide_to_images_runs(folder: Path) -> None:
