@@ -71,7 +71,6 @@ class ImageCodec(FittedCodec):
     lr: float = param("learning rate", default=1e-3, above=0, usual=(3e-4, 3e-3))
 
     network_: AutoencoderNet = learnt()
-    mean_: Tensor = learnt()
     tables_: Tables = learnt()
     shape_: tuple[int, ...] = learnt()
     bytes_: float = learnt()
@@ -122,12 +121,12 @@ class ImageCodec(FittedCodec):
         progress: bool | None,
     ) -> None:
         rows = as_rows(given)
-        mean = rows.mean(0)
+        mean = rows.mean(0).half().float()  # as it will be saved
         rows -= mean
         measured = rows if asked is given else as_rows(asked) - mean
         latent = min(self.latent, *rows.shape)
         code_bytes = self.bytes_per_image - container.ROW.size
-        learning = Learning(rows, measured, self.hidden, latent, code_bytes)
+        learning = Learning(rows, measured, mean, self.hidden, latent, code_bytes)
         interrupted = None
         try:
             learning.run(
@@ -141,7 +140,7 @@ class ImageCodec(FittedCodec):
         except TrainingInterrupted as interruption:
             learning.finish()
             interrupted = interruption
-        self.network_, self.mean_, self.shape_ = learning.net, mean, given.shape[1:]
+        self.network_, self.shape_ = learning.net, given.shape[1:]
         self.tables_ = learning.tables()
         self._forget()
         sample = asked[np.unique(np.linspace(0, len(asked) - 1, 2000).astype(np.int64))]
@@ -209,11 +208,9 @@ class ImageCodec(FittedCodec):
         problem = self.tables_.problem()
         if problem is not None:
             raise ValueError(problem)
-        self.mean_ = arrays.pop("mean")
-        features = int(np.prod(self.shape_))
-        if tuple(self.mean_.shape) != (features,):
-            raise ValueError(f"a mean of {tuple(self.mean_.shape)} numbers for {features} pixels")
-        net = codec_network(features, self.hidden, self.tables_.latent)
+        net = codec_network(
+            torch.zeros(int(np.prod(self.shape_))), self.hidden, self.tables_.latent
+        )
         prior = {n: torch.zeros_like(t) for n, t in net.state_dict().items() if ".prior." in n}
         net.load_state_dict({name: tensor.float() for name, tensor in arrays.items()} | prior)
         self.network_ = net.eval()

@@ -17,7 +17,7 @@ from torch import Tensor
 from recae.compress import container
 from recae.compress.coder import Coder
 from recae.compress.images import as_images, as_rows, read_images
-from recae.compress.learning import code_of, decoded, hidden_of
+from recae.compress.learning import code_of, decoded, decoder_of, hidden_of
 from recae.compress.tables import Tables
 from recae.errors import DataError, NotFittedError
 from recae.files import as_path, atomic_file
@@ -31,7 +31,6 @@ class FittedCodec(Estimator):
     """The methods of a fitted codec, over its network, tables and shape."""
 
     network_: AutoencoderNet
-    mean_: Tensor
     tables_: Tables
     shape_: tuple[int, ...]
 
@@ -145,7 +144,7 @@ class FittedCodec(Estimator):
             raise NotFittedError(f"this {type(self).__name__} is not fitted: call fit first")
 
     def _symbols(self, images: np.ndarray) -> np.ndarray:
-        hidden = hidden_of(self.network_, as_rows(images) - self.mean_)
+        hidden = hidden_of(self.network_, as_rows(images) - decoder_of(self.network_).mean)
         numbers = code_of(self.network_).numbers(hidden)
         return self.tables_.symbols(numbers.clamp(-(2**30), 2**30).long().numpy())
 
@@ -153,7 +152,7 @@ class FittedCodec(Estimator):
         if not len(symbols):
             return np.empty((0, *self.shape_), dtype=np.uint8)
         z = torch.from_numpy(self.tables_.numbers(symbols)).float() * code_of(self.network_).step
-        return as_images(decoded(self.network_, z) + self.mean_, self.shape_)
+        return as_images(decoded(self.network_, z), self.shape_)
 
     def _written(self, symbols: np.ndarray, progress: bool | None = None) -> list[bytes]:
         written = []
@@ -197,7 +196,6 @@ class FittedCodec(Estimator):
             if not name.startswith("code.prior.")
         }
         return weights | {
-            "mean": self.mean_,
             "tables.low": torch.from_numpy(tables.low.astype(np.int32)),
             "tables.sizes": torch.from_numpy(tables.sizes.astype(np.int32)),
             "tables.counts": torch.from_numpy(tables.counts.astype(np.int32)),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recae.compress.network import Beside, codec_network, principal_axes
+from recae.compress.network import Beside, BoundedDecoder, codec_network, principal_axes
 from recae.compress.rate import RateControl, entropy, find_step, weight_of, whole_bytes
 from recae.compress.tables import WIDEST, Tables
 from recae.nn import AutoencoderNet, Quantised
@@ -27,9 +29,9 @@ SETTLING = 1 / 6
 
 
 class Learning:
-    """One training of a network on centred rows, (n, features), to so many bytes a code.
+    """One training of a network on rows less their mean, (n, features), to so many bytes a code.
 
-    measured: other centred rows, on which the bytes are to be met, or the same. bytes_per_code:
+    measured: other such rows, on which the bytes are to be met, or the same. bytes_per_code:
     mean bytes of a code written by itself.
     """
 
@@ -37,12 +39,13 @@ class Learning:
         self,
         rows: Tensor,
         measured: Tensor,
+        mean: Tensor,
         hidden: tuple[int, ...],
         latent: int,
         bytes_per_code: float,
     ) -> None:
         self.rows, self.measured, self.wanted = rows, spread_out(measured), bytes_per_code
-        self.net = codec_network(rows.shape[1], hidden, latent)
+        self.net = codec_network(mean, hidden, latent)
         self.code, self.latent = code_of(self.net), latent
         self.wide = 1.0  # the step now, in units of that which the prior was learnt for
 
@@ -105,7 +108,7 @@ class Learning:
         self.control.weight = weight_of(step)
         self.code.step.fill_(step)
         self.code.prior.spread(found.std(0).to(axes.device) / step)
-        for slot, weight in ((self.net.encoder, axes), (self.net.decoder.layers, axes.T)):
+        for slot, weight in ((self.net.encoder, axes), (decoder_of(self.net).layers, axes.T)):
             assert isinstance(slot, Beside)
             slot.begin(weight)
 
@@ -151,26 +154,23 @@ class Learning:
 
 def hidden_of(net: AutoencoderNet, rows: Tensor) -> Tensor:
     """What the encoder gives, (n, latent) float32 on the CPU, in tiles."""
-    return in_tiles(net.encoder, rows)
+    return in_tiles(net.encoder, rows, code_of(net).step.device)
 
 
 def decoded(net: AutoencoderNet, z: Tensor) -> Tensor:
-    """What the decoder gives for codes, (n, features) float32 on the CPU, in tiles."""
-    layers = net.decoder.layers
-    assert isinstance(layers, nn.Module)
-    return in_tiles(layers, z)
+    """The pixels that codes stand for, (n, features) from 0 to 1, in tiles."""
+    return in_tiles(decoder_of(net).rows, z, code_of(net).step.device)
 
 
 @torch.no_grad()
-def in_tiles(layers: nn.Module, rows: Tensor) -> Tensor:
-    """Applies layers to padded tiles of the rows, wherever they are: (n, ...) on the CPU."""
-    device = next(layers.parameters()).device
+def in_tiles(apply: Callable[[Tensor], Tensor], rows: Tensor, device: torch.device) -> Tensor:
+    """Applies layers on a device to padded tiles of the rows: (n, ...) on the CPU."""
     found = []
     for start in range(0, len(rows), TILE):
         tile = rows[start : start + TILE]
         missing = TILE - len(tile)
         padded = torch.cat([tile, tile.new_zeros(missing, tile.shape[1])]) if missing else tile
-        found.append(layers(padded.to(device))[: len(tile)].cpu())
+        found.append(apply(padded.to(device))[: len(tile)].cpu())
     return torch.cat(found)
 
 
@@ -186,6 +186,12 @@ def spread_out(rows: Tensor) -> Tensor:
     if len(rows) <= SAMPLE:
         return rows
     return rows[torch.linspace(0, len(rows) - 1, SAMPLE).long()]
+
+
+def decoder_of(net: AutoencoderNet) -> BoundedDecoder:
+    """The decoder of a codec's network."""
+    assert isinstance(net.decoder, BoundedDecoder)
+    return net.decoder
 
 
 def code_of(net: AutoencoderNet) -> Quantised:

@@ -10,6 +10,9 @@ from recae.nn import AutoencoderNet, Batch, DenseScores, Keep, Linear, Quantised
 TIMID = 0.1
 """What the last layers of the MLPs begin with, times what is usual: the linear maps lead."""
 
+LEAK = 0.01
+"""What is left, in training, of how far a pixel lies beyond black or white."""
+
 
 class Beside(nn.Module):
     """x -> W x + b + f(x), f an MLP: what is linear need not be learnt by bending."""
@@ -34,24 +37,40 @@ class Beside(nn.Module):
         last.weight.mul_(TIMID)
 
 
-class DenseDecoder(nn.Module):
-    """Layers whose output is what the target is compared with."""
+class BoundedDecoder(nn.Module):
+    """min(max(mean + f(z), 0), 1) - mean: rows of pixels between black and white, less their mean.
 
-    def __init__(self, layers: nn.Module) -> None:
+    What should be black may lie below it, and costs nothing there: noise of the code leaves no
+    trace in what is dark. In training a little of what is cut off stays, for its gradient.
+    """
+
+    def __init__(self, layers: Beside, mean: Tensor) -> None:
         super().__init__()
         self.layers = layers
+        self.mean: Tensor
+        self.register_buffer("mean", mean)
+
+    def rows(self, z: Tensor) -> Tensor:
+        """Pixels from 0 to 1, (n, features), in evaluation."""
+        free: Tensor = self.mean + self.layers(z)
+        bounded = free.clamp(0, 1)
+        return bounded + LEAK * (free - bounded) if self.training else bounded
 
     def forward(self, z: Tensor, batch: Batch) -> DenseScores:
-        return DenseScores(self.layers(z))
+        return DenseScores(self.rows(z) - self.mean)
 
 
-def codec_network(features: int, hidden: tuple[int, ...], latent: int) -> AutoencoderNet:
-    """rows (n, features) -> numbers of steps (n, latent) -> rows; its weights not yet drawn."""
+def codec_network(mean: Tensor, hidden: tuple[int, ...], latent: int) -> AutoencoderNet:
+    """rows less their mean (n, features) -> whole numbers of steps (n, latent) -> rows.
+
+    mean: (features,); the weights are not yet drawn.
+    """
+    features = len(mean)
     return AutoencoderNet(
         corrupt=Keep(),
         encoder=Beside(features, hidden, latent),
         code=Quantised(latent),
-        decoder=DenseDecoder(Beside(latent, hidden[::-1], features)),
+        decoder=BoundedDecoder(Beside(latent, hidden[::-1], features), mean),
     )
 
 
