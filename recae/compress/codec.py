@@ -60,7 +60,7 @@ class ImageCodec(FittedCodec):
     bytes_per_image: float = param(
         "mean length of what `encode` gives, 5 bytes of it not code", default=24.0, low=6, high=1e6
     )
-    latent: int = param("numbers in a code, at most", default=256, low=1, usual=(16, 512))
+    latent: int = param("numbers in a code, at most", default=128, low=1, usual=(16, 512))
     hidden: tuple[int, ...] = param(
         "widths of the layers of the encoder's MLP, mirrored in the decoder",
         default=(512, 512),
@@ -68,7 +68,7 @@ class ImageCodec(FittedCodec):
     )
     epochs: int = param("passes over the images", default=30, low=2)
     batch_size: int = param("images per update", default=128, low=1, usual=(32, 512))
-    lr: float = param("learning rate", default=1e-3, above=0, usual=(3e-4, 3e-3))
+    lr: float = param("learning rate", default=2e-3, above=0, usual=(3e-4, 3e-3))
 
     network_: AutoencoderNet = learnt()
     tables_: Tables = learnt()

@@ -53,7 +53,7 @@ class FittedCodec(Estimator):
     def decode(
         self, written: Sequence[bytes] | bytes, *, progress: bool | None = None
     ) -> np.ndarray:
-        """What `encode` gave as images, (n, *shape_) uint8.
+        """What `encode` gave as images, (n, height, width) or (n, height, width, channels) uint8.
 
         Raises DataError for what is cut short, altered, foreign, or written by another codec, all
         before any is decoded; NotFittedError before fit.
@@ -102,7 +102,7 @@ class FittedCodec(Estimator):
 
     @survives_fork
     def read(self, path: str | Path) -> np.ndarray:
-        """The images of a file that `write` wrote, (n, *shape_) uint8.
+        """The images of a file that `write` wrote, (n, height, width) or (n, height, width, channels).
 
         Raises DataError for a file that is missing, cut short, altered, foreign, or of another
         codec; NotFittedError before fit.
