@@ -10,6 +10,7 @@ Interactions go in; a model is fitted on them; it recommends, is evaluated, save
 """
 
 from recae.compare import Variance, compare, detectable_difference, variance, verdicts
+from recae.compress import ImageCodec
 from recae.data import (
     IdMap,
     Interactions,
@@ -115,6 +116,7 @@ __all__ = [
     "DenoisingAutoencoder",
     "SparseAutoencoder",
     "VariationalAutoencoder",
+    "ImageCodec",
     "load_transformer",
     "ALS",
     "BPR",

@@ -26,7 +26,10 @@ LAYERS = (
     ("evaluate", "models", "rmse", "transformers"),
     ("compare", "export", "tune"),
     ("report",),
-    ("generate",),
+    (
+        "compress",
+        "generate",
+    ),
     ("__init__",),
     ("cli",),
     ("__main__",),

@@ -26,6 +26,7 @@ README = ROOT / "README.md"
 GUIDE = ROOT / "docs" / "add-a-model.md"
 OTHERS = ROOT / "docs" / "other-models.md"
 SYNTHETIC = ROOT / "docs" / "synthetic-users.md"
+COMPRESS = ROOT / "docs" / "compress-images.md"
 IMAGES = ROOT / "docs" / "images.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = "<!-- not run -->"
@@ -150,6 +151,14 @@ def test_the_guide_to_images_runs(folder: Path) -> None:
     assert digit > turned > square
     assert (names["words"] != 0).sum(axis=1).max() == 6
     assert set(labels) == set(range(10))
+
+
+def test_the_guide_to_compressing_images_runs(folder: Path) -> None:
+    names = run(COMPRESS)
+    codec, test, back = names["codec"], names["test"], names["back"]
+    assert abs(codec.bytes_ - 14) < 0.28
+    assert np.square(back - test.astype(float)).mean() < test.astype(float).var() / 5
+    assert "cut short" in str(names["caught"])
 
 
 def test_blocks_and_commands_are_found() -> None:
