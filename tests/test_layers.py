@@ -26,6 +26,7 @@ LAYERS = (
     ("evaluate", "models", "rmse", "transformers"),
     ("compare", "export", "tune"),
     ("report",),
+    ("anomaly",),
     ("__init__",),
     ("cli",),
     ("__main__",),
