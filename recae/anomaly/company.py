@@ -62,7 +62,8 @@ class Company:
                 shown.update(shared.shape[0])
         sizes = np.diff(self.reach.indptr)
         pairs = (sizes + SPARE) * (sizes + SPARE - 1)
-        return np.maximum(meetings - alone**2 - alone, 0) / pairs
+        chances: np.ndarray = np.maximum(meetings - alone**2 - alone, 0) / pairs
+        return chances
 
     def parts(self, user: int) -> np.ndarray:
         """How much each of a user's ratings adds to c_u, before it is divided; (n_u,) >= 0."""
@@ -71,7 +72,8 @@ class Company:
         shared = (self.reach[user] @ self.visits.T).toarray().ravel()  # (n_users,)
         shared[user] = 0
         met = (self.visits[:, self.reach.indices[own]].T @ shared).ravel()
-        return np.maximum(reach * (met - reach * self.others[own]), 0)
+        parts: np.ndarray = np.maximum(reach * (met - reach * self.others[own]), 0)
+        return parts
 
 
 def _levels(ratings: np.ndarray) -> np.ndarray:

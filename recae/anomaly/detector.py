@@ -209,7 +209,8 @@ def _rows(X: Any, rows: np.ndarray) -> Any:
     if hasattr(X, "iloc"):
         return X.iloc[rows]
     if sp.issparse(X):
-        return X.tocsr()[rows]
+        sparse: Any = X
+        return sparse.tocsr()[rows]
     return X[rows] if hasattr(X, "shape") else np.asarray(X)[rows]
 
 

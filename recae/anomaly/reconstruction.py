@@ -69,7 +69,8 @@ def choice_probabilities(
     n_items = matrix.shape[1]
 
     def log_probabilities(scores: Tensor) -> Tensor:
-        return ((1 - UNIFORM) * scores.softmax(1) + UNIFORM / n_items).log()
+        mixed: Tensor = (1 - UNIFORM) * scores.softmax(1) + UNIFORM / n_items
+        return mixed.log()
 
     return _held_out(ones, CHOICES, log_probabilities, seed, "choices", progress)
 
