@@ -36,7 +36,7 @@ def baselines(data: recae.Interactions, seed: int) -> dict[str, np.ndarray]:
         "PCA reconstruction, ratings": observed_error(matrix, codes, svd.components_),
         "IsolationForest, SVD of ratings": forest(codes, seed),
         "LOF, SVD of ratings": outlier_factor(codes),
-        "PCA-VarSelect, ratings": var_select(matrix),
+        "PCA-VarSelect, ratings": var_select(matrix, seed),
         "IsolationForest, classic features": forest(known, seed),
         "mean -log popularity": unpopularity(data.matrix),
     }
@@ -91,11 +91,18 @@ def standard(features: np.ndarray) -> np.ndarray:
     return (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-12)
 
 
-def var_select(matrix: Any) -> np.ndarray:
-    """Mehta & Nejdl (2009): attackers load least on the first three components of the users."""
-    dense = standard(matrix.T.toarray()).T  # (n_users, n_items), each user in standard units
-    scaled = standard(dense.T).T
-    vectors = np.linalg.svd(scaled - scaled.mean(axis=0), full_matrices=False)[0][:, :3]
+def var_select(matrix: Any, seed: int) -> np.ndarray:
+    """Mehta & Nejdl (2009): attackers load least on the first three components of the users.
+
+    Rows are scaled to one length; items without a rating count as average, as sparse as they are.
+    """
+    from sklearn.decomposition import TruncatedSVD
+
+    rows = row_numbers(matrix.indptr)
+    norms = np.sqrt(np.bincount(rows, matrix.data**2, minlength=matrix.shape[0]))
+    scaled = sp.diags(1 / np.maximum(norms, 1e-12)) @ matrix
+    svd = TruncatedSVD(3, random_state=seed)
+    vectors = svd.fit_transform(scaled) / np.maximum(svd.singular_values_, 1e-12)
     return -(vectors**2).sum(axis=1)
 
 

@@ -108,13 +108,13 @@ class AnomalyDetector:
         return _scores(self.model_, X)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Scores minus the threshold, (n,) float64: above 0 where an example is not flagged.
+        """Scores minus the threshold, (n,) float64: below 0 where an example is flagged.
 
         Raises what `score_samples` raises.
 
         >>> X = np.random.default_rng(0).normal(size=(100, 4))
         >>> detector = recae.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X)
-        >>> bool(((detector.decision_function(X) > 0) == (detector.predict(X) == 1)).all())
+        >>> bool(((detector.decision_function(X) < 0) == (detector.predict(X) == -1)).all())
         True
         """
         return self.score_samples(X) - self.threshold_
@@ -128,7 +128,7 @@ class AnomalyDetector:
         >>> recae.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X).predict(X + 9).sum()
         np.int64(-100)
         """
-        flagged = self.score_samples(X) <= self.threshold_
+        flagged = self.score_samples(X) < self.threshold_
         return np.where(flagged, -1, 1).astype(np.int64)
 
     def p_values(self, X: Any) -> np.ndarray:

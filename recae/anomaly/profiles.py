@@ -29,8 +29,8 @@ class Profiles:
 
     users: a frame with a row for each user in the order of the data, columns user_id, score (>= 0,
     higher is more suspicious), rank (1 is the most suspicious), flagged, and the three kinds of
-    evidence that the score is the sum of: choice, rating, company. threshold: the score from which
-    users are flagged; false_alarm_rate: what it was chosen by.
+    evidence that the score is the sum of: choice, rating, company. threshold: the score above
+    which users are flagged; false_alarm_rate: what it was chosen by.
 
     >>> ratings = scipy.sparse.random(40, 30, density=0.3, random_state=0).tocsr().ceil()
     >>> found = recae.detect_profiles(ratings)
@@ -225,7 +225,7 @@ def detect_profiles(
     rank = np.empty(len(score), dtype=np.int64)
     rank[order] = np.arange(1, len(score) + 1)
     users = pd.DataFrame(
-        {"user_id": given.users.ids, "score": score, "rank": rank, "flagged": score >= limit}
+        {"user_id": given.users.ids, "score": score, "rank": rank, "flagged": score > limit}
         | evidence
     )
     return Profiles(users, limit, rate, given, parts)

@@ -39,7 +39,7 @@ def p_values(suspicion: np.ndarray, genuine: np.ndarray) -> np.ndarray:
 
 
 def conformal_limit(genuine: np.ndarray, rate: float, what: str) -> float:
-    """The least suspicion x such that whoever is >= x has a p-value <= rate.
+    """The number above which, and only above which, a suspicion has a p-value <= rate.
 
     Raises DataError where there are too few genuine examples for this rate.
     """
@@ -55,7 +55,7 @@ def conformal_limit(genuine: np.ndarray, rate: float, what: str) -> float:
     ordered = np.sort(genuine)[::-1]
     if allowed >= n:
         return -math.inf
-    return float(np.nextafter(ordered[allowed], math.inf))
+    return float(ordered[allowed])
 
 
 def bulk_limit(scores: np.ndarray, rate: float) -> float:
