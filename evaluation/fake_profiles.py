@@ -46,42 +46,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("data", type=Path, help="the folder of data sets")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of each experiment")
-    parser.add_argument("--attack", choices=ATTACKS, action="append", help="only this attack")
-    parser.add_argument("--skip-labelled", action="store_true", help="only the injected attacks")
+    parser.add_argument("--part", choices=("labelled", "injected"), help="only this part")
     options = parser.parse_args(argv)
+    if options.part != "injected":
+        labelled(options.data, options.seeds)
+    if options.part != "labelled":
+        injected(options.data, options.seeds)
+    return 0
+
+
+def labelled(folder: Path, seeds: int) -> None:
+    """The two sets with labels, which are read once everybody has a score."""
     rows: list[dict[str, Any]] = []
     curves = {}
-    for name in () if options.skip_labelled else LABELLED:
-        data = read(options.data / name)
-        for seed in range(options.seeds):
-            scores, about = score_all(data, seed)
-            labels = labels_of(options.data / name, data)
+    for name in LABELLED:
+        data, before = read(folder / name), len(rows)
+        done = [score_all(data, seed) for seed in range(seeds)]
+        labels = labels_of(folder / name, data)
+        for seed, (scores, about) in enumerate(done):
             rows += judged(scores, labels, about, data=name, attack="labelled", seed=seed)
-            if seed == 0:
-                curves[name] = (labels, scores)
-        show(rows[-len(scores) * options.seeds :])
-    genuine = read(options.data / "ml-100k")
-    for attack in options.attack or ATTACKS:
+        curves[name] = (labels, done[0][0])
+        show(rows[before:])
+    print(f"drawn in {draw(curves, RESULTS / 'fake-profiles-labelled.png')}")
+    result = {"suite": "labelled profiles, without labels", "rows": rows, "published": PUBLISHED}
+    print(f"kept in {keep('fake-profiles-labelled', result)}")
+
+
+def injected(folder: Path, seeds: int) -> None:
+    """The four classic attacks on ml-100k."""
+    rows: list[dict[str, Any]] = []
+    genuine = read(folder / "ml-100k")
+    for attack in ATTACKS:
         for share in SHARES:
             before = len(rows)
-            for seed in range(options.seeds):
+            for seed in range(seeds):
                 planted = recae.inject_profiles(genuine, attack, share=share, seed=seed)
                 scores, about = score_all(planted.data, seed)
-                rows += judged(
-                    scores,
-                    planted.is_fake,
-                    about,
-                    data="ml-100k",
-                    attack=attack,
-                    share=share,
-                    seed=seed,
-                )
+                where = {"data": "ml-100k", "attack": attack, "share": share, "seed": seed}
+                rows += judged(scores, planted.is_fake, about, **where)
             show(rows[before:])
-    if curves:
-        print(f"drawn in {draw(curves, RESULTS / 'fake-profiles.png')}")
-    result = {"suite": "fake profiles, without labels", "rows": rows, "published": PUBLISHED}
-    print(f"kept in {keep('fake-profiles', result)}")
-    return 0
+    result = {"suite": "profiles injected into ml-100k, without labels", "rows": rows}
+    print(f"kept in {keep('fake-profiles-injected', result)}")
 
 
 def read(folder: Path) -> recae.Interactions:
@@ -102,7 +107,7 @@ def score_all(data: recae.Interactions, seed: int) -> tuple[dict[str, np.ndarray
     found = recae.detect_profiles(data, false_alarm_rate=RATE, seed=seed, progress=False)
     seconds = time.perf_counter() - started
     scores = {"recae.detect_profiles": found.users["score"].to_numpy()}
-    scores |= baselines(data, seed)
+    scores |= baselines(found, seed)
     about = {"flagged": found.users["flagged"].to_numpy(), "seconds": round(seconds, 1)}
     return scores, about
 

@@ -9,14 +9,13 @@ import numpy as np
 import scipy.sparse as sp
 
 import recae
-from recae.anomaly.profiles import measure
 from recae.data.csr import row_numbers
 
 LATENT = 32
 """Components of the rating matrix, as many as the code of our networks has units."""
 
 
-def baselines(data: recae.Interactions, seed: int) -> dict[str, np.ndarray]:
+def baselines(found: recae.Profiles, seed: int) -> dict[str, np.ndarray]:
     """The suspicion of every user, (n_users,) each, higher is more suspicious.
 
     On the rating matrix (deviations from item means), on the features of `recae.detect_profiles`
@@ -25,20 +24,20 @@ def baselines(data: recae.Interactions, seed: int) -> dict[str, np.ndarray]:
     """
     from sklearn.decomposition import TruncatedSVD
 
-    matrix = centred(data.matrix)
+    ratings = found.data.matrix
+    matrix = centred(ratings)
     svd = TruncatedSVD(LATENT, random_state=seed)
     codes = svd.fit_transform(matrix)
     sizes = np.maximum(np.diff(matrix.indptr), 1)
-    spreads, _ = measure(data.matrix, data.weighted, seed, False)
-    ours = np.column_stack([*spreads.values(), np.log(sizes)])
-    known = classic_features(data.matrix)
+    ours = np.column_stack([*found.measured.spreads.values(), np.log(sizes)])
+    known = classic_features(ratings)
     found = {
         "PCA reconstruction, ratings": observed_error(matrix, codes, svd.components_),
         "IsolationForest, SVD of ratings": forest(codes, seed),
         "LOF, SVD of ratings": outlier_factor(codes),
         "PCA-VarSelect, ratings": var_select(matrix, seed),
         "IsolationForest, classic features": forest(known, seed),
-        "mean -log popularity": unpopularity(data.matrix),
+        "mean -log popularity": unpopularity(ratings),
     }
     detectors: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "IsolationForest": lambda features: forest(features, seed),

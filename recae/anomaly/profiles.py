@@ -42,13 +42,13 @@ class Profiles:
     threshold: float
     false_alarm_rate: float
     data: Interactions = field(repr=False)
-    _reconstructed: _Reconstructed = field(repr=False)
+    measured: Measured = field(repr=False)
 
     def flagged(self) -> np.ndarray:
         """The ids of the flagged users, (n,), the most suspicious first.
 
         >>> ratings = scipy.sparse.random(40, 30, density=0.3, random_state=0).tocsr().ceil()
-        >>> recae.detect_profiles(ratings).flagged().shape
+        >>> recae.detect_profiles(ratings, false_alarm_rate=1e-9).flagged().shape
         (0,)
         """
         ordered = self.users[self.users["flagged"]].sort_values("rank")
@@ -73,7 +73,7 @@ class Profiles:
         if k is not None and (isinstance(k, bool) or not isinstance(k, int) or k < 1):
             raise ConfigError(f"k must be an integer >= 1 or None, not {k!r}")
         row = int(self.data.users.encode([user])[0])
-        frame = self._reconstructed.explain(self.data, row, self.users.iloc[row])
+        frame = self.measured.explain(self.data, row, self.users.iloc[row])
         return frame.head(len(frame) if k is None else k)
 
     def clean(self, data: Any = None) -> Interactions:
@@ -83,7 +83,7 @@ class Profiles:
         the counts of what is left out. Raises DataError if nothing is left.
 
         >>> ratings = scipy.sparse.random(40, 30, density=0.3, random_state=0).tocsr().ceil()
-        >>> recae.detect_profiles(ratings).clean().n_users
+        >>> recae.detect_profiles(ratings, false_alarm_rate=1e-9).clean().n_users
         40
         """
         given = self.data if data is None else as_interactions(data)
@@ -102,14 +102,18 @@ class Profiles:
 
 
 @dataclass(frozen=True, eq=False)
-class _Reconstructed:
-    """What the networks said of each interaction, (nnz,) each; None without ratings."""
+class Measured:
+    """What the networks said of each interaction, (nnz,) each; None without ratings.
+
+    spreads: how many spreads every user lies from the median one, (n_users,) by kind of evidence.
+    """
 
     own: np.ndarray
     usual: np.ndarray
     predicted: np.ndarray | None
     error: np.ndarray | None
     company: Company
+    spreads: dict[str, np.ndarray]
 
     @property
     def surprise(self) -> np.ndarray:
@@ -214,8 +218,8 @@ def detect_profiles(
     if known is not None:
         conformal_limit(np.zeros(len(known)), rate, "genuine users")  # fail before the work
     rated = given.weighted if ratings is None else ratings
-    spreads, parts = measure(matrix, rated, seed, progress)
-    evidence = {name: (WEIGHTS[name] * np.maximum(z, 0)) ** 2 for name, z in spreads.items()}
+    parts = measure(matrix, rated, seed, progress)
+    evidence = {name: (WEIGHTS[name] * np.maximum(z, 0)) ** 2 for name, z in parts.spreads.items()}
     score = np.sum(list(evidence.values()), axis=0)
     if known is None:
         limit = bulk_limit(score[sizes > 0], rate)
@@ -231,18 +235,15 @@ def detect_profiles(
     return Profiles(users, limit, rate, given, parts)
 
 
-def measure(
-    matrix: Any, rated: bool, seed: int, progress: bool | None
-) -> tuple[dict[str, np.ndarray], _Reconstructed]:
-    """How many spreads every user lies from the median one in each kind of evidence, (n_users,)."""
+def measure(matrix: Any, rated: bool, seed: int, progress: bool | None) -> Measured:
+    """What the networks and the company say of every interaction and user of a CSR."""
     own, usual = choice_probabilities(matrix, seed, progress)
     predicted, error = rating_predictions(matrix, seed, progress) if rated else (None, None)
     company = Company(matrix, rated)
-    parts = _Reconstructed(own, usual, predicted, error, company)
     sizes = np.diff(matrix.indptr)
     spreads = {
-        "choice": deviations(parts.surprise, matrix.indptr),
+        "choice": deviations(-(own + usual) / 2, matrix.indptr),
         "rating": np.zeros(len(sizes)) if error is None else log_deviations(error, matrix.indptr),
         "company": company_deviations(company.chances(progress), sizes),
     }
-    return spreads, parts
+    return Measured(own, usual, predicted, error, company, spreads)

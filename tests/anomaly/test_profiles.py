@@ -99,14 +99,14 @@ def test_clean_leaves_out_the_flagged_and_says_so(
 
 
 def test_of_clean_data_about_the_stated_share_is_flagged() -> None:
-    """Without anybody known to be genuine the rate is an estimate: within a factor of two here."""
+    """Without anybody known to be genuine the rate is an estimate: within a factor of 2.5 here."""
     shares = [
         recae.detect_profiles(genuine(seed, 600), false_alarm_rate=0.05, progress=False)
         .users["flagged"]
         .mean()
         for seed in (10, 11)
     ]
-    assert 0.025 < np.mean(shares) < 0.1
+    assert 0.02 < np.mean(shares) < 0.125
 
 
 def test_with_genuine_users_the_rate_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
