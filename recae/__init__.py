@@ -9,6 +9,13 @@ Interactions go in; a model is fitted on them; it recommends, is evaluated, save
     model.export("top.parquet", data, k=100)
 """
 
+from recae.anomaly import (
+    AnomalyDetector,
+    Injected,
+    Profiles,
+    detect_profiles,
+    inject_profiles,
+)
 from recae.compare import Variance, compare, detectable_difference, variance, verdicts
 from recae.compress import ImageCodec
 from recae.data import (
@@ -134,6 +141,11 @@ __all__ = [
     "AutoRec",
     "CDAE",
     "rmse",
+    "AnomalyDetector",
+    "Injected",
+    "Profiles",
+    "detect_profiles",
+    "inject_profiles",
     "Ensemble",
     "RecVAE",
     "MODELS",

@@ -26,10 +26,7 @@ LAYERS = (
     ("evaluate", "models", "rmse", "transformers"),
     ("compare", "export", "tune"),
     ("report",),
-    (
-        "compress",
-        "generate",
-    ),
+    ("anomaly", "compress", "generate"),
     ("__init__",),
     ("cli",),
     ("__main__",),

@@ -27,6 +27,7 @@ GUIDE = ROOT / "docs" / "add-a-model.md"
 OTHERS = ROOT / "docs" / "other-models.md"
 SYNTHETIC = ROOT / "docs" / "synthetic-users.md"
 COMPRESS = ROOT / "docs" / "compress-images.md"
+ANOMALIES = ROOT / "docs" / "detect-anomalies.md"
 IMAGES = ROOT / "docs" / "images.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = "<!-- not run -->"
@@ -159,6 +160,11 @@ def test_the_guide_to_compressing_images_runs(folder: Path) -> None:
     assert abs(codec.bytes_ - 14) < 0.28
     assert np.square(back - test.astype(float)).mean() < test.astype(float).var() / 5
     assert "cut short" in str(names["caught"])
+def test_the_guide_to_anomalies_runs(folder: Path) -> None:
+    with pytest.warns(recae.RecaeWarning, match="flagged as fake"):
+        names = run(ANOMALIES)
+    assert names["caught"] > 0.9 and names["false_alarms"] < 0.03  # of 34 planted, 671 genuine
+    assert (names["detector"].predict(names["odd"]) == -1).mean() > 0.9
 
 
 def test_blocks_and_commands_are_found() -> None:
