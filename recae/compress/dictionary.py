@@ -27,8 +27,8 @@ from recae.training import ArrayLoader, Plan, resolve_device, train
 WIDE, WIDE_WEIGHT = 4, 1 / 8
 """The second loss is of so many times the active units, and counts so much."""
 
-BATCH = 512
-REVIVE_STREAM = 11
+BATCH = 128
+REVIVE_STREAM, DRAW_STREAM = 11, 14
 
 
 class Dictionary(nn.Module):
@@ -37,10 +37,6 @@ class Dictionary(nn.Module):
     def __init__(self, units: int, width: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(units, width))
-
-    def initialise(self, generator: torch.Generator) -> None:
-        """Draws the weights in place."""
-        nn.init.normal_(self.weight, generator=generator)
 
     def rows(self) -> Tensor:
         """D, (units, width)."""
@@ -54,13 +50,15 @@ class TwoWidths(AutoencoderNet):
     """A sparse autoencoder that is held to two codes: of k active units, and of 4 k.
 
     The term `wide` is the second's loss. Units that k leave out learn from it, so fewer die.
+    atoms: (units, width), what the decoder begins as; the encoder begins as its transpose.
     """
 
     encoder: InputLinear
     code: SignedTopUnits
     decoder: Dictionary
 
-    def __init__(self, width: int, units: int, active: int) -> None:
+    def __init__(self, atoms: Tensor, active: int) -> None:
+        units, width = atoms.shape
         super().__init__(
             corrupt=Keep(),
             encoder=InputLinear(width, units),
@@ -68,10 +66,13 @@ class TwoWidths(AutoencoderNet):
             decoder=Dictionary(units, width),
         )
         self.wide = SignedTopUnits(units, min(WIDE * active, units))
+        self.atoms = [atoms]  # in a list: no part of the network
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draws the weights; the encoder begins as the decoder's transpose."""
+        """Sets the weights; nothing is drawn but the encoder's, which are overwritten."""
         super().initialise(generator)
+        with torch.no_grad():
+            self.decoder.weight.copy_(self.atoms[0])
         transposed_start(self.encoder.weight, self.decoder.weight.t())  # type: ignore[arg-type]
 
     def forward(
@@ -94,12 +95,13 @@ def learn_dictionary(
     seed: int,
     progress: bool | None,
 ) -> TwoWidths:
-    """Trains the autoencoder on rows (n, width) of length one.
+    """Trains the autoencoder on rows (n, width) of length one, of which some are its first atoms.
 
     loss = cosine loss of the code of `active` units + an eighth of that of four times as many
     (CompresSAE, Kasalický et al. 2025). Raises TrainingError when the loss is no number any more.
     """
-    net = TwoWidths(rows.shape[1], units, active)
+    order = torch.randperm(len(rows), generator=torch_generator(seed, DRAW_STREAM))
+    net = TwoWidths(rows[order[torch.arange(units) % len(rows)]], active)
     plan = Plan(
         epochs=epochs,
         lr=lr,
@@ -128,7 +130,7 @@ def _reviver(rows: Tensor, seed: int, last: int) -> Callable[[Any, int], list[nn
         if number == 1 or number > last:
             return []
         generator = torch_generator(seed, REVIVE_STREAM, number)
-        some = rows[torch.randperm(len(rows), generator=generator)[: 4 * BATCH]]
+        some = rows[torch.randperm(len(rows), generator=generator)[:2048]]
         with torch.no_grad():
             residuals = some - net(Batch(some, some))[0].dense()
             weight, bias, atoms = net.encoder.weight, net.encoder.bias, net.decoder.weight

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from recae.compress.dictionary import learn_dictionary
+from recae.compress.directions import Head, Space
 from recae.compress.embeddings import CompressedEmbeddings, Shared
 from recae.compress.pursuit import Codes, nearest, pursue, quantise, refine, table
 from recae.compress.records import Layout
@@ -30,8 +30,6 @@ DENSE_SHARES = (0, 8)
 
 TRIAL_ITEMS = 1024
 TRIAL_STREAM = 13
-SEEN = 1e-3
-"""What users see of a direction is at least this share of the mean over directions."""
 
 
 def compress_embeddings(
@@ -41,7 +39,7 @@ def compress_embeddings(
     users: Any = None,
     biases: Any = None,
     units: int | None = None,
-    epochs: int = 20,
+    epochs: int = 15,
     lr: float = 3e-3,
     rounds: int = 6,
     seed: int = 0,
@@ -87,11 +85,11 @@ def compress_embeddings(
         raise ConfigError(f"lr must be a number > 0, not {lr!r}")
     units = _units(units, len(table_))
     layouts = _layouts(units, budget, table_.shape[1], of_items is not None)
-    space = _Space.of(table_, None if users is None else _users(users, table_.shape[1]))
+    space = Space.of(table_, None if users is None else _users(users, table_.shape[1]))
     with enough_memory(f"compressing {len(table_):,} vectors with {units:,} units"):
         rows = torch.from_numpy(space.inwards(table_))
         layout = _tried(rows, layouts, seed)
-        head = _Head.of(rows, layout.dense)
+        head = Head.of(rows, layout.dense)
         rest = rows - head.rebuilt()
         lengths = rest.norm(dim=1)
         unit = rest / lengths.clamp_min(1e-30)[:, None]
@@ -122,57 +120,6 @@ def compress_embeddings(
         return _assembled(rest, codes, atoms, head, space, layout, of_items)
 
 
-@dataclass(frozen=True)
-class _Space:
-    """Where errors are measured: x = (v - centre) root, with root^2 the users' second moment."""
-
-    centre: np.ndarray
-    root: np.ndarray
-    inverse: np.ndarray
-
-    @staticmethod
-    def of(vectors: np.ndarray, users: np.ndarray | None) -> _Space:
-        width, centre = vectors.shape[1], vectors.mean(axis=0, dtype=np.float64)
-        if users is None:
-            return _Space(centre.astype(np.float32), np.eye(width), np.eye(width))
-        wide = users.astype(np.float64)
-        seen, directions = np.linalg.eigh(wide.T @ wide / len(wide))
-        seen = np.sqrt(np.maximum(seen, SEEN * seen.mean()))
-        root, inverse = (directions * seen) @ directions.T, (directions / seen) @ directions.T
-        return _Space(centre.astype(np.float32), root, inverse)
-
-    def inwards(self, vectors: np.ndarray) -> np.ndarray:
-        return ((vectors - self.centre) @ self.root).astype(np.float32)
-
-    def outwards(self, directions: Tensor) -> np.ndarray:
-        out: np.ndarray = directions.numpy().astype(np.float64) @ self.inverse
-        return out
-
-
-@dataclass(frozen=True)
-class _Head:
-    """The leading directions, which every item has: a byte for each."""
-
-    directions: Tensor  # (dense, width)
-    levels: Tensor  # (dense, 256)
-    places: Tensor  # (n, dense)
-
-    @staticmethod
-    def of(rows: Tensor, dense: int) -> _Head:
-        wide = rows.double()
-        directions = torch.linalg.eigh(wide.t() @ wide).eigenvectors.flip(1)[:, :dense].t().float()
-        values = rows @ directions.t()
-        empty = torch.zeros(0, 256)
-        levels = torch.stack([table(v, 8) for v in values.t()]) if dense else empty
-        places = torch.zeros(len(rows), dense, dtype=torch.int64)
-        for j in range(dense):
-            places[:, j] = nearest(values[:, j].contiguous(), levels[j])
-        return _Head(directions, levels, places)
-
-    def rebuilt(self) -> Tensor:
-        return self.levels[torch.arange(len(self.levels)), self.places] @ self.directions
-
-
 def _tried(rows: Tensor, layouts: list[Layout], seed: int) -> Layout:
     """The layout of the least error on a sample, with other items for a dictionary."""
     if len(layouts) == 1:
@@ -180,7 +127,7 @@ def _tried(rows: Tensor, layouts: list[Layout], seed: int) -> Layout:
     order = torch.from_numpy(numpy_generator(seed, TRIAL_STREAM).permutation(len(rows)))
     best, least = layouts[0], math.inf
     for dense in sorted({layout.dense for layout in layouts}):
-        rest = rows - _Head.of(rows, dense).rebuilt()
+        rest = rows - Head.of(rows, dense).rebuilt()
         lengths = rest.norm(dim=1)
         unit = rest / lengths.clamp_min(1e-30)[:, None]
         for layout in layouts:
@@ -207,8 +154,8 @@ def _assembled(
     rest: Tensor,
     codes: Codes,
     atoms: Tensor,
-    head: _Head,
-    space: _Space,
+    head: Head,
+    space: Space,
     layout: Layout,
     biases: np.ndarray | None,
 ) -> CompressedEmbeddings:
@@ -250,7 +197,7 @@ def _layouts(units: int, budget: int, width: int, biased: bool) -> list[Layout]:
             if layout is not None and (layout.active > 1 or not dense):
                 found.append(layout)
     if not found:
-        least = replace(Layout(units, 1, VALUE_BITS[0], 0, biased)).size
+        least = Layout(units, 1, VALUE_BITS[0], 0, biased).size
         raise ConfigError(
             f"bytes_per_item={budget} holds no unit of {units:,}: give {least} or more, or fewer "
             "units"
@@ -260,7 +207,7 @@ def _layouts(units: int, budget: int, width: int, biased: bool) -> list[Layout]:
 
 def _units(units: int | None, n_items: int) -> int:
     if units is None:
-        return min(MOST_UNITS, 2 ** int(math.log2(max(n_items / ITEMS_A_UNIT, 8))))
+        return min(MOST_UNITS, 1 << int(math.log2(max(n_items / ITEMS_A_UNIT, 8))))
     units = _whole("units", units, 2)
     if units > n_items:
         raise ConfigError(

@@ -39,10 +39,14 @@ class Codes:
     values: Tensor
     levels: Tensor
 
+    @property
+    def active(self) -> int:
+        return self.support.shape[1]
+
     def rebuilt(self, atoms: Tensor) -> Tensor:
         """The rows these codes stand for, (n, width)."""
         out = torch.empty(len(self.support), atoms.shape[1])
-        for part in _blocks(*self.support.shape, atoms.shape[1]):
+        for part in _blocks(len(self.support), self.active, atoms.shape[1]):
             z = self.values[part, None]  # (rows, 1, active)
             out[part] = torch.bmm(z, atoms[self.support[part]])[:, 0]
         return out
@@ -78,7 +82,7 @@ def pursue(rows: Tensor, atoms: Tensor, active: int) -> tuple[Tensor, Tensor]:
 def refit(rows: Tensor, atoms: Tensor, support: Tensor) -> Tensor:
     """The least-squares values of given supports, (n, active)."""
     values, gram = torch.empty(support.shape), atoms @ atoms.t()
-    for part in _blocks(*support.shape, len(atoms)):
+    for part in _blocks(len(support), support.shape[1], len(atoms)):
         values[part] = _least_squares(rows[part] @ atoms.t(), gram, support[part])
     return values
 
@@ -161,7 +165,7 @@ def _descend(
     """Values rounded to levels unit by unit; and what each would be, given the others."""
     rounded, free = values.clone(), torch.empty_like(values)
     gram = atoms @ atoms.t()
-    for part in _blocks(*support.shape, len(atoms)):
+    for part in _blocks(len(support), support.shape[1], len(atoms)):
         of, z = support[part], rounded[part]
         among = gram[of[:, :, None], of[:, None, :]]
         left = (rows[part] @ atoms.t()).gather(1, of) - torch.bmm(among, z[:, :, None])[:, :, 0]
@@ -202,7 +206,7 @@ def _directions(
         among += z.t() @ z
         toward += z.t() @ (rows[part] * root[part])
     dead = among.diagonal() == 0
-    ridge = 1e-4 * among.diagonal().mean()
+    ridge = (1e-4 * among.diagonal().mean()).clamp_min(1e-12)  # rows may all be zero
     among.diagonal().add_(ridge)
     found = torch.linalg.solve(among, toward + ridge * atoms)
     if bool(dead.any()) and float(errors.sum()) > 0:

@@ -4,8 +4,8 @@ A record is a float16 scale, a float16 bias where items have biases, one byte fo
 `dense` directions that every item has, and a string of bits: the `active` units of the item in
 ascending order, after Elias (1974) and Fano (1971), then a place in the table of values for each.
 Elias-Fano writes the low bits of every unit as they are and the high ones as gaps, in unary: k of U
-units take about k (2 + log2(U / k)) bits, near the log2 of the number of such sets, and always the
-same number, so that a record is found by its row.
+units take about k (2 + log2(U / k)) bits, or U where that is less: near the log2 of the number of
+such sets, and always the same number, so that a record is found by its row.
 """
 
 from __future__ import annotations
@@ -101,12 +101,18 @@ class Layout:
         return scales, biases, dense, support, places
 
     def _unary(self, low: int) -> int:
+        if not low:  # a bit for each unit is shorter than gaps of none
+            return self.units
         return self.active + -(-self.units >> low)
 
+    def _ranks(self) -> Integers:
+        """What the units' high bits gain, so that no two have the same place."""
+        return np.arange(self.active) if self.low else np.zeros(self.active, dtype=np.int64)
+
     def _packed(self, support: Integers, places: Integers) -> Bytes:
-        low, rank = self.low, np.arange(self.active)
+        low = self.low
         gaps = np.zeros((len(support), self._unary(low)), dtype=np.uint8)
-        np.put_along_axis(gaps, (support >> low) + rank, 1, axis=1)
+        np.put_along_axis(gaps, (support >> low) + self._ranks(), 1, axis=1)
         parts = [_bits(support, low), gaps, _bits(places, self.value_bits)]
         return np.packbits(np.concatenate(parts, axis=1), axis=1)
 
@@ -116,7 +122,7 @@ class Layout:
         lows, gaps, values = np.split(bits, [k * low, k * low + self._unary(low)], axis=1)
         if (gaps.sum(axis=1) != k).any():
             raise ValueError("a record does not name as many units as it should")
-        high = np.nonzero(gaps)[1].reshape(len(packed), k) - np.arange(k)
+        high = np.nonzero(gaps)[1].reshape(len(packed), k) - self._ranks()
         support = (high << low) + _numbers(lows, k, low)
         if (support >= self.units).any() or (np.diff(support, axis=1) <= 0).any():
             raise ValueError("the units of a record are out of range or out of order")

@@ -1,8 +1,8 @@
-"""Exact retrieval from sparse codes: a query meets the dictionary once, then a few units an item."""
+"""Exact search of sparse codes: a query meets the dictionary once, and of an item a few units."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -89,20 +89,13 @@ class SparseIndex:
         (1, 2)
         """
         k, rows = check_k(k), self._checked(queries)
-        if exclude is not None and (
-            not sp.issparse(exclude) or exclude.shape != (len(rows), self.n_items)
-        ):
-            raise DataError(
-                f"exclude must be a scipy sparse matrix ({len(rows)}, {self.n_items}), a row for "
-                "each query and a column for each item"
-            )
-        exclude = None if exclude is None else sp.csr_matrix(exclude)
+        out = None if exclude is None else self._excluded(exclude, len(rows))
         found = []
         for start in range(0, max(len(rows), 1), BLOCK):
             part = slice(start, start + BLOCK)
             scores = torch.from_numpy(self._scores(rows[part]))
-            out = None if exclude is None else exclude[part]
-            found.append(top_k(scores, k, exclude=out, overwrite=True))
+            cells = None if out is None else out[part]
+            found.append(top_k(scores, k, exclude=cells, overwrite=True))
         return TopK.concatenate(found)
 
     def similar(self, items: Any, k: int = 10) -> TopK:
@@ -150,10 +143,20 @@ class SparseIndex:
     def _checked(self, queries: np.ndarray) -> np.ndarray:
         return checked_rows(queries, "queries", self.dictionary.shape[1])
 
+    def _excluded(self, exclude: Any, rows: int) -> Any:
+        if not sp.issparse(exclude) or cast(Any, exclude).shape != (rows, self.n_items):
+            raise DataError(
+                f"exclude must be a scipy sparse matrix ({rows}, {self.n_items}), a row for each "
+                "query and a column for each item"
+            )
+        return sp.csr_matrix(cast(Any, exclude))
+
     def _items(self, items: Any) -> np.ndarray:
         chosen = np.asarray(items)
         if chosen.ndim != 1 or (chosen.size and not np.issubdtype(chosen.dtype, np.integer)):
-            raise DataError(f"items must be a vector of integers, not {chosen.shape} {chosen.dtype}")
+            raise DataError(
+                f"items must be a vector of integers, not {chosen.shape} {chosen.dtype}"
+            )
         bad = (chosen < 0) | (chosen >= self.n_items)
         if bad.any():
             raise DataError(
@@ -180,10 +183,10 @@ def checked_rows(rows: Any, what: str, width: int | None = None) -> np.ndarray:
         )
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
         table = np.ascontiguousarray(found, dtype=np.float32)
-    bad = ~np.isfinite(table).all(axis=1)
-    if bad.any():
+    bad = np.flatnonzero(~np.isfinite(table).all(axis=1))
+    if len(bad):
         raise DataError(
-            f"{what} have NaN or infinite numbers in {int(bad.sum())} of {len(bad)} rows, the first "
-            f"is row {int(bad.argmax())}"
+            f"{what} have NaN or infinite numbers in {len(bad)} of {len(table)} rows, the first is "
+            f"row {bad[0]}"
         )
     return table
