@@ -27,7 +27,10 @@ from recae.training import ArrayLoader, Plan, resolve_device, train
 WIDE, WIDE_WEIGHT = 4, 1 / 8
 """The second loss is of so many times the active units, and counts so much."""
 
-BATCH = 128
+BATCHES = 64
+"""In an epoch, where batches of SMALLEST to LARGEST items allow it."""
+
+SMALLEST, LARGEST = 64, 512
 REVIVE_STREAM, DRAW_STREAM = 11, 14
 
 
@@ -112,7 +115,7 @@ def learn_dictionary(
     )
     train(
         net,
-        ArrayLoader(rows, None, BATCH, seed),
+        ArrayLoader(rows, None, min(max(len(rows) // BATCHES, SMALLEST), LARGEST), seed),
         Objective("cosine", {"wide": WIDE_WEIGHT}),
         plan,
         seed=seed,

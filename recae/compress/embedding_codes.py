@@ -25,6 +25,9 @@ FEWEST = 16
 
 MOST_UNITS, ITEMS_A_UNIT = 1024, 4
 VALUE_BITS = (3, 4, 5, 6, 8, 10)
+MOST_ACTIVE = 192
+"""Active units, at most: their number is cubed in the time it takes. More bytes get more bits."""
+
 DENSE_SHARES = (0, 8)
 """Directions that every item has: none, or a byte in eight of the record."""
 
@@ -193,7 +196,9 @@ def _layouts(units: int, budget: int, width: int, biased: bool) -> list[Layout]:
     for share in DENSE_SHARES:
         dense = min(budget // share, width // 4) if share else 0
         for bits in VALUE_BITS:
-            layout = Layout(units, 1, bits, dense, biased).filled(budget, min(width, units))
+            layout = Layout(units, 1, bits, dense, biased).filled(
+                budget, min(width, units, MOST_ACTIVE)
+            )
             if layout is not None and (layout.active > 1 or not dense):
                 found.append(layout)
     if not found:
