@@ -3,10 +3,10 @@
     python -m evaluation embedding_compression DATA --models FOLDER
 
 DATA is a folder with train.parquet, test.parquet and perhaps valid.parquet (columns user and item),
-such as ml-1m_infae or gowalla. A recommender whose scores are inner products is fitted (and kept in
-FOLDER, for the next run), its item vectors are compressed by every method of `vector_codecs` and by
-`recae.compress_embeddings`, and users are served from what is left. For every budget a method's best
-variant counts: chosen on valid by the metric of the protocol, or, where there is no valid, by the
+such as ml-1m_infae or gowalla. A recommender whose scores are inner products is fitted (and kept
+in FOLDER, for the next run), its item vectors are compressed by every method of `vector_codecs` and
+by `recae.compress_embeddings`, and users are served from what is left. For every budget the best
+variant of a method counts: chosen on valid by the metric of the protocol, or, without valid, by the
 squared error of the scores of training users, which looks at no label. Every method but truncation
 may work in the space where squared errors are those of users' scores, and has the mean for nothing:
 it moves all scores of a user alike. The test is read once for each budget and method. What items

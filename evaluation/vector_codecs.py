@@ -3,8 +3,8 @@
 Each takes rows (n, d) float32 and bytes an item, and gives the decoded rows, the bytes an item that
 it really takes, and the bytes that all items share (axes, codebooks, scales; in float32, as the
 libraries keep them, axes in float16 where vectors are). Rows come centred, and turned into the
-space where squared errors are those of users' scores, where the caller says so: what helps one helps
-all. faiss is needed for product quantisation only.
+space where squared errors are those of users' scores, where the caller says so: what helps one
+helps all. faiss is needed for product quantisation only.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ Codec = Callable[[np.ndarray, int], "Decoded | None"]
 
 def truncated(rows: np.ndarray, size: int) -> Decoded:
     """The dimensions of the largest variance, in half precision."""
-    kept = np.argsort(-rows.var(axis=0), kind="stable")[: size // 2]
-    out = np.zeros_like(rows)
-    out[:, kept] = rows[:, kept].astype(np.float16)
-    return Decoded(out, 2 * len(kept), 2 * len(kept))
+    return _kept(rows, np.argsort(-rows.var(axis=0), kind="stable")[: size // 2])
+
+
+def leading(rows: np.ndarray, size: int) -> Decoded:
+    """The first dimensions, in half precision: those that singular vectors begin with."""
+    return _kept(rows, np.arange(rows.shape[1])[: size // 2])
 
 
 def pca_half(rows: np.ndarray, size: int) -> Decoded:
@@ -140,7 +142,7 @@ def product_quantiser(rows: np.ndarray, parts: int, bits: int) -> Any:
 
 
 METHODS: dict[str, dict[str, Codec]] = {
-    "truncation": {"float16": truncated},
+    "truncation": {"largest variance": truncated, "first": leading},
     "PCA, float16": {"float16": pca_half},
     "PCA, int8": {"a scale an axis": pca_int8, "a scale an item": pca_int8_by_item},
     "PCA, bits by variance": {"Lloyd": pca_bits},
@@ -149,6 +151,12 @@ METHODS: dict[str, dict[str, Codec]] = {
     "OPQ": {"8 bits": product(8, rotated=True)},
 }
 """method -> its variants, of which each budget takes its best."""
+
+
+def _kept(rows: np.ndarray, kept: np.ndarray) -> Decoded:
+    out = np.zeros_like(rows)
+    out[:, kept] = rows[:, kept].astype(np.float16)
+    return Decoded(out, 2 * len(kept), 2 * len(kept))
 
 
 def _axes(rows: np.ndarray) -> np.ndarray:
