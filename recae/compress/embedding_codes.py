@@ -16,6 +16,7 @@ from recae.compress.pursuit import Codes, nearest, pursue, quantise, refine, tab
 from recae.compress.records import Layout
 from recae.compress.sparse_index import checked_rows
 from recae.errors import ConfigError, DataError
+from recae.forks import survives_fork
 from recae.memory import enough_memory
 from recae.progress import check_progress
 from recae.rng import check_seed, numpy_generator
@@ -35,6 +36,7 @@ TRIAL_ITEMS = 1024
 TRIAL_STREAM = 13
 
 
+@survives_fork
 def compress_embeddings(
     vectors: Any,
     bytes_per_item: int = 128,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -9,6 +10,7 @@ import scipy.sparse as sp
 import torch
 
 from recae.errors import DataError
+from recae.forks import survives_fork
 from recae.memory import enough_memory
 from recae.ranking import TopK, check_k, top_k
 from recae.recommender.tiles import products
@@ -55,6 +57,7 @@ class SparseIndex:
         nonzero = self.codes.nnz / max(self.n_items, 1)
         return f"SparseIndex({self.n_items:,} items of {nonzero:.0f} units, {self.n_bytes:,} bytes)"
 
+    @survives_fork
     def scores(self, queries: np.ndarray) -> np.ndarray:
         """Scores of all items, higher is better: (rows, n_items) float32.
 
@@ -76,6 +79,7 @@ class SparseIndex:
                 out[part] = self._scores(rows[part])
         return out
 
+    @survives_fork
     def search(self, queries: np.ndarray, k: int = 10, *, exclude: Any | None = None) -> TopK:
         """The k items of the highest scores for each query, exactly; equal ones in their order.
 
@@ -98,6 +102,7 @@ class SparseIndex:
             found.append(top_k(scores, k, exclude=cells, overwrite=True))
         return TopK.concatenate(found)
 
+    @survives_fork
     def similar(self, items: Any, k: int = 10) -> TopK:
         """The k items nearest to each of some items by the cosine of the decoded vectors.
 
@@ -111,7 +116,7 @@ class SparseIndex:
         (2, 3)
         """
         k, chosen = check_k(k), self._items(items)
-        lengths = self._lengths()
+        lengths = self._lengths
         found = []
         for start in range(0, max(len(chosen), 1), BLOCK):
             some = chosen[start : start + BLOCK]
@@ -133,6 +138,7 @@ class SparseIndex:
         decoded: np.ndarray = self.centre + self.codes[items] @ self.dictionary.numpy()
         return decoded
 
+    @cached_property
     def _lengths(self) -> np.ndarray:
         """Lengths of the decoded vectors, (n_items,) float32; 1 for what has none."""
         blocks = range(0, self.n_items, 4096)

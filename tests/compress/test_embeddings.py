@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -274,3 +275,15 @@ def test_questions_that_do_not_fit_are_refused(small: recae.CompressedEmbeddings
         index.similar([0.5])
     assert index.search(query[:0], k=2).items.shape == (0, 2)
     assert index.n_bytes > small.n_bytes and index.n_items == 600
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_can_search(small: recae.CompressedEmbeddings) -> None:
+    query = np.ones((1, 24), dtype=np.float32)
+    expected = small.index().search(query, k=3).items
+    child = os.fork()
+    if not child:
+        same = np.array_equal(small.index().search(query, k=3).items, expected)
+        os._exit(0 if same else 1)
+    assert os.waitpid(child, 0)[1] == 0
