@@ -92,6 +92,7 @@ from recae.splits import (
     fixed_split,
     holdout_pairs,
 )
+from recae.steer import Tastes, find_tastes, load_tastes
 from recae.transformers import (
     Autoencoder,
     DenoisingAutoencoder,
@@ -161,6 +162,7 @@ __all__ = [
     "TopK",
     "TrainingError",
     "TrainingInterrupted",
+    "Tastes",
     "Tuning",
     "UserKFold",
     "UserKNN",
@@ -175,6 +177,7 @@ __all__ = [
     "comparison",
     "evaluate",
     "export_top_k",
+    "find_tastes",
     "fixed_folds",
     "fixed_split",
     "html",
@@ -182,6 +185,7 @@ __all__ = [
     "load",
     "load_dataset",
     "load_entries",
+    "load_tastes",
     "markdown",
     "plot_accuracy_against_time",
     "plot_by_history",
