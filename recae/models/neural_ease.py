@@ -32,3 +32,6 @@ class NeuralEASE(FocalRecommender):
             code=Plain(),
             decoder=ProductDecoder(n_items, shallow=True),
         )
+
+    def _code_width(self) -> int:
+        return 0

@@ -94,7 +94,7 @@ class AutoencoderRecommender(Recommender):
         return validate
 
     def _code_width(self) -> int:
-        """Numbers in a code."""
+        """Numbers in a code, 0 where there is none."""
         return self.latent
 
     def _phases(self) -> tuple[Phase, ...]:
@@ -153,6 +153,8 @@ class AutoencoderRecommender(Recommender):
             return self._tiles(net, matrix, lambda batch: net(batch)[0].dense(), matrix.shape[1])
 
     def _embed_rows(self, matrix: Any) -> Tensor:
+        if not self._code_width():
+            return super()._embed_rows(matrix)  # which says that there is nothing to embed in
         net = self.network_
         with torch.no_grad():
             return self._tiles(net, matrix, lambda b: net.encode(b)[0], self._code_width())

@@ -1,4 +1,4 @@
-"""Scores of codes that were moved: what a recommender would say of a user who was a little other."""
+"""Scores of codes that were moved: what a recommender would say of somebody a little other."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ SAMPLE = 64
 
 def check_steerable(model: Any) -> None:
     """Raises ConfigError unless the codes of this recommender can be moved and scored."""
-    if isinstance(model, AutoencoderRecommender | FactorRecommender):
+    if isinstance(model, FactorRecommender):
         return
-    found = type(model).__name__
-    why = (
-        "has no codes that can be moved" if isinstance(model, Recommender) else "is no recommender"
-    )
+    if isinstance(model, AutoencoderRecommender) and model._code_width():
+        return
+    why = "has no codes to move" if isinstance(model, Recommender) else "is no recommender"
     raise ConfigError(
-        f"{found} {why}: take an autoencoder with a code, such as MultVAE, MultDAE, RecVAE or ELSA, "
-        "or factors, such as ALS, PureSVD, SVDAE or BPR"
+        f"{type(model).__name__} {why}: take an autoencoder with a code, such as MultVAE, MultDAE, "
+        "RecVAE or ELSA, or factors, such as ALS, PureSVD, SVDAE or BPR"
     )
 
 

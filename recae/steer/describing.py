@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from recae.steer.naming import READ, genre_shares, telling, well_known
+from recae.steer.naming import genre_shares, how_many_read, telling, well_known
 from recae.steer.titles import read_genres, read_titles
 from recae.steer.turning import distinct
 
@@ -44,12 +44,13 @@ def _genres(tastes: Tastes, kinds: list[str], of_items: Any) -> tuple[dict[str, 
     """The columns about genres, and those that tell most of each unit, as a text."""
     known = well_known(tastes.model.item_counts_)
     everywhere = np.asarray(of_items[known].mean(axis=0)).ravel()
-    shares = genre_shares(tastes.top[:, :READ], of_items)
+    read = how_many_read(known)
+    shares = genre_shares(tastes.top[:, :read], of_items)
     told = telling(shares, everywhere)
     first = np.array([some[0] if some else -1 for some in told])
     has, share = first >= 0, shares[np.arange(len(first)), first]
     usual = np.where(has, everywhere[first], 1)
-    support = np.rint(share * min(READ, tastes.top.shape[1])).astype(np.int64)
+    support = np.rint(share * read).astype(np.int64)
     columns = {
         "genre": [kinds[genre] if genre >= 0 else None for genre in first],
         "precision": np.where(has, share, np.nan),

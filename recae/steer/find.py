@@ -75,14 +75,14 @@ def find_tastes(
     sae = SparseAutoencoder(
         latent=units, active=active, sparsity=sparsity, batch_size=batch_size, lr=lr
     )
-    sae.check_params()
+    sae.set_params(epochs=1 if epochs is None else epochs).check_params()
     matrix = align(as_interactions(data, model.items_), model.items_).matrix
     matrix = matrix[np.flatnonzero(np.diff(matrix.indptr))]
     if matrix.shape[0] < 2:
         raise DataError("data has fewer than two histories with items of the model: give it more")
     codes = model._embed_rows(matrix).cpu().numpy()
-    updates = -(-len(codes) // batch_size)
-    sae.set_params(epochs=max(UPDATES // updates, 1) if epochs is None else epochs)
+    if epochs is None:
+        sae.set_params(epochs=max(UPDATES // -(-len(codes) // batch_size), 1))
     sae.fit(codes, seed=seed, device=device, progress=progress)
 
     strengths = sae.transform(codes)  # (users, units)

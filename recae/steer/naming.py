@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-READ = 20
-"""Items that a unit's genres are read from."""
+READ, LEAST = 20, 5
+"""Items that a unit's genres are read from, at most and at least."""
 
 SUPPORT = 0.2
 """Share of them that must have a genre for it to name the unit."""
@@ -24,6 +24,11 @@ def well_known(item_counts: np.ndarray) -> np.ndarray:
         return np.ones(len(item_counts), dtype=bool)
     known: np.ndarray = item_counts >= max(np.median(item_counts[somebody]), 1)
     return known
+
+
+def how_many_read(known: np.ndarray) -> int:
+    """Of how many items a unit's genres are read: a tenth of the well-known, within bounds."""
+    return min(max(int(known.sum()) // 10, LEAST), READ, int(known.sum()))
 
 
 def particular(rises: np.ndarray, item_counts: np.ndarray) -> np.ndarray:

@@ -90,11 +90,12 @@ class Tastes:
         catalogue's mean, once what follows the logarithm of the items' number of training users is
         taken away: a unit that raises all that is popular, or obscure, is not about that. Only the
         better-known half of the items can be among them. The name is the genres that tell most of
-        the first 20, and the first k titles.
+        the first 20 (in a small catalogue, of a tenth of those that can be), then the first k
+        titles.
 
         Columns: unit, name; genre, the one that tells most (None if none does), precision, the
-        share of the first 20 that have it, lift, that as a multiple of its share among the items
-        that could have been, and support, how many of the 20 have it (genres only); users and
+        share of these first that have it, lift, that as a multiple of its share among the items
+        that could have been, and support, how many of them have it (genres only); users and
         share, who had the unit; together, how often its first ten items meet in a history, as a
         multiple of chance; rise, by how much a strength of 1 raises the first k, in scores.
 

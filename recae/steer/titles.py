@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from recae.data import IdMap, as_ids
+from recae.data.ids import show
 from recae.errors import DataError, unknown_option, warn
 
 
@@ -27,7 +28,9 @@ def read_titles(given: Any, items: IdMap) -> list[str]:
     places = items.lookup(as_ids(column.index, "item"))
     repeated = column.index[column.index.duplicated()]
     if len(repeated):
-        raise DataError(f"titles have item {repeated[0]!r} more than once: keep one title of each")
+        raise DataError(
+            f"titles have item {show(repeated[0])} more than once: keep one title of each"
+        )
     found = (places >= 0) & column.notna().to_numpy()
     if not found.any():
         raise DataError("titles have none of the model's items: are the ids the same?")

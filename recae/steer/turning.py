@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -37,12 +36,12 @@ def strengths(turn: Any, names: Sequence[str]) -> np.ndarray:
         told[unit] = key
         if isinstance(strength, bool | np.bool_) or not isinstance(strength, Real):
             raise ConfigError(f"the strength of {key!r} must be a number, not {strength!r}")
-        found[unit] = float(strength)
-        if not math.isfinite(found[unit]) or abs(found[unit]) > MOST:
+        if not -MOST <= cast(float, strength) <= MOST:  # nor is NaN
             raise ConfigError(
                 f"the strength of {key!r} must be between -{MOST:g} and {MOST:g}, not {strength}: "
                 "1 is as strong as those who have it have it on average"
             )
+        found[unit] = float(strength)
     return found
 
 
