@@ -26,6 +26,7 @@ README = ROOT / "README.md"
 GUIDE = ROOT / "docs" / "add-a-model.md"
 OTHERS = ROOT / "docs" / "other-models.md"
 IMAGES = ROOT / "docs" / "images.md"
+STEER = ROOT / "docs" / "steer.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = "<!-- not run -->"
 SHELL = ("console", "bash", "sh", "shell")
@@ -141,6 +142,14 @@ def test_the_guide_to_images_runs(folder: Path) -> None:
     assert digit > turned > square
     assert (names["words"] != 0).sum(axis=1).max() == 6
     assert set(labels) == set(range(10))
+
+
+def test_the_guide_to_steering_runs(folder: Path) -> None:
+    measured = run(STEER)["measured"]
+    assert len(measured) >= 3
+    for genre, found in measured.items():
+        assert found["share"].loc[2] > 1.2 * found["share"].loc[0], genre
+        assert found["share"].loc[0] > found["share"].loc[-1], genre
 
 
 def test_blocks_and_commands_are_found() -> None:

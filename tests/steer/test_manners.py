@@ -59,6 +59,8 @@ def test_every_model_can_be_steered_or_says_why_not(name: str, noise: recae.Inte
     if name in WITHOUT_CODES:
         with pytest.raises(recae.ConfigError, match="take an autoencoder with a code, such as M"):
             recae.find_tastes(model, noise, **QUICK)
+        with pytest.raises(recae.ConfigError, match="has no latent space"):
+            model.embed_users(noise)
         return
     tastes = recae.find_tastes(model, noise, **QUICK)
     assert np.array_equal(tastes.score(noise, {0: 0}), model.score(noise))
@@ -200,3 +202,17 @@ def test_bad_titles(tastes: recae.Tastes, titles: Any, genres: Any, complaint: s
 def test_items_without_a_genre_are_counted(tastes: recae.Tastes, movies: pd.DataFrame) -> None:
     with pytest.warns(recae.RecaeWarning, match="10 of 60 items have no genre"):
         tastes.name(movies[:50])
+
+
+@pytest.mark.parametrize("sparsity", ["top-k", "batch-top-k", "jump-relu", "l1"])
+def test_every_kind_of_sparse_code(
+    sparsity: str, model: recae.MultVAE, plays: recae.Interactions
+) -> None:
+    options = QUICK | {"active": 2, "epochs": 20, "sparsity": sparsity}
+    tastes = recae.find_tastes(model, plays, **options)
+    strengths = tastes.strengths(plays)
+    assert (strengths >= 0).all()
+    assert np.array_equal((strengths > 0).sum(axis=0), tastes.users)
+    # 1 is the mean of those who have the unit.
+    means = strengths.sum(axis=0, dtype=np.float64) / tastes.users
+    assert means == pytest.approx(1, rel=1e-4)
