@@ -11,9 +11,12 @@ from evaluation.provenance import RESULTS
 
 def sections() -> list[str]:
     """A section of docs/results.md for every result that is kept."""
+    from evaluation.steering_table import steering  # which needs `section`
+
     makers: dict[str, Callable[[dict[str, Any]], str]] = {
         "fashion_mnist_errors": errors,
         "fashion_mnist_likelihood": likelihood,
+        "steering": steering,
     }
     found = []
     for name, make in makers.items():
