@@ -32,6 +32,7 @@ from recae.errors import (
 )
 from recae.evaluate import Lists, Report, Scorer, by_history, by_popularity, evaluate
 from recae.export import export_top_k
+from recae.maps import Coherence, Map, map_codes, map_items, map_users
 from recae.models import (
     ALS,
     BPR,
@@ -111,6 +112,11 @@ __all__ = [
     "VASP",
     "AutoRec",
     "CDAE",
+    "Coherence",
+    "Map",
+    "map_codes",
+    "map_items",
+    "map_users",
     "rmse",
     "Ensemble",
     "RecVAE",

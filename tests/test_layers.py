@@ -25,6 +25,7 @@ LAYERS = (
     ("evaluate", "models", "rmse"),
     ("compare", "export", "tune"),
     ("report",),
+    ("maps",),
     ("__init__",),
     ("cli",),
     ("__main__",),
