@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from recae.data import IdMap
 from recae.data.ids import show
 from recae.errors import ConfigError, DataError, unknown_option
-from recae.maps.about import TITLE, about_points
+from recae.maps.about import TITLE
 from recae.maps.colours import Amounts, Groups, colour_of
 from recae.maps.map import Map
 from recae.maps.neighbours import Floats, nearest
@@ -52,7 +53,7 @@ def check_options(
 def build(
     vectors: Floats,
     ids: IdMap,
-    about: Any,
+    about: pd.DataFrame,
     *,
     method: str,
     distance: str,
@@ -63,12 +64,11 @@ def build(
     colours: Mapping[str, Groups | Amounts] | None = None,
     provenance: Mapping[str, Any],
 ) -> Map:
-    """A map of checked options. size: what makes points important, with its name; level: what is
+    """A map of checked options. about: of `about_points`; size: what makes points important, with its name; level: what is
     not to shape the map; colours: more of them than `about` and `size` have."""
     _check_vectors(vectors, ids)
-    frame = about_points(about, ids)
     found = {
-        str(name): colour_of(frame[name], str(name)) for name in frame.columns if name != TITLE
+        str(name): colour_of(about[name], str(name)) for name in about.columns if name != TITLE
     }
     found.update(colours or {})
     if size is not None:
@@ -89,7 +89,7 @@ def build(
     return Map(
         ids=ids.ids,
         positions=positions,
-        titles=tuple(frame[TITLE]),
+        titles=tuple(about[TITLE]),
         colours=found,
         near=near[:, :K],
         what=ids.what,

@@ -9,6 +9,7 @@ import pandas as pd
 
 from recae.data import IdMap, Interactions, as_interactions
 from recae.errors import ConfigError, DataError
+from recae.maps.about import about_points
 from recae.maps.build import build, check_options
 from recae.maps.map import Map
 from recae.maps.taste import taste
@@ -61,11 +62,13 @@ def map_items(
             f"{len(kept)} of {len(counts):,} items have {min_users} users or more, and a map needs "
             "3: pass a smaller min_users="
         )
+    ids = IdMap(model.items_.ids[kept], "item")
+    about = about_points(titles, ids)  # before anything that takes time
     vectors, source = item_vectors(model, progress)
     return build(
         vectors[kept],
-        IdMap(model.items_.ids[kept], "item"),
-        titles,
+        ids,
+        about,
         method=method,
         distance=distance,
         seed=seed,
@@ -130,18 +133,21 @@ def map_users(
             "needs 3: pass a smaller min_items="
         )
     some = aligned.select_users(kept)
+    ids = IdMap(some.users.ids, "user")
+    frame = about_points(about, ids)
+    tastes = {} if titles is None else taste(some, titles)
     vectors, source = user_vectors(model, some, progress)
     return build(
         vectors,
-        IdMap(some.users.ids, "user"),
-        about,
+        ids,
+        frame,
         method=method,
         distance=distance,
         seed=seed,
         progress=progress,
         size=("items", lengths[kept]),
         level=lengths[kept] if remove_length else None,
-        colours={} if titles is None else taste(some, titles),
+        colours=tastes,
         provenance={
             "model": repr(model),
             "vectors": source,
@@ -191,7 +197,7 @@ def map_codes(
     return build(
         array.astype(np.float64),
         known,
-        about,
+        about_points(about, known),
         method=method,
         distance=distance,
         seed=seed,

@@ -26,52 +26,52 @@ SPREAD = 400
 """Points that come first among the labels, as they stand for all regions."""
 
 
-def page(map: Map, path: str | Path, colour: str | None, title: str | None) -> Path:
+def page(drawn: Map, path: str | Path, colour: str | None, title: str | None) -> Path:
     """Writes the page of a map; see `Map.html`."""
     target = check_target(path)
-    name = title or heading(map)
+    name = title or heading(drawn)
     body = element(
         "main",
         element("h1", name),
-        element("p", _about(map, colour)),
-        element("div", _field(map), _aside(map, colour), class_="board"),
+        element("p", _about(drawn, colour)),
+        element("div", _field(drawn), _aside(drawn, colour), class_="board"),
         element("noscript", element("p", "This map is drawn by a script of its own.")),
         class_="map",
     )
-    data = element("script", Markup(_json(_content(map))), type="application/json", id="points")
+    data = element("script", Markup(_json(_content(drawn))), type="application/json", id="points")
     style = resource("recae.report.page", "page.css") + "\n" + resource("recae.maps", "page.css")
-    script = resource("recae.maps", "page.js")
+    script = "\n".join(resource("recae.maps", name) for name in ("draw.js", "hands.js"))
     whole = document(name, Markup(body + data), style, script)
     with atomic_file(target) as part:
         part.write_text(whole, encoding="utf-8")
     return Path(path)
 
 
-def _about(map: Map, colour: str | None) -> str:
+def _about(drawn: Map, colour: str | None) -> str:
     """What was drawn, what was left out, and how good it is."""
-    said = map.provenance
-    model = model_name(map)
+    said = drawn.provenance
+    model = model_name(drawn)
     parts = [f"{model}: {said['vectors']}" if model else f"{said['dimensions']} dimensions"]
     if said.get("removed"):
         parts.append(f"without what goes with {said['removed']}")
     if said.get("left_out"):
-        least = "min_users" if map.what == "item" else "min_items"
-        other = "users" if map.what == "item" else "items"
+        least = "min_users" if drawn.what == "item" else "min_items"
+        other = "users" if drawn.what == "item" else "items"
         parts.append(
-            f"{said['left_out']:,} {map.what}s of fewer than {said[least]} {other} left out"
+            f"{said['left_out']:,} {drawn.what}s of fewer than {said[least]} {other} left out"
         )
-    if map.method == "pca":
+    if drawn.method == "pca":
         shares = said["explained_variance"]
         parts.append(f"axes explain {shares[0]:.0%} and {shares[1]:.0%} of the variance")
     parts.append(f"trustworthiness {said['trustworthiness']:.3f} at {said['neighbours']}")
-    told = coherence_told(map, colour)
+    told = coherence_told(drawn, colour)
     return "; ".join([*parts, told] if told else parts) + "."
 
 
-def _field(map: Map) -> Markup:
+def _field(drawn: Map) -> Markup:
     label = (
-        f"Map of {len(map.ids):,} {map.what}s. Arrow keys move it, plus and minus zoom, 0 shows "
-        f"all, Enter names the {map.what} nearest to the middle, Escape lets go."
+        f"Map of {len(drawn.ids):,} {drawn.what}s. Arrow keys move it, plus and minus zoom, 0 "
+        f"shows all, Enter names the {drawn.what} nearest to the middle, Escape lets go."
     )
     canvas = element("canvas", id="canvas", tabindex="0", role="application", aria_label=label)
     keys = (("in", "+", "Zoom in"), ("out", "−", "Zoom out"), ("all", "⤢", "Show all"))
@@ -83,10 +83,10 @@ def _field(map: Map) -> Markup:
     return element("div", canvas, tip, element("div", buttons, class_="zoom"), class_="field")
 
 
-def _aside(map: Map, colour: str | None) -> Markup:
+def _aside(drawn: Map, colour: str | None) -> Markup:
     search = element(
         "div",
-        element("label", f"Find {_article(map.what)} by its title", for_="search"),
+        element("label", f"Find {_article(drawn.what)} by its title", for_="search"),
         element(
             "input",
             type="search",
@@ -102,7 +102,7 @@ def _aside(map: Map, colour: str | None) -> Markup:
     )
     options = [
         element("option", name, value=name, selected="" if name == colour else None)
-        for name in map.colours
+        for name in drawn.colours
     ]
     select = element("select", options, id="colour") if options else None
     look = element(
@@ -115,7 +115,7 @@ def _aside(map: Map, colour: str | None) -> Markup:
     details = element(
         "div",
         element("div", id="details", aria_live="polite"),
-        element("p", f"Point at {_article(map.what)} or tap it.", class_="hint", id="hint"),
+        element("p", f"Point at {_article(drawn.what)} or tap it.", class_="hint", id="hint"),
         class_="details",
     )
     help_text = (
@@ -129,35 +129,35 @@ def _article(what: str) -> str:
     return f"an {what}" if what == "item" else f"a {what}"
 
 
-def _content(map: Map) -> dict[str, Any]:
+def _content(drawn: Map) -> dict[str, Any]:
     """What the script draws: whole numbers, texts, and a list of colours."""
-    low, high = map.positions.min(axis=0), map.positions.max(axis=0)
+    low, high = drawn.positions.min(axis=0), drawn.positions.max(axis=0)
     span = max(float((high - low).max()), 1e-300)
-    centred = (map.positions - (low + high) / 2) / span + 0.5
+    centred = (drawn.positions - (low + high) / 2) / span + 0.5
     x, y = np.round(centred.T * (UNITS - 1)).astype(np.int64)
-    importance = map.importance()
-    first = chosen(map.positions, importance, min(SPREAD, len(map.ids)))
+    importance = drawn.importance()
+    first = chosen(drawn.positions, importance, min(SPREAD, len(drawn.ids)))
     order = np.argsort(-importance, kind="stable")
     order = np.concatenate([first, order[~np.isin(order, first)]])
     return {
-        "what": map.what,
+        "what": drawn.what,
         "units": UNITS,
         "x": x.tolist(),
         "y": (UNITS - 1 - y).tolist(),  # upwards in a picture is downwards on a screen
-        "ids": _ids(map),
-        "titles": list(map.titles),
-        "near": map.near[:, :NEIGHBOURS].tolist(),
+        "ids": _ids(drawn),
+        "titles": list(drawn.titles),
+        "near": drawn.near[:, :NEIGHBOURS].tolist(),
         "order": order.tolist(),
-        "colours": [_colour(name, colour) for name, colour in map.colours.items()],
+        "colours": [_colour(name, colour) for name, colour in drawn.colours.items()],
         "light": {"groups": [*LIGHT, OTHER_LIGHT], "scale": SCALE[::-1]},
         "dark": {"groups": [*DARK, OTHER_DARK], "scale": SCALE[SKIPPED_IN_THE_DARK:]},
     }
 
 
-def _ids(map: Map) -> list[str] | None:
+def _ids(drawn: Map) -> list[str] | None:
     """Ids as texts, where titles are something else."""
-    ids = [str(id) for id in map.ids]
-    return None if ids == list(map.titles) else ids
+    ids = [str(id) for id in drawn.ids]
+    return None if ids == list(drawn.titles) else ids
 
 
 def _colour(name: str, colour: Groups | Amounts) -> dict[str, Any]:

@@ -12,7 +12,7 @@ LIGHT = ("#2001ff", "#dd7705", "#01b77e", "#aa4871", "#485700", "#4388ff", "#851
 DARK = ("#5d86ff", "#ff9fab", "#10a465", "#c51200", "#93cf10", "#31d0ff", "#7505f3", "#9f3357")
 OTHER_LIGHT, OTHER_DARK = "#a3abb3", "#77818c"
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "p")
-"""As matplotlib calls them; `page.js` draws the same."""
+"""As matplotlib calls them; `draw.js` draws the same."""
 
 SCALE = (
     "#440154",

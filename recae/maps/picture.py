@@ -28,7 +28,9 @@ AREA = 60_000.0
 SIZES = 7.0, 60.0
 
 
-def picture(map: Map, path: str | Path, colour: str | None, labels: int, title: str | None) -> Path:
+def picture(
+    drawn: Map, path: str | Path, colour: str | None, labels: int, title: str | None
+) -> Path:
     """Draws a map and writes it; see `Map.plot`."""
     if isinstance(labels, bool) or not isinstance(labels, int | np.integer) or labels < 0:
         raise ConfigError(f"labels must be a whole number >= 0, not {labels!r}")
@@ -40,36 +42,36 @@ def picture(map: Map, path: str | Path, colour: str | None, labels: int, title: 
         side.set_color("#d5dae0")
     axes.set_xticks([])
     axes.set_yticks([])
-    if map.method == "pca":
-        shares = map.provenance["explained_variance"]
+    if drawn.method == "pca":
+        shares = drawn.provenance["explained_variance"]
         axes.set_xlabel(f"first principal component, {shares[0]:.0%} of the variance")
         axes.set_ylabel(f"second principal component, {shares[1]:.0%} of the variance")
-    axes.set_title(_plain(title or heading(map)), loc="left", fontsize=14, fontweight="bold")
+    axes.set_title(_plain(title or heading(drawn)), loc="left", fontsize=14, fontweight="bold")
     axes.text(
         1,
-        -0.012 if map.method == "tsne" else -0.045,
-        _plain(caption(map, colour)),
+        -0.012 if drawn.method == "tsne" else -0.045,
+        _plain(caption(drawn, colour)),
         transform=axes.transAxes,
         ha="right",
         va="top",
         fontsize=8.5,
         color="#57606a",
     )
-    size = float(np.clip(AREA / len(map.ids), *SIZES))
-    kind = None if colour is None else map.colours[colour]
+    size = float(np.clip(AREA / len(drawn.ids), *SIZES))
+    kind = None if colour is None else drawn.colours[colour]
     if isinstance(kind, Groups):
-        _draw_groups(axes, map, kind, str(colour), size)
+        _draw_groups(axes, drawn, kind, str(colour), size)
     elif isinstance(kind, Amounts):
-        _draw_amounts(figure, axes, map, kind, str(colour), size)
+        _draw_amounts(figure, axes, drawn, kind, str(colour), size)
     else:
-        axes.scatter(*map.positions.T, s=size, color=LIGHT[0], alpha=0.8, linewidths=0)
+        axes.scatter(*drawn.positions.T, s=size, color=LIGHT[0], alpha=0.8, linewidths=0)
     axes.set_aspect("equal", adjustable="datalim")
     if labels:
-        _name(figure, axes, map, int(labels))
+        _name(figure, axes, drawn, int(labels))
     return write(figure, path)
 
 
-def _draw_groups(axes: Any, map: Map, groups: Groups, name: str, size: float) -> None:
+def _draw_groups(axes: Any, drawn: Map, groups: Groups, name: str, size: float) -> None:
     """Each group with a colour and a mark of its own, the frequent ones below the rare."""
     looks = [*zip(groups.shown, LIGHT, MARKS, strict=False)]
     others = groups.codes == len(groups.shown)
@@ -78,7 +80,7 @@ def _draw_groups(axes: Any, map: Map, groups: Groups, name: str, size: float) ->
     order = [len(groups.shown), *range(len(groups.shown))]
     for code in (code for code in order if code < len(looks)):
         label, shade, mark = looks[code]
-        here = map.positions[groups.codes == code]
+        here = drawn.positions[groups.codes == code]
         axes.scatter(
             *here.T,
             s=size * (0.6 if label == "other" else 1.0),
@@ -103,38 +105,43 @@ def _draw_groups(axes: Any, map: Map, groups: Groups, name: str, size: float) ->
 
 
 def _draw_amounts(
-    figure: Any, axes: Any, map: Map, amounts: Amounts, name: str, size: float
+    figure: Any, axes: Any, drawn: Map, amounts: Amounts, name: str, size: float
 ) -> None:
     from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 
     known = np.isfinite(amounts.values)
-    axes.scatter(*map.positions[~known].T, s=size, color=OTHER_LIGHT, linewidths=0)
+    axes.scatter(*drawn.positions[~known].T, s=size, color=OTHER_LIGHT, linewidths=0)
     shade = LinearSegmentedColormap.from_list("recae", SCALE[::-1])
     values = amounts.values[known]
     limits = (values.min(), values.max()) if len(values) else (0.0, 1.0)
     norm = LogNorm(*limits) if amounts.logarithmic else Normalize(*limits)
     order = np.argsort(values, kind="stable")  # the largest on top
-    drawn = axes.scatter(
-        *map.positions[known][order].T, s=size, c=values[order], cmap=shade, norm=norm, linewidths=0
+    marks = axes.scatter(
+        *drawn.positions[known][order].T,
+        s=size,
+        c=values[order],
+        cmap=shade,
+        norm=norm,
+        linewidths=0,
     )
     from matplotlib.ticker import FuncFormatter
 
-    bar = figure.colorbar(drawn, ax=axes, shrink=0.6, pad=0.02)
+    bar = figure.colorbar(marks, ax=axes, shrink=0.6, pad=0.02)
     bar.set_label(_plain(name) + (", logarithmic" if amounts.logarithmic else ""))
     bar.outline.set_visible(False)
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
 
 
-def _name(figure: Any, axes: Any, map: Map, labels: int) -> None:
+def _name(figure: Any, axes: Any, drawn: Map, labels: int) -> None:
     """Writes the titles of the points that stand out, none over another."""
     from matplotlib.patheffects import withStroke
 
     figure.draw_without_rendering()  # for the pixels of the data
     figure.set_layout_engine("none")  # what is placed now stays
-    picked = chosen(map.positions, map.importance(), labels)
+    picked = chosen(drawn.positions, drawn.importance(), labels)
     box = axes.get_window_extent()
-    names = [_plain(shortened(map.titles[place], LONGEST)) for place in picked]
-    pixels = axes.transData.transform(map.positions[picked])
+    names = [_plain(shortened(drawn.titles[place], LONGEST)) for place in picked]
+    pixels = axes.transData.transform(drawn.positions[picked])
     spots = [(float(x - box.x0), float(box.y1 - y)) for x, y in pixels]
     renderer = figure.canvas.get_renderer()
     halo = [withStroke(linewidth=2.5, foreground="white")]

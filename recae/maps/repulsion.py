@@ -14,6 +14,8 @@ import scipy.sparse as sp
 
 from recae.maps.neighbours import Floats
 
+FEW = 600
+"""Points that are quicker to sum over than to interpolate between."""
 NODES = 3
 """Interpolation nodes of a box, along each axis."""
 FEWEST_BOXES, MOST_BOXES = 50, 200
@@ -22,7 +24,19 @@ FEWEST_BOXES, MOST_BOXES = 50, 200
 
 def repulsion(points: Floats) -> tuple[Floats, float]:
     """sum_j (y_i - y_j) q_ij^2 / Z, (n, 2), and Z = sum over i != j of q_ij, with
-    q_ij = 1 / (1 + |y_i - y_j|^2); points: (n, 2)."""
+    q_ij = 1 / (1 + |y_i - y_j|^2); points: (n, 2). Of few points it is the sum itself."""
+    return _summed(points) if len(points) <= FEW else _interpolated(points)
+
+
+def _summed(points: Floats) -> tuple[Floats, float]:
+    apart = points[:, None] - points  # (n, n, 2)
+    q = 1 / (1 + np.einsum("ijk,ijk->ij", apart, apart))
+    np.fill_diagonal(q, 0)
+    total = max(float(q.sum()), 1e-300)
+    return np.einsum("ijk,ij->ik", apart, q * q) / total, total
+
+
+def _interpolated(points: Floats) -> tuple[Floats, float]:
     import scipy.fft as fft  # whose import changes the warning filters
 
     low = points.min()

@@ -5,38 +5,39 @@ from __future__ import annotations
 from recae.errors import ConfigError
 from recae.maps.colours import Groups
 from recae.maps.map import Map
+from recae.maps.quality import K
 
 METHODS = {"tsne": "t-SNE", "pca": "principal components"}
 
 
-def heading(map: Map) -> str:
+def heading(drawn: Map) -> str:
     """The title of a picture or page that was given none."""
-    return f"{len(map.ids):,} {map.what}s by {METHODS[map.method]}"
+    return f"{len(drawn.ids):,} {drawn.what}s by {METHODS[drawn.method]}"
 
 
-def model_name(map: Map) -> str:
+def model_name(drawn: Map) -> str:
     """The model that was drawn, as it is written; "" for codes."""
-    return str(map.provenance.get("model", ""))
+    return str(drawn.provenance.get("model", ""))
 
 
-def caption(map: Map, colour: str | None) -> str:
+def caption(drawn: Map, colour: str | None) -> str:
     """How good the map is, in a line."""
-    said = map.provenance
-    parts = [f"{model_name(map) or 'codes'}, {said['vectors']}"] if model_name(map) else []
+    said = drawn.provenance
+    parts = [f"{model_name(drawn) or 'codes'}, {said['vectors']}"] if model_name(drawn) else []
     parts.append(f"trustworthiness {said['trustworthiness']:.3f} at {said['neighbours']}")
-    told = coherence_told(map, colour)
+    told = coherence_told(drawn, colour)
     return "; ".join([*parts, told] if told else parts)
 
 
-def coherence_told(map: Map, colour: str | None) -> str:
+def coherence_told(drawn: Map, colour: str | None) -> str:
     """How often neighbours share a label, in words; "" where nothing has labels."""
-    if colour is None or not isinstance(map.colours[colour], Groups):
+    if colour is None or not isinstance(drawn.colours[colour], Groups):
         return ""
     try:
-        found = map.coherence(colour)
+        found = drawn.coherence(colour)
     except ConfigError:  # hardly any point has a label
         return ""
     return (
-        f"{found.share:.0%} of the 10 nearest on the map share {colour} with a point, "
-        f"{found.chance:.0%} by chance"
+        f"{found.share:.0%} of the {K} nearest on the map have one of a point's {colour}, "
+        f"{found.chance:.0%} of all"
     )
