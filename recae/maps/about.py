@@ -13,6 +13,7 @@ from recae.data.encode import for_pandas
 from recae.data.ids import show
 from recae.data.sources import as_source, is_table
 from recae.errors import DataError, unknown_option, warn
+from recae.maps.colours import as_texts
 
 TITLE = "title"
 
@@ -42,7 +43,9 @@ def about_points(given: Any, ids: IdMap) -> pd.DataFrame:
     rows = rows.reset_index(drop=True)
     if TITLE in rows:
         titles = rows[TITLE].astype(object)
-        blank = titles.isna() | (titles.astype(str).str.strip() == "")
+        missing = titles.isna()
+        titles = as_texts(titles)
+        blank = missing | (titles.str.strip() == "")
     else:
         titles, blank = fallback, pd.Series(absent)
     if blank.any():
@@ -51,7 +54,7 @@ def about_points(given: Any, ids: IdMap) -> pd.DataFrame:
             f"{int(blank.sum()):,} of {len(ids):,} {ids.what}s have no title or no row, the first "
             f"{first}; they are called by their id"
         )
-    rows[TITLE] = titles.astype(str).where(~blank, fallback)
+    rows[TITLE] = titles.where(~blank, fallback)
     return rows
 
 

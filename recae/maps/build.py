@@ -64,8 +64,8 @@ def build(
     colours: Mapping[str, Groups | Amounts] | None = None,
     provenance: Mapping[str, Any],
 ) -> Map:
-    """A map of checked options. about: of `about_points`; size: what makes points important, with its name; level: what is
-    not to shape the map; colours: more of them than `about` and `size` have."""
+    """A map of checked options. about: of `about_points`; size: what makes points important, with
+    its name; level: what is not to shape the map; colours: more than `about` and `size` have."""
     _check_vectors(vectors, ids)
     found = {
         str(name): colour_of(about[name], str(name)) for name in about.columns if name != TITLE

@@ -53,6 +53,12 @@ class Amounts:
         return bool(len(known) and known.min() > 0 and known.max() >= TEN * known.min())
 
 
+def as_texts(column: pd.Series) -> pd.Series:
+    """Values as text that can be written: half a surrogate pair becomes a question mark."""
+    plain = [str(value).encode("utf-8", "replace").decode() for value in column]
+    return pd.Series(plain, index=column.index, dtype=object)
+
+
 def colour_of(column: pd.Series, name: str) -> Groups | Amounts:
     """A column as a colour: numbers are amounts; text is labels, several with | between them.
 
@@ -70,7 +76,7 @@ def colour_of(column: pd.Series, name: str) -> Groups | Amounts:
             f"column {name!r} must hold numbers or text to colour by; found "
             f"{type(texts.iloc[row]).__name__} ({int(odd.sum()):,} such rows)"
         )
-    pieces = texts.astype(str).str.split("|").explode().str.strip()
+    pieces = as_texts(texts).str.split("|").explode().str.strip()
     pieces = pieces[~pieces.str.lower().isin(NOTHING)]
     codes, names = pd.factorize(pieces, sort=True)
     cells = np.ones(len(codes), dtype=np.int64), (pieces.index.to_numpy(dtype=np.int64), codes)
