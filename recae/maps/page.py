@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def _content(drawn: Map) -> dict[str, Any]:
         "x": x.tolist(),
         "y": (UNITS - 1 - y).tolist(),  # upwards in a picture is downwards on a screen
         "ids": _ids(drawn),
-        "titles": list(drawn.titles),
+        "titles": _shown(drawn.titles),
         "near": drawn.near[:, :NEIGHBOURS].tolist(),
         "order": order.tolist(),
         "colours": [_colour(name, colour) for name, colour in drawn.colours.items()],
@@ -157,7 +158,12 @@ def _content(drawn: Map) -> dict[str, Any]:
 def _ids(drawn: Map) -> list[str] | None:
     """Ids as texts, where titles are something else."""
     ids = [str(id) for id in drawn.ids]
-    return None if ids == list(drawn.titles) else ids
+    return None if ids == list(drawn.titles) else _shown(ids)
+
+
+def _shown(texts: Iterable[str]) -> list[str]:
+    """Texts without what no document may hold."""
+    return [NOT_SHOWN.sub("\ufffd", text) for text in texts]
 
 
 def _colour(name: str, colour: Groups | Amounts) -> dict[str, Any]:
@@ -166,10 +172,10 @@ def _colour(name: str, colour: Groups | Amounts) -> dict[str, Any]:
         counts = np.bincount(colour.codes, minlength=len(colour.shown) + 1)
         return {
             "name": name,
-            "groups": list(colour.shown),
+            "groups": _shown(colour.shown),
             "counts": counts.tolist(),
             "codes": colour.codes.tolist(),
-            "texts": texts.tolist(),
+            "texts": _shown(texts),
             "text": codes.tolist(),
         }
     values = [
@@ -180,6 +186,6 @@ def _colour(name: str, colour: Groups | Amounts) -> dict[str, Any]:
 
 
 def _json(content: Any) -> str:
-    """JSON that ends no script element, without what no document may hold."""
+    """JSON that ends no script element."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return NOT_SHOWN.sub("\ufffd", text).replace("<", "\\u003c").replace("&", "\\u0026")
+    return text.replace("<", "\\u003c").replace("&", "\\u0026")
