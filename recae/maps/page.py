@@ -138,6 +138,7 @@ def _content(drawn: Map) -> dict[str, Any]:
     x, y = np.round(centred.T * (UNITS - 1)).astype(np.int64)
     importance = drawn.importance()
     first = chosen(drawn.positions, importance, min(SPREAD, len(drawn.ids)))
+    names = _shown(drawn.colours)
     order = np.argsort(-importance, kind="stable")
     order = np.concatenate([first, order[~np.isin(order, first)]])
     return {
@@ -149,7 +150,7 @@ def _content(drawn: Map) -> dict[str, Any]:
         "titles": _shown(drawn.titles),
         "near": drawn.near[:, :NEIGHBOURS].tolist(),
         "order": order.tolist(),
-        "colours": [_colour(name, colour) for name, colour in drawn.colours.items()],
+        "colours": [_colour(*pair) for pair in zip(names, drawn.colours.values(), strict=True)],
         "light": {"groups": [*LIGHT, OTHER_LIGHT], "scale": SCALE[::-1]},
         "dark": {"groups": [*DARK, OTHER_DARK], "scale": SCALE[SKIPPED_IN_THE_DARK:]},
     }
