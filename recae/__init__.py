@@ -93,10 +93,22 @@ from recae.splits import (
     fixed_split,
     holdout_pairs,
 )
+from recae.transformers import (
+    Autoencoder,
+    DenoisingAutoencoder,
+    SparseAutoencoder,
+    VariationalAutoencoder,
+    load_transformer,
+)
 from recae.tune import Tuning, tune
 from recae.version import __version__
 
 __all__ = [
+    "Autoencoder",
+    "DenoisingAutoencoder",
+    "SparseAutoencoder",
+    "VariationalAutoencoder",
+    "load_transformer",
     "ALS",
     "BPR",
     "EASE",

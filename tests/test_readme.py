@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 GUIDE = ROOT / "docs" / "add-a-model.md"
 OTHERS = ROOT / "docs" / "other-models.md"
+IMAGES = ROOT / "docs" / "images.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = "<!-- not run -->"
 SHELL = ("console", "bash", "sh", "shell")
@@ -129,6 +130,17 @@ def test_the_guide_to_a_model_of_ones_own_runs(folder: Path) -> None:
 def test_the_guide_to_other_models_runs(folder: Path) -> None:
     names = run(OTHERS)
     assert names["als_report"]["ndcg@20"] > 0.1  # users have tastes
+
+
+def test_the_guide_to_images_runs(folder: Path) -> None:
+    names = run(IMAGES)
+    test, labels = names["test"], names["labels"]
+    assert names["model"].explained_variance(test) > 1 - names["of_pca"]  # as the page says
+    assert np.square(names["cleaned"] - test).mean() < np.square(names["spoiled"] - test).mean() / 2
+    digit, turned, square = names["likely"]
+    assert digit > turned > square
+    assert (names["words"] != 0).sum(axis=1).max() == 6
+    assert set(labels) == set(range(10))
 
 
 def test_blocks_and_commands_are_found() -> None:

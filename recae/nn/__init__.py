@@ -3,18 +3,68 @@
 from recae.nn.batch import Batch, Ragged
 from recae.nn.codes import Gaussian, Plain, UserNodes
 from recae.nn.concepts import ConceptDecoder, ConceptGaussians, Concepts, DrawConcepts
+from recae.nn.conv import ConvDecoder, ConvEncoder
+from recae.nn.dense import DENSE_LOSSES, DenseScores
 from recae.nn.heads import LinearHead, LinearScores, Scores, UnitHead
 from recae.nn.hierarchical import HierarchicalVamp, TwoLevels, Views
-from recae.nn.layers import InputLinear, Linear, encoder_mlp, mlp
+from recae.nn.layers import ACTIVATIONS, InputLinear, Linear, UnitLinear, encoder_mlp, mlp
 from recae.nn.network import AutoencoderNet, Decoder
-from recae.nn.noise import Chain, Dropout, Keep, UnitNorm
+from recae.nn.noise import (
+    Chain,
+    Dropout,
+    GaussianNoise,
+    Keep,
+    Masking,
+    SaltAndPepper,
+    UnitNorm,
+)
 from recae.nn.priors import CompositeGaussian, Posterior, remember
 from recae.nn.product import Nothing, ProductDecoder, ZeroDiagonal
 from recae.nn.residual import Dense
+from recae.nn.revive import revive, transposed_start
 from recae.nn.sparse_codes import SeldomUnits, ShortUnits, TopUnits
+from recae.nn.sparse_units import (
+    BatchTopUnits,
+    Counted,
+    JumpUnits,
+    PositiveTopUnits,
+    SignedTopUnits,
+)
 from recae.nn.tied import TiedDecoder, TiedScores, UnitRows
+from recae.nn.variational import (
+    Mixture,
+    StandardNormal,
+    Vamp,
+    Variational,
+    draw,
+    log_density,
+    reads,
+)
 
 __all__ = [
+    "draw",
+    "log_density",
+    "reads",
+    "ACTIVATIONS",
+    "UnitLinear",
+    "ConvDecoder",
+    "ConvEncoder",
+    "DENSE_LOSSES",
+    "DenseScores",
+    "GaussianNoise",
+    "Masking",
+    "SaltAndPepper",
+    "revive",
+    "transposed_start",
+    "BatchTopUnits",
+    "Counted",
+    "JumpUnits",
+    "PositiveTopUnits",
+    "SignedTopUnits",
+    "Mixture",
+    "StandardNormal",
+    "Vamp",
+    "Variational",
     "AutoencoderNet",
     "Batch",
     "Chain",

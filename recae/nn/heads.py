@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from recae.errors import unknown_option
 from recae.nn.batch import Ragged
+from recae.nn.dense import DenseScores
 from recae.nn.derived import Derived
 from recae.nn.losses import (
     logistic_loss,
@@ -61,11 +62,11 @@ class LinearScores:
     bias: Tensor
 
     def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
-        """The named loss against a ragged target, a scalar: the mean over the rows."""
+        """The named loss, a scalar: the mean over the rows. A ragged target stays ragged."""
+        if isinstance(target, Tensor):
+            return DenseScores(self.dense()).loss(kind, target)
         if kind not in LOSSES:
             raise unknown_option("reconstruction loss", kind, LOSSES)
-        if not isinstance(target, Ragged):
-            raise TypeError(f"the {kind} loss takes a ragged target, not {type(target).__name__}")
         return LOSSES[kind](self.hidden, self.weight, self.bias, target)
 
     def dense(self) -> Tensor:
@@ -78,17 +79,24 @@ class LinearScores:
 
 
 class LinearHead(nn.Module):
-    """The usual last layer: one weight row and one bias per item."""
+    """The usual last layer: one weight row and one bias per item.
 
-    def __init__(self, n_in: int, n_items: int) -> None:
+    start: the biases at the start, (n_items,); zero without.
+    """
+
+    def __init__(self, n_in: int, n_items: int, start: Tensor | None = None) -> None:
         super().__init__()
+        self.start = start
         self.weight = nn.Parameter(torch.empty(n_items, n_in))
         self.bias = nn.Parameter(torch.empty(n_items))
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draws the weights in place (Glorot & Bengio 2010); biases are zero."""
+        """Draws the weights in place (Glorot & Bengio 2010) and sets the biases."""
         nn.init.xavier_normal_(self.weight, generator=generator)
         nn.init.zeros_(self.bias)
+        if self.start is not None:
+            with torch.no_grad():
+                self.bias.copy_(self.start)
 
     def forward(self, hidden: Tensor) -> LinearScores:
         return LinearScores(hidden, self.weight, self.bias)
@@ -101,8 +109,10 @@ class UnitHead(LinearHead, Derived):
     length is given and not learnt: a longer one would make the penalty cheaper again.
     """
 
-    def __init__(self, n_in: int, n_items: int, length: float = 10.0) -> None:
-        super().__init__(n_in, n_items)
+    def __init__(
+        self, n_in: int, n_items: int, length: float = 10.0, start: Tensor | None = None
+    ) -> None:
+        super().__init__(n_in, n_items, start)
         self.length = length
 
     def atoms(self) -> Tensor:

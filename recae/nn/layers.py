@@ -35,6 +35,16 @@ class Linear(nn.Module):
         return affine(x, self.weight, self.bias)
 
 
+class UnitLinear(Linear):
+    """A linear map in which what every input says, a column of the weight, has length one.
+
+    What reads a sparse code must be so: a longer column would let a penalised unit shrink.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return affine(x, F.normalize(self.weight, dim=0), self.bias)
+
+
 class InputLinear(nn.Module):
     """The first layer: a linear map that reads ragged rows (an embedding bag) or dense ones.
 

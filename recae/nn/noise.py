@@ -62,3 +62,60 @@ class Chain(nn.Module):
         for step in self.steps:
             batch = step(batch, generator)
         return batch
+
+
+class GaussianNoise(nn.Module):
+    """Adds normal noise of standard deviation `spread`; of a sparse row, to its entries alone."""
+
+    def __init__(self, spread: float) -> None:
+        super().__init__()
+        self.spread = spread
+
+    def forward(self, batch: Batch, generator: torch.Generator | None) -> Batch:
+        if not self.training or self.spread == 0:
+            return batch
+        x = batch.input
+        values = x.values if isinstance(x, Ragged) else x
+        noise = torch.randn(
+            values.shape, generator=generator, device=values.device, dtype=values.dtype
+        )
+        values = values + self.spread * noise
+        return batch.with_input(x.with_values(values) if isinstance(x, Ragged) else values)
+
+
+class Masking(nn.Module):
+    """Sets a share `p` of the input entries to zero and leaves the rest (Vincent et al. 2008)."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, batch: Batch, generator: torch.Generator | None) -> Batch:
+        if not self.training or self.p == 0:
+            return batch
+        x = batch.input
+        values = x.values if isinstance(x, Ragged) else x
+        kept = torch.rand(values.shape, generator=generator, device=values.device) >= self.p
+        values = values * kept
+        return batch.with_input(x.with_values(values) if isinstance(x, Ragged) else values)
+
+
+class SaltAndPepper(nn.Module):
+    """Sets a share `p` of the entries of dense rows to `low` or `high`, by the toss of a coin.
+
+    Vincent et al. (2010), section 3.3. Not for sparse rows: it would fill them.
+    """
+
+    def __init__(self, p: float, low: float = 0.0, high: float = 1.0) -> None:
+        super().__init__()
+        self.p, self.low, self.high = p, low, high
+
+    def forward(self, batch: Batch, generator: torch.Generator | None) -> Batch:
+        x = batch.input
+        if isinstance(x, Ragged):
+            raise TypeError("salt and pepper would fill sparse rows: use masking or dropout")
+        if not self.training or self.p == 0:
+            return batch
+        drawn = torch.rand(x.shape, generator=generator, device=x.device)
+        x = torch.where(drawn < self.p, self.high, x)
+        return batch.with_input(torch.where(drawn < self.p / 2, self.low, x))

@@ -1,19 +1,22 @@
 """The training loop and what it needs."""
 
 from recae.progress import bar
+from recae.training.arrays import ArrayLoader
 from recae.training.callbacks import Callback, Epoch, check_callbacks
 from recae.training.checkpoint import Checkpoint
 from recae.training.halves import HalvesLoader
-from recae.training.loader import SparseLoader
+from recae.training.loader import Loader, SparseLoader
 from recae.training.loop import train
 from recae.training.negatives import NegativesLoader
 from recae.training.placement import resolve_device
 from recae.training.plan import OPTIMISERS, Phase, Plan, Rewrite
 
 __all__ = [
+    "ArrayLoader",
     "Callback",
     "OPTIMISERS",
     "HalvesLoader",
+    "Loader",
     "NegativesLoader",
     "Phase",
     "Checkpoint",

@@ -9,7 +9,7 @@ from recae.nn import AutoencoderNet
 from recae.objective import Objective
 from recae.rng import torch_generator
 from recae.training.callbacks import Epoch
-from recae.training.loader import SparseLoader
+from recae.training.loader import Loader
 
 START_STREAM = 6
 ROWS = 1000
@@ -21,7 +21,7 @@ is dropped and drawn within them, moves it by far less."""
 
 
 def starting_loss(
-    net: AutoencoderNet, loader: SparseLoader, objective: Objective, updates: int, seed: int
+    net: AutoencoderNet, loader: Loader, objective: Objective, updates: int, seed: int
 ) -> float:
     """The mean loss of a network as it is, over the first batches of the first epoch.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +13,16 @@ from recae.nn import Batch, Ragged
 from recae.rng import numpy_generator
 
 SHUFFLE_STREAM = 1
+
+
+class Loader(Protocol):
+    """What deals the batches of a training."""
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of an epoch, from its number (from 1) and the seed alone."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from recae.rng import torch_generator
 from recae.training.callbacks import Callback, Epoch
 from recae.training.checkpoint import Checkpoint
 from recae.training.divergence import starting_loss, warn_if_diverged
-from recae.training.loader import SparseLoader
+from recae.training.loader import Loader
 from recae.training.plan import Plan, make_optimiser
 from recae.training.state import Best, TrainingState
 
@@ -29,7 +29,7 @@ Validate = Callable[[], Mapping[str, float]]
 
 def train(
     net: AutoencoderNet,
-    loader: SparseLoader,
+    loader: Loader,
     objective: Objective,
     plan: Plan,
     *,
@@ -91,7 +91,7 @@ def train(
 
 def _epoch(
     state: TrainingState,
-    loader: SparseLoader,
+    loader: Loader,
     objective: Objective,
     plan: Plan,
     number: int,

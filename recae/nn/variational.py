@@ -1,0 +1,171 @@
+"""Gaussian posteriors under a prior of one's choice: the `code` of variational autoencoders."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from recae.nn.batch import Batch, Ragged
+from recae.nn.layers import Linear
+
+Posterior = tuple[Tensor, Tensor]
+"""Means and log variances of diagonal Gaussians, (rows, latent) each."""
+
+LOG_TWO_PI = math.log(2 * math.pi)
+
+
+def log_density(z: Tensor, mu: Tensor, log_variance: Tensor) -> Tensor:
+    """log N(z; mu, exp(log_variance)) of each row, (rows,)."""
+    scaled = (z - mu).square() * (-log_variance).exp()
+    return -0.5 * (LOG_TWO_PI + log_variance + scaled).sum(1)
+
+
+def log_mixture(z: Tensor, parts: Posterior, log_shares: Tensor) -> Tensor:
+    """log sum_c exp(log_shares_c) N(z; part c) of each row; parts: (components, latent)."""
+    mu, log_variance = parts
+    precision = (-log_variance).exp()
+    squares = z.square() @ precision.t() - 2 * z @ (mu * precision).t()  # (rows, components)
+    constant = (mu.square() * precision + log_variance + LOG_TWO_PI).sum(1)
+    return (log_shares - 0.5 * (squares + constant)).logsumexp(1)
+
+
+class StandardNormal(nn.Module):
+    """The prior N(0, 1) (Kingma & Welling 2014)."""
+
+    def __init__(self, latent: int) -> None:
+        super().__init__()
+        self.latent = latent
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z) of each row, (rows,)."""
+        return -0.5 * (z.square() + LOG_TWO_PI).sum(1)
+
+    def sample(self, rows: int, generator: torch.Generator) -> Tensor:
+        """Codes drawn from the prior, (rows, latent)."""
+        return torch.randn(rows, self.latent, generator=generator, device=generator.device)
+
+
+class Mixture(nn.Module):
+    """A prior that is a mixture of diagonal Gaussians, learnt with everything else."""
+
+    def __init__(self, latent: int, components: int) -> None:
+        super().__init__()
+        self.mu = nn.Parameter(torch.empty(components, latent))
+        self.log_variance = nn.Parameter(torch.empty(components, latent))
+        self.log_shares = nn.Parameter(torch.empty(components))
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draws the means from N(0, 1); variances are 1 and shares equal."""
+        nn.init.normal_(self.mu, generator=generator)
+        nn.init.zeros_(self.log_variance)
+        nn.init.zeros_(self.log_shares)
+
+    def parts(self) -> tuple[Posterior, Tensor]:
+        """The components and the logarithms of their shares."""
+        return (self.mu, self.log_variance), self.log_shares.log_softmax(0)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z) of each row, (rows,)."""
+        return log_mixture(z, *self.parts())
+
+    def sample(self, rows: int, generator: torch.Generator) -> Tensor:
+        """Codes drawn from the prior, (rows, latent)."""
+        return _draw_mixture(rows, *self.parts(), generator)
+
+
+class Vamp(nn.Module):
+    """The mean of the posteriors of learnt pseudo-inputs as prior (Tomczak & Welling 2018, eq. 9).
+
+    inputs: (components, ...) what the pseudo-inputs begin as, such as rows of the data; bounds:
+    what they are held between; posterior: reads them as it reads data.
+    """
+
+    inputs: nn.Parameter
+
+    def __init__(
+        self,
+        inputs: Tensor,
+        posterior: Callable[[Tensor], Posterior],
+        bounds: tuple[float, float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.inputs = nn.Parameter(inputs.clone())
+        self.posterior, self.bounds = [posterior], bounds  # in a list: its weights are another's
+
+    def parts(self) -> tuple[Posterior, Tensor]:
+        """The components and the logarithms of their shares."""
+        inputs = self.inputs if self.bounds is None else self.inputs.clamp(*self.bounds)
+        mu, log_variance = self.posterior[0](inputs)
+        return (mu, log_variance), mu.new_full((len(mu),), -math.log(len(mu)))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z) of each row, (rows,)."""
+        return log_mixture(z, *self.parts())
+
+    def sample(self, rows: int, generator: torch.Generator) -> Tensor:
+        """Codes drawn from the prior, (rows, latent)."""
+        return _draw_mixture(rows, *self.parts(), generator)
+
+
+class Variational(nn.Module):
+    """z ~ N(mu(h), sigma(h)^2) under a prior; mu in evaluation.
+
+    The term `kl` is, under N(0, 1), the divergence 1/2 sum(sigma^2 + mu^2 - 1 - log sigma^2) of
+    each row; under another prior log q(z | x) - log p(z) of the one z drawn, whose expectation is
+    the divergence. free_bits: nats that each dimension has for nothing, on average over the batch
+    (Kingma et al. 2016, eq. 15): max(free_bits, mean KL_j) summed over j; with N(0, 1) alone.
+    """
+
+    def __init__(
+        self, n_hidden: int, latent: int, prior: nn.Module, *, free_bits: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.mu, self.log_variance = Linear(n_hidden, latent), Linear(n_hidden, latent)
+        self.prior, self.free_bits = prior, free_bits
+
+    def posterior(self, hidden: Tensor) -> Posterior:
+        """Means and log variances, (rows, latent) each; the variance is at most e^10."""
+        return self.mu(hidden), self.log_variance(hidden).clamp(-20, 10)
+
+    def forward(
+        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        if not self.training:
+            mu: Tensor = self.mu(hidden)
+            return mu, {}
+        mu, log_variance = self.posterior(hidden)
+        z = draw(mu, log_variance, generator)
+        return z, {"kl": self.kl(z, mu, log_variance)}
+
+    def kl(self, z: Tensor, mu: Tensor, log_variance: Tensor) -> Tensor:
+        """The term of each row, (rows,)."""
+        if not isinstance(self.prior, StandardNormal):
+            log_prior: Tensor = self.prior.log_prob(z)  # type: ignore[operator]
+            return log_density(z, mu, log_variance) - log_prior
+        kl = 0.5 * (log_variance.exp() + mu.square() - 1 - log_variance)  # (rows, latent)
+        if self.free_bits:
+            return kl.mean(0).clamp_min(self.free_bits).sum().expand(len(kl))
+        return kl.sum(1)
+
+
+def draw(mu: Tensor, log_variance: Tensor, generator: torch.Generator | None) -> Tensor:
+    """One z of each row from N(mu, exp(log_variance)), with its gradient (reparameterised)."""
+    noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
+    return mu + noise * (0.5 * log_variance).exp()
+
+
+def reads(encoder: nn.Module, code: Variational) -> Callable[[Ragged | Tensor], Posterior]:
+    """input -> its posterior, through the encoder and the heads of a code."""
+    return lambda x: code.posterior(encoder(x))
+
+
+def _draw_mixture(
+    rows: int, parts: Posterior, log_shares: Tensor, generator: torch.Generator
+) -> Tensor:
+    mu, log_variance = parts
+    chosen = torch.multinomial(log_shares.exp(), rows, replacement=True, generator=generator)
+    noise = torch.randn(rows, mu.shape[1], generator=generator, device=mu.device)
+    return mu[chosen] + noise * (0.5 * log_variance[chosen]).exp()

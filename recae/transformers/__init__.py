@@ -1,0 +1,39 @@
+"""The four kinds of autoencoder as transformers with the manners of scikit-learn."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from recae.saved import read_folder
+from recae.transformers.autoencoder import Autoencoder
+from recae.transformers.base import Transformer
+from recae.transformers.denoising import DenoisingAutoencoder
+from recae.transformers.sparse import SparseAutoencoder
+from recae.transformers.variational import VariationalAutoencoder
+
+__all__ = [
+    "Autoencoder",
+    "DenoisingAutoencoder",
+    "SparseAutoencoder",
+    "TRANSFORMERS",
+    "Transformer",
+    "VariationalAutoencoder",
+    "load_transformer",
+]
+
+TRANSFORMERS: Mapping[str, type[Transformer]] = {
+    kind.__name__: kind
+    for kind in (Autoencoder, DenoisingAutoencoder, SparseAutoencoder, VariationalAutoencoder)
+}
+
+
+def load_transformer(path: str | Path) -> Transformer:
+    """A transformer that `save` wrote, on the CPU.
+
+    Raises DataError for anything that is not a whole, unaltered folder of this format.
+
+    >>> recae.load_transformer("nowhere")
+    Traceback (most recent call last):
+    recae.errors.DataError: nowhere holds nothing saved by recae: it has no config.json
+    """
+    kind, settings, arrays = read_folder(path, TRANSFORMERS)
+    return TRANSFORMERS[kind]._restored(settings, arrays)

@@ -1,0 +1,73 @@
+"""Encoders and decoders of the two bodies, MLP and convolutional, for any code between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from recae.nn import (
+    ConvDecoder,
+    ConvEncoder,
+    Decoder,
+    InputLinear,
+    Linear,
+    LinearHead,
+    UnitHead,
+    UnitLinear,
+    encoder_mlp,
+    mlp,
+)
+
+
+@dataclass(frozen=True)
+class Body:
+    """The shape of a network around its code.
+
+    shape: of an example; hidden: widths of the dense layers between example and code; channels: of
+    the convolutions before them, none for an MLP; start: the biases of an MLP's output at the
+    start, (features,). Everything reads and gives rows of (features,).
+    """
+
+    shape: tuple[int, ...]
+    hidden: tuple[int, ...]
+    channels: tuple[int, ...]
+    activation: str
+    start: Tensor | None = None
+
+    def features(self) -> nn.Sequential:
+        """Examples -> (rows, hidden[-1]), after the activation; needs a hidden layer."""
+        if not self.channels:
+            return encoder_mlp(math.prod(self.shape), self.hidden, self.activation)
+        first = ConvEncoder(self.shape, self.channels, self.activation)
+        return nn.Sequential(first, *mlp((first.n_out, *self.hidden), self.activation))
+
+    def encoder(self, latent: int) -> nn.Sequential:
+        """Examples -> (rows, latent); no activation at the end, whose layer comes last."""
+        if self.hidden:
+            return nn.Sequential(*self.features(), Linear(self.hidden[-1], latent))
+        if self.channels:
+            first = ConvEncoder(self.shape, self.channels, self.activation)
+            return nn.Sequential(first, Linear(first.n_out, latent))
+        return nn.Sequential(InputLinear(math.prod(self.shape), latent))
+
+    def decoder(self, latent: int, *, unit: bool = False) -> nn.Module:
+        """(rows, latent) -> scores. unit: every unit of the code speaks with length one."""
+        first: Callable[[int, int], nn.Module] = UnitLinear if unit else Linear
+        widths = (latent, *self.hidden[::-1])
+        layers = list(mlp(widths, self.activation))
+        if layers:
+            layers[0] = first(latent, widths[1])
+        dense = nn.Sequential(*layers)
+        if self.channels:
+            reads = Linear if layers else first
+            return Decoder(
+                dense,
+                ConvDecoder(self.shape, self.channels, widths[-1], self.activation, reads),
+            )
+        features = math.prod(self.shape)
+        if unit and not layers:
+            return Decoder(dense, UnitHead(latent, features, 1.0, self.start))
+        return Decoder(dense, LinearHead(widths[-1], features, self.start))

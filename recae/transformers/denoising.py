@@ -1,0 +1,78 @@
+"""DenoisingAutoencoder: learns to undo a corruption of its input."""
+
+from __future__ import annotations
+
+from recae.errors import ConfigError
+from recae.nn import (
+    AutoencoderNet,
+    Dropout,
+    GaussianNoise,
+    Masking,
+    Plain,
+    SaltAndPepper,
+)
+from recae.recommender import estimator, param
+from recae.transformers.base import Transformer
+from recae.transformers.body import Body
+from recae.transformers.examples import Examples
+
+
+@estimator
+class DenoisingAutoencoder(Transformer):
+    """An autoencoder that reads a corrupted example and has to give the whole one back.
+
+    z = encoder(corrupt(x)), loss = sum_i (decoder(z)_i - x_i)^2 or another (Vincent, Larochelle,
+    Bengio & Manzagol, ICML 2008; Vincent et al., JMLR 2010). Noise is drawn anew for every batch,
+    in training only. It acts on scaled examples: with loss "squared" on dense ones these have mean
+    0 and, over all features, variance 1, so that an entry that is masked becomes its mean.
+
+    masking: a share `amount` of the entries becomes 0. dropout: the same, and the rest grows by
+    1 / (1 - amount). gaussian: normal noise of standard deviation `amount`; of sparse examples on
+    their entries alone. salt-and-pepper: a share `amount` becomes the lowest or the highest number
+    of the scaled examples; dense ones only. Costs what `Autoencoder` costs.
+
+    >>> X = np.random.default_rng(0).normal(size=(20, 6))
+    >>> recae.DenoisingAutoencoder(latent=2, epochs=2, noise="gaussian").fit(X).transform(X).shape
+    (20, 2)
+    """
+
+    noise: str = param(
+        "what happens to the input",
+        default="masking",
+        choices=("masking", "dropout", "gaussian", "salt-and-pepper"),
+    )
+    amount: float = param(
+        "share of the entries, or standard deviation; 0 for none",
+        default=0.3,
+        low=0,
+        usual=(0.05, 0.6),
+    )
+
+    def check_params(self) -> None:
+        super().check_params()
+        if self.noise != "gaussian" and self.amount >= 1:
+            raise ConfigError(
+                f"amount={self.amount} of {type(self).__name__} is a share with noise="
+                f"{self.noise!r}: it must be below 1"
+            )
+
+    def _network(self, body: Body, examples: Examples, seed: int) -> AutoencoderNet:
+        if self.noise == "salt-and-pepper" and examples.sparse:
+            raise ConfigError("salt-and-pepper would fill sparse examples: use masking or dropout")
+        low, high = (0.0, 1.0) if examples.sparse else _range(examples)
+        kinds = {
+            "masking": Masking(self.amount),
+            "dropout": Dropout(self.amount),
+            "gaussian": GaussianNoise(self.amount),
+            "salt-and-pepper": SaltAndPepper(self.amount, low, high),
+        }
+        return AutoencoderNet(
+            corrupt=kinds[self.noise],
+            encoder=body.encoder(self.latent),
+            code=Plain(),
+            decoder=body.decoder(self.latent),
+        )
+
+
+def _range(examples: Examples) -> tuple[float, float]:
+    return float(examples.rows.min()), float(examples.rows.max())

@@ -1,0 +1,118 @@
+"""The manners of scikit-learn, without importing it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Self
+
+import numpy as np
+
+from recae.errors import DataError, NotFittedError
+from recae.transformers.examples import Examples
+
+
+class Manners:
+    """What scikit-learn asks of a transformer beside fit and transform."""
+
+    shape_: tuple[int, ...]
+    n_features_in_: int
+    latent: int
+
+    def fit_transform(self, X: Any, y: Any = None, **options: Any) -> np.ndarray:
+        """fit, then the codes of the same examples, (n, latent) float32; options: those of `fit`.
+
+        Raises what `fit` raises.
+
+        >>> recae.Autoencoder(latent=2, epochs=1).fit_transform(np.eye(6)).shape
+        (6, 2)
+        """
+        fitted: Any = self
+        codes: np.ndarray = fitted.fit(X, y, **options).transform(X)
+        return codes
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the code's units, (latent,) object: the class in small letters and a number.
+
+        Raises NotFittedError before fit.
+
+        >>> recae.Autoencoder(latent=2, epochs=1).fit(np.eye(6)).get_feature_names_out().tolist()
+        ['autoencoder0', 'autoencoder1']
+        """
+        if not self.__sklearn_is_fitted__():
+            raise self._not_fitted()
+        name = type(self).__name__.lower()
+        return np.array([f"{name}{unit}" for unit in range(self.latent)], dtype=object)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "network_")
+
+    def __sklearn_clone__(self) -> Self:
+        clone: Self = type(self)(**self.get_params())  # type: ignore[attr-defined]
+        return clone
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn 1.6 and later asks about an estimator."""
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type="transformer",
+            target_tags=TargetTags(required=False),
+            transformer_tags=TransformerTags(preserves_dtype=[]),
+            input_tags=InputTags(sparse=True, three_d_array=True),
+        )
+
+    def _not_fitted(self) -> Exception:
+        """Our error; where scikit-learn is in use, one that is also its own."""
+        message = f"this {type(self).__name__} is not fitted: call fit first"
+        exceptions = sys.modules.get("sklearn.exceptions")
+        if exceptions is None:
+            return NotFittedError(message)
+        both: type[Exception] = type(
+            "NotFittedError", (NotFittedError, exceptions.NotFittedError), {}
+        )
+        return both(message)
+
+    def _note_names(self, examples: Examples) -> None:
+        """Remembers shape and column names of what was learnt from."""
+        self.n_features_in_ = int(np.prod(self.shape_))
+        if examples.names is not None:
+            self.feature_names_in_ = np.array(examples.names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _names(self) -> list[str] | None:
+        names = getattr(self, "feature_names_in_", None)
+        return None if names is None else names.tolist()
+
+    def _check_names(self, examples: Examples) -> None:
+        """Raises DataError for a frame whose columns are not those of fit, in that order."""
+        names = self._names()
+        if names is None or examples.names is None or list(examples.names) == names:
+            return
+        unseen = sorted(set(examples.names) - set(names))
+        missing = sorted(set(names) - set(examples.names))
+        raise DataError(
+            "The feature names should match those that were passed during fit.\n"
+            + (f"Feature names unseen at fit time:\n- {unseen[0]}\n" if unseen else "")
+            + (
+                f"Feature names seen at fit time, yet now missing:\n- {missing[0]}\n"
+                if missing
+                else ""
+            )
+            + (
+                ""
+                if unseen or missing
+                else "Feature names must be in the same order as they were in fit.\n"
+            )
+        )
+
+    def _wrong_shape(self, examples: Examples) -> Exception:
+        if len(examples.shape) == len(self.shape_) == 1:
+            return DataError(
+                f"X has {examples.shape[0]} features, but {type(self).__name__} is expecting "
+                f"{self.shape_[0]} features as input"
+            )
+        return DataError(
+            f"X has examples of the shape {examples.shape}; this {type(self).__name__} was fitted "
+            f"on {self.shape_}"
+        )

@@ -1,0 +1,285 @@
+"""VariationalAutoencoder: a generative model of examples, with a choice of priors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recae.errors import ConfigError, DataError
+from recae.forks import survives_fork
+from recae.nn import (
+    DENSE_LOSSES,
+    AutoencoderNet,
+    Batch,
+    Keep,
+    Mixture,
+    StandardNormal,
+    Vamp,
+    Variational,
+    draw,
+    log_density,
+    reads,
+)
+from recae.objective import Objective, annealed
+from recae.recommender import estimator, learnt, param
+from recae.rng import check_seed, torch_generator
+from recae.training import ArrayLoader, Loader
+from recae.transformers.base import Transformer
+from recae.transformers.body import Body
+from recae.transformers.examples import Examples
+from recae.transformers.fitted import count
+
+PSEUDO_STREAM, SAMPLE_STREAM, LIKELIHOOD_STREAM = 8, 9, 10
+
+VALIDATION_DRAWS = 4
+"""Codes drawn for each held-out example after an epoch."""
+
+
+@estimator
+class VariationalAutoencoder(Transformer):
+    """A latent variable model: z ~ p(z), x ~ p(x | z), fitted through a posterior q(z | x).
+
+    loss = -log p(x | z) + beta KL(q(z | x) || p(z)) with z drawn from q(z | x) = N(mu(x),
+    sigma(x)^2); beta = 1 is the evidence bound of Kingma & Welling (ICLR 2014), other values are
+    beta-VAE (Higgins et al. 2017). p(x | z) is a normal with one learnt variance ("gaussian":
+    sigma-VAE, Rybkin et al. 2021), a Bernoulli for each feature ("logistic"), or a multinomial.
+
+    prior "standard": N(0, 1). "mixture": `components` Gaussians, learnt. "vamp": the mean of the
+    posteriors of `components` pseudo-inputs, learnt, which begin as examples (Tomczak & Welling
+    2018). anneal: beta rises over that share of the updates. free_bits: nats that each dimension of
+    the code has for nothing (Kingma et al. 2016), with the standard prior.
+
+    `transform` gives mu. `score_samples` is an importance-weighted bound of log p(x) in nats
+    (Burda, Grosse & Salakhutdinov 2016). `sample` makes new examples, `interpolate` morphs one into
+    another. An epoch costs about 6 x examples x weights operations, and with "vamp" as much again
+    for its pseudo-inputs in every batch.
+
+    >>> X = np.random.default_rng(0).normal(size=(20, 6))
+    >>> recae.VariationalAutoencoder(latent=2, epochs=2).fit(X).sample(3).shape
+    (3, 6)
+    """
+
+    loss: str = param(
+        "the likelihood of an example given its code",
+        default="gaussian",
+        choices=("gaussian", "logistic", "multinomial"),
+    )
+    beta: float = param("final weight of the KL term", default=1.0, low=0, usual=(0.1, 4))
+    anneal: float = param(
+        "share of the updates over which beta rises from 0", default=0.0, low=0, high=1
+    )
+    free_bits: float = param("nats free of charge for each dimension", default=0.0, low=0)
+    prior: str = param(
+        "what codes are held to", default="standard", choices=("standard", "mixture", "vamp")
+    )
+    components: int = param("mixture, vamp: parts of the prior", default=100, low=1)
+    binarise: bool = param(
+        "logistic: draw every feature anew as 0 or 1 in every epoch, its value being the chance "
+        "(dynamic binarisation)",
+        default=False,
+    )
+    samples: int = param(
+        "draws from the posterior for each example in `score_samples`", default=16, low=1
+    )
+
+    noise_variance_: float = learnt()
+
+    def check_params(self) -> None:
+        super().check_params()
+        if not self.hidden:
+            raise ConfigError(
+                "hidden of VariationalAutoencoder must name at least one width, such as (256,)"
+            )
+        if self.free_bits and self.prior != "standard":
+            raise ConfigError(
+                f"free_bits={self.free_bits} needs prior='standard', whose KL has dimensions; "
+                f"with prior={self.prior!r} set it to 0"
+            )
+
+    def _loader(self, examples: Examples, seed: int) -> Loader:
+        if not self.binarise:
+            return super()._loader(examples, seed)
+        if self.loss != "logistic" or examples.sparse:
+            raise ConfigError("binarise=True needs loss='logistic' and dense examples")
+        return ArrayLoader(examples.rows, None, self.batch_size, seed, binarise=True)
+
+    def _network(self, body: Body, examples: Examples, seed: int) -> AutoencoderNet:
+        encoder = body.features()
+        code = Variational(
+            self.hidden[-1], self.latent, StandardNormal(self.latent), free_bits=self.free_bits
+        )
+        if self.prior == "mixture":
+            code.prior = Mixture(self.latent, self.components)
+        if self.prior == "vamp":
+            high = {"gaussian": None, "logistic": 1.0, "multinomial": math.inf}[self.loss]
+            bounds = None if high is None else (0.0, high)
+            code.prior = Vamp(self._pseudo_inputs(examples, seed), reads(encoder, code), bounds)
+        return AutoencoderNet(
+            corrupt=Keep(), encoder=encoder, code=code, decoder=body.decoder(self.latent)
+        )
+
+    def _pseudo_inputs(self, examples: Examples, seed: int) -> Tensor:
+        """Where they begin: examples drawn at random, again and again if there are too few."""
+        generator = torch_generator(seed, PSEUDO_STREAM)
+        drawn = torch.randint(len(examples), (self.components,), generator=generator)
+        rows = examples.rows[drawn.numpy() if examples.sparse else drawn]
+        return Examples(rows).dense(0, self.components).float()
+
+    def _objective(self, updates: int) -> Objective:
+        return Objective(self.loss, {"kl": annealed(self.beta, self.anneal, updates)})
+
+    def _after(self, examples: Examples, seed: int) -> None:
+        """The variance of p(x | z) that suits the examples' drawn codes best, in scaled units."""
+        self.noise_variance_ = 1.0
+        if self.loss != "gaussian":
+            return
+        generator = torch_generator(seed, LIKELIHOOD_STREAM)
+
+        def errors(net: AutoencoderNet, batch: Batch, target: Tensor) -> Tensor:
+            z = draw(*self._posterior(net, batch), generator)
+            return DENSE_LOSSES["squared"](net.decoder(z, batch).dense(), target)
+
+        total = self._by_tile(self.network_, examples, errors).mean(dtype=np.float64)
+        self.noise_variance_ = max(float(total) / self.n_features_in_, 1e-6)
+
+    def _numbers(self) -> dict[str, float]:
+        return {"noise_variance_": self.noise_variance_}
+
+    @survives_fork
+    def log_likelihood(self, X: Any, *, samples: int | None = None, seed: int = 0) -> np.ndarray:
+        """A lower bound of log p(x) of each example in nats, (n,) float32, tight for many samples.
+
+        log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x) with K = samples draws from q(z | x) (Burda et
+        al. 2016, eq. 8); the same K normal draws for every example, so that no row depends on the
+        others. With loss "gaussian" a density in the units of the examples; with "logistic" on grey
+        values a cross entropy, no probability. Raises ConfigError for bad options, DataError and
+        NotFittedError as `transform` does.
+
+        >>> X = (np.eye(6) > 0) * 1.0
+        >>> model = recae.VariationalAutoencoder(latent=2, epochs=1, loss="logistic").fit(X)
+        >>> bool((model.log_likelihood(X, samples=4) < 0).all())
+        True
+        """
+        count_ = self.samples if samples is None else count(samples, "samples")
+        examples = self._read(X)
+        noise = self._noise(count_, check_seed(seed))
+
+        def bound(net: AutoencoderNet, batch: Batch, target: Tensor) -> Tensor:
+            mu, log_variance = self._posterior(net, batch)
+            parts = []
+            for eps in noise.to(mu.device):
+                z = mu + eps * (0.5 * log_variance).exp()
+                prior: Any = cast(Variational, net.code).prior
+                weight = prior.log_prob(z) - log_density(z, mu, log_variance)
+                output = net.decoder(z, batch).dense()
+                parts.append(self._log_likelihood_given(output, target) + weight)
+            return torch.stack(parts).logsumexp(0) - math.log(count_)
+
+        found = self._by_tile(self.network_, examples, bound)
+        return np.asarray(found - self._log_volume(), dtype=np.float32)
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """`log_likelihood` with `samples` draws, (n,) float32. Raises what it raises.
+
+        >>> X = np.random.default_rng(0).normal(size=(20, 6))
+        >>> recae.VariationalAutoencoder(latent=2, epochs=1).fit(X).score_samples(X).shape
+        (20,)
+        """
+        return self.log_likelihood(X)
+
+    @survives_fork
+    def sample(self, n: int, *, seed: int = 0) -> np.ndarray:
+        """New examples: the means of p(x | z) for z drawn from the prior, (n, *shape) float32.
+
+        Raises ConfigError for n below 1 or a bad seed, NotFittedError before fit.
+
+        >>> X = np.random.default_rng(0).normal(size=(20, 6))
+        >>> recae.VariationalAutoencoder(latent=2, epochs=1).fit(X).sample(2, seed=3).shape
+        (2, 6)
+        """
+        self._check_fitted()
+        prior: Any = cast(Variational, self.network_.code).prior
+        generator = torch_generator(check_seed(seed), SAMPLE_STREAM)
+        where = next(self.network_.parameters()).device
+        self.network_.to("cpu")
+        try:
+            with torch.no_grad():
+                z = prior.sample(count(n, "n"), generator)
+        finally:
+            self.network_.to(where)
+        return self.inverse_transform(z)
+
+    @survives_fork
+    def interpolate(self, a: Any, b: Any, steps: int = 8) -> np.ndarray:
+        """One example turning into another, (steps, *shape) float32, both ends reconstructions.
+
+        a, b: one example each, (*shape) or (1, *shape). The codes between are on the straight line
+        from mu(a) to mu(b). Raises ConfigError for fewer than 2 steps, DataError and NotFittedError
+        as `transform` does.
+
+        >>> X = np.random.default_rng(0).normal(size=(20, 6))
+        >>> recae.VariationalAutoencoder(latent=2, epochs=1).fit(X).interpolate(X[0], X[1], 5).shape
+        (5, 6)
+        """
+        self._check_fitted()
+        if count(steps, "steps") < 2:
+            raise ConfigError(f"steps must be an integer >= 2, not {steps}")
+        ends = [self.transform(_one(end, self.shape_)) for end in (a, b)]
+        share = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
+        return self.inverse_transform((1 - share) * ends[0] + share * ends[1])
+
+    def _posterior(self, net: AutoencoderNet, batch: Batch) -> tuple[Tensor, Tensor]:
+        return cast(Variational, net.code).posterior(net.encoder(batch.input))
+
+    def _noise(self, samples: int, seed: int) -> Tensor:
+        generator = torch_generator(seed, LIKELIHOOD_STREAM)
+        return torch.randn(samples, self.latent, generator=generator)
+
+    def _log_likelihood_given(self, output: Tensor, target: Tensor) -> Tensor:
+        """log p(x | z) of each row in scaled units, (rows,)."""
+        if self.loss != "gaussian":
+            return -DENSE_LOSSES[self.loss](output, target)
+        squares = (output - target).square().sum(1) / self.noise_variance_
+        return -0.5 * (squares + target.shape[1] * math.log(2 * math.pi * self.noise_variance_))
+
+    def _log_volume(self) -> float:
+        """What scaling a density of examples costs in nats."""
+        scaled = self.loss == "gaussian"
+        return self.n_features_in_ * math.log(self.scaling_.scale) if scaled else 0.0
+
+    def _losses(self, net: AutoencoderNet, examples: Examples, seed: int) -> np.ndarray:
+        """Minus the evidence bound (beta = 1) of each scaled example from a few draws, (n,)."""
+        kind = "squared" if self.loss == "gaussian" else self.loss
+        noise = self._noise(VALIDATION_DRAWS, seed)
+
+        def both(net: AutoencoderNet, batch: Batch, target: Tensor) -> Tensor:
+            mu, log_variance = self._posterior(net, batch)
+            code = cast(Variational, net.code)
+            prior: Any = code.prior
+            parts = []
+            for eps in noise.to(mu.device):
+                z = mu + eps * (0.5 * log_variance).exp()
+                output = net.decoder(z, batch).dense()
+                kl = log_density(z, mu, log_variance) - prior.log_prob(z)
+                parts.append(torch.stack([DENSE_LOSSES[kind](output, target), kl], 1))
+            return torch.stack(parts).mean(0)
+
+        found = self._by_tile(net, examples, both)
+        losses, kl = found[:, 0], found[:, 1]
+        if self.loss == "gaussian":
+            features = math.prod(examples.shape)
+            variance = max(float(losses.mean(dtype=np.float64)) / features, 1e-6)
+            losses = 0.5 * (losses / variance + features * math.log(2 * math.pi * variance))
+        return np.asarray(losses + kl, dtype=np.float32)
+
+
+def _one(example: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """One example as a row of its own. Raises DataError for several, or another shape."""
+    array = np.asarray(example.cpu() if isinstance(example, Tensor) else example)
+    if array.shape not in (shape, (1, *shape)):
+        raise DataError(f"an example has the shape {shape}; this one has {array.shape}")
+    return array.reshape(1, *shape)
