@@ -12,7 +12,7 @@ METHODS = {"tsne": "t-SNE", "pca": "principal components"}
 
 def heading(drawn: Map) -> str:
     """The title of a picture or page that was given none."""
-    return f"{len(drawn.ids):,} {drawn.what}s by {METHODS[drawn.method]}"
+    return f"{len(drawn.ids):,} {drawn.what}s by {METHODS.get(drawn.method, drawn.method)}"
 
 
 def model_name(drawn: Map) -> str:
