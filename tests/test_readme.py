@@ -26,6 +26,7 @@ README = ROOT / "README.md"
 GUIDE = ROOT / "docs" / "add-a-model.md"
 OTHERS = ROOT / "docs" / "other-models.md"
 IMAGES = ROOT / "docs" / "images.md"
+MAPS = ROOT / "docs" / "maps.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = "<!-- not run -->"
 SHELL = ("console", "bash", "sh", "shell")
@@ -130,6 +131,16 @@ def test_the_guide_to_a_model_of_ones_own_runs(folder: Path) -> None:
 def test_the_guide_to_other_models_runs(folder: Path) -> None:
     names = run(OTHERS)
     assert names["als_report"]["ndcg@20"] > 0.1  # users have tastes
+
+
+def test_the_guide_to_maps_runs(folder: Path) -> None:
+    names = run(MAPS)
+    assert names["drawn"].provenance["trustworthiness"] > 0.9
+    assert names["found"].share > 1.2 * names["found"].chance
+    assert names["shown"].coherence("digit").share > 0.5  # a tenth by chance
+    assert {"films.html", "films.png", "people.html", "items.html", "users.png"} <= {
+        path.name for path in folder.iterdir()
+    }
 
 
 def test_the_guide_to_images_runs(folder: Path) -> None:
