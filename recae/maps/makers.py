@@ -42,7 +42,8 @@ def map_items(
     Raises ConfigError for options and for a model that knows nothing of items; DataError for titles
     that do not fit and if fewer than 3 items are left; NotFittedError.
 
-    >>> data = recae.Interactions.from_csr(scipy.sparse.random_array((60, 9), density=0.5, rng=0))
+    >>> some = np.random.default_rng(0).random((60, 9)) < 0.5
+    >>> data = recae.Interactions.from_csr(scipy.sparse.csr_matrix(some, dtype=float))
     >>> recae.map_items(recae.PureSVD(latent=4).fit(data))
     Map(9 items, tsne)
     """
@@ -110,7 +111,8 @@ def map_users(
     Raises ConfigError, DataError and NotFittedError as that does, and DataError if no history is
     known.
 
-    >>> data = recae.Interactions.from_csr(scipy.sparse.random_array((60, 9), density=0.5, rng=0))
+    >>> some = np.random.default_rng(0).random((60, 9)) < 0.5
+    >>> data = recae.Interactions.from_csr(scipy.sparse.csr_matrix(some, dtype=float))
     >>> recae.map_users(recae.PureSVD(latent=4).fit(data), min_items=1)
     Map(60 users, tsne)
     """

@@ -145,6 +145,7 @@ class Map:
             raise unknown_option("colour", wanted, known)
         return wanted
 
+    @property
     def importance(self) -> Floats:
         """What makes a point worth a name, (n,): its `size`, or the same for all."""
         if self.size is None:

@@ -136,7 +136,7 @@ def _content(drawn: Map) -> dict[str, Any]:
     span = max(float((high - low).max()), 1e-300)
     centred = (drawn.positions - (low + high) / 2) / span + 0.5
     x, y = np.round(centred.T * (UNITS - 1)).astype(np.int64)
-    importance = drawn.importance()
+    importance = drawn.importance
     first = chosen(drawn.positions, importance, min(SPREAD, len(drawn.ids)))
     names = _shown(drawn.colours)
     order = np.argsort(-importance, kind="stable")

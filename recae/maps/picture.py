@@ -138,7 +138,7 @@ def _name(figure: Any, axes: Any, drawn: Map, labels: int) -> None:
 
     figure.draw_without_rendering()  # for the pixels of the data
     figure.set_layout_engine("none")  # what is placed now stays
-    picked = chosen(drawn.positions, drawn.importance(), labels)
+    picked = chosen(drawn.positions, drawn.importance, labels)
     box = axes.get_window_extent()
     names = [_plain(shortened(drawn.titles[place], LONGEST)) for place in picked]
     pixels = axes.transData.transform(drawn.positions[picked])
