@@ -18,7 +18,7 @@ OTHER = "other"
 NOTHING = {"", "nan", "none", "(no genres listed)"}
 """Labels that say nothing, in lower case."""
 TEN = 10.0
-"""Amounts above 0 are shown on a logarithmic scale if the largest is so many times the smallest."""
+"""A logarithmic scale is for amounts whose largest is at least so many times their smallest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +48,19 @@ class Amounts:
 
     @property
     def logarithmic(self) -> bool:
-        """Whether a logarithmic scale shows them best."""
+        """Whether a logarithmic scale shows them best: they span a factor of `TEN` above 0, and
+        their logarithms are less skewed than they are."""
         known = self.values[np.isfinite(self.values)]
-        return bool(len(known) and known.min() > 0 and known.max() >= TEN * known.min())
+        if not len(known) or known.min() <= 0 or known.max() < TEN * known.min():
+            return False
+        return _skewness(np.log(known)) < _skewness(known)
+
+
+def _skewness(values: npt.NDArray[np.float64]) -> float:
+    """How skewed values are to either side."""
+    centred = values - values.mean()
+    spread = float(np.sqrt((centred**2).mean()))
+    return abs(float((centred**3).mean())) / max(spread, 1e-300) ** 3
 
 
 def as_texts(column: pd.Series) -> pd.Series:

@@ -132,7 +132,7 @@ function write(size, marked) {
   for (const at of [chosen, ...marked]) if (at >= 0) put(at);
   if (chosen >= 0 && marked.length) pen.globalAlpha = .75;
   let count = 0;
-  for (const at of data.order) {
+  for (const at of data.named ? data.order : []) {
     if (count >= most) break;
     if (visible(at) && at !== chosen && !marked.includes(at) && put(at)) count += 1;
   }

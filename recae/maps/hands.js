@@ -175,7 +175,7 @@ function list() {
     line.addEventListener("pointerdown", (event) => { event.preventDefault(); take(k); });
     return line;
   }));
-  if (wanted && !results.length) found.append(make("li", "no such title", { "aria-disabled": "true" }));
+  if (wanted && !results.length) found.append(make("li", "nothing of that name", { "aria-disabled": "true" }));
   found.hidden = !wanted;
   search.setAttribute("aria-expanded", String(!found.hidden));
   light();

@@ -96,7 +96,8 @@ class Map:
         """Writes a PNG, whole or not at all. Returns the path.
 
         colour: one of `colours`, by default the first groups, else the first. labels: at most so
-        many points are named: the most important ones of each region, where there is room.
+        many points are named, if they have titles: the most important of each region, where there
+        is room.
 
         Raises ConfigError for an unknown colour, for a bad number and without matplotlib;
         StorageError if it cannot be written.
@@ -153,6 +154,13 @@ class Map:
         amounts = self.colours[self.size]
         assert isinstance(amounts, Amounts)
         return np.nan_to_num(amounts.values)
+
+    @property
+    def named(self) -> bool:
+        """Whether points have names worth reading: titles, or ids that are text."""
+        return self.ids.dtype == object or any(
+            title != str(id) for title, id in zip(self.titles, self.ids, strict=True)
+        )
 
     def _groups_name(self, wanted: str | None) -> str:
         name = self.colour_name(wanted)

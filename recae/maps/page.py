@@ -85,9 +85,10 @@ def _field(drawn: Map) -> Markup:
 
 
 def _aside(drawn: Map, colour: str | None) -> Markup:
+    sought = "title" if _ids(drawn) else "id"
     search = element(
         "div",
-        element("label", f"Find {_article(drawn.what)} by its title", for_="search"),
+        element("label", f"Find {_article(drawn.what)} by {sought}", for_="search"),
         element(
             "input",
             type="search",
@@ -142,7 +143,7 @@ def _content(drawn: Map) -> dict[str, Any]:
     order = np.argsort(-importance, kind="stable")
     order = np.concatenate([first, order[~np.isin(order, first)]])
     return {
-        "what": drawn.what,
+        "named": drawn.named,
         "units": UNITS,
         "x": x.tolist(),
         "y": (UNITS - 1 - y).tolist(),  # upwards in a picture is downwards on a screen

@@ -66,7 +66,7 @@ def picture(
     else:
         axes.scatter(*drawn.positions.T, s=size, color=LIGHT[0], alpha=0.8, linewidths=0)
     axes.set_aspect("equal", adjustable="datalim")
-    if labels:
+    if labels and drawn.named:
         _name(figure, axes, drawn, int(labels))
     return write(figure, path)
 

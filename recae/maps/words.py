@@ -38,6 +38,6 @@ def coherence_told(drawn: Map, colour: str | None) -> str:
     except ConfigError:  # hardly any point has a label
         return ""
     return (
-        f"{found.share:.0%} of the {K} nearest on the map have one of a point's {colour}, "
-        f"{found.chance:.0%} of all"
+        f"{colour}: a point has some in common with {found.share:.0%} of its {K} nearest on the "
+        f"map, with {found.chance:.0%} of all"
     )

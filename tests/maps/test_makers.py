@@ -183,8 +183,15 @@ def test_users_need_a_history(svd: recae.PureSVD, tmp_path) -> None:
         recae.map_users(bare)
 
 
+def test_numbers_are_no_names(drawn: recae.Map, svd: recae.PureSVD, codes: np.ndarray) -> None:
+    assert drawn.named and not recae.map_items(svd, method="pca").named
+    words = [f"p{i}" for i in range(60)]
+    assert recae.map_codes(codes, words, method="pca").named
+
+
 def test_amounts_are_numbers(drawn: recae.Map) -> None:
     year = drawn.colours["year"]
     assert isinstance(year, Amounts) and not year.logarithmic
-    assert Amounts(np.array([1.0, 30.0, np.nan])).logarithmic
+    assert Amounts(np.array([1.0, 2, 4, 300.0, np.nan])).logarithmic
+    assert not Amounts(np.array([1.0, 18, 25, 35, 45, 50, 56])).logarithmic  # ages, and one odd
     assert not Amounts(np.array([0.0, 30.0])).logarithmic
