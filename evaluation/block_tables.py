@@ -27,8 +27,8 @@ def errors(result: dict[str, Any]) -> str:
     """Fashion-MNIST: each kind against PCA."""
     return section(
         "Fashion-MNIST: four kinds against PCA",
-        "`python -m evaluation fashion_mnist DATA --part errors`. Mean squared error a pixel on the "
-        "10,000 test images, pixels from 0 to 1; epochs and body chosen on "
+        "`python -m evaluation fashion_mnist DATA --part errors`. Mean squared error a pixel on "
+        "the 10,000 test images, pixels from 0 to 1; epochs and body chosen on "
         f"{result['held_out']:,} training images held out. The sparse kind has so many active of "
         "1,024 units, and PCA so many axes.\n\n"
         "![Reconstructions](../evaluation/results/fashion_mnist_reconstructions.png)\n"
@@ -65,8 +65,8 @@ def likelihood(result: dict[str, Any]) -> str:
     theirs = [[f"published: {name}", f"{v:.2f}", "", ""] for name, v in result["published"].items()]
     return section(
         "Fashion-MNIST: likelihood",
-        "`python -m evaluation fashion_mnist DATA --part likelihood`. Minus log p(x) in nats of the "
-        "binarised test images, importance-weighted with "
+        "`python -m evaluation fashion_mnist DATA --part likelihood`. Minus log p(x) in nats of "
+        "the binarised test images, importance-weighted with "
         f"{result['rows'][0]['samples']:,} samples, ± standard error over images. Published: "
         "Norouzi, Fleet & Norouzi 2020, two gated layers of 300, 40 codes, 5,000 samples; the "
         "protocol was read in the authors' code, the figures are from memory. The binarised test "
