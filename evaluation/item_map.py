@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(model: recae.Recommender, films: pd.DataFrame, seeds: int) -> list[dict[str, object]]:
-    """A row for each map of a fitted model; the maps of the first seed are drawn."""
+    """A row for each map of a fitted model; those of MultVAE with the first seed are drawn."""
     name, rows = type(model).__name__, []
     for method in ("tsne", "pca", "autoencoder", "tsne, popularity kept"):
         for seed in range(seeds if method in ("tsne", "autoencoder") else 1):
@@ -89,8 +89,8 @@ def measure(model: recae.Recommender, films: pd.DataFrame, seeds: int) -> list[d
             }
             print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
             rows.append(row)
-            if not seed and method in ("tsne", "pca", "autoencoder"):
-                drawn.plot(RESULTS / f"item-map-{name.lower()}-{method}.png", colour="genres")
+            if not seed and name == "MultVAE" and method in ("tsne", "pca", "autoencoder"):
+                drawn.plot(RESULTS / f"item-map-{method}.png", colour="genres")
     return rows
 
 

@@ -60,7 +60,7 @@ def _skewness(values: npt.NDArray[np.float64]) -> float:
     """How skewed values are to either side."""
     centred = values - values.mean()
     spread = float(np.sqrt((centred**2).mean()))
-    return abs(float((centred**3).mean())) / max(spread, 1e-300) ** 3
+    return abs(float((centred**3).mean())) / spread**3 if spread else 0.0
 
 
 def as_texts(column: pd.Series) -> pd.Series:

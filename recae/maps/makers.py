@@ -37,7 +37,8 @@ def map_items(
     left out, as what is learnt of them is mostly chance. remove_popularity: take out the part of
     the vectors that is linear in the logarithm of an item's number of users, which otherwise shapes
     the map more than taste does. distance: "cosine" or "euclidean", of vectors. seed: the same one
-    draws the same map.
+    draws the same map. Costs about items^2 x width operations, and for t-SNE 750 steps of some
+    100 x items: 20,000 items take about 40 s on one core; memory is some 10 kB an item.
 
     Raises ConfigError for options and for a model that knows nothing of items; DataError for titles
     that do not fit and if fewer than 3 items are left; NotFittedError.
