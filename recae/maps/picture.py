@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,10 @@ from recae.report.canvas import DPI, canvas, write
 from recae.report.labels import Box, nearest, place
 from recae.report.page.elements import NOT_SHOWN, shortened
 
-WIDTH, HEIGHT = 11.0, 8.5
-"""Inches."""
-LONGEST = 34
-"""Letters of a label."""
+WIDTH, BESIDE, LOWEST, HIGHEST = 11.0, 2.2, 6.0, 9.5
+"""Inches: of the picture, of its legend, and how high it may be, which depends on the map."""
+LONGEST, LINE = 34, 170
+"""Letters of a label, and of a line below the map."""
 AREA = 60_000.0
 """Square points of ink that all marks share, within the limits of `SIZES`."""
 SIZES = 7.0, 60.0
@@ -35,7 +36,9 @@ def picture(
     if isinstance(labels, bool) or not isinstance(labels, int | np.integer) or labels < 0:
         raise ConfigError(f"labels must be a whole number >= 0, not {labels!r}")
     check_target(path)
-    figure, axes = canvas(WIDTH, HEIGHT, layout="constrained")
+    wide, high = np.maximum(drawn.positions.max(axis=0) - drawn.positions.min(axis=0), 1e-300)
+    height = float(np.clip(1 + (WIDTH - BESIDE) * high / wide, LOWEST, HIGHEST))
+    figure, axes = canvas(WIDTH, height, layout="constrained")
     axes.grid(visible=False)
     for side in axes.spines.values():
         side.set_visible(True)
@@ -47,16 +50,10 @@ def picture(
         axes.set_xlabel(f"first principal component, {shares[0]:.0%} of the variance")
         axes.set_ylabel(f"second principal component, {shares[1]:.0%} of the variance")
     axes.set_title(_plain(title or heading(drawn)), loc="left", fontsize=14, fontweight="bold")
-    axes.text(
-        1,
-        -0.012 if drawn.method == "tsne" else -0.045,
-        _plain(caption(drawn, colour)),
-        transform=axes.transAxes,
-        ha="right",
-        va="top",
-        fontsize=8.5,
-        color="#57606a",
-    )
+    told = fill(caption(drawn, colour), LINE)
+    figure.text(0.008, 0.06 / height, _plain(told), va="bottom", fontsize=8.5, color="#57606a")
+    below = (0.09 + 0.15 * (1 + told.count("\n"))) / height
+    figure.get_layout_engine().set(rect=(0, below, 1, 1 - below))
     size = float(np.clip(AREA / len(drawn.ids), *SIZES))
     kind = None if colour is None else drawn.colours[colour]
     if isinstance(kind, Groups):
