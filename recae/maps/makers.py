@@ -33,14 +33,16 @@ def map_items(
     titles: a table with the columns item_id, title and others to colour by, such as genres
     ("Comedy|Drama" is two labels), or a mapping from ids to titles. method: "tsne" shows groups,
     "pca" is quick and its axes have a meaning. Models without item embeddings, such as EASE, are
-    drawn by singular vectors of their similarities. min_users: items of fewer training users are
-    left out, as what is learnt of them is mostly chance. remove_popularity: take out the part of
-    the vectors that is linear in the logarithm of an item's number of users, which otherwise shapes
-    the map more than taste does. distance: "cosine" or "euclidean", of vectors. seed: the same one
-    draws the same map. Costs about items^2 x width operations, and for t-SNE 750 steps of some
-    100 x items: 20,000 items take about 40 s on one core; memory is some 10 kB an item.
+    drawn by singular vectors of their similarities or scores. min_users: items of fewer training
+    users are left out, as what is learnt of them is mostly chance. remove_popularity: take out the
+    part of the vectors that is linear in the logarithm of an item's number of users, which
+    otherwise shapes the map more than taste does. distance: "cosine" or "euclidean", of vectors.
+    seed: the same one draws the same map.
 
-    Raises ConfigError for options and for a model that knows nothing of items; DataError for titles
+    Costs about items^2 x width operations, and for t-SNE 750 steps of some 100 x items: 20,000
+    items take about 40 s on one core; memory is some 10 kB an item.
+
+    Raises ConfigError for options, for Popularity and for Random; DataError for titles
     that do not fit and if fewer than 3 items are left; NotFittedError.
 
     >>> some = np.random.default_rng(0).random((60, 9)) < 0.5

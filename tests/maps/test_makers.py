@@ -32,7 +32,15 @@ def test_planted_clusters_are_apart(codes: np.ndarray, method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [recae.PureSVD(latent=4), recae.EASE(l2=5), recae.SparseEASE(), recae.ItemKNN()]
+    "model",
+    [
+        recae.PureSVD(latent=4),
+        recae.EASE(l2=5),
+        recae.SparseEASE(),
+        recae.ItemKNN(),
+        recae.UserKNN(neighbours=20),
+        recae.InfiniteAE(),
+    ],
 )
 def test_items_of_a_taste_are_together(
     model: recae.Recommender, plays: recae.Interactions, titles: pd.DataFrame
@@ -131,8 +139,11 @@ def test_equal_vectors_and_few_points_can_be_drawn() -> None:
 
 
 def test_a_model_without_notion_of_items_is_refused(plays: recae.Interactions) -> None:
-    with pytest.raises(recae.ConfigError, match="Popularity has nothing .* item_embeddings_"):
-        recae.map_items(recae.Popularity().fit(plays))
+    for model in (recae.Popularity(), recae.Random()):
+        with pytest.raises(recae.ConfigError, match="no item from another .* as MultVAE"):
+            recae.map_items(model.fit(plays))
+        with pytest.raises(recae.ConfigError, match="tells no item from another"):
+            recae.map_users(model)
     with pytest.raises(recae.ConfigError, match="recae.map_codes"):
         recae.map_items("model")  # type: ignore[arg-type]
     with pytest.raises(recae.NotFittedError):
@@ -175,6 +186,16 @@ def test_unusable_codes(codes: np.ndarray, svd: recae.PureSVD) -> None:
         recae.map_items(svd, min_users=1000)
     with pytest.raises(recae.DataError, match="smaller min_items="):
         recae.map_users(svd, min_items=1000)
+
+
+def test_neural_ease_has_neither_vectors_nor_codes_but_a_map(plays: recae.Interactions) -> None:
+    model = recae.NeuralEASE(epochs=1).fit(plays)
+    with pytest.raises(recae.ConfigError, match="no item embeddings"):
+        _ = model.item_embeddings_
+    with pytest.raises(recae.ConfigError, match="no latent space"):
+        model.embed_users(plays)
+    assert "scores of single items" in recae.map_items(model, method="pca").provenance["vectors"]
+    assert len(recae.map_users(model, method="pca").ids) == 90
 
 
 def test_users_need_a_history(svd: recae.PureSVD, tmp_path) -> None:
