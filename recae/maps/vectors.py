@@ -78,7 +78,8 @@ def _scored(model: Recommender, codes: np.ndarray) -> Floats:
     starts = np.append(np.arange(n + 1), n)  # the last row is the empty one
     cells = np.ones(n, dtype=np.float32), codes.astype(np.int32), starts
     found = _finite(model._score_rows(sp.csr_matrix(cells, shape=(n + 1, len(model.items_)))))
-    return found[:-1] - found[-1]
+    added: Floats = found[:-1] - found[-1]
+    return added
 
 
 def _finite(rows: Tensor) -> Floats:
