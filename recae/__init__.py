@@ -9,7 +9,15 @@ Interactions go in; a model is fitted on them; it recommends, is evaluated, save
     model.export("top.parquet", data, k=100)
 """
 
+from recae.anomaly import (
+    AnomalyDetector,
+    Injected,
+    Profiles,
+    detect_profiles,
+    inject_profiles,
+)
 from recae.compare import Variance, compare, detectable_difference, variance, verdicts
+from recae.compress import ImageCodec
 from recae.data import (
     IdMap,
     Interactions,
@@ -32,6 +40,14 @@ from recae.errors import (
 )
 from recae.evaluate import Lists, Report, Scorer, by_history, by_popularity, evaluate
 from recae.export import export_top_k
+from recae.generate import (
+    SyntheticReport,
+    UserGenerator,
+    interpolate,
+    path_quality,
+    synthesise,
+    synthetic_report,
+)
 from recae.maps import Coherence, Map, map_codes, map_items, map_users
 from recae.models import (
     ALS,
@@ -108,6 +124,7 @@ __all__ = [
     "DenoisingAutoencoder",
     "SparseAutoencoder",
     "VariationalAutoencoder",
+    "ImageCodec",
     "load_transformer",
     "ALS",
     "BPR",
@@ -130,6 +147,11 @@ __all__ = [
     "map_items",
     "map_users",
     "rmse",
+    "AnomalyDetector",
+    "Injected",
+    "Profiles",
+    "detect_profiles",
+    "inject_profiles",
     "Ensemble",
     "RecVAE",
     "MODELS",
@@ -199,4 +221,10 @@ __all__ = [
     "tune",
     "variance",
     "verdicts",
+    "SyntheticReport",
+    "UserGenerator",
+    "interpolate",
+    "path_quality",
+    "synthesise",
+    "synthetic_report",
 ]

@@ -26,7 +26,7 @@ LAYERS = (
     ("evaluate", "models", "rmse", "transformers"),
     ("compare", "export", "tune"),
     ("report",),
-    ("maps",),
+    ("anomaly", "compress", "generate", "maps"),
     ("__init__",),
     ("cli",),
     ("__main__",),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recae.data import Interactions
 from recae.errors import TrainingInterrupted
-from recae.nn import AutoencoderNet, Batch, Decoder, LinearHead, Ragged
+from recae.nn import AutoencoderNet, Batch, LinearHead, Ragged
 from recae.objective import Objective
 from recae.recommender.base import Recommender
 from recae.recommender.hyperparameters import estimator, learnt, param

@@ -130,3 +130,11 @@ def test_the_nearest_are_the_nearest(codes: np.ndarray) -> None:
         distances[i] = np.inf
         assert near[i].tolist() == np.argsort(distances)[:4].tolist()
         assert np.allclose(apart[i], np.sort(distances)[:4])
+
+
+def test_blocks_change_nothing(codes: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = nearest(codes, 7), trustworthiness(codes, codes[:, :2], 5)
+    monkeypatch.setattr("recae.maps.neighbours.CELLS", 60 * 7)  # seven rows at a time
+    parts = nearest(codes, 7), trustworthiness(codes, codes[:, :2], 5)
+    assert np.array_equal(whole[0][0], parts[0][0]) and whole[1] == parts[1]
+    assert np.allclose(whole[0][1], parts[0][1])
