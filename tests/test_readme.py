@@ -171,6 +171,8 @@ def test_the_guide_to_compressing_images_runs(folder: Path) -> None:
     assert abs(codec.bytes_ - 14) < 0.28
     assert np.square(back - test.astype(float)).mean() < test.astype(float).var() / 5
     assert "cut short" in str(names["caught"])
+
+
 def test_the_guide_to_anomalies_runs(folder: Path) -> None:
     with pytest.warns(recae.RecaeWarning, match="flagged as fake"):
         names = run(ANOMALIES)

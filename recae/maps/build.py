@@ -17,7 +17,7 @@ from recae.maps.map import Map
 from recae.maps.neighbours import Floats, nearest
 from recae.maps.pca import pca
 from recae.maps.quality import K, trustworthiness
-from recae.maps.tsne import neighbours_needed, tsne
+from recae.maps.tsne import check_tsne, tsne
 from recae.maps.vectors import prepared
 from recae.progress import check_progress
 from recae.recommender.requests import check_flag
@@ -38,6 +38,8 @@ def check_options(
     """
     if method not in METHODS:
         raise unknown_option("method", method, METHODS)
+    if method == "tsne":
+        check_tsne()
     if distance not in DISTANCES:
         raise unknown_option("distance", distance, DISTANCES)
     check_seed(seed)
@@ -76,10 +78,10 @@ def build(
         found[size[0]] = Amounts(size[1].astype(np.float64))
     ready = prepared(vectors, distance, level)
     n = len(ready)
-    near, apart = nearest(ready, max(neighbours_needed(n), 1), progress)
+    near = nearest(ready, min(K, n - 1), progress)[0]
     said = {"distance": distance, "dimensions": vectors.shape[1], "seed": int(seed)}
     if method == "tsne":
-        positions, divergence = tsne(ready, near, apart, seed, progress)
+        positions, divergence = tsne(ready, seed, progress)
         said["divergence"] = divergence
     else:
         positions, shares = pca(ready)
@@ -91,7 +93,7 @@ def build(
         positions=positions,
         titles=tuple(about[TITLE]),
         colours=found,
-        near=near[:, :K],
+        near=near,
         what=ids.what,
         method=method,
         size=None if size is None else size[0],

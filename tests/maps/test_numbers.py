@@ -2,80 +2,40 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 from sklearn.manifold import trustworthiness as sklearn_trustworthiness
 
-from recae.maps import quality, repulsion, trustworthiness, tsne
+import recae
+from recae.maps import quality, trustworthiness, tsne
 from recae.maps.neighbours import nearest
 from recae.maps.pca import pca
-from recae.maps.tsne import affinities, attraction, divergence
 
 
-def exact(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """y_i - y_j, (n, n, 2), and q_ij, written out."""
-    apart = points[:, None] - points[None]
-    q = 1 / (1 + (apart**2).sum(axis=2))
-    np.fill_diagonal(q, 0)
-    return apart, q
-
-
-@pytest.mark.parametrize("scale", [1e-4, 1.0, 20.0])
-@pytest.mark.parametrize("way", ["_summed", "_interpolated"])
-def test_repulsion_is_the_sum_over_all_pairs(way: str, scale: float) -> None:
-    points = np.random.default_rng(0).normal(scale=scale, size=(300, 2))
-    apart, q = exact(points)
-    wanted = (apart * (q**2)[:, :, None]).sum(axis=1) / q.sum()
-    found, total = getattr(repulsion, way)(points)
-    assert total == pytest.approx(q.sum(), rel=0.02)
-    error = np.abs(found - wanted).max() / np.abs(wanted).max()
-    assert error < (1e-9 if way == "_summed" else 0.1)
-
-
-def test_the_gradient_is_that_of_the_divergence(codes: np.ndarray) -> None:
-    pairs = affinities(*nearest(codes, 59))  # all pairs: the divergence leaves none out
-    points = np.random.default_rng(0).normal(size=(60, 2))
-    gradient = 4 * (attraction(pairs, points) - repulsion.repulsion(points)[0])
-    for at in ((0, 0), (31, 1)):
-        step = np.zeros_like(points)
-        step[at] = 1e-5
-        slope = (divergence(pairs, points + step) - divergence(pairs, points - step)) / 2e-5
-        assert gradient[at] == pytest.approx(slope, rel=1e-4)
-
-
-def test_affinities_have_the_perplexity() -> None:
-    vectors = np.random.default_rng(0).normal(size=(200, 5))
-    near, apart = nearest(vectors, 90)
-    pairs = affinities(near, apart)
-    assert pairs.sum() == pytest.approx(1) and abs(pairs - pairs.T).max() < 1e-15
-    # One row by hand: the entropy of exp(-b d^2) is log 30 for the b that bisection finds.
-    row, shifted = 7, apart[7] - apart[7, 0]
-    low, high = 0.0, 100.0
-    for _ in range(200):
-        middle = (low + high) / 2
-        p = np.exp(-middle * shifted)
-        p /= p.sum()
-        low, high = (middle, high) if -(p * np.log(p)).sum() > np.log(30) else (low, middle)
-    only = [j for j in near[row] if row not in near[j]]  # p_ij = p_j|i / 2n there
-    wanted = {j: p[k] / 400 for k, j in enumerate(near[row])}
-    assert only
-    for j in only:
-        assert pairs[row, j] == pytest.approx(wanted[j], rel=1e-6)
-
-
-def test_as_good_as_that_of_scikit_learn(codes: np.ndarray) -> None:
+def test_tsne_keeps_more_neighbours_than_pca() -> None:
     rng = np.random.default_rng(3)
-    vectors = np.repeat(rng.normal(size=(35, 12)) * 3, 20, axis=0) + rng.normal(size=(700, 12))
-    theirs = TSNE(init="pca", random_state=0, max_iter=500, n_jobs=1).fit_transform(vectors)
-    near, apart = nearest(vectors, 90)
-    ours, _ = tsne(vectors, near, apart, seed=0)  # interpolated, as there are 700 points
-    wanted = sklearn_trustworthiness(vectors, theirs, n_neighbors=10)
-    assert trustworthiness(vectors, ours, 10) > wanted - 0.01
-    pairs = affinities(near, apart)
-    assert divergence(pairs, ours) < divergence(pairs, theirs.astype(np.float64)) * 1.05
+    vectors = np.repeat(rng.normal(size=(12, 12)) * 3, 20, axis=0) + rng.normal(size=(240, 12))
+    places, divergence = tsne(vectors, seed=0)
+    assert divergence > 0
+    kept = [sklearn_trustworthiness(vectors, p, n_neighbors=10) for p in (places, pca(vectors)[0])]
+    assert kept[0] > 0.95 > kept[1] - 0.02 and kept[0] > kept[1] + 0.02
+
+
+def test_equal_vectors_are_drawn_too() -> None:
+    places, _ = tsne(np.repeat(np.eye(3), 5, axis=0), seed=0)
+    assert np.isfinite(places).all() and places.shape == (15, 2)
+
+
+def test_without_scikit_learn_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
+    codes = np.random.default_rng(0).normal(size=(20, 3))
+    with pytest.raises(recae.ConfigError, match=r"recae\[map\]"):
+        recae.map_codes(codes)
+    assert recae.map_codes(codes, method="pca").method == "pca"
 
 
 def test_trustworthiness_is_that_of_scikit_learn(
