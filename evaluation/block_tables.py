@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from evaluation import image_codec_table
 from evaluation.provenance import RESULTS
 
 
@@ -14,6 +15,7 @@ def sections() -> list[str]:
     makers: dict[str, Callable[[dict[str, Any]], str]] = {
         "fashion_mnist_errors": errors,
         "fashion_mnist_likelihood": likelihood,
+        "image_codec": image_codec,
     }
     found = []
     for name, make in makers.items():
@@ -74,6 +76,12 @@ def likelihood(result: dict[str, Any]) -> str:
         ["model", "-log p(x)", "epochs", "fit"],
         [*ours, *theirs],
     )
+
+
+def image_codec(result: dict[str, Any]) -> str:
+    """Fashion-MNIST: bytes and distortion beside JPEG and WebP."""
+    head, rows = image_codec_table.HEAD, image_codec_table.rows(result)
+    return section("Fashion-MNIST in few bytes", image_codec_table.text(result), head, rows)
 
 
 def section(title: str, text: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -247,7 +247,8 @@ def pictured(
                 or [min(points, key=lambda m: m.bytes)],
                 key=lambda m: m.psnr,
             )
-            rows[f"{best.codec}\n{best.bytes:.0f} B, {best.psnr:.1f} dB"] = best.shown
+            label = best.codec.replace(", ", "\n")
+            rows[f"{label}\n{best.bytes:.0f} B, {best.psnr:.1f} dB"] = best.shown
     return rows
 
 
