@@ -28,8 +28,8 @@ def text(result: dict[str, Any]) -> str:
         "neither its fixed headers (for JPEG no header or table at all) nor our five bytes are "
         "counted. Tiled: all images in one picture, against our one file; shrunk: the picture at "
         "75 % of its size and enlarged again. Encode and decode are images a second, one by one, "
-        "on one core of a machine that had other work. PSNR is that of the mean squared error of all "
-        f"images, SSIM the mean of {result['ssim_images']:,}; Gaussian windows.\n\n"
+        "on one core of a machine that had other work. PSNR is that of the mean squared error of "
+        f"all images, SSIM the mean of {result['ssim_images']:,}; Gaussian windows.\n\n"
         "![Rate against distortion](../evaluation/results/image_codec_curves.png)\n"
         "![Images](../evaluation/results/image_codec_images.png)"
     )
