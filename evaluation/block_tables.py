@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from evaluation import image_codec_table
 from evaluation.provenance import RESULTS
 
 
@@ -15,6 +16,7 @@ def sections() -> list[str]:
         "fashion_mnist_errors": errors,
         "fashion_mnist_likelihood": likelihood,
         "item-map": item_map,
+        "image_codec": image_codec,
     }
     found = []
     for name, make in makers.items():
@@ -106,6 +108,12 @@ def item_map(result: dict[str, Any]) -> str:
             for (model, method), rows in groups.items()
         ],
     )
+
+
+def image_codec(result: dict[str, Any]) -> str:
+    """Fashion-MNIST: bytes and distortion beside JPEG and WebP."""
+    head, rows = image_codec_table.HEAD, image_codec_table.rows(result)
+    return section("Fashion-MNIST in few bytes", image_codec_table.text(result), head, rows)
 
 
 def section(title: str, text: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

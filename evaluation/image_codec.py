@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Prints the table and keeps it, with two pictures, in evaluation/results."""
     parser = argparse.ArgumentParser(prog=f"python -m evaluation {NAME}", description=__doc__)
     parser.add_argument("data", type=Path, help="folder with train.npz and test.npz")
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--rows", type=int, default=None, help="training images, all without")
     parser.add_argument("--codecs", type=Path, help="folder of fitted codecs, used or made")
     parser.add_argument("--images", type=int, default=None, help="test images, all without")
@@ -247,7 +247,8 @@ def pictured(
                 or [min(points, key=lambda m: m.bytes)],
                 key=lambda m: m.psnr,
             )
-            rows[f"{best.codec}\n{best.bytes:.0f} B, {best.psnr:.1f} dB"] = best.shown
+            label = best.codec.replace(", ", "\n")
+            rows[f"{label}\n{best.bytes:.0f} B, {best.psnr:.1f} dB"] = best.shown
     return rows
 
 
