@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from evaluation import anomaly_tables
 from evaluation.provenance import RESULTS
 
 
@@ -14,6 +15,8 @@ def sections() -> list[str]:
     makers: dict[str, Callable[[dict[str, Any]], str]] = {
         "fashion_mnist_errors": errors,
         "fashion_mnist_likelihood": likelihood,
+        "fake-profiles-labelled": lambda result: section(*anomaly_tables.labelled(result)),
+        "fake-profiles-injected": lambda result: section(*anomaly_tables.injected(result)),
     }
     found = []
     for name, make in makers.items():

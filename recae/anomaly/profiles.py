@@ -191,7 +191,7 @@ def detect_profiles(
     the others, to the power of 0.8, fall off exponentially above their median. seed, progress: as
     in `fit` of a model.
 
-    Warns where so many scores are high that the assumption is in doubt. Raises DataError for fewer
+    Raises DataError for fewer
     than 20 users with interactions, genuine users that are unknown or too few, and data that cannot
     be read; ConfigError for other bad options. Costs the training of six small networks, and for
     each item the square of how many rated it. Memory: the interactions and a few numbers
