@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from evaluation import image_codec_table
+from evaluation import anomaly_tables, image_codec_table
 from evaluation.provenance import RESULTS
 
 
@@ -17,6 +17,8 @@ def sections() -> list[str]:
         "fashion_mnist_likelihood": likelihood,
         "item-map": item_map,
         "image_codec": image_codec,
+        "fake-profiles-labelled": lambda result: section(*anomaly_tables.labelled(result)),
+        "fake-profiles-injected": lambda result: section(*anomaly_tables.injected(result)),
     }
     found = []
     for name, make in makers.items():
