@@ -32,6 +32,7 @@ from recae.errors import (
 )
 from recae.evaluate import Lists, Report, Scorer, by_history, by_popularity, evaluate
 from recae.export import export_top_k
+from recae.loading import load
 from recae.models import (
     ALS,
     BPR,
@@ -62,7 +63,6 @@ from recae.models import (
     SparseEASE,
     UserKNN,
     VanillaAE,
-    load,
 )
 from recae.ranking import TopK
 from recae.recommender import Recommender
@@ -97,7 +97,6 @@ from recae.transformers import (
     DenoisingAutoencoder,
     SparseAutoencoder,
     VariationalAutoencoder,
-    load_transformer,
 )
 from recae.tune import Tuning, tune
 from recae.version import __version__
@@ -107,7 +106,6 @@ __all__ = [
     "DenoisingAutoencoder",
     "SparseAutoencoder",
     "VariationalAutoencoder",
-    "load_transformer",
     "ALS",
     "BPR",
     "EASE",
