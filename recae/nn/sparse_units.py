@@ -132,7 +132,8 @@ class JumpUnits(Counted):
 
     def revived(self, dead: Tensor) -> list[nn.Parameter]:
         """Gives dead units the common threshold."""
-        self.drift[dead] = 0
+        with torch.no_grad():
+            self.drift[dead] = 0
         return [self.drift]
 
     def forward(

@@ -14,8 +14,8 @@ from recae.transformers.examples import Examples
 
 def check_loss(examples: Examples, loss: str, owner: str) -> None:
     """Raises DataError for examples that cannot be held to the loss."""
-    values = torch.from_numpy(examples.rows.data) if examples.sparse else examples.rows
-    if loss not in ("logistic", "multinomial") or not values.numel():
+    values = examples.rows.data if examples.sparse else examples.rows
+    if loss not in ("logistic", "multinomial") or not len(values):
         return
     low, high = float(values.min()), float(values.max())
     if low < 0:

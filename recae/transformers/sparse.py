@@ -67,7 +67,8 @@ class SparseAutoencoder(Transformer):
     units of what there is to explain, the loss of an output of zeros.
 
     Units that no example of an epoch made active are, with `revive`, pointed at the examples
-    explained worst (Bricken et al. 2023), until nine tenths of the epochs are over. An epoch costs
+    explained worst (Bricken et al. 2023), an eighth of all units at a time, until nine tenths of
+    the epochs are over. An epoch costs
     about 6 x examples x weights operations. Raises ConfigError if more units shall be active than
     there are.
 
@@ -205,4 +206,6 @@ def _revive(
         residuals = rows - net(batch)[0].dense()
         weight = last.weight if isinstance(last, InputLinear) else last.weight.t()
         dead = revive(code, weight, last.bias, atoms, read, residuals, generator)
-    return [last.weight, last.bias, atoms] if dead else []
+    if not len(dead):
+        return []
+    return [last.weight, last.bias, atoms, *code.revived(dead)]
