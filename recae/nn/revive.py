@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from recae.nn.sparse_units import Counted
 
 FAINT = 0.5
-"""Length of a revived unit's encoder weights beside the mean of the living. Bricken et al. have 0.2,
-with which units did not get among the largest of a row again (24 of 48, signed top-k)."""
+"""Length of a revived unit's encoder weights beside the mean of the living. With the 0.2 of Bricken
+et al. units did not get among the largest of a row again (24 of 48, signed top-k)."""
 
 SHARE = 8
 """One unit of so many is revived at a time: more of them, all pointed at the same rows, would shout

@@ -1,4 +1,4 @@
-"""What a transformer reads, in whatever form it comes; and what it refuses, with one clear error."""
+"""What a transformer reads, in whatever form it comes, and what it refuses."""
 
 from __future__ import annotations
 

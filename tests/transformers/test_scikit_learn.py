@@ -29,7 +29,9 @@ EXPECTED = {
     "check_dtype_object": "what is not a number is a DataError, a ValueError; wanted is TypeError"
 }
 if OLD:
-    EXPECTED["check_transformer_preserve_dtypes"] = "codes are float32; our tag is for 1.6 and later"
+    EXPECTED["check_transformer_preserve_dtypes"] = (
+        "codes are float32; our tag is for 1.6 and later"
+    )
 
 
 def checks() -> list[Any]:
