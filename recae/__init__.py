@@ -48,6 +48,7 @@ from recae.generate import (
     synthesise,
     synthetic_report,
 )
+from recae.loading import load
 from recae.maps import Coherence, Map, map_codes, map_items, map_users
 from recae.models import (
     ALS,
@@ -79,7 +80,6 @@ from recae.models import (
     SparseEASE,
     UserKNN,
     VanillaAE,
-    load,
 )
 from recae.ranking import TopK
 from recae.recommender import Recommender
@@ -114,7 +114,6 @@ from recae.transformers import (
     DenoisingAutoencoder,
     SparseAutoencoder,
     VariationalAutoencoder,
-    load_transformer,
 )
 from recae.tune import Tuning, tune
 from recae.version import __version__

@@ -24,7 +24,7 @@ LAYERS = (
     ("metrics", "splits", "training"),
     ("recommender",),
     ("evaluate", "models", "rmse", "transformers"),
-    ("compare", "export", "tune"),
+    ("compare", "export", "loading", "tune"),
     ("report",),
     ("anomaly", "compress", "generate", "maps"),
     ("__init__",),
