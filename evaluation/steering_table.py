@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from evaluation.block_tables import section
 
-
-def steering(result: dict[str, Any]) -> str:
-    """Ten units: what they are, what steering by them does, and beside it the baselines."""
+def steering(result: dict[str, Any]) -> tuple[str, str, list[str], list[list[str]]]:
+    """Ten units, steering by them, and the baselines: a title, a text, a head and rows."""
     small, pieces = result["small"], result["of_one_piece"]
     seeds = result["agreement_of_seeds"]
     kinds = {"tastes": "units", "pca": "PCA", "raw": "raw", "random": "random"}
@@ -48,4 +46,4 @@ def steering(result: dict[str, Any]) -> str:
         cells = [f"{100 * way['genre']:.1f} ({100 * way['ndcg_change']:+.1f} %)" for way in ways]
         rows.append([unit["name"], f"{100 * row['unsteered']:.1f}", *cells])
     head = ["unit", "unsteered, %", "unit, %", "PCA, %", "raw, %", "bonus on the genre, %"]
-    return section("MovieLens 1M: steering by tastes", text, head, rows)
+    return "MovieLens 1M: steering by tastes", text, head, rows

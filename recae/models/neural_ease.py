@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recae.errors import ConfigError
 from recae.nn import AutoencoderNet, Keep, Nothing, Plain, ProductDecoder
 from recae.recommender import FocalRecommender, estimator
 
@@ -34,4 +35,4 @@ class NeuralEASE(FocalRecommender):
         )
 
     def _code_width(self) -> int:
-        return 0
+        raise ConfigError("NeuralEASE has no latent space to embed users in")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recae.data import Interactions
 from recae.errors import TrainingInterrupted
-from recae.nn import AutoencoderNet, Batch, Decoder, LinearHead, Ragged
+from recae.nn import AutoencoderNet, Batch, LinearHead, Ragged
 from recae.objective import Objective
 from recae.recommender.base import Recommender
 from recae.recommender.hyperparameters import estimator, learnt, param
@@ -94,7 +94,7 @@ class AutoencoderRecommender(Recommender):
         return validate
 
     def _code_width(self) -> int:
-        """Numbers in a code, 0 where there is none."""
+        """Numbers in a code."""
         return self.latent
 
     def _phases(self) -> tuple[Phase, ...]:
@@ -153,8 +153,6 @@ class AutoencoderRecommender(Recommender):
             return self._tiles(net, matrix, lambda batch: net(batch)[0].dense(), matrix.shape[1])
 
     def _embed_rows(self, matrix: Any) -> Tensor:
-        if not self._code_width():
-            return super()._embed_rows(matrix)  # which says that there is nothing to embed in
         net = self.network_
         with torch.no_grad():
             return self._tiles(net, matrix, lambda b: net.encode(b)[0], self._code_width())
@@ -172,9 +170,12 @@ class AutoencoderRecommender(Recommender):
         return out
 
     def _item_vectors(self) -> Tensor:
-        """The rows of the output layer, (n_items, width of the last layer) float32."""
-        head = cast(LinearHead, cast(Decoder, self.network_.decoder).head)
-        return head.weight.detach()
+        """The rows of the output layer, (n_items, width of the last layer) float32, if there is
+        one such layer."""
+        head = getattr(self.network_.decoder, "head", None)
+        if head is None:  # a product of several decoders
+            return super()._item_vectors()
+        return cast(LinearHead, head).weight.detach()
 
     def _arrays(self) -> Mapping[str, Tensor]:
         state = self.network_.state_dict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ def check_steerable(model: Any) -> None:
     """Raises ConfigError unless the codes of this recommender can be moved and scored."""
     if isinstance(model, FactorRecommender):
         return
-    if isinstance(model, AutoencoderRecommender) and model._code_width():
-        return
+    if isinstance(model, AutoencoderRecommender):
+        with suppress(ConfigError):
+            model._code_width()
+            return
     why = "has no codes to move" if isinstance(model, Recommender) else "is no recommender"
     raise ConfigError(
         f"{type(model).__name__} {why}: take an autoencoder with a code, such as MultVAE, MultDAE, "

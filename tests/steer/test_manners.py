@@ -42,7 +42,7 @@ def test_another_model_is_refused(
     cut = json.loads(config.read_text())
     del cut["settings"]["names"]
     config.write_text(json.dumps(cut))
-    with pytest.raises(recae.DataError, match="damaged.*names"):
+    with pytest.raises(recae.DataError, match="damaged"):
         recae.load_tastes(tmp_path / "tastes", tastes.model)
     with pytest.raises(recae.StorageError):
         tastes.save(tmp_path / "tastes")

@@ -1,0 +1,36 @@
+"""The loader of dense rows deals every row once, in an order of its own for each epoch."""
+
+from __future__ import annotations
+
+import torch
+
+from recae.training import ArrayLoader
+
+ROWS = torch.arange(50.0)[:, None] * torch.ones(3)
+
+
+def test_an_epoch_deals_every_row_once() -> None:
+    loader = ArrayLoader(ROWS, None, batch_size=8, seed=0)
+    batches = list(loader.epoch(1))
+    assert [len(batch) for batch in batches] == [8] * 6 + [2]
+    assert len(loader) == 7
+    dealt = torch.cat([batch.input for batch in batches])
+    assert sorted(dealt[:, 0].tolist()) == list(range(50))
+    for batch in batches:
+        assert batch.target is batch.input
+        assert batch.rows is not None and torch.equal(batch.input, ROWS[batch.rows])
+
+
+def test_epochs_differ_and_repeat_with_the_seed() -> None:
+    def order(seed: int, epoch: int) -> list[float]:
+        loader = ArrayLoader(ROWS, None, batch_size=100, seed=seed)
+        return next(iter(loader.epoch(epoch))).input[:, 0].tolist()
+
+    assert order(0, 1) == order(0, 1)
+    assert order(0, 1) != order(0, 2)
+    assert order(0, 1) != order(1, 1)
+
+
+def test_a_target_of_its_own_follows_its_input() -> None:
+    for batch in ArrayLoader(ROWS, -ROWS, batch_size=7, seed=1).epoch(3):
+        assert torch.equal(batch.target, -batch.input)
