@@ -9,7 +9,12 @@ from evaluation.steering_doses import BUDGET, METRIC
 from recae.files import atomic_file
 from recae.report.canvas import COLOURS, DPI, MARKS
 
-WAYS = {"tastes": "unit turned up", "pca": "axis of PCA", "raw": "raw dimension", "rerank": "bonus"}
+WAYS = {
+    "tastes": "unit turned up",
+    "pca": "axis of PCA",
+    "raw": "raw dimension",
+    "rerank": "bonus on the genre, which it knows",
+}
 FLOOR = -12.0
 """Per cent of NDCG@10 lost, at which the panels end."""
 
@@ -43,7 +48,8 @@ def draw(result: dict[str, Any], path: Path) -> None:
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=8)
         panel.grid(alpha=0.3)
-    panels[0].legend(fontsize=8, frameon=False, loc="lower left")
+    lines, labels = panels[0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside upper center", ncols=4, fontsize=9, frameon=False)
     figure.supxlabel("films of the genre among the top 10, %", fontsize=10)
     figure.supylabel("change of NDCG@10, %", fontsize=10)
     with atomic_file(path) as part:

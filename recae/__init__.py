@@ -125,7 +125,6 @@ __all__ = [
     "SparseAutoencoder",
     "VariationalAutoencoder",
     "ImageCodec",
-    "load_transformer",
     "ALS",
     "BPR",
     "EASE",
