@@ -124,7 +124,6 @@ __all__ = [
     "SparseAutoencoder",
     "VariationalAutoencoder",
     "ImageCodec",
-    "load_transformer",
     "ALS",
     "BPR",
     "EASE",
