@@ -9,7 +9,15 @@ Interactions go in; a model is fitted on them; it recommends, is evaluated, save
     model.export("top.parquet", data, k=100)
 """
 
+from recae.anomaly import (
+    AnomalyDetector,
+    Injected,
+    Profiles,
+    detect_profiles,
+    inject_profiles,
+)
 from recae.compare import Variance, compare, detectable_difference, variance, verdicts
+from recae.compress import ImageCodec
 from recae.data import (
     IdMap,
     Interactions,
@@ -32,7 +40,16 @@ from recae.errors import (
 )
 from recae.evaluate import Lists, Report, Scorer, by_history, by_popularity, evaluate
 from recae.export import export_top_k
+from recae.generate import (
+    SyntheticReport,
+    UserGenerator,
+    interpolate,
+    path_quality,
+    synthesise,
+    synthetic_report,
+)
 from recae.loading import load
+from recae.maps import Coherence, Map, map_codes, map_items, map_users
 from recae.models import (
     ALS,
     BPR,
@@ -106,6 +123,7 @@ __all__ = [
     "DenoisingAutoencoder",
     "SparseAutoencoder",
     "VariationalAutoencoder",
+    "ImageCodec",
     "ALS",
     "BPR",
     "EASE",
@@ -121,7 +139,17 @@ __all__ = [
     "VASP",
     "AutoRec",
     "CDAE",
+    "Coherence",
+    "Map",
+    "map_codes",
+    "map_items",
+    "map_users",
     "rmse",
+    "AnomalyDetector",
+    "Injected",
+    "Profiles",
+    "detect_profiles",
+    "inject_profiles",
     "Ensemble",
     "RecVAE",
     "MODELS",
@@ -191,4 +219,10 @@ __all__ = [
     "tune",
     "variance",
     "verdicts",
+    "SyntheticReport",
+    "UserGenerator",
+    "interpolate",
+    "path_quality",
+    "synthesise",
+    "synthetic_report",
 ]

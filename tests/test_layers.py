@@ -26,6 +26,7 @@ LAYERS = (
     ("evaluate", "models", "rmse", "transformers"),
     ("compare", "export", "loading", "tune"),
     ("report",),
+    ("anomaly", "compress", "generate", "maps"),
     ("__init__",),
     ("cli",),
     ("__main__",),

@@ -25,6 +25,11 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 GUIDE = ROOT / "docs" / "add-a-model.md"
 OTHERS = ROOT / "docs" / "other-models.md"
+SYNTHETIC = ROOT / "docs" / "synthetic-users.md"
+COMPRESS = ROOT / "docs" / "compress-images.md"
+ANOMALIES = ROOT / "docs" / "detect-anomalies.md"
+IMAGES = ROOT / "docs" / "images.md"
+MAPS = ROOT / "docs" / "maps.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = "<!-- not run -->"
 SHELL = ("console", "bash", "sh", "shell")
@@ -129,6 +134,50 @@ def test_the_guide_to_a_model_of_ones_own_runs(folder: Path) -> None:
 def test_the_guide_to_other_models_runs(folder: Path) -> None:
     names = run(OTHERS)
     assert names["als_report"]["ndcg@20"] > 0.1  # users have tastes
+
+
+def test_the_guide_to_maps_runs(folder: Path) -> None:
+    names = run(MAPS)
+    assert names["drawn"].provenance["trustworthiness"] > 0.9
+    assert names["found"].share > 1.2 * names["found"].chance
+    assert names["shown"].coherence("digit").share > 0.5  # a tenth by chance
+    assert {"films.html", "films.png", "people.html", "items.html", "users.png"} <= {
+        path.name for path in folder.iterdir()
+    }
+
+
+def test_the_guide_to_synthetic_users_runs(folder: Path) -> None:
+    names = run(SYNTHETIC)
+    found = names["report"].measures
+    assert names["report"].kept > 0.8  # users have tastes, and synthetic ones have them too
+    assert found.loc["pair_correlation", "synthetic"] > found.loc["pair_correlation", "popularity"]
+    assert found.loc["exact_copies", "synthetic"] == 0
+
+
+def test_the_guide_to_images_runs(folder: Path) -> None:
+    names = run(IMAGES)
+    test, labels = names["test"], names["labels"]
+    assert names["model"].explained_variance(test) > 1 - names["of_pca"]  # as the page says
+    assert np.square(names["cleaned"] - test).mean() < np.square(names["spoiled"] - test).mean() / 2
+    digit, turned, square = names["likely"]
+    assert digit > turned > square
+    assert (names["words"] != 0).sum(axis=1).max() == 6
+    assert set(labels) == set(range(10))
+
+
+def test_the_guide_to_compressing_images_runs(folder: Path) -> None:
+    names = run(COMPRESS)
+    codec, test, back = names["codec"], names["test"], names["back"]
+    assert abs(codec.bytes_ - 14) < 0.28
+    assert np.square(back - test.astype(float)).mean() < test.astype(float).var() / 5
+    assert "cut short" in str(names["caught"])
+
+
+def test_the_guide_to_anomalies_runs(folder: Path) -> None:
+    with pytest.warns(recae.RecaeWarning, match="flagged as fake"):
+        names = run(ANOMALIES)
+    assert names["caught"] > 0.9 and names["false_alarms"] < 0.03  # of 34 planted, 671 genuine
+    assert (names["detector"].predict(names["odd"]) == -1).mean() > 0.9
 
 
 def test_blocks_and_commands_are_found() -> None:

@@ -20,6 +20,7 @@ from recae.nn.noise import (
 )
 from recae.nn.priors import CompositeGaussian, Posterior, remember
 from recae.nn.product import Nothing, ProductDecoder, ZeroDiagonal
+from recae.nn.quantised import LogisticMixture, Quantised
 from recae.nn.residual import Dense
 from recae.nn.revive import revive, transposed_start
 from recae.nn.sparse_codes import SeldomUnits, ShortUnits, TopUnits
@@ -94,7 +95,9 @@ __all__ = [
     "Linear",
     "LinearHead",
     "LinearScores",
+    "LogisticMixture",
     "Plain",
+    "Quantised",
     "Ragged",
     "Scores",
     "SeldomUnits",

@@ -27,6 +27,7 @@ from recae.nn import (
 from recae.objective import Objective, annealed
 from recae.recommender import estimator, learnt, param
 from recae.rng import check_seed, torch_generator
+from recae.training import ArrayLoader, Loader
 from recae.transformers.body import Body
 from recae.transformers.examples import Examples
 from recae.transformers.fitted import count
@@ -76,6 +77,11 @@ class VariationalAutoencoder(Generative):
         "what codes are held to", default="standard", choices=("standard", "mixture", "vamp")
     )
     components: int = param("mixture, vamp: parts of the prior", default=100, low=1)
+    binarise: bool = param(
+        "logistic: draw every feature anew as 0 or 1 in every epoch, its value being the chance "
+        "(dynamic binarisation)",
+        default=False,
+    )
     samples: int = param(
         "draws from the posterior for each example in `score_samples`", default=16, low=1
     )
@@ -93,6 +99,13 @@ class VariationalAutoencoder(Generative):
                 f"free_bits={self.free_bits} needs prior='standard', whose KL has dimensions; "
                 f"with prior={self.prior!r} set it to 0"
             )
+
+    def _loader(self, examples: Examples, seed: int) -> Loader:
+        if not self.binarise:
+            return super()._loader(examples, seed)
+        if self.loss != "logistic" or examples.sparse:
+            raise ConfigError("binarise=True needs loss='logistic' and dense examples")
+        return ArrayLoader(examples.rows, None, self.batch_size, seed, binarise=True)
 
     def _network(self, body: Body, examples: Examples, seed: int) -> AutoencoderNet:
         encoder = body.features()

@@ -1,0 +1,65 @@
+"""Membership inference: can one tell from synthetic users who was trained on?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recae.generate.marginals import middle_ranks
+
+FloatArray = npt.NDArray[np.float64]
+
+Z = 1.959963984540054
+"""The 0.975 quantile of the standard normal."""
+
+
+@dataclass(frozen=True)
+class Attack:
+    """How well an attack tells members from non-members.
+
+    auc: how often a member scores higher than a non-member, ties half: 0.5 for a blind guess; low,
+    high: its 95 % interval; members, others: how many of each were tried.
+    """
+
+    auc: float
+    low: float
+    high: float
+    members: int
+    others: int
+
+
+def attack(members: FloatArray, others: FloatArray) -> Attack:
+    """The attack whose scores, higher for a suspected member, these are: (members,), (others,).
+
+    The interval is that of DeLong, DeLong & Clarke-Pearson (Biometrics 1988).
+    """
+    m, n = len(members), len(others)
+    ranks = middle_ranks(np.concatenate([members, others]))
+    # How many of the other kind each one beats, ties half: the ranks among all less those among
+    # one's own kind.
+    beaten = (ranks[:m] - middle_ranks(members)) / n
+    beating = 1 - (ranks[m:] - middle_ranks(others)) / m
+    auc = float(beaten.mean())
+    variance = (beaten.var(ddof=1) / m if m > 1 else 0) + (beating.var(ddof=1) / n if n > 1 else 0)
+    half = Z * math.sqrt(variance)
+    return Attack(auc, max(auc - half, 0.0), min(auc + half, 1.0), m, n)
+
+
+def own_fit(weights: Any, matrix: Any) -> FloatArray:
+    """How well a linear item-item model foretells each history from its other items, (users,).
+
+    weights: (n_items, n_items), the diagonal zero, so that an item's score comes from the others of
+    the history alone; matrix: CSR of ones. The mean over the items of a history; 0 for none.
+    """
+    found = np.zeros(matrix.shape[0])
+    for start in range(0, len(found), 512):
+        some = matrix[start : start + 512]
+        scores = np.asarray(some @ weights)  # (block, n_items)
+        rows = np.repeat(np.arange(some.shape[0]), np.diff(some.indptr))
+        sums = np.bincount(rows, weights=scores[rows, some.indices], minlength=some.shape[0])
+        found[start : start + 512] = sums / np.maximum(np.diff(some.indptr), 1)
+    return found

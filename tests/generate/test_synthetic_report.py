@@ -1,0 +1,121 @@
+"""The report tells structure without privacy from marginals without structure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import recae
+
+from .conftest import tasteful
+
+DOWNSTREAM = [recae.EASE(l2=50.0), recae.EASE(l2=200.0)]
+
+
+@pytest.fixture(scope="module")
+def report(vae: Any, people: Any, strangers: Any) -> recae.SyntheticReport:
+    made = recae.synthesise(vae, 400)
+    return recae.synthetic_report(people, made, strangers, downstream=DOWNSTREAM, metric="ndcg@20")
+
+
+def test_copies_and_structureless_users_are_told_apart(report: recae.SyntheticReport) -> None:
+    """Items by popularity have the marginals alone; real users again have all but privacy."""
+    found = report.measures
+    copies, blind = found["resampled"], found["popularity"]
+    assert blind["item_distance"] < 0.05
+    assert blind["pair_correlation"] < 0.3 < 0.9 < copies["pair_correlation"]
+    assert blind["pair_slope"] < 0.2 < 0.9 < copies["pair_slope"]
+    assert copies["exact_copies"] == copies["nearer"] == copies["nearest_similarity"] == 1
+    assert blind["exact_copies"] == 0 and blind["nearer"] < 0.1
+    assert blind["use"] < 0.6 * copies["use"]
+    auc = report.attacks.set_index(["of", "attack"])["auc"]
+    # A model fitted on the members themselves knows them best.
+    fits = auc.xs("fit, calibrated", level="attack")
+    assert fits.idxmax() == "real" and fits["real"] > 0.6
+    # 63 in 100 members are among as many users drawn again, and are then known by their copy.
+    assert auc["resampled", "nearest"] > 0.7
+    assert abs(auc["popularity", "nearest"] - 0.5) < 0.1
+
+
+def test_synthetic_users_are_useful_and_no_copies(report: recae.SyntheticReport) -> None:
+    found = report.measures
+    assert report.kept > 0.85
+    assert found.loc["use", "synthetic"] > 1.5 * report.floor
+    assert found.loc["pair_correlation", "synthetic"] > 0.8
+    assert found.loc["exact_copies", "synthetic"] == 0
+    assert found.loc["nearer", "held-out"] == 0.5
+    assert found.loc["nearer", "synthetic"] < 0.7
+    auc = report.attacks.set_index(["of", "attack"])["auc"]
+    assert auc["synthetic", "nearest"] < auc["resampled", "nearest"] - 0.1
+
+
+def test_other_real_users_are_as_good_as_it_gets(people: Any, strangers: Any) -> None:
+    """Users of the same kind as synthetic ones: nothing leaks, and nothing is missing."""
+    found = recae.synthetic_report(
+        people, tasteful(400, 2, "z"), strangers, downstream=DOWNSTREAM, metric="ndcg@20"
+    )
+    measures = found.measures["synthetic"]
+    assert abs(measures["nearer"] - 0.5) < 0.05
+    assert measures["close"] < 0.1
+    assert found.kept > 0.95
+    ours = found.attacks[found.attacks["of"] == "synthetic"]
+    assert (ours["low"] < 0.53).all() and (ours["auc"] < 0.57).all()
+
+
+def test_the_words_and_the_summary(report: recae.SyntheticReport) -> None:
+    text = str(report)
+    for word in ("400 synthetic users against 400 real ones", "held-out", "AUC", "differential"):
+        assert word in text
+    summary = json.loads(json.dumps(report.summary()))
+    assert summary["users"] == {"real": 400, "synthetic": 400, "held-out": 200} | {
+        "pairs of items": report.users["pairs of items"]
+    }
+    assert summary["measures"]["use"]["held-out"] is None
+    assert report.items.sum().to_numpy() == pytest.approx(1)
+    assert {len(report.nearest[name]) for name in ("synthetic", "held-out")} == {400, 200}
+
+
+def test_without_held_out_users_only_counts(people: Any, tmp_path: Path) -> None:
+    found = recae.synthetic_report(people, people)
+    assert not found.nearest and found.attacks.empty
+    assert found.measures.loc["exact_copies", "synthetic"] == 1
+    assert np.isnan(found.measures.loc["use", "synthetic"]) and np.isnan(found.kept)
+    assert "of privacy and use nothing can be said" in str(found)
+    assert found.plot(tmp_path / "a.png").stat().st_size > 1000
+
+
+def test_the_picture(report: recae.SyntheticReport, tmp_path: Path) -> None:
+    assert report.plot(tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_fold_is_whole_histories(people: Any, strangers: Any, report: Any) -> None:
+    fold = recae.StrongGeneralization().fold(strangers)
+    made = tasteful(60, 3, "z")
+    options: Any = {"downstream": recae.EASE(), "metric": "ndcg@20"}
+    whole = recae.synthetic_report(people, made, strangers, **options)
+    folded = recae.synthetic_report(people, made, fold, **options)
+    np.testing.assert_array_equal(whole.nearest["held-out"], folded.nearest["held-out"])
+
+
+def test_models_that_are_not_linear_have_two_attacks(people: Any, strangers: Any) -> None:
+    found = recae.synthetic_report(
+        people, tasteful(60, 3, "z"), strangers, downstream=recae.PureSVD(latent=8)
+    )
+    assert set(found.attacks["attack"]) == {"nearest", "nearest, calibrated"}
+
+
+def test_mistakes(people: Any, strangers: Any) -> None:
+    with pytest.raises(recae.DataError, match="3 of the 3 held-out users are among the real ones"):
+        recae.synthetic_report(people, strangers, people.select_users([0, 1, 2]))
+    with pytest.raises(recae.DataError, match="only 3 users are held out: 20 or more"):
+        recae.synthetic_report(people, strangers, strangers.select_users([0, 1, 2]))
+    other = recae.Interactions.from_csr(people.matrix, items=np.arange(80) + 1000)
+    with pytest.raises(recae.DataError, match="with items that the real data do not have"):
+        recae.synthetic_report(people, other)
+    for options in ({"sample": 0}, {"downstream": []}, {"downstream": "ease"}, {"metric": "x"}):
+        with pytest.raises(recae.ConfigError):
+            recae.synthetic_report(people, strangers, **options)
