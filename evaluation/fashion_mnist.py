@@ -56,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("data", type=Path, help="folder with train.npz and test.npz")
     parser.add_argument("--sizes", type=int, nargs="+", default=[8, 16, 32], help="code sizes")
     parser.add_argument("--epochs", type=int, default=30, help="at most, for each fit")
-    parser.add_argument("--density-epochs", type=int, default=150, help="at most, for the likelihood")
+    parser.add_argument(
+        "--density-epochs", type=int, default=150, help="at most, for the likelihood"
+    )
     parser.add_argument("--samples", type=int, default=2000, help="importance samples an image")
     parser.add_argument("--part", choices=("errors", "likelihood"), help="one of the two alone")
     parser.add_argument("--rows", type=int, default=None, help="training images, all without")

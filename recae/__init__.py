@@ -9,7 +9,15 @@ Interactions go in; a model is fitted on them; it recommends, is evaluated, save
     model.export("top.parquet", data, k=100)
 """
 
+from recae.anomaly import (
+    AnomalyDetector,
+    Injected,
+    Profiles,
+    detect_profiles,
+    inject_profiles,
+)
 from recae.compare import Variance, compare, detectable_difference, variance, verdicts
+from recae.compress import ImageCodec
 from recae.data import (
     IdMap,
     Interactions,
@@ -40,6 +48,8 @@ from recae.generate import (
     synthesise,
     synthetic_report,
 )
+from recae.loading import load
+from recae.maps import Coherence, Map, map_codes, map_items, map_users
 from recae.models import (
     ALS,
     BPR,
@@ -70,7 +80,6 @@ from recae.models import (
     SparseEASE,
     UserKNN,
     VanillaAE,
-    load,
 )
 from recae.ranking import TopK
 from recae.recommender import Recommender
@@ -100,12 +109,12 @@ from recae.splits import (
     fixed_split,
     holdout_pairs,
 )
+from recae.steer import Tastes, find_tastes, load_tastes
 from recae.transformers import (
     Autoencoder,
     DenoisingAutoencoder,
     SparseAutoencoder,
     VariationalAutoencoder,
-    load_transformer,
 )
 from recae.tune import Tuning, tune
 from recae.version import __version__
@@ -115,7 +124,7 @@ __all__ = [
     "DenoisingAutoencoder",
     "SparseAutoencoder",
     "VariationalAutoencoder",
-    "load_transformer",
+    "ImageCodec",
     "ALS",
     "BPR",
     "EASE",
@@ -131,7 +140,17 @@ __all__ = [
     "VASP",
     "AutoRec",
     "CDAE",
+    "Coherence",
+    "Map",
+    "map_codes",
+    "map_items",
+    "map_users",
     "rmse",
+    "AnomalyDetector",
+    "Injected",
+    "Profiles",
+    "detect_profiles",
+    "inject_profiles",
     "Ensemble",
     "RecVAE",
     "MODELS",
@@ -169,6 +188,7 @@ __all__ = [
     "TopK",
     "TrainingError",
     "TrainingInterrupted",
+    "Tastes",
     "Tuning",
     "UserKFold",
     "UserKNN",
@@ -183,6 +203,7 @@ __all__ = [
     "comparison",
     "evaluate",
     "export_top_k",
+    "find_tastes",
     "fixed_folds",
     "fixed_split",
     "html",
@@ -190,6 +211,7 @@ __all__ = [
     "load",
     "load_dataset",
     "load_entries",
+    "load_tastes",
     "markdown",
     "plot_accuracy_against_time",
     "plot_by_history",

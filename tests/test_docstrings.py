@@ -22,7 +22,7 @@ NAMES = sorted({*recae.__all__} - {"MODELS", "__version__"})
 MODELS = {model.__name__ for model in recae.MODELS.values()}
 MODULES = [module.name for module in pkgutil.walk_packages(recae.__path__, "recae.")]
 MODULES.remove("recae.__main__")
-CANNOT_FAIL = {"Recommender.get_params"} | {
+CANNOT_FAIL = {"Recommender.get_params", "ImageCodec.get_params"} | {
     f"{kind}Autoencoder.get_params" for kind in ("", "Sparse", "Denoising", "Variational")
 }
 """They take arguments, and no value of them is a mistake."""

@@ -20,6 +20,7 @@ from recae.nn.noise import (
 )
 from recae.nn.priors import CompositeGaussian, Posterior, remember
 from recae.nn.product import Nothing, ProductDecoder, ZeroDiagonal
+from recae.nn.quantised import LogisticMixture, Quantised
 from recae.nn.residual import Dense
 from recae.nn.revive import revive, transposed_start
 from recae.nn.sparse_codes import SeldomUnits, ShortUnits, TopUnits
@@ -33,18 +34,18 @@ from recae.nn.sparse_units import (
 from recae.nn.tied import TiedDecoder, TiedScores, UnitRows
 from recae.nn.variational import (
     Mixture,
+    Reading,
     StandardNormal,
     Vamp,
     Variational,
     draw,
     log_density,
-    reads,
 )
 
 __all__ = [
     "draw",
     "log_density",
-    "reads",
+    "Reading",
     "ACTIVATIONS",
     "UnitLinear",
     "ConvDecoder",
@@ -94,7 +95,9 @@ __all__ = [
     "Linear",
     "LinearHead",
     "LinearScores",
+    "LogisticMixture",
     "Plain",
+    "Quantised",
     "Ragged",
     "Scores",
     "SeldomUnits",

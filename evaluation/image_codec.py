@@ -1,0 +1,270 @@
+"""Fashion-MNIST in few bytes: recae.ImageCodec beside JPEG and WebP, rate against distortion."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import recae
+from evaluation.classic_codecs import Point, classic_codecs
+from evaluation.image_codec_curves import curves
+from evaluation.image_pictures import picture_of_images
+from evaluation.provenance import RESULTS, keep
+from recae.compress.container import HEAD_BYTES, ROW
+
+NAME = "image_codec"
+BYTES = (12.0, 24.0, 40.0, 64.0)
+"""Asked of the four codecs; chosen on training images: below what WebP's smallest files take, the
+last above where WebP takes the lead when thousands of images share one picture."""
+
+HELD_OUT = 5_000
+"""Training images on which the bytes are met."""
+
+SSIM_IMAGES = 2_000
+OURS = "ImageCodec"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One codec at one rate on the test images."""
+
+    codec: str
+    setting: float
+    bytes: float
+    bare_bytes: float
+    psnr: float
+    ssim: float
+    errors: np.ndarray  # squared error of each image, the mean over its pixels
+    shown: np.ndarray
+
+    def row(self) -> dict[str, Any]:
+        """What is kept of it."""
+        names = ("codec", "setting", "bytes", "bare_bytes", "psnr", "ssim")
+        return {name: getattr(self, name) for name in names}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the table and keeps it, with two pictures, in evaluation/results."""
+    parser = argparse.ArgumentParser(prog=f"python -m evaluation {NAME}", description=__doc__)
+    parser.add_argument("data", type=Path, help="folder with train.npz and test.npz")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--rows", type=int, default=None, help="training images, all without")
+    parser.add_argument("--codecs", type=Path, help="folder of fitted codecs, used or made")
+    parser.add_argument("--images", type=int, default=None, help="test images, all without")
+    args = parser.parse_args(argv)
+    train, valid, test = read(args.data, args.rows, args.images)
+    kept = args.codecs or Path(tempfile.mkdtemp())
+    ours, about = [], []
+    for asked in BYTES:
+        codec, seconds = fitted(asked, train, valid, args.epochs, kept)
+        alone, packed, facts = of_codec(codec, test, kept / f"{asked:g}")
+        ours.append((alone, packed))
+        about.append(facts | {"asked": asked, "fit_seconds": seconds, "codec": repr(codec)})
+        print(facts, flush=True)
+    classics = []
+    for name, (make, qualities) in classic_codecs().items():
+        for quality in qualities:
+            classics.append(measured(name, quality, make(test, quality), test))
+        print(name, *(f"{m.bytes:.1f} B {m.psnr:.2f} dB" for m in classics[-len(qualities) :]))
+    rivals = [versus(pair, classics) for pair in ours]
+    for facts, found in zip(about, rivals, strict=True):
+        facts["pays_after_images"] = pays_after(facts, found)
+    result = {
+        "images": len(test),
+        "training_images": len(train),
+        "held_out": HELD_OUT,
+        "ssim_images": min(SSIM_IMAGES, len(test)),
+        "codecs": about,
+        "rows": [m.row() for pair in ours for m in pair] + [m.row() for m in classics],
+        "versus": rivals,
+    }
+    keep(NAME, result)
+    curves(result, RESULTS / f"{NAME}_curves.png")
+    pictures = pictured(test, ours, classics)
+    picture_of_images(
+        {name: images / 255 for name, images in pictures.items()},
+        RESULTS / f"{NAME}_images.png",
+    )
+    report(rivals, about)
+    return 0
+
+
+def read(
+    folder: Path, rows: int | None, images: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Train, held-out and test images, (n, 28, 28) uint8."""
+    train, test = (np.load(folder / f"{part}.npz")["images"] for part in ("train", "test"))
+    order = np.random.default_rng(0).permutation(len(train))
+    spread = np.linspace(0, len(test) - 1, images or len(test)).astype(np.int64)
+    return train[order[HELD_OUT:]][:rows], train[order[:HELD_OUT]], test[spread]
+
+
+def fitted(
+    asked: float, train: np.ndarray, valid: np.ndarray, epochs: int, folder: Path
+) -> tuple[recae.ImageCodec, float | None]:
+    """The codec kept in the folder, or one fitted now and kept there; and the seconds it took."""
+    path = folder / f"{asked:g}"
+    if path.is_dir():
+        return recae.ImageCodec.load(path), None
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    codec = recae.ImageCodec(bytes_per_image=asked, epochs=epochs).fit(train, valid)
+    seconds = time.perf_counter() - started
+    codec.save(path)
+    return codec, seconds
+
+
+def of_codec(
+    codec: recae.ImageCodec, test: np.ndarray, saved: Path
+) -> tuple[Measured, Measured, dict[str, Any]]:
+    """Ours image by image and all in one file, from real bytes, and its sizes and speeds."""
+    clock = [time.perf_counter()]
+    written = codec.encode(test)
+    clock.append(time.perf_counter())
+    decoded = codec.decode(written)
+    clock.append(time.perf_counter())
+    with tempfile.TemporaryDirectory() as folder:
+        path = codec.write(Path(folder) / "all", test)
+        clock.append(time.perf_counter())
+        size, same = path.stat().st_size, np.array_equal(codec.read(path), decoded)
+        clock.append(time.perf_counter())
+    assert same
+    mean = float(np.mean([len(content) for content in written]))
+    alone = measured(OURS, codec.bytes_per_image, Point(mean, mean - ROW.size, decoded), test)
+    packed = replace(
+        alone,
+        codec=f"{OURS}, one file",
+        bytes=size / len(test),
+        bare_bytes=(size - HEAD_BYTES) / len(test),
+    )
+    speeds = [len(test) / seconds for seconds in np.diff(clock)]
+    names = ("encode", "decode", "write", "read")
+    facts: dict[str, Any] = {
+        "bytes": mean,
+        "ideal_code_bytes": float(codec.bits(test).mean() / 8),
+        "one_file_bytes": size / len(test),
+        "psnr": alone.psnr,
+        "ssim": alone.ssim,
+        "saved_bytes": sum(file.stat().st_size for file in saved.iterdir()),
+        "images_a_second": dict(zip(names, speeds, strict=True)),
+    }
+    return alone, packed, facts
+
+
+def measured(name: str, setting: float, point: Point, test: np.ndarray) -> Measured:
+    """PSNR from the mean squared error of all images; SSIM of some, evenly spread."""
+    from skimage.metrics import structural_similarity
+
+    errors = np.square(point.images.astype(np.float64) - test).mean(axis=(1, 2))
+    some = np.linspace(0, len(test) - 1, min(SSIM_IMAGES, len(test))).astype(np.int64)
+    ssim = [
+        structural_similarity(
+            test[i], point.images[i], data_range=255, gaussian_weights=True, sigma=1.5
+        )
+        for i in some
+    ]
+    psnr = float(10 * np.log10(255**2 / errors.mean()))
+    shown = point.images[:: max(len(test) // 10, 1)][:10]
+    return Measured(
+        name, setting, point.bytes, point.bare_bytes, psnr, float(np.mean(ssim)), errors, shown
+    )
+
+
+def versus(ours: tuple[Measured, Measured], classics: list[Measured]) -> dict[str, Any]:
+    """One of our rates beside every rival's quality that takes as many bytes, or just more.
+
+    Where even the lowest quality takes more, that one. Files of one image meet files of one image,
+    real bytes and those without fixed headers; one file of ours meets those that are tiled.
+    """
+    alone, packed = ours
+    rows = []
+    for name in dict.fromkeys(m.codec for m in classics):
+        points = [m for m in classics if m.codec == name]
+        mine = packed if "tiled" in name else alone
+        for size in ("bytes", "bare_bytes"):
+            enough = [m for m in points if getattr(m, size) >= getattr(mine, size)]
+            rival = min(enough or points, key=lambda m: abs(getattr(m, size) - getattr(mine, size)))
+            gain = rival.errors - mine.errors
+            rows.append(
+                {
+                    "rival": name,
+                    "counted": "real" if size == "bytes" else "without headers",
+                    "quality": rival.setting,
+                    "our_bytes": getattr(mine, size),
+                    "rival_bytes": getattr(rival, size),
+                    "our_psnr": mine.psnr,
+                    "rival_psnr": rival.psnr,
+                    "our_ssim": mine.ssim,
+                    "rival_ssim": rival.ssim,
+                    # Squared error saved an image, in standard errors of its mean: paired.
+                    "z": float(gain.mean() / (gain.std(ddof=1) / np.sqrt(len(gain)))),
+                    "bytes_for_our_psnr": bytes_at(points, size, mine.psnr),
+                }
+            )
+    return {"bytes": alone.bytes, "one_file_bytes": packed.bytes, "rows": rows}
+
+
+def bytes_at(points: list[Measured], size: str, psnr: float) -> float | None:
+    """The bytes at which a rival reaches a PSNR, between its qualities; None beyond them."""
+    sizes = [getattr(m, size) for m in points]
+    reached = [m.psnr for m in points]
+    if not min(reached) <= psnr <= max(reached):
+        return None
+    order = np.argsort(reached)
+    logs = np.interp(psnr, np.array(reached)[order], np.log(sizes)[order])
+    return float(np.exp(logs))
+
+
+def pays_after(facts: dict[str, Any], found: dict[str, Any]) -> dict[str, float | None]:
+    """After how many images the bytes saved make up for those of the codec itself."""
+    answer: dict[str, float | None] = {}
+    for row in found["rows"]:
+        if row["counted"] == "real" and row["rival"] in ("JPEG", "WebP", "WebP, tiled"):
+            needed = row["bytes_for_our_psnr"] or row["rival_bytes"]
+            saved = needed - row["our_bytes"]
+            answer[row["rival"]] = facts["saved_bytes"] / saved if saved > 0 else None
+    return answer
+
+
+def pictured(
+    test: np.ndarray, ours: list[tuple[Measured, Measured]], classics: list[Measured]
+) -> dict[str, np.ndarray]:
+    """Ten test images, and what becomes of them at our rates and at as many bytes of WebP."""
+    rows = {"original": test[:: max(len(test) // 10, 1)][:10]}
+    for _, packed in ours:
+        rows[f"ImageCodec\n{packed.bytes:.0f} B, {packed.psnr:.1f} dB"] = packed.shown
+        for kind in ("WebP, tiled", "JPEG, tiled"):
+            points = [m for m in classics if m.codec.startswith(kind)]
+            best = max(
+                [m for m in points if m.bytes <= packed.bytes * 1.05]
+                or [min(points, key=lambda m: m.bytes)],
+                key=lambda m: m.psnr,
+            )
+            label = best.codec.replace(", ", "\n")
+            rows[f"{label}\n{best.bytes:.0f} B, {best.psnr:.1f} dB"] = best.shown
+    return rows
+
+
+def report(rivals: list[dict[str, Any]], about: list[dict[str, Any]]) -> None:
+    """The comparison as a table on stdout."""
+    for found, facts in zip(rivals, about, strict=True):
+        print(
+            f"\n{facts['asked']:g} bytes asked, {facts['bytes']:.2f} a file of one image, "
+            f"{facts['one_file_bytes']:.2f} in one file; {facts['psnr']:.2f} dB, SSIM "
+            f"{facts['ssim']:.3f}; the codec {facts['saved_bytes'] / 1e6:.2f} MB, paid for after "
+            f"{facts['pays_after_images']}"
+        )
+        for row in found["rows"]:
+            print(
+                f"  {row['rival']:<20} {row['counted']:<16} q{row['quality']:<3} "
+                f"{row['our_bytes']:6.1f} against {row['rival_bytes']:6.1f} B   "
+                f"PSNR {row['our_psnr']:5.2f} against {row['rival_psnr']:5.2f} dB   "
+                f"SSIM {row['our_ssim']:.3f} against {row['rival_ssim']:.3f}   z {row['z']:+.0f}"
+            )

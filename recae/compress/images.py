@@ -1,0 +1,67 @@
+"""Images as they are given, and as the numbers that a network reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recae.errors import DataError
+
+LONGEST = 2**16 - 1
+"""Pixels along a side, and channels, that a file's header can hold."""
+
+
+def read_images(given: Any, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Checked images, (n, height, width) or (n, height, width, channels) uint8.
+
+    shape: of one image, if it is known. Raises DataError for anything else.
+    """
+    if isinstance(given, Tensor):
+        given = given.detach().cpu().numpy()
+    try:
+        images = np.asarray(given)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"images cannot be read as one array: {error}") from error
+    if images.dtype != np.uint8:
+        raise DataError(
+            f"images must be uint8, from 0 to 255, not {images.dtype}: scale and convert them, as "
+            "in (255 * images).round().astype('uint8')"
+        )
+    if images.ndim not in (3, 4):
+        raise DataError(
+            "images must have the shape (n, height, width) or (n, height, width, channels), not "
+            f"{images.shape}; a single image is images[None]"
+        )
+    if shape is not None and images.shape[1:] != shape:
+        raise DataError(f"images have the shape {images.shape[1:]}; the codec's have {shape}")
+    if 0 in images.shape:
+        raise DataError(f"there are no images in an array of the shape {images.shape}")
+    if max(images.shape[1:]) > LONGEST:
+        raise DataError(
+            f"images of the shape {images.shape[1:]} are too large: {LONGEST} at most along a "
+            "side; cut them into squares"
+        )
+    return np.ascontiguousarray(images)
+
+
+def as_rows(images: np.ndarray) -> Tensor:
+    """Images as rows of numbers from 0 to 1, (n, features) float32."""
+    return torch.from_numpy(images.reshape(len(images), -1)).float() / 255
+
+
+def as_images(rows: Tensor, shape: tuple[int, ...]) -> np.ndarray:
+    """Rows of numbers as images, (n, *shape) uint8; what lies outside 0 to 1 becomes the border."""
+    levels = (255 * rows.clamp(0, 1)).round().to(torch.uint8)
+    return levels.cpu().numpy().reshape(len(rows), *shape)
+
+
+def psnr(images: np.ndarray, others: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB, 10 log10(255^2 / mean squared error over all pixels).
+
+    Both (n, ...) uint8; infinite for equal ones.
+    """
+    error = np.square(images.astype(np.float64) - others).mean()
+    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
