@@ -45,7 +45,8 @@ def synthetic(result: dict[str, Any]) -> tuple[str, str, list[str], list[list[st
         f"`python -m evaluation synthetic_users DATA`. `{result['model']}` on "
         f"{first['users']['real']:,} users of MovieLens 1M; as many synthetic ones at temperature "
         f"{result['temperature']}, chosen on validation users; EASE fitted on them and tested on "
-        f"{first['users']['held-out']} real ones. Apart: total variation of how often items come up "
+        f"{first['users']['held-out']} real ones; in parentheses the share that is kept of EASE "
+        "fitted on the real users of that seed. Apart: total variation of how often items come up "
         "and of lengths. Pairs: items that meet in histories, against the real lift. Nearer: the "
         "share that is nearer to a training user than a held-out user is, 0.5 for real strangers. "
         "AUC: membership inference, the best of three attacks, 95 % interval. No differential "
@@ -62,4 +63,7 @@ def row(name: str, report: dict[str, Any], of: str) -> list[str]:
     if attacks and of != "real":  # of real users themselves there is nothing to infer from
         best = max(attacks, key=lambda attack: attack["auc"])
         told = f"{best['auc']:.3f} [{best['low']:.3f}, {best['high']:.3f}]"
-    return [name, *("" if value is None else f"{value:.3f}" for value in values), told]
+    cells = ["" if value is None else f"{value:.3f}" for value in values]
+    if of == "synthetic":
+        cells[0] += f" ({report['use']['kept']:.1%})"
+    return [name, *cells, told]
