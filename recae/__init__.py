@@ -17,7 +17,12 @@ from recae.anomaly import (
     inject_profiles,
 )
 from recae.compare import Variance, compare, detectable_difference, variance, verdicts
-from recae.compress import ImageCodec
+from recae.compress import (
+    CompressedEmbeddings,
+    ImageCodec,
+    SparseIndex,
+    compress_embeddings,
+)
 from recae.data import (
     IdMap,
     Interactions,
@@ -158,6 +163,9 @@ __all__ = [
     "RLAE",
     "SVDAE",
     "CapacityError",
+    "CompressedEmbeddings",
+    "SparseIndex",
+    "compress_embeddings",
     "ConfigError",
     "DataError",
     "DownloadError",

@@ -27,6 +27,7 @@ GUIDE = ROOT / "docs" / "add-a-model.md"
 OTHERS = ROOT / "docs" / "other-models.md"
 SYNTHETIC = ROOT / "docs" / "synthetic-users.md"
 COMPRESS = ROOT / "docs" / "compress-images.md"
+EMBEDDINGS = ROOT / "docs" / "compress-embeddings.md"
 ANOMALIES = ROOT / "docs" / "detect-anomalies.md"
 IMAGES = ROOT / "docs" / "images.md"
 MAPS = ROOT / "docs" / "maps.md"
@@ -172,6 +173,12 @@ def test_the_guide_to_compressing_images_runs(folder: Path) -> None:
     assert abs(codec.bytes_ - 14) < 0.28
     assert np.square(back - test.astype(float)).mean() < test.astype(float).var() / 5
     assert "cut short" in str(names["caught"])
+
+
+def test_the_guide_to_compressing_embeddings_runs(folder: Path) -> None:
+    names = run(EMBEDDINGS)
+    assert names["small"].bytes_per_item <= 16
+    assert names["after"]["ndcg@100"] > 0.95 * names["before"]["ndcg@100"]
 
 
 def test_the_guide_to_anomalies_runs(folder: Path) -> None:
