@@ -53,6 +53,8 @@ from recae.generate import (
     synthesise,
     synthetic_report,
 )
+from recae.loading import load
+from recae.maps import Coherence, Map, map_codes, map_items, map_users
 from recae.models import (
     ALS,
     BPR,
@@ -83,7 +85,6 @@ from recae.models import (
     SparseEASE,
     UserKNN,
     VanillaAE,
-    load,
 )
 from recae.ranking import TopK
 from recae.recommender import Recommender
@@ -113,12 +114,12 @@ from recae.splits import (
     fixed_split,
     holdout_pairs,
 )
+from recae.steer import Tastes, find_tastes, load_tastes
 from recae.transformers import (
     Autoencoder,
     DenoisingAutoencoder,
     SparseAutoencoder,
     VariationalAutoencoder,
-    load_transformer,
 )
 from recae.tune import Tuning, tune
 from recae.version import __version__
@@ -129,7 +130,6 @@ __all__ = [
     "SparseAutoencoder",
     "VariationalAutoencoder",
     "ImageCodec",
-    "load_transformer",
     "ALS",
     "BPR",
     "EASE",
@@ -145,6 +145,11 @@ __all__ = [
     "VASP",
     "AutoRec",
     "CDAE",
+    "Coherence",
+    "Map",
+    "map_codes",
+    "map_items",
+    "map_users",
     "rmse",
     "AnomalyDetector",
     "Injected",
@@ -191,6 +196,7 @@ __all__ = [
     "TopK",
     "TrainingError",
     "TrainingInterrupted",
+    "Tastes",
     "Tuning",
     "UserKFold",
     "UserKNN",
@@ -205,6 +211,7 @@ __all__ = [
     "comparison",
     "evaluate",
     "export_top_k",
+    "find_tastes",
     "fixed_folds",
     "fixed_split",
     "html",
@@ -212,6 +219,7 @@ __all__ = [
     "load",
     "load_dataset",
     "load_entries",
+    "load_tastes",
     "markdown",
     "plot_accuracy_against_time",
     "plot_by_history",

@@ -1,6 +1,6 @@
 """What was learnt, on disk: a directory of JSON and safetensors, whole and unaltered or refused.
 
-folder/config.json           kind, format, recae version, settings, SHA-256 of every other file
+folder/config.json           kind, format, recae version, settings, SHA-256 of all and of itself
 folder/weights.safetensors   the arrays
 """
 
@@ -50,27 +50,55 @@ def write_folder(
             "settings": dict(settings),
             "files": {WEIGHTS: _digest((part / WEIGHTS).read_bytes())},
         }
+        config["digest"] = _of_config(config)
         text = json.dumps(config, indent=2, default=plain)
         (part / CONFIG).write_text(text + "\n", encoding="utf-8")
     return Path(path)
 
 
+def kind_of(path: str | Path) -> str | None:
+    """The kind of what a folder holds; None where it holds nothing that `write_folder` wrote."""
+    try:
+        kind = json.loads((as_path(path) / CONFIG).read_text(encoding="utf-8"))["kind"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return kind if isinstance(kind, str) else None
+
+
 def read_folder(path: str | Path, kinds: Mapping[str, Any]) -> tuple[str, Any, dict[str, Tensor]]:
     """The kind, the settings and the arrays of a folder, which must be of one of the kinds.
 
-    Raises DataError for what is no such folder, of another kind or format, incomplete or altered.
+    A folder that is replaced by another while it is read gives the one or the other. Raises
+    DataError for what is no such folder, of another kind or format, incomplete or altered.
     """
     folder = as_path(path)
+    while True:
+        text = _text(folder)
+        try:
+            return _read(folder, text, kinds)
+        except DataError:
+            if _text(folder) == text:
+                raise
+
+
+def _text(folder: Path) -> str:
     if not (folder / CONFIG).is_file():
         raise DataError(f"{folder} holds nothing saved by recae: it has no {CONFIG}")
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return (folder / CONFIG).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _read(folder: Path, text: str, kinds: Mapping[str, Any]) -> tuple[str, Any, dict[str, Tensor]]:
+    try:
+        config = json.loads(text)
         kind, found, version = config.get("kind"), config["format"], config["recae"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(folder, error) from error
     if kind is None:
         raise DataError(f"{folder} holds a recommender: read it with recae.load")
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise DataError(f"{folder} holds a {kind!r}, not one of: {', '.join(sorted(kinds))}")
     if found != FORMAT:
         raise DataError(
@@ -78,6 +106,8 @@ def read_folder(path: str | Path, kinds: Mapping[str, Any]) -> tuple[str, Any, d
             f"saved by recae {version}, install that or save it again"
         )
     try:
+        if config.pop("digest") != _of_config(config):
+            raise ValueError(f"{CONFIG} is not what was saved: it was altered")
         settings, digest = config["settings"], config["files"][WEIGHTS]
         content = (folder / WEIGHTS).read_bytes()
         if _digest(content) != digest:
@@ -93,3 +123,7 @@ def _damaged(folder: Path, error: Exception) -> DataError:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _of_config(config: Mapping[str, Any]) -> str:
+    return _digest(json.dumps(config, sort_keys=True, default=plain).encode())

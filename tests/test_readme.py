@@ -30,6 +30,8 @@ COMPRESS = ROOT / "docs" / "compress-images.md"
 EMBEDDINGS = ROOT / "docs" / "compress-embeddings.md"
 ANOMALIES = ROOT / "docs" / "detect-anomalies.md"
 IMAGES = ROOT / "docs" / "images.md"
+MAPS = ROOT / "docs" / "maps.md"
+STEER = ROOT / "docs" / "steer.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = "<!-- not run -->"
 SHELL = ("console", "bash", "sh", "shell")
@@ -136,6 +138,16 @@ def test_the_guide_to_other_models_runs(folder: Path) -> None:
     assert names["als_report"]["ndcg@20"] > 0.1  # users have tastes
 
 
+def test_the_guide_to_maps_runs(folder: Path) -> None:
+    names = run(MAPS)
+    assert names["drawn"].provenance["trustworthiness"] > 0.9
+    assert names["found"].share > 1.2 * names["found"].chance
+    assert names["shown"].coherence("digit").share > 0.5  # a tenth by chance
+    assert {"films.html", "films.png", "people.html", "items.html", "users.png"} <= {
+        path.name for path in folder.iterdir()
+    }
+
+
 def test_the_guide_to_synthetic_users_runs(folder: Path) -> None:
     names = run(SYNTHETIC)
     found = names["report"].measures
@@ -161,6 +173,8 @@ def test_the_guide_to_compressing_images_runs(folder: Path) -> None:
     assert abs(codec.bytes_ - 14) < 0.28
     assert np.square(back - test.astype(float)).mean() < test.astype(float).var() / 5
     assert "cut short" in str(names["caught"])
+
+
 def test_the_guide_to_compressing_embeddings_runs(folder: Path) -> None:
     names = run(EMBEDDINGS)
     assert names["small"].bytes_per_item <= 16
@@ -172,6 +186,14 @@ def test_the_guide_to_anomalies_runs(folder: Path) -> None:
         names = run(ANOMALIES)
     assert names["caught"] > 0.9 and names["false_alarms"] < 0.03  # of 34 planted, 671 genuine
     assert (names["detector"].predict(names["odd"]) == -1).mean() > 0.9
+
+
+def test_the_guide_to_steering_runs(folder: Path) -> None:
+    measured = run(STEER)["measured"]
+    assert len(measured) >= 3
+    for genre, found in measured.items():
+        assert found["share"].loc[2] > 1.2 * found["share"].loc[0], genre
+        assert found["share"].loc[0] > found["share"].loc[-1], genre
 
 
 def test_blocks_and_commands_are_found() -> None:

@@ -9,8 +9,10 @@ from recae.data.csr import row_numbers
 
 SPARE = 5
 """Ratings of the average error that every profile is taken to have beside its own."""
-FLOOR = 0.5
-"""The least spread that log(1 + n c_u) is taken to have among genuine users."""
+FLOOR = 0.7
+"""The least spread that log(1 + c_u / median) is taken to have among genuine users."""
+NOTHING = 0.01
+"""The least median, in parts of 1 / users, that c_u is compared with."""
 
 
 def deviations(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
@@ -39,9 +41,10 @@ def log_deviations(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
 
 
 def company_deviations(chances: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """The same of log(1 + n_users c_u), whose spread is taken to be at least 0.5."""
+    """The same of log(1 + c_u / (median c)), whose spread is taken to be at least 0.7."""
     there = sizes > 0
-    lift = np.log1p(there.sum() * chances)
+    usual = max(float(np.median(chances[there])), NOTHING / int(there.sum()))
+    lift = np.log1p(chances / usual)
     return _in_spreads(lift, np.zeros(len(lift)), there, FLOOR)
 
 

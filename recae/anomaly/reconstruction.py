@@ -63,16 +63,27 @@ def choice_probabilities(
     """log p of each interaction's item, (nnz,) each, in nats: given the user's other items, and
     on average given the other items of each user.
 
-    matrix: (n_users, n_items) CSR. p is a softmax over the items, 5 % of it spread evenly.
+    matrix: (n_users, n_items) CSR. p is a softmax over the items that two users have, 5 % of it
+    spread over all items: what nobody else has is never probable, and costs no weights.
     """
-    ones = _with_values(matrix, np.ones(matrix.nnz, dtype=np.float32))
     n_items = matrix.shape[1]
+    shared = np.bincount(matrix.indices, minlength=n_items) > 1
+    entries = np.flatnonzero(shared[matrix.indices])
+    columns = (np.cumsum(shared) - 1)[matrix.indices[entries]]
+    indptr = np.searchsorted(entries, matrix.indptr)
+    ones = np.ones(len(entries), dtype=np.float32)
+    some = sp.csr_matrix((ones, columns, indptr), shape=(matrix.shape[0], int(shared.sum())))
 
     def log_probabilities(scores: Tensor) -> Tensor:
         mixed: Tensor = (1 - UNIFORM) * scores.softmax(1) + UNIFORM / n_items
         return mixed.log()
 
-    return _held_out(ones, CHOICES, log_probabilities, seed, "choices", progress)
+    own = np.full(matrix.nnz, np.log(UNIFORM / n_items))
+    usual = own.copy()
+    if len(entries):
+        found = _held_out(some, CHOICES, log_probabilities, seed, "choices", progress)
+        own[entries], usual[entries] = found
+    return own, usual
 
 
 def rating_predictions(

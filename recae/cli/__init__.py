@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from recae.cli import completion, datasets, evaluate, export, fit, recommend, report, tune
+from recae.cli import completion, datasets, evaluate, export, fit, map, recommend, report, tune
 from recae.cli.output import Output, versions
 from recae.errors import (
     CapacityError,
@@ -32,6 +32,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "recommend": recommend,
     "export": export,
+    "map": map,
     "report": report,
     "datasets": datasets,
     "completion": completion,

@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> None:
     """Loads, ranks and writes."""
-    model = recae.load(args.model)
+    model = recae.load(args.model, recae.Recommender)
     users, history = request.users_and_history(args, model, output)
     started = time.perf_counter()
     rows = model.export(

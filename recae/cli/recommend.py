@@ -56,7 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, output: Output) -> None:
     """Loads, recommends and prints or writes."""
     check_writable(args.out)
-    model = recae.load(args.model)
+    model = recae.load(args.model, recae.Recommender)
     titles = read_titles(args.titles, args.item, args.title_column) if args.titles else None
     if args.items and args.users:
         raise ConfigError("--items is one new user's history: leave --users out")

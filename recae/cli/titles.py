@@ -22,14 +22,21 @@ def read_titles(path: str, item: str, title: str) -> Titles:
     An item that the file does not have is called "". Raises DataError for a file or column that is
     not there and for an item with two titles.
     """
-    with file_errors(path) as file:
-        frame = _read(file)
-        for column in (item, title):
-            if column not in frame.columns:
-                raise DataError(str(unknown_option("column", column, map(str, frame.columns))))
+    frame = read_frame_of(path, item, title)
+    with file_errors(path):
         known = IdMap(as_ids(frame[item], "item"), "item")
     texts = np.append(frame[title].fillna("").astype(str).to_numpy(dtype=object), "")
     return lambda items: list(texts[known.lookup(items)])  # the last, "", is what -1 finds
+
+
+def read_frame_of(path: str, *columns: str) -> pd.DataFrame:
+    """A Parquet, CSV or TSV file. Raises DataError for one without these columns or not there."""
+    with file_errors(path) as file:
+        frame = _read(file)
+        for column in columns:
+            if column not in frame.columns:
+                raise DataError(str(unknown_option("column", column, map(str, frame.columns))))
+    return frame
 
 
 def _read(file: Path) -> pd.DataFrame:

@@ -102,7 +102,7 @@ class FittedCodec(Estimator):
 
     @survives_fork
     def read(self, path: str | Path) -> np.ndarray:
-        """The images of a file that `write` wrote, (n, height, width) or (n, height, width, channels).
+        """The images of a file that `write` wrote, (n, height, width) or with channels, uint8.
 
         Raises DataError for a file that is missing, cut short, altered, foreign, or of another
         codec; NotFittedError before fit.

@@ -10,6 +10,9 @@ from torch import Tensor
 
 from recae.errors import DataError
 
+LONGEST = 2**16 - 1
+"""Pixels along a side, and channels, that a file's header can hold."""
+
 
 def read_images(given: Any, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """Checked images, (n, height, width) or (n, height, width, channels) uint8.
@@ -36,6 +39,11 @@ def read_images(given: Any, shape: tuple[int, ...] | None = None) -> np.ndarray:
         raise DataError(f"images have the shape {images.shape[1:]}; the codec's have {shape}")
     if 0 in images.shape:
         raise DataError(f"there are no images in an array of the shape {images.shape}")
+    if max(images.shape[1:]) > LONGEST:
+        raise DataError(
+            f"images of the shape {images.shape[1:]} are too large: {LONGEST} at most along a "
+            "side; cut them into squares"
+        )
     return np.ascontiguousarray(images)
 
 

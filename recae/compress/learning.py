@@ -18,6 +18,9 @@ from recae.training import ArrayLoader, Phase, Plan, train
 SAMPLE = 10_000
 """Rows, evenly spread, on which steps are searched and rates measured."""
 
+WIDE = 2048
+"""Pixels (and so their products, squared) up to which principal axes are those of all rows."""
+
 BELIEF = 16.0
 """How many images the learnt distribution counts for in the tables, beside those seen."""
 
@@ -100,7 +103,9 @@ class Learning:
     def _begin(self) -> None:
         """Principal axes as the linear maps, and the step at which their numbers take the bits."""
         rows = spread_out(self.rows)
-        axes = principal_axes(rows, self.latent).to(self.code.step.device)
+        # Of a matrix of rows with one another where that of pixels with one another is too large.
+        few = rows if rows.shape[1] <= WIDE else spread_out(rows, max(WIDE, self.latent))
+        axes = principal_axes(few, self.latent).to(self.code.step.device)
         found = (rows.to(axes.device) @ axes.T).cpu()
         step = find_step(
             lambda step: entropy(_whole(found, step)), self.control.target, float(found.std())
@@ -181,11 +186,11 @@ def to_half(module: nn.Module) -> None:
         weights.copy_(weights.half().to(weights.dtype))
 
 
-def spread_out(rows: Tensor) -> Tensor:
-    """At most SAMPLE of the rows, evenly spread: files are often sorted by class."""
-    if len(rows) <= SAMPLE:
+def spread_out(rows: Tensor, most: int = SAMPLE) -> Tensor:
+    """At most so many of the rows, evenly spread: files are often sorted by class."""
+    if len(rows) <= most:
         return rows
-    return rows[torch.linspace(0, len(rows) - 1, SAMPLE).long()]
+    return rows[torch.linspace(0, len(rows) - 1, most).long()]
 
 
 def decoder_of(net: AutoencoderNet) -> BoundedDecoder:

@@ -1,7 +1,5 @@
 """The models, one file each; a new one is a file here and a line in this list."""
 
-from pathlib import Path
-
 from recae.models.als import ALS
 from recae.models.auto_rec import AutoRec
 from recae.models.bpr import BPR
@@ -30,7 +28,7 @@ from recae.models.svd_ae import SVDAE
 from recae.models.user_knn import UserKNN
 from recae.models.vanilla_ae import VanillaAE
 from recae.models.vasp import VASP
-from recae.recommender import Recommender, load_model
+from recae.recommender import Recommender
 
 MODELS: dict[str, type[Recommender]] = {
     model.name: model
@@ -46,17 +44,6 @@ MODELS: dict[str, type[Recommender]] = {
     )
 }
 """Every model by the name used on the command line and in saved files."""
-
-
-def load(path: str | Path) -> Recommender:
-    """Reads a model that `save` wrote, onto the CPU whatever it was trained on.
-
-    Raises DataError for a directory that is not a whole model of a known format.
-
-    >>> recae.load(recae.EASE(l2=3).fit(data).save("model"))
-    EASE(l2=3)
-    """
-    return load_model(path, MODELS)
 
 
 __all__ = [
@@ -89,5 +76,4 @@ __all__ = [
     "Random",
     "UserKNN",
     "VanillaAE",
-    "load",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recae.errors import ConfigError
 from recae.nn import AutoencoderNet, Keep, Nothing, Plain, ProductDecoder
 from recae.recommender import FocalRecommender, estimator
 
@@ -32,3 +33,6 @@ class NeuralEASE(FocalRecommender):
             code=Plain(),
             decoder=ProductDecoder(n_items, shallow=True),
         )
+
+    def _code_width(self) -> int:
+        raise ConfigError("NeuralEASE has no latent space to embed users in")

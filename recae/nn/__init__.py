@@ -34,18 +34,18 @@ from recae.nn.sparse_units import (
 from recae.nn.tied import TiedDecoder, TiedScores, UnitRows
 from recae.nn.variational import (
     Mixture,
+    Reading,
     StandardNormal,
     Vamp,
     Variational,
     draw,
     log_density,
-    reads,
 )
 
 __all__ = [
     "draw",
     "log_density",
-    "reads",
+    "Reading",
     "ACTIVATIONS",
     "UnitLinear",
     "ConvDecoder",

@@ -64,7 +64,7 @@ class InputLinear(nn.Module):
 
     def forward(self, x: Ragged | Tensor) -> Tensor:
         if isinstance(x, Tensor):
-            return x @ self.weight + self.bias
+            return affine(x, self.weight.t(), self.bias)
         summed = F.embedding_bag(
             x.indices,
             self.weight,

@@ -6,7 +6,6 @@ Each takes what a linear layer gives, `hidden` (rows, units). In training they c
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -23,6 +22,10 @@ class Counted(nn.Module):
     def __init__(self, units: int) -> None:
         super().__init__()
         self.register_buffer("used", torch.zeros(units))
+
+    def revived(self, dead: Tensor) -> list[nn.Parameter]:
+        """Makes what a code has of its own for dead units new; the parameters overwritten."""
+        return []
 
     def counted(self, z: Tensor) -> Tensor:
         """The code itself; in training its active units are counted."""
@@ -71,7 +74,7 @@ class BatchTopUnits(Counted):
 
     threshold: Tensor
 
-    def __init__(self, units: int, active: int, memory: float = 0.99) -> None:
+    def __init__(self, units: int, active: int, memory: float = 0.9) -> None:
         super().__init__(units)
         self.active, self.memory = active, memory
         self.register_buffer("threshold", torch.tensor(-1.0))
@@ -99,29 +102,60 @@ class JumpUnits(Counted):
 
     JumpReLU (Rajamanoharan et al. 2024). The term `sparsity` is (mean number of active units /
     `active` - 1)^2 of the batch, the same for every row, as in their appendix on aiming at a
-    number. Its gradient and that of the step reach the thresholds through a rectangle of width
-    `bandwidth` (straight-through estimate).
+    number. It and the loss reach a threshold t through a rectangle about it, of width w =
+    `bandwidth` x t (straight-through, their equations 11 and 12): d step(h - t) / dt = -K / w and
+    d z / dt = -t K / w, where K is 1 if |h - t| < w / 2 and else 0.
+
+    Thresholds are exp(level + speed x drift_j): `level`, from the first batch, is where `active`
+    units of a row stay on average, and `drift` is learnt, `speed` times as fast as other weights.
     """
 
-    def __init__(self, units: int, active: int, bandwidth: float = 0.1, start: float = 0.1) -> None:
+    level: Tensor
+
+    def __init__(
+        self, units: int, active: int, bandwidth: float = 0.5, speed: float = 10.0
+    ) -> None:
         super().__init__(units)
-        self.active, self.bandwidth, self.start = active, bandwidth, start
-        self.log_threshold = nn.Parameter(torch.empty(units))
+        self.active, self.bandwidth, self.speed = active, bandwidth, speed
+        self.drift = nn.Parameter(torch.empty(units))
+        self.register_buffer("level", torch.zeros(()))
+        self.placed = True
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Sets the thresholds to `start`; nothing is drawn."""
-        nn.init.constant_(self.log_threshold, math.log(self.start))
+        """Sets the drift to 0, and leaves the level to the first batch; nothing is drawn."""
+        nn.init.zeros_(self.drift)
+        self.placed = False
+
+    def thresholds(self) -> Tensor:
+        """What a unit must exceed, (units,)."""
+        return (self.level + self.speed * self.drift).exp()
+
+    def revived(self, dead: Tensor) -> list[nn.Parameter]:
+        """Gives dead units the common threshold."""
+        with torch.no_grad():
+            self.drift[dead] = 0
+        return [self.drift]
 
     def forward(
         self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        threshold = self.log_threshold.exp()
+        if self.training and not self.placed:
+            self._place(hidden.detach())
+        threshold = self.thresholds()
         if not self.training:
             return torch.where(hidden > threshold, hidden, 0.0), {}
         step: Tensor = Step.apply(hidden, threshold, self.bandwidth)  # type: ignore[no-untyped-call]
-        mean_active = step.sum(1).mean()
-        sparsity = (mean_active / self.active - 1).square().expand(len(hidden))
-        return self.counted(hidden * step), {"sparsity": sparsity}
+        on = step.detach()
+        z = hidden * on + threshold.detach() * (step - on)
+        sparsity = (step.sum(1).mean() / self.active - 1).square().expand(len(hidden))
+        return self.counted(z), {"sparsity": sparsity}
+
+    def _place(self, hidden: Tensor) -> None:
+        positive = hidden[hidden > 0]
+        if len(positive):
+            count = min(self.active * len(hidden), len(positive))
+            self.level.copy_(positive.topk(count).values[-1].log())
+        self.placed = True
 
 
 class Step(torch.autograd.Function):
@@ -136,8 +170,9 @@ class Step(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         hidden, threshold = ctx.saved_tensors
-        near = (hidden - threshold).abs() < ctx.bandwidth / 2
-        return None, -(upstream * near).sum(0) / ctx.bandwidth, None
+        width = ctx.bandwidth * threshold
+        near = (hidden - threshold).abs() < width / 2
+        return None, -(upstream * near).sum(0) / width, None
 
 
 def keep_largest(values: Tensor, by: Tensor, count: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ from recae.nn.layers import Linear
 
 Posterior = tuple[Tensor, Tensor]
 """Means and log variances of diagonal Gaussians, (rows, latent) each."""
+
+Density = Callable[[Tensor], Tensor]
+"""Codes, (rows, latent) -> their log density, (rows,)."""
 
 LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -26,10 +30,9 @@ def log_density(z: Tensor, mu: Tensor, log_variance: Tensor) -> Tensor:
 def log_mixture(z: Tensor, parts: Posterior, log_shares: Tensor) -> Tensor:
     """log sum_c exp(log_shares_c) N(z; part c) of each row; parts: (components, latent)."""
     mu, log_variance = parts
-    precision = (-log_variance).exp()
-    squares = z.square() @ precision.t() - 2 * z @ (mu * precision).t()  # (rows, components)
-    constant = (mu.square() * precision + log_variance + LOG_TWO_PI).sum(1)
-    return (log_shares - 0.5 * (squares + constant)).logsumexp(1)
+    # Not by multiplying the square out: with narrow parts nothing would be left of its difference.
+    scaled = (z[:, None] - mu).square() * (-log_variance).exp()  # (rows, components, latent)
+    return (log_shares - 0.5 * (LOG_TWO_PI + log_variance + scaled).sum(2)).logsumexp(1)
 
 
 class StandardNormal(nn.Module):
@@ -39,16 +42,35 @@ class StandardNormal(nn.Module):
         super().__init__()
         self.latent = latent
 
-    def log_prob(self, z: Tensor) -> Tensor:
-        """log p(z) of each row, (rows,)."""
-        return -0.5 * (z.square() + LOG_TWO_PI).sum(1)
+    def density(self) -> Density:
+        """log p as a function of codes, (rows, latent) -> (rows,)."""
+        return lambda z: -0.5 * (z.square() + LOG_TWO_PI).sum(1)
 
     def sample(self, rows: int, generator: torch.Generator) -> Tensor:
         """Codes drawn from the prior, (rows, latent)."""
         return torch.randn(rows, self.latent, generator=generator, device=generator.device)
 
 
-class Mixture(nn.Module):
+class Parts(nn.Module):
+    """A prior that is a mixture of Gaussians; a kind says which."""
+
+    def parts(self) -> tuple[Posterior, Tensor]:
+        """The components and the logarithms of their shares."""
+        raise NotImplementedError
+
+    def density(self) -> Density:
+        """log p as a function of codes, (rows, latent) -> (rows,); the parts are found once."""
+        parts, log_shares = self.parts()
+        return lambda z: log_mixture(z, parts, log_shares)
+
+    def sample(self, rows: int, generator: torch.Generator) -> Tensor:
+        """Codes drawn from the prior, (rows, latent)."""
+        (mu, log_variance), log_shares = self.parts()
+        chosen = torch.multinomial(log_shares.exp(), rows, replacement=True, generator=generator)
+        return draw(mu[chosen], log_variance[chosen], generator)
+
+
+class Mixture(Parts):
     """A prior that is a mixture of diagonal Gaussians, learnt with everything else."""
 
     def __init__(self, latent: int, components: int) -> None:
@@ -67,16 +89,8 @@ class Mixture(nn.Module):
         """The components and the logarithms of their shares."""
         return (self.mu, self.log_variance), self.log_shares.log_softmax(0)
 
-    def log_prob(self, z: Tensor) -> Tensor:
-        """log p(z) of each row, (rows,)."""
-        return log_mixture(z, *self.parts())
 
-    def sample(self, rows: int, generator: torch.Generator) -> Tensor:
-        """Codes drawn from the prior, (rows, latent)."""
-        return _draw_mixture(rows, *self.parts(), generator)
-
-
-class Vamp(nn.Module):
+class Vamp(Parts):
     """The mean of the posteriors of learnt pseudo-inputs as prior (Tomczak & Welling 2018, eq. 9).
 
     inputs: (components, ...) what the pseudo-inputs begin as, such as rows of the data; bounds:
@@ -88,26 +102,21 @@ class Vamp(nn.Module):
     def __init__(
         self,
         inputs: Tensor,
-        posterior: Callable[[Tensor], Posterior],
+        posterior: Reading,
         bounds: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
         self.inputs = nn.Parameter(inputs.clone())
-        self.posterior, self.bounds = [posterior], bounds  # in a list: its weights are another's
+        self.posterior, self.bounds = posterior, bounds
 
     def parts(self) -> tuple[Posterior, Tensor]:
         """The components and the logarithms of their shares."""
         inputs = self.inputs if self.bounds is None else self.inputs.clamp(*self.bounds)
-        mu, log_variance = self.posterior[0](inputs)
+        mu, log_variance = self.posterior(inputs)
         return (mu, log_variance), mu.new_full((len(mu),), -math.log(len(mu)))
 
-    def log_prob(self, z: Tensor) -> Tensor:
-        """log p(z) of each row, (rows,)."""
-        return log_mixture(z, *self.parts())
 
-    def sample(self, rows: int, generator: torch.Generator) -> Tensor:
-        """Codes drawn from the prior, (rows, latent)."""
-        return _draw_mixture(rows, *self.parts(), generator)
+Prior = StandardNormal | Parts
 
 
 class Variational(nn.Module):
@@ -119,12 +128,11 @@ class Variational(nn.Module):
     (Kingma et al. 2016, eq. 15): max(free_bits, mean KL_j) summed over j; with N(0, 1) alone.
     """
 
-    def __init__(
-        self, n_hidden: int, latent: int, prior: nn.Module, *, free_bits: float = 0.0
-    ) -> None:
+    def __init__(self, n_hidden: int, latent: int, prior: Prior, *, free_bits: float = 0.0) -> None:
         super().__init__()
         self.mu, self.log_variance = Linear(n_hidden, latent), Linear(n_hidden, latent)
-        self.prior, self.free_bits = prior, free_bits
+        self.prior: Prior = prior
+        self.free_bits = free_bits
 
     def posterior(self, hidden: Tensor) -> Posterior:
         """Means and log variances, (rows, latent) each; the variance is at most e^10."""
@@ -143,8 +151,7 @@ class Variational(nn.Module):
     def kl(self, z: Tensor, mu: Tensor, log_variance: Tensor) -> Tensor:
         """The term of each row, (rows,)."""
         if not isinstance(self.prior, StandardNormal):
-            log_prior: Tensor = self.prior.log_prob(z)  # type: ignore[operator]
-            return log_density(z, mu, log_variance) - log_prior
+            return log_density(z, mu, log_variance) - self.prior.density()(z)
         kl = 0.5 * (log_variance.exp() + mu.square() - 1 - log_variance)  # (rows, latent)
         if self.free_bits:
             return kl.mean(0).clamp_min(self.free_bits).sum().expand(len(kl))
@@ -157,15 +164,16 @@ def draw(mu: Tensor, log_variance: Tensor, generator: torch.Generator | None) ->
     return mu + noise * (0.5 * log_variance).exp()
 
 
-def reads(encoder: nn.Module, code: Variational) -> Callable[[Ragged | Tensor], Posterior]:
-    """input -> its posterior, through the encoder and the heads of a code."""
-    return lambda x: code.posterior(encoder(x))
+@dataclass(frozen=True)
+class Reading:
+    """input -> its posterior, through the encoder and the heads of a code.
 
+    No module, so that a prior that holds it does not own their weights; a copy of a network reads
+    with its own copies.
+    """
 
-def _draw_mixture(
-    rows: int, parts: Posterior, log_shares: Tensor, generator: torch.Generator
-) -> Tensor:
-    mu, log_variance = parts
-    chosen = torch.multinomial(log_shares.exp(), rows, replacement=True, generator=generator)
-    noise = torch.randn(rows, mu.shape[1], generator=generator, device=mu.device)
-    return mu[chosen] + noise * (0.5 * log_variance[chosen]).exp()
+    encoder: nn.Module
+    code: Variational
+
+    def __call__(self, input: Ragged | Tensor) -> Posterior:
+        return self.code.posterior(self.encoder(input))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recae.data import Interactions
 from recae.errors import TrainingInterrupted
-from recae.nn import AutoencoderNet, Batch, Decoder, LinearHead, Ragged
+from recae.nn import AutoencoderNet, Batch, LinearHead, Ragged
 from recae.objective import Objective
 from recae.recommender.base import Recommender
 from recae.recommender.hyperparameters import estimator, learnt, param
@@ -170,9 +170,12 @@ class AutoencoderRecommender(Recommender):
         return out
 
     def _item_vectors(self) -> Tensor:
-        """The rows of the output layer, (n_items, width of the last layer) float32."""
-        head = cast(LinearHead, cast(Decoder, self.network_.decoder).head)
-        return head.weight.detach()
+        """The rows of the output layer, (n_items, width of the last layer) float32, if there is
+        one such layer."""
+        head = getattr(self.network_.decoder, "head", None)
+        if head is None:  # a product of several decoders
+            return super()._item_vectors()
+        return cast(LinearHead, head).weight.detach()
 
     def _arrays(self) -> Mapping[str, Tensor]:
         state = self.network_.state_dict()

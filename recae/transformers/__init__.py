@@ -30,10 +30,6 @@ def load_transformer(path: str | Path) -> Transformer:
     """A transformer that `save` wrote, on the CPU.
 
     Raises DataError for anything that is not a whole, unaltered folder of this format.
-
-    >>> recae.load_transformer("nowhere")
-    Traceback (most recent call last):
-    recae.errors.DataError: nowhere holds nothing saved by recae: it has no config.json
     """
     kind, settings, arrays = read_folder(path, TRANSFORMERS)
     return TRANSFORMERS[kind]._restored(settings, arrays)

@@ -1,15 +1,12 @@
-"""The base of the four transformers: fit, transform, reconstruct, score, save."""
+"""The base of the four transformers: what they have in common, and fit."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from recae.errors import ConfigError, DataError, TrainingInterrupted
 from recae.forks import survives_fork
@@ -19,7 +16,6 @@ from recae.objective import Objective
 from recae.progress import check_progress
 from recae.recommender import estimator, learnt, param
 from recae.rng import check_seed
-from recae.saved import write_folder
 from recae.training import (
     OPTIMISERS,
     ArrayLoader,
@@ -34,20 +30,15 @@ from recae.training import (
     resolve_device,
     train,
 )
-from recae.transformers.body import Body
 from recae.transformers.examples import Examples, read_examples
-from recae.transformers.fitted import Fitted
+from recae.transformers.losses import check_learnable, check_loss
+from recae.transformers.saving import Saved
 from recae.transformers.scaling import Scaling
-
-TILE = 64
-"""Rows computed together, padded when fewer: a row gets the same bits whatever its company."""
 
 
 @estimator
-class Transformer(Fitted):
+class Transformer(Saved):
     """An autoencoder over rows of numbers; a kind supplies its network and its objective."""
-
-    only_dense: ClassVar[tuple[str, ...]] = ("gaussian", "cosine")
 
     latent: int = param("width of the code", default=32, low=1, usual=(2, 512))
     hidden: tuple[int, ...] = param(
@@ -92,10 +83,6 @@ class Transformer(Fitted):
     scaling_: Scaling = learnt()
     n_features_in_: int = learnt()
 
-    @abstractmethod
-    def _network(self, body: Body, examples: Examples, seed: int) -> AutoencoderNet:
-        """The network, its weights not yet drawn; examples: what it will read, scaled."""
-
     def _objective(self, updates: int) -> Objective:
         """What to minimise, given how many updates are planned."""
         return Objective(self.loss)
@@ -138,16 +125,14 @@ class Transformer(Fitted):
         called = check_callbacks(callbacks)
         check_progress(progress)
         seed, device = check_seed(seed), resolve_device(device)
-        examples = read_examples(X, type(self).__name__)
-        self._check_loss(examples)
+        examples = self._checked(X)
+        check_learnable(examples, self.loss, type(self).__name__)
         kept = None
         if validation is not None:
-            kept = read_examples(validation, type(self).__name__)
+            kept = self._checked(validation)
             if kept.shape != examples.shape or kept.sparse != examples.sparse:
-                raise DataError(
-                    f"validation has {_kind(kept)}; X has {_kind(examples)}: give both alike"
-                )
-            self._check_loss(kept)
+                raise DataError(f"validation has {kept}; X has {examples}: give both alike")
+            self._check_names(kept, examples.names)
         about = {
             "model": type(self).__name__,
             "hyperparameters": self.get_params(),
@@ -182,8 +167,6 @@ class Transformer(Fitted):
                 return {"loss": float(self._losses(net, held_out, seed).mean())}
 
             validate = measured
-        self.shape_, self.scaling_ = examples.shape, scaling
-        self._note_names(examples)
         try:
             epochs = train(
                 net,
@@ -199,11 +182,27 @@ class Transformer(Fitted):
                 name=type(self).__name__,
             )
         except TrainingInterrupted as interruption:
-            self.network_, self.epochs_ = net, list(interruption.epochs)
+            self._own(net, interruption.epochs, examples, scaling)
             self._after(scaled, seed)
             raise
-        self.network_, self.epochs_ = net, epochs
+        self._own(net, epochs, examples, scaling)
         self._after(scaled, seed)
+
+    def _own(
+        self, net: AutoencoderNet, epochs: Sequence[Epoch], examples: Examples, scaling: Scaling
+    ) -> None:
+        self.network_, self.epochs_, self.scaling_ = net, list(epochs), scaling
+        self.shape_, self.fitted_params_ = examples.shape, self.get_params()
+        self._note_names(examples.names)
+
+    def _checked(self, given: Any) -> Examples:
+        """Examples that can be held to the loss."""
+        owner = type(self).__name__
+        examples = read_examples(given, owner)
+        if examples.sparse and self.loss in self.only_dense:
+            raise ConfigError(f"loss {self.loss!r} of {owner} needs dense examples, not sparse")
+        check_loss(examples, self.loss, owner)
+        return examples
 
     def _after(self, examples: Examples, seed: int) -> None:
         """What is learnt from the scaled examples once the weights stand."""
@@ -220,98 +219,7 @@ class Transformer(Fitted):
             rewrite=self._rewrite(examples, seed),
         )
 
-    def _body(self, shape: tuple[int, ...], scaling: Scaling) -> Body:
-        if self.channels and len(shape) not in (2, 3):
-            raise DataError(
-                f"channels={self.channels} wants images, (n, height, width) or (n, channels, "
-                f"height, width); X has examples of the shape {shape}: set channels=()"
-            )
-        return Body(shape, self.hidden, self.channels, self.activation, scaling.start)
-
     def _loader(self, examples: Examples, seed: int) -> Loader:
         if examples.sparse:
             return SparseLoader(examples.rows, None, self.batch_size, seed)
         return ArrayLoader(examples.rows, None, self.batch_size, seed)
-
-    def _check_loss(self, examples: Examples) -> None:
-        """Raises unless these examples can be held to the loss."""
-        owner = type(self).__name__
-        if examples.sparse and self.loss in self.only_dense:
-            raise ConfigError(f"loss {self.loss!r} of {owner} needs dense examples, not sparse")
-        values = torch.from_numpy(examples.rows.data) if examples.sparse else examples.rows
-        if not values.numel():
-            raise DataError(f"X of {owner} has no entry other than 0: there is nothing to learn")
-        low, high = values.min(), values.max()
-        if self.loss in ("logistic", "multinomial") and low < 0:
-            raise DataError(
-                f"Negative values in data passed to {owner}: loss={self.loss!r} takes none (the "
-                f"lowest is {float(low):g}); scale X, or set loss='squared'"
-            )
-        if self.loss == "logistic" and high > 1:
-            raise DataError(
-                f"X of {owner} goes up to {float(high):g}; loss='logistic' takes 0 to 1: divide X "
-                "by its largest value, or set loss='squared'"
-            )
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Writes the fitted model to a directory, for `recae.load_transformer`.
-
-        JSON and safetensors, whole or not at all. Raises StorageError for a path that is taken
-        (unless it holds a saved model and `overwrite`), no permission or a full disk;
-        NotFittedError before fit.
-
-        >>> recae.Autoencoder().save("nowhere")
-        Traceback (most recent call last):
-        recae.errors.NotFittedError: this Autoencoder is not fitted: call fit first
-        """
-        self._check_fitted()
-        settings = {
-            "params": self.get_params(),
-            "shape": list(self.shape_),
-            "names": self._names(),
-            "learnt": self._numbers(),
-        }
-        arrays = {f"net.{name}": tensor for name, tensor in self.network_.state_dict().items()}
-        return write_folder(
-            path,
-            type(self).__name__,
-            settings,
-            arrays | self.scaling_.arrays(),
-            overwrite=overwrite,
-        )
-
-    def _numbers(self) -> dict[str, float]:
-        """Learnt numbers beside the weights, ready for JSON."""
-        return {}
-
-    @classmethod
-    def _restored(cls, settings: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> Self:
-        """A transformer from what `save` wrote. Raises DataError where they don't belong together.
-
-        `recae.load_transformer` reads a folder.
-        """
-        try:
-            params: dict[str, Any] = dict(settings["params"])
-            params = {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
-            model = cls().set_params(**params)
-            model.check_params()
-            model._restore(settings, arrays)
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            raise DataError(f"this {cls.__name__} cannot be restored: {error}") from error
-        return model
-
-    def _restore(self, settings: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> None:
-        self.shape_ = tuple(settings["shape"])
-        self.scaling_ = Scaling.restored(arrays)
-        blank = Examples(torch.zeros(1, int(np.prod(self.shape_))))
-        net = self._network(self._body(self.shape_, self.scaling_), blank, 0)
-        weights = {n.removeprefix("net."): t for n, t in arrays.items() if n.startswith("net.")}
-        net.load_state_dict(weights)
-        self.network_, self.epochs_ = net.eval(), []
-        self._note_names(Examples(blank.rows, settings["names"] and tuple(settings["names"])))
-        for name, value in settings["learnt"].items():
-            setattr(self, name, value)
-
-
-def _kind(examples: Examples) -> str:
-    return f"{'sparse' if examples.sparse else 'dense'} examples of the shape {examples.shape}"

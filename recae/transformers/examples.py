@@ -17,10 +17,14 @@ from recae.data.csr import is_sparse
 from recae.errors import DataError
 from recae.nn import Batch, Ragged
 
+LARGEST = float(np.finfo(np.float32).max)
+NARROW = (np.float16, np.float32, np.bool_, np.int8, np.uint8, np.int16, np.uint16)
+"""What float32 holds without rounding; the rest is kept as float64 until it is scaled."""
+
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows of examples: `rows` is a float32 tensor (n, ...) or a float32 CSR matrix (n, features).
+    """Rows of examples: a tensor (n, ...), float32 or float64, or a float32 CSR (n, features).
 
     names: the columns' names, if they came with text names.
     """
@@ -40,6 +44,9 @@ class Examples:
 
     def __len__(self) -> int:
         return int(self.rows.shape[0])
+
+    def __str__(self) -> str:
+        return f"{'sparse' if self.sparse else 'dense'} examples of the shape {self.shape}"
 
     def batch(self, start: int, stop: int, pad_to: int) -> Batch:
         """Some rows as a batch, with empty rows added up to `pad_to`."""
@@ -74,22 +81,11 @@ def read_examples(given: Any, owner: str) -> Examples:
 
     Raises DataError for what is empty, one-dimensional, not numbers, or not finite.
     """
-    if isinstance(given, Examples):
-        return given
-    names = None
     if isinstance(given, Interactions):
         given = given.matrix
     if is_sparse(given):
-        _check_kind(given.dtype, owner)
-        matrix: Any = scipy.sparse.csr_matrix(
-            given, dtype=np.float32, copy=given.dtype != np.float32
-        )
-        _check_size(matrix.shape, owner)
-        if not matrix.has_canonical_format:
-            matrix = matrix.copy()
-            matrix.sum_duplicates()
-        _check_finite(matrix.data, owner, lambda place: _row_of(matrix, place))
-        return Examples(matrix)
+        return Examples(_as_csr(given, owner))
+    names = None
     if hasattr(given, "columns") and hasattr(given, "to_numpy"):
         columns = list(given.columns)
         names = tuple(columns) if all(isinstance(name, str) for name in columns) else None
@@ -102,36 +98,54 @@ def read_examples(given: Any, owner: str) -> Examples:
 
 def read_codes(given: Any, latent: int, owner: str) -> Tensor:
     """Codes to decode, (n, latent) float32. Raises DataError for anything else."""
-    array = _as_array(given.toarray() if is_sparse(given) else given, owner)
-    if array.ndim != 2 or array.shape[1] != latent:
+    array = _as_array(given.toarray() if is_sparse(given) else given, owner, "codes")
+    if array.ndim != 2 or array.shape[1] != latent or not len(array):
         raise DataError(f"codes of this {owner} have the shape (rows, {latent}), not {array.shape}")
-    _check_finite(array, owner, lambda place: place // latent)
-    return torch.from_numpy(array)
+    _check_finite(array, owner, lambda place: place // latent, "codes")
+    return torch.from_numpy(array).float()
 
 
-def _as_array(given: Any, owner: str) -> np.ndarray:
-    """A float32 copy or view of numbers."""
+def _as_csr(given: Any, owner: str) -> Any:
+    """A float32 CSR without repeated cells and stored zeros."""
+    _check_kind(given.dtype, owner)
+    _check_size(given.shape, owner)
+    with np.errstate(over="ignore"):  # what is too large becomes inf, and is refused as such
+        matrix = scipy.sparse.csr_matrix(given, dtype=np.float32)
+    if not matrix.has_canonical_format or not matrix.data.all():
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+    rows = matrix.indptr
+    _check_finite(matrix.data, owner, lambda p: int(np.searchsorted(rows, p, side="right")) - 1)
+    return matrix
+
+
+def _as_array(given: Any, owner: str, what: str = "X") -> np.ndarray:
+    """Numbers as a float32 or float64 array in one piece; the one given where that is so."""
     if isinstance(given, Tensor):
-        given = given.detach().cpu().numpy()
+        if given.layout != torch.strided:
+            raise DataError(f"{what} of {owner} is a sparse tensor: give a scipy matrix instead")
+        given = given.detach().cpu()
+        given = (given.float() if given.dtype == torch.bfloat16 else given).numpy()
+    if isinstance(given, np.ma.MaskedArray):
+        given = np.ma.filled(given.astype(np.float64), np.nan)
     try:
         array = np.asarray(given)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"X of {owner} cannot be read as an array of numbers: {error}") from error
-    if array.dtype.kind in "OUS":
-        try:
+        if array.dtype.kind == "O":
             array = array.astype(np.float64)
-        except (ValueError, TypeError) as error:
-            raise DataError(f"X of {owner} must hold numbers: {error}") from error
-    _check_kind(array.dtype, owner)
-    with np.errstate(over="ignore"):  # what is too large becomes inf, and is refused as such
-        return np.ascontiguousarray(array, dtype=np.float32)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{what} of {owner} must hold numbers: {error}") from error
+    _check_kind(array.dtype, owner, what)
+    kept = np.float32 if array.dtype in NARROW else np.float64
+    array = np.ascontiguousarray(array, dtype=kept)
+    return array if array.flags.writeable else array.copy()  # torch has no read-only tensors
 
 
-def _check_kind(dtype: np.dtype[Any], owner: str) -> None:
+def _check_kind(dtype: np.dtype[Any], owner: str, what: str = "X") -> None:
     if dtype.kind == "c":
-        raise DataError(f"Complex data not supported by {owner}: give real numbers")
+        raise DataError(f"Complex data not supported by {owner}: give real numbers as {what}")
     if dtype.kind not in "biuf":
-        raise DataError(f"X of {owner} must hold numbers, not {dtype}")
+        raise DataError(f"{what} of {owner} must hold numbers, not {dtype}")
 
 
 def _check_size(shape: Sequence[int], owner: str) -> None:
@@ -149,17 +163,15 @@ def _check_size(shape: Sequence[int], owner: str) -> None:
         )
 
 
-def _check_finite(values: np.ndarray, owner: str, row: Any) -> None:
-    bad = ~np.isfinite(values.reshape(-1))
-    if bad.any():
-        first = int(bad.argmax())
-        found = values.reshape(-1)[first]
-        raise DataError(
-            f"X of {owner} contains {'NaN' if np.isnan(found) else 'infinity'} in row "
-            f"{row(first)} (NaN, inf or too large for float32 in {int(bad.sum())} places): "
-            "fill or leave out such rows"
-        )
-
-
-def _row_of(matrix: Any, place: int) -> int:
-    return int(np.searchsorted(matrix.indptr, place, side="right")) - 1
+def _check_finite(values: np.ndarray, owner: str, row: Any, what: str = "X") -> None:
+    with np.errstate(invalid="ignore"):
+        if not values.size or (values.min() >= -LARGEST and values.max() <= LARGEST):
+            return
+        flat = values.reshape(-1)
+        bad = ~(np.abs(flat) <= LARGEST)
+    first = int(bad.argmax())
+    raise DataError(
+        f"{what} of {owner} contains {'NaN' if np.isnan(flat[first]) else 'infinity'} in row "
+        f"{row(first)} (NaN, inf or too large for float32 in {int(bad.sum())} places): "
+        "fill or leave out such rows"
+    )

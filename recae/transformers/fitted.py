@@ -16,8 +16,9 @@ from recae.forks import survives_fork
 from recae.nn import DENSE_LOSSES, AutoencoderNet, Batch
 from recae.recommender import Estimator
 from recae.transformers.examples import Examples, read_codes, read_examples
+from recae.transformers.losses import check_loss
 from recae.transformers.manners import Manners
-from recae.transformers.scaling import Scaling
+from recae.transformers.scaling import Scaling, variance
 
 TILE = 64
 """Rows computed together, padded when fewer: a row gets the same bits whatever its company."""
@@ -30,19 +31,22 @@ class Fitted(Manners, Estimator, ABC):
     loss: str
     network_: AutoencoderNet
     scaling_: Scaling
+    fitted_params_: dict[str, Any]
 
     @survives_fork
     def transform(self, X: Any) -> np.ndarray:
         """The codes of examples, (n, latent) float32; of a variational one the posterior means.
 
-        Raises DataError for examples of another shape or that are none, NotFittedError before fit.
+        A frame instead, if `set_output` or scikit-learn's configuration says so. Raises DataError
+        for examples of another shape or that are none, NotFittedError before fit, ConfigError where
+        a hyperparameter was changed since.
 
         >>> X = np.eye(6)
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).transform(X[:3]).shape
         (3, 2)
         """
-        examples = self._read(X)
-        return self._tiles(examples, lambda batch: self.network_.encode(batch)[0])
+        found: np.ndarray = self._in_frame(self._codes(X), X)
+        return found
 
     @survives_fork
     def inverse_transform(self, Z: Any) -> np.ndarray:
@@ -57,22 +61,20 @@ class Fitted(Manners, Estimator, ABC):
         """
         self._check_fitted()
         codes = Examples(read_codes(Z, self.latent, type(self).__name__))
-        found = self._tiles(codes, self._means)
-        return found.reshape(len(found), *self.shape_)
+        return self._in_units(self._tiles(codes, self._decoded))
 
     @survives_fork
     def reconstruct(self, X: Any) -> np.ndarray:
         """Examples through the code and back, (n, *shape of an example) float32.
 
-        Raises DataError and NotFittedError as `transform` does.
+        With loss "multinomial" every example is given back with the sum that it has. Raises
+        DataError and NotFittedError as `transform` does.
 
         >>> X = np.eye(6)
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).reconstruct(X).shape
         (6, 6)
         """
-        examples = self._read(X)
-        found = self._tiles(examples, lambda b: self._means(self._as_codes(b)))
-        return found.reshape(len(found), *self.shape_)
+        return self._in_units(self._tiles(self._read(X), self._reconstructed))
 
     @survives_fork
     def score_samples(self, X: Any) -> np.ndarray:
@@ -86,9 +88,9 @@ class Fitted(Manners, Estimator, ABC):
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).score_samples(X).shape
         (6,)
         """
-        examples = self._read(X)
-        losses = self._losses(self.network_, examples, 0)
-        return np.asarray(-losses * self.scaling_.unit_of_loss(self.loss), dtype=np.float32)
+        losses = self._losses(self.network_, self._read(X), 0)
+        unit = self.scaling_.scale**2 if self.loss == "squared" else 1.0
+        return np.asarray(-losses * unit, dtype=np.float32)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of `score_samples`. Raises what it raises.
@@ -101,7 +103,7 @@ class Fitted(Manners, Estimator, ABC):
 
     @survives_fork
     def reconstruction_error(self, X: Any) -> np.ndarray:
-        """The mean squared error of each example over its features, (n,) float32.
+        """The mean squared error of `reconstruct` for each example over its features, (n,) float32.
 
         In the units of the examples, squared. Raises DataError and NotFittedError as `transform`.
 
@@ -109,7 +111,13 @@ class Fitted(Manners, Estimator, ABC):
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).reconstruction_error(X).shape
         (6,)
         """
-        return self._errors(self._read(X), raw=read_examples(X, type(self).__name__))
+        scaled = self._read(X)
+
+        def errors(net: AutoencoderNet, batch: Batch, target: Tensor) -> Tensor:
+            return (self._reconstructed(batch) - target).square().mean(1)
+
+        found = self._by_tile(self.network_, scaled, errors) * self.scaling_.scale**2
+        return np.asarray(found, dtype=np.float32)
 
     def explained_variance(self, X: Any) -> float:
         """1 - (squared error of the reconstructions) / (that of the features' means): at most 1.
@@ -121,9 +129,8 @@ class Fitted(Manners, Estimator, ABC):
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).explained_variance(X) < 1
         True
         """
-        raw = read_examples(X, type(self).__name__)
         error = float(self.reconstruction_error(X).mean(dtype=np.float64))
-        total = Scaling.variance(raw)
+        total = variance(read_examples(X, type(self).__name__))
         if total == 0:
             raise DataError("nothing varies in X: there is no variance to explain")
         return 1 - error / total
@@ -131,17 +138,28 @@ class Fitted(Manners, Estimator, ABC):
     # The pieces that the methods above share.
 
     def _check_fitted(self) -> None:
-        if not hasattr(self, "network_"):
+        if not self.__sklearn_is_fitted__():
             raise self._not_fitted()
+        for name, then in self.fitted_params_.items():
+            now = getattr(self, name)
+            if now != then:
+                raise ConfigError(
+                    f"{name} of this {type(self).__name__} was {then!r} when it was fitted and is "
+                    f"{now!r} now: fit it again, or set it back"
+                )
 
     def _read(self, X: Any) -> Examples:
         """Examples checked against those of `fit`, and scaled."""
         self._check_fitted()
         examples = read_examples(X, type(self).__name__)
-        self._check_names(examples)
+        self._check_names(examples, self._names())
         if examples.shape != self.shape_:
             raise self._wrong_shape(examples)
+        check_loss(examples, self.loss, type(self).__name__)
         return self.scaling_.apply(examples)
+
+    def _codes(self, X: Any) -> np.ndarray:
+        return self._tiles(self._read(X), lambda batch: self.network_.encode(batch)[0])
 
     def _tiles(self, examples: Examples, read: Callable[[Batch], Tensor]) -> np.ndarray:
         """Applies `read` to padded tiles of the rows: (n, ...) float32."""
@@ -154,19 +172,29 @@ class Fitted(Manners, Estimator, ABC):
                 found.append(read(batch)[: stop - start].cpu().numpy())
         return np.concatenate(found)
 
-    def _as_codes(self, batch: Batch) -> Batch:
-        z = self.network_.encode(batch)[0]
-        return Batch(z, z)
-
-    def _means(self, codes: Batch) -> Tensor:
-        """What codes stand for, (rows, features), in the units of the examples."""
-        assert isinstance(codes.input, Tensor)
-        output = self.network_.decoder(codes.input, codes).dense()
+    def _means(self, z: Tensor, batch: Batch) -> Tensor:
+        """What codes stand for, (rows, features), scaled."""
+        output = self.network_.decoder(z, batch).dense()
         if self.loss == "logistic":
             return torch.sigmoid(output)
         if self.loss == "multinomial":
             return torch.softmax(output, 1)
-        return self.scaling_.undo(output)
+        assert isinstance(output, Tensor)
+        return output
+
+    def _decoded(self, codes: Batch) -> Tensor:
+        assert isinstance(codes.input, Tensor)
+        return self._means(codes.input, codes)
+
+    def _reconstructed(self, batch: Batch) -> Tensor:
+        means = self._means(self.network_.encode(batch)[0], batch)
+        if self.loss == "multinomial":
+            return means * batch.target_sums()[:, None]
+        return means
+
+    def _in_units(self, scaled: np.ndarray) -> np.ndarray:
+        found = self.scaling_.undo(scaled)
+        return found.reshape(len(found), *self.shape_)
 
     def _losses(self, net: AutoencoderNet, examples: Examples, seed: int) -> np.ndarray:
         """The reconstruction loss of each scaled example, (n,) float32."""
@@ -189,19 +217,6 @@ class Fitted(Manners, Estimator, ABC):
                 target = torch.zeros(TILE, int(np.prod(examples.shape)), device=device)
                 target[: stop - start] = examples.dense(start, stop).to(device)
                 found.append(read(net, batch, target)[: stop - start].cpu().numpy())
-        return np.concatenate(found)
-
-    def _errors(self, scaled: Examples, raw: Examples) -> np.ndarray:
-        """Mean squared errors in the units of the examples, (n,) float32."""
-        device = next(self.network_.parameters()).device
-        found = []
-        with torch.no_grad():
-            for start in range(0, len(scaled), TILE):
-                stop = min(start + TILE, len(scaled))
-                batch = scaled.batch(start, stop, TILE).to(device)
-                means = self._means(self._as_codes(batch))[: stop - start].cpu()
-                target = raw.dense(start, stop).flatten(1)
-                found.append((means - target).square().mean(1).numpy())
         return np.concatenate(found)
 
 

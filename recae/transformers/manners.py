@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 
-from recae.errors import DataError, NotFittedError
+from recae.errors import DataError, NotFittedError, unknown_option
 from recae.transformers.examples import Examples
+
+OUTPUTS = ("default", "pandas", "polars")
 
 
 class Manners:
@@ -17,6 +21,9 @@ class Manners:
     shape_: tuple[int, ...]
     n_features_in_: int
     latent: int
+    loss: str
+    only_dense: ClassVar[tuple[str, ...]] = ("gaussian", "cosine")
+    _output: str | None = None
 
     def fit_transform(self, X: Any, y: Any = None, **options: Any) -> np.ndarray:
         """fit, then the codes of the same examples, (n, latent) float32; options: those of `fit`.
@@ -43,12 +50,42 @@ class Manners:
         name = type(self).__name__.lower()
         return np.array([f"{name}{unit}" for unit in range(self.latent)], dtype=object)
 
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """What `transform` and `fit_transform` give: "default" (arrays), "pandas" or "polars".
+
+        None changes nothing. Without it scikit-learn's own `set_config(transform_output=...)`
+        decides, where scikit-learn is in use. Raises ConfigError for anything else.
+
+        >>> model = recae.Autoencoder(latent=2, epochs=1).set_output(transform="pandas")
+        >>> model.fit_transform(np.eye(6)).columns.tolist()
+        ['autoencoder0', 'autoencoder1']
+        """
+        if transform is not None and transform not in OUTPUTS:
+            raise unknown_option("output of transform", transform, OUTPUTS)
+        if transform is not None:
+            self._output = transform
+        return self
+
+    def _in_frame(self, codes: np.ndarray, X: Any) -> Any:
+        """The codes as they are wanted; a pandas frame has the index of X."""
+        wanted = self._output
+        if wanted is None and "sklearn" in sys.modules:
+            wanted = sys.modules["sklearn"].get_config()["transform_output"]
+        if wanted == "pandas":
+            index = X.index if isinstance(X, pd.DataFrame) else None
+            return pd.DataFrame(codes, index, self.get_feature_names_out(), copy=False)
+        if wanted == "polars":
+            import polars
+
+            return polars.DataFrame(codes, schema=self.get_feature_names_out().tolist())
+        return codes
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "network_")
 
     def __sklearn_clone__(self) -> Self:
         clone: Self = type(self)(**self.get_params())  # type: ignore[attr-defined]
-        return clone
+        return clone.set_output(transform=self._output)
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn 1.6 and later asks about an estimator."""
@@ -58,7 +95,11 @@ class Manners:
             estimator_type="transformer",
             target_tags=TargetTags(required=False),
             transformer_tags=TransformerTags(preserves_dtype=[]),
-            input_tags=InputTags(sparse=True, three_d_array=True),
+            input_tags=InputTags(
+                sparse=self.loss not in self.only_dense,
+                three_d_array=True,
+                positive_only=self.loss in ("logistic", "multinomial"),
+            ),
         )
 
     def _not_fitted(self) -> Exception:
@@ -67,16 +108,19 @@ class Manners:
         exceptions = sys.modules.get("sklearn.exceptions")
         if exceptions is None:
             return NotFittedError(message)
-        both: type[Exception] = type(
-            "NotFittedError", (NotFittedError, exceptions.NotFittedError), {}
-        )
+        members = {
+            "__module__": NotFittedError.__module__,
+            "__reduce__": lambda self: (NotFittedError, self.args),
+        }
+        bases = (NotFittedError, exceptions.NotFittedError)
+        both: type[Exception] = type("NotFittedError", bases, members)
         return both(message)
 
-    def _note_names(self, examples: Examples) -> None:
-        """Remembers shape and column names of what was learnt from."""
+    def _note_names(self, names: Sequence[str] | None) -> None:
+        """Remembers how many features were learnt from, and their names."""
         self.n_features_in_ = int(np.prod(self.shape_))
-        if examples.names is not None:
-            self.feature_names_in_ = np.array(examples.names, dtype=object)
+        if names is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
 
@@ -84,10 +128,9 @@ class Manners:
         names = getattr(self, "feature_names_in_", None)
         return None if names is None else names.tolist()
 
-    def _check_names(self, examples: Examples) -> None:
-        """Raises DataError for a frame whose columns are not those of fit, in that order."""
-        names = self._names()
-        if names is None or examples.names is None or list(examples.names) == names:
+    def _check_names(self, examples: Examples, names: Sequence[str] | None) -> None:
+        """Raises DataError for a frame whose columns are not the names, in that order."""
+        if names is None or examples.names is None or [*examples.names] == [*names]:
             return
         unseen = sorted(set(examples.names) - set(names))
         missing = sorted(set(names) - set(examples.names))

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse
 import torch
 from torch import Tensor
 
+from recae.errors import DataError
 from recae.transformers.examples import Examples
 
 SHIFTED = ("squared", "gaussian")
 """Losses that are of the numbers themselves, and may move with them."""
 
+CHUNK = 4096
+"""Rows converted to float64 at a time."""
+
+NOTHING = 1e-24
+"""A variance below this share of the mean square is rounding."""
+
 
 @dataclass(frozen=True)
 class Scaling:
-    """(x - centre) / scale of dense examples; sparse ones, and other losses, are left alone.
+    """(x - centre) / scale under the losses "squared" and "gaussian", x under the others.
 
-    centre: (features,), the features' means; scale: one number for all, the root of their mean
-    variance, so that features keep their say; start: where the output's biases begin, (features,),
-    so that the first thing known is each feature's mean.
+    centre: the features' means, (features,) float64; None for sparse examples, which stay sparse.
+    scale: one number for all features, the root of their mean variance, so that each keeps its say.
+    start: where the output's biases begin, (features,) float32, so that the first thing known is
+    each feature's mean.
     """
 
     centre: Tensor | None
@@ -32,47 +41,43 @@ class Scaling:
     def of(cls, examples: Examples, loss: str) -> Scaling:
         """The scaling that examples ask for under a loss."""
         mean = column_means(examples)
-        if loss in SHIFTED and not examples.sparse:
-            scale = float(np.sqrt(cls.variance(examples)))
-            return cls(mean, scale if scale > 0 else 1.0, None)
         if loss == "logistic":
-            return cls(None, 1.0, torch.logit(mean, eps=1e-4))
+            return cls(None, 1.0, torch.logit(mean, eps=1e-4).float())
         if loss == "multinomial":
-            return cls(None, 1.0, mean.clamp_min(float(mean.mean()) * 1e-3).log())
-        return cls(None, 1.0, mean if loss in SHIFTED else None)
-
-    @staticmethod
-    def variance(examples: Examples) -> float:
-        """The mean over features of their variance over the examples."""
-        mean = column_means(examples).double()
+            return cls(None, 1.0, mean.clamp_min(float(mean.mean()) * 1e-3).log().float())
+        if loss not in SHIFTED:
+            return cls(None, 1.0, None)
+        scale = variance(examples) ** 0.5 or 1.0
         if examples.sparse:
-            squares = float(np.square(examples.rows.data, dtype=np.float64).sum())
-        else:
-            squares = sum(
-                float((part.flatten(1).double() - mean).square().sum())
-                for part in examples.rows.split(4096)
-            )
-            return squares / (len(examples) * len(mean))
-        return squares / (len(examples) * len(mean)) - float(mean.square().mean())
+            return cls(None, scale, (mean / scale).float())
+        return cls(mean, scale, None)
 
     def apply(self, examples: Examples) -> Examples:
-        """Scaled examples, flattened to (n, features) if dense."""
+        """Scaled float32 examples, flattened to (n, features) if dense.
+
+        Raises DataError for sparse examples where a centre would fill them.
+        """
         if examples.sparse:
-            return examples
+            if self.centre is not None:
+                raise DataError("this model was fitted on dense examples: give X.toarray()")
+            return Examples(_divided(examples.rows, self.scale), examples.names)
         rows = examples.rows.flatten(1)
+        if self.centre is None and self.scale == 1:
+            return Examples(rows.float(), examples.names)
+        scaled = torch.empty(rows.shape, dtype=torch.float32)
+        for at, part in _parts(rows):
+            scaled[at] = (
+                (part if self.centre is None else part - self.centre) / self.scale
+            ).float()
+        return Examples(scaled, examples.names)
+
+    def undo(self, rows: np.ndarray) -> np.ndarray:
+        """The inverse: scaled (n, features) as float32 in the units of the examples."""
+        if self.scale != 1:
+            rows = rows * np.float32(self.scale)
         if self.centre is not None:
-            rows = (rows - self.centre) / self.scale
-        return Examples(rows, examples.names)
-
-    def undo(self, output: Tensor) -> Tensor:
-        """The inverse, on rows of (features,)."""
-        if self.centre is None:
-            return output
-        return output * self.scale + self.centre.to(output.device)
-
-    def unit_of_loss(self, loss: str) -> float:
-        """What a squared error in scaled units is in those of the examples."""
-        return self.scale**2 if loss == "squared" else 1.0
+            rows = rows + self.centre.numpy()
+        return rows.astype(np.float32, copy=False)
 
     def arrays(self) -> dict[str, Tensor]:
         """For saving."""
@@ -88,10 +93,40 @@ class Scaling:
 
 
 def column_means(examples: Examples) -> Tensor:
-    """The features' means, (features,) float32."""
+    """The features' means, (features,) float64."""
     if examples.sparse:
         sums = np.asarray(examples.rows.sum(axis=0, dtype=np.float64)).ravel()
-        return torch.from_numpy((sums / len(examples)).astype(np.float32))
-    total = sum(part.flatten(1).double().sum(0) for part in examples.rows.split(4096))
-    mean: Tensor = (total / len(examples)).float()
-    return mean
+        return torch.from_numpy(sums) / len(examples)
+    rows = examples.rows.flatten(1)
+    total = torch.zeros(rows.shape[1], dtype=torch.float64)
+    for _, part in _parts(rows):
+        total += part.sum(0)
+    return total / len(examples)
+
+
+def variance(examples: Examples) -> float:
+    """The mean over features of their variance over the examples; 0 where it is mere rounding."""
+    mean = column_means(examples)
+    cells = len(examples) * len(mean)
+    if examples.sparse:
+        squares = float(np.square(examples.rows.data, dtype=np.float64).sum()) / cells
+        spread = squares - float(mean.square().mean())
+    else:
+        parts = _parts(examples.rows.flatten(1))
+        spread = sum(float((part - mean).square().sum()) for _, part in parts) / cells
+        squares = spread + float(mean.square().mean())
+    return spread if spread > NOTHING * squares else 0.0
+
+
+def _parts(rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """The rows in float64, some at a time."""
+    for start in range(0, len(rows), CHUNK):
+        at = slice(start, start + CHUNK)
+        yield at, rows[at].double()
+
+
+def _divided(matrix: scipy.sparse.csr_matrix, by: float) -> scipy.sparse.csr_matrix:
+    if by == 1:
+        return matrix
+    data = (matrix.data / by).astype(np.float32)
+    return scipy.sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)

@@ -6,7 +6,7 @@ import math
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from recae.errors import ConfigError
 from recae.nn import (
@@ -32,6 +32,7 @@ from recae.training import Rewrite
 from recae.transformers.base import Transformer
 from recae.transformers.body import Body
 from recae.transformers.examples import Examples
+from recae.transformers.losses import empty_loss
 
 REVIVE_STREAM = 7
 REVIVE_ROWS = 2048
@@ -42,12 +43,16 @@ REVIVE_CELLS = 1 << 24
 
 COUNTED = ("top-k", "signed-top-k", "batch-top-k", "jump-relu")
 
+SHARE = {"kl": 1.0, "jump-relu": 4.0}
+"""What a penalty of 1 costs at beta = 1, beside what there is to explain: enough that codes are as
+sparse as they were asked to be, within some hundredths (jump-relu) or a quarter (kl)."""
+
 
 @estimator
 class SparseAutoencoder(Transformer):
     """An autoencoder whose code has many units, of which few are active for an example.
 
-    z = sparse(encoder(x)), f(x) = sum_j z_j w_j + b with every |w_j| = 1; loss = sum_i
+    z = sparse(encoder(x)), f(x) = sum_j z_j w_j + b with every |w_j| = 1 (but for kl); loss = sum_i
     (f_i - x_i)^2 or another, plus beta x penalty(z). With hidden=(), the default, the w_j are a
     dictionary in the space of the examples: `dictionary_` (latent, features).
 
@@ -55,12 +60,15 @@ class SparseAutoencoder(Transformer):
     signed-top-k: the `active` largest without their sign, which they keep (CompresSAE, Kasalický
     et al. 2025). batch-top-k: `active` on average over a batch in training; afterwards all above a
     threshold learnt there (Bussmann et al. 2024). jump-relu: units above thresholds of their own,
-    which are learnt so that `active` are on average (Rajamanoharan et al. 2024); beta weighs that.
-    l1: z = max(h, 0) with penalty |z|. kl: z = sigma(h) shifted, with sum_j KL(rate || mean of z_j)
-    (Ng 2011); near zero, never there.
+    which are learnt so that about `active` are on average: penalty (mean number / active - 1)^2
+    (Rajamanoharan et al. 2024). l1: z = max(h, 0) with penalty |z|; how many units stay depends on
+    beta. kl: z = sigma(h) shifted, with penalty sum_j KL(rate || mean of z_j) (Ng 2011); a unit is
+    near zero and never there, and w_j has any length. The penalties of jump-relu and kl count in
+    units of what there is to explain, the loss of an output of zeros.
 
     Units that no example of an epoch made active are, with `revive`, pointed at the examples
-    explained worst (Bricken et al. 2023), until nine tenths of the epochs are over. An epoch costs
+    explained worst (Bricken et al. 2023), an eighth of all units at a time, until nine tenths of
+    the epochs are over. An epoch costs
     about 6 x examples x weights operations. Raises ConfigError if more units shall be active than
     there are.
 
@@ -80,7 +88,7 @@ class SparseAutoencoder(Transformer):
         "what makes the code sparse", default="top-k", choices=(*COUNTED, "l1", "kl")
     )
     active: int = param(
-        "top-k and jump-relu: active units of an example", default=16, low=1, usual=(4, 64)
+        "all but l1 and kl: active units of an example", default=16, low=1, usual=(4, 64)
     )
     beta: float = param(
         "l1, kl, jump-relu: weight of the penalty", default=1.0, low=0, usual=(0.01, 10)
@@ -112,8 +120,10 @@ class SparseAutoencoder(Transformer):
         self._check_fitted()
         if self.hidden or self.channels:
             raise ConfigError("there is a dictionary with hidden=() and channels=() only")
-        atoms = torch.nn.functional.normalize(_atoms(self.network_), dim=0).t()
-        return (atoms * self.scaling_.scale).detach().cpu().numpy()
+        atoms = _atoms(self.network_).detach().t()
+        if self.sparsity != "kl":
+            atoms = torch.nn.functional.normalize(atoms, dim=1)
+        return (atoms * self.scaling_.scale).cpu().numpy()
 
     def _network(self, body: Body, examples: Examples, seed: int) -> AutoencoderNet:
         codes: dict[str, nn.Module] = {
@@ -128,11 +138,17 @@ class SparseAutoencoder(Transformer):
             corrupt=Keep(),
             encoder=body.encoder(self.latent),
             code=codes[self.sparsity],
-            decoder=body.decoder(self.latent, unit=True),
+            decoder=body.decoder(self.latent, unit=self.sparsity != "kl"),
         )
 
     def _objective(self, updates: int) -> Objective:
-        return Objective(self.loss, {"sparsity": self.beta})
+        if self.sparsity not in SHARE:
+            return Objective(self.loss, {"sparsity": self.beta})
+
+        def weight(batch: Batch, step: int) -> Tensor:
+            return SHARE[self.sparsity] * self.beta * empty_loss(self.loss, batch.target)
+
+        return Objective(self.loss, {"sparsity": weight})
 
     def _rewrite(self, examples: Examples, seed: int) -> Rewrite | None:
         if not self.revive or self.sparsity not in COUNTED:
@@ -140,6 +156,8 @@ class SparseAutoencoder(Transformer):
         last = int(0.9 * self.epochs)
 
         def point_anew(net: AutoencoderNet, number: int) -> list[nn.Parameter]:
+            if number == 1:  # what was counted is of the network before training
+                cast(Counted, net.code).used.zero_()
             if number == 1 or number > last:
                 return []
             return _revive(net, examples, torch_generator(seed, REVIVE_STREAM, number))
@@ -180,6 +198,7 @@ def _revive(
     rows = Examples(examples.rows[chosen.numpy() if examples.sparse else chosen]).dense(0, count)
     rows = rows.to(code.used.device)
     batch = Batch(rows, rows)
+    net.eval()  # a resumed run comes here in training mode
     layers = list(cast(nn.Sequential, net.encoder))[:-1]
     atoms = _atoms(net)
     with torch.no_grad():
@@ -187,4 +206,6 @@ def _revive(
         residuals = rows - net(batch)[0].dense()
         weight = last.weight if isinstance(last, InputLinear) else last.weight.t()
         dead = revive(code, weight, last.bias, atoms, read, residuals, generator)
-    return [last.weight, last.bias, atoms] if dead else []
+    if not len(dead):
+        return []
+    return [last.weight, last.bias, atoms, *code.revived(dead)]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recae.errors import ConfigError, DataError
+from recae.errors import ConfigError
 from recae.forks import survives_fork
 from recae.nn import (
     DENSE_LOSSES,
@@ -17,30 +17,30 @@ from recae.nn import (
     Batch,
     Keep,
     Mixture,
+    Reading,
     StandardNormal,
     Vamp,
     Variational,
     draw,
     log_density,
-    reads,
 )
 from recae.objective import Objective, annealed
 from recae.recommender import estimator, learnt, param
 from recae.rng import check_seed, torch_generator
 from recae.training import ArrayLoader, Loader
-from recae.transformers.base import Transformer
 from recae.transformers.body import Body
 from recae.transformers.examples import Examples
 from recae.transformers.fitted import count
+from recae.transformers.generative import Generative
 
-PSEUDO_STREAM, SAMPLE_STREAM, LIKELIHOOD_STREAM = 8, 9, 10
+PSEUDO_STREAM, LIKELIHOOD_STREAM = 8, 10
 
 VALIDATION_DRAWS = 4
 """Codes drawn for each held-out example after an epoch."""
 
 
 @estimator
-class VariationalAutoencoder(Transformer):
+class VariationalAutoencoder(Generative):
     """A latent variable model: z ~ p(z), x ~ p(x | z), fitted through a posterior q(z | x).
 
     loss = -log p(x | z) + beta KL(q(z | x) || p(z)) with z drawn from q(z | x) = N(mu(x),
@@ -94,6 +94,10 @@ class VariationalAutoencoder(Transformer):
             raise ConfigError(
                 "hidden of VariationalAutoencoder must name at least one width, such as (256,)"
             )
+        if self.binarise and self.loss != "logistic":
+            raise ConfigError(
+                f"binarise=True of VariationalAutoencoder needs loss='logistic', not {self.loss!r}"
+            )
         if self.free_bits and self.prior != "standard":
             raise ConfigError(
                 f"free_bits={self.free_bits} needs prior='standard', whose KL has dimensions; "
@@ -103,8 +107,8 @@ class VariationalAutoencoder(Transformer):
     def _loader(self, examples: Examples, seed: int) -> Loader:
         if not self.binarise:
             return super()._loader(examples, seed)
-        if self.loss != "logistic" or examples.sparse:
-            raise ConfigError("binarise=True needs loss='logistic' and dense examples")
+        if examples.sparse:
+            raise ConfigError("binarise=True of VariationalAutoencoder needs dense examples")
         return ArrayLoader(examples.rows, None, self.batch_size, seed, binarise=True)
 
     def _network(self, body: Body, examples: Examples, seed: int) -> AutoencoderNet:
@@ -117,7 +121,7 @@ class VariationalAutoencoder(Transformer):
         if self.prior == "vamp":
             high = {"gaussian": None, "logistic": 1.0, "multinomial": math.inf}[self.loss]
             bounds = None if high is None else (0.0, high)
-            code.prior = Vamp(self._pseudo_inputs(examples, seed), reads(encoder, code), bounds)
+            code.prior = Vamp(self._pseudo_inputs(examples, seed), Reading(encoder, code), bounds)
         return AutoencoderNet(
             corrupt=Keep(), encoder=encoder, code=code, decoder=body.decoder(self.latent)
         )
@@ -167,14 +171,15 @@ class VariationalAutoencoder(Transformer):
         count_ = self.samples if samples is None else count(samples, "samples")
         examples = self._read(X)
         noise = self._noise(count_, check_seed(seed))
+        with torch.no_grad():
+            log_prior = cast(Variational, self.network_.code).prior.density()
 
         def bound(net: AutoencoderNet, batch: Batch, target: Tensor) -> Tensor:
             mu, log_variance = self._posterior(net, batch)
             parts = []
             for eps in noise.to(mu.device):
                 z = mu + eps * (0.5 * log_variance).exp()
-                prior: Any = cast(Variational, net.code).prior
-                weight = prior.log_prob(z) - log_density(z, mu, log_variance)
+                weight = log_prior(z) - log_density(z, mu, log_variance)
                 output = net.decoder(z, batch).dense()
                 parts.append(self._log_likelihood_given(output, target) + weight)
             return torch.stack(parts).logsumexp(0) - math.log(count_)
@@ -190,47 +195,6 @@ class VariationalAutoencoder(Transformer):
         (20,)
         """
         return self.log_likelihood(X)
-
-    @survives_fork
-    def sample(self, n: int, *, seed: int = 0) -> np.ndarray:
-        """New examples: the means of p(x | z) for z drawn from the prior, (n, *shape) float32.
-
-        Raises ConfigError for n below 1 or a bad seed, NotFittedError before fit.
-
-        >>> X = np.random.default_rng(0).normal(size=(20, 6))
-        >>> recae.VariationalAutoencoder(latent=2, epochs=1).fit(X).sample(2, seed=3).shape
-        (2, 6)
-        """
-        self._check_fitted()
-        prior: Any = cast(Variational, self.network_.code).prior
-        generator = torch_generator(check_seed(seed), SAMPLE_STREAM)
-        where = next(self.network_.parameters()).device
-        self.network_.to("cpu")
-        try:
-            with torch.no_grad():
-                z = prior.sample(count(n, "n"), generator)
-        finally:
-            self.network_.to(where)
-        return self.inverse_transform(z)
-
-    @survives_fork
-    def interpolate(self, a: Any, b: Any, steps: int = 8) -> np.ndarray:
-        """One example turning into another, (steps, *shape) float32, both ends reconstructions.
-
-        a, b: one example each, (*shape) or (1, *shape). The codes between are on the straight line
-        from mu(a) to mu(b). Raises ConfigError for fewer than 2 steps, DataError and NotFittedError
-        as `transform` does.
-
-        >>> X = np.random.default_rng(0).normal(size=(20, 6))
-        >>> recae.VariationalAutoencoder(latent=2, epochs=1).fit(X).interpolate(X[0], X[1], 5).shape
-        (5, 6)
-        """
-        self._check_fitted()
-        if count(steps, "steps") < 2:
-            raise ConfigError(f"steps must be an integer >= 2, not {steps}")
-        ends = [self.transform(_one(end, self.shape_)) for end in (a, b)]
-        share = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
-        return self.inverse_transform((1 - share) * ends[0] + share * ends[1])
 
     def _posterior(self, net: AutoencoderNet, batch: Batch) -> tuple[Tensor, Tensor]:
         return cast(Variational, net.code).posterior(net.encoder(batch.input))
@@ -255,16 +219,16 @@ class VariationalAutoencoder(Transformer):
         """Minus the evidence bound (beta = 1) of each scaled example from a few draws, (n,)."""
         kind = "squared" if self.loss == "gaussian" else self.loss
         noise = self._noise(VALIDATION_DRAWS, seed)
+        with torch.no_grad():
+            log_prior = cast(Variational, net.code).prior.density()
 
         def both(net: AutoencoderNet, batch: Batch, target: Tensor) -> Tensor:
             mu, log_variance = self._posterior(net, batch)
-            code = cast(Variational, net.code)
-            prior: Any = code.prior
             parts = []
             for eps in noise.to(mu.device):
                 z = mu + eps * (0.5 * log_variance).exp()
                 output = net.decoder(z, batch).dense()
-                kl = log_density(z, mu, log_variance) - prior.log_prob(z)
+                kl = log_density(z, mu, log_variance) - log_prior(z)
                 parts.append(torch.stack([DENSE_LOSSES[kind](output, target), kl], 1))
             return torch.stack(parts).mean(0)
 
@@ -275,11 +239,3 @@ class VariationalAutoencoder(Transformer):
             variance = max(float(losses.mean(dtype=np.float64)) / features, 1e-6)
             losses = 0.5 * (losses / variance + features * math.log(2 * math.pi * variance))
         return np.asarray(losses + kl, dtype=np.float32)
-
-
-def _one(example: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """One example as a row of its own. Raises DataError for several, or another shape."""
-    array = np.asarray(example.cpu() if isinstance(example, Tensor) else example)
-    if array.shape not in (shape, (1, *shape)):
-        raise DataError(f"an example has the shape {shape}; this one has {array.shape}")
-    return array.reshape(1, *shape)

@@ -230,6 +230,12 @@ def test_colours_and_long_images(tmp_path: Path) -> None:
     assert np.square(back - images.astype(float)).mean() < images.astype(float).var() / 10
 
 
+def test_more_pixels_than_their_covariance_would_fit() -> None:
+    images = np.repeat(np.repeat(discs(60, seed=0), 5, axis=1), 5, axis=2)  # 2,500 pixels
+    made = recae.ImageCodec(bytes_per_image=14, hidden=(8,), latent=16, epochs=3).fit(images)
+    assert made.decode(made.encode(images)).shape == images.shape
+
+
 def test_a_torch_tensor_will_do(codec: recae.ImageCodec, images: np.ndarray) -> None:
     assert codec.encode(torch.from_numpy(images)) == codec.encode(images)
 
@@ -242,6 +248,7 @@ def test_a_torch_tensor_will_do(codec: recae.ImageCodec, images: np.ndarray) -> 
         (np.zeros((0, 10, 10), np.uint8), "no images"),
         (np.zeros((2, 10, 0), np.uint8), "no images"),
         ([[1], [2, 3]], "read as one array"),
+        (np.zeros((1, 1, 2**16), np.uint8), "too large"),
         ("images", "uint8"),
         (np.full((3, 10, 10), 7, np.uint8), "all the images are the same"),
     ],

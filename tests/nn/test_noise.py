@@ -4,8 +4,18 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from torch import nn
 
-from recae.nn import Batch, Chain, Dropout, Ragged, UnitNorm
+from recae.nn import (
+    Batch,
+    Chain,
+    Dropout,
+    GaussianNoise,
+    Masking,
+    Ragged,
+    SaltAndPepper,
+    UnitNorm,
+)
 
 
 def ragged_and_dense() -> tuple[Batch, Batch]:
@@ -61,3 +71,73 @@ def test_unit_norm_takes_weights_of_any_size(weight: float) -> None:
     ragged = Ragged.from_csr(matrix)
     values = UnitNorm()(Batch(ragged, ragged), None).input.values
     np.testing.assert_allclose(values.numpy(), [0.6, 0.8, 1.0], rtol=1e-4)
+
+
+# Noise for dense rows.
+
+WIDE = torch.full((400, 100), 3.0)
+DENSE = {
+    "dropout": Dropout(0.3),
+    "masking": Masking(0.3),
+    "gaussian": GaussianNoise(0.3),
+    "salt-and-pepper": SaltAndPepper(0.3, -1.0, 2.0),
+}
+
+
+def dense(noise: nn.Module, seed: int = 0) -> torch.Tensor:
+    batch = Batch(WIDE, WIDE)
+    out = noise(batch, torch.Generator().manual_seed(seed))
+    assert out.target is WIDE
+    assert isinstance(out.input, torch.Tensor)
+    return out.input
+
+
+def test_masking_hides_its_share_and_leaves_the_rest() -> None:
+    found = dense(Masking(0.3).train())
+    assert set(found.unique().tolist()) == {0.0, 3.0}
+    assert (found == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
+
+
+def test_dropout_keeps_the_mean() -> None:
+    found = dense(Dropout(0.3).train())
+    assert found.unique().tolist() == pytest.approx([0, 3 / 0.7])
+    assert found.mean().item() == pytest.approx(3, rel=0.01)
+
+
+def test_gaussian_noise_has_its_mean_and_deviation() -> None:
+    found = dense(GaussianNoise(0.3).train()) - 3
+    assert found.mean().item() == pytest.approx(0, abs=0.01)
+    assert found.std().item() == pytest.approx(0.3, rel=0.02)
+
+
+def test_salt_and_pepper_come_in_halves() -> None:
+    found = dense(SaltAndPepper(0.3, -1.0, 2.0).train())
+    assert set(found.unique().tolist()) == {-1.0, 2.0, 3.0}
+    for extreme in (-1.0, 2.0):
+        assert (found == extreme).float().mean().item() == pytest.approx(0.15, abs=0.01)
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_dense_noise_is_the_generators_and_for_training_only(name: str) -> None:
+    noise = DENSE[name]
+    state = torch.get_rng_state()
+    assert torch.equal(dense(noise.train()), dense(noise.train()))
+    assert not torch.equal(dense(noise.train()), dense(noise.train(), seed=1))
+    assert torch.equal(dense(noise.eval()), WIDE)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert (WIDE == 3).all()
+
+
+@pytest.mark.parametrize("name", ["masking", "gaussian"])
+def test_noise_of_sparse_rows_is_on_their_entries(name: str) -> None:
+    values = torch.ones(1000)
+    ragged = Ragged(torch.arange(1000), torch.tensor([0, 1000]), values, 2000)
+    out = DENSE[name].train()(Batch(ragged, ragged), torch.Generator().manual_seed(0)).input
+    assert torch.equal(out.indices, ragged.indices)
+    changed = out.values - values
+    if name == "gaussian":
+        assert changed.std().item() == pytest.approx(0.3, rel=0.1)
+    else:
+        assert (out.values == 0).float().mean().item() == pytest.approx(0.3, abs=0.05)
+    with pytest.raises(TypeError, match="would fill sparse rows"):
+        DENSE["salt-and-pepper"].train()(Batch(ragged, ragged), None)

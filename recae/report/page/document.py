@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 from pathlib import Path
 
 from recae.files import atomic_file, check_target
@@ -23,6 +20,7 @@ from recae.report.page.forest import forest
 from recae.report.page.matrix import matrix
 from recae.report.page.origins import facts, origins
 from recae.report.page.scatter import against_coverage, against_time
+from recae.report.page.shell import document, resource
 from recae.report.page.table import main_table
 from recae.report.pairs import all_pairs
 from recae.report.published import Footnotes, with_published
@@ -67,7 +65,8 @@ def html(
         origins(ordered),
     )
     with atomic_file(target) as part:
-        part.write_text(_document(title, body), encoding="utf-8")
+        style, script = (resource("recae.report.page", name) for name in ("page.css", "page.js"))
+        part.write_text(document(title, body, style, script), encoding="utf-8")
     return Path(path)
 
 
@@ -103,30 +102,3 @@ def _notes(ordered: Sequence[Entry], metrics: Sequence[str], footnotes: Footnote
         element("p", " ".join(said), class_="legend") if said else None,
         element("ol", notes, class_="notes") if notes else None,
     )
-
-
-def _document(title: str, body: Markup) -> str:
-    folder = files("recae.report.page")
-    style, script = (
-        (folder / name).read_text(encoding="utf-8").strip() for name in ("page.css", "page.js")
-    )
-    # Nothing is fetched, and no style or script runs but these two, whatever a name contains.
-    allowed = (
-        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; "
-        f"script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
-    )
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=allowed),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("link", rel="icon", href="data:,"),
-        element("title", title),
-        element("style", Markup(style)),
-    )
-    page = element("body", body, element("script", Markup(script)))
-    return f"<!doctype html>\n{element('html', head, page, lang='en')}\n"
-
-
-def _hash(code: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html import escape
 
-VOID = ("meta", "link", "br", "line", "circle", "path", "polyline", "rect")
+VOID = ("meta", "link", "input", "br", "line", "circle", "path", "polyline", "rect")
 """Elements without content: those of HTML have no end tag, those of SVG close themselves."""
 NOT_SHOWN = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]"
@@ -31,7 +31,7 @@ def element(name: str, /, *children: object, **attributes: object) -> Markup:
         if value is not None
     )
     if name in VOID:
-        return Markup(f"<{name}{told}/>" if name not in ("meta", "link") else f"<{name}{told}>")
+        return Markup(f"<{name}{told}/>" if name not in VOID[:3] else f"<{name}{told}>")
     return Markup(f"<{name}{told}>{together(*children)}</{name}>")
 
 

@@ -1,0 +1,60 @@
+"""The table of what `image_codec` has measured, for docs/results.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+RIVALS = {
+    "WebP": ("WebP", "real"),
+    "WebP, bare": ("WebP", "without headers"),
+    "JPEG, bare": ("JPEG", "without headers"),
+    "WebP, tiled": ("WebP, tiled", "real"),
+    "WebP, shrunk": ("WebP, tiled at 75%", "real"),
+    "JPEG, tiled": ("JPEG, tiled", "real"),
+}
+"""Column -> a rival and what of its bytes was counted."""
+
+HEAD = ["one image", "in one file", "PSNR", "SSIM", *RIVALS, "codec", "encode", "decode"]
+
+
+def text(result: dict[str, Any]) -> str:
+    """What the table shows."""
+    return (
+        f"`python -m evaluation image_codec DATA`. {result['images']:,} test images, "
+        f"{result['training_images']:,} to train on and {result['held_out']:,} others on which the "
+        "bytes asked for were met. Bytes an image as real files: each image by itself, all in one "
+        "file. A rival's cell is its PSNR at the lowest quality that takes as many bytes as ours, "
+        "or, where its lowest quality takes more, at that one; and the bytes it took there. Bare: "
+        "neither its fixed headers (for JPEG no header or table at all) nor our five bytes are "
+        "counted. Tiled: all images in one picture, against our one file; shrunk: the picture at "
+        "75 % of its size and enlarged again. Encode and decode are images a second of processor "
+        "time, one by one. PSNR is that of the mean squared error of "
+        f"all images, SSIM the mean of {result['ssim_images']:,}; Gaussian windows.\n\n"
+        "![Rate against distortion](../evaluation/results/image_codec_curves.png)\n"
+        "![Images](../evaluation/results/image_codec_images.png)"
+    )
+
+
+def rows(result: dict[str, Any]) -> list[list[str]]:
+    """A row for each of the codec's rates."""
+    found = []
+    for facts, versus in zip(result["codecs"], result["versus"], strict=True):
+        cells = [
+            f"{facts['bytes']:.1f} B",
+            f"{facts['one_file_bytes']:.1f} B",
+            f"{facts['psnr']:.2f} dB",
+            f"{facts['ssim']:.3f}",
+        ]
+        for rival, counted in RIVALS.values():
+            (row,) = [r for r in versus["rows"] if (r["rival"], r["counted"]) == (rival, counted)]
+            cells.append(f"{row['rival_psnr']:.2f} dB, {row['rival_bytes']:.0f} B")
+        speed = facts["images_a_second"]
+        found.append(
+            [
+                *cells,
+                f"{facts['saved_bytes'] / 1e6:.2f} MB",
+                f"{speed['encode']:,.0f}",
+                f"{speed['decode']:,.0f}",
+            ]
+        )
+    return found

@@ -1,0 +1,50 @@
+"""One `load` for whatever `save` wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+from recae.errors import DataError
+from recae.files import as_path
+from recae.models import MODELS
+from recae.recommender import load_model
+from recae.saved import kind_of
+from recae.transformers import load_transformer
+
+T = TypeVar("T")
+
+
+@overload
+def load(path: str | Path) -> Any: ...
+
+
+@overload
+def load(path: str | Path, kind: Callable[..., T]) -> T: ...
+
+
+def load(path: str | Path, kind: Any = object) -> Any:
+    """Reads what `save` of a recommender or a transformer wrote, onto the CPU.
+
+    kind: the class that it must be of, such as `recae.Recommender`; with it type checkers know what
+    comes back. Raises DataError for a directory that is not a whole, unaltered model of a known
+    format, or of another class.
+
+    >>> recae.load(recae.EASE(l2=3).fit(data).save("model"))
+    EASE(l2=3)
+    >>> recae.load("model", recae.Autoencoder)
+    Traceback (most recent call last):
+    recae.errors.DataError: model holds an EASE; a recae.Autoencoder was asked for
+    """
+    folder = as_path(path)
+    found = load_model(folder, MODELS) if kind_of(folder) is None else load_transformer(folder)
+    if not isinstance(found, kind):
+        raise DataError(
+            f"{folder} holds {_a(type(found).__name__)}; a recae.{kind.__name__} was asked for"
+        )
+    return found
+
+
+def _a(name: str) -> str:
+    return f"an {name}" if name[0] in "AEIO" else f"a {name}"

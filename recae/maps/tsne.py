@@ -1,0 +1,46 @@
+"""t-SNE: positions whose neighbours are the neighbours of high-dimensional vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from recae.errors import ConfigError
+from recae.maps.neighbours import Floats
+from recae.maps.pca import pca
+from recae.progress import bar
+from recae.rng import numpy_generator
+
+PERPLEXITY = 30.0
+
+
+def check_tsne() -> None:
+    """Raises ConfigError without scikit-learn."""
+    try:
+        import sklearn.manifold  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            'method="tsne" needs scikit-learn: pip install "recae[map]"; method="pca" does not'
+        ) from error
+
+
+def tsne(vectors: Floats, seed: int, progress: bool | None = None) -> tuple[Floats, float]:
+    """Positions (n, 2) that minimise the divergence of van der Maaten & Hinton, "Visualizing data
+    using t-SNE", JMLR 9, 2008, and that divergence in nats; scikit-learn's, by Barnes-Hut.
+
+    It starts from the first two principal components (Kobak & Berens, Nature Communications 10,
+    2019). One thread, so that the same seed gives the same map. Time: about n log n.
+    """
+    from sklearn.manifold import TSNE
+
+    n = len(vectors)
+    start = pca(vectors)[0]
+    start = start / max(float(start[:, 0].std()), 1e-12) * 1e-4
+    start += numpy_generator(seed).normal(scale=1e-6, size=start.shape)  # parts equal vectors
+    model = TSNE(
+        perplexity=min(PERPLEXITY, (n - 1) / 3), init=start.astype(np.float32), random_state=0
+    )
+    with bar(1, "t-SNE", "map", progress) as shown, threadpool_limits(1):
+        points = model.fit_transform(np.asarray(vectors, dtype=np.float32))
+        shown.update()
+    return points.astype(np.float64), float(model.kl_divergence_)

@@ -1,0 +1,101 @@
+"""A fitted transformer on disk, and back."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from recae.errors import DataError
+from recae.nn import AutoencoderNet
+from recae.saved import write_folder
+from recae.training import Epoch
+from recae.transformers.body import Body
+from recae.transformers.examples import Examples
+from recae.transformers.fitted import Fitted
+from recae.transformers.scaling import Scaling
+
+
+class Saved(Fitted):
+    """A transformer whose network can be built again from its hyperparameters, and so saved."""
+
+    hidden: tuple[int, ...]
+    channels: tuple[int, ...]
+    activation: str
+    epochs_: list[Epoch]
+
+    @abstractmethod
+    def _network(self, body: Body, examples: Examples, seed: int) -> AutoencoderNet:
+        """The network, its weights not yet drawn; examples: what it will read, scaled."""
+
+    def _body(self, shape: tuple[int, ...], scaling: Scaling) -> Body:
+        if self.channels and len(shape) not in (2, 3):
+            raise DataError(
+                f"channels={self.channels} wants images, (n, height, width) or (n, channels, "
+                f"height, width); X has examples of the shape {shape}: set channels=()"
+            )
+        return Body(shape, self.hidden, self.channels, self.activation, scaling.start)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Writes the fitted model to a directory, for `recae.load`.
+
+        JSON and safetensors, whole or not at all. Raises StorageError for a path that is taken
+        (unless it holds a saved model and `overwrite`), no permission or a full disk;
+        NotFittedError before fit.
+
+        >>> recae.Autoencoder().save("nowhere")
+        Traceback (most recent call last):
+        recae.errors.NotFittedError: this Autoencoder is not fitted: call fit first
+        """
+        settings, arrays = self._kept()
+        return write_folder(path, type(self).__name__, settings, arrays, overwrite=overwrite)
+
+    def _kept(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """What `_restored` makes a transformer of: settings ready for JSON, and arrays."""
+        self._check_fitted()
+        settings = {
+            "params": self.get_params(),
+            "shape": list(self.shape_),
+            "names": self._names(),
+            "learnt": self._numbers(),
+        }
+        arrays = {f"net.{name}": tensor for name, tensor in self.network_.state_dict().items()}
+        return settings, arrays | self.scaling_.arrays()
+
+    def _numbers(self) -> dict[str, float]:
+        """Learnt numbers beside the weights, ready for JSON."""
+        return {}
+
+    @classmethod
+    def _restored(cls, settings: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> Self:
+        """A transformer from what `save` wrote. Raises DataError where they don't belong together.
+
+        `recae.load` reads a folder.
+        """
+        try:
+            params: dict[str, Any] = dict(settings["params"])
+            params = {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
+            model = cls().set_params(**params)
+            model.check_params()
+            model._restore(settings, arrays)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise DataError(f"this {cls.__name__} cannot be restored: {error}") from error
+        return model
+
+    def _restore(self, settings: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> None:
+        self.shape_ = tuple(settings["shape"])
+        self.scaling_ = Scaling.restored(arrays)
+        blank = Examples(torch.zeros(1, math.prod(self.shape_)))
+        net = self._network(self._body(self.shape_, self.scaling_), blank, 0)
+        weights = {n.removeprefix("net."): t for n, t in arrays.items() if n.startswith("net.")}
+        net.load_state_dict(weights)
+        self.network_, self.epochs_ = net.eval(), []
+        self.fitted_params_ = self.get_params()
+        self._note_names(settings["names"])
+        for name, value in settings["learnt"].items():
+            setattr(self, name, value)
