@@ -219,7 +219,9 @@ def _new_ids(known: IdMap, n: int) -> np.ndarray:
     if known.ids.dtype != object:
         last = int(known.ids.max(initial=-1))
         if last > np.iinfo(np.int64).max - n:
-            raise DataError(f"no {n:,} integers are above the largest user id, {last}: cast to text")
+            raise DataError(
+                f"no {n:,} integers are above the largest user id, {last}: cast to text"
+            )
         return np.arange(1, n + 1, dtype=np.int64) + last
     taken = {str(name) for name in known.ids if str(name).startswith("fake-")}
     return np.array(

@@ -218,7 +218,8 @@ def _length(X: Any) -> int:
         return int(shape[0])
     if shape is not None or isinstance(X, str) or not hasattr(X, "__len__"):
         raise DataError(
-            f"X must hold examples as rows of an array, tensor, CSR or frame, not {type(X).__name__}"
+            "X must hold examples as rows of an array, tensor, CSR or frame, not "
+            f"{type(X).__name__}"
         )
     return len(X)
 

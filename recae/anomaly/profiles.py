@@ -190,9 +190,9 @@ def detect_profiles(
     are not. genuine: ids of users known to be genuine, or None. false_alarm_rate: the share of
     genuine users that may be flagged. With `genuine` it holds exactly for those who are
     exchangeable with them (a conformal test: the scores don't know who is known), of whom it needs
-    at least 1 / rate - 1 with interactions. Without, it is an estimate: it assumes that fakes are fewer than a quarter of the users and that the scores of
-    the others, to the power of 0.8, fall off exponentially above their median. seed, progress: as
-    in `fit` of a model.
+    at least 1 / rate - 1 with interactions. Without, it is an estimate: it assumes that fakes are
+    fewer than a quarter of the users and that the scores of the others, to the power of 0.8, fall
+    off exponentially above their median. seed, progress: as in `fit` of a model.
 
     Raises DataError for fewer than 20 users with interactions, genuine users that are unknown or
     too few, and data that cannot be read; ConfigError for other bad options. Costs the training of

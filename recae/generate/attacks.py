@@ -35,7 +35,8 @@ class Attack:
 def attack(members: FloatArray, others: FloatArray) -> Attack:
     """The attack whose scores, higher for a suspected member, these are: (members,), (others,).
 
-    The interval is that of DeLong, DeLong & Clarke-Pearson (Biometrics 1988).
+    The interval is that of DeLong, DeLong & Clarke-Pearson (Biometrics 1988); with one of a kind,
+    of whose spread nothing is known, it is 0 to 1.
     """
     m, n = len(members), len(others)
     ranks = middle_ranks(np.concatenate([members, others]))
@@ -44,8 +45,9 @@ def attack(members: FloatArray, others: FloatArray) -> Attack:
     beaten = (ranks[:m] - middle_ranks(members)) / n
     beating = 1 - (ranks[m:] - middle_ranks(others)) / m
     auc = float(beaten.mean())
-    variance = (beaten.var(ddof=1) / m if m > 1 else 0) + (beating.var(ddof=1) / n if n > 1 else 0)
-    half = Z * math.sqrt(variance)
+    if min(m, n) < 2:
+        return Attack(auc, 0.0, 1.0, m, n)
+    half = Z * math.sqrt(beaten.var(ddof=1) / m + beating.var(ddof=1) / n)
     return Attack(auc, max(auc - half, 0.0), min(auc + half, 1.0), m, n)
 
 

@@ -52,9 +52,12 @@ class SyntheticReport:
 
     @property
     def kept(self) -> float:
-        """The share that synthetic users keep of the metric of a model fitted on real users."""
-        use = self.measures.loc["use"].to_numpy(dtype=np.float64)
-        return float(use[COLUMNS.index("synthetic")] / use[COLUMNS.index("real")])
+        """The share that synthetic users keep of the metric of a model fitted on real users.
+
+        NaN without held-out users, or where that metric is 0.
+        """
+        real, ours = (float(self.measures.loc["use", name]) for name in ("real", "synthetic"))
+        return ours / real if real else float("nan")
 
     def summary(self) -> dict[str, Any]:
         """Everything but the frame of items and the similarities, ready for JSON.

@@ -41,7 +41,9 @@ def sentences(report: Any) -> list[str]:
 def _attack_sentence(report: Any) -> str:
     attacks = report.attacks
     mine = attacks[attacks["of"] == "synthetic"]
-    best = mine.loc[mine["auc"].idxmax()]
+    # The surest one: a higher AUC may be the luck of fewer users.
+    by, which = ("low", "surest") if (mine["low"] > 0.5).any() else ("auc", "best")
+    best = mine.loc[mine[by].idxmax()]
     same = attacks[attacks["attack"] == best["attack"]].set_index("of")["auc"]
     leak = (
         "more than a blind guess: something of who was trained on shows"
@@ -49,7 +51,7 @@ def _attack_sentence(report: Any) -> str:
         else "no more than a blind guess"
     )
     return (
-        f"- Membership: the best of {len(mine)} attacks ({best['attack']}) tells members from "
+        f"- Membership: the {which} of {len(mine)} attacks ({best['attack']}) tells members from "
         f"others with AUC {best['auc']:.3f} ({best['low']:.3f} to {best['high']:.3f}), {leak}. On "
         f"items drawn by popularity, which know nobody, it has {same['popularity']:.3f}, which is "
         f"the luck of who was held out; on real users drawn again {same['resampled']:.3f}."
