@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -20,10 +21,10 @@ def load(path: str | Path) -> Any: ...
 
 
 @overload
-def load(path: str | Path, kind: type[T]) -> T: ...
+def load(path: str | Path, kind: Callable[..., T]) -> T: ...
 
 
-def load(path: str | Path, kind: type[Any] = object) -> Any:
+def load(path: str | Path, kind: Any = object) -> Any:
     """Reads what `save` of a recommender or a transformer wrote, onto the CPU.
 
     kind: the class that it must be of, such as `recae.Recommender`; with it type checkers know what

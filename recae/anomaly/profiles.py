@@ -192,7 +192,8 @@ def detect_profiles(
     exchangeable with them (a conformal test: the scores don't know who is known), of whom it needs
     at least 1 / rate - 1 with interactions. Without, it is an estimate: it assumes that fakes are
     fewer than a quarter of the users and that the scores of the others, to the power of 0.8, fall
-    off exponentially above their median. seed, progress: as in `fit` of a model.
+    off exponentially above their median. (At 0.01 it flags 0.013 of MovieLens 100K, 0 of Jester,
+    but 0.03 to 0.06 of sparse or two-humped clean data.) seed, progress: as in `fit` of a model.
 
     Raises DataError for fewer than 20 users with interactions, genuine users that are unknown or
     too few, and data that cannot be read; ConfigError for other bad options. Costs the training of
