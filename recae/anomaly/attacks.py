@@ -109,7 +109,7 @@ def inject_profiles(
 
 
 def _check(
-    attack: str, share: float, filler: float | int, selected: int, top: float, push: bool
+    attack: str, share: float, filler: Any, selected: Any, top: float, push: bool
 ) -> tuple[float | int, int]:
     """filler and selected, integers of numpy as int."""
     if attack not in ATTACKS:

@@ -120,7 +120,9 @@ class AnomalyDetector:
         scores = self.score_samples(X)
         # Where both are the same infinity the difference is none, and the example not flagged.
         same = scores == self.threshold_
-        return np.subtract(scores, self.threshold_, out=np.zeros(len(scores)), where=~same)
+        found: np.ndarray = np.zeros(len(scores))
+        np.subtract(scores, self.threshold_, out=found, where=~same)
+        return found
 
     def predict(self, X: Any) -> np.ndarray:
         """+1 for normal examples and -1 for anomalies, (n,) int64, as in scikit-learn.

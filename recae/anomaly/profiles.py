@@ -131,7 +131,7 @@ class Measured:
         if self.error is not None and self.predicted is not None:
             rating = _shared(float(found["rating"]), self.error[at])
             expected = self.predicted[at]
-        among = np.count_nonzero(np.diff(data.matrix.indptr[: row + 1]))  # its row in company
+        among = int(np.count_nonzero(np.diff(data.matrix.indptr[: row + 1])))  # its row in company
         parts = self.company.parts(among) if len(choice) else np.zeros(0)
         company = _shared(float(found["company"]), parts)
         frame = pd.DataFrame(

@@ -13,10 +13,9 @@ from recae.data import Interactions
 from recae.errors import ConfigError
 from recae.folds import Fold
 from recae.forks import survives_fork
-from recae.generate.attacks import attack, own_fit
 from recae.generate.marginals import Pairs, compare_items, compare_lengths, item_shares
-from recae.generate.neighbours import copies, nearest, share_nearer
 from recae.generate.people import People, in_items_of, some_rows
+from recae.generate.privacy import attack, copies, nearest, own_fit
 from recae.generate.report import COLUMNS, MEASURES, SyntheticReport
 from recae.generate.usefulness import candidates, fit_best, item_weights, popularity_floor
 from recae.progress import bar, check_progress
@@ -149,7 +148,7 @@ def _neighbours(notes: _Notes, people: People, on_step: Any) -> None:
     for name, ours in notes.nearest.items():
         found = {
             "nearest_similarity": float(np.median(ours)),
-            "nearer": share_nearer(ours, theirs),
+            "nearer": attack(ours, theirs).auc,
             "close": float((ours > close).mean()),
         }
         notes.add(name, found)

@@ -11,8 +11,7 @@ import scipy.sparse as sp
 import torch
 
 import recae
-from recae.generate.paths import path_codes
-from recae.generate.walks import coherence, kept, mixed
+from recae.generate.walks import coherence, kept, mixed, path_codes
 
 from .conftest import SIZE
 
