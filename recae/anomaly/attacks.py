@@ -81,7 +81,7 @@ def inject_profiles(
     >>> planted.data.to_frame().query("user_id == 5")["item_id"].size  # two fillers and the target
     3
     """
-    _check(attack, share, filler, selected, top)
+    filler, selected = _check(attack, share, filler, selected, top, push)
     genuine = as_interactions(data)
     if not genuine.nnz:
         raise DataError("there are no interactions to hide fake users among")
@@ -108,13 +108,20 @@ def inject_profiles(
     return _appended(genuine, columns, weights, targets, chosen, seed)
 
 
-def _check(attack: str, share: float, filler: float | int, selected: int, top: float) -> None:
+def _check(
+    attack: str, share: float, filler: Any, selected: Any, top: float, push: bool
+) -> tuple[float | int, int]:
+    """filler and selected, integers of numpy as int."""
     if attack not in ATTACKS:
         raise unknown_option("attack", attack, ATTACKS)
+    filler, selected = (
+        int(value) if isinstance(value, np.integer) else value for value in (filler, selected)
+    )
     for name, value, fits in (
         ("share", share, _is_number(share) and 0 < share <= 10),
         ("top", top, _is_number(top) and 0 < top <= 1),
         ("selected", selected, type(selected) is int and selected >= 0),
+        ("push", push, isinstance(push, bool)),
     ):
         if not fits:
             raise ConfigError(f"{name} of inject_profiles is out of range: {value!r}")
@@ -124,6 +131,7 @@ def _check(attack: str, share: float, filler: float | int, selected: int, top: f
             f"filler must be a share of the items (a float from 0 to 1) or their number (an "
             f"integer), not {filler!r}"
         )
+    return filler, selected
 
 
 def _is_number(value: object) -> bool:
@@ -134,7 +142,9 @@ def _targets(genuine: Interactions, items: Catalogue, target: Any, seed: int) ->
     if target is None:
         rated = np.flatnonzero(items.counts)
         return numpy_generator(seed, TARGET_STREAM).choice(rated, size=1)
-    ids = [target] if isinstance(target, str) or np.ndim(target) == 0 else list(target)
+    ids = [target] if isinstance(target, str) or not hasattr(target, "__iter__") else list(target)
+    if not ids:
+        raise DataError("target names no item: give an item id or several, or None to draw one")
     return np.unique(genuine.items.encode(ids))
 
 
@@ -207,7 +217,12 @@ def _appended(
 
 def _new_ids(known: IdMap, n: int) -> np.ndarray:
     if known.ids.dtype != object:
-        return np.arange(1, n + 1, dtype=np.int64) + int(known.ids.max(initial=-1))
+        last = int(known.ids.max(initial=-1))
+        if last > np.iinfo(np.int64).max - n:
+            raise DataError(
+                f"no {n:,} integers are above the largest user id, {last}: cast to text"
+            )
+        return np.arange(1, n + 1, dtype=np.int64) + last
     taken = {str(name) for name in known.ids if str(name).startswith("fake-")}
     return np.array(
         [

@@ -117,7 +117,12 @@ class AnomalyDetector:
         >>> bool(((detector.decision_function(X) < 0) == (detector.predict(X) == -1)).all())
         True
         """
-        return self.score_samples(X) - self.threshold_
+        scores = self.score_samples(X)
+        # Where both are the same infinity the difference is none, and the example not flagged.
+        same = scores == self.threshold_
+        found: np.ndarray = np.zeros(len(scores))
+        np.subtract(scores, self.threshold_, out=found, where=~same)
+        return found
 
     def predict(self, X: Any) -> np.ndarray:
         """+1 for normal examples and -1 for anomalies, (n,) int64, as in scikit-learn.
@@ -165,7 +170,7 @@ class AnomalyDetector:
         known = self.get_params(deep=False)
         for name, value in params.items():
             owner, _, inner = name.partition("__")
-            if owner == "model" and inner:
+            if owner == "model" and inner and hasattr(self.model, "set_params"):
                 self.model.set_params(**{inner: value})
             elif name in known:
                 setattr(self, name, value)
@@ -187,6 +192,15 @@ class AnomalyDetector:
             raise ConfigError(f"held_out must be a number between 0 and 1, not {share!r}")
         if not isinstance(self.refit, bool):
             raise ConfigError(f"refit must be True or False, not {self.refit!r}")
+        if isinstance(self.model, type):
+            raise ConfigError(
+                f"the model must be an instance: {self.model.__name__}(...), not the class"
+            )
+        if not self.refit and getattr(self.model, "__sklearn_is_fitted__", lambda: True)() is False:
+            raise ConfigError(
+                "refit=False takes the model as it is, and this one is not fitted: fit it first, "
+                "on other examples, or leave refit=True"
+            )
         missing = [name for name in ("fit", "score_samples") if not hasattr(self.model, name)]
         if missing:
             raise ConfigError(
@@ -200,8 +214,16 @@ class AnomalyDetector:
 
 
 def _length(X: Any) -> int:
+    """The number of examples. Raises DataError for what holds none."""
     shape = getattr(X, "shape", None)
-    return int(shape[0]) if shape is not None and len(shape) else len(X)
+    if shape is not None and len(shape):
+        return int(shape[0])
+    if shape is not None or isinstance(X, str) or not hasattr(X, "__len__"):
+        raise DataError(
+            "X must hold examples as rows of an array, tensor, CSR or frame, not "
+            f"{type(X).__name__}"
+        )
+    return len(X)
 
 
 def _rows(X: Any, rows: np.ndarray) -> Any:
@@ -224,7 +246,7 @@ def _copy(model: Any) -> Any:
 
 
 def _scores(model: Any, X: Any) -> np.ndarray:
-    """One finite number per example, (n,) float64."""
+    """One number per example, (n,) float64; infinities, such as log 0, are numbers too."""
     found = model.score_samples(X)
     found = found.detach().cpu().numpy() if hasattr(found, "detach") else found
     scores = np.asarray(found, dtype=np.float64)

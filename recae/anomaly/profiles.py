@@ -15,6 +15,7 @@ from recae.anomaly.threshold import bulk_limit, check_rate, conformal_limit
 from recae.data import Interactions, as_interactions
 from recae.errors import ConfigError, DataError, warn
 from recae.progress import check_progress
+from recae.ranking import check_k
 from recae.rng import check_seed
 
 FEWEST = 20
@@ -70,11 +71,10 @@ class Profiles:
         >>> bool(abs(parts.sum() - found.users["score"][7]) < 1e-9)
         True
         """
-        if k is not None and (isinstance(k, bool) or not isinstance(k, int) or k < 1):
-            raise ConfigError(f"k must be an integer >= 1 or None, not {k!r}")
+        most = None if k is None else check_k(k)
         row = int(self.data.users.encode([user])[0])
         frame = self.measured.explain(self.data, row, self.users.iloc[row])
-        return frame.head(len(frame) if k is None else k)
+        return frame.head(len(frame) if most is None else most)
 
     def clean(self, data: Any = None) -> Interactions:
         """Interactions without the flagged users, by default those that were looked at.
@@ -105,7 +105,8 @@ class Profiles:
 class Measured:
     """What the networks said of each interaction, (nnz,) each; None without ratings.
 
-    spreads: how many spreads every user lies from the median one, (n_users,) by kind of evidence.
+    Users without interactions are left out of company; spreads: how many spreads every user lies
+    from the median one, (n_users,) by kind of evidence, 0 for those without interactions.
     """
 
     own: np.ndarray
@@ -130,7 +131,9 @@ class Measured:
         if self.error is not None and self.predicted is not None:
             rating = _shared(float(found["rating"]), self.error[at])
             expected = self.predicted[at]
-        company = _shared(float(found["company"]), self.company.parts(row))
+        among = int(np.count_nonzero(np.diff(data.matrix.indptr[: row + 1])))  # its row in company
+        parts = self.company.parts(among) if len(choice) else np.zeros(0)
+        company = _shared(float(found["company"]), parts)
         frame = pd.DataFrame(
             {
                 "item_id": data.items.ids[data.matrix.indices[at]],
@@ -186,11 +189,11 @@ def detect_profiles(
     which items were chosen, and with whom, is seen: attacks that hide behind genuine-looking items
     are not. genuine: ids of users known to be genuine, or None. false_alarm_rate: the share of
     genuine users that may be flagged. With `genuine` it holds exactly for those who are
-    exchangeable with them (split conformal), of whom it needs at least 1 / rate - 1. Without, it is
-    an estimate: it assumes that fakes are fewer than a quarter of the users and that the scores of
-    the others, to the power of 0.8, fall off exponentially above their median. (At 0.01 it flags
-    0.013 of MovieLens 100K, 0 of Jester, but 0.03 to 0.06 of sparse or two-humped clean data.)
-    seed, progress: as in `fit` of a model.
+    exchangeable with them (a conformal test: the scores don't know who is known), of whom it needs
+    at least 1 / rate - 1 with interactions. Without, it is an estimate: it assumes that fakes are
+    fewer than a quarter of the users and that the scores of the others, to the power of 0.8, fall
+    off exponentially above their median. (At 0.01 it flags 0.013 of MovieLens 100K, 0 of Jester,
+    but 0.03 to 0.06 of sparse or two-humped clean data.) seed, progress: as in `fit` of a model.
 
     Raises DataError for fewer than 20 users with interactions, genuine users that are unknown or
     too few, and data that cannot be read; ConfigError for other bad options. Costs the training of
@@ -208,21 +211,22 @@ def detect_profiles(
         raise ConfigError(f"ratings must be True, False or None (look), not {ratings!r}")
     given = as_interactions(data)
     matrix = given.matrix
-    sizes = np.diff(matrix.indptr)
-    if (sizes > 0).sum() < FEWEST:
+    active = np.diff(matrix.indptr) > 0
+    if active.sum() < FEWEST:
         raise DataError(
-            f"{int((sizes > 0).sum())} users have interactions; to know what is usual it takes at "
+            f"{int(active.sum())} users have interactions; to know what is usual it takes at "
             f"least {FEWEST}"
         )
     known = None if genuine is None else np.unique(given.users.encode(genuine))
     if known is not None:
+        known = known[active[known]]  # the others are never suspicious, and say nothing
         conformal_limit(np.zeros(len(known)), rate, "genuine users")  # fail before the work
     rated = given.weighted if ratings is None else ratings
     parts = measure(matrix, rated, seed, progress)
     evidence = {name: (WEIGHTS[name] * np.maximum(z, 0)) ** 2 for name, z in parts.spreads.items()}
     score = np.sum(list(evidence.values()), axis=0)
     if known is None:
-        limit = bulk_limit(score[sizes > 0], rate)
+        limit = bulk_limit(score[active], rate)
     else:
         limit = conformal_limit(score[known], rate, "genuine users")
     order = np.argsort(-score, kind="stable")
@@ -237,13 +241,19 @@ def detect_profiles(
 
 def measure(matrix: Any, rated: bool, seed: int, progress: bool | None) -> Measured:
     """What the networks and the company say of every interaction and user of a CSR."""
-    own, usual = choice_probabilities(matrix, seed, progress)
-    predicted, error = rating_predictions(matrix, seed, progress) if rated else (None, None)
-    company = Company(matrix, rated)
     sizes = np.diff(matrix.indptr)
-    spreads = {
-        "choice": deviations(-(own + usual) / 2, matrix.indptr),
-        "rating": np.zeros(len(sizes)) if error is None else log_deviations(error, matrix.indptr),
-        "company": company_deviations(company.chances(progress), sizes),
+    active = np.flatnonzero(sizes)
+    some = matrix if len(active) == len(sizes) else matrix[active]  # the same entries
+    own, usual = choice_probabilities(some, seed, progress)
+    predicted, error = rating_predictions(some, seed, progress) if rated else (None, None)
+    company = Company(some, rated)
+    rating = np.zeros(len(active)) if error is None else log_deviations(error, some.indptr)
+    found = {
+        "choice": deviations(-(own + usual) / 2, some.indptr),
+        "rating": rating,
+        "company": company_deviations(company.chances(progress), sizes[active]),
     }
+    spreads = {name: np.zeros(len(sizes)) for name in found}
+    for name, z in found.items():
+        spreads[name][active] = z
     return Measured(own, usual, predicted, error, company, spreads)

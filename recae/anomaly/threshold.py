@@ -22,7 +22,7 @@ def check_rate(rate: object) -> float:
 
 def needed(rate: float) -> int:
     """How many genuine examples it takes before anything can be flagged at this rate."""
-    return math.ceil(1 / rate) - 1
+    return math.ceil(1 / rate * (1 - 1e-12)) - 1
 
 
 def p_values(suspicion: np.ndarray, genuine: np.ndarray) -> np.ndarray:

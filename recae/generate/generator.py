@@ -236,10 +236,11 @@ def check_count(n: object, name: str = "n_users") -> int:
 
 
 def check_temperature(temperature: object) -> None:
-    """Raises ConfigError unless it is a number > 0."""
+    """Raises ConfigError unless it is a number from 0.001 to 1000: further off, scores divided by
+    it would leave float32, or differ no more."""
     number = isinstance(temperature, int | float | np.number) and not isinstance(temperature, bool)
-    if not number or not 0 < float(temperature) < np.inf:  # type: ignore[arg-type]
-        raise ConfigError(f"temperature must be a number > 0, not {temperature!r}")
+    if not number or not 1e-3 <= float(temperature) <= 1e3:  # type: ignore[arg-type]
+        raise ConfigError(f"temperature must be a number from 0.001 to 1000, not {temperature!r}")
 
 
 def user_ids(start: int, stop: int) -> IdMap:

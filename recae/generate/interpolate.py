@@ -17,6 +17,9 @@ from recae.ranking import check_k
 from recae.recommender import AutoencoderRecommender, align
 from recae.recommender.requests import resolve
 
+MOST_STEPS = 1000
+"""Of a way, which are decoded together: steps x n_items scores."""
+
 
 @survives_fork
 def interpolate(
@@ -54,6 +57,9 @@ def interpolate(
         raise ConfigError(
             f"titles must be a mapping or a Series from item ids, not {type(titles).__name__}"
         )
+    if isinstance(titles, pd.Series) and not titles.index.is_unique:
+        again = titles.index[titles.index.duplicated()][0]
+        raise ConfigError(f"titles has several for item {again!r}: keep one for each")
     model, both, most = _asked(model, user_a, user_b, steps, k, history)
     walks = walk(model, both[:1], both[1:], steps, most, path)
     columns, scores = walks.items[0], walks.scores[0]
@@ -129,8 +135,11 @@ def _asked(
 ) -> tuple[AutoencoderRecommender, Any, int]:
     """The model, the histories of both users, (2, n_items) CSR, and how long lists are."""
     model = check_decodes(model)
-    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 2:
-        raise ConfigError(f"steps must be an integer >= 2, both ends among them, not {steps!r}")
+    whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool)
+    if not whole or not 2 <= steps <= MOST_STEPS:  # type: ignore[operator]
+        raise ConfigError(
+            f"steps must be an integer from 2, both ends among them, to {MOST_STEPS}, not {steps!r}"
+        )
     most = min(check_k(k), len(model.items_))
     request = resolve(model.items_, model.history_, [user_a, user_b], history, "raise")
     return model, request.matrix, most

@@ -13,10 +13,9 @@ from recae.data import Interactions
 from recae.errors import ConfigError
 from recae.folds import Fold
 from recae.forks import survives_fork
-from recae.generate.attacks import attack, own_fit
 from recae.generate.marginals import Pairs, compare_items, compare_lengths, item_shares
-from recae.generate.neighbours import copies, nearest, share_nearer
 from recae.generate.people import People, in_items_of, some_rows
+from recae.generate.privacy import attack, copies, nearest, own_fit
 from recae.generate.report import COLUMNS, MEASURES, SyntheticReport
 from recae.generate.usefulness import candidates, fit_best, item_weights, popularity_floor
 from recae.progress import bar, check_progress
@@ -65,8 +64,9 @@ def synthetic_report(
     the others, less how well one fitted on that half does. A blind attack is expected to give 0.5;
     one that gives 0.5 proves nothing about better ones.
 
-    Raises DataError for data that are none or hold too few users, or synthetic or held-out users
-    that are in the real data by their id; ConfigError for bad options.
+    Raises DataError for data that are none or hold too few users, for synthetic items that are not
+    in the real data, and for held-out users who are, by their id (rows of a bare CSR have none);
+    ConfigError for bad options.
 
     >>> report = recae.synthetic_report(data, data)  # of all people, themselves
     >>> float(report.measures.loc["item_distance", "synthetic"])
@@ -78,7 +78,9 @@ def synthetic_report(
     if isinstance(sample, bool) or not isinstance(sample, int | np.integer) or sample < 1:
         raise ConfigError(f"sample must be an integer >= 1, not {sample!r}")
     models = [downstream] if isinstance(downstream, Recommender) else downstream
-    if models is not None and not (models and all(isinstance(m, Recommender) for m in models)):
+    if models is not None and not (
+        isinstance(models, Sequence) and models and all(isinstance(m, Recommender) for m in models)
+    ):
         raise ConfigError(f"downstream must be a model or several, unfitted, not {downstream!r}")
     people = People.of(real, synthetic, holdout, sample, seed)
     fitting = candidates(models, people.real.n_items)
@@ -146,7 +148,7 @@ def _neighbours(notes: _Notes, people: People, on_step: Any) -> None:
     for name, ours in notes.nearest.items():
         found = {
             "nearest_similarity": float(np.median(ours)),
-            "nearer": share_nearer(ours, theirs),
+            "nearer": attack(ours, theirs).auc,
             "close": float((ours > close).mean()),
         }
         notes.add(name, found)

@@ -36,7 +36,8 @@ class People:
         made = _placed(synthetic, real, "synthetic")
         held_out = None
         if holdout is not None:
-            held_out = _placed(_whole(holdout), real, "held-out").matrix
+            whole = _whole(holdout) if isinstance(holdout, Fold) else holdout
+            held_out = _placed(whole, real, "held-out").matrix
             if held_out.shape[0] < FEWEST:
                 raise DataError(
                     f"only {held_out.shape[0]} users are held out: {FEWEST} or more are needed"
@@ -64,18 +65,17 @@ def in_items_of(matrix: Any, real: Interactions) -> Interactions:
     return Interactions.from_csr(matrix, items=real.items)
 
 
-def _whole(holdout: Any) -> Interactions:
-    if not isinstance(holdout, Fold):
-        return as_interactions(holdout)
+def _whole(holdout: Fold) -> Interactions:
     history, target = holdout.history, holdout.target
     whole = sp.csr_matrix(history.matrix.maximum(target.matrix))
     return Interactions.from_csr(whole, users=history.users, items=history.items)
 
 
 def _placed(given: Any, real: Interactions, what: str) -> Interactions:
-    """Users in the items of the real data; they must be other users."""
+    """Users in the items of the real data; held-out ones must be other users by their ids, which
+    the rows of a bare matrix don't have."""
     data = as_interactions(given, real.items)
-    if what == "held-out" and data.users.kind == real.users.kind:
+    if what == "held-out" and data.users.kind == real.users.kind and not sp.issparse(given):
         again = real.users.lookup(data.users.ids) >= 0
         if again.any():
             raise DataError(

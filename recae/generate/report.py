@@ -52,9 +52,12 @@ class SyntheticReport:
 
     @property
     def kept(self) -> float:
-        """The share that synthetic users keep of the metric of a model fitted on real users."""
-        use = self.measures.loc["use"].to_numpy(dtype=np.float64)
-        return float(use[COLUMNS.index("synthetic")] / use[COLUMNS.index("real")])
+        """The share that synthetic users keep of the metric of a model fitted on real users.
+
+        NaN without held-out users, or where that metric is 0.
+        """
+        real, ours = (float(self.measures[name]["use"]) for name in ("real", "synthetic"))
+        return ours / real if real else float("nan")
 
     def summary(self) -> dict[str, Any]:
         """Everything but the frame of items and the similarities, ready for JSON.
@@ -84,8 +87,6 @@ class SyntheticReport:
         return draw(self, path)
 
     def __str__(self) -> str:
-        from recae.generate.words import sentences
-
         table = self.measures.rename(index=MEASURES | {"use": f"{self.metric}: {MEASURES['use']}"})
         table = table.dropna(how="all").dropna(how="all", axis=1)
         text = table.map(lambda value: "" if np.isnan(value) else f"{value:.4g}").to_string()
@@ -96,4 +97,61 @@ class SyntheticReport:
             shown.index.name = shown.columns.name = None
             lines += ["Who was trained on? AUC of each attack, 0.5 is a blind guess:"]
             lines += [shown.to_string(float_format="%.3f"), ""]
-        return "\n".join(lines + sentences(self))
+        return "\n".join(lines + _sentences(self))
+
+
+def _sentences(report: SyntheticReport) -> list[str]:
+    """What the numbers say, one sentence a line."""
+    found, users = report.measures, report.users
+    ours, again, blind = (found[name] for name in ("synthetic", "resampled", "popularity"))
+    lines = [
+        f"{users['synthetic']:,} synthetic users against {users['real']:,} real ones:",
+        f"- Items: {_percent(ours['item_distance'])} of the interactions would have to move for "
+        "every item to come up as often as in the real data (real users drawn again: "
+        f"{_percent(again['item_distance'])}).",
+        f"- Items that go together: over {users['pairs of items']:,} pairs the lifts correlate "
+        f"with the real ones at {ours['pair_correlation']:.2f} (real users drawn again "
+        f"{again['pair_correlation']:.2f}, items drawn by popularity "
+        f"{blind['pair_correlation']:.2f}).",
+        f"- Copies: {_percent(ours['exact_copies'])} have exactly the items of a training user, "
+        f"{_percent(ours['near_copies'])} nearly or exactly.",
+    ]
+    if not report.nearest:
+        return [*lines, "- Nobody was held out: of privacy and use nothing can be said."]
+    lines += [
+        f"- Nearness: a synthetic user is nearer to a training user than a held-out one is in "
+        f"{_percent(ours['nearer'])} of comparisons (50 % if they were held-out users themselves, "
+        f"{_percent(again['nearer'])} for real users drawn again); {_percent(ours['close'])} are "
+        "nearer than 95 in 100 held-out users (5 % expected).",
+        _attack_sentence(report),
+        f"- Use: a model fitted on them has {report.metric} {ours['use']:.4f} on real users, "
+        f"{_percent(report.kept)} of the {found['real']['use']:.4f} of one fitted on real users; "
+        f"popular items {report.floor:.4f}, items drawn by popularity {blind['use']:.4f}.",
+        "- These are measurements with the attacks named, no proof: nothing here is differentially "
+        "private.",
+    ]
+    return lines
+
+
+def _attack_sentence(report: SyntheticReport) -> str:
+    attacks = report.attacks
+    mine: Any = attacks[attacks["of"] == "synthetic"]
+    # The surest one: a higher AUC may be the luck of fewer users.
+    by, which = ("low", "surest") if (mine["low"] > 0.5).any() else ("auc", "best")
+    best: Any = mine.loc[mine[by].idxmax()]
+    same = attacks[attacks["attack"] == best["attack"]].set_index("of")["auc"]
+    leak = (
+        "more than a blind guess: something of who was trained on shows"
+        if best["low"] > 0.5
+        else "no more than a blind guess"
+    )
+    return (
+        f"- Membership: the {which} of {len(mine)} attacks ({best['attack']}) tells members from "
+        f"others with AUC {best['auc']:.3f} ({best['low']:.3f} to {best['high']:.3f}), {leak}. On "
+        f"items drawn by popularity, which know nobody, it has {same['popularity']:.3f}, which is "
+        f"the luck of who was held out; on real users drawn again {same['resampled']:.3f}."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

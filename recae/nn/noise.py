@@ -29,7 +29,7 @@ class UnitNorm(nn.Module):
         # Largest value first: squares of very large or small weights would leave float32.
         rows = x.rows
         largest = x.values.new_zeros(len(x)).scatter_reduce(0, rows, x.values.abs(), "amax")
-        values = x.values / largest[rows]
+        values = x.values / torch.where(largest > 0, largest, 1)[rows]
         norms = x.row_sums(values.square()).sqrt().clamp_min(1e-12)  # (rows,)
         return batch.with_input(x.with_values(values / norms[rows]))
 

@@ -121,6 +121,8 @@ def test_without_ratings_only_the_choice_is_left() -> None:
         ({"filler": 60}, DataError, "lower filler"),
         ({"target": 999}, DataError, "999"),
         ({"seed": -1}, ConfigError, "seed"),
+        ({"push": "no"}, ConfigError, "push"),
+        ({"target": []}, DataError, "target names no item"),
     ],
 )
 def test_bad_input_is_named(
@@ -128,3 +130,17 @@ def test_bad_input_is_named(
 ) -> None:
     with pytest.raises(error, match=says):
         recae.inject_profiles(ratings, **change)
+
+
+def test_numbers_of_numpy_and_sets_of_targets(ratings: recae.Interactions) -> None:
+    plain = recae.inject_profiles(ratings, "bandwagon", filler=3, selected=2, target=[4, 9])
+    options = {"filler": np.int64(3), "selected": np.int64(2), "target": {4, 9}}
+    other = recae.inject_profiles(ratings, "bandwagon", **options)
+    assert other.data.fingerprint() == plain.data.fingerprint()
+    assert recae.inject_profiles(ratings, target=np.int64(4)).targets.tolist() == [4]
+
+
+def test_ids_that_leave_no_room_are_named() -> None:
+    frame = pd.DataFrame({"user_id": [1, 2**63 - 1], "item_id": [1, 2]})
+    with pytest.raises(DataError, match="above the largest user id"):
+        recae.inject_profiles(frame, filler=1)

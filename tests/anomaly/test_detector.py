@@ -135,3 +135,34 @@ def test_bad_input_is_named(
         detector.fit(np.ones((100, 2)))
     with pytest.raises(NotFittedError):
         detector.predict(np.ones((1, 2)))
+
+
+@pytest.mark.parametrize("X", [None, 5, "abc", np.array(5.0), (x for x in range(3))])
+def test_what_holds_no_examples_is_named(X: Any) -> None:
+    with pytest.raises(DataError, match="X must hold examples as rows"):
+        recae.AnomalyDetector(First(), 0.1).fit(X)
+
+
+def test_infinite_scores_are_compared_like_others() -> None:
+    """-inf, a density of 0, is the lowest score: as low as the threshold is not below it."""
+    X = np.concatenate([np.full(30, -np.inf), np.arange(30.0)])[:, None]
+    detector = recae.AnomalyDetector(First(), 0.1, refit=False).fit(X)
+    assert detector.threshold_ == -np.inf
+    assert detector.decision_function(X[[0, 40]]).tolist() == [0, np.inf]
+    assert detector.predict(X[[0, 40]]).tolist() == [1, 1]
+
+
+def test_a_class_and_a_model_that_is_not_fitted_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"must be an instance: Autoencoder\(...\)"):
+        recae.AnomalyDetector(recae.Autoencoder, 0.1).fit(np.ones((50, 2)))
+    with pytest.raises(ConfigError, match="this one is not fitted"):
+        recae.AnomalyDetector(recae.Autoencoder(), 0.1, refit=False).fit(np.ones((50, 2)))
+    with pytest.raises(ConfigError, match="no setting 'model__depth'"):
+        recae.AnomalyDetector(First()).set_params(model__depth=3)
+
+
+def test_a_rate_is_as_good_as_its_fraction() -> None:
+    """1 / 49 in floating point is a little less; 48 held-out examples suffice all the same."""
+    X = np.arange(48.0)[:, None]
+    detector = recae.AnomalyDetector(First(), 1 / 49, refit=False).fit(X)
+    assert detector.predict(np.array([[-1.0], [0.0]])).tolist() == [-1, 1]

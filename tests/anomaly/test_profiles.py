@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
@@ -176,3 +177,34 @@ def test_too_few_users_and_bad_questions_are_named(found: recae.Profiles) -> Non
         found.explain(12345)
     with pytest.raises(ConfigError, match="k must be"):
         found.explain(5, k=0)
+
+
+def test_the_unit_of_the_ratings_does_not_matter() -> None:
+    """Stars times 64 (exact in floating point) are the same stars."""
+    data = genuine(7, 60)
+    scaled = recae.Interactions.from_csr(data.matrix * 64)
+    one, other = (recae.detect_profiles(each, progress=False).users for each in (data, scaled))
+    np.testing.assert_allclose(other["score"], one["score"], rtol=1e-9)
+
+
+def test_equal_ratings_say_nothing() -> None:
+    data = genuine(8, 40).binarised()
+    users = recae.detect_profiles(data, ratings=True, progress=False).users
+    assert (users["rating"] == 0).all() and np.isfinite(users["score"]).all()
+
+
+def test_users_without_interactions_do_not_move_the_others() -> None:
+    data = genuine(9, 40)
+    wider = data.with_users([*data.users.ids, *range(1000, 1040)])
+    alone, among = (recae.detect_profiles(each, progress=False) for each in (data, wider))
+    pd.testing.assert_frame_equal(among.users[:40], alone.users)
+    pd.testing.assert_frame_equal(among.explain(3, k=None), alone.explain(3, k=None))
+    assert among.explain(1000).empty
+    # Nor do they stand for genuine users: those known must have something to be judged by.
+    known = list(range(5)) + list(range(1000, 1040))
+    with pytest.raises(DataError, match="at least 9 genuine users, not 5"):
+        recae.detect_profiles(wider, genuine=known, false_alarm_rate=0.1)
+
+
+def test_numbers_of_numpy_are_numbers(found: recae.Profiles) -> None:
+    assert len(found.explain(5, k=np.int64(2))) == 2

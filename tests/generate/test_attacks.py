@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.metrics import roc_auc_score
 
-from recae.generate.attacks import attack, own_fit
+from recae.generate.privacy import attack, own_fit
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -49,3 +49,8 @@ def test_own_fit_is_the_mean_score_of_the_own_items() -> None:
     scores = rows @ weights
     expected = [scores[u][rows[u] > 0].mean() if rows[u].any() else 0 for u in range(5)]
     np.testing.assert_allclose(own_fit(weights, sp.csr_matrix(rows)), expected, rtol=1e-5)
+
+
+def test_one_of_a_kind_has_no_spread_to_go_by() -> None:
+    found = attack(np.array([9.0]), np.arange(8.0))
+    assert (found.auc, found.low, found.high) == (1, 0, 1)

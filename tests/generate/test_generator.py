@@ -172,8 +172,9 @@ def test_a_large_catalogue_means_small_blocks(monkeypatch: Any, users: Any) -> N
         ({"n_users": 0}, "n_users must be an integer from 1"),
         ({"n_users": 2.5}, "n_users must be an integer from 1"),
         ({"n_users": True}, "n_users must be an integer from 1"),
-        ({"temperature": 0}, "temperature must be a number > 0, not 0"),
-        ({"temperature": float("nan")}, "temperature must be a number > 0"),
+        ({"temperature": 0}, "temperature must be a number from 0.001 to 1000, not 0"),
+        ({"temperature": float("nan")}, "temperature must be a number from 0.001"),
+        ({"temperature": 1e-45}, "temperature must be a number from 0.001"),  # scores of inf
         ({"codes": "priors"}, "Did you mean 'prior'?"),
         ({"components": 0}, "components must be None or an integer from 1 to the 400 users"),
         ({"components": 401}, "components must be None or an integer from 1 to the 400 users"),

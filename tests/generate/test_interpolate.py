@@ -11,8 +11,7 @@ import scipy.sparse as sp
 import torch
 
 import recae
-from recae.generate.paths import path_codes
-from recae.generate.walks import coherence, kept, mixed
+from recae.generate.walks import coherence, kept, mixed, path_codes
 
 from .conftest import SIZE
 
@@ -123,7 +122,11 @@ def test_mistakes(vae: Any, people: recae.Interactions, tmp_path: Any) -> None:
     for model in (recae.EASE().fit(people), recae.ELSA(latent=3, epochs=1).fit(people)):
         with pytest.raises(recae.ConfigError, match="no code that alone decides the scores"):
             recae.interpolate(model, "u1", "u2")
-    for options in ({"steps": 1}, {"steps": True}, {"k": 0}, {"path": "curved"}, {"titles": ["a"]}):
+    twice = pd.Series(["a", "b"], index=[1, 1])
+    for options in (
+        *({"steps": steps} for steps in (1, True, 10**6, 2.0)),
+        *({"k": 0}, {"path": "curved"}, {"titles": ["a"]}, {"titles": twice}),
+    ):
         with pytest.raises(recae.ConfigError):
             recae.interpolate(vae, "u1", "u2", **options)
     with pytest.raises(recae.DataError, match="unknown user 'nobody'"):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recae.generate import neighbours
-from recae.generate.neighbours import copies, nearest, share_nearer
+from recae.generate import privacy
+from recae.generate.privacy import attack, copies, nearest
 
 
 def rows_of(sets: list[set[int]], n_items: int = 60) -> sp.csr_matrix:
@@ -24,17 +24,17 @@ def draw(n: int, seed: int) -> list[set[int]]:
 
 @pytest.mark.parametrize("cells", [1, 100, 1 << 20])
 def test_nearest(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "CELLS", cells)
+    monkeypatch.setattr(privacy, "CELLS", cells)
     users, others = draw(23, 0), draw(31, 1)
     expected = [max(len(a & b) / len(a | b) for b in others) for a in users]
     np.testing.assert_allclose(nearest(rows_of(users), rows_of(others)), expected, rtol=1e-6)
 
 
-def test_share_nearer() -> None:
+def test_the_share_that_is_nearer() -> None:
     ours, theirs = np.array([1.0, 2.0, 2.0]), np.array([0.0, 2.0])
     expected = np.mean([(a > b) + 0.5 * (a == b) for a in ours for b in theirs])
-    assert share_nearer(ours, theirs) == pytest.approx(expected)
-    assert share_nearer(ours, ours) == 0.5
+    assert attack(ours, theirs).auc == pytest.approx(expected)
+    assert attack(ours, ours).auc == 0.5
 
 
 def test_copies() -> None:

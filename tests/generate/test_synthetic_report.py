@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,39 @@ def test_mistakes(people: Any, strangers: Any) -> None:
     other = recae.Interactions.from_csr(people.matrix, items=np.arange(80) + 1000)
     with pytest.raises(recae.DataError, match="with items that the real data do not have"):
         recae.synthetic_report(people, other)
-    for options in ({"sample": 0}, {"downstream": []}, {"downstream": "ease"}, {"metric": "x"}):
+    for options in (
+        {"sample": 0},
+        {"downstream": []},
+        {"downstream": "ease"},
+        {"metric": "x"},
+        {"downstream": recae.EASE},
+    ):
         with pytest.raises(recae.ConfigError):
             recae.synthetic_report(people, strangers, **options)
+
+
+def test_rows_of_matrices_are_nobody_twice(people: Any, strangers: Any) -> None:
+    """Ids 0, 1, ... that rows get for want of others don't say that users are the same."""
+    made = tasteful(60, 3, "z")
+    options: Any = {"downstream": recae.EASE(), "metric": "ndcg@20"}
+    named = recae.synthetic_report(people, made, strangers, **options)
+    bare = recae.synthetic_report(people.matrix, made.matrix, strangers.matrix, **options)
+    np.testing.assert_array_equal(bare.nearest["held-out"], named.nearest["held-out"])
+
+
+def test_words_go_by_the_surest_attack(report: recae.SyntheticReport) -> None:
+    """An attack with a higher AUC and a wide interval doesn't hide one that is sure of a leak."""
+    attacks = report.attacks.copy()
+    mine = attacks.index[attacks["of"] == "synthetic"]
+    attacks.loc[mine, ["auc", "low", "high"]] = [0.5, 0.45, 0.55]
+    attacks.loc[mine[0], ["auc", "low", "high"]] = [0.55, 0.48, 0.62]
+    assert "no more than a blind guess" in str(replace(report, attacks=attacks))
+    attacks.loc[mine[1], ["auc", "low", "high"]] = [0.54, 0.51, 0.57]
+    text = str(replace(report, attacks=attacks))
+    assert "AUC 0.540 (0.510 to 0.570), more than a blind guess" in text
+
+
+def test_of_nothing_nothing_is_kept(report: recae.SyntheticReport) -> None:
+    measures = report.measures.copy()
+    measures.loc["use"] = 0.0
+    assert np.isnan(replace(report, measures=measures).kept)

@@ -141,3 +141,11 @@ def test_noise_of_sparse_rows_is_on_their_entries(name: str) -> None:
         assert (out.values == 0).float().mean().item() == pytest.approx(0.3, abs=0.05)
     with pytest.raises(TypeError, match="would fill sparse rows"):
         DENSE["salt-and-pepper"].train()(Batch(ragged, ragged), None)
+
+
+def test_unit_norm_of_a_row_of_stored_zeros_is_zeros() -> None:
+    """Deviations from a mean can be 0 in every cell: 0 / 0 would be NaN."""
+    values, rows = torch.tensor([0.0, 0.0, 3.0]), [[0, 1], [1]]
+    matrix = sp.csr_matrix((values.numpy(), [*rows[0], *rows[1]], [0, 2, 3]), shape=(2, 2))
+    ragged = Ragged.from_csr(matrix)
+    assert UnitNorm()(Batch(ragged, ragged), None).input.values.tolist() == [0, 0, 1]
