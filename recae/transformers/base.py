@@ -110,7 +110,8 @@ class Transformer(Saved):
         X: (n, features) numbers, images (n, height, width) or (n, channels, height, width), as
         array, torch tensor or frame, or a scipy sparse matrix, which stays sparse. y is there for
         scikit-learn and ignored. validation: other examples, to keep the epoch with the lowest loss
-        on them and to stop early. seed: an integer >= 0; the same seed gives the same model.
+        on them, without penalties of the code (a variational one: its bound at beta = 1), and to
+        stop early. seed: an integer >= 0; the same seed gives the same model.
         device: "auto", "cpu", "cuda". callbacks: called with each finished Epoch. progress: True,
         False, or None to ask the terminal. checkpoint: a file that keeps the state of the training;
         the same call finds it after a kill and goes on to the same result.
