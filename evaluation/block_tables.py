@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from evaluation import anomaly_tables, image_codec_table
+from evaluation import anomaly_tables, image_codec_table, steering_table, synthetic_table
 from evaluation.provenance import RESULTS
 
 
@@ -19,6 +19,8 @@ def sections() -> list[str]:
         "image_codec": image_codec,
         "fake-profiles-labelled": lambda result: section(*anomaly_tables.labelled(result)),
         "fake-profiles-injected": lambda result: section(*anomaly_tables.injected(result)),
+        "synthetic-users": lambda result: section(*synthetic_table.synthetic(result)),
+        "steering": lambda result: section(*steering_table.steering(result)),
     }
     found = []
     for name, make in makers.items():

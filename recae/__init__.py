@@ -17,7 +17,12 @@ from recae.anomaly import (
     inject_profiles,
 )
 from recae.compare import Variance, compare, detectable_difference, variance, verdicts
-from recae.compress import ImageCodec
+from recae.compress import (
+    CompressedEmbeddings,
+    ImageCodec,
+    SparseIndex,
+    compress_embeddings,
+)
 from recae.data import (
     IdMap,
     Interactions,
@@ -109,6 +114,7 @@ from recae.splits import (
     fixed_split,
     holdout_pairs,
 )
+from recae.steer import Tastes, find_tastes, load_tastes
 from recae.transformers import (
     Autoencoder,
     DenoisingAutoencoder,
@@ -157,6 +163,9 @@ __all__ = [
     "RLAE",
     "SVDAE",
     "CapacityError",
+    "CompressedEmbeddings",
+    "SparseIndex",
+    "compress_embeddings",
     "ConfigError",
     "DataError",
     "DownloadError",
@@ -187,6 +196,7 @@ __all__ = [
     "TopK",
     "TrainingError",
     "TrainingInterrupted",
+    "Tastes",
     "Tuning",
     "UserKFold",
     "UserKNN",
@@ -201,6 +211,7 @@ __all__ = [
     "comparison",
     "evaluate",
     "export_top_k",
+    "find_tastes",
     "fixed_folds",
     "fixed_split",
     "html",
@@ -208,6 +219,7 @@ __all__ = [
     "load",
     "load_dataset",
     "load_entries",
+    "load_tastes",
     "markdown",
     "plot_accuracy_against_time",
     "plot_by_history",

@@ -26,7 +26,7 @@ LAYERS = (
     ("evaluate", "models", "rmse", "transformers"),
     ("compare", "export", "loading", "tune"),
     ("report",),
-    ("anomaly", "compress", "generate", "maps"),
+    ("anomaly", "compress", "generate", "maps", "steer"),
     ("__init__",),
     ("cli",),
     ("__main__",),
@@ -39,6 +39,7 @@ FORWARDING = {("recae.recommender.base", "recae.export")}
 TYPING = {
     ("recae.data.filters", "recae.data.interactions"),
     ("recae.recommender.persistence", "recae.recommender.base"),
+    ("recae.steer.describing", "recae.steer.tastes"),
 }
 NOT_OURS = {"tests", "evaluation", "datasets"}
 

@@ -27,9 +27,11 @@ GUIDE = ROOT / "docs" / "add-a-model.md"
 OTHERS = ROOT / "docs" / "other-models.md"
 SYNTHETIC = ROOT / "docs" / "synthetic-users.md"
 COMPRESS = ROOT / "docs" / "compress-images.md"
+EMBEDDINGS = ROOT / "docs" / "compress-embeddings.md"
 ANOMALIES = ROOT / "docs" / "detect-anomalies.md"
 IMAGES = ROOT / "docs" / "images.md"
 MAPS = ROOT / "docs" / "maps.md"
+STEER = ROOT / "docs" / "steer.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = "<!-- not run -->"
 SHELL = ("console", "bash", "sh", "shell")
@@ -173,11 +175,25 @@ def test_the_guide_to_compressing_images_runs(folder: Path) -> None:
     assert "cut short" in str(names["caught"])
 
 
+def test_the_guide_to_compressing_embeddings_runs(folder: Path) -> None:
+    names = run(EMBEDDINGS)
+    assert names["small"].bytes_per_item <= 16
+    assert names["after"]["ndcg@100"] > 0.95 * names["before"]["ndcg@100"]
+
+
 def test_the_guide_to_anomalies_runs(folder: Path) -> None:
     with pytest.warns(recae.RecaeWarning, match="flagged as fake"):
         names = run(ANOMALIES)
     assert names["caught"] > 0.9 and names["false_alarms"] < 0.03  # of 34 planted, 671 genuine
     assert (names["detector"].predict(names["odd"]) == -1).mean() > 0.9
+
+
+def test_the_guide_to_steering_runs(folder: Path) -> None:
+    measured = run(STEER)["measured"]
+    assert len(measured) >= 3
+    for genre, found in measured.items():
+        assert found["share"].loc[2] > 1.2 * found["share"].loc[0], genre
+        assert found["share"].loc[0] > found["share"].loc[-1], genre
 
 
 def test_blocks_and_commands_are_found() -> None:

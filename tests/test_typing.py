@@ -9,8 +9,9 @@ import recae
 recae.MultVAE(latent=3, hidden=(5,))
 recae.EASE(l2="high")
 recae.ALS(factors=3)
-recae.load("model", recae.Recommender).recommend([1])
-recae.load("model", recae.EASE).l3
+recae.load("model").transform([[1]])
+recae.load("model", recae.Recommender).recommend(k=3)
+recae.load("model", recae.Autoencoder).recommend(k=3)
 """
 
 
@@ -20,5 +21,5 @@ def test_a_users_checker_accepts_what_is_right_and_finds_what_is_wrong(tmp_path:
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     found = [line for line in done.stdout.splitlines() if line.startswith("snippet.py")]
-    assert [line.split(":")[1] for line in found] == ["3", "4", "6"], done.stdout
-    assert "expected" in found[0] and "factors" in found[1] and "l3" in found[2]
+    assert [line.split(":")[1] for line in found] == ["3", "4", "7"], done.stdout
+    assert "expected" in found[0] and "factors" in found[1] and "recommend" in found[2]

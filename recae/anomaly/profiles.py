@@ -188,14 +188,14 @@ def detect_profiles(
     genuine users that may be flagged. With `genuine` it holds exactly for those who are
     exchangeable with them (split conformal), of whom it needs at least 1 / rate - 1. Without, it is
     an estimate: it assumes that fakes are fewer than a quarter of the users and that the scores of
-    the others, to the power of 0.8, fall off exponentially above their median. seed, progress: as
-    in `fit` of a model.
+    the others, to the power of 0.8, fall off exponentially above their median. (At 0.01 it flags
+    0.013 of MovieLens 100K, 0 of Jester, but 0.03 to 0.06 of sparse or two-humped clean data.)
+    seed, progress: as in `fit` of a model.
 
-    Raises DataError for fewer
-    than 20 users with interactions, genuine users that are unknown or too few, and data that cannot
-    be read; ConfigError for other bad options. Costs the training of six small networks, and for
-    each item the square of how many rated it. Memory: the interactions and a few numbers
-    for each, and 4 million pairs of users at a time.
+    Raises DataError for fewer than 20 users with interactions, genuine users that are unknown or
+    too few, and data that cannot be read; ConfigError for other bad options. Costs the training of
+    six small networks, and for each item the square of how many rated it. Memory: the interactions
+    and a few numbers for each, and 4 million pairs of users at a time.
 
     >>> ratings = scipy.sparse.random(40, 30, density=0.3, random_state=0).tocsr().ceil()
     >>> planted = recae.inject_profiles(ratings, share=0.1, filler=10, seed=1)

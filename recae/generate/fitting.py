@@ -97,7 +97,7 @@ def source_of(
     normals = _components(components, min(real.n_users, MOST_USERS), width)
     lengths = np.diff(real.matrix.indptr)
     counts = np.bincount(real.matrix.indices, minlength=real.n_items)
-    shares = (counts + 0.5) / (real.n_users + 1)
+    shares = np.maximum(counts, 0.5) / real.n_users  # none is 0
     if codes == "prior":
         return model, FromPrior(width, Lengths.of(lengths)), shares
     matrix = real.matrix

@@ -78,8 +78,9 @@ class UserGenerator:
         the interactions it was fitted on; None for those it carries. codes: "mixture" (the
         default), of `components` normals, None for one per 10 x (width of the code) users and at
         most 20; "posterior", nearer to the data and to the people in it; "prior", for MultVAE only,
-        whose users fit neither the marginals nor the structure. temperature: below 1 tastes are
-        sharper, and what is fitted on the users is better; above 1 they blur. calibrate: whether
+        with weaker structure, which gives less away. temperature: below 1 tastes are sharper, what
+        is fitted on the users is better, and they come nearer to real ones: take the lowest at
+        which `synthetic_report` finds them no nearer than held-out users. calibrate: whether
         items are to come up as often as in training, learnt from 16 rounds of 1,024 pilot users.
 
         Raises ConfigError for a model without such a code and for bad options, DataError for data

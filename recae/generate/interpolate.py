@@ -39,8 +39,9 @@ def interpolate(
 
     model: fitted, with a decoder that needs nothing but the code, such as MultVAE. history: whose
     tastes to go by, as in `recommend`; None for the interactions the model carries. path:
-    "straight" or "spherical"; spherical keeps the length of the codes, which a straight line
-    shortens in between. `path_quality` measures whether a way is sensible.
+    "straight" or "spherical", which keeps the length that a straight line loses in between; on
+    MovieLens 1M codes half way are likelier for both users on the straight one, and the lists
+    cohere as well (`python -m evaluation synthetic_users`). See `path_quality`.
 
     Raises ConfigError for a model without such a code and for bad options, DataError for users who
     are unknown or have no item that the model knows.

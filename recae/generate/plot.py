@@ -61,7 +61,7 @@ def _neighbours(report: Any, axes: Any) -> None:
     axes.set(title="The nearest training user", ylim=(0, 1.4 * highest))
     axes.set_xlabel("Jaccard similarity to it (1: a copy)")
     axes.set_ylabel("share of users")
-    axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper center")
+    axes.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(0.92, 1))
 
 
 def _use(report: Any, axes: Any) -> None:

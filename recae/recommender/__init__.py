@@ -18,6 +18,7 @@ from recae.recommender.rank import (
     check_metric,
     measure,
     measure_lists,
+    rank_batches,
     ranked_lists,
     rows_per_batch,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "param",
     "placed",
     "products",
+    "rank_batches",
     "ranked_lists",
     "rating_error",
     "rows_per_batch",

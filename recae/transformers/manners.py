@@ -108,9 +108,12 @@ class Manners:
         exceptions = sys.modules.get("sklearn.exceptions")
         if exceptions is None:
             return NotFittedError(message)
-        both: type[Exception] = type(
-            "NotFittedError", (NotFittedError, exceptions.NotFittedError), {}
-        )
+        members = {
+            "__module__": NotFittedError.__module__,
+            "__reduce__": lambda self: (NotFittedError, self.args),
+        }
+        bases = (NotFittedError, exceptions.NotFittedError)
+        both: type[Exception] = type("NotFittedError", bases, members)
         return both(message)
 
     def _note_names(self, names: Sequence[str] | None) -> None:

@@ -54,6 +54,11 @@ class Saved(Fitted):
         Traceback (most recent call last):
         recae.errors.NotFittedError: this Autoencoder is not fitted: call fit first
         """
+        settings, arrays = self._kept()
+        return write_folder(path, type(self).__name__, settings, arrays, overwrite=overwrite)
+
+    def _kept(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """What `_restored` makes a transformer of: settings ready for JSON, and arrays."""
         self._check_fitted()
         settings = {
             "params": self.get_params(),
@@ -62,13 +67,7 @@ class Saved(Fitted):
             "learnt": {name: getattr(self, name) for name in self.numbers},
         }
         arrays = {f"net.{name}": tensor for name, tensor in self.network_.state_dict().items()}
-        return write_folder(
-            path,
-            type(self).__name__,
-            settings,
-            arrays | self.scaling_.arrays(),
-            overwrite=overwrite,
-        )
+        return settings, arrays | self.scaling_.arrays()
 
     @classmethod
     def _restored(cls, settings: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> Self:

@@ -95,6 +95,10 @@ class VariationalAutoencoder(Generative):
             raise ConfigError(
                 "hidden of VariationalAutoencoder must name at least one width, such as (256,)"
             )
+        if self.binarise and self.loss != "logistic":
+            raise ConfigError(
+                f"binarise=True of VariationalAutoencoder needs loss='logistic', not {self.loss!r}"
+            )
         if self.free_bits and self.prior != "standard":
             raise ConfigError(
                 f"free_bits={self.free_bits} needs prior='standard', whose KL has dimensions; "
@@ -104,8 +108,8 @@ class VariationalAutoencoder(Generative):
     def _loader(self, examples: Examples, seed: int) -> Loader:
         if not self.binarise:
             return super()._loader(examples, seed)
-        if self.loss != "logistic" or examples.sparse:
-            raise ConfigError("binarise=True needs loss='logistic' and dense examples")
+        if examples.sparse:
+            raise ConfigError("binarise=True of VariationalAutoencoder needs dense examples")
         return ArrayLoader(examples.rows, None, self.batch_size, seed, binarise=True)
 
     def _network(self, body: Body, examples: Examples, seed: int) -> AutoencoderNet:

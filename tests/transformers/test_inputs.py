@@ -294,6 +294,7 @@ def test_a_wrong_option_is_told_before_anything_happens(
         ("autoencoder", {"loss": "squard"}, "Did you mean 'squared'"),
         ("top-k", {"active": 13}, "active=13 units cannot be active of the latent=12"),
         ("denoising", {"amount": 1.0}, "it must be below 1"),
+        ("variational", {"binarise": True}, "binarise=True .* needs loss='logistic', not"),
         ("variational", {"hidden": ()}, "must name at least one width"),
         ("vamp", {"free_bits": 0.1}, "free_bits=0.1 needs prior='standard'"),
         ("variational", {"loss": "squared"}, "Known: gaussian, logistic, multinomial"),

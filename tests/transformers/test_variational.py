@@ -200,3 +200,20 @@ def test_annealing_begins_without_a_price(rows: np.ndarray) -> None:
     weight: Any = objective.weights["kl"]
     assert [weight(None, step) for step in (0, 25, 50, 99)] == [0, 1, 2, 2]
     assert small("variational", beta=2.0)._objective(100).weights["kl"] == 2.0
+
+
+def test_binarised_examples_are_drawn_anew_and_measured_as_they_are(counts: Any) -> None:
+    grey = np.random.default_rng(4).uniform(size=(60, 9))
+    settings: dict[str, Any] = {"loss": "logistic", "binarise": True}
+    model = small("variational", **settings).fit(grey, seed=1)
+    assert np.array_equal(
+        small("variational", **settings).fit(grey, seed=1).sample(3), model.sample(3)
+    )
+    assert model.epochs_[0].loss != small("variational", loss="logistic").fit(grey).epochs_[0].loss
+    ones = (grey > 0.5) * 1.0  # what is sure stays as it is
+    plain = small("variational", loss="logistic").fit(ones, seed=1)
+    assert np.array_equal(
+        small("variational", **settings).fit(ones, seed=1).sample(3), plain.sample(3)
+    )
+    with pytest.raises(recae.ConfigError, match="needs dense examples"):
+        small("variational", **settings).fit(counts > 0)

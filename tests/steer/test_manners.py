@@ -1,0 +1,218 @@
+"""Tastes on disk, over every model, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+import recae
+
+QUICK: dict[str, Any] = {"units": 4, "active": 1, "min_users": 1, "epochs": 3, "progress": False}
+WITHOUT_CODES = {"ease", "edlae", "rlae", "rdlae", "sparse-ease", "infinite-ae", "item-knn"}
+WITHOUT_CODES |= {"user-knn", "popularity", "random", "ensemble", "neural-ease"}
+
+
+def test_saved_and_loaded_they_are_the_same(
+    tastes: recae.Tastes, plays: recae.Interactions, tmp_path: Path
+) -> None:
+    tastes.rename({0: "mine"})
+    tastes.save(tmp_path / "tastes")
+    tastes.model.save(tmp_path / "model")
+    again = recae.load_tastes(tmp_path / "tastes", recae.load(tmp_path / "model"))
+    assert again.names == tastes.names and again.names[0] == "mine"
+    assert repr(again) == repr(tastes)
+    assert (again.explained, again.dead) == (tastes.explained, tastes.dead)
+    assert np.array_equal(again.score(plays, {"mine": 1}), tastes.score(plays, {"mine": 1}))
+    pd.testing.assert_frame_equal(again.profile(plays), tastes.profile(plays))
+
+
+def test_another_model_is_refused(
+    tastes: recae.Tastes, plays: recae.Interactions, tmp_path: Path
+) -> None:
+    tastes.save(tmp_path / "tastes")
+    with pytest.raises(recae.DataError, match="tastes of another model, a MultVAE"):
+        recae.load_tastes(tmp_path / "tastes", recae.PureSVD(latent=3).fit(plays))
+    config = tmp_path / "tastes" / "config.json"
+    cut = json.loads(config.read_text())
+    del cut["settings"]["names"]
+    config.write_text(json.dumps(cut))
+    with pytest.raises(recae.DataError, match="damaged"):
+        recae.load_tastes(tmp_path / "tastes", tastes.model)
+    with pytest.raises(recae.StorageError):
+        tastes.save(tmp_path / "tastes")
+
+
+@pytest.mark.parametrize("name", sorted(recae.MODELS))
+def test_every_model_can_be_steered_or_says_why_not(name: str, noise: recae.Interactions) -> None:
+    model = recae.MODELS[name]()
+    settings = {"epochs": 2, "latent": 6, "hidden": (8,), "width": 8, "depth": 2, "batch_size": 10}
+    settings |= {"decoder_depth": 1, "components": 4, "concepts": 2}
+    known = model.param_fields()
+    model.set_params(**{key: value for key, value in settings.items() if key in known})
+    model.fit(noise, progress=False)
+    if name in WITHOUT_CODES:
+        with pytest.raises(recae.ConfigError, match="take an autoencoder with a code, such as M"):
+            recae.find_tastes(model, noise, **QUICK)
+        with pytest.raises(recae.ConfigError, match="has no latent space"):
+            model.embed_users(noise)
+        return
+    tastes = recae.find_tastes(model, noise, **QUICK)
+    assert np.array_equal(tastes.score(noise, {0: 0}), model.score(noise))
+    plain = model.recommend(history=noise, on_unknown="popular")
+    pd.testing.assert_frame_equal(tastes.recommend(noise, on_unknown="popular"), plain)
+    assert not np.allclose(tastes.score(noise, {0: 5}), model.score(noise))
+
+
+@pytest.fixture
+def noise() -> recae.Interactions:
+    rng = np.random.default_rng(0)
+    return recae.Interactions.from_csr(sp.csr_matrix((rng.random((30, 25)) < 0.3) * 1.0))
+
+
+@pytest.mark.parametrize(
+    ("turn", "complaint"),
+    [
+        ({99: 1}, "there is no unit 99: they are 0 to"),
+        ({-1: 1}, "there is no unit -1"),
+        ({True: 1}, "a unit is a number or a name, not True"),
+        ({"Horor": 1}, "no unit is called 'Horor'. Did you mean 'Horror"),
+        ({"r": 1}, "is in the names of several units: "),
+        ({" ": 1}, "a unit is a number or a name"),
+        ({0: float("nan")}, "between -1000 and 1000, not nan"),
+        ({0: float("inf")}, "between -1000 and 1000, not inf"),
+        ({0: -1e30}, "between -1000 and 1000, not -1e"),
+        ({0: 10**400}, "between -1000 and 1000"),
+        ({0: "much"}, "the strength of 0 must be a number, not 'much'"),
+        ({0: True}, "the strength of 0 must be a number, not True"),
+        ([0], "turn must map units, or their names, to strengths"),
+    ],
+)
+def test_bad_turns(
+    tastes: recae.Tastes, plays: recae.Interactions, turn: Any, complaint: str
+) -> None:
+    for ask in (tastes.recommend, tastes.score):
+        with pytest.raises(recae.ConfigError, match=complaint):
+            ask(plays, turn=turn)
+
+
+def test_units_by_name(tastes: recae.Tastes, plays: recae.Interactions) -> None:
+    wanted = tastes.score(plays, {2: 1})
+    part = tastes.names[2].split("; ")[-1]
+    if sum(part in name for name in tastes.names) == 1:
+        assert np.array_equal(tastes.score(plays, {part.upper(): 1}), wanted)
+    assert np.array_equal(tastes.score(plays, {tastes.names[2]: 1}), wanted)
+    tastes.rename({2: "Sunday evening"})
+    assert np.array_equal(tastes.score(plays, {"sunday": np.float32(1)}), wanted)
+    with pytest.raises(recae.ConfigError, match="has unit 2 twice, as 2 and as 'Sunday evening'"):
+        tastes.score(plays, {2: 1, "Sunday evening": 1})
+    with pytest.raises(recae.ConfigError, match="two units cannot both be called"):
+        tastes.rename({0: "sunday Evening"})
+    with pytest.raises(recae.ConfigError, match="must be a text"):
+        tastes.rename({0: ""})
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"units": 0}, "latent"),
+        ({"active": 5}, "active=5"),
+        ({"sparsity": "kl"}, "unknown sparsity of find_tastes 'kl'"),
+        ({"sparsity": "top_k"}, "Did you mean 'top-k'"),
+        ({"min_users": 0}, "min_users must be an integer >= 1"),
+        ({"epochs": 0}, "epochs"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"seed": -1}, "seed"),
+        ({"progress": "no"}, "progress"),
+    ],
+)
+def test_bad_options(model: recae.MultVAE, options: dict[str, Any], complaint: str) -> None:
+    # Refused before the data are looked at.
+    with pytest.raises(recae.ConfigError, match=complaint):
+        recae.find_tastes(model, "nothing", **QUICK | options)
+
+
+def test_bad_models_and_data(model: recae.MultVAE, plays: recae.Interactions) -> None:
+    with pytest.raises(recae.ConfigError, match="EASE has no codes to move: take an autoencoder"):
+        recae.find_tastes(recae.EASE().fit(plays), plays)
+    with pytest.raises(recae.ConfigError, match="str is no recommender"):
+        recae.find_tastes("MultVAE", plays)
+    with pytest.raises(recae.NotFittedError):
+        recae.find_tastes(recae.MultVAE(), plays)
+    with pytest.raises(recae.DataError, match="fewer than two histories"):
+        recae.find_tastes(model, plays.select_users([0]), **QUICK)
+    with pytest.raises(recae.DataError, match="no unit is had by min_users=241 of 240 users"):
+        recae.find_tastes(model, plays, **QUICK | {"min_users": 241})
+
+
+def test_rare_units_are_left_out_and_counted(
+    model: recae.MultVAE, plays: recae.Interactions
+) -> None:
+    options = QUICK | {"units": 12, "epochs": 30}
+    everyone = recae.find_tastes(model, plays, **options)
+    few = recae.find_tastes(model, plays, **options | {"min_users": 25})
+    assert len(everyone) + everyone.dead == 12
+    assert len(few) == (everyone.users >= 25).sum() < 12
+    assert (np.diff(few.users) <= 0).all() and few.users.sum() <= few.of_users
+    assert repr(few) == (
+        f"Tastes({len(few)} units over MultVAE, {few.dead} dead, "
+        f"{len(everyone) - len(few)} too rare)"
+    )
+
+
+def test_titles_of_every_kind(tastes: recae.Tastes, movies: pd.DataFrame) -> None:
+    wanted = tastes.name(movies, k=2)
+    by_id = movies.set_index("item_id")
+    pd.testing.assert_frame_equal(tastes.name(by_id, k=2), wanted)
+    categories = movies[["item_id"]].assign(category=movies["genres"])
+    pd.testing.assert_frame_equal(tastes.name(by_id["title"], k=2, genres=categories), wanted)
+    lists = by_id["genres"].map(lambda genre: [genre])
+    pd.testing.assert_frame_equal(tastes.name(dict(by_id["title"]), k=2, genres=lists), wanted)
+    first = tastes.top[0, 0]
+    assert tastes.name(k=1)["name"][0] == str(tastes.model.items_.ids[first])
+    assert "genre" not in tastes.name({first: "only this one"})
+    assert tastes.names[0].startswith("only this one; ")
+    assert len({*tastes.name({item: "the same" for item in range(60)}, k=1)["name"]}) == len(tastes)
+
+
+@pytest.mark.parametrize(
+    ("titles", "genres", "complaint"),
+    [
+        ({"x": "Alien"}, None, "item ids|none of the model's items"),
+        ({1000: "Alien"}, None, "titles have none of the model's items"),
+        (["Alien"], None, "titles must be a mapping or Series by item id"),
+        (pd.DataFrame({"item_id": [1], "titel": ["Alien"]}), None, "Did you mean 'titel'"),
+        (pd.Series(["a", "b"], index=[1, 1]), None, "titles have item 1 more than once"),
+        (None, {1000: "Horror"}, "none of the model's items has a genre"),
+        (None, {1: 5}, "genres must be texts such as"),
+    ],
+)
+def test_bad_titles(tastes: recae.Tastes, titles: Any, genres: Any, complaint: str) -> None:
+    before = list(tastes.names)
+    with pytest.raises(recae.DataError, match=complaint):
+        tastes.name(titles, genres=genres)
+    assert tastes.names == before
+
+
+def test_items_without_a_genre_are_counted(tastes: recae.Tastes, movies: pd.DataFrame) -> None:
+    with pytest.warns(recae.RecaeWarning, match="10 of 60 items have no genre"):
+        tastes.name(movies[:50])
+
+
+@pytest.mark.parametrize("sparsity", ["top-k", "batch-top-k", "jump-relu", "l1"])
+def test_every_kind_of_sparse_code(
+    sparsity: str, model: recae.MultVAE, plays: recae.Interactions
+) -> None:
+    options = QUICK | {"active": 2, "epochs": 20, "sparsity": sparsity}
+    tastes = recae.find_tastes(model, plays, **options)
+    strengths = tastes.strengths(plays)
+    assert (strengths >= 0).all()
+    assert np.array_equal((strengths > 0).sum(axis=0), tastes.users)
+    # 1 is the mean of those who have the unit.
+    means = strengths.sum(axis=0, dtype=np.float64) / tastes.users
+    assert means == pytest.approx(1, rel=1e-4)
