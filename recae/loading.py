@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from recae.errors import DataError
+from recae.errors import ConfigError, DataError
 from recae.files import as_path
 from recae.models import MODELS
 from recae.recommender import load_model
@@ -21,7 +21,7 @@ def load(path: str | Path) -> Any: ...
 
 
 @overload
-def load(path: str | Path, kind: Callable[..., T]) -> T: ...
+def load(path: str | Path, kind: Callable[..., T]) -> T: ...  # type[T] takes no abstract class
 
 
 def load(path: str | Path, kind: Any = object) -> Any:
@@ -29,7 +29,7 @@ def load(path: str | Path, kind: Any = object) -> Any:
 
     kind: the class that it must be of, such as `recae.Recommender`; with it type checkers know what
     comes back. Raises DataError for a directory that is not a whole, unaltered model of a known
-    format, or of another class.
+    format, or of another class, ConfigError for a kind that is no class.
 
     >>> recae.load(recae.EASE(l2=3).fit(data).save("model"))
     EASE(l2=3)
@@ -38,6 +38,8 @@ def load(path: str | Path, kind: Any = object) -> Any:
     recae.errors.DataError: model holds an EASE; a recae.Autoencoder was asked for
     """
     folder = as_path(path)
+    if not isinstance(kind, type):
+        raise ConfigError(f"kind must be a class, such as recae.Recommender, not {kind!r}")
     found = load_model(folder, MODELS) if kind_of(folder) is None else load_transformer(folder)
     if not isinstance(found, kind):
         raise DataError(

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from recae.errors import DataError
+from recae.errors import DataError, StorageError
 from recae.files import as_path, atomic_directory, plain
 from recae.version import __version__
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 def write_folder(
@@ -37,6 +40,8 @@ def write_folder(
     Raises StorageError for a path that is taken (unless it holds such a folder and `overwrite`), no
     permission or a full disk.
     """
+    if overwrite and (as_path(path) / CONFIG).is_file() and not _ours(as_path(path)):
+        raise StorageError(f"{path} was not saved by recae: name another place")
     with atomic_directory(path, overwrite=overwrite, marker=CONFIG) as part:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in arrays.items()}
         try:
@@ -60,9 +65,18 @@ def kind_of(path: str | Path) -> str | None:
     """The kind of what a folder holds; None where it holds nothing that `write_folder` wrote."""
     try:
         kind = json.loads((as_path(path) / CONFIG).read_text(encoding="utf-8"))["kind"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return kind if isinstance(kind, str) else None
+
+
+def _ours(folder: Path) -> bool:
+    """Whether a folder's config says that recae wrote it: others have a config.json, too."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(config, dict) and {"recae", "format"} <= {*config}
 
 
 def read_folder(path: str | Path, kinds: Mapping[str, Any]) -> tuple[str, Any, dict[str, Tensor]]:
@@ -94,7 +108,7 @@ def _read(folder: Path, text: str, kinds: Mapping[str, Any]) -> tuple[str, Any, 
     try:
         config = json.loads(text)
         kind, found, version = config.get("kind"), config["format"], config["recae"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(folder, error) from error
     if kind is None:
         raise DataError(f"{folder} holds a recommender: read it with recae.load")
@@ -115,6 +129,36 @@ def _read(folder: Path, text: str, kinds: Mapping[str, Any]) -> tuple[str, Any, 
         return kind, settings, load(content)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise _damaged(folder, error) from error
+
+
+def shape_of(given: Any) -> tuple[int, ...]:
+    """The shape of an example from JSON. Raises ValueError for what is no list of integers >= 1."""
+    if not isinstance(given, list) or not given or not all(type(n) is int and n > 0 for n in given):
+        raise ValueError(f"the shape of an example is {given!r}")
+    return tuple(given)
+
+
+def filled(make: Callable[[], Net], weights: Mapping[str, Tensor], unsaved: str = "-") -> Net:
+    """The network that `make` makes, with weights that were read; nothing is drawn.
+
+    It is made without memory first, so that settings that ask for gigabytes are compared with the
+    weights that there are before any are taken. unsaved: what names of weights contain that are not
+    saved; they become 0. Raises ValueError for other names or shapes.
+    """
+    with torch.device("meta"):
+        net = make()
+    asked = {n: tuple(t.shape) for n, t in net.state_dict().items() if unsaved not in n}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in sorted({*asked, *found}):
+        if asked.get(name) != found.get(name):
+            raise ValueError(
+                f"the settings ask for {asked.get(name, 'no')} numbers {name}, {WEIGHTS} holds "
+                f"{found.get(name, 'none')}"
+            )
+    net.to_empty(device="cpu")
+    blank = {n: torch.zeros_like(t) for n, t in net.state_dict().items() if unsaved in n}
+    net.load_state_dict(dict(weights) | blank)
+    return net.eval()
 
 
 def _damaged(folder: Path, error: Exception) -> DataError:

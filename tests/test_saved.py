@@ -137,6 +137,15 @@ def test_one_load_for_recommenders_and_transformers(
         ({"params": {"latnt": 3}}, "Did you mean 'latent'"),
         ({"shape": [7]}, "cannot be restored"),
         ({"shape": None}, "cannot be restored"),
+        ({"shape": "6"}, "the shape of an example is '6'"),
+        ({"shape": [-2, -3]}, "the shape of an example is"),
+        ({"shape": [True, 6]}, "the shape of an example is"),
+        ({"shape": [10**30]}, "cannot be restored"),
+        ({"shape": [10**13]}, "cannot be restored"),  # more than there is memory for
+        ({"params": {"latent": 10**12}}, "cannot be restored"),
+        ({"names": 5}, "cannot be restored"),
+        ({"names": ["a"]}, "the names of the 6 features"),
+        ({"names": [1] * 6}, "the names of the 6 features"),
     ],
 )
 def test_settings_that_do_not_fit_the_weights_are_refused(
@@ -148,3 +157,58 @@ def test_settings_that_do_not_fit_the_weights_are_refused(
     write_folder(folder, kind, settings | change, arrays, overwrite=True)
     with pytest.raises(recae.DataError, match=words):
         recae.load(folder)
+
+
+def test_only_what_was_learnt_is_set(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).normal(size=(20, 6))
+    model = recae.VariationalAutoencoder(latent=2, hidden=(4,), epochs=1).fit(X)
+    kind, settings, arrays = read_folder(
+        model.save(tmp_path / "coder"), {"VariationalAutoencoder": None}
+    )
+    for learnt in ({}, {"noise_variance_": "x"}, {"noise_variance_": float("nan")}, [1]):
+        bad = write_folder(
+            tmp_path / "bad", kind, settings | {"learnt": learnt}, arrays, overwrite=True
+        )
+        with pytest.raises(recae.DataError, match="cannot be restored"):
+            recae.load(bad)
+    more = settings | {"learnt": settings["learnt"] | {"transform": 3}}
+    loaded = recae.load(write_folder(tmp_path / "more", kind, more, arrays))
+    assert np.array_equal(loaded.transform(X), model.transform(X))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("scaling.scale", torch.tensor(0.0)),
+        ("scaling.scale", torch.tensor(float("nan"))),
+        ("scaling.centre", torch.zeros(1)),
+        ("scaling.centre", torch.full((6,), float("inf"))),
+        ("net.more", torch.zeros(3)),
+    ],
+)
+def test_arrays_that_fit_cannot_have_left_are_refused(
+    name: str, value: torch.Tensor, tmp_path: Path
+) -> None:
+    X = np.random.default_rng(0).normal(size=(20, 6))
+    folder = recae.Autoencoder(latent=2, hidden=(4,), epochs=1).fit(X).save(tmp_path / "coder")
+    kind, settings, arrays = read_folder(folder, {"Autoencoder": None})
+    write_folder(folder, kind, settings, arrays | {name: value}, overwrite=True)
+    with pytest.raises(recae.DataError, match="cannot be restored"):
+        recae.load(folder)
+
+
+def test_json_without_an_end_of_brackets_is_damaged(folder: Path) -> None:
+    (folder / CONFIG).write_text("[" * 100_000)
+    for reader in (read, recae.load, recae.ImageCodec.load):
+        with pytest.raises(recae.DataError, match="damaged|not a model"):
+            reader(folder)
+
+
+def test_a_foreign_config_json_is_not_overwritten(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    for text in ('{"architectures": ["BertModel"]}', "[]", "{"):
+        (foreign / CONFIG).write_text(text)
+        with pytest.raises(recae.StorageError, match="not saved by recae"):
+            write_folder(foreign, "Thing", {}, {}, overwrite=True)
+        assert (foreign / CONFIG).read_text() == text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from recae.compress import container
 from recae.compress.fitted import FittedCodec
-from recae.compress.images import as_rows, psnr, read_images
+from recae.compress.images import LONGEST, as_rows, psnr, read_images
 from recae.compress.learning import Learning
 from recae.compress.network import codec_network
 from recae.compress.tables import Tables
@@ -22,7 +23,7 @@ from recae.nn import AutoencoderNet
 from recae.progress import check_progress
 from recae.recommender import estimator, learnt, param
 from recae.rng import check_seed
-from recae.saved import read_folder, write_folder
+from recae.saved import filled, read_folder, shape_of, write_folder
 from recae.training import resolve_device
 
 KIND = "ImageCodec"
@@ -191,7 +192,14 @@ class ImageCodec(FittedCodec):
             codec = cls().set_params(**params)
             codec.check_params()
             codec._restore(settings, arrays)
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+            ArithmeticError,
+            IndexError,
+        ) as error:
             raise DataError(f"{path} is damaged: {error}; save it again") from error
         if codec._proof() != settings["proof"]:
             raise DataError(
@@ -201,16 +209,19 @@ class ImageCodec(FittedCodec):
         return codec
 
     def _restore(self, settings: Any, arrays: dict[str, Tensor]) -> None:
-        self.shape_ = tuple(settings["shape"])
+        self.shape_ = shape_of(settings["shape"])
+        if len(self.shape_) not in (2, 3) or max(self.shape_) > LONGEST:
+            raise ValueError(f"images of the shape {self.shape_}")
         self.bytes_, self.psnr_ = float(settings["bytes"]), float(settings["psnr"])
         names = ("tables.low", "tables.sizes", "tables.counts")
         self.tables_ = Tables(*(arrays.pop(name).numpy().astype(np.int64) for name in names))
         problem = self.tables_.problem()
         if problem is not None:
             raise ValueError(problem)
-        net = codec_network(
-            torch.zeros(int(np.prod(self.shape_))), self.hidden, self.tables_.latent
+        self.network_ = filled(
+            lambda: codec_network(
+                torch.empty(math.prod(self.shape_)), self.hidden, self.tables_.latent
+            ),
+            {name: tensor.float() for name, tensor in arrays.items()},
+            unsaved=".prior.",
         )
-        prior = {n: torch.zeros_like(t) for n, t in net.state_dict().items() if ".prior." in n}
-        net.load_state_dict({name: tensor.float() for name, tensor in arrays.items()} | prior)
-        self.network_ = net.eval()

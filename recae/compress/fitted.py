@@ -16,8 +16,8 @@ from torch import Tensor
 
 from recae.compress import container
 from recae.compress.coder import Coder
-from recae.compress.images import as_images, as_rows, read_images
-from recae.compress.learning import code_of, decoded, decoder_of, hidden_of
+from recae.compress.images import levels, read_images
+from recae.compress.learning import code_of, decoder_of, in_tiles
 from recae.compress.tables import Tables
 from recae.errors import DataError, NotFittedError
 from recae.files import as_path, atomic_file
@@ -25,6 +25,9 @@ from recae.forks import survives_fork
 from recae.nn import AutoencoderNet
 from recae.progress import bar
 from recae.recommender import Estimator
+
+SLACK = 8
+"""Bytes that the range coder reads beyond the end of a code, as zeros."""
 
 
 class FittedCodec(Estimator):
@@ -122,6 +125,11 @@ class FittedCodec(Estimator):
             codes, rows = container.unwrap_rows(content, self.shape_, self._digest)
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
+        if rows * self.tables_.least > 8 * (len(codes) + SLACK):
+            raise DataError(
+                f"{path}: this file says that it holds {rows:,} images, more than its "
+                f"{len(codes):,} bytes of code can; write it again"
+            )
         return self._images(self._coder.decode_columns(codes, rows))
 
     @survives_fork
@@ -144,15 +152,23 @@ class FittedCodec(Estimator):
             raise NotFittedError(f"this {type(self).__name__} is not fitted: call fit first")
 
     def _symbols(self, images: np.ndarray) -> np.ndarray:
-        hidden = hidden_of(self.network_, as_rows(images) - decoder_of(self.network_).mean)
-        numbers = code_of(self.network_).numbers(hidden)
+        net, flat = self.network_, torch.from_numpy(images.reshape(len(images), -1))
+        mean = decoder_of(net).mean
+        # A tile at a time from whole numbers: floats of all images would take four times the room.
+        hidden = in_tiles(lambda tile: net.encoder(tile.float() / 255 - mean), flat, mean.device)
+        numbers = code_of(net).numbers(hidden)
         return self.tables_.symbols(numbers.clamp(-(2**30), 2**30).long().numpy())
 
     def _images(self, symbols: np.ndarray) -> np.ndarray:
         if not len(symbols):
             return np.empty((0, *self.shape_), dtype=np.uint8)
         z = torch.from_numpy(self.tables_.numbers(symbols)).float() * code_of(self.network_).step
-        return as_images(decoded(self.network_, z), self.shape_)
+        pixels = decoder_of(self.network_).rows
+        return (
+            in_tiles(lambda tile: levels(pixels(tile)), z, z.device)
+            .numpy()
+            .reshape(len(z), *self.shape_)
+        )
 
     def _written(self, symbols: np.ndarray, progress: bool | None = None) -> list[bytes]:
         written = []

@@ -44,18 +44,18 @@ def read_images(given: Any, shape: tuple[int, ...] | None = None) -> np.ndarray:
             f"images of the shape {images.shape[1:]} are too large: {LONGEST} at most along a "
             "side; cut them into squares"
         )
-    return np.ascontiguousarray(images)
+    images = np.ascontiguousarray(images)
+    return images if images.flags.writeable else images.copy()  # torch has no read-only tensors
 
 
 def as_rows(images: np.ndarray) -> Tensor:
     """Images as rows of numbers from 0 to 1, (n, features) float32."""
-    return torch.from_numpy(images.reshape(len(images), -1)).float() / 255
+    return torch.from_numpy(images.reshape(len(images), -1)).float().div_(255)
 
 
-def as_images(rows: Tensor, shape: tuple[int, ...]) -> np.ndarray:
-    """Rows of numbers as images, (n, *shape) uint8; what lies outside 0 to 1 becomes the border."""
-    levels = (255 * rows.clamp(0, 1)).round().to(torch.uint8)
-    return levels.cpu().numpy().reshape(len(rows), *shape)
+def levels(rows: Tensor) -> Tensor:
+    """Numbers from 0 to 1 as those of uint8; what lies outside becomes 0 or 255."""
+    return (255 * rows.clamp(0, 1)).round().to(torch.uint8)
 
 
 def psnr(images: np.ndarray, others: np.ndarray) -> float:

@@ -162,11 +162,6 @@ def hidden_of(net: AutoencoderNet, rows: Tensor) -> Tensor:
     return in_tiles(net.encoder, rows, code_of(net).step.device)
 
 
-def decoded(net: AutoencoderNet, z: Tensor) -> Tensor:
-    """The pixels that codes stand for, (n, features) from 0 to 1, in tiles."""
-    return in_tiles(decoder_of(net).rows, z, code_of(net).step.device)
-
-
 @torch.no_grad()
 def in_tiles(apply: Callable[[Tensor], Tensor], rows: Tensor, device: torch.device) -> Tensor:
     """Applies layers on a device to padded tiles of the rows: (n, ...) on the CPU."""

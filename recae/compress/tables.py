@@ -72,6 +72,12 @@ class Tables:
         bits: np.ndarray = PRECISION * self.latent - logs.sum(1)
         return bits
 
+    @cached_property
+    def least(self) -> float:
+        """The bits of the most probable code of all, above 0: no row takes fewer."""
+        largest = np.maximum.reduceat(self.counts, self.starts)
+        return float((PRECISION - np.log2(largest)).sum())
+
     def problem(self) -> str | None:
         """What is wrong with these tables; None if they are tables."""
         if (self.sizes < 2).any() or self.sizes.sum() != len(self.counts) or not self.latent:

@@ -27,6 +27,8 @@ METHODS = ("tsne", "pca")
 DISTANCES = ("cosine", "euclidean")
 FEWEST = 3
 """Points that a map needs."""
+LARGEST = 1e100
+"""What a number of a vector may be, without its sign."""
 
 
 def check_options(
@@ -109,6 +111,10 @@ def _check_vectors(vectors: Floats, ids: IdMap) -> None:
         raise DataError(
             f"the vectors of {int(unusable.sum()):,} {ids.what}s hold NaN or infinite numbers, the "
             f"first that of {show(ids.ids[int(unusable.argmax())])}"
+        )
+    if np.abs(vectors).max() > LARGEST:
+        raise DataError(
+            f"the vectors hold numbers beyond {LARGEST:g}, whose squares are infinite: divide them"
         )
     if (vectors == vectors[0]).all():
         raise DataError(f"the vectors of all {len(vectors):,} {ids.what}s are the same")

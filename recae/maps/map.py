@@ -99,7 +99,7 @@ class Map:
         many points are named, if they have titles: the most important of each region, where there
         is room.
 
-        Raises ConfigError for an unknown colour, for a bad number and without matplotlib;
+        Raises ConfigError for an unknown colour, a bad number or title, and without matplotlib;
         StorageError if it cannot be written.
 
         >>> codes = np.random.default_rng(0).normal(size=(20, 5))
@@ -108,6 +108,7 @@ class Map:
         """
         from recae.maps.picture import picture  # which needs this class
 
+        _check_title(title)
         return picture(self, path, self.colour_name(colour), labels, title)
 
     def html(
@@ -118,7 +119,8 @@ class Map:
         It can be zoomed and searched, names every point with its nearest neighbours (by vectors,
         not on the map), and shows one colour after the other. colour: the one it begins with.
 
-        Raises ConfigError for an unknown colour, StorageError if it cannot be written.
+        Raises ConfigError for an unknown colour or a bad title, StorageError if it cannot be
+        written.
 
         >>> codes = np.random.default_rng(0).normal(size=(20, 5))
         >>> recae.map_codes(codes, method="pca").html("map.html").name
@@ -126,6 +128,7 @@ class Map:
         """
         from recae.maps.page import page  # which needs this class
 
+        _check_title(title)
         return page(self, path, self.colour_name(colour), title)
 
     def colour_name(self, wanted: str | None = None) -> str | None:
@@ -173,3 +176,8 @@ class Map:
 
     def __repr__(self) -> str:
         return f"Map({len(self.ids):,} {self.what}s, {self.method})"
+
+
+def _check_title(title: object) -> None:
+    if title is not None and not isinstance(title, str):
+        raise ConfigError(f"title must be text, not {title!r}")

@@ -75,19 +75,21 @@ def _draw_groups(axes: Any, drawn: Map, groups: Groups, name: str, size: float) 
     if others.any():
         looks.append(("other", OTHER_LIGHT, "."))
     order = [len(groups.shown), *range(len(groups.shown))]
+    handles, texts = [], []
     for code in (code for code in order if code < len(looks)):
         label, shade, mark = looks[code]
         here = drawn.positions[groups.codes == code]
-        axes.scatter(
+        marks = axes.scatter(
             *here.T,
             s=size * (0.6 if label == "other" else 1.0),
             color=shade,
             marker=mark,
             alpha=0.85,
             linewidths=0.9 if mark in "x+" else 0,
-            label=f"{_plain(shortened(label, 24))} ({len(here):,})",
         )
-    handles, texts = axes.get_legend_handles_labels()
+        handles.append(marks)
+        # A legend leaves out what begins with _, unless something comes before it.
+        texts.append(f"\u200b{_plain(shortened(label, 24))} ({len(here):,})")
     if others.any():  # drawn first, named last
         handles, texts = [*handles[1:], handles[0]], [*texts[1:], texts[0]]
     axes.figure.legend(

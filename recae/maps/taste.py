@@ -20,7 +20,8 @@ def taste(history: Interactions, titles: Any) -> dict[str, Groups]:
     """Of each user the label that stands out, as a colour named like the column of the labels.
 
     With p the share of all interactions that are with items of a label, and m of a user's n: the
-    largest (m - n p) / sqrt(n p (1 - p)). Raises DataError for titles without a column of labels.
+    largest (m - n p) / sqrt(n p (1 - p)) among the labels with m > 0; users whose items have no
+    label have none. Raises DataError for titles without a column of labels.
     """
     frame = about_points(titles, history.items)
     for name in (str(name) for name in frame.columns if name != TITLE):
@@ -42,8 +43,10 @@ def _standing_out(history: Interactions, labels: Groups) -> Groups:
     share = weight[often] / max(items.nnz, 1)
     spread = np.sqrt(length * share * (1 - share))
     with np.errstate(invalid="ignore", divide="ignore"):
-        beyond = np.where(spread > 0, (had - length * share) / spread, -np.inf)
-    best = beyond.argmax(axis=1)
-    one_each = np.ones(len(best), dtype=np.int64), (np.arange(len(best)), best)
-    found = sp.csr_matrix(one_each, shape=(len(best), len(often)))
+        beyond = np.where(spread > 0, (had - length * share) / spread, 0)
+    beyond[had == 0] = -np.inf  # what a history does not have at all cannot stand out in it
+    users = np.flatnonzero((had > 0).any(axis=1))
+    best = beyond[users].argmax(axis=1)
+    one_each = np.ones(len(users), dtype=np.int64), (users, best)
+    found = sp.csr_matrix(one_each, shape=(len(had), len(often)))
     return grouped(found, [labels.names[place] for place in often])

@@ -12,6 +12,9 @@ from recae.progress import bar
 from recae.rng import numpy_generator
 
 PERPLEXITY = 30.0
+TINY = 1e-6
+"""The largest number of vectors below which, and above whose inverse, they get another unit, on
+which a map does not depend."""
 
 
 def check_tsne() -> None:
@@ -34,6 +37,9 @@ def tsne(vectors: Floats, seed: int, progress: bool | None = None) -> tuple[Floa
     from sklearn.manifold import TSNE
 
     n = len(vectors)
+    largest = float(np.abs(vectors).max())
+    if not TINY < largest < 1 / TINY:  # squares of float32 would be 0 or infinite
+        vectors = vectors / max(largest, 1e-300)
     start = pca(vectors)[0]
     start = start / max(float(start[:, 0].std()), 1e-12) * 1e-4
     start += numpy_generator(seed).normal(scale=1e-6, size=start.shape)  # parts equal vectors

@@ -97,7 +97,7 @@ def _config(folder: Path) -> dict[str, Any]:
     try:
         config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         found, recae = config["format"], config["recae"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise _damaged(folder / CONFIG, error) from error
     if found != FORMAT:
         raise DataError(

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import torch
 
-from recae.errors import ConfigError, DataError, TrainingInterrupted
+from recae.errors import ConfigError, DataError, TrainingInterrupted, warn
 from recae.forks import survives_fork
 from recae.memory import enough_memory
 from recae.nn import AutoencoderNet
@@ -30,6 +30,7 @@ from recae.training import (
     resolve_device,
     train,
 )
+from recae.transformers.body import channels_last
 from recae.transformers.examples import Examples, read_examples
 from recae.transformers.losses import check_learnable, check_loss
 from recae.transformers.saving import Saved
@@ -109,7 +110,8 @@ class Transformer(Saved):
         X: (n, features) numbers, images (n, height, width) or (n, channels, height, width), as
         array, torch tensor or frame, or a scipy sparse matrix, which stays sparse. y is there for
         scikit-learn and ignored. validation: other examples, to keep the epoch with the lowest loss
-        on them and to stop early. seed: an integer >= 0; the same seed gives the same model.
+        on them, without penalties of the code (a variational one: its bound at beta = 1), and to
+        stop early. seed: an integer >= 0; the same seed gives the same model.
         device: "auto", "cpu", "cuda". callbacks: called with each finished Epoch. progress: True,
         False, or None to ask the terminal. checkpoint: a file that keeps the state of the training;
         the same call finds it after a kill and goes on to the same result.
@@ -127,6 +129,12 @@ class Transformer(Saved):
         seed, device = check_seed(seed), resolve_device(device)
         examples = self._checked(X)
         check_learnable(examples, self.loss, type(self).__name__)
+        if self.channels and channels_last(examples.shape):
+            warn(
+                f"images of the shape {examples.shape} are read as {examples.shape[0]} channels of "
+                f"{examples.shape[1]} x {examples.shape[2]} pixels: if channels come last, give "
+                "np.moveaxis(X, -1, 1)"
+            )
         kept = None
         if validation is not None:
             kept = self._checked(validation)
@@ -200,7 +208,10 @@ class Transformer(Saved):
         owner = type(self).__name__
         examples = read_examples(given, owner)
         if examples.sparse and self.loss in self.only_dense:
-            raise ConfigError(f"loss {self.loss!r} of {owner} needs dense examples, not sparse")
+            raise ConfigError(
+                f"loss {self.loss!r} of {owner} needs dense examples, not sparse: set "
+                "loss='multinomial' or 'logistic', or give X.toarray() if it is small"
+            )
         check_loss(examples, self.loss, owner)
         return examples
 

@@ -21,6 +21,14 @@ from recae.nn import (
     mlp,
 )
 
+COLOURS = (1, 3, 4)
+"""Channels that images usually have: grey, red green blue, and how opaque."""
+
+
+def channels_last(shape: tuple[int, ...]) -> bool:
+    """Whether images of a shape look like (height, width, channels)."""
+    return len(shape) == 3 and shape[2] in COLOURS and shape[0] not in COLOURS
+
 
 @dataclass(frozen=True)
 class Body:

@@ -18,13 +18,17 @@ from recae.errors import DataError
 from recae.nn import Batch, Ragged
 
 LARGEST = float(np.finfo(np.float32).max)
-NARROW = (np.float16, np.float32, np.bool_, np.int8, np.uint8, np.int16, np.uint16)
+KEPT = (np.uint8, np.int8, np.int16)
+"""What is kept as it is until it is scaled: images take a quarter of the room as whole numbers."""
+
+NARROW = (np.float16, np.float32, np.bool_, np.uint16)
 """What float32 holds without rounding; the rest is kept as float64 until it is scaled."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows of examples: a tensor (n, ...), float32 or float64, or a float32 CSR (n, features).
+    """Rows of examples: a float32 CSR (n, features), or a tensor (n, ...), float32, float64 or,
+    before they are scaled, one of `KEPT`.
 
     names: the columns' names, if they came with text names.
     """
@@ -111,6 +115,11 @@ def _as_csr(given: Any, owner: str) -> Any:
     _check_size(given.shape, owner)
     with np.errstate(over="ignore"):  # what is too large becomes inf, and is refused as such
         matrix = scipy.sparse.csr_matrix(given, dtype=np.float32)
+    if matrix.nnz and not 0 <= matrix.indices.min() <= matrix.indices.max() < matrix.shape[1]:
+        raise DataError(
+            f"X of {owner} has entries in columns {matrix.indices.min()} to "
+            f"{matrix.indices.max()}, and {matrix.shape[1]} columns: make the matrix anew"
+        )
     if not matrix.has_canonical_format or not matrix.data.all():
         matrix = matrix.copy()
         matrix.sum_duplicates()
@@ -121,7 +130,7 @@ def _as_csr(given: Any, owner: str) -> Any:
 
 
 def _as_array(given: Any, owner: str, what: str = "X") -> np.ndarray:
-    """Numbers as a float32 or float64 array in one piece; the one given where that is so."""
+    """Numbers as an array of `KEPT`, float32 or float64; the one given where it is in one piece."""
     if isinstance(given, Tensor):
         if given.layout != torch.strided:
             raise DataError(f"{what} of {owner} is a sparse tensor: give a scipy matrix instead")
@@ -136,8 +145,9 @@ def _as_array(given: Any, owner: str, what: str = "X") -> np.ndarray:
     except (ValueError, TypeError) as error:
         raise DataError(f"{what} of {owner} must hold numbers: {error}") from error
     _check_kind(array.dtype, owner, what)
-    kept = np.float32 if array.dtype in NARROW else np.float64
-    array = np.ascontiguousarray(array, dtype=kept)
+    if array.dtype not in KEPT:
+        array = array.astype(np.float32 if array.dtype in NARROW else np.float64, copy=False)
+    array = np.ascontiguousarray(array)
     return array if array.flags.writeable else array.copy()  # torch has no read-only tensors
 
 
@@ -164,6 +174,8 @@ def _check_size(shape: Sequence[int], owner: str) -> None:
 
 
 def _check_finite(values: np.ndarray, owner: str, row: Any, what: str = "X") -> None:
+    if values.dtype in KEPT:
+        return
     with np.errstate(invalid="ignore"):
         if not values.size or (values.min() >= -LARGEST and values.max() <= LARGEST):
             return

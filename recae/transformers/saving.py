@@ -6,19 +6,19 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from recae.errors import DataError
 from recae.nn import AutoencoderNet
-from recae.saved import write_folder
+from recae.saved import filled, shape_of, write_folder
 from recae.training import Epoch
 from recae.transformers.body import Body
 from recae.transformers.examples import Examples
 from recae.transformers.fitted import Fitted
-from recae.transformers.scaling import Scaling
+from recae.transformers.scaling import Scaling, positive
 
 
 class Saved(Fitted):
@@ -28,6 +28,8 @@ class Saved(Fitted):
     channels: tuple[int, ...]
     activation: str
     epochs_: list[Epoch]
+    numbers: ClassVar[tuple[str, ...]] = ()
+    """Learnt numbers beside the weights."""
 
     @abstractmethod
     def _network(self, body: Body, examples: Examples, seed: int) -> AutoencoderNet:
@@ -62,14 +64,10 @@ class Saved(Fitted):
             "params": self.get_params(),
             "shape": list(self.shape_),
             "names": self._names(),
-            "learnt": self._numbers(),
+            "learnt": {name: getattr(self, name) for name in self.numbers},
         }
         arrays = {f"net.{name}": tensor for name, tensor in self.network_.state_dict().items()}
         return settings, arrays | self.scaling_.arrays()
-
-    def _numbers(self) -> dict[str, float]:
-        """Learnt numbers beside the weights, ready for JSON."""
-        return {}
 
     @classmethod
     def _restored(cls, settings: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> Self:
@@ -83,19 +81,25 @@ class Saved(Fitted):
             model = cls().set_params(**params)
             model.check_params()
             model._restore(settings, arrays)
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
             raise DataError(f"this {cls.__name__} cannot be restored: {error}") from error
         return model
 
     def _restore(self, settings: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> None:
-        self.shape_ = tuple(settings["shape"])
-        self.scaling_ = Scaling.restored(arrays)
-        blank = Examples(torch.zeros(1, math.prod(self.shape_)))
-        net = self._network(self._body(self.shape_, self.scaling_), blank, 0)
+        self.shape_ = shape_of(settings["shape"])
+        features = math.prod(self.shape_)
+        self.scaling_ = Scaling.restored(arrays, features)
+        body = self._body(self.shape_, self.scaling_)
         weights = {n.removeprefix("net."): t for n, t in arrays.items() if n.startswith("net.")}
-        net.load_state_dict(weights)
-        self.network_, self.epochs_ = net.eval(), []
-        self.fitted_params_ = self.get_params()
-        self._note_names(settings["names"])
-        for name, value in settings["learnt"].items():
-            setattr(self, name, value)
+        self.network_ = filled(
+            lambda: self._network(body, Examples(torch.empty(1, features)), 0), weights
+        )
+        self.epochs_, self.fitted_params_ = [], self.get_params()
+        names = settings["names"]
+        if names is not None and (
+            len(names) != features or not all(isinstance(name, str) for name in names)
+        ):
+            raise ValueError(f"the names of the {features} features are {names!r:.50}")
+        self._note_names(names)
+        for name in self.numbers:
+            setattr(self, name, positive(settings["learnt"][name], name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -87,9 +88,24 @@ class Scaling:
         return arrays
 
     @classmethod
-    def restored(cls, arrays: Mapping[str, Tensor]) -> Scaling:
-        """The inverse of `arrays`; where the biases began is of no use any more."""
-        return cls(arrays.get("scaling.centre"), float(arrays["scaling.scale"]), None)
+    def restored(cls, arrays: Mapping[str, Tensor], features: int) -> Scaling:
+        """The inverse of `arrays`; where the biases began is of no use any more.
+
+        Raises ValueError or KeyError for what `arrays` cannot have given.
+        """
+        centre = arrays.get("scaling.centre")
+        if centre is not None:
+            if centre.shape != (features,) or not bool(centre.isfinite().all()):
+                raise ValueError(f"the centre of the examples is not {features} finite numbers")
+            centre = centre.double()
+        return cls(centre, positive(float(arrays["scaling.scale"]), "scale"), None)
+
+
+def positive(value: object, name: str) -> float:
+    """A finite number above 0 from a file. Raises ValueError for anything else."""
+    if type(value) not in (int, float) or not 0 < float(value) < math.inf:  # type: ignore[arg-type]
+        raise ValueError(f"{name} is {value!r}, not a finite number above 0")
+    return float(value)  # type: ignore[arg-type]
 
 
 def column_means(examples: Examples) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -87,6 +87,7 @@ class VariationalAutoencoder(Generative):
     )
 
     noise_variance_: float = learnt()
+    numbers: ClassVar[tuple[str, ...]] = ("noise_variance_",)
 
     def check_params(self) -> None:
         super().check_params()
@@ -128,6 +129,8 @@ class VariationalAutoencoder(Generative):
 
     def _pseudo_inputs(self, examples: Examples, seed: int) -> Tensor:
         """Where they begin: examples drawn at random, again and again if there are too few."""
+        if not examples.sparse and examples.rows.is_meta:  # a model that is loaded, and has them
+            return torch.empty(self.components, math.prod(examples.shape))
         generator = torch_generator(seed, PSEUDO_STREAM)
         drawn = torch.randint(len(examples), (self.components,), generator=generator)
         rows = examples.rows[drawn.numpy() if examples.sparse else drawn]
@@ -149,9 +152,6 @@ class VariationalAutoencoder(Generative):
 
         total = self._by_tile(self.network_, examples, errors).mean(dtype=np.float64)
         self.noise_variance_ = max(float(total) / self.n_features_in_, 1e-6)
-
-    def _numbers(self) -> dict[str, float]:
-        return {"noise_variance_": self.noise_variance_}
 
     @survives_fork
     def log_likelihood(self, X: Any, *, samples: int | None = None, seed: int = 0) -> np.ndarray:

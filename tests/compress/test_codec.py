@@ -18,6 +18,7 @@ from hypothesis.extra.numpy import arrays
 import recae
 from recae.compress.container import HEAD_BYTES, ROW
 from recae.errors import ConfigError, DataError, RecaeWarning, TrainingInterrupted
+from recae.saved import read_folder, write_folder
 
 from .conftest import discs
 
@@ -180,6 +181,51 @@ def test_other_versions_and_shapes_are_refused(
         path.write_bytes(bad + zlib.crc32(bad).to_bytes(4, "big"))
         with pytest.raises(DataError, match=complaint):
             codec.read(path)
+
+
+def test_a_file_of_more_images_than_it_has_bytes_for_is_refused(
+    codec: recae.ImageCodec, images: np.ndarray, tmp_path: Path
+) -> None:
+    path = codec.write(tmp_path / "file", images[:2])
+    content = path.read_bytes()
+    bad = content[:13] + b"\xff\xff\xff\xff" + content[17:-4]  # the number of images
+    path.write_bytes(bad + zlib.crc32(bad).to_bytes(4, "big"))
+    with pytest.raises(DataError, match="4,294,967,295 images, more than"):
+        codec.read(path)
+
+
+def test_many_images_of_the_most_probable_code_can_be_read(
+    codec: recae.ImageCodec, tmp_path: Path
+) -> None:
+    tables = codec.tables_
+    likeliest = np.array([[tables.table(j).argmax() for j in range(tables.latent)]])
+    assert tables.bits(likeliest)[0] == pytest.approx(tables.least)
+    plain = np.repeat(codec._images(likeliest.astype(np.int32)), 5000, axis=0)
+    path = codec.write(tmp_path / "plain", plain)
+    assert codec.read(path).shape == (5000, 10, 10)
+
+
+def test_settings_that_ask_for_more_weights_than_there_are_take_no_memory(
+    codec: recae.ImageCodec, tmp_path: Path
+) -> None:
+    kind, told, tables = read_folder(codec.save(tmp_path / "codec"), {"ImageCodec": None})
+    for change in (
+        {"shape": [60_000, 60_000]},
+        {"shape": [10**9, 10**9]},
+        {"shape": [100]},
+        {"shape": "aa"},
+        {"params": told["params"] | {"hidden": [10**9, 10**9]}},
+    ):
+        bad = write_folder(tmp_path / "bad", kind, told | change, tables, overwrite=True)
+        with pytest.raises(DataError, match="damaged"):
+            recae.ImageCodec.load(bad)
+
+
+def test_images_that_may_not_be_written_are_read(codec: recae.ImageCodec) -> None:
+    images = discs(3, seed=5)
+    written = codec.encode(images)
+    images.flags.writeable = False
+    assert codec.encode(images) == written
 
 
 def test_a_saved_codec_is_the_same(

@@ -9,6 +9,7 @@ import torch
 
 import recae
 from recae.maps import Amounts, Groups
+from recae.maps.taste import taste
 
 
 def alike(map: recae.Map, kinds: np.ndarray, k: int = 5) -> float:
@@ -216,3 +217,32 @@ def test_amounts_are_numbers(drawn: recae.Map) -> None:
     assert Amounts(np.array([1.0, 2, 4, 300.0, np.nan])).logarithmic
     assert not Amounts(np.array([1.0, 18, 25, 35, 45, 50, 56])).logarithmic  # ages, and one odd
     assert not Amounts(np.array([0.0, 30.0])).logarithmic
+
+
+def test_a_user_has_a_taste_only_of_what_is_in_the_history() -> None:
+    # User 0 has items without a label alone; 1 and 2 have the two labels; 3 has "a" below usual.
+    cells = [(0, 0), (0, 1), (1, 2), (1, 3), (2, 4), (2, 2), (3, 2), (3, 0), (3, 1)]
+    frame = pd.DataFrame(cells, columns=["user_id", "item_id"])
+    history = recae.Interactions.from_frame(frame)
+    labels = pd.DataFrame({"item_id": range(5), "genres": ["", "", "a", "a", "b"]})
+    found = taste(history, labels.assign(title=[*"vwxyz"]))["genres"]
+    assert found.texts() == ["", "a", "b", "a"]
+    only = taste(history, labels.assign(title=[*"vwxyz"], genres="all"))["genres"]
+    assert (
+        only.texts() == ["all"] * 4
+    )  # all the same: nothing stands out, and nothing else is there
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e30])
+def test_the_unit_of_codes_does_not_matter(codes: np.ndarray, unit: float) -> None:
+    plain, other = recae.map_codes(codes), recae.map_codes(codes * unit)
+    assert other.provenance["divergence"] == pytest.approx(plain.provenance["divergence"], rel=0.05)
+    assert alike(other, np.repeat(range(3), 20)) > 0.95
+    with pytest.raises(recae.DataError, match="whose squares are infinite"):
+        recae.map_codes(codes * 1e200)
+
+
+def test_a_title_is_text(drawn: recae.Map, tmp_path) -> None:
+    for write in (drawn.plot, drawn.html):
+        with pytest.raises(recae.ConfigError, match="title must be text, not 3"):
+            write(tmp_path / "map.html", title=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -125,3 +126,21 @@ def lab(rgb: np.ndarray) -> np.ndarray:
     xyz = np.asarray(to_xyz) @ rgb / np.array([0.95047, 1.0, 1.08883])
     f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def test_every_group_is_in_the_legend(codes: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = [("_under", "over", None)[i % 3] for i in range(60)]
+    drawn = recae.map_codes(
+        codes, about=pd.DataFrame({"id": range(60), "kind": kinds}), method="pca"
+    )
+    found = []
+
+    def keep(figure: Any, path: Path) -> Path:
+        (legend,) = figure.legends
+        found.extend(text.get_text().strip("\u200b") for text in legend.get_texts())
+        return path
+
+    monkeypatch.setattr("recae.maps.picture.write", keep)
+    drawn.plot("map.png", labels=0)
+    assert sorted(found[:2]) == ["_under (20)", "over (20)"]
+    assert found[2:] == ["other (20)"]

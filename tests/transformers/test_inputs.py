@@ -12,6 +12,8 @@ import scipy.sparse as sp
 import torch
 
 import recae
+from recae.transformers.examples import read_examples
+from recae.transformers.scaling import Scaling
 
 from .conftest import small
 
@@ -53,6 +55,40 @@ def test_numbers_of_every_kind_are_their_values(dtype: Any) -> None:
     assert model.transform(given).dtype == np.float32
     bits = torch.from_numpy(plain).to(torch.bfloat16)
     assert np.array_equal(model.transform(bits), model.transform(plain))
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_images_stay_whole_numbers_until_they_are_scaled(loss: str) -> None:
+    images = np.random.default_rng(0).integers(0, 2, size=(9, 4, 4)).astype(np.uint8)
+    examples = read_examples(images, "Autoencoder")
+    assert np.shares_memory(examples.rows.numpy(), images)
+    scaled = Scaling.of(examples, loss).apply(examples).rows
+    other = read_examples(images.astype(np.float64), "Autoencoder")
+    assert scaled.dtype == torch.float32
+    assert torch.equal(scaled, Scaling.of(other, loss).apply(other).rows)
+
+
+@pytest.mark.parametrize("kind", ["autoencoder", "variational"])
+def test_channels_that_come_last_are_told_of(kind: str) -> None:
+    images = np.random.default_rng(0).random((12, 8, 8, 3))
+    with pytest.warns(recae.RecaeWarning, match=r"8 channels of 8 x 3 pixels: .*moveaxis"):
+        small(kind, channels=(2,)).fit(images)
+    small(kind, channels=(2,)).fit(np.moveaxis(images, -1, 1))
+    small(kind, channels=(2,)).fit(np.random.default_rng(0).random((12, 3, 3, 3)))
+    small(kind).fit(images)  # an MLP doesn't mind
+
+
+@pytest.mark.parametrize("column", [6, -1])
+def test_a_matrix_with_entries_beside_itself_is_refused(column: int, counts: Any) -> None:
+    bad = sp.csr_matrix(([1.0, 1.0], [0, 1], [0, 1, 2]), shape=(2, 6))
+    bad.indices[1] = column
+    with pytest.raises(recae.DataError, match="and 6 columns: make the matrix anew"):
+        small("autoencoder").fit(bad)
+
+
+def test_a_loss_for_dense_examples_names_those_for_sparse_ones(counts: Any) -> None:
+    with pytest.raises(recae.ConfigError, match="set loss='multinomial' or 'logistic'"):
+        small("variational").fit(counts)
 
 
 def test_a_readonly_array_is_read_and_never_written(X: np.ndarray) -> None:
