@@ -119,7 +119,9 @@ def product(bits: int = 8, *, rotated: bool = False) -> Codec:
         rotation = None
         if rotated:
             rotation = faiss.OPQMatrix(padded.shape[1], parts)
-            rotation.niter, rotation.verbose = OPQ_ROUNDS, False
+            inner = faiss.ProductQuantizer(padded.shape[1], parts, bits)
+            inner.cp.min_points_per_centroid = 1  # else faiss warns, for every codebook and round
+            rotation.niter, rotation.pq = OPQ_ROUNDS, inner
             few = np.random.default_rng(SEED).permutation(n)[:OPQ_ITEMS]
             rotation.train(np.ascontiguousarray(padded[few]))
             padded, shared = rotation.apply(padded), shared + 4 * padded.shape[1] ** 2
