@@ -137,7 +137,7 @@ def _reviver(rows: Tensor, seed: int, last: int) -> Callable[[Any, int], list[nn
         with torch.no_grad():
             residuals = some - net(Batch(some, some))[0].dense()
             weight, bias, atoms = net.encoder.weight, net.encoder.bias, net.decoder.weight
-            dead = revive(net.code, weight, bias, atoms.t(), some, residuals, generator)
-        return [weight, bias, atoms] if dead else []
+            revived = revive(net.code, weight, bias, atoms.t(), some, residuals, generator)
+        return [weight, bias, atoms] if len(revived) else []
 
     return rewrite
