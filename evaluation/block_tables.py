@@ -6,7 +6,13 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from evaluation import anomaly_tables, image_codec_table, steering_table, synthetic_table
+from evaluation import (
+    anomaly_tables,
+    embedding_table,
+    image_codec_table,
+    steering_table,
+    synthetic_table,
+)
 from evaluation.provenance import RESULTS
 
 
@@ -17,6 +23,10 @@ def sections() -> list[str]:
         "fashion_mnist_likelihood": likelihood,
         "item-map": item_map,
         "image_codec": image_codec,
+        **dict.fromkeys(
+            ("embedding-compression-ml-1m-infae", "embedding-compression-gowalla"),
+            lambda result: section(*embedding_table.compression(result)),
+        ),
         "fake-profiles-labelled": lambda result: section(*anomaly_tables.labelled(result)),
         "fake-profiles-injected": lambda result: section(*anomaly_tables.injected(result)),
         "synthetic-users": lambda result: section(*synthetic_table.synthetic(result)),

@@ -1,8 +1,8 @@
 """Other ways to put an item vector into so many bytes: what `embedding_compression` compares with.
 
 Each takes rows (n, d) float32 and bytes an item, and gives the decoded rows, the bytes an item that
-it really takes, and the bytes that all items share (axes, codebooks, scales; in float32, as the
-libraries keep them, axes in float16 where vectors are). Rows come centred, and turned into the
+it really takes, and the bytes that all items share (axes, codebooks, scales; axes and codebooks
+count half precision, though faiss keeps twice that). Rows come centred, and turned into the
 space where squared errors are those of users' scores, where the caller says so: what helps one
 helps all. faiss is needed for product quantisation only.
 """
@@ -115,14 +115,16 @@ def product(bits: int = 8, *, rotated: bool = False) -> Codec:
         parts = min(8 * size // bits, width)
         padded = np.zeros((n, -(-width // parts) * parts), dtype=np.float32)
         padded[:, :width] = rows
-        shared = padded.shape[1] * 2**bits * 4
+        shared = padded.shape[1] * 2**bits * 2
         rotation = None
         if rotated:
             rotation = faiss.OPQMatrix(padded.shape[1], parts)
-            rotation.niter, rotation.verbose = OPQ_ROUNDS, False
+            inner = faiss.ProductQuantizer(padded.shape[1], parts, bits)
+            inner.cp.min_points_per_centroid = 1  # else faiss warns, for every codebook and round
+            rotation.niter, rotation.pq = OPQ_ROUNDS, inner
             few = np.random.default_rng(SEED).permutation(n)[:OPQ_ITEMS]
             rotation.train(np.ascontiguousarray(padded[few]))
-            padded, shared = rotation.apply(padded), shared + 4 * padded.shape[1] ** 2
+            padded, shared = rotation.apply(padded), shared + 2 * padded.shape[1] ** 2
         quantiser = product_quantiser(padded, parts, bits)
         out = quantiser.decode(quantiser.compute_codes(padded))
         out = out if rotation is None else rotation.reverse_transform(out)

@@ -37,6 +37,10 @@ class Space:
         rows: np.ndarray = ((vectors - self.centre) @ self.root).astype(np.float32)
         return rows
 
+    def within(self, directions: np.ndarray) -> Tensor:
+        """Directions of the original space in this one, (rows, width) float32."""
+        return torch.from_numpy((directions @ self.root).astype(np.float32))
+
     def outwards(self, directions: Tensor) -> np.ndarray:
         out: np.ndarray = directions.numpy().astype(np.float64) @ self.inverse
         return out
@@ -62,5 +66,7 @@ class Head:
             places[:, j] = nearest(values[:, j].contiguous(), levels[j])
         return Head(directions, levels, places)
 
-    def rebuilt(self) -> Tensor:
-        return self.levels[torch.arange(len(self.levels)), self.places] @ self.directions
+    def rebuilt(self, directions: Tensor | None = None) -> Tensor:
+        """What the bytes stand for, (n, width); in other directions if some are given."""
+        values = self.levels[torch.arange(len(self.levels)), self.places]
+        return values @ (self.directions if directions is None else directions)

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recae.compress.assembly import assembled
 from recae.compress.dictionary import learn_dictionary
 from recae.compress.directions import Head, Space
-from recae.compress.embeddings import CompressedEmbeddings, Shared
+from recae.compress.embeddings import CompressedEmbeddings
 from recae.compress.pursuit import Codes, nearest, pursue, quantise, refine, table
 from recae.compress.records import Layout
 from recae.compress.sparse_index import checked_rows
@@ -55,7 +56,7 @@ def compress_embeddings(
     vectors: (n_items, width) numbers, such as `model.item_embeddings_`, to be searched by inner
         products; their lengths are kept.
     bytes_per_item: of the record of an item, its length and bias included; the dictionary, shared
-        by all items, comes on top: 2 x units x width bytes.
+        by all items, comes on top: units x width bytes, or twice as many for large budgets.
     users: (rows, width) vectors of typical queries, such as `model.embed_users(train)`. Then what
         is small is E_u (u . (v - v'))^2, the error of the scores that users see, not |v - v'|^2.
     biases: (n_items,) numbers that are added to the scores of items; two bytes each.
@@ -122,7 +123,7 @@ def compress_embeddings(
         else:
             with torch.no_grad():
                 codes = _own_codes(net.encoder(unit), layout)
-        return _assembled(rest, codes, atoms, head, space, layout, of_items)
+        return assembled(rest, codes, atoms, head, space, layout, of_items)
 
 
 def _tried(rows: Tensor, layouts: list[Layout], seed: int) -> Layout:
@@ -153,43 +154,6 @@ def _own_codes(hidden: Tensor, layout: Layout) -> Codes:
     values = hidden.gather(1, support)
     levels = table(values, layout.value_bits)
     return Codes(support, levels[nearest(values, levels)], levels)
-
-
-def _assembled(
-    rest: Tensor,
-    codes: Codes,
-    atoms: Tensor,
-    head: Head,
-    space: Space,
-    layout: Layout,
-    biases: np.ndarray | None,
-) -> CompressedEmbeddings:
-    """Records and what they share. Scales are those that bring each code nearest to its row."""
-    rebuilt = codes.rebuilt(atoms)
-    scales = (rest * rebuilt).sum(1) / rebuilt.square().sum(1).clamp_min(1e-30)
-    scales = scales.clamp_min(0)
-    support, order = codes.support.sort(dim=1)
-    places = nearest(codes.values, codes.levels).gather(1, order)
-    dictionary = np.concatenate([space.outwards(head.directions), space.outwards(atoms)])
-    row_scales = np.maximum(np.abs(dictionary).max(axis=1), 1e-30)
-    of_items = np.zeros(len(rest), dtype=np.float32) if biases is None else biases
-    units_of = [float(part.max()) or 1.0 for part in (scales.numpy(), np.abs(of_items))]
-    shared = Shared(
-        dictionary=(dictionary / row_scales[:, None]).astype(np.float16),
-        row_scales=row_scales.astype(np.float32),
-        levels=codes.levels.numpy(),
-        dense_levels=head.levels.numpy(),
-        centre=space.centre,
-        units_of=np.array(units_of, dtype=np.float32),
-    )
-    records = layout.pack(
-        scales.numpy() / shared.units_of[0],
-        of_items / shared.units_of[1],
-        head.places.numpy().astype(np.uint8),
-        support.numpy(),
-        places.numpy(),
-    )
-    return CompressedEmbeddings(records, layout, shared)
 
 
 def _layouts(units: int, budget: int, width: int, biased: bool) -> list[Layout]:

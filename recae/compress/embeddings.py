@@ -21,11 +21,11 @@ KIND = "CompressedEmbeddings"
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """What all items share; numbers are kept in half precision where that is enough.
+    """What all items share; numbers are kept in a byte or two where that is enough.
 
-    dictionary (dense + units, width) float16, to be multiplied by row_scales (dense + units,)
-    float32; levels (2^bits,) and dense_levels (dense, 256): what values stand for; centre (width,);
-    scale_unit and bias_unit: what the records' scales and biases are multiples of.
+    dictionary (dense + units, width) int8 or float16, to be multiplied by row_scales (dense +
+    units,) float32; levels (2^bits,) and dense_levels (dense, 256): what values stand for; centre
+    (width,); units_of (2,): what the records' scales and biases are multiples of.
     """
 
     dictionary: np.ndarray
@@ -33,7 +33,7 @@ class Shared:
     levels: np.ndarray
     dense_levels: np.ndarray
     centre: np.ndarray
-    units_of: np.ndarray  # (2,): of scales, of biases
+    units_of: np.ndarray
 
     @property
     def n_bytes(self) -> int:

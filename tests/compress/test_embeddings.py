@@ -47,7 +47,7 @@ def small(vectors: np.ndarray) -> recae.CompressedEmbeddings:
 def test_every_byte_is_counted(small: recae.CompressedEmbeddings, tmp_path: Path) -> None:
     assert small.bytes_per_item == small.records.shape[1] <= 20
     assert small.n_bytes == 600 * small.bytes_per_item + small.shared_bytes
-    least = 2 * 64 * 24  # the dictionary in half precision
+    least = 64 * 24 * small.shared.dictionary.itemsize
     assert least < small.shared_bytes < least + 4 * (64 + 24 + 2**10 + 8 * (256 + 24)) + 8
     written = sum(file.stat().st_size for file in small.save(tmp_path / "small").iterdir())
     assert small.n_bytes < written < small.n_bytes + 2500
@@ -287,3 +287,10 @@ def test_a_forked_process_can_search(small: recae.CompressedEmbeddings) -> None:
         same = np.array_equal(small.index().search(query, k=3).items, expected)
         os._exit(0 if same else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_the_dictionary_takes_bytes_unless_that_would_show(vectors: np.ndarray) -> None:
+    for size, kind in ((12, np.int8), (200, np.float16)):
+        small = recae.compress_embeddings(vectors, size, units=64, **QUICK)
+        assert small.shared.dictionary.dtype == kind
+        assert lost(vectors, small.vectors()) < (0.3 if size == 12 else 5e-4)
