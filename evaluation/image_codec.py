@@ -6,7 +6,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import recae
 from evaluation.classic_codecs import Point, classic_codecs
 from evaluation.image_codec_curves import curves
+from evaluation.image_codec_rivals import Measured, pays_after, versus
 from evaluation.image_pictures import picture_of_images
 from evaluation.provenance import RESULTS, keep
 from recae.compress.container import HEAD_BYTES, ROW
@@ -29,25 +30,6 @@ HELD_OUT = 5_000
 
 SSIM_IMAGES = 2_000
 OURS = "ImageCodec"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One codec at one rate on the test images."""
-
-    codec: str
-    setting: float
-    bytes: float
-    bare_bytes: float
-    psnr: float
-    ssim: float
-    errors: np.ndarray  # squared error of each image, the mean over its pixels
-    shown: np.ndarray
-
-    def row(self) -> dict[str, Any]:
-        """What is kept of it."""
-        names = ("codec", "setting", "bytes", "bare_bytes", "psnr", "ssim")
-        return {name: getattr(self, name) for name in names}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -180,62 +162,6 @@ def measured(name: str, setting: float, point: Point, test: np.ndarray) -> Measu
     )
 
 
-def versus(ours: tuple[Measured, Measured], classics: list[Measured]) -> dict[str, Any]:
-    """One of our rates beside every rival's quality that takes as many bytes, or just more.
-
-    Where even the lowest quality takes more, that one. Files of one image meet files of one image,
-    real bytes and those without fixed headers; one file of ours meets those that are tiled.
-    """
-    alone, packed = ours
-    rows = []
-    for name in dict.fromkeys(m.codec for m in classics):
-        points = [m for m in classics if m.codec == name]
-        mine = packed if "tiled" in name else alone
-        for size in ("bytes", "bare_bytes"):
-            enough = [m for m in points if getattr(m, size) >= getattr(mine, size)]
-            rival = min(enough or points, key=lambda m: abs(getattr(m, size) - getattr(mine, size)))
-            gain = rival.errors - mine.errors
-            rows.append(
-                {
-                    "rival": name,
-                    "counted": "real" if size == "bytes" else "without headers",
-                    "quality": rival.setting,
-                    "our_bytes": getattr(mine, size),
-                    "rival_bytes": getattr(rival, size),
-                    "our_psnr": mine.psnr,
-                    "rival_psnr": rival.psnr,
-                    "our_ssim": mine.ssim,
-                    "rival_ssim": rival.ssim,
-                    # Squared error saved an image, in standard errors of its mean: paired.
-                    "z": float(gain.mean() / (gain.std(ddof=1) / np.sqrt(len(gain)))),
-                    "bytes_for_our_psnr": bytes_at(points, size, mine.psnr),
-                }
-            )
-    return {"bytes": alone.bytes, "one_file_bytes": packed.bytes, "rows": rows}
-
-
-def bytes_at(points: list[Measured], size: str, psnr: float) -> float | None:
-    """The bytes at which a rival reaches a PSNR, between its qualities; None beyond them."""
-    sizes = [getattr(m, size) for m in points]
-    reached = [m.psnr for m in points]
-    if not min(reached) <= psnr <= max(reached):
-        return None
-    order = np.argsort(reached)
-    logs = np.interp(psnr, np.array(reached)[order], np.log(sizes)[order])
-    return float(np.exp(logs))
-
-
-def pays_after(facts: dict[str, Any], found: dict[str, Any]) -> dict[str, float | None]:
-    """After how many images the bytes saved make up for those of the codec itself."""
-    answer: dict[str, float | None] = {}
-    for row in found["rows"]:
-        if row["counted"] == "real" and row["rival"] in ("JPEG", "WebP", "WebP, tiled"):
-            needed = row["bytes_for_our_psnr"] or row["rival_bytes"]
-            saved = needed - row["our_bytes"]
-            answer[row["rival"]] = facts["saved_bytes"] / saved if saved > 0 else None
-    return answer
-
-
 def pictured(
     test: np.ndarray, ours: list[tuple[Measured, Measured]], classics: list[Measured]
 ) -> dict[str, np.ndarray]:
@@ -266,7 +192,7 @@ def report(rivals: list[dict[str, Any]], about: list[dict[str, Any]]) -> None:
         )
         for row in found["rows"]:
             print(
-                f"  {row['rival']:<20} {row['counted']:<16} q{row['quality']:<3} "
+                f"  {row['rival']:<20} {row['counted']:<16} q{row['quality']:<4.1f} "
                 f"{row['our_bytes']:6.1f} against {row['rival_bytes']:6.1f} B   "
                 f"PSNR {row['our_psnr']:5.2f} against {row['rival_psnr']:5.2f} dB   "
                 f"SSIM {row['our_ssim']:.3f} against {row['rival_ssim']:.3f}   z {row['z']:+.0f}"

@@ -16,7 +16,7 @@ def curves(result: Mapping[str, Any], path: Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 8), dpi=100)
+    figure = Figure(figsize=(10, 7.4), dpi=80)
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, 2, sharey="row")
     for column, together in enumerate((False, True)):

@@ -9,7 +9,7 @@ RIVALS = {
     "WebP, bare": ("WebP", "without headers"),
     "JPEG, bare": ("JPEG", "without headers"),
     "WebP, tiled": ("WebP, tiled", "real"),
-    "WebP, shrunk": ("WebP, tiled at 75%", "real"),
+    "WebP, shrunk": ("WebP, tiled at 50%", "real"),
     "JPEG, tiled": ("JPEG, tiled", "real"),
 }
 """Column -> a rival and what of its bytes was counted."""
@@ -23,11 +23,12 @@ def text(result: dict[str, Any]) -> str:
         f"`python -m evaluation image_codec DATA`. {result['images']:,} test images, "
         f"{result['training_images']:,} to train on and {result['held_out']:,} others on which the "
         "bytes asked for were met. Bytes an image as real files: each image by itself, all in one "
-        "file. A rival's cell is its PSNR at the lowest quality that takes as many bytes as ours, "
-        "or, where its lowest quality takes more, at that one; and the bytes it took there. Bare: "
+        "file. A rival's cell is its PSNR at as many bytes as ours (some images at one quality, "
+        "the others at the next) or, where its lowest quality takes more, at that one; and the "
+        "bytes it took. Bare: "
         "neither its fixed headers (for JPEG no header or table at all) nor our five bytes are "
-        "counted. Tiled: all images in one picture, against our one file; shrunk: the picture at "
-        "75 % of its size and enlarged again. Encode and decode are images a second of processor "
+        "counted. Tiled: all images in one picture, against our one file; shrunk: every image at "
+        "50 % of its size and enlarged again. Encode and decode are images a second of processor "
         "time, one by one. PSNR is that of the mean squared error of "
         f"all images, SSIM the mean of {result['ssim_images']:,}; Gaussian windows.\n\n"
         "![Rate against distortion](../evaluation/results/image_codec_curves.png)\n"

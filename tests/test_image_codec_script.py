@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from evaluation.classic_codecs import WEBP_HEADER, classic_codecs, jpeg, jpeg_scan_bytes, webp
+from evaluation.image_codec_rivals import Measured, bytes_at, shared
 
 NOISE = np.random.default_rng(0).integers(0, 255, (5, 28, 28)).astype(np.uint8)
 
@@ -46,6 +47,24 @@ def test_images_come_back_in_their_order(name: str) -> None:
     point = make(flat, qualities[-1])
     assert np.abs(point.images.astype(int) - flat).mean() < 4
     assert 0 <= point.bare_bytes < point.bytes
+
+
+def test_a_rival_meets_the_bytes_by_two_qualities() -> None:
+    def point(bytes: float, errors: list[float]) -> Measured:
+        mse = np.array(errors)
+        psnr = 10 * np.log10(255**2 / mse.mean())
+        return Measured("WebP", bytes, bytes, bytes - 1, psnr, bytes / 100, mse, NOISE)
+
+    points = [point(30.0, [100.0, 300.0]), point(50.0, [20.0, 60.0])]
+    # A quarter of the images at the higher quality: 3/4 * 30 + 1/4 * 50 = 35 bytes.
+    mixed = shared(points, "bytes", 35.0)
+    assert (mixed.bytes, mixed.bare_bytes, mixed.ssim) == pytest.approx((35, 34, 0.35))
+    assert mixed.errors.tolist() == pytest.approx([80, 240])
+    assert mixed.psnr == pytest.approx(10 * np.log10(255**2 / 160))
+    assert shared(points, "bytes", 10.0) is points[0]
+    assert shared(points, "bytes", 99.0) is points[1]
+    assert bytes_at(points, "bytes", 99.0) is None
+    assert bytes_at(points, "bytes", points[1].psnr) == pytest.approx(50)
 
 
 @pytest.mark.parametrize("name", ["JPEG, tiled at 50%", "WebP, tiled at 75%"])
