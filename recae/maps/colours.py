@@ -91,6 +91,7 @@ def colour_of(column: pd.Series, name: str) -> Groups | Amounts:
     codes, names = pd.factorize(pieces, sort=True)
     cells = np.ones(len(codes), dtype=np.int64), (pieces.index.to_numpy(dtype=np.int64), codes)
     labels = sp.csr_matrix(cells, shape=(len(column), len(names)))  # which adds repetitions up
+    labels.sort_indices()  # which not every scipy does by itself
     labels.data[:] = 1
     return grouped(labels, [str(name) for name in names])
 

@@ -135,7 +135,7 @@ def test_rare_items_are_left_out_and_counted(svd: recae.PureSVD) -> None:
 def test_equal_vectors_and_few_points_can_be_drawn() -> None:
     codes = np.repeat([[0.0, 0.0], [1.0, 2.0]], 6, axis=0)
     drawn = recae.map_codes(codes)
-    assert np.isfinite(drawn.positions).all() and alike(drawn, np.repeat([0, 1], 6)) == 1
+    assert np.isfinite(drawn.positions).all() and alike(drawn, np.repeat([0, 1], 6)) > 0.9
     assert np.isfinite(recae.map_codes([[0.0], [1.0], [5.0]]).positions).all()
 
 
