@@ -91,11 +91,13 @@ def case(folder: Path, kept: Path, users: int) -> Case:
     return Case(folder.name, model, metrics, split.train, split.validation, test)
 
 
-def variants(method: str, budget: int, vectors: np.ndarray, users: np.ndarray) -> Iterator[Small]:
+def variants(
+    method: str, budget: int, vectors: np.ndarray, users: np.ndarray, units_tried: Sequence[int]
+) -> Iterator[Small]:
     """What a method makes of the vectors in so many bytes, one variant after the other."""
     spaces = {"users' errors": Space.of(vectors, users), "plain": Space.of(vectors, None)}
     if method == OURS:
-        for units in (u for u in UNITS if u <= len(vectors) // 4):
+        for units in (u for u in units_tried if u <= len(vectors) // 4):
             started = time.perf_counter()
             small = recae.compress_embeddings(vectors, budget, users=users, units=units)
             about = f"users' errors, {units} units: {small.layout}"
@@ -141,7 +143,9 @@ def score_error(exact: np.ndarray, found: np.ndarray) -> float:
     return float(np.square(exact - found).sum() / np.square(exact).sum())
 
 
-def run(case: Case, methods: Sequence[str], budgets: Sequence[int], path: Path) -> dict[str, Any]:
+def run(
+    case: Case, methods: Sequence[str], budgets: Sequence[int], units: Sequence[int], path: Path
+) -> dict[str, Any]:
     """Every method at every budget; what is in `path` already is not done again."""
     vectors = np.array(case.model.item_embeddings_)
     everybody = case.model.embed_users(case.train)
@@ -164,7 +168,7 @@ def run(case: Case, methods: Sequence[str], budgets: Sequence[int], path: Path) 
             if (method, budget) in done:
                 continue
             tried = []
-            for small in variants(method, budget, vectors, everybody):
+            for small in variants(method, budget, vectors, everybody, units):
                 error = score_error(exact, small.scores(some))
                 worth = -error
                 if case.validation is not None:
@@ -229,6 +233,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", type=Path, required=True, help="folder that keeps work")
     parser.add_argument("--users", type=int, default=0, help="test users to draw; 0 for all")
     parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
+    parser.add_argument("--units", default=",".join(map(str, UNITS)), help="dictionaries to try")
     parser.add_argument("--methods", default=",".join((OURS, *METHODS)).replace(", ", "; "))
     options = parser.parse_args(argv)
     options.models.mkdir(exist_ok=True)
@@ -238,7 +243,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = case(options.data, options.models, options.users)
     print(f"{found.name}: {found.model!r}", flush=True)
     path = options.models / f"{found.name}.json"
-    result = run(found, methods, budgets, path)
+    units = [int(number) for number in options.units.split(",")]
+    result = run(found, methods, budgets, units, path)
     result["speed"] = speed(found.model, found.train, 64)
     name = f"embedding-compression-{found.name.replace('_', '-')}"
     keep(name, result)
