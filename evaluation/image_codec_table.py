@@ -30,8 +30,8 @@ HEAD = [
 def text(result: dict[str, Any]) -> str:
     """What the table shows."""
     return (
-        f"`python -m evaluation image_codec DATA --images {result['images']}`. {result['images']:,} test "
-        "images, "
+        f"`python -m evaluation image_codec DATA --images {result['images']}`. "
+        f"{result['images']:,} test images, "
         f"{result['training_images']:,} to train on and {result['held_out']:,} others on which the "
         "bytes asked for were met. Bytes an image as real files: each image by itself, all in one "
         "file. A rival's cell is its PSNR at as many bytes as ours (some images at one quality, "
