@@ -14,13 +14,24 @@ RIVALS = {
 }
 """Column -> a rival and what of its bytes was counted."""
 
-HEAD = ["one image", "in one file", "PSNR", "SSIM", *RIVALS, "codec", "encode", "decode"]
+HEAD = [
+    "one image",
+    "in one file",
+    "PSNR",
+    "SSIM",
+    *RIVALS,
+    "codec",
+    "paid for",
+    "encode",
+    "decode",
+]
 
 
 def text(result: dict[str, Any]) -> str:
     """What the table shows."""
     return (
-        f"`python -m evaluation image_codec DATA`. {result['images']:,} test images, "
+        f"`python -m evaluation image_codec DATA --images {result['images']}`. "
+        f"{result['images']:,} test images, "
         f"{result['training_images']:,} to train on and {result['held_out']:,} others on which the "
         "bytes asked for were met. Bytes an image as real files: each image by itself, all in one "
         "file. A rival's cell is its PSNR at as many bytes as ours (some images at one quality, "
@@ -28,7 +39,9 @@ def text(result: dict[str, Any]) -> str:
         "bytes it took. Bare: "
         "neither its fixed headers (for JPEG no header or table at all) nor our five bytes are "
         "counted. Tiled: all images in one picture, against our one file; shrunk: every image at "
-        "50 % of its size and enlarged again. Encode and decode are images a second of processor "
+        "50 % of its size and enlarged again. Paid for: the "
+        "images after which the codec's own bytes are saved against WebP of the same PSNR (or its "
+        "lowest), by itself / tiled. Encode and decode are images a second of processor "
         "time, one by one. PSNR is that of the mean squared error of "
         f"all images, SSIM the mean of {result['ssim_images']:,}; Gaussian windows.\n\n"
         "![Rate against distortion](../evaluation/results/image_codec_curves.png)\n"
@@ -54,6 +67,10 @@ def rows(result: dict[str, Any]) -> list[list[str]]:
             [
                 *cells,
                 f"{facts['saved_bytes'] / 1e6:.2f} MB",
+                " / ".join(
+                    "never" if images is None else f"{images:,.0f}"
+                    for images in map(facts["pays_after_images"].get, ("WebP", "WebP, tiled"))
+                ),
                 f"{speed['encode']:,.0f}",
                 f"{speed['decode']:,.0f}",
             ]
