@@ -67,7 +67,7 @@ def injected(result: dict[str, Any]) -> tuple[str, str, list[str], list[list[str
     text = (
         "`python -m evaluation fake_profiles DATA --part injected`. Average precision where "
         f"{', '.join(f'{s:.0%}' for s in shares)} as many fake users are injected into ml-100k, "
-        f"5 % of the items as fillers, median of {seeds(rows)}; the last column is the lowest ROC AUC. "
+        f"5 % of the items as fillers, median of {seeds(rows)}; last the lowest ROC AUC. "
         f"At a stated rate of 0.01, {min(alarms):.4f} to {max(alarms):.4f} of the genuine users "
         f"are flagged, and at least {caught} of the fakes."
     )
