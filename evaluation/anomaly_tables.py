@@ -32,7 +32,7 @@ def labelled(result: dict[str, Any]) -> tuple[str, str, list[str], list[list[str
     )
     text = (
         "`python -m evaluation fake_profiles DATA --part labelled`. ROC AUC / average precision, "
-        "median of the seeds; nobody is shown a label, and settings were chosen on attacks "
+        f"median of {seeds(rows)}; nobody is shown a label, and settings were chosen on attacks "
         "injected into other data. Flagged at a false-alarm rate of 0.01, an estimate that assumes "
         f"fewer than a quarter of fakes: {flagged}. Of the Amazon reviewers 39 % are labelled as "
         "spammers. What lies below 0.5 there has the wrong sign: they differ less from the items' "
@@ -67,11 +67,17 @@ def injected(result: dict[str, Any]) -> tuple[str, str, list[str], list[list[str
     text = (
         "`python -m evaluation fake_profiles DATA --part injected`. Average precision where "
         f"{', '.join(f'{s:.0%}' for s in shares)} as many fake users are injected into ml-100k, "
-        "5 % of the items as fillers, median of the seeds; the last column is the lowest ROC AUC. "
+        f"5 % of the items as fillers, median of {seeds(rows)}; last the lowest ROC AUC. "
         f"At a stated rate of 0.01, {min(alarms):.4f} to {max(alarms):.4f} of the genuine users "
         f"are flagged, and at least {caught} of the fakes."
     )
     return "Fake profiles: four attacks on ml-100k", text, ["detector", *attacks, "ROC AUC"], body
+
+
+def seeds(rows: Iterable[dict[str, Any]]) -> str:
+    """How many seeds there were, in words."""
+    n = len({row["seed"] for row in rows})
+    return "1 seed" if n == 1 else f"{n} seeds"
 
 
 def pick(rows: Iterable[dict[str, Any]], value: str, low: bool = False, **where: Any) -> str:

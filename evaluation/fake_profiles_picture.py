@@ -14,7 +14,7 @@ def draw(curves: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]], path
     from matplotlib.figure import Figure
     from sklearn.metrics import roc_auc_score, roc_curve
 
-    figure = Figure(figsize=(6 * len(curves), 7.5), layout="constrained")
+    figure = Figure(figsize=(5 * len(curves), 8.4), layout="constrained")
     FigureCanvasAgg(figure)
     for axis, (name, (fake, scores)) in zip(
         np.atleast_1d(figure.subplots(1, len(curves))), curves.items(), strict=True
@@ -27,6 +27,6 @@ def draw(curves: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]], path
         axis.plot([0, 1], [0, 1], color="0.7", lw=0.8, ls="--")
         axis.set(title=name, xlabel="genuine users flagged", ylabel="fake users flagged")
         axis.set_aspect("equal")
-        axis.legend(title="ROC AUC", loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+        axis.legend(title="ROC AUC", loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize=8)
     figure.savefig(path, dpi=80)
     return path

@@ -101,28 +101,21 @@ def test_clean_leaves_out_the_flagged_and_says_so(
 
 def test_of_clean_data_about_the_stated_share_is_flagged() -> None:
     """Without anybody known to be genuine the rate is an estimate: within a factor of 2.5 here."""
-    shares = [
-        recae.detect_profiles(genuine(seed, 600), false_alarm_rate=0.05, progress=False)
-        .users["flagged"]
-        .mean()
-        for seed in (10, 11)
-    ]
-    assert 0.02 < np.mean(shares) < 0.125
+    found = recae.detect_profiles(genuine(10, 600), false_alarm_rate=0.05, progress=False)
+    assert 0.02 < found.users["flagged"].mean() < 0.125
 
 
 def test_with_genuine_users_the_rate_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over all choices of the known, among whom chance decides, the share flagged of the others is
     that of a conformal test: floor(0.1 (n + 1)) / (n + 1) of n = 39 known is exactly 0.1."""
-    data = genuine(3)
+    data = genuine(3, 200)
     rng, shares = np.random.default_rng(0), []
-    whole = recae.detect_profiles(data, progress=False).users["score"].to_numpy()
     done = measure(data.matrix, True, 0, False)  # the part that does not depend on who is known
     monkeypatch.setattr("recae.anomaly.profiles.measure", lambda *given: done)
     for _ in range(200):
-        known = rng.choice(USERS, size=39, replace=False)
+        known = rng.choice(200, size=39, replace=False)
         result = recae.detect_profiles(data, genuine=known, false_alarm_rate=0.1)
-        assert (result.users["score"].to_numpy() == whole).all()
-        others = np.setdiff1d(np.arange(USERS), known)
+        others = np.setdiff1d(np.arange(200), known)
         shares.append(result.users["flagged"].to_numpy()[others].mean())
     assert np.mean(shares) == pytest.approx(0.1, abs=0.012)
 
