@@ -27,6 +27,7 @@ import numpy as np
 import torch
 
 import recae
+from evaluation.embedding_cases import Case, case, measured, score_error
 from evaluation.embedding_curves import curves
 from evaluation.embedding_speed import speed
 from evaluation.provenance import RESULTS, commit, keep
@@ -41,17 +42,6 @@ SLOW = {"OPQ": (64, 128)}
 """Methods that are too slow for all budgets; the others would be near lossless anyway."""
 
 
-class Case(NamedTuple):
-    """A data set's model, the metrics of its protocol, and the folds to choose on and to report."""
-
-    name: str
-    model: recae.Recommender
-    metrics: list[str]
-    train: recae.Interactions
-    validation: recae.Fold | None
-    test: recae.Fold
-
-
 class Small(NamedTuple):
     """Item vectors that have been small: what scores queries, and what it cost."""
 
@@ -60,35 +50,6 @@ class Small(NamedTuple):
     shared_bytes: int
     about: str
     seconds: float
-
-
-def case(folder: Path, kept: Path, users: int) -> Case:
-    """Reads the data, fits or loads the model; `users` test users are drawn, 0 for all."""
-
-    def read(name: str) -> recae.Interactions:
-        return recae.read_parquet(folder / f"{name}.parquet", user="user", item="item")
-
-    train = read("train")
-    if (folder / "valid.parquet").is_file():
-        split = recae.fixed_split(train, validation=read("valid"), test=read("test"))
-        model: recae.Recommender = recae.ELSA(latent=512, epochs=20, batch_size=512)
-        metrics = ["ndcg@10", "ndcg@100"]
-    else:
-        split = recae.fixed_split(train, test=read("test"))
-        model, metrics = recae.SVDAE(latent=512), ["ndcg@20", "ndcg@100"]
-    path = kept / folder.name
-    if path.is_dir():
-        model = recae.load(path)
-    else:
-        model = model.fit(split.train)
-        model.save(path)
-    test = split.test
-    assert test is not None
-    if 0 < users < test.target.n_users:
-        drawn = np.random.default_rng(0).permutation(test.target.n_users)[:users]
-        drawn.sort()
-        test = recae.Fold(test.history.select_users(drawn), test.target.select_users(drawn))
-    return Case(folder.name, model, metrics, split.train, split.validation, test)
 
 
 def variants(
@@ -124,23 +85,6 @@ def _small(found: Decoded, space: Space, about: str, seconds: float) -> Small:
         return (turned @ decoded.t()).numpy()
 
     return Small(scores, found.item_bytes, found.shared_bytes, about, seconds)
-
-
-def measured(case: Case, scores: Callable[[np.ndarray], np.ndarray], fold: recae.Fold) -> Any:
-    """The report of a fold whose users are served by `scores` of their vectors."""
-    model: Any = case.model
-
-    def score(histories: Any) -> np.ndarray:
-        return scores(model._embed_rows(histories).cpu().numpy())
-
-    scorer = recae.Scorer(score, case.model.items_)
-    return recae.evaluate(scorer, fold, case.metrics, progress=False)
-
-
-def score_error(exact: np.ndarray, found: np.ndarray) -> float:
-    """Squared error of scores as a share of their variance over the items, user by user's mean."""
-    exact, found = (s - s.mean(axis=1, keepdims=True) for s in (exact, found))
-    return float(np.square(exact - found).sum() / np.square(exact).sum())
 
 
 def run(
@@ -209,6 +153,30 @@ def _report(path: Path, method: str, budget: int) -> Path:
     return folder / f"{method.replace(' ', '-').replace(',', '')}-{budget}.json"
 
 
+def steps(case: Case, size: int) -> list[dict[str, Any]]:
+    """What each part of the way to the codes is worth, at one budget, with 256 units.
+
+    On the validation users where there are any; the autoencoder's own codes come first.
+    """
+    vectors, users = np.array(case.model.item_embeddings_), case.model.embed_users(case.train)
+    some = users[np.random.default_rng(1).permutation(len(users))[:TRAINING_USERS]]
+    found = []
+    for about, rounds, seen in (
+        ("the autoencoder's own codes", 0, users),
+        ("codes by pursuit", 1, users),
+        ("codes and dictionary refined", 6, users),
+        ("the same, not told of users", 6, None),
+    ):
+        small = recae.compress_embeddings(vectors, size, users=seen, units=256, rounds=rounds)
+        scores = small.index().scores
+        row = {"codes": about, "error": score_error(some @ vectors.T, scores(some))}
+        if case.validation is not None:
+            row |= measured(case, scores, case.validation).mean
+        found.append(row)
+        print(row, flush=True)
+    return found
+
+
 def paired(case: Case, rows: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
     """Ours against every other method of the same budget, over the users of the test."""
     found = []
@@ -245,6 +213,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = options.models / f"{found.name}.json"
     units = [int(number) for number in options.units.split(",")]
     result = run(found, methods, budgets, units, path)
+    result["steps"] = steps(found, 64)
     result["speed"] = speed(found.model, found.train, 64)
     name = f"embedding-compression-{found.name.replace('_', '-')}"
     keep(name, result)

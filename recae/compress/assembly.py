@@ -12,6 +12,7 @@ from recae.compress.embeddings import CompressedEmbeddings, Shared
 from recae.compress.pursuit import Codes, nearest
 from recae.compress.records import Layout
 
+TINY = float(np.finfo(np.float32).tiny)
 ADDED = 0.01
 """What a dictionary of bytes may add to the squared error, as a share of it."""
 
@@ -64,7 +65,7 @@ def _stored(
     dictionary: np.ndarray, lost: Callable[[np.ndarray], float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The dictionary in bytes, or in half precision where bytes would add to the error; scales."""
-    largest = np.maximum(np.abs(dictionary).max(axis=1, keepdims=True), 1e-30)
+    largest = np.maximum(np.abs(dictionary).max(axis=1, keepdims=True), TINY)
     half = (dictionary / largest).astype(np.float16), largest[:, 0].astype(np.float32)
     bytes_ = np.round(dictionary / largest * 127).astype(np.int8), half[1] / np.float32(127)
     of_half, of_bytes = (lost(stored * scales[:, None]) for stored, scales in (half, bytes_))

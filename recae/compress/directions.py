@@ -16,7 +16,10 @@ SEEN = 1e-3
 
 @dataclass(frozen=True)
 class Space:
-    """Where errors are measured: x = (v - centre) root, with root^2 the users' second moment."""
+    """Where errors are measured: x = (v - centre) root, of which the longest has length one.
+
+    root^2 is in proportion to the users' second moment, or to the identity.
+    """
 
     centre: np.ndarray
     root: np.ndarray
@@ -24,14 +27,16 @@ class Space:
 
     @staticmethod
     def of(vectors: np.ndarray, users: np.ndarray | None) -> Space:
-        width, centre = vectors.shape[1], vectors.mean(axis=0, dtype=np.float64)
-        if users is None:
-            return Space(centre.astype(np.float32), np.eye(width), np.eye(width))
-        wide = users.astype(np.float64)
-        seen, directions = np.linalg.eigh(wide.T @ wide / len(wide))
-        seen = np.sqrt(np.maximum(seen, SEEN * seen.mean()))
-        root, inverse = (directions * seen) @ directions.T, (directions / seen) @ directions.T
-        return Space(centre.astype(np.float32), root, inverse)
+        centre = vectors.mean(axis=0, dtype=np.float64)
+        root = inverse = np.eye(vectors.shape[1])
+        if users is not None:
+            wide = users.astype(np.float64)
+            seen, directions = np.linalg.eigh(wide.T @ wide / len(wide))
+            seen = np.sqrt(np.maximum(seen, SEEN * seen.mean()))
+            root, inverse = (directions * seen) @ directions.T, (directions / seen) @ directions.T
+        # No square of a row shall leave the range of float32.
+        longest = float(np.linalg.norm((vectors - centre) @ root, axis=1).max()) or 1.0
+        return Space(centre.astype(np.float32), root / longest, inverse * longest)
 
     def inwards(self, vectors: np.ndarray) -> np.ndarray:
         rows: np.ndarray = ((vectors - self.centre) @ self.root).astype(np.float32)

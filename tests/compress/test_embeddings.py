@@ -294,3 +294,11 @@ def test_the_dictionary_takes_bytes_unless_that_would_show(vectors: np.ndarray) 
         small = recae.compress_embeddings(vectors, size, units=64, **QUICK)
         assert small.shared.dictionary.dtype == kind
         assert lost(vectors, small.vectors()) < (0.3 if size == 12 else 5e-4)
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e30])
+def test_the_unit_of_the_vectors_does_not_matter(vectors: np.ndarray, unit: float) -> None:
+    small = recae.compress_embeddings(vectors * np.float32(unit), 16, units=64, **QUICK)
+    plain = recae.compress_embeddings(vectors, 16, units=64, **QUICK)
+    error = lost(vectors, small.vectors().astype(np.float64) / unit)
+    assert error == pytest.approx(lost(vectors, plain.vectors()), rel=0.2)
