@@ -28,5 +28,5 @@ def draw(curves: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]], path
         axis.set(title=name, xlabel="genuine users flagged", ylabel="fake users flagged")
         axis.set_aspect("equal")
         axis.legend(title="ROC AUC", loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize=8)
-    figure.savefig(path, dpi=80)
+    figure.savefig(path, dpi=80, bbox_inches="tight")
     return path
