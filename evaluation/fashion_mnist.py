@@ -46,9 +46,7 @@ def kinds(size: int, epochs: int, body: dict[str, Any]) -> dict[str, Any]:
         "sparse": recae.SparseAutoencoder(
             latent=1024, active=size, hidden=(), sparsity="top-k", **shared
         ),
-        "variational": recae.VariationalAutoencoder(
-            latent=size, prior="vamp", components=100, **body, **shared
-        ),
+        "variational": recae.VariationalAutoencoder(latent=size, **body, **shared),
     }
 
 
