@@ -5,8 +5,8 @@
 DATA is the folder of data sets. Two of them have labels, which are read for the final figures only:
 anomaly_filmtrust_averageattack (an injected average attack) and anomaly_amazon_spam (reviewers
 labelled by people). Into ml-100k the four classic attacks are injected, at 1, 3, 5 and 10 % of its
-users. All settings of `recae.detect_profiles` were chosen on attacks injected into ml-latest-small
-and jester5k.
+users. The settings of `recae.detect_profiles` were chosen on attacks injected into ml-latest-small,
+a sparse sample of it and jester5k, with those on ml-100k in view during development.
 """
 
 from __future__ import annotations
