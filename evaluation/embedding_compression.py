@@ -1,4 +1,4 @@
-"""Item embeddings in 64 to 1,024 bytes: how much NDCG is kept, beside PCA, quantisation and PQ.
+"""Item embeddings in 32 to 1,024 bytes: how much NDCG is kept, beside PCA, quantisation and PQ.
 
     python -m evaluation embedding_compression DATA --models FOLDER
 
@@ -34,11 +34,11 @@ from evaluation.provenance import RESULTS, commit, keep
 from evaluation.vector_codecs import METHODS, Decoded
 from recae.compress.directions import Space
 
-BUDGETS = (64, 128, 256, 1024)
+BUDGETS = (32, 64, 128, 256, 1024)
 OURS = "sparse codes"
 UNITS = (256, 512, 1024)
 TRAINING_USERS = 2000
-SLOW = {"OPQ": (64, 128)}
+SLOW = {"OPQ": (32, 64, 128)}
 """Methods that are too slow for all budgets; the others would be near lossless anyway."""
 
 

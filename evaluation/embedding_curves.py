@@ -9,6 +9,8 @@ from typing import Any
 from recae.report.canvas import COLOURS, MARKS, canvas, write
 
 OURS = "sparse codes"
+LEAST = 0.7
+"""The share of the uncompressed NDCG that the axis begins at; what is below it is not drawn."""
 
 
 def curves(result: Mapping[str, Any], path: Path) -> Path:
@@ -32,14 +34,15 @@ def curves(result: Mapping[str, Any], path: Path) -> Path:
     axes.axhline(full[metric], color="#4c5560", ls=":", lw=1)
     axes.annotate(
         f"uncompressed, {full['bytes']:,} bytes",
-        (1, full[metric]),
+        (1, 1.003 * full[metric]),
         xycoords=("axes fraction", "data"),
         ha="right",
         va="bottom",
         fontsize=8,
     )
+    axes.set_ylim(LEAST * full[metric], 1.04 * full[metric])
     axes.set_xscale("log", base=2)
-    ticks = (64, 128, 256, 512, 1024)
+    ticks = (32, 64, 128, 256, 512, 1024)
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.set_xlabel("bytes an item, without what all items share")
     axes.set_ylabel(metric.upper())
