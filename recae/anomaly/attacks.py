@@ -27,8 +27,8 @@ class Injected:
     beside them, (n,) each; is_fake: (n_users,) bool beside the rows of `data`.
 
     >>> planted = recae.inject_profiles(data, "bandwagon", share=0.4, filler=1, selected=1)
-    >>> planted.users.tolist(), planted.is_fake.sum()
-    ([5, 6], np.int64(2))
+    >>> planted.users.tolist(), int(planted.is_fake.sum())
+    ([5, 6], 2)
     """
 
     data: Interactions

@@ -130,8 +130,9 @@ class AnomalyDetector:
         Raises what `score_samples` raises.
 
         >>> X = np.random.default_rng(0).normal(size=(100, 4))
-        >>> recae.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X).predict(X + 9).sum()
-        np.int64(-100)
+        >>> detector = recae.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X)
+        >>> int(detector.predict(X + 9).sum())
+        -100
         """
         flagged = self.score_samples(X) < self.threshold_
         return np.where(flagged, -1, 1).astype(np.int64)
