@@ -178,7 +178,7 @@ def run(
     done = subprocess.run(
         command,
         env=environment(options.threads),
-        stdout=sys.stderr,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
