@@ -13,11 +13,14 @@ after the other, each in a process of its own, all with --threads:
 - recbole-alike: the same with the layers, the batches and the learning rate of recae-plain.
 
 Ours stop at the first epoch whose validation Recall@20 reaches --target. It stands for the
-published 0.1641 on the test: validation lists are easier, by the same factor of 1.22 for the two
-models whose kept runs have both figures (MacridVAE .2088 and .1714, ELSA .1726 and .1425,
-evaluation/results/gowalla*). RecBole's time is that of its best epoch. The clock starts after the
-imports and before a table is read; RecBole is given the parts as its atomic files, whose writing is
-not counted, and validates 500 users at a time, as its default would take them one by one.
+published 0.1641 on the test, times 1.22: the published test is no random part of the pairs, and
+validation figures are higher by that factor for the nearest relative of Mult-VAE whose kept runs
+have both (MacridVAE .2088 and .1714; ELSA has .1726 and .1425, also 1.21, but ItemKNN .2050 and
+.1566; evaluation/results/gowalla*). Whether it was enough is what the test says in the end.
+
+RecBole's time is that of its best epoch. The clock starts after the imports and before a table is
+read; RecBole is given the parts as its atomic files, whose writing is not counted, and validates
+500 users at a time, as its default would take them one by one.
 
 The test is looked at once, when all have ended: history and mask are the whole of train, as the
 split is published, folded in without refitting. A side of ours that reached its target on
