@@ -138,7 +138,7 @@ def test_our_sides_race_from_the_table(tmp_path, capsys) -> None:
     table[test].to_parquet(tmp_path / "test.parquet")
     argv = [str(tmp_path), "--epochs=3", "--threads=1", "--target=0.01", "--sides", "recae-plain"]
     kept = tmp_path / "curves"
-    code = time_to_quality.main([*argv, "--keep-curves", str(kept)])
+    code = time_to_quality.main([*argv, "--work", str(kept)])
     out = capsys.readouterr().out
     assert "target reached after" in out and code in (0, 1)
     (line,) = (kept / "recae-plain.jsonl").read_text().splitlines()  # it stops when it is there
@@ -146,7 +146,7 @@ def test_our_sides_race_from_the_table(tmp_path, capsys) -> None:
 
 
 def test_a_side_that_fails_says_why(tmp_path) -> None:
-    options = type("Options", (), {"threads": 1, "keep_curves": None})
+    options = type("Options", (), {"threads": 1})
     with pytest.raises(RecaeError, match=r"(?s)recbole ended with the code 2.*unrecognized"):
         command = [sys.executable, "-m", "evaluation.speed.epoch", str(tmp_path), "--nonsense"]
         time_to_quality.run("recbole", command, tmp_path, options)

@@ -35,7 +35,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--target", type=float, default=round(PUBLISHED * EASIER, 4))
     parser.add_argument("--users", type=int, help="only so many, for a dry run")
     parser.add_argument("--epochs", type=int, help="at most so many, for a dry run")
-    parser.add_argument("--keep-curves", type=Path, help="folder in which the curves are kept too")
+    parser.add_argument("--work", type=Path, help="keep parts, curves and lists in this folder")
     venvs.add_arguments(parser, ["recbole"])
     parser.add_argument("--side", choices=OURS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -97,8 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     theirs = [side for side in options.sides if side in THEIRS]
     python = venvs.python_of("recbole", options) if theirs else ""
     curves, lists = {}, {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with working_folder(options.work) as folder:
         train, table = prepare(options, folder)
         for side in options.sides:
             command = command_of(side, options, folder, python)
@@ -128,6 +128,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     for side in missed:
         print(f"MISSED: {side} has {METRIC} {found[side]['test']:.4f} on the test, not {PUBLISHED}")
     return int(bool(missed))
+
+
+@contextmanager
+def working_folder(work: Path | None) -> Iterator[Path]:
+    """The folder given, or one that goes away."""
+    if work is not None:
+        work.mkdir(parents=True, exist_ok=True)
+        yield work
+    else:
+        with tempfile.TemporaryDirectory() as name:
+            yield Path(name)
 
 
 def held_out(train: recae.Interactions) -> recae.Split:
@@ -178,6 +189,7 @@ def run(
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
     """The curve of a side, and its lists, (users, K) columns. Raises RecaeError if it fails."""
     print(f"{side} ...", flush=True)
+    (folder / f"{side}.jsonl").unlink(missing_ok=True)  # of an earlier run
     done = subprocess.run(
         command,
         env=environment(options.threads),
@@ -189,9 +201,6 @@ def run(
         tail = "\n".join(done.stderr.splitlines()[-15:])
         raise RecaeError(f"{side} ended with the code {done.returncode}:\n{tail}")
     text = (folder / f"{side}.jsonl").read_text()
-    if options.keep_curves:
-        options.keep_curves.mkdir(parents=True, exist_ok=True)
-        (options.keep_curves / f"{side}.jsonl").write_text(text)
     curve = [json.loads(line) for line in text.splitlines()]
     last = curve[-1]
     print(
