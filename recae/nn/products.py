@@ -25,21 +25,37 @@ def gather(table: Tensor, index: Tensor) -> Tensor:
     return embedding(index, table)
 
 
-def affine(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def column_blocks(width: int) -> list[slice]:
+    """The columns that are multiplied at a time: equal blocks, so that none is narrow."""
+    n = -(-width // BLOCK)
+    return [slice(width * block // n, width * (block + 1) // n) for block in range(n)]
+
+
+def affine(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    blocks: list[slice] | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """h W^T + b: hidden (rows, n), weight (columns, n), bias (columns,) -> (rows, columns).
 
     Without gradients, on the CPU and for one number of rows, a row of the result has the same bits
-    wherever it stands and whatever the other rows are.
+    wherever it stands and whatever the other rows are. There, some neighbouring `column_blocks` may
+    be asked for instead of all, and the result be written to `out`.
     """
     if hidden.device.type != "cpu" or torch.is_grad_enabled():
         return linear(hidden, weight, bias)
-    width = len(weight)
-    if width < NARROW:
-        missing = NARROW - width
-        return linear(hidden, pad(weight, (0, 0, 0, missing)), pad(bias, (0, missing)))[:, :width]
-    out = hidden.new_empty(len(hidden), width)
-    n_blocks = -(-width // BLOCK)
-    for block in range(n_blocks):  # equal blocks: none is narrow
-        columns = slice(width * block // n_blocks, width * (block + 1) // n_blocks)
-        out[:, columns] = torch.addmm(bias[columns], hidden, weight[columns].t())
+    blocks = column_blocks(len(weight)) if blocks is None else blocks
+    first = blocks[0].start if blocks else 0
+    if out is None:
+        out = hidden.new_empty(len(hidden), blocks[-1].stop - first if blocks else 0)
+    if len(weight) < NARROW:
+        missing = NARROW - len(weight)
+        wide = linear(hidden, pad(weight, (0, 0, 0, missing)), pad(bias, (0, missing)))
+        return out.copy_(wide[:, : len(weight)])
+    for block in blocks:
+        part = out[:, block.start - first : block.stop - first]
+        torch.addmm(bias[block], hidden, weight[block].t(), out=part)
     return out

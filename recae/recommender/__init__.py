@@ -15,6 +15,7 @@ from recae.recommender.rank import (
     Questions,
     RankedLists,
     ScoreRows,
+    Scoring,
     check_metric,
     measure,
     measure_lists,
@@ -27,6 +28,7 @@ from recae.recommender.requests import Request, align
 from recae.recommender.search import draw
 from recae.recommender.slim import implicit_slim
 from recae.recommender.slots import Run
+from recae.recommender.softmax import SoftmaxRecommender
 from recae.recommender.sparse import (
     cells,
     csr_from_arrays,
@@ -35,10 +37,9 @@ from recae.recommender.sparse import (
     nearest_columns,
     valued,
 )
-from recae.recommender.softmax import SoftmaxRecommender
 from recae.recommender.stacking import best_ranking, likeliest
 from recae.recommender.svd import SVDRecommender
-from recae.recommender.tiles import products
+from recae.recommender.tiles import Products, products
 
 __all__ = [
     "ONE_BLAS",
@@ -48,12 +49,14 @@ __all__ = [
     "Estimator",
     "FactorRecommender",
     "LinearRecommender",
+    "Products",
     "Questions",
     "RankedLists",
     "Recommender",
     "Request",
     "Run",
     "ScoreRows",
+    "Scoring",
     "SVDRecommender",
     "SoftmaxRecommender",
     "align",
