@@ -91,8 +91,8 @@ class BPR(FactorRecommender):
         means = sp.csr_matrix((shares, matrix.indices, matrix.indptr), shape=matrix.shape)
         return torch.from_numpy((means @ self.item_factors_).astype(np.float32))  # (rows, latent)
 
-    def _scores(self, matrix: Any) -> Products:
-        return replace(super()._scores(matrix), bias=torch.from_numpy(self.item_biases_))
+    def _products(self, matrix: Any) -> Products:
+        return replace(super()._products(matrix), bias=torch.from_numpy(self.item_biases_))
 
     def _arrays(self) -> Mapping[str, Tensor]:
         return {**super()._arrays(), "item_biases": torch.from_numpy(self.item_biases_)}

@@ -23,11 +23,15 @@ class FactorRecommender(Recommender):
 
     item_factors_: np.ndarray = learnt()
 
-    def _scores(self, matrix: Any) -> Products:
+    def _products(self, matrix: Any) -> Products:
+        """The scores of CSR histories, not yet computed."""
         return Products(self._embed_rows(matrix), self._item_vectors())
 
+    def _scores(self, matrix: Any) -> Tensor | Products:
+        return self._products(matrix)
+
     def _score_rows(self, matrix: Any) -> Tensor:
-        return self._scores(matrix).dense()
+        return self._products(matrix).dense()
 
     def _item_vectors(self) -> Tensor:
         return torch.from_numpy(self.item_factors_)
