@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from typing import cast
+
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding, linear, pad
 
-BLOCK = 512
-"""Columns multiplied at a time on the CPU. A block's scores stay in the cache: measured on one core
-over 41,000 items, 86 against 42 GFLOP/s for 500 rows at once and 76 against 46 for 64 rows."""
+BLOCK = 4096
+"""Columns multiplied at a time on the CPU, so that a block of scores stays in the cache."""
 
 NARROW = 16
 """Columns below which MKL takes other steps for some rows of a product than for the others; zeros
@@ -53,9 +56,37 @@ def affine(
         out = hidden.new_empty(len(hidden), blocks[-1].stop - first if blocks else 0)
     if len(weight) < NARROW:
         missing = NARROW - len(weight)
-        wide = linear(hidden, pad(weight, (0, 0, 0, missing)), pad(bias, (0, missing)))
+        wide = _block(hidden, pad(weight, (0, 0, 0, missing)), pad(bias, (0, missing)))
         return out.copy_(wide[:, : len(weight)])
     for block in blocks:
         part = out[:, block.start - first : block.stop - first]
-        torch.addmm(bias[block], hidden, weight[block].t(), out=part)
+        part.copy_(_block(hidden, weight[block], bias[block]))
     return out
+
+
+def _block(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    plain = hidden.dtype == weight.dtype == torch.float32 and weight.is_contiguous()
+    fast = _onednn() if plain and len(hidden) else None
+    if fast is None:
+        return torch.addmm(bias, hidden, weight.t())
+    result: Tensor = fast(hidden, weight, bias, "none", [], "")
+    return result
+
+
+@cache
+def _onednn() -> Callable[..., Tensor] | None:
+    """The product of oneDNN, if this build of torch has it.
+
+    torch itself multiplies float32 matrices by MKL, which takes less than half of what an AMD
+    processor can do: measured on one core of a Zen 5, 106 against 214 GFLOP/s for 256 rows.
+    """
+    operation = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    if operation is None or not torch.backends.mkldnn.is_available():
+        return None
+    example = torch.arange(32.0).view(2, 16)  # it is none of torch's documented operations
+    try:
+        found = operation(example, example, example[0, :2], "none", [], "")
+    except (RuntimeError, TypeError):
+        return None
+    right = torch.equal(found, torch.addmm(example[0, :2], example, example.t()))
+    return cast(Callable[..., Tensor], operation) if right else None

@@ -67,6 +67,7 @@ def _write(
     out: Tensor, rows: Tensor, others: Tensor, bias: Tensor | None, blocks: list[slice]
 ) -> None:
     bias = torch.zeros(len(others)) if bias is None else bias
+    others = others.contiguous()
     with torch.no_grad():
         for part, height in _tiles(len(rows), *_heights(others)):
             some = rows[part]
