@@ -67,11 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def busy(n: int) -> Iterator[None]:
+def busy(n: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     """So many processes that compute, for as long as the block lasts."""
     started = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(n)]
     try:
-        yield
+        yield started
     finally:
         for process in started:
             process.kill()
