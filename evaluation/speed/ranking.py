@@ -229,6 +229,7 @@ def draw(points: Sequence[dict[str, Any]], options: argparse.Namespace, path: Pa
     """A panel for each number that was varied: seconds of recae and of the product."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
@@ -244,6 +245,8 @@ def draw(points: Sequence[dict[str, Any]], options: argparse.Namespace, path: Pa
             axes.loglog([p[varied] for p in some], [p[side] for p in some], look, label=label)
         axes.set(title=title, xlabel=varied, ylabel="seconds")
         axes.grid(alpha=0.3)
+        for axis in (axes.xaxis, axes.yaxis):  # labels of a narrow range would overlap
+            axis.set_minor_formatter(NullFormatter())
     figure.axes[0].legend()
     threads = f"{options.threads} thread{'s' * (options.threads > 1)}"
     figure.suptitle(f"Top lists from {options.latent} factors, {threads}")

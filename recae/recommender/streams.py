@@ -16,6 +16,9 @@ from recae.selection import GROUP, Leaders
 LEAST_GROUPS = 4
 """Groups of columns per place of a list: fewer, and too little of a block would be discarded."""
 
+MOST = 4
+"""Times the usual width that a block may have for the sake of long lists."""
+
 
 def stream_top_k(
     scores: Products,
@@ -25,7 +28,7 @@ def stream_top_k(
     allowed: np.ndarray | None = None,
     instead: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> TopK:
-    """As `top_k` of `scores.dense()`, in memory for some 2^23 scores whatever the catalogue.
+    """As `top_k` of `scores.dense()`, in memory for 2^23 scores, 2^25 for long lists.
 
     exclude: CSR (rows, n_items); allowed: (n_items,) bool. instead: rows whose scores are not those
     computed, ascending, and theirs (n_items,).
@@ -33,7 +36,8 @@ def stream_top_k(
     n_rows, n_items = scores.shape
     k = check_length(k, n_items)
     height = max(min(LARGE, n_rows), 1)
-    chunks = _chunks(n_items, max(2 * CELLS // height, LEAST_GROUPS * GROUP * k))
+    usual = 2 * CELLS // height
+    chunks = _chunks(n_items, min(max(usual, LEAST_GROUPS * GROUP * k), MOST * usual))
     widest = max((chunk[-1].stop - chunk[0].start for chunk in chunks), default=0)
     buffer = torch.empty(height * widest)
     keep = None if allowed is None else torch.from_numpy(allowed)
