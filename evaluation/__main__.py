@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(f"  {suite:<{width}}  {line}" for suite, line in of_suites.items()))
         print("\nor a script\n")
         print("\n".join(f"  {script:<{width}}  {line}" for script, line in of_scripts.items()))
+        print("\npython -m evaluation.speed lists the benchmarks beside other libraries")
         return 0
     module = name.replace("-", "_")
     if module not in known:
