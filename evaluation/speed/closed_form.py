@@ -36,11 +36,12 @@ import torch
 import recae
 from evaluation.provenance import RESULTS, keep
 from evaluation.speed import given, worker
+from evaluation.speed.closed_form_checks import checked, exact, product_rate
 from evaluation.speed.closed_form_plot import plot
 from evaluation.speed.harness import Rounds, alternate, arguments
 from recae.errors import RecaeError
 from recae.memory import total_memory
-from recae.recommender import blockwise, capacity, ridge
+from recae.recommender import capacity, ridge
 
 ALL = (("DATA/gowalla",),)
 ITEMS = (2000, 4000, 8000, 16000, 28000, 40981)
@@ -48,8 +49,6 @@ FEW = 10_000
 """Items up to which sides alternate for several rounds."""
 MATRICES = {"recae": 1.25, "numpy": 4.1, "scipy": 1.1, "cholesky": 1.1}
 """How many matrices a side holds at once, for deciding whether it is tried at all."""
-CHECKED = 6
-"""Items whose weights are compared with conjugate gradients."""
 
 
 def numpy_inverse(gram: np.ndarray) -> np.ndarray:
@@ -112,47 +111,6 @@ def by_ease(x: Any, l2: float) -> tuple[Any, float]:
     finally:
         ridge.negative_inverse = inverted
     return model.weights_.numpy(), seconds[0]
-
-
-def product_rate(size: int = 1024, tries: int = 8) -> float:
-    """GFLOP/s of float32 products of blocks, the best of what torch, numpy and oneDNN reach."""
-    left, right = (torch.rand(size, size) for _ in range(2))
-    operands = blockwise.operand(left), blockwise.operand(right)
-    best = float("inf")
-    for run in (
-        lambda: left @ right,
-        lambda: left.numpy() @ right.numpy(),
-        lambda: blockwise.product(*operands),
-    ):
-        for _ in range(tries):
-            started = time.perf_counter()
-            run()
-            best = min(best, time.perf_counter() - started)
-    return 2 * size**3 / best / 1e9
-
-
-def exact(x: Any, l2: float, items: np.ndarray) -> np.ndarray:
-    """The weights towards some items, (n_items, items), by conjugate gradients in float64."""
-    x = x.astype(np.float64)
-    shape = (x.shape[1],) * 2
-    system = sp.linalg.LinearOperator(
-        shape, matvec=lambda v: x.T @ (x @ v) + l2 * v, dtype=np.float64
-    )
-    weights = np.empty((x.shape[1], len(items)))
-    for place, item in enumerate(items):
-        unit = np.zeros(x.shape[1])
-        unit[item] = 1
-        column, failed = sp.linalg.cg(system, unit, rtol=1e-11, maxiter=20_000)
-        if failed:
-            raise RecaeError(f"conjugate gradients did not converge for item {item}")
-        weights[:, place] = -column / column[item]
-        weights[item, place] = 0
-    return weights
-
-
-def checked(n_items: int) -> np.ndarray:
-    """Items from the head of the catalogue to its tail."""
-    return np.unique(np.linspace(0, n_items - 1, CHECKED).astype(np.int64))
 
 
 def serve(options: argparse.Namespace) -> None:
