@@ -95,8 +95,11 @@ class LinearRecommender(Recommender):
                 inverse, diagonal = over_items(matrix, ridge, way.dtype, self.l2, shown, device)
         warn_if_light(name, self.l2, heaviest, way)
         scale = self._scale(diagonal, ridge)
-        inverse *= scale / item_scale
-        inverse *= item_scale[:, None]
+        shared = torch.from_numpy(inverse)  # torch multiplies in all threads, and in one float
+        shared.mul_(torch.from_numpy((scale / item_scale).astype(inverse.dtype)))
+        if self.item_power:
+            shared.mul_(torch.from_numpy(item_scale.astype(inverse.dtype))[:, None])
+        del shared  # the memory may move below
         kept = 1 - scale * diagonal
         # What is zero but for rounding is zero: an item must not speak for itself at all.
         zero = np.abs(kept) < 8 * np.finfo(way.dtype).eps
