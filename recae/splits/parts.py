@@ -44,17 +44,24 @@ def weak_split(
 def draws(data: Interactions, seed: int) -> npt.NDArray[np.float64]:
     """(nnz,) random numbers in [0, 1) that belong to the ids, not to the order of the id maps."""
     matrix = data.matrix
+    drawn: npt.NDArray[np.float64] = numpy_generator(seed).random(data.nnz)
     user, item = (_ranks(ids.ids) for ids in (data.users, data.items))
-    order = np.lexsort((item[matrix.indices], user[row_numbers(matrix.indptr)]))
-    drawn = np.empty(data.nnz)
-    drawn[order] = numpy_generator(seed).random(data.nnz)
-    return drawn
+    if user is None and item is None:  # the entries are in the order of their ids
+        return drawn
+    rows, columns = row_numbers(matrix.indptr), matrix.indices
+    rows = rows if user is None else user[rows]
+    columns = columns if item is None else item[columns]
+    placed = np.empty_like(drawn)
+    placed[np.lexsort((columns, rows))] = drawn
+    return placed
 
 
-def _ranks(ids: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
-    ranks = np.empty(len(ids), dtype=np.int64)
-    ranks[np.argsort(ids, kind="stable")] = np.arange(len(ids))
-    return ranks
+def _ranks(ids: npt.NDArray[np.generic]) -> npt.NDArray[np.int64] | None:
+    """The place of each id among the ascending ones; None if that is where they are."""
+    order = np.argsort(ids, kind="stable")
+    ranks = np.empty_like(order)
+    ranks[order] = np.arange(len(ids))
+    return None if (order[1:] > order[:-1]).all() else ranks
 
 
 def part_of_last(
