@@ -16,11 +16,11 @@ from recae.nn import (
     mlp,
 )
 from recae.objective import Objective
-from recae.recommender import AutoencoderRecommender, estimator, param
+from recae.recommender import SoftmaxRecommender, estimator, param
 
 
 @estimator
-class MultDAE(AutoencoderRecommender):
+class MultDAE(SoftmaxRecommender):
     """A denoising autoencoder that spends a user's probability over the items.
 
     f(x) = W tanh(V dropout(x / |x|) + a) + b;  loss = -sum_i x_i log softmax(f(x))_i, plus l2.

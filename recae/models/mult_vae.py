@@ -17,11 +17,11 @@ from recae.nn import (
     mlp,
 )
 from recae.objective import Objective, annealed
-from recae.recommender import AutoencoderRecommender, estimator, param
+from recae.recommender import SoftmaxRecommender, estimator, param
 
 
 @estimator
-class MultVAE(AutoencoderRecommender):
+class MultVAE(SoftmaxRecommender):
     """A variational autoencoder that spends a user's probability over the items.
 
     z ~ N(mu(x), sigma(x)^2), f = decoder(z);

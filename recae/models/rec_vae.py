@@ -24,7 +24,7 @@ from recae.nn import (
     remember,
 )
 from recae.objective import Objective
-from recae.recommender import AutoencoderRecommender, estimator, implicit_slim, param
+from recae.recommender import SoftmaxRecommender, estimator, implicit_slim, param
 from recae.training import Phase, Rewrite
 
 EPS = 0.1
@@ -32,7 +32,7 @@ EPS = 0.1
 
 
 @estimator
-class RecVAE(AutoencoderRecommender):
+class RecVAE(SoftmaxRecommender):
     """A variational autoencoder held to its own past: encoder and decoder learn in turns.
 
     z ~ N(mu(x), sigma(x)^2), f = W z + b;

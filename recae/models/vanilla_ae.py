@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from recae.nn import AutoencoderNet, Decoder, LinearHead, Plain, UnitNorm, encoder_mlp, mlp
 from recae.objective import Objective
-from recae.recommender import AutoencoderRecommender, estimator, param
+from recae.recommender import SoftmaxRecommender, estimator, param
 
 
 @estimator
-class VanillaAE(AutoencoderRecommender):
+class VanillaAE(SoftmaxRecommender):
     """An autoencoder that sees the whole of a history and must give it back.
 
     z = g(V x / |x| + a), f(x) = W z + b, with `hidden` more layers before and after z;
@@ -54,6 +54,9 @@ class VanillaAE(AutoencoderRecommender):
             code=Plain(),
             decoder=Decoder(mlp(widths[::-1], self.activation), LinearHead(widths[0], n_items)),
         )
+
+    def _likelihood(self) -> str:
+        return self.loss
 
     def _objective(self, updates: int) -> Objective:
         return Objective(self.loss)

@@ -1,6 +1,6 @@
 """Networks and their pieces, in torch; nothing here knows of users and items."""
 
-from recae.nn.batch import Batch, Ragged
+from recae.nn.batch import Batch, Ragged, Sample
 from recae.nn.codes import Gaussian, Plain, UserNodes
 from recae.nn.concepts import ConceptDecoder, ConceptGaussians, Concepts, DrawConcepts
 from recae.nn.conv import ConvDecoder, ConvEncoder
@@ -99,6 +99,7 @@ __all__ = [
     "Plain",
     "Quantised",
     "Ragged",
+    "Sample",
     "Scores",
     "SeldomUnits",
     "ShortUnits",

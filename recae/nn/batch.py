@@ -12,17 +12,40 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Some columns that stand for all of them: columns that were drawn, and with what chances.
+
+    items: (sampled,) int64, rising; log_chances: (sampled,) float32, of each to be in the sample.
+    """
+
+    items: Tensor
+    log_chances: Tensor
+
+    def find(self, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether each column is in the sample, and its place there: (n,) bool and int64."""
+        place = torch.searchsorted(self.items, columns).clamp_max(len(self.items) - 1)
+        return self.items[place] == columns, place
+
+    def to(self, device: torch.device | str) -> Sample:
+        """The same sample on another device."""
+        items, chances = (t.to(device, non_blocking=True) for t in (self.items, self.log_chances))
+        return Sample(items, chances)
+
+
+@dataclass(frozen=True)
 class Ragged:
     """A sparse batch: row r holds `indices[offsets[r]:offsets[r + 1]]` with their `values`.
 
     indices: (nnz,) int64 columns, each at most once a row; offsets: (rows + 1,) int64;
-    values: (nnz,) float32; n_columns: the width that the row would have if it were dense.
+    values: (nnz,) float32; n_columns: the width that the row would have if it were dense;
+    sample: columns that a loss may take for all of them.
     """
 
     indices: Tensor
     offsets: Tensor
     values: Tensor
     n_columns: int
+    sample: Sample | None = None
 
     @classmethod
     def from_csr(cls, matrix: Any, pad_to: int = 0) -> Ragged:
@@ -81,11 +104,12 @@ class Ragged:
 
     def to(self, device: torch.device | str) -> Ragged:
         """The same batch on another device."""
-        return Ragged(
-            self.indices.to(device, non_blocking=True),
-            self.offsets.to(device, non_blocking=True),
-            self.values.to(device, non_blocking=True),
-            self.n_columns,
+        return replace(
+            self,
+            indices=self.indices.to(device, non_blocking=True),
+            offsets=self.offsets.to(device, non_blocking=True),
+            values=self.values.to(device, non_blocking=True),
+            sample=None if self.sample is None else self.sample.to(device),
         )
 
 

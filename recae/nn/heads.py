@@ -27,7 +27,7 @@ from recae.nn.losses import (
 )
 from recae.nn.products import affine
 
-LinearLoss = Callable[[Tensor, Tensor, Tensor, Ragged], Tensor]
+LinearLoss = Callable[[Tensor, Tensor, Tensor, Ragged, "torch.dtype | None"], Tensor]
 LOSSES: dict[str, LinearLoss] = {
     "multinomial": multinomial_loss,
     "logistic": logistic_loss,
@@ -55,11 +55,15 @@ class Scores(Protocol):
 
 @dataclass(frozen=True)
 class LinearScores:
-    """h W^T + b, unevaluated: hidden (rows, n), weight (n_items, n), bias (n_items,)."""
+    """h W^T + b, unevaluated: hidden (rows, n), weight (n_items, n), bias (n_items,).
+
+    products: what the losses over all items round their matrix products to.
+    """
 
     hidden: Tensor
     weight: Tensor
     bias: Tensor
+    products: torch.dtype | None = None
 
     def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
         """The named loss, a scalar: the mean over the rows. A ragged target stays ragged."""
@@ -67,7 +71,7 @@ class LinearScores:
             return DenseScores(self.dense()).loss(kind, target)
         if kind not in LOSSES:
             raise unknown_option("reconstruction loss", kind, LOSSES)
-        return LOSSES[kind](self.hidden, self.weight, self.bias, target)
+        return LOSSES[kind](self.hidden, self.weight, self.bias, target, self.products)
 
     def dense(self) -> Tensor:
         """All scores, (rows, n_items) float32."""
@@ -81,8 +85,11 @@ class LinearScores:
 class LinearHead(nn.Module):
     """The usual last layer: one weight row and one bias per item.
 
-    start: the biases at the start, (n_items,); zero without.
+    start: the biases at the start, (n_items,); zero without. `products` may be set to a narrower
+    type for the products of a loss over all items; scores are always computed as they are.
     """
+
+    products: torch.dtype | None = None
 
     def __init__(self, n_in: int, n_items: int, start: Tensor | None = None) -> None:
         super().__init__()
@@ -99,7 +106,7 @@ class LinearHead(nn.Module):
                 self.bias.copy_(self.start)
 
     def forward(self, hidden: Tensor) -> LinearScores:
-        return LinearScores(hidden, self.weight, self.bias)
+        return LinearScores(hidden, self.weight, self.bias, self.products)
 
 
 class UnitHead(LinearHead, Derived):

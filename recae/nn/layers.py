@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recae.nn.bags import bag, sparse_bag
 from recae.nn.batch import Ragged
 from recae.nn.products import affine
 
@@ -49,7 +50,10 @@ class InputLinear(nn.Module):
     """The first layer: a linear map that reads ragged rows (an embedding bag) or dense ones.
 
     Its weight is kept as (n_in, n_out), one row per item: a history touches only its own rows.
+    `sparse` may be set to have the gradient of these rows alone, for an optimiser that takes it.
     """
+
+    sparse: bool = False
 
     def __init__(self, n_in: int, n_out: int, drawn: str = "glorot") -> None:
         super().__init__()
@@ -65,14 +69,7 @@ class InputLinear(nn.Module):
     def forward(self, x: Ragged | Tensor) -> Tensor:
         if isinstance(x, Tensor):
             return affine(x, self.weight.t(), self.bias)
-        summed = F.embedding_bag(
-            x.indices,
-            self.weight,
-            x.offsets,
-            mode="sum",
-            per_sample_weights=x.values,
-            include_last_offset=True,
-        )  # (rows, n_out)
+        summed = (sparse_bag if self.sparse else bag)(self.weight, x)  # (rows, n_out)
         return summed + self.bias
 
 

@@ -15,7 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recae.nn.batch import Ragged
+from recae.nn.chunks import row_chunks, scaled
 from recae.nn.products import affine, gather
+from recae.nn.sampled import sampled_multinomial_loss
 
 CHUNK_CELLS = 1 << 25
 """Logits held at once: 2^25 cells are 128 MiB in float32. Smaller row chunks cost speed."""
@@ -24,39 +26,74 @@ TILE_CELLS = 1 << 19
 """Logits normalised at once: 2^19 cells are 2 MiB, which stay in the cache between the passes."""
 
 
-def multinomial_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
+def multinomial_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    target: Ragged,
+    products: torch.dtype | None = None,
+) -> Tensor:
     """Minus the multinomial log likelihood of Liang et al. (2018, eq. 2), averaged over rows.
 
     For logits f = h W^T + b: loss_u = -sum_i x_ui log softmax(f_u)_i.
     hidden: (rows, n); weight: (n_items, n); bias: (n_items,); target: ragged (rows, n_items).
+    products: a type such as torch.bfloat16 that the three matrix products are rounded to, where
+    hidden is float32; what is summed, normalised and added up stays in float32. A target with a
+    sample takes that for all items: see `sampled_multinomial_loss`.
     """
-    return _chunked(_multinomial, hidden, weight, bias, target)
+    if target.sample is not None:
+        return sampled_multinomial_loss(hidden, weight, bias, target, target.sample, products)
+    return _chunked(_multinomial, hidden, weight, bias, target, products)
 
 
-def logistic_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
+def logistic_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    target: Ragged,
+    products: torch.dtype | None = None,
+) -> Tensor:
     """Minus the Bernoulli log likelihood over all items, averaged over rows; shapes as above.
 
     loss_u = -sum_(i in u) x_ui log sigma(f_ui) - sum_(i not in u) log sigma(-f_ui): a weight says
     how much an interaction counts.
     """
-    return _chunked(_logistic, hidden, weight, bias, target)
+    return _chunked(_logistic, hidden, weight, bias, target, products)
 
 
-def squared_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
+def squared_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    target: Ragged,
+    products: torch.dtype | None = None,
+) -> Tensor:
     """sum_i (f_ui - x_ui)^2 over all items, averaged over rows; shapes as above."""
-    return _chunked(_squared, hidden, weight, bias, target)
+    return _chunked(_squared, hidden, weight, bias, target, products)
 
 
-def observed_squared_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
+def observed_squared_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    target: Ragged,
+    products: torch.dtype | None = None,
+) -> Tensor:
     """sum over the entries of a row of (f_ui - x_ui)^2, averaged over rows; shapes as above.
 
-    Only the entries' scores are computed (Sedhain et al. 2015).
+    Only the entries' scores are computed (Sedhain et al. 2015), and in the type that they are.
     """
     scores = _observed(hidden, weight, bias, target)
     return (scores - target.values).square().sum() / len(target)
 
 
-def observed_logistic_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
+def observed_logistic_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    target: Ragged,
+    products: torch.dtype | None = None,
+) -> Tensor:
     """The logistic loss over the entries of a row alone, averaged over rows; shapes as above.
 
     Entries of value 0 are the items that a row is said not to have, such as sampled negatives.
@@ -73,70 +110,105 @@ def _observed(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> T
     return products + gather(bias, target.indices)
 
 
-def row_chunks(n_rows: int, n_columns: int, cells: int) -> list[slice]:
-    """Slices that cut `n_rows` into equal chunks of at most `cells` cells (at least one row)."""
-    n_chunks = -(-n_rows // max(cells // max(n_columns, 1), 1))
-    bounds = [n_rows * chunk // n_chunks for chunk in range(n_chunks + 1)]
-    return [slice(low, high) for low, high in zip(bounds, bounds[1:], strict=False)]
-
-
 Cells = tuple[Tensor, Tensor]
 Slope = Callable[[Tensor, Cells, Tensor, Tensor, int], Tensor]
-"""`(logits, cells, values, totals, rows)` -> the loss of a chunk, a scalar, over all `rows`; turns
-the logits (chunk, n_items) into their gradient in place. cells: the entries' places in the chunk;
-values: (entries,) and totals: (chunk,) the target's values and their sums."""
+"""`(logits, cells, values, totals, rows)` -> the loss of a tile, a scalar, over all `rows`; turns
+the logits (tile, n_items) into their gradient in place. cells: the entries' places in the tile;
+values: (entries,) and totals: (tile,) the target's values and their sums."""
 
 
-def _chunked(slope: Slope, hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
-    loss: Tensor = _Chunked.apply(slope, hidden, weight, bias, target)  # type: ignore[no-untyped-call]
+def _chunked(
+    slope: Slope,
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    target: Ragged,
+    products: torch.dtype | None,
+) -> Tensor:
+    loss: Tensor = _Chunked.apply(  # type: ignore[no-untyped-call]
+        slope, hidden, weight, bias, target, products
+    )
     return loss
 
 
 class _Chunked(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, slope: Slope, hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged
+        ctx: Any,
+        slope: Slope,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        target: Ragged,
+        products: torch.dtype | None,
     ) -> Tensor:
         wanted = ctx.needs_input_grad[1:4]
-        loss, totals = hidden.new_zeros(()), target.row_sums(target.values)
-        grads = [
-            torch.zeros_like(t) if needed else None
-            for t, needed in zip((hidden, weight, bias), wanted, strict=True)
-        ]
-        for chunk in row_chunks(len(target), weight.shape[0], CHUNK_CELLS):
-            logits = affine(hidden[chunk], weight, bias)  # (chunk, n_items)
-            entries = slice(int(target.offsets[chunk.start]), int(target.offsets[chunk.stop]))
-            cells = (target.rows[entries] - chunk.start, target.indices[entries])
-            loss += slope(logits, cells, target.values[entries], totals[chunk], len(target))
-            if grads[0] is not None:
-                grads[0][chunk] = logits @ weight
-            if grads[1] is not None:
-                grads[1].addmm_(logits.t(), hidden[chunk])
-            if grads[2] is not None:
-                grads[2] += logits.sum(0)
+        rows, totals = len(target), target.row_sums(target.values)
+        loss, grads = hidden.new_zeros(()), [None, None, None]
+        narrow = products if hidden.dtype == torch.float32 else None
+        h, w = (hidden, weight) if narrow is None else (hidden.to(narrow), weight.to(narrow))
+        chunks = row_chunks(rows, weight.shape[0], CHUNK_CELLS)
+        parts = []  # of the gradient of hidden
+        for chunk in chunks:
+            logits = affine(h[chunk], w, bias) if narrow is None else h[chunk] @ w.t()
+            for tile in _tiles(chunk, weight, len(chunks)):
+                part = logits[tile.start - chunk.start : tile.stop - chunk.start]
+                if narrow is not None:
+                    rounded, part = part, part.float().add_(bias)
+                entries = _entries(target, tile)
+                cells = (target.rows[entries] - tile.start, target.indices[entries])
+                loss += slope(part, cells, target.values[entries], totals[tile], rows)
+                if wanted[2]:
+                    grads[2] = _plus(grads[2], part.sum(0))
+                if narrow is not None:
+                    rounded.copy_(part)
+            if wanted[0]:
+                parts.append(logits @ w)
+            if wanted[1]:
+                grads[1] = _plus(grads[1], (logits.t() @ h[chunk]).to(weight.dtype))
+        if wanted[0]:
+            grads[0] = torch.cat(parts).to(hidden.dtype)
         ctx.save_for_backward(*grads)
         return loss
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        grads = (None if grad is None else grad * upstream for grad in ctx.saved_tensors)
-        return (None, *grads, None)
+        return (None, *scaled(ctx.saved_tensors, upstream), None, None)
+
+
+def _plus(sum_so_far: Tensor | None, part: Tensor) -> Tensor:
+    return part if sum_so_far is None else sum_so_far.add_(part)
+
+
+def _tiles(chunk: slice, weight: Tensor, n_chunks: int) -> list[slice]:
+    """Rows that a CPU takes through its cache together; a GPU takes the chunk at once."""
+    if weight.device.type != "cpu":
+        return [chunk]
+    tiles = row_chunks(chunk.stop - chunk.start, weight.shape[0], TILE_CELLS)
+    return [slice(chunk.start + tile.start, chunk.start + tile.stop) for tile in tiles]
+
+
+def _entries(target: Ragged, rows: slice) -> slice:
+    """Where the entries of some rows are; all of them without asking the device."""
+    if rows.start == 0 and rows.stop == len(target):
+        return slice(0, len(target.indices))
+    return slice(int(target.offsets[rows.start]), int(target.offsets[rows.stop]))
 
 
 def _multinomial(logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows: int) -> Tensor:
     values, totals = values / rows, totals / rows  # the mean over rows, for loss and gradient
     loss = -torch.dot(logits[cells], values)
-    loss += torch.dot(_softmax_in_place(logits), totals)
-    logits.mul_(totals[:, None])[cells] -= values  # totals softmax(logits) - values
+    top = logits.amax(1, keepdim=True)
+    norms = logits.sub_(top).exp_().sum(1, keepdim=True)
+    loss += torch.dot((top + norms.log()).squeeze(1), totals)
+    logits.mul_(totals[:, None] / norms)[cells] -= values  # totals softmax(logits) - values
     return loss
 
 
 def _logistic(logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows: int) -> Tensor:
     seen = logits[cells]
-    loss = (values * F.softplus(-seen) - F.softplus(seen)).sum()
-    for tile in row_chunks(len(logits), logits.shape[1], TILE_CELLS):
-        loss += F.softplus(logits[tile]).sum()
-        logits[tile].sigmoid_()
+    loss = (values * F.softplus(-seen) - F.softplus(seen)).sum() + F.softplus(logits).sum()
+    logits.sigmoid_()
     logits[cells] = -values * (-seen).sigmoid()
     logits /= rows
     return loss / rows
@@ -148,15 +220,3 @@ def _squared(logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows:
     logits[cells] -= values
     logits *= 2 / rows
     return loss / rows
-
-
-def _softmax_in_place(logits: Tensor) -> Tensor:
-    """Turns logits into probabilities and returns their log normalisers, (rows,)."""
-    norms = []
-    for tile in row_chunks(len(logits), logits.shape[1], TILE_CELLS):
-        part = logits[tile]
-        top = part.amax(1, keepdim=True)
-        total = part.sub_(top).exp_().sum(1, keepdim=True)
-        part.div_(total)
-        norms.append((top + total.log()).squeeze(1))
-    return torch.cat(norms)

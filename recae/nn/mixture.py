@@ -10,7 +10,8 @@ from torch import Tensor
 
 from recae.errors import unknown_option
 from recae.nn.batch import Ragged
-from recae.nn.losses import CHUNK_CELLS, row_chunks
+from recae.nn.chunks import row_chunks
+from recae.nn.losses import CHUNK_CELLS
 from recae.nn.products import affine
 
 TEMPERATURE = 0.1

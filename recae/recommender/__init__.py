@@ -35,6 +35,7 @@ from recae.recommender.sparse import (
     nearest_columns,
     valued,
 )
+from recae.recommender.softmax import SoftmaxRecommender
 from recae.recommender.stacking import best_ranking, likeliest
 from recae.recommender.svd import SVDRecommender
 from recae.recommender.tiles import products
@@ -54,6 +55,7 @@ __all__ = [
     "Run",
     "ScoreRows",
     "SVDRecommender",
+    "SoftmaxRecommender",
     "align",
     "best_ranking",
     "cells",

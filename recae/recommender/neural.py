@@ -81,6 +81,9 @@ class AutoencoderRecommender(Recommender):
         """What deals the batches; histories against themselves by default."""
         return SparseLoader(input, target, self.batch_size, seed)
 
+    def _prepare(self, net: AutoencoderNet, n_items: int, run: Run) -> None:
+        """What is set on a network for its training alone."""
+
     def _validator(
         self, score_rows: ScoreRows, validation: Fold, data: Interactions
     ) -> Callable[[], Mapping[str, float]]:
@@ -107,6 +110,7 @@ class AutoencoderRecommender(Recommender):
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         net = self._network(data.n_items, data.n_users)
+        self._prepare(net, data.n_items, run)
         ones = data.binarised().matrix
         input = data.matrix if self.weights in ("input", "both") else ones
         target = data.matrix if self.weights in ("target", "both") else ones

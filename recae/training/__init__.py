@@ -8,8 +8,9 @@ from recae.training.halves import HalvesLoader
 from recae.training.loader import Loader, SparseLoader
 from recae.training.loop import train
 from recae.training.negatives import NegativesLoader
-from recae.training.placement import resolve_device
+from recae.training.placement import has_bfloat16, resolve_device
 from recae.training.plan import OPTIMISERS, Phase, Plan, Rewrite
+from recae.training.sampling import SampledLoader
 
 __all__ = [
     "ArrayLoader",
@@ -23,9 +24,11 @@ __all__ = [
     "Epoch",
     "Plan",
     "Rewrite",
+    "SampledLoader",
     "SparseLoader",
     "bar",
     "check_callbacks",
+    "has_bfloat16",
     "resolve_device",
     "train",
 ]

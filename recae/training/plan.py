@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from recae.nn import AutoencoderNet
+from recae.training.row_adam import RowAdam
 
 SLOTS = ("corrupt", "encoder", "code", "decoder")
 
@@ -108,7 +109,7 @@ def _nadam(groups: Iterable[Any], lr: float, device: str) -> torch.optim.Optimiz
 
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": _fused(torch.optim.Adam),
+    "adam": _fused(RowAdam),
     "nadam": _nadam,
     "adagrad": _adagrad,
     "normalised-adam": _fused(NormalisedAdam),

@@ -1,0 +1,109 @@
+"""The multinomial loss with a sample of the catalogue in place of all of it.
+
+Its cost grows with the interactions and the sample, not with the items, and its gradient holds the
+rows of the items that it met alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recae.nn.bags import bag, by_item, some_rows
+from recae.nn.batch import Ragged, Sample
+from recae.nn.chunks import row_chunks, scaled
+
+ENTRY_CELLS = 1 << 20
+"""Numbers of item rows gathered at once: 2^20 are 4 MiB in float32."""
+
+
+def sampled_multinomial_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    target: Ragged,
+    sample: Sample,
+    products: torch.dtype | None = None,
+) -> Tensor:
+    """Minus the multinomial log likelihood with an estimated normaliser, averaged over rows.
+
+    loss_u = -sum_i x_ui (f_ui - log Z_u), where Z_u, the sum of exp(f_uj) over all items, is taken
+    as the sum of exp(f_ui) over the items i of the row and of exp(f_uj) / pi_j over the items j of
+    the sample that the row does not have, pi_j being the chance that j comes into a sample. This
+    estimate of Z_u is unbiased (Horvitz & Thompson 1952); the slopes are those of the loss with it.
+    Shapes as in `multinomial_loss`; gradients of weight and bias are sparse.
+    """
+    loss: Tensor = _Sampled.apply(  # type: ignore[no-untyped-call]
+        hidden, weight, bias, target, sample, products
+    )
+    return loss
+
+
+class _Sampled(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        target: Ragged,
+        sample: Sample,
+        products: torch.dtype | None,
+    ) -> Tensor:
+        narrow = (products if hidden.dtype == torch.float32 else None) or hidden.dtype
+        h, w = hidden.to(narrow), weight.index_select(0, sample.items).to(narrow)  # w: (sampled, n)
+        rows, values = target.rows, target.values / len(target)
+        totals = target.row_sums(values)  # (rows,)
+        own = _entry_scores(hidden, weight, bias, target)  # (nnz,)
+        # What the others say: (rows, sampled).
+        rest = (h @ w.t()).to(hidden.dtype).add_(bias[sample.items] - sample.log_chances)
+        has, place = sample.find(target.indices)
+        rest[rows[has], place[has]] = -torch.inf
+        top = rest.amax(1).scatter_reduce(0, rows, own, "amax")
+        rest.sub_(top[:, None]).exp_()
+        own_shares = (own - top[rows]).exp_()
+        norms = rest.sum(1) + target.row_sums(own_shares)
+        loss = torch.dot(totals, top + norms.log()) - torch.dot(values, own)
+
+        rest.mul_((totals / norms)[:, None])
+        own_shares.mul_((totals / norms)[rows]).sub_(values)  # both are slopes now
+        slopes = target.with_values(own_shares)
+        items, where = torch.unique(
+            torch.cat([target.indices, sample.items]), return_inverse=True
+        )  # (met,)
+        of_entry, of_sample = where[: len(own)], where[len(own) :]
+        narrow_rest = rest.to(narrow)
+        grad_hidden = (narrow_rest @ w).to(hidden.dtype) + bag(weight, slopes)
+        grad_rows = by_item(hidden, rows, own_shares, of_entry, len(items))
+        grad_rows.index_add_(0, of_sample, (narrow_rest.t() @ h).to(hidden.dtype))
+        grad_bias = own_shares.new_zeros(len(items)).index_add_(0, of_entry, own_shares)
+        grad_bias.index_add_(0, of_sample, rest.sum(0))
+        ctx.save_for_backward(grad_hidden, items, grad_rows, grad_bias)
+        ctx.n_items = len(weight)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        grad_hidden, items, grad_rows, grad_bias = ctx.saved_tensors
+        grad_hidden, grad_rows, grad_bias = scaled([grad_hidden, grad_rows, grad_bias], upstream)
+        return (
+            grad_hidden,
+            some_rows(items, grad_rows, ctx.n_items),
+            some_rows(items, grad_bias, ctx.n_items),
+            None,
+            None,
+            None,
+        )
+
+
+def _entry_scores(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
+    """The scores of the entries of a target, (nnz,), without a gradient."""
+    scores = bias[target.indices]
+    for part in row_chunks(len(scores), hidden.shape[1], ENTRY_CELLS):
+        rows, items = target.rows[part], target.indices[part]
+        scores[part] += torch.linalg.vecdot(
+            hidden.index_select(0, rows), weight.index_select(0, items)
+        )
+    return scores
