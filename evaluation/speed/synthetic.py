@@ -1,8 +1,8 @@
 """Made-up users with a known taste, as many as wanted, in bounded memory.
 
-Items belong to groups, users like one to three of them and take most of their items from those, the
-popular ones more often: sizes of groups, popularity within a group and lengths of histories all have
-a long tail. So a model can be asked how much of what it recommends lies in the groups of a user.
+Items belong to groups. A user likes one to three of them and takes most items from those, popular
+ones more often. Sizes of groups, popularity within a group and lengths of histories have long
+tails. So a model can be asked how much of what it recommends lies in the groups of a user.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class Catalogue:
     ) -> People:
         """Users and their histories.
 
-        mean: interactions of a user, on average, nearly. stray: the share of interactions that are with any
-        group at all. The same seed gives the same users, and more of them when more are wanted.
+        mean: interactions of a user, on average, nearly. stray: the share of interactions that are
+        with any group at all. Another seed gives strangers with the same tastes.
         """
         # Whoever draws an item twice has it once: a sample says how much longer to draw.
         drawn = mean

@@ -199,6 +199,8 @@ class Interactions:
         [3, 1]
         """
         rows = np.asarray(codes)
+        if np.array_equal(rows, np.arange(self.n_users)):
+            return self
         return self._take_rows(rows, IdMap(self.users.decode(rows), self.users.what))
 
     def select_items(self, codes: npt.ArrayLike) -> Interactions:
@@ -230,7 +232,7 @@ class Interactions:
         (data, indices, *times), indptr = csr.take_rows(
             matrix.indptr, rows, matrix.data, matrix.indices, *beside
         )
-        return self._owning(users, self.items, data, indices, indptr, *(times or [None]))
+        return self._owning(users, self.items, data, indices, indptr, times[0] if times else None)
 
     def with_items(self, items: IdMap | Any) -> tuple[Interactions, int]:
         """The same users over other items (an IdMap or ids), matched by id.
