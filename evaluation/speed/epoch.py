@@ -1,0 +1,110 @@
+"""Seconds and memory of an epoch of Mult-VAE, beside RecBole's, RecPack's and Cornac's.
+
+    python -m evaluation.speed epoch DATA --rounds 5
+
+DATA holds train.parquet (user, item), or ratings.parquet (user, item, rating), of which ratings of
+3 and more and the 10-core are taken. Every side has layers of 600, 200 and 600, batches of 500
+users and Adam, all in float32 unless its name says otherwise, and gets the same matrix:
+
+- recae: `MultVAE.fit`; an epoch is what it measures itself.
+- recbole: MultiVAE, an epoch by `Trainer._train_epoch`; data and loader are its own.
+- recpack: MultVAE, an epoch by its own `_train_epoch`.
+- cornac: VAECF with the multinomial likelihood, an epoch by its own `learn`. It neither normalises
+  its input nor drops any of it, and does not shuffle the users: less work than the others do.
+
+Epochs alternate; the first of each side is not counted. Memory is the peak of a side's process,
+with everything that it loads, above what it is after its imports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import scipy.sparse as sp
+import torch
+
+import recae
+from evaluation.provenance import keep
+from evaluation.speed import given, venvs, worker
+from evaluation.speed.harness import alternate, arguments
+from evaluation.speed.stepwise import Stepwise
+
+ALL = (("DATA/gowalla",), ("DATA/ml-1m",))
+PEERS = Path(__file__).parent / "peers"
+OURS: dict[str, dict[str, Any]] = {"recae": {}}
+"""Our sides: what each sets beside the sizes."""
+THEIRS = ("recbole", "recpack", "cornac")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints and keeps what an epoch costs on every side."""
+    parser = arguments(__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--sides", nargs="+", choices=[*OURS, *THEIRS], default=[*OURS, *THEIRS])
+    parser.add_argument("--hidden", type=int, default=600)
+    parser.add_argument("--latent", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=500, help="users a batch")
+    parser.add_argument("--users", type=int, help="only so many, for a dry run")
+    venvs.add_arguments(parser, THEIRS)
+    parser.add_argument("--serve", choices=OURS, help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.serve:
+        serve(options)
+        return 0
+    pythons = {side: venvs.python_of(side, options) for side in options.sides if side in THEIRS}
+    data = given.read(options.data, options.users)
+    print(data, flush=True)
+    sizes = [f"--{n}={getattr(options, n)}" for n in ("hidden", "latent", "batch", "threads")]
+    with tempfile.TemporaryDirectory() as name:
+        sp.save_npz(Path(name) / "train.npz", data.matrix)
+        given.write_atomic(Path(name), "train", data.matrix)
+        ours = [sys.executable, "-m", "evaluation.speed.epoch", name, *sizes, "--serve"]
+        sides = {side: [*ours, side] for side in options.sides if side in OURS}
+        for side, python in pythons.items():
+            sides[side] = [python, str(PEERS / f"{side}_epoch.py"), name, *sizes]
+        rounds = alternate(sides, options.rounds, threads=options.threads)
+    print(rounds.summary())
+    first, *others = sides
+    for side in others:
+        share = rounds.above_bare_gb(first) / rounds.above_bare_gb(side)
+        print(f"memory above imports, {first} / {side}: {share:.2f}")
+    result = {"suite": "epoch of Mult-VAE", "data": repr(data), "threads": options.threads}
+    result |= {n: getattr(options, n) for n in ("hidden", "latent", "batch")}
+    result |= rounds.as_dict()
+    if options.users is None:
+        print(f"kept in {keep(f'speed-epoch-{options.data.name}', result)}")
+    else:
+        print(json.dumps(result["ratios"]))
+    return 0
+
+
+def serve(options: argparse.Namespace) -> None:
+    """One of our sides: an epoch of `fit` whenever it is told to."""
+    bare = worker.peak_gb()
+    torch.set_num_threads(options.threads)
+    data = recae.Interactions.from_csr(sp.load_npz(options.data / "train.npz"))
+    model = recae.MultVAE(
+        hidden=(options.hidden,),
+        latent=options.latent,
+        mirror=True,
+        batch_size=options.batch,
+        epochs=100_000,
+        **OURS[options.serve],
+    )
+    training = Stepwise(lambda wait: model.fit(data, callbacks=wait, progress=False))
+
+    def run() -> dict[str, float]:
+        epoch = training.epoch()
+        return {"seconds": epoch.seconds, "loss": epoch.loss}
+
+    worker.serve(run, bare)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
