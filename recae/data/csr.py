@@ -60,14 +60,21 @@ def keep_entries(indptr: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> npt.N
     return kept
 
 
+def counts(numbers: npt.NDArray[Any], n: int) -> Index:
+    """How often each of 0..n-1 is among `numbers`, (n,) int64.
+
+    `numpy.bincount` alone copies int32 numbers to int64, all of them at once.
+    """
+    found = np.zeros(n, dtype=np.int64)
+    step = max(BLOCK, n)  # each block costs n operations too
+    for start in range(0, len(numbers), step):
+        found += np.bincount(numbers[start : start + step], minlength=n)
+    return found
+
+
 def column_counts(matrix: Matrix) -> Index:
     """The number of stored entries of each column, (n_columns,) int64."""
-    counts = np.zeros(matrix.shape[1], dtype=np.int64)
-    # In blocks of no fewer entries than columns: `bincount` copies both in its own width.
-    step = max(BLOCK, matrix.shape[1])
-    for start in range(0, len(matrix.indices), step):
-        counts += np.bincount(matrix.indices[start : start + step], minlength=len(counts))
-    return counts
+    return counts(matrix.indices, matrix.shape[1])
 
 
 def cells(matrix: Matrix) -> Index:
@@ -86,13 +93,12 @@ def sorted_csr(
     Columns ascend within a row; a cell that comes twice stays twice. Two passes of counting and a
     sort within each row: beside its arguments it holds three arrays of nnz integers.
     """
+    places = np.arange(len(rows), dtype=np.int32 if len(rows) < 2**31 else np.int64)
     same = rows[1:] == rows[:-1]
     if ((rows[1:] > rows[:-1]) | (same & (columns[1:] > columns[:-1]))).all():
-        counts = np.bincount(rows, minlength=shape[0])
-        indptr = np.concatenate([[0], np.cumsum(counts)])
-        return columns, indptr, np.arange(len(rows))
+        indptr = np.concatenate([[0], np.cumsum(counts(rows, shape[0]))])
+        return columns, indptr, places
     del same
-    places = np.arange(len(rows), dtype=np.int32 if len(rows) < 2**31 else np.int64)
     coordinates: Any = sp.coo_matrix((places, (rows, columns)), shape=shape)
     coordinates.has_canonical_format = True  # or tocsr would add up the places of repeated cells
     matrix: Any = coordinates.tocsr()
