@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from torch import Tensor
+
+Grad = TypeVar("Grad", Tensor, Tensor | None)
 
 
 def row_chunks(n_rows: int, n_columns: int, cells: int) -> list[slice]:
@@ -14,8 +17,8 @@ def row_chunks(n_rows: int, n_columns: int, cells: int) -> list[slice]:
     return [slice(low, high) for low, high in zip(bounds, bounds[1:], strict=False)]
 
 
-def scaled(grads: Sequence[Tensor | None], upstream: Tensor) -> Sequence[Tensor | None]:
+def scaled(grads: Sequence[Grad], upstream: Tensor) -> Sequence[Grad]:
     """The gradients times a scalar; as they are for 1, because they are as large as the weights."""
     if upstream.device.type == "cpu" and float(upstream) == 1:  # asking a GPU makes it wait
         return grads
-    return [None if grad is None else grad * upstream for grad in grads]
+    return [grad if grad is None else grad * upstream for grad in grads]

@@ -144,7 +144,8 @@ class _Chunked(torch.autograd.Function):
     ) -> Tensor:
         wanted = ctx.needs_input_grad[1:4]
         rows, totals = len(target), target.row_sums(target.values)
-        loss, grads = hidden.new_zeros(()), [None, None, None]
+        loss = hidden.new_zeros(())
+        grads: list[Tensor | None] = [None, None, None]
         narrow = products if hidden.dtype == torch.float32 else None
         h, w = (hidden, weight) if narrow is None else (hidden.to(narrow), weight.to(narrow))
         chunks = row_chunks(rows, weight.shape[0], CHUNK_CELLS)

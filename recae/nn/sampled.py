@@ -70,12 +70,15 @@ class _Sampled(torch.autograd.Function):
         rest.mul_((totals / norms)[:, None])
         own_shares.mul_((totals / norms)[rows]).sub_(values)  # both are slopes now
         slopes = target.with_values(own_shares)
+        narrow_rest = rest.to(narrow)
+        grad_hidden = (narrow_rest @ w).to(hidden.dtype) + bag(weight, slopes)
+        if not any(ctx.needs_input_grad[1:3]):
+            ctx.save_for_backward(grad_hidden)
+            return loss
         items, where = torch.unique(
             torch.cat([target.indices, sample.items]), return_inverse=True
         )  # (met,)
         of_entry, of_sample = where[: len(own)], where[len(own) :]
-        narrow_rest = rest.to(narrow)
-        grad_hidden = (narrow_rest @ w).to(hidden.dtype) + bag(weight, slopes)
         grad_rows = by_item(hidden, rows, own_shares, of_entry, len(items))
         grad_rows.index_add_(0, of_sample, (narrow_rest.t() @ h).to(hidden.dtype))
         grad_bias = own_shares.new_zeros(len(items)).index_add_(0, of_entry, own_shares)
@@ -86,16 +89,12 @@ class _Sampled(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        grad_hidden, items, grad_rows, grad_bias = ctx.saved_tensors
-        grad_hidden, grad_rows, grad_bias = scaled([grad_hidden, grad_rows, grad_bias], upstream)
-        return (
-            grad_hidden,
-            some_rows(items, grad_rows, ctx.n_items),
-            some_rows(items, grad_bias, ctx.n_items),
-            None,
-            None,
-            None,
-        )
+        if len(ctx.saved_tensors) == 1:
+            return (*scaled(ctx.saved_tensors, upstream), None, None, None, None, None)
+        grad_hidden, items, *of_items = ctx.saved_tensors
+        grad_hidden, *of_items = scaled([grad_hidden, *of_items], upstream)
+        rows = (some_rows(items, grad, ctx.n_items) for grad in of_items)
+        return (grad_hidden, *rows, None, None, None)
 
 
 def _entry_scores(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:

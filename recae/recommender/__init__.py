@@ -27,6 +27,7 @@ from recae.recommender.requests import Request, align
 from recae.recommender.search import draw
 from recae.recommender.slim import implicit_slim
 from recae.recommender.slots import Run
+from recae.recommender.softmax import SoftmaxRecommender
 from recae.recommender.sparse import (
     cells,
     csr_from_arrays,
@@ -35,7 +36,6 @@ from recae.recommender.sparse import (
     nearest_columns,
     valued,
 )
-from recae.recommender.softmax import SoftmaxRecommender
 from recae.recommender.stacking import best_ranking, likeliest
 from recae.recommender.svd import SVDRecommender
 from recae.recommender.tiles import products

@@ -81,8 +81,8 @@ class AutoencoderRecommender(Recommender):
         """What deals the batches; histories against themselves by default."""
         return SparseLoader(input, target, self.batch_size, seed)
 
-    def _prepare(self, net: AutoencoderNet, n_items: int, run: Run) -> None:
-        """What is set on a network for its training alone."""
+    def _prepare(self, net: AutoencoderNet, histories: Any, run: Run) -> None:
+        """Sets what a network needs for its training alone, given CSR histories of ones."""
 
     def _validator(
         self, score_rows: ScoreRows, validation: Fold, data: Interactions
@@ -110,8 +110,8 @@ class AutoencoderRecommender(Recommender):
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         net = self._network(data.n_items, data.n_users)
-        self._prepare(net, data.n_items, run)
         ones = data.binarised().matrix
+        self._prepare(net, ones, run)
         input = data.matrix if self.weights in ("input", "both") else ones
         target = data.matrix if self.weights in ("target", "both") else ones
         loader = self._loader(input, None if target is input else target, run.seed)

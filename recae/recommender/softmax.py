@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import numpy as np
 import torch
 
 from recae.errors import ConfigError
@@ -76,22 +77,33 @@ class SoftmaxRecommender(AutoencoderRecommender):
             return super()._loader(input, target, seed)
         return SampledLoader(input, target, self.batch_size, seed, samples=samples)
 
-    def _prepare(self, net: AutoencoderNet, n_items: int, run: Run) -> None:
-        samples, precision = self._samples(n_items), self._products(run.device)
+    def _prepare(self, net: AutoencoderNet, histories: Any, run: Run) -> None:
+        n_items = histories.shape[1]
+        samples, products = self._samples(n_items), self._products(run.device)
         for module in net.modules():
             if isinstance(module, InputLinear):
                 module.sparse = bool(samples)
             if isinstance(module, LinearHead):
-                module.products = precision
-        softmax = f"a sample of {samples:,} of {n_items:,}" if samples else f"all {n_items:,}"
+                module.products = products
+                module.start = log_popularity(histories) if samples else None
         LOG.info(
             "%s: softmax over %s items, products of the last layer in %s, on %s",
             type(self).__name__,
-            softmax,
-            "float32" if precision is None else "bfloat16",
+            f"a sample of {samples:,} of {n_items:,}" if samples else f"all {n_items:,}",
+            "float32" if products is None else "bfloat16",
             run.device,
         )
 
     def _products(self, device: torch.device) -> torch.dtype | None:
         narrow = self.precision == "bfloat16" or (self.precision == "auto" and has_bfloat16(device))
         return torch.bfloat16 if narrow else None
+
+
+def log_popularity(histories: Any) -> torch.Tensor:
+    """Log shares of the items, half alike and half by the users who have them: (n_items,) float32.
+
+    Biases that start here make the items of a sample, which are drawn nearly so, weigh alike.
+    """
+    counts = np.bincount(histories.indices, minlength=histories.shape[1])
+    shares = 0.5 * counts / counts.sum() + 0.5 / len(counts)
+    return torch.from_numpy(np.log(shares).astype(np.float32))

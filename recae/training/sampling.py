@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,57 +16,74 @@ from recae.training.loader import SparseLoader
 
 SAMPLES_STREAM = 7
 
-UNIFORM = 0.2
-"""The share of the chances that all items have alike: it bounds the weight of a seldom one."""
+UNIFORM = 0.5
+"""The share of the draws that all items have alike; the others go by the users who have them."""
 
 
 @dataclass(frozen=True)
 class SampledLoader(SparseLoader):
-    """Deals as SparseLoader does, and gives each target a `Sample` of `samples` different items.
+    """Deals as SparseLoader does, and gives each target a `Sample` of the columns.
 
-    A fifth of the chances is the same for all items, the rest goes by the number of users who have
-    them; no chance is above 1. The sample is systematic (Madow 1949): the chances are laid end to
-    end, and items are taken where a comb with teeth one apart falls, so that every item has exactly
-    its chance and a draw costs samples x log(items) operations.
+    The sample of a batch is what its rows have, which costs nothing as these columns are met
+    anyway, and `samples` different columns drawn, half of the chances alike for all and half by the
+    number of rows that have them. Its chances, for a column that a row does not have, are of being
+    drawn or being in one of the other rows of a random batch. The draw is systematic (Madow 1949):
+    the chances are laid end to end, and columns are taken where the teeth of a comb, one apart,
+    fall on them. So each has exactly its chance, and a draw takes samples x log(columns) steps.
     """
 
     samples: int = 1
-
-    @cached_property
-    def _comb(self) -> tuple[np.ndarray, torch.Tensor]:
-        """Where the chances end, (n_items,) float64, and their logs, float32."""
-        n_items = self.input.shape[1]
-        counts = np.bincount(self.input.indices, minlength=n_items).astype(np.float64)
-        shares = (1 - UNIFORM) * counts / counts.sum() + UNIFORM / n_items
-        chances = inclusion_chances(shares, self.samples)
-        return np.cumsum(chances), torch.from_numpy(np.log(chances).astype(np.float32))
+    _known: dict[int, torch.Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of one epoch, on the CPU."""
         generator = numpy_generator(self.seed, SAMPLES_STREAM, number)
         for batch in super().epoch(number):
             assert isinstance(batch.target, Ragged)
-            target = replace(batch.target, sample=self._draw(generator))
-            yield Batch(batch.input, target, batch.rows)
+            drawn = torch.from_numpy(self.draw(generator))
+            items = torch.unique(torch.cat([drawn, batch.target.indices]))
+            sample = Sample(items, self.log_chances(len(batch) - 1)[items])
+            yield Batch(batch.input, replace(batch.target, sample=sample), batch.rows)
 
-    def _draw(self, generator: np.random.Generator) -> Sample:
-        ends, log_chances = self._comb
+    def draw(self, generator: np.random.Generator) -> np.ndarray:
+        """So many different columns, (samples,) int64, rising."""
+        _, ends = self._comb
         teeth = generator.random() + np.arange(self.samples)
-        items = np.searchsorted(ends, teeth, side="right")
-        items = np.unique(np.minimum(items, len(ends) - 1))  # rounding at the very end
-        found = torch.from_numpy(items)
-        return Sample(found, log_chances[found])
+        columns = np.searchsorted(ends, teeth, side="right")
+        found: np.ndarray = np.minimum(columns, len(ends) - 1)  # rounding at the very end
+        return found
+
+    def log_chances(self, others: int) -> torch.Tensor:
+        """log of the chance to be drawn, or had by one of so many rows: (n_columns,) float32."""
+        if others not in self._known:
+            chances, _ = self._comb
+            nobody = (1 - self._counts / len(self._rows())) ** others
+            logs = np.log1p(-(1 - chances) * nobody)
+            self._known[others] = torch.from_numpy(logs.astype(np.float32))
+        return self._known[others]
+
+    @cached_property
+    def _counts(self) -> np.ndarray:
+        """Rows that have each column, (n_columns,) int64."""
+        counts: np.ndarray = np.bincount(self.input.indices, minlength=self.input.shape[1])
+        return counts
+
+    @cached_property
+    def _comb(self) -> tuple[np.ndarray, np.ndarray]:
+        """The chance of each column to be drawn, and where it ends, (n_columns,) float64 each."""
+        shares = (1 - UNIFORM) * self._counts / self._counts.sum() + UNIFORM / len(self._counts)
+        chances = inclusion_chances(shares, self.samples)
+        return chances, np.cumsum(chances)
 
 
 def inclusion_chances(shares: Any, samples: int) -> np.ndarray:
-    """min(1, c x share) with c such that they sum to `samples`: (n_items,) float64.
+    """min(1, c x share) with c such that they sum to `samples`: (n,) float64.
 
-    shares: (n_items,) above zero; samples: at most n_items.
+    shares: (n,) above zero; samples: at most n.
     """
     falling = np.sort(np.asarray(shares, dtype=np.float64))[::-1]
-    rest = np.cumsum(falling[::-1])[::-1]  # the sum of an item's share and of all smaller ones
-    certain = np.arange(len(falling))  # so many larger ones have chance 1
-    factors = (samples - certain) / rest
+    rest = np.cumsum(falling[::-1])[::-1]  # the sum of a share and of all that are smaller
+    factors = (samples - np.arange(len(falling))) / rest  # c if so many larger ones have chance 1
     first = int(np.argmax(factors * falling <= 1 + 1e-12))
-    chances: np.ndarray = np.minimum(1.0, factors[first] * shares)
+    chances: np.ndarray = np.minimum(1.0, factors[first] * np.asarray(shares))
     return chances

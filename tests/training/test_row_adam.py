@@ -1,0 +1,112 @@
+"""RowAdam against torch: SparseAdam for some rows, Adam for all of them."""
+
+import pytest
+import torch
+
+from recae.training.row_adam import RowAdam
+
+ITEMS, WIDTH, STEPS = 9, 4, 12
+
+
+def tables() -> list[torch.nn.Parameter]:
+    generator = torch.Generator().manual_seed(0)
+    return [
+        torch.nn.Parameter(torch.randn(shape, generator=generator))
+        for shape in ((ITEMS, WIDTH), (ITEMS,))
+    ]
+
+
+def gradients(seed: int, shape: tuple[int, ...]) -> torch.Tensor:
+    """Some rows in any order, some of them twice."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randint(ITEMS, (5,), generator=generator)
+    values = torch.randn((5, *shape[1:]), generator=generator)
+    return torch.sparse_coo_tensor(rows[None], values, shape, check_invariants=False)
+
+
+def test_rows_are_updated_as_by_sparse_adam() -> None:
+    ours, theirs = tables(), tables()
+    optimisers = [RowAdam(ours, lr=0.1, fused=True), torch.optim.SparseAdam(theirs, lr=0.1)]
+    for step in range(STEPS):
+        for table in (*ours, *theirs):
+            table.grad = gradients(step, tuple(table.shape))
+        for optimiser in optimisers:
+            optimiser.step()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("cells", [1, 8, 1 << 20])
+def test_it_matters_not_how_many_rows_are_updated_together(cells: int, monkeypatch) -> None:
+    results = []
+    for at_once in (cells, 1 << 18):
+        monkeypatch.setattr("recae.training.row_adam.ROW_CELLS", at_once)
+        mine = tables()
+        optimiser = RowAdam(mine, lr=0.1, weight_decay=0.3)
+        for step in range(3):
+            for table in mine:
+                table.grad = gradients(step, tuple(table.shape))
+            optimiser.step()
+        results.append(mine)
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.2])
+def test_sparse_gradients_with_every_row_are_plain_adam(decay: float) -> None:
+    ours, theirs = tables(), tables()
+    optimisers = [
+        RowAdam(ours, lr=0.1, weight_decay=decay),
+        torch.optim.Adam(theirs, lr=0.1, weight_decay=decay),
+    ]
+    for step in range(STEPS):
+        for mine, other in zip(ours, theirs, strict=True):
+            other.grad = torch.randn(other.shape, generator=torch.Generator().manual_seed(step))
+            mine.grad = other.grad.to_sparse(1)
+        for optimiser in optimisers:
+            optimiser.step()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_dense_gradients_are_plain_adam_to_the_bit() -> None:
+    ours, theirs = tables(), tables()
+    optimisers = [
+        RowAdam(ours, lr=0.1, fused=True),
+        torch.optim.Adam(theirs, lr=0.1, fused=True),
+    ]
+    for step in range(STEPS):
+        for table in (*ours, *theirs):
+            table.grad = torch.randn(table.shape, generator=torch.Generator().manual_seed(step))
+        for optimiser in optimisers:
+            optimiser.step()
+    for a, b in zip(ours, theirs, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_rows_without_a_gradient_stay_as_they_are() -> None:
+    table = tables()[0]
+    before = table.detach().clone()
+    table.grad = torch.sparse_coo_tensor(
+        [[2]], torch.ones(1, WIDTH), (ITEMS, WIDTH), check_invariants=False
+    )
+    RowAdam([table], lr=0.1, weight_decay=0.5).step()
+    moved = (table != before).any(1)
+    assert moved.tolist() == [row == 2 for row in range(ITEMS)]
+
+
+def test_its_state_goes_through_a_state_dict() -> None:
+    whole, halves = tables(), tables()
+    optimiser = RowAdam(whole, lr=0.1)
+    first = RowAdam(halves, lr=0.1)
+    for step in range(6):
+        for table in (*whole, *halves):
+            table.grad = gradients(step, tuple(table.shape))
+        optimiser.step()
+        if step == 3:
+            second = RowAdam(halves, lr=0.1)
+            second.load_state_dict(first.state_dict())
+            first = second
+        first.step()
+    for a, b in zip(whole, halves, strict=True):
+        assert torch.equal(a, b)

@@ -1,0 +1,93 @@
+"""A sample has the size asked for, and every item comes into it with the chance that is said."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from recae.rng import numpy_generator
+from recae.training import SampledLoader, SparseLoader
+from recae.training.sampling import inclusion_chances
+
+N_ITEMS = 30
+MATRIX = sp.random(200, N_ITEMS, 0.1, format="csr", random_state=1, dtype=np.float32)
+MATRIX = (MATRIX @ sp.diags_array(np.float32(np.arange(N_ITEMS) % 3 > 0))).tocsr()
+MATRIX.eliminate_zeros()  # a third of the items has nobody
+
+
+def loader(samples: int = 8, batch_size: int = 20) -> SampledLoader:
+    return SampledLoader(MATRIX, None, batch_size, seed=0, samples=samples)
+
+
+class Comb:
+    """Stands in for a generator: the places where the comb may begin, one after the other."""
+
+    def __init__(self, places: int) -> None:
+        self.places = iter((np.arange(places) + 0.5) / places)
+
+    def random(self) -> Any:
+        return next(self.places)
+
+
+@pytest.mark.parametrize("samples", [1, 8, 29])
+def test_every_item_is_drawn_with_its_chance(samples: int) -> None:
+    dealt, places = loader(samples), 20_000
+    comb: Any = Comb(places)
+    drawn = np.concatenate([dealt.draw(comb) for _ in range(places)])
+    counts = np.bincount(MATRIX.indices, minlength=N_ITEMS)
+    expected = inclusion_chances(0.5 * counts / counts.sum() + 0.5 / N_ITEMS, samples)
+    assert np.abs(np.bincount(drawn, minlength=N_ITEMS) / places - expected).max() < 2 / places
+    assert expected.sum() == pytest.approx(samples)
+
+
+@pytest.mark.parametrize("samples", [1, 8, 29, 30])
+def test_a_draw_has_so_many_different_items(samples: int) -> None:
+    dealt = loader(samples)
+    for seed in range(50):
+        assert len(np.unique(dealt.draw(numpy_generator(seed, 0, 0)))) == samples
+
+
+def test_chances_are_shares_until_they_are_certain() -> None:
+    assert inclusion_chances([0.2, 0.3, 0.5], 1).tolist() == pytest.approx([0.2, 0.3, 0.5])
+    # Twice as many would be .4, .6, 1: the last is certain already.
+    assert inclusion_chances([0.2, 0.3, 0.5], 2).tolist() == pytest.approx([0.4, 0.6, 1.0])
+    # 0.8 x 2 is above 1: one is certain, and the others share the second draw.
+    assert inclusion_chances([0.8, 0.15, 0.05], 2).tolist() == pytest.approx([1, 0.75, 0.25])
+    assert inclusion_chances([0.8, 0.15, 0.05], 3).tolist() == pytest.approx([1, 1, 1])
+
+
+def test_the_chance_counts_the_items_of_the_other_rows_too() -> None:
+    """Drawn batches are asked how often an item is in the sample of a row that lacks it."""
+    dealt = loader(samples=3, batch_size=10)
+    within, asked = np.zeros(N_ITEMS), np.zeros(N_ITEMS)
+    for number in range(1, 200):
+        for batch in dealt.epoch(number):
+            assert batch.target.sample is not None
+            sampled = np.zeros(N_ITEMS)
+            sampled[batch.target.sample.items.numpy()] = 1
+            lacks = (MATRIX[batch.rows.numpy()].toarray() == 0).sum(axis=0)
+            if len(batch) == 10:
+                within += lacks * sampled
+                asked += lacks
+    expected = np.exp(dealt.log_chances(9).numpy())
+    assert np.abs(within / asked - expected).max() < 0.03  # some 4,000 batches
+
+
+def test_batches_are_those_of_the_plain_loader_with_a_sample_beside() -> None:
+    plain = SparseLoader(MATRIX, None, 20, seed=0)
+    for a, b in zip(loader().epoch(2), plain.epoch(2), strict=True):
+        assert (a.target.indices == b.target.indices).all()
+        assert (a.rows == b.rows).all()
+        assert a.input.sample is None
+        found = set(a.target.sample.items.tolist())
+        assert found >= set(b.target.indices.tolist())
+        assert len(found) <= len(set(b.target.indices.tolist())) + 8
+
+
+def test_samples_repeat_with_the_seed_and_the_epoch() -> None:
+    def items(epoch: int) -> list[list[int]]:
+        return [batch.target.sample.items.tolist() for batch in loader().epoch(epoch)]
+
+    assert items(1) == items(1)
+    assert items(1) != items(2)
