@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -14,33 +15,74 @@ Index = npt.NDArray[np.int64]
 Matrix = Any  # a scipy.sparse.csr_matrix of float32; its stubs know it under several types
 
 
+BLOCK = 1 << 20
+"""Entries looked at together where a number for each of them would be too much memory."""
+
+
 def row_numbers(indptr: npt.NDArray[Any]) -> Index:
     """The row of each stored entry, (nnz,) int64, ascending."""
     return np.repeat(np.arange(len(indptr) - 1, dtype=np.int64), np.diff(indptr))
 
 
-def take_rows(indptr: npt.NDArray[Any], rows: Index) -> tuple[Index, Index]:
-    """Where the entries of the given rows lie, and the new indptr; row -1 stands for an empty one.
+def row_blocks(indptr: npt.NDArray[Any], entries: int = BLOCK) -> list[slice]:
+    """Slices that cut the rows into blocks of about so many entries, at least one row each."""
+    n_rows = len(indptr) - 1
+    cuts = np.searchsorted(indptr, np.arange(entries, int(indptr[-1]), entries), side="right")
+    bounds = np.unique(np.concatenate([[0], cuts, [n_rows]]).clip(0, n_rows)).tolist()
+    return [slice(low, high) for low, high in itertools.pairwise(bounds)]
 
-    Returns (nnz of those rows,) positions and (len(rows) + 1,) indptr, both int64.
+
+def take_rows(
+    indptr: npt.NDArray[Any], rows: Index, *arrays: npt.NDArray[Any]
+) -> tuple[list[npt.NDArray[Any]], npt.NDArray[Any]]:
+    """The entries of the given rows, of arrays (nnz,); row -1 stands for an empty one.
+
+    Returns an array (nnz of those rows,) for each of `arrays`, and the new (len(rows) + 1,) indptr.
     """
-    lengths = np.append(np.diff(indptr), 0).astype(np.int64)[rows]  # -1 meets the added zero
-    new_indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    shift = indptr[rows] - new_indptr[:-1]
-    return np.arange(new_indptr[-1]) + np.repeat(shift, lengths), new_indptr
+    lengths = np.append(np.diff(indptr), 0)[rows]  # -1 meets the added zero
+    new_indptr = np.zeros(len(rows) + 1, dtype=indptr.dtype)
+    np.cumsum(lengths, out=new_indptr[1:])
+    taken = [np.empty(new_indptr[-1], dtype=array.dtype) for array in arrays]
+    for block in row_blocks(new_indptr):
+        first, last = new_indptr[block.start], new_indptr[block.stop]
+        shift = indptr[rows[block]] - new_indptr[block]
+        places = np.arange(first, last) + np.repeat(shift, lengths[block])
+        for array, out in zip(arrays, taken, strict=True):
+            out[first:last] = array[places]
+    return taken, new_indptr
+
+
+def keep_entries(indptr: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """The indptr of the entries where `mask`, (nnz,) bool, is true."""
+    before = np.zeros(len(mask) + 1, dtype=indptr.dtype)
+    np.cumsum(mask, out=before[1:])
+    kept: npt.NDArray[Any] = before[indptr]
+    return kept
+
+
+def counts(numbers: npt.NDArray[Any], n: int) -> Index:
+    """How often each of 0..n-1 is among `numbers`, (n,) int64.
+
+    `numpy.bincount` alone copies int32 numbers to int64, all of them at once.
+    """
+    found = np.zeros(n, dtype=np.int64)
+    step = max(BLOCK, n)  # each block costs n operations too
+    for start in range(0, len(numbers), step):
+        found += np.bincount(numbers[start : start + step], minlength=n)
+    return found
+
+
+def column_counts(matrix: Matrix) -> Index:
+    """The number of stored entries of each column, (n_columns,) int64."""
+    return counts(matrix.indices, matrix.shape[1])
 
 
 def cells(matrix: Matrix) -> Index:
     """The cell number `row * n_columns + column` of each stored entry, (nnz,) int64."""
-    numbers: Index = row_numbers(matrix.indptr) * matrix.shape[1] + matrix.indices
+    numbers: Index = row_numbers(matrix.indptr)
+    numbers *= matrix.shape[1]
+    numbers += matrix.indices
     return numbers
-
-
-def pairs_to_csr(pairs: Index, shape: tuple[int, int]) -> tuple[Index, Index]:
-    """The indices and indptr of ascending cell numbers `row * n_columns + column`."""
-    rows, columns = np.divmod(pairs, max(shape[1], 1))
-    per_row = np.bincount(rows, minlength=shape[0])
-    return columns, np.concatenate([[0], np.cumsum(per_row)]).astype(np.int64)
 
 
 def sorted_csr(
@@ -51,19 +93,41 @@ def sorted_csr(
     Columns ascend within a row; a cell that comes twice stays twice. Two passes of counting and a
     sort within each row: beside its arguments it holds three arrays of nnz integers.
     """
+    places = np.arange(len(rows), dtype=np.int32 if len(rows) < 2**31 else np.int64)
     same = rows[1:] == rows[:-1]
     if ((rows[1:] > rows[:-1]) | (same & (columns[1:] > columns[:-1]))).all():
-        counts = np.bincount(rows, minlength=shape[0])
-        indptr = np.concatenate([[0], np.cumsum(counts)])
-        return columns, indptr, np.arange(len(rows))
+        indptr = np.concatenate([[0], np.cumsum(counts(rows, shape[0]))])
+        return columns, indptr, places
     del same
-    places = np.arange(len(rows), dtype=np.int32 if len(rows) < 2**31 else np.int64)
     coordinates: Any = sp.coo_matrix((places, (rows, columns)), shape=shape)
     coordinates.has_canonical_format = True  # or tocsr would add up the places of repeated cells
     matrix: Any = coordinates.tocsr()
     matrix.has_sorted_indices = False
     matrix.sort_indices()
     return matrix.indices, matrix.indptr, matrix.data
+
+
+def moved_columns(
+    matrix: Matrix, columns: Index
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
+    """The entries in other columns: `columns` (n_columns,) holds the new number of each, and -1 for
+    columns without entries.
+
+    Returns the (nnz,) indices, again ascending within each row, and where each entry came from,
+    or None where all of them stay where they are.
+    """
+    index = matrix.indices.dtype
+    wide = np.int64 if len(columns) and columns.max() > np.iinfo(index).max else index
+    indices: npt.NDArray[Any] = columns.astype(wide)[matrix.indices]
+    used = columns[columns >= 0]
+    if (used[1:] > used[:-1]).all():
+        return indices, None
+    places = np.arange(len(indices), dtype=index)
+    shape = (matrix.shape[0], int(columns.max()) + 1)
+    moved: Any = sp.csr_matrix((places, indices, matrix.indptr), shape=shape)
+    moved.has_sorted_indices = False
+    moved.sort_indices()
+    return moved.indices, moved.data
 
 
 def repeated_cells(indices: npt.NDArray[Any], indptr: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -76,11 +140,17 @@ def repeated_cells(indices: npt.NDArray[Any], indptr: npt.NDArray[Any]) -> npt.N
 
 
 def canonical_csr(matrix: Matrix) -> Matrix:
-    """A float64 CSR copy of any scipy sparse matrix, repeated cells added up, zeros dropped."""
+    """A CSR copy of any scipy sparse matrix, repeated cells added up, zeros dropped.
+
+    Its numbers are float64, but float32 ones of a matrix that is in this form already.
+    """
     if not is_sparse(matrix) or matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
         kind = f"{type(matrix).__name__} of {getattr(matrix, 'dtype', 'no dtype')}"
         raise DataError(f"a scipy sparse matrix of numbers is needed, not {kind}")
     _check_sound(matrix)
+    if matrix.dtype == np.float32 and matrix.format == "csr" and _is_canonical(matrix):
+        if matrix.data.all():
+            return sp.csr_matrix(matrix, copy=True)
     canonical: Matrix = sp.csr_matrix(matrix, dtype=np.float64, copy=True)
     canonical.sum_duplicates()
     canonical.eliminate_zeros()
@@ -92,13 +162,20 @@ def check_canonical(matrix: Matrix) -> None:
     if not is_sparse(matrix) or matrix.format != "csr":
         raise DataError(f"the matrix must be a scipy CSR, not {type(matrix).__name__}")
     _check_sound(matrix)
-    # Computed, because the flags that scipy keeps of this can be out of date.
-    numbers = cells(matrix)
-    if not (numbers[1:] > numbers[:-1]).all():
+    if not _is_canonical(matrix):
         raise DataError(
             "the matrix must have ascending columns in each row and no cell twice; "
             "Interactions.from_csr accepts any order"
         )
+
+
+def _is_canonical(matrix: Matrix) -> bool:
+    """Computed, because the flags that scipy keeps of this can be out of date."""
+    indices, starts = matrix.indices, matrix.indptr[1:-1]
+    ascends = np.ones(len(indices) + 1, dtype=np.bool_)  # the last one: where empty rows start
+    np.greater(indices[1:], indices[:-1], out=ascends[1 : len(indices)])
+    ascends[starts] = True
+    return bool(ascends.all())
 
 
 def frozen_csr(
@@ -128,10 +205,11 @@ def _check_sound(matrix: Matrix) -> None:
         raise DataError(f"the {matrix.format.upper()} matrix is damaged: {error}") from None
 
 
-def to_bytes(matrix: Matrix) -> bytes:
-    """A canonical CSR as bytes, for fingerprints, whichever index width scipy chose."""
-    indices = [array.astype("<i8").tobytes() for array in (matrix.indptr, matrix.indices)]
-    return b"".join([*indices, matrix.data.astype("<f4").tobytes()])
+def hash_into(digest: Any, matrix: Matrix) -> None:
+    """Feeds a canonical CSR to a hash, the same bytes whichever index width scipy chose."""
+    for array, dtype in ((matrix.indptr, "<i8"), (matrix.indices, "<i8"), (matrix.data, "<f4")):
+        for start in range(0, len(array), BLOCK):
+            digest.update(array[start : start + BLOCK].astype(dtype).data)
 
 
 def is_sparse(matrix: object) -> bool:

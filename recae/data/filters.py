@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recae.data.csr import column_counts
 from recae.errors import ConfigError, DataError
 
 if TYPE_CHECKING:  # Interactions.filter calls this function
@@ -39,13 +40,13 @@ def filter_interactions(
             raise ConfigError(f"min_weight must be a finite number, not {min_weight!r}")
         data = data.keep(data.matrix.data >= min_weight)
         _require(data, f"min_weight={min_weight:g}")
-    per_item = np.bincount(data.matrix.indices, minlength=data.n_items)
+    per_item = column_counts(data.matrix)
     data = data.keep((per_item >= min_per_item)[data.matrix.indices])
     _require(data, f"min_per_item={min_per_item}")
     per_user = np.diff(data.matrix.indptr)
     data = data.select_users(np.flatnonzero(per_user >= max(min_per_user, 1)))
     _require(data, f"min_per_user={min_per_user}")
-    per_item = np.bincount(data.matrix.indices, minlength=data.n_items)
+    per_item = column_counts(data.matrix)
     data = data.select_items(np.flatnonzero(per_item))
     return data.binarised() if binarise else data
 

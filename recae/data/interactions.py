@@ -43,12 +43,10 @@ class Interactions:
     def __post_init__(self) -> None:
         matrix = self.matrix
         csr.check_canonical(matrix)
-        for n, ids in zip(matrix.shape, (self.users, self.items), strict=True):
-            if n != len(ids):
-                raise DataError(
-                    f"the matrix has {n:,} {ids.what}s, but {len(ids):,} {ids.what} ids"
-                )
-        weights = table.positive_float32(table.weight_array(pd.Series(matrix.data), "matrix.data"))
+        _check_sizes(matrix, self.users, self.items)
+        weights = _weights(matrix)
+        if np.may_share_memory(weights, matrix.data):
+            weights = weights.copy()
         times = None if self.times is None else table.checked_times(self.times, matrix.nnz)
         self._set(
             self.users, self.items, weights, matrix.indices.copy(), matrix.indptr.copy(), times
@@ -129,18 +127,6 @@ class Interactions:
         return cls._owning(*entries)
 
     @classmethod
-    def _from_pairs(
-        cls,
-        pairs: csr.Index,
-        weights: table.Weights,
-        times: table.Times | None,
-        users: IdMap,
-        items: IdMap,
-    ) -> Interactions:
-        columns, indptr = csr.pairs_to_csr(pairs, (len(users), len(items)))
-        return cls._owning(users, items, weights, columns, indptr, times)
-
-    @classmethod
     def from_csr(cls, matrix: csr.Matrix, *, users: Any = None, items: Any = None) -> Interactions:
         """Interactions of any scipy sparse matrix or array, (n_users, n_items); it is not changed.
 
@@ -156,7 +142,9 @@ class Interactions:
         n_users, n_items = canonical.shape
         user_map = users if isinstance(users, IdMap) else _ids(users, n_users, "user")
         item_map = items if isinstance(items, IdMap) else _ids(items, n_items, "item")
-        return cls(canonical, user_map, item_map)
+        _check_sizes(canonical, user_map, item_map)
+        weights = _weights(canonical)
+        return cls._owning(user_map, item_map, weights, canonical.indices, canonical.indptr, None)
 
     @property
     def n_users(self) -> int:
@@ -197,7 +185,7 @@ class Interactions:
                 f"mask must be ({self.nnz},) bool, one for each interaction, not {mask.shape} "
                 f"{mask.dtype}"
             )
-        indptr = np.concatenate([[0], np.cumsum(mask)])[matrix.indptr]
+        indptr = csr.keep_entries(matrix.indptr, mask)
         times = None if self.times is None else self.times[mask]
         data, indices = matrix.data[mask], matrix.indices[mask]
         return self._owning(self.users, self.items, data, indices, indptr, times)
@@ -211,6 +199,8 @@ class Interactions:
         [3, 1]
         """
         rows = np.asarray(codes)
+        if np.array_equal(rows, np.arange(self.n_users)):
+            return self
         return self._take_rows(rows, IdMap(self.users.decode(rows), self.users.what))
 
     def select_items(self, codes: npt.ArrayLike) -> Interactions:
@@ -238,10 +228,11 @@ class Interactions:
         return self if users == self.users else self._take_rows(self.users.lookup(users.ids), users)
 
     def _take_rows(self, rows: csr.Index, users: IdMap) -> Interactions:
-        at, indptr = csr.take_rows(self.matrix.indptr, rows)
-        times = None if self.times is None else self.times[at]
-        data, indices = self.matrix.data[at], self.matrix.indices[at]
-        return self._owning(users, self.items, data, indices, indptr, times)
+        matrix, beside = self.matrix, () if self.times is None else (self.times,)
+        (data, indices, *times), indptr = csr.take_rows(
+            matrix.indptr, rows, matrix.data, matrix.indices, *beside
+        )
+        return self._owning(users, self.items, data, indices, indptr, times[0] if times else None)
 
     def with_items(self, items: IdMap | Any) -> tuple[Interactions, int]:
         """The same users over other items (an IdMap or ids), matched by id.
@@ -256,21 +247,29 @@ class Interactions:
         items = _as_map(items, "item")
         if items == self.items:
             return self, 0
-        columns = items.lookup(self.items.ids)[self.matrix.indices]
-        at = np.flatnonzero(columns >= 0)
-        pairs = csr.row_numbers(self.matrix.indptr)[at] * len(items) + columns[at]
-        order = np.argsort(pairs, kind="stable")
-        at = at[order]
-        times = None if self.times is None else self.times[at]
-        data = self.matrix.data[at]
-        return self._from_pairs(pairs[order], data, times, self.users, items), self.nnz - len(at)
+        columns = items.lookup(self.items.ids)
+        known = columns >= 0
+        kept = self if known.all() else self.keep(known[self.matrix.indices])
+        matrix, times = kept.matrix, kept.times
+        if not kept.nnz:  # also where there are no items at all
+            return self._owning(
+                self.users, items, matrix.data, matrix.indices, matrix.indptr, times
+            ), self.nnz
+        indices, places = csr.moved_columns(matrix, columns)
+        data = matrix.data
+        if places is not None:
+            data, times = data[places], None if times is None else times[places]
+        moved = self._owning(self.users, items, data, indices, matrix.indptr, times)
+        return moved, self.nnz - kept.nnz
 
     def binarised(self) -> Interactions:
-        """The same interactions with every weight 1.
+        """The same interactions with every weight 1; themselves where that is so already.
 
         >>> data.binarised().weighted
         False
         """
+        if not self.weighted:
+            return self
         matrix, ones = self.matrix, np.ones_like(self.matrix.data)
         return self._owning(self.users, self.items, ones, matrix.indices, matrix.indptr, self.times)
 
@@ -319,13 +318,13 @@ class Interactions:
         1        0        1     1.0
         """
         columns = {
-            "user_id": self.users.ids[csr.row_numbers(self.matrix.indptr)],
+            "user_id": np.repeat(self.users.ids, np.diff(self.matrix.indptr)),
             "item_id": self.items.ids[self.matrix.indices],
-            "weight": self.matrix.data,
+            "weight": self.matrix.data.copy(),
         }
         if self.times is not None:
-            columns["timestamp"] = self.times
-        return pd.DataFrame(columns, copy=True)
+            columns["timestamp"] = self.times.copy()
+        return pd.DataFrame(columns, copy=False)
 
     def fingerprint(self) -> str:
         """16 hex digits that change with the ids, their order, or any weight; not with times.
@@ -335,7 +334,7 @@ class Interactions:
         """
         digest = hashlib.sha256(self.users.to_bytes())
         digest.update(self.items.to_bytes())
-        digest.update(csr.to_bytes(self.matrix))
+        csr.hash_into(digest, self.matrix)
         return digest.hexdigest()[:16]
 
     def __repr__(self) -> str:
@@ -344,6 +343,18 @@ class Interactions:
             parts.append(f"weights {self.matrix.data.min():g} to {self.matrix.data.max():g}")
         parts.append(f"density {float(f'{100 * self.density:.2g}'):g} %")
         return f"Interactions({', '.join(parts)})"
+
+
+def _check_sizes(matrix: csr.Matrix, users: IdMap, items: IdMap) -> None:
+    for n, ids in zip(matrix.shape, (users, items), strict=True):
+        if n != len(ids):
+            raise DataError(f"the matrix has {n:,} {ids.what}s, but {len(ids):,} {ids.what} ids")
+
+
+def _weights(matrix: csr.Matrix) -> table.Weights:
+    """The checked weights; they share memory with the matrix where they can."""
+    column = pd.Series(matrix.data, copy=False)
+    return table.positive_float32(table.weight_array(column, "matrix.data"))
 
 
 def _as_map(ids: Any, what: str) -> IdMap:

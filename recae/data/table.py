@@ -84,9 +84,12 @@ def weight_array(column: pd.Series[Any], where: str, first_row: int = 0) -> npt.
 
 
 def positive_float32(weights: npt.NDArray[Any], first_row: int = 0) -> Weights:
-    """The weights as float32; DataError unless all are above zero and finite there."""
+    """The weights as float32; DataError unless all are above zero and finite there.
+
+    float32 weights are returned as they are, without a copy.
+    """
     with np.errstate(over="ignore"):
-        stored = weights.astype(np.float32)
+        stored = weights.astype(np.float32, copy=False)
     if not np.isfinite(stored).all():
         largest = float(np.max(weights))
         raise DataError(f"weights must fit in float32 (3.4e38); the largest is {largest:g}")

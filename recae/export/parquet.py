@@ -66,7 +66,7 @@ def export_top_k(
 
     def ranked(first: int) -> Iterator[tuple[pa.Table, int]]:
         """The lists of the users from `first` on, batch by batch, and the number of users."""
-        rest = request.part(slice(first, None))
+        rest = request.part(slice(first, None)) if first else request  # a part is a copy
         with bar(len(request), "exporting", "user", progress, initial=first) as shown:
             for rows, top in model._rank(rest, most, exclude_seen, allowed, batch_size):
                 users = user_ids.slice(first + rows.start, rows.stop - rows.start)

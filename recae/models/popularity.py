@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from recae.data import Interactions
+from recae.data.csr import column_counts
 from recae.recommender import Recommender, Run, estimator, expect, learnt, param
 from recae.splits import Fold
 
@@ -40,9 +41,12 @@ class Popularity(Recommender):
     item_scores_: np.ndarray = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
-        weights = data.matrix.data if self.weights == "target" else np.ones(data.nnz)
+        if self.weights == "neither":
+            self.item_scores_ = column_counts(data.matrix).astype(np.float64)
+            return
         # Not matrix.sum: scipy adds float32 up in float32, whatever dtype is asked for.
-        self.item_scores_ = np.bincount(data.matrix.indices, weights, minlength=data.n_items)
+        matrix = data.matrix
+        self.item_scores_ = np.bincount(matrix.indices, matrix.data, minlength=data.n_items)
 
     def _score_rows(self, matrix: Any) -> Tensor:
         scores = torch.from_numpy(self.item_scores_.astype(np.float32))

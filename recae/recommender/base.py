@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from recae.data import IdMap, Interactions, as_interactions
+from recae.data.csr import column_counts
 from recae.errors import ConfigError, DataError, NotFittedError, TrainingInterrupted
 from recae.files import as_path
 from recae.forks import survives_fork
@@ -275,7 +276,7 @@ class Recommender(Slots):
     def _own(self, data: Interactions) -> None:
         self.items_, self.history_ = data.items, data
         self.fitted_params_ = self.get_params()
-        self.item_counts_ = np.bincount(data.matrix.indices, minlength=data.n_items)
+        self.item_counts_ = column_counts(data.matrix)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "items_"):

@@ -22,8 +22,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from recae.data import IdMap, Interactions, as_ids
+from recae.data import IdMap, as_ids
 from recae.data.sources import read_frame
+from recae.data.stored import read_interactions, write_interactions
 from recae.errors import DataError
 from recae.files import as_path, atomic_directory, plain
 from recae.version import __version__
@@ -58,7 +59,7 @@ def save_model(model: Recommender, path: Path, *, with_history: bool, overwrite:
         if with_history and model.history_ is not None:
             users = {"user_id": model.history_.users.ids}
             pq.write_table(pa.table(users), part / USERS, compression="zstd")
-            model.history_.to_frame().to_parquet(part / HISTORY, compression="zstd", index=False)
+            write_interactions(model.history_, part / HISTORY)
         config["files"] = {file.name: _digest(file) for file in sorted(part.iterdir())}
         text = json.dumps(config, indent=2, default=plain)
         (part / CONFIG).write_text(text + "\n", encoding="utf-8")
@@ -152,7 +153,5 @@ def _read_learnt(model: Recommender, folder: Path, *, with_history: bool) -> Non
     model._restore(load_file(folder / WEIGHTS))
     model.history_ = None
     if with_history:
-        frame, users = read_frame(folder / HISTORY), read_frame(folder / USERS)
-        model.history_ = Interactions.from_frame(
-            frame, users=IdMap(users["user_id"], "user"), items=model.items_
-        )
+        users = IdMap(read_frame(folder / USERS)["user_id"], "user")
+        model.history_ = read_interactions(folder / HISTORY, users, model.items_)

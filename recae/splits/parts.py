@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from recae.data import Interactions
-from recae.data.csr import row_numbers
+from recae.data.csr import row_blocks, row_numbers
 from recae.errors import ConfigError, unknown_option
 from recae.folds import Fold, Split
 from recae.rng import check_seed, numpy_generator
@@ -23,7 +25,7 @@ def check_history(history: str, what: str = "history") -> None:
 
 
 def weak_split(
-    data: Interactions, part: npt.NDArray[np.int64], history: str, mask: str | None = None
+    data: Interactions, part: npt.NDArray[np.int8], history: str, mask: str | None = None
 ) -> Split:
     """The split of a table whose interactions are in these parts; a part nobody is in is None.
 
@@ -31,7 +33,9 @@ def weak_split(
     items of the data, a fold the users with a target. mask: of the test, its history unless stated.
     """
     train = data.keep(part == TRAIN)
-    parts = {"train": train, "train+validation": data.keep(part != TEST)}
+    parts = {"train": train}
+    if "train+validation" in (history, mask):
+        parts["train+validation"] = data.keep(part != TEST)
     before, hidden = parts[history], parts[mask or history]
     valid, test = None, None
     if (part == VALIDATION).any():
@@ -44,35 +48,48 @@ def weak_split(
 def draws(data: Interactions, seed: int) -> npt.NDArray[np.float64]:
     """(nnz,) random numbers in [0, 1) that belong to the ids, not to the order of the id maps."""
     matrix = data.matrix
+    drawn: npt.NDArray[np.float64] = numpy_generator(seed).random(data.nnz)
     user, item = (_ranks(ids.ids) for ids in (data.users, data.items))
-    order = np.lexsort((item[matrix.indices], user[row_numbers(matrix.indptr)]))
-    drawn = np.empty(data.nnz)
-    drawn[order] = numpy_generator(seed).random(data.nnz)
-    return drawn
+    if user is None and item is None:  # the entries are in the order of their ids
+        return drawn
+    rows, columns = row_numbers(matrix.indptr), matrix.indices
+    rows = rows if user is None else user[rows]
+    columns = columns if item is None else item[columns]
+    placed = np.empty_like(drawn)
+    placed[np.lexsort((columns, rows))] = drawn
+    return placed
 
 
-def _ranks(ids: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
-    ranks = np.empty(len(ids), dtype=np.int64)
-    ranks[np.argsort(ids, kind="stable")] = np.arange(len(ids))
-    return ranks
+def _ranks(ids: npt.NDArray[np.generic]) -> npt.NDArray[np.int64] | None:
+    """The place of each id among the ascending ones; None if that is where they are."""
+    order = np.argsort(ids, kind="stable")
+    ranks = np.empty_like(order)
+    ranks[order] = np.arange(len(ids))
+    return None if (order[1:] > order[:-1]).all() else ranks
 
 
 def part_of_last(
     indptr: npt.NDArray[np.integer],
-    order: npt.NDArray[np.intp],
+    keys: Sequence[npt.NDArray[Any]],
     valid: npt.NDArray[np.int64],
     test: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int64]:
-    """(nnz,) parts: the last `test` of every row in this order, and the `valid` before them.
+) -> npt.NDArray[np.int8]:
+    """(nnz,) parts: the last `test` of every row, and the `valid` before them.
 
-    order: (nnz,) places, row after row; valid, test: (rows,) counts.
+    keys: (nnz,) arrays that order a row, the last one first, as in `numpy.lexsort`; valid, test:
+    (rows,) counts.
     """
-    rows = row_numbers(indptr)
-    from_end = indptr[rows + 1] - 1 - np.arange(len(rows))
-    ranked = np.where(from_end < test[rows], TEST, VALIDATION)
-    ranked[from_end >= (test + valid)[rows]] = TRAIN
-    part = np.empty(len(rows), dtype=np.int64)
-    part[order] = ranked
+    part = np.empty(int(indptr[-1]), dtype=np.int8)
+    for block in row_blocks(indptr):
+        bounds = indptr[block.start : block.stop + 1].astype(np.int64)
+        entries = slice(bounds[0], bounds[-1])
+        rows = row_numbers(bounds)
+        order = np.lexsort((*(key[entries] for key in keys), rows))
+        from_end = (bounds[1:] - 1)[rows] - np.arange(bounds[0], bounds[-1])
+        tests, held_out = test[block], (test + valid)[block]
+        ranked = np.where(from_end < tests[rows], TEST, VALIDATION)
+        ranked[from_end >= held_out[rows]] = TRAIN
+        part[entries][order] = ranked
     return part
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from recae.data import Interactions, as_interactions
-from recae.data.csr import row_numbers
 from recae.errors import ConfigError, DataError, unknown_option
 from recae.folds import Split
 from recae.rng import check_seed
@@ -80,13 +79,12 @@ class RandomSplit:
             if self.validation:
                 room = np.maximum(n - test - 1, 0)
                 valid = np.minimum(np.maximum(_share(self.validation, n), 1), room)
-            order = np.lexsort((drawn, row_numbers(indptr)))
-            part = part_of_last(indptr, order, valid, test)
+            part = part_of_last(indptr, (drawn,), valid, test)
         else:
             total = np.array([interactions.nnz])
             part = part_of_last(
                 np.array([0, interactions.nnz]),
-                np.argsort(drawn, kind="stable"),
+                (drawn,),
                 _share(self.validation, total),
                 _share(self.test, total),
             )

@@ -83,8 +83,8 @@ class LeaveLastOut:
                 f"no user has {self.validation + self.test + 1} interactions, which validation="
                 f"{self.validation} and test={self.test} need; lower them"
             )
-        order = np.lexsort((draws(interactions, seed), times, row_numbers(indptr)))
-        part = part_of_last(indptr, order, enough * self.validation, enough * self.test)
+        keys = (draws(interactions, seed), times)
+        part = part_of_last(indptr, keys, enough * self.validation, enough * self.test)
         return weak_split(interactions, part, self.history)
 
 
@@ -144,7 +144,7 @@ class GlobalTime:
             first, _ = _cut("validation", self.validation, last, after)
             if first > test:
                 raise ConfigError(f"validation starts at {first}, after the test at {test}")
-        part = np.full(interactions.nnz, TRAIN, dtype=np.int64)
+        part = np.full(interactions.nnz, TRAIN, dtype=np.int8)
         part[times >= first] = VALIDATION
         part[times >= test] = TEST
         names = ("training", "validation", "test")
