@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from recae.nn.batch import Ragged
 from recae.nn.chunks import row_chunks, scaled
-from recae.nn.products import affine, gather
+from recae.nn.products import gather, product
 from recae.nn.sampled import sampled_multinomial_loss
 
 CHUNK_CELLS = 1 << 25
@@ -151,11 +151,12 @@ class _Chunked(torch.autograd.Function):
         chunks = row_chunks(rows, weight.shape[0], CHUNK_CELLS)
         parts = []  # of the gradient of hidden
         for chunk in chunks:
-            logits = affine(h[chunk], w, bias) if narrow is None else h[chunk] @ w.t()
+            logits = product(h[chunk], w.t())
             for tile in _tiles(chunk, weight, len(chunks)):
                 part = logits[tile.start - chunk.start : tile.stop - chunk.start]
                 if narrow is not None:
-                    rounded, part = part, part.float().add_(bias)
+                    rounded, part = part, part.float()
+                part.add_(bias)
                 entries = _entries(target, tile)
                 cells = (target.rows[entries] - tile.start, target.indices[entries])
                 loss += slope(part, cells, target.values[entries], totals[tile], rows)
@@ -164,9 +165,9 @@ class _Chunked(torch.autograd.Function):
                 if narrow is not None:
                     rounded.copy_(part)
             if wanted[0]:
-                parts.append(logits @ w)
+                parts.append(product(logits, w))
             if wanted[1]:
-                grads[1] = _plus(grads[1], (logits.t() @ h[chunk]).to(weight.dtype))
+                grads[1] = _plus(grads[1], product(logits.t(), h[chunk]).to(weight.dtype))
         if wanted[0]:
             grads[0] = torch.cat(parts).to(hidden.dtype)
         ctx.save_for_backward(*grads)

@@ -64,6 +64,16 @@ def affine(
     return out
 
 
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """left @ right, outside of autograd, by whatever is fastest here; either may be transposed."""
+    plain = left.dtype == right.dtype == torch.float32 and left.device.type == "cpu"
+    fast = _onednn() if plain and left.numel() and right.numel() else None
+    if fast is None:
+        return left @ right
+    result: Tensor = fast(left, right.t(), None, "none", [], "")
+    return result
+
+
 def _block(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     plain = hidden.dtype == weight.dtype == torch.float32 and weight.is_contiguous()
     fast = _onednn() if plain and len(hidden) else None
@@ -81,7 +91,8 @@ def _onednn() -> Callable[..., Tensor] | None:
     processor can do: measured on one core of a Zen 5, 106 against 214 GFLOP/s for 256 rows.
     """
     operation = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-    if operation is None or not torch.backends.mkldnn.is_available():
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if operation is None or not available:
         return None
     example = torch.arange(32.0).view(2, 16)  # it is none of torch's documented operations
     try:

@@ -14,6 +14,7 @@ from torch import Tensor
 from recae.nn.bags import bag, by_item, some_rows
 from recae.nn.batch import Ragged, Sample
 from recae.nn.chunks import row_chunks, scaled
+from recae.nn.products import product
 
 ENTRY_CELLS = 1 << 20
 """Numbers of item rows gathered at once: 2^20 are 4 MiB in float32."""
@@ -58,7 +59,7 @@ class _Sampled(torch.autograd.Function):
         totals = target.row_sums(values)  # (rows,)
         own = _entry_scores(hidden, weight, bias, target)  # (nnz,)
         # What the others say: (rows, sampled).
-        rest = (h @ w.t()).to(hidden.dtype).add_(bias[sample.items] - sample.log_chances)
+        rest = product(h, w.t()).to(hidden.dtype).add_(bias[sample.items] - sample.log_chances)
         has, place = sample.find(target.indices)
         rest[rows[has], place[has]] = -torch.inf
         top = rest.amax(1).scatter_reduce(0, rows, own, "amax")
@@ -71,7 +72,7 @@ class _Sampled(torch.autograd.Function):
         own_shares.mul_((totals / norms)[rows]).sub_(values)  # both are slopes now
         slopes = target.with_values(own_shares)
         narrow_rest = rest.to(narrow)
-        grad_hidden = (narrow_rest @ w).to(hidden.dtype) + bag(weight, slopes)
+        grad_hidden = product(narrow_rest, w).to(hidden.dtype) + bag(weight, slopes)
         if not any(ctx.needs_input_grad[1:3]):
             ctx.save_for_backward(grad_hidden)
             return loss
@@ -80,7 +81,7 @@ class _Sampled(torch.autograd.Function):
         )  # (met,)
         of_entry, of_sample = where[: len(own)], where[len(own) :]
         grad_rows = by_item(hidden, rows, own_shares, of_entry, len(items))
-        grad_rows.index_add_(0, of_sample, (narrow_rest.t() @ h).to(hidden.dtype))
+        grad_rows.index_add_(0, of_sample, product(narrow_rest.t(), h).to(hidden.dtype))
         grad_bias = own_shares.new_zeros(len(items)).index_add_(0, of_entry, own_shares)
         grad_bias.index_add_(0, of_sample, rest.sum(0))
         ctx.save_for_backward(grad_hidden, items, grad_rows, grad_bias)

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 
 from recae.errors import TrainingError, TrainingInterrupted
-from recae.nn import AutoencoderNet
+from recae.nn import AutoencoderNet, Batch
 from recae.objective import Objective
 from recae.progress import bar
 from recae.rng import torch_generator
 from recae.training.callbacks import Callback, Epoch
 from recae.training.checkpoint import Checkpoint
+from recae.training.device_loader import on_device
 from recae.training.divergence import starting_loss, warn_if_diverged
 from recae.training.loader import Loader
 from recae.training.plan import Plan, make_optimiser
@@ -56,6 +57,7 @@ def train(
     net.to(device)
     optimisers = [make_optimiser(net, plan, phase, device) for phase in plan.phases]
     state = TrainingState(net, optimisers, Best(plan.metric, plan.lowest_is_best))
+    loader = on_device(loader, device)
     batches = len(loader)
     start = starting_loss(net, loader, objective, plan.epochs * batches, seed)
     if checkpoint is not None:
@@ -111,17 +113,18 @@ def _epoch(
         group["lr"] = plan.rate(number)
     net.train()
     net.corrupt.train(phase.corrupt)
-    with _only(net, phase.parameters(net)):
+    learning = phase.parameters(net)
+    with _only(net, learning):
         for count, batch in enumerate(loader.epoch(number), start=1):
-            batch = batch.to(device)
-            scores, terms = net(batch, noise)
-            loss = objective(scores, terms, batch, state.step)
-            value = loss.detach()
+
+            def loss(part: Batch) -> torch.Tensor:
+                scores, terms = net(part, noise)
+                return objective(scores, terms, part, state.step)
+
+            value = state.accumulation.backward(batch.to(device), loss, learning, noise)
             # A GPU is not asked before the end of the epoch: the question would make it wait.
             if device.type == "cpu":
                 _check(float(value), f"batch {count} of epoch {number}", plan)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             losses += value
             state.step += 1

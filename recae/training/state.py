@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from recae.nn import AutoencoderNet
+from recae.training.accumulate import Accumulation
 from recae.training.callbacks import Epoch
 
 
@@ -46,8 +47,8 @@ class Best:
 class TrainingState:
     """A network, its optimiser, its best weights, the finished epochs and the updates made.
 
-    finished: no epoch is to follow. Batches and noise depend on the seed and the number of the
-    epoch only, so that this is all a resumed run needs.
+    finished: no epoch is to follow; accumulation: how much of a batch fits in memory. Batches and
+    noise depend on the seed and the number of the epoch only: this is all a resumed run needs.
     """
 
     net: AutoencoderNet
@@ -56,6 +57,7 @@ class TrainingState:
     epochs: list[Epoch] = field(default_factory=list)
     step: int = 0
     finished: bool = False
+    accumulation: Accumulation = field(default_factory=Accumulation)
 
     # What a checkpoint asks for.
 
