@@ -99,11 +99,11 @@ def measure(
                 print(f"  round {number + 1}  {output} {size:,} {by}: {epoch.seconds:.2f} s")
     for one in running.values():
         one.stop()
-    outputs = dict.fromkeys(output for output, _ in running)
-    return {
+    found: dict[str, Curve] = {
         output: {size: some for (of, size), some in seconds.items() if of == output}
-        for output in outputs
+        for output in dict.fromkeys(output for output, _ in running)
     }
+    return {output: curve for output, curve in found.items() if len(curve) > 1}  # one is no curve
 
 
 def training(data: recae.Interactions, output: str, options: argparse.Namespace) -> Stepwise:
