@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,6 +34,7 @@ import torch
 
 import recae
 from evaluation.provenance import keep, peak_gb
+from recae.recommender import Products
 from recae.recommender.rank import BATCH_CELLS
 
 PEER = Path(__file__).parent / "peers" / "recbole_evaluation.py"
@@ -83,15 +84,19 @@ def measured(folder: Path, threads: int, users: int | None) -> dict[str, Any]:
     parts = (sp.load_npz(folder / f"{name}.npz")[:users] for name in ("history", "target"))
     fold = recae.Fold(*map(recae.Interactions.from_csr, parts))
     model = recae.load(folder / "model")
-    score, spent = model._score_rows, [0.0]
+    spent = [0.0]
 
-    def timed(matrix: Any) -> torch.Tensor:
-        started = time.perf_counter()
-        scores = score(matrix)
-        spent[0] += time.perf_counter() - started
-        return scores
+    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*args: Any) -> Any:
+            started = time.perf_counter()
+            result = function(*args)
+            spent[0] += time.perf_counter() - started
+            return result
 
-    model._score_rows = timed  # type: ignore[method-assign]
+        return wrapper
+
+    model._scores = timed(model._scores)  # type: ignore[method-assign]
+    Products.write = timed(Products.write)  # type: ignore[method-assign]
     before, started = peak_gb(), time.perf_counter()
     report = recae.evaluate(model, fold, progress=False)
     whole = time.perf_counter() - started

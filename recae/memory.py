@@ -51,13 +51,19 @@ def enough_memory(what: str) -> Iterator[None]:
     except CapacityError:
         raise
     except (MemoryError, RuntimeError) as error:  # torch raises the latter
-        text = " ".join(str(error).split())
-        if isinstance(error, RuntimeError) and not any(sign in text for sign in _SIGNS):
+        if not out_of_memory(error):
             raise
+        text = " ".join(str(error).split())
         raise CapacityError(
             f"{what} does not fit in memory ({text[:200]}): take fewer users or items at once, or "
             "smaller layers"
         ) from error
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory is short: of numpy, or of torch on any device."""
+    text = " ".join(str(error).split())
+    return isinstance(error, MemoryError) or any(sign in text for sign in _SIGNS)
 
 
 _SIGNS = ("out of memory", "allocate memory", "not enough memory")

@@ -19,15 +19,13 @@ import torch
 from torch import Tensor
 
 from recae.errors import ConfigError, DataError
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
+from recae.selection import Leaders
 
 MOST_EMPTY = 10_000
 """A list may be longer than the catalogue by so many places; more can only be a mistake."""
 
-TIE_CELLS = 1 << 22
-"""Cells looked at together when ties are redone: bounds the extra memory to about 40 MiB."""
+CELLS = 1 << 22
+"""Scores looked at together: 16 MiB, which stay in the cache of most processors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,13 +94,11 @@ def top_k(
     allowed: (n_items,) bool tensor or array; columns that are False never come back.
     overwrite: allow the exclusions to be written into `scores`, which saves a copy of it.
 
-    Time is one `torch.topk` plus the copy. Raises ConfigError for a bad k, and DataError for scores
-    of the wrong type or shape, for NaN or +inf in a cell that is not excluded, and for exclusions
-    that do not fit the scores.
+    Time is little more than a pass over the scores (see `recae.selection`), and the copy. Raises
+    ConfigError for a bad k, and DataError for scores of the wrong type or shape, for NaN or +inf in
+    a cell that is not excluded, and for exclusions that do not fit the scores.
     """
-    k = check_k(k)
-    if k > scores.shape[-1] + MOST_EMPTY:
-        raise ConfigError(f"k={k:,} is far more than the {scores.shape[-1]:,} items there are")
+    k = check_length(k, scores.shape[-1])
     if scores.ndim != 2 or scores.dtype != torch.float32:
         raise DataError(
             "scores must be a (rows, n_items) float32 tensor; "
@@ -110,8 +106,19 @@ def top_k(
         )
     # Inference mode lets us write into scores made under it, and keeps the graph out of our way.
     with torch.inference_mode():
-        masked = _mask(scores, exclude, allowed, overwrite)
-        return _padded(*_select(masked, min(k, masked.shape[1])), k)
+        return best(_mask(scores, exclude, allowed, overwrite), k)
+
+
+def best(scores: Tensor, k: int) -> TopK:
+    """As `top_k`, of scores that are masked already and a k that is checked."""
+    step = max(CELLS // max(scores.shape[1], 1), 1)
+    parts = []
+    for start in range(0, max(len(scores), 1), step):
+        some = scores[start : start + step]
+        leaders = Leaders(len(some), k, scores.device, first_row=start)
+        leaders.add(some)
+        parts.append(TopK(*leaders.lists()))
+    return TopK.concatenate(parts)
 
 
 def check_k(k: object) -> int:
@@ -122,6 +129,14 @@ def check_k(k: object) -> int:
         value = 0
     if value < 1 or isinstance(k, bool):
         raise ConfigError(f"k must be an integer >= 1, not {k!r}")
+    return value
+
+
+def check_length(k: object, n_items: int) -> int:
+    """As `check_k`, and no more than MOST_EMPTY places beyond the catalogue."""
+    value = check_k(k)
+    if value > n_items + MOST_EMPTY:
+        raise ConfigError(f"k={value:,} is far more than the {n_items:,} items there are")
     return value
 
 
@@ -194,61 +209,3 @@ def _checked_index(index: Tensor, size: int, kind: str) -> Tensor:
             f"the first is {int(index[bad][0])}"
         )
     return index
-
-
-def _select(scores: Tensor, k: int) -> tuple[FloatArray, IntArray]:
-    """Values and columns of the best, (rows, k) each, in the stated order; k <= n_items."""
-    # One more than asked for: it tells whether a tie was cut in two at the end of the list.
-    found, where = scores.topk(min(k + 1, scores.shape[1]), dim=1, sorted=False)
-    # Ordered on the host: torch took longer over two stable sorts of the lists than over `topk`.
-    values, columns = found.cpu().numpy() + np.float32(0), where.cpu().numpy()  # -0.0 becomes 0.0
-    _check_numbers(values, columns)
-    order = np.lexsort((columns, -values))
-    values, columns = (np.take_along_axis(part, order, axis=1) for part in (values, columns))
-    if 0 < k < values.shape[1]:
-        last, beyond = values[:, k - 1], values[:, k]
-        values, columns = values[:, :k], columns[:, :k]
-        cut = np.flatnonzero((last == beyond) & (last > -np.inf))
-        step = max(TIE_CELLS // scores.shape[1], 1)
-        for start in range(0, len(cut), step):
-            rows = cut[start : start + step]
-            columns[rows] = _fill_ties(scores, rows, values[rows], columns[rows])
-    return values, columns
-
-
-def _check_numbers(values: FloatArray, columns: IntArray) -> None:
-    """NaN and +inf rank above every number, so a row that has any has one in its list."""
-    bad = ~(values < np.inf)
-    if bad.any():
-        row, place = np.argwhere(bad)[0]
-        what = "NaN" if np.isnan(values[row, place]) else "+inf"
-        raise DataError(
-            f"scores contain {what} in row {row}, column {columns[row, place]} (NaN or +inf in "
-            f"{bad.any(axis=1).sum()} of {len(bad)} rows); every score must be finite or -inf"
-        )
-
-
-def _fill_ties(scores: Tensor, rows: IntArray, values: FloatArray, columns: IntArray) -> IntArray:
-    """The columns (rows, k) again, the lowest ones among all that tie with the last value.
-
-    What lies above the last value is in the list already; only the places that share it change.
-    """
-    n_items, k = scores.shape[1], values.shape[1]
-    last = torch.from_numpy(values[:, -1:]).to(scores.device)  # (rows, 1)
-    backwards = torch.arange(n_items - 1, -1, -1, dtype=torch.int32, device=scores.device)
-    ties = scores[torch.from_numpy(rows).to(scores.device)] == last  # (rows, n_items)
-    lowest = torch.where(ties, backwards, -1).topk(k, dim=1).indices.cpu().numpy()  # ascending
-    above = (values > values[:, -1:]).sum(axis=1, keepdims=True)  # (rows, 1)
-    place = np.arange(k) - above  # (rows, k), counts from 0 among the ties
-    filled = np.take_along_axis(lowest, np.maximum(place, 0), axis=1)
-    return np.where(place < 0, columns, filled)
-
-
-def _padded(values: FloatArray, columns: IntArray, k: int) -> TopK:
-    """Always k columns, with item -1 where nothing is left."""
-    found = values.shape[1]
-    items = np.full((len(values), k), -1, dtype=np.int32)
-    scores = np.full((len(values), k), -np.inf, dtype=np.float32)
-    items[:, :found] = np.where(values > -np.inf, columns, -1)
-    scores[:, :found] = values
-    return TopK(items, scores)

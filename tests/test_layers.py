@@ -19,7 +19,7 @@ LAYERS = (
     ("exchange", "forks", "machine", "progress", "rng"),
     ("files",),
     ("saved",),
-    ("data", "memory", "nn"),
+    ("data", "memory", "nn", "selection"),
     ("folds", "objective", "ranking"),
     ("metrics", "splits", "training"),
     ("recommender",),

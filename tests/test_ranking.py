@@ -75,7 +75,7 @@ def test_equals_a_complete_sort(case, form, overwrite) -> None:
 @pytest.mark.parametrize("levels", [1, 2, 40])
 def test_equals_a_complete_sort_on_long_rows_with_heavy_ties(levels, monkeypatch) -> None:
     # Long enough for torch's other algorithm, and more tied rows than are redone together.
-    monkeypatch.setattr(ranking, "TIE_CELLS", 3 * 2000)
+    monkeypatch.setattr(ranking, "CELLS", 3 * 2000)
     scores = np.random.default_rng(levels).integers(levels, size=(10, 2000)).astype(np.float32)
     for k in (1, 7, 1999, 2000):
         assert_equal(top_k(torch.from_numpy(scores), k), *reference(scores.tolist(), k))

@@ -171,3 +171,11 @@ def test_an_interpreter_that_is_there_is_taken(tmp_path) -> None:
 def test_a_failed_install_shows_the_end_of_what_pip_said() -> None:
     with pytest.raises(RecaeError, match=r"(?s)--x-python takes an interpreter.*went wrong"):
         venvs._run("x", [sys.executable, "-c", "import sys; sys.exit('went wrong')"])
+
+
+def test_sides_may_stand_beside_another_one_or_none() -> None:
+    answers = {name: [{"seconds": s}] for name, s in {"a": 2.0, "few": 1.0, "b": 3.0}.items()}
+    memory = {name: {"peak_gb": 1.0, "bare_gb": 0.5} for name in answers}
+    rounds = harness.Rounds(answers, memory, {"few": "few", "b": "few"})
+    assert rounds.pairs() == [("b", "few")]
+    assert rounds.as_dict()["ratios"]["b / few"]["median"] == 3

@@ -39,12 +39,14 @@ def environment(threads: int) -> dict[str, str]:
 
 @dataclass
 class Rounds:
-    """What the sides answered. The first side is the one that the others are divided by."""
+    """What the sides answered."""
 
     answers: dict[str, list[dict[str, Any]]]
     """Of each side, one a round: "seconds", and what else it says."""
     memory: dict[str, dict[str, float]] = field(default_factory=dict)
     """Of each side: "peak_gb" of its process, and "bare_gb", the peak after its imports."""
+    against: Mapping[str, str] = field(default_factory=dict)
+    """The side that a side is divided by, where it is not the first; a side by itself: by none."""
 
     def seconds(self, side: str) -> list[float]:
         """Of its rounds."""
@@ -56,13 +58,18 @@ class Rounds:
         paired = [theirs / ours for theirs, ours in pairs]
         return {"median": median(paired), "lowest": min(paired), "highest": max(paired)}
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """The sides to compare, each with the one that it is divided by."""
+        first = next(iter(self.answers))
+        pairs = [(side, self.against.get(side, first)) for side in self.answers]
+        return [(side, to) for side, to in pairs if side != to and to in self.answers]
+
     def above_bare_gb(self, side: str) -> float:
         """Peak memory above the imports."""
         return self.memory[side]["peak_gb"] - self.memory[side]["bare_gb"]
 
     def summary(self) -> str:
-        """A line for each side, then a line for each ratio to the first side."""
-        first, *others = self.answers
+        """A line for each side, then a line for each ratio."""
         width = max(map(len, self.answers))
         lines = []
         for side in self.answers:
@@ -72,17 +79,16 @@ class Rounds:
                 f"({_time(min(some))} to {_time(max(some))}), "
                 f"peak {memory['peak_gb']:.2f} GB, {self.above_bare_gb(side):.2f} GB above imports"
             )
-        for side in others:
-            r = self.ratios(side, first)
+        for side, to in self.pairs():
+            r = self.ratios(side, to)
             lines.append(
-                f"{side} / {first}: {r['median']:.2f} times as long "
+                f"{side} / {to}: {r['median']:.2f} times as long "
                 f"({r['lowest']:.2f} to {r['highest']:.2f}, paired)"
             )
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for `evaluation.provenance.keep`."""
-        first, *others = self.answers
         return {
             "sides": {
                 side: {
@@ -93,7 +99,7 @@ class Rounds:
                 }
                 for side, some in self.answers.items()
             },
-            "ratios": {f"{side} / {first}": _rounded(self.ratios(side, first)) for side in others},
+            "ratios": {f"{a} / {b}": _rounded(self.ratios(a, b)) for a, b in self.pairs()},
         }
 
 
@@ -103,13 +109,14 @@ def alternate(
     warm: int = 1,
     threads: int | None = None,
     pause: float = 0.5,
+    against: Mapping[str, str] | None = None,
 ) -> Rounds:
     """Starts a process for each side, and lets them do their rounds in turn.
 
     sides: the command of each, which ends in `worker.serve`. rounds: timed ones. warm: rounds of
     each side before them, which are not counted. threads: of each side, through the environment.
     pause: seconds of rest before each round, in which the threads of the other side fall asleep.
-    Every second round takes the sides in the opposite order.
+    Every second round takes the sides in the opposite order. against: see `Rounds`.
 
     Raises ConfigError if there is nothing to do, RecaeError if a side ends before it is told to.
     """
@@ -130,7 +137,8 @@ def alternate(
                 if number >= 0:
                     side.answers.append(found)
         memory = {side.name: side.ask("end") for side in running.values()}
-        return Rounds({side.name: side.answers for side in running.values()}, memory)
+        answers = {side.name: side.answers for side in running.values()}
+        return Rounds(answers, memory, against or {})
 
 
 class _Side:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -21,6 +21,9 @@ from recae.progress import bar
 
 BLOCK_ROWS = 1 << 20
 """Rows handled at a time."""
+
+FEW_ROWS = 10_000
+"""Up to so many, starting threads would take longer than what they are to do."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def read_entries(
     user_ids = NewIds("user") if users is None else KnownIds(users)
     item_ids = NewIds("item") if items is None else KnownIds(items)
     rows = _read(source, names, min_weight, user_ids, item_ids, progress)
-    with ThreadPoolExecutor(1) as other:
+    with _worker(source, "recode") as other:
         recoded = other.submit(_recoded, user_ids, rows.users)
         items = _recoded(item_ids, rows.items)
         users = recoded.result()
@@ -168,7 +171,7 @@ def _read(
     columns = {user: user_ids, item: item_ids}
     blocks = source.blocks([name for name in names if name is not None])
     with (
-        closing(_coded(blocks, columns)) as ahead,
+        closing(_coded(source, blocks, columns)) as ahead,
         bar(source.rows, "reading", "row", progress) as shown,
     ):
         for block, codes in ahead:
@@ -201,8 +204,26 @@ def _read(
     return rows
 
 
+class _AtOnce(Executor):
+    """Does what is submitted on the spot."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **options))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def _worker(source: Source, name: str) -> Executor:
+    """What works beside this thread, if that is worth it for this table."""
+    few = source.rows is not None and source.rows <= FEW_ROWS
+    return _AtOnce() if few else ThreadPoolExecutor(1, f"recae-{name}")
+
+
 def _coded(
-    blocks: Iterator[Block], columns: Mapping[str, NewIds | KnownIds]
+    source: Source, blocks: Iterator[Block], columns: Mapping[str, NewIds | KnownIds]
 ) -> Generator[tuple[Block, list[Future[Codes32]]]]:
     """The blocks with the codes of their columns of ids, which are computed one block ahead.
 
@@ -211,8 +232,7 @@ def _coded(
     """
     with ExitStack() as stack:
         reader, *coders = (
-            stack.enter_context(ThreadPoolExecutor(1, f"recae-{name}"))
-            for name in ("read", *columns)
+            stack.enter_context(_worker(source, name)) for name in ("read", *columns)
         )
         following = reader.submit(next, blocks, None)
         waiting: tuple[Block, list[Future[Codes32]]] | None = None

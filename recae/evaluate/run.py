@@ -25,9 +25,11 @@ from recae.machine import cores, machine, versions
 from recae.memory import peak_gb
 from recae.metrics import Metric, MetricAccumulator, bootstrap_intervals, parse_metrics
 from recae.recommender import (
+    Products,
     Questions,
     RankedLists,
     Recommender,
+    Scoring,
     measure_lists,
     ranked_lists,
 )
@@ -169,8 +171,10 @@ def _asked(model: Recommender | Lists | Scorer, fold: Fold, batch_size: int | st
         questions, counts = Questions.of(fold, model.items), _trained(model.train, fold)
     devices: set[str] = set()
 
-    def score_rows(matrix: Any) -> Tensor:
-        scores = model._score_rows(matrix)
+    asked: Scoring = model._scores if isinstance(model, Recommender) else model._score_rows
+
+    def score_rows(matrix: Any) -> Tensor | Products:
+        scores = asked(matrix)
         devices.add(str(scores.device))
         return scores
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from recae.errors import TrainingError
 from recae.recommender import (
     ONE_BLAS,
     FactorRecommender,
+    Products,
     Run,
     estimator,
     expect,
@@ -89,8 +91,8 @@ class BPR(FactorRecommender):
         means = sp.csr_matrix((shares, matrix.indices, matrix.indptr), shape=matrix.shape)
         return torch.from_numpy((means @ self.item_factors_).astype(np.float32))  # (rows, latent)
 
-    def _score_rows(self, matrix: Any) -> Tensor:
-        return super()._score_rows(matrix) + torch.from_numpy(self.item_biases_)
+    def _products(self, matrix: Any) -> Products:
+        return replace(super()._products(matrix), bias=torch.from_numpy(self.item_biases_))
 
     def _arrays(self) -> Mapping[str, Tensor]:
         return {**super()._arrays(), "item_biases": torch.from_numpy(self.item_biases_)}

@@ -15,6 +15,7 @@ from recae.recommender.rank import (
     Questions,
     RankedLists,
     ScoreRows,
+    Scoring,
     check_metric,
     measure,
     measure_lists,
@@ -38,7 +39,7 @@ from recae.recommender.sparse import (
 )
 from recae.recommender.stacking import best_ranking, likeliest
 from recae.recommender.svd import SVDRecommender
-from recae.recommender.tiles import products
+from recae.recommender.tiles import Products, products
 
 __all__ = [
     "ONE_BLAS",
@@ -48,12 +49,14 @@ __all__ = [
     "Estimator",
     "FactorRecommender",
     "LinearRecommender",
+    "Products",
     "Questions",
     "RankedLists",
     "Recommender",
     "Request",
     "Run",
     "ScoreRows",
+    "Scoring",
     "SVDRecommender",
     "SoftmaxRecommender",
     "align",

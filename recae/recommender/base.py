@@ -316,7 +316,7 @@ class Recommender(Slots):
         batch_size: int | str,
     ) -> Iterator[tuple[slice, TopK]]:
         return rank_batches(
-            self._score_rows,
+            self._scores,
             request,
             k,
             exclude=request.matrix if check_flag("exclude_seen", exclude_seen) else None,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 
 class _OneBlas:
@@ -18,11 +19,20 @@ class _OneBlas:
     def __init__(self) -> None:
         self.lock, self.inside = threading.Lock(), 0
         self.limits: Any = None
+        self.controller: ThreadpoolController | None = None
+        self.modules = 0
+
+    def _libraries(self) -> ThreadpoolController:
+        """Those in memory. To look them up takes longer than to answer one user, so that it is done
+        again only when something was imported."""
+        if self.controller is None or self.modules != len(sys.modules):
+            self.controller, self.modules = ThreadpoolController(), len(sys.modules)
+        return self.controller
 
     def __enter__(self) -> None:
         with self.lock:
             if not self.inside:
-                self.limits = threadpool_limits(1, user_api="blas")
+                self.limits = self._libraries().limit(limits=1, user_api="blas")
             self.inside += 1
 
     def __exit__(self, *error: object) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from recae.recommender.base import Recommender
 from recae.recommender.hyperparameters import estimator, learnt, param
 from recae.recommender.persistence import expect
-from recae.recommender.tiles import products
+from recae.recommender.tiles import Products
 
 
 @estimator
@@ -23,8 +23,15 @@ class FactorRecommender(Recommender):
 
     item_factors_: np.ndarray = learnt()
 
+    def _products(self, matrix: Any) -> Products:
+        """The scores of CSR histories, not yet computed."""
+        return Products(self._embed_rows(matrix), self._item_vectors())
+
+    def _scores(self, matrix: Any) -> Tensor | Products:
+        return self._products(matrix)
+
     def _score_rows(self, matrix: Any) -> Tensor:
-        return products(self._embed_rows(matrix), self._item_vectors())
+        return self._products(matrix).dense()
 
     def _item_vectors(self) -> Tensor:
         return torch.from_numpy(self.item_factors_)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from recae.errors import ConfigError
+from recae.recommender.blockwise import operand, plain, product
 
-BLOCK = 1024
+BLOCK = 768
 """Rows of a matrix handled at a time beside the matrix itself."""
 
 
@@ -22,11 +23,12 @@ def blocks(n: int) -> int:
 
 def gram_matrix(matrix: Any, dtype: np.dtype[Any]) -> np.ndarray:
     """X'X, dense and C-contiguous, from sparse products of one block of columns at a time."""
-    columns = matrix.tocsc().astype(dtype)
+    rows = matrix.tocsr().astype(dtype)
+    columns = rows.tocsc()
     gram = np.empty((matrix.shape[1],) * 2, dtype)
     for start in range(0, len(gram), BLOCK):
-        block = columns[:, start : start + BLOCK].T @ columns  # (block, n_items) sparse
-        gram[start : start + BLOCK] = block.toarray()
+        block = columns[:, start : start + BLOCK].T @ rows  # (block, n_items) sparse
+        block.toarray(out=gram[start : start + BLOCK])
     return gram
 
 
@@ -58,46 +60,45 @@ def cholesky_inverse(matrix: Tensor, l2: float) -> Tensor:
 
 
 def _sweep(gram: np.ndarray, l2: float, shown: Any) -> None:
-    """The inversion on the CPU, in the memory of one matrix.
+    """The inversion on the CPU, in the memory of one matrix and of some 4 x BLOCK rows.
 
     Sweeps one block of rows after the other (Goodnight, "A Tutorial on the SWEEP Operator", The
-    American Statistician 1979): with P = A_kk^-1 and the row R = A_k., sweeping block k turns
-    A_ij into A_ij - R_i' P R_j, A_ki into P R_i, and A_kk into -P. It costs rows^3 operations,
-    as Cholesky does, nearly all in products of blocks, and no second matrix. (The LAPACK that scipy
-    ships crashed on 40,981 items.)
+    American Statistician 1979): with P = A_kk^-1, sweeping block k turns A_ij into
+    A_ij - A_ik P A_kj, A_ik into A_ik P, and A_kk into -P. Of the symmetric matrix only the upper
+    triangle of blocks is kept up. So it costs rows^3 operations (multiplications and additions),
+    as Cholesky and the inverse of the factor do, nearly all in products of blocks, where a general
+    inverse costs 2 rows^3. (The LAPACK that scipy ships crashed on 40,981 items.)
     """
-    n = len(gram)
-    buffer = np.empty(BLOCK * n, gram.dtype)
-    for low in range(0, n, BLOCK):
-        high = min(low + BLOCK, n)
-        pivot = _inverse(gram[low:high, low:high], l2)
-        row = np.zeros((high - low, n), gram.dtype)
-        row[:, :low] = gram[:low, low:high].T
-        row[:, high:] = gram[low:high, high:]
-        scaled = pivot @ row
-        for start in range(0, n, BLOCK):  # the upper triangle of blocks; the lower one is unused
-            left, right = scaled[:, start : start + BLOCK].T, row[:, start:]
-            product = buffer[: len(left) * (n - start)].reshape(len(left), n - start)
-            np.matmul(left, right, out=product)
-            # By torch, because numpy subtracts in one thread.
-            torch.from_numpy(gram[start : start + BLOCK, start:]).sub_(torch.from_numpy(product))
-        gram[:low, low:high] = scaled[:, :low].T
-        gram[low:high, high:] = scaled[:, high:]
-        gram[low:high, low:high] = -pivot
+    whole, n = torch.from_numpy(gram), len(gram)
+    bounds = [slice(low, min(low + BLOCK, n)) for low in range(0, n, BLOCK)]
+    for k, here in enumerate(bounds):
+        pivot = _inverse(whole[here, here], l2)
+        symmetric, columns, scaled = operand(pivot), [], []  # P, and A_ik and A_ik P for every i
+        for i, rows in enumerate(bounds):
+            block = whole[rows, here] if i <= k else whole[here, rows].mT
+            columns.append(operand(block))
+            scaled.append(product(columns[i], symmetric))
+            block.copy_(plain(scaled[i]))
+        whole[here, here] = pivot.neg_()
+        for i, rows in enumerate(bounds):
+            for j, others in enumerate(bounds[i:], start=i):
+                if k not in (i, j):
+                    whole[rows, others].sub_(plain(product(scaled[i], columns[j])))
         shown.update()
-    for start in range(0, n, BLOCK):
-        stop = start + BLOCK
-        gram[stop:, start:stop] = gram[start:stop, stop:].T
+    for i, rows in enumerate(bounds):
+        for others in bounds[:i]:
+            whole[rows, others] = whole[others, rows].mT
 
 
-def _inverse(block: np.ndarray, l2: float) -> np.ndarray:
+def _inverse(block: Tensor, l2: float) -> Tensor:
     """The inverse of one symmetric positive definite block, through Cholesky in float64."""
+    numbers = block.numpy()
     try:
-        factor = np.linalg.cholesky(block.astype(np.float64))
+        factor = np.linalg.cholesky(numbers.astype(np.float64))
     except np.linalg.LinAlgError:
         raise _not_positive_definite(l2) from None
     half = scipy.linalg.solve_triangular(factor, np.eye(len(block)), lower=True)
-    return (half.T @ half).astype(block.dtype)
+    return torch.from_numpy((half.T @ half).astype(numbers.dtype))
 
 
 def _not_positive_definite(l2: float) -> ConfigError:

@@ -20,7 +20,7 @@ from recae.recommender.inverse import blocks, to_float32
 from recae.recommender.persistence import expect
 from recae.recommender.ridge import over_items, over_users
 from recae.recommender.slots import Run
-from recae.recommender.sparse import valued
+from recae.recommender.sparse import summed, valued
 from recae.splits import Fold
 
 
@@ -95,8 +95,11 @@ class LinearRecommender(Recommender):
                 inverse, diagonal = over_items(matrix, ridge, way.dtype, self.l2, shown, device)
         warn_if_light(name, self.l2, heaviest, way)
         scale = self._scale(diagonal, ridge)
-        inverse *= scale / item_scale
-        inverse *= item_scale[:, None]
+        shared = torch.from_numpy(inverse)  # torch multiplies in all threads, and in one float
+        shared.mul_(torch.from_numpy((scale / item_scale).astype(inverse.dtype)))
+        if self.item_power:
+            shared.mul_(torch.from_numpy(item_scale.astype(inverse.dtype))[:, None])
+        del shared  # the memory may move below
         kept = 1 - scale * diagonal
         # What is zero but for rounding is zero: an item must not speak for itself at all.
         zero = np.abs(kept) < 8 * np.finfo(way.dtype).eps
@@ -115,15 +118,7 @@ class LinearRecommender(Recommender):
         return matrix, of_items
 
     def _score_rows(self, matrix: Any) -> Tensor:
-        histories = valued(matrix, self.weights == "both")
-        return torch.nn.functional.embedding_bag(  # sums each history's rows in its own order
-            torch.from_numpy(histories.indices.astype(np.int64)),
-            self.weights_,
-            torch.from_numpy(histories.indptr.astype(np.int64)),
-            mode="sum",
-            per_sample_weights=torch.from_numpy(histories.data),
-            include_last_offset=True,
-        )  # (rows, n_items)
+        return summed(valued(matrix, self.weights == "both"), self.weights_)  # (rows, n_items)
 
     def _similarities(self, codes: np.ndarray) -> Tensor:
         """How much each of some items speaks for all others: rows of `weights_`."""

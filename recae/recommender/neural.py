@@ -12,12 +12,13 @@ from torch import Tensor
 
 from recae.data import Interactions
 from recae.errors import TrainingInterrupted
-from recae.nn import AutoencoderNet, Batch, LinearHead, Ragged
+from recae.nn import AutoencoderNet, Batch, Decoder, LinearHead, Ragged
 from recae.objective import Objective
 from recae.recommender.base import Recommender
 from recae.recommender.hyperparameters import estimator, learnt, param
 from recae.recommender.rank import Questions, ScoreRows, check_metric, measure
 from recae.recommender.slots import Run
+from recae.recommender.tiles import Products
 from recae.splits import Fold
 from recae.training import OPTIMISERS, Epoch, Phase, Plan, Rewrite, SparseLoader, train
 
@@ -151,6 +152,19 @@ class AutoencoderRecommender(Recommender):
 
     def _score_rows(self, matrix: Any) -> Tensor:
         return self._score_with(self.network_, matrix)
+
+    def _scores(self, matrix: Any) -> Tensor | Products:
+        net = self.network_
+        head = getattr(net.decoder, "head", None)
+        plain = type(net.decoder) is Decoder and isinstance(head, LinearHead)
+        if not plain or next(net.parameters()).device.type != "cpu":
+            return self._score_rows(matrix)
+        with torch.no_grad():
+            width = cast(LinearHead, head).weight.shape[1]
+            last = cast(LinearHead, head)(
+                self._tiles(net, matrix, lambda batch: net(batch)[0].hidden, width)
+            )
+            return Products(last.hidden, last.weight.detach(), last.bias.detach())
 
     def _score_with(self, net: AutoencoderNet, matrix: Any) -> Tensor:
         with torch.no_grad():

@@ -16,16 +16,24 @@ from recae.errors import ConfigError
 from recae.metrics import Metric, MetricAccumulator, parse_metric, parse_metrics
 from recae.ranking import TopK, top_k
 from recae.recommender.requests import Request, align
+from recae.recommender.streams import stream_top_k
+from recae.recommender.tiles import Products
 from recae.splits import Fold
 
 ScoreRows = Callable[[Any], Tensor]
 """Maps a CSR matrix (rows, n_items) to a fresh tensor of scores (rows, n_items) float32."""
+
+Scoring = Callable[[Any], Tensor | Products]
+"""The same, or a map to what the scores are the products of."""
 
 RankedLists = Iterator[tuple[slice, TopK]]
 """Batches of rows, in order, with their lists."""
 
 BATCH_CELLS = 1 << 24
 """Scores held at once with batch_size="auto": 2^24 cells are 64 MiB in float32."""
+
+STREAMED_ROWS = 1024
+"""Rows of a batch with batch_size="auto" when its scores are not held."""
 
 
 def rows_per_batch(batch_size: Any, n_items: int) -> int:
@@ -51,7 +59,7 @@ def check_metric(name: str) -> None:
 
 
 def rank_batches(
-    score_rows: ScoreRows,
+    score_rows: Scoring,
     request: Request,
     k: int,
     *,
@@ -66,18 +74,25 @@ def rank_batches(
     popularity: (n_items,) scores for the rows of whom nothing is known (None: score them as usual).
     """
     n_rows, n_items = request.matrix.shape
-    step = rows_per_batch(batch_size, n_items)
-    for start in range(0, max(n_rows, 1), step):
+    step, start = rows_per_batch(batch_size, n_items), 0
+    while start < n_rows or start == 0:
         rows = slice(start, min(start + step, n_rows))
         part = request.part(rows)
         scores = score_rows(part.matrix)
-        if popularity is not None and not part.known.all():
-            counts = torch.tensor(popularity, dtype=scores.dtype, device=scores.device)
-            scores[torch.from_numpy(~part.known).to(scores.device)] = counts
         excluded = None if exclude is None else exclude[rows]
-        top = top_k(scores, k, exclude=excluded, allowed=allowed, overwrite=True)
+        strangers = np.flatnonzero(~part.known)
+        instead = (strangers, popularity) if popularity is not None and len(strangers) else None
+        if isinstance(scores, Products):
+            top = stream_top_k(scores, k, exclude=excluded, allowed=allowed, instead=instead)
+            step = max(step, STREAMED_ROWS) if batch_size == "auto" else step
+        else:
+            if instead is not None:
+                rows_of_strangers, counts = (torch.from_numpy(part) for part in instead)
+                scores[rows_of_strangers.to(scores.device)] = counts.to(scores)
+            top = top_k(scores, k, exclude=excluded, allowed=allowed, overwrite=True)
         del scores  # before the next are made
         yield rows, top
+        start = max(rows.stop, 1)
 
 
 @dataclass(frozen=True)
@@ -116,7 +131,7 @@ class Questions:
 
 
 def measure(
-    score_rows: ScoreRows,
+    score_rows: Scoring,
     questions: Questions,
     metrics: str | Sequence[str | Metric],
     *,
@@ -138,7 +153,7 @@ def measure(
 
 
 def ranked_lists(
-    score_rows: ScoreRows, questions: Questions, k: int, batch_size: int | str = "auto"
+    score_rows: Scoring, questions: Questions, k: int, batch_size: int | str = "auto"
 ) -> RankedLists:
     """Yields the top k of each batch of the fold's rows, in order, as columns of the fold."""
     to_fold = questions.to_fold

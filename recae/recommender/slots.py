@@ -15,7 +15,7 @@ from torch import Tensor
 from recae.data import IdMap, Interactions
 from recae.errors import ConfigError
 from recae.recommender.estimator import Estimator
-from recae.recommender.tiles import products
+from recae.recommender.tiles import Products, products
 from recae.splits import Fold
 from recae.training import Callback
 
@@ -41,6 +41,12 @@ class Slots(Estimator, ABC):
     uses_validation: ClassVar[bool] = False
     items_: IdMap
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # A subclass that scores in a way of its own must not be ranked by its base's factors.
+        if "_score_rows" in vars(cls) and "_scores" not in vars(cls):
+            cls._scores = Slots._scores  # type: ignore[method-assign]
+
     @abstractmethod
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         """Learns from `data`; hyperparameters and options are checked already."""
@@ -48,6 +54,10 @@ class Slots(Estimator, ABC):
     @abstractmethod
     def _score_rows(self, matrix: Any) -> Tensor:
         """Scores of CSR histories in the model's item order: a fresh (rows, n_items) float32."""
+
+    def _scores(self, matrix: Any) -> Tensor | Products:
+        """The same, or what they are the products of: lists are then made without holding them."""
+        return self._score_rows(matrix)
 
     @abstractmethod
     def _arrays(self) -> Mapping[str, Tensor]:

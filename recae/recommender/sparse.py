@@ -38,6 +38,22 @@ def valued(matrix: Any, weighted: bool) -> Any:
     return sp.csr_matrix(parts, shape=matrix.shape)
 
 
+def summed(histories: Any, table: Tensor) -> Tensor:
+    """histories @ table: CSR (rows, n_items) float32, table (n_items, n) -> (rows, n) float32.
+
+    A row is summed up in the order of its own entries, so that it has the same bits in any batch;
+    several times faster than scipy.
+    """
+    return torch.nn.functional.embedding_bag(
+        torch.from_numpy(histories.indices.astype(np.int64)),
+        table,
+        torch.from_numpy(histories.indptr.astype(np.int64)),
+        mode="sum",
+        per_sample_weights=torch.from_numpy(histories.data),
+        include_last_offset=True,
+    )
+
+
 def csr_to_arrays(name: str, matrix: Any) -> dict[str, Tensor]:
     """A CSR as named tensors, for saving; its shape is known to the model."""
     return {

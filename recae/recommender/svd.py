@@ -16,7 +16,7 @@ from recae.recommender.factors import FactorRecommender
 from recae.recommender.hyperparameters import estimator, learnt, param
 from recae.recommender.persistence import expect
 from recae.recommender.slots import Run
-from recae.recommender.sparse import valued
+from recae.recommender.sparse import summed, valued
 from recae.rng import numpy_generator
 from recae.splits import Fold
 
@@ -50,7 +50,8 @@ class SVDRecommender(FactorRecommender):
         )
 
     def _embed_rows(self, matrix: Any) -> Tensor:
-        return torch.from_numpy(valued(matrix, self.weights == "both") @ self.input_factors_)
+        histories = valued(matrix, self.weights == "both")
+        return summed(histories, torch.from_numpy(self.input_factors_))
 
     def _arrays(self) -> Mapping[str, Tensor]:
         return {**super()._arrays(), "input_factors": torch.from_numpy(self.input_factors_)}

@@ -1,9 +1,11 @@
 """The training loop and what it needs."""
 
 from recae.progress import bar
+from recae.training.accumulate import Accumulation
 from recae.training.arrays import ArrayLoader
 from recae.training.callbacks import Callback, Epoch, check_callbacks
 from recae.training.checkpoint import Checkpoint
+from recae.training.device_loader import DeviceLoader, on_device
 from recae.training.halves import HalvesLoader
 from recae.training.loader import Loader, SparseLoader
 from recae.training.loop import train
@@ -13,8 +15,10 @@ from recae.training.plan import OPTIMISERS, Phase, Plan, Rewrite
 from recae.training.sampling import SampledLoader
 
 __all__ = [
+    "Accumulation",
     "ArrayLoader",
     "Callback",
+    "DeviceLoader",
     "OPTIMISERS",
     "HalvesLoader",
     "Loader",
@@ -29,6 +33,7 @@ __all__ = [
     "bar",
     "check_callbacks",
     "has_bfloat16",
+    "on_device",
     "resolve_device",
     "train",
 ]

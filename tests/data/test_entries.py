@@ -1,12 +1,14 @@
 """Frames become interactions: order, duplicates, weights, times, known ids, and mistakes."""
 
+import threading
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recae.data import IdMap, Interactions
+from recae.data import IdMap, Interactions, entries
 from recae.errors import ConfigError, DataError
 
 small = settings(max_examples=40, derandomize=True, database=None, deadline=None)
@@ -183,3 +185,20 @@ def test_an_empty_frame_and_another_object_are_refused():
         Interactions.from_frame(frame([]))
     with pytest.raises(DataError, match="a table is needed .*, not list"):
         Interactions.from_frame([(1, 2)])
+
+
+@pytest.mark.parametrize("few", [0, 100])
+def test_with_and_without_threads(few, monkeypatch):
+    monkeypatch.setattr(entries, "FEW_ROWS", few)
+    started = []
+    start = threading.Thread.start
+    monkeypatch.setattr(
+        threading.Thread, "start", lambda self: (started.append(self.name), start(self))[1]
+    )
+    given = pd.DataFrame({"user_id": [2, 1, 2], "item_id": ["b", "a", "a"], "weight": [1, 2, 3.0]})
+    data = Interactions.from_frame(given)
+    assert data.users.ids.tolist() == [1, 2] and data.items.ids.tolist() == ["a", "b"]
+    assert data.matrix.toarray().tolist() == [[2, 0], [3, 1]]
+    assert bool(started) == (few < len(given))
+    with pytest.raises(DataError, match="item ids are missing in 1 of 3 rows, the first at row 1"):
+        Interactions.from_frame(given.assign(item_id=["b", None, "a"]))

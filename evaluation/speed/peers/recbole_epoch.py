@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--latent", type=int, required=True)
     parser.add_argument("--batch", type=int, required=True, help="users")
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     sizes = {
@@ -33,7 +34,7 @@ def main() -> None:
         "latent_dimension": 2 * options.latent,  # it halves this: means and log variances
         "train_batch_size": options.batch,
     }
-    config = configured(options.folder, ["train"], sizes)
+    config = configured(options.folder, ["train"], sizes, options.device)
     (train,) = dataset_of(config).build()
     loader = get_dataloader(config, "train")(config, train, None, shuffle=True)
     model = MultiVAE(config, train).to(config["device"])

@@ -22,8 +22,10 @@ from recbole.utils import init_seed  # noqa: E402
 NAME = "given"
 
 
-def configured(folder: Path, parts: list[str], settings: dict[str, Any]) -> Config:
-    """The configuration of its MultiVAE on folder/given/given.PART.inter, on the CPU, silent."""
+def configured(
+    folder: Path, parts: list[str], settings: dict[str, Any], device: str = "cpu"
+) -> Config:
+    """The configuration of its MultiVAE on folder/given/given.PART.inter, silent."""
     sys.argv = sys.argv[:1]  # RecBole reads what is left of it
     given = {
         "data_path": str(folder),
@@ -31,14 +33,14 @@ def configured(folder: Path, parts: list[str], settings: dict[str, Any]) -> Conf
         "benchmark_filename": parts,
         "load_col": {"inter": ["user_id", "item_id"]},
         "train_neg_sample_args": None,
-        "use_gpu": False,
+        "use_gpu": device != "cpu",
         "worker": 0,
         "seed": 0,
         "reproducibility": True,
         "show_progress": False,
     }
     config = Config(model="MultiVAE", dataset=NAME, config_dict=given | settings)
-    config["device"] = torch.device("cpu")
+    config["device"] = torch.device(device)
     logging.disable(logging.CRITICAL)
     init_seed(config["seed"], config["reproducibility"])
     return config

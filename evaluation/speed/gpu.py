@@ -1,0 +1,227 @@
+"""Training, EASE and export on a GPU, beside what the chip can do; --dry-run on the CPU.
+
+    python -m evaluation.speed gpu
+    python -m evaluation.speed gpu --dry-run
+
+Needs no data: synthetic interactions with a long tail, of the shape of MovieLens 20M and of a
+million users by 41,000 items, are made from a seed. In order, each of them chosen by --parts:
+
+- chip: products of matrices in float32, TF32 and bfloat16, and a copy, measured.
+- mult-vae: an epoch of 600-200-600 in batches of 500, by `fit`, by a dense network in plain torch
+  and by RecBole where --recbole-python names an interpreter that has it, each in a process of its
+  own on the same device, in turn. 6 x users x width x items operations for the output layer.
+- rec-vae: a few rounds of three epochs and one, from which 50 are extrapolated.
+- ease: `EASE(precision="float32").fit` on 40,981 items, with the weights of a few items compared
+  with conjugate gradients; items^3 operations.
+- top: `export` of the top 100 of a million users from 41,000 items.
+
+Shares are of the measured rates: operations and bytes are the fewest that the computation needs.
+Without a GPU and without --dry-run it says so and measures nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+import recae
+from evaluation.provenance import keep
+from evaluation.speed import given
+from evaluation.speed.closed_form_checks import checked, exact
+from evaluation.speed.gpu_chip import chip, synthetic
+from evaluation.speed.gpu_sides import BATCH, HIDDEN, LATENT, SERVED, serve
+from evaluation.speed.harness import alternate, arguments
+from evaluation.speed.stepwise import Stepwise
+
+L2 = 80.0
+ROUND = 4
+"""Epochs of RecVAE in a round: three of the encoder and one of the decoder."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large everything is: users, items and interactions of the two data sets, and the rest."""
+
+    fitted: tuple[int, int, int] = (116_677, 20_108, 8_500_000)
+    served: tuple[int, int, int] = (1_000_000, 40_981, 27_000_000)
+    learnt_from: int = 20_000
+    chip: int = 8192
+    rounds: int = 3
+    k: int = 100
+
+
+DRY = Sizes((400, 300, 8_000), (900, 500, 9_000), 300, 128, 1, 10)
+
+
+@dataclass
+class Machine:
+    """Where it runs, how large it is, and the rates that were measured there."""
+
+    device: torch.device
+    sizes: Sizes
+    rates: dict[str, float]
+    options: argparse.Namespace
+
+    def shares(self, operations: float, moved: float, seconds: float) -> dict[str, float]:
+        """Of the measured rates, that so many operations and bytes in so many seconds are."""
+        work = dict.fromkeys(self.rates, operations) | {"copy": moved}
+        return {name: round(work[name] / seconds / rate, 4) for name, rate in self.rates.items()}
+
+
+def measure_chip(machine: Machine) -> dict[str, Any]:
+    """The rates, which are measured before everything else."""
+    for name, rate in machine.rates.items():
+        unit = "GB/s" if name == "copy" else "GFLOP/s"
+        print(f"  {name:<9} {rate / 1e9:,.0f} {unit}")
+    return {"rates": machine.rates}
+
+
+def mult_vae(machine: Machine) -> dict[str, Any]:
+    """An epoch on every side."""
+    users, items, _ = machine.sizes.fitted
+    with tempfile.TemporaryDirectory() as name:
+        matrix = synthetic(*machine.sizes.fitted)
+        sp.save_npz(Path(name) / "train.npz", matrix)
+        common = [f"--device={machine.device}", f"--threads={machine.options.threads}"]
+        ours = [sys.executable, "-m", "evaluation.speed.gpu", *common, "--folder", name, "--serve"]
+        sides = {side: [*ours, side] for side in SERVED}
+        if machine.options.recbole_python:
+            given.write_atomic(Path(name), "train", matrix)
+            script = Path(__file__).parent / "peers" / "recbole_epoch.py"
+            sizes = [f"--hidden={HIDDEN}", f"--latent={LATENT}", f"--batch={BATCH}"]
+            python = machine.options.recbole_python
+            sides["recbole"] = [python, str(script), name, *sizes, *common]
+        rounds = alternate(sides, machine.options.rounds, threads=machine.options.threads)
+    print(rounds.summary())
+    seconds = rounds.as_dict()["sides"]["recae"]["median_seconds"]
+    # Scores are written, normalised (read and written), and read for two gradients; Adam reads two
+    # layers, their gradients and two moments in every step, and writes all but the gradients.
+    moved = 4.0 * (5 * users * items + -(-users // BATCH) * 7 * 2 * items * HIDDEN)
+    shares = _shares(machine, 6.0 * users * HIDDEN * items, moved, seconds)
+    return rounds.as_dict() | {"seconds": seconds} | shares
+
+
+def rec_vae(machine: Machine) -> dict[str, Any]:
+    """Some rounds, and what 50 would take."""
+    rounds = machine.sizes.rounds
+    data = recae.Interactions.from_csr(synthetic(*machine.sizes.fitted))
+    model = recae.RecVAE.preset("paper")
+    model.set_params(epochs=10**6, patience=10**6)
+    training = Stepwise(
+        lambda wait: model.fit(data, callbacks=wait, progress=False, device=machine.device)
+    )
+    epochs = [training.epoch().seconds for _ in range(ROUND * (rounds + 1))][ROUND:]
+    training.stop()
+    found = {"epochs": [round(seconds, 4) for seconds in epochs], "rounds": rounds}
+    seconds = 50 * sum(epochs) / rounds
+    print(f"  {seconds:.1f} s for 50 rounds, extrapolated from {rounds} after a first one")
+    return found | {"seconds": round(seconds, 3), "extrapolated": True}
+
+
+def ease(machine: Machine) -> dict[str, Any]:
+    """Seconds of a fit, the first one and the next, and the error of a few items' weights."""
+    x = synthetic(*machine.sizes.served)
+    x = x[: 4 * x.shape[1]]  # some 160,000 users: a Gram matrix with what EASE meets
+    seconds = []
+    for _ in range(2):
+        started = time.perf_counter()
+        model = recae.EASE(l2=L2, precision="float32").fit(x, progress=False, device=machine.device)
+        seconds.append(time.perf_counter() - started)
+    items = checked(x.shape[1])
+    error = np.abs(model.weights_[:, items].cpu().numpy() - exact(x, L2, items)).max()
+    print(f"  {seconds[1]:.2f} s ({seconds[0]:.2f} s at first), weights off by {error:.1e}")
+    found = {"first_seconds": seconds[0], "seconds": seconds[1], "largest_error": float(error)}
+    moved = 8.0 * x.shape[1] ** 2  # there and back
+    return found | _shares(machine, float(x.shape[1]) ** 3, moved, seconds[1])
+
+
+def top(machine: Machine) -> dict[str, Any]:
+    """Seconds of an export for everybody, by a Mult-VAE that has seen some of them for an epoch."""
+    users, items, _ = machine.sizes.served
+    everybody = recae.Interactions.from_csr(synthetic(*machine.sizes.served))
+    some = recae.Interactions.from_csr(everybody.matrix[: machine.sizes.learnt_from])
+    model = recae.MultVAE(
+        hidden=(HIDDEN,), latent=LATENT, mirror=True, batch_size=BATCH, epochs=1
+    ).fit(some, progress=False, device=machine.device)
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        rows = model.export(Path(folder) / "top.parquet", everybody, k=machine.sizes.k)
+        seconds = time.perf_counter() - started
+    print(f"  {rows:,} rows for {users:,} users in {seconds:.1f} s")
+    found = {"seconds": seconds, "rows": rows, "users_a_second": round(users / seconds, 1)}
+    moved = 8.0 * users * items  # scores are written and read
+    return found | _shares(machine, 2.0 * users * HIDDEN * items, moved, seconds)
+
+
+PARTS: dict[str, tuple[Callable[[Machine], dict[str, Any]], float | None]] = {
+    "chip": (measure_chip, None),
+    "mult-vae": (mult_vae, 0.3),
+    "rec-vae": (rec_vae, 120.0),
+    "ease": (ease, 10.0),
+    "top": (top, 60.0),
+}
+"""What is measured, and the seconds that it is to take at most."""
+
+
+def _shares(machine: Machine, operations: float, moved: float, seconds: float) -> dict[str, Any]:
+    shares = machine.shares(operations, moved, seconds)
+    text = ", ".join(f"{share:.3f} of {name}" for name, share in shares.items())
+    print(
+        f"  {operations / seconds / 1e9:,.0f} GFLOP/s, {moved / seconds / 1e9:,.0f} GB/s at least: "
+        f"{text}"
+    )
+    return {"operations": operations, "bytes": moved, "shares": shares}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints and keeps what each part takes, and whether that is what it is to take."""
+    parser = arguments(__doc__)
+    parser.add_argument("--dry-run", action="store_true", help="all of it, small, on the CPU")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--recbole-python", metavar="PYTHON", help="an interpreter with RecBole")
+    parser.add_argument("--serve", choices=SERVED, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.serve:
+        serve(options)
+        return 0
+    device = torch.device("cpu" if options.dry_run else options.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        print("not run: there is no GPU here; --dry-run does all of it in small on the CPU")
+        return 0
+    sizes = DRY if options.dry_run else Sizes()
+    options.rounds = 1 if options.dry_run else options.rounds
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
+    print(f"{name}, {sizes}", flush=True)
+    machine = Machine(device, sizes, chip(device, sizes.chip), options)
+    result: dict[str, Any] = {"suite": "a GPU", "device": name, "sizes": asdict(sizes)}
+    for part in options.parts:
+        measured, most = PARTS[part]
+        print(f"\n{part}", flush=True)
+        found = result[part] = measured(machine)
+        if most is not None and not options.dry_run:
+            found |= {"target_seconds": most, "met": found["seconds"] <= most}
+            print(f"  target {most:g} s: {'met' if found['met'] else 'missed'}", flush=True)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+    if options.dry_run:
+        print(json.dumps({part: result[part].get("seconds") for part in options.parts}))
+    else:
+        print(f"kept in {keep('speed-gpu', result)}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

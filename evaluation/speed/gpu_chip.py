@@ -1,0 +1,104 @@
+"""What a chip can do, measured, and the data that models are timed on there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from recae.errors import ConfigError
+from recae.rng import numpy_generator
+
+EXPONENT = 0.8
+"""Popularity falls with the rank to this power."""
+
+
+def matrix_rate(size: int, dtype: torch.dtype, device: torch.device, tries: int = 5) -> float:
+    """FLOP/s of a product of square matrices, the best of some."""
+    left, right = (torch.rand(size, size, device=device).to(dtype) for _ in range(2))
+    return 2 * size**3 / best_seconds(lambda: left @ right, device, tries)
+
+
+def copy_rate(size: int, device: torch.device, tries: int = 5) -> float:
+    """Bytes a second that a copy of so many bytes moves, read and written ones."""
+    source = torch.zeros(size // 4, device=device)
+    target = torch.empty_like(source)
+    return 2 * 4 * len(source) / best_seconds(lambda: target.copy_(source), device, tries)
+
+
+def chip(device: torch.device, size: int) -> dict[str, float]:
+    """FLOP/s in float32, with TF32 and in bfloat16, and bytes a second of a copy."""
+    with tf32(False):
+        found = {"float32": matrix_rate(size, torch.float32, device)}
+    if device.type == "cuda":
+        with tf32(True):
+            found["tf32"] = matrix_rate(size, torch.float32, device)
+    found["bfloat16"] = matrix_rate(size, torch.bfloat16, device)
+    return found | {"copy": copy_rate(16 * size**2, device)}
+
+
+def best_seconds(run: Callable[[], object], device: torch.device, tries: int) -> float:
+    """The shortest of some runs, after one that does not count, each waited for."""
+    best = float("inf")
+    for number in range(tries + 1):
+        wait(device)
+        started = time.perf_counter()
+        run()
+        wait(device)
+        if number:
+            best = min(best, time.perf_counter() - started)
+    return best
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Whether products in float32 may round their factors to TF32 inside the block."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def synthetic(users: int, items: int, interactions: int, seed: int = 0) -> sp.csr_matrix:
+    """So many interactions, each once and counting 1, (users, items) float32: items with a long
+    tail, histories of log-normal length, nobody without any.
+
+    Raises ConfigError for more than half of the cells, and fewer interactions than users.
+    """
+    if not users <= interactions <= users * items // 2:
+        raise ConfigError(
+            f"{interactions:,} interactions of {users:,} users and {items:,} items: take at least "
+            "one a user and at most half of the cells"
+        )
+    generator = numpy_generator(seed)
+    popularity = np.cumsum(np.arange(10, items + 10, dtype=np.float64) ** -EXPONENT)
+    places = generator.permutation(items)
+    activity = np.cumsum(np.exp(generator.standard_normal(users)))
+    cells = np.arange(users, dtype=np.int64) * items + generator.integers(items, size=users)
+    first = cells
+    while len(cells) < interactions:
+        size = int(1.2 * (interactions - len(cells))) + 100
+        who = np.searchsorted(activity, generator.random(size) * activity[-1])
+        what = np.searchsorted(popularity, generator.random(size) * popularity[-1])
+        drawn = np.minimum(who, users - 1) * items + places[np.minimum(what, items - 1)]
+        cells = np.union1d(cells, drawn)
+    rest = np.setdiff1d(cells, first, assume_unique=True)
+    kept = generator.choice(len(rest), interactions - users, replace=False, shuffle=False)
+    cells = np.sort(np.concatenate([first, rest[kept]]))
+    bounds = np.searchsorted(cells, np.arange(users + 1, dtype=np.int64) * items)
+    values = np.ones(len(cells), np.float32)
+    return sp.csr_matrix(
+        (values, (cells % items).astype(np.int32), bounds.astype(np.int32)), shape=(users, items)
+    )

@@ -1,0 +1,75 @@
+"""The sides that train a Mult-VAE on a GPU for `python -m evaluation.speed gpu`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+import recae
+from evaluation import epoch_speed
+from evaluation.speed import worker
+from evaluation.speed.gpu_chip import wait
+from evaluation.speed.stepwise import Stepwise
+
+HIDDEN, LATENT, BATCH = epoch_speed.HIDDEN, epoch_speed.LATENT, epoch_speed.BATCH
+
+
+def serve_recae(matrix: Any, device: torch.device) -> Callable[[], dict[str, Any]]:
+    """An epoch of `fit`."""
+    data = recae.Interactions.from_csr(matrix)
+    model = recae.MultVAE(
+        hidden=(HIDDEN,), latent=LATENT, mirror=True, batch_size=BATCH, epochs=10**6
+    )
+    training = Stepwise(lambda wait: model.fit(data, callbacks=wait, progress=False, device=device))
+
+    def run() -> dict[str, Any]:
+        epoch = training.epoch()
+        return {"seconds": epoch.seconds, "loss": epoch.loss}
+
+    return run
+
+
+def serve_dense(matrix: Any, device: torch.device) -> Callable[[], dict[str, Any]]:
+    """An epoch of the published way: dense rows from the host, their log-softmax, Adam."""
+    net = epoch_speed.DenseMultVAE(matrix.shape[1]).to(device)
+    optimiser = torch.optim.Adam(net.parameters(), lr=epoch_speed.LR)
+    numbers = np.random.default_rng(0)
+
+    def run() -> dict[str, Any]:
+        order, losses = numbers.permutation(matrix.shape[0]), []
+        for start in range(0, len(order), BATCH):
+            x = torch.from_numpy(matrix[order[start : start + BATCH]].toarray()).to(device)
+            logits, mu, log_variance = net(x)
+            kl = -0.5 * (1 + log_variance - mu.square() - log_variance.exp()).sum(1).mean()
+            loss = -(torch.log_softmax(logits, dim=1) * x).sum(1).mean() + 0.1 * kl
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            losses.append(loss.detach())
+        wait(device)
+        return {"loss": float(torch.stack(losses).mean())}
+
+    return run
+
+
+SERVED = {"recae": serve_recae, "dense": serve_dense}
+
+
+def serve(options: argparse.Namespace) -> None:
+    """One side of the epochs."""
+    bare, device = worker.peak_gb(), torch.device(options.device)
+    torch.set_num_threads(options.threads)
+    run = SERVED[options.serve](sp.load_npz(options.folder / "train.npz"), device)
+
+    def with_memory() -> dict[str, Any]:
+        found = run()
+        if device.type == "cuda":
+            found["device_gb"] = round(torch.cuda.max_memory_allocated(device) / 1e9, 3)
+        return found
+
+    worker.serve(with_memory, bare)

@@ -1,0 +1,139 @@
+"""Milliseconds until one new user's top 10 are there: median and 99th percentile.
+
+    python -m evaluation.speed latency
+    python -m evaluation.speed latency --busy 2
+
+A user whom the model has never seen, with some 80 items, by `recommend_array` of a CSR and by
+`recommend` of a frame, every call for another one. Weights are drawn (`made.py`), which costs the
+same as if they were learnt. One thread, calls one after the other, the first 100 not counted.
+implicit: `AlternatingLeastSquares.recommend(..., recalculate_user=True)` with the factors of ALS.
+--busy starts so many processes beside it that compute without end, and ends them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+import recae
+from evaluation.provenance import keep
+from evaluation.speed import made, worker
+from evaluation.speed.harness import alternate, arguments
+
+ALL = ((), ("--busy", "2"))
+WARM = 100
+BUSY = "while True: sum(range(10_000))"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints and keeps the percentiles."""
+    parser = arguments(__doc__, rounds=1)
+    parser.set_defaults(threads=1)
+    parser.add_argument("--items", type=int, nargs="+", default=[20_000, 200_000])
+    parser.add_argument("--latent", type=int, default=200)
+    parser.add_argument("--calls", type=int, default=2_000)
+    parser.add_argument("--busy", type=int, default=0, help="processes that compute beside it")
+    parser.add_argument("--dry", action="store_true", help="keep nothing")
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.serve:
+        serve(options)
+        return 0
+    numbers = [f"--{n}={getattr(options, n)}" for n in ("latent", "calls", "threads")]
+    command = [sys.executable, "-m", "evaluation.speed.latency", *numbers]
+    sides = {f"{n:,} items": [*command, f"--serve={n}"] for n in options.items}
+    with busy(options.busy):
+        rounds = alternate(sides, options.rounds, warm=0, threads=options.threads)
+    for side, answers in rounds.answers.items():
+        print(f"\n{side}, {options.calls:,} calls, {options.busy} busy processes beside")
+        print(f"{'':<28}{'p50':>9}{'p99':>9}{'longest':>9}   milliseconds")
+        for way, found in answers[-1]["milliseconds"].items():
+            print(f"{way:<28}" + "".join(f"{found[n]:>9.2f}" for n in ("p50", "p99", "longest")))
+    result = {"suite": "latency of one new user", "k": 10}
+    result |= {n: getattr(options, n) for n in ("latent", "calls", "threads", "busy")}
+    if not options.dry:
+        name = "speed-latency" + (f"-busy-{options.busy}" if options.busy else "")
+        print(f"kept in {keep(name, result | rounds.as_dict())}")
+    return 0
+
+
+@contextmanager
+def busy(n: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """So many processes that compute, for as long as the block lasts."""
+    started = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(n)]
+    try:
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def serve(options: argparse.Namespace) -> None:
+    """A catalogue: every model and way of asking, one after the other."""
+    bare = worker.peak_gb()
+    torch.set_num_threads(options.threads)
+    matrix = made.histories(WARM + options.calls, options.serve, seed=3)
+    data = recae.Interactions.from_csr(matrix[:WARM])
+    users = [matrix[[row]] for row in range(len(matrix.indptr) - 1)]
+    frames = [pd.DataFrame({"user_id": "new", "item_id": u.indices.astype(int)}) for u in users]
+    factors = made.item_factors(options.serve, options.latent)
+    models: dict[str, recae.Recommender] = {
+        "PureSVD": made.factor_model(recae.PureSVD(latent=options.latent), data, factors),
+        "ALS": made.factor_model(recae.ALS(latent=options.latent), data, factors),
+        "Mult-VAE": made.vae(data, options.latent),
+    }
+
+    def run() -> dict[str, Any]:
+        found = {}
+        for name, model in models.items():
+            found[f"{name}, array"] = percentiles(
+                lambda user: model.recommend_array(user, 10),  # noqa: B023
+                users,
+            )
+            found[f"{name}, frame"] = percentiles(
+                lambda frame: model.recommend(history=frame, k=10),  # noqa: B023
+                frames,
+            )
+        found["implicit ALS"] = percentiles(implicit(factors, options.threads), users)
+        return {"milliseconds": found}
+
+    worker.serve(run, bare)
+
+
+def implicit(factors: np.ndarray, threads: int) -> Callable[[Any], Any]:
+    """What `implicit` does for a new user."""
+    from implicit.cpu.als import AlternatingLeastSquares
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, user_api="blas")  # this process is for measuring only
+    model = AlternatingLeastSquares(
+        factors=factors.shape[1], regularization=10.0, num_threads=threads
+    )
+    model.item_factors = factors
+    # As the confidences of recae's ALS: its default alpha.
+    return lambda user: model.recommend(0, user * 10, N=10, recalculate_user=True)
+
+
+def percentiles(ask: Callable[[Any], object], given: Sequence[Any]) -> dict[str, float]:
+    """Milliseconds of a call: median, 99th percentile, longest; the first WARM do not count."""
+    seconds = []
+    for one in given:
+        started = time.perf_counter()
+        ask(one)
+        seconds.append(time.perf_counter() - started)
+    p50, p99, longest = np.quantile(seconds[WARM:], [0.5, 0.99, 1]) * 1e3
+    return {"p50": round(p50, 3), "p99": round(p99, 3), "longest": round(longest, 3)}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
