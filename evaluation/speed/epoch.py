@@ -6,13 +6,14 @@ DATA holds train.parquet (user, item), or ratings.parquet (user, item, rating), 
 3 and more and the 10-core are taken. Every side has layers of 600, 200 and 600, batches of 500
 users and Adam, all in float32 unless its name says otherwise, and gets the same matrix:
 
-- recae: `MultVAE.fit`; an epoch is what it measures itself.
+- recae: `MultVAE.fit`, exact softmax; an epoch is what it measures itself.
+- recae-bfloat16: the same, with the products of the last layer in bfloat16.
 - recbole: MultiVAE, an epoch by `Trainer._train_epoch`; data and loader are its own.
 - recpack: MultVAE, an epoch by its own `_train_epoch`.
 - cornac: VAECF with the multinomial likelihood, an epoch by its own `learn`. It neither normalises
   its input nor drops any of it, and does not shuffle the users: less work than the others do.
 
-Epochs alternate; the first of each side is not counted. Memory is the peak of a side's process,
+Epochs alternate; the first of each side is not counted (`--warm`). Memory is the peak of a process,
 with everything that it loads, above what it is after its imports.
 """
 
@@ -37,7 +38,10 @@ from evaluation.speed.stepwise import Stepwise
 
 ALL = (("DATA/gowalla",), ("DATA/ml-1m",))
 PEERS = Path(__file__).parent / "peers"
-OURS: dict[str, dict[str, Any]] = {"recae": {}}
+OURS: dict[str, dict[str, Any]] = {
+    "recae": {"precision": "float32"},
+    "recae-bfloat16": {"precision": "bfloat16"},
+}
 """Our sides: what each sets beside the sizes."""
 THEIRS = ("recbole", "recpack", "cornac")
 
@@ -51,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--latent", type=int, default=200)
     parser.add_argument("--batch", type=int, default=500, help="users a batch")
     parser.add_argument("--users", type=int, help="only so many, for a dry run")
+    parser.add_argument("--warm", type=int, default=1, help="epochs of each that are not counted")
     venvs.add_arguments(parser, THEIRS)
     parser.add_argument("--serve", choices=OURS, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -68,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sides = {side: [*ours, side] for side in options.sides if side in OURS}
         for side, python in pythons.items():
             sides[side] = [python, str(PEERS / f"{side}_epoch.py"), name, *sizes]
-        rounds = alternate(sides, options.rounds, threads=options.threads)
+        rounds = alternate(sides, options.rounds, options.warm, threads=options.threads)
     print(rounds.summary())
     first, *others = sides
     for side in others:
@@ -95,6 +100,7 @@ def serve(options: argparse.Namespace) -> None:
         mirror=True,
         batch_size=options.batch,
         epochs=100_000,
+        output="full",
         **OURS[options.serve],
     )
     training = Stepwise(lambda wait: model.fit(data, callbacks=wait, progress=False))

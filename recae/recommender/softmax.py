@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from recae.data.csr import column_counts
 from recae.errors import ConfigError
 from recae.nn import AutoencoderNet, InputLinear, LinearHead
 from recae.recommender.hyperparameters import estimator, param
@@ -104,6 +105,6 @@ def log_popularity(histories: Any) -> torch.Tensor:
 
     Biases that start here make the items of a sample, which are drawn nearly so, weigh alike.
     """
-    counts = np.bincount(histories.indices, minlength=histories.shape[1])
+    counts = column_counts(histories)
     shares = 0.5 * counts / counts.sum() + 0.5 / len(counts)
     return torch.from_numpy(np.log(shares).astype(np.float32))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from recae.data.csr import column_counts
 from recae.nn import Batch, Ragged, Sample
 from recae.rng import numpy_generator
 from recae.training.loader import SparseLoader
@@ -65,8 +66,7 @@ class SampledLoader(SparseLoader):
     @cached_property
     def _counts(self) -> np.ndarray:
         """Rows that have each column, (n_columns,) int64."""
-        counts: np.ndarray = np.bincount(self.input.indices, minlength=self.input.shape[1])
-        return counts
+        return column_counts(self.input)
 
     @cached_property
     def _comb(self) -> tuple[np.ndarray, np.ndarray]:
