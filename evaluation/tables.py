@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation import block_tables, published
+from evaluation import block_tables, published, speed_tables
 from evaluation.provenance import RESULTS
 from evaluation.suite import suite_names
 
@@ -61,8 +61,8 @@ def document() -> str:
     }
     rest = [make() for name, make in parts.items() if (RESULTS / f"{name}.json").is_file()]
     figures = [name for name in published.read() if name in with_results()]
-    blocks = block_tables.sections()
-    return "\n".join([HEAD, *suites(), PUBLISHED, published.document(figures), *rest, *blocks])
+    others = [*block_tables.sections(), *speed_tables.sections()]
+    return "\n".join([HEAD, *suites(), PUBLISHED, published.document(figures), *rest, *others])
 
 
 def with_results() -> list[str]:

@@ -94,6 +94,12 @@ class Ragged:
         numbers = torch.arange(len(self), device=self.offsets.device)
         return torch.repeat_interleave(numbers, self.lengths, output_size=self.indices.shape[0])
 
+    def entries(self, rows: slice) -> slice:
+        """Where the entries of some rows are; all of them without asking the device."""
+        if rows.start == 0 and rows.stop == len(self):
+            return slice(0, len(self.indices))
+        return slice(int(self.offsets[rows.start]), int(self.offsets[rows.stop]))
+
     def row_sums(self, values: Tensor) -> Tensor:
         """Sums over each row of one number per entry, (nnz,) -> (rows,)."""
         return values.new_zeros(len(self)).index_add_(0, self.rows, values)

@@ -157,7 +157,7 @@ class _Chunked(torch.autograd.Function):
                 if narrow is not None:
                     rounded, part = part, part.float()
                 part.add_(bias)
-                entries = _entries(target, tile)
+                entries = target.entries(tile)
                 cells = (target.rows[entries] - tile.start, target.indices[entries])
                 loss += slope(part, cells, target.values[entries], totals[tile], rows)
                 if wanted[2]:
@@ -188,13 +188,6 @@ def _tiles(chunk: slice, weight: Tensor, n_chunks: int) -> list[slice]:
         return [chunk]
     tiles = row_chunks(chunk.stop - chunk.start, weight.shape[0], TILE_CELLS)
     return [slice(chunk.start + tile.start, chunk.start + tile.stop) for tile in tiles]
-
-
-def _entries(target: Ragged, rows: slice) -> slice:
-    """Where the entries of some rows are; all of them without asking the device."""
-    if rows.start == 0 and rows.stop == len(target):
-        return slice(0, len(target.indices))
-    return slice(int(target.offsets[rows.start]), int(target.offsets[rows.stop]))
 
 
 def _multinomial(logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows: int) -> Tensor:

@@ -19,6 +19,9 @@ from recae.nn.products import product
 ENTRY_CELLS = 1 << 20
 """Numbers of item rows gathered at once: 2^20 are 4 MiB in float32."""
 
+LOGIT_CELLS = 1 << 20
+"""Logits held at once."""
+
 
 def sampled_multinomial_loss(
     hidden: Tensor,
@@ -55,35 +58,44 @@ class _Sampled(torch.autograd.Function):
     ) -> Tensor:
         narrow = (products if hidden.dtype == torch.float32 else None) or hidden.dtype
         h, w = hidden.to(narrow), weight.index_select(0, sample.items).to(narrow)  # w: (sampled, n)
+        offset = bias[sample.items] - sample.log_chances
         rows, values = target.rows, target.values / len(target)
         totals = target.row_sums(values)  # (rows,)
         own = _entry_scores(hidden, weight, bias, target)  # (nnz,)
-        # What the others say: (rows, sampled).
-        rest = product(h, w.t()).to(hidden.dtype).add_(bias[sample.items] - sample.log_chances)
         has, place = sample.find(target.indices)
-        rest[rows[has], place[has]] = -torch.inf
-        top = rest.amax(1).scatter_reduce(0, rows, own, "amax")
-        rest.sub_(top[:, None]).exp_()
-        own_shares = (own - top[rows]).exp_()
-        norms = rest.sum(1) + target.row_sums(own_shares)
-        loss = torch.dot(totals, top + norms.log()) - torch.dot(values, own)
-
-        rest.mul_((totals / norms)[:, None])
-        own_shares.mul_((totals / norms)[rows]).sub_(values)  # both are slopes now
-        slopes = target.with_values(own_shares)
-        narrow_rest = rest.to(narrow)
-        grad_hidden = product(narrow_rest, w).to(hidden.dtype) + bag(weight, slopes)
-        if not any(ctx.needs_input_grad[1:3]):
+        learning = any(ctx.needs_input_grad[1:3])
+        loss, slopes, parts = -torch.dot(values, own), torch.empty_like(own), []
+        grad_sample, grad_offset = torch.zeros_like(w, dtype=hidden.dtype), torch.zeros_like(offset)
+        for chunk in _chunks(hidden, len(w)):
+            entries = target.entries(chunk)
+            row, mine, drawn = rows[entries] - chunk.start, own[entries], has[entries]
+            rest = product(h[chunk], w.t()).to(hidden.dtype).add_(offset)  # what the others say
+            rest[row[drawn], place[entries][drawn]] = -torch.inf
+            top = rest.amax(1).scatter_reduce(0, row, mine, "amax")
+            rest.sub_(top[:, None]).exp_()
+            shares = (mine - top[row]).exp_()
+            norms = rest.sum(1).index_add_(0, row, shares)
+            loss += torch.dot(totals[chunk], top + norms.log())
+            size = totals[chunk] / norms
+            rest.mul_(size[:, None])  # slopes from here on
+            slopes[entries] = shares.mul_(size[row]).sub_(values[entries])
+            rounded = rest.to(narrow)
+            parts.append(product(rounded, w).to(hidden.dtype))
+            if learning:
+                grad_sample += product(rounded.t(), h[chunk])
+                grad_offset += rest.sum(0)
+        grad_hidden = torch.cat(parts).add_(bag(weight, target.with_values(slopes)))
+        if not learning:
             ctx.save_for_backward(grad_hidden)
             return loss
         items, where = torch.unique(
             torch.cat([target.indices, sample.items]), return_inverse=True
         )  # (met,)
         of_entry, of_sample = where[: len(own)], where[len(own) :]
-        grad_rows = by_item(hidden, rows, own_shares, of_entry, len(items))
-        grad_rows.index_add_(0, of_sample, product(narrow_rest.t(), h).to(hidden.dtype))
-        grad_bias = own_shares.new_zeros(len(items)).index_add_(0, of_entry, own_shares)
-        grad_bias.index_add_(0, of_sample, rest.sum(0))
+        grad_rows = by_item(hidden, rows, slopes, of_entry, len(items))
+        grad_rows.index_add_(0, of_sample, grad_sample)
+        grad_bias = slopes.new_zeros(len(items)).index_add_(0, of_entry, slopes)
+        grad_bias.index_add_(0, of_sample, grad_offset)
         ctx.save_for_backward(grad_hidden, items, grad_rows, grad_bias)
         ctx.n_items = len(weight)
         return loss
@@ -96,6 +108,13 @@ class _Sampled(torch.autograd.Function):
         grad_hidden, *of_items = scaled([grad_hidden, *of_items], upstream)
         rows = (some_rows(items, grad, ctx.n_items) for grad in of_items)
         return (grad_hidden, *rows, None, None, None)
+
+
+def _chunks(hidden: Tensor, n_sampled: int) -> list[slice]:
+    """Rows that are taken together: on a CPU as many as its cache holds the logits of."""
+    if hidden.device.type != "cpu":
+        return [slice(0, len(hidden))]
+    return row_chunks(len(hidden), n_sampled, LOGIT_CELLS)
 
 
 def _entry_scores(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:

@@ -46,7 +46,12 @@ def formula(hidden, weight, bias, x: torch.Tensor, drawn: Sample) -> torch.Tenso
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_loss_and_its_gradients_are_those_of_the_formula(weighted: bool) -> None:
+@pytest.mark.parametrize("cells", [1, 12, 1 << 20])
+def test_the_loss_and_its_gradients_are_those_of_the_formula(
+    weighted: bool, cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recae.nn.sampled.LOGIT_CELLS", cells)
+    monkeypatch.setattr("recae.nn.sampled.ENTRY_CELLS", cells)
     given, x = problem(), target(weighted)
     expected = formula(*given, dense(x), sample())
     loss = sampled_multinomial_loss(*given, x, sample())
