@@ -150,8 +150,8 @@ def ranking(result: dict[str, Any]) -> Table:
     text = (
         f"`python -m evaluation.speed ranking`. {result['users']:,} users, top {result['k']}, "
         f"{result['latent']} dimensions, {_threads(result)}; `product` is `torch.mm` of the "
-        "factors alone, `implicit` its ALS on the same factors. Above 1 means slower than recae; recae "
-        "multiplies by oneDNN where that is quicker than what `torch.mm` calls. The ids are "
+        "factors alone, `implicit` its ALS on the same factors. Above 1 means slower than recae, "
+        "which multiplies by oneDNN where that is quicker than what `torch.mm` calls. The ids are "
         "those of a full sort.\n\n![Cost](../evaluation/results/speed-ranking.png)"
     )
     return "Everybody's top k", text, ["items", "side", "users a second", "times as long"], rows

@@ -32,8 +32,9 @@ class MultVAE(SoftmaxRecommender):
     over a share of the run. Their network is items-600-200-600-items with tanh (`mirror=True`);
     items-600-200-items was clearly better on validation users of MovieLens 1M and 20M. A good first
     choice where users have more than a handful of items. An epoch costs about
-    6 x users x items x (width of the last layer) operations; memory is 2 x items x width weights,
-    their gradients and two moments, and one chunk of logits.
+    6 x users x items x (width of the last layer) operations, or with `output="sampled"` the same
+    with the items of a sample; memory is 2 x items x width weights, their gradients (those of the
+    items that were met, when sampled) and two moments, and one chunk of logits.
 
     >>> recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data).embed_users(data).shape
     (5, 2)
