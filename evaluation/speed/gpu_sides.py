@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,19 @@ from evaluation.speed.stepwise import Stepwise
 HIDDEN, LATENT, BATCH = epoch_speed.HIDDEN, epoch_speed.LATENT, epoch_speed.BATCH
 
 
-def serve_recae(matrix: Any, device: torch.device) -> Callable[[], dict[str, Any]]:
-    """An epoch of `fit`."""
+def serve_recae(
+    matrix: Any, device: torch.device, precision: str = "float32"
+) -> Callable[[], dict[str, Any]]:
+    """An epoch of `fit`, with the exact softmax as the others have it."""
     data = recae.Interactions.from_csr(matrix)
     model = recae.MultVAE(
-        hidden=(HIDDEN,), latent=LATENT, mirror=True, batch_size=BATCH, epochs=10**6
+        hidden=(HIDDEN,),
+        latent=LATENT,
+        mirror=True,
+        batch_size=BATCH,
+        epochs=10**6,
+        output="full",
+        precision=precision,
     )
     training = Stepwise(lambda wait: model.fit(data, callbacks=wait, progress=False, device=device))
 
@@ -57,7 +66,12 @@ def serve_dense(matrix: Any, device: torch.device) -> Callable[[], dict[str, Any
     return run
 
 
-SERVED = {"recae": serve_recae, "dense": serve_dense}
+SERVED: dict[str, Callable[[Any, torch.device], Callable[[], dict[str, Any]]]] = {
+    "recae": serve_recae,
+    "recae-bfloat16": partial(serve_recae, precision="bfloat16"),
+    "dense": serve_dense,
+}
+"""In float32 unless the name says otherwise."""
 
 
 def serve(options: argparse.Namespace) -> None:

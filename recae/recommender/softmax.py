@@ -28,7 +28,9 @@ class SoftmaxRecommender(AutoencoderRecommender):
 
     The last layer is where nearly all the time of training goes: 6 x users x items x width
     operations an epoch. With a sample of the catalogue for each update it is
-    6 x users x samples x width, and an update touches only the rows of the items that it met.
+    6 x users x (samples + items that the users of a batch have) x width; memory is a matrix of
+    batch_size x (the same sum), and an update touches only the rows of the items that it met. So
+    `l2` too acts on a row of the first and the last layer only in the updates that meet it.
     """
 
     output: str = param(

@@ -20,7 +20,9 @@ class Accumulation:
     A batch is tried whole. Where memory is too short it is cut in halves, which is said aloud, and
     every later batch is cut to the same number of rows. The loss of a part weighs as many rows as
     it has, so that their sum is the mean over the batch: loss and gradients are those of the whole
-    batch up to rounding. Only random draws differ: parts draw one after the other from the same
+    batch up to rounding, except where a penalty looks at the mean over a batch (free bits,
+    `SeldomUnits`, the "gaussian" loss): it then looks at the mean over a part. Random draws differ
+    too: parts draw one after the other from the same
     generator, which is put back before a batch is tried again. So dropout and the samples of a
     variational code are as random as before, but other ones; a run that was never short of memory
     is not changed at all.
@@ -38,6 +40,7 @@ class Accumulation:
         noise: torch.Generator,
     ) -> Tensor:
         """Fills the gradients of the parameters, which are cleared before; returns the mean loss.
+        Without any parameters there is the loss alone, and no graph is asked for.
 
         loss: the mean loss over the rows of a batch, drawing from `noise`, with a graph for the
         gradients. The result is a scalar without one. Nothing waits for the device unless memory
@@ -51,7 +54,7 @@ class Accumulation:
             size = min(self.rows or len(batch), len(batch))
             try:
                 return _summed(split(batch, -(-len(batch) // size)), loss, parameters)
-            except RuntimeError as error:
+            except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
                 if size == 1:
@@ -99,15 +102,16 @@ def _summed(
 ) -> Tensor:
     """Adds the gradients of the parts; the mean loss over all rows."""
     _clear(parameters)
-    if len(parts) == 1:
-        value = loss(parts[0])
-        value.backward()  # type: ignore[no-untyped-call]
-        return value.detach()
     rows, values = sum(map(len, parts)), []
     for part in parts:
-        value = loss(part) * (len(part) / rows)
-        value.backward()  # type: ignore[no-untyped-call]
+        value = loss(part)
+        if len(parts) > 1:
+            value = value * (len(part) / rows)
+        if parameters:
+            value.backward()  # type: ignore[no-untyped-call]
         values.append(value.detach())
+    if len(parts) == 1:
+        return values[0]
     return torch.stack(values).sum()
 
 

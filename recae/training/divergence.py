@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from recae.errors import warn
-from recae.nn import AutoencoderNet
+from recae.nn import AutoencoderNet, Batch
 from recae.objective import Objective
 from recae.rng import torch_generator
+from recae.training.accumulate import Accumulation
 from recae.training.callbacks import Epoch
 from recae.training.loader import Loader
 
@@ -21,7 +23,12 @@ is dropped and drawn within them, moves it by far less."""
 
 
 def starting_loss(
-    net: AutoencoderNet, loader: Loader, objective: Objective, updates: int, seed: int
+    net: AutoencoderNet,
+    loader: Loader,
+    objective: Objective,
+    updates: int,
+    seed: int,
+    accumulation: Accumulation,
 ) -> float:
     """The mean loss of a network as it is, over the first batches of the first epoch.
 
@@ -30,18 +37,21 @@ def starting_loss(
 
     Terms are weighted as after so many updates: a KL term that is annealed makes a loss rise that
     falls at equal weights. The noise is a stream of its own and leaves that of the training alone.
+    A batch that does not fit in memory is cut by `accumulation`, which keeps what it has learnt.
     """
     device = next(net.parameters()).device
     noise = torch_generator(seed, START_STREAM, device=device)
     losses, rows = [], 0
+
+    def loss(part: Batch) -> Tensor:
+        scores, terms = net(part, noise)
+        whole = objective(scores, terms, part, updates)
+        return torch.maximum(whole, scores.loss(objective.reconstruction, part.target))
+
     net.train()
     with torch.no_grad():
         for batch in loader.epoch(1):
-            batch = batch.to(device)
-            scores, terms = net(batch, noise)
-            whole = objective(scores, terms, batch, updates)
-            alone = scores.loss(objective.reconstruction, batch.target)
-            losses.append(float(torch.maximum(whole, alone)))
+            losses.append(float(accumulation.backward(batch.to(device), loss, (), noise)))
             rows += len(batch.target)
             if rows >= ROWS:
                 break

@@ -59,10 +59,11 @@ def train(
     state = TrainingState(net, optimisers, Best(plan.metric, plan.lowest_is_best))
     loader = on_device(loader, device)
     batches = len(loader)
-    start = starting_loss(net, loader, objective, plan.epochs * batches, seed)
+    updates = plan.epochs * batches
+    start = starting_loss(net, loader, objective, updates, seed, state.accumulation)
     if checkpoint is not None:
         checkpoint.resume(state)
-    with bar(plan.epochs * batches, name, "batch", progress) as shown:
+    with bar(updates, name, "batch", progress) as shown:
         shown.update(len(state.epochs) * batches)
         try:
             while not state.finished:

@@ -58,8 +58,7 @@ class SampledLoader(SparseLoader):
         """log of the chance to be drawn, or had by one of so many rows: (n_columns,) float32."""
         if others not in self._known:
             chances, _ = self._comb
-            nobody = (1 - self._counts / len(self._rows())) ** others
-            logs = np.log1p(-(1 - chances) * nobody)
+            logs = np.log1p(-(1 - chances) * nobody(self._counts, len(self._rows()), others))
             self._known[others] = torch.from_numpy(logs.astype(np.float32))
         return self._known[others]
 
@@ -74,6 +73,20 @@ class SampledLoader(SparseLoader):
         shares = (1 - UNIFORM) * self._counts / self._counts.sum() + UNIFORM / len(self._counts)
         chances = inclusion_chances(shares, self.samples)
         return chances, np.cumsum(chances)
+
+
+def nobody(counts: np.ndarray, rows: int, others: int) -> np.ndarray:
+    """The chance that a column is in none of `others` rows drawn beside a row that lacks it.
+
+    counts: (n,) rows that have each column, of `rows`. They are drawn without replacement
+    (hypergeometric): where a batch is a large part of the rows, powers would be far too high.
+    """
+    from scipy.special import gammaln  # here, to keep the import light
+
+    lack = rows - 1 - counts  # beside the row that asks
+    ways = gammaln(lack + 1.0) - gammaln(np.maximum(lack - others, 0) + 1.0)
+    chances: np.ndarray = np.exp(ways - gammaln(rows) + gammaln(rows - others))
+    return np.where(lack < others, 0.0, chances)
 
 
 def inclusion_chances(shares: Any, samples: int) -> np.ndarray:

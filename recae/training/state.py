@@ -47,8 +47,9 @@ class Best:
 class TrainingState:
     """A network, its optimiser, its best weights, the finished epochs and the updates made.
 
-    finished: no epoch is to follow; accumulation: how much of a batch fits in memory. Batches and
-    noise depend on the seed and the number of the epoch only: this is all a resumed run needs.
+    finished: no epoch is to follow; accumulation: how much of a batch fits in memory, by which
+    noise is drawn in parts. Batches and noise depend on the seed and the number of the epoch only:
+    this is all a resumed run needs.
     """
 
     net: AutoencoderNet
@@ -80,6 +81,7 @@ class TrainingState:
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "step": self.step,
             "finished": self.finished,
+            "rows": self.accumulation.rows,
             "best": {"value": self.best.value, "since": self.best.since},
         }
 
@@ -101,3 +103,4 @@ class TrainingState:
         self.best.value, self.best.since = progress["best"]["value"], progress["best"]["since"]
         self.epochs[:] = [Epoch(**epoch) for epoch in progress["epochs"]]
         self.step, self.finished = progress["step"], progress["finished"]
+        self.accumulation.rows = progress.get("rows")  # earlier versions had no such number

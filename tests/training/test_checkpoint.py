@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import recae
 from recae import ConfigError, DataError, Interactions, StorageError, TrainingInterrupted
+from recae.nn import AutoencoderNet
 from recae.training import Epoch
 from recae.training.checkpoint import KEY
 
@@ -88,6 +89,28 @@ def test_a_run_killed_many_times_goes_on_to_the_same_bits(tmp_path, every_epoch)
             )
     resumed = MODELS[1]().fit(FOLD.train, FOLD.validation, checkpoint=tmp_path / "c")
     np.testing.assert_array_equal(resumed.score(FOLD.train), whole.score(FOLD.train))
+
+
+def test_a_run_short_of_memory_goes_on_in_the_same_parts(
+    tmp_path, every_epoch, monkeypatch
+) -> None:
+    """Parts draw their noise one after the other: other parts would give other bits."""
+    model = MODELS[1]
+    forward = AutoencoderNet.forward
+
+    def short(net: Any, batch: Any, noise: Any = None) -> Any:
+        if len(batch) > 6:
+            raise RuntimeError("CUDA out of memory.")
+        return forward(net, batch, noise)
+
+    with monkeypatch.context() as full, pytest.warns(recae.RecaeWarning, match="users at once do not fit"):
+        full.setattr(AutoencoderNet, "forward", short)
+        whole = model().fit(DATA, seed=2)
+        with pytest.raises(Killed):
+            model().fit(DATA, seed=2, checkpoint=tmp_path / "state", callbacks=killer(2))
+    resumed = model().fit(DATA, seed=2, checkpoint=tmp_path / "state")  # memory is free again
+    assert numbers(resumed) == numbers(whole)
+    assert np.array_equal(resumed.score(DATA), whole.score(DATA))
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path) -> None:

@@ -1,5 +1,6 @@
 """A sample has the size asked for, and every item comes into it with the chance that is said."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import scipy.sparse as sp
 
 from recae.rng import numpy_generator
 from recae.training import SampledLoader, SparseLoader
-from recae.training.sampling import inclusion_chances
+from recae.training.sampling import inclusion_chances, nobody
 
 N_ITEMS = 30
 MATRIX = sp.random(200, N_ITEMS, 0.1, format="csr", random_state=1, dtype=np.float32)
@@ -57,21 +58,35 @@ def test_chances_are_shares_until_they_are_certain() -> None:
     assert inclusion_chances([0.8, 0.15, 0.05], 3).tolist() == pytest.approx([1, 1, 1])
 
 
-def test_the_chance_counts_the_items_of_the_other_rows_too() -> None:
+@pytest.mark.parametrize(("size", "epochs"), [(10, 200), (150, 1000)])
+def test_the_chance_counts_the_items_of_the_other_rows_too(size: int, epochs: int) -> None:
     """Drawn batches are asked how often an item is in the sample of a row that lacks it."""
-    dealt = loader(samples=3, batch_size=10)
+    dealt = loader(samples=3, batch_size=size)
     within, asked = np.zeros(N_ITEMS), np.zeros(N_ITEMS)
-    for number in range(1, 200):
+    for number in range(1, epochs):
         for batch in dealt.epoch(number):
             assert batch.target.sample is not None
             sampled = np.zeros(N_ITEMS)
             sampled[batch.target.sample.items.numpy()] = 1
             lacks = (MATRIX[batch.rows.numpy()].toarray() == 0).sum(axis=0)
-            if len(batch) == 10:
+            if len(batch) == size:
                 within += lacks * sampled
                 asked += lacks
-    expected = np.exp(dealt.log_chances(9).numpy())
+    expected = np.exp(dealt.log_chances(size - 1).numpy())
     assert np.abs(within / asked - expected).max() < 0.03  # some 4,000 batches
+
+
+def test_the_chance_that_nobody_has_an_item_is_counted() -> None:
+    """Of five rows one asks, and three of the four others are in its batch: draws are counted."""
+    having = [0, 1, 2, 3, 4]
+    expected = []
+    for had in having:
+        drawn = list(itertools.combinations(range(4), 3))
+        expected.append(sum(not set(few) & set(range(had)) for few in drawn) / len(drawn))
+    np.testing.assert_allclose(nobody(np.array(having), 5, 3), expected, atol=1e-12)
+    assert nobody(np.array([5]), 5, 3).tolist() == [0]  # nobody lacks it, and nobody asks
+    many = nobody(np.array([7]), 5_000_000, 999)
+    assert many[0] == pytest.approx((1 - 999 / 4_999_999) ** 7, rel=1e-6)
 
 
 def test_batches_are_those_of_the_plain_loader_with_a_sample_beside() -> None:
