@@ -106,9 +106,8 @@ def randomised_svd(
                 basis, _ = scipy.linalg.lu(basis, permute_l=True, overwrite_a=True)
             shown.update()
         basis, _ = np.linalg.qr(basis)
-        image = matrix @ basis  # (rows, width)
-        squares, turn = np.linalg.eigh((image.T @ image).astype(np.float64))
-        order = np.argsort(-squares)[:k]
+        # Not by the eigenvalues of a Gram matrix: in float32 their roots lose half of the digits.
+        image = np.linalg.qr(matrix @ basis, mode="r")
+        _, s, turn = np.linalg.svd(image)
         shown.update()
-    s = np.sqrt(squares[order].clip(0))
-    return s.astype(np.float32), basis @ turn[:, order].astype(np.float32)
+    return s[:k], basis @ turn[:k].T
