@@ -28,7 +28,7 @@ LIFT = 2.0
 """From a hidden unit to a mean of the posterior, whose spread is then that of the prior, 1."""
 GAINS = (0.0, *(2.0**power for power in range(-4, 10)))
 USERS = 500
-"""That the gain is chosen on."""
+"""That the gain is chosen on, drawn with replacement: of few users many halves."""
 SEEN = 0.5
 """Share of their histories that the whole is told from: who sees all of it can copy, with a gain
 without bounds."""
@@ -47,7 +47,7 @@ class StartedRecommender(SoftmaxRecommender):
         "singular vectors of the normalised histories, which saves most of the epochs",
         default="glorot",
         choices=("glorot", "svd"),
-        usual=("glorot", "svd"),
+        usual=("glorot",),  # a search may draw deeper networks too
     )
 
     @abstractmethod
@@ -80,10 +80,11 @@ class SVDStart:
     with m = 2 where there are means, else 1. The untrained scores are then nearly those of the
     linear autoencoder G (x / |x| d) V V' / d. The gain G, one of `GAINS`, is the likeliest for the
     histories of 500 training users, told from a random half of each, given the biases of the last
-    layer. What is wider than the directions that the
-    data has stays as drawn, hidden units beyond the code among it.
+    layer. What is wider than the directions that the data has stays as drawn, hidden units beyond
+    the code among it. Memory is that of `randomised_svd`, and of some scores for the gain.
 
-    histories: CSR of ones, (users, n_items).
+    histories: CSR of ones, (users, n_items); seed: of the directions that the decomposition begins
+    with, and of the users. The signs of the directions are as they come.
     """
 
     histories: Any
@@ -109,7 +110,7 @@ class SVDStart:
             lift = LIFT
             net.code.mu.weight[:k] = lift * torch.eye(*net.code.mu.weight.shape)[:k]
         v_out = torch.from_numpy(v / damping[:, None])  # (n_items, k)
-        some = np.sort(generator.permutation(rows.shape[0])[:USERS])
+        some = np.sort(generator.integers(rows.shape[0], size=USERS))
         seen = rows[some]
         seen.data *= (generator.random(seen.nnz) < SEEN) / np.float32(SEEN)
         codes = torch.from_numpy(seen @ v)  # (users, k)
