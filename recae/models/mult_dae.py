@@ -16,11 +16,11 @@ from recae.nn import (
     mlp,
 )
 from recae.objective import Objective
-from recae.recommender import SoftmaxRecommender, estimator, param
+from recae.recommender import StartedRecommender, estimator, param
 
 
 @estimator
-class MultDAE(SoftmaxRecommender):
+class MultDAE(StartedRecommender):
     """A denoising autoencoder that spends a user's probability over the items.
 
     f(x) = W tanh(V dropout(x / |x|) + a) + b;  loss = -sum_i x_i log softmax(f(x))_i, plus l2.
@@ -51,6 +51,9 @@ class MultDAE(SoftmaxRecommender):
     dropout: float = param(
         "share of a history hidden from the encoder", default=0.5, low=0, high=0.99, usual=(0, 0.8)
     )
+
+    def _deeper(self) -> str | None:
+        return f"hidden={self.hidden}" if self.hidden else None
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         widths = (*self.hidden, self.latent)

@@ -38,6 +38,7 @@ from recae.recommender.sparse import (
     valued,
 )
 from recae.recommender.stacking import best_ranking, likeliest
+from recae.recommender.start import StartedRecommender
 from recae.recommender.svd import SVDRecommender
 from recae.recommender.tiles import Products, products
 
@@ -59,6 +60,7 @@ __all__ = [
     "Scoring",
     "SVDRecommender",
     "SoftmaxRecommender",
+    "StartedRecommender",
     "align",
     "best_ranking",
     "cells",

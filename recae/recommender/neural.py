@@ -20,7 +20,7 @@ from recae.recommender.rank import Questions, ScoreRows, check_metric, measure
 from recae.recommender.slots import Run
 from recae.recommender.tiles import Products
 from recae.splits import Fold
-from recae.training import OPTIMISERS, Epoch, Phase, Plan, Rewrite, SparseLoader, train
+from recae.training import OPTIMISERS, Epoch, Phase, Plan, Rewrite, SparseLoader, Start, train
 
 TILE = {"cpu": 64, "cuda": 1024}
 """Rows scored together, padded when fewer: matrix products of one shape give every row the same
@@ -109,6 +109,10 @@ class AutoencoderRecommender(Recommender):
         """What overwrites weights before some epochs, given CSR histories of ones."""
         return None
 
+    def _start(self, histories: Any, run: Run) -> Start | None:
+        """What changes the weights as drawn, once, given CSR histories of ones."""
+        return None
+
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         net = self._network(data.n_items, data.n_users)
         ones = data.binarised().matrix
@@ -136,6 +140,7 @@ class AutoencoderRecommender(Recommender):
                     lowest_is_best=self.lowest_is_best,
                     milestones=self.milestones,
                     rewrite=self._rewrite(ones),
+                    start=self._start(ones, run),
                 ),
                 seed=run.seed,
                 device=run.device,

@@ -11,7 +11,7 @@ from recae.training.loader import Loader, SparseLoader
 from recae.training.loop import train
 from recae.training.negatives import NegativesLoader
 from recae.training.placement import has_bfloat16, resolve_device
-from recae.training.plan import OPTIMISERS, Phase, Plan, Rewrite
+from recae.training.plan import OPTIMISERS, Phase, Plan, Rewrite, Start
 from recae.training.sampling import SampledLoader
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Rewrite",
     "SampledLoader",
     "SparseLoader",
+    "Start",
     "bar",
     "check_callbacks",
     "has_bfloat16",

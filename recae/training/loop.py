@@ -54,6 +54,8 @@ def train(
     with the best weights in place, once an epoch is finished.
     """
     net.initialise(torch_generator(seed, WEIGHTS_STREAM))
+    if plan.start is not None:
+        plan.start(net)
     net.to(device)
     optimisers = [make_optimiser(net, plan, phase, device) for phase in plan.phases]
     state = TrainingState(net, optimisers, Best(plan.metric, plan.lowest_is_best))
