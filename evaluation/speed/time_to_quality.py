@@ -72,11 +72,12 @@ OURS: dict[str, dict[str, Any]] = {
         "epochs": 20,
         "batch_size": 200,
         "lr": 0.002,
-        "milestones": (6,),
+        "milestones": (4,),
         "anneal": 0.21,
         "dropout": 0.3,
         "output": "sampled",
         "samples": 4000,
+        "start": "svd",
     },
 }
 """Settings of `MultVAE`, by side; those of recae-fast were chosen on the validation pairs."""

@@ -31,17 +31,11 @@ class MultVAE(StartedRecommender):
     WWW 2018, eq. 2 and 5; trained as in the authors' code, but biases start at zero and beta rises
     over a share of the run. Their network is items-600-200-600-items with tanh (`mirror=True`);
     items-600-200-items was clearly better on validation users of MovieLens 1M and 20M. A good first
-<<<<<<< HEAD
-    choice where users have more than a handful of items. An epoch costs about
-    6 x users x items x (width of the last layer) operations, or with `output="sampled"` the same
-    with the items of a sample; memory is 2 x items x width weights, their gradients (those of the
-    items that were met, when sampled) and two moments, and one chunk of logits.
-=======
     choice where users have more than a handful of items. `start="svd"` reaches the same quality in
-    a fraction of the epochs. An epoch costs about
-    6 x users x items x (width of the last layer) operations; memory is 2 x items x width weights,
-    their gradients and two moments, and one chunk of logits.
->>>>>>> start
+    fewer epochs. An epoch costs about 6 x users x items x (width of the last layer) operations, or
+    with `output="sampled"` the same with the items of a sample; memory is 2 x items x width
+    weights, their gradients (those of the items that were met, when sampled) and two moments, and
+    one chunk of logits.
 
     >>> recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data).embed_users(data).shape
     (5, 2)

@@ -44,7 +44,7 @@ class StartedRecommender(SoftmaxRecommender):
 
     start: str = param(
         "what the first and the last layer begin as: glorot draws them; svd takes the leading "
-        "singular vectors of the normalised histories, which saves most of the epochs",
+        "singular vectors of the normalised histories, which saves epochs",
         default="glorot",
         choices=("glorot", "svd"),
         usual=("glorot",),  # a search may draw deeper networks too
