@@ -69,15 +69,18 @@ class Leaders:
             raise self._bad_numbers(scores, first)
         least = self._least(peaks, rows)  # (rows, 1)
         found = _in_groups(scores, peaks, least) if grouped else _places(_reaches(scores, least))
-        if len(found) > CROWD and len(scores) > 1:
+        at = torch.div(found, scores.shape[1], rounding_mode="floor")
+        counts = torch.bincount(at, minlength=len(scores))
+        # The table below is as wide as its fullest row, and one whose scores tie may fill it alone.
+        most = max(2 * self.k, CROWD // len(scores))
+        if len(scores) > 1 and (len(found) > CROWD or int(counts.max()) > most):
             half = len(scores) // 2
             self._add(scores[:half], first, row)
             self._add(scores[half:], first, row + half)
             return
-        at = torch.div(found, scores.shape[1], rounding_mode="floor")
         columns = found - at * scores.shape[1] + first
         keys = _keys(scores.view(-1)[found], columns)
-        merged = torch.cat([self.keys[rows], _table(keys, at, len(scores))], dim=1)
+        merged = torch.cat([self.keys[rows], _table(keys, at, counts)], dim=1)
         self.keys[rows] = _sorted(merged)[:, : self.k]
 
     def _bad_numbers(self, scores: Tensor, first: int) -> DataError:
@@ -124,12 +127,11 @@ def _in_groups(scores: Tensor, peaks: Tensor, least: Tensor) -> Tensor:
     return start[cell >> GROUP.bit_length() - 1] + (cell & GROUP - 1)
 
 
-def _table(keys: Tensor, row: Tensor, rows: int) -> Tensor:
+def _table(keys: Tensor, row: Tensor, counts: Tensor) -> Tensor:
     """Keys in a table with a line for each row, (rows, as many as the longest needs); row: the
-    row of each key, ascending."""
-    counts = torch.bincount(row, minlength=rows)
+    row of each key, ascending; counts: (rows,), how many each has."""
     place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
-    table = keys.new_full((rows, int(counts.max())), NOTHING)
+    table = keys.new_full((len(counts), int(counts.max())), NOTHING)
     table[row, place] = keys
     return table
 

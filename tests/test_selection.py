@@ -63,7 +63,7 @@ def test_equals_a_full_sort_however_the_columns_are_cut(seed, monkeypatch) -> No
 
 def test_keys_keep_the_order_of_every_kind_of_number() -> None:
     tiny, huge = np.float32(1e-45), np.finfo(np.float32).max
-    ascending = [-huge, -1.0, -1e-30, -tiny, 0.0, tiny, 1e-30, 1.0, np.nextafter(huge, 0), huge]
+    ascending = [-huge, -1.0, -1e-30, -tiny, 0.0, tiny, 1e-30, 1.0, np.nextafter(huge, tiny), huge]
     scores = np.array([ascending], dtype=np.float32)
     leaders = Leaders(1, 12)
     leaders.add(torch.from_numpy(scores))
@@ -88,3 +88,19 @@ def test_no_rows_and_no_columns() -> None:
         leaders.add(torch.zeros(rows, n))
         items, values = leaders.lists()
         assert items.tolist() == [[-1] * 3] * rows and values.tolist() == [[-INFINITE] * 3] * rows
+
+
+def test_one_row_of_ties_does_not_widen_the_others(monkeypatch) -> None:
+    scores = torch.rand(256, 8192, generator=torch.Generator().manual_seed(0))
+    scores[100] = 0.5
+    sizes = []
+    plain = selection._sorted
+    monkeypatch.setattr(
+        selection, "_sorted", lambda keys: sizes.append(keys.numel()) or plain(keys)
+    )
+    monkeypatch.setattr(selection, "CROWD", 1 << 16)
+    leaders = Leaders(256, 10)
+    leaders.add(scores)
+    columns, _ = leaders.lists()
+    assert columns[100].tolist() == list(range(10))
+    assert max(sizes) <= (1 << 16) + 256 * 10  # without halving it is 256 x 8202

@@ -199,9 +199,10 @@ class Interactions:
         [3, 1]
         """
         rows = np.asarray(codes)
+        ids = self.users.decode(rows)
         if np.array_equal(rows, np.arange(self.n_users)):
             return self
-        return self._take_rows(rows, IdMap(self.users.decode(rows), self.users.what))
+        return self._take_rows(rows, IdMap(ids, self.users.what))
 
     def select_items(self, codes: npt.ArrayLike) -> Interactions:
         """The columns of these distinct item codes, (n,) integers, in this order, with their ids.

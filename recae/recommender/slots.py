@@ -44,7 +44,13 @@ class Slots(Estimator, ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         # A subclass that scores in a way of its own must not be ranked by its base's factors.
-        if "_score_rows" in vars(cls) and "_scores" not in vars(cls):
+        # Asked of all its bases: a class mixed in may bring `_score_rows` too.
+        for base in cls.__mro__:
+            if "_scores" in vars(base):
+                return
+            if "_score_rows" in vars(base):
+                break
+        if cls._scores is not Slots._scores:
             cls._scores = Slots._scores  # type: ignore[method-assign]
 
     @abstractmethod

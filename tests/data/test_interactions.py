@@ -189,3 +189,10 @@ def test_a_damaged_matrix_is_refused_before_scipy_crashes_on_it(kind, parts) -> 
         setattr(matrix, name, np.array(values, dtype=np.int32))
     with pytest.raises(DataError, match="matrix is damaged"):
         Interactions.from_csr(matrix)
+
+
+@pytest.mark.parametrize("codes", [[0.0, 1.0], [False, True]])
+def test_all_users_are_selected_by_integers_too(codes) -> None:
+    data = Interactions.from_csr(sp.csr_matrix(np.eye(2)))
+    with pytest.raises(DataError, match="codes must be integers"):
+        data.select_users(codes)

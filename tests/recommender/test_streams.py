@@ -144,3 +144,19 @@ def test_scores_of_lists_are_those_of_score(name) -> None:
     np.testing.assert_array_equal(alone.items[0], top.items[7])
     np.testing.assert_array_equal(alone.scores[0], top.scores[7])
     assert isinstance(model.recommend([7]), pd.DataFrame)
+
+
+def test_who_mixes_in_other_scores_is_ranked_by_them() -> None:
+    class Reversed:
+        def _score_rows(self, matrix):
+            return -super()._score_rows(matrix)
+
+    class Worst(Reversed, recae.PureSVD):
+        name = "worst"
+
+    rng = np.random.default_rng(0)
+    data = recae.Interactions.from_csr(sp.csr_matrix((rng.random((20, 30)) < 0.3).astype("f4")))
+    model = Worst(latent=3).fit(data)
+    top = model.recommend_array(data, k=4, exclude_seen=False)
+    expected = top_k(torch.from_numpy(model.score(data)), 4)
+    np.testing.assert_array_equal(top.items, expected.items)
