@@ -103,7 +103,10 @@ def test_a_run_short_of_memory_goes_on_in_the_same_parts(
             raise RuntimeError("CUDA out of memory.")
         return forward(net, batch, noise)
 
-    with monkeypatch.context() as full, pytest.warns(recae.RecaeWarning, match="users at once do not fit"):
+    with (
+        monkeypatch.context() as full,
+        pytest.warns(recae.RecaeWarning, match="users at once do not fit"),
+    ):
         full.setattr(AutoencoderNet, "forward", short)
         whole = model().fit(DATA, seed=2)
         with pytest.raises(Killed):

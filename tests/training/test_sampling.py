@@ -58,17 +58,23 @@ def test_chances_are_shares_until_they_are_certain() -> None:
     assert inclusion_chances([0.8, 0.15, 0.05], 3).tolist() == pytest.approx([1, 1, 1])
 
 
-@pytest.mark.parametrize(("size", "epochs"), [(10, 200), (150, 1000)])
-def test_the_chance_counts_the_items_of_the_other_rows_too(size: int, epochs: int) -> None:
-    """Drawn batches are asked how often an item is in the sample of a row that lacks it."""
-    dealt = loader(samples=3, batch_size=size)
+RARE = sp.random(60, N_ITEMS, 0.05, format="csr", random_state=1, dtype=np.float32)
+
+
+@pytest.mark.parametrize(("matrix", "size", "epochs"), [(MATRIX, 10, 200), (RARE, 30, 1500)])
+def test_the_chance_counts_the_items_of_the_other_rows_too(
+    matrix: sp.csr_matrix, size: int, epochs: int
+) -> None:
+    """Drawn batches are asked how often an item is in the sample of a row that lacks it; the
+    second time, most users are in every batch."""
+    dealt = SampledLoader(matrix, None, size, seed=0, samples=3)
     within, asked = np.zeros(N_ITEMS), np.zeros(N_ITEMS)
     for number in range(1, epochs):
         for batch in dealt.epoch(number):
             assert batch.target.sample is not None
             sampled = np.zeros(N_ITEMS)
             sampled[batch.target.sample.items.numpy()] = 1
-            lacks = (MATRIX[batch.rows.numpy()].toarray() == 0).sum(axis=0)
+            lacks = (matrix[batch.rows.numpy()].toarray() == 0).sum(axis=0)
             if len(batch) == size:
                 within += lacks * sampled
                 asked += lacks
