@@ -69,7 +69,7 @@ def test_an_epoch_is_measured_on_our_sides(tmp_path, toy, capsys) -> None:
     argv = [str(tmp_path), *sizes, "--users=20", "--sides", *epoch.OURS]
     assert epoch.main(argv) == 0
     out = capsys.readouterr().out
-    assert "20 users" in out and "recae  median" in out and "round 2  recae" in out
+    assert "20 users" in out and "recae           median" in out and "round 2  recae" in out
 
 
 CURVE = [
