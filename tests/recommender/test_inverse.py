@@ -81,7 +81,7 @@ def test_operands_are_copies(library) -> None:
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_the_gram_matrix_is_that_of_dense_rows(block, dtype, monkeypatch) -> None:
     monkeypatch.setattr(inverse, "BLOCK", block)
-    x = sp.random(20, 13, 0.3, "csr", rng=np.random.default_rng(1))
+    x = sp.random(20, 13, 0.3, "csr", random_state=np.random.default_rng(1))
     gram = inverse.gram_matrix(x, np.dtype(dtype))
     assert gram.dtype == dtype and gram.flags.c_contiguous
     np.testing.assert_allclose(gram, (x.T @ x).toarray(), rtol=1e-6)

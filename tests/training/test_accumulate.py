@@ -14,7 +14,7 @@ from recae.rng import torch_generator
 from recae.training import Accumulation, SparseLoader
 from recae.training.accumulate import split
 
-MATRIX = sp.random(40, 25, 0.2, "csr", dtype=np.float32, rng=np.random.default_rng(2))
+MATRIX = sp.random(40, 25, 0.2, "csr", dtype=np.float32, random_state=np.random.default_rng(2))
 OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
 
 

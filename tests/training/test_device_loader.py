@@ -11,7 +11,7 @@ from recae.nn import Batch
 from recae.training import DeviceLoader, HalvesLoader, SparseLoader, device_loader, on_device
 
 CPU = torch.device("cpu")
-MATRIX = sp.random(50, 20, 0.2, "csr", dtype=np.float32, rng=np.random.default_rng(1))
+MATRIX = sp.random(50, 20, 0.2, "csr", dtype=np.float32, random_state=np.random.default_rng(1))
 MATRIX = sp.csr_matrix(sp.diags_array((np.arange(50) != 7) * np.float32(1)) @ MATRIX)
 MATRIX.eliminate_zeros()  # row 7 is empty
 
