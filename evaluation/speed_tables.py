@@ -85,12 +85,13 @@ def time_to_quality(result: dict[str, Any]) -> Table:
         for side, about in result["sides"].items()
     ]
     ratios = "; ".join(f"{pair}: {ratio:.1f} times" for pair, ratio in result["ratios"].items())
+    ratios = ratios or "Sides run apart have no ratios"
     text = (
         "`python -m evaluation.speed time_to_quality DATA`. From reading the Parquet table, with "
         f"{_threads(result)}; validated after every epoch on a tenth of the training pairs until "
         f"Recall@20 is {result['target']}; RecBole's MultiVAE, with its own defaults, until it "
         f"stops or for {result['cap_seconds']:.0f} s. The test was looked at once, after all had "
-        f"ended. {ratios or 'Sides run apart have no ratios'}.\n\n![Curves](../evaluation/results/speed-time-to-quality.png)"
+        f"ended. {ratios}.\n\n![Curves](../evaluation/results/speed-time-to-quality.png)"
     )
     head = ["side", "to the target", "to its best", "best on validation", "test", "epochs"]
     return "Time from a raw table to Gowalla's Recall@20", text, head, rows
