@@ -32,9 +32,12 @@ LOSSES: dict[str, LinearLoss] = {
     "multinomial": multinomial_loss,
     "logistic": logistic_loss,
     "squared": squared_loss,
+}
+OBSERVED: dict[str, Callable[[Tensor, Tensor, Tensor, Ragged], Tensor]] = {
     "observed-squared": observed_squared_loss,
     "observed-logistic": observed_logistic_loss,
 }
+"""Losses over the entries of the target alone."""
 
 
 class Scores(Protocol):
@@ -69,8 +72,10 @@ class LinearScores:
         """The named loss, a scalar: the mean over the rows. A ragged target stays ragged."""
         if isinstance(target, Tensor):
             return DenseScores(self.dense()).loss(kind, target)
+        if kind in OBSERVED:
+            return OBSERVED[kind](self.hidden, self.weight, self.bias, target)
         if kind not in LOSSES:
-            raise unknown_option("reconstruction loss", kind, LOSSES)
+            raise unknown_option("reconstruction loss", kind, [*LOSSES, *OBSERVED])
         return LOSSES[kind](self.hidden, self.weight, self.bias, target, self.products)
 
     def dense(self) -> Tensor:

@@ -72,28 +72,16 @@ def squared_loss(
     return _chunked(_squared, hidden, weight, bias, target, products)
 
 
-def observed_squared_loss(
-    hidden: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    target: Ragged,
-    products: torch.dtype | None = None,
-) -> Tensor:
+def observed_squared_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
     """sum over the entries of a row of (f_ui - x_ui)^2, averaged over rows; shapes as above.
 
-    Only the entries' scores are computed (Sedhain et al. 2015), and in the type that they are.
+    Only the entries' scores are computed (Sedhain et al. 2015).
     """
     scores = _observed(hidden, weight, bias, target)
     return (scores - target.values).square().sum() / len(target)
 
 
-def observed_logistic_loss(
-    hidden: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    target: Ragged,
-    products: torch.dtype | None = None,
-) -> Tensor:
+def observed_logistic_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
     """The logistic loss over the entries of a row alone, averaged over rows; shapes as above.
 
     Entries of value 0 are the items that a row is said not to have, such as sampled negatives.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recae.errors import unknown_option
+from recae.nn.bags import bag
 from recae.nn.batch import Batch, Ragged
 from recae.nn.heads import LinearHead, Scores
 from recae.nn.products import gather
@@ -87,14 +88,7 @@ class ZeroDiagonal(nn.Module):
         own = self.weight.diagonal()
         if isinstance(x, Tensor):
             return DenseScores(x @ self.weight - x * own)
-        summed = F.embedding_bag(
-            x.indices,
-            self.weight,
-            x.offsets,
-            mode="sum",
-            per_sample_weights=x.values,
-            include_last_offset=True,
-        )
+        summed = bag(self.weight, x)
         itself = -x.values * gather(own, x.indices)
         return DenseScores(summed.index_put((x.rows, x.indices), itself, accumulate=True))
 

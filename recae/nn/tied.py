@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recae.errors import unknown_option
+from recae.nn.bags import bag
 from recae.nn.batch import Batch, Ragged
 from recae.nn.derived import Derived
 from recae.nn.products import affine, gather
@@ -33,14 +34,7 @@ class UnitRows(Derived):
         a = self.rows()
         if isinstance(x, Tensor):
             return x @ a
-        return F.embedding_bag(
-            x.indices,
-            a,
-            x.offsets,
-            mode="sum",
-            per_sample_weights=x.values,
-            include_last_offset=True,
-        )
+        return bag(a, x)
 
 
 class TiedDecoder(nn.Module):

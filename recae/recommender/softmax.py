@@ -14,7 +14,7 @@ from recae.nn import AutoencoderNet, InputLinear, LinearHead
 from recae.recommender.hyperparameters import estimator, param
 from recae.recommender.neural import AutoencoderRecommender
 from recae.recommender.slots import Run
-from recae.training import SampledLoader, SparseLoader, has_bfloat16
+from recae.training import SampledLoader, SparseLoader, draw_shares, has_bfloat16
 
 LOG = logging.getLogger("recae")
 
@@ -103,10 +103,9 @@ class SoftmaxRecommender(AutoencoderRecommender):
 
 
 def log_popularity(histories: Any) -> torch.Tensor:
-    """Log shares of the items, half alike and half by the users who have them: (n_items,) float32.
+    """Logs of the shares by which items are drawn into a sample: (n_items,) float32.
 
-    Biases that start here make the items of a sample, which are drawn nearly so, weigh alike.
+    Biases that start here make the items of a sample weigh alike.
     """
-    counts = column_counts(histories)
-    shares = 0.5 * counts / counts.sum() + 0.5 / len(counts)
+    shares = draw_shares(column_counts(histories))
     return torch.from_numpy(np.log(shares).astype(np.float32))

@@ -12,7 +12,7 @@ from recae.training.loop import train
 from recae.training.negatives import NegativesLoader
 from recae.training.placement import has_bfloat16, resolve_device
 from recae.training.plan import OPTIMISERS, Phase, Plan, Rewrite, Start
-from recae.training.sampling import SampledLoader
+from recae.training.sampling import SampledLoader, draw_shares
 
 __all__ = [
     "Accumulation",
@@ -33,6 +33,7 @@ __all__ = [
     "Start",
     "bar",
     "check_callbacks",
+    "draw_shares",
     "has_bfloat16",
     "on_device",
     "resolve_device",

@@ -70,8 +70,7 @@ class SampledLoader(SparseLoader):
     @cached_property
     def _comb(self) -> tuple[np.ndarray, np.ndarray]:
         """The chance of each column to be drawn, and where it ends, (n_columns,) float64 each."""
-        shares = (1 - UNIFORM) * self._counts / self._counts.sum() + UNIFORM / len(self._counts)
-        chances = inclusion_chances(shares, self.samples)
+        chances = inclusion_chances(draw_shares(self._counts), self.samples)
         return chances, np.cumsum(chances)
 
 
@@ -87,6 +86,13 @@ def nobody(counts: np.ndarray, rows: int, others: int) -> np.ndarray:
     ways = gammaln(lack + 1.0) - gammaln(np.maximum(lack - others, 0) + 1.0)
     chances: np.ndarray = np.exp(ways - gammaln(rows) + gammaln(rows - others))
     return np.where(lack < others, 0.0, chances)
+
+
+def draw_shares(counts: np.ndarray) -> np.ndarray:
+    """What a column's chance to be drawn is in proportion to, given the rows that have it; sums to
+    one, (n_columns,) float64."""
+    shares: np.ndarray = (1 - UNIFORM) * counts / counts.sum() + UNIFORM / len(counts)
+    return shares
 
 
 def inclusion_chances(shares: Any, samples: int) -> np.ndarray:
