@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"there is no script {name}.{hint} Known: {', '.join(known)}", file=sys.stderr)
         return 2
     sys.argv[0] = f"python -m evaluation {name}"  # what argparse calls the program in its help
-    from recae.errors import RecaeError  # here: the list of scripts needs no torch
+    from recae.errors import RecaeError
 
     try:
         if module in of_suites:

@@ -30,8 +30,9 @@ from typing import Any
 import recae
 from evaluation.provenance import RESULTS, commit, keep, peak_gb
 from evaluation.suite import read_suite
-from recae.models.sparse_ease import SPARE, cooccurrence_bytes
-from recae.recommender import LinearRecommender, largest_catalogue
+from recae.models.linear._base import LinearRecommender
+from recae.models.linear._capacity import largest_catalogue
+from recae.models.linear.sparse_ease import SPARE, cooccurrence_bytes
 
 MEMORY = 24 * 2**30
 

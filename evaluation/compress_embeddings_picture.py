@@ -10,7 +10,7 @@ import numpy as np
 
 import recae
 from evaluation.vector_codecs import METHODS
-from recae.compress.directions import Space
+from recae.apply.compress.directions import Space
 from recae.report.canvas import COLOURS, MARKS, canvas, write
 
 PATH = Path(__file__).parents[1] / "docs" / "pictures" / "compress-embeddings.png"

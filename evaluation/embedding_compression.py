@@ -32,7 +32,7 @@ from evaluation.embedding_curves import curves
 from evaluation.embedding_speed import speed
 from evaluation.provenance import RESULTS, commit, keep
 from evaluation.vector_codecs import METHODS, Decoded
-from recae.compress.directions import Space
+from recae.apply.compress.directions import Space
 
 BUDGETS = (32, 64, 128, 256, 1024)
 OURS = "sparse codes"

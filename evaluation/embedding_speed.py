@@ -11,7 +11,7 @@ import torch
 
 import recae
 from evaluation.vector_codecs import product_quantiser
-from recae.ranking import top_k
+from recae.ranking.top_k import top_k
 
 ROUNDS = 7
 K = 10

@@ -26,9 +26,9 @@ from torch.nn import functional as F
 
 import recae
 from evaluation.provenance import keep, peak_gb
-from recae.objective import LinearAnneal, Objective
 from recae.rng import torch_generator
 from recae.training import SparseLoader
+from recae.training.objective import LinearAnneal, Objective
 
 HIDDEN, LATENT, BATCH, LR = 600, 200, 500, 1e-3
 

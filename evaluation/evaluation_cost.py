@@ -34,8 +34,8 @@ import torch
 
 import recae
 from evaluation.provenance import keep, peak_gb
-from recae.recommender import Products
-from recae.recommender.rank import BATCH_CELLS
+from recae.ranking.batches import BATCH_CELLS
+from recae.ranking.products import Products
 
 PEER = Path(__file__).parent / "peers" / "recbole_evaluation.py"
 ALIKE = {"recall@20": "recall@20", "recall@50": "recall@50", "ndcg@100": "ndcg@100"}

@@ -13,7 +13,7 @@ import numpy as np
 import recae
 from evaluation.image_pictures import picture_of_images
 from evaluation.provenance import RESULTS, keep
-from recae.progress import bar
+from recae.system.progress import bar
 
 NAME = "fashion_mnist"
 HELD_OUT = 5_000

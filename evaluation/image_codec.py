@@ -18,7 +18,7 @@ from evaluation.image_codec_curves import curves
 from evaluation.image_codec_rivals import Measured, pays_after, versus
 from evaluation.image_pictures import picture_of_images
 from evaluation.provenance import RESULTS, keep
-from recae.compress.container import HEAD_BYTES, ROW
+from recae.apply.compress.container import HEAD_BYTES, ROW
 
 NAME = "image_codec"
 BYTES = (12.0, 24.0, 40.0, 64.0)

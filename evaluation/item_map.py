@@ -23,8 +23,8 @@ import pandas as pd
 
 import recae
 from evaluation.provenance import RESULTS, keep
-from recae.maps import trustworthiness
-from recae.maps.vectors import item_vectors, prepared
+from recae.apply.maps import trustworthiness
+from recae.apply.maps.vectors import item_vectors, prepared
 
 K = 10
 MODELS: list[recae.Recommender] = [recae.MultVAE(), recae.ELSA(), recae.EASE()]

@@ -32,8 +32,8 @@ from safetensors import safe_open
 
 import recae
 from evaluation.provenance import keep
-from recae.export import parts
-from recae.training import bar
+from recae.recommend import export as parts
+from recae.system.progress import bar
 from recae.training.checkpoint import KEY
 
 EPOCHS, K = 12, 20

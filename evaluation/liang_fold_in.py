@@ -28,7 +28,7 @@ import pandas as pd
 import recae
 from evaluation.provenance import keep
 from recae.data import Interactions
-from recae.splits import StrongGeneralization
+from recae.data.splits import StrongGeneralization
 
 N_USERS = 136_677  # users of MovieLens 20M with at least five ratings of four stars or more
 

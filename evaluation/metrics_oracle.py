@@ -23,7 +23,7 @@ import scipy.sparse as sp
 import torch
 
 from recae.metrics import MetricAccumulator
-from recae.ranking import TopK, top_k
+from recae.ranking.top_k import TopK, top_k
 from recae.rng import numpy_generator
 
 TREC_EVAL = {  # calibrated recall is not in trec_eval

@@ -29,7 +29,7 @@ import pandas as pd
 import recae
 from evaluation.grid import Grid, choose
 from evaluation.provenance import RESULTS, keep
-from recae.tune import at_best_epoch
+from recae.tuning import at_best_epoch
 
 METRIC = "ndcg@100"
 METRICS = [METRIC, "calibrated_recall@20", "calibrated_recall@50"]

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from recae.machine import machine, versions
-from recae.memory import peak_gb
+from recae.system.machine import machine, versions
+from recae.system.memory import peak_gb
 
 __all__ = ["RESULTS", "commit", "keep", "machine", "peak_gb"]
 

@@ -34,8 +34,9 @@ import numpy as np
 import recae
 from evaluation.provenance import keep
 from recae.errors import unknown_option
-from recae.progress import bar
-from recae.recommender import AutoencoderRecommender, draw
+from recae.recommend.autoencoder import AutoencoderRecommender
+from recae.system.progress import bar
+from recae.tuning.draw import draw
 
 EPOCHS = 4
 SPARING = {"item-knn", "user-knn"}

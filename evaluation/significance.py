@@ -29,9 +29,8 @@ from scipy import stats
 
 import recae
 from evaluation.provenance import keep
-from recae.compare.detectable import POWER, detectable
-from recae.compare.significance import holm, mean_test, signed_rank
-from recae.compare.two_level import Spread, intervals
+from recae.evaluation.comparison.detectable import POWER, detectable
+from recae.evaluation.comparison.significance import Spread, holm, intervals, mean_test, signed_rank
 from recae.metrics import percentile_interval, resampled_means
 from recae.rng import numpy_generator
 

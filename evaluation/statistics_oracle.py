@@ -32,7 +32,7 @@ from scipy import stats
 
 import recae
 from evaluation.provenance import keep
-from recae.compare.significance import holm
+from recae.evaluation.comparison.significance import holm
 from recae.rng import numpy_generator
 
 METRIC, RESAMPLES = "ndcg@10", 4000

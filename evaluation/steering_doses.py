@@ -11,7 +11,7 @@ import torch
 
 import recae
 from recae.metrics import MetricAccumulator, parse_metrics
-from recae.ranking import top_k
+from recae.ranking.top_k import top_k
 
 K = 10
 METRIC = f"ndcg@{K}"

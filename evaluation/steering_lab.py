@@ -9,10 +9,17 @@ import pandas as pd
 
 import recae
 from evaluation.steering_doses import BUDGET, METRIC, Audience, dose_within, steps
+from recae.apply.steer.decoding import rises
+from recae.apply.steer.naming import (
+    genre_shares,
+    highest,
+    particular,
+    read_genres,
+    telling,
+    together,
+    well_known,
+)
 from recae.rng import numpy_generator
-from recae.steer.decoding import rises
-from recae.steer.naming import genre_shares, highest, particular, telling, together, well_known
-from recae.steer.titles import read_genres
 
 SETTINGS = [(32, 3), (32, 4), (64, 3), (64, 4), (64, 8), (128, 4)]
 CHOICE_USERS = 2000

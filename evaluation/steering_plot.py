@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.steering_doses import BUDGET, METRIC
-from recae.files import atomic_file
 from recae.report.canvas import COLOURS, DPI, MARKS
+from recae.system.files import atomic_file
 
 WAYS = {
     "tastes": "unit turned up",

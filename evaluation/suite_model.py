@@ -16,9 +16,9 @@ from evaluation.provenance import commit, peak_gb
 from evaluation.suite import Candidate, Suite
 from evaluation.suite_data import carved
 from recae.errors import ConfigError
-from recae.files import atomic_file, plain, remove_directory
 from recae.metrics import parse_metric
-from recae.recommender import AutoencoderRecommender
+from recae.recommend.autoencoder import AutoencoderRecommender
+from recae.system.files import atomic_file, plain, remove_directory
 from recae.training import Callback
 
 

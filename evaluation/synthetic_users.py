@@ -27,8 +27,8 @@ import pyarrow.parquet as pq
 
 import recae
 from evaluation.provenance import RESULTS, commit, keep, peak_gb
-from recae.generate.privacy import attack, nearest
-from recae.generate.walks import coherence, kept, mixed, walk
+from recae.apply.generate.privacy import attack, nearest
+from recae.apply.generate.walks import coherence, kept, mixed, walk
 
 TEMPERATURES = (0.4, 0.5, 0.6, 0.7, 0.8)
 METRIC = "ndcg@100"

@@ -9,27 +9,37 @@ Interactions go in; a model is fitted on them; it recommends, is evaluated, save
     model.export("top.parquet", data, k=100)
 """
 
-from recae.anomaly import (
+from recae.apply.anomaly import (
     AnomalyDetector,
     Injected,
     Profiles,
     detect_profiles,
     inject_profiles,
 )
-from recae.compare import Variance, compare, detectable_difference, variance, verdicts
-from recae.compress import (
-    CompressedEmbeddings,
-    ImageCodec,
-    SparseIndex,
-    compress_embeddings,
+from recae.apply.compress import CompressedEmbeddings, ImageCodec, SparseIndex, compress_embeddings
+from recae.apply.generate import (
+    SyntheticReport,
+    UserGenerator,
+    interpolate,
+    path_quality,
+    synthesise,
+    synthetic_report,
 )
-from recae.data import (
-    IdMap,
-    Interactions,
-    load_dataset,
-    read_csv,
-    read_parquet,
-    read_table,
+from recae.apply.maps import Coherence, Map, map_codes, map_items, map_users
+from recae.apply.steer import Tastes, find_tastes, load_tastes
+from recae.data import IdMap, Interactions, load_dataset, read_csv, read_parquet, read_table
+from recae.data.splits import (
+    Fold,
+    GlobalTime,
+    LeaveLastOut,
+    RandomSplit,
+    Split,
+    StrongGeneralization,
+    UserKFold,
+    check_split,
+    fixed_folds,
+    fixed_split,
+    holdout_pairs,
 )
 from recae.errors import (
     CapacityError,
@@ -43,18 +53,10 @@ from recae.errors import (
     TrainingError,
     TrainingInterrupted,
 )
-from recae.evaluate import Lists, Report, Scorer, by_history, by_popularity, evaluate
-from recae.export import export_top_k
-from recae.generate import (
-    SyntheticReport,
-    UserGenerator,
-    interpolate,
-    path_quality,
-    synthesise,
-    synthetic_report,
-)
-from recae.loading import load
-from recae.maps import Coherence, Map, map_codes, map_items, map_users
+from recae.estimators.loading import load
+from recae.evaluation import Lists, Report, Scorer, by_history, by_popularity, evaluate
+from recae.evaluation.comparison import Variance, compare, detectable_difference, variance, verdicts
+from recae.evaluation.rating_error import rmse
 from recae.models import (
     ALS,
     BPR,
@@ -86,8 +88,9 @@ from recae.models import (
     UserKNN,
     VanillaAE,
 )
-from recae.ranking import TopK
-from recae.recommender import Recommender
+from recae.ranking.top_k import TopK
+from recae.recommend.base import Recommender
+from recae.recommend.export import export_top_k
 from recae.report import (
     Entry,
     Published,
@@ -100,29 +103,14 @@ from recae.report import (
     plot_comparison,
     plot_curves,
 )
-from recae.rmse import rmse
-from recae.splits import (
-    Fold,
-    GlobalTime,
-    LeaveLastOut,
-    RandomSplit,
-    Split,
-    StrongGeneralization,
-    UserKFold,
-    check_split,
-    fixed_folds,
-    fixed_split,
-    holdout_pairs,
-)
-from recae.steer import Tastes, find_tastes, load_tastes
+from recae.system.machine import __version__
 from recae.transformers import (
     Autoencoder,
     DenoisingAutoencoder,
     SparseAutoencoder,
     VariationalAutoencoder,
 )
-from recae.tune import Tuning, tune
-from recae.version import __version__
+from recae.tuning import Tuning, tune
 
 __all__ = [
     "Autoencoder",

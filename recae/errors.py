@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import operator
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
@@ -12,9 +13,17 @@ from typing import Any
 class RecaeError(Exception):
     """Base of every exception that recae raises on purpose.
 
+    parameter, value: the argument or hyperparameter at fault and what it was, where there is one.
+
     >>> issubclass(recae.DataError, recae.RecaeError)
     True
     """
+
+    def __init__(
+        self, *message: object, parameter: str | None = None, value: object = None
+    ) -> None:
+        super().__init__(*message)
+        self.parameter, self.value = parameter, value
 
 
 class DataError(RecaeError, ValueError):
@@ -108,9 +117,36 @@ def warn(message: str) -> None:
     warnings.warn(message, RecaeWarning, stacklevel=level)
 
 
+def check_integer(name: str, value: object, low: int = 1, high: int | None = None) -> int:
+    """The value as an int of at least `low` and at most `high`.
+
+    Raises ConfigError, with the parameter and the value, for anything else: True, 3.0 and "3" are
+    no integers.
+
+    >>> check_integer("k", np.int64(3))
+    3
+    """
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or number < low or (high is not None and number > high):
+        wanted = f"an integer >= {low}" if high is None else f"an integer from {low} to {high}"
+        raise ConfigError(f"{name} must be {wanted}, not {value!r}", parameter=name, value=value)
+    return number
+
+
+def check_flag(name: str, value: object) -> bool:
+    """True or False. Raises ConfigError for anything else: "no" is true in Python."""
+    if value is True or value is False or type(value).__name__ in ("bool", "bool_"):
+        return bool(value)
+    raise ConfigError(f"{name} must be True or False, not {value!r}", parameter=name, value=value)
+
+
 def unknown_option(kind: str, name: object, known: Iterable[str]) -> ConfigError:
     """A ConfigError for an option that does not exist, with the nearest spelling and the list."""
     names = sorted(known)
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return ConfigError(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}")
+    message = f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}"
+    return ConfigError(message, parameter=kind, value=name)

@@ -3,11 +3,61 @@
 from __future__ import annotations
 
 import operator
+from enum import IntEnum, unique
 
 import numpy as np
 import torch
 
 from recae.errors import ConfigError
+
+
+@unique
+class Stream(IntEnum):
+    """The register of random streams: each use of a seed has a number of its own.
+
+    A generator of (seed, stream) is independent of all others of that seed. Moving a number moves
+    the results of everybody who uses it.
+    """
+
+    # training
+    SHUFFLE = 1
+    WEIGHTS = 2
+    NOISE = 3
+    NEGATIVES = 4
+    HALVES = 5
+    UNTRAINED = 6
+    SAMPLED_ITEMS = 15
+    SVD_START = 12
+    # transformers
+    PSEUDO_INPUTS = 8
+    GENERATED = 9
+    LIKELIHOOD = 10
+    REVIVED_UNITS = 7
+    # tuning
+    TRIALS = 11
+    # compression of embeddings
+    EMBEDDING_TRIAL = 13
+    DICTIONARY_ORDER = 14
+    DICTIONARY_UNUSED = 16
+    DICTIONARY_REVIVED = 17
+    # synthetic users
+    SYNTHETIC_USERS = 21
+    SYNTHETIC_CALIBRATION = 22
+    MIXTURE_NOISE = 23
+    BASELINE_LENGTHS = 24
+    BASELINE_ITEMS = 25
+    BASELINE_USERS = 26
+    REPORT_HALVES = 27
+    REPORT_NEAREST = 28
+    REPORT_MEMBERS = 29
+    # anomalies
+    ATTACK_FILLERS = 31
+    ATTACK_RATINGS = 32
+    ATTACK_TARGET = 33
+    ATTACK_TIMES = 34
+    RECONSTRUCTION_FOLDS = 41
+    RECONSTRUCTION_PARTS = 42
+    DETECTOR_SPLIT = 51
 
 
 def check_seed(seed: object) -> int:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from hypothesis import settings
 
+import recae
 from recae import Interactions
 
 # Nobody's test fails because another process is busy.
@@ -57,3 +61,31 @@ def int_frame(text_frame: pd.DataFrame) -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def int_data(int_frame: pd.DataFrame) -> Interactions:
     return Interactions.from_frame(int_frame)
+
+
+GROUPS, GROUP = 6, 10
+
+
+@pytest.fixture(scope="session")
+def planted() -> recae.Interactions:
+    """240 users x 60 items: every user has six of the ten items of one group."""
+    rng = np.random.default_rng(0)
+    columns = np.concatenate(
+        [user % GROUPS * GROUP + rng.permutation(GROUP)[:6] for user in range(240)]
+    )
+    rows = np.repeat(np.arange(240), 6)
+    ones = np.ones(len(rows), dtype=np.float32)
+    return recae.Interactions.from_csr(
+        sp.csr_matrix((ones, (rows, columns)), shape=(240, GROUPS * GROUP))
+    )
+
+
+@pytest.fixture(scope="session")
+def own_group(planted: recae.Interactions) -> Callable[[recae.Recommender], float]:
+    """The share of everybody's four unseen items of the group among their best four."""
+
+    def share(model: recae.Recommender) -> float:
+        items = model.recommend_array(planted, k=GROUP - 6).items
+        return float((items // GROUP == np.arange(len(items))[:, None] % GROUPS).mean())
+
+    return share

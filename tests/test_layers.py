@@ -1,203 +1,135 @@
-"""The arrows between the layers, read from the source: imports point downwards only."""
+"""The plan of the house, read from the source: imports point to lower floors only."""
 
 from __future__ import annotations
 
-import ast
-import graphlib
-import importlib.util
+import builtins
+import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+import recae
+from evaluation.house import NOT_OURS, ROOT, Import, circles, imports, module_name, room, sources
 
-# Low to high. A file or package of recae/ may import from lower lines only; the members of a line
-# do not know of each other.
-LAYERS = (
-    ("errors", "version"),
-    ("exchange", "forks", "machine", "progress", "rng"),
-    ("files",),
-    ("saved",),
-    ("data", "memory", "nn", "selection"),
-    ("folds", "objective", "ranking"),
-    ("metrics", "splits", "training"),
-    ("recommender",),
-    ("evaluate", "models", "rmse", "transformers"),
-    ("compare", "export", "loading", "tune"),
-    ("report",),
-    ("anomaly", "compress", "generate", "maps", "steer"),
-    ("__init__",),
+# Low to high. A room of recae/ imports from lower floors only; rooms of one floor are strangers.
+FLOORS = (
+    ("errors",),
+    ("rng", "system", "nn"),
+    ("data", "ranking", "estimators"),
+    ("metrics", "training"),
+    ("recommend",),
+    ("evaluation", "models", "transformers"),
+    ("report", "tuning"),
+    ("apply",),
+    ("__init__", "testing"),
     ("cli",),
     ("__main__",),
 )
-HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
-
-# Methods that only forward to a function of a higher layer, imported when they are called.
-FORWARDING = {("recae.recommender.base", "recae.export")}
-# Imports that only a type checker sees.
-TYPING = {
-    ("recae.data.filters", "recae.data.interactions"),
-    ("recae.recommender.persistence", "recae.recommender.base"),
-    ("recae.steer.describing", "recae.steer.tastes"),
-}
-NOT_OURS = {"tests", "evaluation", "datasets"}
+HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}
+MOST_ROOMS, MOST_IN_A_FOLDER = 18, 25
 
 
-class Import(NamedTuple):
-    """An arrow between two modules; where is "module", "function" or "typing"."""
-
-    importer: str
-    target: str
-    where: str
-
-
-class Reader(ast.NodeVisitor):
-    """Collects the imports of one module, with the place they stand in."""
-
-    def __init__(self, importer: str, modules: set[str]) -> None:
-        self.importer, self.modules, self.where = importer, modules, "module"
-        self.found: list[Import] = []
-
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        self._inside("function", node.body)
-
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_If(self, node: ast.If) -> None:
-        typing_only = ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
-        self._inside("typing" if typing_only else self.where, node.body)
-        self._inside(self.where, node.orelse)
-
-    def _inside(self, where: str, body: list[ast.stmt]) -> None:
-        outside, self.where = self.where, where
-        for statement in body:
-            self.visit(statement)
-        self.where = outside
-
-    def visit_Import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            self._add(alias.name)
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        source = node.module or ""
-        if node.level:
-            is_package = any(name.startswith(f"{self.importer}.") for name in self.modules)
-            package = self.importer if is_package else self.importer.rpartition(".")[0]
-            source = importlib.util.resolve_name("." * node.level + source, package)
-        for alias in node.names:
-            name = f"{source}.{alias.name}"
-            self._add(name if name in self.modules else source)
-
-    def _add(self, target: str) -> None:
-        if target.partition(".")[0] in {"recae"} | NOT_OURS:
-            self.found.append(Import(self.importer, target, self.where))
-
-
-def sources() -> dict[str, str]:
-    """Module name -> source, for everything in recae/."""
-    found = {}
-    for path in sorted((ROOT / "recae").rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        found[name] = path.read_text(encoding="utf-8")
-    return found
-
-
-def imports(modules: dict[str, str]) -> list[Import]:
-    found = []
-    for name, source in modules.items():
-        reader = Reader(name, set(modules))
-        reader.visit(ast.parse(source))
-        found += reader.found
-    return found
-
-
-def package(module: str) -> str:
-    """The file or package of recae/ that a module belongs to: `data` for recae.data.table."""
-    return module.split(".")[1] if "." in module else "__init__"
+def read() -> dict[str, str]:
+    """Module name -> source."""
+    return {module_name(path): source for path, source in sources().items()}
 
 
 def violations(arrows: list[Import]) -> list[str]:
     """What is wrong with these imports; nothing if all is well."""
     found = []
     for importer, target, where in arrows:
-        high, low = package(importer), package(target)
+        high, low = room(importer), room(target)
         arrow = f"{importer} imports {target}"
         if target.partition(".")[0] in NOT_OURS:
             found.append(f"{arrow}, which is not part of the package")
         elif high not in HEIGHT or low not in HEIGHT:
-            found.append(f"{arrow}: one of them has no place in LAYERS")
-        elif high == low == "models" and importer != "recae.models":
-            found.append(f"{arrow}: models do not know each other")
+            found.append(f"{arrow}: one of them has no place in FLOORS")
+        elif where == "typing":
+            found.append(f"{arrow} for typing only: a circle in disguise")
         elif high == "nn" and low not in ("nn", "errors", "rng"):
             found.append(f"{arrow}: networks know nothing of recae")
         elif high != low and HEIGHT[low] >= HEIGHT[high]:
-            listed = {"function": FORWARDING, "typing": TYPING}.get(where, set())
-            if (importer, target) not in listed:
-                found.append(f"{arrow}, which is not in a lower layer")
-    return found + loops(arrows)
+            found.append(f"{arrow}, which is not on a lower floor")
+        elif high == low:
+            found += strangers(importer, target)
+    return found + [f"import circle: {circle}" for circle in circles(arrows)]
 
 
-def loops(arrows: list[Import]) -> list[str]:
-    """Files that import each other when they are loaded."""
-    graph: dict[str, set[str]] = {}
-    for importer, target, where in arrows:
-        if where == "module":
-            graph.setdefault(importer, set()).add(target)
-    try:
-        graphlib.TopologicalSorter(graph).prepare()
-    except graphlib.CycleError as error:
-        return [f"import loop: {' <- '.join(error.args[1])}"]
+def strangers(importer: str, target: str) -> list[str]:
+    """Model files know their family's private files only; applications do not know each other."""
+    folder, _, file = importer.partition("recae.")[2].rpartition(".")
+    other, _, shared = target.partition("recae.")[2].rpartition(".")
+    if folder.startswith("models") and not (
+        (folder == other and shared.startswith("_")) or importer == "recae.models"
+    ):
+        return [f"{importer} imports {target}: a model knows only the `_` files of its family"]
+    if folder.startswith("apply.") and importer.split(".")[2] != target.split(".")[2]:
+        return [f"{importer} imports {target}: applications do not know each other"]
     return []
 
 
 def test_imports_point_downwards() -> None:
-    found = imports(sources())
+    found = imports(read())
     assert len(found) > 100  # the reader does read
     assert violations(found) == []
 
 
-def test_the_listed_exceptions_are_those_in_the_code() -> None:
-    found = imports(sources())
-    upwards = {
-        (importer, target)
-        for importer, target, where in found
-        if where == "function" and HEIGHT[package(target)] > HEIGHT[package(importer)]
-    }
-    assert upwards == FORWARDING
-    assert {arrow[:2] for arrow in found if arrow.where == "typing"} == TYPING
+def entries(folder: Path) -> set[str]:
+    """The names of the modules and packages of a folder."""
+    files = {path.stem for path in folder.glob("*.py")}
+    return files | {path.parent.name for path in folder.glob("*/__init__.py")}
 
 
-def test_every_layer_is_there() -> None:
-    here = {path.stem for path in (ROOT / "recae").iterdir() if path.suffix == ".py"}
-    here |= {path.parent.name for path in (ROOT / "recae").glob("*/__init__.py")}
-    assert here == set(HEIGHT)
+def test_every_room_has_its_floor() -> None:
+    assert entries(ROOT / "recae") == set(HEIGHT)
+
+
+def test_there_are_few_rooms_and_no_crowded_folder() -> None:
+    assert len(entries(ROOT / "recae") - {"__init__", "__main__"}) <= MOST_ROOMS
+    folders = {path.parent for path in (ROOT / "recae").rglob("*.py")}
+    crowded = {str(f): len(entries(f)) for f in folders if len(entries(f)) > MOST_IN_A_FOLDER}
+    assert crowded == {}
+
+
+def test_no_package_is_named_like_a_public_function() -> None:
+    packages = {path.parent.name for path in (ROOT / "recae").rglob("*/__init__.py")}
+    functions = {name for name in recae.__all__ if callable(getattr(recae, name))}
+    assert packages & functions == set()
+
+
+def test_no_module_is_named_like_a_builtin_or_its_folder() -> None:
+    taken = set(dir(builtins)) | sys.stdlib_module_names
+    found = []
+    for path in (ROOT / "recae").rglob("*.py"):
+        if path.stem in taken - {"__main__"} or path.stem == path.parent.name:
+            found.append(path.relative_to(ROOT).as_posix())
+    assert found == []
 
 
 @pytest.mark.parametrize(
     ("module", "source", "complaint"),
     [
-        ("recae.data.table", "from recae.models import EASE", "not in a lower layer"),
+        ("recae.data.csr", "from recae.models import EASE", "not on a lower floor"),
         ("recae.nn.heads", "from recae.data import Interactions", "networks know nothing"),
-        ("recae.nn.heads", "import recae.files", "networks know nothing"),
-        ("recae.models.ease", "def f():\n    from recae.models import als", "models do not know"),
-        ("recae.models.ease", "from recae.evaluate import evaluate", "not in a lower layer"),
-        ("recae.models.ease", "def f():\n    import recae", "not in a lower layer"),
-        ("recae.rng", "if True:\n    from recae.files import atomic_file", "not in a lower layer"),
-        ("recae.files", "from . import memory", "not in a lower layer"),
-        ("recae.data.ids", "from recae.data.idmap import IdMap", "import loop"),
-        ("recae.data.ids", "from . import IdMap", "import loop"),
+        ("recae.nn.heads", "import recae.system.files", "networks know nothing"),
+        ("recae.models.linear.ease", "from recae.models.factors import als", "only the `_` files"),
+        ("recae.models.ensemble", "from recae.models import EASE", "only the `_` files"),
+        ("recae.models.linear.ease", "from recae.evaluation import rmse", "not on a lower floor"),
+        ("recae.models.linear.ease", "def f():\n    import recae", "not on a lower floor"),
+        ("recae.apply.maps.page", "from recae.apply.steer import Tastes", "each other"),
+        ("recae.rng", "if True:\n    from recae.system import files", "not on a lower floor"),
+        ("recae.data.ids", "from recae.data.idmap import IdMap", "import circle"),
+        ("recae.data.ids", "def f():\n    from . import IdMap", "import circle"),
         ("recae.cli.fit", "from evaluation.demo import main", "not part of the package"),
-        ("recae.novelty", "from recae.errors import DataError", "no place in LAYERS"),
+        ("recae.novelty", "from recae.errors import DataError", "no place in FLOORS"),
         (
-            "recae.training.loop",
+            "recae.tuning.run",
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import recae.models",
-            "not in a lower layer",
+            "for typing only",
         ),
     ],
 )
 def test_a_planted_import_is_reported(module: str, source: str, complaint: str) -> None:
-    planted = sources()
+    planted = read()
     planted[module] = f"{planted.get(module, '')}\n{source}\n"
     assert any(complaint in found for found in violations(imports(planted)))

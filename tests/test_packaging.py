@@ -62,7 +62,7 @@ def test_the_dataset_cards_travel_and_tables_stay(wheel: zipfile.ZipFile) -> Non
     cards = {path.parent.name: path for path in (ROOT / "datasets").glob("*/card.toml")}
     assert "ml-latest-small" in cards
     for name, path in cards.items():  # each has a line in pyproject.toml
-        assert wheel.read(f"recae/data/cards/{name}.toml") == path.read_bytes()
+        assert wheel.read(f"recae/data/sets/cards/{name}.toml") == path.read_bytes()
     # MovieLens may not be redistributed commercially, and a wheel may be.
     assert not [name for name in wheel.namelist() if Path(name).suffix in (".parquet", ".csv")]
 

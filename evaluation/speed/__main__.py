@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(module: str, arguments: Sequence[str]) -> int:
     """Runs a benchmark; a mistake of the user's becomes one line and the code 1."""
-    from recae.errors import RecaeError  # here: the list needs no torch
+    from recae.errors import RecaeError
 
     sys.argv[0] = f"python -m evaluation.speed {module}"  # what argparse calls the program
     try:

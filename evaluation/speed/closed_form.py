@@ -42,8 +42,9 @@ from evaluation.speed.closed_form_checks import checked, exact, product_rate
 from evaluation.speed.closed_form_plot import plot
 from evaluation.speed.harness import Rounds, alternate, arguments
 from recae.errors import RecaeError
-from recae.memory import total_memory
-from recae.recommender import capacity, ridge
+from recae.models.linear import _capacity as capacity
+from recae.models.linear import _inverse as ridge
+from recae.system.memory import total_memory
 
 ALL = (("DATA/gowalla",),)
 ITEMS = (2000, 4000, 8000, 16000, 28000, 40981)

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 
 from recae.errors import RecaeError
-from recae.recommender import blockwise
+from recae.models.linear import _inverse as blockwise
 
 CHECKED = 6
 """Items whose weights are compared with conjugate gradients."""

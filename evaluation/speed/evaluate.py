@@ -34,7 +34,7 @@ from evaluation.evaluation_cost import prepare
 from evaluation.provenance import keep
 from evaluation.speed import venvs, worker
 from evaluation.speed.harness import Rounds, alternate, arguments
-from recae.recommender.rank import BATCH_CELLS
+from recae.ranking.batches import BATCH_CELLS
 
 PEERS = Path(__file__).parent / "peers"
 METRICS = ("ndcg@100", "recall@20", "recall@50")

@@ -15,7 +15,7 @@ from statistics import median
 from typing import IO, Any
 
 from recae.errors import ConfigError, RecaeError
-from recae.machine import cores
+from recae.system.machine import cores
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 TAIL = 15

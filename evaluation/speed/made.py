@@ -7,7 +7,7 @@ import scipy.sparse as sp
 import torch
 
 import recae
-from recae.recommender import FactorRecommender
+from recae.models.factors._base import FactorRecommender
 from recae.rng import numpy_generator
 
 LENGTH = 80

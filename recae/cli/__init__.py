@@ -11,7 +11,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from recae.cli import completion, datasets, evaluate, export, fit, map, recommend, report, tune
+from recae.cli import (
+    completion,
+    datasets,
+    evaluate,
+    export,
+    fit,
+    map_command,
+    recommend,
+    report,
+    tune,
+)
 from recae.cli.output import Output, versions
 from recae.errors import (
     CapacityError,
@@ -24,7 +34,7 @@ from recae.errors import (
     StorageError,
     TrainingError,
 )
-from recae.version import __version__
+from recae.system.machine import __version__
 
 COMMANDS = {
     "fit": fit,
@@ -32,7 +42,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "recommend": recommend,
     "export": export,
-    "map": map,
+    "map": map_command,
     "report": report,
     "datasets": datasets,
     "completion": completion,

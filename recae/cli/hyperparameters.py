@@ -11,7 +11,7 @@ from typing import Any
 
 import recae
 from recae.errors import ConfigError, unknown_option
-from recae.recommender.hyperparameters import usually
+from recae.estimators.params import usually
 
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 WIDTH = 88

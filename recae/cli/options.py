@@ -10,9 +10,9 @@ from typing import Any
 import recae
 from recae.cli.output import Output
 from recae.data import IdMap
-from recae.data.table import DUPLICATES
+from recae.data.tables.table import DUPLICATES
 from recae.errors import ConfigError, StorageError
-from recae.recommender.persistence import CONFIG
+from recae.recommend.persistence import CONFIG
 
 
 def add_table_options(parser: argparse.ArgumentParser) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from recae.files import plain
+from recae.system.files import plain
+from recae.system.machine import __version__
 from recae.training import Epoch
-from recae.version import __version__
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from recae.cli.options import (
 from recae.cli.output import Output
 from recae.cli.titles import read_titles
 from recae.errors import ConfigError
-from recae.files import atomic_file
+from recae.system.files import atomic_file
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 import recae
 from recae.cli.options import add_output_options, check_writable
 from recae.cli.output import Output
-from recae.files import atomic_file
 from recae.report import TITLE
+from recae.system.files import atomic_file
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ import recae
 from recae.cli.options import names, read_interactions, typed_ids
 from recae.cli.output import Output
 from recae.errors import ConfigError
-from recae.recommender.requests import UNKNOWN
+from recae.recommend.requests import UNKNOWN
 
 
 def add_options(parser: argparse.ArgumentParser) -> Any:

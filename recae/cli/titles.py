@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from recae.data import IdMap, as_ids
-from recae.data.paths import file_errors
-from recae.data.sources import read_frame
+from recae.data.tables.paths import file_errors
+from recae.data.tables.sources import read_frame
 from recae.errors import DataError, unknown_option
 
 Titles = Callable[[pd.Series], "list[str]"]

@@ -30,9 +30,9 @@ from recae.cli.options import (
 )
 from recae.cli.output import Output
 from recae.errors import ConfigError
-from recae.files import atomic_file
-from recae.recommender import check_metric
-from recae.tune import SAMPLERS, check_budget, check_optuna, read_space
+from recae.recommend.measure import check_metric
+from recae.system.files import atomic_file
+from recae.tuning import SAMPLERS, check_budget, check_optuna, read_space
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -1,14 +1,13 @@
 """Interactions and how they are read: ids, tables, filters, named data sets."""
 
-from recae.data.cards import dataset_card, dataset_names
-from recae.data.catalog import Dataset, dataset_folder, dataset_state, load_dataset
-from recae.data.columns import read_columns
+from recae.data.convert import as_interactions
 from recae.data.filters import filter_interactions
-from recae.data.given import as_interactions
 from recae.data.idmap import IdMap
 from recae.data.ids import as_ids
 from recae.data.interactions import Interactions
-from recae.data.readers import read_csv, read_parquet, read_table
+from recae.data.sets.cards import dataset_card, dataset_names
+from recae.data.sets.catalog import Dataset, dataset_folder, dataset_state, load_dataset
+from recae.data.tables.readers import read_columns, read_csv, read_parquet, read_table
 
 __all__ = [
     "Dataset",

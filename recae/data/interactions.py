@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from recae.data import csr, table
-from recae.data.entries import Source, read_entries
+from recae.data import csr
 from recae.data.filters import filter_interactions, k_core
 from recae.data.idmap import IdMap
-from recae.data.sources import as_source
+from recae.data.tables import table
+from recae.data.tables.entries import Source, read_entries
+from recae.data.tables.sources import as_source
 from recae.errors import DataError
 
 

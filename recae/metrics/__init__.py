@@ -11,8 +11,7 @@ from recae.metrics.bootstrap import (
     percentile_interval,
     resampled_means,
 )
-from recae.metrics.direction import less_is_better
-from recae.metrics.lists import Metric, parse_metric, parse_metrics
+from recae.metrics.lists import Metric, less_is_better, parse_metric, parse_metrics
 
 __all__ = [
     "BOOTSTRAP_CELLS",

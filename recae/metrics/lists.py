@@ -34,7 +34,7 @@ from recae.metrics.about import ItemFacts
 from recae.metrics.exposure import CATALOGUE, novelty, popularity, popularity_lift
 from recae.metrics.hits import OF_HITS, FloatArray, HitTable, IntArray, match
 from recae.metrics.variety import diversity, miscalibration
-from recae.ranking import TopK
+from recae.ranking.top_k import TopK
 
 OfLists = Callable[[npt.NDArray[np.integer[Any]], Any, ItemFacts], FloatArray]
 
@@ -119,3 +119,17 @@ def parse_metrics(metrics: str | Sequence[str | Metric]) -> list[Metric]:
         raise ConfigError('no metric given; name at least one, as "ndcg@100"')
     parsed = (item if isinstance(item, Metric) else parse_metric(item) for item in given)
     return list(dict.fromkeys(parsed))
+
+
+LESS_IS_BETTER = ("gini", "popularity", "popularity_lift", "miscalibration")
+"""Lists that show more than the head of the catalogue, and what their user is used to."""
+
+
+def less_is_better(metric: str) -> bool:
+    """Whether the lower value of a metric called `name@k` is the better one.
+
+    >>> from recae.metrics import less_is_better
+    >>> less_is_better("miscalibration@10"), less_is_better("ndcg@10")
+    (True, False)
+    """
+    return metric.partition("@")[0] in LESS_IS_BETTER

@@ -1,34 +1,30 @@
 """The models, one file each; a new one is a file here and a line in this list."""
 
-from recae.models.als import ALS
-from recae.models.auto_rec import AutoRec
-from recae.models.bpr import BPR
-from recae.models.cdae import CDAE
-from recae.models.ease import EASE
-from recae.models.edlae import EDLAE
-from recae.models.elsa import ELSA
+from pathlib import Path
+
+from recae.models.baselines import Popularity, Random
 from recae.models.ensemble import Ensemble
-from recae.models.flvae import FLVAE
-from recae.models.h_vamp import HVamp
-from recae.models.infinite_ae import InfiniteAE
-from recae.models.item_knn import ItemKNN
-from recae.models.macrid_vae import MacridVAE
-from recae.models.mult_dae import MultDAE
-from recae.models.mult_vae import MultVAE
-from recae.models.neural_ease import NeuralEASE
-from recae.models.popularity import Popularity
-from recae.models.pure_svd import PureSVD
-from recae.models.random import Random
-from recae.models.rdlae import RDLAE
-from recae.models.rec_vae import RecVAE
-from recae.models.rlae import RLAE
-from recae.models.sparse_ae import SparseAE
-from recae.models.sparse_ease import SparseEASE
-from recae.models.svd_ae import SVDAE
-from recae.models.user_knn import UserKNN
-from recae.models.vanilla_ae import VanillaAE
-from recae.models.vasp import VASP
-from recae.recommender import Recommender
+from recae.models.factors.als import ALS
+from recae.models.factors.bpr import BPR
+from recae.models.factors.svd import SVDAE, PureSVD
+from recae.models.linear.ease import EASE, EDLAE, RDLAE, RLAE
+from recae.models.linear.infinite_ae import InfiniteAE
+from recae.models.linear.sparse_ease import SparseEASE
+from recae.models.neighbours.item_knn import ItemKNN
+from recae.models.neighbours.user_knn import UserKNN
+from recae.models.neural.auto_rec import AutoRec
+from recae.models.neural.cdae import CDAE
+from recae.models.neural.elsa import ELSA
+from recae.models.neural.h_vamp import HVamp
+from recae.models.neural.macrid_vae import MacridVAE
+from recae.models.neural.mult_dae import MultDAE
+from recae.models.neural.mult_vae import MultVAE
+from recae.models.neural.rec_vae import RecVAE
+from recae.models.neural.sparse_ae import SparseAE
+from recae.models.neural.vanilla_ae import VanillaAE
+from recae.models.neural.vasp import FLVAE, VASP, NeuralEASE
+from recae.recommend.base import Recommender
+from recae.recommend.persistence import load_model
 
 MODELS: dict[str, type[Recommender]] = {
     model.name: model
@@ -44,6 +40,14 @@ MODELS: dict[str, type[Recommender]] = {
     )
 }
 """Every model by the name used on the command line and in saved files."""
+
+
+def load(path: str | Path) -> Recommender:
+    """A recommender that `save` wrote, on the CPU.
+
+    Raises DataError for anything that is not a whole, unaltered folder of this format.
+    """
+    return load_model(path, MODELS)
 
 
 __all__ = [
@@ -76,4 +80,5 @@ __all__ = [
     "Random",
     "UserKNN",
     "VanillaAE",
+    "load",
 ]

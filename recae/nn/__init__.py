@@ -2,34 +2,26 @@
 
 from recae.nn.batch import Batch, Ragged, Sample
 from recae.nn.codes import Gaussian, Plain, UserNodes
-from recae.nn.concepts import ConceptDecoder, ConceptGaussians, Concepts, DrawConcepts
 from recae.nn.conv import ConvDecoder, ConvEncoder
+from recae.nn.corrupt import Chain, Dropout, GaussianNoise, Keep, Masking, SaltAndPepper, UnitNorm
 from recae.nn.dense import DENSE_LOSSES, DenseScores
+from recae.nn.h_vamp import HierarchicalVamp, TwoLevels, Views
 from recae.nn.heads import LinearHead, LinearScores, Scores, UnitHead
-from recae.nn.hierarchical import HierarchicalVamp, TwoLevels, Views
-from recae.nn.layers import ACTIVATIONS, InputLinear, Linear, UnitLinear, encoder_mlp, mlp
+from recae.nn.layers import ACTIVATIONS, Dense, InputLinear, Linear, UnitLinear, encoder_mlp, mlp
+from recae.nn.macrid import ConceptDecoder, ConceptGaussians, Concepts, DrawConcepts
 from recae.nn.network import AutoencoderNet, Decoder
-from recae.nn.noise import (
-    Chain,
-    Dropout,
-    GaussianNoise,
-    Keep,
-    Masking,
-    SaltAndPepper,
-    UnitNorm,
-)
 from recae.nn.priors import CompositeGaussian, Posterior, remember
-from recae.nn.product import Nothing, ProductDecoder, ZeroDiagonal
 from recae.nn.quantised import LogisticMixture, Quantised
-from recae.nn.residual import Dense
 from recae.nn.revive import revive, transposed_start
-from recae.nn.sparse_codes import SeldomUnits, ShortUnits, TopUnits
-from recae.nn.sparse_units import (
+from recae.nn.sparse import (
     BatchTopUnits,
     Counted,
     JumpUnits,
     PositiveTopUnits,
+    SeldomUnits,
+    ShortUnits,
     SignedTopUnits,
+    TopUnits,
 )
 from recae.nn.tied import TiedDecoder, TiedScores, UnitRows
 from recae.nn.variational import (
@@ -41,6 +33,7 @@ from recae.nn.variational import (
     draw,
     log_density,
 )
+from recae.nn.vasp import Nothing, ProductDecoder, ZeroDiagonal
 
 __all__ = [
     "draw",

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from recae.errors import unknown_option
 from recae.nn.batch import Ragged
 from recae.nn.dense import DenseScores
-from recae.nn.derived import Derived
+from recae.nn.layers import Derived
 from recae.nn.losses import (
     logistic_loss,
     multinomial_loss,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -93,3 +94,63 @@ def mlp(widths: Sequence[int], activation: str = "tanh") -> nn.Sequential:
     for n_in, n_out in zip(widths, widths[1:], strict=False):
         layers += [Linear(n_in, n_out), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers)
+
+
+class Derived(nn.Module):
+    """A module that uses its weight in another form, such as scaled to length one.
+
+    In evaluation that form is kept: scoring in tiles of rows would make it anew for every tile. A
+    weight changed through `.data` in evaluation goes unseen; `train()` or `eval()` forgets.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: tuple[Any, ...] | None = None
+
+    def train(self, mode: bool = True) -> Self:
+        """Also forgets what is kept: a fused optimiser changes weights without their version."""
+        self.kept = None
+        return super().train(mode)
+
+    def derived(self, weight: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
+        """make(weight), of the one weight of this module."""
+        if self.training or torch.is_grad_enabled():
+            return make(weight)
+        kept, state = self.kept, (weight._version, weight.dtype, weight.device)
+        if kept is None or kept[0] is not weight or kept[1] != state:
+            self.kept = kept = weight, state, make(weight)
+        made: Tensor = kept[2]
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is kept: the weight of a copy has versions of its own."""
+        return self.__dict__ | {"kept": None}
+
+
+class LayerNorm(nn.LayerNorm):
+    """Rows scaled to mean 0 and variance 1, then by a learned scale and shift, first 1 and 0."""
+
+    def initialise(self, generator: object) -> None:
+        """Sets scale and shift; nothing is drawn."""
+        self.reset_parameters()
+
+
+class Dense(nn.Module):
+    """h_1 = N(s(L_1 x)); h_i = N(s(L_i h_(i-1) + h_1 + ... + h_(i-1))); the output is the last h.
+
+    s(a) = a sigma(a), N is layer normalisation, L_i are affine maps of one width (Shenbin et al.
+    2020, and the authors' code). first: L_1.
+    """
+
+    def __init__(self, first: InputLinear | Linear, width: int, depth: int, eps: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([first, *(Linear(width, width) for _ in range(depth - 1))])
+        self.norms = nn.ModuleList([LayerNorm(width, eps=eps) for _ in range(depth)])
+
+    def forward(self, x: Ragged | Tensor) -> Tensor:
+        hidden: Tensor = self.norms[0](F.silu(self.layers[0](x)))  # (rows, width)
+        total = hidden  # of all layers so far
+        for layer, norm in zip(self.layers[1:], self.norms[1:], strict=True):
+            hidden = norm(F.silu(layer(hidden) + total))
+            total = total + hidden
+        return hidden

@@ -15,8 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recae.nn.batch import Ragged
-from recae.nn.chunks import row_chunks, scaled
-from recae.nn.products import gather, product
+from recae.nn.products import gather, product, row_chunks, scaled
 from recae.nn.sampled import sampled_multinomial_loss
 
 CHUNK_CELLS = 1 << 25

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -101,3 +101,20 @@ def _onednn() -> Callable[..., Tensor] | None:
         return None
     right = torch.equal(found, torch.addmm(example[0, :2], example, example.t()))
     return cast(Callable[..., Tensor], operation) if right else None
+
+
+Grad = TypeVar("Grad", Tensor, Tensor | None)
+
+
+def row_chunks(n_rows: int, n_columns: int, cells: int) -> list[slice]:
+    """Slices that cut `n_rows` into equal chunks of at most `cells` cells (at least one row)."""
+    n_chunks = -(-n_rows // max(cells // max(n_columns, 1), 1))
+    bounds = [n_rows * chunk // n_chunks for chunk in range(n_chunks + 1)]
+    return [slice(low, high) for low, high in zip(bounds, bounds[1:], strict=False)]
+
+
+def scaled(grads: Sequence[Grad], upstream: Tensor) -> Sequence[Grad]:
+    """The gradients times a scalar; as they are for 1, because they are as large as the weights."""
+    if upstream.device.type == "cpu" and float(upstream) == 1:  # asking a GPU makes it wait
+        return grads
+    return [grad if grad is None else grad * upstream for grad in grads]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recae.nn.sparse_units import Counted
+from recae.nn.sparse import Counted
 
 FAINT = 0.5
 """Length of a revived unit's encoder weights beside the mean of the living. With the 0.2 of Bricken

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from recae.nn.bags import bag, by_item, some_rows
 from recae.nn.batch import Ragged, Sample
-from recae.nn.chunks import row_chunks, scaled
-from recae.nn.products import product
+from recae.nn.products import product, row_chunks, scaled
 
 ENTRY_CELLS = 1 << 20
 """Numbers of item rows gathered at once: 2^20 are 4 MiB in float32."""

@@ -3,10 +3,9 @@
 from recae.report.entry import Entry, Published
 from recae.report.folder import load_entries
 from recae.report.line_plots import plot_by_history, plot_curves
-from recae.report.markdown import TITLE, markdown
+from recae.report.markdown_page import TITLE, markdown
 from recae.report.page import html
-from recae.report.plots import plot_accuracy_against_time, plot_comparison
-from recae.report.tables import comparison
+from recae.report.plots import comparison, plot_accuracy_against_time, plot_comparison
 
 __all__ = [
     "TITLE",

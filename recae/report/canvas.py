@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recae.errors import ConfigError
-from recae.files import atomic_file
+from recae.system.files import atomic_file
 
 DPI = 150
 COLOURS = (

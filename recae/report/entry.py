@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from recae.errors import ConfigError, RecaeError, StorageError
-from recae.evaluate import Report
+from recae.evaluation import Report
 from recae.report.saving import load_folder, save_folder
 
 

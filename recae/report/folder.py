@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recae.errors import ConfigError, DataError, StorageError
-from recae.files import as_path
 from recae.report.entry import Entry
 from recae.report.saving import ENTRY
+from recae.system.files import as_path
 
 DATA = ("target", "history", "mask")
 """What the provenance of a report says about its data: a fingerprint each."""

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from recae.errors import ConfigError, DataError, unknown_option
-from recae.files import check_target
 from recae.report.canvas import COLOURS, DASHES, MARKS, canvas, write
 from recae.report.entry import Entry
 from recae.report.folder import check_entries
 from recae.report.labels import spread
 from recae.report.lines import Line, curve_lines, history_lines, kinds, ranges
 from recae.report.rows import best_first, choose_metrics
+from recae.system.files import check_target
 
 
 def plot_by_history(entries: Iterable[Entry], metric: str, path: str | Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recae.evaluate import by_history, by_popularity
+from recae.evaluation import by_history, by_popularity
 from recae.report.entry import Entry
 from recae.report.rows import amount, figure, interval, less_is_better
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recae.compare import compare
+from recae.evaluation.comparison import compare
 from recae.report.entry import Entry
 
 METHOD = (

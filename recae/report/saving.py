@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from recae.errors import DataError, RecaeError, StorageError
-from recae.evaluate import Report
-from recae.files import as_path, atomic_directory, plain
-from recae.version import __version__
+from recae.evaluation import Report
+from recae.system.files import as_path, atomic_directory, plain
+from recae.system.machine import __version__
 
 FORMAT = 1
 ENTRY = "entry.json"

@@ -1,18 +1,18 @@
 """The training loop and what it needs."""
 
-from recae.progress import bar
+from recae.system.progress import bar
 from recae.training.accumulate import Accumulation
-from recae.training.arrays import ArrayLoader
-from recae.training.callbacks import Callback, Epoch, check_callbacks
 from recae.training.checkpoint import Checkpoint
-from recae.training.device_loader import DeviceLoader, on_device
-from recae.training.halves import HalvesLoader
-from recae.training.loader import Loader, SparseLoader
+from recae.training.loaders.device import DeviceLoader, on_device
+from recae.training.loaders.halves import HalvesLoader
+from recae.training.loaders.histories import Loader, SparseLoader
+from recae.training.loaders.negatives import NegativesLoader
+from recae.training.loaders.rows import ArrayLoader
+from recae.training.loaders.sampled import SampledLoader, draw_shares
 from recae.training.loop import train
-from recae.training.negatives import NegativesLoader
 from recae.training.placement import has_bfloat16, resolve_device
 from recae.training.plan import OPTIMISERS, Phase, Plan, Rewrite, Start
-from recae.training.sampling import SampledLoader, draw_shares
+from recae.training.state import Callback, Epoch, check_callbacks
 
 __all__ = [
     "Accumulation",

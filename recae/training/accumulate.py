@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from recae.errors import CapacityError, warn
-from recae.memory import out_of_memory
 from recae.nn import Batch, Ragged
+from recae.system.memory import out_of_memory
 
 
 @dataclass

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recae.errors import ConfigError, DataError, StorageError, warn
-from recae.files import as_path, atomic_file, plain
-from recae.version import __version__
+from recae.system.files import as_path, atomic_file, plain
+from recae.system.machine import __version__
 
 FORMAT = 3
 KEY = "recae-checkpoint"

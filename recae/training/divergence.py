@@ -7,13 +7,12 @@ from torch import Tensor
 
 from recae.errors import warn
 from recae.nn import AutoencoderNet, Batch
-from recae.objective import Objective
-from recae.rng import torch_generator
+from recae.rng import Stream, torch_generator
 from recae.training.accumulate import Accumulation
-from recae.training.callbacks import Epoch
-from recae.training.loader import Loader
+from recae.training.loaders.histories import Loader
+from recae.training.objective import Objective
+from recae.training.state import Epoch
 
-START_STREAM = 6
 ROWS = 1000
 """Users that the loss before training is averaged over, at least, where there are so many."""
 
@@ -40,7 +39,7 @@ def starting_loss(
     A batch that does not fit in memory is cut by `accumulation`, which keeps what it has learnt.
     """
     device = next(net.parameters()).device
-    noise = torch_generator(seed, START_STREAM, device=device)
+    noise = torch_generator(seed, Stream.UNTRAINED, device=device)
     losses, rows = [], 0
 
     def loss(part: Batch) -> Tensor:

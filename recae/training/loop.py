@@ -12,18 +12,15 @@ import torch
 
 from recae.errors import TrainingError, TrainingInterrupted
 from recae.nn import AutoencoderNet, Batch
-from recae.objective import Objective
-from recae.progress import bar
-from recae.rng import torch_generator
-from recae.training.callbacks import Callback, Epoch
+from recae.rng import Stream, torch_generator
+from recae.system.progress import bar
 from recae.training.checkpoint import Checkpoint
-from recae.training.device_loader import on_device
 from recae.training.divergence import starting_loss, warn_if_diverged
-from recae.training.loader import Loader
+from recae.training.loaders.device import on_device
+from recae.training.loaders.histories import Loader
+from recae.training.objective import Objective
 from recae.training.plan import Plan, make_optimiser
-from recae.training.state import Best, TrainingState
-
-WEIGHTS_STREAM, NOISE_STREAM = 2, 3
+from recae.training.state import Best, Callback, Epoch, TrainingState
 
 Validate = Callable[[], Mapping[str, float]]
 
@@ -53,7 +50,7 @@ def train(
     Raises TrainingError when the loss stops being a number, and TrainingInterrupted on Ctrl-C,
     with the best weights in place, once an epoch is finished.
     """
-    net.initialise(torch_generator(seed, WEIGHTS_STREAM))
+    net.initialise(torch_generator(seed, Stream.WEIGHTS))
     if plan.start is not None:
         plan.start(net)
     net.to(device)
@@ -70,7 +67,7 @@ def train(
         try:
             while not state.finished:
                 number, started = len(state.epochs) + 1, time.perf_counter()
-                noise = torch_generator(seed, NOISE_STREAM, number, device=device)
+                noise = torch_generator(seed, Stream.NOISE, number, device=device)
                 loss = _epoch(state, loader, objective, plan, number, noise, shown)
                 metrics = validate() if validate is not None else {}
                 epoch = Epoch(number, loss, time.perf_counter() - started, metrics)

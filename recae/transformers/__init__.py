@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from recae.saved import read_folder
+from recae.estimators.folder import read_folder
 from recae.transformers.autoencoder import Autoencoder
 from recae.transformers.base import Transformer
 from recae.transformers.denoising import DenoisingAutoencoder
@@ -17,7 +17,7 @@ __all__ = [
     "TRANSFORMERS",
     "Transformer",
     "VariationalAutoencoder",
-    "load_transformer",
+    "load",
 ]
 
 TRANSFORMERS: Mapping[str, type[Transformer]] = {
@@ -26,7 +26,7 @@ TRANSFORMERS: Mapping[str, type[Transformer]] = {
 }
 
 
-def load_transformer(path: str | Path) -> Transformer:
+def load(path: str | Path) -> Transformer:
     """A transformer that `save` wrote, on the CPU.
 
     Raises DataError for anything that is not a whole, unaltered folder of this format.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from recae.estimators.params import estimator
 from recae.nn import AutoencoderNet, Keep, Plain
-from recae.recommender import estimator
 from recae.transformers.base import Transformer
 from recae.transformers.body import Body
 from recae.transformers.examples import Examples

@@ -9,13 +9,12 @@ from typing import Any, Self
 import torch
 
 from recae.errors import ConfigError, DataError, TrainingInterrupted, warn
-from recae.forks import survives_fork
-from recae.memory import enough_memory
+from recae.estimators.params import estimator, learnt, param
 from recae.nn import AutoencoderNet
-from recae.objective import Objective
-from recae.progress import check_progress
-from recae.recommender import estimator, learnt, param
 from recae.rng import check_seed
+from recae.system.forks import survives_fork
+from recae.system.memory import enough_memory
+from recae.system.progress import check_progress
 from recae.training import (
     OPTIMISERS,
     ArrayLoader,
@@ -30,6 +29,7 @@ from recae.training import (
     resolve_device,
     train,
 )
+from recae.training.objective import Objective
 from recae.transformers.body import channels_last
 from recae.transformers.examples import Examples, read_examples
 from recae.transformers.losses import check_learnable, check_loss

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 from recae.errors import ConfigError
-from recae.nn import (
-    AutoencoderNet,
-    Dropout,
-    GaussianNoise,
-    Masking,
-    Plain,
-    SaltAndPepper,
-)
-from recae.recommender import estimator, param
+from recae.estimators.params import estimator, param
+from recae.nn import AutoencoderNet, Dropout, GaussianNoise, Masking, Plain, SaltAndPepper
 from recae.transformers.base import Transformer
 from recae.transformers.body import Body
 from recae.transformers.examples import Examples

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from recae.errors import ConfigError, DataError
-from recae.forks import survives_fork
+from recae.estimators.estimator import Estimator
 from recae.nn import DENSE_LOSSES, AutoencoderNet, Batch
-from recae.recommender import Estimator
+from recae.system.forks import survives_fork
 from recae.transformers.examples import Examples, read_codes, read_examples
 from recae.transformers.losses import check_loss
 from recae.transformers.manners import Manners

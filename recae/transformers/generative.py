@@ -10,14 +10,12 @@ from torch import Tensor
 
 from recae.data.csr import is_sparse
 from recae.errors import ConfigError, DataError
-from recae.forks import survives_fork
+from recae.estimators.params import estimator
 from recae.nn import Variational
-from recae.recommender import estimator
-from recae.rng import check_seed, torch_generator
+from recae.rng import Stream, check_seed, torch_generator
+from recae.system.forks import survives_fork
 from recae.transformers.base import Transformer
 from recae.transformers.fitted import count
-
-SAMPLE_STREAM = 9
 
 
 @estimator
@@ -36,7 +34,7 @@ class Generative(Transformer):
         """
         self._check_fitted()
         n = count(n, "n")
-        generator = torch_generator(check_seed(seed), SAMPLE_STREAM)
+        generator = torch_generator(check_seed(seed), Stream.GENERATED)
         net = self.network_
         where = next(net.parameters()).device
         net.to("cpu")  # one seed, the same codes wherever the model is

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from recae.errors import DataError
+from recae.estimators.folder import filled, shape_of, write_folder
 from recae.nn import AutoencoderNet
-from recae.saved import filled, shape_of, write_folder
 from recae.training import Epoch
 from recae.transformers.body import Body
 from recae.transformers.examples import Examples

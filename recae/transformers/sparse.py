@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from recae.errors import ConfigError
+from recae.estimators.params import estimator, param
 from recae.nn import (
     AutoencoderNet,
     Batch,
@@ -25,16 +26,14 @@ from recae.nn import (
     revive,
     transposed_start,
 )
-from recae.objective import Objective
-from recae.recommender import estimator, param
-from recae.rng import torch_generator
+from recae.rng import Stream, torch_generator
 from recae.training import Rewrite
+from recae.training.objective import Objective
 from recae.transformers.base import Transformer
 from recae.transformers.body import Body
 from recae.transformers.examples import Examples
 from recae.transformers.losses import empty_loss
 
-REVIVE_STREAM = 7
 REVIVE_ROWS = 2048
 """Examples among which the worst explained are looked for."""
 
@@ -160,7 +159,7 @@ class SparseAutoencoder(Transformer):
                 cast(Counted, net.code).used.zero_()
             if number == 1 or number > last:
                 return []
-            return _revive(net, examples, torch_generator(seed, REVIVE_STREAM, number))
+            return _revive(net, examples, torch_generator(seed, Stream.REVIVED_UNITS, number))
 
         return point_anew
 

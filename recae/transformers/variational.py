@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recae.errors import ConfigError
-from recae.forks import survives_fork
+from recae.estimators.params import estimator, learnt, param
 from recae.nn import (
     DENSE_LOSSES,
     AutoencoderNet,
@@ -24,16 +24,14 @@ from recae.nn import (
     draw,
     log_density,
 )
-from recae.objective import Objective, annealed
-from recae.recommender import estimator, learnt, param
-from recae.rng import check_seed, torch_generator
+from recae.rng import Stream, check_seed, torch_generator
+from recae.system.forks import survives_fork
 from recae.training import ArrayLoader, Loader
+from recae.training.objective import Objective, annealed
 from recae.transformers.body import Body
 from recae.transformers.examples import Examples
 from recae.transformers.fitted import count
 from recae.transformers.generative import Generative
-
-PSEUDO_STREAM, LIKELIHOOD_STREAM = 8, 10
 
 VALIDATION_DRAWS = 4
 """Codes drawn for each held-out example after an epoch."""
@@ -131,7 +129,7 @@ class VariationalAutoencoder(Generative):
         """Where they begin: examples drawn at random, again and again if there are too few."""
         if not examples.sparse and examples.rows.is_meta:  # a model that is loaded, and has them
             return torch.empty(self.components, math.prod(examples.shape))
-        generator = torch_generator(seed, PSEUDO_STREAM)
+        generator = torch_generator(seed, Stream.PSEUDO_INPUTS)
         drawn = torch.randint(len(examples), (self.components,), generator=generator)
         rows = examples.rows[drawn.numpy() if examples.sparse else drawn]
         return Examples(rows).dense(0, self.components).float()
@@ -144,7 +142,7 @@ class VariationalAutoencoder(Generative):
         self.noise_variance_ = 1.0
         if self.loss != "gaussian":
             return
-        generator = torch_generator(seed, LIKELIHOOD_STREAM)
+        generator = torch_generator(seed, Stream.LIKELIHOOD)
 
         def errors(net: AutoencoderNet, batch: Batch, target: Tensor) -> Tensor:
             z = draw(*self._posterior(net, batch), generator)
@@ -200,7 +198,7 @@ class VariationalAutoencoder(Generative):
         return cast(Variational, net.code).posterior(net.encoder(batch.input))
 
     def _noise(self, samples: int, seed: int) -> Tensor:
-        generator = torch_generator(seed, LIKELIHOOD_STREAM)
+        generator = torch_generator(seed, Stream.LIKELIHOOD)
         return torch.randn(samples, self.latent, generator=generator)
 
     def _log_likelihood_given(self, output: Tensor, target: Tensor) -> Tensor:

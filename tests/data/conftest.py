@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from recae.data import cards
-from recae.data.download import download
+from recae.data.sets import cards
+from recae.data.sets.download import download
 
 
 @dataclass

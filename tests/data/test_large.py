@@ -14,9 +14,9 @@ import pytest
 import scipy.sparse as sp
 
 from recae.data import IdMap, Interactions, csr
-from recae.data.stored import read_interactions, write_interactions
+from recae.data.splits import LeaveLastOut, RandomSplit
+from recae.data.tables.readers import read_interactions, write_interactions
 from recae.errors import DataError
-from recae.splits import LeaveLastOut, RandomSplit
 
 N_USERS, N_ITEMS = 60_000, 40_000
 

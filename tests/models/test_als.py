@@ -7,8 +7,8 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import recae
-from recae.models.als import ONE_BLAS
-from recae.recommender import rank
+from recae.models.factors.als import ONE_BLAS
+from recae.ranking import batches as rank
 
 X = sp.csr_matrix((np.random.default_rng(0).random((60, 25)) < 0.2) * 1.0)
 
@@ -133,7 +133,7 @@ class Killed(BaseException):
 
 def at_sweep(monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException) -> None:
     """Raises an error when so many sweeps are done, once the checkpoint is written."""
-    from recae.models import als
+    from recae.models.factors import als
 
     class Sweeps(als._Sweeps):
         def go_on(self, confidences: object, after_sweep: object) -> None:

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 from recae import ConfigError, DataError, Interactions, NotFittedError, Recommender, TopK
-from recae.recommender import rank
+from recae.ranking import batches as rank
 
 
 def sorted_out(scores: np.ndarray, left: np.ndarray, k: int) -> list[tuple[int, float]]:

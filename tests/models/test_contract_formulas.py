@@ -16,7 +16,7 @@ from torch.nn.functional import logsigmoid, normalize
 import recae
 from recae import Interactions
 from recae.nn import Batch, Ragged
-from recae.recommender import AutoencoderRecommender
+from recae.recommend.autoencoder import AutoencoderRecommender
 
 NEURAL = [name for name, m in recae.MODELS.items() if issubclass(m, AutoencoderRecommender)]
 

@@ -19,10 +19,9 @@ from torch import Tensor
 import recae
 from recae import Interactions
 from recae.nn import AutoencoderNet, Batch, Ragged
-from recae.recommender import AutoencoderRecommender
-from recae.rng import torch_generator
+from recae.recommend.autoencoder import AutoencoderRecommender
+from recae.rng import Stream, torch_generator
 from recae.training import Phase
-from recae.training.loop import WEIGHTS_STREAM
 
 USERS, ITEMS = 30, 11
 UPDATES, STEP = 100, 20
@@ -140,7 +139,7 @@ def test_training_moves_every_tensor(name: str, small, text_data: Interactions) 
     model = recae.MODELS[name](**small[name]).fit(text_data, seed=3)
     assert isinstance(model, AutoencoderRecommender)
     start = model._network(text_data.n_items, text_data.n_users)
-    start.initialise(torch_generator(3, WEIGHTS_STREAM))
+    start.initialise(torch_generator(3, Stream.WEIGHTS))
     before = dict(start.named_parameters())
     still = [
         name

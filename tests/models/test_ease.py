@@ -5,7 +5,8 @@ import pytest
 import scipy.sparse as sp
 
 import recae
-from recae.recommender import capacity, inverse
+from recae.models.linear import _capacity as capacity
+from recae.models.linear import _inverse as inverse
 
 
 def interactions(n_users: int = 80, n_items: int = 37, weighted: bool = False) -> sp.csr_matrix:

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 import torch
 
 import recae
-from recae.models import infinite_ae
+from recae.models.linear import infinite_ae
 
 RNG = np.random.default_rng(3)
 X = (RNG.random((40, 12)) < 0.3) * 1.0

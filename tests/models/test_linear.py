@@ -10,7 +10,7 @@ import scipy.optimize
 import scipy.sparse as sp
 
 import recae
-from recae.recommender import inverse
+from recae.models.linear import _inverse as inverse
 
 RNG = np.random.default_rng(4)
 X = (RNG.random((70, 19)) < 0.25) * RNG.integers(1, 4, (70, 19)).astype(float)

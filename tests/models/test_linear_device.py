@@ -8,7 +8,9 @@ import scipy.sparse as sp
 import torch
 
 import recae
-from recae.recommender import capacity, inverse, ridge
+from recae.models.linear import _capacity as capacity
+from recae.models.linear import _inverse as inverse
+from recae.models.linear import _inverse as ridge
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 RNG = np.random.default_rng(6)

@@ -9,7 +9,10 @@ import pytest
 import scipy.sparse as sp
 
 import recae
-from recae.recommender import capacity, inverse, linear, ridge
+from recae.models.linear import _base as linear
+from recae.models.linear import _capacity as capacity
+from recae.models.linear import _inverse as inverse
+from recae.models.linear import _inverse as ridge
 
 RNG = np.random.default_rng(8)
 N_USERS, N_ITEMS = 23, 61

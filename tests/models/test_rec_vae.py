@@ -9,8 +9,8 @@ import torch
 
 import recae
 from recae import ConfigError
+from recae.models.neural.rec_vae import implicit_slim
 from recae.nn import Batch, Ragged
-from recae.recommender import implicit_slim
 from recae.training import SparseLoader, train
 from recae.training.plan import Plan
 

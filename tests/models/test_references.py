@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import recae
-from recae.recommender import AutoencoderRecommender
+from recae.recommend.autoencoder import AutoencoderRecommender
 
 REFERENCES = {
     "random": ("test_random.py", "test_every_place_of_a_list_is_as_likely_for_every_item"),

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 import recae
-from recae.models import sparse_ease
+from recae.models.linear import sparse_ease
 
 RNG = np.random.default_rng(4)
 X = (RNG.random((80, 21)) < 0.4) * RNG.integers(1, 4, (80, 21)).astype(float)

@@ -8,16 +8,9 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 import recae
-from recae.nn import (
-    Batch,
-    ConceptDecoder,
-    ConceptGaussians,
-    Concepts,
-    DrawConcepts,
-    Ragged,
-    mixture,
-)
-from recae.nn.mixture import MixtureScores
+from recae.nn import Batch, ConceptDecoder, ConceptGaussians, Concepts, DrawConcepts, Ragged
+from recae.nn import macrid as mixture
+from recae.nn.macrid import MixtureScores
 
 ROWS, ITEMS, CONCEPTS, WIDTH, LATENT = 6, 9, 3, 5, 4
 X = sp.random(ROWS, ITEMS, 0.4, format="csr", random_state=2)

@@ -7,7 +7,7 @@ import torch
 
 from recae.models import MODELS
 from recae.nn import Batch, InputLinear, Ragged
-from recae.recommender import AutoencoderRecommender
+from recae.recommend.autoencoder import AutoencoderRecommender
 
 NEURAL = [cls for cls in MODELS.values() if issubclass(cls, AutoencoderRecommender)]
 

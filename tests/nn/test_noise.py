@@ -6,16 +6,7 @@ import scipy.sparse as sp
 import torch
 from torch import nn
 
-from recae.nn import (
-    Batch,
-    Chain,
-    Dropout,
-    GaussianNoise,
-    Masking,
-    Ragged,
-    SaltAndPepper,
-    UnitNorm,
-)
+from recae.nn import Batch, Chain, Dropout, GaussianNoise, Masking, Ragged, SaltAndPepper, UnitNorm
 
 
 def ragged_and_dense() -> tuple[Batch, Batch]:

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 import torch
 
 from recae.nn import Batch, ProductDecoder, Ragged, ZeroDiagonal, mlp
-from recae.nn.product import DenseScores, ProductScores
+from recae.nn.vasp import DenseScores, ProductScores
 
 X = sp.random(6, 9, 0.4, format="csr", random_state=2)
 X.data[:] = 1

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from recae import Entry, Published
-from recae.report.zoom import main_group
+from recae.report.rows import main_group
 
 VALUES = {"a": 0.50, "b": 0.49, "c": 0.48, "d": 0.47, "weak": 0.05}
 """The limit is 0.5 - 3 * (0.5 - 0.47) = 0.41: of five, the fourth is at three quarters."""

@@ -9,10 +9,10 @@ import torch
 
 import recae
 from recae.nn import Batch
-from recae.objective import Objective
 from recae.rng import torch_generator
 from recae.training import Accumulation, SparseLoader
 from recae.training.accumulate import split
+from recae.training.objective import Objective
 
 MATRIX = sp.random(40, 25, 0.2, "csr", dtype=np.float32, random_state=np.random.default_rng(2))
 OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)

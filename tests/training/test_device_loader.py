@@ -8,7 +8,8 @@ import scipy.sparse as sp
 import torch
 
 from recae.nn import Batch
-from recae.training import DeviceLoader, HalvesLoader, SparseLoader, device_loader, on_device
+from recae.training import DeviceLoader, HalvesLoader, SparseLoader, on_device
+from recae.training.loaders import device as device_loader
 
 CPU = torch.device("cpu")
 MATRIX = sp.random(50, 20, 0.2, "csr", dtype=np.float32, random_state=np.random.default_rng(1))

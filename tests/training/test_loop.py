@@ -11,8 +11,9 @@ import torch
 from recae.errors import ConfigError, RecaeWarning, TrainingError
 from recae.models import MultDAE
 from recae.nn import AutoencoderNet, Plain
-from recae.objective import LinearAnneal, Objective
+from recae.rng import Stream
 from recae.training import OPTIMISERS, Epoch, Plan, SparseLoader, resolve_device, train
+from recae.training.objective import LinearAnneal, Objective
 
 MATRIX = sp.random(40, 30, 0.2, format="csr", random_state=1, dtype=np.float32)
 CPU = torch.device("cpu")
@@ -155,9 +156,8 @@ def test_l2_is_the_gradient_of_the_sum_of_squares() -> None:
     # its sign is that of the gradient, so a huge l2 moves every weight towards zero by lr.
     start = MultDAE(latent=4)._network(30, 40)
     from recae.rng import torch_generator
-    from recae.training.loop import WEIGHTS_STREAM
 
-    start.initialise(torch_generator(0, WEIGHTS_STREAM))
+    start.initialise(torch_generator(0, Stream.WEIGHTS))
     loader = SparseLoader(MATRIX, None, batch_size=100, seed=0)
     net = MultDAE(latent=4)._network(30, 40)
     train(net, loader, Objective(), plan(epochs=1, lr=1e-4, l2=1e6), seed=0, device=CPU)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from recae.files import atomic_file, check_target
 from recae.report.entry import Entry
 from recae.report.folder import check_entries
-from recae.report.markdown import TITLE
+from recae.report.markdown_page import TITLE
 from recae.report.page.elements import Markup, element, together
 from recae.report.page.figures import (
     by_history_figure,
@@ -18,13 +17,14 @@ from recae.report.page.figures import (
 )
 from recae.report.page.forest import forest
 from recae.report.page.matrix import matrix
-from recae.report.page.origins import facts, origins
+from recae.report.page.provenance import facts, origins
 from recae.report.page.scatter import against_coverage, against_time
 from recae.report.page.shell import document, resource
 from recae.report.page.table import main_table
 from recae.report.pairs import all_pairs
 from recae.report.published import Footnotes, with_published
 from recae.report.rows import best_first, choose_metrics
+from recae.system.files import atomic_file, check_target
 
 
 def html(

@@ -20,8 +20,7 @@ from recae.report.lines import (
 from recae.report.page.drawing import figure_box, table
 from recae.report.page.elements import Markup
 from recae.report.page.lines import line_chart
-from recae.report.rows import figure, less_is_better
-from recae.report.zoom import main_group
+from recae.report.rows import figure, less_is_better, main_group
 
 
 def by_history_figure(ordered: Sequence[Entry], metric: str) -> Markup | None:

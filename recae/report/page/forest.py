@@ -20,8 +20,7 @@ from recae.report.page.drawing import (
 from recae.report.page.elements import Markup, shortened
 from recae.report.page.scale import Scale, linear
 from recae.report.published import described
-from recae.report.rows import Measured, figure, interval, less_is_better, measured
-from recae.report.zoom import main_group
+from recae.report.rows import Measured, figure, interval, less_is_better, main_group, measured
 
 ROW, TOP, RIGHT, LONGEST = 26, 10, 24, 28
 Row = tuple[Entry, Measured]

@@ -23,8 +23,7 @@ from recae.report.page.drawing import (
 )
 from recae.report.page.elements import Markup, shortened, together
 from recae.report.page.scale import Scale, linear, logarithmic
-from recae.report.rows import amount, figure, less_is_better, measured
-from recae.report.zoom import main_group
+from recae.report.rows import amount, figure, less_is_better, main_group, measured
 
 LEFT, RIGHT, TOP, LONGEST = 62, 16, 44, 22
 CROWDED = 20

@@ -15,15 +15,7 @@ from recae.report.published import (
     published_figure,
     with_published,
 )
-from recae.report.rows import (
-    Measured,
-    amount,
-    decimals,
-    figure,
-    interval,
-    less_is_better,
-    measured,
-)
+from recae.report.rows import Measured, amount, decimals, figure, interval, less_is_better, measured
 
 
 def main_table(ordered: Sequence[Entry], metrics: Sequence[str], footnotes: Footnotes) -> Markup:

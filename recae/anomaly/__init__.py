@@ -1,7 +1,0 @@
-"""Finding what is not like the rest: fake profiles, and examples that a model cannot explain."""
-
-from recae.anomaly.attacks import Injected, inject_profiles
-from recae.anomaly.detector import AnomalyDetector
-from recae.anomaly.profiles import Profiles, detect_profiles
-
-__all__ = ["AnomalyDetector", "Injected", "Profiles", "detect_profiles", "inject_profiles"]

@@ -1,0 +1,1 @@
+"""Applications of fitted models: anomalies, compression, synthetic users, maps and steering."""

@@ -1,0 +1,263 @@
+"""AnomalyDetector: any model that scores examples, and a threshold that keeps its promise."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import Any, Self
+
+import numpy as np
+import scipy.sparse as sp
+
+from recae.apply.anomaly.threshold import check_rate, conformal_limit, needed, p_values
+from recae.errors import ConfigError, DataError, NotFittedError
+from recae.rng import Stream, check_seed, numpy_generator
+
+
+class AnomalyDetector:
+    """Flags examples that a model explains worse than all but a stated share of normal ones.
+
+    Normal examples are split: the model learns from one part, and the scores that it gives the
+    other, of which it knows nothing, say how low a score may be (split conformal; Papadopoulos et
+    al., "Inductive Confidence Machines for Regression", 2002). An example is flagged if
+
+        p = (1 + held-out examples that score no higher) / (1 + held-out examples) <= rate.
+
+    For an example that is exchangeable with the held-out ones P(flagged) <= false_alarm_rate,
+    exactly, at any size and for any model: on average over splits and examples. (Of many examples
+    against one split the share varies: by about sqrt(rate / held-out examples).)
+
+    model: whatever has fit(X) and score_samples(X) (n,), higher = more normal, such as the
+    transformers of recae or IsolationForest of scikit-learn; a copy of it is fitted.
+    false_alarm_rate: between 0 and 1; held_out: the share of examples that decide the threshold;
+    refit: False takes the model as it is, fitted on other examples, and holds all of X out.
+
+    After fit: model_, threshold_, calibration_ (the held-out scores, (n,) ascending).
+
+    >>> rng = np.random.default_rng(0)
+    >>> normal, odd = rng.normal(size=(500, 6)), rng.normal(5, 1, size=(3, 6))
+    >>> model = recae.Autoencoder(latent=2, epochs=5)
+    >>> recae.AnomalyDetector(model, false_alarm_rate=0.02).fit(normal).predict(odd).tolist()
+    [-1, -1, -1]
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        false_alarm_rate: float = 0.01,
+        *,
+        held_out: float = 0.3,
+        refit: bool = True,
+    ) -> None:
+        self.model = model
+        self.false_alarm_rate = false_alarm_rate
+        self.held_out = held_out
+        self.refit = refit
+
+    def fit(self, X: Any, y: Any = None, *, seed: int = 0, **options: Any) -> Self:
+        """Fits a copy of the model on part of X, and the threshold on the rest; returns self.
+
+        X: (n, ...) normal examples: array, torch tensor, CSR or frame. y is ignored. seed: an
+        integer >= 0 for the split, given to the model too if its fit takes one; options: what else
+        its fit takes. Raises ConfigError for bad settings, DataError if the held-out examples are
+        too few for the rate (1 / rate - 1 are needed) or a score is not a number.
+
+        >>> X = np.random.default_rng(0).normal(size=(100, 4))
+        >>> recae.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X).calibration_.shape
+        (30,)
+        """
+        rate = check_rate(self.false_alarm_rate)
+        self._check_settings()
+        seed = check_seed(seed)
+        n = _length(X)
+        held = n if not self.refit else int(np.ceil(float(self.held_out) * n))
+        if held < needed(rate) or held < 1 or (self.refit and held >= n):
+            raise DataError(
+                f"{held:,} of {n:,} examples are held out; a false_alarm_rate of {rate:g} needs "
+                f"{max(needed(rate), 1):,}, and the model some more: give more examples, or raise "
+                "the rate or held_out"
+            )
+        if self.refit:
+            order = numpy_generator(seed, Stream.DETECTOR_SPLIT).permutation(n)
+            inside, outside = np.sort(order[held:]), np.sort(order[:held])
+            model = _copy(self.model)
+            if "seed" in inspect.signature(model.fit).parameters:
+                options = {"seed": seed} | options
+            model.fit(_rows(X, inside), **options)
+            calibration = _scores(model, _rows(X, outside))
+        else:
+            model, calibration = self.model, _scores(self.model, X)
+        limit = conformal_limit(-calibration, rate, "held-out examples")
+        self.model_, self.calibration_ = model, np.sort(calibration)
+        self.threshold_ = -limit
+        return self
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """The model's scores, (n,) float64, higher is more normal.
+
+        Raises NotFittedError before fit, DataError for a score that is not a number, and what the
+        model raises.
+
+        >>> X = np.random.default_rng(0).normal(size=(100, 4))
+        >>> recae.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X).score_samples(X).shape
+        (100,)
+        """
+        self._check_fitted()
+        return _scores(self.model_, X)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Scores minus the threshold, (n,) float64: below 0 where an example is flagged.
+
+        Raises what `score_samples` raises.
+
+        >>> X = np.random.default_rng(0).normal(size=(100, 4))
+        >>> detector = recae.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X)
+        >>> bool(((detector.decision_function(X) < 0) == (detector.predict(X) == -1)).all())
+        True
+        """
+        scores = self.score_samples(X)
+        # Where both are the same infinity the difference is none, and the example not flagged.
+        same = scores == self.threshold_
+        found: np.ndarray = np.zeros(len(scores))
+        np.subtract(scores, self.threshold_, out=found, where=~same)
+        return found
+
+    def predict(self, X: Any) -> np.ndarray:
+        """+1 for normal examples and -1 for anomalies, (n,) int64, as in scikit-learn.
+
+        Raises what `score_samples` raises.
+
+        >>> X = np.random.default_rng(0).normal(size=(100, 4))
+        >>> detector = recae.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X)
+        >>> int(detector.predict(X + 9).sum())
+        -100
+        """
+        flagged = self.score_samples(X) < self.threshold_
+        return np.where(flagged, -1, 1).astype(np.int64)
+
+    def p_values(self, X: Any) -> np.ndarray:
+        """How likely a normal example scores as low, (n,) float64 in (0, 1]; small is anomalous.
+
+        Raises what `score_samples` raises.
+
+        >>> X = np.random.default_rng(0).normal(size=(100, 4))
+        >>> detector = recae.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X)
+        >>> float(detector.p_values(X + 9).max()) == 1 / 31
+        True
+        """
+        return p_values(-self.score_samples(X), -self.calibration_)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The settings by name, for scikit-learn; with deep also those of the model. Never raises.
+
+        >>> recae.AnomalyDetector(recae.Autoencoder()).get_params(deep=False)["held_out"]
+        0.3
+        """
+        names = ("model", "false_alarm_rate", "held_out", "refit")
+        params = {name: getattr(self, name) for name in names}
+        inner = self.model.get_params() if deep and hasattr(self.model, "get_params") else {}
+        return params | {f"model__{name}": value for name, value in inner.items()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Changes settings, those of the model as model__NAME, and returns self.
+
+        Raises ConfigError for a setting that does not exist.
+
+        >>> recae.AnomalyDetector(recae.Autoencoder()).set_params(held_out=0.5).held_out
+        0.5
+        """
+        known = self.get_params(deep=False)
+        for name, value in params.items():
+            owner, _, inner = name.partition("__")
+            if owner == "model" and inner and hasattr(self.model, "set_params"):
+                self.model.set_params(**{inner: value})
+            elif name in known:
+                setattr(self, name, value)
+            else:
+                raise ConfigError(
+                    f"AnomalyDetector has no setting {name!r}; known: {', '.join(known)}"
+                )
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "threshold_")
+
+    def __repr__(self) -> str:
+        return f"AnomalyDetector({self.model!r}, false_alarm_rate={self.false_alarm_rate!r})"
+
+    def _check_settings(self) -> None:
+        share = self.held_out
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+            raise ConfigError(f"held_out must be a number between 0 and 1, not {share!r}")
+        if not isinstance(self.refit, bool):
+            raise ConfigError(f"refit must be True or False, not {self.refit!r}")
+        if isinstance(self.model, type):
+            raise ConfigError(
+                f"the model must be an instance: {self.model.__name__}(...), not the class"
+            )
+        if not self.refit and getattr(self.model, "__sklearn_is_fitted__", lambda: True)() is False:
+            raise ConfigError(
+                "refit=False takes the model as it is, and this one is not fitted: fit it first, "
+                "on other examples, or leave refit=True"
+            )
+        missing = [name for name in ("fit", "score_samples") if not hasattr(self.model, name)]
+        if missing:
+            raise ConfigError(
+                f"the model must have fit and score_samples; {type(self.model).__name__} has no "
+                f"{' and no '.join(missing)}"
+            )
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "threshold_"):
+            raise NotFittedError("this AnomalyDetector is not fitted: call fit first")
+
+
+def _length(X: Any) -> int:
+    """The number of examples. Raises DataError for what holds none."""
+    shape = getattr(X, "shape", None)
+    if shape is not None and len(shape):
+        return int(shape[0])
+    if shape is not None or isinstance(X, str) or not hasattr(X, "__len__"):
+        raise DataError(
+            "X must hold examples as rows of an array, tensor, CSR or frame, not "
+            f"{type(X).__name__}"
+        )
+    return len(X)
+
+
+def _rows(X: Any, rows: np.ndarray) -> Any:
+    """Some rows of whatever examples come in."""
+    if hasattr(X, "iloc"):
+        return X.iloc[rows]
+    if sp.issparse(X):
+        sparse: Any = X
+        return sparse.tocsr()[rows]
+    return X[rows] if hasattr(X, "shape") else np.asarray(X)[rows]
+
+
+def _copy(model: Any) -> Any:
+    """An unfitted copy with the same settings; a deep copy where the model has none to give."""
+    if hasattr(model, "clone"):
+        return model.clone()
+    if hasattr(model, "get_params"):
+        return type(model)(**copy.deepcopy(model.get_params(deep=False)))
+    return copy.deepcopy(model)
+
+
+def _scores(model: Any, X: Any) -> np.ndarray:
+    """One number per example, (n,) float64; infinities, such as log 0, are numbers too."""
+    found = model.score_samples(X)
+    found = found.detach().cpu().numpy() if hasattr(found, "detach") else found
+    scores = np.asarray(found, dtype=np.float64)
+    if scores.shape != (_length(X),):
+        raise DataError(
+            f"score_samples of {type(model).__name__} gives {scores.shape} for {_length(X):,} "
+            "examples; one number for each is needed"
+        )
+    wrong = np.flatnonzero(np.isnan(scores))
+    if len(wrong):
+        raise DataError(
+            f"score_samples of {type(model).__name__} gives NaN for example {wrong[0]} "
+            f"({len(wrong):,} in all)"
+        )
+    return scores

@@ -1,0 +1,210 @@
+"""Held-out reconstruction: what autoencoders that never saw a user say of each interaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from recae.data.csr import row_numbers
+from recae.nn import (
+    AutoencoderNet,
+    Batch,
+    Chain,
+    Decoder,
+    Dropout,
+    LinearHead,
+    Plain,
+    Ragged,
+    UnitNorm,
+    encoder_mlp,
+    mlp,
+)
+from recae.rng import Stream, numpy_generator
+from recae.system.progress import bar
+from recae.training import Plan, SparseLoader, train
+from recae.training.objective import Objective
+
+FOLDS, PARTS = 3, 4
+LATENT = 32
+TILE = 64
+"""Rows read together, padded when fewer: a row gets the same bits whatever its company."""
+UPDATES = 3000
+"""Updates of one network at most, so that large data don't take an epoch more than they need."""
+UNIFORM = 0.05
+"""How much of the probability goes to all items alike: nothing is impossible."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How one of the two networks learns; chosen on attacks injected into ml-latest-small."""
+
+    reconstruction: str
+    dropout: float
+    epochs: int
+    batch_size: int
+    lr: float
+    l2: float
+
+
+CHOICES = Learning("multinomial", dropout=0.5, epochs=30, batch_size=100, lr=1e-2, l2=0.0)
+RATINGS = Learning("observed-squared", dropout=0.3, epochs=40, batch_size=50, lr=1e-3, l2=1e-3)
+
+
+def choice_probabilities(
+    matrix: Any, seed: int, progress: bool | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """log p of each interaction's item, (nnz,) each, in nats: given the user's other items, and
+    on average given the other items of each user.
+
+    matrix: (n_users, n_items) CSR. p is a softmax over the items that two users have, 5 % of it
+    spread over all items: what nobody else has is never probable, and costs no weights.
+    """
+    n_items = matrix.shape[1]
+    shared = np.bincount(matrix.indices, minlength=n_items) > 1
+    entries = np.flatnonzero(shared[matrix.indices])
+    columns = (np.cumsum(shared) - 1)[matrix.indices[entries]]
+    indptr = np.searchsorted(entries, matrix.indptr)
+    ones = np.ones(len(entries), dtype=np.float32)
+    some = sp.csr_matrix((ones, columns, indptr), shape=(matrix.shape[0], int(shared.sum())))
+
+    def log_probabilities(scores: Tensor) -> Tensor:
+        mixed: Tensor = (1 - UNIFORM) * scores.softmax(1) + UNIFORM / n_items
+        return mixed.log()
+
+    own = np.full(matrix.nnz, np.log(UNIFORM / n_items))
+    usual = own.copy()
+    if len(entries):
+        found = _held_out(some, CHOICES, log_probabilities, seed, "choices", progress)
+        own[entries], usual[entries] = found
+    return own, usual
+
+
+def rating_predictions(
+    matrix: Any, seed: int, progress: bool | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rating expected of each interaction, and how far it is off (>= 0); (nnz,) each.
+
+    An item's mean without this rating (and with two more of the overall mean), plus what the
+    user's deviations from such means elsewhere let a network expect.
+    """
+    values = matrix.data.astype(np.float64)
+    n_items = matrix.shape[1]
+    counts = np.bincount(matrix.indices, minlength=n_items)[matrix.indices]
+    sums = np.bincount(matrix.indices, values, minlength=n_items)[matrix.indices]
+    means = (sums - values + 2 * values.mean()) / (counts + 1)
+    # In a unit near their spread, a power of 2: stars and percent teach a network the same.
+    unit = 2.0 ** np.round(np.log2(max(float(values.std()), 1e-30)))
+    deviations = _with_values(matrix, ((values - means) / unit).astype(np.float32))
+    expected, _ = _held_out(deviations, RATINGS, lambda scores: scores, seed, "ratings", progress)
+    predicted = means + unit * expected
+    return predicted, np.abs(values - predicted)
+
+
+def _held_out(
+    matrix: Any,
+    learning: Learning,
+    read: Callable[[Tensor], Tensor],
+    seed: int,
+    what: str,
+    progress: bool | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `read` makes of the scores of each entry, and its mean over the users of its fold.
+
+    Users are dealt into folds; a network that was trained on the others' rows reads a row without
+    a quarter of its entries, and scores those. (nnz,) float64 each.
+    """
+    n_users = matrix.shape[0]
+    fold = numpy_generator(seed, Stream.RECONSTRUCTION_FOLDS).permutation(n_users) % FOLDS
+    part = numpy_generator(seed, Stream.RECONSTRUCTION_PARTS).integers(PARTS, size=matrix.nnz)
+    own, usual = np.zeros(matrix.nnz), np.zeros(matrix.nnz)
+    with bar(FOLDS, f"reconstructing {what}", "fold", progress) as shown:
+        for number in range(FOLDS):
+            net = _trained(matrix[fold != number], learning, seed)
+            inside = np.flatnonzero(fold == number)
+            for hidden in range(PARTS):
+                total, at = np.zeros(matrix.shape[1]), []
+                for entries, scores, sums in _read(net, matrix, inside, part == hidden, read):
+                    own[entries] = scores
+                    total += sums
+                    at.append(entries)
+                entries = np.concatenate(at)
+                usual[entries] = total[matrix.indices[entries]] / len(inside)
+            shown.update()
+    return own, usual
+
+
+def _trained(matrix: Any, learning: Learning, seed: int) -> AutoencoderNet:
+    n_items = matrix.shape[1]
+    net = AutoencoderNet(
+        corrupt=Chain(UnitNorm(), Dropout(learning.dropout)),
+        encoder=encoder_mlp(n_items, (LATENT,)),
+        code=Plain(),
+        decoder=Decoder(mlp(()), LinearHead(LATENT, n_items)),
+    )
+    loader = SparseLoader(matrix, None, learning.batch_size, seed)
+    if not len(loader):
+        return net.eval()
+    epochs = max(1, min(learning.epochs, UPDATES // len(loader)))
+    plan = Plan(
+        epochs=epochs,
+        lr=learning.lr,
+        l2=learning.l2,
+        metric="none",
+        patience=epochs,
+        optimiser="adam",
+    )
+    train(
+        net,
+        loader,
+        Objective(learning.reconstruction),
+        plan,
+        seed=seed,
+        device=torch.device("cpu"),
+        progress=False,
+    )
+    return net.eval()
+
+
+def _read(
+    net: AutoencoderNet,
+    matrix: Any,
+    users: np.ndarray,
+    hidden: np.ndarray,
+    read: Callable[[Tensor], Tensor],
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The hidden entries of these users, what they get, and the sum over the users, per tile."""
+    for start in range(0, len(users), TILE):
+        tile = users[start : start + TILE]
+        first, last = matrix.indptr[tile], matrix.indptr[tile + 1]
+        lengths = (last - first).astype(np.int64)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        entries = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], lengths)
+        rows = np.repeat(np.arange(len(tile)), lengths)
+        gone = hidden[entries]
+        seen = entries[~gone]
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[~gone], minlength=len(tile)))])
+        history = sp.csr_matrix(
+            (matrix.data[seen], matrix.indices[seen], indptr), shape=(len(tile), matrix.shape[1])
+        )
+        ragged = Ragged.from_csr(history, pad_to=TILE)
+        with torch.no_grad():
+            scores = read(net(Batch(ragged, ragged))[0].dense())[: len(tile)].double().numpy()
+        asked = entries[gone]
+        yield asked, scores[rows[gone], matrix.indices[asked]], scores.sum(axis=0)
+
+
+def _with_values(matrix: Any, values: np.ndarray) -> Any:
+    return sp.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def user_means(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    """The mean of one number per entry over each row, (n_users,); 0 for rows without entries."""
+    n_users = len(indptr) - 1
+    sums = np.bincount(row_numbers(indptr), values, minlength=n_users)
+    return sums / np.maximum(np.diff(indptr), 1)

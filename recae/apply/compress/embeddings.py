@@ -1,0 +1,206 @@
+"""Item embeddings in a stated number of bytes, as what `compress_embeddings` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from recae.apply.compress.records import Layout
+from recae.apply.compress.sparse_index import SparseIndex
+from recae.errors import DataError
+from recae.estimators.folder import read_folder, write_folder
+
+KIND = "CompressedEmbeddings"
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """What all items share; numbers are kept in a byte or two where that is enough.
+
+    dictionary (dense + units, width) int8 or float16, to be multiplied by row_scales (dense +
+    units,) float32; levels (2^bits,) and dense_levels (dense, 256): what values stand for; centre
+    (width,); units_of (2,): what the records' scales and biases are multiples of.
+    """
+
+    dictionary: np.ndarray
+    row_scales: np.ndarray
+    levels: np.ndarray
+    dense_levels: np.ndarray
+    centre: np.ndarray
+    units_of: np.ndarray
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(part.nbytes for part in vars(self).values())
+
+
+@dataclass(frozen=True, eq=False)
+class CompressedEmbeddings:
+    """Item vectors as records of a few bytes, and a dictionary that all of them share.
+
+    v_i = c + z_i W: W (units, width) is the dictionary, c the centre, z_i the sparse code of item
+    i: some units and a small number for each, scaled to the length of the item. `index` searches
+    them without decoding, `vectors` decodes. `recae.compress_embeddings` makes them.
+
+    records: (n_items, bytes_per_item) uint8; layout: what a record holds; shared: the rest.
+
+    >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    >>> small = recae.compress_embeddings(vectors, 12, epochs=1, rounds=1)
+    >>> small.records.shape, small.vectors().shape
+    ((40, 12), (40, 6))
+    """
+
+    records: np.ndarray
+    layout: Layout
+    shared: Shared
+
+    @property
+    def n_items(self) -> int:
+        """The number of items."""
+        return len(self.records)
+
+    @property
+    def width(self) -> int:
+        """The numbers in a vector."""
+        return len(self.shared.centre)
+
+    @property
+    def active(self) -> int:
+        """The units of the dictionary that an item has."""
+        return self.layout.active
+
+    @property
+    def bytes_per_item(self) -> int:
+        """Bytes of a record, norm and bias included; never more than were asked for."""
+        return self.layout.size
+
+    @property
+    def shared_bytes(self) -> int:
+        """Bytes of what all items share: dictionary, tables of values, centre."""
+        return self.shared.n_bytes
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of everything: all records and what they share."""
+        return int(self.records.nbytes) + self.shared_bytes
+
+    def __repr__(self) -> str:
+        return (
+            f"CompressedEmbeddings({self.n_items:,} items x {self.width}, {self.bytes_per_item} "
+            f"bytes an item and {self.shared_bytes:,} bytes of dictionary; {self.active} of "
+            f"{self.layout.units:,} units an item)"
+        )
+
+    def vectors(self) -> np.ndarray:
+        """The decoded vectors, (n_items, width) float32. They are near what was compressed.
+
+        Made with `users`, they are near in what users see: directions that no user has may differ.
+
+        >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+        >>> small = recae.compress_embeddings(vectors, 16, epochs=1, rounds=1)
+        >>> bool(np.square(small.vectors() - vectors).mean() < 0.1)
+        True
+        """
+        codes, _ = self._codes()
+        decoded: np.ndarray = self.shared.centre + codes @ self._dictionary()
+        return decoded
+
+    def biases(self) -> np.ndarray:
+        """The items' biases, (n_items,) float32; 0 where none were given.
+
+        >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+        >>> small = recae.compress_embeddings(vectors, 12, biases=np.ones(40), epochs=1, rounds=1)
+        >>> float(small.biases()[0])
+        1.0
+        """
+        return self._codes()[1]
+
+    def index(self) -> SparseIndex:
+        """An index to search the items with; its codes take some 8 bytes for each active unit.
+
+        >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+        >>> recae.compress_embeddings(vectors, 12, epochs=1, rounds=1).index().n_items
+        40
+        """
+        codes, biases = self._codes()
+        return SparseIndex(codes, self._dictionary(), self.shared.centre, biases)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Writes records and dictionary to a folder, whole or not at all; returns the path.
+
+        Raises StorageError for a path that is taken (unless it holds something saved and
+        `overwrite`), no permission or a full disk.
+
+        >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+        >>> path = recae.compress_embeddings(vectors, 12, epochs=1, rounds=1).save("small")
+        >>> recae.CompressedEmbeddings.load(path).n_items
+        40
+        """
+        arrays = {"records": self.records} | vars(self.shared)
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+        return write_folder(path, KIND, asdict(self.layout), tensors, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | Path) -> CompressedEmbeddings:
+        """What `save` wrote. Raises DataError for what is no such folder, cut short or altered.
+
+        >>> recae.CompressedEmbeddings.load("nothing")
+        Traceback (most recent call last):
+        recae.errors.DataError: nothing holds nothing saved by recae: it has no config.json
+        """
+        _, settings, tensors = read_folder(path, {KIND: cls})
+        try:
+            return _restored(settings, {n: tensor.numpy() for n, tensor in tensors.items()})
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise DataError(f"{path} cannot be read: {error}; save it again") from error
+
+    def _dictionary(self) -> np.ndarray:
+        shared = self.shared
+        dictionary: np.ndarray = shared.dictionary.astype(np.float32) * shared.row_scales[:, None]
+        return dictionary
+
+    def _codes(self) -> tuple[Any, np.ndarray]:
+        """Codes (n_items, dense + units) as CSR, biases (n_items,)."""
+        layout, shared = self.layout, self.shared
+        scales, biases, dense, support, places = layout.unpack(self.records)
+        own = shared.levels[places] * (scales * shared.units_of[0])[:, None]
+        of_dense = shared.dense_levels[np.arange(layout.dense), dense]  # (n_items, dense)
+        values = np.concatenate([of_dense, own], axis=1).astype(np.float32)
+        columns = np.broadcast_to(np.arange(layout.dense), of_dense.shape)
+        columns = np.concatenate([columns, support + layout.dense], axis=1)
+        n, k = values.shape
+        codes = sp.csr_matrix(
+            (values.ravel(), columns.ravel().astype(np.int32), np.arange(0, n * k + 1, k)),
+            shape=(n, layout.dense + layout.units),
+        )
+        return codes, (biases * shared.units_of[1]).astype(np.float32)
+
+
+def _restored(
+    settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> CompressedEmbeddings:
+    layout = Layout(**settings)
+    arrays = dict(arrays)
+    records = arrays.pop("records")
+    shared = Shared(**arrays)
+    rows, width = layout.dense + layout.units, len(shared.centre)
+    shapes = {
+        "records": (records, (len(records), layout.size)),
+        "dictionary": (shared.dictionary, (rows, width)),
+        "row_scales": (shared.row_scales, (rows,)),
+        "levels": (shared.levels, (2**layout.value_bits,)),
+        "dense_levels": (shared.dense_levels, (layout.dense, 256)),
+        "units_of": (shared.units_of, (2,)),
+    }
+    for name, (array, shape) in shapes.items():
+        if array.shape != shape:
+            raise ValueError(f"{name} has the shape {array.shape}, not {shape}")
+    small = CompressedEmbeddings(records, layout, shared)
+    layout.unpack(records)
+    return small

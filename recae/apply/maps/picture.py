@@ -1,0 +1,186 @@
+"""A map as a PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+
+from recae.apply.maps.colours import LIGHT, MARKS, OTHER_LIGHT, SCALE, Amounts, Groups
+from recae.apply.maps.neighbours import chosen
+from recae.apply.maps.result import Map
+from recae.apply.maps.words import caption, heading
+from recae.errors import ConfigError
+from recae.report.canvas import DPI, canvas, write
+from recae.report.labels import Box, nearest, place
+from recae.report.page.elements import NOT_SHOWN, shortened
+from recae.system.files import check_target
+
+WIDTH, BESIDE, LOWEST, HIGHEST = 11.0, 2.2, 6.0, 9.5
+"""Inches: of the picture, of its legend, and how high it may be, which depends on the map."""
+LONGEST, LINE = 34, 170
+"""Letters of a label, and of a line below the map."""
+AREA = 60_000.0
+"""Square points of ink that all marks share, within the limits of `SIZES`."""
+SIZES = 7.0, 60.0
+
+
+def picture(
+    drawn: Map, path: str | Path, colour: str | None, labels: int, title: str | None
+) -> Path:
+    """Draws a map and writes it; see `Map.plot`."""
+    if isinstance(labels, bool) or not isinstance(labels, int | np.integer) or labels < 0:
+        raise ConfigError(f"labels must be a whole number >= 0, not {labels!r}")
+    check_target(path)
+    wide, high = np.maximum(drawn.positions.max(axis=0) - drawn.positions.min(axis=0), 1e-300)
+    height = float(np.clip(1 + (WIDTH - BESIDE) * high / wide, LOWEST, HIGHEST))
+    figure, axes = canvas(WIDTH, height, layout="constrained")
+    axes.grid(visible=False)
+    for side in axes.spines.values():
+        side.set_visible(True)
+        side.set_color("#d5dae0")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if drawn.method == "pca":
+        shares = drawn.provenance["explained_variance"]
+        axes.set_xlabel(f"first principal component, {shares[0]:.0%} of the variance")
+        axes.set_ylabel(f"second principal component, {shares[1]:.0%} of the variance")
+    axes.set_title(_plain(title or heading(drawn)), loc="left", fontsize=14, fontweight="bold")
+    told = fill(caption(drawn, colour), LINE)
+    figure.text(0.008, 0.06 / height, _plain(told), va="bottom", fontsize=8.5, color="#57606a")
+    below = (0.09 + 0.15 * (1 + told.count("\n"))) / height
+    figure.get_layout_engine().set(rect=(0, below, 1, 1 - below))
+    size = float(np.clip(AREA / len(drawn.ids), *SIZES))
+    kind = None if colour is None else drawn.colours[colour]
+    if isinstance(kind, Groups):
+        _draw_groups(axes, drawn, kind, str(colour), size)
+    elif isinstance(kind, Amounts):
+        _draw_amounts(figure, axes, drawn, kind, str(colour), size)
+    else:
+        axes.scatter(*drawn.positions.T, s=size, color=LIGHT[0], alpha=0.8, linewidths=0)
+    axes.set_aspect("equal", adjustable="datalim")
+    if labels and drawn.named:
+        _name(figure, axes, drawn, int(labels))
+    return write(figure, path)
+
+
+def _draw_groups(axes: Any, drawn: Map, groups: Groups, name: str, size: float) -> None:
+    """Each group with a colour and a mark of its own, the frequent ones below the rare."""
+    looks = [*zip(groups.shown, LIGHT, MARKS, strict=False)]
+    others = groups.codes == len(groups.shown)
+    if others.any():
+        looks.append(("other", OTHER_LIGHT, "."))
+    order = [len(groups.shown), *range(len(groups.shown))]
+    handles, texts = [], []
+    for code in (code for code in order if code < len(looks)):
+        label, shade, mark = looks[code]
+        here = drawn.positions[groups.codes == code]
+        marks = axes.scatter(
+            *here.T,
+            s=size * (0.6 if label == "other" else 1.0),
+            color=shade,
+            marker=mark,
+            alpha=0.85,
+            linewidths=0.9 if mark in "x+" else 0,
+        )
+        handles.append(marks)
+        # A legend leaves out what begins with _, unless something comes before it.
+        texts.append(f"\u200b{_plain(shortened(label, 24))} ({len(here):,})")
+    if others.any():  # drawn first, named last
+        handles, texts = [*handles[1:], handles[0]], [*texts[1:], texts[0]]
+    axes.figure.legend(
+        handles,
+        texts,
+        title=_plain(name),
+        loc="outside right upper",
+        frameon=False,
+        markerscale=max(1.0, (45 / size) ** 0.5),
+        alignment="left",
+    )
+
+
+def _draw_amounts(
+    figure: Any, axes: Any, drawn: Map, amounts: Amounts, name: str, size: float
+) -> None:
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
+
+    known = np.isfinite(amounts.values)
+    axes.scatter(*drawn.positions[~known].T, s=size, color=OTHER_LIGHT, linewidths=0)
+    shade = LinearSegmentedColormap.from_list("recae", SCALE[::-1])
+    values = amounts.values[known]
+    limits = (values.min(), values.max()) if len(values) else (0.0, 1.0)
+    norm = LogNorm(*limits) if amounts.logarithmic else Normalize(*limits)
+    order = np.argsort(values, kind="stable")  # the largest on top
+    marks = axes.scatter(
+        *drawn.positions[known][order].T,
+        s=size,
+        c=values[order],
+        cmap=shade,
+        norm=norm,
+        linewidths=0,
+    )
+    from matplotlib.ticker import FuncFormatter
+
+    bar = figure.colorbar(marks, ax=axes, shrink=0.6, pad=0.02)
+    bar.set_label(_plain(name) + (", logarithmic" if amounts.logarithmic else ""))
+    bar.outline.set_visible(False)
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+
+
+def _name(figure: Any, axes: Any, drawn: Map, labels: int) -> None:
+    """Writes the titles of the points that stand out, none over another."""
+    from matplotlib.patheffects import withStroke
+
+    figure.draw_without_rendering()  # for the pixels of the data
+    figure.set_layout_engine("none")  # what is placed now stays
+    picked = chosen(drawn.positions, drawn.importance, labels)
+    box = axes.get_window_extent()
+    names = [_plain(shortened(drawn.titles[place], LONGEST)) for place in picked]
+    pixels = axes.transData.transform(drawn.positions[picked])
+    spots = [(float(x - box.x0), float(box.y1 - y)) for x, y in pixels]
+    renderer = figure.canvas.get_renderer()
+    halo = [withStroke(linewidth=2.5, foreground="white")]
+    sizes, texts = [], []
+    for name in names:
+        text = axes.text(0, 0, name, fontsize=9, path_effects=halo, transform=None, va="center")
+        extent = text.get_window_extent(renderer)
+        sizes.append((extent.width + 4, extent.height + 2))
+        texts.append(text)
+    area = Box(0, 0, box.width, box.height)
+    found = place(spots, sizes, area, mark=4)
+    for spot, text, at in zip(spots, texts, found, strict=True):
+        if at is None:
+            text.remove()
+            continue
+        text.set_position((box.x0 + at.left + 2, box.y1 - (at.top + at.bottom) / 2))
+        end = nearest(spot, at)
+        _line(figure, axes, box, spot, end)
+        axes.add_artist(_ring(box, spot))
+
+
+def _ring(box: Any, spot: tuple[float, float]) -> Any:
+    """A ring around a point that is named."""
+    from matplotlib.patches import Circle
+
+    at = box.x0 + spot[0], box.y1 - spot[1]
+    return Circle(at, 0.03 * DPI, fill=False, color="#1b1f24", linewidth=0.9, transform=None)
+
+
+def _line(
+    figure: Any, axes: Any, box: Any, spot: tuple[float, float], end: tuple[float, float]
+) -> None:
+    from matplotlib.lines import Line2D
+
+    across, down = (box.x0 + spot[0], box.x0 + end[0]), (box.y1 - spot[1], box.y1 - end[1])
+    axes.add_artist(Line2D(across, down, color="#57606a", linewidth=0.7, transform=None))
+
+
+def _plain(text: str) -> str:
+    """A text that matplotlib takes as it is: $ would begin a formula."""
+    return NOT_SHOWN.sub("\ufffd", text).replace("$", r"\$")
+
+
+__all__: Sequence[str] = ["picture"]

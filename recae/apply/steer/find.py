@@ -1,0 +1,125 @@
+"""Finding tastes: a sparse dictionary over the codes of a recommender's users."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from recae.apply.steer.decoding import check_steerable, rises
+from recae.apply.steer.naming import highest, particular, together, well_known
+from recae.apply.steer.tastes import KEPT, TOGETHER, Tastes
+from recae.data import as_interactions
+from recae.errors import ConfigError, DataError, unknown_option
+from recae.recommend.base import Recommender
+from recae.recommend.requests import align
+from recae.rng import check_seed
+from recae.system.forks import survives_fork
+from recae.system.progress import bar, check_progress
+from recae.transformers import SparseAutoencoder
+
+SPARSITIES = ("top-k", "batch-top-k", "jump-relu", "l1")
+"""Those whose units are positive, and zero where a user does not have them."""
+
+UPDATES = 2000
+
+
+@survives_fork
+def find_tastes(
+    model: Recommender,
+    data: Any,
+    *,
+    units: int = 64,
+    active: int = 4,
+    sparsity: str = "top-k",
+    epochs: int | None = None,
+    batch_size: int = 256,
+    lr: float = 3e-3,
+    min_users: int = 5,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    progress: bool | None = None,
+) -> Tastes:
+    """Tastes in the latent space of a fitted recommender, found by a sparse autoencoder.
+
+    The codes z of the users of `data` become sums of few of many directions, z ~ b + sum_j c_j w_j
+    with c_j >= 0, of which `active` are above 0 for a user: a taste is a unit j that some users
+    have and most have not. After Spisak et al. (2025), who put sparse autoencoders inside
+    collaborative filtering autoencoders; the dictionary is a `SparseAutoencoder`.
+
+    model: an autoencoder, such as MultVAE, or a model of factors, such as ALS or SVDAE. data:
+    histories, as for `fit`; those of its training are a good choice. units: how many are looked
+    for; active: how many a user has (with "batch-top-k" and "jump-relu" on average, with "l1" not
+    heeded). sparsity: "top-k", "batch-top-k", "jump-relu" or "l1". epochs: passes over the users;
+    None for some 2,000 updates. min_users: units that fewer users have are left out, those that
+    nobody has are dead, and both are counted. seed, device, progress: as in `fit`.
+
+    On the validation pairs of MovieLens 1M, with MultVAE, 64 units steered best (4 and 8 active
+    the same, 32 or 128 units a little worse). More `active` explains more of the codes, and the
+    units come again less surely from seed to seed. Costs some updates x batch x latent x units
+    operations, and 64 x n_items scores for each unit to see what it raises; memory is
+    users x (latent + units) numbers.
+
+    Raises ConfigError for a model without such codes, which says what works, and for bad options;
+    DataError for data without histories or codes without any unit.
+
+    >>> model = recae.PureSVD(latent=2).fit(data)
+    >>> recae.find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
+    Tastes(3 units over PureSVD, 0 dead, 0 too rare)
+    """
+    check_steerable(model)
+    model._check_fitted()
+    if sparsity not in SPARSITIES:
+        raise unknown_option("sparsity of find_tastes", sparsity, SPARSITIES)
+    check_progress(progress)
+    seed, rarest = check_seed(seed), _at_least_one(min_users, "min_users")
+    sae = SparseAutoencoder(
+        latent=units, active=active, sparsity=sparsity, batch_size=batch_size, lr=lr
+    )
+    sae.set_params(epochs=1 if epochs is None else epochs).check_params()
+    matrix = align(as_interactions(data, model.items_), model.items_).matrix
+    matrix = matrix[np.flatnonzero(np.diff(matrix.indptr))]
+    if matrix.shape[0] < 2:
+        raise DataError("data has fewer than two histories with items of the model: give it more")
+    codes = model._embed_rows(matrix).cpu().numpy()
+    if epochs is None:
+        sae.set_params(epochs=max(UPDATES // -(-len(codes) // batch_size), 1))
+    sae.fit(codes, seed=seed, device=device, progress=progress)
+
+    strengths = sae.transform(codes)  # (users, units)
+    has = strengths > 0
+    users = has.sum(axis=0)
+    kept = np.flatnonzero(users >= rarest)
+    if not len(kept):
+        raise DataError(
+            f"no unit is had by min_users={rarest} of {len(codes):,} users: give more data, lower "
+            "min_users, or check that the users' codes differ"
+        )
+    kept = kept[np.argsort(-users[kept], kind="stable")]
+    usual = strengths.sum(axis=0, dtype=np.float64)[kept] / users[kept]
+    moves = (sae.dictionary_[kept] * usual[:, None]).astype(np.float32)
+    with bar(len(kept), "Tastes", "unit", progress) as shown:
+        found = rises(model, matrix, moves, shown.update)
+    own = particular(found, model.item_counts_)
+    top = highest(own, min(KEPT, int(well_known(model.item_counts_).sum())))
+    return Tastes(
+        model=model,
+        dictionary=sae,
+        units=kept,
+        usual=usual,
+        moves=moves,
+        users=users[kept],
+        of_users=len(codes),
+        top=top,
+        raised=np.take_along_axis(own, top, axis=1),
+        together=together(top[:, :TOGETHER], matrix),
+        explained=sae.explained_variance(codes),
+        dead=int((users == 0).sum()),
+    )
+
+
+def _at_least_one(value: object, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ConfigError(f"{name} must be an integer >= 1, not {value!r}")
+    return int(value)

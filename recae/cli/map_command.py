@@ -1,0 +1,122 @@
+"""Draw the items or the users of a model as points in the plane, as a picture or a page.
+
+OUT ends in .html (one page that can be zoomed and searched, and needs nothing else) or in .png.
+Near each other are items that the same users like. With --users the points are users, by their
+histories: those that the model was saved with, or those of --history.
+
+examples:
+  recae map model map.html --titles movies.parquet
+  recae map model users.png --users --history plays.parquet --about users.csv --colour age
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import recae
+from recae.apply.maps.build import METHODS
+from recae.cli.options import (
+    add_output_options,
+    add_table_options,
+    check_writable,
+    read_interactions,
+)
+from recae.cli.output import Output
+from recae.cli.titles import read_frame_of
+from recae.errors import ConfigError, unknown_option
+
+ENDINGS = (".html", ".png")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of `recae map`."""
+    parser.add_argument("model", metavar="MODEL", help="a directory that `recae fit` wrote")
+    parser.add_argument("out", metavar="OUT", help="the .html or .png to write, replaced if there")
+    parser.add_argument(
+        "--titles",
+        metavar="FILE",
+        help="a table of items: the --item column, title, and others to colour by, such as genres",
+    )
+    parser.add_argument(
+        "--method", choices=METHODS, default="tsne", help="how to draw (default: %(default)s)"
+    )
+    parser.add_argument("--colour", metavar="NAME", help="what to colour by (default: labels)")
+    parser.add_argument(
+        "--labels", type=int, default=20, help="names in a picture, at most (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--least",
+        type=int,
+        metavar="N",
+        help="leave out items of fewer than N users (default: 10), or users of fewer than N items "
+        "(default: 5)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of all chance (default: %(default)s)")
+    group = parser.add_argument_group("maps of users")
+    group.add_argument("--users", action="store_true", help="draw users, not items")
+    group.add_argument("--history", metavar="FILE", help="the table of the users' histories")
+    group.add_argument(
+        "--about", metavar="FILE", help="a table of users: the --user column, others"
+    )
+    add_table_options(parser)
+    add_output_options(parser)
+
+
+def run(args: argparse.Namespace, output: Output) -> None:
+    """Loads, draws and writes."""
+    ending = Path(args.out).suffix.lower()
+    if ending not in ENDINGS:
+        raise ConfigError(f"{args.out} must end in {' or '.join(ENDINGS)}")
+    if not args.users and (args.history or args.about):
+        raise ConfigError("--history and --about are for maps of users: pass --users too")
+    check_writable(args.out)
+    model = recae.load(args.model)
+    titles = _table(args.titles, args.item, "item_id")
+    about = _table(args.about, args.user, "user_id")
+    _check_colour(args, titles, about)
+    common: dict[str, Any] = {
+        "method": args.method,
+        "seed": args.seed,
+        "progress": output.progress,
+    }
+    if args.users:
+        history = read_interactions(args.history, args, output) if args.history else None
+        least = {} if args.least is None else {"min_items": args.least}
+        drawn = recae.map_users(model, history, about, titles=titles, **least, **common)
+    else:
+        least = {} if args.least is None else {"min_users": args.least}
+        drawn = recae.map_items(model, titles, **least, **common)
+    if ending == ".html":
+        drawn.html(args.out, colour=args.colour)
+    else:
+        drawn.plot(args.out, colour=args.colour, labels=args.labels)
+    trust = float(drawn.provenance["trustworthiness"])
+    written = {
+        "path": args.out,
+        "points": len(drawn.ids),
+        "trustworthiness": trust,
+        "neighbours": drawn.provenance["neighbours"],
+        "left_out": drawn.provenance["left_out"],
+    }
+    output.done(
+        f"wrote {len(drawn.ids):,} {drawn.what}s to {args.out}; trustworthiness {trust:.3f}",
+        written,
+    )
+
+
+def _check_colour(args: argparse.Namespace, titles: Any, about: Any) -> None:
+    """Before the map is drawn. Raises ConfigError for a colour that it will not have."""
+    tables = [table for table in (titles, about) if table is not None]
+    known = {str(name) for table in tables for name in table.columns}
+    known = known - {"item_id", "user_id", "title"} | {"items" if args.users else "users"}
+    if args.colour is not None and args.colour not in known:
+        raise unknown_option("colour", args.colour, known)
+
+
+def _table(path: str | None, column: str, name: str) -> Any:
+    """A file as a frame whose column of ids has the name that maps look for."""
+    if path is None:
+        return None
+    return read_frame_of(path, column).rename(columns={column: name})

@@ -1,0 +1,1 @@
+"""Named data sets: their cards, files and downloads."""

@@ -1,0 +1,64 @@
+"""The cards of the named data sets: what a set is, where it comes from, how its files look."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from recae.errors import ConfigError, unknown_option
+
+Card = dict[str, Any]
+
+# The wheel carries the cards; a source checkout has them in datasets/, one with its tables.
+INSTALLED = Path(__file__).parent / "cards"
+CHECKOUT = Path(__file__).parents[3] / "datasets"
+
+UNPINNED = "unpinned"
+"""The checksum of a file for which none was read in a source."""
+
+
+def dataset_names() -> list[str]:
+    """The names that `load_dataset` knows, ascending."""
+    return sorted(_cards())
+
+
+def dataset_card(name: str) -> Card:
+    """The parsed card of a data set. Raises ConfigError, listing the known names.
+
+    >>> dataset_card("ml-1m")["counts"]["interactions"]
+    1000209
+    """
+    cards = _cards()
+    if name not in cards:
+        raise unknown_option("dataset", name, cards)
+    return tomllib.loads(cards[name].read_text(encoding="utf-8"))
+
+
+def published_preprocessing(card: Card) -> dict[str, Any]:
+    """The arguments of `Interactions.filter` that the literature uses on a set.
+
+    Raises ConfigError, naming the sets that have one, where there is none.
+    """
+    if "published_preprocessing" not in card:
+        having = [n for n in dataset_names() if "published_preprocessing" in dataset_card(n)]
+        raise ConfigError(
+            f"no preprocessing of {card['name']!r} is in its card; there is one for "
+            f"{', '.join(having) or 'none'}. Use Interactions.filter or k_core"
+        )
+    return dict(card["published_preprocessing"])
+
+
+def is_bundled(card: Card) -> bool:
+    """Whether the tables of a set are part of the source checkout."""
+    return "tables" in card
+
+
+def by_hand(card: Card) -> bool:
+    """Whether the files of a set cannot be fetched, and its card has the steps to get them."""
+    return "steps" in card
+
+
+def _cards() -> dict[str, Path]:
+    cards = {path.stem: path for path in INSTALLED.glob("*.toml")}
+    return {path.parent.name: path for path in CHECKOUT.glob("*/card.toml")} | cards

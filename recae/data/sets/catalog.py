@@ -1,0 +1,184 @@
+"""Data sets by name: a card says what a set is, and its tables are checked against the card."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recae.data.interactions import Interactions
+from recae.data.sets import cards
+from recae.data.sets.cache import (
+    cache_folder,
+    missing_files,
+    pin_files,
+    provide_files,
+    unpinned_files,
+)
+from recae.data.sets.cards import Card, by_hand, dataset_card, is_bundled, published_preprocessing
+from recae.data.sets.layouts import ArchiveSource, ByItemSource, read_items, read_lists
+from recae.data.tables.paths import file_errors
+from recae.data.tables.readers import read_parquet
+from recae.data.tables.sources import read_frame
+from recae.errors import DataError
+
+_COLUMNS = ("user_id", "item_id", "weight", "timestamp")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named data set.
+
+    interactions: with weights and times where the set has them; items: what is known of the items,
+    indexed by item_id (a superset of the items interacted with), text columns such as title;
+    card: the parsed `card.toml` (url, licence, citation, columns, counts and their sources);
+    parts: the published parts by name ("train", "test"), over the ids of `interactions`, which is
+    all of them together; empty where no parts are published.
+    """
+
+    name: str
+    interactions: Interactions
+    items: pd.DataFrame = field(repr=False)
+    card: dict[str, Any] = field(repr=False)
+    parts: dict[str, Interactions] = field(default_factory=dict, repr=False)
+
+
+def load_dataset(
+    name: str = "ml-latest-small",
+    root: str | os.PathLike[str] | None = None,
+    *,
+    preprocessed: bool = False,
+    download: bool = True,
+    progress: bool | None = None,
+) -> Dataset:
+    """The data set of this name, its counts checked against its card.
+
+    root: the folder that holds the folder `name` with the files; by default `datasets/` of the
+    source checkout for the bundled set, else the folder that the environment variable RECAE_DATA
+    names, else one of the user's caches. Cards travel with the installed package, data do not
+    (their licences forbid it): files that are not there are fetched once, unless `download` is
+    False, and read without being unpacked. Please read the licence in the card first.
+
+    preprocessed: apply what the literature does with the set (Liang et al. 2018 for ml-20m, netflix
+    and msd-taste-profile), checked against the published counts too. progress: as in `fit`.
+
+    Raises ConfigError for an unknown name, or where no preprocessing is published; DataError if
+    files are missing (with the steps where they must be fetched by hand), other than their
+    checksum, or the counts differ from the card; DownloadError, StorageError if fetching fails.
+    Warns (RecaeWarning) when a file is fetched of which no checksum is published: the one it has
+    is noted, and compared later.
+
+    >>> load_dataset().interactions.n_users
+    671
+    """
+    card = dataset_card(name)
+    steps = published_preprocessing(card) if preprocessed else {}
+    folder = dataset_folder(card, root)
+    if is_bundled(card):
+        data = _bundled(card, folder, progress)
+        _check_counts(data, card["counts"], f"{folder} is not the {name!r} of its card")
+    else:
+        provide_files(card, folder, download, progress)
+        data = _checked(card, folder, progress)
+    if not preprocessed:
+        return data
+    steps.pop("source", None)
+    few = Dataset(name, data.interactions.filter(**steps), data.items, card)
+    wanted = card["counts_preprocessed"]
+    _check_counts(few, wanted, f"{name!r} is not what is published of it, once preprocessed")
+    return few
+
+
+def dataset_folder(card: Card, root: str | os.PathLike[str] | None = None) -> Path:
+    """The folder with the files of a set, whether or not it exists."""
+    default = cards.CHECKOUT if is_bundled(card) else cache_folder()
+    return Path(default if root is None else root) / str(card["name"])
+
+
+def dataset_state(card: Card) -> str:
+    """Where a set is: "bundled", "cached", or not there yet: "to fetch", "by hand", "not here"."""
+    folder = dataset_folder(card)
+    if is_bundled(card):
+        whole = all((folder / file).is_file() for file in card["tables"].values())
+        return "bundled" if whole else "not here"
+    if not missing_files(card, folder):
+        return "cached"
+    return "by hand" if by_hand(card) else "to fetch"
+
+
+def _bundled(card: Card, folder: Path, progress: bool | None) -> Dataset:
+    tables, columns, name = card["tables"], card["columns"], card["name"]
+    missing = [file for file in tables.values() if not (folder / file).is_file()]
+    if missing:
+        raise DataError(
+            f"the tables of {name!r} are not in {folder} (missing: {', '.join(missing)}). They do "
+            "not travel with the package; take the folder datasets/ of a source checkout of recae "
+            f"and pass it as root=. They come from {card['url']} ({card['url_note']})"
+        )
+    interactions = read_parquet(
+        folder / tables["interactions"], **columns["interactions"], progress=progress
+    )
+    with file_errors(folder / tables["items"]) as file:
+        items = read_frame(file).set_index(columns["items"]["item"])
+    return Dataset(name, interactions, items, card)
+
+
+def _checked(card: Card, folder: Path, progress: bool | None) -> Dataset:
+    """The set as its files have it; files of unknown checksums are pinned once they prove right."""
+    unpinned = unpinned_files(card, folder)
+    try:
+        data = _read(card, folder, progress)
+        _check_counts(data, card["counts"], f"{folder} is not the {card['name']!r} of its card")
+    except DataError as error:
+        if not unpinned or by_hand(card):
+            raise
+        files = ", ".join(map(str, unpinned))
+        raise DataError(
+            f"{error}. No checksum tells whether the right file came: delete {files} to have it "
+            "fetched again"
+        ) from None
+    pin_files(unpinned)
+    return data
+
+
+def _read(card: Card, folder: Path, progress: bool | None) -> Dataset:
+    parts: dict[str, Interactions] = {}
+    if "parts" in card:
+        frames = {part: read_lists(folder, layout) for part, layout in card["parts"].items()}
+        data = Interactions.from_frame(pd.concat(frames.values(), ignore_index=True))
+        parts = {
+            part: Interactions.from_frame(frame, users=data.users, items=data.items)
+            for part, frame in frames.items()
+        }
+    else:
+        layout = card["interactions"]
+        kind = ByItemSource if layout.get("format") == "by item" else ArchiveSource
+        source = kind(folder, layout)
+        source.rows = card.get("counts", {}).get("interactions")
+        columns = tuple(name if name in source.names else None for name in _COLUMNS)
+        data = Interactions._from_source(source, columns, "last", None, progress)  # type: ignore[arg-type]
+    if "items" in card:
+        items = read_items(folder, card["items"])
+    else:
+        items = pd.DataFrame(index=pd.Index(data.items.ids, name="item_id"))
+    return Dataset(card["name"], data, items, card, parts)
+
+
+def _check_counts(data: Dataset, wanted: dict[str, int], complaint: str) -> None:
+    found = {
+        "users": data.interactions.n_users,
+        "rated_items": data.interactions.n_items,
+        "interactions": data.interactions.nnz,
+        "items": len(data.items),
+        **{part: interactions.nnz for part, interactions in data.parts.items()},
+    }
+    wrong = [
+        f"{key}: {found[key]:,} instead of {count:,}"
+        for key, count in wanted.items()
+        if found[key] != count
+    ]
+    if wrong:
+        raise DataError(f"{complaint}: {'; '.join(wrong)}")

@@ -1,0 +1,203 @@
+"""The tables of data sets, as their cards describe them.
+
+A card says of each table: `file` (or several, one after the other), `member` (in an archive),
+`separator` (one character, or the same twice), `encoding`, `quoted`, and `columns`: a list names
+the fields of a table without a header line, "" what is left out; a table gives for our names those
+of the header line. Ours are user_id, item_id, weight and timestamp; `ids = "text"` where the first
+two are no integers. With `rest`, the last field of a line may contain the separator.
+"""
+
+from __future__ import annotations
+
+import io
+from codecs import BOM_UTF8
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as csv
+
+from recae.data.sets.archives import BLOCK_BYTES, Layout, files_of, opened
+from recae.data.tables.entries import Block
+from recae.errors import DataError
+
+
+class ArchiveSource:
+    """The rows of a delimited table, a block at a time."""
+
+    rows: int | None = None
+
+    def __init__(self, folder: Path, layout: Layout) -> None:
+        self.folder, self.layout, self.label = folder, layout, f"{folder}: "
+        self.names = [name for name in layout["columns"] if name]
+
+    def blocks(self, columns: list[str]) -> Iterator[Block]:
+        """Blocks of a few megabytes of text; rows are counted from 0 in each file."""
+        for file in files_of(self.layout):
+            row = 0
+            with opened(self.folder, self.layout, file) as stream:
+                for some in self._tables(stream, columns):
+                    yield Block(some, row, str(self.folder / file))
+                    row += len(some[columns[0]])
+
+    def _tables(self, stream: IO[bytes], columns: list[str]) -> Iterator[dict[str, pa.Array]]:
+        names, theirs = _field_names(self.layout), _theirs(self.layout)
+        separator = self.layout["separator"]
+        if names is not None and len(separator) > 1:
+            # Arrow knows separators of one character: two of them enclose a field without text.
+            names = [name for field in names for name in (field, f"_{field}")][:-1]
+        wanted = {name: theirs[name] for name in columns}
+        reader = csv.open_csv(
+            stream,
+            read_options=csv.ReadOptions(
+                block_size=BLOCK_BYTES, column_names=names, encoding=self.layout["encoding"]
+            ),
+            parse_options=csv.ParseOptions(
+                delimiter=separator[0], quote_char='"' if self.layout.get("quoted") else False
+            ),
+            convert_options=csv.ConvertOptions(
+                include_columns=list(wanted.values()),
+                column_types={theirs[name]: self._type(name) for name in columns},
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        )
+        for batch in reader:
+            yield {name: batch.column(their) for name, their in wanted.items()}
+
+    def _type(self, name: str) -> pa.DataType:
+        if name == "weight":
+            return pa.float64()
+        text = name != "timestamp" and self.layout.get("ids") == "text"
+        return pa.string() if text else pa.int64()
+
+
+def read_lists(folder: Path, layout: Layout) -> pd.DataFrame:
+    """Lines `user item item ...` as a frame of user_id and item_id, in their order."""
+    (file,) = files_of(layout)
+    with opened(folder, layout, file) as stream:
+        lines = pc.ascii_trim_whitespace(
+            pa.array(stream.read().removeprefix(BOM_UTF8).split(b"\n")).cast(pa.string())
+        )
+        ids = pc.ascii_split_whitespace(lines.filter(pc.not_equal(lines, "")))
+        lengths = pc.list_value_length(ids).to_numpy()
+        flat = pc.cast(pc.list_flatten(ids), pa.int64()).to_numpy()
+        firsts = np.cumsum(lengths) - lengths
+        return pd.DataFrame(
+            {
+                "user_id": np.repeat(flat[firsts], lengths - 1),
+                "item_id": np.delete(flat, firsts),
+            }
+        )
+
+
+def read_items(folder: Path, layout: Layout) -> pd.DataFrame:
+    """A table of items, indexed by item_id; all other columns are text."""
+    (file,) = files_of(layout)
+    names, theirs = _field_names(layout), _theirs(layout)
+    separator = layout["separator"]
+    with opened(folder, layout, file) as stream:
+        content = stream.read().removeprefix(BOM_UTF8)
+        text = content.decode(layout["encoding"], "replace").replace("\r\n", "\n")
+        if not text.strip():
+            raise DataError("the table has no rows")
+        if layout.get("quoted"):
+            frame = pd.read_csv(
+                io.StringIO(text),
+                sep=separator,
+                names=names,
+                header="infer" if names is None else None,
+                dtype=str,
+                keep_default_na=False,
+            )
+        else:
+            lines = pd.Series([line for line in text.split("\n") if line], dtype=object)
+            most = len(layout["columns"]) - 1 if layout.get("rest") else -1
+            fields = lines.str.split(separator, n=most, expand=True, regex=False)
+            if names is None:
+                names, fields = fields.iloc[0].tolist(), fields.iloc[1:]
+            frame = fields.set_axis([*names, *range(len(names), fields.shape[1])], axis=1)
+        absent = [name for name in theirs.values() if name not in frame]
+        if absent:
+            raise DataError(f"there is no column {absent[0]!r}; columns: {list(frame)}")
+        frame = frame[list(theirs.values())].set_axis(list(theirs), axis=1)
+        if layout.get("ids") != "text":
+            frame["item_id"] = frame["item_id"].astype(np.int64)
+        return frame.set_index("item_id")
+
+
+def _field_names(layout: Layout) -> list[str] | None:
+    """Names for the fields of a line, or None where the file has a header line."""
+    columns = layout["columns"]
+    if isinstance(columns, dict):
+        return None
+    return [name or f"left out {at}" for at, name in enumerate(columns)]
+
+
+def _theirs(layout: Layout) -> dict[str, str]:
+    """Our names of the columns that are read -> those in the file."""
+    columns = layout["columns"]
+    return dict(columns) if isinstance(columns, dict) else {name: name for name in columns if name}
+
+
+_KINDS = {"first": pa.string(), "weight": pa.float64(), "date": pa.timestamp("ns")}
+
+
+class ByItemSource:
+    """Lines `user,weight,date` below a line `item:` for each item."""
+
+    names = ["user_id", "item_id", "weight", "timestamp"]
+    rows: int | None = None
+
+    def __init__(self, folder: Path, layout: Layout) -> None:
+        self.folder, self.layout, self.label = folder, layout, f"{folder}: "
+
+    def blocks(self, columns: list[str]) -> Iterator[Block]:
+        """Blocks of a few megabytes of text."""
+        for file in files_of(self.layout):
+            with opened(self.folder, self.layout, file) as stream:
+                row, item, rest, more = 0, None, b"", True
+                while more:
+                    text = stream.read(BLOCK_BYTES)
+                    more = bool(text)
+                    lines, end, rest = (rest + (text or b"\n")).rpartition(b"\n")
+                    if not lines.strip():
+                        continue
+                    some, item = _rows(lines + end, item)
+                    yield Block({n: some[n] for n in columns}, row, str(self.folder / file))
+                    row += len(some["user_id"])
+
+
+def _rows(text: bytes, item: int | None) -> tuple[dict[str, pa.Array], int]:
+    """The rows of some lines, and the last item; the first rows belong to `item`."""
+    text = text.replace(b"\r\n", b"\n").replace(b":\n", b":,,\n")  # as many fields in every line
+    batch = (
+        csv.read_csv(
+            pa.BufferReader(text),
+            read_options=csv.ReadOptions(column_names=list(_KINDS), use_threads=False),
+            parse_options=csv.ParseOptions(quote_char=False),
+            convert_options=csv.ConvertOptions(column_types=_KINDS, strings_can_be_null=True),
+        )
+        .combine_chunks()
+        .to_batches()[0]
+    )
+    if batch.column("first").null_count:
+        raise DataError("a line names no user")
+    heads = pc.ends_with(batch.column("first"), ":")
+    items = pc.cast(pc.utf8_rtrim(batch.column("first").filter(heads), ":"), pa.int64()).to_numpy()
+    group = np.cumsum(heads.to_numpy(zero_copy_only=False))
+    if item is None and group[0] == 0:
+        raise DataError("the first line names no item")
+    known = np.append(-1 if item is None else item, items)
+    is_row = pc.invert(heads)
+    rows = batch.filter(is_row)
+    return {
+        "user_id": pc.cast(rows.column("first"), pa.int64()),
+        "item_id": pa.array(known[group[is_row.to_numpy(zero_copy_only=False)]]),
+        "weight": rows.column("weight"),
+        "timestamp": rows.column("date"),
+    }, int(known[-1])

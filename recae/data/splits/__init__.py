@@ -1,0 +1,24 @@
+"""Splitters: strong and weak generalisation, splits by time, and published tables."""
+
+from recae.data.splits.by_time import GlobalTime, LeaveLastOut
+from recae.data.splits.fixed import fixed_folds, fixed_split
+from recae.data.splits.folds import Fold, Split
+from recae.data.splits.kfold import UserKFold
+from recae.data.splits.leaks import check_split
+from recae.data.splits.parts import holdout_pairs
+from recae.data.splits.random_split import RandomSplit
+from recae.data.splits.strong import StrongGeneralization
+
+__all__ = [
+    "Fold",
+    "GlobalTime",
+    "LeaveLastOut",
+    "RandomSplit",
+    "Split",
+    "StrongGeneralization",
+    "UserKFold",
+    "check_split",
+    "fixed_folds",
+    "fixed_split",
+    "holdout_pairs",
+]

@@ -1,0 +1,204 @@
+"""What must not be in a split: held-out pairs and users that training has seen, in any guise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from recae.data.csr import cells, row_numbers
+from recae.data.ids import show
+from recae.data.interactions import Interactions
+from recae.data.splits.folds import Fold, Split
+from recae.data.splits.twins import check_lookalikes, check_twins
+from recae.errors import DataError, unknown_option, warn
+
+OVERLAPS = ("raise", "drop", "keep")
+GENERALIZATIONS = ("weak", "strong")
+
+
+def check_split(
+    split: Split, *, overlap: str = "raise", generalization: str | None = None
+) -> dict[str, int]:
+    """Looks for leaks in a split and returns what it counted; refuses what falsifies a result.
+
+    Refused, with a DataError that names the first culprits:
+
+    - targets that are also in the training part, in their own history, or (those of the test) among
+      the validation targets; overlap="keep" counts them with a RecaeWarning instead;
+    - in strong generalisation, users of a fold that training has seen, or that are in both folds;
+    - users or items of a fold that are those of the training part in another spelling: " 7" and
+      "7", "07" and "7"; those that differ in case alone get a RecaeWarning.
+
+    Reported with a RecaeWarning, because real data have some:
+
+    - in weak generalisation, users of a fold of whom the training part has nothing;
+    - twins: users of a fold with 5 items or more, who have exactly the items of another user of the
+      training part, or, with 10 or more, nearly so (a Jaccard similarity of 0.8, found by MinHash:
+      Broder 1997; a few of those may be missed).
+
+    generalization: "weak" if the folds' users are those of the training part, "strong" if they
+    are others, None to go by the majority of each fold. About a second and 100 bytes for each
+    of a million interactions. Raises ConfigError for an unknown option.
+
+    >>> counts = recae.check_split(recae.holdout_pairs(data, 0.5))
+    >>> counts["validation targets in train"], counts["validation users not in train"]
+    (0, 0)
+    """
+    if overlap not in ("raise", "keep"):
+        raise unknown_option("overlap", overlap, ("raise", "keep"))
+    if generalization is not None and generalization not in GENERALIZATIONS:
+        raise unknown_option("generalization", generalization, GENERALIZATIONS)
+    found: dict[str, int] = {}
+    for name, fold in folds_of(split):
+        for what in ("user", "item"):
+            count = check_spellings(split.train, [fold.history, fold.target], what, name)
+            found[f"{name} {what}s in another spelling"] = count
+        found |= _check_users(split.train, fold, name, generalization)
+    found |= _check_both_folds(split, generalization) | _check_pairs(split, overlap)
+    for name, fold in folds_of(split):  # what is refused comes first
+        found |= check_twins(split.train, fold, name)
+    return found
+
+
+def folds_of(split: Split) -> Iterator[tuple[str, Fold]]:
+    """The folds that a split has, with their names."""
+    for name, fold in (("validation", split.validation), ("test", split.test)):
+        if fold is not None:
+            yield name, fold
+
+
+def repeated_pairs(part: Interactions, other: Interactions) -> npt.NDArray[np.bool_]:
+    """Which interactions of `part` are in `other` too, (nnz,) bool; users are matched by id.
+
+    Both must have the same items, in the same order.
+    """
+    rows = other.users.lookup(part.users.ids)[row_numbers(part.matrix.indptr)]
+    wanted = np.where(rows < 0, -1, rows * other.n_items + part.matrix.indices)
+    known = np.append(cells(other.matrix), np.int64(-2))  # looked up beyond the last: no match
+    found: npt.NDArray[np.bool_] = known[np.searchsorted(known[:-1], wanted)] == wanted
+    return found
+
+
+def trained_users(train: Interactions) -> npt.NDArray[np.generic]:
+    """The ids of the users with interactions."""
+    return train.users.ids[np.flatnonzero(np.diff(train.matrix.indptr))]
+
+
+def check_spellings(
+    train: Interactions, held_out: Sequence[Interactions], what: str, name: str
+) -> int:
+    """`check_lookalikes` of the users or items that occur in train and in held-out parts, which
+    must have the same users and items as each other."""
+
+    def occurring(*parts: Interactions) -> npt.NDArray[np.generic]:
+        if what == "item":
+            used = np.unique(np.concatenate([part.matrix.indices for part in parts]))
+            return parts[0].items.decode(used)
+        used = np.flatnonzero(sum(np.diff(part.matrix.indptr) for part in parts))
+        return parts[0].users.decode(used)
+
+    return check_lookalikes(occurring(train), occurring(*held_out), what, name)
+
+
+def _check_pairs(split: Split, overlap: str) -> dict[str, int]:
+    """Targets that are in another part as well."""
+    found = {}
+    for name, fold in folds_of(split):
+        others = {"train": split.train}
+        if name == "test" and split.validation is not None:
+            others["the validation targets"] = split.validation.target
+        others["their own history"] = fold.history  # last: it often holds the others
+        said: list[int] = []
+        for where, other in others.items():
+            repeated = repeated_pairs(fold.target, other)
+            found[f"{name} targets in {where}"] = count = int(repeated.sum())
+            if not count:
+                continue
+            masked = int(repeated_pairs(fold.target.keep(repeated), _mask(fold)).sum())
+            effect = (
+                f"{masked:,} masked, and so a miss for every model"
+                if masked
+                else "a model may have learnt them by heart"
+            )
+            message = (
+                f"{count:,} of {fold.target.nnz:,} {name} targets are also in {where} "
+                f"({_first_pairs(fold.target, repeated)}): {effect}"
+            )
+            if overlap == "raise":
+                raise DataError(
+                    f"{message}; take them out of one of the two, for instance with "
+                    "fixed_split(..., overlap='drop'), or say overlap='keep' if the split is "
+                    "published like that"
+                )
+            if where != "their own history" or count > max(said, default=0):
+                warn(message)
+            said.append(count)
+    return found
+
+
+def _mask(fold: Fold) -> Interactions:
+    return fold.history if fold.mask is None else fold.mask
+
+
+def _first_pairs(part: Interactions, chosen: npt.NDArray[np.bool_]) -> str:
+    """The first two of the chosen interactions, in words."""
+    places = np.flatnonzero(chosen)[:2]
+    users = part.users.ids[row_numbers(part.matrix.indptr)[places]]
+    items = part.items.ids[part.matrix.indices[places]]
+    pairs = [f"user {show(u)} with item {show(i)}" for u, i in zip(users, items, strict=True)]
+    return "the first: " + ", ".join(pairs)
+
+
+def _first_ids(ids: npt.NDArray[np.generic]) -> str:
+    return ", ".join(show(value) for value in ids[:3]) + (", ..." if len(ids) > 3 else "")
+
+
+def _check_users(
+    train: Interactions, fold: Fold, name: str, generalization: str | None
+) -> dict[str, int]:
+    """Users of a fold that the training part should not have, or should."""
+    users = fold.history.users
+    # Looked up in the map of the fold: the map of train may hold users without interactions.
+    known = np.zeros(len(users), dtype=np.bool_)
+    places = users.lookup(trained_users(train))
+    known[places[places >= 0]] = True
+    kind = generalization or ("weak" if 2 * known.sum() > len(users) else "strong")
+    if kind == "weak":
+        strangers = users.ids[~known]
+        if len(strangers):
+            warn(
+                f"{len(strangers):,} of {len(users):,} {name} users have no interactions in train "
+                f"({_first_ids(strangers)}): nothing was learnt from them"
+            )
+        return {f"{name} users not in train": len(strangers)}
+    leaked = users.ids[known]
+    if len(leaked):
+        anew = (
+            "; if every table counts its users anew, make their ids distinct"
+            if len(leaked) == len(users)
+            else ""
+        )
+        raise DataError(
+            f"{len(leaked):,} of {len(users):,} {name} users are also in train "
+            f"({_first_ids(leaked)}), but strong generalisation tests on users that training has "
+            f"never seen; take them out of train or of the {name} tables{anew}"
+        )
+    return {f"{name} users in train": 0}
+
+
+def _check_both_folds(split: Split, generalization: str | None) -> dict[str, int]:
+    """Held-out users of strong generalisation that are in both folds."""
+    if split.validation is None or split.test is None:
+        return {}
+    users = split.test.history.users.ids
+    both = users[split.validation.history.users.lookup(users) >= 0]
+    trained = len(split.train.users) and (split.train.users.lookup(both) >= 0).any()
+    strong = generalization == "strong" or (generalization is None and not trained)
+    if strong and len(both):
+        raise DataError(
+            f"{len(both):,} of {len(users):,} test users are also validation users "
+            f"({_first_ids(both)}): settings are chosen on them; take them out of one of the two"
+        )
+    return {"users in both folds": len(both)}

@@ -1,0 +1,141 @@
+"""Strong generalisation: held-out users whom the model never sees in training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recae.data.convert import as_interactions
+from recae.data.interactions import Interactions
+from recae.data.splits.folds import Fold, Split
+from recae.data.splits.parts import is_share, random_state
+from recae.errors import ConfigError, DataError
+
+Codes = npt.NDArray[np.intp]
+Blocks = tuple[Codes, Codes, Codes]
+"""The codes of the training, the validation and the test users."""
+
+
+@dataclass(frozen=True)
+class StrongGeneralization:
+    """Held-out users whom the model never sees in training (Liang et al. 2018, WWW, section 4.2).
+
+    With 6 users, `held_out=1` and `min_target=5`; o are interactions, x hidden ones:
+
+        users   1 2 3 4 | 5                   | 6
+        train   o o o o |                     |
+        valid.          | history o o o o     |
+                        | target          x   |
+        test            |                     | history o o o o
+                        |                     | target          x
+
+    Users (those with interactions) in ascending id order are permuted; the head trains, the next
+    block validates, the last one tests. The items are those of the training users, ascending, and
+    the held-out users' other interactions are left out. Of each held-out user with n >= min_target
+    interactions, int((1 - fold_in) * n) drawn at random are the target; the others' whole rows are
+    history. Nobody leaves: a user without a target, or with an empty history, keeps empty rows.
+
+    `split(data, seed=98765)` is the published split of MovieLens 20M, Netflix and MSD, whose
+    interactions must be filtered first; see `Interactions.filter`.
+
+    >>> recae.StrongGeneralization(held_out=1, min_target=2).split(data, seed=0).train.n_users
+    3
+    """
+
+    held_out: float | int = 0.1
+    """Users in each of validation and test: a share in (0, 0.5), rounded, or a count."""
+    fold_in: float = 0.8
+    """Share of a held-out user's interactions that stays in the history, in (0, 1)."""
+    min_target: int = 5
+    """Interactions, within the training items, that a user needs to get a target; >= 1."""
+
+    def split(self, interactions: Interactions | Any, seed: int = 98765) -> Split:
+        """The split of this seed, an integer from 0 to 2**32 - 1.
+
+        Raises ConfigError for settings out of range, DataError if there are too few users.
+
+        >>> split = recae.StrongGeneralization(held_out=1, min_target=2).split(data, seed=0)
+        >>> split.test.history.n_users
+        1
+        """
+        interactions = as_interactions(interactions)
+        self._check()
+        generator = random_state(seed)
+        active = np.flatnonzero(np.diff(interactions.matrix.indptr))
+        active = active[np.argsort(interactions.users.ids[active], kind="stable")]
+        count = self._count(len(active))
+        shuffled = active[generator.permutation(len(active))]
+        first, second = len(active) - 2 * count, len(active) - count
+        blocks = shuffled[:first], shuffled[first:second], shuffled[second:]
+        return self._split_users(interactions, blocks, seed)
+
+    def _split_users(self, interactions: Interactions | Any, blocks: Blocks, seed: int) -> Split:
+        """The split whose training, validation and test users are these codes."""
+        train, *held_out = (
+            interactions.select_users(block[np.argsort(interactions.users.ids[block])])
+            for block in blocks
+        )
+        seen = np.unique(train.matrix.indices)
+        train = train.select_items(seen[np.argsort(train.items.ids[seen], kind="stable")])
+        (valid, left_valid), (test, left_test) = (part.with_items(train.items) for part in held_out)
+        # Each fold starts the random stream anew, as published.
+        folds = self.fold(valid, seed), self.fold(test, seed)
+        return Split(train, *folds, left_out=left_valid + left_test)
+
+    def fold(self, interactions: Interactions | Any, seed: int = 98765) -> Fold:
+        """The fold-in step alone: hides part of every user's interactions.
+
+        As published, users are taken in ascending id order and their interactions in ascending
+        item id order (the order of the rows in the MovieLens 20M file). Raises ConfigError for
+        settings out of range.
+
+        >>> recae.StrongGeneralization(fold_in=0.5, min_target=3).fold(data).target.nnz
+        1
+        """
+        interactions = as_interactions(interactions)
+        self._check()
+        generator = random_state(seed)
+        by_item = np.argsort(interactions.items.ids, kind="stable")
+        ordered = interactions
+        if (np.diff(by_item) < 0).any():
+            ordered = interactions.select_items(by_item)
+        indptr = ordered.matrix.indptr
+        # Rounded: 1 - 0.8 is 0.19999999999999996, which would hide none of five.
+        share = round(1 - self.fold_in, 10)
+        hidden = np.zeros(ordered.nnz, dtype=bool)
+        # A loop over users, because the published random stream is one `choice` for each.
+        for user in np.argsort(ordered.users.ids, kind="stable"):
+            n = int(indptr[user + 1] - indptr[user])
+            if n >= self.min_target:
+                chosen = generator.choice(n, size=int(share * n), replace=False)
+                hidden[indptr[user] + chosen] = True
+        history, target = ordered.keep(~hidden), ordered.keep(hidden)
+        items = interactions.items
+        return Fold(history.with_items(items)[0], target.with_items(items)[0])
+
+    def _check(self) -> None:
+        if not is_share(self.fold_in, 1):
+            raise ConfigError(f"fold_in must be a share in (0, 1), not {self.fold_in!r}")
+        if self.min_target < 1:
+            raise ConfigError(f"min_target must be >= 1, not {self.min_target!r}")
+        is_count = isinstance(self.held_out, int | np.integer)
+        if isinstance(self.held_out, bool) or not (
+            self.held_out >= 1 if is_count else is_share(self.held_out, 0.5)
+        ):
+            raise ConfigError(
+                "held_out must be a share in (0, 0.5) or a count of users >= 1, "
+                f"not {self.held_out!r}"
+            )
+
+    def _count(self, n_users: int) -> int:
+        is_count = isinstance(self.held_out, int | np.integer)
+        count = int(self.held_out) if is_count else round(self.held_out * n_users)
+        if count < 1 or 2 * count >= n_users:
+            raise DataError(
+                f"held_out={self.held_out} takes {count} users for each of validation and test, "
+                f"but {n_users:,} users have interactions: too few"
+            )
+        return count

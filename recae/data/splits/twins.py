@@ -1,0 +1,188 @@
+"""Users of a fold who are in the training part a second time, under another id.
+
+Everything that a split holds of a user, history and target together, is one set of items. Equal
+sets have equal hashes: the sum, modulo 2^64, of a random number for each item. Nearly equal ones
+share one of a few bands of MinHash values with high probability (Broder 1997, On the resemblance
+and containment of documents; bands as in Leskovec, Rajaraman & Ullman, Mining of massive datasets,
+section 3.4), and are then compared.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import scipy.sparse as sp
+
+from recae.data.csr import Matrix, row_numbers
+from recae.data.idmap import IdMap
+from recae.data.ids import show
+from recae.data.interactions import Interactions
+from recae.data.splits.folds import Fold
+from recae.errors import DataError, warn
+from recae.rng import numpy_generator
+
+SHORTEST, SHORTEST_NEAR = 5, 10
+"""Items that a user needs, so that equal sets, and nearly equal ones, are no accident."""
+NEAR = 0.8
+"""Jaccard similarity of near twins: a copy of a history without its target has as much."""
+BANDS, ROWS = 8, 4
+"""Of two users with similarity 0.8, at least 98 in 100 agree in a band: 1 - (1 - 0.8^4)^8."""
+NEIGHBOURS = 3
+"""Users of a bucket that each is compared with, on either side of it."""
+PAIRS = 1 << 14
+"""Pairs compared at a time."""
+
+Rows = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+
+def check_twins(train: Interactions, fold: Fold, name: str) -> dict[str, int]:
+    """How many users of a fold have a twin in the training part, exact and near; warns of any."""
+    users, sets = whole_sets(train, fold)
+    trained = np.zeros(len(users), dtype=np.bool_)
+    trained[: train.n_users] = np.diff(train.matrix.indptr) > 0
+    tested = np.zeros(len(users), dtype=np.bool_)
+    tested[users.lookup(fold.history.users.ids)] = True
+    exact = equal_partners(sets, trained)
+    near = np.where(exact < 0, similar_partners(sets, trained), -1)
+    found = {}
+    for sort, how, partners in (("twins", "exactly", exact), ("near twins", "nearly", near)):
+        twins = np.flatnonzero(tested & (partners >= 0))
+        found[f"{name} users with {sort} in train"] = len(twins)
+        if len(twins):
+            # Where the users of the fold are trained on too, nobody else is left to compare with.
+            others = trained & ~tested
+            among = f"{int((others & (partners >= 0)).sum()):,} of {int(others.sum()):,}"
+            base = "" if (trained & tested).any() else f" (of those of train themselves {among})"
+            first, second = (show(users.ids[row]) for row in (twins[0], partners[twins[0]]))
+            size = int(np.diff(sets.indptr)[twins[0]])
+            warn(
+                f"{len(twins):,} of {int(tested.sum()):,} {name} users have {how} the items of "
+                f"another user of train{base}: the first, {first}, the {size:,} items of {second}. "
+                "If they are one person under two ids, take one of the two out"
+            )
+    return found
+
+
+def whole_sets(train: Interactions, fold: Fold) -> tuple[IdMap, Matrix]:
+    """The users of both, those of train first, and all that is known of each, (users, n_items)."""
+    users = train.users.union(fold.history.users)
+    places = users.lookup(fold.history.users.ids)
+    rows, columns = [row_numbers(train.matrix.indptr)], [train.matrix.indices]
+    for part in (fold.history, fold.target):
+        rows.append(places[row_numbers(part.matrix.indptr)])
+        columns.append(part.matrix.indices)
+    at = np.concatenate(rows), np.concatenate(columns)
+    ones = np.ones(len(at[0]), dtype=np.float32)
+    sets: Matrix = sp.csr_matrix((ones, at), shape=(len(users), train.n_items))
+    sets.sum_duplicates()  # a test's history is in train too; older scipy leaves repeats
+    sets.data[:] = 1
+    return users, sets
+
+
+def equal_partners(sets: Matrix, trained: Flags) -> Rows:
+    """For every row another trained row with the same items, SHORTEST or more; -1 for none."""
+    partners = np.full(sets.shape[0], -1, dtype=np.int64)
+    rows = np.flatnonzero(np.diff(sets.indptr) >= SHORTEST)
+    if not len(rows):
+        return partners
+    hashes = _reduced(np.add, _numbers(sets.shape[1], 0), sets, rows)
+    order = np.lexsort((rows, ~trained[rows], hashes))  # of equal ones, those of training first
+    rows, hashes = rows[order], hashes[order]
+    starts = np.flatnonzero(np.append(True, hashes[1:] != hashes[:-1]))
+    first = np.repeat(starts, np.diff(np.append(starts, len(rows))))
+    alone = first == np.arange(len(rows))  # whose partner, if any, is the one after it
+    other = np.where(alone, np.minimum(first + 1, len(rows) - 1), first)
+    twins = (other != np.arange(len(rows))) & (hashes[other] == hashes) & trained[rows[other]]
+    partners[rows[twins]] = rows[other[twins]]
+    return partners
+
+
+def similar_partners(sets: Matrix, trained: Flags) -> Rows:
+    """For every row another trained row with a similarity of NEAR or more, -1 if none was found;
+    both with SHORTEST_NEAR items or more."""
+    partners = np.full(sets.shape[0], -1, dtype=np.int64)
+    rows = np.flatnonzero(np.diff(sets.indptr) >= SHORTEST_NEAR)
+    candidates = [np.empty(0, dtype=np.int64)]
+    for band in range(BANDS if len(rows) > 1 else 0):
+        keys = np.zeros(len(rows), dtype=np.uint64)
+        for row in range(ROWS):
+            numbers = _numbers(sets.shape[1], 1 + band * ROWS + row)
+            keys = keys * np.uint64(0x9E3779B97F4A7C15) + _reduced(np.minimum, numbers, sets, rows)
+        order = np.argsort(keys, kind="stable")
+        for step in range(1, NEIGHBOURS + 1):
+            here, there = order[:-step], order[step:]
+            same = keys[here] == keys[there]
+            candidates.append(rows[here[same]] * len(partners) + rows[there[same]])
+    pairs = np.unique(np.concatenate(candidates))
+    first, second = np.divmod(pairs, len(partners))
+    some = trained[first] | trained[second]
+    first, second = first[some], second[some]
+    sizes = np.diff(sets.indptr)
+    for start in range(0, len(first), PAIRS):
+        one, two = first[start : start + PAIRS], second[start : start + PAIRS]
+        shared = np.asarray(sets[one].multiply(sets[two]).sum(axis=1)).ravel()
+        alike = shared >= NEAR * (sizes[one] + sizes[two] - shared)
+        for ours, theirs in ((one, two), (two, one)):
+            found = alike & trained[theirs]
+            partners[ours[found]] = theirs[found]
+    return partners
+
+
+def _numbers(n_items: int, seed: int) -> npt.NDArray[np.uint64]:
+    """A random number for each item, (n_items,); the same in every run."""
+    return numpy_generator(seed).integers(2**64, size=n_items, dtype=np.uint64)
+
+
+def _reduced(ufunc: np.ufunc, numbers: npt.NDArray[np.uint64], sets: Matrix, rows: Rows) -> Any:
+    """The numbers of a row's items reduced to one, (rows,); the rows must not be empty."""
+    filled = np.flatnonzero(np.diff(sets.indptr))
+    of_all = ufunc.reduceat(numbers[sets.indices], sets.indptr[filled])
+    return of_all[np.searchsorted(filled, rows)]
+
+
+Ids = npt.NDArray[np.generic]
+
+
+def check_lookalikes(train: Ids, held_out: Ids, what: str, name: str) -> int:
+    """How many held-out ids are no ids of the training part, but another spelling of one.
+
+    train, held_out: (n,) distinct ids of users or items (`what`) of the training part and of the
+    part called `name`. Raises DataError where blanks or the way to write a number make the
+    difference; where only the case does, which may be meant, a RecaeWarning counts them.
+    """
+    if train.dtype != object or held_out.dtype != object:
+        return 0  # integers have one spelling
+    known: pd.Index = pd.Index(train)
+    strange = held_out[known.get_indexer(pd.Index(held_out)) < 0]
+    if not len(strange):
+        return 0
+    for fold_case in (False, True):
+        plain = pd.Series(train, index=_plain(train, fold_case))
+        plain = plain[~plain.index.duplicated()]
+        meant = plain.reindex(_plain(strange, fold_case)).to_numpy()
+        alike = pd.notna(meant)
+        if alike.any():
+            first, second = strange[alike][0], meant[alike][0]
+            message = (
+                f"{int(alike.sum()):,} {what} ids of the {name} part are not in train, but look "
+                f"like one that is: {show(first)} and {show(second)}"
+            )
+            if not fold_case:
+                raise DataError(
+                    f"{message}; write both in the same way (strip blanks, drop leading zeros) "
+                    "before they become Interactions"
+                )
+            warn(f"{message}; if they are the same {what}, write them in the same case")
+            return int(alike.sum())
+    return 0
+
+
+def _plain(ids: Ids, fold_case: bool) -> pd.Index:
+    """The ids without what a reader overlooks, (n,) text."""
+    text = pd.Series(ids, dtype=object).str.normalize("NFKC").str.strip()
+    text = text.str.replace(r"^\+?0*(\d+)(?:\.0*)?$", r"\1", regex=True)
+    return pd.Index(text.str.casefold() if fold_case else text)

@@ -1,0 +1,301 @@
+"""A table, block by block, becomes id maps and one entry for each (user, item)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from recae.data import csr
+from recae.data.idmap import IdMap
+from recae.data.tables import table
+from recae.data.tables.encode import Codes32, KnownIds, NewIds
+from recae.errors import DataError
+from recae.system.progress import bar
+
+BLOCK_ROWS = 1 << 20
+"""Rows handled at a time."""
+
+FEW_ROWS = 10_000
+"""Up to so many, starting threads would take longer than what they are to do."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows of a table: equally long columns (pandas or Arrow) by name, and where they lie."""
+
+    columns: Mapping[str, Any]
+    first_row: int = 0
+    file: str | None = None
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Names the file in errors about its content."""
+        try:
+            yield
+        except DataError as error:
+            raise error if self.file is None else DataError(f"{self.file}: {error}") from None
+
+
+class Source(Protocol):
+    """A table that is read once, in blocks; messages about all of it begin with `label`."""
+
+    names: list[str]
+    label: str
+
+    @property
+    def rows(self) -> int | None:
+        """How many there are, if that can be known before reading."""
+
+    def blocks(self, columns: list[str]) -> Iterator[Block]:
+        """The rows in their order, with these columns only."""
+
+
+class Entries(NamedTuple):
+    """Distinct cells in CSR order with their weights and times, (nnz,) each."""
+
+    users: IdMap
+    items: IdMap
+    weights: table.Weights
+    indices: npt.NDArray[Any]
+    indptr: npt.NDArray[Any]
+    times: table.Times | None
+
+
+def read_entries(
+    source: Source,
+    columns: table.Columns,
+    duplicates: str,
+    min_weight: float | None,
+    users: IdMap | None,
+    items: IdMap | None,
+    progress: bool | None,
+) -> Entries:
+    """The work of `Interactions.from_frame`, which documents the arguments and the errors.
+
+    columns: the names of the user, item, weight and time columns. The most memory held at a time is
+    24 bytes for each row (32 with times), two hash tables of ids, and one block.
+    """
+    table.check_duplicates(duplicates)
+    names = table.needed_columns(source.names, columns)
+    if min_weight is not None and names[2] is None:
+        raise DataError("min_weight= needs a weight column, and there is none")
+    user_ids = NewIds("user") if users is None else KnownIds(users)
+    item_ids = NewIds("item") if items is None else KnownIds(items)
+    rows = _read(source, names, min_weight, user_ids, item_ids, progress)
+    with _worker(source, "recode") as other:
+        recoded = other.submit(_recoded, user_ids, rows.users)
+        items = _recoded(item_ids, rows.items)
+        users = recoded.result()
+    indices, indptr, places = csr.sorted_csr(
+        rows.users.take(), rows.items.take(), (len(users), len(items))
+    )
+    weights = rows.weights.take().take(places, mode="clip")  # places fit; "raise" is slower
+    times = None if names[3] is None else rows.times.take().take(places, mode="clip")
+    repeated = csr.repeated_cells(indices, indptr)
+    if not repeated.any():
+        return Entries(users, items, weights, indices, indptr, times)
+    at, keys, order = _repetitions(repeated, places)
+    if duplicates == "error":
+        again = at[order][pd.Series(keys[order]).duplicated().to_numpy()]
+        user = int(np.searchsorted(indptr, again[0], side="right")) - 1
+        raise DataError(
+            f"{len(again):,} rows repeat a pair of user and item; the first is user "
+            f"{users.decode([user]).tolist()[0]!r} with item "
+            f"{items.decode([indices[again[0]]]).tolist()[0]!r}; choose what becomes of them "
+            "with duplicates= of Interactions.from_frame or of the reader"
+        )
+    first = at[~repeated[at]]
+    of_rows = at[order]
+    _, weights[first], merged = table.merge_duplicates(
+        keys[order], weights[of_rows], None if times is None else times[of_rows], duplicates
+    )
+    if times is not None:
+        times[first] = merged
+        times = times[~repeated]
+    indptr = indptr - np.searchsorted(np.flatnonzero(repeated), indptr).astype(indptr.dtype)
+    return Entries(users, items, weights[~repeated], indices[~repeated], indptr, times)
+
+
+class _Column:
+    """An array that grows at its end: in place, for large arrays, where the system can move pages
+    instead of copying them. (Many small arrays would leave their memory in pieces.)"""
+
+    def __init__(self, dtype: type[np.generic]) -> None:
+        self.array: npt.NDArray[Any] = np.empty(0, dtype)
+        self.size = 0
+
+    def append(self, part: npt.NDArray[Any]) -> None:
+        end = self.size + len(part)
+        if end > len(self.array):
+            self.array.resize(max(end, int(1.5 * len(self.array))), refcheck=False)
+        self.array[self.size : end] = part
+        self.size = end
+
+    def blocks(self) -> Iterator[npt.NDArray[Any]]:
+        """Writable views of all rows, one after the other."""
+        for start in range(0, self.size, BLOCK_ROWS):
+            yield self.array[start : min(start + BLOCK_ROWS, self.size)]
+
+    def take(self) -> npt.NDArray[Any]:
+        """The array, which is the caller's from now on."""
+        array, self.array = self.array, self.array[:0].copy()
+        array.resize(self.size, refcheck=False)
+        return array
+
+
+class _Rows:
+    """The rows that were kept."""
+
+    def __init__(self) -> None:
+        self.users, self.items = _Column(np.int32), _Column(np.int32)
+        self.weights, self.times = _Column(np.float32), _Column(np.int64)
+
+
+def _read(
+    source: Source,
+    names: table.Columns,
+    min_weight: float | None,
+    user_ids: NewIds | KnownIds,
+    item_ids: NewIds | KnownIds,
+    progress: bool | None,
+) -> _Rows:
+    user, item, weight, time = names
+    rows, largest, found = _Rows(), -np.inf, 0
+    columns = {user: user_ids, item: item_ids}
+    blocks = source.blocks([name for name in names if name is not None])
+    with (
+        closing(_coded(source, blocks, columns)) as ahead,
+        bar(source.rows, "reading", "row", progress) as shown,
+    ):
+        for block, codes in ahead:
+            at, some = block.first_row, block.columns
+            n = len(some[user])
+            found += n
+            with block.errors():
+                times = None if time is None else table.time_array(_series(some[time]), time, at)
+                weights, kept = np.ones(n, dtype=np.float32), None
+                if weight is not None:
+                    given = table.weight_array(_series(some[weight]), f"column {weight!r}", at)
+                    largest = max(largest, float(given.max()))
+                    weights, kept = _kept(given, min_weight, at)
+                user_codes, item_codes = (coding.result() for coding in codes)
+            if kept is not None:
+                user_codes, item_codes = user_codes[kept], item_codes[kept]
+                times = None if times is None else times[kept]
+            rows.users.append(user_codes)
+            rows.items.append(item_codes)
+            rows.weights.append(weights)
+            if times is not None:
+                rows.times.append(times)
+            shown.update(n)
+    if not found:
+        raise DataError(f"{source.label}the table has no rows")
+    if not rows.users.size:
+        raise DataError(
+            f"{source.label}no row has a weight >= {min_weight:g}; the largest is {largest:g}"
+        )
+    return rows
+
+
+class _AtOnce(Executor):
+    """Does what is submitted on the spot."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **options))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def _worker(source: Source, name: str) -> Executor:
+    """What works beside this thread, if that is worth it for this table."""
+    few = source.rows is not None and source.rows <= FEW_ROWS
+    return _AtOnce() if few else ThreadPoolExecutor(1, f"recae-{name}")
+
+
+def _coded(
+    source: Source, blocks: Iterator[Block], columns: Mapping[str, NewIds | KnownIds]
+) -> Generator[tuple[Block, list[Future[Codes32]]]]:
+    """The blocks with the codes of their columns of ids, which are computed one block ahead.
+
+    A thread each for reading and for either column: they are most of the work, and leave the
+    interpreter free.
+    """
+    with ExitStack() as stack:
+        reader, *coders = (
+            stack.enter_context(_worker(source, name)) for name in ("read", *columns)
+        )
+        following = reader.submit(next, blocks, None)
+        waiting: tuple[Block, list[Future[Codes32]]] | None = None
+        while True:
+            try:
+                block = following.result()
+            except Exception:
+                if waiting is not None:  # a mistake in the block before comes first
+                    yield waiting
+                raise
+            if block is None:
+                break
+            following = reader.submit(next, blocks, None)
+            if not len(block.columns[next(iter(columns))]):
+                continue
+            codes = [
+                coder.submit(ids.encode, block.columns[name], block.first_row)
+                for coder, (name, ids) in zip(coders, columns.items(), strict=True)
+            ]
+            if waiting is not None:
+                yield waiting
+            waiting = block, codes
+        if waiting is not None:
+            yield waiting
+
+
+def _kept(
+    weights: npt.NDArray[Any], min_weight: float | None, first_row: int
+) -> tuple[table.Weights, npt.NDArray[np.bool_] | None]:
+    """The weights of at least `min_weight` as float32, and which they are, None for all."""
+    if min_weight is None:
+        return table.positive_float32(weights, first_row), None
+    kept = weights >= min_weight
+    # What is not kept counts as 1 here, so that rows in messages are those of the table.
+    return table.positive_float32(np.where(kept, weights, 1), first_row)[kept], kept
+
+
+def _series(column: Any) -> pd.Series[Any]:
+    series: pd.Series[Any] = column.to_pandas() if isinstance(column, pa.Array) else column
+    return series
+
+
+def _recoded(ids: NewIds | KnownIds, codes: _Column) -> IdMap:
+    """The map of the ids that occur; the codes become those of the map."""
+    if isinstance(ids, KnownIds):
+        return ids.ids
+    used = np.zeros(ids.size, dtype=np.bool_)
+    for block in codes.blocks():
+        used[block] = True
+    known, new = ids.finish(used)
+    for block in codes.blocks():
+        np.take(new, block, out=block, mode="clip")
+    return known
+
+
+def _repetitions(
+    repeated: npt.NDArray[np.bool_], places: npt.NDArray[Any]
+) -> tuple[csr.Index, csr.Index, csr.Index]:
+    """Entries whose cell comes more than once: where they are, a number for each cell, and their
+    order in the table."""
+    shared = repeated.copy()
+    shared[:-1] |= repeated[1:]
+    at = np.flatnonzero(shared)
+    keys = np.cumsum(~repeated[at]) - 1
+    return at, keys, np.argsort(places[at], kind="stable")

@@ -1,0 +1,1 @@
+"""What all fitted things share: hyperparameters, clone, and the saved form."""

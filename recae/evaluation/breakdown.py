@@ -1,0 +1,157 @@
+"""Where a mean comes from: the same report by length of history and by popularity of items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from recae.errors import ConfigError, DataError, unknown_option
+from recae.evaluation.report import Report
+from recae.metrics import bootstrap_interval, popularity_groups
+
+IntArray = npt.NDArray[np.int64]
+
+
+def by_history(
+    report: Report, metric: str, bins: int | Sequence[int] = 5, *, seed: int = 0
+) -> pd.DataFrame:
+    """A metric by the number of items in the users' histories, shortest first.
+
+    bins: how many, with nearly equal numbers of users (users with histories of one length stay
+    together, so there can be fewer), or the lowest length of each, ascending, as `[1, 6, 11]`. A
+    row for each bin, with the columns low and high (its lengths, both included), users (those who
+    have a value; others count nowhere), mean, and ci_low and ci_high, the 95 % bootstrap interval
+    of the mean over these users. A bin without users has NaN. seed: of the bootstrap.
+
+    Raises ConfigError for an unknown metric, one without a value per user, or bad bins; DataError
+    if the report has no sizes of histories or no user a value.
+
+    >>> lengths = pd.DataFrame({"history": [1, 2, 7], "targets": [1, 1, 1]}, index=[5, 6, 7])
+    >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.0, 0.5]}, index=[5, 6, 7])
+    >>> frame = recae.by_history(recae.Report("a", values, users=lengths), "ndcg@5", bins=[1, 4])
+    >>> frame[["low", "high", "users", "mean"]]
+       low  high  users  mean
+    0    1     3      2  0.25
+    1    4     7      1  0.50
+    """
+    if metric not in report.per_user:
+        if metric in report.catalogue:
+            raise ConfigError(f"{metric} is one number, not one per user: it has no breakdown")
+        raise unknown_option("metric of this report", metric, map(str, report.per_user))
+    if "history" not in report.users:
+        raise DataError("this report has no sizes of histories: evaluate the model again")
+    values = report.per_user[metric].to_numpy(dtype=np.float64)
+    lengths = report.users["history"].to_numpy(dtype=np.int64)
+    if len(lengths) != len(values):
+        raise DataError(f"this report has {len(values)} users with values but {len(lengths)} sizes")
+    some = ~np.isnan(values)
+    if not some.any():
+        raise DataError(f"no user has a value of {metric}: there is nothing to break down")
+    values, lengths = values[some], lengths[some]
+    lows = _lows(bins, lengths)
+    place = np.searchsorted(lows, lengths, side="right") - 1
+    rows: list[tuple[Any, ...]] = []
+    for number, low in enumerate(lows):
+        inside = values[place == number]
+        last = number + 1 == len(lows)
+        high = max(int(lengths.max()), int(low)) if last else int(lows[number + 1]) - 1
+        mean = float(inside.mean()) if len(inside) else float("nan")
+        rows.append((int(low), high, len(inside), mean, *bootstrap_interval(inside, seed=seed)))
+    return pd.DataFrame(rows, columns=["low", "high", "users", "mean", "ci_low", "ci_high"])
+
+
+def _lows(bins: Any, lengths: IntArray) -> IntArray:
+    """The lowest length of each bin, ascending."""
+    if isinstance(bins, int | np.integer) and not isinstance(bins, bool):
+        if bins < 1:
+            raise ConfigError(f"bins must be at least 1, not {bins}")
+        bins = min(int(bins), len(lengths))
+        quantiles = np.arange(bins) * len(lengths) // bins
+        return np.unique(np.sort(lengths)[quantiles])
+    lows = np.asarray(bins)
+    if lows.ndim != 1 or not lows.size or not np.issubdtype(lows.dtype, np.integer):
+        raise ConfigError(f"bins must be a number or lengths such as [1, 6, 11], not {bins!r}")
+    lows = lows.astype(np.int64)
+    if (np.diff(lows) <= 0).any():
+        raise ConfigError(f"bins must ascend, each length once; found {lows.tolist()}")
+    if lows[0] > lengths.min():
+        raise ConfigError(
+            f"bins begin at {lows[0]}, but {int((lengths < lows[0]).sum()):,} users have shorter "
+            f"histories: begin at {lengths.min()} or below"
+        )
+    return lows
+
+
+def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
+    """Hits within the first k by the popularity of the items, from the head to the tail.
+
+    The items, most training users first, are cut into groups that hold nearly equal numbers of
+    training interactions, not of items: a few popular items make up the first group, most of the
+    catalogue the last. Items with equally many training users stay together, in the group in which
+    the middle of their interactions falls, so there can be fewer groups than asked for. A row for
+    each group, with the columns low and high (training users of its items), items, training_share
+    (of all training interactions), targets (held-out interactions with its items), hits (those
+    found within k), recall (hits / targets, pooled over users: not the mean over users; NaN without
+    targets), and listed_share (of all places within k that are not empty).
+
+    Raises ConfigError for a k that no metric of the report has, or for groups < 1; DataError if the
+    report has no counts of items, or not of their training users.
+
+    >>> fold = recae.holdout_pairs(data, 0.5, seed=1).validation
+    >>> report = recae.evaluate(recae.Popularity().fit(data), fold, "recall@1")
+    >>> recae.by_popularity(report, k=1, groups=2)[["low", "high", "items"]]
+       low  high  items
+    0    3     3      3
+    1    2     2      1
+    """
+    items = report.items
+    if "targets" not in items:
+        raise DataError("this report has no counts of items: evaluate the model again")
+    if "training_users" not in items:
+        raise DataError(
+            "this report does not know the training users of its items: give the Lists or the "
+            "Scorer that was evaluated train="
+        )
+    if f"hits@{k}" not in items:
+        named = (str(name).partition("@") for name in items)
+        known = sorted(int(cut) for what, _, cut in named if what == "hits")
+        raise ConfigError(f"this report has no lists of {k!r}; its cut-offs are {known}")
+    if isinstance(groups, bool) or not isinstance(groups, int | np.integer) or groups < 1:
+        raise ConfigError(f"groups must be an integer of at least 1, not {groups!r}")
+    training = items["training_users"].to_numpy(dtype=np.int64)
+    sums = (
+        pd.DataFrame(
+            {
+                "group": popularity_groups(training, groups),
+                "users": training,
+                "targets": items["targets"].to_numpy(),
+                "hits": items[f"hits@{k}"].to_numpy(),
+                "listed": items[f"listed@{k}"].to_numpy(),
+            }
+        )
+        .groupby("group")
+        .agg(
+            low=("users", "min"),
+            high=("users", "max"),
+            items=("users", "size"),
+            training_share=("users", "sum"),
+            targets=("targets", "sum"),
+            hits=("hits", "sum"),
+            recall=("hits", "sum"),
+            listed_share=("listed", "sum"),
+        )
+        .reset_index(drop=True)
+    )
+    sums["recall"] = _share(sums["hits"], sums["targets"])
+    for name in ("training_share", "listed_share"):
+        sums[name] = _share(sums[name], sums[name].sum())
+    return sums
+
+
+def _share(part: pd.Series[Any], whole: Any) -> pd.Series[Any]:
+    """part / whole, NaN where there is nothing."""
+    return part.astype(np.float64) / pd.Series(whole, index=part.index).replace(0, np.nan)

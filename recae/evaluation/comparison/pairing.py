@@ -1,0 +1,98 @@
+"""Reports on the same users and targets, as arrays in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from recae.errors import ConfigError, DataError, unknown_option
+from recae.evaluation.report import Report
+
+FloatArray = npt.NDArray[np.float64]
+Reports = Report | Sequence[Report]
+"""A model's report, or its reports under several seeds."""
+KNOWN_OF_ITEMS = {"diversity": "item_vectors", "miscalibration": "item_categories"}
+"""Metrics that mean something else where something else is known of the items, and where the
+provenance tells what: a source, a comma and a digest."""
+
+
+def seeds_of(name: str, given: Reports) -> list[Report]:
+    """The reports of one model. Raises ConfigError for none, or for what is no report."""
+    if isinstance(given, Report):
+        return [given]
+    found = list(given) if isinstance(given, Iterable) else [given]
+    strange = [report for report in found if not isinstance(report, Report)]
+    if strange or not found:
+        what = type(strange[0]).__name__ if strange else "an empty sequence"
+        raise ConfigError(f"{name!r} needs a Report, or one for each seed, not {what}")
+    return found
+
+
+def paired_values(reports: Mapping[str, Reports], metric: str) -> dict[str, FloatArray]:
+    """The values of the users with a target: name -> (seeds, users), users in the same order.
+
+    Raises ConfigError for a metric that a report lacks or that has no value per user; DataError if
+    the reports have other targets, users, defined values, item vectors or categories.
+    """
+    seeds = {name: seeds_of(name, given) for name, given in reports.items()}
+    labelled = {
+        (name, number): repr(name) + (f" (report {number + 1})" if len(theirs) > 1 else "")
+        for name, theirs in seeds.items()
+        for number in range(len(theirs))
+    }
+    (first, _), first_label = next(iter(labelled.items()))
+    reference = seeds[first][0]
+    columns = {
+        key: _column(seeds[key[0]][key[1]], label, metric, reference, first_label)
+        for key, label in labelled.items()
+    }
+    defined = ~np.isnan(columns[first, 0])
+    for key, column in columns.items():
+        unpaired = int((np.isnan(column) == defined).sum())
+        if unpaired:
+            raise DataError(
+                f"{unpaired:,} users have a value of {metric} in only one of {first_label} and "
+                f"{labelled[key]}"
+            )
+    if not defined.any():
+        raise DataError(f"no user has a value of {metric}: there is nothing to compare")
+    return {
+        name: np.stack([columns[name, number][defined] for number in range(len(theirs))])
+        for name, theirs in seeds.items()
+    }
+
+
+def _column(
+    report: Report, label: str, metric: str, reference: Report, first_label: str
+) -> FloatArray:
+    """One report's values, in the order of the users of the first."""
+    if metric not in report.per_user:
+        if metric in report.catalogue:
+            raise ConfigError(f"{metric} is one number, not one per user: nothing to pair")
+        raise unknown_option(f"metric of report {label}", metric, map(str, report.per_user))
+    ours, theirs = (r.provenance.get("target") for r in (report, reference))
+    if ours != theirs:
+        raise DataError(
+            f"{label} was measured on other targets than {first_label} ({ours} and {theirs}): "
+            "evaluate both on the same fold"
+        )
+    about = KNOWN_OF_ITEMS.get(metric.partition("@")[0], "")
+    ours, theirs = (str(r.provenance.get(about)) for r in (report, reference))
+    if ours.rpartition(", ")[2] != theirs.rpartition(", ")[2]:
+        raise DataError(
+            f"{label} has {metric} by other {about} than {first_label} ({ours} and {theirs}): "
+            f"evaluate both with the same {about}="
+        )
+    if report.per_user.index.has_duplicates:
+        raise DataError(f"{label} has users twice: they cannot be paired")
+    index: pd.Index = reference.per_user.index
+    strange = len(report.per_user.index.symmetric_difference(index))
+    if strange:
+        raise DataError(f"{strange:,} users are in only one of {first_label} and {label}")
+    column = report.per_user[metric].reindex(index).to_numpy(dtype=np.float64)
+    if np.isinf(column).any():
+        raise DataError(f"{label} has {int(np.isinf(column).sum()):,} infinite values of {metric}")
+    return column

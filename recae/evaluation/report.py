@@ -1,0 +1,159 @@
+"""What a model scored on a fold: values per user, means, intervals, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recae.errors import StorageError, unknown_option
+from recae.evaluation import report_file as saving
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a model scored on a fold.
+
+    model: its repr; per_user: one row per user of the fold (index: user id), one column per metric,
+    NaN for users without a target; catalogue: metrics of the whole set of lists, such as coverage;
+    interval: the 95 % bootstrap interval of every mean; provenance: data, versions, machine,
+    seconds, as `evaluate` says.
+
+    users: the users of per_user, with the columns history (items in it) and targets (items in it);
+    items: one row per item of the fold (index: item id), with the columns training_users (absent if
+    they are not known), targets (users who have it as a target), and for every cut-off k of the
+    metrics hits@k (users who have it as a target and in their first k) and listed@k (users who have
+    it in their first k). All are integers; users without a target count in listed@k. Both frames
+    are empty where nobody counted.
+
+    >>> fold = recae.holdout_pairs(data, 0.5).validation
+    >>> report = recae.evaluate(recae.EASE().fit(data), fold, ["recall@4"])
+    >>> report["recall@4"]  # there are four items
+    1.0
+    """
+
+    model: str
+    per_user: pd.DataFrame
+    catalogue: Mapping[str, float] = field(default_factory=dict)
+    interval: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    users: pd.DataFrame = field(default_factory=pd.DataFrame)
+    items: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def mean(self) -> dict[str, float]:
+        """Every metric's value: the mean over users with a target, or the catalogue's number.
+
+        >>> recae.Report("a", pd.DataFrame({"ndcg@5": [0.5, 0.0]}, index=[7, 8])).mean
+        {'ndcg@5': 0.25}
+        """
+        means = {str(name): float(value) for name, value in self.per_user.mean().items()}
+        return means | dict(self.catalogue)
+
+    def __getitem__(self, metric: str) -> float:
+        if metric in self.catalogue:
+            return float(self.catalogue[metric])
+        if metric not in self.per_user:
+            raise unknown_option("metric of this report", metric, self.metrics)
+        return float(self.per_user[metric].mean())
+
+    @property
+    def metrics(self) -> list[str]:
+        """What was measured: the metrics with a value per user, then those of the catalogue.
+
+        >>> recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}), {"coverage@5": 0.1}).metrics
+        ['ndcg@5', 'coverage@5']
+        """
+        return list(dict.fromkeys([*map(str, self.per_user), *self.catalogue]))
+
+    def frame(self) -> pd.DataFrame:
+        """A frame with the columns `mean, low, high` and a row per metric.
+
+        low and high bound the 95 % bootstrap interval; they are NaN where there is none.
+
+        >>> recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}, index=[7])).frame()
+                mean  low  high
+        ndcg@5   0.5  NaN   NaN
+        """
+        nothing = (float("nan"), float("nan"))
+        rows = {name: (v, *self.interval.get(name, nothing)) for name, v in self.mean.items()}
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high"])
+
+    def __str__(self) -> str:
+        users = self.provenance.get("users", len(self.per_user))
+        return f"{self.model} on {users:,} users\n{self.frame().to_string(float_format='%.4f')}"
+
+    def save(self, path: str | Path, *, per_user: bool = False) -> Path:
+        """Writes the `summary` as JSON, atomically. Returns the path.
+
+        per_user: also writes the users' values, and the frames users and items, each to a Parquet
+        beside it whose name begins alike and holds its digest; `load` then reads the report back,
+        for instance to `recae.compare` it with one of another day. A report that was there stays
+        whole until the new one is. The ids must be integers or text. Raises StorageError if a file
+        cannot be written.
+
+        >>> report = recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}, index=[7]))
+        >>> report.save("report.json").name
+        'report.json'
+        """
+        tables: dict[str, pd.DataFrame | None] = {}
+        if per_user:
+            tables["per_user"] = self.per_user
+            for name, table in (("users", self.users), ("items", self.items)):
+                tables[name] = table if len(table.columns) else None
+        return saving.write(path, self.summary(), tables)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Report:
+        """The report that `save(path, per_user=True)` wrote.
+
+        Reports of older versions have empty users and items. Raises StorageError if a file is
+        absent or damaged, DataError if the report was saved without its users' values.
+
+        >>> import pandas as pd, recae, tempfile
+        >>> report = recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}, index=[7]))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = report.save(f"{folder}/a.json", per_user=True)
+        ...     recae.Report.load(path)["ndcg@5"]
+        0.5
+        """
+        summary, tables = saving.read(path)
+        table = tables["per_user"]
+        try:
+            rows = {
+                name: [_number(row[part]) for part in ("mean", "low", "high")]
+                for name, row in summary["metrics"].items()
+            }
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise StorageError(f"{path} is no saved report: its metrics are damaged") from error
+        return cls(
+            model=summary["model"],
+            per_user=table,
+            catalogue={name: v[0] for name, v in rows.items() if name not in table},
+            interval={
+                name: (v[1], v[2]) for name, v in rows.items() if name in table or v[1] == v[1]
+            },
+            provenance=summary["provenance"],
+            users=tables.get("users", pd.DataFrame()),
+            items=tables.get("items", pd.DataFrame()),
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Model, means with intervals (None where there is none) and provenance, ready for JSON.
+
+        >>> recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}, index=[7])).summary()["metrics"]
+        {'ndcg@5': {'mean': 0.5, 'low': None, 'high': None}}
+        """
+        rows = self.frame().astype(object).where(lambda frame: frame.notna(), None)
+        return {
+            "model": self.model,
+            "metrics": rows.to_dict(orient="index"),  # all digits, which to_json would round
+            "provenance": dict(self.provenance),
+        }
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

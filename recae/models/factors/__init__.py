@@ -1,0 +1,1 @@
+"""Models that score by products of user and item factors."""

@@ -1,0 +1,106 @@
+"""The base of the models that score items by products of factors."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse.linalg
+import torch
+from torch import Tensor
+
+from recae.data import Interactions
+from recae.data.splits import Fold
+from recae.estimators.params import estimator, learnt, param
+from recae.ranking.products import Products
+from recae.recommend.base import Recommender, Run
+from recae.recommend.persistence import expect
+from recae.recommend.sparse import summed, valued
+from recae.rng import numpy_generator
+
+
+@estimator
+class FactorRecommender(Recommender):
+    """score_ui = x_u . y_i: a model supplies the y_i in `_fit`, and x_u in `_embed_rows`."""
+
+    latent: int = param("number of factors", default=64, low=1, usual=(16, 512))
+
+    item_factors_: np.ndarray = learnt()
+
+    def _products(self, matrix: Any) -> Products:
+        """The scores of CSR histories, not yet computed."""
+        return Products(self._embed_rows(matrix), self._item_vectors())
+
+    def _scores(self, matrix: Any) -> Tensor | Products:
+        return self._products(matrix)
+
+    def _score_rows(self, matrix: Any) -> Tensor:
+        return self._products(matrix).dense()
+
+    def _item_vectors(self) -> Tensor:
+        return torch.from_numpy(self.item_factors_)
+
+    def _arrays(self) -> Mapping[str, Tensor]:
+        return {"item_factors": torch.from_numpy(self.item_factors_)}
+
+    def _restore(self, arrays: Mapping[str, Tensor]) -> None:
+        self.item_factors_ = expect(arrays["item_factors"], len(self.items_), self.latent).numpy()
+
+
+@estimator
+class SVDRecommender(FactorRecommender):
+    """score_x = (x E) F': histories are embedded by E and meet the item factors F.
+
+    A model supplies E and F, each (n_items, latent), from singular vectors.
+    """
+
+    latent: int = param(
+        "number of singular vectors, at most; tune it", default=64, low=1, usual=(16, 512)
+    )
+    weights: str = param(
+        "whether X holds the weights of interactions or ones",
+        default="neither",
+        choices=("neither", "both"),
+    )
+
+    input_factors_: np.ndarray = learnt()
+
+    @abstractmethod
+    def _factors(self, matrix: Any) -> tuple[np.ndarray, np.ndarray]:
+        """E and F, given X."""
+
+    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+        factors = self._factors(valued(data.matrix, self.weights == "both").astype(np.float64))
+        self.input_factors_, self.item_factors_ = (
+            np.ascontiguousarray(part, dtype=np.float32) for part in factors
+        )
+
+    def _embed_rows(self, matrix: Any) -> Tensor:
+        histories = valued(matrix, self.weights == "both")
+        return summed(histories, torch.from_numpy(self.input_factors_))
+
+    def _arrays(self) -> Mapping[str, Tensor]:
+        return {**super()._arrays(), "input_factors": torch.from_numpy(self.input_factors_)}
+
+    def _restore(self, arrays: Mapping[str, Tensor]) -> None:
+        super()._restore(arrays)
+        shape = len(self.items_), self.latent
+        self.input_factors_ = expect(arrays["input_factors"], *shape).numpy()
+
+    def _svd(self, matrix: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """U (rows, latent), s (latent,) falling, V (columns, latent) of a sparse matrix.
+
+        Of a matrix with fewer rows or columns than `latent`, the remaining ones are zeros.
+        """
+        least = min(matrix.shape)
+        if self.latent < least:
+            start = numpy_generator(0).standard_normal(least)  # the result does not depend on it
+            u, s, vt = scipy.sparse.linalg.svds(matrix, k=self.latent, v0=start)  # ARPACK
+        else:  # so small that a dense copy is no larger than the factors
+            u, s, vt = np.linalg.svd(matrix.toarray(), full_matrices=False)
+        order, missing = np.argsort(-s), (0, max(self.latent - len(s), 0))
+        u, s, v = u[:, order], s[order], vt[order].T
+        return np.pad(u, ((0, 0), missing)), np.pad(s, missing), np.pad(v, ((0, 0), missing))

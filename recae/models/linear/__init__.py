@@ -1,0 +1,1 @@
+"""Linear autoencoders in closed form."""

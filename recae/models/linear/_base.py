@@ -1,0 +1,129 @@
+"""The base of the linear autoencoders: B in closed form, in the memory of one such matrix."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from recae.data import Interactions
+from recae.data.splits import Fold
+from recae.estimators.params import estimator, learnt, param
+from recae.models.linear._capacity import choose, warn_if_light
+from recae.models.linear._inverse import blocks, over_items, over_users, to_float32
+from recae.recommend.base import Recommender, Run
+from recae.recommend.persistence import expect
+from recae.recommend.sparse import summed, valued
+from recae.system.progress import bar
+
+
+@estimator
+class LinearRecommender(Recommender):
+    """B = I - P diag(c), with P = (X'X + diag(r))^-1 and the scores of a history x being x B.
+
+    With powers u and v, X is first scaled by the degrees of users and items, and the result scaled
+    back: X becomes D_U^-u X D_I^-v, and then B becomes D_I^-v B D_I^v.
+
+    A model supplies the ridge r, given the diagonal of X'X, and the scale c, given that of P. With
+    c = r it is a plain ridge regression of X on itself; a larger c_j makes B_jj smaller, and
+    c_j = 1 / P_jj makes it zero (Moon, Kim & Lee, SIGIR 2023, which derives all of them as one).
+
+    P is had from an inverse over the items or over the users: see `capacity.py` and `ridge.py`.
+    """
+
+    l2: float = param(
+        "ridge; grows with the density of the data, tune it",
+        default=200.0,
+        above=0,
+        usual=(0.1, 5000),
+    )
+    weights: str = param(
+        "whether X holds the weights of interactions or ones",
+        default="neither",
+        choices=("neither", "both"),
+    )
+    user_power: float = param(
+        "u: users count as their number of items to the power of -2u",
+        default=0.0,
+        low=0,
+        high=1,
+        usual=(0, 0.5),
+    )
+    item_power: float = param(
+        "v: from 0, as the paper has it, to 0.5, which brings up what few have; l2 shrinks with it",
+        default=0.0,
+        low=0,
+        high=1,
+        usual=(0, 0.5),
+    )
+    precision: str = param(
+        "float of the inverse; auto: float64 if memory allows, else float32; over users float64",
+        default="auto",
+        choices=("auto", "float64", "float32"),
+        usual=("auto",),
+    )
+
+    weights_: Tensor = learnt()
+
+    def _ridge(self, gram_diagonal: np.ndarray) -> np.ndarray:
+        """r, (n_items,), given the diagonal of X'X; the same for all items by default."""
+        return np.full_like(gram_diagonal, self.l2)
+
+    @abstractmethod
+    def _scale(self, inverse_diagonal: np.ndarray, ridge: np.ndarray) -> np.ndarray:
+        """c, (n_items,), given the diagonal of P."""
+
+    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+        matrix, item_scale = self._scaled(valued(data.matrix, self.weights == "both"))
+        squares = np.asarray(matrix.multiply(matrix).sum(axis=0, dtype=np.float64)).ravel()
+        ridge = self._ridge(squares)
+        name, heaviest = type(self).__name__, float((squares / ridge).max())
+        shape = data.n_users, data.n_items
+        way, device = choose(name, *shape, heaviest, self.precision, run.device)
+        steps = blocks(data.n_users) + 1 if way.over_users else blocks(data.n_items)
+        with bar(steps, name, "block", run.progress) as shown:
+            if way.over_users:
+                inverse, diagonal = over_users(matrix, ridge, self.l2, shown, device)
+            else:
+                inverse, diagonal = over_items(matrix, ridge, way.dtype, self.l2, shown, device)
+        warn_if_light(name, self.l2, heaviest, way)
+        scale = self._scale(diagonal, ridge)
+        shared = torch.from_numpy(inverse)  # torch multiplies in all threads, and in one float
+        shared.mul_(torch.from_numpy((scale / item_scale).astype(inverse.dtype)))
+        if self.item_power:
+            shared.mul_(torch.from_numpy(item_scale.astype(inverse.dtype))[:, None])
+        del shared  # the memory may move below
+        kept = 1 - scale * diagonal
+        # What is zero but for rounding is zero: an item must not speak for itself at all.
+        zero = np.abs(kept) < 8 * np.finfo(way.dtype).eps
+        np.fill_diagonal(inverse, np.where(zero, 0, kept))
+        self.weights_ = torch.from_numpy(to_float32(inverse))
+
+    def _scaled(self, matrix: Any) -> tuple[Any, np.ndarray]:
+        """D_U^-u X D_I^-v in float64 and the diagonal of D_I^-v; ones where nothing is."""
+        degrees = [np.asarray(matrix.sum(axis=axis, dtype=np.float64)).ravel() for axis in (1, 0)]
+        of_users, of_items = (
+            np.where(degree > 0, degree, 1) ** -power
+            for degree, power in zip(degrees, (self.user_power, self.item_power), strict=True)
+        )
+        if self.user_power or self.item_power:
+            matrix = sp.diags(of_users) @ matrix.astype(np.float64) @ sp.diags(of_items)
+        return matrix, of_items
+
+    def _score_rows(self, matrix: Any) -> Tensor:
+        return summed(valued(matrix, self.weights == "both"), self.weights_)  # (rows, n_items)
+
+    def _similarities(self, codes: np.ndarray) -> Tensor:
+        """How much each of some items speaks for all others: rows of `weights_`."""
+        return self.weights_[torch.from_numpy(codes)]
+
+    def _arrays(self) -> Mapping[str, Tensor]:
+        return {"weights": self.weights_}
+
+    def _restore(self, arrays: Mapping[str, Tensor]) -> None:
+        self.weights_ = expect(arrays["weights"], len(self.items_), len(self.items_))

@@ -1,0 +1,121 @@
+"""Infinity-AE: the infinitely wide autoencoder, as kernel regression over users."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recae.data import Interactions
+from recae.data.splits import Fold
+from recae.errors import CapacityError
+from recae.estimators.params import estimator, learnt, param
+from recae.models.linear._capacity import placed
+from recae.models.linear._inverse import blocks, negative_inverse, to_float32
+from recae.ranking.products import products
+from recae.recommend.base import Recommender, Run
+from recae.recommend.persistence import csr_from_arrays, csr_to_arrays, expect
+from recae.recommend.sparse import valued
+from recae.system.memory import total_memory
+from recae.system.progress import bar
+
+WEIGHT_VARIANCE, BIAS_VARIANCE = 2.0, 0.01
+"""Of the authors' network: standard deviations sqrt(2) and 0.1."""
+
+SPARE = 0.85
+"""Share of the memory that the user-user matrix may take."""
+
+ROWS = 256
+"""Rows of the kernel made at a time; each takes some 64 bytes for every training user."""
+
+
+@estimator
+class InfiniteAE(Recommender):
+    """An infinitely wide autoencoder, trained to its end in closed form.
+
+    The scores of a history x are K(x, X) (K(X, X) + l2 tr(K) / n I)^-1 X, with K the neural tangent
+    kernel of a ReLU network with one hidden layer.
+
+    Sachdeva, Dhaliwal, Wu & McAuley, "Infinite Recommendation Networks: A Data-Centric Approach",
+    NeurIPS 2022. Hard to beat where users are few, with one hyperparameter. Costs
+    users^3 operations and 8 users^2 bytes of memory; the model keeps the training histories and 4
+    users^2 bytes, and scoring one history costs users^2 operations. Inverts on a GPU where there is
+    one and the matrix fits twice (not yet run on one). As in the authors' code, histories enter the
+    kernel as they are, not normalised.
+
+    >>> recae.InfiniteAE(l2=1.0).fit(data).recommend(0)["item_id"].tolist()
+    [2, 3]
+    """
+
+    name = "infinite-ae"
+
+    l2: float = param(
+        "ridge, as a share of the kernel's mean diagonal", default=5.0, above=0, usual=(0.1, 100)
+    )
+    weights: str = param(
+        "whether X holds the weights of interactions or ones",
+        default="neither",
+        choices=("neither", "both"),
+    )
+
+    histories_: Any = learnt()
+    inverse_: Tensor = learnt()
+
+    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+        n, available = data.n_users, SPARE * total_memory()
+        if 8 * n**2 > available:
+            raise CapacityError(
+                f"InfiniteAE on {n:,} users needs {8 * n**2 / 1e9:.1f} GB for a user-user matrix, "
+                f"and {available / 1e9:.1f} GB may be used: keep fewer users, or use SVDAE or EASE"
+            )
+        self.histories_ = valued(data.matrix, self.weights == "both")
+        system = np.empty((n, n))
+        with bar(blocks(n), type(self).__name__, "block", run.progress) as shown:
+            for start in range(0, n, ROWS):
+                system[start : start + ROWS] = self._kernel(self.histories_[start : start + ROWS])
+            system[np.diag_indices_from(system)] += self.l2 * system.diagonal().mean()
+            device = placed(type(self).__name__, run.device, system.nbytes)
+            negative_inverse(system, self.l2, shown, device)
+        np.negative(system, out=system)
+        self.inverse_ = torch.from_numpy(to_float32(system))
+
+    def _kernel(self, rows: Any) -> np.ndarray:
+        """The neural tangent kernel of some histories with those of training, (rows, n_users).
+
+        With the variances v of weights and b of biases and d items: S = v x.x' / d + b after the
+        first layer, and t the angle with cos t = S / sqrt(S_xx S_x'x'). The ReLU turns S into
+        sqrt(S_xx S_x'x') (sin t + (pi - t) cos t) / 2 pi, its derivative into (pi - t) / 2 pi
+        (Cho & Saul 2009), and K = v ReLU(S) + b + v S ReLU'(S) (Jacot et al. 2018).
+        """
+        v, b, d = WEIGHT_VARIANCE, BIAS_VARIANCE, rows.shape[1]
+        first: np.ndarray = v / d * (rows @ self.histories_.T).toarray().astype(np.float64) + b
+        own, others = (
+            np.sqrt(v / d * np.asarray(some.multiply(some).sum(axis=1), np.float64).ravel() + b)
+            for some in (rows, self.histories_)
+        )
+        lengths = own[:, None] * others
+        cosine = np.clip(first / lengths, -1, 1)
+        angle = np.arccos(cosine)
+        after = lengths * (np.sin(angle) + (np.pi - angle) * cosine) / (2 * np.pi)
+        kernel: np.ndarray = v * after + b + v * first * (np.pi - angle) / (2 * np.pi)
+        return kernel
+
+    def _score_rows(self, matrix: Any) -> Tensor:
+        histories, parts = valued(matrix, self.weights == "both"), [torch.empty(0, matrix.shape[1])]
+        for start in range(0, matrix.shape[0], ROWS):
+            kernel = self._kernel(histories[start : start + ROWS]).astype(np.float32)
+            duals = products(torch.from_numpy(kernel), self.inverse_)  # (rows, n_users)
+            scores = (self.histories_.T @ duals.numpy().T).T
+            parts.append(torch.from_numpy(np.ascontiguousarray(scores)))
+        return torch.cat(parts)
+
+    def _arrays(self) -> Mapping[str, Tensor]:
+        return {"inverse": self.inverse_, **csr_to_arrays("histories", self.histories_)}
+
+    def _restore(self, arrays: Mapping[str, Tensor]) -> None:
+        n = len(arrays["inverse"])
+        self.inverse_ = expect(arrays["inverse"], n, n)
+        self.histories_ = csr_from_arrays("histories", arrays, (n, len(self.items_)))

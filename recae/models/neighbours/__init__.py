@@ -1,0 +1,1 @@
+"""Models that score by similar users or items."""

@@ -1,0 +1,100 @@
+"""User-kNN: what users with a similar history have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from recae.data import Interactions
+from recae.data.splits import Fold
+from recae.estimators.params import estimator, learnt, param
+from recae.ranking.top_k import top_k
+from recae.recommend.base import Recommender, Run
+from recae.recommend.persistence import csr_from_arrays, csr_to_arrays
+from recae.recommend.sparse import evidence, valued
+
+ROWS = 256
+"""Histories compared with all training users at a time."""
+
+
+@estimator
+class UserKNN(Recommender):
+    """Recommends what the users with the most similar histories have.
+
+    score_j = sum of cos(x, x_v) x_vj over the training users v nearest to the history x. (The
+    nearest of all to a training user's own history is that user, who adds nothing unseen.)
+
+    Resnick, Iacovou, Suchak, Bergstrom & Riedl, "GroupLens", CSCW 1994, in the form for implicit
+    feedback. Nothing is learnt: the model is its training interactions, and saving it saves them
+    all (without user ids). A row costs its co-occurrences with all users; memory is
+    the interactions and 256 x n_users cosines. An item that no neighbour has gets -inf and is never
+    recommended, so lists can be shorter than k.
+
+    >>> data = recae.Interactions.from_csr(scipy.sparse.csr_matrix([[1, 1, 0], [0, 1, 1.0]]))
+    >>> history = scipy.sparse.csr_matrix([[1.0, 0, 0]])
+    >>> recae.UserKNN().fit(data).recommend(history=history)["item_id"].tolist()
+    [1]
+    """
+
+    name = "user-knn"
+
+    neighbours: int = param(
+        "nearest training users of a history", default=100, low=1, usual=(10, 1000)
+    )
+    weights: str = param(
+        "whether histories hold the weights of interactions or ones",
+        default="neither",
+        choices=("neither", "both"),
+    )
+
+    training_: Any = learnt()
+
+    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+        self._set(self._values(data.matrix))
+
+    def _set(self, training: Any) -> None:
+        self.training_ = training
+        self._columns = sp.csr_matrix(_unit_rows(training).T)  # (n_items, n_users)
+
+    def _values(self, matrix: Any) -> Any:
+        return valued(matrix, self.weights == "both")
+
+    def _score_rows(self, matrix: Any) -> Tensor:
+        histories = _unit_rows(self._values(matrix))
+        parts = [torch.empty(0, matrix.shape[1])]
+        for start in range(0, matrix.shape[0], ROWS):
+            cosines = evidence(histories[start : start + ROWS], self._columns)
+            parts.append(evidence(_nearest(cosines, self.neighbours), self.training_))
+        return torch.cat(parts)
+
+    def _arrays(self) -> Mapping[str, Tensor]:
+        return csr_to_arrays("training", self.training_)
+
+    def _restore(self, arrays: Mapping[str, Tensor]) -> None:
+        n_users = len(arrays["training.indptr"]) - 1
+        self._set(csr_from_arrays("training", arrays, (n_users, len(self.items_))))
+
+
+def _unit_rows(matrix: Any) -> Any:
+    """Rows of Euclidean length 1; empty ones stay empty."""
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    squares = np.square(matrix.data, dtype=np.float64)  # those of the largest float32 fit
+    lengths = np.sqrt(np.bincount(rows, squares, minlength=matrix.shape[0]))
+    inverse = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    values = (matrix.data * inverse[rows]).astype(np.float32)
+    return sp.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def _nearest(cosines: Tensor, neighbours: int) -> Any:
+    """The highest cosines of each row, as a CSR (rows, n_users); ties go to the first users."""
+    top = top_k(cosines, min(neighbours, cosines.shape[1]), overwrite=True)
+    rows, places = np.nonzero(top.items >= 0)
+    entries = (top.scores[rows, places], (rows, top.items[rows, places]))
+    nearest: Any = sp.csr_matrix(entries, shape=(len(cosines), cosines.shape[1]))
+    nearest.sort_indices()
+    return nearest

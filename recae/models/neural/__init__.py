@@ -1,0 +1,1 @@
+"""Autoencoders trained in epochs."""

@@ -1,0 +1,72 @@
+"""AutoRec: ratings predicted by an autoencoder that is only held to what was rated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+from recae.data import Interactions
+from recae.data.splits import Fold
+from recae.errors import DataError
+from recae.estimators.params import estimator, param
+from recae.metrics.ratings import rating_error
+from recae.nn import AutoencoderNet, Decoder, Keep, LinearHead, Plain, encoder_mlp, mlp
+from recae.ranking.batches import ScoreRows
+from recae.recommend.autoencoder import AutoencoderRecommender
+from recae.recommend.requests import align
+from recae.training.objective import Objective
+
+
+@estimator
+class AutoRec(AutoencoderRecommender):
+    """An autoencoder of explicit ratings: scores are predicted ratings.
+
+    f(x) = W g(V x + a) + b;  loss = sum over the rated i of (x_i - f_i)^2, plus l2.
+
+    Sedhain, Menon, Sanner & Xie, "AutoRec: Autoencoders Meet Collaborative Filtering", WWW 2015,
+    in its user-based form (U-AutoRec), because a user is a history here; as in the paper, but for
+    the optimiser (there Rprop or L-BFGS) and items nobody rated (there 3). Validation keeps
+    the epoch with the lowest root mean squared error, which `recae.rmse` measures. What is rated
+    highly is not what is chosen next: for a top k try Mult-DAE. An epoch costs 4 x ratings x latent
+    operations; memory is 2 x items x latent weights, their gradients and moments.
+
+    >>> recae.AutoRec(latent=2, epochs=2).fit(data).score(data).shape
+    (5, 4)
+    """
+
+    name = "auto-rec"
+
+    lowest_is_best: ClassVar[bool] = True
+
+    metric: str = param(
+        "validation metric that decides which epoch is kept", default="rmse", choices=("rmse",)
+    )
+    weights: str = param(
+        "where the ratings go; elsewhere every interaction counts 1",
+        default="both",
+        choices=("neither", "input", "target", "both"),
+    )
+    activation: str = param("g", default="sigmoid", choices=("sigmoid", "tanh", "relu", "swish"))
+
+    def _check_metric(self) -> None:
+        """Nothing: there is one choice."""
+
+    def _validator(
+        self, score_rows: ScoreRows, validation: Fold, data: Interactions
+    ) -> Callable[[], Mapping[str, float]]:
+        histories = align(validation.history, data.items).matrix
+        targets = align(validation.target, data.items).matrix
+        if not targets.nnz:
+            raise DataError("the training data have no item of the validation targets")
+        return lambda: {"rmse": rating_error(score_rows, histories, targets)}
+
+    def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
+        return AutoencoderNet(
+            corrupt=Keep(),
+            encoder=encoder_mlp(n_items, (self.latent,), self.activation),
+            code=Plain(),
+            decoder=Decoder(mlp(()), LinearHead(self.latent, n_items)),
+        )
+
+    def _objective(self, updates: int) -> Objective:
+        return Objective("observed-squared")

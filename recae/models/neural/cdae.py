@@ -1,0 +1,75 @@
+"""CDAE: the collaborative denoising autoencoder."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from recae.estimators.params import estimator, param
+from recae.nn import AutoencoderNet, Decoder, Dropout, InputLinear, LinearHead, UserNodes, mlp
+from recae.recommend.autoencoder import AutoencoderRecommender
+from recae.training import NegativesLoader, SparseLoader
+from recae.training.objective import Objective
+
+
+@estimator
+class CDAE(AutoencoderRecommender):
+    """A denoising autoencoder with one hidden layer and a node for every training user.
+
+    z = sigma(W' dropout(x) + V_u + a), f = U z + b; loss = sum_i l(x_i, f_i), plus l2, over all
+    items or, with `negatives`, over the history and some items drawn for each of its entries.
+
+    Wu, DuBois, Zheng & Ester, "Collaborative Denoising Auto-Encoders for Top-N Recommender
+    Systems", WSDM 2016. Transductive as published: V_u is there for training users alone. Here a
+    user is a history, so when recommending everybody, known or new, gets the mean of all nodes.
+    A small classic; Mult-DAE is its better successor. An epoch costs 6 x users x items x latent
+    operations, or interactions x (1 + negatives) x latent; memory is (2 x items + users) x latent
+    weights, their gradients and moments. As in the paper, W and U are two matrices (the authors'
+    code can tie them); it trains with AdaGrad (optimiser="adagrad", lr=0.1), five negatives and the
+    logistic loss, where a negative that is drawn twice counts twice and here once.
+
+    >>> recae.CDAE(latent=2, epochs=2).fit(data).score(data).shape
+    (5, 4)
+    """
+
+    name = "cdae"
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        # The authors' script for Yelp.
+        "paper": dict(latent=50, negatives=5, optimiser="adagrad", lr=0.1, loss="logistic")
+    }
+
+    # At 0.001 it stands at the popularity of items for longer than the default patience.
+    lr: float = param("learning rate", default=1e-2, above=0, usual=(1e-4, 1e-2))
+    dropout: float = param(
+        "share of a history hidden from the encoder, the rest scaled up",
+        default=0.5,
+        low=0,
+        high=0.99,
+        usual=(0, 0.8),
+    )
+    loss: str = param(
+        "what is compared with the history, item by item",
+        default="logistic",
+        choices=("logistic", "squared"),
+    )
+    negatives: int = param(
+        "items drawn against each interaction; 0 compares with all items",
+        default=0,
+        low=0,
+        usual=(0, 10),
+    )
+
+    def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
+        return AutoencoderNet(
+            corrupt=Dropout(self.dropout),
+            encoder=InputLinear(n_items, self.latent),
+            code=UserNodes(n_users, self.latent),
+            decoder=Decoder(mlp(()), LinearHead(self.latent, n_items)),
+        )
+
+    def _loader(self, input: Any, target: Any | None, seed: int) -> SparseLoader:
+        if not self.negatives:
+            return super()._loader(input, target, seed)
+        return NegativesLoader(input, target, self.batch_size, seed, negatives=self.negatives)
+
+    def _objective(self, updates: int) -> Objective:
+        return Objective(f"observed-{self.loss}" if self.negatives else self.loss)

@@ -1,0 +1,69 @@
+"""Mult-DAE: the denoising autoencoder with a multinomial likelihood."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from recae.estimators.params import estimator, param
+from recae.models.neural._softmax import StartedRecommender
+from recae.nn import (
+    AutoencoderNet,
+    Chain,
+    Decoder,
+    Dropout,
+    LinearHead,
+    Plain,
+    UnitNorm,
+    encoder_mlp,
+    mlp,
+)
+from recae.training.objective import Objective
+
+
+@estimator
+class MultDAE(StartedRecommender):
+    """A denoising autoencoder that spends a user's probability over the items.
+
+    f(x) = W tanh(V dropout(x / |x|) + a) + b;  loss = -sum_i x_i log softmax(f(x))_i, plus l2.
+
+    Liang, Krishnan, Hoffman & Jebara, "Variational Autoencoders for Collaborative Filtering",
+    WWW 2018, section 2.2, as in the authors' code but for biases, which start at zero. Nearly as
+    good as Mult-VAE with half the parts, and quicker to train. An epoch costs about
+    6 x users x items x (width of the last layer) operations, or with `output="sampled"` the same
+    with the items of a sample; memory is 2 x items x width weights, their gradients (those of the
+    items that were met, when sampled) and two moments, and one chunk of logits.
+
+    >>> recae.MultDAE(latent=2, epochs=2).fit(data).score(data).shape
+    (5, 4)
+    """
+
+    name = "mult-dae"
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        # ML-20M, the authors' code.
+        "paper": dict(latent=200, epochs=200, batch_size=500, l2=2e-5)
+    }
+
+    hidden: tuple[int, ...] = param(
+        "widths between the items and the code, mirrored in the decoder",
+        default=(),
+        low=1,
+        usual=(64, 1024),
+    )
+    dropout: float = param(
+        "share of a history hidden from the encoder", default=0.5, low=0, high=0.99, usual=(0, 0.8)
+    )
+
+    def _deeper(self) -> str | None:
+        return f"hidden={self.hidden}" if self.hidden else None
+
+    def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
+        widths = (*self.hidden, self.latent)
+        return AutoencoderNet(
+            corrupt=Chain(UnitNorm(), Dropout(self.dropout)),
+            encoder=encoder_mlp(n_items, widths),
+            code=Plain(),
+            decoder=Decoder(mlp(widths[::-1]), LinearHead(widths[0], n_items)),
+        )
+
+    def _objective(self, updates: int) -> Objective:
+        return Objective("multinomial")

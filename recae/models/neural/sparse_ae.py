@@ -1,0 +1,91 @@
+"""SparseAE: an autoencoder that describes a user by a few of many units."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor
+
+from recae.errors import ConfigError
+from recae.estimators.params import estimator, param
+from recae.nn import (
+    AutoencoderNet,
+    Decoder,
+    InputLinear,
+    SeldomUnits,
+    ShortUnits,
+    TopUnits,
+    UnitHead,
+    UnitNorm,
+    mlp,
+)
+from recae.recommend.autoencoder import AutoencoderRecommender
+from recae.training.objective import Objective
+
+
+@estimator
+class SparseAE(AutoencoderRecommender):
+    """An autoencoder with one hidden layer, of whose units few are active for a user.
+
+    h = V x / |x| + a, z = sparse(h), f(x) = 10 sum_j z_j w_j + b with every |w_j| = 1;
+    loss = -sum_i x_i log softmax(f(x))_i, or another, plus beta x penalty(z), plus l2.
+
+    l1: z = max(h, 0), penalty |z|; units at zero are exactly zero, as many as beta makes.
+    top-k: z keeps the `active` largest of h and has no penalty (Makhzani & Frey, "k-Sparse
+    Autoencoders", ICLR 2014, here without tied weights). kl: z = sigma(h), shifted, penalty
+    sum_j KL(rate || mean of z_j over the batch) (Ng, "Sparse autoencoder", lecture notes of CS294A,
+    2011); units come near zero, never to it. The sparser the code, the worse the recommendations:
+    l1 and kl were better than top-k on the bundled MovieLens, and a smaller beta than a larger.
+
+    Made to be read: `embed_users` gives z, whose units are tastes that a user has or has not, and
+    the items of unit j are the largest of `item_embeddings_[:, j]`; clearest with l1. Units may
+    die: nothing revives one that is active for nobody. An epoch costs about
+    6 x users x items x latent operations; memory is 2 x items x latent weights, their gradients and
+    two moments, the item vectors scaled to their length, and one chunk of logits. Raises
+    ConfigError if more units shall stay than there are.
+
+    >>> model = recae.SparseAE(sparsity="top-k", latent=6, active=2, epochs=2).fit(data)
+    >>> (model.embed_users(data) != 0).sum(axis=1)
+    array([2, 2, 2, 2, 2])
+    """
+
+    name = "sparse-ae"
+
+    lr: float = param("learning rate", default=3e-3, above=0, usual=(1e-4, 1e-2))
+    sparsity: str = param("what makes z sparse", default="l1", choices=("l1", "top-k", "kl"))
+    active: int = param(
+        "top-k: units that stay, at most `latent`", default=50, low=1, usual=(10, 100)
+    )
+    beta: float = param("l1, kl: weight of the penalty", default=1.0, low=0, usual=(0.1, 3))
+    rate: float = param(
+        "kl: mean of a unit over the users", default=0.05, above=0, high=0.5, usual=(0.01, 0.2)
+    )
+    loss: str = param(
+        "what the scores are held to: one choice among all items, a decision for every item, "
+        "or the numbers themselves",
+        default="multinomial",
+        choices=("multinomial", "logistic", "squared"),
+    )
+
+    def check_params(self) -> None:
+        super().check_params()
+        if self.sparsity == "top-k" and self.active > self.latent:
+            raise ConfigError(
+                f"active={self.active} units cannot stay of the latent={self.latent} there are: "
+                "lower active or raise latent"
+            )
+
+    def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
+        codes = {"l1": ShortUnits(), "top-k": TopUnits(self.active), "kl": SeldomUnits(self.rate)}
+        return AutoencoderNet(
+            corrupt=UnitNorm(),
+            encoder=InputLinear(n_items, self.latent),
+            code=codes[self.sparsity],
+            decoder=Decoder(mlp(()), UnitHead(self.latent, n_items)),
+        )
+
+    def _objective(self, updates: int) -> Objective:
+        return Objective(self.loss, {"sparsity": self.beta})
+
+    def _item_vectors(self) -> Tensor:
+        return cast(UnitHead, cast(Decoder, self.network_.decoder).head).atoms().detach()

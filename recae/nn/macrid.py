@@ -1,0 +1,209 @@
+"""Several tastes in one user: a code for every concept that items belong to (MacridVAE)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recae.errors import unknown_option
+from recae.nn.batch import Batch, Ragged
+from recae.nn.layers import InputLinear, Linear
+from recae.nn.losses import CHUNK_CELLS
+from recae.nn.products import affine, gather, row_chunks
+from recae.nn.tied import UnitRows
+
+TEMPERATURE = 0.1
+"""tau: cosines are divided by it (Ma et al. 2019)."""
+
+
+@dataclass(frozen=True)
+class MixtureScores:
+    """log sum_k exp(z_k . h_i / tau + log c_ik), unevaluated.
+
+    codes: (rows, n_concepts, latent) and items: (n_items, latent), of length one; shares:
+    (n_items, n_concepts), logs.
+    """
+
+    codes: Tensor
+    items: Tensor
+    shares: Tensor
+
+    def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
+        """Minus the multinomial log likelihood, averaged over rows."""
+        if kind != "multinomial":
+            raise unknown_option("reconstruction loss", kind, ["multinomial"])
+        if not isinstance(target, Ragged):
+            raise TypeError("the multinomial loss takes a ragged target")
+        loss: Tensor = _Likelihood.apply(  # type: ignore[no-untyped-call]
+            self.codes, self.items, self.shares, target
+        )
+        return loss
+
+    def dense(self) -> Tensor:
+        """All scores, (rows, n_items) float32."""
+        return self._of(self.items, self.shares)
+
+    def columns(self, items: Tensor) -> Tensor:
+        """The scores of some columns, (rows, len(items)) float32."""
+        return self._of(self.items[items], self.shares[items])
+
+    def _of(self, items: Tensor, shares: Tensor) -> Tensor:
+        total: Tensor | None = None
+        for codes, share in zip(self.codes.unbind(1), shares.unbind(1), strict=True):
+            one = affine(codes / TEMPERATURE, items, share.contiguous())
+            total = one if total is None else torch.logaddexp(total, one)
+        assert total is not None
+        return total
+
+
+class _Likelihood(torch.autograd.Function):
+    """-sum_i x_i log(p_i / sum_j p_j) with p_i = sum_k e_ki and e_ki = c_ik exp(z_k . h_i / tau).
+
+    Cosines are at most one, so that no e is above exp(1 / tau), a number that float32 can hold. The
+    slope in e_ki, times e_ki, is the slope both in z_k . h_i / tau and in log c_ik:
+    e_ki (sum_j x_j / sum_j p_j - x_i / p_i). The matrices e exist for one chunk of rows at a time.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, codes: Tensor, items: Tensor, shares: Tensor, target: Ragged) -> Tensor:
+        rows, concepts = codes.shape[:2]
+        loss, totals = codes.new_zeros(()), target.row_sums(target.values)
+        grads = [torch.zeros_like(given) for given in (codes, items, shares)]
+        for chunk in row_chunks(len(target), len(items) * concepts, CHUNK_CELLS):
+            sharp = codes[chunk] / TEMPERATURE
+            parts = [
+                affine(sharp[:, k], items, shares[:, k].contiguous()).exp_()
+                for k in range(concepts)
+            ]  # e, (chunk, n_items) each
+            p = parts[0].clone()
+            for part in parts[1:]:
+                p += part
+            entries = slice(int(target.offsets[chunk.start]), int(target.offsets[chunk.stop]))
+            cells = (target.rows[entries] - chunk.start, target.indices[entries])
+            values, found, norms = target.values[entries], p[cells], p.sum(1)
+            loss += (torch.dot(totals[chunk], norms.log()) - torch.dot(values, found.log())) / rows
+            for k, part in enumerate(parts):
+                own = part[cells] * values / found
+                part *= (totals[chunk] / norms)[:, None]
+                part[cells] -= own
+                part /= rows
+                grads[0][chunk, k] = part @ items / TEMPERATURE
+                grads[1].addmm_(part.t(), sharp[:, k])
+                grads[2][:, k] += part.sum(0)
+        ctx.save_for_backward(*grads)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        return (*(grad * upstream for grad in ctx.saved_tensors), None)
+
+
+TINY = 1e-6
+"""Uniform numbers are held this far from 0 and 1, where Gumbel noise would be infinite."""
+
+
+class Concepts(nn.Module):
+    """x -> what each concept reads of it, side by side: (rows, n_concepts x width).
+
+    Items h_i and prototypes m_k are compared by cosine: c_ik = softmax_k(cos(h_i, m_k) / tau). One
+    layer with tanh reads the history once for each concept, an item i counting c_ik of itself.
+    """
+
+    def __init__(self, n_items: int, n_concepts: int, width: int, latent: int) -> None:
+        super().__init__()
+        self.items = UnitRows(n_items, latent)
+        self.prototypes = nn.Parameter(torch.empty(n_concepts, latent))
+        self.read = InputLinear(n_items, width)
+        self.drawn: Tensor | None = None  # Gumbel noise of this step, (n_items, n_concepts)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draws the prototypes in place (Glorot & Bengio 2010)."""
+        nn.init.xavier_normal_(self.prototypes, generator=generator)
+
+    def directions(self) -> Tensor:
+        """The items at length one, (n_items, latent)."""
+        return self.items.rows()
+
+    def shares(self) -> Tensor:
+        """log c_ik, (n_items, n_concepts), as drawn for this step or else expected."""
+        cosines = self.directions() @ F.normalize(self.prototypes, dim=1).t()
+        logits = cosines / TEMPERATURE
+        return (logits if self.drawn is None else logits + self.drawn).log_softmax(1)
+
+    def forward(self, x: Ragged | Tensor) -> Tensor:
+        parts = []
+        for share in self.shares().exp().unbind(1):  # (n_items,)
+            if isinstance(x, Tensor):
+                own: Ragged | Tensor = x * share
+            else:
+                own = x.with_values(x.values * gather(share, x.indices))
+            parts.append(self.read(own).tanh())
+        return torch.cat(parts, 1)
+
+
+class DrawConcepts(nn.Module):
+    """Draws what concept each item belongs to in a step of training; leaves the batch as it is.
+
+    The draw is relaxed, so that gradients reach the prototypes: Gumbel noise is added to the logits
+    of c_ik (Jang, Gu & Poole 2017; Maddison, Mnih & Teh 2017). It is a piece of the `corrupt` slot
+    because encoder and decoder must see the same draw, and because a phase can go without it.
+    """
+
+    def __init__(self, concepts: Concepts) -> None:
+        super().__init__()
+        self.concepts = [concepts]  # in a list: its weights are the encoder's and are saved once
+
+    def forward(self, batch: Batch, generator: torch.Generator | None) -> Batch:
+        concepts, drawn = self.concepts[0], None
+        if self.training:
+            like = concepts.items.weight
+            size = len(like), len(concepts.prototypes)
+            drawn = torch.rand(size, generator=generator, device=like.device, dtype=like.dtype)
+            drawn = -(-drawn.clamp(TINY, 1 - TINY).log()).log()
+        concepts.drawn = drawn
+        return batch
+
+
+class ConceptGaussians(nn.Module):
+    """A Gaussian posterior for every concept, around a direction of length one.
+
+    mu_k = a_k / |a_k|, sigma_k = s exp(b_k / 2), with one layer for all concepts; the prior of each
+    is N(0, s^2), and the term `kl` their divergence, summed over concepts and dimensions. The code
+    of a row is (n_concepts x latent) numbers.
+    """
+
+    def __init__(self, n_concepts: int, width: int, latent: int, spread: float) -> None:
+        super().__init__()
+        self.n_concepts, self.spread = n_concepts, spread
+        self.mu, self.log_variance = Linear(width, latent), Linear(width, latent)
+
+    def forward(
+        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        rows = len(hidden)
+        each = hidden.reshape(rows * self.n_concepts, -1)
+        mu = F.normalize(self.mu(each), dim=1)
+        if not self.training:
+            return mu.reshape(rows, -1), {}
+        b = self.log_variance(each)  # (rows x n_concepts, latent)
+        noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
+        z = mu + self.spread * noise * (0.5 * b).exp()
+        kl = 0.5 * (b.exp() + mu.square() / self.spread**2 - 1 - b).sum(1)
+        return z.reshape(rows, -1), {"kl": kl.reshape(rows, -1).sum(1)}
+
+
+class ConceptDecoder(nn.Module):
+    """Codes -> log sum_k c_ik exp(cos(z_k, h_i) / tau), with h and c of the encoder."""
+
+    def __init__(self, encoder: Concepts) -> None:
+        super().__init__()
+        self.shared = [encoder]  # in a list: its weights are the encoder's and are saved once
+
+    def forward(self, z: Tensor, batch: Batch) -> MixtureScores:
+        encoder = self.shared[0]
+        codes = z.reshape(len(z), len(encoder.prototypes), -1)
+        return MixtureScores(F.normalize(codes, dim=2), encoder.directions(), encoder.shares())

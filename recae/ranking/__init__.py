@@ -1,0 +1,1 @@
+"""From scores to lists: top-k, ties, masks and exclusions."""

@@ -1,0 +1,390 @@
+"""The base of every recommender: fit, score, recommend, embed, save, export."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from recae.data import IdMap, Interactions, as_interactions
+from recae.data.csr import column_counts
+from recae.data.splits import Fold
+from recae.errors import ConfigError, DataError, NotFittedError, TrainingInterrupted, check_flag
+from recae.estimators.estimator import Estimator
+from recae.ranking.batches import Request, rank_batches, rows_per_batch
+from recae.ranking.products import Products, products
+from recae.ranking.top_k import TopK, check_k, top_k
+from recae.recommend.persistence import save_model
+from recae.recommend.requests import align, check_validation, resolve, top_k_frame
+from recae.rng import check_seed
+from recae.system.files import as_path
+from recae.system.forks import survives_fork
+from recae.system.memory import enough_memory
+from recae.system.progress import check_progress
+from recae.training import Callback, Checkpoint, check_callbacks, resolve_device
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run options of one fit: they shape how it runs, not what the model is."""
+
+    seed: int = 0
+    device: torch.device = torch.device("cpu")
+    callbacks: Sequence[Callback] = ()
+    progress: bool | None = None
+    checkpoint: str | Path | None = None
+
+
+class Slots(Estimator, ABC):
+    """What is particular to a model: its name, its hyperparameters, and these methods.
+
+    The first four are needed; the others have a meaning for models with a latent space.
+    """
+
+    name: ClassVar[str]
+    uses_validation: ClassVar[bool] = False
+    items_: IdMap
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # A subclass that scores in a way of its own must not be ranked by its base's factors.
+        # Asked of all its bases: a class mixed in may bring `_score_rows` too.
+        for base in cls.__mro__:
+            if "_scores" in vars(base):
+                return
+            if "_score_rows" in vars(base):
+                break
+        if cls._scores is not Slots._scores:
+            cls._scores = Slots._scores  # type: ignore[method-assign]
+
+    @abstractmethod
+    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+        """Learns from `data`; hyperparameters and options are checked already."""
+
+    @abstractmethod
+    def _score_rows(self, matrix: Any) -> Tensor:
+        """Scores of CSR histories in the model's item order: a fresh (rows, n_items) float32."""
+
+    def _scores(self, matrix: Any) -> Tensor | Products:
+        """The same, or what they are the products of: lists are then made without holding them."""
+        return self._score_rows(matrix)
+
+    @abstractmethod
+    def _arrays(self) -> Mapping[str, Tensor]:
+        """What was learnt, as named tensors for saving."""
+
+    @abstractmethod
+    def _restore(self, arrays: Mapping[str, Tensor]) -> None:
+        """The inverse of `_arrays`; `items_` is set already."""
+
+    def _embed_rows(self, matrix: Any) -> Tensor:
+        """The codes of CSR histories, (rows, latent) float32."""
+        raise ConfigError(f"{type(self).__name__} has no latent space to embed users in")
+
+    def _item_vectors(self) -> Tensor:
+        """One vector per item in the order of `items_`, (n_items, latent) float32."""
+        raise ConfigError(f"{type(self).__name__} has no item embeddings")
+
+    def _similarities(self, codes: np.ndarray) -> Tensor:
+        """How similar all items are to some, (len(codes), n_items); cosines by default."""
+        vectors = torch.nn.functional.normalize(self._item_vectors().cpu(), dim=1)
+        return products(vectors[torch.from_numpy(codes)], vectors)
+
+
+class Recommender(Slots):
+    """Learns from interactions; scores and ranks items for histories, known users' or new ones'.
+
+    A fitted model owns its item vocabulary `items_` and matches every input to it by id.
+    `item_counts_` (n_items,) int64 is the number of training users of each item; `history_` are the
+    interactions it was fitted on (None after loading, unless they were saved with it).
+
+    >>> all(issubclass(model, recae.Recommender) for model in recae.MODELS.values())
+    True
+    """
+
+    items_: IdMap
+    item_counts_: np.ndarray
+    history_: Interactions | None
+    fitted_params_: dict[str, Any]
+
+    @property
+    def item_embeddings_(self) -> np.ndarray:
+        """One vector per item in the order of `items_`, (n_items, latent) float32, read-only.
+
+        Raises ConfigError for a model without item embeddings.
+
+        >>> recae.ALS(latent=2).fit(data).item_embeddings_.shape
+        (4, 2)
+        """
+        self._check_fitted()
+        vectors = self._item_vectors().detach().cpu().numpy()
+        view: np.ndarray = vectors.view()
+        view.flags.writeable = False
+        return view
+
+    @survives_fork
+    def fit(
+        self,
+        data: Interactions | pd.DataFrame | Any,
+        validation: Fold | None = None,
+        *,
+        seed: int = 0,
+        device: str | torch.device = "auto",
+        callbacks: Callback | Sequence[Callback] = (),
+        progress: bool | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> Self:
+        """Learns from interactions and returns self.
+
+        data: Interactions, a frame with the default column names, or a scipy matrix.
+        validation: a fold to choose the best state by, for models that train in epochs.
+        seed: an integer >= 0; the same seed gives the same model. device: "auto", "cpu", "cuda".
+        callbacks: one or several, called with each finished Epoch. progress: True, False, or None
+        to ask the terminal. checkpoint: a file that keeps the state of the training; the same call
+        finds it after a kill and goes on to the same result; for models trained in epochs and ALS.
+
+        Raises ConfigError for bad options, DataError for bad data, and on Ctrl-C
+        TrainingInterrupted, with the model fitted to its best state, once an epoch is finished.
+
+        >>> recae.EASE(l2=3).fit(data)
+        EASE(l2=3)
+        """
+        self.check_params()
+        called = check_callbacks(callbacks)
+        check_progress(progress)
+        run = Run(check_seed(seed), resolve_device(device), called, progress, checkpoint)
+        data = as_interactions(data)
+        if not data.nnz:
+            raise DataError("there are no interactions to learn from")
+        if validation is not None:
+            check_validation(validation)
+        try:
+            with enough_memory(f"fitting {self!r} on {data}"):
+                self._fit(data, validation, run)
+        except TrainingInterrupted:
+            self._own(data)
+            raise
+        self._own(data)
+        return self
+
+    @survives_fork
+    def score(self, history: Interactions | pd.DataFrame | Any) -> np.ndarray:
+        """All scores of the given histories, (rows, n_items) float32, higher is better.
+
+        Rows follow the history's users, columns `items_`. This is the one call that holds users x
+        items numbers: for lists use `recommend`. Raises DataError for a history that is none or of
+        another width, CapacityError if the scores do not fit in memory.
+
+        >>> recae.EASE().fit(data).score(data).shape
+        (5, 4)
+        """
+        self._check_fitted()
+        matrix = align(as_interactions(history, self.items_), self.items_).matrix
+        step = rows_per_batch("auto", len(self.items_))
+        with enough_memory(f"{matrix.shape[0]:,} x {matrix.shape[1]:,} scores at once"):
+            out = np.empty(matrix.shape, dtype=np.float32)
+        for start in range(0, len(out), step):
+            out[start : start + step] = self._score_rows(matrix[start : start + step]).cpu().numpy()
+        return out
+
+    @survives_fork
+    def recommend(
+        self,
+        users: Any = None,
+        k: int = 10,
+        *,
+        history: Interactions | pd.DataFrame | Any = None,
+        exclude_seen: bool = True,
+        items: Any = None,
+        exclude_items: Any = None,
+        on_unknown: str = "raise",
+        batch_size: int | str = "auto",
+    ) -> pd.DataFrame:
+        """The best k items of each user: a frame `user_id, item_id, score, rank` (rank from 1).
+
+        users: ids, or None for everybody. history: whose tastes to go by, Interactions, a frame
+        with the default column names, or a CSR in the order of `items_` (users are then 0, 1, ...);
+        None means the interactions the model was fitted on. exclude_seen: leave out what is in the
+        history. items: the only items allowed; exclude_items: items never to return.
+        on_unknown: for users who are unknown or have no item in their history that the model knows,
+        "raise" a DataError, "skip" them with a warning, or give "popular" items, scored by their
+        number of training users. Unknown items in a history are left out with a warning that counts
+        them; in `items` and `exclude_items` they raise DataError. batch_size: users ranked at a
+        time, which never changes a result.
+
+        A user with fewer than k items left gets fewer rows. Equal scores are in the order of
+        `items_`. Raises DataError for the data and ConfigError for the options.
+
+        >>> recae.Popularity().fit(data).recommend([0], k=1)
+           user_id  item_id  score  rank
+        0        0        2    3.0     1
+        """
+        request, allowed = self._request(users, history, items, exclude_items, on_unknown)
+        most = min(check_k(k), len(self.items_))  # a frame has no places to fill up
+        ranked = self._rank(request, most, exclude_seen, allowed, batch_size)
+        frames = [top_k_frame(request.users[rows], self.items_, top) for rows, top in ranked]
+        return pd.concat(frames, ignore_index=True)
+
+    @survives_fork
+    def recommend_array(
+        self,
+        history: Any,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        items: Any = None,
+        exclude_items: Any = None,
+        on_unknown: str = "raise",
+        batch_size: int | str = "auto",
+    ) -> TopK:
+        """The best k items of each history, as arrays: `items` (rows, k) columns of `items_` with
+        -1 where none is left, and `scores` (rows, k) float32 with -inf there.
+
+        Options as in `recommend`; with "skip", skipped rows are left out of the arrays. Raises
+        DataError for the data and ConfigError for the options.
+
+        >>> recae.Popularity().fit(data).recommend_array(data, k=1).items.tolist()
+        [[2], [3], [0], [0], [1]]
+        """
+        request, allowed = self._request(None, history, items, exclude_items, on_unknown)
+        ranked = self._rank(request, k, exclude_seen, allowed, batch_size)
+        return TopK.concatenate([top for _, top in ranked])
+
+    @survives_fork
+    def similar_items(self, items: Any, k: int = 10) -> pd.DataFrame:
+        """The k items most similar to each: a frame `item_id, similar_item_id, score, rank`.
+
+        The score is the cosine of the item embeddings unless the model says otherwise. Raises
+        DataError for unknown items, ConfigError for a model without a notion of similarity.
+
+        >>> recae.EASE().fit(data).similar_items([0], k=1)["similar_item_id"].tolist()
+        [1]
+        """
+        self._check_fitted()
+        codes = self.items_.encode([items] if np.isscalar(items) else items)
+        parts = []
+        step = rows_per_batch("auto", len(self.items_))
+        for start in range(0, max(len(codes), 1), step):
+            some = codes[start : start + step]
+            itself = (np.arange(len(some)), some)
+            parts.append(top_k(self._similarities(some), k, exclude=itself, overwrite=True))
+        frame = top_k_frame(self.items_.decode(codes), self.items_, TopK.concatenate(parts))
+        return frame.rename(columns={"item_id": "similar_item_id", "user_id": "item_id"})
+
+    @survives_fork
+    def embed_users(self, history: Interactions | pd.DataFrame | Any) -> np.ndarray:
+        """The latent vectors of the given histories, (rows, latent) float32, in their order.
+
+        Raises DataError for a history that is none, ConfigError for a model without latent space.
+
+        >>> recae.ALS(latent=2).fit(data).embed_users(data).shape
+        (5, 2)
+        """
+        self._check_fitted()
+        matrix = align(as_interactions(history, self.items_), self.items_).matrix
+        return self._embed_rows(matrix).cpu().numpy()
+
+    def save(
+        self, path: str | Path, *, with_history: bool = False, overwrite: bool = False
+    ) -> Path:
+        """Writes the model to a directory, atomically and without pickle; `recae.load` reads it.
+
+        with_history: also keep the fitted interactions, so that `recommend(users)` works after
+        loading. overwrite: replace a model that is there. Raises StorageError.
+
+        >>> recae.EASE().fit(data).save("model").name
+        'model'
+        """
+        self._check_fitted()
+        check_flag("with_history", with_history)
+        check_flag("overwrite", overwrite)
+        return save_model(self, as_path(path), with_history=with_history, overwrite=overwrite)
+
+    def export(self, path: str | Path, history: Any = None, k: int = 100, **options: Any) -> int:
+        """Streams everybody's top k to a Parquet file; returns the number of rows.
+
+        The options are those of `recae.export_top_k`. Raises DataError, ConfigError and
+        StorageError as that does.
+
+        >>> recae.Popularity().fit(data).export("top.parquet", data, k=1)
+        5
+        """
+        from recae.recommend.export import export_top_k
+
+        return export_top_k(self, path, history, k, **options)
+
+    # How the pieces above are put together.
+
+    def _checkpoint(
+        self, data: Interactions, validation: Fold | None, run: Run
+    ) -> Checkpoint | None:
+        """The file that keeps the state of this training, if one is wanted."""
+        if run.checkpoint is None:
+            return None
+        about = {
+            "model": self.name,
+            "hyperparameters": self.get_params(),
+            "seed": run.seed,
+            "data": data.fingerprint(),
+            "validation": None if validation is None else validation.fingerprint(),
+        }
+        return Checkpoint(run.checkpoint, about)
+
+    def _own(self, data: Interactions) -> None:
+        self.items_, self.history_ = data.items, data
+        self.fitted_params_ = self.get_params()
+        self.item_counts_ = column_counts(data.matrix)
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "items_"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted: call fit first")
+        for name, then in self.fitted_params_.items():
+            now = getattr(self, name)
+            if now != then:
+                raise ConfigError(
+                    f"{name} of this {type(self).__name__} was {then!r} when it was fitted and is "
+                    f"{now!r} now: fit it again, or set it back"
+                )
+
+    def _request(
+        self, users: Any, history: Any, items: Any, exclude_items: Any, on_unknown: str
+    ) -> tuple[Request, np.ndarray | None]:
+        self._check_fitted()
+        request = resolve(self.items_, self.history_, users, history, on_unknown)
+        return request, self._allowed(items, exclude_items)
+
+    def _allowed(self, items: Any, exclude_items: Any) -> np.ndarray | None:
+        """The items that may be returned, (n_items,) bool, or None for all."""
+        if items is None and exclude_items is None:
+            return None
+        allowed = np.full(len(self.items_), items is None)
+        if items is not None:
+            allowed[self.items_.encode(items)] = True
+        if exclude_items is not None and np.size(exclude_items):
+            allowed[self.items_.encode(exclude_items)] = False
+        return allowed
+
+    def _rank(
+        self,
+        request: Request,
+        k: int,
+        exclude_seen: bool,
+        allowed: np.ndarray | None,
+        batch_size: int | str,
+    ) -> Iterator[tuple[slice, TopK]]:
+        return rank_batches(
+            self._scores,
+            request,
+            k,
+            exclude=request.matrix if check_flag("exclude_seen", exclude_seen) else None,
+            allowed=allowed,
+            popularity=self.item_counts_,
+            batch_size=batch_size,
+        )

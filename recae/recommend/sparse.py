@@ -1,0 +1,85 @@
+"""Products of sparse histories: with dense tables, with sparse weights, and of columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from recae.errors import TrainingError
+from recae.system.blas import ONE_BLAS
+
+
+def evidence(histories: Any, weights: Any) -> Tensor:
+    """histories @ weights, both CSR: (rows, n_items) float32, -inf where nothing adds to a cell.
+
+    A row is summed up in the order of its own entries, so that it has the same bits in any batch.
+    """
+    product = sp.csr_matrix(histories @ weights)
+    scores = np.full(product.shape, -np.inf, dtype=np.float32)
+    rows = np.repeat(np.arange(product.shape[0]), np.diff(product.indptr))
+    scores[rows, product.indices] = product.data
+    return torch.from_numpy(scores)
+
+
+def valued(matrix: Any, weighted: bool) -> Any:
+    """The histories with their weights, or with ones in their place: CSR (rows, n_items) float32.
+
+    >>> valued(sp.csr_matrix([[0, 5.0]]), weighted=False).toarray()
+    array([[0., 1.]], dtype=float32)
+    """
+    values = matrix.data if weighted else np.ones_like(matrix.data)
+    parts = (values.astype(np.float32), matrix.indices, matrix.indptr)
+    return sp.csr_matrix(parts, shape=matrix.shape)
+
+
+def summed(histories: Any, table: Tensor) -> Tensor:
+    """histories @ table: CSR (rows, n_items) float32, table (n_items, n) -> (rows, n) float32.
+
+    A row is summed up in the order of its own entries, so that it has the same bits in any batch;
+    several times faster than scipy.
+    """
+    return torch.nn.functional.embedding_bag(
+        torch.from_numpy(histories.indices.astype(np.int64)),
+        table,
+        torch.from_numpy(histories.indptr.astype(np.int64)),
+        mode="sum",
+        per_sample_weights=torch.from_numpy(histories.data),
+        include_last_offset=True,
+    )
+
+
+def nearest_columns(matrix: Any, k: int) -> Any:
+    """The k columns with the largest product with each column of a CSR, itself not counted.
+
+    CSR (columns, columns) float32 of the products, positive ones only; found by `implicit`. Raises
+    TrainingError if a product is no number.
+    """
+    from implicit.nearest_neighbours import all_pairs_knn
+
+    with ONE_BLAS:
+        # One more: every column is its own nearest neighbour. No more than there are: it makes room
+        # for as many as it is asked for.
+        asked = min(k + 1, matrix.shape[1])
+        nearest = all_pairs_knn(matrix, asked, show_progress=False).tocsr()
+    if not np.isfinite(nearest.data).all():
+        raise TrainingError("similarities are no longer numbers: the weights are too large")
+    nearest.setdiag(0)
+    nearest.data[nearest.data < 0] = 0
+    nearest.eliminate_zeros()
+    return _largest(nearest, k).astype(np.float32)
+
+
+def _largest(matrix: Any, k: int) -> Any:
+    """The k largest entries of each row of a CSR; equal ones go to the lower column."""
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    order = np.lexsort((matrix.indices, -matrix.data, rows))
+    rank = np.arange(len(order)) - matrix.indptr[rows]
+    kept = order[rank < k]
+    entries = (matrix.data[kept], (rows[kept], matrix.indices[kept]))
+    largest: Any = sp.csr_matrix(entries, shape=matrix.shape)
+    largest.sort_indices()
+    return largest

@@ -1,0 +1,226 @@
+"""Writing that either happens whole or not at all, whenever the process is killed."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import glob
+import os
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recae.errors import ConfigError, StorageError
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
+_RENAME_SWAP = 2  # sys/stdio.h of macOS
+_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+
+def exchange(first: Path, second: Path) -> None:
+    """Gives each of two paths of one file system what the other one holds.
+
+    One step on Linux and macOS (renameat2, renamex_np): whoever looks sees both paths, before or
+    after. Where the system or the file system has no such call it is three renames, and a process
+    killed between them leaves `second` under a hidden name beside it. Raises OSError.
+    """
+    try:
+        _system_exchange(os.fsencode(first), os.fsencode(second))
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        _rename_thrice(first, second)
+
+
+def _system_exchange(first: bytes, second: bytes) -> None:
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        if sys.platform == "darwin":
+            failed = library.renamex_np(first, second, _RENAME_SWAP)
+        else:
+            failed = library.renameat2(_AT_FDCWD, first, _AT_FDCWD, second, _RENAME_EXCHANGE)
+    except (AttributeError, TypeError, OSError):  # no such function, or no libc to look into
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)) from None
+    if failed:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def _rename_thrice(first: Path, second: Path) -> None:
+    aside = second.with_name(f"{first.name}.old")
+    os.replace(second, aside)
+    try:
+        os.replace(first, second)
+    except OSError:
+        os.replace(aside, second)
+        raise
+    os.replace(aside, first)
+
+
+if sys.platform != "win32":  # there, leftovers of killed writers stay
+    import fcntl
+
+STALE_SECONDS = 60
+"""A half-written sibling that nobody holds open is left alone for this long, then deleted."""
+
+
+@contextmanager
+def atomic_file(path: str | Path) -> Iterator[Path]:
+    """Yields a path to write to, in a hidden folder beside `path`; what is there takes `path`'s
+    place when the block succeeds. (A folder, because some writers make temporary files of their
+    own beside theirs, which would stay when they are killed.)
+
+    A file that was at `path` is replaced then, and stays as it was if the block fails. Raises
+    StorageError for a missing folder, a directory in the way, no permission or a full disk.
+    """
+    target = check_target(path)
+    part = _sibling(target)
+    try:
+        part.mkdir()
+        with _held(part):
+            file = part / target.name
+            yield file
+            _sync(file)
+            os.replace(file, target)
+        _settle(target)
+    except OSError as error:
+        raise _storage_error(target, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def atomic_directory(path: str | Path, *, overwrite: bool, marker: str) -> Iterator[Path]:
+    """Yields an empty directory beside `path` that becomes `path` when the block succeeds.
+
+    An existing `path` is replaced if it is empty, or with `overwrite` if it is a directory that
+    holds a file named `marker`, so that nothing foreign is ever deleted; it stays as it was if the
+    block fails. Raises StorageError otherwise.
+    """
+    target = _target(path)
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        if not (target / marker).is_file():
+            raise StorageError(f"{target} exists and holds no {marker}: name another place")
+        if not overwrite:
+            raise StorageError(f"{target} exists: pass overwrite=True or name another place")
+    part = _sibling(target)
+    try:
+        part.mkdir()
+        with _held(part):
+            yield part
+            for file in part.iterdir():
+                _sync(file)
+            if target.exists():
+                exchange(part, target)  # what was there is now at `part`, and deleted below
+            else:
+                os.replace(part, target)
+        _settle(target)
+    except OSError as error:
+        raise _storage_error(target, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def remove_directory(path: Path) -> None:
+    """Deletes a directory at once: a kill leaves all of it or, hidden, what nobody will read."""
+    aside = _sibling(path)
+    with suppress(OSError):
+        os.rename(path, aside)
+        _settle(path)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def plain(value: Any) -> Any:
+    """Numpy scalars as plain numbers: the `default` of `json.dumps`."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"cannot write {type(value).__name__} as JSON")
+
+
+def as_path(path: object) -> Path:
+    """A path as given. Raises ConfigError for what is none."""
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path) or "\0" in str(path):
+        raise ConfigError(f"a path is needed, not {path!r}")
+    return Path(path)
+
+
+def check_target(path: str | Path) -> Path:
+    """Where a file would be written. Raises StorageError for a missing folder or a directory."""
+    target = _target(path)
+    if target.is_dir():
+        raise StorageError(f"{target} is a directory: name a file to write")
+    return target
+
+
+def _target(path: str | Path) -> Path:
+    target = as_path(path).resolve()  # a link stays a link, to what is written
+    if not target.parent.is_dir():
+        raise StorageError(f"the folder {target.parent} does not exist: create it first")
+    return target
+
+
+def _sibling(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+
+
+@contextmanager
+def _held(part: Path) -> Iterator[None]:
+    """Locks a sibling while its writer lives: the system lets go of it when the process dies."""
+    handle = os.open(part, os.O_RDONLY)
+    try:
+        _lock(handle)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _settle(target: Path) -> None:
+    """What follows a successful move: it reaches the disk, and old leftovers go. Never fails."""
+    with suppress(OSError):
+        _sync(target.parent)
+    _delete_leftovers(target)
+
+
+def _delete_leftovers(target: Path) -> None:
+    """Deletes what killed writers of the same target left beside it; never what is in use."""
+    for part in target.parent.glob(f".{glob.escape(target.name)}.????????.part"):
+        with suppress(OSError):
+            handle = os.open(part, os.O_RDONLY)
+            try:
+                abandoned = _lock(handle) and time.time() - part.stat().st_mtime > STALE_SECONDS
+            finally:
+                os.close(handle)
+            if abandoned:
+                shutil.rmtree(part) if part.is_dir() else part.unlink()
+
+
+def _lock(handle: int) -> bool:
+    """Takes the lock of an open file or directory without waiting; False if somebody has it."""
+    if sys.platform == "win32":
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held, or a file system without locks
+        return False
+    return True
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _storage_error(target: Path, error: OSError) -> StorageError:
+    if isinstance(error, StorageError):
+        return error
+    return StorageError(f"could not write {target}: {error.strerror or error}; nothing was changed")

@@ -1,0 +1,1 @@
+"""Loaders: how batches are built."""

@@ -1,0 +1,205 @@
+"""Searching the settings of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from recae.data import Interactions, as_interactions
+from recae.data.splits import Fold
+from recae.errors import ConfigError, DataError, TrainingError, check_flag, unknown_option, warn
+from recae.recommend.base import Recommender
+from recae.recommend.measure import check_metric
+from recae.recommend.requests import check_validation
+from recae.rng import check_seed
+from recae.system.files import as_path
+from recae.system.forks import survives_fork
+from recae.system.progress import bar, check_progress
+from recae.training import resolve_device
+from recae.tuning.attempt import Task, attempt
+from recae.tuning.budget import Budget, check_budget
+from recae.tuning.journal import Journal
+from recae.tuning.result import Tuning, tuning_of
+from recae.tuning.sampling import SAMPLERS, check_optuna, propose
+from recae.tuning.space import Given, Space, read_space
+from recae.tuning.trial import FAILED, Trial, best_of
+
+PATIENCE = 20
+"""Trials that may fail before the first that does not."""
+
+
+@survives_fork
+def tune(
+    template: Recommender,
+    train: Interactions | pd.DataFrame | Any,
+    validation: Fold,
+    metric: str = "ndcg@100",
+    *,
+    seconds: float | None = None,
+    trials: int | None = None,
+    space: Given | None = None,
+    sampler: str = "tpe",
+    halving: bool = True,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    progress: bool | None = None,
+    folder: str | Path | None = None,
+) -> Tuning:
+    """Fits a model with one setting after another and keeps the best on validation.
+
+    template: an unfitted model; its own settings are trial 0, so that nothing comes out worse than
+    them on validation. metric: what to maximise, one with a value per user, such as "ndcg@100"; a
+    model that validates itself does so by this metric. space: hyperparameter -> a tuple (low, high)
+    to search between, by factors where it spans ten or more, or a list of choices; None: every
+    range that `param(usual=...)` names. sampler: "tpe" learns from past trials (Bergstra et al.,
+    "Algorithms for Hyper-Parameter Optimization", NIPS 2011), "random" does not. halving: ends
+    models trained in epochs that are far behind after 3, 9, 27 ... of them (`tune/halving.py`);
+    settings that are slow at first and better in the end can fall victim to it.
+
+    The budget is `seconds`, `trials` or both. No trial begins after it, or when even the fastest
+    one would not fit in what is left; a model trained in epochs ends with the epoch in which the
+    time is up, any other may end late. A finite space ends the search when all of it was tried.
+    Settings that are refused, too large or diverge are failed trials. The best is the highest
+    value, the earlier trial of equals. Memory is that of two fitted models.
+
+    seed: of the sampler and of every fit; with `trials` alone the same call finds the same again.
+    device, progress: as in `fit`. folder: keeps every finished trial and the best model, so that
+    the same call goes on after a kill with what is left of the budget (the trial that was killed
+    begins anew; its time is not counted); with a larger budget it goes on where it ended, with one
+    that is spent already it returns what is there, all trials of the larger one.
+
+    Needs Optuna (`pip install "recae[tune]"`). Raises ConfigError without it and for bad options,
+    DataError for bad data, StorageError for the folder, all before any fit, and TrainingError if
+    every trial fails, or the first 20.
+
+    >>> split = recae.holdout_pairs(data, 0.5)
+    >>> tuning = recae.tune(
+    ...     recae.EASE(), split.train, split.validation, "recall@2", trials=4, space={"l2": (1, 99)}
+    ... )
+    >>> tuning.trials["state"].tolist()
+    ['complete', 'complete', 'complete', 'complete']
+    """
+    if not isinstance(template, Recommender):
+        raise ConfigError(f"a model is needed, such as recae.EASE(), not {template!r}")
+    check_metric(metric)
+    limits = check_budget(seconds, trials)
+    if sampler not in SAMPLERS:
+        raise unknown_option("sampler", sampler, SAMPLERS)
+    check_flag("halving", halving)
+    check_seed(seed)
+    place = resolve_device(device)
+    check_progress(progress)
+    model = measuring(template, metric)
+    model.check_params()
+    searched = read_space(model, space)
+    check_optuna()
+    data = as_interactions(train)
+    if not data.nnz:
+        raise DataError("there are no interactions to learn from")
+    check_validation(validation)
+    task = Task(model, data, validation, str(metric), halving, seed, place)
+    journal = None if folder is None else Journal(as_path(folder), _about(task, searched, sampler))
+    past = [] if journal is None else journal.trials()
+    budget = Budget(*limits, before=past[-1].ended if past else 0.0)
+    found = _search(task, searched, sampler, past, budget, journal, progress)
+    best = best_of(past)
+    if best is None:
+        raise TrainingError(_why(past))
+    if found is None:
+        assert journal is not None
+        found = journal.model(best, model)
+        found.history_ = data
+    for message in best.warned:
+        warn(message)
+    return tuning_of(found, task.metric, past, searched, budget.spent)
+
+
+def measuring(template: Recommender, metric: str) -> Recommender:
+    """An unfitted copy that validates itself by the metric, if it can."""
+    model = template.clone()
+    declared = model.param_fields().get("metric")
+    if declared is not None and metric in (declared.metadata["choices"] or [metric]):
+        model.set_params(metric=str(metric))
+    return model
+
+
+def _search(
+    task: Task,
+    space: Space,
+    sampler: str,
+    past: list[Trial],
+    budget: Budget,
+    journal: Journal | None,
+    progress: bool | None,
+) -> Recommender | None:
+    """Adds trials to the past until the budget ends; the best one's model, None if it is old."""
+    best_model = None
+    by_trials = budget.seconds is None
+    total = budget.trials if by_trials else int(budget.seconds or 0)
+    name = f"tuning {type(task.template).__name__}"
+    with bar(total, name, "trial" if by_trials else "s", progress) as shown:
+
+        def show() -> None:
+            now = len(past) if by_trials else min(int(budget.spent), total or 0)
+            shown.update(now - shown.n)
+
+        show()
+        try:
+            while budget.allows(past) and not _hopeless(past):
+                params = _template_params(task, space) if not past else None
+                params = params or propose(space, past, task.seed, sampler)
+                if params is None:
+                    break
+                trial, model = attempt(task, params, past, budget, show)
+                past.append(trial)
+                best = best_of(past)
+                if best is trial:
+                    best_model = model
+                if journal is not None:
+                    journal.keep(past, model)
+                show()
+                if best is not None:
+                    shown.set_postfix({"best": f"{best.value:.4f}"})
+        except KeyboardInterrupt:
+            kept = "its folder keeps them" if journal else "folder=... would have kept them"
+            raise KeyboardInterrupt(f"interrupted after {len(past)} trials; {kept}") from None
+    return best_model
+
+
+def _template_params(task: Task, space: Space) -> dict[str, Any]:
+    return {name: getattr(task.template, name) for name in space.parts}
+
+
+def _hopeless(past: Sequence[Trial]) -> bool:
+    return len(past) >= PATIENCE and best_of(past) is None
+
+
+def _about(task: Task, space: Space, sampler: str) -> Mapping[str, Any]:
+    """What decides the trials of a search."""
+    return {
+        "model": task.template.name,
+        "hyperparameters": task.template.get_params(),
+        "space": space.described(),
+        "metric": task.metric,
+        "sampler": sampler,
+        "halving": task.halving,
+        "seed": task.seed,
+        "data": task.data.fingerprint(),
+        "validation": task.validation.fingerprint(),
+    }
+
+
+def _why(past: Sequence[Trial]) -> str:
+    """The reasons of failed trials, each once, with the first trial that had it."""
+    if not past:
+        return "the time was up before the first trial began: give the search more seconds"
+    first: dict[str, int] = {}
+    for trial in past:
+        if trial.state == FAILED:
+            first.setdefault(trial.reason, trial.number)
+    reasons = "; ".join(f"trial {number}: {reason}" for reason, number in first.items())
+    return f"none of {len(past)} trials has come to an end: {reasons}"

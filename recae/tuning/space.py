@@ -1,0 +1,243 @@
+"""What is searched: ranges and choices of some hyperparameters, checked before any fit."""
+
+from __future__ import annotations
+
+import math
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from recae.errors import ConfigError, unknown_option
+from recae.estimators.estimator import Estimator
+from recae.estimators.params import complaint
+from recae.tuning.draw import is_logarithmic
+
+Given = Mapping[str, Any]
+"""Hyperparameter -> a tuple (low, high), or a list of choices."""
+
+DIGITS = 3
+"""Significant digits of a number that is proposed: of itself in a logarithmic range, else of the
+width of the range."""
+
+FEW = 10_000
+"""Settings that a space may have to be listed."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from low to high, both included; logarithmic where they span a factor of ten.
+
+    members: for a hyperparameter that is a tuple, how many numbers it has; each is searched.
+    """
+
+    low: float
+    high: float
+    integer: bool
+    members: int | None = None
+
+    @property
+    def log(self) -> bool:
+        """Whether it is covered by factors."""
+        return is_logarithmic(self.low, self.high)
+
+    def rounded(self, number: float) -> float:
+        """The number with few digits, inside the range."""
+        if self.integer:
+            return int(min(max(round(number), self.low), self.high))
+        size = abs(number) if self.log else self.high - self.low
+        digits = DIGITS - 1 - math.floor(math.log10(size)) + (not self.log)
+        return float(min(max(round(number, digits), self.low), self.high))
+
+    def values(self) -> range | None:
+        """All numbers of it, None if there is no end to them."""
+        return range(int(self.low), int(self.high) + 1) if self.integer else None
+
+    def described(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {"low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Some values."""
+
+    options: tuple[Any, ...]
+    members: None = None
+
+    def values(self) -> range:
+        """The places of the options."""
+        return range(len(self.options))
+
+    def described(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {"choices": list(self.options)}
+
+
+@dataclass(frozen=True)
+class Space:
+    """Hyperparameter -> what is searched of it, in the order of the names.
+
+    Searching goes by coordinates: numbers of ranges and places of options. A tuple has a coordinate
+    for each member, called "hidden[0]" and so on.
+    """
+
+    parts: Mapping[str, Range | Choices]
+
+    def coordinates(self) -> dict[str, Range | Choices]:
+        """Name of a coordinate -> its range or options."""
+        found: dict[str, Range | Choices] = {}
+        for name, part in self.parts.items():
+            found |= {place: part for place in _places(name, part)}
+        return found
+
+    def params(self, coordinates: Mapping[str, float]) -> dict[str, Any]:
+        """The settings at some coordinates."""
+        found: dict[str, Any] = {}
+        for name, part in self.parts.items():
+            if isinstance(part, Choices):
+                found[name] = part.options[int(coordinates[name])]
+                continue
+            numbers = [part.rounded(coordinates[place]) for place in _places(name, part)]
+            found[name] = numbers[0] if part.members is None else tuple(numbers)
+        return found
+
+    def place(self, params: Mapping[str, Any]) -> dict[str, float] | None:
+        """The coordinates of settings, at the end of a range that they are beyond; None for what is
+        not among the choices or has another number of members."""
+        found: dict[str, float] = {}
+        for name, part in self.parts.items():
+            if isinstance(part, Choices):
+                if params[name] not in part.options:
+                    return None
+                found[name] = part.options.index(params[name])
+                continue
+            values = (params[name],) if part.members is None else params[name]
+            if len(values) != (part.members or 1):
+                return None
+            for place, value in zip(_places(name, part), values, strict=True):
+                found[place] = min(max(value, part.low), part.high)
+        return found
+
+    def all(self) -> Iterator[dict[str, Any]] | None:
+        """All settings there are, None if they are more than a few."""
+        values = [part.values() for part in self.coordinates().values()]
+        finite = [found for found in values if found is not None]
+        if len(finite) < len(values) or math.prod(map(len, finite)) > FEW:
+            return None
+        names = list(self.coordinates())
+        return (self.params(dict(zip(names, point, strict=True))) for point in product(*finite))
+
+    def described(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {name: part.described() for name, part in self.parts.items()}
+
+
+def _places(name: str, part: Range | Choices) -> list[str]:
+    return [name] if part.members is None else [f"{name}[{i}]" for i in range(part.members)]
+
+
+def read_space(model: Estimator, given: Given | None) -> Space:
+    """What to search of a model: what is given, else every range that its `param(usual=...)` has.
+
+    A tuple of two numbers is a range, a list is choices. Raises ConfigError for an unknown name, a
+    range that is none, values that the hyperparameter does not take, and nothing to search.
+
+    >>> read_space(recae.PureSVD(), None).parts
+    {'latent': Range(low=16, high=512, integer=True, members=None)}
+    """
+    if given is None:
+        parts = _usual(model)
+    elif not isinstance(given, Mapping):
+        raise ConfigError(f"a space maps names to ranges or choices, as {EXAMPLE}, not {given!r}")
+    else:
+        parts = {str(name): _read(model, name, value) for name, value in given.items()}
+    if not parts:
+        known = [name for name in model.param_fields() if name != "metric"]
+        raise ConfigError(
+            f"there is nothing to search of {type(model).__name__}: "
+            + (
+                f"name a space, as {EXAMPLE}, of {', '.join(known)}"
+                if known
+                else "it has no such hyperparameter"
+            )
+        )
+    return Space(dict(sorted(parts.items())))
+
+
+EXAMPLE = '{"l2": (100.0, 2000.0), "latent": [100, 148]}'
+
+
+def _usual(model: Estimator) -> dict[str, Range | Choices]:
+    found: dict[str, Range | Choices] = {}
+    for name, declared in model.param_fields().items():
+        usual = declared.metadata["usual"]
+        if usual is None:
+            continue
+        if declared.metadata["choices"] is None:
+            members = getattr(model, name)
+            if members != ():  # no layer has no width
+                found[name] = _range(model, name, tuple(usual))
+        elif len(usual) > 1:
+            found[name] = Choices(tuple(usual))
+    return found
+
+
+def _read(model: Estimator, name: str, given: Any) -> Range | Choices:
+    owner, known = type(model).__name__, model.param_fields()
+    if name not in known:
+        raise unknown_option(f"hyperparameter of {owner} in the space", name, known)
+    if name == "metric":
+        raise ConfigError(f"metric of {owner} is what is tuned for: it cannot be searched")
+    if isinstance(given, tuple):
+        return _range(model, name, given)
+    if not isinstance(given, list):
+        raise ConfigError(
+            f"{name} in the space must be a range, as (1.0, 100.0), or a list of choices, as "
+            f"[1, 2], not {given!r}"
+        )
+    if not given:
+        raise ConfigError(f"{name} in the space has no choices")
+    for number, value in enumerate(given):
+        _check(model, name, value)
+        if value in given[:number]:
+            raise ConfigError(f"{name} in the space has the choice {value!r} twice")
+    return Choices(tuple(given))
+
+
+def _range(model: Estimator, name: str, given: tuple[Any, ...]) -> Range:
+    hint = typing.get_type_hints(type(model))[name]
+    many = typing.get_origin(hint) is tuple
+    kind = typing.get_args(hint)[0] if many else hint
+    if kind not in (int, float) or model.param_fields()[name].metadata["choices"] is not None:
+        raise ConfigError(
+            f"{name} of {type(model).__name__} has no order to range over: give a list of choices, "
+            f"not {given!r}"
+        )
+    if len(given) != 2:
+        raise ConfigError(f"a range of {name} is (low, high), not {given!r}; choices are a list")
+    for bound in given:
+        _check(model, name, (bound,) if many else bound)
+    low, high = (kind(bound) for bound in given)
+    if not low < high:
+        raise ConfigError(f"a range of {name} must rise: {given!r} does not")
+    members = len(getattr(model, name)) if many else None
+    if members == 0:
+        raise ConfigError(
+            f"{name} of {type(model).__name__} is empty, so there is no member to range over: give "
+            "it members in the model, or choices as a list of tuples"
+        )
+    return Range(low, high, kind is int, members)
+
+
+def _check(model: Estimator, name: str, value: Any) -> None:
+    """Raises ConfigError unless the hyperparameter takes the value."""
+    about, owner = model.param_fields()[name].metadata, type(model).__name__
+    if about["choices"] is not None:
+        if value not in about["choices"]:
+            raise unknown_option(f"{name} of {owner} in the space", value, about["choices"])
+        return
+    wanted = complaint(value, typing.get_type_hints(type(model))[name], about)
+    if wanted is not None:
+        raise ConfigError(f"{name} of {owner} must be {wanted}, not {value!r} as in the space")

@@ -1,0 +1,194 @@
+"""Files and directories that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recae import DataError, StorageError
+from recae.system import files
+from recae.system.files import atomic_directory, atomic_file, plain
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def full_disk() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("old", [None, "old"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_file_appears_when_it_is_complete(tmp_path, old, kind) -> None:
+    path = tmp_path / "file.txt"
+    if old is not None:
+        path.write_text(old)
+    with atomic_file(kind(path)) as part:
+        part.write_text("new")
+        assert part.parent.parent == path.parent  # on the same disk: the move is one step
+        assert path.exists() == (old is not None) and (old is None or path.read_text() == old)
+    assert path.read_text() == "new" and names(tmp_path) == {"file.txt"}
+
+
+@pytest.mark.parametrize("old", [None, "old"])
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (full_disk(), StorageError),
+        (ValueError("wrong"), ValueError),
+        (DataError("wrong"), DataError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+def test_a_file_stays_as_it_was_when_writing_fails(tmp_path, old, error, raised) -> None:
+    path = tmp_path / "file.txt"
+    if old is not None:
+        path.write_text(old)
+    with pytest.raises(raised), atomic_file(path) as part:
+        part.write_text("half")
+        raise error
+    assert names(tmp_path) == (set() if old is None else {"file.txt"})
+    assert old is None or path.read_text() == old
+
+
+def test_messages_of_files(tmp_path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StorageError, match="folder is a directory: name a file to write"):
+        with atomic_file(tmp_path / "folder"):
+            raise AssertionError("the block must not run")
+    with pytest.raises(StorageError, match="the folder .*absent does not exist: create it first"):
+        with atomic_file(tmp_path / "absent" / "file"):
+            raise AssertionError("the block must not run")
+    with pytest.raises(StorageError, match="could not write .*file: No space left.*was changed"):
+        with atomic_file(tmp_path / "file"):
+            raise full_disk()
+    assert isinstance(StorageError("x"), OSError)
+
+
+def test_a_relative_path_means_the_current_folder(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with atomic_file("file") as part:
+        part.write_text("new")
+    with atomic_directory("folder", overwrite=False, marker="m") as part:
+        (part / "m").write_text("new")
+    assert names(tmp_path) == {"file", "folder"}
+
+
+def write_model(path: Path, text: str, overwrite: bool = False) -> None:
+    with atomic_directory(path, overwrite=overwrite, marker="marker") as part:
+        (part / "marker").write_text(text)
+
+
+def test_a_directory_appears_when_it_is_complete(tmp_path) -> None:
+    path = tmp_path / "model"
+    with atomic_directory(path, overwrite=False, marker="marker") as part:
+        (part / "marker").write_text("1")
+        assert not path.exists()
+    assert (path / "marker").read_text() == "1"
+    with pytest.raises(StorageError, match="model exists: pass overwrite=True"):
+        write_model(path, "2")
+    (path / "left over").write_text("of the first")
+    write_model(path, "3", overwrite=True)
+    assert (path / "marker").read_text() == "3" and names(path) == {"marker"}
+    assert names(tmp_path) == {"model"}
+
+
+@pytest.mark.parametrize("error", [full_disk(), KeyboardInterrupt()])
+def test_a_directory_stays_as_it_was_when_writing_fails(tmp_path, error) -> None:
+    write_model(tmp_path / "model", "old")
+    for name in ("model", "other"):
+        with pytest.raises((StorageError, KeyboardInterrupt)):
+            with atomic_directory(tmp_path / name, overwrite=True, marker="marker") as part:
+                (part / "marker").write_text("half")
+                raise error
+    assert names(tmp_path) == {"model"}
+    assert (tmp_path / "model" / "marker").read_text() == "old"
+
+
+def refuse(*args: object) -> None:
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+
+def test_a_directory_stays_when_the_system_refuses_to_move_it(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "model"
+    write_model(path, "old")
+    monkeypatch.setattr(files, "exchange", refuse)
+    with pytest.raises(StorageError, match="nothing was changed"):
+        write_model(path, "new", overwrite=True)
+    assert (path / "marker").read_text() == "old" and names(tmp_path) == {"model"}
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_leftovers_of_killed_writers_go_and_those_of_living_ones_stay(tmp_path, kind) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    left, alive, young, others = (tmp_path / f".x.{i * 8}.part" for i in "abcd")
+    others = tmp_path / ".y.dddddddd.part"
+    for part in (left, alive, young, others):
+        part.mkdir() if kind == "directory" else part.touch()
+        if part != young:
+            os.utime(part, (1e9, 1e9))
+    handle = os.open(alive, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    if kind == "file":
+        with atomic_file(tmp_path / "x") as part:
+            part.write_text("new")
+    else:
+        write_model(tmp_path / "x", "new")
+    os.close(handle)
+    assert names(tmp_path) == {"x", alive.name, young.name, others.name}
+
+
+def test_a_part_is_locked_while_it_is_written(tmp_path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    with atomic_file(tmp_path / "x") as part:
+        part.write_text("new")
+        other = os.open(part.parent, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(other)
+
+
+def test_what_a_writer_leaves_beside_its_file_goes_too(tmp_path) -> None:
+    with atomic_file(tmp_path / "x") as part:
+        part.write_text("new")
+        (part.parent / ".tmp123").write_text("of the writer")
+    assert names(tmp_path) == {"x"}
+
+
+def test_a_link_stays_a_link_to_what_is_written(tmp_path) -> None:
+    write_model(tmp_path / "model", "old")
+    (tmp_path / "file").write_text("old")
+    for name in ("model", "file"):
+        (tmp_path / f"link to {name}").symlink_to(tmp_path / name)
+    write_model(tmp_path / "link to model", "new", overwrite=True)
+    with atomic_file(tmp_path / "link to file") as part:
+        part.write_text("new")
+    assert names(tmp_path) == {"model", "file", "link to model", "link to file"}
+    assert (tmp_path / "link to model").is_symlink() and (tmp_path / "link to file").is_symlink()
+    assert (tmp_path / "model" / "marker").read_text() == "new"
+    assert (tmp_path / "file").read_text() == "new"
+
+
+def test_nothing_foreign_is_replaced(tmp_path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis").write_text("years of work")
+    (tmp_path / "file").write_text("work")
+    for name in ("folder", "file"):
+        with pytest.raises(StorageError, match=f"{name} exists and holds no marker: name another"):
+            write_model(tmp_path / name, "new", overwrite=True)
+    assert (tmp_path / "folder" / "thesis").read_text() == "years of work"
+    assert (tmp_path / "file").read_text() == "work"
+    assert names(tmp_path) == {"folder", "file"}
+
+
+def test_numpy_scalars_become_plain_numbers() -> None:
+    values = {"a": np.int64(3), "b": np.float32(0.5), "c": np.bool_(True)}
+    assert json.dumps(values, default=plain) == '{"a": 3, "b": 0.5, "c": true}'
+    with pytest.raises(TypeError, match="cannot write set as JSON"):
+        json.dumps({"a": {1}}, default=plain)

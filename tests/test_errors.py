@@ -1,0 +1,102 @@
+"""Warnings point at the caller's line, flags are flags, and too little memory has one name."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import recae
+from recae.system.memory import enough_memory
+
+
+def line_here() -> int:
+    frame = inspect.currentframe()
+    assert frame is not None and frame.f_back is not None
+    return frame.f_back.f_lineno
+
+
+def test_a_warning_names_the_line_that_asked(int_data: recae.Interactions) -> None:
+    model = recae.Popularity().fit(int_data)
+    odd = pd.DataFrame({"user_id": [1, 1], "item_id": [int_data.items.ids[0], 10**6]})
+    calls = (
+        lambda: (model.recommend(history=odd), line_here()),
+        lambda: (model.score(odd), line_here()),
+        lambda: (model.recommend([10**6], on_unknown="skip"), line_here()),
+    )
+    for call in calls:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            _, line = call()
+        assert [(entry.filename, entry.lineno) for entry in caught] == [(__file__, line)]
+
+
+@pytest.mark.parametrize("value", ["no", 0, None, "False"])
+def test_flags_are_true_or_false(int_data: recae.Interactions, tmp_path, value: object) -> None:
+    model = recae.Popularity().fit(int_data)
+    message = f"must be True or False, not {value!r}"
+    for call in (
+        lambda: model.recommend(exclude_seen=value),
+        lambda: model.recommend_array(int_data, exclude_seen=value),
+        lambda: model.export(tmp_path / "top.parquet", exclude_seen=value),
+        lambda: model.save(tmp_path / "model", overwrite=value),
+        lambda: model.save(tmp_path / "model", with_history=value),
+    ):
+        with pytest.raises(recae.ConfigError, match=message):
+            call()
+    assert not list(tmp_path.iterdir())
+    assert len(model.recommend(k=1, exclude_seen=np.bool_(False)))
+
+
+@pytest.mark.parametrize("value", ["x", 1, "auto"])
+def test_progress_is_true_false_or_none(int_data: recae.Interactions, value: object) -> None:
+    message = "progress must be True, False or None"
+    frame = pd.DataFrame({"user_id": [1], "item_id": [1]})
+    model = recae.Popularity().fit(int_data)
+    fold = recae.holdout_pairs(int_data, 0.2).validation
+    for call in (
+        lambda: recae.Popularity().fit(int_data, progress=value),  # which shows none
+        lambda: recae.Interactions.from_frame(frame, progress=value),
+        lambda: recae.evaluate(model, fold, progress=value),
+        lambda: model.export("top.parquet", progress=value),
+    ):
+        with pytest.raises(recae.ConfigError, match=message):
+            call()
+
+
+def test_a_seed_is_no_truth_value(int_data: recae.Interactions) -> None:
+    with pytest.raises(recae.ConfigError, match="seed must be an integer >= 0, not True"):
+        recae.Popularity().fit(int_data, seed=True)
+
+
+@pytest.mark.parametrize("model", [recae.MultVAE, recae.ALS, recae.BPR])
+def test_what_does_not_fit_in_memory_says_so(int_data: recae.Interactions, model) -> None:
+    with pytest.raises(recae.CapacityError, match=r"fitting \w+\(latent=1000000000000\).*fit in"):
+        model(latent=10**12).fit(int_data)
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    for error in (RuntimeError("size mismatch"), KeyError("a"), recae.TrainingError("diverged")):
+        with pytest.raises(type(error)) as caught, enough_memory("it"):
+            raise error
+        assert caught.value is error
+    for error in (MemoryError("x"), RuntimeError("CUDA out of memory. Tried to allocate")):
+        with pytest.raises(recae.CapacityError, match="it does not fit in memory"):
+            with enough_memory("it"):
+                raise error
+
+
+def test_validation_with_unknown_items_warns_once_not_each_epoch(
+    int_data: recae.Interactions,
+) -> None:
+    split = recae.holdout_pairs(int_data, 0.3, seed=1)
+    train = split.train.filter(min_per_item=12)  # so that some items are gone
+    assert train.n_items < int_data.n_items and split.validation is not None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = recae.MultVAE(hidden=(8,), latent=4, epochs=3).fit(train, split.validation)
+    assert len(model.epochs_) == 3
+    assert ["left out" in str(entry.message) for entry in caught] == [True]

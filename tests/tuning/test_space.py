@@ -1,0 +1,135 @@
+"""Ranges and choices: what is read, what is refused, and what is proposed of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import recae
+from recae import ConfigError
+from recae.tuning.sampling import propose
+from recae.tuning.space import Choices, Range, read_space
+from recae.tuning.trial import Trial
+
+
+def proposed(model: recae.Recommender, given: object, count: int, sampler: str = "random") -> list:
+    space, past = read_space(model, given), []
+    for number in range(count):
+        params = propose(space, past, 0, sampler)
+        past.append(Trial(number, params, 0.5, 1.0, 1.0, None, "complete"))
+    return [trial.params for trial in past]
+
+
+def test_the_usual_ranges_are_the_default() -> None:
+    declared = recae.MultVAE.param_fields()
+    space = read_space(recae.MultVAE(hidden=(600, 200)), None)
+    searched = {n for n, f in declared.items() if len(f.metadata["usual"] or ()) > 1}
+    assert set(space.parts) == searched
+    for name, part in space.parts.items():
+        assert (part.low, part.high) == tuple(declared[name].metadata["usual"])
+    assert list(space.coordinates())[4:7] == ["hidden[0]", "hidden[1]", "l2"]
+    assert list(space.parts) == sorted(space.parts)
+
+
+@pytest.mark.parametrize("name", sorted(set(recae.MODELS) - {"ensemble", "popularity", "random"}))
+def test_every_model_has_something_to_search_and_takes_what_is_proposed(name: str) -> None:
+    model = recae.MODELS[name]()
+    for params in proposed(model, None, 5):
+        assert set(params) <= set(model.param_fields()) - {"metric"}
+        for key, value in params.items():
+            assert isinstance(value, type(getattr(model, key)))
+        model.set_params(**params).check_params()
+
+
+def test_one_usual_choice_is_none() -> None:
+    assert "precision" not in read_space(recae.EASE(), None).parts
+
+
+def test_a_range_is_logarithmic_where_it_spans_ten_times() -> None:
+    parts = read_space(
+        recae.EDLAE(), {"l2": (100, 2000), "dropout": (0, 0.8), "item_power": (0.1, 0.5)}
+    ).parts
+    assert {name: part.log for name, part in parts.items()} == {
+        "l2": True,
+        "dropout": False,
+        "item_power": False,
+    }
+    drawn = [p["l2"] for p in proposed(recae.EDLAE(), {"l2": (1.0, 10_000.0)}, 60)]
+    assert 20 < sum(value < 100 for value in drawn) < 40  # half of the magnitudes
+    assert all(float(f"{value:.3g}") == value and 1 <= value <= 10_000 for value in drawn)
+    drawn = [p["dropout"] for p in proposed(recae.EDLAE(), {"dropout": (0.0, 0.8)}, 60)]
+    assert 0.33 < np.mean(drawn) < 0.47 and all(round(value, 4) == value for value in drawn)
+
+
+def test_a_narrow_range_keeps_its_digits() -> None:
+    drawn = {p["dropout"] for p in proposed(recae.EDLAE(), {"dropout": (0.9, 0.901)}, 20)}
+    assert len(drawn) == 20 and all(0.9 <= value <= 0.901 for value in drawn)
+
+
+def test_integers_stay_integers_and_numbers_become_floats() -> None:
+    space = {"latent": (16, 512), "hidden": (64, 1024), "lr": [1e-3, 1e-2], "beta": (0, 1)}
+    for params in proposed(recae.MultVAE(hidden=(600, 200)), space, 10):
+        assert type(params["latent"]) is int and 16 <= params["latent"] <= 512
+        assert len(params["hidden"]) == 2 and all(type(width) is int for width in params["hidden"])
+        assert type(params["beta"]) is float and params["lr"] in (1e-3, 1e-2)
+
+
+def test_choices_are_given_back_as_they_are() -> None:
+    space = {"hidden": [(600,), (600, 200)], "mirror": [True, False], "optimiser": ["adam"]}
+    params = proposed(recae.MultVAE(), space, 4, "tpe")
+    assert {p["hidden"] for p in params} == {(600,), (600, 200)}
+    assert {(p["hidden"], p["mirror"]) for p in params} == {
+        (hidden, mirror) for hidden in ((600,), (600, 200)) for mirror in (True, False)
+    }
+    assert all(p["mirror"] in (True, False) and p["optimiser"] == "adam" for p in params)
+
+
+def test_all_of_a_finite_space() -> None:
+    space = read_space(recae.MultVAE(), {"latent": (2, 4), "mirror": [True, False]})
+    assert len(list(space.all())) == 6 and {"latent": 3, "mirror": False} in list(space.all())
+    assert read_space(recae.EASE(), {"l2": (1, 2)}).all() is None
+    assert read_space(recae.MultVAE(hidden=(1, 1)), {"hidden": (1, 500)}).all() is None
+
+
+def test_settings_and_coordinates() -> None:
+    space = read_space(recae.MultVAE(hidden=(9, 8)), {"hidden": (64, 99), "optimiser": ["adam"]})
+    assert space.place({"hidden": (70, 80), "optimiser": "adam"}) == {
+        "hidden[0]": 70,
+        "hidden[1]": 80,
+        "optimiser": 0,
+    }
+    assert space.place({"hidden": (1, 1000), "optimiser": "adam"})["hidden[1]"] == 99
+    assert space.place({"hidden": (70,), "optimiser": "adam"}) is None
+    assert space.place({"hidden": (70, 80), "optimiser": "nadam"}) is None
+    assert isinstance(space.parts["hidden"], Range) and isinstance(
+        space.parts["optimiser"], Choices
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "message"),
+    [
+        (recae.EASE(), {"l3": (1, 2)}, "unknown hyperparameter of EASE in the space 'l3'"),
+        (recae.EASE(), {"l2": (-1, 2)}, "l2 of EASE must be a number > 0, not -1 as in the space"),
+        (recae.EASE(), {"l2": [1, "a"]}, "l2 of EASE must be a number > 0, not 'a'"),
+        (recae.EASE(), {"l2": (1, float("inf"))}, "l2 of EASE must be a number > 0, not inf"),
+        (recae.EASE(), {"l2": (2, 2)}, r"a range of l2 must rise: \(2, 2\) does not"),
+        (recae.EASE(), {"l2": (1, 2, 3)}, r"\(low, high\), not \(1, 2, 3\); choices are a list"),
+        (recae.EASE(), {"l2": 5}, "l2 in the space must be a range, as .*, not 5"),
+        (recae.EASE(), {"l2": []}, "l2 in the space has no choices"),
+        (recae.EASE(), {"l2": [1, 2, 1.0]}, "l2 in the space has the choice 1.0 twice"),
+        (recae.EASE(), {"precision": ("auto", "float32")}, "precision of EASE has no order"),
+        (recae.EASE(), {"precision": ["flaot32"]}, "Did you mean 'float32'"),
+        (recae.EASE(), [("l2", (1, 2))], "a space maps names to ranges or choices"),
+        (recae.PureSVD(), {"latent": (1.5, 9)}, "latent of PureSVD must be an integer >= 1"),
+        (recae.MultVAE(), {"mirror": (False, True)}, "mirror of MultVAE has no order"),
+        (recae.MultVAE(), {"hidden": [600]}, "hidden of MultVAE must be a tuple, each an integer"),
+        (recae.MultVAE(), {"hidden": (0, 9)}, "hidden of MultVAE must be a tuple, each an integer"),
+        (recae.MultVAE(), {"milestones": (5, 9)}, "milestones of MultVAE is empty"),
+        (recae.MultVAE(), {"metric": ["ndcg@5"]}, "metric of MultVAE is what is tuned for"),
+        (recae.Ensemble(), {"members": ("EASE()", "ALS()")}, "members of Ensemble has no order"),
+    ],
+)
+def test_mistakes_in_a_space(model: recae.Recommender, given: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_space(model, given)
