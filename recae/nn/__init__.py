@@ -1,13 +1,29 @@
 """Networks and their pieces, in torch; nothing here knows of users and items."""
 
 from recae.nn.batch import Batch, Ragged, Sample
-from recae.nn.codes import Gaussian, Plain, UserNodes
+from recae.nn.codes import DeterministicCode, Gaussian, UserNodes
 from recae.nn.conv import ConvDecoder, ConvEncoder
-from recae.nn.corrupt import Chain, Dropout, GaussianNoise, Keep, Masking, SaltAndPepper, UnitNorm
+from recae.nn.corrupt import (
+    Chain,
+    Dropout,
+    GaussianNoise,
+    Masking,
+    NoCorruption,
+    SaltAndPepper,
+    UnitNorm,
+)
 from recae.nn.dense import DENSE_LOSSES, DenseScores
-from recae.nn.h_vamp import HierarchicalVamp, TwoLevels, Views
+from recae.nn.h_vamp import HierarchicalDecoder, HierarchicalEncoder, HierarchicalVamp
 from recae.nn.heads import LinearHead, LinearScores, Scores, UnitHead
-from recae.nn.layers import ACTIVATIONS, Dense, InputLinear, Linear, UnitLinear, encoder_mlp, mlp
+from recae.nn.layers import (
+    ACTIVATIONS,
+    DenselyConnected,
+    InputLinear,
+    Linear,
+    UnitLinear,
+    encoder_mlp,
+    mlp,
+)
 from recae.nn.macrid import ConceptDecoder, ConceptGaussians, Concepts, DrawConcepts
 from recae.nn.network import AutoencoderNet, Decoder
 from recae.nn.priors import CompositeGaussian, Posterior, remember
@@ -15,30 +31,30 @@ from recae.nn.quantised import LogisticMixture, Quantised
 from recae.nn.revive import revive, transposed_start
 from recae.nn.sparse import (
     BatchTopUnits,
-    Counted,
-    JumpUnits,
+    JumpReLUCode,
+    KLSparseCode,
+    L1Code,
     PositiveTopUnits,
-    SeldomUnits,
-    ShortUnits,
     SignedTopUnits,
     TopUnits,
+    UsageCounter,
 )
 from recae.nn.tied import TiedDecoder, TiedScores, UnitRows
 from recae.nn.variational import (
     Mixture,
-    Reading,
+    PosteriorOf,
     StandardNormal,
     Vamp,
     Variational,
     draw,
     log_density,
 )
-from recae.nn.vasp import Nothing, ProductDecoder, ZeroDiagonal
+from recae.nn.vasp import EmptyCode, ProductDecoder, ZeroDiagonal
 
 __all__ = [
     "draw",
     "log_density",
-    "Reading",
+    "PosteriorOf",
     "ACTIVATIONS",
     "UnitLinear",
     "ConvDecoder",
@@ -51,8 +67,8 @@ __all__ = [
     "revive",
     "transposed_start",
     "BatchTopUnits",
-    "Counted",
-    "JumpUnits",
+    "UsageCounter",
+    "JumpReLUCode",
     "PositiveTopUnits",
     "SignedTopUnits",
     "Mixture",
@@ -67,7 +83,7 @@ __all__ = [
     "Concepts",
     "CompositeGaussian",
     "DrawConcepts",
-    "Dense",
+    "DenselyConnected",
     "Posterior",
     "TiedDecoder",
     "TiedScores",
@@ -77,25 +93,25 @@ __all__ = [
     "Dropout",
     "Gaussian",
     "HierarchicalVamp",
-    "TwoLevels",
+    "HierarchicalDecoder",
     "UserNodes",
-    "Views",
-    "Nothing",
+    "HierarchicalEncoder",
+    "EmptyCode",
     "ProductDecoder",
     "ZeroDiagonal",
     "InputLinear",
-    "Keep",
+    "NoCorruption",
     "Linear",
     "LinearHead",
     "LinearScores",
     "LogisticMixture",
-    "Plain",
+    "DeterministicCode",
     "Quantised",
     "Ragged",
     "Sample",
     "Scores",
-    "SeldomUnits",
-    "ShortUnits",
+    "KLSparseCode",
+    "L1Code",
     "TopUnits",
     "UnitHead",
     "UnitNorm",

@@ -13,7 +13,7 @@ from recae.nn.batch import Batch
 from recae.nn.layers import Linear
 
 
-class Plain(nn.Module):
+class DeterministicCode(nn.Module):
     """The encoder's output is the code."""
 
     def forward(

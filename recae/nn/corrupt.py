@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from recae.nn.batch import Batch, Ragged
 
 
-class Keep(nn.Module):
+class NoCorruption(nn.Module):
     """No corruption: the batch as it is."""
 
     def forward(self, batch: Batch, generator: torch.Generator | None) -> Batch:

@@ -43,7 +43,7 @@ LOW, HIGH = -12.0, 4.0
 """Bounds of log variances (the authors' code)."""
 
 
-class Views(nn.Module):
+class HierarchicalEncoder(nn.Module):
     """x -> what each level reads of it, side by side: (rows, 2 width), the upper level first."""
 
     def __init__(self, n_items: int, width: int, depth: int) -> None:
@@ -95,7 +95,7 @@ class HierarchicalVamp(nn.Module):
 
     def __init__(
         self,
-        encoder: Views,
+        encoder: HierarchicalEncoder,
         n_items: int,
         *,
         width: int,
@@ -150,7 +150,7 @@ class HierarchicalVamp(nn.Module):
         return log_density - math.log(len(mu))
 
 
-class TwoLevels(nn.Module):
+class HierarchicalDecoder(nn.Module):
     """(z1, z2) -> scores, through a gated layer for each level and gated layers for both."""
 
     def __init__(self, latent: int, width: int, depth: int, head: nn.Module) -> None:

@@ -135,7 +135,7 @@ class LayerNorm(nn.LayerNorm):
         self.reset_parameters()
 
 
-class Dense(nn.Module):
+class DenselyConnected(nn.Module):
     """h_1 = N(s(L_1 x)); h_i = N(s(L_i h_(i-1) + h_1 + ... + h_(i-1))); the output is the last h.
 
     s(a) = a sigma(a), N is layer normalisation, L_i are affine maps of one width (Shenbin et al.

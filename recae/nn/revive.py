@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recae.nn.sparse import Counted
+from recae.nn.sparse import UsageCounter
 
 FAINT = 0.5
 """Length of a revived unit's encoder weights beside the mean of the living. With the 0.2 of Bricken
@@ -19,7 +19,7 @@ together."""
 
 @torch.no_grad()
 def revive(
-    code: Counted,
+    code: UsageCounter,
     weight: Tensor,
     bias: Tensor,
     atoms: Tensor,

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from recae.nn.batch import Batch
 
 
-class Counted(nn.Module):
+class UsageCounter(nn.Module):
     """A code that counts for how many rows each unit was active since the count was reset."""
 
     used: Tensor
@@ -36,7 +36,7 @@ class Counted(nn.Module):
         return z
 
 
-class SignedTopUnits(Counted):
+class SignedTopUnits(UsageCounter):
     """z keeps the `active` units of a row that are largest without their sign.
 
     CompresSAE (Kasalický et al. 2025): a unit speaks for or against. Among equals the lowest unit
@@ -53,7 +53,7 @@ class SignedTopUnits(Counted):
         return self.counted(keep_largest(hidden, hidden.abs(), self.active)), {}
 
 
-class PositiveTopUnits(Counted):
+class PositiveTopUnits(UsageCounter):
     """z keeps the `active` largest units of a row where they are above 0 (Gao et al. 2024)."""
 
     def __init__(self, units: int, active: int) -> None:
@@ -67,7 +67,7 @@ class PositiveTopUnits(Counted):
         return self.counted(keep_largest(z, z, self.active)), {}
 
 
-class BatchTopUnits(Counted):
+class BatchTopUnits(UsageCounter):
     """z keeps the `active` x rows largest positive units of a whole batch (Bussmann et al. 2024).
 
     Rows may differ in how many they need. In evaluation, where a row must not depend on its
@@ -99,7 +99,7 @@ class BatchTopUnits(Counted):
         self.threshold.copy_(torch.where(self.threshold < 0, smallest, mixed))
 
 
-class JumpUnits(Counted):
+class JumpReLUCode(UsageCounter):
     """z = h where h is above the unit's own threshold, else 0.
 
     JumpReLU (Rajamanoharan et al. 2024). The term `sparsity` is (mean number of active units /
@@ -210,7 +210,7 @@ class TopUnits(nn.Module):
         return torch.where(stays, hidden, 0.0), {}
 
 
-class ShortUnits(nn.Module):
+class L1Code(nn.Module):
     """z = max(hidden, 0) with the penalty sum_j |z_j| of each row, (rows,).
 
     What reads z must have a fixed length, as a `UnitHead` has: a longer one would let z shrink.
@@ -223,7 +223,7 @@ class ShortUnits(nn.Module):
         return z, {"sparsity": z.sum(1)} if self.training else {}
 
 
-class SeldomUnits(nn.Module):
+class KLSparseCode(nn.Module):
     """z = sigma(hidden + log(rate / (1 - rate))), the mean of a unit held to `rate` (Ng 2011).
 
     With p_j the mean of z_j over the rows of the batch, the penalty is sum_j KL(rate || p_j) =

@@ -102,7 +102,7 @@ class Vamp(Parts):
     def __init__(
         self,
         inputs: Tensor,
-        posterior: Reading,
+        posterior: PosteriorOf,
         bounds: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ def draw(mu: Tensor, log_variance: Tensor, generator: torch.Generator | None) ->
 
 
 @dataclass(frozen=True)
-class Reading:
+class PosteriorOf:
     """input -> its posterior, through the encoder and the heads of a code.
 
     No module, so that a prior that holds it does not own their weights; a copy of a network reads

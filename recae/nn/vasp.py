@@ -123,7 +123,7 @@ class ProductDecoder(nn.Module):
         return ProductScores(parts)
 
 
-class Nothing(nn.Module):
+class EmptyCode(nn.Module):
     """x -> no numbers at all, (rows, 0): for networks whose decoder reads the input itself."""
 
     def forward(self, x: Ragged | Tensor) -> Tensor:

@@ -21,7 +21,7 @@ class Accumulation:
     every later batch is cut to the same number of rows. The loss of a part weighs as many rows as
     it has, so that their sum is the mean over the batch: loss and gradients are those of the whole
     batch up to rounding, except where a penalty looks at the mean over a batch (free bits,
-    `SeldomUnits`, the "gaussian" loss): it then looks at the mean over a part. Random draws differ
+    `KLSparseCode`, the "gaussian" loss): it then looks at the mean over a part. Random draws differ
     too: parts draw one after the other from the same
     generator, which is put back before a batch is tried again. So dropout and the samples of a
     variational code are as random as before, but other ones; a run that was never short of memory

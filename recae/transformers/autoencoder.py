@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recae.estimators.params import estimator
-from recae.nn import AutoencoderNet, Keep, Plain
+from recae.nn import AutoencoderNet, DeterministicCode, NoCorruption
 from recae.transformers.base import Transformer
 from recae.transformers.body import Body
 from recae.transformers.examples import Examples
@@ -26,8 +26,8 @@ class Autoencoder(Transformer):
 
     def _network(self, body: Body, examples: Examples, seed: int) -> AutoencoderNet:
         return AutoencoderNet(
-            corrupt=Keep(),
+            corrupt=NoCorruption(),
             encoder=body.encoder(self.latent),
-            code=Plain(),
+            code=DeterministicCode(),
             decoder=body.decoder(self.latent),
         )

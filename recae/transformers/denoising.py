@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from recae.errors import ConfigError
 from recae.estimators.params import estimator, param
-from recae.nn import AutoencoderNet, Dropout, GaussianNoise, Masking, Plain, SaltAndPepper
+from recae.nn import (
+    AutoencoderNet,
+    DeterministicCode,
+    Dropout,
+    GaussianNoise,
+    Masking,
+    SaltAndPepper,
+)
 from recae.transformers.base import Transformer
 from recae.transformers.body import Body
 from recae.transformers.examples import Examples
@@ -62,7 +69,7 @@ class DenoisingAutoencoder(Transformer):
         return AutoencoderNet(
             corrupt=kinds[self.noise],
             encoder=body.encoder(self.latent),
-            code=Plain(),
+            code=DeterministicCode(),
             decoder=body.decoder(self.latent),
         )
 

@@ -14,15 +14,15 @@ from recae.nn import (
     AutoencoderNet,
     Batch,
     BatchTopUnits,
-    Counted,
     Decoder,
     InputLinear,
-    JumpUnits,
-    Keep,
+    JumpReLUCode,
+    KLSparseCode,
+    L1Code,
+    NoCorruption,
     PositiveTopUnits,
-    SeldomUnits,
-    ShortUnits,
     SignedTopUnits,
+    UsageCounter,
     revive,
     transposed_start,
 )
@@ -129,12 +129,12 @@ class SparseAutoencoder(Transformer):
             "top-k": PositiveTopUnits(self.latent, self.active),
             "signed-top-k": SignedTopUnits(self.latent, self.active),
             "batch-top-k": BatchTopUnits(self.latent, self.active),
-            "jump-relu": JumpUnits(self.latent, self.active),
-            "l1": ShortUnits(),
-            "kl": SeldomUnits(self.rate),
+            "jump-relu": JumpReLUCode(self.latent, self.active),
+            "l1": L1Code(),
+            "kl": KLSparseCode(self.rate),
         }
         return _Dictionary(
-            corrupt=Keep(),
+            corrupt=NoCorruption(),
             encoder=body.encoder(self.latent),
             code=codes[self.sparsity],
             decoder=body.decoder(self.latent, unit=self.sparsity != "kl"),
@@ -156,7 +156,7 @@ class SparseAutoencoder(Transformer):
 
         def point_anew(net: AutoencoderNet, number: int) -> list[nn.Parameter]:
             if number == 1:  # what was counted is of the network before training
-                cast(Counted, net.code).used.zero_()
+                cast(UsageCounter, net.code).used.zero_()
             if number == 1 or number > last:
                 return []
             return _revive(net, examples, torch_generator(seed, Stream.REVIVED_UNITS, number))
@@ -187,7 +187,7 @@ def _revive(
     net: AutoencoderNet, examples: Examples, generator: torch.Generator
 ) -> list[nn.Parameter]:
     """Points dead units at what is explained worst; the parameters overwritten, if any were."""
-    code, last = cast(Counted, net.code), cast(Any, net.encoder)[-1]
+    code, last = cast(UsageCounter, net.code), cast(Any, net.encoder)[-1]
     if bool((code.used > 0).all()):
         code.used.zero_()
         return []

@@ -15,9 +15,9 @@ from recae.nn import (
     DENSE_LOSSES,
     AutoencoderNet,
     Batch,
-    Keep,
     Mixture,
-    Reading,
+    NoCorruption,
+    PosteriorOf,
     StandardNormal,
     Vamp,
     Variational,
@@ -120,9 +120,11 @@ class VariationalAutoencoder(Generative):
         if self.prior == "vamp":
             high = {"gaussian": None, "logistic": 1.0, "multinomial": math.inf}[self.loss]
             bounds = None if high is None else (0.0, high)
-            code.prior = Vamp(self._pseudo_inputs(examples, seed), Reading(encoder, code), bounds)
+            code.prior = Vamp(
+                self._pseudo_inputs(examples, seed), PosteriorOf(encoder, code), bounds
+            )
         return AutoencoderNet(
-            corrupt=Keep(), encoder=encoder, code=code, decoder=body.decoder(self.latent)
+            corrupt=NoCorruption(), encoder=encoder, code=code, decoder=body.decoder(self.latent)
         )
 
     def _pseudo_inputs(self, examples: Examples, seed: int) -> Tensor:

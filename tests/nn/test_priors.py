@@ -12,13 +12,13 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from recae.nn import (
     Batch,
     CompositeGaussian,
-    Dense,
+    DenselyConnected,
+    HierarchicalEncoder,
     HierarchicalVamp,
     InputLinear,
     Posterior,
     Ragged,
     UnitNorm,
-    Views,
 )
 from recae.nn.priors import MIXTURE
 
@@ -41,9 +41,9 @@ def drawn(module: torch.nn.Module, seed: int) -> torch.Generator:
     return generator
 
 
-def composite() -> tuple[CompositeGaussian, Dense]:
-    def encoder() -> Dense:
-        return Dense(InputLinear(N_ITEMS, WIDTH), WIDTH, 3, 0.1)
+def composite() -> tuple[CompositeGaussian, DenselyConnected]:
+    def encoder() -> DenselyConnected:
+        return DenselyConnected(InputLinear(N_ITEMS, WIDTH), WIDTH, 3, 0.1)
 
     code = CompositeGaussian(WIDTH, LATENT, Posterior(UnitNorm(), encoder(), WIDTH, LATENT))
     drawn(code, 1)
@@ -117,7 +117,7 @@ def test_remembering_makes_the_old_posterior_the_present_one() -> None:
 
 
 def test_dense_layers_are_the_sums_written_out() -> None:
-    encoder = Dense(InputLinear(N_ITEMS, WIDTH), WIDTH, 4, 0.1)
+    encoder = DenselyConnected(InputLinear(N_ITEMS, WIDTH), WIDTH, 4, 0.1)
     drawn(encoder, 3)
     x = torch.randn(ROWS, N_ITEMS, generator=torch.Generator().manual_seed(0))
     layers = list(encoder.layers)
@@ -134,8 +134,8 @@ def test_dense_layers_are_the_sums_written_out() -> None:
     torch.testing.assert_close(encoder(x), h4)
 
 
-def hierarchical() -> tuple[HierarchicalVamp, Views]:
-    views = Views(N_ITEMS, WIDTH, 2)
+def hierarchical() -> tuple[HierarchicalVamp, HierarchicalEncoder]:
+    views = HierarchicalEncoder(N_ITEMS, WIDTH, 2)
     code = HierarchicalVamp(
         views, N_ITEMS, width=WIDTH, latent=LATENT, depth=2, components=4, dropout=0.5
     )

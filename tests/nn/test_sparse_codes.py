@@ -8,7 +8,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from recae.nn import Batch, LinearHead, Ragged, SeldomUnits, ShortUnits, TopUnits, UnitHead
+from recae.nn import Batch, KLSparseCode, L1Code, LinearHead, Ragged, TopUnits, UnitHead
 
 HIDDEN = torch.randn(7, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 RAGGED = Ragged.from_csr(sp.csr_matrix((7, 4)))
@@ -39,25 +39,25 @@ def test_among_equals_the_lowest_unit_stays() -> None:
 
 
 def test_the_penalty_of_short_units_is_the_sum_of_their_absolutes() -> None:
-    z, terms = read(ShortUnits(), HIDDEN)
+    z, terms = read(L1Code(), HIDDEN)
     np.testing.assert_array_equal(z, np.maximum(HIDDEN.numpy(), 0))
     np.testing.assert_allclose(terms["sparsity"], np.abs(z.numpy()).sum(1))
-    assert read(ShortUnits().eval(), HIDDEN)[1] == {}
+    assert read(L1Code().eval(), HIDDEN)[1] == {}
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.3])
 def test_the_penalty_of_seldom_units_is_the_divergence_of_their_means(rate: float) -> None:
-    z, terms = read(SeldomUnits(rate), HIDDEN)
+    z, terms = read(KLSparseCode(rate), HIDDEN)
     odds = np.exp(HIDDEN.numpy()) * rate / (1 - rate)
     np.testing.assert_allclose(z, odds / (1 + odds))
     p = z.numpy().mean(0)
     kl = rate * np.log(rate / p) + (1 - rate) * np.log((1 - rate) / (1 - p))
     np.testing.assert_allclose(terms["sparsity"], [kl.sum()] * 7)
-    assert read(SeldomUnits(rate).eval(), HIDDEN)[1] == {}
+    assert read(KLSparseCode(rate).eval(), HIDDEN)[1] == {}
 
 
 def test_units_that_hear_nothing_are_at_the_rate_and_cost_nothing() -> None:
-    z, terms = read(SeldomUnits(0.05), torch.zeros(7, 9))
+    z, terms = read(KLSparseCode(0.05), torch.zeros(7, 9))
     torch.testing.assert_close(z, torch.full((7, 9), 0.05))
     torch.testing.assert_close(terms["sparsity"], torch.zeros(7), atol=1e-5, rtol=0)
 
@@ -65,7 +65,7 @@ def test_units_that_hear_nothing_are_at_the_rate_and_cost_nothing() -> None:
 @pytest.mark.parametrize("level", [-500.0, 500.0])
 def test_units_that_are_never_or_always_on_still_get_a_gradient(level: float) -> None:
     hidden = torch.full((7, 9), level, requires_grad=True)
-    penalty = read(SeldomUnits(0.05), hidden)[1]["sparsity"].mean()
+    penalty = read(KLSparseCode(0.05), hidden)[1]["sparsity"].mean()
     penalty.backward()
     # log p = level + const below, log(1 - p) = -level + const above: the slope is the weight of it.
     slope = -0.05 if level < 0 else 0.95
@@ -73,7 +73,7 @@ def test_units_that_are_never_or_always_on_still_get_a_gradient(level: float) ->
     torch.testing.assert_close(hidden.grad, torch.full((7, 9), slope / 7))
 
 
-@pytest.mark.parametrize("code", [TopUnits(4), ShortUnits(), SeldomUnits(0.1)])
+@pytest.mark.parametrize("code", [TopUnits(4), L1Code(), KLSparseCode(0.1)])
 def test_gradients_agree_with_finite_differences(code: nn.Module) -> None:
     def outputs(hidden: Tensor) -> tuple[Tensor, ...]:
         z, terms = read(code, hidden)

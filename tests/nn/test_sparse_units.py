@@ -13,10 +13,10 @@ from torch import Tensor
 from recae.nn import (
     Batch,
     BatchTopUnits,
-    Counted,
-    JumpUnits,
+    JumpReLUCode,
     PositiveTopUnits,
     SignedTopUnits,
+    UsageCounter,
     revive,
     transposed_start,
 )
@@ -77,7 +77,7 @@ def test_the_threshold_keeps_the_number_on_rows_not_seen() -> None:
 
 
 def test_units_jump_at_their_thresholds() -> None:
-    code = JumpUnits(2, 1).eval()
+    code = JumpReLUCode(2, 1).eval()
     code.initialise(torch.Generator())
     code.level.fill_(math.log(2.0))
     with torch.no_grad():
@@ -90,7 +90,7 @@ def test_units_jump_at_their_thresholds() -> None:
 
 
 def test_the_first_batch_sets_the_common_threshold() -> None:
-    code = JumpUnits(12, 3)
+    code = JumpReLUCode(12, 3)
     code.initialise(torch.Generator())
     hidden = rows()
     z, terms = code(hidden, NOTHING, None)
@@ -101,14 +101,14 @@ def test_the_first_batch_sets_the_common_threshold() -> None:
     before = code.level.clone()
     code(hidden * 9, NOTHING, None)
     assert torch.equal(code.level, before)
-    nothing = JumpUnits(12, 3)
+    nothing = JumpReLUCode(12, 3)
     nothing.initialise(torch.Generator())
     assert read(nothing, -torch.ones(2, 12)).tolist() == torch.zeros(2, 12).tolist()
 
 
 def test_the_gradient_of_a_jump_is_the_formula_of_the_paper() -> None:
     """Rajamanoharan et al. 2024, equations 11 and 12, with a rectangle of width w = 0.5 t."""
-    code = JumpUnits(4, 2).double()
+    code = JumpReLUCode(4, 2).double()
     code.initialise(torch.Generator())
     code.placed = True
     code.level.fill_(0.0)
@@ -156,7 +156,7 @@ def test_the_rows_of_training_are_counted() -> None:
     assert "used" in code.state_dict()
 
 
-def revival(code: Counted, features: Tensor, residuals: Tensor) -> Any:
+def revival(code: UsageCounter, features: Tensor, residuals: Tensor) -> Any:
     weight, bias, atoms = rows(5, (4, 16)), torch.ones(16), rows(6, (4, 16))
     given = [weight.clone(), bias.clone(), atoms.clone()]
     chosen = torch.Generator().manual_seed(0)

@@ -16,7 +16,7 @@ from recae.nn import (
     Batch,
     Linear,
     Mixture,
-    Reading,
+    PosteriorOf,
     StandardNormal,
     Vamp,
     Variational,
@@ -51,7 +51,7 @@ def vamp(bounds: tuple[float, float] | None = None) -> tuple[Vamp, Variational]:
     code = Variational(6, LATENT, StandardNormal(LATENT)).double()
     for number, layer in enumerate((encoder, code.mu, code.log_variance)):
         layer.initialise(generator(number))
-    prior = Vamp(normal(5, 4, seed=9), Reading(encoder, code), bounds).double()
+    prior = Vamp(normal(5, 4, seed=9), PosteriorOf(encoder, code), bounds).double()
     code.prior = prior
     return prior, code
 

@@ -10,7 +10,7 @@ import torch
 
 from recae.errors import ConfigError, RecaeWarning, TrainingError
 from recae.models import MultDAE
-from recae.nn import AutoencoderNet, Plain
+from recae.nn import AutoencoderNet, DeterministicCode
 from recae.rng import Stream
 from recae.training import OPTIMISERS, Epoch, Plan, SparseLoader, resolve_device, train
 from recae.training.objective import LinearAnneal, Objective
@@ -129,7 +129,7 @@ def test_a_finite_loss_far_above_the_untrained_one_is_told() -> None:
 
 def test_a_loss_that_rises_with_its_kl_weight_is_no_divergence() -> None:
     # The term is a constant 500 a row: the loss rises from some 20 to 520 by its weight alone.
-    class Costly(Plain):
+    class Costly(DeterministicCode):
         def forward(self, hidden, batch, generator):
             return hidden, {"kl": torch.full((len(hidden),), 500.0)}
 

@@ -17,9 +17,9 @@ from recae.nn import (
     Batch,
     Chain,
     Decoder,
+    DeterministicCode,
     Dropout,
     LinearHead,
-    Plain,
     Ragged,
     UnitNorm,
     encoder_mlp,
@@ -144,7 +144,7 @@ def _trained(matrix: Any, learning: Learning, seed: int) -> AutoencoderNet:
     net = AutoencoderNet(
         corrupt=Chain(UnitNorm(), Dropout(learning.dropout)),
         encoder=encoder_mlp(n_items, (LATENT,)),
-        code=Plain(),
+        code=DeterministicCode(),
         decoder=Decoder(mlp(()), LinearHead(LATENT, n_items)),
     )
     loader = SparseLoader(matrix, None, learning.batch_size, seed)

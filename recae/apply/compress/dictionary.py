@@ -15,7 +15,7 @@ from recae.nn import (
     Batch,
     DenseScores,
     InputLinear,
-    Keep,
+    NoCorruption,
     SignedTopUnits,
     revive,
     transposed_start,
@@ -62,7 +62,7 @@ class TwoWidths(AutoencoderNet):
     def __init__(self, atoms: Tensor, active: int) -> None:
         units, width = atoms.shape
         super().__init__(
-            corrupt=Keep(),
+            corrupt=NoCorruption(),
             encoder=InputLinear(width, units),
             code=SignedTopUnits(units, active),
             decoder=Dictionary(units, width),

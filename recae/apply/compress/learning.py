@@ -9,7 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recae.apply.compress.network import Beside, BoundedDecoder, codec_network, principal_axes
+from recae.apply.compress.network import (
+    BoundedDecoder,
+    LinearPlusMLP,
+    codec_network,
+    principal_axes,
+)
 from recae.apply.compress.tables import WIDEST, Tables
 from recae.nn import AutoencoderNet, Batch, Quantised
 from recae.training import ArrayLoader, Phase, Plan, train
@@ -186,7 +191,7 @@ class Learning:
         self.code.step.fill_(step)
         self.code.prior.spread(found.std(0).to(axes.device) / step)
         for slot, weight in ((self.net.encoder, axes), (decoder_of(self.net).layers, axes.T)):
-            assert isinstance(slot, Beside)
+            assert isinstance(slot, LinearPlusMLP)
             slot.begin(weight)
 
     @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recae.nn import AutoencoderNet, Batch, DenseScores, Keep, Linear, Quantised, mlp
+from recae.nn import AutoencoderNet, Batch, DenseScores, Linear, NoCorruption, Quantised, mlp
 
 TIMID = 0.1
 """What the last layers of the MLPs begin with, times what is usual: the linear maps lead."""
@@ -14,7 +14,7 @@ LEAK = 0.01
 """What is left, in training, of how far a pixel lies beyond black or white."""
 
 
-class Beside(nn.Module):
+class LinearPlusMLP(nn.Module):
     """x -> W x + b + f(x), f an MLP: what is linear need not be learnt by bending."""
 
     def __init__(self, n_in: int, hidden: tuple[int, ...], n_out: int) -> None:
@@ -44,7 +44,7 @@ class BoundedDecoder(nn.Module):
     trace in what is dark. In training a little of what is cut off stays, for its gradient.
     """
 
-    def __init__(self, layers: Beside, mean: Tensor) -> None:
+    def __init__(self, layers: LinearPlusMLP, mean: Tensor) -> None:
         super().__init__()
         self.layers = layers
         self.mean: Tensor
@@ -67,10 +67,10 @@ def codec_network(mean: Tensor, hidden: tuple[int, ...], latent: int) -> Autoenc
     """
     features = len(mean)
     return AutoencoderNet(
-        corrupt=Keep(),
-        encoder=Beside(features, hidden, latent),
+        corrupt=NoCorruption(),
+        encoder=LinearPlusMLP(features, hidden, latent),
         code=Quantised(latent),
-        decoder=BoundedDecoder(Beside(latent, hidden[::-1], features), mean),
+        decoder=BoundedDecoder(LinearPlusMLP(latent, hidden[::-1], features), mean),
     )
 
 

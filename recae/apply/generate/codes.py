@@ -28,8 +28,8 @@ from recae.nn import (
     ConceptGaussians,
     Decoder,
     Gaussian,
+    HierarchicalDecoder,
     HierarchicalVamp,
-    TwoLevels,
 )
 from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.recommend.base import Recommender
@@ -47,7 +47,7 @@ def check_decodes(model: Any) -> AutoencoderRecommender:
     if isinstance(model, Recommender):
         model._check_fitted()
     if isinstance(model, AutoencoderRecommender) and isinstance(
-        model.network_.decoder, Decoder | TwoLevels | ConceptDecoder
+        model.network_.decoder, Decoder | HierarchicalDecoder | ConceptDecoder
     ):
         return model
     raise ConfigError(
@@ -62,7 +62,7 @@ def check_samples(model: Any) -> AutoencoderRecommender:
     if isinstance(model, AutoencoderRecommender):
         code = model.network_.code
         drawn = Gaussian | CompositeGaussian | ConceptGaussians | HierarchicalVamp
-        decoded = isinstance(model.network_.decoder, Decoder | TwoLevels | ConceptDecoder)
+        decoded = isinstance(model.network_.decoder, Decoder | HierarchicalDecoder | ConceptDecoder)
         if decoded and isinstance(code, drawn) and likelihood(model) in LOG_WEIGHTS:
             return model
     raise ConfigError(

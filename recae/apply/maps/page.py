@@ -48,7 +48,9 @@ def page(drawn: Map, path: str | Path, colour: str | None, title: str | None) ->
         class_="map",
     )
     data = element("script", Markup(_json(_content(drawn))), type="application/json", id="points")
-    style = resource("recae.report.page", "page.css") + "\n" + resource("recae.apply.maps", "page.css")
+    style = (
+        resource("recae.report.page", "page.css") + "\n" + resource("recae.apply.maps", "page.css")
+    )
     script = "\n".join(resource("recae.apply.maps", name) for name in ("draw.js", "hands.js"))
     whole = document(name, Markup(body + data), style, script)
     with atomic_file(target) as part:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from recae.estimators.params import estimator, param
-from recae.nn import AutoencoderNet, Dense, Gaussian, InputLinear, Keep, Linear, ProductDecoder
+from recae.nn import (
+    AutoencoderNet,
+    DenselyConnected,
+    Gaussian,
+    InputLinear,
+    Linear,
+    NoCorruption,
+    ProductDecoder,
+)
 from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.training import OPTIMISERS, HalvesLoader, SparseLoader
 from recae.training.objective import Objective
@@ -67,11 +75,13 @@ class DeepFocalRecommender(FocalRecommender):
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         first = InputLinear(n_items, self.width)
-        deep = Dense(Linear(self.latent, self.width), self.width, self.decoder_depth, EPS)
+        deep = DenselyConnected(
+            Linear(self.latent, self.width), self.width, self.decoder_depth, EPS
+        )
         widths = self.width, self.latent
         return AutoencoderNet(
-            corrupt=Keep(),
-            encoder=Dense(first, self.width, self.depth, EPS),
+            corrupt=NoCorruption(),
+            encoder=DenselyConnected(first, self.width, self.depth, EPS),
             code=Gaussian(self.width, self.latent),
             decoder=ProductDecoder(n_items, deep=deep, widths=widths, shallow=self.shallow),
         )

@@ -10,7 +10,15 @@ from recae.data.splits import Fold
 from recae.errors import DataError
 from recae.estimators.params import estimator, param
 from recae.metrics.ratings import rating_error
-from recae.nn import AutoencoderNet, Decoder, Keep, LinearHead, Plain, encoder_mlp, mlp
+from recae.nn import (
+    AutoencoderNet,
+    Decoder,
+    DeterministicCode,
+    LinearHead,
+    NoCorruption,
+    encoder_mlp,
+    mlp,
+)
 from recae.ranking.batches import ScoreRows
 from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.recommend.requests import align
@@ -62,9 +70,9 @@ class AutoRec(AutoencoderRecommender):
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         return AutoencoderNet(
-            corrupt=Keep(),
+            corrupt=NoCorruption(),
             encoder=encoder_mlp(n_items, (self.latent,), self.activation),
-            code=Plain(),
+            code=DeterministicCode(),
             decoder=Decoder(mlp(()), LinearHead(self.latent, n_items)),
         )
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 from torch import Tensor
 
 from recae.estimators.params import estimator, param
-from recae.nn import AutoencoderNet, Keep, Plain, TiedDecoder, UnitRows
+from recae.nn import AutoencoderNet, DeterministicCode, NoCorruption, TiedDecoder, UnitRows
 from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.training.objective import Objective
 
@@ -48,7 +48,10 @@ class ELSA(AutoencoderRecommender):
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         encoder = UnitRows(n_items, self.latent)
         return AutoencoderNet(
-            corrupt=Keep(), encoder=encoder, code=Plain(), decoder=TiedDecoder(encoder)
+            corrupt=NoCorruption(),
+            encoder=encoder,
+            code=DeterministicCode(),
+            decoder=TiedDecoder(encoder),
         )
 
     def _objective(self, updates: int) -> Objective:

@@ -9,11 +9,11 @@ from recae.nn import (
     AutoencoderNet,
     Chain,
     Dropout,
+    HierarchicalDecoder,
+    HierarchicalEncoder,
     HierarchicalVamp,
     LinearHead,
-    TwoLevels,
     UnitNorm,
-    Views,
 )
 from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.training.objective import Objective, annealed
@@ -81,7 +81,7 @@ class HVamp(AutoencoderRecommender):
     )
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
-        encoder = Views(n_items, self.width, self.depth)
+        encoder = HierarchicalEncoder(n_items, self.width, self.depth)
         code = HierarchicalVamp(
             encoder,
             n_items,
@@ -96,7 +96,7 @@ class HVamp(AutoencoderRecommender):
             corrupt=Chain(UnitNorm(), Dropout(self.dropout)),
             encoder=encoder,
             code=code,
-            decoder=TwoLevels(self.latent, self.width, self.depth, head),
+            decoder=HierarchicalDecoder(self.latent, self.width, self.depth, head),
         )
 
     def _code_width(self) -> int:

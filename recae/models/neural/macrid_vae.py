@@ -15,7 +15,7 @@ from recae.nn import (
     Concepts,
     DrawConcepts,
     Dropout,
-    Keep,
+    NoCorruption,
     UnitNorm,
 )
 from recae.recommend.autoencoder import AutoencoderRecommender
@@ -70,7 +70,7 @@ class MacridVAE(AutoencoderRecommender):
             corrupt=Chain(
                 UnitNorm(),
                 Dropout(self.dropout),
-                DrawConcepts(encoder) if self.draw else Keep(),
+                DrawConcepts(encoder) if self.draw else NoCorruption(),
             ),
             encoder=encoder,
             code=ConceptGaussians(self.concepts, self.width, self.latent, self.spread),

@@ -10,9 +10,9 @@ from recae.nn import (
     AutoencoderNet,
     Chain,
     Decoder,
+    DeterministicCode,
     Dropout,
     LinearHead,
-    Plain,
     UnitNorm,
     encoder_mlp,
     mlp,
@@ -61,7 +61,7 @@ class MultDAE(StartedRecommender):
         return AutoencoderNet(
             corrupt=Chain(UnitNorm(), Dropout(self.dropout)),
             encoder=encoder_mlp(n_items, widths),
-            code=Plain(),
+            code=DeterministicCode(),
             decoder=Decoder(mlp(widths[::-1]), LinearHead(widths[0], n_items)),
         )
 

@@ -18,7 +18,7 @@ from recae.nn import (
     Chain,
     CompositeGaussian,
     Decoder,
-    Dense,
+    DenselyConnected,
     Dropout,
     InputLinear,
     LinearHead,
@@ -179,8 +179,8 @@ class RecVAE(SoftmaxRecommender):
     )
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
-        def encoder() -> Dense:
-            return Dense(InputLinear(n_items, self.width), self.width, self.depth, EPS)
+        def encoder() -> DenselyConnected:
+            return DenselyConnected(InputLinear(n_items, self.width), self.width, self.depth, EPS)
 
         old = Posterior(UnitNorm(), encoder(), self.width, self.latent)
         return AutoencoderNet(

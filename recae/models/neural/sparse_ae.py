@@ -12,8 +12,8 @@ from recae.nn import (
     AutoencoderNet,
     Decoder,
     InputLinear,
-    SeldomUnits,
-    ShortUnits,
+    KLSparseCode,
+    L1Code,
     TopUnits,
     UnitHead,
     UnitNorm,
@@ -76,7 +76,7 @@ class SparseAE(AutoencoderRecommender):
             )
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
-        codes = {"l1": ShortUnits(), "top-k": TopUnits(self.active), "kl": SeldomUnits(self.rate)}
+        codes = {"l1": L1Code(), "top-k": TopUnits(self.active), "kl": KLSparseCode(self.rate)}
         return AutoencoderNet(
             corrupt=UnitNorm(),
             encoder=InputLinear(n_items, self.latent),

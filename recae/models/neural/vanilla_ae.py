@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from recae.estimators.params import estimator, param
 from recae.models.neural._softmax import SoftmaxRecommender
-from recae.nn import AutoencoderNet, Decoder, LinearHead, Plain, UnitNorm, encoder_mlp, mlp
+from recae.nn import (
+    AutoencoderNet,
+    Decoder,
+    DeterministicCode,
+    LinearHead,
+    UnitNorm,
+    encoder_mlp,
+    mlp,
+)
 from recae.training.objective import Objective
 
 
@@ -52,7 +60,7 @@ class VanillaAE(SoftmaxRecommender):
         return AutoencoderNet(
             corrupt=UnitNorm(),
             encoder=encoder_mlp(n_items, widths, self.activation),
-            code=Plain(),
+            code=DeterministicCode(),
             decoder=Decoder(mlp(widths[::-1], self.activation), LinearHead(widths[0], n_items)),
         )
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 from recae.errors import ConfigError
 from recae.estimators.params import estimator
 from recae.models.neural._focal import DeepFocalRecommender, FocalRecommender
-from recae.nn import AutoencoderNet, Keep, Nothing, Plain, ProductDecoder
+from recae.nn import AutoencoderNet, DeterministicCode, EmptyCode, NoCorruption, ProductDecoder
 
 
 @estimator
@@ -79,9 +79,9 @@ class NeuralEASE(FocalRecommender):
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         return AutoencoderNet(
-            corrupt=Keep(),
-            encoder=Nothing(),
-            code=Plain(),
+            corrupt=NoCorruption(),
+            encoder=EmptyCode(),
+            code=DeterministicCode(),
             decoder=ProductDecoder(n_items, shallow=True),
         )
 

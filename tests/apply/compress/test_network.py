@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from recae.apply.compress.learning import RateControl, step_of, weight_of, whole_bytes
-from recae.apply.compress.network import Beside, BoundedDecoder, principal_axes
+from recae.apply.compress.network import BoundedDecoder, LinearPlusMLP, principal_axes
 from recae.nn import Batch, Quantised
 
 NOTHING = Batch(torch.zeros(1), torch.zeros(1))
@@ -26,7 +26,7 @@ def test_principal_axes_are_those_of_the_singular_value_decomposition(n: int) ->
 
 
 def test_pixels_are_cut_off_at_black_and_white_and_keep_a_gradient_in_training() -> None:
-    layers = Beside(3, (), 3)
+    layers = LinearPlusMLP(3, (), 3)
     with torch.no_grad():
         layers.straight.weight.copy_(torch.eye(3))
         layers.straight.bias.zero_()
