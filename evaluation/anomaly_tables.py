@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-OURS = "recae.detect_profiles"
+OURS = "recae.apply.anomaly.detect_profiles"
 
 
 def labelled(result: dict[str, Any]) -> tuple[str, str, list[str], list[list[str]]]:

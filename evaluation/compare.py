@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     suite = read_suite(options.suite)
     metric = options.metric or suite.metric
-    entries = {e.name: e for e in recae.load_entries(options.results / suite.name)}
+    entries = {e.name: e for e in recae.report.load_entries(options.results / suite.name)}
     if options.models:
         for name in options.models.split(","):
             if name not in entries:
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         shown = frame
     print(shown.to_string(index=False, float_format="%.4g"))
-    print("\n".join(recae.verdicts(shown)))
+    print("\n".join(recae.evaluation.comparison.verdicts(shown)))
     return 0
 
 

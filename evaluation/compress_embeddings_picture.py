@@ -35,14 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         def score(histories: object) -> np.ndarray:
             return (model._embed_rows(histories).numpy() @ inverse @ rows.T).astype(np.float32)
 
-        scorer = recae.Scorer(score, model.items_)
+        scorer = recae.evaluation.Scorer(score, model.items_)
         return recae.evaluate(scorer, split.test, ["ndcg@100"], progress=False)["ndcg@100"]
 
     plain = np.eye(vectors.shape[1])
     figure, axes = canvas(7, 4)
     lines: dict[str, list[tuple[int, float]]] = {"sparse codes": []}
     for size in SIZES:
-        small = recae.compress_embeddings(vectors, size, users=users)
+        small = recae.apply.compress.compress_embeddings(vectors, size, users=users)
         point = small.bytes_per_item, ndcg(small.vectors(), plain)
         lines["sparse codes"].append(point)
         for name in SHOWN:

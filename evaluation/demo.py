@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         reports[name] = recae.evaluate(model, split.test, METRICS)
         print(f"{name:<12}{time.perf_counter() - started:6.1f} s   {model}")
     print("\nmean over the test users, with 95 % bootstrap intervals:\n")
-    print(recae.comparison(reports).to_string())
+    print(recae.report.comparison(reports).to_string())
     print(
         f"\nWith {reports['MultVAE'].provenance['users']} test users these intervals are wide: "
         "take the order of the models with a grain of salt."
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.simplefilter("ignore", recae.RecaeWarning)
         rows = fitted["MultVAE"].export(out / "top.parquet", data, k=100)
     fitted["MultVAE"].save(out / "model", overwrite=True)
-    recae.plot_comparison(reports, "ndcg@100", out / "comparison.png")
+    recae.report.plot_comparison(reports, "ndcg@100", out / "comparison.png")
     for name, report in reports.items():
         report.save(out / f"report-{name}.json")
     print(f"{out / 'comparison.png'}      the comparison as a picture")
@@ -84,7 +84,7 @@ What to try next
   .venv/bin/python -m evaluation          lists the benchmarks"""
 
 
-def load_split() -> tuple[Dataset, recae.Interactions, recae.Split]:
+def load_split() -> tuple[Dataset, recae.Interactions, recae.data.splits.Split]:
     """The bundled dataset, what is kept of it, and its split."""
     dataset = recae.load_dataset("ml-latest-small")
     data = dataset.interactions.filter(min_weight=4, min_per_user=5, binarise=True)

@@ -20,14 +20,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=PATH, help="where the PNG goes")
     options = parser.parse_args(argv)
     ratings = recae.load_dataset("ml-latest-small").interactions
-    planted = recae.inject_profiles(ratings, "average", share=0.05, filler=100, seed=1)
-    found = recae.detect_profiles(planted.data, false_alarm_rate=0.01)
+    planted = recae.apply.anomaly.inject_profiles(
+        ratings, "average", share=0.05, filler=100, seed=1
+    )
+    found = recae.apply.anomaly.detect_profiles(planted.data, false_alarm_rate=0.01)
     options.out.parent.mkdir(exist_ok=True)
     print(f"drawn in {draw(found, planted.is_fake, options.out)}")
     return 0
 
 
-def draw(found: recae.Profiles, fake: np.ndarray, path: Path) -> Path:
+def draw(found: recae.apply.anomaly.Profiles, fake: np.ndarray, path: Path) -> Path:
     """Writes the PNG: a histogram of scores, and the evidence against the 50 highest."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -58,7 +58,7 @@ def measured(case: Case, scores: Callable[[np.ndarray], np.ndarray], fold: recae
     def score(histories: Any) -> np.ndarray:
         return scores(model._embed_rows(histories).cpu().numpy())
 
-    scorer = recae.Scorer(score, case.model.items_)
+    scorer = recae.evaluation.Scorer(score, case.model.items_)
     return recae.evaluate(scorer, fold, case.metrics, progress=False)
 
 

@@ -5,7 +5,7 @@
 DATA is a folder with train.parquet, test.parquet and perhaps valid.parquet (columns user and item),
 such as ml-1m_infae or gowalla. A recommender whose scores are inner products is fitted (and kept
 in FOLDER, for the next run), its item vectors are compressed by every method of `vector_codecs` and
-by `recae.compress_embeddings`, and users are served from what is left. For every budget the best
+by `compress_embeddings`, and users are served from what is left. For every budget the best
 variant of a method counts: chosen on valid by the metric of the protocol, or, without valid, by the
 squared error of the scores of training users, which looks at no label. Every method but truncation
 may work in the space where squared errors are those of users' scores, and has the mean for nothing:
@@ -32,6 +32,7 @@ from evaluation.embedding_curves import curves
 from evaluation.embedding_speed import speed
 from evaluation.provenance import RESULTS, commit, keep
 from evaluation.vector_codecs import METHODS, Decoded
+from recae.apply.compress import compress_embeddings
 from recae.apply.compress.directions import Space
 
 BUDGETS = (32, 64, 128, 256, 1024)
@@ -60,7 +61,7 @@ def variants(
     if method == OURS:
         for units in (u for u in units_tried if u <= len(vectors) // 4):
             started = time.perf_counter()
-            small = recae.compress_embeddings(vectors, budget, users=users, units=units)
+            small = compress_embeddings(vectors, budget, users=users, units=units)
             about = f"users' errors, {units} units: {small.layout}"
             seconds = time.perf_counter() - started
             scores = small.index().scores
@@ -167,7 +168,7 @@ def steps(case: Case, size: int) -> list[dict[str, Any]]:
         ("codes and dictionary refined", 6, users),
         ("the same, not told of users", 6, None),
     ):
-        small = recae.compress_embeddings(vectors, size, users=seen, units=256, rounds=rounds)
+        small = compress_embeddings(vectors, size, users=seen, units=256, rounds=rounds)
         scores = small.index().scores
         row = {"codes": about, "error": score_error(some @ vectors.T, scores(some))}
         if case.validation is not None:

@@ -26,7 +26,7 @@ def speed(model: recae.Recommender, train: recae.Interactions, size: int) -> dic
 
     vectors = np.array(model.item_embeddings_)
     users = model.embed_users(train)
-    small = recae.compress_embeddings(vectors, size, users=users, epochs=1, rounds=1)
+    small = recae.apply.compress.compress_embeddings(vectors, size, users=users, epochs=1, rounds=1)
     index, dense = small.index(), torch.from_numpy(vectors)
     width = -(-vectors.shape[1] // size) * size
     padded = np.pad(vectors, ((0, 0), (0, width - vectors.shape[1])))

@@ -5,7 +5,7 @@
 DATA is the folder of data sets. Two of them have labels, which are read for the final figures only:
 anomaly_filmtrust_averageattack (an injected average attack) and anomaly_amazon_spam (reviewers
 labelled by people). Into ml-100k the four classic attacks are injected, at 1, 3, 5 and 10 % of its
-users. The settings of `recae.detect_profiles` were chosen on attacks injected into ml-latest-small,
+users. The settings of `detect_profiles` were chosen on attacks injected into ml-latest-small,
 a sparse sample of it and jester5k, with those on ml-100k in view during development.
 """
 
@@ -24,6 +24,7 @@ import recae
 from evaluation.fake_profiles_baselines import baselines
 from evaluation.fake_profiles_picture import draw
 from evaluation.provenance import RESULTS, keep
+from recae.apply.anomaly import detect_profiles, inject_profiles
 
 LABELLED = {
     "anomaly_filmtrust_averageattack": ("anomaly_filmtrust_averageattack", None),
@@ -86,7 +87,7 @@ def injected(folder: Path, seeds: int) -> None:
         for share in SHARES:
             before = len(rows)
             for seed in range(seeds):
-                planted = recae.inject_profiles(genuine, attack, share=share, seed=seed)
+                planted = inject_profiles(genuine, attack, share=share, seed=seed)
                 scores, about = score_all(planted.data, seed)
                 where = {"data": "ml-100k", "attack": attack, "share": share, "seed": seed}
                 rows += judged(scores, planted.is_fake, about, **where)
@@ -111,9 +112,9 @@ def labels_of(folder: Path, data: recae.Interactions) -> np.ndarray:
 def score_all(data: recae.Interactions, seed: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The suspicion of every user by each detector; and what ours flags and costs."""
     started = time.perf_counter()
-    found = recae.detect_profiles(data, false_alarm_rate=RATE, seed=seed, progress=False)
+    found = detect_profiles(data, false_alarm_rate=RATE, seed=seed, progress=False)
     seconds = time.perf_counter() - started
-    scores = {"recae.detect_profiles": found.users["score"].to_numpy()}
+    scores = {"recae.apply.anomaly.detect_profiles": found.users["score"].to_numpy()}
     scores |= baselines(found, seed)
     about = {"flagged": found.users["flagged"].to_numpy(), "seconds": round(seconds, 1)}
     return scores, about
@@ -132,7 +133,7 @@ def judged(
             "roc_auc": round(float(roc_auc_score(fake, score)), 4),
             "average_precision": round(float(average_precision_score(fake, score)), 4),
         }
-        if name == "recae.detect_profiles":
+        if name == "recae.apply.anomaly.detect_profiles":
             flagged = about["flagged"]
             hits, alarms = float(flagged[fake].mean()), float(flagged[~fake].mean())
             row |= {"caught": round(hits, 4), "false_alarms": round(alarms, 4)}

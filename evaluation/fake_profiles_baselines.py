@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-import recae
+from recae.apply.anomaly import Profiles
 from recae.data.csr import row_numbers
 
 LATENT = 32
 """Components of the rating matrix, as many as the code of our networks has units."""
 
 
-def baselines(found: recae.Profiles, seed: int) -> dict[str, np.ndarray]:
+def baselines(found: Profiles, seed: int) -> dict[str, np.ndarray]:
     """The suspicion of every user, (n_users,) each, higher is more suspicious.
 
-    On the rating matrix (deviations from item means), on the features of `recae.detect_profiles`
+    On the rating matrix (deviations from item means), on the features of `detect_profiles`
     (how many spreads a user lies from the median in each kind of evidence, and the logarithm of the
     number of ratings), and on the classic ones (RDMA, WDMA, DegSim, length).
     """

@@ -1,4 +1,4 @@
-"""Fashion-MNIST in few bytes: recae.ImageCodec beside JPEG and WebP, rate against distortion."""
+"""Fashion-MNIST in few bytes: ImageCodec beside JPEG and WebP, rate against distortion."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from evaluation.image_codec_curves import curves
 from evaluation.image_codec_rivals import Measured, pays_after, versus
 from evaluation.image_pictures import picture_of_images
 from evaluation.provenance import RESULTS, keep
+from recae.apply.compress import ImageCodec
 from recae.apply.compress.container import HEAD_BYTES, ROW
 
 NAME = "image_codec"
@@ -90,21 +91,21 @@ def read(
 
 def fitted(
     asked: float, train: np.ndarray, valid: np.ndarray, epochs: int, folder: Path
-) -> tuple[recae.ImageCodec, float | None]:
+) -> tuple[ImageCodec, float | None]:
     """The codec kept in the folder, or one fitted now and kept there; and the seconds it took."""
     path = folder / f"{asked:g}"
     if path.is_dir():
-        return recae.ImageCodec.load(path), None
+        return recae.apply.compress.ImageCodec.load(path), None
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    codec = recae.ImageCodec(bytes_per_image=asked, epochs=epochs).fit(train, valid)
+    codec = ImageCodec(bytes_per_image=asked, epochs=epochs).fit(train, valid)
     seconds = time.perf_counter() - started
     codec.save(path)
     return codec, seconds
 
 
 def of_codec(
-    codec: recae.ImageCodec, test: np.ndarray, saved: Path
+    codec: ImageCodec, test: np.ndarray, saved: Path
 ) -> tuple[Measured, Measured, dict[str, Any]]:
     """Ours image by image and all in one file, from real bytes, and its sizes and speeds.
 

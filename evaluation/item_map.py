@@ -72,9 +72,9 @@ def measure(model: recae.Recommender, films: pd.DataFrame, seeds: int) -> list[d
             if method == "autoencoder":
                 drawn = by_autoencoder(model, films, seed)
             elif method in ("tsne", "pca"):
-                drawn = recae.map_items(model, films, method=method, seed=seed)
+                drawn = recae.apply.maps.map_items(model, films, method=method, seed=seed)
             else:
-                drawn = recae.map_items(model, films, remove_popularity=False)
+                drawn = recae.apply.maps.map_items(model, films, remove_popularity=False)
             seconds = time.perf_counter() - started
             found = drawn.coherence("genres", K)
             row = {
@@ -94,9 +94,11 @@ def measure(model: recae.Recommender, films: pd.DataFrame, seeds: int) -> list[d
     return rows
 
 
-def by_autoencoder(model: recae.Recommender, films: pd.DataFrame, seed: int) -> recae.Map:
+def by_autoencoder(
+    model: recae.Recommender, films: pd.DataFrame, seed: int
+) -> recae.apply.maps.Map:
     """The same vectors, drawn by the code of an autoencoder of two numbers."""
-    drawn = recae.map_items(model, films, method="pca", seed=seed)
+    drawn = recae.apply.maps.map_items(model, films, method="pca", seed=seed)
     places = model.items_.encode(drawn.ids)
     vectors = item_vectors(model)[0][places]
     ready = prepared(vectors, "cosine", model.item_counts_[places])

@@ -41,9 +41,9 @@ USERS_AT_ONCE = 8
 READY = "ready"
 
 
-def interactions() -> recae.Split:
+def interactions() -> recae.data.splits.Split:
     """The bundled ratings, a tenth of each user's hidden for validation."""
-    return recae.holdout_pairs(recae.load_dataset().interactions, 0.1, seed=1)
+    return recae.data.splits.holdout_pairs(recae.load_dataset().interactions, 0.1, seed=1)
 
 
 def model() -> recae.MultVAE:

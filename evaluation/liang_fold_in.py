@@ -79,7 +79,9 @@ def leaks(folder: Path) -> dict[str, int]:
         for name in ("valid_in", "valid_out", "test_in", "test_out")
     )
     train = pd.concat([known, hidden])
-    split = recae.fixed_folds(train, test_history=test_in, test_target=test_out, items="all")
+    split = recae.data.splits.fixed_folds(
+        train, test_history=test_in, test_target=test_out, items="all"
+    )
     return recae.check_split(split)
 
 

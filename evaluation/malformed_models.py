@@ -144,7 +144,7 @@ def requests(data: recae.Interactions, here: Path) -> Iterator[Case]:
     yield "export", "checkpoint", lambda: model.export(top, checkpoint=letters), wanted
     yield "save", "overwrite", lambda: model.save(here / "m", overwrite="yes"), "True or False"
     yield "save", "in the way", lambda: model.save(here, overwrite=True), "holds no config.json"
-    fold = recae.holdout_pairs(data, 0.2).validation
+    fold = recae.data.splits.holdout_pairs(data, 0.2).validation
     yield "evaluate", "unknown metric", lambda: recae.evaluate(model, fold, ["ndgc@5"]), "'ndcg'"
     yield "evaluate", "no k", lambda: recae.evaluate(model, fold, ["ndcg"]), "name@k"
     yield "evaluate", "metrics=5", lambda: recae.evaluate(model, fold, 5), "metrics are names"
@@ -155,13 +155,13 @@ def requests(data: recae.Interactions, here: Path) -> Iterator[Case]:
     yield "ensemble", "unknown", lambda: blend(members=("EASY()",)).fit(data), "mean 'EASE'"
     yield "ensemble", "unfitted", lambda: blend.of([recae.EASE()]), "not fitted"
     yield "ensemble", "no models", lambda: blend.of([]), "none was given"
-    yield "rmse", "no fold", lambda: recae.rmse(model, data), "must be a Fold"
+    yield "rmse", "no fold", lambda: recae.evaluation.rmse(model, data), "must be a Fold"
     rated = recae.AutoRec(metric="ndcg@10")
     yield "AutoRec", "a ranking metric", lambda: rated.fit(data), "unknown metric of AutoRec"
     report = recae.evaluate(model, fold, ["ndcg@5"])
     yield "compare", "one report", lambda: recae.compare({"a": report}, "ndcg@5"), "at least two"
     yield "report", "unknown metric", lambda: report["recall@5"], "recall@5"
-    yield "report", "of nothing", lambda: recae.comparison({}), "report"
+    yield "report", "of nothing", lambda: recae.report.comparison({}), "report"
     for name, text in (("not json", "{"), ("foreign", '{"a": 1}'), ("a list", "[]")):
         path = here / f"{name}.json"
         path.write_text(text)

@@ -41,12 +41,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.data / "ratings.parquet", user="user", item="item", weight="rating"
     )
     started = time.perf_counter()
-    outers = [recae.holdout_pairs(ratings, share=0.1, seed=seed) for seed in range(options.seeds)]
+    outers = [
+        recae.data.splits.holdout_pairs(ratings, share=0.1, seed=seed)
+        for seed in range(options.seeds)
+    ]
     model, trials = chosen(outers[0].train)
     values, floors = [], []
     for seed, outer in enumerate(outers):
         assert outer.validation is not None
-        values.append(recae.rmse(model.fit(outer.train, seed=seed), outer.validation))
+        values.append(recae.evaluation.rmse(model.fit(outer.train, seed=seed), outer.validation))
         floors.append(floor(outer.train, outer.validation))
         print(f"split {seed}: test {values[-1]:.4f}, means alone {floors[-1]:.4f}", flush=True)
     mean = float(np.mean(values))
@@ -68,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def chosen(train: recae.Interactions) -> tuple[recae.AutoRec, list[dict[str, Any]]]:
     """The settings, epochs among them, with the lowest error on a twentieth of `train`; trials."""
-    split = recae.holdout_pairs(train, share=0.05, seed=0)
+    split = recae.data.splits.holdout_pairs(train, share=0.05, seed=0)
     best, lowest, trials = recae.AutoRec(), math.inf, []
     for params in SETTINGS:
         model = recae.AutoRec(**FIXED | params).fit(split.train, split.validation, seed=0)

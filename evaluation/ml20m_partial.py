@@ -187,14 +187,14 @@ def table(work: Path, names: Sequence[str]) -> None:
         if (work / name / "report.json").is_file()
     }
     ordered = dict(sorted(reports.items(), key=lambda item: item[1][METRIC]))
-    print(recae.comparison(ordered).to_string())
+    print(recae.report.comparison(ordered).to_string())
     if len(ordered) < 2:
         return
     pairs = recae.compare(ordered, METRIC)
     print(pairs.to_string(float_format="%.4g"))
     rows = {name: report.mean for name, report in ordered.items()}
     keep("ml20m-partial", {"metrics": rows, "pairs": pairs.to_dict(orient="records")})
-    recae.plot_comparison(ordered, METRIC, RESULTS / "ml20m-partial.png")
+    recae.report.plot_comparison(ordered, METRIC, RESULTS / "ml20m-partial.png")
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for mine in (recae.Popularity(), recae.EASE()):
         name = type(mine).__name__
         reports[name] = recae.evaluate(mine.fit(split.train), split.test, metrics, progress=False)
-    print(recae.comparison(reports).to_string())
+    print(recae.report.comparison(reports).to_string())
     return 0 if agree else 1
 
 
@@ -64,7 +64,7 @@ def peers() -> dict[str, Any]:
         }
 
 
-def lists_of(model: Any, split: recae.Split, k: int) -> tuple[pd.DataFrame, float]:
+def lists_of(model: Any, split: recae.data.splits.Split, k: int) -> tuple[pd.DataFrame, float]:
     """Fits a model of implicit; its lists for the users of the test, and its own NDCG of them."""
     from implicit.evaluation import ranking_metrics_at_k
 

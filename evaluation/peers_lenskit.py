@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for mine in (recae.Popularity(), recae.EASE(l2=200.0)):
         name = type(mine).__name__
         reports[name] = recae.evaluate(mine.fit(split.train), fold, METRICS, progress=False)
-    print(recae.comparison(reports).to_string())
+    print(recae.report.comparison(reports).to_string())
     return 0 if agree else 1
 
 

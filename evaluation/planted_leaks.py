@@ -43,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, (kind, plant) in LEAKS.items():
         tables = {part: table.copy() for part, table in (known if kind == "weak" else new).items()}
         plant(tables)
-        said[name] = outcome(recae.fixed_split if kind == "weak" else recae.fixed_folds, tables)
+        said[name] = outcome(
+            recae.fixed_split if kind == "weak" else recae.data.splits.fixed_folds, tables
+        )
         print(f"{name}\n    {said[name][0]}: {said[name][1]}", flush=True)
     keep("planted-leaks", {"leaks": {name: list(found) for name, found in said.items()}})
     wrong = [name for name, (how, _) in said.items() if how != expected(name)]
@@ -56,7 +58,7 @@ def expected(name: str) -> str:
     return "silence" if name.startswith("none") else "reported" if name in TWINS else "refused"
 
 
-def outcome(make: Callable[..., recae.Split], tables: Tables) -> tuple[str, str]:
+def outcome(make: Callable[..., recae.data.splits.Split], tables: Tables) -> tuple[str, str]:
     """How a split of these tables ends: refused, reported or silence, and in which words."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -87,14 +87,14 @@ def _section(suite: str, folder: Path) -> Iterator[str]:
     yield ""
 
 
-def _ours(suite: str, folder: Path) -> dict[str, recae.Entry]:
+def _ours(suite: str, folder: Path) -> dict[str, recae.report.Entry]:
     """Key of the published row -> our entry; none where nothing was run."""
     if not any(folder.glob("*/entry.json")):
         return {}
     models = read_suite(suite).models
     return {
         models[entry.name].published: entry
-        for entry in recae.load_entries(folder)
+        for entry in recae.report.load_entries(folder)
         if entry.name in models
     }
 

@@ -36,15 +36,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def write(suite: Suite, folder: Path, metric: str | None = None) -> str:
     """Writes `report.md` and `report.html` beside the results; returns the Markdown."""
-    entries = with_published(suite, in_order(suite, recae.load_entries(folder)))
+    entries = with_published(suite, in_order(suite, recae.report.load_entries(folder)))
     about = {"metric": metric or suite.metric, "title": suite.title, "notes": suite.about}
-    recae.html(entries, folder / "report.html", **about)
-    text = recae.markdown(entries, [*suite.metrics[:SHOWN]], **about)
+    recae.report.html(entries, folder / "report.html", **about)
+    text = recae.report.markdown(entries, [*suite.metrics[:SHOWN]], **about)
     (folder / "report.md").write_text(text, encoding="utf-8")
     return text
 
 
-def with_published(suite: Suite, entries: Sequence[recae.Entry]) -> list[recae.Entry]:
+def with_published(suite: Suite, entries: Sequence[recae.report.Entry]) -> list[recae.report.Entry]:
     """The entries with the figures that `published.toml` has for them today."""
     keys = {name: candidate.published for name, candidate in suite.models.items()}
     return [
@@ -53,7 +53,7 @@ def with_published(suite: Suite, entries: Sequence[recae.Entry]) -> list[recae.E
     ]
 
 
-def in_order(suite: Suite, entries: Sequence[recae.Entry]) -> list[recae.Entry]:
+def in_order(suite: Suite, entries: Sequence[recae.report.Entry]) -> list[recae.report.Entry]:
     """The entries of models that the suite has, in its order, then any others."""
     places = {name: place for place, name in enumerate(suite.models)}
     return sorted(entries, key=lambda entry: (places.get(entry.name, len(places)), entry.name))

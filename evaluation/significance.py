@@ -226,7 +226,9 @@ def rate(case: str, users: int, test: str, found: np.ndarray, nominal: float | N
 def real_differences() -> np.ndarray:
     """NDCG@10 of EASE less that of ItemKNN for the users of the bundled MovieLens."""
     data = recae.load_dataset("ml-latest-small").interactions
-    split = recae.holdout_pairs(data.filter(min_weight=4, min_per_user=5, binarise=True), 0.2)
+    split = recae.data.splits.holdout_pairs(
+        data.filter(min_weight=4, min_per_user=5, binarise=True), 0.2
+    )
     values = [
         recae.evaluate(model.fit(split.train), split.validation, "ndcg@10", progress=False)
         .per_user["ndcg@10"]

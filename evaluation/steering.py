@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def read(folder: Path) -> tuple[recae.Split, pd.DataFrame]:
+def read(folder: Path) -> tuple[recae.data.splits.Split, pd.DataFrame]:
     """The split, and a frame with item_id, title and genres."""
     columns = {"user": "user", "item": "item", "weight": "rating"}
     parts = {

@@ -35,13 +35,13 @@ class Audience:
         some = recae.Fold(*parts)
         return cls(some, torch.from_numpy(model.score(some.history)))
 
-    def lists(self, change: np.ndarray | None = None) -> recae.TopK:
+    def lists(self, change: np.ndarray | None = None) -> recae.ranking.TopK:
         """The top 10 once `change`, (n_items,), is added to everybody's scores."""
         scores = self.scores if change is None else self.scores + torch.from_numpy(change)
         assert self.fold.mask is not None
         return top_k(scores.clone() if change is None else scores, K, exclude=self.fold.mask.matrix)
 
-    def ndcg(self, lists: recae.TopK) -> np.ndarray:
+    def ndcg(self, lists: recae.ranking.TopK) -> np.ndarray:
         """NDCG@10 of each user."""
         accumulator = MetricAccumulator(parse_metrics([METRIC]), self.fold.target.n_items, None)
         accumulator.update(lists, self.fold.target.matrix, self.fold.history.matrix)

@@ -32,7 +32,11 @@ class Lab:
     """A fitted model, with what is measured about it on the parts of a split."""
 
     def __init__(
-        self, model: recae.Recommender, split: recae.Split, movies: pd.DataFrame, seed: int
+        self,
+        model: recae.Recommender,
+        split: recae.data.splits.Split,
+        movies: pd.DataFrame,
+        seed: int,
     ) -> None:
         assert split.validation is not None and split.test is not None
         self.model, self.train, self.seed = model, split.train, seed
@@ -49,7 +53,7 @@ class Lab:
         }
         print(f"{model!r}\nNDCG@10 valid {self.base['valid']:.4f}, test {self.base['test']:.4f}")
 
-    def choose(self) -> tuple[recae.Tastes, list[dict[str, Any]]]:
+    def choose(self) -> tuple[recae.apply.steer.Tastes, list[dict[str, Any]]]:
         """Tastes of the settings that are best on some users of valid; all trials."""
         fold = self.valid.fold
         rows = numpy_generator(self.seed, 1).permutation(fold.history.n_users)[:CHOICE_USERS]
@@ -57,7 +61,7 @@ class Lab:
         trials: list[dict[str, Any]] = []
         best, found = -np.inf, None
         for units, active in SETTINGS:
-            tastes = recae.find_tastes(
+            tastes = recae.apply.steer.find_tastes(
                 self.model, self.train, units=units, active=active, seed=self.seed
             )
             moves = rises(self.model, self.histories, tastes.moves)
@@ -81,7 +85,7 @@ class Lab:
         return int(self.members[genre][top].mean(axis=1).argmax())
 
     def steer(
-        self, tastes: recae.Tastes, named: pd.DataFrame, ten: list[int]
+        self, tastes: recae.apply.steer.Tastes, named: pd.DataFrame, ten: list[int]
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """The curves of ten units on the test, and the costs at a strength chosen on valid."""
         up = [strength for strength in STRENGTHS if strength >= 0]
@@ -117,7 +121,9 @@ class Lab:
         print("\n".join(f"  {key:<20} {value:.4f}" for key, value in table.items()), flush=True)
         return curves, table
 
-    def check(self, tastes: recae.Tastes, unit: int, curve: dict[str, list[float]]) -> None:
+    def check(
+        self, tastes: recae.apply.steer.Tastes, unit: int, curve: dict[str, list[float]]
+    ) -> None:
         """Raises unless what is kept is what `Tastes.recommend` gives."""
         history, place = self.test.fold.history, STRENGTHS.index(1)
         top = tastes.recommend(history, turn={unit: 1})
@@ -128,7 +134,7 @@ class Lab:
         plain = tastes.recommend(history, turn={unit: 0})
         pd.testing.assert_frame_equal(plain, self.model.recommend(history=history))
 
-    def directions(self, tastes: recae.Tastes) -> dict[str, np.ndarray]:
+    def directions(self, tastes: recae.apply.steer.Tastes) -> dict[str, np.ndarray]:
         """What each kind of direction raises, (directions, n_items)."""
         _, spread, axes = np.linalg.svd(self.codes - self.codes.mean(axis=0), full_matrices=False)
         first = (axes * (spread / np.sqrt(len(self.codes)))[:, None])[: len(tastes)]
@@ -142,7 +148,7 @@ class Lab:
         }
 
     def compare(
-        self, tastes: recae.Tastes, named: pd.DataFrame, ten: list[int]
+        self, tastes: recae.apply.steer.Tastes, named: pd.DataFrame, ten: list[int]
     ) -> list[dict[str, Any]]:
         """For the genres of the ten: what each way gives on the test, where valid has lost 1 %."""
         kinds, found = self.directions(tastes), []
@@ -167,7 +173,7 @@ class Lab:
             found.append(row)
         return found
 
-    def pieces(self, tastes: recae.Tastes) -> dict[str, dict[str, float]]:
+    def pieces(self, tastes: recae.apply.steer.Tastes) -> dict[str, dict[str, float]]:
         """How far each kind of direction is of one piece: the means over its directions."""
         found = {}
         known = well_known(self.model.item_counts_)
@@ -186,13 +192,13 @@ class Lab:
             print(f"{name:<8}", {key: round(value, 3) for key, value in found[name].items()})
         return found
 
-    def agreement(self, tastes: recae.Tastes) -> dict[str, float]:
+    def agreement(self, tastes: recae.apply.steer.Tastes) -> dict[str, float]:
         """Cosines of each unit with the nearest of another seed's, and of random directions."""
         units, active = tastes.dictionary.latent, tastes.dictionary.active
         cosines = np.concatenate(
             [
                 tastes.agreement(
-                    recae.find_tastes(
+                    recae.apply.steer.find_tastes(
                         self.model, self.train, units=units, active=active, seed=self.seed + more
                     )
                 )

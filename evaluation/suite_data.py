@@ -73,7 +73,7 @@ def read_split(
     tables: Mapping[str, Path] | None = None,
     columns: Mapping[str, str] | None = None,
     progress: bool | None = None,
-) -> recae.Split:
+) -> recae.data.splits.Split:
     """The split of a suite. Its tables are those given, then those in the folder, then its set's.
 
     Raises ConfigError for tables that the protocol does not take, DataError for missing ones.
@@ -101,14 +101,14 @@ def read_split(
             **settings,
         )
     if kind == "folds":
-        return recae.fixed_folds(**found, **settings)
+        return recae.data.splits.fixed_folds(**found, **settings)
     protocol = recae.StrongGeneralization if kind == "strong" else recae.RandomSplit
     split = protocol(**settings).split(found["interactions"], seed=seed)
     recae.check_split(split, generalization="strong" if kind == "strong" else "weak")
     return split
 
 
-def carved(split: recae.Split, suite: Suite) -> recae.Split:
+def carved(split: recae.data.splits.Split, suite: Suite) -> recae.data.splits.Split:
     """The split to choose settings on: its own validation, or what `carve` holds out of train.
 
     A share of every user's pairs where the test's users are known; where they are new (protocol
@@ -118,14 +118,16 @@ def carved(split: recae.Split, suite: Suite) -> recae.Split:
         return split
     carve = suite.protocol.get("carve", CARVED)
     if suite.protocol["kind"] != "folds":
-        return recae.holdout_pairs(split.train, share=carve, seed=CARVING)
+        return recae.data.splits.holdout_pairs(split.train, share=carve, seed=CARVING)
     train = split.train
     if isinstance(carve, float):
         carve = max(int(carve * train.n_users), 1)
     order = np.random.default_rng(CARVING).permutation(train.n_users)
     rest = train.select_users(np.sort(order[carve:]))
     held, _ = train.select_users(np.sort(order[:carve])).with_items(rest.items)
-    return recae.Split(rest, recae.StrongGeneralization().fold(held, seed=CARVING), None)
+    return recae.data.splits.Split(
+        rest, recae.StrongGeneralization().fold(held, seed=CARVING), None
+    )
 
 
 def _tables(

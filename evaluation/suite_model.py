@@ -30,7 +30,7 @@ class Places:
     work: Path
 
 
-def identity(suite: Suite, candidate: Candidate, split: recae.Split) -> dict[str, Any]:
+def identity(suite: Suite, candidate: Candidate, split: recae.data.splits.Split) -> dict[str, Any]:
     """What a result depends on: with any of it changed, it is another result."""
     assert split.test is not None
     said = {
@@ -61,12 +61,14 @@ def of_fit(said: dict[str, Any]) -> dict[str, Any]:
     return dict(json.loads(json.dumps(kept, default=plain)))
 
 
-def is_done(suite: Suite, candidate: Candidate, split: recae.Split, places: Places) -> bool:
+def is_done(
+    suite: Suite, candidate: Candidate, split: recae.data.splits.Split, places: Places
+) -> bool:
     """Whether this very result is there. Raises StorageError for one that is damaged."""
     place = places.results / candidate.name
     if not place.is_dir():
         return False
-    kept = recae.Entry.load(place).provenance.get("identity", {})
+    kept = recae.report.Entry.load(place).provenance.get("identity", {})
     wanted = json.loads(json.dumps(identity(suite, candidate, split)))
     changed = [key for key in wanted if kept.get(key) != wanted[key]]
     if changed:
@@ -75,7 +77,11 @@ def is_done(suite: Suite, candidate: Candidate, split: recae.Split, places: Plac
 
 
 def run(
-    suite: Suite, candidate: Candidate, split: recae.Split, places: Places, fit_only: bool
+    suite: Suite,
+    candidate: Candidate,
+    split: recae.data.splits.Split,
+    places: Places,
+    fit_only: bool,
 ) -> None:
     """Chooses, fits, tests and keeps one model."""
     assert split.test is not None
@@ -96,7 +102,7 @@ def run(
         reports.append(to_keep(report, first=not seed))
         if not seed and isinstance(model, AutoencoderRecommender):
             epochs = fits[0]["curve"]
-    entry = recae.Entry(
+    entry = recae.report.Entry(
         name=candidate.name,
         reports=reports,
         fit_seconds=[fit["seconds"] for fit in fits],
@@ -127,7 +133,9 @@ def run(
     )
 
 
-def tuned(suite: Suite, candidate: Candidate, split: recae.Split, work: Path) -> recae.Tuning:
+def tuned(
+    suite: Suite, candidate: Candidate, split: recae.data.splits.Split, work: Path
+) -> recae.tuning.Tuning:
     """The search of a model, on the validation of the split or on pairs carved out of train."""
     choosing = carved(split, suite)
     return recae.tune(
@@ -143,8 +151,8 @@ def tuned(suite: Suite, candidate: Candidate, split: recae.Split, work: Path) ->
 
 def fitted(
     candidate: Candidate,
-    split: recae.Split,
-    tuning: recae.Tuning | None,
+    split: recae.data.splits.Split,
+    tuning: recae.tuning.Tuning | None,
     seed: int,
     work: Path,
     about: dict[str, Any],
@@ -211,21 +219,21 @@ def to_keep(report: recae.Report, first: bool) -> recae.Report:
     return kept if first else replace(kept, users=pd.DataFrame(), items=pd.DataFrame())
 
 
-def item_vectors(suite: Suite, split: recae.Split) -> recae.Recommender | None:
+def item_vectors(suite: Suite, split: recae.data.splits.Split) -> recae.Recommender | None:
     """What the diversity of lists is measured with, the same for every model; None if it is not."""
     if not any(metric.startswith("diversity@") for metric in suite.metrics):
         return None
     return recae.PureSVD(latent=min(64, split.train.n_items - 1)).fit(split.train)
 
 
-def cut_short(tuning: recae.Tuning | None) -> str:
+def cut_short(tuning: recae.tuning.Tuning | None) -> str:
     """What to say of a model whose best trial the time has ended: it had not finished learning."""
     if tuning is None or best_trial(tuning)["state"] != "cut":
         return ""
     return f"its best trial was ended by the {tuning.seconds:.0f} s of tuning, still learning"
 
 
-def as_long_as(tuning: recae.Tuning) -> list[Callback]:
+def as_long_as(tuning: recae.tuning.Tuning) -> list[Callback]:
     """What ends a training where the best trial was cut, so that all seeds train alike."""
     best = best_trial(tuning)
     if best["state"] != "cut":
@@ -233,13 +241,13 @@ def as_long_as(tuning: recae.Tuning) -> list[Callback]:
     return [lambda epoch: epoch.number >= best["epochs"]]
 
 
-def best_trial(tuning: recae.Tuning) -> Any:
+def best_trial(tuning: recae.tuning.Tuning) -> Any:
     """The row of the trial whose model was kept."""
     return tuning.trials.iloc[tuning.trials["value"].argmax()]
 
 
 def blended(
-    candidate: Candidate, split: recae.Split, work: Path, members: dict[str, Any]
+    candidate: Candidate, split: recae.data.splits.Split, work: Path, members: dict[str, Any]
 ) -> recae.Recommender:
     """The blend of the members' first seeds; `validation` gives the weights.
 
@@ -259,7 +267,7 @@ def blended(
     return recae.Ensemble.of([recae.load(place) for place in places.values()], split.validation)
 
 
-def trials(tuning: recae.Tuning) -> list[dict[str, Any]]:
+def trials(tuning: recae.tuning.Tuning) -> list[dict[str, Any]]:
     """The trials as an Entry holds them."""
     fixed = {"number", "value", "seconds", "epochs", "state", "reason"}
     rows = tuning.trials.to_dict(orient="records")

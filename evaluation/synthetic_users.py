@@ -8,7 +8,7 @@ measure on, and none of them is ever trained on. The temperature is the one unde
 on synthetic users is best on the validation users, among those whose users are no nearer to
 training users than validation users are. Then, for each seed, a MultVAE is fitted, as many
 synthetic users as there are training users are drawn, and measured against the test users
-(`recae.synthetic_report`); for the first seed also four times as many, and users drawn from the
+(`synthetic_report`); for the first seed also four times as many, and users drawn from the
 posterior of real ones and from the prior. Last, ways between pairs of test users, straight and
 spherical. Results go to synthetic-users.json, with a picture beside it.
 """
@@ -27,8 +27,10 @@ import pyarrow.parquet as pq
 
 import recae
 from evaluation.provenance import RESULTS, commit, keep, peak_gb
+from recae.apply.generate import SyntheticReport, UserGenerator, synthesise, synthetic_report
 from recae.apply.generate.privacy import attack, nearest
 from recae.apply.generate.walks import coherence, kept, mixed, walk
+from recae.data.splits import Split
 
 TEMPERATURES = (0.4, 0.5, 0.6, 0.7, 0.8)
 METRIC = "ndcg@100"
@@ -69,13 +71,13 @@ def downstream_for(users: int) -> list[recae.EASE]:
     return [recae.EASE(l2=l2) for l2 in ((100.0, 300.0, 1000.0) if users < 2000 else (1000.0,))]
 
 
-def choose(model: Any, split: recae.Split) -> tuple[float, list[dict[str, float]]]:
+def choose(model: Any, split: Split) -> tuple[float, list[dict[str, float]]]:
     """The temperature to take, and what each of them gave on validation users."""
     assert split.validation is not None
     real, found = split.train.matrix, []
     theirs = nearest(whole(split.validation).matrix, real)
     for temperature in TEMPERATURES:
-        made = recae.synthesise(model, split.train.n_users, temperature=temperature)
+        made = synthesise(model, split.train.n_users, temperature=temperature)
         fitted = [each.fit(made, progress=False) for each in downstream_for(split.train.n_users)]
         tried = {
             "temperature": temperature,
@@ -88,7 +90,7 @@ def choose(model: Any, split: recae.Split) -> tuple[float, list[dict[str, float]
     return max(far, key=lambda tried: tried[METRIC])["temperature"], found
 
 
-def stream(generator: recae.UserGenerator, users: int) -> dict[str, float]:
+def stream(generator: UserGenerator, users: int) -> dict[str, float]:
     """Seconds and additional memory of writing so many users to a file."""
     before, started, worked = peak_gb(), time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
@@ -149,13 +151,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     def fit(seed: int) -> recae.MultVAE:
         return model_for(n).fit(split.train, split.validation, seed=seed, progress=False)
 
-    def report(generator: recae.UserGenerator, users: int, seed: int) -> recae.SyntheticReport:
+    def report(generator: UserGenerator, users: int, seed: int) -> SyntheticReport:
         started = time.perf_counter()
         made = generator.sample(users, seed=seed)
         seconds = time.perf_counter() - started
-        found = recae.synthetic_report(
-            split.train, made, test, downstream=downstream_for(n), seed=seed
-        )
+        found = synthetic_report(split.train, made, test, downstream=downstream_for(n), seed=seed)
         print(
             f"\n{generator}, seed {seed}, {users:,} users in {seconds:.1f} s\n{found}", flush=True
         )
@@ -176,7 +176,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     reports: dict[str, Any] = {}
     for seed in range(options.seeds):
         model = fit(seed) if seed else first
-        generator = recae.UserGenerator.fit(model, temperature=temperature, seed=seed)
+        generator = recae.apply.generate.UserGenerator.fit(
+            model, temperature=temperature, seed=seed
+        )
         if not seed:
             result["streamed"] = stream(generator, options.stream)
             print(result["streamed"], flush=True)
@@ -186,7 +188,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             found.plot(options.picture or RESULTS / "synthetic-users.png")
             reports["mixture, 4 x users"] = report(generator, 4 * n, seed).summary()
     for codes in ("posterior", "prior"):
-        generator = recae.UserGenerator.fit(first, codes=codes, temperature=temperature)
+        generator = recae.apply.generate.UserGenerator.fit(
+            first, codes=codes, temperature=temperature
+        )
         reports[codes] = report(generator, n, 0).summary()
     result |= {"reports": reports, "ways": ways(first, test, split.train, options.pairs)}
     print(result["ways"])

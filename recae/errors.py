@@ -56,7 +56,7 @@ class NotFittedError(RecaeError, AttributeError):
 class TrainingError(RecaeError, RuntimeError):
     """Training could not go on, for instance because the loss is no longer a number.
 
-    >>> issubclass(recae.TrainingError, RuntimeError)
+    >>> issubclass(recae.errors.TrainingError, RuntimeError)
     True
     """
 
@@ -67,7 +67,7 @@ class TrainingInterrupted(KeyboardInterrupt):
     epochs: the finished epochs. Not a RecaeError: like every KeyboardInterrupt it ends the program
     unless it is caught.
 
-    >>> issubclass(recae.TrainingInterrupted, KeyboardInterrupt)
+    >>> issubclass(recae.errors.TrainingInterrupted, KeyboardInterrupt)
     True
     """
 
@@ -88,7 +88,7 @@ class StorageError(RecaeError, OSError):
 class DownloadError(RecaeError, OSError):
     """A file could not be fetched: unreachable, missing, cut off or other than expected.
 
-    >>> issubclass(recae.DownloadError, recae.RecaeError)
+    >>> issubclass(recae.errors.DownloadError, recae.RecaeError)
     True
     """
 
@@ -96,7 +96,7 @@ class DownloadError(RecaeError, OSError):
 class CapacityError(RecaeError, MemoryError):
     """The computation would not fit in memory; the message says how much it needs.
 
-    >>> issubclass(recae.CapacityError, MemoryError)
+    >>> issubclass(recae.errors.CapacityError, MemoryError)
     True
     """
 

@@ -18,7 +18,30 @@ import scipy.sparse
 
 import recae
 
-NAMES = sorted({*recae.__all__} - {"MODELS", "__version__"})
+ROOMS = ["report", "evaluation.comparison", "apply.anomaly", "apply.compress", "apply.generate"]
+ROOMS += ["apply.steer"]
+SINGLE = {
+    "apply.maps": ["Coherence", "Map", "map_codes", "map_items", "map_users"],
+    "data": ["IdMap"],
+    "data.splits": ["Split", "fixed_folds", "holdout_pairs"],
+    "errors": [name for name, value in vars(recae.errors).items() if inspect.isclass(value)],
+    "evaluation": ["Scorer", "by_history", "by_popularity", "rmse"],
+    "ranking": ["TopK"],
+    "recommend": ["export_top_k"],
+    "tuning": ["Tuning"],
+}
+OFFERED = {name: getattr(recae, name) for name in recae.__all__}
+for room in [*ROOMS, *SINGLE]:
+    module = importlib.import_module(f"recae.{room}")
+    OFFERED |= {name: getattr(module, name) for name in SINGLE.get(room) or module.__all__}
+OFFERED = {
+    name: value
+    for name, value in OFFERED.items()
+    if (inspect.isclass(value) or inspect.isfunction(value))
+    and value.__module__.startswith("recae")
+}
+"""What users import: the names at the top, and those that the rooms offer."""
+NAMES = sorted(OFFERED)
 MODELS = {model.__name__ for model in recae.MODELS.values()}
 MODULES = [module.name for module in pkgutil.walk_packages(recae.__path__, "recae.")]
 MODULES.remove("recae.__main__")
@@ -33,7 +56,7 @@ SHAPE = re.compile(r"\((rows|n|nnz|n_users|n_items|len|\d)[\w +()]*(, ?[\w +]+)*
 def find(name: str) -> Any:
     """A public name, or a function that is a member of a public class."""
     owner, _, member = name.partition(".")
-    found = getattr(recae, owner)
+    found = OFFERED[owner]
     if member:
         found = inspect.getattr_static(found, member)
         found = getattr(found, "__func__", None) or getattr(found, "fget", None) or found
@@ -52,7 +75,7 @@ def members(name: str) -> Iterator[str]:
 
 def is_property(name: str) -> bool:
     owner, _, member = name.partition(".")
-    return isinstance(inspect.getattr_static(getattr(recae, owner), member, None), property)
+    return isinstance(inspect.getattr_static(OFFERED[owner], member, None), property)
 
 
 def takes_arguments(name: str) -> bool:
@@ -87,7 +110,7 @@ def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     matrix = [[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 0], [0, 0, 1, 1], [1, 0, 0, 1]]
     data = recae.Interactions.from_csr(scipy.sparse.csr_matrix(matrix))
     names: dict[str, Any] = {"recae": recae, "np": np, "pd": pd, "scipy": scipy, "data": data}
-    return names | {public: getattr(recae, public) for public in recae.__all__}
+    return names | OFFERED
 
 
 @pytest.mark.parametrize("name", [name for name in PUBLIC if not is_property(name)])

@@ -56,7 +56,7 @@ def test_progress_is_true_false_or_none(int_data: recae.Interactions, value: obj
     message = "progress must be True, False or None"
     frame = pd.DataFrame({"user_id": [1], "item_id": [1]})
     model = recae.Popularity().fit(int_data)
-    fold = recae.holdout_pairs(int_data, 0.2).validation
+    fold = recae.data.splits.holdout_pairs(int_data, 0.2).validation
     for call in (
         lambda: recae.Popularity().fit(int_data, progress=value),  # which shows none
         lambda: recae.Interactions.from_frame(frame, progress=value),
@@ -74,17 +74,23 @@ def test_a_seed_is_no_truth_value(int_data: recae.Interactions) -> None:
 
 @pytest.mark.parametrize("model", [recae.MultVAE, recae.ALS, recae.BPR])
 def test_what_does_not_fit_in_memory_says_so(int_data: recae.Interactions, model) -> None:
-    with pytest.raises(recae.CapacityError, match=r"fitting \w+\(latent=1000000000000\).*fit in"):
+    with pytest.raises(
+        recae.errors.CapacityError, match=r"fitting \w+\(latent=1000000000000\).*fit in"
+    ):
         model(latent=10**12).fit(int_data)
 
 
 def test_other_errors_stay_what_they_are() -> None:
-    for error in (RuntimeError("size mismatch"), KeyError("a"), recae.TrainingError("diverged")):
+    for error in (
+        RuntimeError("size mismatch"),
+        KeyError("a"),
+        recae.errors.TrainingError("diverged"),
+    ):
         with pytest.raises(type(error)) as caught, enough_memory("it"):
             raise error
         assert caught.value is error
     for error in (MemoryError("x"), RuntimeError("CUDA out of memory. Tried to allocate")):
-        with pytest.raises(recae.CapacityError, match="it does not fit in memory"):
+        with pytest.raises(recae.errors.CapacityError, match="it does not fit in memory"):
             with enough_memory("it"):
                 raise error
 
@@ -92,7 +98,7 @@ def test_other_errors_stay_what_they_are() -> None:
 def test_validation_with_unknown_items_warns_once_not_each_epoch(
     int_data: recae.Interactions,
 ) -> None:
-    split = recae.holdout_pairs(int_data, 0.3, seed=1)
+    split = recae.data.splits.holdout_pairs(int_data, 0.3, seed=1)
     train = split.train.filter(min_per_item=12)  # so that some items are gone
     assert train.n_items < int_data.n_items and split.validation is not None
     with warnings.catch_warnings(record=True) as caught:

@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def fit(model: recae.MultVAE, split: recae.Split) -> dict[str, Any]:
+def fit(model: recae.MultVAE, split: recae.data.splits.Split) -> dict[str, Any]:
     """Fits a side; its curve, best validation figure and median seconds of training an epoch."""
     curve: list[dict[str, float]] = []
     validating = Timed(model)

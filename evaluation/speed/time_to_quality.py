@@ -157,7 +157,7 @@ def working_folder(work: Path | None) -> Iterator[Path]:
             yield Path(name)
 
 
-def held_out(train: recae.Interactions) -> recae.Split:
+def held_out(train: recae.Interactions) -> recae.data.splits.Split:
     """The split of the training pairs that every side validates on."""
     return recae.RandomSplit(validation=HELD_OUT, test=0).split(train, seed=0)
 

@@ -114,7 +114,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         raise DataError("the split has no test users: raise --held-out")
     if folder is not None:  # what stays there is to stand in one report with what comes
         stay = [place for place in entry_places(folder) if place.name not in models]
-        check_measured([*map(recae.Entry.load, stay)], split.test.target.fingerprint())
+        check_measured([*map(recae.report.Entry.load, stay)], split.test.target.fingerprint())
     told = {"held_out": args.held_out, "fold_in": args.fold_in, "seed": args.seed}
     entries = []
     for name, model in models.items():
@@ -130,7 +130,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         seconds = time.perf_counter() - started
         report = recae.evaluate(model, split.test, args.metrics, progress=output.progress)
         output.note(f"{time.perf_counter() - started:7.1f} s  {name}  {model}")
-        entry = recae.Entry(
+        entry = recae.report.Entry(
             name,
             [report],
             fit_seconds=[seconds],
@@ -145,14 +145,14 @@ def run(args: argparse.Namespace, output: Output) -> None:
         "protocol": told,
         "models": {name: report.summary() for name, report in reports.items()},
     }
-    output.result(recae.comparison(reports).to_string(), content)
+    output.result(recae.report.comparison(reports).to_string(), content)
     if args.out:
         with atomic_file(args.out) as part:
             part.write_text(as_json(content) + "\n", encoding="utf-8")
     if args.plot:
-        recae.plot_comparison(reports, args.metrics[0], args.plot)
+        recae.report.plot_comparison(reports, args.metrics[0], args.plot)
     if args.html:
-        recae.html(entries, args.html, metric=args.metrics[0])
+        recae.report.html(entries, args.html, metric=args.metrics[0])
 
 
 def _check_metrics(metrics: list[str], models: int) -> None:

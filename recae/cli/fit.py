@@ -96,7 +96,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
             f"{args.model} is fitted on everything and trains for all its epochs (held-out 0)"
         )
     else:
-        split = recae.holdout_pairs(data, share=args.held_out, seed=args.seed)
+        split = recae.data.splits.holdout_pairs(data, share=args.held_out, seed=args.seed)
         train, validation = split.train, split.validation
         metric = model.get_params().get("metric")
         does = f"keeps the epoch with the best {metric}" if metric else "learns its weights"

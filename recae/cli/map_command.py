@@ -84,10 +84,10 @@ def run(args: argparse.Namespace, output: Output) -> None:
     if args.users:
         history = read_interactions(args.history, args, output) if args.history else None
         least = {} if args.least is None else {"min_items": args.least}
-        drawn = recae.map_users(model, history, about, titles=titles, **least, **common)
+        drawn = recae.apply.maps.map_users(model, history, about, titles=titles, **least, **common)
     else:
         least = {} if args.least is None else {"min_users": args.least}
-        drawn = recae.map_items(model, titles, **least, **common)
+        drawn = recae.apply.maps.map_items(model, titles, **least, **common)
     if ending == ".html":
         drawn.html(args.out, colour=args.colour)
     else:

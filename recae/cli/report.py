@@ -40,12 +40,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, output: Output) -> None:
     """Reads the entries, and prints or writes their report."""
     check_writable(args.html, args.markdown)
-    entries = recae.load_entries(args.folder)
+    entries = recae.report.load_entries(args.folder)
     written = [path for path in (args.html, args.markdown) if path]
     if args.html:
-        recae.html(entries, args.html, metric=args.metric, title=args.title)
+        recae.report.html(entries, args.html, metric=args.metric, title=args.title)
     if args.markdown or not args.html:
-        text = recae.markdown(entries, metric=args.metric, title=args.title)
+        text = recae.report.markdown(entries, metric=args.metric, title=args.title)
     if args.markdown:
         with atomic_file(args.markdown) as part:
             part.write_text(text, encoding="utf-8")
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         output.result(text.rstrip(), {entry.name: _told(entry) for entry in entries})
 
 
-def _told(entry: recae.Entry) -> dict[str, Any]:
+def _told(entry: recae.report.Entry) -> dict[str, Any]:
     """An entry for JSON."""
     return {
         "reports": [report.summary() for report in entry.reports],

@@ -128,7 +128,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     space = read_texts(template, args.space) if args.space else None
     _check(args, template, space)
     data = read_interactions(args.data, args, output)
-    split = recae.holdout_pairs(data, share=args.held_out, seed=args.seed)
+    split = recae.data.splits.holdout_pairs(data, share=args.held_out, seed=args.seed)
     assert split.validation is not None
     output.note(f"{args.model} is measured on {args.held_out:.0%} of each user's items, held out")
     tuning = recae.tune(

@@ -1,5 +1,7 @@
 """Interactions and how they are read: ids, tables, filters, named data sets."""
 
+import lazy_loader
+
 from recae.data.convert import as_interactions
 from recae.data.filters import filter_interactions
 from recae.data.idmap import IdMap
@@ -26,3 +28,6 @@ __all__ = [
     "read_parquet",
     "read_table",
 ]
+
+# `recae.data.splits` is there without an import of its own.
+__getattr__, _, _ = lazy_loader.attach(__name__, submodules=["splits"])

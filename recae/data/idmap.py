@@ -48,7 +48,7 @@ class IdMap:
         Ascending, so that the code of an id does not depend on the order of the rows. Raises
         DataError as the class does, but for duplicates.
 
-        >>> ids, codes = recae.IdMap.from_values(["b", "a", "b"])
+        >>> ids, codes = recae.data.IdMap.from_values(["b", "a", "b"])
         >>> ids.ids.tolist(), codes.tolist()
         (['a', 'b'], [1, 0, 1])
         """
@@ -63,7 +63,7 @@ class IdMap:
     def range(cls, n: int, what: str = "id") -> IdMap:
         """The integers 0..n-1 as ids: every id is its own code. Raises DataError for n < 0.
 
-        >>> recae.IdMap.range(2).ids.tolist()
+        >>> recae.data.IdMap.range(2).ids.tolist()
         [0, 1]
         """
         if n < 0:
@@ -79,7 +79,7 @@ class IdMap:
 
         Raises DataError if one has integers and the other text.
 
-        >>> recae.IdMap([3, 1]).union(recae.IdMap([1, 2])).ids.tolist()
+        >>> recae.data.IdMap([3, 1]).union(recae.data.IdMap([1, 2])).ids.tolist()
         [3, 1, 2]
         """
         new = other.ids[self.lookup(other.ids) < 0]
@@ -105,7 +105,7 @@ class IdMap:
 
         first_row: the number of the first row in messages, when `ids` are part of a column.
 
-        >>> recae.IdMap(["b", "a"]).encode(["a"])
+        >>> recae.data.IdMap(["b", "a"]).encode(["a"])
         array([1])
         """
         codes = self.lookup(ids)
@@ -124,7 +124,7 @@ class IdMap:
 
         Raises DataError if the ids are text and the known ones integers, or the reverse.
 
-        >>> recae.IdMap(["b", "a"]).lookup(["a", "c"])
+        >>> recae.data.IdMap(["b", "a"]).lookup(["a", "c"])
         array([ 1, -1])
         """
         column = checked(ids, self.what)
@@ -148,7 +148,7 @@ class IdMap:
 
         Raises DataError for codes outside 0..n-1.
 
-        >>> recae.IdMap(["b", "a"]).decode([[1, 1]])
+        >>> recae.data.IdMap(["b", "a"]).decode([[1, 1]])
         array([['a', 'a']], dtype=object)
         """
         positions = np.asarray(codes)
@@ -168,7 +168,7 @@ class IdMap:
     def to_bytes(self) -> bytes:
         """The ids in their order as bytes, for fingerprints: different maps, different bytes.
 
-        >>> recae.IdMap([1, 2]).to_bytes() == recae.IdMap([2, 1]).to_bytes()
+        >>> recae.data.IdMap([1, 2]).to_bytes() == recae.data.IdMap([2, 1]).to_bytes()
         False
         """
         head = f"{self.kind} {len(self)} ".encode()

@@ -30,9 +30,10 @@ def by_history(
     Raises ConfigError for an unknown metric, one without a value per user, or bad bins; DataError
     if the report has no sizes of histories or no user a value.
 
+    >>> from recae.evaluation import by_history
     >>> lengths = pd.DataFrame({"history": [1, 2, 7], "targets": [1, 1, 1]}, index=[5, 6, 7])
     >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.0, 0.5]}, index=[5, 6, 7])
-    >>> frame = recae.by_history(recae.Report("a", values, users=lengths), "ndcg@5", bins=[1, 4])
+    >>> frame = by_history(recae.Report("a", values, users=lengths), "ndcg@5", bins=[1, 4])
     >>> frame[["low", "high", "users", "mean"]]
        low  high  users  mean
     0    1     3      2  0.25
@@ -101,9 +102,9 @@ def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
     Raises ConfigError for a k that no metric of the report has, or for groups < 1; DataError if the
     report has no counts of items, or not of their training users.
 
-    >>> fold = recae.holdout_pairs(data, 0.5, seed=1).validation
+    >>> fold = recae.data.splits.holdout_pairs(data, 0.5, seed=1).validation
     >>> report = recae.evaluate(recae.Popularity().fit(data), fold, "recall@1")
-    >>> recae.by_popularity(report, k=1, groups=2)[["low", "high", "items"]]
+    >>> recae.evaluation.by_popularity(report, k=1, groups=2)[["low", "high", "items"]]
        low  high  items
     0    3     3      3
     1    2     2      1

@@ -33,7 +33,7 @@ class Lists:
     Raises DataError for columns, ids, ranks or scores that cannot be used and for a repeated item
     or rank in a list; ConfigError for an unknown option.
 
-    >>> split = recae.holdout_pairs(data, 0.5)
+    >>> split = recae.data.splits.holdout_pairs(data, 0.5)
     >>> top = recae.EASE().fit(split.train).recommend(k=3)
     >>> theirs = recae.Lists(top[["user_id", "item_id", "rank"]], train=split.train, name="theirs")
     >>> recae.evaluate(theirs, split.validation, ["recall@3"])["recall@3"]

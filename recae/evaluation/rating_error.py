@@ -18,9 +18,9 @@ def rmse(model: Recommender, fold: Fold) -> float:
     left out with a warning that counts them. Raises DataError where no target is left.
 
     >>> ratings = recae.Interactions.from_csr(scipy.sparse.csr_matrix([[5, 3.0], [4, 2], [1, 1]]))
-    >>> fold = recae.holdout_pairs(ratings, 0.5).validation
+    >>> fold = recae.data.splits.holdout_pairs(ratings, 0.5).validation
     >>> model = recae.AutoRec(latent=4, epochs=60, lr=0.1, batch_size=3).fit(ratings)
-    >>> recae.rmse(model, fold) < 1.5
+    >>> recae.evaluation.rmse(model, fold) < 1.5
     True
     """
     check_validation(fold)

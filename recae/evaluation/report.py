@@ -29,7 +29,7 @@ class Report:
     it in their first k). All are integers; users without a target count in listed@k. Both frames
     are empty where nobody counted.
 
-    >>> fold = recae.holdout_pairs(data, 0.5).validation
+    >>> fold = recae.data.splits.holdout_pairs(data, 0.5).validation
     >>> report = recae.evaluate(recae.EASE().fit(data), fold, ["recall@4"])
     >>> report["recall@4"]  # there are four items
     1.0

@@ -72,7 +72,7 @@ def evaluate(
     peak_gb, the most memory the process has held so far, fitting included, in 10^9 bytes; device
     that scored, machine, cores that the process may use, threads of torch; date and versions.
 
-    >>> split = recae.holdout_pairs(data, 0.5)
+    >>> split = recae.data.splits.holdout_pairs(data, 0.5)
     >>> recae.evaluate(recae.EASE().fit(split.train), split.validation, "recall@4").mean
     {'recall@4': 1.0}
     """

@@ -27,9 +27,10 @@ class Scorer:
     Raises ConfigError if `score` cannot be called, DataError for bad ids; `evaluate` raises
     DataError for scores of another shape, or NaN.
 
-    >>> split = recae.holdout_pairs(data, 0.5)
+    >>> from recae.evaluation import Scorer
+    >>> split = recae.data.splits.holdout_pairs(data, 0.5)
     >>> together = (split.train.matrix.T @ split.train.matrix).toarray()
-    >>> theirs = recae.Scorer(lambda histories: histories @ together, items=split.train.items)
+    >>> theirs = Scorer(lambda histories: histories @ together, items=split.train.items)
     >>> recae.evaluate(theirs, split.validation, ["recall@4"])["recall@4"]
     1.0
     """
@@ -54,7 +55,7 @@ class Scorer:
     def get_params(self) -> dict[str, Any]:
         """Nothing is known of its settings; the name may say them.
 
-        >>> recae.Scorer(lambda histories: histories.toarray(), ["a", "b"]).get_params()
+        >>> recae.evaluation.Scorer(lambda histories: histories.toarray(), ["a", "b"]).get_params()
         {}
         """
         return {}

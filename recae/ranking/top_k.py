@@ -37,7 +37,7 @@ class TopK:
     Raises DataError unless both are tables of the same shape and the items are integers.
 
     >>> scores = np.array([[0.5, -np.inf]], dtype=np.float32)
-    >>> len(recae.TopK(np.array([[2, -1]]), scores))  # one row, with one item
+    >>> len(recae.ranking.TopK(np.array([[2, -1]]), scores))  # one row, with one item
     1
     """
 
@@ -64,7 +64,7 @@ class TopK:
         Raises DataError for no parts and for parts of unequal k.
 
         >>> top = recae.Popularity().fit(data).recommend_array(data, k=2)
-        >>> recae.TopK.concatenate([top, top]).items.shape
+        >>> recae.ranking.TopK.concatenate([top, top]).items.shape
         (10, 2)
         """
         widths = sorted({part.items.shape[1] for part in parts})

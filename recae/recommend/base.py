@@ -310,7 +310,7 @@ class Recommender(Slots):
     def export(self, path: str | Path, history: Any = None, k: int = 100, **options: Any) -> int:
         """Streams everybody's top k to a Parquet file; returns the number of rows.
 
-        The options are those of `recae.export_top_k`. Raises DataError, ConfigError and
+        The options are those of `recae.recommend.export_top_k`. Raises DataError, ConfigError and
         StorageError as that does.
 
         >>> recae.Popularity().fit(data).export("top.parquet", data, k=1)

@@ -149,7 +149,7 @@ def export_top_k(
     Raises DataError as `recommend` does, StorageError when the file cannot be written, and
     ConfigError for a checkpoint of another model, other histories or other options.
 
-    >>> recae.export_top_k(recae.Popularity().fit(data), "top.parquet", data, k=1)
+    >>> recae.recommend.export_top_k(recae.Popularity().fit(data), "top.parquet", data, k=1)
     5
     """
     request, allowed = model._request(users, history, items, exclude_items, on_unknown)

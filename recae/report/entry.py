@@ -21,7 +21,7 @@ class Published:
     value: a fraction; source: the paper or file it was read in; comparable: whether its protocol is
     the one of the report; note: what differs, or what else to know.
 
-    >>> recae.Published(0.2214, "Sachdeva et al. 2022, table 1").comparable
+    >>> recae.report.Published(0.2214, "Sachdeva et al. 2022, table 1").comparable
     True
     """
 
@@ -43,7 +43,7 @@ class Entry:
     where it all comes from.
 
     >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.7]}, index=[1, 2])
-    >>> entry = recae.Entry("ease", [recae.Report("EASE()", values)])
+    >>> entry = recae.report.Entry("ease", [recae.Report("EASE()", values)])
     >>> entry.value("ndcg@5")
     0.6
     """
@@ -71,7 +71,7 @@ class Entry:
         """The metric's mean over users, and over the seeds. Raises ConfigError for an unknown one.
 
         >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.7]}, index=[1, 2])
-        >>> recae.Entry("a", [recae.Report("a", values)] * 2).value("ndcg@5")
+        >>> recae.report.Entry("a", [recae.Report("a", values)] * 2).value("ndcg@5")
         0.6
         """
         return float(np.mean([report[metric] for report in self.reports]))
@@ -90,7 +90,7 @@ class Entry:
         cannot be written, DataError for what JSON cannot say.
 
         >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.7]}, index=[1, 2])
-        >>> recae.Entry("ease", [recae.Report("EASE()", values)]).save("ease").name
+        >>> recae.report.Entry("ease", [recae.Report("EASE()", values)]).save("ease").name
         'ease'
         """
         about = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "reports"}
@@ -105,8 +105,8 @@ class Entry:
         missing, altered, or there without being part of it.
 
         >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.7]}, index=[1, 2])
-        >>> folder = recae.Entry("ease", [recae.Report("EASE()", values)]).save("saved")
-        >>> recae.Entry.load(folder).value("ndcg@5")
+        >>> folder = recae.report.Entry("ease", [recae.Report("EASE()", values)]).save("saved")
+        >>> recae.report.Entry.load(folder).value("ndcg@5")
         0.6
         """
         about, reports = load_folder(folder)

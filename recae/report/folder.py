@@ -27,8 +27,8 @@ def load_entries(folder: str | Path, *, target: str | None = None) -> list[Entry
     >>> import pathlib
     >>> pathlib.Path("results").mkdir()
     >>> for name in ("ease", "als"):
-    ...     path = recae.Entry(name, [recae.Report(name, values)]).save(f"results/{name}")
-    >>> [entry.name for entry in recae.load_entries("results")]
+    ...     path = recae.report.Entry(name, [recae.Report(name, values)]).save(f"results/{name}")
+    >>> [entry.name for entry in recae.report.load_entries("results")]
     ['als', 'ease']
     """
     places = entry_places(folder)
@@ -74,11 +74,13 @@ def check_entries(entries: Sequence[Entry]) -> list[Entry]:
     """
     entries = list(entries)
     if not entries:
-        raise ConfigError("there are no entries to show: give at least one recae.Entry")
+        raise ConfigError("there are no entries to show: give at least one recae.report.Entry")
     names: set[str] = set()
     for entry in entries:
         if not isinstance(entry, Entry):
-            raise ConfigError(f"a report is made of recae.Entry, not of {type(entry).__name__}")
+            raise ConfigError(
+                f"a report is made of recae.report.Entry, not of {type(entry).__name__}"
+            )
         if entry.name in names:
             raise ConfigError(f"two entries are called {entry.name!r}: rename one")
         names.add(entry.name)

@@ -27,8 +27,8 @@ def plot_by_history(entries: Iterable[Entry], metric: str, path: str | Path) -> 
 
     >>> values = pd.DataFrame({"recall@5": [0.5, 0.7]}, index=[1, 2])
     >>> users = pd.DataFrame({"history": [3, 9], "targets": [1, 1]}, index=[1, 2])
-    >>> entry = recae.Entry("ease", [recae.Report("EASE()", values, users=users)])
-    >>> recae.plot_by_history([entry], "recall@5", "history.png").name
+    >>> entry = recae.report.Entry("ease", [recae.Report("EASE()", values, users=users)])
+    >>> recae.report.plot_by_history([entry], "recall@5", "history.png").name
     'history.png'
     """
     entries, target = check_entries(list(entries)), check_target(path)
@@ -58,8 +58,8 @@ def plot_curves(entries: Iterable[Entry], path: str | Path, *, metric: str | Non
 
     >>> values = pd.DataFrame({"recall@5": [0.5, 0.7]}, index=[1, 2])
     >>> epochs = [{"number": n, "metrics": {"recall@5": 0.1 * n}} for n in (1, 2, 3)]
-    >>> entry = recae.Entry("mult-vae", [recae.Report("MultVAE()", values)], epochs=epochs)
-    >>> recae.plot_curves([entry], "curves.png").name
+    >>> entry = recae.report.Entry("mult-vae", [recae.Report("MultVAE()", values)], epochs=epochs)
+    >>> recae.report.plot_curves([entry], "curves.png").name
     'curves.png'
     """
     entries, target = check_entries(list(entries)), check_target(path)

@@ -51,8 +51,9 @@ def markdown(
     Raises ConfigError without entries, for two of one name and for unknown metrics; DataError for
     entries that were not measured on the same data.
 
+    >>> from recae.report import Entry, markdown
     >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.7]}, index=[1, 2])
-    >>> print(recae.markdown([recae.Entry("ease", [recae.Report("EASE()", values)])], title="Two"))
+    >>> print(markdown([Entry("ease", [recae.Report("EASE()", values)])], title="Two"))
     # Two
     <BLANKLINE>
     | model | ndcg@5 |

@@ -25,7 +25,7 @@ def comparison(reports: Mapping[str, Report]) -> pd.DataFrame:
     Raises ConfigError without reports.
 
     >>> values = pd.DataFrame({"recall@5": [0.5, 0.7]}, index=[1, 2])
-    >>> recae.comparison({"a": recae.Report("a", values)}).loc["a", "recall@5"]
+    >>> recae.report.comparison({"a": recae.Report("a", values)}).loc["a", "recall@5"]
     '0.6000'
     """
     require_some(reports)
@@ -57,7 +57,7 @@ def plot_comparison(reports: Mapping[str, Report], metric: str, path: str | Path
     reports, or for a metric that they do not have.
 
     >>> values = pd.DataFrame({"recall@5": [0.5, 0.7]}, index=[1, 2])
-    >>> recae.plot_comparison({"a": recae.Report("a", values)}, "recall@5", "a.png").name
+    >>> recae.report.plot_comparison({"a": recae.Report("a", values)}, "recall@5", "a.png").name
     'a.png'
     """
     require_some(reports)
@@ -97,8 +97,8 @@ def plot_accuracy_against_time(entries: Iterable[Entry], metric: str, path: str 
     StorageError if the picture cannot be written.
 
     >>> values = pd.DataFrame({"recall@5": [0.5, 0.7]}, index=[1, 2])
-    >>> entry = recae.Entry("ease", [recae.Report("EASE()", values)], fit_seconds=[12.5])
-    >>> recae.plot_accuracy_against_time([entry], "recall@5", "time.png").name
+    >>> entry = recae.report.Entry("ease", [recae.Report("EASE()", values)], fit_seconds=[12.5])
+    >>> recae.report.plot_accuracy_against_time([entry], "recall@5", "time.png").name
     'time.png'
     """
     entries, target = check_entries(list(entries)), check_target(path)

@@ -70,7 +70,7 @@ def at_best_epoch(model: Model) -> Model:
     ensemble every member is treated so. Models without epochs keep their settings. Raises
     NotFittedError for a model whose epochs are not known: unfitted, or loaded.
 
-    >>> split = recae.holdout_pairs(data, 0.5)
+    >>> split = recae.data.splits.holdout_pairs(data, 0.5)
     >>> model = recae.MultDAE(latent=2, hidden=(), epochs=9, patience=1, metric="recall@2")
     >>> at_best_epoch(model.fit(split.train, split.validation)).epochs < 9
     True

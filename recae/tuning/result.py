@@ -29,7 +29,7 @@ class Tuning:
     state ("complete", "pruned" by halving, "cut" by the end of the time, "failed"), reason, and one
     for every searched setting.
 
-    >>> split = recae.holdout_pairs(data, 0.5)
+    >>> split = recae.data.splits.holdout_pairs(data, 0.5)
     >>> recae.tune(recae.EASE(), split.train, split.validation, "recall@4", trials=1).params["l2"]
     200.0
     """
@@ -57,7 +57,7 @@ class Tuning:
         weights that were best. seed, device, progress: as in `fit`. Raises ConfigError and
         DataError as `fit` does.
 
-        >>> split = recae.holdout_pairs(data, 0.5)
+        >>> split = recae.data.splits.holdout_pairs(data, 0.5)
         >>> tuning = recae.tune(recae.EASE(), split.train, split.validation, "recall@4", trials=1)
         >>> tuning.refit(data)
         EASE()
@@ -77,7 +77,7 @@ class Tuning:
         Needs matplotlib (`pip install "recae[plot]"`). Raises ConfigError without it, StorageError
         for a file that cannot be written.
 
-        >>> split = recae.holdout_pairs(data, 0.5)
+        >>> split = recae.data.splits.holdout_pairs(data, 0.5)
         >>> tuning = recae.tune(recae.EASE(), split.train, split.validation, "recall@4", trials=2)
         >>> tuning.plot("trials.png").name
         'trials.png'

@@ -76,7 +76,7 @@ def tune(
     DataError for bad data, StorageError for the folder, all before any fit, and TrainingError if
     every trial fails, or the first 20.
 
-    >>> split = recae.holdout_pairs(data, 0.5)
+    >>> split = recae.data.splits.holdout_pairs(data, 0.5)
     >>> tuning = recae.tune(
     ...     recae.EASE(), split.train, split.validation, "recall@2", trials=4, space={"l2": (1, 99)}
     ... )

@@ -26,7 +26,7 @@ def results(folder: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 
 
 def test_evaluate_keeps_entries(results: Path) -> None:
-    entries = recae.load_entries("results")
+    entries = recae.report.load_entries("results")
     assert [entry.name for entry in entries] == ["ease", "popularity"]
     data = recae.read_parquet("plays.parquet")
     split = recae.StrongGeneralization(held_out=0.2).split(data, seed=98765)
@@ -41,7 +41,7 @@ def test_epochs_are_kept_and_the_page_shows_them(folder: Path) -> None:
     small = ("--set", "mult-vae.epochs=3", "--set", "mult-vae.latent=4")
     models = ("--models", "mult-vae,popularity", *small)
     assert run(*EVALUATE, *models, "--entries", "results", "--html", "page.html") == 0
-    epochs = recae.Entry.load("results/mult-vae").epochs
+    epochs = recae.report.Entry.load("results/mult-vae").epochs
     assert [epoch["number"] for epoch in epochs] == [1, 2, 3]
     assert all(0 <= value <= 1 for epoch in epochs for value in epoch["metrics"].values())
     page = Path("page.html").read_text()
@@ -51,7 +51,7 @@ def test_epochs_are_kept_and_the_page_shows_them(folder: Path) -> None:
 def test_the_report_is_markdown_on_stdout(results: Path, capsys) -> None:
     assert run("report", "results") == 0
     said = capsys.readouterr().out
-    assert said == recae.markdown(recae.load_entries("results"))
+    assert said == recae.report.markdown(recae.report.load_entries("results"))
     assert run("report", "results", "--metric", "recall@5", "--title", "Mine") == 0
     said = capsys.readouterr().out
     assert (
@@ -63,7 +63,7 @@ def test_the_report_is_markdown_on_stdout(results: Path, capsys) -> None:
 def test_files_instead_of_stdout(results: Path, capsys) -> None:
     assert run("report", "results", "--html", "a.html", "--markdown", "a.md") == 0
     assert capsys.readouterr().out == "wrote 2 models to a.html and a.md\n"
-    assert Path("a.md").read_text() == recae.markdown(recae.load_entries("results"))
+    assert Path("a.md").read_text() == recae.report.markdown(recae.report.load_entries("results"))
     assert Path("a.html").read_text().startswith("<!doctype html>")
     assert run("report", "results", "--html", "b.html", "--quiet") == 0
     assert capsys.readouterr().out == ""
@@ -72,7 +72,7 @@ def test_files_instead_of_stdout(results: Path, capsys) -> None:
 def test_json(results: Path, capsys) -> None:
     assert run("report", "results", "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    value = recae.Entry.load("results/ease").value("ndcg@5")
+    value = recae.report.Entry.load("results/ease").value("ndcg@5")
     assert told["ease"]["reports"][0]["metrics"]["ndcg@5"]["mean"] == value
     assert run("report", "results", "--json", "--html", "a.html") == 0
     assert json.loads(capsys.readouterr().out) == {
@@ -101,10 +101,10 @@ def test_mistakes(results: Path, capsys) -> None:
 
 def test_results_are_replaced_only_on_demand(results: Path, capsys) -> None:
     more = ("--models", "ease", "--entries", "results")
-    before = recae.Entry.load("results/ease").provenance
+    before = recae.report.Entry.load("results/ease").provenance
     assert run(*EVALUATE, *more) == 4
     assert "results/ease exists: pass --overwrite" in error(capsys)
-    assert recae.Entry.load("results/ease").provenance == before
+    assert recae.report.Entry.load("results/ease").provenance == before
     assert run(*EVALUATE, *more, "--overwrite") == 0
     assert run(*EVALUATE, "--models", "item-knn", "--entries", "no/results") == 4
     assert "cannot make the folder no/results" in error(capsys)
@@ -122,7 +122,7 @@ def test_results_of_other_data_stay_apart(results: Path, capsys, monkeypatch) ->
 def test_results_of_other_data_can_be_replaced(results: Path, capsys) -> None:
     more = ("--models", "popularity,ease", "--entries", "results", "--overwrite", "--seed", "1")
     assert run(*EVALUATE, *more) == 0
-    found = recae.load_entries("results")
+    found = recae.report.load_entries("results")
     assert [entry.provenance["protocol"]["seed"] for entry in found] == [1, 1]
 
 

@@ -27,9 +27,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return f"{code} {line.removeprefix('recae: error: ')}"
 
 
-def by_hand(**options: Any) -> recae.Tuning:
+def by_hand(**options: Any) -> recae.tuning.Tuning:
     """What `TUNE` with `SPACE` is in Python."""
-    split = recae.holdout_pairs(recae.read_parquet("plays.parquet"), share=0.1, seed=0)
+    split = recae.data.splits.holdout_pairs(recae.read_parquet("plays.parquet"), share=0.1, seed=0)
     space = {"l2": (0.5, 500.0), "item_power": [0.0, 0.25]}
     given = {"trials": 4, "space": space} | options
     return recae.tune(recae.EASE(), split.train, split.validation, "ndcg@5", **given)
@@ -146,7 +146,7 @@ def test_all_trials_may_fail(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise recae.CapacityError("too large")
+        raise recae.errors.CapacityError("too large")
 
     monkeypatch.setattr(recae.EASE, "_fit", fail)
     said = refused(capsys, *TUNE)

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from recae import ConfigError, DataError, Fold, IdMap, Interactions
-from recae.data import as_interactions
+from recae import ConfigError, DataError, Fold, Interactions
+from recae.data import IdMap, as_interactions
 
 FRAME = pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"]})
 

@@ -101,13 +101,13 @@ def test_a_folder_replaced_while_it_is_read_is_one_or_the_other(
 
 
 def test_what_is_in_the_way_stays(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(recae.StorageError):
+    with pytest.raises(recae.errors.StorageError):
         write_folder(folder, "Thing", {}, {})
     assert len(read(folder)[2]) == 2
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "mine.txt").write_text("mine")
-    with pytest.raises(recae.StorageError):
+    with pytest.raises(recae.errors.StorageError):
         write_folder(foreign, "Thing", {}, {}, overwrite=True)
     assert (foreign / "mine.txt").read_text() == "mine"
 
@@ -199,7 +199,7 @@ def test_arrays_that_fit_cannot_have_left_are_refused(
 
 def test_json_without_an_end_of_brackets_is_damaged(folder: Path) -> None:
     (folder / CONFIG).write_text("[" * 100_000)
-    for reader in (read, recae.load, recae.ImageCodec.load):
+    for reader in (read, recae.load, recae.apply.compress.ImageCodec.load):
         with pytest.raises(recae.DataError, match="damaged|not a model"):
             reader(folder)
 
@@ -209,6 +209,6 @@ def test_a_foreign_config_json_is_not_overwritten(tmp_path: Path) -> None:
     foreign.mkdir()
     for text in ('{"architectures": ["BertModel"]}', "[]", "{"):
         (foreign / CONFIG).write_text(text)
-        with pytest.raises(recae.StorageError, match="not saved by recae"):
+        with pytest.raises(recae.errors.StorageError, match="not saved by recae"):
             write_folder(foreign, "Thing", {}, {}, overwrite=True)
         assert (foreign / CONFIG).read_text() == text

@@ -38,7 +38,7 @@ HALF = 1 - math.sqrt(0.5)
     [
         VECTORS,
         (list("bacd"), VECTORS.to_numpy()),
-        (recae.IdMap(list("bacd"), "item"), VECTORS.to_numpy(dtype=np.float32)),
+        (recae.data.IdMap(list("bacd"), "item"), VECTORS.to_numpy(dtype=np.float32)),
         VECTORS.iloc[::-1],
     ],
 )
@@ -54,7 +54,7 @@ def test_vectors_are_matched_by_id(given) -> None:
 
 
 def test_the_vectors_of_models(int_data) -> None:
-    some = recae.holdout_pairs(int_data, 0.3).validation
+    some = recae.data.splits.holdout_pairs(int_data, 0.3).validation
     svd = recae.PureSVD(latent=3).fit(some.history)
     own = evaluate(svd, some, "diversity@4")
     given = evaluate(svd, some, "diversity@4", item_vectors=svd)
@@ -153,7 +153,7 @@ def test_bad_categories_are_named_before_anything_is_ranked(given, message, monk
 
 @pytest.mark.parametrize("model", [recae.PureSVD(latent=3), recae.ELSA(latent=3, epochs=1)])
 def test_no_more_than_one_batch_of_scores_is_held(int_data, monkeypatch, model) -> None:
-    some = recae.holdout_pairs(int_data, 0.3).validation
+    some = recae.data.splits.holdout_pairs(int_data, 0.3).validation
     model = model.clone().fit(some.history)
     score, held = model._scores, []
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recae
-from recae import ConfigError, DataError, Report, by_history, by_popularity
+from recae import ConfigError, DataError, Report
+from recae.evaluation import by_history, by_popularity
 
 NAN = float("nan")
 
@@ -168,7 +169,7 @@ def test_groups_follow_popularity_and_are_nearly_equal(training, groups) -> None
 
 
 def test_a_real_report_is_shared_out_whole(int_data) -> None:
-    fold = recae.holdout_pairs(int_data, 0.3).validation
+    fold = recae.data.splits.holdout_pairs(int_data, 0.3).validation
     report = recae.evaluate(recae.Popularity().fit(fold.history), fold, ["recall@3", "recall@1"])
     frame = by_popularity(report, 3, groups=4)
     assert frame["targets"].sum() == fold.target.nnz

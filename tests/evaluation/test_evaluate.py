@@ -11,17 +11,8 @@ import pytest
 import scipy.sparse as sp
 
 import recae
-from recae import (
-    ConfigError,
-    DataError,
-    Fold,
-    Interactions,
-    MultVAE,
-    NotFittedError,
-    Popularity,
-    Report,
-    evaluate,
-)
+from recae import ConfigError, DataError, Fold, Interactions, MultVAE, Popularity, Report, evaluate
+from recae.errors import NotFittedError
 
 # Item i has 10 - i of ten training users: everybody is told 0, 1, 2, ... but what they have.
 STAIRS = np.tril(np.ones((10, 10)))[::-1]
@@ -157,5 +148,5 @@ def test_what_cannot_be_measured_is_refused_before_any_ranking(monkeypatch) -> N
 
 
 def test_a_report_cannot_be_saved_where_there_is_no_folder(tmp_path) -> None:
-    with pytest.raises(recae.StorageError, match="does not exist: create it first"):
+    with pytest.raises(recae.errors.StorageError, match="does not exist: create it first"):
         evaluate(MODEL, FOLD).save(tmp_path / "absent" / "report.json")

@@ -22,18 +22,18 @@ METRICS = [
 
 
 @pytest.fixture(scope="module")
-def split(text_data: Interactions) -> recae.Split:
+def split(text_data: Interactions) -> recae.data.splits.Split:
     return recae.RandomSplit(validation=0.0001, test=0.3).split(text_data, seed=1)
 
 
 @pytest.fixture(scope="module")
-def fold(split: recae.Split) -> Fold:
+def fold(split: recae.data.splits.Split) -> Fold:
     assert split.test is not None
     return split.test
 
 
 @pytest.fixture(scope="module")
-def model(split: recae.Split) -> recae.Recommender:
+def model(split: recae.data.splits.Split) -> recae.Recommender:
     return recae.EASE(l2=3.0).fit(split.train)
 
 
@@ -54,7 +54,11 @@ def assert_same(theirs: Report, ours: Report) -> None:
 
 @pytest.mark.parametrize("order", ["rank", "score", "both"])
 def test_lists_of_a_model_of_ours_are_measured_like_the_model(
-    order: str, split: recae.Split, fold: Fold, model: recae.Recommender, top: pd.DataFrame
+    order: str,
+    split: recae.data.splits.Split,
+    fold: Fold,
+    model: recae.Recommender,
+    top: pd.DataFrame,
 ) -> None:
     drop = {"rank": ["score"], "score": ["rank"], "both": []}[order]
     lists = Lists(top.drop(columns=drop).sample(frac=1, random_state=3), train=split.train)
@@ -62,14 +66,14 @@ def test_lists_of_a_model_of_ours_are_measured_like_the_model(
     assert_same(report, recae.evaluate(model, fold, METRICS))
     assert report.model == "Lists('their model')"
     assert set(report.provenance["lists"].values()) == {0}
-    groups = recae.by_popularity(report, k=5, groups=2)
+    groups = recae.evaluation.by_popularity(report, k=5, groups=2)
     pd.testing.assert_frame_equal(
-        groups, recae.by_popularity(recae.evaluate(model, fold, METRICS), k=5, groups=2)
+        groups, recae.evaluation.by_popularity(recae.evaluate(model, fold, METRICS), k=5, groups=2)
     )
 
 
 def test_metrics_of_variety_too(
-    split: recae.Split, fold: Fold, model: recae.Recommender, top: pd.DataFrame
+    split: recae.data.splits.Split, fold: Fold, model: recae.Recommender, top: pd.DataFrame
 ) -> None:
     vectors = recae.PureSVD(latent=3).fit(split.train)
     metrics = ["diversity@5", "miscalibration@5", "popularity_lift@4"]
@@ -86,7 +90,9 @@ def test_metrics_of_variety_too(
         recae.evaluate(Lists(top), fold, "popularity_lift@4")
 
 
-def test_tied_scores_go_by_the_order_of_the_items(split: recae.Split, fold: Fold) -> None:
+def test_tied_scores_go_by_the_order_of_the_items(
+    split: recae.data.splits.Split, fold: Fold
+) -> None:
     popular = recae.Popularity().fit(split.train)  # whose scores tie often
     rows = popular.recommend(k=16, history=fold.history).drop(columns="rank")
     theirs = recae.evaluate(Lists(rows.iloc[::-1], train=split.train), fold, METRICS)
@@ -94,7 +100,11 @@ def test_tied_scores_go_by_the_order_of_the_items(split: recae.Split, fold: Fold
 
 
 def test_every_kind_of_table(
-    split: recae.Split, fold: Fold, model: recae.Recommender, top: pd.DataFrame, tmp_path: Path
+    split: recae.data.splits.Split,
+    fold: Fold,
+    model: recae.Recommender,
+    top: pd.DataFrame,
+    tmp_path: Path,
 ) -> None:
     model.export(tmp_path / "ours.parquet", fold.history, k=5)
     top.to_csv(tmp_path / "theirs.csv", index=False)
@@ -117,7 +127,7 @@ def test_every_kind_of_table(
 
 
 def test_integer_ids_are_matched_by_id(int_data: Interactions) -> None:
-    split = recae.holdout_pairs(int_data, 0.3)
+    split = recae.data.splits.holdout_pairs(int_data, 0.3)
     assert split.validation is not None
     model = recae.EASE().fit(split.train)
     rows = model.recommend(k=4, history=split.validation.history)
@@ -136,7 +146,9 @@ def test_without_training_users_there_is_no_novelty(fold: Fold, top: pd.DataFram
 def interactions(*pairs: tuple[str, int]) -> Interactions:
     frame = pd.DataFrame(pairs, columns=["user_id", "item_id"])
     return Interactions.from_frame(
-        frame, users=recae.IdMap(["ann", "bob", "cat"], "user"), items=recae.IdMap(range(6), "item")
+        frame,
+        users=recae.data.IdMap(["ann", "bob", "cat"], "user"),
+        items=recae.data.IdMap(range(6), "item"),
     )
 
 
@@ -280,13 +292,15 @@ def test_scores_that_rise_along_the_ranks_are_reported() -> None:
     assert recae.evaluate(lists, SMALL, "mrr@2")["mrr@2"] == 0.5  # the ranks count
 
 
-def test_lists_in_many_batches(split: recae.Split, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_in_many_batches(
+    split: recae.data.splits.Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from recae.ranking import batches as rank
 
     rng = np.random.default_rng(0)
     many = pd.DataFrame([(u, i) for u in range(500) for i in rng.permutation(40)[:12]])
     data = Interactions.from_frame(many.set_axis(["user_id", "item_id"], axis=1))
-    halves = recae.holdout_pairs(data, 0.4)
+    halves = recae.data.splits.holdout_pairs(data, 0.4)
     assert halves.validation is not None
     model = recae.EASE().fit(halves.train)
     top = model.recommend(k=6, history=halves.validation.history)
@@ -298,7 +312,7 @@ def test_lists_in_many_batches(split: recae.Split, monkeypatch: pytest.MonkeyPat
 
 
 def test_reports_of_lists_are_saved_and_compared(
-    split: recae.Split, fold: Fold, top: pd.DataFrame, tmp_path: Path
+    split: recae.data.splits.Split, fold: Fold, top: pd.DataFrame, tmp_path: Path
 ) -> None:
     theirs = recae.evaluate(Lists(top, name="theirs"), fold, ["ndcg@5"])
     path = theirs.save(tmp_path / "theirs.json", per_user=True)

@@ -10,18 +10,19 @@ import pytest
 import torch
 
 import recae
-from recae import ConfigError, DataError, Fold, Interactions, Scorer
+from recae import ConfigError, DataError, Fold, Interactions
+from recae.evaluation import Scorer
 
 METRICS = ["ndcg@3", "recall@5", "map@4", "novelty@5", "popularity@3", "coverage@5", "gini@5"]
 
 
 @pytest.fixture(scope="module")
-def split(text_data: Interactions) -> recae.Split:
-    return recae.holdout_pairs(text_data, 0.3)
+def split(text_data: Interactions) -> recae.data.splits.Split:
+    return recae.data.splits.holdout_pairs(text_data, 0.3)
 
 
 @pytest.fixture(scope="module")
-def fold(split: recae.Split) -> Fold:
+def fold(split: recae.data.splits.Split) -> Fold:
     assert split.validation is not None
     return split.validation
 
@@ -36,7 +37,7 @@ def ease(train: Interactions, l2: float) -> np.ndarray:
 
 @pytest.mark.parametrize("form", ["numpy", "float32", "torch", "fortran"])
 def test_a_closed_form_of_ones_own_equals_our_ease(
-    form: str, split: recae.Split, fold: Fold
+    form: str, split: recae.data.splits.Split, fold: Fold
 ) -> None:
     weights = ease(split.train, 3.0)
 
@@ -62,7 +63,7 @@ def test_a_closed_form_of_ones_own_equals_our_ease(
         assert report.provenance["items"] == split.train.n_items
 
 
-def test_columns_are_those_of_the_items_given(split: recae.Split, fold: Fold) -> None:
+def test_columns_are_those_of_the_items_given(split: recae.data.splits.Split, fold: Fold) -> None:
     """Their own order, without one item of ours and with one of theirs."""
     order = np.random.default_rng(0).permutation(split.train.n_items)[1:]
     ids = [*split.train.items.ids[order], "new"]
@@ -84,14 +85,16 @@ def test_columns_are_those_of_the_items_given(split: recae.Split, fold: Fold) ->
     assert found.to_dict() == pytest.approx(expected.to_dict())
 
 
-def test_the_scores_that_were_returned_are_not_written_to(split: recae.Split, fold: Fold) -> None:
+def test_the_scores_that_were_returned_are_not_written_to(
+    split: recae.data.splits.Split, fold: Fold
+) -> None:
     kept = np.zeros((fold.history.n_users, 16), dtype=np.float32)
     kept.setflags(write=False)
     recae.evaluate(Scorer(lambda histories: kept, split.train.items), fold, "ndcg@3")
     assert not kept.any()
 
 
-def test_minus_infinity_never_comes(split: recae.Split, fold: Fold) -> None:
+def test_minus_infinity_never_comes(split: recae.data.splits.Split, fold: Fold) -> None:
     def score(histories: Any) -> np.ndarray:
         scores = np.zeros(histories.shape)
         scores[:, 1:] = -np.inf
@@ -101,7 +104,7 @@ def test_minus_infinity_never_comes(split: recae.Split, fold: Fold) -> None:
     assert report["coverage@5"] == 1 / 16
 
 
-def test_bad_scores_are_named(split: recae.Split, fold: Fold) -> None:
+def test_bad_scores_are_named(split: recae.data.splits.Split, fold: Fold) -> None:
     def refused(message: str, score: Any) -> None:
         with pytest.raises(DataError, match=message):
             recae.evaluate(Scorer(score, split.train.items, name="theirs"), fold, "ndcg@3")
@@ -123,7 +126,7 @@ def test_bad_scores_are_named(split: recae.Split, fold: Fold) -> None:
     refused("must return an array or tensor of numbers, not list", lambda h: [["a"]])
 
 
-def test_bad_scorers_are_refused(split: recae.Split, fold: Fold) -> None:
+def test_bad_scorers_are_refused(split: recae.data.splits.Split, fold: Fold) -> None:
     with pytest.raises(ConfigError, match="score must be a function of histories, not int"):
         Scorer(7, [1])  # type: ignore[arg-type]
     with pytest.raises(DataError, match="item ids must be distinct"):

@@ -79,7 +79,7 @@ def test_items_that_the_model_lacks_have_no_training_users():
     plays = pd.DataFrame({"user_id": [1, 1, 2, 3], "item_id": [7, 8, 7, 7]})
     model = recae.Popularity().fit(recae.Interactions.from_frame(plays))
     table = pd.DataFrame({"user_id": [5, 5, 6], "item_id": [5, 8, 8]})
-    target = recae.Interactions.from_frame(table).with_items(recae.IdMap([5, 8, 7]))[0]
+    target = recae.Interactions.from_frame(table).with_items(recae.data.IdMap([5, 8, 7]))[0]
     history = target.keep(np.zeros(target.nnz, dtype=bool))
     report = recae.evaluate(
         model, recae.Fold(history, target), ["novelty@1", "popularity@1", "gini@1"]

@@ -123,7 +123,7 @@ def test_what_cannot_be_solved_says_which_setting_to_change() -> None:
     with pytest.raises(recae.ConfigError, match="no solution at l2=0: raise l2"):
         model.score(X)
     huge = X * 3e38
-    with pytest.raises(recae.TrainingError, match="extreme weights"):
+    with pytest.raises(recae.errors.TrainingError, match="extreme weights"):
         recae.ALS(latent=4, epochs=1, weights="target").fit(huge)
 
 
@@ -166,7 +166,7 @@ def test_ctrl_c_keeps_the_factors(monkeypatch) -> None:
     with monkeypatch.context() as patch:
         at_sweep(patch, 2, KeyboardInterrupt())
         model = recae.ALS(latent=6, epochs=9)
-        with pytest.raises(recae.TrainingInterrupted, match="after 2 of 9 sweeps"):
+        with pytest.raises(recae.errors.TrainingInterrupted, match="after 2 of 9 sweeps"):
             model.fit(X, seed=5)
     two = recae.ALS(latent=6, epochs=2).fit(X, seed=5)
     np.testing.assert_array_equal(model.score(X), two.score(X))

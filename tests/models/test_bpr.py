@@ -39,7 +39,7 @@ def test_a_user_is_the_mean_of_the_items_in_the_history(tastes) -> None:
 
 
 def test_a_rate_too_high_is_told(tastes) -> None:
-    with pytest.raises(recae.TrainingError, match="lower lr"):
+    with pytest.raises(recae.errors.TrainingError, match="lower lr"):
         BPR(lr=1e38, epochs=3).fit(tastes)
 
 

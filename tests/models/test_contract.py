@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from recae import ConfigError, DataError, Interactions, NotFittedError, Recommender, TopK
+from recae import ConfigError, DataError, Interactions, Recommender
+from recae.errors import NotFittedError
+from recae.ranking import TopK
 from recae.ranking import batches as rank
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from recae import ConfigError, DataError, IdMap, Interactions, RecaeWarning, Recommender
+from recae import ConfigError, DataError, Interactions, RecaeWarning, Recommender
+from recae.data import IdMap
 
 
 def assert_same_lists(left: pd.DataFrame, right: pd.DataFrame) -> None:

@@ -108,10 +108,10 @@ def test_memory_decides_the_precision_and_refuses_what_cannot_fit(
     monkeypatch.setattr(capacity, "total_memory", lambda: 6 * 37**2 / capacity.SPARE)
     with pytest.warns(recae.RecaeWarning, match="37 items inverts .* in float32"):
         recae.EASE(l2=3.0).fit(x)
-    with pytest.raises(recae.CapacityError, match="in float64, and 0.0 GB may be used"):
+    with pytest.raises(recae.errors.CapacityError, match="in float64, and 0.0 GB may be used"):
         recae.EASE(l2=3.0, precision="float64").fit(x)
     monkeypatch.setattr(capacity, "total_memory", lambda: 3 * 37**2 / capacity.SPARE)
-    with pytest.raises(recae.CapacityError, match="37 items needs"):
+    with pytest.raises(recae.errors.CapacityError, match="37 items needs"):
         recae.EASE(l2=3.0).fit(x)
 
 

@@ -24,7 +24,7 @@ def taste(users: int, items: int = 14) -> sp.csr_matrix:
 
 
 TRAIN = Interactions.from_csr(taste(60))
-FOLD = recae.holdout_pairs(Interactions.from_csr(taste(40)), 0.4, seed=2).validation
+FOLD = recae.data.splits.holdout_pairs(Interactions.from_csr(taste(40)), 0.4, seed=2).validation
 MODELS = [recae.EASE(l2=5.0).fit(TRAIN), recae.PureSVD(latent=2).fit(TRAIN)]
 
 
@@ -168,7 +168,7 @@ def test_members_that_cannot_be_are_named(members, message) -> None:
     ("models", "error", "message"),
     [
         ([], ConfigError, "none was given"),
-        ([recae.EASE()], recae.NotFittedError, "not fitted"),
+        ([recae.EASE()], recae.errors.NotFittedError, "not fitted"),
         (["EASE()"], ConfigError, "made of fitted models, not 'EASE"),
     ],
 )
@@ -194,7 +194,7 @@ def test_an_ensemble_goes_on_where_a_member_was_interrupted(tmp_path) -> None:
     with pytest.raises(KeyboardInterrupt):
         blend.fit(TRAIN, FOLD, seed=3, callbacks=stop, checkpoint=file)
     assert {path.name for path in tmp_path.iterdir()} == {"c.0", "c.1"}
-    with pytest.raises(recae.NotFittedError):
+    with pytest.raises(recae.errors.NotFittedError):
         blend.recommend(history=TRAIN)
     blend.fit(TRAIN, FOLD, seed=3, checkpoint=file)
     np.testing.assert_array_equal(blend.score(FOLD.history), whole.score(FOLD.history))

@@ -134,9 +134,13 @@ def test_memory_decides_the_side(gigabytes, precision, over_users, dtype, monkey
 
 def test_what_does_not_fit_is_told_by_its_least_need(monkeypatch) -> None:
     monkeypatch.setattr(capacity, "total_memory", lambda: 3e9)
-    with pytest.raises(recae.CapacityError, match="6.0 GB for a user-user matrix in float64 bes"):
+    with pytest.raises(
+        recae.errors.CapacityError, match="6.0 GB for a user-user matrix in float64 bes"
+    ):
         capacity.choose("EASE", 15_811, 31_623, 10.0, "float64")
-    with pytest.raises(recae.CapacityError, match="4.0 GB for one item-item matrix in float32"):
+    with pytest.raises(
+        recae.errors.CapacityError, match="4.0 GB for one item-item matrix in float32"
+    ):
         capacity.choose("EASE", 15_811, 31_623, 10.0, "auto")
 
 
@@ -145,5 +149,5 @@ def test_the_largest_catalogue_is_the_largest_that_is_taken(monkeypatch) -> None
     n = capacity.largest_catalogue(24 * 2**30)
     assert n == 74_000  # 4 n^2 <= 0.85 x 25,769,803,776 bytes
     assert capacity.choose("EASE", 10**6, n, 1.0, "float32")[0].dtype == np.float32
-    with pytest.raises(recae.CapacityError):
+    with pytest.raises(recae.errors.CapacityError):
         capacity.choose("EASE", 10**6, n + 1, 1.0, "float32")

@@ -8,7 +8,8 @@ import torch
 
 import recae
 from evaluation.random_settings import attempt, chance_of, drawn
-from recae import Interactions, Split
+from recae import Interactions
+from recae.data.splits import Split
 from recae.models import EASE
 
 

@@ -52,5 +52,5 @@ def test_items_without_company_are_no_obstacle() -> None:
 
 def test_too_many_co_occurrences_are_told_before_anything_is_made(monkeypatch) -> None:
     monkeypatch.setattr(sparse_ease, "total_memory", lambda: 1000)
-    with pytest.raises(recae.CapacityError, match="may need .* use ELSA"):
+    with pytest.raises(recae.errors.CapacityError, match="may need .* use ELSA"):
         recae.SparseEASE().fit(X_SPARSE)

@@ -7,7 +7,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from recae import ConfigError, Fold, IdMap, Interactions, MultDAE, RecaeWarning
+from recae import ConfigError, Fold, Interactions, MultDAE, RecaeWarning
+from recae.data import IdMap
 from recae.ranking.batches import BATCH_CELLS, rows_per_batch
 from recae.ranking.products import products
 from recae.recommend.measure import Questions, measure

@@ -13,16 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
 
-from recae import (
-    EASE,
-    ConfigError,
-    DataError,
-    Interactions,
-    NotFittedError,
-    RecaeWarning,
-    StorageError,
-    export_top_k,
-)
+from recae import EASE, ConfigError, DataError, Interactions, RecaeWarning
+from recae.errors import NotFittedError, StorageError
+from recae.recommend import export_top_k
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from recae import EASE, ConfigError, DataError, Interactions, StorageError, export_top_k
+from recae import EASE, ConfigError, DataError, Interactions
+from recae.errors import StorageError
 from recae.recommend import export as parts
+from recae.recommend import export_top_k
 
 BATCH = 5
 

@@ -22,7 +22,8 @@ import scipy.sparse as sp
 from safetensors.numpy import load_file
 
 import recae
-from recae import ALS, EASE, DataError, Interactions, MultDAE, MultVAE, Popularity, StorageError
+from recae import ALS, EASE, DataError, Interactions, MultDAE, MultVAE, Popularity
+from recae.errors import StorageError
 from recae.recommend import persistence
 
 PARTS = {"config.json", "weights.safetensors", "items.parquet"}
@@ -261,7 +262,7 @@ model = recae.load(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:
     model.save(sys.argv[1], overwrite=True)
-except recae.StorageError as error:
+except recae.errors.StorageError as error:
     print(error)
 """
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from recae import ConfigError, DataError, IdMap, Interactions, RecaeWarning
+from recae import ConfigError, DataError, Interactions, RecaeWarning
+from recae.data import IdMap
 from recae.recommend.requests import align, as_interactions, resolve
 
 ITEMS = IdMap(["a", "b", "c"], "item")

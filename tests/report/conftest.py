@@ -42,12 +42,12 @@ def report() -> Callable[..., recae.Report]:
 
 
 @pytest.fixture
-def full() -> list[recae.Entry]:
+def full() -> list[recae.report.Entry]:
     """Three entries of which everything is known."""
     return [full_entry(name, place) for place, name in enumerate(("best", "middle", "least"))]
 
 
-def full_entry(name: str, place: int, *, seeds: int = 2, users: int = 40) -> recae.Entry:
+def full_entry(name: str, place: int, *, seeds: int = 2, users: int = 40) -> recae.report.Entry:
     rng = np.random.default_rng(place)
     index = pd.Index(range(users))
     reports = []
@@ -81,7 +81,7 @@ def full_entry(name: str, place: int, *, seeds: int = 2, users: int = 40) -> rec
                 items=items,
             )
         )
-    return recae.Entry(
+    return recae.report.Entry(
         name,
         reports,
         fit_seconds=[10.0**place, 10.0**place * 3][:seeds],
@@ -96,20 +96,22 @@ def full_entry(name: str, place: int, *, seeds: int = 2, users: int = 40) -> rec
             {"params": {"l2": 20}, "value": None, "seconds": 2.0, "state": "failed"},
             {"params": {"l2": 30}, "value": 0.4, "seconds": 5.0, "state": "complete"},
         ],
-        published={"ndcg@5": recae.Published(0.45, "A paper, table 1", place != 1, "their split")},
+        published={
+            "ndcg@5": recae.report.Published(0.45, "A paper, table 1", place != 1, "their split")
+        },
         provenance={"commit": "c0ffee", "command": "by hand"},
     )
 
 
-Make = Callable[..., recae.Entry]
+Make = Callable[..., recae.report.Entry]
 
 
 @pytest.fixture
 def make() -> Make:
     """An entry of one report with one value per user."""
 
-    def entry(name: str, values: Sequence[float], **more: Any) -> recae.Entry:
-        return recae.Entry(name, [one_report({"ndcg@5": values})], **more)
+    def entry(name: str, values: Sequence[float], **more: Any) -> recae.report.Entry:
+        return recae.report.Entry(name, [one_report({"ndcg@5": values})], **more)
 
     return entry
 
@@ -184,8 +186,8 @@ def parsed(text: str) -> Node:
 def page(tmp_path: Path):
     """The tree of the page of some entries."""
 
-    def build(entries: list[recae.Entry], **options: object) -> Node:
-        path = recae.html(entries, tmp_path / "page.html", **options)  # type: ignore[arg-type]
+    def build(entries: list[recae.report.Entry], **options: object) -> Node:
+        path = recae.report.html(entries, tmp_path / "page.html", **options)  # type: ignore[arg-type]
         return check(parsed(path.read_text(encoding="utf-8")))
 
     return build

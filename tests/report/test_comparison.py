@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recae import ConfigError, Report, StorageError, comparison, plot_comparison
+from recae import ConfigError, Report
+from recae.errors import StorageError
+from recae.report import comparison, plot_comparison
 
 
 def report(mean: float, low: float, high: float, coverage: float = 0.25) -> Report:

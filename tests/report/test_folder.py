@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from recae import ConfigError, DataError, Entry, StorageError, html, load_entries, markdown
+from recae import ConfigError, DataError
+from recae.errors import StorageError
+from recae.report import Entry, html, load_entries, markdown
 
 
 @pytest.fixture
@@ -93,5 +95,5 @@ def test_a_suite_refuses_results_of_data_that_have_changed(on, tmp_path: Path) -
 def test_what_is_no_entry(report) -> None:
     with pytest.raises(ConfigError, match="there are no entries to show"):
         markdown([])
-    with pytest.raises(ConfigError, match="made of recae.Entry, not of Report"):
+    with pytest.raises(ConfigError, match="made of recae.report.Entry, not of Report"):
         markdown([report({"ndcg@5": [0.5]})])

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from recae import ConfigError, Entry, Published, markdown
+from recae import ConfigError
+from recae.report import Entry, Published, markdown
 
 
 def tables(text: str) -> list[list[list[str]]]:

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recae import ConfigError, Entry, Published, StorageError, compare, html
+from recae import ConfigError, compare
+from recae.errors import StorageError
+from recae.report import Entry, Published, html
 
 ALL_FIGURES = [
     "forest",

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from recae import (
-    ConfigError,
-    DataError,
+from recae import ConfigError, DataError
+from recae.errors import StorageError
+from recae.report import (
     Entry,
-    StorageError,
+    line_plots,
     plot_accuracy_against_time,
     plot_by_history,
     plot_comparison,
     plot_curves,
+    plots,
 )
-from recae.report import line_plots, plots
 
 
 @pytest.fixture

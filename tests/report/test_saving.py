@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 import recae
-from recae import DataError, Entry, StorageError
+from recae import DataError
+from recae.errors import StorageError
+from recae.report import Entry
 
 
 def same(a: Entry, b: Entry) -> None:

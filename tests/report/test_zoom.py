@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recae import Entry, Published
+from recae.report import Entry, Published
 from recae.report.rows import main_group
 
 VALUES = {"a": 0.50, "b": 0.49, "c": 0.48, "d": 0.47, "weak": 0.05}

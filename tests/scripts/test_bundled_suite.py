@@ -32,8 +32,10 @@ def places(folder: Path) -> list[str]:
     return ["--results", str(folder / "results"), "--work", str(folder / "work")]
 
 
-def entries(folder: Path) -> dict[str, recae.Entry]:
-    return {entry.name: entry for entry in recae.load_entries(folder / "results" / "bundled")}
+def entries(folder: Path) -> dict[str, recae.report.Entry]:
+    return {
+        entry.name: entry for entry in recae.report.load_entries(folder / "results" / "bundled")
+    }
 
 
 def test_every_model_has_its_entry_and_the_report_shows_it(folder: Path) -> None:
@@ -103,7 +105,7 @@ def test_a_result_of_other_data_or_settings_is_not_taken_for_this_one(
     assert not is_done(SUITE, popularity, other, of)
     assert "its result is of another train, validation, test" in capfd.readouterr().out
     with pytest.raises(DataError, match="the data have changed since"):
-        recae.load_entries(of.results, target=other.test.target.fingerprint())
+        recae.report.load_entries(of.results, target=other.test.target.fingerprint())
 
 
 def test_a_model_that_runs_alone_stays_for_the_blend_it_is_a_member_of(tmp_path: Path) -> None:
@@ -126,7 +128,7 @@ def test_a_model_that_runs_alone_stays_for_the_blend_it_is_a_member_of(tmp_path:
         [recae.Popularity().fit(SPLIT.train), recae.EASE().fit(SPLIT.train)], SPLIT.validation
     )
     expected = recae.evaluate(by_hand, SPLIT.test, "ndcg@100")["ndcg@100"]
-    assert recae.Entry.load(here.results / "blend").value("ndcg@100") == expected
+    assert recae.report.Entry.load(here.results / "blend").value("ndcg@100") == expected
 
 
 def test_a_fit_of_other_settings_is_not_measured_as_this_one(tmp_path: Path) -> None:
@@ -136,7 +138,7 @@ def test_a_fit_of_other_settings_is_not_measured_as_this_one(tmp_path: Path) -> 
             SUITE.models["ease"], template=recae.EASE(l2=l2), search=None, name="ease"
         )
         run(SUITE, candidate, SPLIT, here, fit_only=l2 == 3.0)
-    kept = recae.Entry.load(here.results / "ease")
+    kept = recae.report.Entry.load(here.results / "ease")
     expected = recae.evaluate(recae.EASE(l2=300.0).fit(SPLIT.train), SPLIT.test, "ndcg@100")
     assert kept.value("ndcg@100") == expected["ndcg@100"]
 
@@ -155,7 +157,7 @@ def test_models_are_compared_and_reported_by_name(
 def test_a_run_of_one_model_leaves_published_figures_beside_the_others(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figures = {"ease": {"ndcg@100": recae.Published(0.4321, "a paper")}}
+    figures = {"ease": {"ndcg@100": recae.report.Published(0.4321, "a paper")}}
     monkeypatch.setattr(published, "of", lambda suite, model: figures.get(model, {}))
     one = ["bundled", "--seconds", "1", "--models", "popularity", *places(folder)]
     assert evaluation.main(one) == 0
@@ -201,7 +203,7 @@ def test_members_of_a_blend_stay_whichever_models_are_run(
 
 def test_what_is_held_out_to_choose_on_is_part_of_a_result() -> None:
     assert SPLIT.test is not None
-    split = recae.Split(SPLIT.train, None, SPLIT.test)
+    split = recae.data.splits.Split(SPLIT.train, None, SPLIT.test)
     told = [
         identity(replace(SUITE, protocol={"kind": "fixed", "carve": carve}), model, split)
         for carve in (0.1, 0.2)

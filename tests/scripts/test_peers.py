@@ -43,10 +43,10 @@ def test_the_padding_of_implicit_is_no_recommendation() -> None:
     rng = np.random.default_rng(0)
     rows = [(user, item) for user in range(8) for item in rng.permutation(10)[: 4 + user % 5]]
     data = Interactions.from_frame(pd.DataFrame(rows, columns=["user_id", "item_id"]))
-    split = recae.holdout_pairs(data, 0.2)
+    split = recae.data.splits.holdout_pairs(data, 0.2)
     fold = split.validation
     assert fold is not None
-    as_test = recae.Split(split.train, None, fold)
+    as_test = recae.data.splits.Split(split.train, None, fold)
     table, _ = peers_implicit.lists_of(peers_implicit.peers()["ALS"], as_test, k=8)
     left = data.n_items - np.diff(fold.history.matrix.indptr)
     assert (left < 8).any()

@@ -132,7 +132,7 @@ def test_validation_is_carved_out_of_train_where_none_is_published(tmp_path: Pat
 
 def test_whole_users_are_carved_out_where_the_test_has_new_ones() -> None:
     suite = read_suite("ml20m_heldout")
-    split = recae.Split(DATA, None, None)
+    split = recae.data.splits.Split(DATA, None, None)
     suite = run_suite.replace(suite, protocol={"kind": "folds", "carve": 100})
     choosing = carved(split, suite)
     assert choosing.train.n_users == DATA.n_users - 100
@@ -207,5 +207,5 @@ def test_what_is_at_second_hand_or_from_memory_is_not_called_checked() -> None:
 
 def test_new_users_are_carved_out_as_a_share_too() -> None:
     suite = run_suite.replace(read_suite("ml20m_heldout"), protocol={"kind": "folds"})
-    choosing = carved(recae.Split(DATA, None, None), suite)
+    choosing = carved(recae.data.splits.Split(DATA, None, None), suite)
     assert choosing.validation.history.n_users == DATA.n_users // 10

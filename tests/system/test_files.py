@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recae import DataError, StorageError
+from recae import DataError
+from recae.errors import StorageError
 from recae.system import files
 from recae.system.files import atomic_directory, atomic_file, plain
 

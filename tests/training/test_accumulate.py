@@ -114,7 +114,7 @@ def test_other_errors_and_a_user_too_many_are_raised() -> None:
     training = Training(0)
     with (
         pytest.warns(recae.RecaeWarning),
-        pytest.raises(recae.CapacityError, match="not even one user fits"),
+        pytest.raises(recae.errors.CapacityError, match="not even one user fits"),
     ):
         Accumulation().backward(batch(), training.loss, training.parameters, training.noise)
 

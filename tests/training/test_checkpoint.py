@@ -14,13 +14,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import recae
-from recae import ConfigError, DataError, Interactions, StorageError, TrainingInterrupted
+from recae import ConfigError, DataError, Interactions
+from recae.errors import StorageError, TrainingInterrupted
 from recae.nn import AutoencoderNet
 from recae.training import Epoch
 from recae.training.checkpoint import KEY
 
 DATA = Interactions.from_csr(sp.random(60, 30, 0.2, format="csr", random_state=1))
-FOLD = recae.holdout_pairs(DATA, 0.3, seed=3)
+FOLD = recae.data.splits.holdout_pairs(DATA, 0.3, seed=3)
 MODELS: list[Any] = [
     lambda **more: recae.MultDAE(latent=8, epochs=6, batch_size=16, **more),
     lambda **more: recae.MultVAE(latent=8, hidden=(12,), epochs=6, batch_size=16, **more),
@@ -247,7 +248,7 @@ def test_ctrl_c_before_the_first_epoch_leaves_the_model_unfitted(monkeypatch) ->
     with pytest.raises(KeyboardInterrupt) as caught:
         model.fit(DATA)
     assert not isinstance(caught.value, TrainingInterrupted)
-    with pytest.raises(recae.NotFittedError):
+    with pytest.raises(recae.errors.NotFittedError):
         model.recommend(0)
 
 

@@ -312,5 +312,5 @@ def test_a_wrong_setting_is_told(
 )
 def test_nothing_is_asked_of_what_is_not_fitted(method: str) -> None:
     arguments = [1, 2] if method == "interpolate" else [1]
-    with pytest.raises(recae.NotFittedError, match="not fitted: call fit first"):
+    with pytest.raises(recae.errors.NotFittedError, match="not fitted: call fit first"):
         getattr(small("variational"), method)(*arguments)

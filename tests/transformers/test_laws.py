@@ -218,7 +218,7 @@ def test_ctrl_c_leaves_a_fitted_model(kind: str, X: np.ndarray) -> None:
             raise KeyboardInterrupt
 
     model = small(kind)
-    with pytest.raises(recae.TrainingInterrupted, match="after 2 epochs"):
+    with pytest.raises(recae.errors.TrainingInterrupted, match="after 2 epochs"):
         model.fit(X, callbacks=stop)
     assert len(model.epochs_) == 2
     assert np.isfinite(model.score_samples(X)).all()

@@ -105,10 +105,10 @@ def test_a_clone_has_the_settings_and_nothing_else(kind: str, X: np.ndarray) -> 
     assert type(copy) is type(model)
     with pytest.raises(sklearn.exceptions.NotFittedError):
         copy.transform(X)
-    with pytest.raises(recae.NotFittedError, match="not fitted: call fit first") as caught:
+    with pytest.raises(recae.errors.NotFittedError, match="not fitted: call fit first") as caught:
         copy.transform(X)
     again = pickle.loads(pickle.dumps(caught.value))  # as from a process of joblib
-    assert type(again) is recae.NotFittedError and str(again) == str(caught.value)
+    assert type(again) is recae.errors.NotFittedError and str(again) == str(caught.value)
 
 
 def test_a_search_finds_the_width_that_the_data_have(X: np.ndarray) -> None:

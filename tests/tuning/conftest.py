@@ -122,7 +122,7 @@ class Planted:
             *(recae.Interactions.from_csr(matrix) for matrix in (history, target))
         )
 
-    def tune(self, model: recae.Recommender, **options: Any) -> recae.Tuning:
+    def tune(self, model: recae.Recommender, **options: Any) -> recae.tuning.Tuning:
         return recae.tune(model, self.train, self.fold, "ndcg@100", **options)
 
     @staticmethod
@@ -138,6 +138,6 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> Planted:
 
 
 @pytest.fixture(scope="session")
-def movies() -> recae.Split:
+def movies() -> recae.data.splits.Split:
     data = recae.load_dataset("ml-latest-small").interactions.filter(min_per_item=30)
     return recae.StrongGeneralization(held_out=0.3).split(data)

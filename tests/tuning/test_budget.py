@@ -96,6 +96,6 @@ def test_ctrl_c_says_what_is_kept(planted, monkeypatch, tmp_path) -> None:
 
 
 def test_a_time_too_short_for_any_trial_is_named() -> None:
-    split = recae.holdout_pairs(recae.load_dataset().interactions, 0.2)
+    split = recae.data.splits.holdout_pairs(recae.load_dataset().interactions, 0.2)
     with pytest.raises(TrainingError, match="before the first trial began: give the search more"):
         recae.tune(recae.EASE(), split.train, split.validation, seconds=1e-9)

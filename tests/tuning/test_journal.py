@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 import recae
-from recae import ConfigError, DataError, StorageError
+from recae import ConfigError, DataError
+from recae.errors import StorageError
 
 SPACE = {"quality": (0.0, 1.0), "width": (1, 4), "kind": ["a", "b"]}
 
@@ -37,7 +38,7 @@ def kill_at(planted, monkeypatch):
     return kill
 
 
-def without_time(tuning: recae.Tuning) -> pd.DataFrame:
+def without_time(tuning: recae.tuning.Tuning) -> pd.DataFrame:
     return tuning.trials.drop(columns="seconds")
 
 
@@ -110,7 +111,7 @@ def test_a_real_training_goes_on_and_is_fitted_again_as_before(movies, tmp_path)
     assert repr(recae.load(tmp_path / "search" / f"best-{_best(first)}")) == repr(model)
 
 
-def _best(tuning: recae.Tuning) -> int:
+def _best(tuning: recae.tuning.Tuning) -> int:
     return int(tuning.trials["value"].argmax())
 
 
@@ -166,7 +167,7 @@ def test_the_folder_of_another_search_is_refused(planted, tmp_path, change, mess
 
 
 def test_what_is_no_folder_of_a_search_is_refused(planted, tmp_path) -> None:
-    def search(folder: Path) -> recae.Tuning:
+    def search(folder: Path) -> recae.tuning.Tuning:
         return planted.tune(planted.Flat(), trials=2, folder=folder)
 
     (tmp_path / "file").touch()
@@ -185,7 +186,7 @@ def test_what_is_no_folder_of_a_search_is_refused(planted, tmp_path) -> None:
 def test_a_damaged_folder_is_refused(planted, tmp_path) -> None:
     folder = tmp_path / "search"
 
-    def search() -> recae.Tuning:
+    def search() -> recae.tuning.Tuning:
         return planted.tune(planted.Flat(quality=0.7), trials=3, folder=folder)
 
     search()

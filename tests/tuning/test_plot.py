@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import recae
-from recae import ConfigError, StorageError
+from recae import ConfigError
+from recae.errors import StorageError
 
 
 def size(path: Path) -> tuple[int, int]:

@@ -13,12 +13,13 @@ import pytest
 import torch
 
 import recae
-from recae import ConfigError, DataError, RecaeWarning, TrainingError
+from recae import ConfigError, DataError, RecaeWarning
+from recae.errors import TrainingError
 
 SPACE = {"quality": (0.0, 1.0), "width": (1, 4)}
 
 
-def rows(tuning: recae.Tuning) -> pd.DataFrame:
+def rows(tuning: recae.tuning.Tuning) -> pd.DataFrame:
     """The trials without the time they took."""
     return tuning.trials.drop(columns="seconds")
 

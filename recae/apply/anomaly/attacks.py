@@ -25,7 +25,8 @@ class Injected:
     (n,); targets and selected: ids of the items they push and of those that they all rate highest
     beside them, (n,) each; is_fake: (n_users,) bool beside the rows of `data`.
 
-    >>> planted = recae.inject_profiles(data, "bandwagon", share=0.4, filler=1, selected=1)
+    >>> from recae.apply.anomaly import inject_profiles
+    >>> planted = inject_profiles(data, "bandwagon", share=0.4, filler=1, selected=1)
     >>> planted.users.tolist(), int(planted.is_fake.sum())
     ([5, 6], 2)
     """
@@ -76,7 +77,7 @@ def inject_profiles(
     Raises ConfigError for another attack, or a number out of its range; DataError for a target that
     is not an item of `data`, or items too few for the profile.
 
-    >>> planted = recae.inject_profiles(data, share=0.2, filler=2, target=3)
+    >>> planted = recae.apply.anomaly.inject_profiles(data, share=0.2, filler=2, target=3)
     >>> planted.data.to_frame().query("user_id == 5")["item_id"].size  # two fillers and the target
     3
     """

@@ -34,10 +34,11 @@ class AnomalyDetector:
 
     After fit: model_, threshold_, calibration_ (the held-out scores, (n,) ascending).
 
+    >>> from recae.apply.anomaly import AnomalyDetector
     >>> rng = np.random.default_rng(0)
     >>> normal, odd = rng.normal(size=(500, 6)), rng.normal(5, 1, size=(3, 6))
     >>> model = recae.Autoencoder(latent=2, epochs=5)
-    >>> recae.AnomalyDetector(model, false_alarm_rate=0.02).fit(normal).predict(odd).tolist()
+    >>> AnomalyDetector(model, false_alarm_rate=0.02).fit(normal).predict(odd).tolist()
     [-1, -1, -1]
     """
 
@@ -62,8 +63,9 @@ class AnomalyDetector:
         its fit takes. Raises ConfigError for bad settings, DataError if the held-out examples are
         too few for the rate (1 / rate - 1 are needed) or a score is not a number.
 
+        >>> from recae.apply.anomaly import AnomalyDetector
         >>> X = np.random.default_rng(0).normal(size=(100, 4))
-        >>> recae.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X).calibration_.shape
+        >>> AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X).calibration_.shape
         (30,)
         """
         rate = check_rate(self.false_alarm_rate)
@@ -98,8 +100,9 @@ class AnomalyDetector:
         Raises NotFittedError before fit, DataError for a score that is not a number, and what the
         model raises.
 
+        >>> from recae.apply.anomaly import AnomalyDetector
         >>> X = np.random.default_rng(0).normal(size=(100, 4))
-        >>> recae.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X).score_samples(X).shape
+        >>> AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X).score_samples(X).shape
         (100,)
         """
         self._check_fitted()
@@ -111,7 +114,7 @@ class AnomalyDetector:
         Raises what `score_samples` raises.
 
         >>> X = np.random.default_rng(0).normal(size=(100, 4))
-        >>> detector = recae.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X)
+        >>> detector = recae.apply.anomaly.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X)
         >>> bool(((detector.decision_function(X) < 0) == (detector.predict(X) == -1)).all())
         True
         """
@@ -128,7 +131,7 @@ class AnomalyDetector:
         Raises what `score_samples` raises.
 
         >>> X = np.random.default_rng(0).normal(size=(100, 4))
-        >>> detector = recae.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X)
+        >>> detector = recae.apply.anomaly.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X)
         >>> int(detector.predict(X + 9).sum())
         -100
         """
@@ -141,7 +144,7 @@ class AnomalyDetector:
         Raises what `score_samples` raises.
 
         >>> X = np.random.default_rng(0).normal(size=(100, 4))
-        >>> detector = recae.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X)
+        >>> detector = recae.apply.anomaly.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X)
         >>> float(detector.p_values(X + 9).max()) == 1 / 31
         True
         """
@@ -150,7 +153,8 @@ class AnomalyDetector:
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The settings by name, for scikit-learn; with deep also those of the model. Never raises.
 
-        >>> recae.AnomalyDetector(recae.Autoencoder()).get_params(deep=False)["held_out"]
+        >>> from recae.apply.anomaly import AnomalyDetector
+        >>> AnomalyDetector(recae.Autoencoder()).get_params(deep=False)["held_out"]
         0.3
         """
         names = ("model", "false_alarm_rate", "held_out", "refit")
@@ -163,7 +167,8 @@ class AnomalyDetector:
 
         Raises ConfigError for a setting that does not exist.
 
-        >>> recae.AnomalyDetector(recae.Autoencoder()).set_params(held_out=0.5).held_out
+        >>> from recae.apply.anomaly import AnomalyDetector
+        >>> AnomalyDetector(recae.Autoencoder()).set_params(held_out=0.5).held_out
         0.5
         """
         known = self.get_params(deep=False)

@@ -34,7 +34,7 @@ class Profiles:
     which users are flagged; false_alarm_rate: what it was chosen by.
 
     >>> ratings = scipy.sparse.random(40, 30, density=0.3, random_state=0).tocsr().ceil()
-    >>> found = recae.detect_profiles(ratings)
+    >>> found = recae.apply.anomaly.detect_profiles(ratings)
     >>> found.users.columns.tolist()
     ['user_id', 'score', 'rank', 'flagged', 'choice', 'rating', 'company']
     """
@@ -49,7 +49,7 @@ class Profiles:
         """The ids of the flagged users, (n,), the most suspicious first.
 
         >>> ratings = scipy.sparse.random(40, 30, density=0.3, random_state=0).tocsr().ceil()
-        >>> recae.detect_profiles(ratings, false_alarm_rate=1e-9).flagged().shape
+        >>> recae.apply.anomaly.detect_profiles(ratings, false_alarm_rate=1e-9).flagged().shape
         (0,)
         """
         ordered = self.users[self.users["flagged"]].sort_values("rank")
@@ -66,7 +66,7 @@ class Profiles:
         ConfigError for k < 1.
 
         >>> ratings = scipy.sparse.random(40, 30, density=0.3, random_state=0).tocsr().ceil()
-        >>> found = recae.detect_profiles(ratings)
+        >>> found = recae.apply.anomaly.detect_profiles(ratings)
         >>> parts = found.explain(7, k=None)["contribution"]
         >>> bool(abs(parts.sum() - found.users["score"][7]) < 1e-9)
         True
@@ -83,7 +83,7 @@ class Profiles:
         the counts of what is left out. Raises DataError if nothing is left.
 
         >>> ratings = scipy.sparse.random(40, 30, density=0.3, random_state=0).tocsr().ceil()
-        >>> recae.detect_profiles(ratings, false_alarm_rate=1e-9).clean().n_users
+        >>> recae.apply.anomaly.detect_profiles(ratings, false_alarm_rate=1e-9).clean().n_users
         40
         """
         given = self.data if data is None else as_interactions(data)
@@ -201,8 +201,8 @@ def detect_profiles(
     and a few numbers for each, and 4 million pairs of users at a time.
 
     >>> ratings = scipy.sparse.random(40, 30, density=0.3, random_state=0).tocsr().ceil()
-    >>> planted = recae.inject_profiles(ratings, share=0.1, filler=10, seed=1)
-    >>> len(recae.detect_profiles(planted.data, false_alarm_rate=0.05).users)
+    >>> planted = recae.apply.anomaly.inject_profiles(ratings, share=0.1, filler=10, seed=1)
+    >>> len(recae.apply.anomaly.detect_profiles(planted.data, false_alarm_rate=0.05).users)
     44
     """
     rate, seed = check_rate(false_alarm_rate), check_seed(seed)

@@ -51,8 +51,9 @@ class ImageCodec(FittedCodec):
     After `fit`: `bytes_` and `psnr_` (dB) are what was reached, on the validation images if there
     were any; `shape_` is that of an image. Needs `pip install "recae[compress]"`.
 
+    >>> from recae.apply.compress import ImageCodec
     >>> images = np.random.default_rng(0).integers(0, 255, (50, 4, 4)).astype("uint8")
-    >>> codec = recae.ImageCodec(bytes_per_image=12, hidden=(16,), epochs=20).fit(images)
+    >>> codec = ImageCodec(bytes_per_image=12, hidden=(16,), epochs=20).fit(images)
     >>> written = codec.encode(images[:1])[0]
     >>> len(written) < 16, codec.decode([written]).shape
     (True, (1, 4, 4))
@@ -98,8 +99,9 @@ class ImageCodec(FittedCodec):
         or all the same one, ConfigError for bad options, and on Ctrl-C TrainingInterrupted, with
         the codec fitted as it is then, once an epoch is finished.
 
+        >>> from recae.apply.compress import ImageCodec
         >>> images = np.random.default_rng(0).integers(0, 255, (50, 4, 4)).astype("uint8")
-        >>> recae.ImageCodec(bytes_per_image=12, hidden=(16,), epochs=20).fit(images).shape_
+        >>> ImageCodec(bytes_per_image=12, hidden=(16,), epochs=20).fit(images).shape_
         (4, 4)
         """
         self.check_params()
@@ -164,7 +166,7 @@ class ImageCodec(FittedCodec):
         what recae has saved and `overwrite`), no permission or a full disk; NotFittedError before
         fit.
 
-        >>> recae.ImageCodec().save("codec")
+        >>> recae.apply.compress.ImageCodec().save("codec")
         Traceback (most recent call last):
         recae.errors.NotFittedError: this ImageCodec is not fitted: call fit first
         """
@@ -180,7 +182,7 @@ class ImageCodec(FittedCodec):
     def load(cls, path: str | Path) -> Self:
         """A saved codec. Raises DataError for what is none, or is incomplete or altered.
 
-        >>> recae.ImageCodec.load("nowhere")
+        >>> recae.apply.compress.ImageCodec.load("nowhere")
         Traceback (most recent call last):
         recae.errors.DataError: nowhere holds nothing saved by recae: it has no config.json
         """

@@ -133,7 +133,7 @@ def compress_embeddings(
     sizes; ConfigError for a budget that holds no unit and other bad options.
 
     >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-    >>> recae.compress_embeddings(vectors, 12, epochs=1, rounds=1).bytes_per_item
+    >>> recae.apply.compress.compress_embeddings(vectors, 12, epochs=1, rounds=1).bytes_per_item
     12
     """
     table_, seed = checked_rows(vectors, "vectors"), check_seed(seed)

@@ -46,12 +46,12 @@ class CompressedEmbeddings:
 
     v_i = c + z_i W: W (units, width) is the dictionary, c the centre, z_i the sparse code of item
     i: some units and a small number for each, scaled to the length of the item. `index` searches
-    them without decoding, `vectors` decodes. `recae.compress_embeddings` makes them.
+    them without decoding, `vectors` decodes. `recae.apply.compress.compress_embeddings` makes them.
 
     records: (n_items, bytes_per_item) uint8; layout: what a record holds; shared: the rest.
 
     >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-    >>> small = recae.compress_embeddings(vectors, 12, epochs=1, rounds=1)
+    >>> small = recae.apply.compress.compress_embeddings(vectors, 12, epochs=1, rounds=1)
     >>> small.records.shape, small.vectors().shape
     ((40, 12), (40, 6))
     """
@@ -103,7 +103,7 @@ class CompressedEmbeddings:
         Made with `users`, they are near in what users see: directions that no user has may differ.
 
         >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-        >>> small = recae.compress_embeddings(vectors, 16, epochs=1, rounds=1)
+        >>> small = recae.apply.compress.compress_embeddings(vectors, 16, epochs=1, rounds=1)
         >>> bool(np.square(small.vectors() - vectors).mean() < 0.1)
         True
         """
@@ -114,8 +114,9 @@ class CompressedEmbeddings:
     def biases(self) -> np.ndarray:
         """The items' biases, (n_items,) float32; 0 where none were given.
 
+        >>> from recae.apply.compress import compress_embeddings
         >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-        >>> small = recae.compress_embeddings(vectors, 12, biases=np.ones(40), epochs=1, rounds=1)
+        >>> small = compress_embeddings(vectors, 12, biases=np.ones(40), epochs=1, rounds=1)
         >>> float(small.biases()[0])
         1.0
         """
@@ -124,8 +125,9 @@ class CompressedEmbeddings:
     def index(self) -> SparseIndex:
         """An index to search the items with; its codes take some 8 bytes for each active unit.
 
+        >>> from recae.apply.compress import compress_embeddings
         >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-        >>> recae.compress_embeddings(vectors, 12, epochs=1, rounds=1).index().n_items
+        >>> compress_embeddings(vectors, 12, epochs=1, rounds=1).index().n_items
         40
         """
         codes, biases = self._codes()
@@ -137,9 +139,10 @@ class CompressedEmbeddings:
         Raises StorageError for a path that is taken (unless it holds something saved and
         `overwrite`), no permission or a full disk.
 
+        >>> from recae.apply.compress import CompressedEmbeddings, compress_embeddings
         >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-        >>> path = recae.compress_embeddings(vectors, 12, epochs=1, rounds=1).save("small")
-        >>> recae.CompressedEmbeddings.load(path).n_items
+        >>> path = compress_embeddings(vectors, 12, epochs=1, rounds=1).save("small")
+        >>> CompressedEmbeddings.load(path).n_items
         40
         """
         arrays = {"records": self.records} | vars(self.shared)
@@ -150,7 +153,7 @@ class CompressedEmbeddings:
     def load(cls, path: str | Path) -> CompressedEmbeddings:
         """What `save` wrote. Raises DataError for what is no such folder, cut short or altered.
 
-        >>> recae.CompressedEmbeddings.load("nothing")
+        >>> recae.apply.compress.CompressedEmbeddings.load("nothing")
         Traceback (most recent call last):
         recae.errors.DataError: nothing holds nothing saved by recae: it has no config.json
         """

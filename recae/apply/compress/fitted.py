@@ -45,7 +45,7 @@ class FittedCodec(Estimator):
         What an image becomes doesn't depend on those beside it. Raises DataError for other images,
         NotFittedError before fit.
 
-        >>> recae.ImageCodec().encode(np.zeros((1, 28, 28), np.uint8))
+        >>> recae.apply.compress.ImageCodec().encode(np.zeros((1, 28, 28), np.uint8))
         Traceback (most recent call last):
         recae.errors.NotFittedError: this ImageCodec is not fitted: call fit first
         """
@@ -61,7 +61,7 @@ class FittedCodec(Estimator):
         Raises DataError for what is cut short, altered, foreign, or written by another codec, all
         before any is decoded; NotFittedError before fit.
 
-        >>> recae.ImageCodec().decode([])
+        >>> recae.apply.compress.ImageCodec().decode([])
         Traceback (most recent call last):
         recae.errors.NotFittedError: this ImageCodec is not fitted: call fit first
         """
@@ -88,7 +88,7 @@ class FittedCodec(Estimator):
         rounded up between them. images: (n, *shape_) uint8. Raises DataError for other images,
         StorageError for a missing folder, a directory in the way, no permission or a full disk.
 
-        >>> recae.ImageCodec().write("three.rci", np.zeros((3, 28, 28), np.uint8))
+        >>> recae.apply.compress.ImageCodec().write("three.rci", np.zeros((3, 28, 28), np.uint8))
         Traceback (most recent call last):
         recae.errors.NotFittedError: this ImageCodec is not fitted: call fit first
         """
@@ -110,7 +110,7 @@ class FittedCodec(Estimator):
         Raises DataError for a file that is missing, cut short, altered, foreign, or of another
         codec; NotFittedError before fit.
 
-        >>> recae.ImageCodec().read("three.rci")
+        >>> recae.apply.compress.ImageCodec().read("three.rci")
         Traceback (most recent call last):
         recae.errors.NotFittedError: this ImageCodec is not fitted: call fit first
         """
@@ -138,7 +138,7 @@ class FittedCodec(Estimator):
 
         images: (n, *shape_) uint8. Raises DataError for other images, NotFittedError before fit.
 
-        >>> recae.ImageCodec().bits(np.zeros((1, 28, 28), np.uint8))
+        >>> recae.apply.compress.ImageCodec().bits(np.zeros((1, 28, 28), np.uint8))
         Traceback (most recent call last):
         recae.errors.NotFittedError: this ImageCodec is not fitted: call fit first
         """

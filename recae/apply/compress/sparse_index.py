@@ -29,7 +29,7 @@ class SparseIndex:
     the rounding of float32.
 
     >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-    >>> small = recae.compress_embeddings(vectors, 12, epochs=1, rounds=1)
+    >>> small = recae.apply.compress.compress_embeddings(vectors, 12, epochs=1, rounds=1)
     >>> small.index().search(vectors[:2], k=3).items.shape
     (2, 3)
     """
@@ -66,7 +66,7 @@ class SparseIndex:
         with NaN, CapacityError when the scores don't fit in memory.
 
         >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-        >>> small = recae.compress_embeddings(vectors, 12, epochs=1, rounds=1)
+        >>> small = recae.apply.compress.compress_embeddings(vectors, 12, epochs=1, rounds=1)
         >>> scores = small.index().scores(vectors[:2])
         >>> bool(np.allclose(scores, vectors[:2] @ small.vectors().T, atol=1e-4))
         True
@@ -88,7 +88,7 @@ class SparseIndex:
         Raises DataError for queries or exclusions that do not fit, ConfigError for a bad k.
 
         >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-        >>> small = recae.compress_embeddings(vectors, 12, epochs=1, rounds=1)
+        >>> small = recae.apply.compress.compress_embeddings(vectors, 12, epochs=1, rounds=1)
         >>> small.index().search(vectors[:1], k=2).scores.shape
         (1, 2)
         """
@@ -111,7 +111,7 @@ class SparseIndex:
         there are not, ConfigError for a bad k.
 
         >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-        >>> small = recae.compress_embeddings(vectors, 12, epochs=1, rounds=1)
+        >>> small = recae.apply.compress.compress_embeddings(vectors, 12, epochs=1, rounds=1)
         >>> small.index().similar([0, 1], k=3).items.shape
         (2, 3)
         """

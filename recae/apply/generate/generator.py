@@ -68,7 +68,7 @@ class UserGenerator:
     (n_items,) float32, may be read.
 
     >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
-    >>> recae.UserGenerator.fit(model, seed=1).sample(3).users.ids.tolist()
+    >>> recae.apply.generate.UserGenerator.fit(model, seed=1).sample(3).users.ids.tolist()
     ['synthetic-000000000', 'synthetic-000000001', 'synthetic-000000002']
     """
 
@@ -107,7 +107,7 @@ class UserGenerator:
         that are none.
 
         >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
-        >>> recae.UserGenerator.fit(model, codes="posterior", temperature=1.0)
+        >>> recae.apply.generate.UserGenerator.fit(model, codes="posterior", temperature=1.0)
         UserGenerator(MultVAE, posterior, temperature 1)
         """
         check_temperature(temperature)
@@ -128,7 +128,7 @@ class UserGenerator:
         Their ids are text that no real one looks like. Raises ConfigError for a bad number or seed.
 
         >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
-        >>> users = recae.UserGenerator.fit(model)
+        >>> users = recae.apply.generate.UserGenerator.fit(model)
         >>> (users.sample(9).matrix[:4] != users.sample(4).matrix).nnz
         0
         """
@@ -150,7 +150,7 @@ class UserGenerator:
         Raises ConfigError for bad numbers or a bad seed.
 
         >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
-        >>> batches = recae.UserGenerator.fit(model).batches(5, batch_size=2)
+        >>> batches = recae.apply.generate.UserGenerator.fit(model).batches(5, batch_size=2)
         >>> [batch.n_users for batch in batches]
         [2, 2, 1]
         """
@@ -166,7 +166,7 @@ class UserGenerator:
         cannot be written, ConfigError for a bad number or seed.
 
         >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
-        >>> recae.UserGenerator.fit(model).write("users.parquet", 3) >= 3
+        >>> recae.apply.generate.UserGenerator.fit(model).write("users.parquet", 3) >= 3
         True
         """
         return write_batches(
@@ -291,7 +291,7 @@ def synthesise(
     Raises ConfigError and DataError as `UserGenerator.fit` does.
 
     >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
-    >>> recae.synthesise(model, 100).n_users
+    >>> recae.apply.generate.synthesise(model, 100).n_users
     100
     """
     n_users = check_count(n_users)

@@ -50,7 +50,7 @@ def interpolate(
     are unknown or have no item that the model knows.
 
     >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
-    >>> recae.interpolate(model, 0, 1, steps=3, k=1)["share"].tolist()
+    >>> recae.apply.generate.interpolate(model, 0, 1, steps=3, k=1)["share"].tolist()
     [0.0, 0.5, 1.0]
     """
     if titles is not None and not isinstance(titles, Mapping | pd.Series):
@@ -104,7 +104,7 @@ def path_quality(
     Raises as `interpolate` does, and DataError where there are no data to measure coherence by.
 
     >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
-    >>> recae.path_quality(model, 0, 1, steps=3, k=1)["kept_a"].tolist()[0]
+    >>> recae.apply.generate.path_quality(model, 0, 1, steps=3, k=1)["kept_a"].tolist()[0]
     1.0
     """
     model, both, most = _asked(model, user_a, user_b, steps, k, history)

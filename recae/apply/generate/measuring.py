@@ -69,7 +69,7 @@ def synthetic_report(
     in the real data, and for held-out users who are, by their id (rows of a bare CSR have none);
     ConfigError for bad options.
 
-    >>> report = recae.synthetic_report(data, data)  # of all people, themselves
+    >>> report = recae.apply.generate.synthetic_report(data, data)  # of all people, themselves
     >>> float(report.measures.loc["item_distance", "synthetic"])
     0.0
     """

@@ -37,7 +37,7 @@ class SyntheticReport:
     (index: item id) and its share of the interactions in the columns real, synthetic, popularity
     and resampled. nearest: the Jaccard similarities (n,) of users to the nearest training user.
 
-    >>> float(recae.synthetic_report(data, data).items["synthetic"].sum())
+    >>> float(recae.apply.generate.synthetic_report(data, data).items["synthetic"].sum())
     1.0
     """
 
@@ -62,7 +62,7 @@ class SyntheticReport:
     def summary(self) -> dict[str, Any]:
         """Everything but the frame of items and the similarities, ready for JSON.
 
-        >>> recae.synthetic_report(data, data).summary()["users"]["synthetic"]
+        >>> recae.apply.generate.synthetic_report(data, data).summary()["users"]["synthetic"]
         5
         """
         found = self.measures.astype(object).where(self.measures.notna(), None)
@@ -79,7 +79,7 @@ class SyntheticReport:
         Returns the path. Raises ConfigError without matplotlib, StorageError if the file cannot be
         written.
 
-        >>> recae.synthetic_report(data, data).plot("synthetic.png").name
+        >>> recae.apply.generate.synthetic_report(data, data).plot("synthetic.png").name
         'synthetic.png'
         """
         from recae.apply.generate.plot import draw

@@ -48,7 +48,7 @@ def map_items(
 
     >>> some = np.random.default_rng(0).random((60, 9)) < 0.5
     >>> data = recae.Interactions.from_csr(scipy.sparse.csr_matrix(some, dtype=float))
-    >>> recae.map_items(recae.PureSVD(latent=4).fit(data))
+    >>> recae.apply.maps.map_items(recae.PureSVD(latent=4).fit(data))
     Map(9 items, tsne)
     """
     check_options(
@@ -117,7 +117,7 @@ def map_users(
 
     >>> some = np.random.default_rng(0).random((60, 9)) < 0.5
     >>> data = recae.Interactions.from_csr(scipy.sparse.csr_matrix(some, dtype=float))
-    >>> recae.map_users(recae.PureSVD(latent=4).fit(data), min_items=1)
+    >>> recae.apply.maps.map_users(recae.PureSVD(latent=4).fit(data), min_items=1)
     Map(60 users, tsne)
     """
     check_options(
@@ -184,7 +184,7 @@ def map_codes(
     not fit, and for fewer than 3 rows.
 
     >>> codes = np.random.default_rng(0).normal(size=(20, 5))
-    >>> recae.map_codes(codes, ids=list("abcdefghijklmnopqrst")).ids[0]
+    >>> recae.apply.maps.map_codes(codes, ids=list("abcdefghijklmnopqrst")).ids[0]
     'a'
     """
     check_options(method, distance, seed, progress)
@@ -216,6 +216,6 @@ def _check_model(model: object) -> None:
     if not isinstance(model, Recommender):
         raise ConfigError(
             f"a recommender of recae is needed, not {type(model).__name__}; for codes of your own "
-            "there is recae.map_codes"
+            "there is recae.apply.maps.map_codes"
         )
     model._check_fitted()

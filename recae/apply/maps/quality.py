@@ -19,7 +19,7 @@ SAMPLE = 2000
 class Coherence(NamedTuple):
     """The share of neighbours on a map that share a label, and that of all pairs.
 
-    >>> recae.Coherence(share=0.8, chance=0.3).share
+    >>> recae.apply.maps.Coherence(share=0.8, chance=0.3).share
     0.8
     """
 

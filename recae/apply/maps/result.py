@@ -20,7 +20,7 @@ from recae.errors import ConfigError, unknown_option
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Map:
-    """Positions of items, of users or of anything with codes: see `recae.map_items`.
+    """Positions of items, of users or of anything with codes: see `recae.apply.maps.map_items`.
 
     ids: (n,) ids; positions: (n, 2) float64; titles: what points are called; colours: by name,
     `recae.maps.Groups` of labels or `recae.maps.Amounts`, what they can be coloured by; near: (n,
@@ -30,7 +30,7 @@ class Map:
     `explained_variance`.
 
     >>> codes = np.random.default_rng(0).normal(size=(20, 5))
-    >>> recae.map_codes(codes, method="pca")
+    >>> recae.apply.maps.map_codes(codes, method="pca")
     Map(20 points, pca)
     """
 
@@ -49,7 +49,7 @@ class Map:
         colour, in which several labels have commas between them.
 
         >>> codes = np.random.default_rng(0).normal(size=(20, 5))
-        >>> recae.map_codes(codes, method="pca").to_frame().columns.tolist()
+        >>> recae.apply.maps.map_codes(codes, method="pca").to_frame().columns.tolist()
         ['id', 'x', 'y', 'title']
         """
         column = "id" if self.what == "point" else f"{self.what}_id"
@@ -70,9 +70,10 @@ class Map:
         colour: the name of groups, by default the first; points without a label are left out.
         Raises ConfigError if that is none, or for a bad k.
 
+        >>> from recae.apply.maps import map_codes
         >>> codes = np.repeat([[0.0, 1.0], [5.0, 1.0]], 10, axis=0) + np.arange(20)[:, None] / 50
         >>> known = pd.DataFrame({"id": range(20), "kind": ["a"] * 10 + ["b"] * 10})
-        >>> recae.map_codes(codes, about=known, method="pca").coherence("kind", k=5).share
+        >>> map_codes(codes, about=known, method="pca").coherence("kind", k=5).share
         1.0
         """
         name = self._groups_name(colour)
@@ -103,7 +104,7 @@ class Map:
         StorageError if it cannot be written.
 
         >>> codes = np.random.default_rng(0).normal(size=(20, 5))
-        >>> recae.map_codes(codes, method="pca").plot("map.png", labels=3).name
+        >>> recae.apply.maps.map_codes(codes, method="pca").plot("map.png", labels=3).name
         'map.png'
         """
         from recae.apply.maps.picture import picture
@@ -123,7 +124,7 @@ class Map:
         written.
 
         >>> codes = np.random.default_rng(0).normal(size=(20, 5))
-        >>> recae.map_codes(codes, method="pca").html("map.html").name
+        >>> recae.apply.maps.map_codes(codes, method="pca").html("map.html").name
         'map.html'
         """
         from recae.apply.maps.page import page
@@ -137,7 +138,7 @@ class Map:
         Raises ConfigError for an unknown one.
 
         >>> codes = np.random.default_rng(0).normal(size=(20, 5))
-        >>> recae.map_codes(codes, method="pca").colour_name("taste")
+        >>> recae.apply.maps.map_codes(codes, method="pca").colour_name("taste")
         Traceback (most recent call last):
         recae.errors.ConfigError: unknown colour 'taste'. Known: none: pass a table with columns
         """

@@ -65,7 +65,7 @@ def find_tastes(
     DataError for data without histories or codes without any unit.
 
     >>> model = recae.PureSVD(latent=2).fit(data)
-    >>> recae.find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
+    >>> recae.apply.steer.find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
     Tastes(3 units over PureSVD, 0 dead, 0 too rare)
     """
     check_steerable(model)

@@ -43,7 +43,7 @@ def load_tastes(path: str | Path, model: Recommender) -> Tastes:
     Raises DataError for anything that is not a whole, unaltered folder of this format and for
     another model than that, ConfigError for a model without codes.
 
-    >>> recae.load_tastes("nowhere", recae.PureSVD(latent=2).fit(data))
+    >>> recae.apply.steer.load_tastes("nowhere", recae.PureSVD(latent=2).fit(data))
     Traceback (most recent call last):
     recae.errors.DataError: nowhere holds nothing saved by recae: it has no config.json
     """

@@ -45,8 +45,9 @@ class Tastes:
     a history, 1 being chance, (units,); explained: share of the variance of the codes that the
     units explain; dead: units that nobody had.
 
+    >>> from recae.apply.steer import find_tastes
     >>> model = recae.PureSVD(latent=2).fit(data)
-    >>> tastes = recae.find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
+    >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
     >>> tastes.moves.shape
     (3, 2)
     """
@@ -101,8 +102,9 @@ class Tastes:
 
         Raises DataError for titles and genres that cannot be used, ConfigError for a bad k.
 
+        >>> from recae.apply.steer import find_tastes
         >>> model = recae.PureSVD(latent=2).fit(data)
-        >>> tastes = recae.find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
+        >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> len(tastes.name({0: "Alien", 1: "Heat", 2: "Big", 3: "Jaws"}, k=2))
         3
         """
@@ -115,8 +117,9 @@ class Tastes:
 
         Raises ConfigError for a unit that is not there, a name that is none, or another's.
 
+        >>> from recae.apply.steer import find_tastes
         >>> model = recae.PureSVD(latent=2).fit(data)
-        >>> tastes = recae.find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
+        >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> tastes.rename({0: "classics"})
         >>> tastes.names[0]
         'classics'
@@ -130,8 +133,9 @@ class Tastes:
         1 is the mean of those who have the unit, among the users it was found on. Raises DataError
         for a history that is none.
 
+        >>> from recae.apply.steer import find_tastes
         >>> model = recae.PureSVD(latent=2).fit(data)
-        >>> tastes = recae.find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
+        >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> tastes.strengths(data).shape
         (5, 3)
         """
@@ -145,8 +149,9 @@ class Tastes:
         history, users: as in `recommend`. k: units of a user, at most. A strength of 1 is the mean
         of those who have the unit. Raises DataError for the data, ConfigError for a bad k.
 
+        >>> from recae.apply.steer import find_tastes
         >>> model = recae.PureSVD(latent=2).fit(data)
-        >>> tastes = recae.find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
+        >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> tastes.profile(data)["rank"].tolist()
         [1, 1, 1, 1, 1]
         """
@@ -172,11 +177,12 @@ class Tastes:
         """All scores of the histories with units turned, (rows, n_items) float32.
 
         As `Recommender.score`; turn: as in `recommend`. For `recae.evaluate`, give this to a
-        `recae.Scorer`. Raises DataError for a history that is none, ConfigError for a bad turn,
+        `Scorer`. Raises DataError for a history that is none, ConfigError for a bad turn,
         CapacityError if the scores do not fit in memory.
 
+        >>> from recae.apply.steer import find_tastes
         >>> model = recae.PureSVD(latent=2).fit(data)
-        >>> tastes = recae.find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
+        >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> bool((tastes.score(data) == model.score(data)).all())
         True
         """
@@ -215,8 +221,9 @@ class Tastes:
         Raises ConfigError for a unit or name that is not there, with the nearest spelling, and for
         strengths that are no finite number; otherwise as `Recommender.recommend`.
 
+        >>> from recae.apply.steer import find_tastes
         >>> model = recae.PureSVD(latent=2).fit(data)
-        >>> tastes = recae.find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
+        >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> list(tastes.recommend(data, k=1, turn={0: 0.5}))
         ['user_id', 'item_id', 'score', 'rank']
         """
@@ -241,8 +248,9 @@ class Tastes:
         Of tastes found in the same model with another seed it says which units are no accident.
         Raises ConfigError for tastes of another width.
 
+        >>> from recae.apply.steer import find_tastes
         >>> model = recae.PureSVD(latent=2).fit(data)
-        >>> tastes = recae.find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
+        >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> tastes.agreement(tastes).round(3).tolist()
         [1.0, 1.0, 1.0]
         """
@@ -259,13 +267,14 @@ class Tastes:
         return best
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Writes the tastes to a directory, without the model, for `recae.load_tastes`.
+        """Writes the tastes to a directory, without the model, for `recae.apply.steer.load_tastes`.
 
         JSON and safetensors, whole or not at all. Raises StorageError for a path that is taken
         (unless it holds something saved and `overwrite`), no permission or a full disk.
 
+        >>> from recae.apply.steer import find_tastes
         >>> model = recae.PureSVD(latent=2).fit(data)
-        >>> tastes = recae.find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
+        >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> tastes.save("tastes").name
         'tastes'
         """

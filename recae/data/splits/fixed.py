@@ -46,7 +46,7 @@ def fixed_split(
     The split goes through `check_split`, as one of weak generalisation. Raises DataError for what
     that refuses and for a table that repeats a (user, item), ConfigError for an unknown option.
 
-    >>> parts = recae.holdout_pairs(data, 0.5)
+    >>> parts = recae.data.splits.holdout_pairs(data, 0.5)
     >>> recae.fixed_split(parts.train, test=parts.validation.target).test
     Fold(5 users, 6 interactions in the history, 5 in the target)
     """
@@ -109,7 +109,7 @@ def fixed_folds(
     >>> plays = {"train": [(1, "a"), (1, "b")], "history": [(2, "a")], "target": [(2, "b")]}
     >>> columns = ["user_id", "item_id"]
     >>> train, history, target = (pd.DataFrame(rows, columns=columns) for rows in plays.values())
-    >>> recae.fixed_folds(train, test_history=history, test_target=target).test
+    >>> recae.data.splits.fixed_folds(train, test_history=history, test_target=target).test
     Fold(1 users, 1 interactions in the history, 1 in the target)
     """
     if items not in FOLD_ITEMS:

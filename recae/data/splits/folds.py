@@ -63,7 +63,7 @@ class Split:
     their item (or, in a split by time, their user). Raises DataError if a fold has other items than
     the training part.
 
-    >>> recae.Split(train=data, validation=None, test=None).left_out
+    >>> recae.data.splits.Split(train=data, validation=None, test=None).left_out
     0
     """
 

@@ -42,7 +42,7 @@ def check_split(
     are others, None to go by the majority of each fold. About a second and 100 bytes for each
     of a million interactions. Raises ConfigError for an unknown option.
 
-    >>> counts = recae.check_split(recae.holdout_pairs(data, 0.5))
+    >>> counts = recae.check_split(recae.data.splits.holdout_pairs(data, 0.5))
     >>> counts["validation targets in train"], counts["validation users not in train"]
     (0, 0)
     """

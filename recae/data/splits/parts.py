@@ -127,7 +127,7 @@ def holdout_pairs(interactions: Interactions | Any, share: float = 0.1, seed: in
     Raises ConfigError unless share is in (0, 1) and seed an integer >= 0, DataError if no user
     has two interactions.
 
-    >>> recae.holdout_pairs(data, 0.5).train.nnz  # one of two or three is hidden
+    >>> recae.data.splits.holdout_pairs(data, 0.5).train.nnz  # one of two or three is hidden
     6
     """
     interactions = as_interactions(interactions)

@@ -42,11 +42,12 @@ def detectable_difference(
     one without a value per user, a bad level, power or correlation, or a correlation beside
     `other`; DataError if the reports have other targets, users or defined values.
 
+    >>> from recae.evaluation.comparison import detectable_difference
     >>> users = pd.Index(range(100))
     >>> half = recae.Report("a", pd.DataFrame({"ndcg@5": [0.0, 1.0] * 50}, index=users))
-    >>> round(recae.detectable_difference(half, metric="ndcg@5"), 3)  # 2.8 sqrt(2) 0.5025 / 10
+    >>> round(detectable_difference(half, metric="ndcg@5"), 3)  # 2.8 sqrt(2) 0.5025 / 10
     0.199
-    >>> round(recae.detectable_difference(half, metric="ndcg@5", correlation=0.92), 3)
+    >>> round(detectable_difference(half, metric="ndcg@5", correlation=0.92), 3)
     0.056
     """
     level, power = check_share("level", level), check_share("power", power)

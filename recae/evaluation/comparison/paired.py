@@ -57,12 +57,12 @@ def compare(
                      of rows (Holm 1979)
         p_mean_holm  two-sided paired t test of the mean, adjusted likewise
         detectable   the difference that such a test by itself, without the adjustment for the other
-                     rows, would miss one time in five, see `recae.detectable_difference`
+                     rows, would miss one time in five, see `detectable_difference`
         better       the one with the higher mean if p_holm and p_mean_holm are below 1 - level and
                      the interval leaves out 0, else ""; of gini, popularity, popularity_lift and
                      miscalibration the one with the lower mean
 
-    Printed, it shows all of them with four figures; `recae.verdicts` says the rows in words.
+    Printed, it shows all of them with four figures; `verdicts` says the rows in words.
 
     Users are matched by id; those whose value is NaN in all (no target) do not count. Users
     without a difference are left out of the signed-rank test, as Wilcoxon does, and count in the

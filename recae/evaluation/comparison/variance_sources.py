@@ -24,11 +24,11 @@ class Variance:
     se_mean: standard error of `mean`, over all users and seeds given;
     var_user, var_seed, var_rest: the components of the variance of one user's value in one run.
 
-    See `recae.variance`. Of one seed all but mean and se_users are NaN; of one user all but mean
+    See `variance`. Of one seed all but mean and se_users are NaN; of one user all but mean
     and sd_seeds.
 
     >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.7]}, index=[1, 2])
-    >>> found = recae.variance([recae.Report("a", values)], "ndcg@5")
+    >>> found = recae.evaluation.comparison.variance([recae.Report("a", values)], "ndcg@5")
     >>> round(found.se_users, 3), found.se_seeds  # sd 0.141 over sqrt(2); one seed has no spread
     (0.1, nan)
     """
@@ -94,9 +94,10 @@ def variance(reports: Report | Sequence[Report], metric: str) -> Variance:
     Memory is twice the values. Raises ConfigError for no report, an unknown metric or one without a
     value per user; DataError if the reports have other targets, users or defined values.
 
+    >>> from recae.evaluation.comparison import variance
     >>> values = [[0.0, 1.0], [0.2, 1.2]]  # the second seed is better by 0.2 for both users
     >>> frames = [pd.DataFrame({"ndcg@5": value}, index=["u", "v"]) for value in values]
-    >>> found = recae.variance([recae.Report("a", frame) for frame in frames], "ndcg@5")
+    >>> found = variance([recae.Report("a", frame) for frame in frames], "ndcg@5")
     >>> round(found.se_users, 6), round(found.se_seeds, 6), round(found.share_seeds, 6)
     (0.5, 0.141421, 0.074074)
     """

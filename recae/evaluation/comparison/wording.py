@@ -27,7 +27,7 @@ def verdicts(frame: pd.DataFrame) -> list[str]:
     >>> b = recae.Report("b", pd.DataFrame({"ndcg@5": [0.4, 0.5] * 20}, index=users))
     >>> c = recae.Report("c", pd.DataFrame({"ndcg@5": [0.2, 0.7] * 20}, index=users))
     >>> frame = recae.compare({"a": a, "b": b, "c": c}, "ndcg@5", baseline="b")
-    >>> for line in recae.verdicts(frame):  # doctest: +NORMALIZE_WHITESPACE
+    >>> for line in recae.evaluation.comparison.verdicts(frame):  # doctest: +NORMALIZE_WHITESPACE
     ...     print(line)
     a is better than b by 0.1500 [0.1350, 0.1650] in ndcg@5 (p < 0.0001 after Holm)
     c and b: no difference shown in ndcg@5, -0.0000 [-0.0600, 0.0600] (p = 1.00 after Holm);

@@ -21,7 +21,7 @@ def ratings() -> recae.Interactions:
     return recae.Interactions.from_csr(sp.csr_matrix((values, (users, items)), shape=(200, 60)))
 
 
-def fakes(planted: recae.Injected) -> pd.DataFrame:
+def fakes(planted: recae.apply.anomaly.Injected) -> pd.DataFrame:
     frame = planted.data.to_frame()
     return frame[frame["user_id"].isin(planted.users)]
 
@@ -30,7 +30,9 @@ def fakes(planted: recae.Injected) -> pd.DataFrame:
 def test_every_attack_leaves_the_genuine_rows_and_fills_the_others(
     attack: str, ratings: recae.Interactions
 ) -> None:
-    planted = recae.inject_profiles(ratings, attack, share=0.1, filler=12, target=59, seed=3)
+    planted = recae.apply.anomaly.inject_profiles(
+        ratings, attack, share=0.1, filler=12, target=59, seed=3
+    )
     assert planted.data.n_users == 220
     assert planted.users.tolist() == list(range(200, 220))
     assert planted.is_fake.tolist() == [False] * 200 + [True] * 20
@@ -44,7 +46,7 @@ def test_every_attack_leaves_the_genuine_rows_and_fills_the_others(
     assert frame["weight"].isin([1, 2, 3, 4, 5]).all()
 
 
-def fillers(planted: recae.Injected) -> pd.DataFrame:
+def fillers(planted: recae.apply.anomaly.Injected) -> pd.DataFrame:
     frame = fakes(planted)
     return frame[~frame["item_id"].isin([*planted.targets, *planted.selected])]
 
@@ -55,7 +57,9 @@ def test_average_fillers_follow_their_items_and_random_ones_do_not(
     every = ratings.to_frame()
     means = every.groupby("item_id")["weight"].mean()
     for attack, follows in (("average", True), ("random", False)):
-        planted = recae.inject_profiles(ratings, attack, share=2.0, filler=20, target=0, seed=1)
+        planted = recae.apply.anomaly.inject_profiles(
+            ratings, attack, share=2.0, filler=20, target=0, seed=1
+        )
         drawn = fillers(planted).groupby("item_id")["weight"].mean()
         correlation = np.corrcoef(drawn, means[drawn.index])[0, 1]
         assert (correlation > 0.95) if follows else (abs(correlation) < 0.4)
@@ -64,7 +68,9 @@ def test_average_fillers_follow_their_items_and_random_ones_do_not(
 
 
 def test_bandwagon_selects_the_most_rated(ratings: recae.Interactions) -> None:
-    planted = recae.inject_profiles(ratings, "bandwagon", filler=3, target=0, selected=4)
+    planted = recae.apply.anomaly.inject_profiles(
+        ratings, "bandwagon", filler=3, target=0, selected=4
+    )
     counts = np.bincount(ratings.matrix.indices, minlength=60)
     others = [int(item) for item in np.argsort(-counts, kind="stable") if item != 0]
     assert planted.selected.tolist() == others[:4]
@@ -75,7 +81,7 @@ def test_bandwagon_selects_the_most_rated(ratings: recae.Interactions) -> None:
 def test_segment_selects_what_the_target_is_rated_with() -> None:
     rows = [[5, 4, 5, 0, 0, 3]] * 10 + [[0, 0, 0, 4, 5, 3]] * 10
     data = recae.Interactions.from_csr(sp.csr_matrix(np.array(rows, dtype=float)))
-    planted = recae.inject_profiles(data, "segment", filler=1, target=0, selected=2)
+    planted = recae.apply.anomaly.inject_profiles(data, "segment", filler=1, target=0, selected=2)
     assert sorted(planted.selected.tolist()) == [1, 2]
     assert (fillers(planted)["weight"] == 3).all()  # the lowest rating that occurs
 
@@ -90,7 +96,9 @@ def test_nuke_text_ids_times_and_top() -> None:
         }
     )
     data = recae.Interactions.from_frame(frame)
-    planted = recae.inject_profiles(data, share=0.1, filler=2, target="i3", push=False, top=0.8)
+    planted = recae.apply.anomaly.inject_profiles(
+        data, share=0.1, filler=2, target="i3", push=False, top=0.8
+    )
     assert planted.users.tolist() == ["fake-1", "fake-3", "fake-4"]
     drawn = fakes(planted)
     assert (drawn.loc[drawn["item_id"] == "i3", "weight"] == 1).all()
@@ -99,13 +107,15 @@ def test_nuke_text_ids_times_and_top() -> None:
 
 
 def test_a_seed_decides_everything(ratings: recae.Interactions) -> None:
-    one, same, other = (recae.inject_profiles(ratings, seed=seed) for seed in (5, 5, 6))
+    one, same, other = (
+        recae.apply.anomaly.inject_profiles(ratings, seed=seed) for seed in (5, 5, 6)
+    )
     assert one.data.fingerprint() == same.data.fingerprint() != other.data.fingerprint()
 
 
 def test_without_ratings_only_the_choice_is_left() -> None:
     data = recae.Interactions.from_csr(sp.random(30, 20, 0.3, random_state=0).tocsr().ceil())
-    planted = recae.inject_profiles(data, "average", filler=3)
+    planted = recae.apply.anomaly.inject_profiles(data, "average", filler=3)
     assert not planted.data.weighted
 
 
@@ -129,18 +139,20 @@ def test_bad_input_is_named(
     change: dict[str, object], error: type[Exception], says: str, ratings: recae.Interactions
 ) -> None:
     with pytest.raises(error, match=says):
-        recae.inject_profiles(ratings, **change)
+        recae.apply.anomaly.inject_profiles(ratings, **change)
 
 
 def test_numbers_of_numpy_and_sets_of_targets(ratings: recae.Interactions) -> None:
-    plain = recae.inject_profiles(ratings, "bandwagon", filler=3, selected=2, target=[4, 9])
+    plain = recae.apply.anomaly.inject_profiles(
+        ratings, "bandwagon", filler=3, selected=2, target=[4, 9]
+    )
     options = {"filler": np.int64(3), "selected": np.int64(2), "target": {4, 9}}
-    other = recae.inject_profiles(ratings, "bandwagon", **options)
+    other = recae.apply.anomaly.inject_profiles(ratings, "bandwagon", **options)
     assert other.data.fingerprint() == plain.data.fingerprint()
-    assert recae.inject_profiles(ratings, target=np.int64(4)).targets.tolist() == [4]
+    assert recae.apply.anomaly.inject_profiles(ratings, target=np.int64(4)).targets.tolist() == [4]
 
 
 def test_ids_that_leave_no_room_are_named() -> None:
     frame = pd.DataFrame({"user_id": [1, 2**63 - 1], "item_id": [1, 2]})
     with pytest.raises(DataError, match="above the largest user id"):
-        recae.inject_profiles(frame, filler=1)
+        recae.apply.anomaly.inject_profiles(frame, filler=1)

@@ -34,7 +34,7 @@ def test_the_rate_is_exact_by_counting() -> None:
     flagged = 0
     for _ in range(4000):
         values = rng.permutation(100)[:20].astype(float)[:, None]
-        detector = recae.AnomalyDetector(First(), 0.1, refit=False).fit(values[:19])
+        detector = recae.apply.anomaly.AnomalyDetector(First(), 0.1, refit=False).fit(values[:19])
         expected = (values[:19] <= values[19]).sum() + 1 <= 2
         assert (detector.predict(values[19:]) == -1).item() == expected
         flagged += int(expected)
@@ -43,13 +43,15 @@ def test_the_rate_is_exact_by_counting() -> None:
 
 def test_ties_are_on_the_safe_side() -> None:
     same = np.ones((50, 1))
-    detector = recae.AnomalyDetector(First(), 0.1, refit=False).fit(same)
+    detector = recae.apply.anomaly.AnomalyDetector(First(), 0.1, refit=False).fit(same)
     assert (detector.predict(same) == 1).all()
     assert detector.p_values(same).tolist() == [1.0] * 50
 
 
 def test_p_values_are_written_out() -> None:
-    detector = recae.AnomalyDetector(First(), 0.5, refit=False).fit(np.array([[1.0], [2], [3]]))
+    detector = recae.apply.anomaly.AnomalyDetector(First(), 0.5, refit=False).fit(
+        np.array([[1.0], [2], [3]])
+    )
     asked = np.array([[0.0], [1], [2.5], [3], [9]])
     assert detector.p_values(asked).tolist() == [1 / 4, 2 / 4, 3 / 4, 1, 1]
     assert detector.predict(asked).tolist() == [-1, -1, 1, 1, 1]
@@ -60,7 +62,7 @@ def test_p_values_are_written_out() -> None:
 def test_predictions_are_p_values_at_most_the_rate(rate: float) -> None:
     rng = np.random.default_rng(1)
     X = rng.normal(size=(400, 3))
-    detector = recae.AnomalyDetector(First(), rate).fit(X)
+    detector = recae.apply.anomaly.AnomalyDetector(First(), rate).fit(X)
     new = rng.normal(size=(1000, 3))
     p = detector.p_values(new)
     assert ((detector.predict(new) == -1) == (p <= rate)).all()
@@ -69,7 +71,7 @@ def test_predictions_are_p_values_at_most_the_rate(rate: float) -> None:
 
 def test_the_model_never_sees_the_held_out_and_the_given_one_stays_as_it_was() -> None:
     model = First()
-    detector = recae.AnomalyDetector(model, 0.1, held_out=0.25).fit(np.ones((100, 2)))
+    detector = recae.apply.anomaly.AnomalyDetector(model, 0.1, held_out=0.25).fit(np.ones((100, 2)))
     assert detector.model_.fitted_on == 75
     assert detector.calibration_.shape == (25,)
     assert not hasattr(model, "fitted_on")
@@ -88,16 +90,22 @@ def test_our_transformers_on_all_kinds_of_examples(kind: str) -> None:
         "frame": lambda X: pd.DataFrame(X, columns=[f"c{column}" for column in range(8)]),
     }[kind]
     model = recae.Autoencoder(latent=2, hidden=(), epochs=60, lr=0.02)
-    detector = recae.AnomalyDetector(model, 0.02).fit(make(normal), seed=3, progress=False)
+    detector = recae.apply.anomaly.AnomalyDetector(model, 0.02).fit(
+        make(normal), seed=3, progress=False
+    )
     assert (detector.predict(make(odd)) == -1).mean() > 0.9
-    again = recae.AnomalyDetector(model, 0.02).fit(make(normal), seed=3, progress=False)
+    again = recae.apply.anomaly.AnomalyDetector(model, 0.02).fit(
+        make(normal), seed=3, progress=False
+    )
     assert (again.p_values(make(odd)) == detector.p_values(make(odd))).all()
 
 
 def test_models_and_manners_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(600, 3))
-    detector = clone(recae.AnomalyDetector(IsolationForest(random_state=0), 0.02)).fit(X)
+    detector = clone(
+        recae.apply.anomaly.AnomalyDetector(IsolationForest(random_state=0), 0.02)
+    ).fit(X)
     assert (detector.predict(rng.normal(8, 1, size=(10, 3))) == -1).all()
     detector.set_params(false_alarm_rate=0.1, model__n_estimators=7)
     assert detector.get_params()["model__n_estimators"] == 7
@@ -115,21 +123,29 @@ class Broken(First):
 @pytest.mark.parametrize(
     ("detector", "error", "says"),
     [
-        (recae.AnomalyDetector(First(), 0.01, held_out=0.3), DataError, "needs 99"),
-        (recae.AnomalyDetector(First(), 1.5), ConfigError, "false_alarm_rate"),
-        (recae.AnomalyDetector(First(), 0.1, held_out=1), ConfigError, "held_out"),
-        (recae.AnomalyDetector(First(), 0.1, refit="no"), ConfigError, "refit"),  # type: ignore[arg-type]
-        (recae.AnomalyDetector(object(), 0.1), ConfigError, "no fit and no score_samples"),
-        (recae.AnomalyDetector(Broken(lambda X: X), 0.1), DataError, "one number for each"),
+        (recae.apply.anomaly.AnomalyDetector(First(), 0.01, held_out=0.3), DataError, "needs 99"),
+        (recae.apply.anomaly.AnomalyDetector(First(), 1.5), ConfigError, "false_alarm_rate"),
+        (recae.apply.anomaly.AnomalyDetector(First(), 0.1, held_out=1), ConfigError, "held_out"),
+        (recae.apply.anomaly.AnomalyDetector(First(), 0.1, refit="no"), ConfigError, "refit"),  # type: ignore[arg-type]
         (
-            recae.AnomalyDetector(Broken(lambda X: np.full(len(X), np.nan)), 0.1),
+            recae.apply.anomaly.AnomalyDetector(object(), 0.1),
+            ConfigError,
+            "no fit and no score_samples",
+        ),
+        (
+            recae.apply.anomaly.AnomalyDetector(Broken(lambda X: X), 0.1),
+            DataError,
+            "one number for each",
+        ),
+        (
+            recae.apply.anomaly.AnomalyDetector(Broken(lambda X: np.full(len(X), np.nan)), 0.1),
             DataError,
             "NaN for example 0",
         ),
     ],
 )
 def test_bad_input_is_named(
-    detector: recae.AnomalyDetector, error: type[Exception], says: str
+    detector: recae.apply.anomaly.AnomalyDetector, error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error, match=says):
         detector.fit(np.ones((100, 2)))
@@ -140,13 +156,13 @@ def test_bad_input_is_named(
 @pytest.mark.parametrize("X", [None, 5, "abc", np.array(5.0), (x for x in range(3))])
 def test_what_holds_no_examples_is_named(X: Any) -> None:
     with pytest.raises(DataError, match="X must hold examples as rows"):
-        recae.AnomalyDetector(First(), 0.1).fit(X)
+        recae.apply.anomaly.AnomalyDetector(First(), 0.1).fit(X)
 
 
 def test_infinite_scores_are_compared_like_others() -> None:
     """-inf, a density of 0, is the lowest score: as low as the threshold is not below it."""
     X = np.concatenate([np.full(30, -np.inf), np.arange(30.0)])[:, None]
-    detector = recae.AnomalyDetector(First(), 0.1, refit=False).fit(X)
+    detector = recae.apply.anomaly.AnomalyDetector(First(), 0.1, refit=False).fit(X)
     assert detector.threshold_ == -np.inf
     assert detector.decision_function(X[[0, 40]]).tolist() == [0, np.inf]
     assert detector.predict(X[[0, 40]]).tolist() == [1, 1]
@@ -154,15 +170,17 @@ def test_infinite_scores_are_compared_like_others() -> None:
 
 def test_a_class_and_a_model_that_is_not_fitted_are_named() -> None:
     with pytest.raises(ConfigError, match=r"must be an instance: Autoencoder\(...\)"):
-        recae.AnomalyDetector(recae.Autoencoder, 0.1).fit(np.ones((50, 2)))
+        recae.apply.anomaly.AnomalyDetector(recae.Autoencoder, 0.1).fit(np.ones((50, 2)))
     with pytest.raises(ConfigError, match="this one is not fitted"):
-        recae.AnomalyDetector(recae.Autoencoder(), 0.1, refit=False).fit(np.ones((50, 2)))
+        recae.apply.anomaly.AnomalyDetector(recae.Autoencoder(), 0.1, refit=False).fit(
+            np.ones((50, 2))
+        )
     with pytest.raises(ConfigError, match="no setting 'model__depth'"):
-        recae.AnomalyDetector(First()).set_params(model__depth=3)
+        recae.apply.anomaly.AnomalyDetector(First()).set_params(model__depth=3)
 
 
 def test_a_rate_is_as_good_as_its_fraction() -> None:
     """1 / 49 in floating point is a little less; 48 held-out examples suffice all the same."""
     X = np.arange(48.0)[:, None]
-    detector = recae.AnomalyDetector(First(), 1 / 49, refit=False).fit(X)
+    detector = recae.apply.anomaly.AnomalyDetector(First(), 1 / 49, refit=False).fit(X)
     assert detector.predict(np.array([[-1.0], [0.0]])).tolist() == [-1, 1]

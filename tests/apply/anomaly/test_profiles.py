@@ -28,16 +28,20 @@ def genuine(seed: int, users: int = USERS) -> recae.Interactions:
 
 
 @pytest.fixture(scope="module")
-def planted() -> recae.Injected:
-    return recae.inject_profiles(genuine(0), "average", share=0.05, filler=20, target=150, seed=1)
+def planted() -> recae.apply.anomaly.Injected:
+    return recae.apply.anomaly.inject_profiles(
+        genuine(0), "average", share=0.05, filler=20, target=150, seed=1
+    )
 
 
 @pytest.fixture(scope="module")
-def found(planted: recae.Injected) -> recae.Profiles:
-    return recae.detect_profiles(planted.data, false_alarm_rate=0.02, progress=False)
+def found(planted: recae.apply.anomaly.Injected) -> recae.apply.anomaly.Profiles:
+    return recae.apply.anomaly.detect_profiles(planted.data, false_alarm_rate=0.02, progress=False)
 
 
-def test_fake_profiles_come_first(planted: recae.Injected, found: recae.Profiles) -> None:
+def test_fake_profiles_come_first(
+    planted: recae.apply.anomaly.Injected, found: recae.apply.anomaly.Profiles
+) -> None:
     users = found.users
     assert users["user_id"].tolist() == planted.data.users.ids.tolist()
     assert sorted(users["rank"]) == list(range(1, len(users) + 1))
@@ -47,7 +51,9 @@ def test_fake_profiles_come_first(planted: recae.Injected, found: recae.Profiles
     assert set(found.flagged()) == set(users["user_id"][users["flagged"]])
 
 
-def test_explanations_add_up(planted: recae.Injected, found: recae.Profiles) -> None:
+def test_explanations_add_up(
+    planted: recae.apply.anomaly.Injected, found: recae.apply.anomaly.Profiles
+) -> None:
     for user in [*planted.users[:3], *found.users.sort_values("rank")["user_id"][-3:], 5]:
         row = found.users.set_index("user_id").loc[user]
         frame = found.explain(user, k=None)
@@ -60,7 +66,7 @@ def test_explanations_add_up(planted: recae.Injected, found: recae.Profiles) -> 
 
 
 def test_an_explanation_says_what_it_is_made_of(
-    planted: recae.Injected, found: recae.Profiles
+    planted: recae.apply.anomaly.Injected, found: recae.apply.anomaly.Profiles
 ) -> None:
     user = int(planted.users[0])
     frame = found.explain(user, k=None).set_index("item_id")
@@ -79,15 +85,17 @@ def test_an_explanation_says_what_it_is_made_of(
 def test_a_group_that_pushes_the_same_items_is_seen_by_its_company() -> None:
     data = genuine(2)
     targets = list(range(100, 112))
-    planted = recae.inject_profiles(data, "random", share=0.03, filler=3, target=targets, seed=2)
-    users = recae.detect_profiles(planted.data, progress=False).users
+    planted = recae.apply.anomaly.inject_profiles(
+        data, "random", share=0.03, filler=3, target=targets, seed=2
+    )
+    users = recae.apply.anomaly.detect_profiles(planted.data, progress=False).users
     fake = users[planted.is_fake]
     assert (fake["company"] > fake["choice"]).all()
     assert fake["rank"].max() <= 20  # 12 of them, among 412 users
 
 
 def test_clean_leaves_out_the_flagged_and_says_so(
-    planted: recae.Injected, found: recae.Profiles
+    planted: recae.apply.anomaly.Injected, found: recae.apply.anomaly.Profiles
 ) -> None:
     gone = int(found.users["flagged"].sum())
     with pytest.warns(RecaeWarning, match=f"left out {gone} of 420 users"):
@@ -101,7 +109,9 @@ def test_clean_leaves_out_the_flagged_and_says_so(
 
 def test_of_clean_data_about_the_stated_share_is_flagged() -> None:
     """Without anybody known to be genuine the rate is an estimate: within a factor of 2.5 here."""
-    found = recae.detect_profiles(genuine(10, 600), false_alarm_rate=0.05, progress=False)
+    found = recae.apply.anomaly.detect_profiles(
+        genuine(10, 600), false_alarm_rate=0.05, progress=False
+    )
     assert 0.02 < found.users["flagged"].mean() < 0.125
 
 
@@ -114,7 +124,7 @@ def test_with_genuine_users_the_rate_is_exact(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("recae.apply.anomaly.profiles.measure", lambda *given: done)
     for _ in range(200):
         known = rng.choice(200, size=39, replace=False)
-        result = recae.detect_profiles(data, genuine=known, false_alarm_rate=0.1)
+        result = recae.apply.anomaly.detect_profiles(data, genuine=known, false_alarm_rate=0.1)
         others = np.setdiff1d(np.arange(200), known)
         shares.append(result.users["flagged"].to_numpy()[others].mean())
     assert np.mean(shares) == pytest.approx(0.1, abs=0.012)
@@ -122,26 +132,26 @@ def test_with_genuine_users_the_rate_is_exact(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_seed_decides_everything() -> None:
     data = genuine(4, 60)
-    one = recae.detect_profiles(data, seed=3).users
-    again = recae.detect_profiles(data.matrix, seed=3).users
+    one = recae.apply.anomaly.detect_profiles(data, seed=3).users
+    again = recae.apply.anomaly.detect_profiles(data.matrix, seed=3).users
     assert one.equals(again)
-    assert not one["score"].equals(recae.detect_profiles(data, seed=4).users["score"])
+    assert not one["score"].equals(recae.apply.anomaly.detect_profiles(data, seed=4).users["score"])
 
 
 def test_without_ratings_choices_and_company_are_what_is_left() -> None:
     data = genuine(5)
-    planted = recae.inject_profiles(data, "random", share=0.05, filler=20, seed=1)
-    users = recae.detect_profiles(planted.data.binarised(), progress=False).users
+    planted = recae.apply.anomaly.inject_profiles(data, "random", share=0.05, filler=20, seed=1)
+    users = recae.apply.anomaly.detect_profiles(planted.data.binarised(), progress=False).users
     assert (users["rating"] == 0).all()
     assert users["rank"][planted.is_fake].median() < 30
-    weights = recae.detect_profiles(planted.data, ratings=False, progress=False).users
+    weights = recae.apply.anomaly.detect_profiles(planted.data, ratings=False, progress=False).users
     assert weights.equals(users)
 
 
 def test_users_without_interactions_are_never_suspicious() -> None:
     data = genuine(6, 50)
     wider = data.with_users([*data.users.ids, 999])
-    users = recae.detect_profiles(wider, progress=False).users
+    users = recae.apply.anomaly.detect_profiles(wider, progress=False).users
     assert users["score"].iloc[-1] == 0 and not users["flagged"].iloc[-1]
 
 
@@ -160,12 +170,12 @@ def test_bad_options_are_named(
     change: dict[str, object], error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error, match=says):
-        recae.detect_profiles(genuine(0, 30), **change)
+        recae.apply.anomaly.detect_profiles(genuine(0, 30), **change)
 
 
-def test_too_few_users_and_bad_questions_are_named(found: recae.Profiles) -> None:
+def test_too_few_users_and_bad_questions_are_named(found: recae.apply.anomaly.Profiles) -> None:
     with pytest.raises(DataError, match="at least 20"):
-        recae.detect_profiles(genuine(0, 19))
+        recae.apply.anomaly.detect_profiles(genuine(0, 19))
     with pytest.raises(DataError, match="unknown user"):
         found.explain(12345)
     with pytest.raises(ConfigError, match="k must be"):
@@ -176,28 +186,32 @@ def test_the_unit_of_the_ratings_does_not_matter() -> None:
     """Stars times 64 (exact in floating point) are the same stars."""
     data = genuine(7, 60)
     scaled = recae.Interactions.from_csr(data.matrix * 64)
-    one, other = (recae.detect_profiles(each, progress=False).users for each in (data, scaled))
+    one, other = (
+        recae.apply.anomaly.detect_profiles(each, progress=False).users for each in (data, scaled)
+    )
     np.testing.assert_allclose(other["score"], one["score"], rtol=1e-9)
 
 
 def test_equal_ratings_say_nothing() -> None:
     data = genuine(8, 40).binarised()
-    users = recae.detect_profiles(data, ratings=True, progress=False).users
+    users = recae.apply.anomaly.detect_profiles(data, ratings=True, progress=False).users
     assert (users["rating"] == 0).all() and np.isfinite(users["score"]).all()
 
 
 def test_users_without_interactions_do_not_move_the_others() -> None:
     data = genuine(9, 40)
     wider = data.with_users([*data.users.ids, *range(1000, 1040)])
-    alone, among = (recae.detect_profiles(each, progress=False) for each in (data, wider))
+    alone, among = (
+        recae.apply.anomaly.detect_profiles(each, progress=False) for each in (data, wider)
+    )
     pd.testing.assert_frame_equal(among.users[:40], alone.users)
     pd.testing.assert_frame_equal(among.explain(3, k=None), alone.explain(3, k=None))
     assert among.explain(1000).empty
     # Nor do they stand for genuine users: those known must have something to be judged by.
     known = list(range(5)) + list(range(1000, 1040))
     with pytest.raises(DataError, match="at least 9 genuine users, not 5"):
-        recae.detect_profiles(wider, genuine=known, false_alarm_rate=0.1)
+        recae.apply.anomaly.detect_profiles(wider, genuine=known, false_alarm_rate=0.1)
 
 
-def test_numbers_of_numpy_are_numbers(found: recae.Profiles) -> None:
+def test_numbers_of_numpy_are_numbers(found: recae.apply.anomaly.Profiles) -> None:
     assert len(found.explain(5, k=np.int64(2))) == 2

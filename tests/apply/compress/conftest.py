@@ -27,6 +27,6 @@ def images() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def codec() -> recae.ImageCodec:
-    made = recae.ImageCodec(bytes_per_image=14, hidden=(32,), latent=24, epochs=25)
+def codec() -> recae.apply.compress.ImageCodec:
+    made = recae.apply.compress.ImageCodec(bytes_per_image=14, hidden=(32,), latent=24, epochs=25)
     return made.fit(discs(400, seed=0), discs(200, seed=2))

@@ -23,20 +23,24 @@ from recae.estimators.folder import read_folder, write_folder
 from .conftest import discs
 
 
-def test_the_bytes_asked_for_are_reached_on_validation_images(codec: recae.ImageCodec) -> None:
+def test_the_bytes_asked_for_are_reached_on_validation_images(
+    codec: recae.apply.compress.ImageCodec,
+) -> None:
     lengths = [len(each) for each in codec.encode(discs(200, seed=2))]
     assert codec.bytes_ == pytest.approx(np.mean(lengths)) == pytest.approx(14, rel=0.02)
 
 
 @pytest.mark.parametrize("asked", [9.0, 30.0])
 def test_other_numbers_of_bytes_are_reached_and_more_of_them_show_more(asked: float) -> None:
-    made = recae.ImageCodec(bytes_per_image=asked, hidden=(32,), latent=48, epochs=12)
+    made = recae.apply.compress.ImageCodec(
+        bytes_per_image=asked, hidden=(32,), latent=48, epochs=12
+    )
     made.fit(discs(400, seed=0), discs(200, seed=2))
     assert made.bytes_ == pytest.approx(asked, rel=0.02)
     assert (made.psnr_ > 30) == (asked == 30)
 
 
-def test_it_beats_its_own_principal_axes(codec: recae.ImageCodec) -> None:
+def test_it_beats_its_own_principal_axes(codec: recae.apply.compress.ImageCodec) -> None:
     # An oracle of the same rate: principal components of the same images, rounded to steps, their
     # bits counted by the entropy of each place on the very images coded, which favours them.
     train, valid = (discs(n, seed).reshape(n, -1) / 255 for n, seed in ((400, 0), (200, 2)))
@@ -55,7 +59,9 @@ def test_it_beats_its_own_principal_axes(codec: recae.ImageCodec) -> None:
     assert codec.psnr_ > -10 * np.log10(error)
 
 
-def test_codes_are_near_the_bits_of_the_entropy_model(codec: recae.ImageCodec) -> None:
+def test_codes_are_near_the_bits_of_the_entropy_model(
+    codec: recae.apply.compress.ImageCodec,
+) -> None:
     images = discs(300, seed=5)
     bits = codec.bits(images)
     lengths = np.array([len(each) - ROW.size for each in codec.encode(images)])
@@ -63,7 +69,9 @@ def test_codes_are_near_the_bits_of_the_entropy_model(codec: recae.ImageCodec) -
     assert lengths.mean() <= bits.mean() / 8 + 0.8
 
 
-def test_a_file_of_many_is_as_small_as_its_bits(codec: recae.ImageCodec, tmp_path: Path) -> None:
+def test_a_file_of_many_is_as_small_as_its_bits(
+    codec: recae.apply.compress.ImageCodec, tmp_path: Path
+) -> None:
     images = discs(300, seed=5)
     size = codec.write(tmp_path / "many", images).stat().st_size
     ideal = codec.bits(images).sum() / 8
@@ -71,7 +79,7 @@ def test_a_file_of_many_is_as_small_as_its_bits(codec: recae.ImageCodec, tmp_pat
 
 
 def test_a_file_of_one_image_has_five_bytes_beside_its_code(
-    codec: recae.ImageCodec, images: np.ndarray, tmp_path: Path
+    codec: recae.apply.compress.ImageCodec, images: np.ndarray, tmp_path: Path
 ) -> None:
     path = codec.write(tmp_path / "one", images[:1])
     (written,) = codec.encode(images[:1])
@@ -89,7 +97,7 @@ ANY = arrays(np.uint8, st.tuples(st.integers(1, 5), st.just(10), st.just(10)))
 )
 @given(strange=ANY)
 def test_codes_are_exact_for_any_images(
-    codec: recae.ImageCodec, tmp_path: Path, strange: np.ndarray
+    codec: recae.apply.compress.ImageCodec, tmp_path: Path, strange: np.ndarray
 ) -> None:
     symbols = codec._symbols(strange)
     written = codec.encode(strange)
@@ -103,7 +111,7 @@ def test_codes_are_exact_for_any_images(
 
 
 def test_an_image_becomes_the_same_bytes_in_any_company(
-    codec: recae.ImageCodec, images: np.ndarray
+    codec: recae.apply.compress.ImageCodec, images: np.ndarray
 ) -> None:
     together = codec.encode(images)
     order = np.random.default_rng(0).permutation(len(images))
@@ -126,7 +134,7 @@ def spoiled(content: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_every_cut_and_every_altered_byte_is_refused(
-    codec: recae.ImageCodec, images: np.ndarray, tmp_path: Path, n: int
+    codec: recae.apply.compress.ImageCodec, images: np.ndarray, tmp_path: Path, n: int
 ) -> None:
     path = codec.write(tmp_path / "file", images[:n])
     for bad in spoiled(path.read_bytes()):
@@ -138,7 +146,7 @@ def test_every_cut_and_every_altered_byte_is_refused(
 @settings(max_examples=30, deadline=None)
 @given(strange=arrays(np.uint8, (1, 10, 10)))
 def test_spoiled_images_are_refused_whatever_they_show(
-    codec: recae.ImageCodec, strange: np.ndarray
+    codec: recae.apply.compress.ImageCodec, strange: np.ndarray
 ) -> None:
     for bad in spoiled(codec.encode(strange)[0]):
         with pytest.raises(DataError):
@@ -153,18 +161,22 @@ def test_no_altered_byte_can_slip_through_the_checksum() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n" + bytes(100), b"RIFF" * 20])
-def test_foreign_files_are_refused(codec: recae.ImageCodec, tmp_path: Path, content: bytes) -> None:
+def test_foreign_files_are_refused(
+    codec: recae.apply.compress.ImageCodec, tmp_path: Path, content: bytes
+) -> None:
     (tmp_path / "foreign").write_bytes(content)
     with pytest.raises(DataError, match="foreign"):
         codec.read(tmp_path / "foreign")
 
 
 def test_another_codecs_files_are_refused(
-    codec: recae.ImageCodec, images: np.ndarray, tmp_path: Path
+    codec: recae.apply.compress.ImageCodec, images: np.ndarray, tmp_path: Path
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RecaeWarning)
-        other = recae.ImageCodec(bytes_per_image=14, hidden=(8,), latent=4, epochs=2).fit(images)
+        other = recae.apply.compress.ImageCodec(
+            bytes_per_image=14, hidden=(8,), latent=4, epochs=2
+        ).fit(images)
     for n in (1, 2):
         path = other.write(tmp_path / "other", images[:n])
         with pytest.raises(DataError, match="codec that wrote it"):
@@ -172,7 +184,7 @@ def test_another_codecs_files_are_refused(
 
 
 def test_other_versions_and_shapes_are_refused(
-    codec: recae.ImageCodec, images: np.ndarray, tmp_path: Path
+    codec: recae.apply.compress.ImageCodec, images: np.ndarray, tmp_path: Path
 ) -> None:
     path = codec.write(tmp_path / "file", images[:2])
     content = path.read_bytes()
@@ -184,7 +196,7 @@ def test_other_versions_and_shapes_are_refused(
 
 
 def test_a_file_of_more_images_than_it_has_bytes_for_is_refused(
-    codec: recae.ImageCodec, images: np.ndarray, tmp_path: Path
+    codec: recae.apply.compress.ImageCodec, images: np.ndarray, tmp_path: Path
 ) -> None:
     path = codec.write(tmp_path / "file", images[:2])
     content = path.read_bytes()
@@ -195,7 +207,7 @@ def test_a_file_of_more_images_than_it_has_bytes_for_is_refused(
 
 
 def test_many_images_of_the_most_probable_code_can_be_read(
-    codec: recae.ImageCodec, tmp_path: Path
+    codec: recae.apply.compress.ImageCodec, tmp_path: Path
 ) -> None:
     tables = codec.tables_
     likeliest = np.array([[tables.table(j).argmax() for j in range(tables.latent)]])
@@ -206,7 +218,7 @@ def test_many_images_of_the_most_probable_code_can_be_read(
 
 
 def test_settings_that_ask_for_more_weights_than_there_are_take_no_memory(
-    codec: recae.ImageCodec, tmp_path: Path
+    codec: recae.apply.compress.ImageCodec, tmp_path: Path
 ) -> None:
     kind, told, tables = read_folder(codec.save(tmp_path / "codec"), {"ImageCodec": None})
     for change in (
@@ -218,10 +230,10 @@ def test_settings_that_ask_for_more_weights_than_there_are_take_no_memory(
     ):
         bad = write_folder(tmp_path / "bad", kind, told | change, tables, overwrite=True)
         with pytest.raises(DataError, match="damaged"):
-            recae.ImageCodec.load(bad)
+            recae.apply.compress.ImageCodec.load(bad)
 
 
-def test_images_that_may_not_be_written_are_read(codec: recae.ImageCodec) -> None:
+def test_images_that_may_not_be_written_are_read(codec: recae.apply.compress.ImageCodec) -> None:
     images = discs(3, seed=5)
     written = codec.encode(images)
     images.flags.writeable = False
@@ -229,10 +241,10 @@ def test_images_that_may_not_be_written_are_read(codec: recae.ImageCodec) -> Non
 
 
 def test_a_saved_codec_is_the_same(
-    codec: recae.ImageCodec, images: np.ndarray, tmp_path: Path
+    codec: recae.apply.compress.ImageCodec, images: np.ndarray, tmp_path: Path
 ) -> None:
     codec.save(tmp_path / "codec")
-    loaded = recae.ImageCodec.load(tmp_path / "codec")
+    loaded = recae.apply.compress.ImageCodec.load(tmp_path / "codec")
     written = codec.encode(images)
     assert loaded.encode(images) == written
     assert np.array_equal(loaded.decode(written), codec.decode(written))
@@ -243,7 +255,7 @@ def test_a_saved_codec_is_the_same(
     assert size < 2 * weights + 10_000  # two bytes a weight
 
 
-def test_a_damaged_codec_is_refused(codec: recae.ImageCodec, tmp_path: Path) -> None:
+def test_a_damaged_codec_is_refused(codec: recae.apply.compress.ImageCodec, tmp_path: Path) -> None:
     codec.save(tmp_path / "codec")
     config = tmp_path / "codec" / "config.json"
     text = config.read_text()
@@ -256,11 +268,11 @@ def test_a_damaged_codec_is_refused(codec: recae.ImageCodec, tmp_path: Path) -> 
         assert old in text
         config.write_text(text.replace(old, new))
         with pytest.raises(DataError):
-            recae.ImageCodec.load(tmp_path / "codec")
+            recae.apply.compress.ImageCodec.load(tmp_path / "codec")
 
 
 def test_the_same_seed_gives_the_same_codec(images: np.ndarray) -> None:
-    made = recae.ImageCodec(bytes_per_image=14, hidden=(16,), latent=24, epochs=8)
+    made = recae.apply.compress.ImageCodec(bytes_per_image=14, hidden=(16,), latent=24, epochs=8)
     first = made.clone().fit(images, seed=3)
     state = torch.get_rng_state()
     again = made.clone().fit(images, seed=3)
@@ -270,7 +282,9 @@ def test_the_same_seed_gives_the_same_codec(images: np.ndarray) -> None:
 
 def test_colours_and_long_images(tmp_path: Path) -> None:
     images = discs(300, seed=0, channels=3)[:, :7]
-    made = recae.ImageCodec(bytes_per_image=16, hidden=(32,), latent=32, epochs=10).fit(images)
+    made = recae.apply.compress.ImageCodec(
+        bytes_per_image=16, hidden=(32,), latent=32, epochs=10
+    ).fit(images)
     back = made.read(made.write(tmp_path / "coloured", images))
     assert back.shape == (300, 7, 10, 3)
     assert np.square(back - images.astype(float)).mean() < images.astype(float).var() / 10
@@ -278,11 +292,13 @@ def test_colours_and_long_images(tmp_path: Path) -> None:
 
 def test_more_pixels_than_their_covariance_would_fit() -> None:
     images = np.repeat(np.repeat(discs(60, seed=0), 5, axis=1), 5, axis=2)  # 2,500 pixels
-    made = recae.ImageCodec(bytes_per_image=14, hidden=(8,), latent=16, epochs=3).fit(images)
+    made = recae.apply.compress.ImageCodec(
+        bytes_per_image=14, hidden=(8,), latent=16, epochs=3
+    ).fit(images)
     assert made.decode(made.encode(images)).shape == images.shape
 
 
-def test_a_torch_tensor_will_do(codec: recae.ImageCodec, images: np.ndarray) -> None:
+def test_a_torch_tensor_will_do(codec: recae.apply.compress.ImageCodec, images: np.ndarray) -> None:
     assert codec.encode(torch.from_numpy(images)) == codec.encode(images)
 
 
@@ -301,17 +317,17 @@ def test_a_torch_tensor_will_do(codec: recae.ImageCodec, images: np.ndarray) -> 
 )
 def test_what_are_no_images_is_refused(bad: object, complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
-        recae.ImageCodec().fit(bad)
+        recae.apply.compress.ImageCodec().fit(bad)
 
 
-def test_images_of_another_shape_are_refused(codec: recae.ImageCodec) -> None:
+def test_images_of_another_shape_are_refused(codec: recae.apply.compress.ImageCodec) -> None:
     with pytest.raises(DataError, match=r"\(9, 10\); the codec's have \(10, 10\)"):
         codec.encode(np.zeros((2, 9, 10), np.uint8))
     with pytest.raises(DataError, match=r"\(9, 10\)"):
-        recae.ImageCodec().fit(discs(4, 0), np.zeros((2, 9, 10), np.uint8))
+        recae.apply.compress.ImageCodec().fit(discs(4, 0), np.zeros((2, 9, 10), np.uint8))
 
 
-def test_what_is_decoded_must_be_a_list_of_bytes(codec: recae.ImageCodec) -> None:
+def test_what_is_decoded_must_be_a_list_of_bytes(codec: recae.apply.compress.ImageCodec) -> None:
     with pytest.raises(DataError, match="list"):
         codec.decode(b"123456")
     with pytest.raises(DataError, match="number 0 is int"):
@@ -323,10 +339,12 @@ def test_what_is_decoded_must_be_a_list_of_bytes(codec: recae.ImageCodec) -> Non
 )
 def test_bad_settings_are_refused(params: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
-        recae.ImageCodec(**params).fit(discs(4, 0))
+        recae.apply.compress.ImageCodec(**params).fit(discs(4, 0))
 
 
-def test_missing_files_are_data_errors(codec: recae.ImageCodec, tmp_path: Path) -> None:
+def test_missing_files_are_data_errors(
+    codec: recae.apply.compress.ImageCodec, tmp_path: Path
+) -> None:
     for path in (tmp_path / "none", tmp_path):
         with pytest.raises(DataError, match="cannot read"):
             codec.read(path)
@@ -335,7 +353,9 @@ def test_missing_files_are_data_errors(codec: recae.ImageCodec, tmp_path: Path) 
 def test_bytes_that_cannot_be_reached_are_warned_of() -> None:
     # Two images need one bit each, however many bytes are asked for.
     with pytest.warns(RecaeWarning, match="40 bytes an image were asked for"):
-        recae.ImageCodec(bytes_per_image=40, hidden=(4,), latent=4, epochs=2).fit(discs(2, 0))
+        recae.apply.compress.ImageCodec(bytes_per_image=40, hidden=(4,), latent=4, epochs=2).fit(
+            discs(2, 0)
+        )
 
 
 def test_ctrl_c_leaves_a_codec_that_works(
@@ -352,7 +372,7 @@ def test_ctrl_c_leaves_a_codec_that_works(
         return real(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(loop, "_epoch", epoch)
-    made = recae.ImageCodec(bytes_per_image=14, hidden=(16,), latent=24, epochs=8)
+    made = recae.apply.compress.ImageCodec(bytes_per_image=14, hidden=(16,), latent=24, epochs=8)
     with pytest.raises(TrainingInterrupted):
         made.fit(images)
     assert np.mean([len(each) for each in made.encode(images)]) == pytest.approx(14, rel=0.03)
@@ -360,7 +380,7 @@ def test_ctrl_c_leaves_a_codec_that_works(
 
 
 def test_without_constriction_the_error_says_what_to_install(
-    codec: recae.ImageCodec, monkeypatch: pytest.MonkeyPatch
+    codec: recae.apply.compress.ImageCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import sys
 

@@ -39,12 +39,14 @@ def vectors() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def small(vectors: np.ndarray) -> recae.CompressedEmbeddings:
+def small(vectors: np.ndarray) -> recae.apply.compress.CompressedEmbeddings:
     biases = np.linspace(-3, 7, len(vectors))
-    return recae.compress_embeddings(vectors, 20, biases=biases, units=64, **QUICK)
+    return recae.apply.compress.compress_embeddings(vectors, 20, biases=biases, units=64, **QUICK)
 
 
-def test_every_byte_is_counted(small: recae.CompressedEmbeddings, tmp_path: Path) -> None:
+def test_every_byte_is_counted(
+    small: recae.apply.compress.CompressedEmbeddings, tmp_path: Path
+) -> None:
     assert small.bytes_per_item == small.records.shape[1] <= 20
     assert small.n_bytes == 600 * small.bytes_per_item + small.shared_bytes
     least = 64 * 24 * small.shared.dictionary.itemsize
@@ -54,9 +56,9 @@ def test_every_byte_is_counted(small: recae.CompressedEmbeddings, tmp_path: Path
 
 
 def test_saved_and_loaded_it_is_the_same(
-    small: recae.CompressedEmbeddings, vectors: np.ndarray, tmp_path: Path
+    small: recae.apply.compress.CompressedEmbeddings, vectors: np.ndarray, tmp_path: Path
 ) -> None:
-    again = recae.CompressedEmbeddings.load(small.save(tmp_path / "small"))
+    again = recae.apply.compress.CompressedEmbeddings.load(small.save(tmp_path / "small"))
     assert repr(again) == repr(small)
     np.testing.assert_array_equal(again.vectors(), small.vectors())
     np.testing.assert_array_equal(again.biases(), small.biases())
@@ -69,7 +71,7 @@ def test_saved_and_loaded_it_is_the_same(
 
 @pytest.mark.parametrize("change", ["cut", "flip", "swap"])
 def test_what_is_altered_is_refused(
-    small: recae.CompressedEmbeddings, tmp_path: Path, change: str
+    small: recae.apply.compress.CompressedEmbeddings, tmp_path: Path, change: str
 ) -> None:
     folder = small.save(tmp_path / "small")
     weights = folder / "weights.safetensors"
@@ -83,11 +85,11 @@ def test_what_is_altered_is_refused(
         content = bytearray((tmp_path / "other" / "weights.safetensors").read_bytes())
     weights.write_bytes(content)
     with pytest.raises(DataError, match="damaged"):
-        recae.CompressedEmbeddings.load(folder)
+        recae.apply.compress.CompressedEmbeddings.load(folder)
 
 
 def test_sparse_products_are_those_of_the_decoded_vectors(
-    small: recae.CompressedEmbeddings,
+    small: recae.apply.compress.CompressedEmbeddings,
 ) -> None:
     queries = np.random.default_rng(1).normal(size=(300, 24)).astype(np.float32)
     index = small.index()
@@ -100,7 +102,9 @@ def test_sparse_products_are_those_of_the_decoded_vectors(
     np.testing.assert_array_equal(top.scores, np.take_along_axis(found, top.items, axis=1))
 
 
-def test_what_is_excluded_does_not_come_back(small: recae.CompressedEmbeddings) -> None:
+def test_what_is_excluded_does_not_come_back(
+    small: recae.apply.compress.CompressedEmbeddings,
+) -> None:
     queries = np.random.default_rng(1).normal(size=(2, 24)).astype(np.float32)
     index = small.index()
     first = index.search(queries, k=4).items
@@ -108,7 +112,9 @@ def test_what_is_excluded_does_not_come_back(small: recae.CompressedEmbeddings) 
     np.testing.assert_array_equal(index.search(queries, k=3, exclude=seen).items, first[:, 1:])
 
 
-def test_similar_items_are_those_of_the_decoded_vectors(small: recae.CompressedEmbeddings) -> None:
+def test_similar_items_are_those_of_the_decoded_vectors(
+    small: recae.apply.compress.CompressedEmbeddings,
+) -> None:
     decoded = small.vectors().astype(np.float64)
     decoded /= np.linalg.norm(decoded, axis=1, keepdims=True)
     cosines = decoded @ decoded.T
@@ -121,14 +127,16 @@ def test_similar_items_are_those_of_the_decoded_vectors(small: recae.CompressedE
     )
 
 
-def test_biases_come_back_to_half_precision(small: recae.CompressedEmbeddings) -> None:
+def test_biases_come_back_to_half_precision(
+    small: recae.apply.compress.CompressedEmbeddings,
+) -> None:
     np.testing.assert_allclose(small.biases(), np.linspace(-3, 7, 600), atol=7 * 2**-11)
 
 
 def test_more_bytes_are_never_much_worse_and_many_are_nearly_lossless(vectors: np.ndarray) -> None:
     errors = []
     for size in (8, 16, 32, 64):
-        small = recae.compress_embeddings(vectors, size, units=64, **QUICK)
+        small = recae.apply.compress.compress_embeddings(vectors, size, units=64, **QUICK)
         assert small.bytes_per_item <= size
         errors.append(lost(vectors, small.vectors()))
     assert all(more < 1.05 * less for less, more in zip(errors, errors[1:], strict=False))
@@ -137,13 +145,15 @@ def test_more_bytes_are_never_much_worse_and_many_are_nearly_lossless(vectors: n
 
 def test_refining_helps_and_the_same_seed_gives_the_same_bytes(vectors: np.ndarray) -> None:
     own, once, twice = (
-        recae.compress_embeddings(vectors, 12, units=64, epochs=3, rounds=rounds, seed=4)
+        recae.apply.compress.compress_embeddings(
+            vectors, 12, units=64, epochs=3, rounds=rounds, seed=4
+        )
         for rounds in (0, 3, 3)
     )
     assert lost(vectors, once.vectors()) < 0.7 * lost(vectors, own.vectors())
     np.testing.assert_array_equal(once.records, twice.records)
     state = torch.random.get_rng_state()
-    recae.compress_embeddings(vectors, 12, units=64, epochs=1, rounds=1)
+    recae.apply.compress.compress_embeddings(vectors, 12, units=64, epochs=1, rounds=1)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
@@ -152,7 +162,7 @@ def test_it_beats_principal_axes_of_the_same_bytes_on_sparse_sums(vectors: np.nd
     centred = vectors - vectors.mean(axis=0)
     axes = np.linalg.svd(centred, full_matrices=False)[2][:12]
     of_axes = lost(vectors, vectors.mean(axis=0) + centred @ axes.T @ axes)
-    small = recae.compress_embeddings(vectors, 12, units=64, epochs=10, rounds=6)
+    small = recae.apply.compress.compress_embeddings(vectors, 12, units=64, epochs=10, rounds=6)
     assert lost(vectors, small.vectors()) < 0.5 * of_axes
 
 
@@ -172,8 +182,8 @@ def test_the_errors_that_count_are_those_that_users_see() -> None:
     rng = np.random.default_rng(3)
     vectors = rng.normal(size=(400, 20)).astype(np.float32)
     users = (rng.normal(size=(500, 20)) * np.r_[np.ones(4), np.full(16, 0.05)]).astype(np.float32)
-    seen = recae.compress_embeddings(vectors, 10, users=users, **QUICK).vectors()
-    plain = recae.compress_embeddings(vectors, 10, **QUICK).vectors()
+    seen = recae.apply.compress.compress_embeddings(vectors, 10, users=users, **QUICK).vectors()
+    plain = recae.apply.compress.compress_embeddings(vectors, 10, **QUICK).vectors()
     scores, centred = users @ vectors.T, vectors.mean(axis=0)
     scores = scores - (users @ centred)[:, None]
     of_seen, of_plain = (lost(scores, users @ (v - centred).T) for v in (seen, plain))
@@ -208,9 +218,9 @@ def test_items_without_a_vector_stay_without_one(vectors: np.ndarray) -> None:
     some = vectors[:200] - vectors[:200].mean(axis=0)
     some[::2] *= -1
     some[5] = some.mean(axis=0) * 0
-    small = recae.compress_embeddings(some, 16, **QUICK)
+    small = recae.apply.compress.compress_embeddings(some, 16, **QUICK)
     assert np.linalg.norm(small.vectors()[5]) < 0.1 * np.linalg.norm(some, axis=1).mean()
-    equal = recae.compress_embeddings(np.ones((20, 3)), 16, **QUICK)
+    equal = recae.apply.compress.compress_embeddings(np.ones((20, 3)), 16, **QUICK)
     np.testing.assert_allclose(equal.vectors(), 1, atol=1e-6)
 
 
@@ -221,7 +231,9 @@ def test_a_trained_recommender_keeps_its_lists() -> None:
     data = recae.Interactions.from_csr(sp.csr_matrix(likes.astype(np.float32)))
     model = recae.PureSVD(latent=16).fit(data)
     queries = model.embed_users(data)
-    small = recae.compress_embeddings(model.item_embeddings_, 16, users=queries, **QUICK)
+    small = recae.apply.compress.compress_embeddings(
+        model.item_embeddings_, 16, users=queries, **QUICK
+    )
     exact = np.argsort(-(queries @ model.item_embeddings_.T), axis=1)[:, :10]
     top = small.index().search(queries, k=10).items
     kept = np.mean([len({*a} & {*b}) for a, b in zip(exact, top, strict=True)]) / 10
@@ -254,10 +266,12 @@ def test_a_trained_recommender_keeps_its_lists() -> None:
 def test_mistakes_are_refused(change: dict[str, Any], error: type[Exception], message: str) -> None:
     given = {"vectors": np.random.default_rng(0).normal(size=(40, 6)), "bytes_per_item": 12}
     with pytest.raises(error, match=message):
-        recae.compress_embeddings(**given | change)
+        recae.apply.compress.compress_embeddings(**given | change)
 
 
-def test_questions_that_do_not_fit_are_refused(small: recae.CompressedEmbeddings) -> None:
+def test_questions_that_do_not_fit_are_refused(
+    small: recae.apply.compress.CompressedEmbeddings,
+) -> None:
     index, query = small.index(), np.ones((1, 24), dtype=np.float32)
     with pytest.raises(DataError, match="queries have 23 columns; the vectors have 24"):
         index.scores(query[:, 1:])
@@ -279,7 +293,7 @@ def test_questions_that_do_not_fit_are_refused(small: recae.CompressedEmbeddings
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_process_can_search(small: recae.CompressedEmbeddings) -> None:
+def test_a_forked_process_can_search(small: recae.apply.compress.CompressedEmbeddings) -> None:
     query = np.ones((1, 24), dtype=np.float32)
     expected = small.index().search(query, k=3).items
     child = os.fork()
@@ -291,14 +305,16 @@ def test_a_forked_process_can_search(small: recae.CompressedEmbeddings) -> None:
 
 def test_the_dictionary_takes_bytes_unless_that_would_show(vectors: np.ndarray) -> None:
     for size, kind in ((12, np.int8), (200, np.float16)):
-        small = recae.compress_embeddings(vectors, size, units=64, **QUICK)
+        small = recae.apply.compress.compress_embeddings(vectors, size, units=64, **QUICK)
         assert small.shared.dictionary.dtype == kind
         assert lost(vectors, small.vectors()) < (0.3 if size == 12 else 5e-4)
 
 
 @pytest.mark.parametrize("unit", [1e-30, 1e30])
 def test_the_unit_of_the_vectors_does_not_matter(vectors: np.ndarray, unit: float) -> None:
-    small = recae.compress_embeddings(vectors * np.float32(unit), 16, units=64, **QUICK)
-    plain = recae.compress_embeddings(vectors, 16, units=64, **QUICK)
+    small = recae.apply.compress.compress_embeddings(
+        vectors * np.float32(unit), 16, units=64, **QUICK
+    )
+    plain = recae.apply.compress.compress_embeddings(vectors, 16, units=64, **QUICK)
     error = lost(vectors, small.vectors().astype(np.float64) / unit)
     assert error == pytest.approx(lost(vectors, plain.vectors()), rel=0.2)

@@ -37,11 +37,13 @@ def purity(matrix: Any) -> float:
 
 
 @pytest.fixture(scope="module")
-def users(vae: recae.MultVAE) -> recae.UserGenerator:
-    return recae.UserGenerator.fit(vae)
+def users(vae: recae.MultVAE) -> recae.apply.generate.UserGenerator:
+    return recae.apply.generate.UserGenerator.fit(vae)
 
 
-def test_the_first_users_are_the_same_however_many_are_drawn(users: recae.UserGenerator) -> None:
+def test_the_first_users_are_the_same_however_many_are_drawn(
+    users: recae.apply.generate.UserGenerator,
+) -> None:
     many, few = users.sample(700, seed=4), users.sample(300, seed=4)
     assert (many.matrix[:300] != few.matrix).nnz == 0
     assert many.users.ids[:300].tolist() == few.users.ids.tolist()
@@ -49,7 +51,7 @@ def test_the_first_users_are_the_same_however_many_are_drawn(users: recae.UserGe
 
 
 @pytest.mark.parametrize("batch_size", [1, 64, 100, 1000])
-def test_batches_are_the_sample(users: recae.UserGenerator, batch_size: int) -> None:
+def test_batches_are_the_sample(users: recae.apply.generate.UserGenerator, batch_size: int) -> None:
     n = 20 if batch_size == 1 else 600
     whole, start = users.sample(n, seed=2), 0
     for batch in users.batches(n, seed=2, batch_size=batch_size):
@@ -61,18 +63,20 @@ def test_batches_are_the_sample(users: recae.UserGenerator, batch_size: int) -> 
     assert start == n
 
 
-def test_the_file_is_the_sample(users: recae.UserGenerator, tmp_path: Path) -> None:
+def test_the_file_is_the_sample(users: recae.apply.generate.UserGenerator, tmp_path: Path) -> None:
     path = tmp_path / "users.parquet"
     rows = users.write(path, 300, seed=2)
     whole = users.sample(300, seed=2)
     assert rows == whole.nnz == pq.read_metadata(path).num_rows
     read = recae.read_parquet(path).with_items(whole.items)[0]
     assert read.fingerprint() == whole.fingerprint()
-    with pytest.raises(recae.StorageError, match="does not exist"):
+    with pytest.raises(recae.errors.StorageError, match="does not exist"):
         users.write(tmp_path / "nowhere" / "users.parquet", 3)
 
 
-def test_users_look_like_users(users: recae.UserGenerator, people: recae.Interactions) -> None:
+def test_users_look_like_users(
+    users: recae.apply.generate.UserGenerator, people: recae.Interactions
+) -> None:
     made = users.sample(2000)
     lengths, real = np.diff(made.matrix.indptr), np.diff(people.matrix.indptr)
     assert made.items == people.items
@@ -91,14 +95,14 @@ def test_users_look_like_users(users: recae.UserGenerator, people: recae.Interac
 def test_calibration_brings_the_marginals(vae: Any, people: recae.Interactions) -> None:
     shares, off = item_shares(people.matrix), {}
     for calibrate in (False, True):
-        some = recae.UserGenerator.fit(vae, calibrate=calibrate, temperature=1.5)
+        some = recae.apply.generate.UserGenerator.fit(vae, calibrate=calibrate, temperature=1.5)
         off[calibrate] = 0.5 * np.abs(item_shares(some.sample(2000).matrix) - shares).sum()
     assert off[True] < 0.4 * off[False]
 
 
 def test_a_lower_temperature_makes_sharper_tastes(vae: recae.MultVAE) -> None:
     found = [
-        purity(recae.synthesise(vae, 1000, temperature=t, calibrate=False).matrix)
+        purity(recae.apply.generate.synthesise(vae, 1000, temperature=t, calibrate=False).matrix)
         for t in (0.5, 1.0, 3.0)
     ]
     assert found[0] > found[1] > found[2]
@@ -106,7 +110,7 @@ def test_a_lower_temperature_makes_sharper_tastes(vae: recae.MultVAE) -> None:
 
 @pytest.mark.parametrize("codes", ["mixture", "posterior", "prior"])
 def test_every_source_draws(vae: recae.MultVAE, codes: str) -> None:
-    made = recae.synthesise(vae, 300, codes=codes)
+    made = recae.apply.generate.synthesise(vae, 300, codes=codes)
     assert made.n_users == 300 and made.nnz > 300
 
 
@@ -114,7 +118,7 @@ def test_every_source_draws(vae: recae.MultVAE, codes: str) -> None:
 @pytest.mark.parametrize("codes", ["mixture", "posterior"])
 def test_models_with_drawn_codes(model: Any, codes: str, people: recae.Interactions) -> None:
     fitted = model.clone().fit(people)
-    made = recae.synthesise(fitted, 50, codes=codes)
+    made = recae.apply.generate.synthesise(fitted, 50, codes=codes)
     assert made.n_users == 50 and made.items == people.items
 
 
@@ -143,16 +147,19 @@ def test_codes_are_drawn_as_in_training(model: Any, people: recae.Interactions) 
 
 def test_a_loaded_model_draws_the_same(vae: Any, people: Any, tmp_path: Path) -> None:
     loaded = recae.load(vae.save(tmp_path / "model"))
-    ours, theirs = recae.synthesise(vae, 40), recae.synthesise(loaded, 40, data=people)
+    ours, theirs = (
+        recae.apply.generate.synthesise(vae, 40),
+        recae.apply.generate.synthesise(loaded, 40, data=people),
+    )
     assert ours.fingerprint() == theirs.fingerprint()
     with pytest.raises(recae.DataError, match="carries no interactions: pass the data"):
-        recae.synthesise(loaded, 40)
+        recae.apply.generate.synthesise(loaded, 40)
 
 
 def test_nothing_global_moves(vae: recae.MultVAE) -> None:
     before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # type: ignore[index, union-attr]
     mode = vae.network_.training
-    recae.synthesise(vae, 20)
+    recae.apply.generate.synthesise(vae, 20)
     after = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # type: ignore[index, union-attr]
     assert before == after and vae.network_.training == mode
 
@@ -185,7 +192,7 @@ def test_a_large_catalogue_means_small_blocks(monkeypatch: Any, users: Any) -> N
 )
 def test_bad_options(vae: Any, options: dict[str, Any], complaint: str) -> None:
     with pytest.raises(recae.ConfigError, match=re.escape(complaint)):
-        recae.synthesise(vae, **({"n_users": 5} | options))
+        recae.apply.generate.synthesise(vae, **({"n_users": 5} | options))
 
 
 @pytest.mark.parametrize(
@@ -194,20 +201,20 @@ def test_bad_options(vae: Any, options: dict[str, Any], complaint: str) -> None:
 def test_models_without_codes(model: Any, people: recae.Interactions) -> None:
     fitted = model.clone().fit(people)
     with pytest.raises(recae.ConfigError, match="MultVAE, RecVAE, MacridVAE, HVamp"):
-        recae.synthesise(fitted, 5)
+        recae.apply.generate.synthesise(fitted, 5)
 
 
 def test_other_mistakes(vae: Any, people: recae.Interactions) -> None:
-    with pytest.raises(recae.NotFittedError):
-        recae.synthesise(recae.MultVAE(), 5)
+    with pytest.raises(recae.errors.NotFittedError):
+        recae.apply.generate.synthesise(recae.MultVAE(), 5)
     with pytest.raises(recae.ConfigError, match="no code to draw users from"):
-        recae.synthesise("vae", 5)
+        recae.apply.generate.synthesise("vae", 5)
     macrid = SAMPLED[2].clone().fit(people)
     with pytest.raises(recae.ConfigError, match="only MultVAE has codes='prior'"):
-        recae.synthesise(macrid, 5, codes="prior")
+        recae.apply.generate.synthesise(macrid, 5, codes="prior")
     with (
         pytest.warns(recae.RecaeWarning, match="left out"),
         pytest.raises(recae.DataError, match="nobody in the data has an item of the model"),
     ):
         stranger = recae.Interactions.from_csr(people.matrix[:, :1], items=[10**6])
-        recae.synthesise(vae, 5, data=stranger)
+        recae.apply.generate.synthesise(vae, 5, data=stranger)

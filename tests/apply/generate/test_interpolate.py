@@ -63,7 +63,7 @@ def test_the_way_goes_from_one_list_to_the_other(vae: Any, people: recae.Interac
     tastes = people.matrix @ sp.csr_matrix(np.kron(np.eye(4), np.ones((SIZE, 1))))
     a, b = (int(np.asarray(tastes[:, t].todense()).argmax()) for t in (0, 3))
     first, second = people.users.ids[[a, b]]
-    frame = recae.interpolate(vae, first, second, steps=5, k=6)
+    frame = recae.apply.generate.interpolate(vae, first, second, steps=5, k=6)
     assert frame.columns.tolist() == ["step", "share", "item_id", "score", "rank"]
     assert frame["share"].unique().tolist() == [0, 0.25, 0.5, 0.75, 1]
     seen = {*people.matrix[a].indices, *people.matrix[b].indices}
@@ -76,7 +76,7 @@ def test_the_way_goes_from_one_list_to_the_other(vae: Any, people: recae.Interac
     # From the first taste to the fourth one.
     ends = frame.groupby("step")["item_id"].agg(lambda ids: (ids // SIZE).median())
     assert ends[0] == 0 and ends[4] == 3
-    quality = recae.path_quality(vae, first, second, steps=5, k=6)
+    quality = recae.apply.generate.path_quality(vae, first, second, steps=5, k=6)
     assert quality["kept_a"].is_monotonic_decreasing and quality["kept_b"].is_monotonic_increasing
     assert quality["likelihood_a"].iloc[0] > quality["likelihood_a"].iloc[-1]
     assert quality["likelihood_b"].iloc[0] < quality["likelihood_b"].iloc[-1]
@@ -86,8 +86,8 @@ def test_the_way_goes_from_one_list_to_the_other(vae: Any, people: recae.Interac
 
 
 def test_the_way_back_is_the_way(vae: recae.MultVAE) -> None:
-    there = recae.interpolate(vae, "u1", "u7", steps=4, k=5, path="spherical")
-    back = recae.interpolate(vae, "u7", "u1", steps=4, k=5, path="spherical")
+    there = recae.apply.generate.interpolate(vae, "u1", "u7", steps=4, k=5, path="spherical")
+    back = recae.apply.generate.interpolate(vae, "u7", "u1", steps=4, k=5, path="spherical")
     for step in range(4):
         one, two = there[there["step"] == step], back[back["step"] == 3 - step]
         assert {*one["item_id"]} == {*two["item_id"]}
@@ -96,7 +96,9 @@ def test_the_way_back_is_the_way(vae: recae.MultVAE) -> None:
 def test_titles_and_new_users(vae: recae.MultVAE) -> None:
     new = pd.DataFrame({"user_id": ["x", "x", "y"], "item_id": [0, 1, 70]})
     titles = {item: f"item {item}" for item in range(79)}  # one is missing
-    frame = recae.interpolate(vae, "x", "y", steps=2, k=77, history=new, titles=titles)
+    frame = recae.apply.generate.interpolate(
+        vae, "x", "y", steps=2, k=77, history=new, titles=titles
+    )
     expected = [titles.get(item, "") for item in frame["item_id"]]
     assert frame["title"].tolist() == expected
     assert frame.groupby("step").size().tolist() == [77, 77]
@@ -115,24 +117,24 @@ def test_titles_and_new_users(vae: recae.MultVAE) -> None:
 )
 def test_models_with_codes(model: Any, people: recae.Interactions) -> None:
     fitted = model.clone().fit(people)
-    assert len(recae.interpolate(fitted, "u1", "u2", steps=3, k=4)) == 12
+    assert len(recae.apply.generate.interpolate(fitted, "u1", "u2", steps=3, k=4)) == 12
 
 
 def test_mistakes(vae: Any, people: recae.Interactions, tmp_path: Any) -> None:
     for model in (recae.EASE().fit(people), recae.ELSA(latent=3, epochs=1).fit(people)):
         with pytest.raises(recae.ConfigError, match="no code that alone decides the scores"):
-            recae.interpolate(model, "u1", "u2")
+            recae.apply.generate.interpolate(model, "u1", "u2")
     twice = pd.Series(["a", "b"], index=[1, 1])
     for options in (
         *({"steps": steps} for steps in (1, True, 10**6, 2.0)),
         *({"k": 0}, {"path": "curved"}, {"titles": ["a"]}, {"titles": twice}),
     ):
         with pytest.raises(recae.ConfigError):
-            recae.interpolate(vae, "u1", "u2", **options)
+            recae.apply.generate.interpolate(vae, "u1", "u2", **options)
     with pytest.raises(recae.DataError, match="unknown user 'nobody'"):
-        recae.interpolate(vae, "u1", "nobody")
+        recae.apply.generate.interpolate(vae, "u1", "nobody")
     loaded = recae.load(vae.save(tmp_path / "model"))
     with pytest.raises(recae.DataError, match="pass data="):
-        recae.path_quality(loaded, "u1", "u2", history=people)
-    quality = recae.path_quality(loaded, "u1", "u2", history=people, data=people)
-    pd.testing.assert_frame_equal(quality, recae.path_quality(vae, "u1", "u2"))
+        recae.apply.generate.path_quality(loaded, "u1", "u2", history=people)
+    quality = recae.apply.generate.path_quality(loaded, "u1", "u2", history=people, data=people)
+    pd.testing.assert_frame_equal(quality, recae.apply.generate.path_quality(vae, "u1", "u2"))

@@ -18,12 +18,16 @@ DOWNSTREAM = [recae.EASE(l2=50.0), recae.EASE(l2=200.0)]
 
 
 @pytest.fixture(scope="module")
-def report(vae: Any, people: Any, strangers: Any) -> recae.SyntheticReport:
-    made = recae.synthesise(vae, 400)
-    return recae.synthetic_report(people, made, strangers, downstream=DOWNSTREAM, metric="ndcg@20")
+def report(vae: Any, people: Any, strangers: Any) -> recae.apply.generate.SyntheticReport:
+    made = recae.apply.generate.synthesise(vae, 400)
+    return recae.apply.generate.synthetic_report(
+        people, made, strangers, downstream=DOWNSTREAM, metric="ndcg@20"
+    )
 
 
-def test_copies_and_structureless_users_are_told_apart(report: recae.SyntheticReport) -> None:
+def test_copies_and_structureless_users_are_told_apart(
+    report: recae.apply.generate.SyntheticReport,
+) -> None:
     """Items by popularity have the marginals alone; real users again have all but privacy."""
     found = report.measures
     copies, blind = found["resampled"], found["popularity"]
@@ -42,7 +46,9 @@ def test_copies_and_structureless_users_are_told_apart(report: recae.SyntheticRe
     assert abs(auc["popularity", "nearest"] - 0.5) < 0.1
 
 
-def test_synthetic_users_are_useful_and_no_copies(report: recae.SyntheticReport) -> None:
+def test_synthetic_users_are_useful_and_no_copies(
+    report: recae.apply.generate.SyntheticReport,
+) -> None:
     found = report.measures
     assert report.kept > 0.85
     assert found.loc["use", "synthetic"] > 1.5 * report.floor
@@ -56,7 +62,7 @@ def test_synthetic_users_are_useful_and_no_copies(report: recae.SyntheticReport)
 
 def test_other_real_users_are_as_good_as_it_gets(people: Any, strangers: Any) -> None:
     """Users of the same kind as synthetic ones: nothing leaks, and nothing is missing."""
-    found = recae.synthetic_report(
+    found = recae.apply.generate.synthetic_report(
         people, tasteful(400, 2, "z"), strangers, downstream=DOWNSTREAM, metric="ndcg@20"
     )
     measures = found.measures["synthetic"]
@@ -67,7 +73,7 @@ def test_other_real_users_are_as_good_as_it_gets(people: Any, strangers: Any) ->
     assert (ours["low"] < 0.53).all() and (ours["auc"] < 0.57).all()
 
 
-def test_the_words_and_the_summary(report: recae.SyntheticReport) -> None:
+def test_the_words_and_the_summary(report: recae.apply.generate.SyntheticReport) -> None:
     text = str(report)
     for word in ("400 synthetic users against 400 real ones", "held-out", "AUC", "differential"):
         assert word in text
@@ -81,7 +87,7 @@ def test_the_words_and_the_summary(report: recae.SyntheticReport) -> None:
 
 
 def test_without_held_out_users_only_counts(people: Any, tmp_path: Path) -> None:
-    found = recae.synthetic_report(people, people)
+    found = recae.apply.generate.synthetic_report(people, people)
     assert not found.nearest and found.attacks.empty
     assert found.measures.loc["exact_copies", "synthetic"] == 1
     assert np.isnan(found.measures.loc["use", "synthetic"]) and np.isnan(found.kept)
@@ -89,7 +95,7 @@ def test_without_held_out_users_only_counts(people: Any, tmp_path: Path) -> None
     assert found.plot(tmp_path / "a.png").stat().st_size > 1000
 
 
-def test_the_picture(report: recae.SyntheticReport, tmp_path: Path) -> None:
+def test_the_picture(report: recae.apply.generate.SyntheticReport, tmp_path: Path) -> None:
     assert report.plot(tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -97,13 +103,13 @@ def test_a_fold_is_whole_histories(people: Any, strangers: Any, report: Any) -> 
     fold = recae.StrongGeneralization().fold(strangers)
     made = tasteful(60, 3, "z")
     options: Any = {"downstream": recae.EASE(), "metric": "ndcg@20"}
-    whole = recae.synthetic_report(people, made, strangers, **options)
-    folded = recae.synthetic_report(people, made, fold, **options)
+    whole = recae.apply.generate.synthetic_report(people, made, strangers, **options)
+    folded = recae.apply.generate.synthetic_report(people, made, fold, **options)
     np.testing.assert_array_equal(whole.nearest["held-out"], folded.nearest["held-out"])
 
 
 def test_models_that_are_not_linear_have_two_attacks(people: Any, strangers: Any) -> None:
-    found = recae.synthetic_report(
+    found = recae.apply.generate.synthetic_report(
         people, tasteful(60, 3, "z"), strangers, downstream=recae.PureSVD(latent=8)
     )
     assert set(found.attacks["attack"]) == {"nearest", "nearest, calibrated"}
@@ -111,12 +117,12 @@ def test_models_that_are_not_linear_have_two_attacks(people: Any, strangers: Any
 
 def test_mistakes(people: Any, strangers: Any) -> None:
     with pytest.raises(recae.DataError, match="3 of the 3 held-out users are among the real ones"):
-        recae.synthetic_report(people, strangers, people.select_users([0, 1, 2]))
+        recae.apply.generate.synthetic_report(people, strangers, people.select_users([0, 1, 2]))
     with pytest.raises(recae.DataError, match="only 3 users are held out: 20 or more"):
-        recae.synthetic_report(people, strangers, strangers.select_users([0, 1, 2]))
+        recae.apply.generate.synthetic_report(people, strangers, strangers.select_users([0, 1, 2]))
     other = recae.Interactions.from_csr(people.matrix, items=np.arange(80) + 1000)
     with pytest.raises(recae.DataError, match="with items that the real data do not have"):
-        recae.synthetic_report(people, other)
+        recae.apply.generate.synthetic_report(people, other)
     for options in (
         {"sample": 0},
         {"downstream": []},
@@ -125,19 +131,21 @@ def test_mistakes(people: Any, strangers: Any) -> None:
         {"downstream": recae.EASE},
     ):
         with pytest.raises(recae.ConfigError):
-            recae.synthetic_report(people, strangers, **options)
+            recae.apply.generate.synthetic_report(people, strangers, **options)
 
 
 def test_rows_of_matrices_are_nobody_twice(people: Any, strangers: Any) -> None:
     """Ids 0, 1, ... that rows get for want of others don't say that users are the same."""
     made = tasteful(60, 3, "z")
     options: Any = {"downstream": recae.EASE(), "metric": "ndcg@20"}
-    named = recae.synthetic_report(people, made, strangers, **options)
-    bare = recae.synthetic_report(people.matrix, made.matrix, strangers.matrix, **options)
+    named = recae.apply.generate.synthetic_report(people, made, strangers, **options)
+    bare = recae.apply.generate.synthetic_report(
+        people.matrix, made.matrix, strangers.matrix, **options
+    )
     np.testing.assert_array_equal(bare.nearest["held-out"], named.nearest["held-out"])
 
 
-def test_words_go_by_the_surest_attack(report: recae.SyntheticReport) -> None:
+def test_words_go_by_the_surest_attack(report: recae.apply.generate.SyntheticReport) -> None:
     """An attack with a higher AUC and a wide interval doesn't hide one that is sure of a leak."""
     attacks = report.attacks.copy()
     mine = attacks.index[attacks["of"] == "synthetic"]
@@ -149,7 +157,7 @@ def test_words_go_by_the_surest_attack(report: recae.SyntheticReport) -> None:
     assert "AUC 0.540 (0.510 to 0.570), more than a blind guess" in text
 
 
-def test_of_nothing_nothing_is_kept(report: recae.SyntheticReport) -> None:
+def test_of_nothing_nothing_is_kept(report: recae.apply.generate.SyntheticReport) -> None:
     measures = report.measures.copy()
     measures.loc["use"] = 0.0
     assert np.isnan(replace(report, measures=measures).kept)

@@ -51,5 +51,5 @@ def svd(plays: recae.Interactions) -> recae.PureSVD:
 
 
 @pytest.fixture(scope="session")
-def drawn(svd: recae.PureSVD, titles: pd.DataFrame) -> recae.Map:
-    return recae.map_items(svd, titles)
+def drawn(svd: recae.PureSVD, titles: pd.DataFrame) -> recae.apply.maps.Map:
+    return recae.apply.maps.map_items(svd, titles)

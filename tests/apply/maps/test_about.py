@@ -11,7 +11,7 @@ import recae
 from recae.apply.maps.about import about_points
 from recae.apply.maps.colours import Amounts, Groups, colour_of
 
-IDS = recae.IdMap([7, 5, 9], "item")
+IDS = recae.data.IdMap([7, 5, 9], "item")
 
 
 def test_rows_are_matched_by_id() -> None:

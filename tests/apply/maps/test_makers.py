@@ -12,7 +12,7 @@ from recae.apply.maps import Amounts, Groups
 from recae.apply.maps.taste import taste
 
 
-def alike(map: recae.Map, kinds: np.ndarray, k: int = 5) -> float:
+def alike(map: recae.apply.maps.Map, kinds: np.ndarray, k: int = 5) -> float:
     """The share of the k nearest on the map that are of the same kind, counted one by one."""
     total = 0.0
     for i, place in enumerate(map.positions):
@@ -25,11 +25,11 @@ def alike(map: recae.Map, kinds: np.ndarray, k: int = 5) -> float:
 @pytest.mark.parametrize("method", ["tsne", "pca"])
 def test_planted_clusters_are_apart(codes: np.ndarray, method: str) -> None:
     kinds = np.repeat([0, 1, 2], 20)
-    drawn = recae.map_codes(codes, method=method)
+    drawn = recae.apply.maps.map_codes(codes, method=method)
     assert alike(drawn, kinds) > 0.97  # a third by chance
     assert drawn.provenance["trustworthiness"] > 0.85
     assert drawn.what == "point" and drawn.ids.tolist() == [*range(60)]
-    assert recae.map_codes(torch.tensor(codes), method=method).positions.shape == (60, 2)
+    assert recae.apply.maps.map_codes(torch.tensor(codes), method=method).positions.shape == (60, 2)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_planted_clusters_are_apart(codes: np.ndarray, method: str) -> None:
 def test_items_of_a_taste_are_together(
     model: recae.Recommender, plays: recae.Interactions, titles: pd.DataFrame
 ) -> None:
-    drawn = recae.map_items(model.fit(plays), titles)
+    drawn = recae.apply.maps.map_items(model.fit(plays), titles)
     kinds = (drawn.ids.astype(int) - 100) % 3
     assert alike(drawn, kinds) > 0.8
     assert drawn.titles[3] == f"Film {drawn.ids[3]}"
@@ -62,7 +62,9 @@ def test_users_of_a_taste_are_together(
 ) -> None:
     model = model.fit(plays)
     ages = pd.DataFrame({"user_id": np.arange(90), "age": np.arange(90) % 50 + 1.0})
-    drawn = recae.map_users(model, about=ages, titles=titles[["item_id", "title", "genres"]])
+    drawn = recae.apply.maps.map_users(
+        model, about=ages, titles=titles[["item_id", "title", "genres"]]
+    )
     assert alike(drawn, np.arange(90) % 3) > 0.9
     tastes = drawn.colours["genres"]
     assert isinstance(tastes, Groups)
@@ -72,11 +74,21 @@ def test_users_of_a_taste_are_together(
     lengths = np.diff(plays.matrix.indptr)
     assert drawn.colours["items"].values.tolist() == lengths.tolist()
     some = plays.select_users([5, 80, 3, 9, 11, 60, 61])
-    assert recae.map_users(model, some, min_items=1).ids.tolist() == [5, 80, 3, 9, 11, 60, 61]
+    assert recae.apply.maps.map_users(model, some, min_items=1).ids.tolist() == [
+        5,
+        80,
+        3,
+        9,
+        11,
+        60,
+        61,
+    ]
 
 
 def test_the_same_seed_draws_the_same(codes: np.ndarray) -> None:
-    one, same, other = (recae.map_codes(codes, seed=seed).positions for seed in (4, 4, 5))
+    one, same, other = (
+        recae.apply.maps.map_codes(codes, seed=seed).positions for seed in (4, 4, 5)
+    )
     assert np.array_equal(one, same) and not np.array_equal(one, other)
 
 
@@ -84,8 +96,8 @@ def test_positions_belong_to_ids_whatever_their_order(codes: np.ndarray) -> None
     ids = np.array([f"p{i}" for i in range(60)], dtype=object)
     order = np.random.default_rng(0).permutation(60)
     about = pd.DataFrame({"id": ids, "title": ids + "!", "kind": np.repeat([*"abc"], 20)})
-    first = recae.map_codes(codes, ids, about, method="pca")
-    mixed = recae.map_codes(
+    first = recae.apply.maps.map_codes(codes, ids, about, method="pca")
+    mixed = recae.apply.maps.map_codes(
         codes[order], ids[order], about.sample(frac=1, random_state=1), method="pca"
     )
     back = pd.Series(range(60), index=mixed.ids)[first.ids].to_numpy()
@@ -94,7 +106,7 @@ def test_positions_belong_to_ids_whatever_their_order(codes: np.ndarray) -> None
     shown = mixed.colours["kind"]
     assert isinstance(shown, Groups)
     assert [shown.texts()[at] for at in back] == [*np.repeat([*"abc"], 20)]
-    near = recae.map_codes(codes[order], ids[order]).near
+    near = recae.apply.maps.map_codes(codes[order], ids[order]).near
     assert {ids[order][at] for at in near[back[0]]} == {ids[at] for at in first.near[0]}
 
 
@@ -104,7 +116,9 @@ def test_items_match_the_models_whatever_the_order_of_rows(
     rows = plays.to_frame().sample(frac=1, random_state=3)
     mixed = recae.PureSVD(latent=4).fit(rows)
     whole = recae.PureSVD(latent=4).fit(plays)
-    one, other = (recae.map_items(m, titles, method="pca").to_frame() for m in (whole, mixed))
+    one, other = (
+        recae.apply.maps.map_items(m, titles, method="pca").to_frame() for m in (whole, mixed)
+    )
     pd.testing.assert_frame_equal(one, other)
 
 
@@ -127,28 +141,28 @@ def test_popularity_does_not_shape_the_map(plays: recae.Interactions) -> None:
 
 def test_rare_items_are_left_out_and_counted(svd: recae.PureSVD) -> None:
     counts = svd.item_counts_
-    drawn = recae.map_items(svd, min_users=25, method="pca")
+    drawn = recae.apply.maps.map_items(svd, min_users=25, method="pca")
     assert drawn.ids.tolist() == svd.items_.ids[counts >= 25].tolist()
     assert drawn.provenance["left_out"] == int((counts < 25).sum()) > 0
 
 
 def test_equal_vectors_and_few_points_can_be_drawn() -> None:
     codes = np.repeat([[0.0, 0.0], [1.0, 2.0]], 6, axis=0)
-    drawn = recae.map_codes(codes)
+    drawn = recae.apply.maps.map_codes(codes)
     assert np.isfinite(drawn.positions).all() and alike(drawn, np.repeat([0, 1], 6)) > 0.9
-    assert np.isfinite(recae.map_codes([[0.0], [1.0], [5.0]]).positions).all()
+    assert np.isfinite(recae.apply.maps.map_codes([[0.0], [1.0], [5.0]]).positions).all()
 
 
 def test_a_model_without_notion_of_items_is_refused(plays: recae.Interactions) -> None:
     for model in (recae.Popularity(), recae.Random()):
         with pytest.raises(recae.ConfigError, match="no item from another .* as MultVAE"):
-            recae.map_items(model.fit(plays))
+            recae.apply.maps.map_items(model.fit(plays))
         with pytest.raises(recae.ConfigError, match="tells no item from another"):
-            recae.map_users(model)
-    with pytest.raises(recae.ConfigError, match="recae.map_codes"):
-        recae.map_items("model")  # type: ignore[arg-type]
-    with pytest.raises(recae.NotFittedError):
-        recae.map_items(recae.EASE())
+            recae.apply.maps.map_users(model)
+    with pytest.raises(recae.ConfigError, match="recae.apply.maps.map_codes"):
+        recae.apply.maps.map_items("model")  # type: ignore[arg-type]
+    with pytest.raises(recae.errors.NotFittedError):
+        recae.apply.maps.map_items(recae.EASE())
 
 
 @pytest.mark.parametrize(
@@ -165,28 +179,28 @@ def test_a_model_without_notion_of_items_is_refused(plays: recae.Interactions) -
 )
 def test_wrong_options(svd: recae.PureSVD, options: dict, message: str) -> None:
     with pytest.raises(recae.ConfigError, match=message):
-        recae.map_items(svd, **options)
+        recae.apply.maps.map_items(svd, **options)
 
 
 def test_unusable_codes(codes: np.ndarray, svd: recae.PureSVD) -> None:
     broken = codes.copy()
     broken[7, 1] = np.nan
     with pytest.raises(recae.DataError, match="of 1 points hold NaN .* of 7"):
-        recae.map_codes(broken)
+        recae.apply.maps.map_codes(broken)
     with pytest.raises(
         recae.DataError, match=r"\(n, d\) numbers; found float64 of shape \(2, 3, 3"
     ):
-        recae.map_codes(np.zeros((2, 3, 3)))
+        recae.apply.maps.map_codes(np.zeros((2, 3, 3)))
     with pytest.raises(recae.DataError, match="all 4 points are the same"):
-        recae.map_codes(np.ones((4, 2)))
+        recae.apply.maps.map_codes(np.ones((4, 2)))
     with pytest.raises(recae.DataError, match="at least 3 points; there are 2"):
-        recae.map_codes(np.eye(2))
+        recae.apply.maps.map_codes(np.eye(2))
     with pytest.raises(recae.DataError, match="60 codes and 3 ids"):
-        recae.map_codes(codes, ids=[1, 2, 3])
+        recae.apply.maps.map_codes(codes, ids=[1, 2, 3])
     with pytest.raises(recae.DataError, match="smaller min_users="):
-        recae.map_items(svd, min_users=1000)
+        recae.apply.maps.map_items(svd, min_users=1000)
     with pytest.raises(recae.DataError, match="smaller min_items="):
-        recae.map_users(svd, min_items=1000)
+        recae.apply.maps.map_users(svd, min_items=1000)
 
 
 def test_neural_ease_has_neither_vectors_nor_codes_but_a_map(plays: recae.Interactions) -> None:
@@ -195,23 +209,28 @@ def test_neural_ease_has_neither_vectors_nor_codes_but_a_map(plays: recae.Intera
         _ = model.item_embeddings_
     with pytest.raises(recae.ConfigError, match="no latent space"):
         model.embed_users(plays)
-    assert "scores of single items" in recae.map_items(model, method="pca").provenance["vectors"]
-    assert len(recae.map_users(model, method="pca").ids) == 90
+    assert (
+        "scores of single items"
+        in recae.apply.maps.map_items(model, method="pca").provenance["vectors"]
+    )
+    assert len(recae.apply.maps.map_users(model, method="pca").ids) == 90
 
 
 def test_users_need_a_history(svd: recae.PureSVD, tmp_path) -> None:
     bare = recae.load(svd.save(tmp_path / "model"))
     with pytest.raises(recae.DataError, match="with_history=True"):
-        recae.map_users(bare)
+        recae.apply.maps.map_users(bare)
 
 
-def test_numbers_are_no_names(drawn: recae.Map, svd: recae.PureSVD, codes: np.ndarray) -> None:
-    assert drawn.named and not recae.map_items(svd, method="pca").named
+def test_numbers_are_no_names(
+    drawn: recae.apply.maps.Map, svd: recae.PureSVD, codes: np.ndarray
+) -> None:
+    assert drawn.named and not recae.apply.maps.map_items(svd, method="pca").named
     words = [f"p{i}" for i in range(60)]
-    assert recae.map_codes(codes, words, method="pca").named
+    assert recae.apply.maps.map_codes(codes, words, method="pca").named
 
 
-def test_amounts_are_numbers(drawn: recae.Map) -> None:
+def test_amounts_are_numbers(drawn: recae.apply.maps.Map) -> None:
     year = drawn.colours["year"]
     assert isinstance(year, Amounts) and not year.logarithmic
     assert Amounts(np.array([1.0, 2, 4, 300.0, np.nan])).logarithmic
@@ -235,14 +254,14 @@ def test_a_user_has_a_taste_only_of_what_is_in_the_history() -> None:
 
 @pytest.mark.parametrize("unit", [1e-30, 1e30])
 def test_the_unit_of_codes_does_not_matter(codes: np.ndarray, unit: float) -> None:
-    plain, other = recae.map_codes(codes), recae.map_codes(codes * unit)
+    plain, other = recae.apply.maps.map_codes(codes), recae.apply.maps.map_codes(codes * unit)
     assert other.provenance["divergence"] == pytest.approx(plain.provenance["divergence"], rel=0.05)
     assert alike(other, np.repeat(range(3), 20)) > 0.95
     with pytest.raises(recae.DataError, match="whose squares are infinite"):
-        recae.map_codes(codes * 1e200)
+        recae.apply.maps.map_codes(codes * 1e200)
 
 
-def test_a_title_is_text(drawn: recae.Map, tmp_path) -> None:
+def test_a_title_is_text(drawn: recae.apply.maps.Map, tmp_path) -> None:
     for write in (drawn.plot, drawn.html):
         with pytest.raises(recae.ConfigError, match="title must be text, not 3"):
             write(tmp_path / "map.html", title=3)

@@ -34,8 +34,8 @@ def test_without_scikit_learn_the_remedy_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
     codes = np.random.default_rng(0).normal(size=(20, 3))
     with pytest.raises(recae.ConfigError, match=r"recae\[map\]"):
-        recae.map_codes(codes)
-    assert recae.map_codes(codes, method="pca").method == "pca"
+        recae.apply.maps.map_codes(codes)
+    assert recae.apply.maps.map_codes(codes, method="pca").method == "pca"
 
 
 def test_trustworthiness_is_that_of_scikit_learn(

@@ -62,12 +62,14 @@ def content(tree: Tree) -> dict:
     return json.loads(tree.scripts[0])
 
 
-def read(drawn: recae.Map, folder: Path, **options) -> tuple[str, Tree]:
+def read(drawn: recae.apply.maps.Map, folder: Path, **options) -> tuple[str, Tree]:
     text = drawn.html(folder / "map.html", **options).read_text(encoding="utf-8")
     return text, Tree(text)
 
 
-def test_everything_is_there(drawn: recae.Map, titles: pd.DataFrame, tmp_path: Path) -> None:
+def test_everything_is_there(
+    drawn: recae.apply.maps.Map, titles: pd.DataFrame, tmp_path: Path
+) -> None:
     text, tree = read(drawn, tmp_path, title="Films")
     found = content(tree)
     assert "<h1>Films</h1>" in text and "<title>Films</title>" in text
@@ -97,7 +99,7 @@ def test_everything_is_there(drawn: recae.Map, titles: pd.DataFrame, tmp_path: P
     assert marked == ["users"]
 
 
-def test_it_fetches_nothing(drawn: recae.Map, tmp_path: Path) -> None:
+def test_it_fetches_nothing(drawn: recae.apply.maps.Map, tmp_path: Path) -> None:
     text, tree = read(drawn, tmp_path)
     assert not re.search(r"https?:|//[a-z]|@import|url\(", text)
     for tag, made in tree.elements:
@@ -115,7 +117,7 @@ def test_hostile_titles_stay_text(codes: np.ndarray, tmp_path: Path) -> None:
     texts = [HOSTILE[i % len(HOSTILE)] for i in range(60)]
     column = pd.Series(texts, dtype=object)  # Arrow would refuse half a surrogate pair
     about = pd.DataFrame({"id": range(60), "title": column, "<b>kind</b>": column})
-    drawn = recae.map_codes(codes, about=about, method="pca")
+    drawn = recae.apply.maps.map_codes(codes, about=about, method="pca")
     text, tree = read(drawn, tmp_path, title=HOSTILE[0])
     assert len(tree.scripts) == 2 and "alert" not in tree.scripts[1]
     assert not any(tag in ("img", "b") for tag, _ in tree.elements)
@@ -126,7 +128,7 @@ def test_hostile_titles_stay_text(codes: np.ndarray, tmp_path: Path) -> None:
     drawn.plot(tmp_path / "map.png", labels=30)  # $ begins no formula
 
 
-def test_names_belong_to_what_they_label(drawn: recae.Map, tmp_path: Path) -> None:
+def test_names_belong_to_what_they_label(drawn: recae.apply.maps.Map, tmp_path: Path) -> None:
     _, tree = read(drawn, tmp_path)
     ids = [made["id"] for _, made in tree.elements if "id" in made]
     assert len(ids) == len(set(ids))
@@ -141,11 +143,11 @@ def test_names_belong_to_what_they_label(drawn: recae.Map, tmp_path: Path) -> No
     assert asked - {"points"} <= {*ids}
 
 
-def test_whole_or_not_at_all(drawn: recae.Map, tmp_path: Path) -> None:
+def test_whole_or_not_at_all(drawn: recae.apply.maps.Map, tmp_path: Path) -> None:
     (tmp_path / "map.html").write_text("before")
     with pytest.raises(recae.ConfigError, match="unknown colour 'genre'. Did you mean 'genres'"):
         drawn.html(tmp_path / "map.html", colour="genre")
-    with pytest.raises(recae.StorageError, match="does not exist"):
+    with pytest.raises(recae.errors.StorageError, match="does not exist"):
         drawn.html(tmp_path / "no" / "map.html")
     assert (tmp_path / "map.html").read_text() == "before"
     assert [path.name for path in tmp_path.iterdir()] == ["map.html"]

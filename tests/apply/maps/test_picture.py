@@ -16,7 +16,7 @@ from recae.apply.maps.neighbours import chosen
 
 
 @pytest.mark.parametrize("colour", ["genres", "users", None])
-def test_a_png_is_written(drawn: recae.Map, tmp_path: Path, colour: str | None) -> None:
+def test_a_png_is_written(drawn: recae.apply.maps.Map, tmp_path: Path, colour: str | None) -> None:
     path = drawn.plot(tmp_path / "map.png", colour=colour, labels=5, title="Films")
     with Image.open(path) as picture:
         picture.load()
@@ -30,20 +30,20 @@ def test_a_png_is_written(drawn: recae.Map, tmp_path: Path, colour: str | None) 
 def test_points_without_anything_known_can_be_drawn(codes: np.ndarray, tmp_path: Path) -> None:
     kinds = pd.DataFrame({"id": range(60), "kind": None, "size": [np.nan, *range(1, 60)]})
     for about in (None, kinds):
-        drawn = recae.map_codes(codes, about=about, method="pca")
+        drawn = recae.apply.maps.map_codes(codes, about=about, method="pca")
         for colour in (None, *drawn.colours):
             assert drawn.plot(tmp_path / "map.png", colour=colour).stat().st_size > 5000
 
 
 def test_whole_or_not_at_all(
-    drawn: recae.Map, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    drawn: recae.apply.maps.Map, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "map.png").write_text("before")
     with pytest.raises(recae.ConfigError, match="labels must be a whole number"):
         drawn.plot(tmp_path / "map.png", labels=-1)
     with pytest.raises(recae.ConfigError, match="unknown colour"):
         drawn.plot(tmp_path / "map.png", colour="popularity")
-    with pytest.raises(recae.StorageError, match="is a directory"):
+    with pytest.raises(recae.errors.StorageError, match="is a directory"):
         drawn.plot(tmp_path)
 
     def full(self, path, **options) -> None:
@@ -51,7 +51,7 @@ def test_whole_or_not_at_all(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
-    with pytest.raises(recae.StorageError, match="nothing was changed"):
+    with pytest.raises(recae.errors.StorageError, match="nothing was changed"):
         drawn.plot(tmp_path / "map.png")
     assert (tmp_path / "map.png").read_text() == "before"
     assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
@@ -130,7 +130,7 @@ def lab(rgb: np.ndarray) -> np.ndarray:
 
 def test_every_group_is_in_the_legend(codes: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = [("_under", "over", None)[i % 3] for i in range(60)]
-    drawn = recae.map_codes(
+    drawn = recae.apply.maps.map_codes(
         codes, about=pd.DataFrame({"id": range(60), "kind": kinds}), method="pca"
     )
     found = []

@@ -55,11 +55,13 @@ def movies() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def found(model: recae.MultVAE, plays: recae.Interactions) -> recae.Tastes:
-    return recae.find_tastes(model, plays, units=6, active=2, epochs=200, progress=False)
+def found(model: recae.MultVAE, plays: recae.Interactions) -> recae.apply.steer.Tastes:
+    return recae.apply.steer.find_tastes(
+        model, plays, units=6, active=2, epochs=200, progress=False
+    )
 
 
 @pytest.fixture
-def tastes(found: recae.Tastes, movies: pd.DataFrame) -> recae.Tastes:
+def tastes(found: recae.apply.steer.Tastes, movies: pd.DataFrame) -> recae.apply.steer.Tastes:
     found.name(movies)
     return found

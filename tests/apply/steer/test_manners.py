@@ -19,12 +19,12 @@ WITHOUT_CODES |= {"user-knn", "popularity", "random", "ensemble", "neural-ease"}
 
 
 def test_saved_and_loaded_they_are_the_same(
-    tastes: recae.Tastes, plays: recae.Interactions, tmp_path: Path
+    tastes: recae.apply.steer.Tastes, plays: recae.Interactions, tmp_path: Path
 ) -> None:
     tastes.rename({0: "mine"})
     tastes.save(tmp_path / "tastes")
     tastes.model.save(tmp_path / "model")
-    again = recae.load_tastes(tmp_path / "tastes", recae.load(tmp_path / "model"))
+    again = recae.apply.steer.load_tastes(tmp_path / "tastes", recae.load(tmp_path / "model"))
     assert again.names == tastes.names and again.names[0] == "mine"
     assert repr(again) == repr(tastes)
     assert (again.explained, again.dead) == (tastes.explained, tastes.dead)
@@ -33,18 +33,18 @@ def test_saved_and_loaded_they_are_the_same(
 
 
 def test_another_model_is_refused(
-    tastes: recae.Tastes, plays: recae.Interactions, tmp_path: Path
+    tastes: recae.apply.steer.Tastes, plays: recae.Interactions, tmp_path: Path
 ) -> None:
     tastes.save(tmp_path / "tastes")
     with pytest.raises(recae.DataError, match="tastes of another model, a MultVAE"):
-        recae.load_tastes(tmp_path / "tastes", recae.PureSVD(latent=3).fit(plays))
+        recae.apply.steer.load_tastes(tmp_path / "tastes", recae.PureSVD(latent=3).fit(plays))
     config = tmp_path / "tastes" / "config.json"
     cut = json.loads(config.read_text())
     del cut["settings"]["names"]
     config.write_text(json.dumps(cut))
     with pytest.raises(recae.DataError, match="damaged"):
-        recae.load_tastes(tmp_path / "tastes", tastes.model)
-    with pytest.raises(recae.StorageError):
+        recae.apply.steer.load_tastes(tmp_path / "tastes", tastes.model)
+    with pytest.raises(recae.errors.StorageError):
         tastes.save(tmp_path / "tastes")
 
 
@@ -58,11 +58,11 @@ def test_every_model_can_be_steered_or_says_why_not(name: str, noise: recae.Inte
     model.fit(noise, progress=False)
     if name in WITHOUT_CODES:
         with pytest.raises(recae.ConfigError, match="take an autoencoder with a code, such as M"):
-            recae.find_tastes(model, noise, **QUICK)
+            recae.apply.steer.find_tastes(model, noise, **QUICK)
         with pytest.raises(recae.ConfigError, match="has no latent space"):
             model.embed_users(noise)
         return
-    tastes = recae.find_tastes(model, noise, **QUICK)
+    tastes = recae.apply.steer.find_tastes(model, noise, **QUICK)
     assert np.array_equal(tastes.score(noise, {0: 0}), model.score(noise))
     plain = model.recommend(history=noise, on_unknown="popular")
     pd.testing.assert_frame_equal(tastes.recommend(noise, on_unknown="popular"), plain)
@@ -94,14 +94,14 @@ def noise() -> recae.Interactions:
     ],
 )
 def test_bad_turns(
-    tastes: recae.Tastes, plays: recae.Interactions, turn: Any, complaint: str
+    tastes: recae.apply.steer.Tastes, plays: recae.Interactions, turn: Any, complaint: str
 ) -> None:
     for ask in (tastes.recommend, tastes.score):
         with pytest.raises(recae.ConfigError, match=complaint):
             ask(plays, turn=turn)
 
 
-def test_units_by_name(tastes: recae.Tastes, plays: recae.Interactions) -> None:
+def test_units_by_name(tastes: recae.apply.steer.Tastes, plays: recae.Interactions) -> None:
     wanted = tastes.score(plays, {2: 1})
     part = tastes.names[2].split("; ")[-1]
     if sum(part in name for name in tastes.names) == 1:
@@ -134,28 +134,28 @@ def test_units_by_name(tastes: recae.Tastes, plays: recae.Interactions) -> None:
 def test_bad_options(model: recae.MultVAE, options: dict[str, Any], complaint: str) -> None:
     # Refused before the data are looked at.
     with pytest.raises(recae.ConfigError, match=complaint):
-        recae.find_tastes(model, "nothing", **QUICK | options)
+        recae.apply.steer.find_tastes(model, "nothing", **QUICK | options)
 
 
 def test_bad_models_and_data(model: recae.MultVAE, plays: recae.Interactions) -> None:
     with pytest.raises(recae.ConfigError, match="EASE has no codes to move: take an autoencoder"):
-        recae.find_tastes(recae.EASE().fit(plays), plays)
+        recae.apply.steer.find_tastes(recae.EASE().fit(plays), plays)
     with pytest.raises(recae.ConfigError, match="str is no recommender"):
-        recae.find_tastes("MultVAE", plays)
-    with pytest.raises(recae.NotFittedError):
-        recae.find_tastes(recae.MultVAE(), plays)
+        recae.apply.steer.find_tastes("MultVAE", plays)
+    with pytest.raises(recae.errors.NotFittedError):
+        recae.apply.steer.find_tastes(recae.MultVAE(), plays)
     with pytest.raises(recae.DataError, match="fewer than two histories"):
-        recae.find_tastes(model, plays.select_users([0]), **QUICK)
+        recae.apply.steer.find_tastes(model, plays.select_users([0]), **QUICK)
     with pytest.raises(recae.DataError, match="no unit is had by min_users=241 of 240 users"):
-        recae.find_tastes(model, plays, **QUICK | {"min_users": 241})
+        recae.apply.steer.find_tastes(model, plays, **QUICK | {"min_users": 241})
 
 
 def test_rare_units_are_left_out_and_counted(
     model: recae.MultVAE, plays: recae.Interactions
 ) -> None:
     options = QUICK | {"units": 12, "epochs": 30}
-    everyone = recae.find_tastes(model, plays, **options)
-    few = recae.find_tastes(model, plays, **options | {"min_users": 25})
+    everyone = recae.apply.steer.find_tastes(model, plays, **options)
+    few = recae.apply.steer.find_tastes(model, plays, **options | {"min_users": 25})
     assert len(everyone) + everyone.dead == 12
     assert len(few) == (everyone.users >= 25).sum() < 12
     assert (np.diff(few.users) <= 0).all() and few.users.sum() <= few.of_users
@@ -165,7 +165,7 @@ def test_rare_units_are_left_out_and_counted(
     )
 
 
-def test_titles_of_every_kind(tastes: recae.Tastes, movies: pd.DataFrame) -> None:
+def test_titles_of_every_kind(tastes: recae.apply.steer.Tastes, movies: pd.DataFrame) -> None:
     wanted = tastes.name(movies, k=2)
     by_id = movies.set_index("item_id")
     pd.testing.assert_frame_equal(tastes.name(by_id, k=2), wanted)
@@ -192,14 +192,18 @@ def test_titles_of_every_kind(tastes: recae.Tastes, movies: pd.DataFrame) -> Non
         (None, {1: 5}, "genres must be texts such as"),
     ],
 )
-def test_bad_titles(tastes: recae.Tastes, titles: Any, genres: Any, complaint: str) -> None:
+def test_bad_titles(
+    tastes: recae.apply.steer.Tastes, titles: Any, genres: Any, complaint: str
+) -> None:
     before = list(tastes.names)
     with pytest.raises(recae.DataError, match=complaint):
         tastes.name(titles, genres=genres)
     assert tastes.names == before
 
 
-def test_items_without_a_genre_are_counted(tastes: recae.Tastes, movies: pd.DataFrame) -> None:
+def test_items_without_a_genre_are_counted(
+    tastes: recae.apply.steer.Tastes, movies: pd.DataFrame
+) -> None:
     with pytest.warns(recae.RecaeWarning, match="10 of 60 items have no genre"):
         tastes.name(movies[:50])
 
@@ -209,7 +213,7 @@ def test_every_kind_of_sparse_code(
     sparsity: str, model: recae.MultVAE, plays: recae.Interactions
 ) -> None:
     options = QUICK | {"active": 2, "epochs": 20, "sparsity": sparsity}
-    tastes = recae.find_tastes(model, plays, **options)
+    tastes = recae.apply.steer.find_tastes(model, plays, **options)
     strengths = tastes.strengths(plays)
     assert (strengths >= 0).all()
     assert np.array_equal((strengths > 0).sum(axis=0), tastes.users)

@@ -11,12 +11,14 @@ import recae
 from .conftest import GENRES, SIZE, TASTES, USERS
 
 
-def unit_of(tastes: recae.Tastes, taste: int) -> int:
+def unit_of(tastes: recae.apply.steer.Tastes, taste: int) -> int:
     """The unit, of those named by the genre of a taste, that most users have."""
     return next(u for u, name in enumerate(tastes.names) if name.startswith(GENRES[taste]))
 
 
-def test_every_taste_has_a_unit_with_its_name(tastes: recae.Tastes, movies: pd.DataFrame) -> None:
+def test_every_taste_has_a_unit_with_its_name(
+    tastes: recae.apply.steer.Tastes, movies: pd.DataFrame
+) -> None:
     named = tastes.name(movies)
     assert {*GENRES} <= {*named["genre"]}
     for taste in range(TASTES):
@@ -29,13 +31,13 @@ def test_every_taste_has_a_unit_with_its_name(tastes: recae.Tastes, movies: pd.D
         )
 
 
-def known(tastes: recae.Tastes) -> np.ndarray:
+def known(tastes: recae.apply.steer.Tastes) -> np.ndarray:
     counts = tastes.model.item_counts_
     return counts >= np.median(counts)
 
 
 def test_users_have_the_unit_of_their_taste(
-    tastes: recae.Tastes, plays: recae.Interactions
+    tastes: recae.apply.steer.Tastes, plays: recae.Interactions
 ) -> None:
     strengths = tastes.strengths(plays)
     for taste in range(TASTES):
@@ -53,7 +55,7 @@ def test_users_have_the_unit_of_their_taste(
 
 @pytest.mark.parametrize("taste", range(TASTES))
 def test_turning_a_taste_up_brings_its_items(
-    tastes: recae.Tastes, plays: recae.Interactions, taste: int
+    tastes: recae.apply.steer.Tastes, plays: recae.Interactions, taste: int
 ) -> None:
     unit = unit_of(tastes, taste)
     shares = []
@@ -66,7 +68,9 @@ def test_turning_a_taste_up_brings_its_items(
     assert shares[0] < 0.03
 
 
-def test_strength_0_changes_no_bit(tastes: recae.Tastes, plays: recae.Interactions) -> None:
+def test_strength_0_changes_no_bit(
+    tastes: recae.apply.steer.Tastes, plays: recae.Interactions
+) -> None:
     plain = tastes.model.recommend(history=plays, k=7)
     for turn in (None, {}, {0: 0}, {0: 0.0, 1: -0.0}):
         pd.testing.assert_frame_equal(tastes.recommend(plays, k=7, turn=turn), plain)
@@ -74,7 +78,7 @@ def test_strength_0_changes_no_bit(tastes: recae.Tastes, plays: recae.Interactio
 
 
 def test_the_change_is_what_the_formula_says(
-    tastes: recae.Tastes, plays: recae.Interactions
+    tastes: recae.apply.steer.Tastes, plays: recae.Interactions
 ) -> None:
     # A linear decoder: f(z + t m) = f(z) + t W m.
     turned = tastes.score(plays, {0: 0.5, 2: -1})
@@ -83,7 +87,9 @@ def test_the_change_is_what_the_formula_says(
     assert turned == pytest.approx(expected, abs=1e-4)
 
 
-def test_what_is_seen_never_comes_back(tastes: recae.Tastes, plays: recae.Interactions) -> None:
+def test_what_is_seen_never_comes_back(
+    tastes: recae.apply.steer.Tastes, plays: recae.Interactions
+) -> None:
     top = tastes.recommend(plays, k=60, turn={0: 3})
     assert not plays.matrix[top["user_id"], top["item_id"]].any()
     assert not {0, 1} & {*tastes.recommend(plays, k=60, exclude_items=[0, 1])["item_id"]}
@@ -91,7 +97,9 @@ def test_what_is_seen_never_comes_back(tastes: recae.Tastes, plays: recae.Intera
     assert {*only["item_id"]} == {5, 6, 7} and {*only["user_id"]} == {3}
 
 
-def test_batches_change_nothing(tastes: recae.Tastes, plays: recae.Interactions) -> None:
+def test_batches_change_nothing(
+    tastes: recae.apply.steer.Tastes, plays: recae.Interactions
+) -> None:
     whole = tastes.recommend(plays, turn={1: 0.7})
     pd.testing.assert_frame_equal(tastes.recommend(plays, turn={1: 0.7}, batch_size=7), whole)
     rows = [5, 100, 3]
@@ -105,17 +113,19 @@ def test_a_popular_item_does_not_name_a_unit(plays: recae.Interactions) -> None:
     matrix[:, 0] = 1
     data = recae.Interactions.from_csr(matrix.tocsr())
     model = recae.ALS(latent=6, l2=5, alpha=5).fit(data, progress=False)
-    tastes = recae.find_tastes(model, data, units=6, active=2, epochs=100, progress=False)
+    tastes = recae.apply.steer.find_tastes(
+        model, data, units=6, active=2, epochs=100, progress=False
+    )
     assert (tastes.top[:, :3] == 0).any(axis=1).sum() <= 1
 
 
 def test_same_seed_same_tastes_and_other_seeds_agree(
-    found: recae.Tastes, model: recae.MultVAE, plays: recae.Interactions
+    found: recae.apply.steer.Tastes, model: recae.MultVAE, plays: recae.Interactions
 ) -> None:
     options = {"units": 6, "active": 2, "epochs": 200, "progress": False}
-    again = recae.find_tastes(model, plays, **options)
+    again = recae.apply.steer.find_tastes(model, plays, **options)
     assert np.array_equal(again.moves, found.moves) and np.array_equal(again.top, found.top)
-    other = recae.find_tastes(model, plays, seed=1, **options)
+    other = recae.apply.steer.find_tastes(model, plays, seed=1, **options)
     assert not np.array_equal(other.moves, found.moves)
     chance = np.random.default_rng(0).normal(size=(6, 8))
     chance /= np.linalg.norm(chance, axis=1, keepdims=True)

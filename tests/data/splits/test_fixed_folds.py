@@ -28,7 +28,7 @@ def cells(data: recae.Interactions) -> set[tuple[int, str]]:
 
 
 def test_items_are_those_of_train_and_the_rest_is_counted() -> None:
-    split = recae.fixed_folds(TRAIN, **TABLES)
+    split = recae.data.splits.fixed_folds(TRAIN, **TABLES)
     assert cells(split.train) == {(1, "a"), (1, "b"), (2, "c")}
     assert split.train.items.ids.tolist() == ["a", "b", "c"]
     assert split.left_out == 2  # (3, z) and (5, y)
@@ -43,7 +43,7 @@ def test_items_are_those_of_train_and_the_rest_is_counted() -> None:
 
 
 def test_all_items_may_stay() -> None:
-    split = recae.fixed_folds(TRAIN, **TABLES, items="all")
+    split = recae.data.splits.fixed_folds(TRAIN, **TABLES, items="all")
     assert split.left_out == 0 and split.test is not None
     assert split.train.items.ids.tolist()[:3] == ["a", "b", "c"]
     assert set(split.train.items.ids.tolist()) == {"a", "b", "c", "y", "z"}
@@ -57,23 +57,27 @@ def test_all_items_may_stay() -> None:
 
 def test_without_validation() -> None:
     test = {name: rows for name, rows in TABLES.items() if name.startswith("test")}
-    split = recae.fixed_folds(recae.Interactions.from_frame(TRAIN), **test)
+    split = recae.data.splits.fixed_folds(recae.Interactions.from_frame(TRAIN), **test)
     assert split.validation is None and split.left_out == 1
     with pytest.raises(DataError, match="validation_target is missing"):
-        recae.fixed_folds(TRAIN, **test, validation_history=TABLES["validation_history"])
+        recae.data.splits.fixed_folds(
+            TRAIN, **test, validation_history=TABLES["validation_history"]
+        )
     with pytest.raises(DataError, match="validation_history is missing"):
-        recae.fixed_folds(TRAIN, **test, validation_target=TABLES["validation_target"])
+        recae.data.splits.fixed_folds(TRAIN, **test, validation_target=TABLES["validation_target"])
 
 
 def test_what_cannot_be_used_is_named() -> None:
     test = {name: rows for name, rows in TABLES.items() if name.startswith("test")}
     with pytest.raises(ConfigError, match="unknown items 'tarin'. Did you mean 'train'"):
-        recae.fixed_folds(TRAIN, **test, items="tarin")
+        recae.data.splits.fixed_folds(TRAIN, **test, items="tarin")
     with pytest.raises(DataError, match="test target table: expected Interactions"):
-        recae.fixed_folds(TRAIN, test_history=TRAIN, test_target=None)
+        recae.data.splits.fixed_folds(TRAIN, test_history=TRAIN, test_target=None)
     with pytest.raises(DataError, match="test history table: user ids are text.*cast one side"):
-        recae.fixed_folds(TRAIN, **test | {"test_history": test["test_history"].astype(str)})
+        recae.data.splits.fixed_folds(
+            TRAIN, **test | {"test_history": test["test_history"].astype(str)}
+        )
     with pytest.raises(DataError, match="none of the 1 interactions of the test target is with"):
-        recae.fixed_folds(TRAIN, **test | {"test_target": table((5, "q"))})
+        recae.data.splits.fixed_folds(TRAIN, **test | {"test_target": table((5, "q"))})
     with pytest.raises(DataError, match="test target table: 1 rows repeat"):
-        recae.fixed_folds(TRAIN, **test | {"test_target": table((5, "c"), (5, "c"))})
+        recae.data.splits.fixed_folds(TRAIN, **test | {"test_target": table((5, "c"), (5, "c"))})

@@ -18,18 +18,18 @@ USERS, ITEMS = DENSE.nonzero()
 FRAME = pd.DataFrame(
     {"user_id": USERS, "item_id": ITEMS, "timestamp": RNG.integers(0, 50, len(USERS))}
 )
-SPLITS: dict[str, Callable[[Any], recae.Split]] = {
+SPLITS: dict[str, Callable[[Any], recae.data.splits.Split]] = {
     "random": lambda data: recae.RandomSplit().split(data, seed=1),
     "last": lambda data: recae.LeaveLastOut().split(data, seed=1),
     "time": lambda data: recae.GlobalTime().split(data, seed=1),
     "folds": lambda data: recae.UserKFold(folds=3).split(data, seed=1)[0],
     "strong": lambda data: recae.StrongGeneralization(held_out=3).split(data, seed=1),
-    "pairs": lambda data: recae.holdout_pairs(data, 0.3, seed=1),
+    "pairs": lambda data: recae.data.splits.holdout_pairs(data, 0.3, seed=1),
     "fixed": lambda data: recae.fixed_split(data, test=data, overlap="keep"),
 }
 
 
-def prints(split: recae.Split) -> list[str | None]:
+def prints(split: recae.data.splits.Split) -> list[str | None]:
     folds = (split.validation, split.test)
     return [
         split.train.fingerprint(),

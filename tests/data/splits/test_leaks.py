@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 import recae
-from recae import ConfigError, DataError, Fold, RecaeWarning, Split
+from recae import ConfigError, DataError, Fold, RecaeWarning
+from recae.data.splits import Split
 
 USERS, ITEMS, EACH = 40, 300, 12
 COLUMNS = ["user_id", "item_id"]
@@ -66,7 +67,7 @@ def first(rows: pd.DataFrame) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("text", [False, True])
 def test_sound_splits_pass(text: bool) -> None:
-    weak, folds = recae.fixed_split(**tables(text)), recae.fixed_folds(**strong(text))
+    weak, folds = recae.fixed_split(**tables(text)), recae.data.splits.fixed_folds(**strong(text))
     assert weak.test is not None and folds.validation is not None and folds.test is not None
     for split, kind in ((weak, "weak"), (folds, "strong")):
         for generalization in (kind, None):
@@ -88,7 +89,7 @@ def test_every_splitter_of_ours_passes(text_data: recae.Interactions) -> None:
         recae.RandomSplit().split(data),
         recae.LeaveLastOut().split(data),
         recae.GlobalTime().split(data),
-        recae.holdout_pairs(data, 0.2),
+        recae.data.splits.holdout_pairs(data, 0.2),
         *recae.UserKFold(folds=4).split(data),
     ]
     for split in splits:
@@ -145,7 +146,7 @@ def test_a_target_in_its_own_history_is_refused() -> None:
     given = strong()
     given["test_history"] = plus(given["test_history"], first(given["test_target"]))
     with pytest.raises(DataError, match="1 of 30 test targets are also in their own history"):
-        recae.fixed_folds(**given)
+        recae.data.splits.fixed_folds(**given)
 
 
 def test_a_held_out_user_in_the_training_table_is_refused() -> None:
@@ -155,12 +156,12 @@ def test_a_held_out_user_in_the_training_table_is_refused() -> None:
     with pytest.raises(
         DataError, match=rf"1 of 10 test users are also in train \({user}\), but st"
     ):
-        recae.fixed_folds(**given)
+        recae.data.splits.fixed_folds(**given)
     other, _ = first(given["validation_target"])
     given = strong()
     given["test_history"] = plus(given["test_history"], (other, item))
     with pytest.raises(DataError, match=rf"1 of 11 test users are also validation users \({other}"):
-        recae.fixed_folds(**given)
+        recae.data.splits.fixed_folds(**given)
 
 
 def test_tables_that_count_their_users_anew_are_refused() -> None:
@@ -168,7 +169,7 @@ def test_tables_that_count_their_users_anew_are_refused() -> None:
     for part in ("test_history", "test_target"):
         given[part] = given[part].assign(user_id=given[part]["user_id"] - 30)
     with pytest.raises(DataError, match="10 of 10 test users.*counts its users anew"):
-        recae.fixed_folds(**given)
+        recae.data.splits.fixed_folds(**given)
 
 
 def copied(given: dict[str, pd.DataFrame], user: int, without: int = 0) -> pd.DataFrame:
@@ -182,7 +183,7 @@ def copied(given: dict[str, pd.DataFrame], user: int, without: int = 0) -> pd.Da
 def test_a_duplicated_user_is_reported(make: Any, without: int, how: str) -> None:
     given = make()
     given["train"] = pd.concat([given["train"], copied(given, 35, without)])
-    split = recae.fixed_split if make is tables else recae.fixed_folds
+    split = recae.fixed_split if make is tables else recae.data.splits.fixed_folds
     with pytest.warns(RecaeWarning) as caught:
         made = split(**given)
     said = f"1 of .* test users.* have {how} the .* 35, the 1[12] items of 999"
@@ -199,7 +200,7 @@ def test_a_copy_of_the_history_alone_is_a_near_twin() -> None:
     more = given["test_target"][given["test_target"]["user_id"] == 35].head(1)
     given["train"] = pd.concat([given["train"], rows.assign(user_id=999), more.assign(user_id=999)])
     with pytest.warns(RecaeWarning, match="1 of 10 test users .* nearly the items"):
-        recae.fixed_folds(**given)
+        recae.data.splits.fixed_folds(**given)
 
 
 def test_near_twins_are_those_of_the_slow_definition() -> None:
@@ -233,7 +234,7 @@ def test_short_histories_are_no_twins() -> None:
     pairs = [(500, item) for item in range(4)]
     given["train"] = plus(given["train"], *pairs)
     given["test_history"] = plus(given["test_history"], *[(501, item) for _, item in pairs])
-    recae.fixed_folds(**given)
+    recae.data.splits.fixed_folds(**given)
 
 
 @pytest.mark.parametrize("name", ["train", "validation", "test"])
@@ -252,7 +253,7 @@ def test_ids_in_another_spelling_are_refused(ours: str, theirs: str) -> None:
     given["test"] = given["test"].replace(ours, theirs)
     with pytest.raises(DataError, match="1 user ids of the test part are not in train, but look"):
         recae.fixed_split(**given)
-    for make, split in ((tables, recae.fixed_split), (strong, recae.fixed_folds)):
+    for make, split in ((tables, recae.fixed_split), (strong, recae.data.splits.fixed_folds)):
         part = "test" if make is tables else "test_target"
         given = make(text=True)
         item = given[part]["item_id"].iloc[0]
@@ -267,7 +268,7 @@ def test_ids_that_differ_in_case_are_reported() -> None:
     given["test_history"] = given["test_history"].replace("u35", "U3")
     given["test_target"] = given["test_target"].replace("u35", "U3")
     with pytest.warns(RecaeWarning, match="'U3' and 'u3'; if they are the same user, write"):
-        recae.fixed_folds(**given)
+        recae.data.splits.fixed_folds(**given)
 
 
 @pytest.mark.parametrize("column", COLUMNS)
@@ -289,7 +290,7 @@ def test_users_of_whom_training_knows_nothing_are_counted() -> None:
 
 
 def test_training_users_without_interactions_are_not_trained_on() -> None:
-    split = recae.fixed_folds(**strong())
+    split = recae.data.splits.fixed_folds(**strong())
     assert split.test is not None
     wider = split.train.with_users(split.train.users.union(split.test.history.users))
     counts = recae.check_split(Split(wider, split.validation, split.test))

@@ -205,7 +205,7 @@ def test_larger_tables_agree_with_the_slow_version(
     # The four tables, written to files and read back, are the same split again.
     given = dict(zip(("train", "vh", "vt", "th", "tt"), theirs, strict=True))
     frames = {n: pd.DataFrame(sorted(p), columns=["user_id", "item_id"]) for n, p in given.items()}
-    again = recae.fixed_folds(
+    again = recae.data.splits.fixed_folds(
         frames["train"],
         validation_history=frames["vh"],
         validation_target=frames["vt"],

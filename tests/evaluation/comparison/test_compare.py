@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_rel, wilcoxon
 
-from recae import Report, compare, comparison, plot_comparison
+from recae import Report, compare
 from recae.errors import ConfigError, DataError, StorageError
+from recae.report import comparison, plot_comparison
 
 
 def report(values, users=None, target="t", **more):

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from recae import Report, compare, detectable_difference
+from recae import Report, compare
 from recae.errors import ConfigError, DataError
+from recae.evaluation.comparison import detectable_difference
 
 METRIC = "ndcg@5"
 

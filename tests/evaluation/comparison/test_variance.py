@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recae import Report, variance
+from recae import Report
 from recae.errors import ConfigError, DataError
+from recae.evaluation.comparison import variance
 
 METRIC = "ndcg@5"
 

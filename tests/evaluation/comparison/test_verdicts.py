@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recae import Report, compare, verdicts
+from recae import Report, compare
 from recae.errors import ConfigError
+from recae.evaluation.comparison import verdicts
 
 METRIC = "ndcg@10"
 
