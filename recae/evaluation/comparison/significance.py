@@ -113,8 +113,6 @@ def _stretched(interval: Interval, centre: float, spread: Spread, level: float) 
     return centre - (centre - low) * factor, centre + (high - centre) * factor
 
 
-FloatArray = npt.NDArray[np.float64]
-
 ROUNDING = 2.0**-44
 """Of the largest value: hundreds of times the rounding of a metric, far below what matters."""
 
