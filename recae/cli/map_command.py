@@ -24,7 +24,7 @@ from recae.cli.options import (
     read_interactions,
 )
 from recae.cli.output import Output
-from recae.cli.titles import read_frame_of
+from recae.data import ItemTable
 from recae.errors import ConfigError, unknown_option
 
 ENDINGS = (".html", ".png")
@@ -119,4 +119,5 @@ def _table(path: str | None, column: str, name: str) -> Any:
     """A file as a frame whose column of ids has the name that maps look for."""
     if path is None:
         return None
-    return read_frame_of(path, column).rename(columns={column: name})
+    table = ItemTable(path, id_column=column)
+    return table.columns.assign(**{name: table.ids})

@@ -7,6 +7,7 @@ from recae.data.filters import filter_interactions
 from recae.data.idmap import IdMap
 from recae.data.ids import as_ids
 from recae.data.interactions import Interactions
+from recae.data.item_table import ItemTable
 from recae.data.sets.cards import dataset_card, dataset_names
 from recae.data.sets.catalog import Dataset, dataset_folder, dataset_state, load_dataset
 from recae.data.tables.readers import read_columns, read_csv, read_parquet, read_table
@@ -15,6 +16,7 @@ __all__ = [
     "Dataset",
     "IdMap",
     "Interactions",
+    "ItemTable",
     "as_ids",
     "as_interactions",
     "dataset_card",

@@ -1,19 +1,38 @@
-"""Truncated singular value decompositions of sparse matrices."""
+"""Truncated singular value decompositions: exact, and randomised for large matrices."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse.linalg
 
+from recae.rng import numpy_generator
 from recae.system.progress import bar
 
 OVERSAMPLED = 20
 """Directions of a randomised decomposition beyond those wanted."""
 
-
 POWERS = 3
+"""How often the random subspace is multiplied by the matrix and its transpose."""
+
+
+def truncated_svd(matrix: Any, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """U (rows, k), s (k,) falling and V (columns, k) of a sparse float64 matrix, exact (ARPACK).
+
+    If the matrix has fewer than `k` rows or columns, the remaining directions are zeros.
+    """
+    least = min(matrix.shape)
+    if k < least:
+        start = numpy_generator(0).standard_normal(least)  # the result does not depend on it
+        u, s, vt = scipy.sparse.linalg.svds(matrix, k=k, v0=start)
+    else:  # so small that a dense copy is no larger than the factors
+        u, s, vt = np.linalg.svd(matrix.toarray(), full_matrices=False)
+    order, missing = np.argsort(-s), (0, max(k - len(s), 0))
+    u, s, v = u[:, order], s[order], vt[order].T
+    return np.pad(u, ((0, 0), missing)), np.pad(s, missing), np.pad(v, ((0, 0), missing))
 
 
 def randomised_svd(
@@ -22,25 +41,51 @@ def randomised_svd(
     """s (k,) falling and V (columns, k) of a float32 CSR matrix, nearly: float32, `k` at most its
     rows and columns.
 
-    A random subspace of k + 20 directions is multiplied by the matrix and its transpose three
-    times, which leaves the leading singular vectors: exact where the spectrum falls steeply, and
-    mixed with their neighbours where it is flat. Costs 14 x interactions x (k + 20) operations and
-    some 10 x columns x (k + 20)^2, and memory for 2 x (rows + columns) x (k + 20) numbers.
+    As `subspace_svd`. Costs 14 x interactions x (k + 20) operations and some 10 x columns x
+    (k + 20)^2, and memory for 3 x (rows + columns) x (k + 20) numbers.
+    """
+    width = min(k + OVERSAMPLED, *matrix.shape)
+    start = generator.standard_normal((matrix.shape[1], width), dtype=np.float32)
+    _, s, v = subspace_svd(
+        lambda basis: matrix @ basis,
+        lambda basis: matrix.T @ (matrix @ basis),
+        start,
+        k,
+        progress=progress,
+    )
+    return s, v
+
+
+def subspace_svd(
+    image: Callable[[np.ndarray], np.ndarray],
+    gram: Callable[[np.ndarray], np.ndarray],
+    start: np.ndarray,
+    k: int,
+    *,
+    powers: int = POWERS,
+    progress: bool | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """U diag(s) (rows, k), s (k,) falling and V (columns, k), nearly, of a matrix A that is given
+    by its products only, so that it need not be stored.
+
+    image: B (columns, width) -> A B (rows, width); gram: B -> A' A B (columns, width); start: the
+    random subspace (columns, width), with some directions more than `k`, in the precision of the
+    result. It is multiplied by A' A `powers` times, which leaves the leading singular vectors:
+    exact where the spectrum falls steeply, and mixed with their neighbours where it is flat.
 
     Halko, Martinsson & Tropp, "Finding Structure with Randomness", SIAM Review 2011, algorithms
     4.4 and 5.1; between the powers LU keeps the directions apart, which is cheaper than QR.
     """
-    width = min(k + OVERSAMPLED, *matrix.shape)
-    basis = generator.standard_normal((matrix.shape[1], width), dtype=np.float32)
-    with bar(POWERS + 1, "singular vectors", "power", progress) as shown:
-        for power in range(POWERS):
-            basis = matrix.T @ (matrix @ basis)
-            if power < POWERS - 1:
+    basis = start
+    with bar(powers + 1, "singular vectors", "power", progress) as shown:
+        for power in range(powers):
+            basis = gram(basis)
+            if power < powers - 1:
                 basis, _ = scipy.linalg.lu(basis, permute_l=True, overwrite_a=True)
             shown.update()
         basis, _ = np.linalg.qr(basis)
+        left = image(basis)
         # Not by the eigenvalues of a Gram matrix: in float32 their roots lose half of the digits.
-        image = np.linalg.qr(matrix @ basis, mode="r")
-        _, s, turn = np.linalg.svd(image)
+        _, s, turn = np.linalg.svd(np.linalg.qr(left, mode="r"))
         shown.update()
-    return s[:k], basis @ turn[:k].T
+    return left @ turn[:k].T, s[:k], basis @ turn[:k].T

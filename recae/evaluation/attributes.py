@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
-from recae.data import IdMap, as_ids
+from recae.data import IdMap, ItemTable
 from recae.data.ids import show
-from recae.errors import ConfigError, DataError, warn
+from recae.data.tables.sources import is_table
+from recae.errors import ConfigError, DataError
 from recae.evaluation.lists import Lists
 from recae.evaluation.scorer import Scorer
 from recae.recommend.base import Recommender
@@ -89,24 +89,17 @@ def _pair(given: Any) -> tuple[IdMap, np.ndarray]:
 def categories_for(given: Any, items: IdMap) -> tuple[Any, str]:
     """Categories of a fold's items, csr (n_items, n_categories) of ones, and where they are from.
 
-    given: a frame with the columns item_id and category, a row for each category of an item; items
+    given: a table with the columns item_id and category, a row for each category of an item; items
     that the fold does not have are ignored. Items without a category are counted in a RecaeWarning.
     Raises DataError for another type, missing columns or values, or if no item has a category.
     """
-    if not isinstance(given, pd.DataFrame) or not {"item_id", "category"} <= {*given.columns}:
-        found = [*given.columns] if isinstance(given, pd.DataFrame) else type(given).__name__
-        raise DataError(f"item_categories must be a frame with item_id and category, not {found}")
-    place = items.lookup(as_ids(given["item_id"], "item"))
-    categories, codes = IdMap.from_values(given["category"], "category")
-    some = place >= 0
-    cells = (np.ones(int(some.sum())), (place[some], codes[some]))
-    matrix = sp.csr_matrix(cells, shape=(len(items), len(categories)))  # which adds repetitions up
-    matrix.data[:] = 1
-    without = int((np.diff(matrix.indptr) == 0).sum())
-    if without == len(items):
-        raise DataError("item_categories have none of the fold's items: are the ids the same?")
-    if without:
-        warn(f"{without:,} of {len(items):,} items have no category, and count in none")
+    if not is_table(given):
+        raise DataError(
+            "item_categories must be a table with the columns item_id and category, not "
+            f"{type(given).__name__}",
+            parameter="item_categories",
+        )
+    _, matrix = ItemTable(given).categories(items)
     return matrix, f"given, {_digest(matrix.indptr, matrix.indices)}"
 
 

@@ -1,4 +1,4 @@
-"""How much memory there is, and what is said when it is not enough."""
+"""How much memory there is, how many rows are computed at a time, and errors when it is short."""
 
 from __future__ import annotations
 
@@ -10,10 +10,33 @@ from pathlib import Path
 
 from recae.errors import CapacityError
 
+BATCH_CELLS = 1 << 22
+"""Numbers that a step of a computation holds at a time, unless it says otherwise: 16 MB of float32,
+which is large enough to hide the cost of a call and small against any matrix of scores."""
+
 CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
+
+
+def rows_that_fit(width: int, cells: int = BATCH_CELLS) -> int:
+    """Rows of `width` numbers that are computed together: `cells` numbers, but at least one row.
+
+    >>> rows_that_fit(20_000)
+    209
+    """
+    return max(cells // max(width, 1), 1)
+
+
+def row_batches(rows: int, width: int, cells: int = BATCH_CELLS) -> Iterator[slice]:
+    """Slices that cut `rows` rows of `width` numbers into batches of `rows_that_fit`.
+
+    >>> list(row_batches(5, 10, cells=20))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    step = rows_that_fit(width, cells)
+    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
 def total_memory() -> int:

@@ -19,7 +19,7 @@ from recae.data.tables import table
 from recae.data.tables.encode import for_pandas
 from recae.data.tables.entries import BLOCK_ROWS, Block, Source
 from recae.data.tables.paths import PARQUET, TEXT, Paths, ending, file_errors, find_files, label
-from recae.data.tables.sources import as_source, is_table, plain
+from recae.data.tables.sources import as_source, is_table, plain, read_frame
 from recae.data.tables.table import DEFAULT_TIME, DEFAULT_WEIGHT, Columns
 from recae.data.tables.text import TextSource
 from recae.errors import ConfigError, DataError
@@ -185,6 +185,26 @@ def read_columns(given: Any, user: str, item: str, others: tuple[str, ...]) -> p
     if not any(len(part) for part in parts[user]):
         raise DataError(f"{source.label}the table has no rows")
     return pd.DataFrame({name: pd.concat(some, ignore_index=True) for name, some in parts.items()})
+
+
+def read_whole_table(given: Any) -> pd.DataFrame:
+    """A table (pandas, polars, Arrow), or a small file in Parquet or text, as a frame.
+
+    Raises DataError for anything else and for a file that cannot be read.
+    """
+    if isinstance(given, pd.DataFrame):
+        return given
+    if isinstance(given, str | os.PathLike):
+        with file_errors(given) as file:
+            if ending(file) in PARQUET:
+                return read_frame(file)
+            return pd.read_csv(file, sep="\t" if ".tsv" in ending(file) else ",")
+    source = as_source(given)
+    blocks = [
+        pd.DataFrame({name: for_pandas(block.columns[name]) for name in source.names})
+        for block in source.blocks(source.names)
+    ]
+    return pd.concat(blocks, ignore_index=True)
 
 
 def _source(given: Any, columns: table.Columns) -> Source:

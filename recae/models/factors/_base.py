@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import scipy.linalg
-import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
@@ -19,7 +17,6 @@ from recae.ranking.products import Products
 from recae.recommend.base import Recommender, Run
 from recae.recommend.persistence import expect
 from recae.recommend.sparse import summed, valued
-from recae.rng import numpy_generator
 
 
 @estimator
@@ -89,18 +86,3 @@ class SVDRecommender(FactorRecommender):
         super()._restore(arrays)
         shape = len(self.items_), self.latent
         self.input_factors_ = expect(arrays["input_factors"], *shape).numpy()
-
-    def _svd(self, matrix: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """U (rows, latent), s (latent,) falling, V (columns, latent) of a sparse matrix.
-
-        Of a matrix with fewer rows or columns than `latent`, the remaining ones are zeros.
-        """
-        least = min(matrix.shape)
-        if self.latent < least:
-            start = numpy_generator(0).standard_normal(least)  # the result does not depend on it
-            u, s, vt = scipy.sparse.linalg.svds(matrix, k=self.latent, v0=start)  # ARPACK
-        else:  # so small that a dense copy is no larger than the factors
-            u, s, vt = np.linalg.svd(matrix.toarray(), full_matrices=False)
-        order, missing = np.argsort(-s), (0, max(self.latent - len(s), 0))
-        u, s, v = u[:, order], s[order], vt[order].T
-        return np.pad(u, ((0, 0), missing)), np.pad(s, missing), np.pad(v, ((0, 0), missing))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from recae.data.svd import truncated_svd
 from recae.estimators.params import estimator
 from recae.models.factors._base import SVDRecommender
 
@@ -29,7 +30,7 @@ class PureSVD(SVDRecommender):
     name = "pure-svd"
 
     def _factors(self, matrix: Any) -> tuple[np.ndarray, np.ndarray]:
-        _, _, v = self._svd(matrix)
+        _, _, v = truncated_svd(matrix, self.latent)
         return v, v
 
 
@@ -59,7 +60,7 @@ class SVDAE(SVDRecommender):
 
     def _factors(self, matrix: Any) -> tuple[np.ndarray, np.ndarray]:
         of_users, of_items = (_inverse_root(matrix.sum(axis=axis)) for axis in (1, 0))
-        u, s, v = self._svd(sp.diags(of_users) @ matrix @ sp.diags(of_items))
+        u, s, v = truncated_svd(sp.diags(of_users) @ matrix @ sp.diags(of_items), self.latent)
         kept = s > NEGLIGIBLE * s[0]
         inverse = np.divide(1, s, out=np.zeros_like(s), where=kept)
         return of_items[:, None] * v * inverse, matrix.T @ u

@@ -1,0 +1,162 @@
+"""Tables about items or users, such as titles and genres, matched by id."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from recae.data.idmap import IdMap
+from recae.data.ids import Codes, Ids, as_ids, show
+from recae.data.tables.readers import read_whole_table
+from recae.data.tables.sources import is_table
+from recae.errors import DataError, unknown_option, warn
+
+
+class ItemTable:
+    """Facts about items by id: a row for each item, or several.
+
+    given: a table (pandas, polars, Arrow), or the path of one (Parquet, CSV or TSV), with a column
+    of ids; a pandas frame may have the ids as its index instead; or a mapping or Series from ids to
+    values, which become the column `value`. what: the word for one of them in messages, such as
+    "item" or "user"; the column of ids is `item_id` or `user_id` accordingly, unless `id_column`
+    names another.
+
+    ids: (rows,) in the normal form of `as_ids`; columns: a frame of the other columns, whose index
+    is 0..rows-1. Raises DataError for another type, for a path that cannot be read and without a
+    column of ids.
+
+    >>> titles = ItemTable({7: "Alien", 8: "Brazil"})
+    >>> titles.texts([8, 7, 9])
+    ['Brazil', 'Alien', '9']
+    """
+
+    def __init__(
+        self, given: Any, *, value: str = "title", what: str = "item", id_column: str | None = None
+    ) -> None:
+        self.what, self.label = what, ""
+        ids: Any
+        id_column = f"{what}_id" if id_column is None else id_column
+        if isinstance(given, Mapping):
+            values = pd.Series(list(given.values()), dtype=object if not given else None)
+            ids, columns = list(given), pd.DataFrame({value: values})
+        elif isinstance(given, pd.Series):
+            ids, columns = given.index, pd.DataFrame({value: given.to_numpy()})
+        elif isinstance(given, str | os.PathLike) or is_table(given):
+            frame, self.label = read_whole_table(given), "" if is_table(given) else f"{given}: "
+            if id_column in frame.columns:
+                ids, columns = frame[id_column], frame.drop(columns=id_column)
+            elif isinstance(frame.index, pd.RangeIndex) and frame.index.name is None:
+                raise self._absent(id_column, frame)
+            else:
+                ids, columns = frame.index, frame
+        else:
+            raise DataError(
+                f"{what}s must be described by a table with the column {id_column}, by its path, "
+                f"or by a mapping from ids to values, not by {type(given).__name__}"
+            )
+        self.ids: Ids = as_ids(ids, what)
+        self.columns: pd.DataFrame = columns.reset_index(drop=True)
+
+    def column(self, name: str) -> pd.Series[Any]:
+        """The values of a column, (rows,). Raises DataError, naming the columns there are."""
+        if name not in self.columns:
+            raise self._absent(name, self.columns)
+        values: pd.Series[Any] = self.columns[name]
+        return values
+
+    @cached_property
+    def _distinct(self) -> IdMap:
+        return IdMap(self.ids, self.what)
+
+    def places(self, ids: IdMap | Any, *, required: bool = False) -> Codes:
+        """The row of each of `ids` (an IdMap or a column of ids), (ids,) int64; -1 without one.
+
+        Raises DataError if the table has an id twice, if one side has text and the other integers,
+        and with `required` if no id has a row.
+        """
+        wanted = ids.ids if isinstance(ids, IdMap) else ids
+        found = self._distinct.lookup(wanted)
+        if required and len(found) and (found < 0).all():
+            raise self._none(as_ids(wanted, self.what))
+        return found
+
+    def rows(self, ids: IdMap | Any, *, required: bool = False) -> pd.DataFrame:
+        """The other columns for each of `ids`, missing values where the table has no row.
+
+        Raises DataError as `places` does.
+        """
+        places = self.places(ids, required=required)
+        return self.columns.reindex(places).reset_index(drop=True)  # -1 is not in the index
+
+    def texts(
+        self,
+        ids: IdMap | Any,
+        column: str = "title",
+        *,
+        missing: str | None = None,
+        required: bool = False,
+    ) -> list[str]:
+        """A column as text for each of `ids`, (ids,). Without a value: `missing`, or else the id.
+
+        Raises DataError as `column` and `places` do.
+        """
+        values = self.column(column)
+        places = self.places(ids, required=required)
+        known = np.append(values.notna().to_numpy(), False)[places]  # -1 finds the last, False
+        wanted = ids.ids if isinstance(ids, IdMap) else as_ids(ids, self.what)
+        texts = wanted.astype(object) if missing is None else np.full(len(places), missing, object)
+        texts[known] = values.to_numpy(dtype=object)[places[known]]
+        return [str(text) for text in texts]
+
+    def categories(
+        self, ids: IdMap, column: str = "category", *, separator: str | None = None
+    ) -> tuple[list[Any], Any]:
+        """The categories in ascending order, and which of `ids` has which: CSR (ids, categories)
+        of ones. An id may have several rows; rows of other ids are ignored.
+
+        separator: splits texts such as "Comedy|Romance"; lists of texts are taken apart too, and
+        missing values count as no category. Ids without a category are counted in a RecaeWarning.
+        Raises DataError for an absent column, without `separator` also for missing values, and if
+        no id has a category.
+        """
+        values, places = self.column(column), ids.lookup(self.ids)
+        if separator is not None:
+            values = values.map(lambda value: _parts(value, separator)).explode()
+            values = values[values.notna()]
+            places = places[values.index]
+        kinds, codes = IdMap.from_values(values, column)
+        some = places >= 0
+        if not some.any():
+            raise self._none(ids.ids)
+        cells = (np.ones(int(some.sum())), (places[some], codes[some]))
+        matrix = sp.csr_matrix(cells, shape=(len(ids), len(kinds)))  # which adds repetitions up
+        matrix.data[:] = 1
+        without = int((np.diff(matrix.indptr) == 0).sum())
+        if without:
+            warn(
+                f"{without:,} of {len(ids):,} {self.what}s have no {column}, and count in no group"
+            )
+        return kinds.ids.tolist(), matrix
+
+    def _absent(self, name: str, frame: pd.DataFrame) -> DataError:
+        message = unknown_option("column", name, map(str, frame.columns))
+        return DataError(f"{self.label}{message}", parameter=name)
+
+    def _none(self, wanted: Ids) -> DataError:
+        example = f", such as {show(wanted[0])}" if len(wanted) else ""
+        return DataError(
+            f"{self.label}the table has none of the {len(wanted):,} {self.what} ids that are needed"
+            f"{example}: are the ids the same?"
+        )
+
+
+def _parts(value: Any, separator: str) -> list[str]:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(separator) if part.strip()]
+    return list(value) if isinstance(value, list | tuple | np.ndarray) else []
