@@ -1,5 +1,10 @@
-"""The models, one file each; a new one is a file here and a line in this list."""
+"""The models: a new one is a file in the folder of its family, which is found by itself.
 
+The imports are for type checkers: `MODELS` and this module have every model, imported or not.
+"""
+
+import pkgutil
+from importlib import import_module
 from pathlib import Path
 
 from recae.models.baselines import Popularity, Random
@@ -27,19 +32,17 @@ from recae.recommend.base import Recommender
 from recae.recommend.persistence import load_model
 
 MODELS: dict[str, type[Recommender]] = {
-    model.name: model
-    for model in (
-        *(Random, Popularity),
-        *(ItemKNN, UserKNN, BPR, ALS),
-        *(EASE, EDLAE, RLAE, RDLAE, SparseEASE),
-        *(PureSVD, SVDAE, InfiniteAE),
-        *(VanillaAE, SparseAE, AutoRec, CDAE),
-        *(MultDAE, MultVAE, RecVAE, HVamp, MacridVAE, ELSA),
-        *(NeuralEASE, FLVAE, VASP),
-        Ensemble,
-    )
+    cls.name: cls
+    for file in pkgutil.walk_packages(__path__, f"{__name__}.")
+    for cls in vars(import_module(file.name)).values()
+    if isinstance(cls, type) and issubclass(cls, Recommender) and "name" in vars(cls)
 }
-"""Every model by the name used on the command line and in saved files."""
+"""Every model by the name used on the command line and in saved files, in the order of the files.
+
+A model of your own becomes known to `recae.load` by `recae.MODELS[MyModel.name] = MyModel`.
+"""
+
+globals().update({cls.__name__: cls for cls in MODELS.values()})
 
 
 def load(path: str | Path) -> Recommender:

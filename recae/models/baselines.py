@@ -40,6 +40,7 @@ class Random(Recommender):
     """
 
     name = "random"
+    uses_seed = True
 
     item_keys_: Bits = learnt()
 

@@ -138,6 +138,7 @@ class Ensemble(Recommender):
     """
 
     name = "ensemble"
+    small = dict(members=("EASE(l2=4.5)", "Popularity()", "ItemKNN(neighbours=5)"))
     uses_validation: ClassVar[bool] = True
 
     members: tuple[str, ...] = param(

@@ -35,6 +35,7 @@ class AutoencoderRecommender(Recommender):
     """An autoencoder over histories; a model supplies its network and its objective."""
 
     uses_validation: ClassVar[bool] = True
+    uses_seed: ClassVar[bool] = True
     lowest_is_best: ClassVar[bool] = False
 
     epochs: int = param("passes over the training users, at most", default=100, low=1)

@@ -42,15 +42,30 @@ class Run:
     checkpoint: str | Path | None = None
 
 
-class Slots(Estimator, ABC):
-    """What is particular to a model: its name, its hyperparameters, and these methods.
+class Recommender(Estimator, ABC):
+    """Learns from interactions; scores and ranks items for histories, known users' or new ones'.
 
-    The first four are needed; the others have a meaning for models with a latent space.
+    A fitted model owns its item vocabulary `items_` and matches every input to it by id.
+    `item_counts_` (n_items,) int64 is the number of training users of each item; `history_` are the
+    interactions it was fitted on (None after loading, unless they were saved with it).
+
+    A model's class says: `name`, as on the command line; `small`, settings for quick tests;
+    `uses_validation`, whether a validation fold decides what is learnt; `uses_seed`, whether the
+    seed does; `scores_every_item`, whether no item gets the score -inf.
+
+    >>> all(issubclass(model, recae.Recommender) for model in recae.MODELS.values())
+    True
     """
 
     name: ClassVar[str]
+    small: ClassVar[dict[str, Any]] = {}
     uses_validation: ClassVar[bool] = False
+    uses_seed: ClassVar[bool] = False
+    scores_every_item: ClassVar[bool] = True
     items_: IdMap
+    item_counts_: np.ndarray
+    history_: Interactions | None
+    fitted_params_: dict[str, Any]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -61,58 +76,8 @@ class Slots(Estimator, ABC):
                 return
             if "_score_rows" in vars(base):
                 break
-        if cls._scores is not Slots._scores:
-            cls._scores = Slots._scores  # type: ignore[method-assign]
-
-    @abstractmethod
-    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
-        """Learns from `data`; hyperparameters and options are checked already."""
-
-    @abstractmethod
-    def _score_rows(self, matrix: Any) -> Tensor:
-        """Scores of CSR histories in the model's item order: a fresh (rows, n_items) float32."""
-
-    def _scores(self, matrix: Any) -> Tensor | Products:
-        """The same, or what they are the products of: lists are then made without holding them."""
-        return self._score_rows(matrix)
-
-    @abstractmethod
-    def _arrays(self) -> Mapping[str, Tensor]:
-        """What was learnt, as named tensors for saving."""
-
-    @abstractmethod
-    def _restore(self, arrays: Mapping[str, Tensor]) -> None:
-        """The inverse of `_arrays`; `items_` is set already."""
-
-    def _embed_rows(self, matrix: Any) -> Tensor:
-        """The codes of CSR histories, (rows, latent) float32."""
-        raise ConfigError(f"{type(self).__name__} has no latent space to embed users in")
-
-    def _item_vectors(self) -> Tensor:
-        """One vector per item in the order of `items_`, (n_items, latent) float32."""
-        raise ConfigError(f"{type(self).__name__} has no item embeddings")
-
-    def _similarities(self, codes: np.ndarray) -> Tensor:
-        """How similar all items are to some, (len(codes), n_items); cosines by default."""
-        vectors = torch.nn.functional.normalize(self._item_vectors().cpu(), dim=1)
-        return products(vectors[torch.from_numpy(codes)], vectors)
-
-
-class Recommender(Slots):
-    """Learns from interactions; scores and ranks items for histories, known users' or new ones'.
-
-    A fitted model owns its item vocabulary `items_` and matches every input to it by id.
-    `item_counts_` (n_items,) int64 is the number of training users of each item; `history_` are the
-    interactions it was fitted on (None after loading, unless they were saved with it).
-
-    >>> all(issubclass(model, recae.Recommender) for model in recae.MODELS.values())
-    True
-    """
-
-    items_: IdMap
-    item_counts_: np.ndarray
-    history_: Interactions | None
-    fitted_params_: dict[str, Any]
+        if cls._scores is not Recommender._scores:
+            cls._scores = Recommender._scores  # type: ignore[method-assign]
 
     @property
     def item_embeddings_(self) -> np.ndarray:
@@ -319,6 +284,41 @@ class Recommender(Slots):
         from recae.recommend.export import export_top_k
 
         return export_top_k(self, path, history, k, **options)
+
+    # What a model supplies: the first two and the saved form are needed, the rest where they apply.
+
+    @abstractmethod
+    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+        """Learns from `data`; hyperparameters and options are checked already."""
+
+    @abstractmethod
+    def _score_rows(self, matrix: Any) -> Tensor:
+        """Scores of CSR histories in the model's item order: a fresh (rows, n_items) float32."""
+
+    def _scores(self, matrix: Any) -> Tensor | Products:
+        """The same, or what they are the products of: lists are then made without holding them."""
+        return self._score_rows(matrix)
+
+    @abstractmethod
+    def _arrays(self) -> Mapping[str, Tensor]:
+        """What was learnt, as named tensors for saving."""
+
+    @abstractmethod
+    def _restore(self, arrays: Mapping[str, Tensor]) -> None:
+        """The inverse of `_arrays`; `items_` is set already."""
+
+    def _embed_rows(self, matrix: Any) -> Tensor:
+        """The codes of CSR histories, (rows, latent) float32."""
+        raise ConfigError(f"{type(self).__name__} has no latent space to embed users in")
+
+    def _item_vectors(self) -> Tensor:
+        """One vector per item in the order of `items_`, (n_items, latent) float32."""
+        raise ConfigError(f"{type(self).__name__} has no item embeddings")
+
+    def _similarities(self, codes: np.ndarray) -> Tensor:
+        """How similar all items are to some, (len(codes), n_items); cosines by default."""
+        vectors = torch.nn.functional.normalize(self._item_vectors().cpu(), dim=1)
+        return products(vectors[torch.from_numpy(codes)], vectors)
 
     # How the pieces above are put together.
 

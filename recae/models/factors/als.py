@@ -40,6 +40,8 @@ class ALS(FactorRecommender):
     """
 
     name = "als"
+    uses_seed = True
+    small = dict(latent=5, epochs=3, l2=0.7, alpha=3.5)
 
     l2: float = param("weight of the squared factors", default=10.0, low=0, usual=(0.1, 1000))
     alpha: float = param(

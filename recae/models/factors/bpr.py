@@ -46,6 +46,8 @@ class BPR(FactorRecommender):
     """
 
     name = "bpr"
+    uses_seed = True
+    small = dict(latent=5, epochs=5)
 
     lr: float = param("learning rate", default=0.05, above=0, usual=(0.005, 0.2))
     l2: float = param("weight of the squared factors", default=0.01, low=0, usual=(1e-4, 0.1))

@@ -28,6 +28,7 @@ class PureSVD(SVDRecommender):
     """
 
     name = "pure-svd"
+    small = dict(latent=5)
 
     def _factors(self, matrix: Any) -> tuple[np.ndarray, np.ndarray]:
         _, _, v = truncated_svd(matrix, self.latent)
@@ -57,6 +58,7 @@ class SVDAE(SVDRecommender):
     """
 
     name = "svd-ae"
+    small = dict(latent=5)
 
     def _factors(self, matrix: Any) -> tuple[np.ndarray, np.ndarray]:
         of_users, of_items = (_inverse_root(matrix.sum(axis=axis)) for axis in (1, 0))

@@ -30,6 +30,7 @@ class EASE(LinearRecommender):
     """
 
     name = "ease"
+    small = dict(l2=4.5)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # ML-20M, strong generalisation, the code of Moon, Kim & Lee (2023).
         "paper": dict(l2=800.0)
@@ -57,6 +58,7 @@ class EDLAE(LinearRecommender):
     """
 
     name = "edlae"
+    small = dict(l2=4.5, dropout=0.4)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # ML-20M, strong generalisation, the code of Moon, Kim & Lee (2023).
         "paper": dict(l2=400.0, dropout=0.3)
@@ -92,6 +94,7 @@ class RLAE(LinearRecommender):
     """
 
     name = "rlae"
+    small = dict(l2=4.5, xi=0.2)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # ML-20M, strong generalisation, the code of Moon, Kim & Lee (2023).
         "paper": dict(l2=1000.0, xi=0.6)
@@ -124,6 +127,7 @@ class RDLAE(LinearRecommender):
     """
 
     name = "rdlae"
+    small = dict(l2=4.5, dropout=0.4, xi=0.2)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # ML-20M, strong generalisation, the code of Moon, Kim & Lee (2023).
         "paper": dict(l2=1000.0, dropout=0.2, xi=0.6)

@@ -51,6 +51,7 @@ class InfiniteAE(Recommender):
     """
 
     name = "infinite-ae"
+    small = dict(l2=0.7)
 
     l2: float = param(
         "ridge, as a share of the kernel's mean diagonal", default=5.0, above=0, usual=(0.1, 100)

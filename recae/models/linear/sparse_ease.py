@@ -47,6 +47,7 @@ class SparseEASE(Recommender):
     """
 
     name = "sparse-ease"
+    small = dict(l2=4.5, neighbours=15)
 
     neighbours: int = param(
         "items that may speak for an item, at most", default=100, low=1, usual=(20, 300)

@@ -44,6 +44,8 @@ class ItemKNN(Recommender):
     """
 
     name = "item-knn"
+    scores_every_item = False
+    small = dict(neighbours=15)
 
     neighbours: int = param(
         "nearest items kept for each item, itself not counted", default=100, low=1, usual=(10, 1000)

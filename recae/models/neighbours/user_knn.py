@@ -42,6 +42,8 @@ class UserKNN(Recommender):
     """
 
     name = "user-knn"
+    scores_every_item = False
+    small = dict(neighbours=20)
 
     neighbours: int = param(
         "nearest training users of a history", default=100, low=1, usual=(10, 1000)

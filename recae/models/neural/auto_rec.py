@@ -43,6 +43,7 @@ class AutoRec(AutoencoderRecommender):
     """
 
     name = "auto-rec"
+    small = dict(latent=8, epochs=2, batch_size=10, lr=0.01)
 
     lowest_is_best: ClassVar[bool] = True
 

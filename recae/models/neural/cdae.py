@@ -32,6 +32,7 @@ class CDAE(AutoencoderRecommender):
     """
 
     name = "cdae"
+    small = dict(latent=8, epochs=2, batch_size=10, lr=0.01, negatives=3)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # The authors' script for Yelp.
         "paper": dict(latent=50, negatives=5, optimiser="adagrad", lr=0.1, loss="logistic")

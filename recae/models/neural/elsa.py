@@ -31,6 +31,7 @@ class ELSA(AutoencoderRecommender):
     """
 
     name = "elsa"
+    small = dict(latent=6, epochs=2, batch_size=10)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # The authors' reproduction of ML-20M.
         "paper": dict(latent=800, epochs=10, batch_size=32, lr=0.1, optimiser="nadam")

@@ -41,6 +41,7 @@ class HVamp(AutoencoderRecommender):
     """
 
     name = "h-vamp"
+    small = dict(latent=4, width=12, components=6, epochs=2, batch_size=10, lr=0.01)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # The authors' command; beta rises for 100 epochs.
         "paper": dict(

@@ -41,6 +41,7 @@ class MacridVAE(AutoencoderRecommender):
     """
 
     name = "macrid-vae"
+    small = dict(latent=4, concepts=3, width=12, epochs=2, batch_size=10)
 
     latent: int = param("width of the code of a concept", default=64, low=1, usual=(16, 256))
     concepts: int = param("number of concepts", default=4, low=1, usual=(2, 20))

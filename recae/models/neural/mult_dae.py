@@ -38,6 +38,7 @@ class MultDAE(StartedRecommender):
     """
 
     name = "mult-dae"
+    small = dict(latent=8, epochs=2, batch_size=10, lr=0.01, hidden=(16,))
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # ML-20M, the authors' code.
         "paper": dict(latent=200, epochs=200, batch_size=500, l2=2e-5)

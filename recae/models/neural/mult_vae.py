@@ -43,6 +43,7 @@ class MultVAE(StartedRecommender):
     """
 
     name = "mult-vae"
+    small = dict(latent=8, epochs=2, batch_size=10, lr=0.01, hidden=(16,))
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # ML-20M: 0.2 is reached after 40,000 of the 46,800 updates.
         "paper": dict(

@@ -121,6 +121,7 @@ class RecVAE(SoftmaxRecommender):
     """
 
     name = "rec-vae"
+    small = dict(latent=8, width=16, depth=3, epochs=4, batch_size=10, lr=0.01)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # ML-20M, the authors' code: 50 rounds of three epochs and one.
         "paper": dict(

@@ -50,6 +50,7 @@ class SparseAE(AutoencoderRecommender):
     """
 
     name = "sparse-ae"
+    small = dict(sparsity="top-k", latent=8, active=3, epochs=2, batch_size=10, lr=0.01)
 
     lr: float = param("learning rate", default=3e-3, above=0, usual=(1e-4, 1e-2))
     sparsity: str = param("what makes z sparse", default="l1", choices=("l1", "top-k", "kl"))

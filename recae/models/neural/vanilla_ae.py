@@ -34,6 +34,7 @@ class VanillaAE(SoftmaxRecommender):
     """
 
     name = "vanilla-ae"
+    small = dict(latent=8, epochs=2, batch_size=10, lr=0.01, hidden=(16,))
 
     # At 0.001 the logistic loss stands still for longer than the default patience.
     lr: float = param("learning rate", default=3e-3, above=0, usual=(1e-4, 1e-2))

@@ -32,6 +32,7 @@ class VASP(DeepFocalRecommender):
     """
 
     name = "vasp"
+    small = dict(latent=6, width=12, depth=2, decoder_depth=2, epochs=2)
     shallow: ClassVar[bool] = True
 
 
@@ -55,6 +56,7 @@ class FLVAE(DeepFocalRecommender):
     """
 
     name = "flvae"
+    small = dict(latent=6, width=12, depth=2, decoder_depth=2, epochs=2)
     shallow: ClassVar[bool] = False
 
 
@@ -76,6 +78,7 @@ class NeuralEASE(FocalRecommender):
     """
 
     name = "neural-ease"
+    small = dict(epochs=2, batch_size=10, lr=0.01)
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         return AutoencoderNet(
