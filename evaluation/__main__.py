@@ -10,6 +10,8 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+FOLDER = Path(__file__).parent
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Hands the arguments after the name to the script's `main`; returns what that returns."""
@@ -24,9 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(f"  {script:<{width}}  {line}" for script, line in of_scripts.items()))
         print("\npython -m evaluation.speed lists the benchmarks beside other libraries")
         return 0
-    module = name.replace("-", "_")
-    if module not in known:
-        near = difflib.get_close_matches(module, known, n=1)
+    asked = name.replace("-", "_")
+    if asked not in known:
+        near = difflib.get_close_matches(asked, known, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         print(f"there is no script {name}.{hint} Known: {', '.join(known)}", file=sys.stderr)
         return 2
@@ -34,11 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from recae.errors import RecaeError
 
     try:
-        if module in of_suites:
-            from evaluation import run_suite
+        if asked in of_suites:
+            from evaluation.suites import run
 
-            return run_suite.main(module, rest)
-        code: int = importlib.import_module(f"evaluation.{module}").main(rest)
+            return run.main(asked, rest)
+        code: int = importlib.import_module(modules()[asked]).main(rest)
     except RecaeError as error:
         print(f"python -m evaluation {name}: error: {error}", file=sys.stderr)
         return 1
@@ -47,20 +49,42 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def suites() -> dict[str, str]:
     """The names of the suites, with their titles."""
-    paths = sorted((Path(__file__).parent / "suites").glob("*.toml"))
+    paths = sorted((FOLDER / "suites").glob("*.toml"))
     return {path.stem: tomllib.loads(path.read_text(encoding="utf-8"))["title"] for path in paths}
 
 
 def scripts() -> dict[str, str]:
-    """The modules here that define `main`, with the first line of their docstrings."""
+    """The names of the scripts, with the first line of their docstrings."""
+    return {name: _doc(path) for name, path in sorted(_found().items())}
+
+
+def modules() -> dict[str, str]:
+    """The names of the scripts, with the modules that hold them."""
+    return {
+        name: ".".join(["evaluation", *path.relative_to(FOLDER).with_suffix("").parts])
+        for name, path in _found().items()
+    }
+
+
+def _found() -> dict[str, Path]:
+    """Name -> file that defines `main`: the name of the file, or of the folder of a run.py."""
     found = {}
-    for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))  # read, not imported: that takes seconds
-        if path.stem != "run_suite" and any(
-            isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body
-        ):
-            found[path.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
+    for path in sorted(FOLDER.rglob("[!_]*.py")):
+        room = path.relative_to(FOLDER).parts[0]
+        if room == "speed" or path == FOLDER / "suites" / "run.py" or not _has_main(path):
+            continue
+        found[path.parent.name if path.stem == "run" else path.stem] = path
     return found
+
+
+def _has_main(path: Path) -> bool:
+    body = ast.parse(path.read_text(encoding="utf-8")).body  # read, not imported: that is slow
+    return any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in body)
+
+
+def _doc(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return (ast.get_docstring(tree) or "").partition("\n")[0]
 
 
 if __name__ == "__main__":

@@ -10,14 +10,36 @@ machine and commit. A test compares the document with this output.
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation import block_tables, published, speed_tables
-from evaluation.provenance import RESULTS
-from evaluation.suite import suite_names
+from evaluation.applications.embedding_compression.table import compression
+from evaluation.applications.fake_profiles.table import injected, labelled
+from evaluation.applications.fashion_mnist.table import errors, likelihood
+from evaluation.applications.image_codec.table import image_codec
+from evaluation.applications.item_map.table import item_map
+from evaluation.applications.steering.table import steering
+from evaluation.applications.synthetic_users.table import synthetic
+from evaluation.kit.provenance import RESULTS
+from evaluation.kit.tables import Table, has_result, read_result, section
+from evaluation.speed import tables as speed
+from evaluation.suites import published
+from evaluation.suites.read import suite_names
+
+APPLICATIONS: dict[str, Callable[[dict[str, Any]], Table]] = {
+    "fashion_mnist_errors": errors,
+    "fashion_mnist_likelihood": likelihood,
+    "item-map": item_map,
+    "image_codec": image_codec,
+    "embedding-compression-ml-1m-infae": compression,
+    "embedding-compression-gowalla": compression,
+    "fake-profiles-labelled": labelled,
+    "fake-profiles-injected": injected,
+    "synthetic-users": synthetic,
+    "steering": steering,
+}
+"""Name of a kept result -> the maker of its table, in the order of docs/results.md."""
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "results.md"
 
@@ -59,9 +81,12 @@ def document() -> str:
         "closed-forms": closed_forms,
         "random-settings": random_settings,
     }
-    rest = [make() for name, make in parts.items() if (RESULTS / f"{name}.json").is_file()]
+    rest = [make() for name, make in parts.items() if has_result(name)]
     figures = [name for name in published.read() if name in with_results()]
-    others = [*block_tables.sections(), *speed_tables.sections()]
+    makers = APPLICATIONS | speed.TABLES
+    others = [
+        section(*make(read_result(name))) for name, make in makers.items() if has_result(name)
+    ]
     return "\n".join([HEAD, *suites(), PUBLISHED, published.document(figures), *rest, *others])
 
 
@@ -84,10 +109,10 @@ def suites() -> list[str]:
 
 def earlier() -> str:
     """What was measured on Gowalla before there were suites, and not since: it takes an hour."""
-    result = _read("gowalla-macrid-vae")
+    result = read_result("gowalla-macrid-vae")
     values, published = result["metrics"], result["published"]
     figures = [f"{values[m]:.4f} ({published[m]})" for m in ("recall@20", "ndcg@20")]
-    return _section(
+    return section(
         "Gowalla, measured before the suites",
         f"At commit {result['provenance']['commit']}, with the settings of the suite `gowalla`; "
         "published figures in parentheses.",
@@ -98,11 +123,11 @@ def earlier() -> str:
 
 def ml20m() -> str:
     """The table of ml20m_partial, best first, each row tested against the next."""
-    pairs = {(row["a"], row["b"]): row for row in _read("ml20m-partial")["pairs"]}
-    names = list(_read("ml20m-partial")["metrics"])[::-1]
+    pairs = {(row["a"], row["b"]): row for row in read_result("ml20m-partial")["pairs"]}
+    names = list(read_result("ml20m-partial")["metrics"])[::-1]
     rows = []
     for name, below in zip(names, [*names[1:], None], strict=True):
-        result = _read(f"ml20m-partial-{name}")
+        result = read_result(f"ml20m-partial-{name}")
         metrics, against = result["metrics"], ""
         if below:
             pair = pairs[below, name]
@@ -119,7 +144,7 @@ def ml20m() -> str:
                 f"{result['seconds_of_choosing_and_fitting']:.0f} s",
             ]
         )
-    return _section(
+    return section(
         "MovieLens 20M, the held-out users of Liang et al.",
         "`python -m evaluation ml20m_partial DATA`: fitted on the 10,000 validation users, tested "
         "on the 10,000 test users, so that published rows are out of reach. Differences are in "
@@ -132,13 +157,13 @@ def ml20m() -> str:
 
 def ratings() -> str:
     """AutoRec on ratings."""
-    result = _read("ml1m-ratings")
+    result = read_result("ml1m-ratings")
     floor = sum(result["rmse_of_user_and_item_means"]) / len(result["rmse"])
     rows = [
         [_code(result["model"]), f"{result['mean']:.4f}", "0.874 (U-AutoRec)"],
         ["means of user and item", f"{floor:.4f}", ""],
     ]
-    return _section(
+    return section(
         "MovieLens 1M as ratings",
         "`python -m evaluation ml1m_ratings DATA`; root mean squared error on a random tenth, the "
         f"mean of {len(result['rmse'])} splits.",
@@ -158,10 +183,10 @@ def closed_forms() -> str:
             f"{fit['largest_catalogue']:,}",
             fit["formula"],
         ]
-        for fit in _read("closed-forms")["models"].values()
+        for fit in read_result("closed-forms")["models"].values()
         if "error" not in fit
     ]
-    return _section(
+    return section(
         "Closed forms on 40,981 items",
         "`python -m evaluation closed_forms DATA`, each in a process of its own.",
         ["model", "fit", "peak memory", "fitted", "items in 24 GiB", "because"],
@@ -171,7 +196,7 @@ def closed_forms() -> str:
 
 def random_settings() -> str:
     """How the random settings of every model ended."""
-    result = _read("random-settings")
+    result = read_result("random-settings")
     rows = []
     for name, fits in result["fits"].items():
         kinds = [fit[1] for fit in fits]
@@ -179,7 +204,7 @@ def random_settings() -> str:
         counts = [str(kinds.count(kind)) for kind in ("trained", "warned", "refused", "failed")]
         spread = f"{min(scores):.3f} to {max(scores):.3f}" if scores else ""
         rows.append([name, *counts, spread])
-    return _section(
+    return section(
         "Random settings",
         f"`python -m evaluation random_settings`: {result['draws']} settings for each model, drawn "
         "from the ranges that its hyperparameters document.",
@@ -188,21 +213,12 @@ def random_settings() -> str:
     )
 
 
-def _read(name: str) -> Any:
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-
-
 def _code(model: str) -> str:
     """A model as code, without what only says how it was stopped."""
     idle = ("metric=", "patience=", "precision=")
     name, _, inside = model.removesuffix(")").partition("(")
     kept = [part for part in inside.split(", ") if part and not part.startswith(idle)]
     return f"`{name}({', '.join(kept)})`" if name != "Ensemble" else "`Ensemble`"
-
-
-def _section(title: str, text: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]]
-    return "\n".join([f"## {title}\n", text + "\n", *lines, ""])
 
 
 if __name__ == "__main__":

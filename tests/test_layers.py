@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 import recae
-from evaluation.house import NOT_OURS, ROOT, Import, circles, imports, module_name, room, sources
+from evaluation.kit.house import (
+    NOT_OURS,
+    ROOT,
+    Import,
+    circles,
+    imports,
+    module_name,
+    room,
+    sources,
+)
 
 # Low to high. A room of recae/ imports from lower floors only; rooms of one floor are strangers.
 FLOORS = (

@@ -36,7 +36,7 @@ import scipy.sparse as sp
 import torch
 
 import recae
-from evaluation.provenance import RESULTS, keep
+from evaluation.kit.provenance import RESULTS, keep
 from evaluation.speed import given, worker
 from evaluation.speed.closed_form_checks import checked, exact, product_rate
 from evaluation.speed.closed_form_plot import plot

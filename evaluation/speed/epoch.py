@@ -31,7 +31,7 @@ import scipy.sparse as sp
 import torch
 
 import recae
-from evaluation.provenance import keep
+from evaluation.kit.provenance import keep
 from evaluation.speed import given, venvs, worker
 from evaluation.speed.harness import alternate, arguments
 from evaluation.speed.stepwise import Stepwise

@@ -2,7 +2,7 @@
 
     python -m evaluation.speed evaluate --rounds 5
 
-The synthetic histories, targets and factors of `evaluation/evaluation_cost.py`: about 50 items a
+The synthetic histories, targets and factors of `evaluation/speed/synthetic.py`: about 50 items a
 user, at most 10 targets, a PureSVD of 64 factors. From factors to the means of NDCG@100, Recall@20
 and Recall@50, everything in between; ours makes intervals and everything else of a report as well.
 Data and models are in memory before a round; so is RecBole's loader, with its set of items for
@@ -26,14 +26,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import scipy.sparse as sp
 import torch
 
 import recae
-from evaluation.evaluation_cost import prepare
-from evaluation.provenance import keep
+from evaluation.kit.provenance import keep
 from evaluation.speed import venvs, worker
 from evaluation.speed.harness import Rounds, alternate, arguments
+from evaluation.speed.synthetic import histories_and_targets
 from recae.ranking.batches import BATCH_CELLS
 
 PEERS = Path(__file__).parent / "peers"
@@ -76,6 +77,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(bool(differ))
 
 
+def prepare(folder: Path, n_users: int, n_items: int, latent: int) -> str:
+    """Writes histories, targets, the fitted model and its factors; returns the repr of the fold."""
+    history, target = histories_and_targets(n_users, n_items)
+    sp.save_npz(folder / "history.npz", history)
+    sp.save_npz(folder / "target.npz", target)
+    data = recae.Interactions.from_csr(history)
+    model = recae.PureSVD(latent=latent).fit(data)
+    model.save(folder / "model")
+    np.savez(folder / "factors.npz", users=model.embed_users(data), items=model.item_embeddings_)
+    return repr(recae.Fold(data, recae.Interactions.from_csr(target)))
+
+
 def command_of(side: str, options: argparse.Namespace, folder: Path, few: int) -> list[str]:
     """What starts a side."""
     users = few if side in ("recae-few", "lenskit") else options.users
@@ -102,7 +115,9 @@ def serve(options: argparse.Namespace) -> None:
 
     def run() -> dict[str, Any]:
         report = recae.evaluate(model, fold, METRICS, progress=False)
-        return {"metrics": {name: float(report[name]) for name in METRICS}}
+        share = report.provenance["metric_seconds"] / report.provenance["scoring_seconds"]
+        metrics = {name: float(report[name]) for name in METRICS}
+        return {"metrics": metrics, "metric_seconds_of_scoring": share}
 
     worker.serve(run, bare)
 

@@ -37,7 +37,7 @@ import scipy.sparse as sp
 import torch
 
 import recae
-from evaluation.provenance import keep
+from evaluation.kit.provenance import keep
 from evaluation.speed import given
 from evaluation.speed.closed_form_checks import checked, exact
 from evaluation.speed.gpu_chip import chip, synthetic

@@ -88,7 +88,7 @@ class Rounds:
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for `evaluation.provenance.keep`."""
+        """Everything, for `evaluation.kit.provenance.keep`."""
         return {
             "sides": {
                 side: {

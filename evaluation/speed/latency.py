@@ -4,8 +4,8 @@
     python -m evaluation.speed latency --busy 2
 
 A user whom the model has never seen, with some 80 items, by `recommend_array` of a CSR and by
-`recommend` of a frame, every call for another one. Weights are drawn (`made.py`), which costs the
-same as if they were learnt. One thread, calls one after the other, the first 100 not counted.
+`recommend` of a frame, every call for another one. Weights are drawn (`synthetic.py`), which
+costs the same as learnt ones. One thread, calls one after the other, the first 100 not counted.
 implicit: `AlternatingLeastSquares.recommend(..., recalculate_user=True)` with the factors of ALS.
 --busy starts so many processes beside it that compute without end, and ends them.
 """
@@ -25,8 +25,8 @@ import pandas as pd
 import torch
 
 import recae
-from evaluation.provenance import keep
-from evaluation.speed import made, worker
+from evaluation.kit.provenance import keep
+from evaluation.speed import synthetic, worker
 from evaluation.speed.harness import alternate, arguments
 
 ALL = ((), ("--busy", "2"))
@@ -82,15 +82,15 @@ def serve(options: argparse.Namespace) -> None:
     """A catalogue: every model and way of asking, one after the other."""
     bare = worker.peak_gb()
     torch.set_num_threads(options.threads)
-    matrix = made.histories(WARM + options.calls, options.serve, seed=3)
+    matrix = synthetic.histories(WARM + options.calls, options.serve, seed=3)
     data = recae.Interactions.from_csr(matrix[:WARM])
     users = [matrix[[row]] for row in range(len(matrix.indptr) - 1)]
     frames = [pd.DataFrame({"user_id": "new", "item_id": u.indices.astype(int)}) for u in users]
-    factors = made.item_factors(options.serve, options.latent)
+    factors = synthetic.item_factors(options.serve, options.latent)
     models: dict[str, recae.Recommender] = {
-        "PureSVD": made.factor_model(recae.PureSVD(latent=options.latent), data, factors),
-        "ALS": made.factor_model(recae.ALS(latent=options.latent), data, factors),
-        "Mult-VAE": made.vae(data, options.latent),
+        "PureSVD": synthetic.factor_model(recae.PureSVD(latent=options.latent), data, factors),
+        "ALS": synthetic.factor_model(recae.ALS(latent=options.latent), data, factors),
+        "Mult-VAE": synthetic.vae(data, options.latent),
     }
 
     def run() -> dict[str, Any]:

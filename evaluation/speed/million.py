@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 import recae
-from evaluation.provenance import keep, peak_gb
+from evaluation.kit.provenance import keep, peak_gb
 from evaluation.speed.harness import arguments
 from evaluation.speed.synthetic import Catalogue, People, by_chance, in_taste
 from recae.rng import numpy_generator

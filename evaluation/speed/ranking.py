@@ -11,8 +11,9 @@ Top lists of all users from given factors, what is in the history left out:
   factors of users and items, on as many threads, BLAS held to one as its authors ask.
 
 Sides take turns. The lists of some users are compared with a full sort of `score`: by score
-descending, then by column. Factors are drawn with a long tail (`made.py`). --curves also measures
-recae and the product against the numbers of users, items and places of a list, and draws them.
+descending, then by column. Factors are drawn with a long tail (`synthetic.py`). --curves also
+measures recae and the product against the numbers of users, items and places of a list, and draws
+them.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ import scipy.sparse as sp
 import torch
 
 import recae
-from evaluation.provenance import RESULTS, keep
-from evaluation.speed import made, worker
+from evaluation.kit.provenance import RESULTS, keep
+from evaluation.speed import synthetic, worker
 from evaluation.speed.harness import Rounds, alternate, arguments
 
 ALL = (("--curves",),)
@@ -86,9 +87,9 @@ def measured(n_items: int, options: argparse.Namespace) -> dict[str, Any]:
     print(f"{options.users:,} users x {n_items:,} items, k={options.k}", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        history = made.histories(options.users, n_items)
+        history = synthetic.histories(options.users, n_items)
         sp.save_npz(folder / "history.npz", history, compressed=False)
-        np.save(folder / "items.npy", made.item_factors(n_items, options.latent))
+        np.save(folder / "items.npy", synthetic.item_factors(n_items, options.latent))
         sides = {side: _command(options, side, folder) for side in options.sides}
         rounds = alternate(sides, options.rounds, threads=options.threads)
     print(rounds.summary())
@@ -141,7 +142,7 @@ def serve(options: argparse.Namespace) -> None:
 def ranker(history: sp.csr_matrix, factors: np.ndarray) -> recae.Recommender:
     """A PureSVD with these factors."""
     data = recae.Interactions.from_csr(history)
-    return made.factor_model(recae.PureSVD(latent=factors.shape[1]), data, factors)
+    return synthetic.factor_model(recae.PureSVD(latent=factors.shape[1]), data, factors)
 
 
 def product(users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
@@ -200,8 +201,8 @@ def serve_curves(options: argparse.Namespace) -> None:
             for size in (size for size in sizes if size <= most):
                 at = {"users": 500 if varied == "items" else 5_000, "items": 20_000, "k": 100}
                 at = {name: min(value, most) for name, value in at.items()} | {varied: size}
-                history = made.histories(at["users"], at["items"])
-                model = ranker(history, made.item_factors(at["items"], options.latent))
+                history = synthetic.histories(at["users"], at["items"])
+                model = ranker(history, synthetic.item_factors(at["items"], options.latent))
                 users = torch.from_numpy(model.embed_users(history))
                 items = torch.from_numpy(model.item_embeddings_)
                 seconds = {

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 import recae
-from evaluation.provenance import RESULTS, keep, peak_gb
+from evaluation.kit.provenance import RESULTS, keep, peak_gb
 from evaluation.speed.harness import arguments
 from evaluation.speed.stepwise import Stepwise
 from evaluation.speed.synthetic import shape

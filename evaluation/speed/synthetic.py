@@ -1,8 +1,11 @@
-"""Made-up users with a known taste, as many as wanted, in bounded memory.
+"""Synthetic data: users with a known taste, and histories, targets and factors with long tails.
 
 Items belong to groups. A user likes one to three of them and takes most items from those, popular
 ones more often. Sizes of groups, popularity within a group and lengths of histories have long
-tails. So a model can be asked how much of what it recommends lies in the groups of a user.
+tails. So a model can be asked how much of what it recommends lies in the groups of a user
+(`Catalogue`, `People`).
+
+What only ranks or measures needs no taste (`histories`, `histories_and_targets`, `item_factors`).
 """
 
 from __future__ import annotations
@@ -14,8 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
+import torch
 
+import recae
+from recae.models.factors._base import FactorRecommender
 from recae.rng import numpy_generator
+
+LENGTH = 80
+"""Items of a user of `histories`, on average."""
 
 CHUNK = 1 << 17
 """Users made at a time. Another number would make other users of the same seed."""
@@ -164,3 +173,70 @@ def by_chance(catalogue: Catalogue, groups: npt.NDArray[np.int32]) -> float:
 def shape(n_users: int, n_items: int, interactions: int, seed: int = 0) -> Any:
     """A csr_matrix of that shape with nearly so many interactions, for curves of cost."""
     return Catalogue.plant(n_items, seed).people(n_users, interactions / n_users, seed).matrix
+
+
+def histories(n_users: int, n_items: int, seed: int = 0) -> sp.csr_matrix:
+    """Ones, (n_users, n_items): an item of rank r comes in proportion to (r + 20)^-0.8, and users
+    have a lognormal number of items, about LENGTH on average and at least 5."""
+    rng = numpy_generator(seed)
+    lengths = rng.lognormal(np.log(LENGTH) - 0.32, 0.8, n_users).astype(np.int64)
+    lengths = np.clip(lengths, 5, n_items // 4)
+    chance = np.cumsum((np.arange(n_items) + 20.0) ** -0.8)
+    items = np.searchsorted(chance, rng.random(int(lengths.sum())) * chance[-1])
+    cells = np.unique(np.repeat(np.arange(n_users), lengths) * n_items + items)
+    users, items = np.divmod(cells, n_items)
+    ones = np.ones(len(cells), dtype=np.float32)
+    return sp.csr_matrix((ones, (users, items)), shape=(n_users, n_items))
+
+
+def item_factors(n_items: int, latent: int, seed: int = 1) -> np.ndarray:
+    """(n_items, latent) float32: directions that matter less and less, and items that are the
+    longer the more popular they are, as they come out of a factorisation."""
+    drawn = numpy_generator(seed).standard_normal((n_items, latent), dtype=np.float32)
+    drawn *= (1 + np.arange(latent, dtype=np.float32) / 20) ** -0.5
+    drawn *= ((np.arange(n_items, dtype=np.float32) + 20) ** -0.2)[:, None]
+    return drawn
+
+
+def factor_model(
+    model: FactorRecommender, data: recae.Interactions, factors: np.ndarray
+) -> FactorRecommender:
+    """The model as if it had been fitted on these data and had found these item factors."""
+    model._own(data)
+    given = torch.from_numpy(factors)
+    model._restore({"item_factors": given, "input_factors": given})
+    return model
+
+
+def vae(data: recae.Interactions, latent: int, seed: int = 2) -> recae.MultVAE:
+    """A Mult-VAE of its default shape whose weights are drawn, and never trained."""
+    model = recae.MultVAE(latent=latent)
+    model._own(data)
+    model.network_ = model._network(data.n_items, data.n_users).eval()
+    model.network_.initialise(torch.Generator().manual_seed(seed))
+    return model
+
+
+def histories_and_targets(
+    n_users: int, n_items: int, seed: int = 0
+) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """Histories of about 50 and targets of at most 10 items, (n_users, n_items) of ones each.
+
+    The chance of an item of rank r is proportional to (r + 20)^-0.8; a user draws a lognormal
+    number of items, and those drawn twice count once.
+    """
+    rng = np.random.default_rng(seed)
+    draws = np.clip(rng.lognormal(np.log(52), 0.55, n_users).astype(np.int64), 15, n_items // 2)
+    chance = np.cumsum((np.arange(n_items) + 20.0) ** -0.8)
+    items = np.searchsorted(chance, rng.random(int(draws.sum())) * chance[-1])
+    cells = np.unique(np.repeat(np.arange(n_users), draws) * n_items + items)
+    users, items = cells // n_items, cells % n_items
+    order = np.lexsort((rng.random(len(cells)), users))  # a user's items in random order
+    first = np.searchsorted(users, users)
+    hidden = np.zeros(len(cells), dtype=bool)
+    hidden[order] = np.arange(len(cells)) - first < np.minimum(10, draws[users] // 2)
+    parts = []
+    for some in (~hidden, hidden):
+        ones = np.ones(int(some.sum()), dtype=np.float32)
+        parts.append(sp.csr_matrix((ones, (users[some], items[some])), shape=(n_users, n_items)))
+    return parts[0], parts[1]

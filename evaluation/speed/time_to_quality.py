@@ -46,7 +46,7 @@ import scipy.sparse as sp
 import torch
 
 import recae
-from evaluation.provenance import keep
+from evaluation.kit.provenance import keep
 from evaluation.speed import given, venvs
 from evaluation.speed.harness import arguments, environment
 from evaluation.speed.quality import METRIC, K, in_words, misses, plot, ratios, summary, tested

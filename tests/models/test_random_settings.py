@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import recae
-from evaluation.random_settings import attempt, chance_of, drawn
+from evaluation.robustness.random_settings import attempt, chance_of, drawn
 from recae import Interactions
 from recae.data.splits import Split
 from recae.models import EASE

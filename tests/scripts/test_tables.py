@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from evaluation import published, tables
-from evaluation.provenance import RESULTS
-from evaluation.suite import read_suite
+from evaluation import tables
+from evaluation.kit.provenance import RESULTS
+from evaluation.suites import published
+from evaluation.suites.read import read_suite
 
 
 def test_the_document_is_made_of_the_kept_results() -> None:

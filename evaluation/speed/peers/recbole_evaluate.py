@@ -1,5 +1,8 @@
 """RecBole's evaluation of given factors, a round at a time, for `python -m evaluation.speed
-evaluate`: its own Trainer, loader, Collector and Evaluator; see recbole_evaluation.py."""
+evaluate`: its own `Trainer` with its `FullSortEvalDataLoader`, `Collector` and `Evaluator`. Data
+set and model are stand-ins that hold the given arrays. Items move up by one, as RecBole keeps item
+0 for padding.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,66 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 import torch
+from recbole_setup import Config  # first: it makes the imports below possible
 
-sys.path.append(str(Path(__file__).parents[2] / "peers"))
-import recbole_evaluation as peer  # noqa: E402
+from recbole.data.dataloader import FullSortEvalDataLoader  # isort: skip
+from recbole.data.interaction import Interaction  # isort: skip
+from recbole.trainer import Trainer  # isort: skip
 
 sys.path.append(str(Path(__file__).parents[1]))
 import worker  # noqa: E402
+
+METRICS = {"metrics": ["Recall", "NDCG"], "topk": [20, 50, 100], "valid_metric": "NDCG@20"}
+DIGITS = 10
+
+
+class Data:
+    """What the loader and the trainer ask of a data set."""
+
+    uid_field, iid_field = "user_id", "item_id"
+
+    def __init__(self, target: sp.csr_matrix) -> None:
+        self.user_num, self.item_num = target.shape[0], target.shape[1] + 1
+        users, items = target.nonzero()
+        self.inter_feat = {
+            self.uid_field: torch.from_numpy(users.astype(np.int64)),
+            self.iid_field: torch.from_numpy(items.astype(np.int64) + 1),
+        }
+
+    def sort(self, by: str, ascending: bool) -> None:
+        """They are sorted."""
+
+    def join(self, users: Interaction) -> Interaction:
+        """There is nothing to add to the users."""
+        return users
+
+    def get_item_feature(self) -> Interaction:
+        """Nothing but the items."""
+        return Interaction({self.iid_field: torch.arange(self.item_num)})
+
+
+class Sampler:
+    """The items of each user, target included, as the loader expects them."""
+
+    def __init__(self, history: sp.csr_matrix, target: sp.csr_matrix) -> None:
+        both = (history + target).tocsr()
+        rows = np.split(both.indices.astype(np.int64) + 1, both.indptr[1:-1])
+        self.used_ids = np.array([set(row.tolist()) for row in rows], dtype=object)
+
+
+class Factors(torch.nn.Module):
+    """score_ui = x_u . y_i."""
+
+    def __init__(self, users: np.ndarray, items: np.ndarray) -> None:
+        super().__init__()
+        padding = np.zeros((1, items.shape[1]), dtype=items.dtype)
+        self.users = torch.nn.Parameter(torch.from_numpy(users))
+        self.items = torch.nn.Parameter(torch.from_numpy(np.concatenate([padding, items])))
+
+    def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
+        """The scores of all items, flat."""
+        scores = self.users[interaction["user_id"]] @ self.items.T
+        return scores.view(-1)
 
 
 def main() -> None:
@@ -35,22 +92,22 @@ def main() -> None:
         for part in ("history", "target")
     )
     factors = np.load(options.folder / "factors.npz")
-    settings = peer.METRICS | {
+    settings = METRICS | {
         "eval_args": {"split": {"RS": [8, 1, 1]}, "order": "RO", "mode": "full"},
         "eval_batch_size": options.eval_batch_size,
-        "metric_decimal_place": peer.DIGITS,
+        "metric_decimal_place": DIGITS,
         "use_gpu": False,
         "worker": 0,
         "data_path": str(options.folder),
         "checkpoint_dir": str(options.folder),
     }
-    config = peer.Config(model="BPR", dataset="given", config_dict=settings)
+    config = Config(model="BPR", dataset="given", config_dict=settings)
     config["device"] = torch.device("cpu")
     logging.disable(logging.CRITICAL)
-    sampler = peer.Sampler(history, target)
-    loader = peer.FullSortEvalDataLoader(config, peer.Data(target), sampler)
-    model = peer.Factors(factors["users"][: options.users], factors["items"])
-    trainer = peer.Trainer(config, model)
+    sampler = Sampler(history, target)
+    loader = FullSortEvalDataLoader(config, Data(target), sampler)
+    model = Factors(factors["users"][: options.users], factors["items"])
+    trainer = Trainer(config, model)
 
     def run() -> dict[str, object]:
         found = trainer.evaluate(loader, load_best_model=False, show_progress=False)

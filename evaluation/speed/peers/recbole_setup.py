@@ -1,20 +1,33 @@
 """RecBole 1.2.1 on a data set that lies in a folder as its own atomic files.
 
-Importing this puts the stand-ins for what is not installed in place (see
-`evaluation/peers/recbole_evaluation.py`), which RecBole needs before it is imported itself.
+The environment has no ray, tensorboard or plotly, which training and evaluating do not use. Import
+this module before RecBole: it puts an empty module in the place of tensorboard.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-sys.path.append(str(Path(__file__).parents[2] / "peers"))
-import recbole_evaluation as _  # noqa: E402, F401  the stand-ins
+
+def stand_in(name: str, **members: object) -> None:
+    """An importable module with these members, in place of one that is not installed."""
+    module = types.ModuleType(name)
+    vars(module).update(members)
+    sys.modules[name] = module
+
+
+stand_in("torch.utils.tensorboard", SummaryWriter=lambda *arguments: None)
+# RecBole's settings name types that NumPy 2 has under one name only.
+for _old, _new in {"float_": "float64", "complex_": "complex128", "unicode_": "str_"}.items():
+    setattr(np, _old, getattr(np, _new))
+
 from recbole.config import Config  # noqa: E402
 from recbole.data import create_dataset  # noqa: E402
 from recbole.utils import init_seed  # noqa: E402

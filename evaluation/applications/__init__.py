@@ -1,0 +1,1 @@
+"""What autoencoders do beside recommending, measured."""

@@ -1,0 +1,1 @@
+"""Item embeddings in few bytes."""

@@ -1,0 +1,1 @@
+"""Fake and spam profiles, found without labels."""

@@ -1,0 +1,1 @@
+"""Fashion-MNIST: the kinds of autoencoder against PCA."""

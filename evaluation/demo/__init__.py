@@ -1,0 +1,1 @@
+"""The demo, and how its settings were chosen."""

@@ -1,0 +1,1 @@
+"""Are the figures right? Metrics and tests against other libraries, plain arithmetic and chance."""

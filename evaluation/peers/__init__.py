@@ -1,0 +1,1 @@
+"""Other libraries under our protocol."""

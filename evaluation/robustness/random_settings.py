@@ -1,0 +1,214 @@
+"""Random hyperparameters for every model: each fit trains, or says what is wrong.
+
+    python -m evaluation random_settings --draws 20
+
+Settings are drawn from the ranges that the models document (`recae.recommender.draw`); an ensemble
+blends two other models with drawn settings. Each is fitted on the bundled MovieLens, items with at
+least 25 users, ratings as weights, and without validation, so that the last state counts. Training
+is cut to a few epochs. A fit may be refused with an error of recae's own. Else it must have
+
+- a finite loss in every epoch and finite scores (of a kNN also -inf, which is what it promises);
+- lists without a seen item or one twice;
+- no warning but recae's own;
+- no sign of a divergence, unless recae warned of one. The signs are a mean loss in the last epoch
+  above twice that of the first (where no annealed KL term makes it rise), the same score for all
+  the items that a user could be given, for half of the users, and an NDCG@100 on held-out users
+  below half of Random's: what has learnt little is about as good as chance, what has blown up may
+  be far worse.
+
+1 if any fit ends otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import numpy as np
+
+import recae
+from evaluation.kit.provenance import keep
+from recae.errors import unknown_option
+from recae.recommend.autoencoder import AutoencoderRecommender
+from recae.system.progress import bar
+from recae.tuning.draw import draw
+
+EPOCHS = 4
+SPARING = {"item-knn", "user-knn"}
+"""Models that give -inf to what nothing in a history speaks for."""
+
+RISE, CHANCE, SAME = 2.0, 0.5, 0.5
+"""Limits of what is no divergence: of the loss, of Random's NDCG@100, and of users whose scores are
+all the same."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one fit ended (trained, warned of, refused or failed), and why."""
+
+    settings: str
+    kind: str
+    why: str = ""
+    ndcg: float | None = None
+    seconds: float = 0.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draws, fits, checks and prints a line for each model; 1 if any fit failed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--draws", type=int, default=20, help="settings for each model")
+    parser.add_argument("--models", help="names with commas between them (default: all)")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(argv)
+    names = options.models.split(",") if options.models else list(recae.MODELS)
+    for name in names:
+        if name not in recae.MODELS:
+            raise unknown_option("model", name, recae.MODELS)
+    data = recae.load_dataset("ml-latest-small").interactions
+    data = data.filter(min_per_item=25).filter(min_per_user=10)
+    split = recae.StrongGeneralization(held_out=0.2).split(data, seed=options.seed)
+    chance = chance_of(split)
+    print(f"{data}; ndcg@100 of Random {chance:.3f}", flush=True)
+    found: dict[str, list[Outcome]] = {}
+    with bar(len(names) * options.draws, "settings", "fit", None) as shown:
+        for name in names:
+            # From the name, not from its place: other models do not change what is drawn.
+            generator = np.random.default_rng([options.seed, *name.encode()])
+            found[name] = []
+            for number in range(options.draws):
+                model = drawn(name, generator)
+                found[name].append(attempt(model, split, chance, seed=number))
+                shown.update()
+            shown.write(line(name, found[name]))
+    failed = sum(outcome.kind == "failed" for fits in found.values() for outcome in fits)
+    result = {
+        "suite": "random settings",
+        "seed": options.seed,
+        "draws": options.draws,
+        "data": repr(data),
+        "ndcg@100 of Random": chance,
+        "failed": failed,
+        "fields": ["settings", "kind", "why", "ndcg@100", "seconds"],
+        "fits": {name: [astuple(outcome) for outcome in fits] for name, fits in found.items()},
+    }
+    print(f"\n{len(names)} models, {len(names) * options.draws} fits, {failed} failed")
+    print(f"kept in {keep('random-settings', result)}")
+    return 1 if failed else 0
+
+
+def drawn(name: str, generator: np.random.Generator) -> recae.Recommender:
+    """A model with random settings, its training cut short."""
+    kind = recae.MODELS[name]
+    if kind is recae.Ensemble:
+        others = [other for other in recae.MODELS if other != name]
+        pair = generator.choice(others, 2, replace=False)
+        return kind(members=tuple(repr(drawn(str(member), generator)) for member in pair))
+    model = kind(**draw(kind, generator))
+    if isinstance(model, AutoencoderRecommender):
+        # Whatever learns in turn has had its turn.
+        round_of_phases = sum(phase.epochs for phase in model._phases())
+        model.set_params(epochs=max(EPOCHS, round_of_phases))
+    return model
+
+
+def chance_of(split: Any) -> float:
+    """The NDCG@100 of random lists, the mean of five."""
+    fits = (recae.Random().fit(split.train, seed=seed) for seed in range(5))
+    return float(np.mean([ndcg(model, split.test) for model in fits]))
+
+
+def ndcg(model: recae.Recommender, fold: Any) -> float:
+    """The mean NDCG@100 of the users of a fold."""
+    report = recae.evaluate(model, fold, ["ndcg@100"], progress=False)
+    return float(report.per_user["ndcg@100"].mean())
+
+
+def attempt(model: recae.Recommender, split: Any, chance: float, *, seed: int = 0) -> Outcome:
+    """Fits a model on the training users of a split and judges it by the test users."""
+    started, settings = time.perf_counter(), repr(model)
+    kind, why, measured, fitted = "trained", "", None, False
+    # An ensemble learns its weights from validation users; the others would choose an epoch.
+    validation = split.validation if isinstance(model, recae.Ensemble) else None
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            model.fit(split.train, validation, seed=seed, progress=False)
+            fitted = True
+            measured = ndcg(model, split.test)
+            why = broken(model, split.test.history)
+            if not why and not said:
+                why = diverged(model, split.test.history, measured, chance)
+            kind = "failed" if why else "trained"
+        except Exception as error:  # whatever it is, it is what is looked for
+            refused = isinstance(error, recae.RecaeError) and not fitted
+            kind = "refused" if refused else "failed"
+            why = f"{type(error).__name__}: {error}"
+    ours = [one for one in said if issubclass(one.category, recae.RecaeWarning)]
+    if kind == "trained" and len(said) > len(ours):
+        other = next(one for one in said if one not in ours)
+        kind, why = "failed", f"{other.category.__name__}: {other.message}"
+    elif kind == "trained" and ours:
+        kind, why = "warned", str(ours[0].message)
+    return Outcome(settings, kind, why, measured, round(time.perf_counter() - started, 3))
+
+
+def broken(model: recae.Recommender, history: Any) -> str:
+    """Which rule of losses, scores and lists a fitted model breaks; empty if none."""
+    losses = [epoch.loss for epoch in getattr(model, "epochs_", [])]
+    if not all(map(math.isfinite, losses)):
+        return f"losses {losses}"
+    scores, seen = model.score(history), history.matrix.toarray() > 0
+    if not (np.isfinite(scores) | (np.isneginf(scores) & (model.name in SPARING))).all():
+        return f"{(~np.isfinite(scores)).sum()} of {scores.size} scores are no numbers"
+    top = model.recommend_array(history, 20)
+    filled = np.sort(np.where(top.items < 0, -1 - np.arange(20), top.items))
+    if (np.diff(filled) == 0).any():
+        return "an item stands twice in a list"
+    rows = np.arange(len(top.items))[:, None]
+    if (seen[rows, top.items] & (top.items >= 0)).any():
+        return "a seen item is recommended"
+    return ""
+
+
+def diverged(model: recae.Recommender, history: Any, measured: float, chance: float) -> str:
+    """The first sign of a divergence in a fitted model; empty if there is none."""
+    losses = [epoch.loss for epoch in getattr(model, "epochs_", [])]
+    if losses and losses[-1] > RISE * losses[0] and not model.get_params().get("anneal"):
+        return f"silent divergence: the loss went from {losses[0]:.4g} to {losses[-1]:.4g}"
+    scores, seen = model.score(history), history.matrix.toarray() > 0
+    highest = np.where(seen, -np.inf, scores).max(1)
+    lowest = np.where(seen, np.inf, scores).min(1)
+    same = float((highest == lowest).mean())
+    if same > SAME:
+        return f"silent divergence: {same:.0%} of the users have the same score for all items"
+    if measured < CHANCE * chance:
+        return f"silent divergence: ndcg@100 {measured:.4f}, that of Random is {chance:.4f}"
+    return ""
+
+
+def line(name: str, outcomes: list[Outcome]) -> str:
+    """What became of the settings of one model, and below it each that did not train."""
+    values = [outcome.ndcg for outcome in outcomes if outcome.ndcg is not None]
+    scope = f"ndcg@100 {min(values):.3f} to {max(values):.3f}" if values else "ndcg@100 of none"
+    counts = ", ".join(
+        f"{sum(outcome.kind == kind for outcome in outcomes):2} {kind}"
+        for kind in ("trained", "warned", "refused", "failed")
+    )
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    rest = [
+        f"    {outcome.kind}: {outcome.why}\n      {outcome.settings}"
+        for outcome in outcomes
+        if outcome.kind != "trained"
+    ]
+    return "\n".join([f"{name:<12} {counts}; {scope}; {seconds:.0f} s", *rest])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,280 @@
+"""One model of a suite: chosen, fitted, tested and kept."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import recae
+from evaluation.kit.provenance import commit, peak_gb
+from evaluation.suites import published
+from evaluation.suites.data import carved
+from evaluation.suites.read import Candidate, Suite
+from recae.errors import ConfigError
+from recae.metrics import parse_metric
+from recae.recommend.autoencoder import AutoencoderRecommender
+from recae.system.files import atomic_file, plain, remove_directory
+from recae.training import Callback
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the results of a suite, and what is half done, lie."""
+
+    results: Path
+    work: Path
+
+
+def identity(suite: Suite, candidate: Candidate, split: recae.data.splits.Split) -> dict[str, Any]:
+    """What a result depends on: with any of it changed, it is another result."""
+    assert split.test is not None
+    said = {
+        "suite": suite.name,
+        "template": repr(candidate.template),
+        "search": None if candidate.search is None else {k: v for k, v in candidate.search.items()},
+        "tuning": dict(suite.tuning) if candidate.search is not None else {},
+        "seeds": candidate.seeds,
+        "metrics": list(suite.metrics),
+        "train": split.train.fingerprint(),
+        "validation": None if split.validation is None else split.validation.fingerprint(),
+        "test": split.test.fingerprint(),
+    }
+    if candidate.search is not None and split.validation is None and "carve" in suite.protocol:
+        said["carve"] = suite.protocol["carve"]
+    if candidate.members:
+        members = {name: suite.models[name] for name in candidate.members}
+        said["members"] = {
+            name: of_fit(identity(suite, member, split)) for name, member in members.items()
+        }
+    return said
+
+
+def of_fit(said: dict[str, Any]) -> dict[str, Any]:
+    """The part of an identity that a fitted model depends on, as JSON has it."""
+    others = ("suite", "seeds", "metrics", "test")
+    kept = {name: value for name, value in said.items() if name not in others}
+    return dict(json.loads(json.dumps(kept, default=plain)))
+
+
+def is_done(
+    suite: Suite, candidate: Candidate, split: recae.data.splits.Split, places: Places
+) -> bool:
+    """Whether this very result is there. Raises StorageError for one that is damaged."""
+    place = places.results / candidate.name
+    if not place.is_dir():
+        return False
+    kept = recae.report.Entry.load(place).provenance.get("identity", {})
+    wanted = json.loads(json.dumps(identity(suite, candidate, split)))
+    changed = [key for key in wanted if kept.get(key) != wanted[key]]
+    if changed:
+        print(f"{candidate.name}: its result is of another {', '.join(changed)}", flush=True)
+    return not changed
+
+
+def run(
+    suite: Suite,
+    candidate: Candidate,
+    split: recae.data.splits.Split,
+    places: Places,
+    fit_only: bool,
+) -> None:
+    """Chooses, fits, tests and keeps one model."""
+    assert split.test is not None
+    started = time.perf_counter()
+    work = places.work / candidate.name
+    work.mkdir(parents=True, exist_ok=True)
+    commit()  # of the code that runs, whatever is committed meanwhile
+    tuning = None if candidate.search is None else tuned(suite, candidate, split, work)
+    about = of_fit(identity(suite, candidate, split))
+    fits = [fitted(candidate, split, tuning, seed, work, about) for seed in range(candidate.seeds)]
+    if fit_only:
+        return
+    reports, epochs = [], []
+    vectors = item_vectors(suite, split)
+    for seed in range(candidate.seeds):
+        model = recae.load(work / f"seed-{seed}")
+        report = recae.evaluate(model, split.test, suite.metrics, item_vectors=vectors)
+        reports.append(to_keep(report, first=not seed))
+        if not seed and isinstance(model, AutoencoderRecommender):
+            epochs = fits[0]["curve"]
+    entry = recae.report.Entry(
+        name=candidate.name,
+        reports=reports,
+        fit_seconds=[fit["seconds"] for fit in fits],
+        tuning_seconds=None if tuning is None else tuning.seconds,
+        peak_gb=max(fit["peak_gb"] for fit in fits),
+        epochs=epochs,
+        trials=[] if tuning is None else trials(tuning),
+        published=published.of(suite.name, candidate.published),
+        provenance={
+            "identity": identity(suite, candidate, split),
+            "suite": suite.title,
+            "note": "; ".join(filter(None, [candidate.note, cut_short(tuning)])),
+            "seeds": list(range(candidate.seeds)),
+            "commit": commit(),
+            "commit_of_fit": sorted({fit["commit"] for fit in fits}),
+        },
+    )
+    places.results.mkdir(parents=True, exist_ok=True)
+    entry.save(places.results / candidate.name, overwrite=True)
+    for seed in range(candidate.seeds):
+        if seed or candidate.name not in suite.members:
+            remove_directory(work / f"seed-{seed}")
+    values = ", ".join(f"{report[suite.metric]:.4f}" for report in reports)
+    print(
+        f"{candidate.name:<14} {suite.metric} {entry.value(suite.metric):.4f} ({values})  "
+        f"{time.perf_counter() - started:.0f} s  {reports[0].model}",
+        flush=True,
+    )
+
+
+def tuned(
+    suite: Suite, candidate: Candidate, split: recae.data.splits.Split, work: Path
+) -> recae.tuning.Tuning:
+    """The search of a model, on the validation of the split or on pairs carved out of train."""
+    choosing = carved(split, suite)
+    return recae.tune(
+        candidate.template,
+        choosing.train,
+        choosing.validation,
+        suite.metric,
+        space=candidate.search or None,
+        folder=work / "tuning",
+        **suite.tuning,
+    )
+
+
+def fitted(
+    candidate: Candidate,
+    split: recae.data.splits.Split,
+    tuning: recae.tuning.Tuning | None,
+    seed: int,
+    work: Path,
+    about: dict[str, Any],
+) -> dict[str, Any]:
+    """Fits one seed, unless that is done, and saves the model; returns what the fit cost.
+
+    With a validation of its own a suite's models stop at its best epoch; where validation pairs
+    were carved out of train, the settings and epochs they chose are fitted on all of train. A model
+    that was fitted to other data or settings (`about`) is fitted again.
+    """
+    place, note = work / f"seed-{seed}", work / f"seed-{seed}.json"
+    checkpoint = work / f"seed-{seed}.safetensors"
+    kept = noted(note, about)
+    if kept is not None and place.is_dir():
+        return kept
+    started = time.perf_counter()
+    if candidate.members:
+        model = blended(candidate, split, work, about["members"])
+    elif tuning is None:
+        model = candidate.template.clone()
+    elif split.validation is not None and not seed:
+        model = tuning.model
+    elif split.validation is not None:
+        model = tuning.model.clone()
+    else:
+        model = tuning.refit(split.train, seed=seed)
+    if not hasattr(model, "items_"):
+        options: dict[str, Any] = {"callbacks": [] if tuning is None else as_long_as(tuning)}
+        if isinstance(model, AutoencoderRecommender):
+            options["checkpoint"] = checkpoint
+        model.fit(split.train, split.validation, seed=seed, **options)
+    seconds = time.perf_counter() - started
+    if tuning is not None and split.validation is not None and not seed:
+        seconds = float(best_trial(tuning)["seconds"])
+    note.unlink(missing_ok=True)  # a kill must not leave the note of another model
+    model.save(place, overwrite=True)
+    fit = {
+        "about": about,
+        "seconds": round(seconds, 2),
+        "peak_gb": round(peak_gb(), 3),
+        "commit": commit(),
+        "curve": [vars(epoch) for epoch in getattr(model, "epochs_", [])],
+    }
+    with atomic_file(note) as part:
+        part.write_text(json.dumps(fit, default=plain), encoding="utf-8")
+    checkpoint.unlink(missing_ok=True)
+    return fit
+
+
+def noted(note: Path, about: dict[str, Any]) -> dict[str, Any] | None:
+    """What a finished fit cost; None if there is none of these data and settings."""
+    if not note.is_file():
+        return None
+    kept: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+    return kept if kept.get("about") == about else None
+
+
+def to_keep(report: recae.Report, first: bool) -> recae.Report:
+    """What is kept of a report: values per user of the metrics that look at targets, the means of
+    the others, and the tables of users and items of the first seed alone. It is a third in size."""
+    names = [name for name in report.per_user if not parse_metric(name).needs]
+    means = {name: mean for name, mean in report.mean.items() if name not in names}
+    kept = replace(report, per_user=report.per_user[names], catalogue=means)
+    return kept if first else replace(kept, users=pd.DataFrame(), items=pd.DataFrame())
+
+
+def item_vectors(suite: Suite, split: recae.data.splits.Split) -> recae.Recommender | None:
+    """What the diversity of lists is measured with, the same for every model; None if it is not."""
+    if not any(metric.startswith("diversity@") for metric in suite.metrics):
+        return None
+    return recae.PureSVD(latent=min(64, split.train.n_items - 1)).fit(split.train)
+
+
+def cut_short(tuning: recae.tuning.Tuning | None) -> str:
+    """What to say of a model whose best trial the time has ended: it had not finished learning."""
+    if tuning is None or best_trial(tuning)["state"] != "cut":
+        return ""
+    return f"its best trial was ended by the {tuning.seconds:.0f} s of tuning, still learning"
+
+
+def as_long_as(tuning: recae.tuning.Tuning) -> list[Callback]:
+    """What ends a training where the best trial was cut, so that all seeds train alike."""
+    best = best_trial(tuning)
+    if best["state"] != "cut":
+        return []
+    return [lambda epoch: epoch.number >= best["epochs"]]
+
+
+def best_trial(tuning: recae.tuning.Tuning) -> Any:
+    """The row of the trial whose model was kept."""
+    return tuning.trials.iloc[tuning.trials["value"].argmax()]
+
+
+def blended(
+    candidate: Candidate, split: recae.data.splits.Split, work: Path, members: dict[str, Any]
+) -> recae.Recommender:
+    """The blend of the members' first seeds; `validation` gives the weights.
+
+    members: what each must have been fitted to, see `of_fit`.
+    """
+    places = {name: work.parent / name / "seed-0" for name in candidate.members}
+    missing = [
+        name
+        for name, place in places.items()
+        if not place.is_dir() or noted(place.with_suffix(".json"), members[name]) is None
+    ]
+    if missing:
+        raise ConfigError(
+            f"{candidate.name} is a blend of models that are not fitted to these data and "
+            f"settings: run {', '.join(missing)} first, with --again if their result is there"
+        )
+    return recae.Ensemble.of([recae.load(place) for place in places.values()], split.validation)
+
+
+def trials(tuning: recae.tuning.Tuning) -> list[dict[str, Any]]:
+    """The trials as an Entry holds them."""
+    fixed = {"number", "value", "seconds", "epochs", "state", "reason"}
+    rows = tuning.trials.to_dict(orient="records")
+    return [
+        {
+            "params": {key: value for key, value in row.items() if key not in fixed},
+            **{key: row[key] for key in ("value", "seconds", "state")},
+        }
+        for row in rows
+    ]

@@ -1,0 +1,179 @@
+"""A suite, read from `evaluation/suites/NAME.toml`: data, protocol, models, searches, seeds.
+
+title = "..."                 one line
+about = "..."                 what is measured, on what, by whom published
+
+[data]                        where the tables are
+dataset = "gowalla"           fetched by its card where no folder is given; preprocessed = true
+                              applies the published filters
+train = "train.parquet"       tables by their role in the folder (see data.ROLES)
+columns = { user = "user", item = "item" }
+min_weight, min_per_user, min_per_item, k_core, binarise, top_users: filters of one table
+
+[protocol]                    kind = "fixed" | "folds" | "strong" | "random", with its settings
+
+[measure]                     metric = "recall@20" chooses and sorts; metrics = [...] are kept
+
+[tuning]                      seconds (for every model alike), sampler, halving; refit = true
+                              fits the chosen settings on train and validation pairs together
+seeds = 3                     fits of a model that chance is part of; the others are fitted once
+
+[models.ease]                 model = "EASE", set = { l2 = 80 },
+                              search = { l2 = { low = 1.0, high = 1e4 }, latent = [32, 64] }
+                              or search = "usual"; without it nothing is tuned
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import recae
+from recae.errors import ConfigError, unknown_option
+
+SUITES = Path(__file__).parent
+
+_TABLES = {"title", "about", "data", "protocol", "measure", "tuning", "models", "seeds"}
+_MODEL = {"model", "set", "search", "seeds", "note", "published", "members"}
+_TUNING = {"seconds", "sampler", "halving"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model of a suite: what is fixed of it, what is searched, and how often it is fitted."""
+
+    name: str
+    template: recae.Recommender
+    search: Mapping[str, Any] | None
+    seeds: int
+    published: str
+    note: str = ""
+    members: tuple[str, ...] = ()
+
+    @property
+    def is_random(self) -> bool:
+        """Whether another seed gives another model: not of closed forms, nor of a blend."""
+        return is_random(self.template) and not self.members
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What `evaluation/suites/NAME.toml` says."""
+
+    name: str
+    title: str
+    about: str
+    data: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    metric: str
+    metrics: tuple[str, ...]
+    tuning: Mapping[str, Any] = field(default_factory=dict)
+    models: Mapping[str, Candidate] = field(default_factory=dict)
+
+    @property
+    def members(self) -> set[str]:
+        """The models that a blend is made of; they stay until it is."""
+        return {member for model in self.models.values() for member in model.members}
+
+
+def suite_names() -> list[str]:
+    """The suites that there are."""
+    return sorted(path.stem for path in SUITES.glob("*.toml"))
+
+
+def read_suite(name: str, folder: Path = SUITES) -> Suite:
+    """The suite of this name. Raises ConfigError for an unknown one or what it must not say."""
+    path = folder / f"{name}.toml"
+    if not path.is_file():
+        raise unknown_option("suite", name, [p.stem for p in folder.glob("*.toml")])
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path.name} is no TOML: {error}") from error
+    _known(path.name, said, _TABLES)
+    missing = {"title", "data", "protocol", "measure", "models"} - said.keys()
+    if missing:
+        raise ConfigError(f"{path.name} lacks {', '.join(sorted(missing))}")
+    _known(f"{path.name} [tuning]", said.get("tuning", {}), _TUNING)
+    _known(f"{path.name} [measure]", said["measure"], {"metric", "metrics"})
+    metric = said["measure"]["metric"]
+    for model in said["models"].values():
+        for member in model.get("members", ()):
+            if member not in said["models"]:
+                raise unknown_option(f"member of a blend in {path.name}", member, said["models"])
+    return Suite(
+        name=name,
+        title=said["title"],
+        about=said.get("about", ""),
+        data=said["data"],
+        protocol=said["protocol"],
+        metric=metric,
+        metrics=tuple(dict.fromkeys([metric, *said["measure"].get("metrics", [])])),
+        tuning=said.get("tuning", {}),
+        models={
+            key: _candidate(path.name, key, model, said.get("seeds", 1), metric)
+            for key, model in said["models"].items()
+        },
+    )
+
+
+def _candidate(file: str, key: str, said: Mapping[str, Any], seeds: int, metric: str) -> Candidate:
+    _known(f"{file} [models.{key}]", said, _MODEL)
+    kind = said.get("model", key)
+    known = {model.__name__: model for model in recae.MODELS.values()} | dict(recae.MODELS)
+    if kind not in known:
+        raise unknown_option(f"model in {file}", kind, known)
+    model = known[kind]()
+    settings = {name: _setting(value) for name, value in said.get("set", {}).items()}
+    if "metric" in model.param_fields():
+        settings = {"metric": metric} | settings
+    members = tuple(said.get("members", ()))
+    model.set_params(**settings).check_params()
+    search = said.get("search")
+    if isinstance(search, Mapping):
+        search = {name: _range(file, key, name, values) for name, values in search.items()}
+    elif search not in (None, "usual"):
+        raise ConfigError(f'{file}: search of {key} is a table or "usual", not {search!r}')
+    else:
+        search = None if search is None else {}
+    return Candidate(
+        name=key,
+        template=model,
+        search=search,
+        seeds=said.get("seeds", seeds if is_random(model) and not members else 1),
+        published=said.get("published", key),
+        note=said.get("note", ""),
+        members=members,
+    )
+
+
+def is_random(model: recae.Recommender) -> bool:
+    """Whether another seed gives another model; closed forms are fitted once."""
+    return "epochs" in model.param_fields() or model.name in ("als", "bpr", "random", "ensemble")
+
+
+def _range(file: str, key: str, name: str, values: Any) -> Any:
+    """A list of choices as it is, a table of low and high as the pair that `recae.tune` takes."""
+    if isinstance(values, list):
+        return [_setting(value) for value in values]
+    if isinstance(values, Mapping) and values.keys() == {"low", "high"}:
+        return values["low"], values["high"]
+    raise ConfigError(
+        f"{file}: search.{name} of {key} is a list of choices or {{ low = ..., high = ... }}, "
+        f"not {values!r}"
+    )
+
+
+def _setting(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _known(where: str, said: Any, known: set[str]) -> None:
+    if not isinstance(said, Mapping):
+        raise ConfigError(f"{where} must be a table, not {said!r}")
+    for key in said:
+        if key not in known:
+            raise unknown_option(f"entry of {where}", key, known)

@@ -1,0 +1,63 @@
+"""The report of a suite's results: Markdown here, and one HTML page in the suite's folder.
+
+python -m evaluation report ml1m_infae            # prints report.md, writes it and report.html
+python -m evaluation report gowalla --metric ndcg@20
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import recae
+from evaluation.kit.provenance import RESULTS
+from evaluation.suites import published
+from evaluation.suites.read import Suite, read_suite, suite_names
+
+SHOWN = 4
+"""Metrics in the Markdown; the page has them all."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints and writes the report of one suite."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("suite", choices=suite_names())
+    parser.add_argument("--metric", help="to sort and compare by, instead of the suite's own")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args(argv)
+    suite = read_suite(options.suite)
+    print(write(suite, options.results / suite.name, options.metric))
+    return 0
+
+
+def write(suite: Suite, folder: Path, metric: str | None = None) -> str:
+    """Writes `report.md` and `report.html` beside the results; returns the Markdown."""
+    entries = with_published(suite, in_order(suite, recae.report.load_entries(folder)))
+    about = {"metric": metric or suite.metric, "title": suite.title, "notes": suite.about}
+    recae.report.html(entries, folder / "report.html", **about)
+    text = recae.report.markdown(entries, [*suite.metrics[:SHOWN]], **about)
+    (folder / "report.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def with_published(suite: Suite, entries: Sequence[recae.report.Entry]) -> list[recae.report.Entry]:
+    """The entries with the figures that `published.toml` has for them today."""
+    keys = {name: candidate.published for name, candidate in suite.models.items()}
+    return [
+        replace(entry, published=published.of(suite.name, keys.get(entry.name, "")))
+        for entry in entries
+    ]
+
+
+def in_order(suite: Suite, entries: Sequence[recae.report.Entry]) -> list[recae.report.Entry]:
+    """The entries of models that the suite has, in its order, then any others."""
+    places = {name: place for place, name in enumerate(suite.models)}
+    return sorted(entries, key=lambda entry: (places.get(entry.name, len(places)), entry.name))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
