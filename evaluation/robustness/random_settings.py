@@ -36,7 +36,7 @@ from evaluation.kit.provenance import keep
 from recae.errors import unknown_option
 from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.system.progress import bar
-from recae.tuning.draw import draw
+from recae.tuning import draw
 
 EPOCHS = 4
 SPARING = {"item-knn", "user-knn"}

@@ -1,11 +1,10 @@
-"""Searching the settings of a model on validation data, within a budget."""
+"""Searches the settings of a model on validation data, within a budget."""
 
-from recae.tuning.attempt import at_best_epoch
-from recae.tuning.budget import check_budget
+from recae.tuning.attempt import at_best_epoch, check_budget
 from recae.tuning.result import Tuning
 from recae.tuning.run import tune
-from recae.tuning.sampling import SAMPLERS, check_optuna
-from recae.tuning.space import read_space
+from recae.tuning.space import draw, read_space
+from recae.tuning.study import SAMPLERS, check_optuna
 
 __all__ = [
     "SAMPLERS",
@@ -13,6 +12,7 @@ __all__ = [
     "at_best_epoch",
     "check_budget",
     "check_optuna",
+    "draw",
     "read_space",
     "tune",
 ]

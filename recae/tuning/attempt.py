@@ -1,12 +1,14 @@
-"""Fitting and measuring one setting."""
+"""Fits and measures one setting, within the budget of the search."""
 
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,50 +16,77 @@ import torch
 
 from recae.data import Interactions
 from recae.data.splits import Fold
-from recae.errors import CapacityError, ConfigError, NotFittedError, RecaeWarning, TrainingError
+from recae.errors import (
+    CapacityError,
+    ConfigError,
+    NotFittedError,
+    RecaeWarning,
+    TrainingError,
+    check_integer,
+)
 from recae.evaluation import evaluate
 from recae.models import Ensemble
 from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.recommend.base import Recommender
 from recae.training import Epoch
-from recae.tuning import budget as budgets
-from recae.tuning.budget import Budget
-from recae.tuning.trial import COMPLETE, CUT, FAILED, PRUNED, Trial
+from recae.tuning.study import (
+    COMPLETE,
+    CUT,
+    FAILED,
+    FINISHED,
+    PRUNED,
+    Study,
+    Trial,
+)
 
-FACTOR = 3
-
-
-def is_rung(epoch: int) -> bool:
-    """Whether trials are compared after this epoch: 3, 9, 27, 81 and so on."""
-    while epoch % FACTOR == 0:
-        epoch //= FACTOR
-        if epoch == 1:
-            return True
-    return False
+clock = time.perf_counter
 
 
-def hopeless(epoch: int, value: float, past: Sequence[Trial]) -> str:
-    """Why a trial should end after this epoch; nothing if it is among the best third.
+def check_budget(seconds: object, trials: object) -> tuple[float | None, int | None]:
+    """The budget as numbers. Raises ConfigError for none, and for what is no time or count.
 
-    value: the best that it has reached. The rule is that of Li et al., "A System for Massively
-    Parallel Hyperparameter Tuning" (ASHA), MLSys 2020, one trial after another: of all trials that
-    came to a rung, itself included, the best third goes on. (A trial that finished earlier counts
-    with its final value.) So the first is never ended, and neither is the best.
+    >>> check_budget(60, None)
+    (60.0, None)
     """
-    others = [found for trial in past if (found := _reached(trial, epoch)) is not None]
-    ranked = sorted([*others, value], reverse=True)
-    needed = ranked[math.ceil(len(ranked) / FACTOR) - 1]
-    if value >= needed:
-        return ""
-    return f"at epoch {epoch} its {value:.4f} was below {needed:.4f}, the least of the best third"
+    if seconds is None and trials is None:
+        raise ConfigError("say how long to search: seconds=60, trials=20, or both")
+    number = None
+    if seconds is not None:
+        real = isinstance(seconds, Real) and not isinstance(seconds, bool)
+        number = float(seconds) if real else math.nan  # type: ignore[arg-type]
+        if not 0 < number < math.inf:
+            raise ConfigError(
+                f"seconds must be a number > 0, not {seconds!r}", parameter="seconds", value=seconds
+            )
+    return number, None if trials is None else check_integer("trials", trials)
 
 
-def _reached(trial: Trial, epoch: int) -> float | None:
-    if trial.state == FAILED:
-        return None
-    if trial.state == COMPLETE and trial.epochs is not None and trial.epochs <= epoch:
-        return trial.value
-    return trial.rungs.get(epoch)
+class Budget:
+    """Seconds, trials, or both; `before` were spent by an earlier process."""
+
+    def __init__(self, seconds: float | None, trials: int | None, before: float = 0.0) -> None:
+        self.seconds, self.trials, self.before = seconds, trials, before
+        self.started = clock()
+
+    @property
+    def spent(self) -> float:
+        """Seconds spent in all."""
+        return self.before + clock() - self.started
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return self.seconds is not None and self.spent >= self.seconds
+
+    def allows(self, trials: Sequence[Trial]) -> bool:
+        """Whether another trial may begin: there is time for the fastest of those that finished."""
+        if self.trials is not None and len(trials) >= self.trials:
+            return False
+        if self.seconds is None or not trials:
+            return not self.over
+        finished = [trial.seconds for trial in trials if trial.state in (COMPLETE, PRUNED)]
+        left = self.seconds - self.spent
+        return left > 0 and left >= min(finished, default=0.0)
 
 
 Model = TypeVar("Model", bound=Recommender)
@@ -131,44 +160,44 @@ class Task:
 class Watch:
     """Ends a training when the time is up, or when it has fallen too far behind."""
 
-    def __init__(
-        self, task: Task, epochs: int | None, past: Sequence[Trial], budget: Budget
-    ) -> None:
-        self.task, self.epochs, self.past, self.budget = task, epochs, past, budget
+    def __init__(self, task: Task, study: Study, epochs: int | None, budget: Budget) -> None:
+        self.study, self.epochs, self.budget = study, epochs, budget
+        self.metric = task.metric if task.halving and task.validates_itself else None
         self.state, self.reason = COMPLETE, ""
         self.best = -math.inf
-        self.rungs: dict[int, float] = {}
 
     def __call__(self, epoch: Epoch) -> bool:
         """Whether to end after this epoch."""
-        compared = self.task.halving and self.task.validates_itself
-        if compared:
-            self.best = max(self.best, epoch.metrics[self.task.metric])
+        if self.metric is not None:
+            self.best = max(self.best, epoch.metrics[self.metric])
         if epoch.number == self.epochs:  # it ends by itself
             return False
-        if compared and is_rung(epoch.number):
-            self.rungs[epoch.number] = self.best
-            self.reason = hopeless(epoch.number, self.best, self.past)
-            if self.reason:
-                self.state = PRUNED
-                return True
+        if self.metric is not None and self.study.behind(epoch.number, self.best):
+            self.state = PRUNED
+            self.reason = f"its {self.best:.4f} at epoch {epoch.number} was not in the best third"
+            return True
         if self.budget.over:
             self.state, self.reason = CUT, f"the time was up after epoch {epoch.number}"
             return True
         return False
 
+    def finish(self) -> None:
+        """Compares a training that ended by itself with all that come to a later rung."""
+        if self.metric is not None and self.state == COMPLETE:
+            self.study.behind(FINISHED, self.best)
+
 
 def attempt(
     task: Task,
+    study: Study,
     params: Mapping[str, Any],
-    past: Sequence[Trial],
     budget: Budget,
     on_epoch: Callable[[], object] = lambda: None,
 ) -> tuple[Trial, Recommender | None]:
-    """One more trial after the past ones, and its fitted model unless it failed."""
+    """The trial of these settings, and its fitted model unless it failed."""
     model = task.template.clone().set_params(**params)
-    watch = Watch(task, model.get_params().get("epochs"), past, budget)
-    started = budgets.clock()
+    watch = Watch(task, study, model.get_params().get("epochs"), budget)
+    started = clock()
     value: float | None = None
 
     def after_epoch(epoch: Epoch) -> bool:
@@ -188,21 +217,21 @@ def attempt(
             value = _measured(task, model)
             if not math.isfinite(value):
                 raise TrainingError(f"its {task.metric} is {value}")
+            watch.finish()
         except FAILURES as error:
             watch.state, watch.reason, value = FAILED, str(error), None
     trained = getattr(model, "epochs_", None)
     failed = watch.state == FAILED
     trial = Trial(
-        number=len(past),
+        number=len(study.trials),
         params=dict(params),
         value=value,
-        seconds=budgets.clock() - started,
+        seconds=clock() - started,
         ended=budget.spent,
         epochs=len(trained) if trained is not None else None,
         state=watch.state,
         reason="; ".join([watch.reason, *warned] if watch.reason else warned),
         warned=tuple(warned),
-        rungs=watch.rungs,
         refit={} if failed else best_settings(model),
     )
     return trial, None if failed else model

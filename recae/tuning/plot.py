@@ -10,7 +10,7 @@ from typing import Any
 from recae.errors import ConfigError
 from recae.system.files import atomic_file
 from recae.tuning.space import Choices, Range, Space
-from recae.tuning.trial import COMPLETE, CUT, FAILED, PRUNED, Trial, best_of
+from recae.tuning.study import COMPLETE, CUT, FAILED, PRUNED, Trial, best_of
 
 STYLES: dict[str, dict[str, Any]] = {
     COMPLETE: {"marker": "o", "color": "#1f5f8b"},

@@ -1,4 +1,4 @@
-"""What a search has found."""
+"""The result of a search: the best model, its settings and the table of trials."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from recae.models import Ensemble
 from recae.recommend.base import Recommender
 from recae.tuning.plot import draw_trials
 from recae.tuning.space import Space
-from recae.tuning.trial import Trial, best_of, frame
+from recae.tuning.study import Trial, best_of
+
+COLUMNS = ("number", "value", "seconds", "epochs", "state", "reason")
 
 
 @dataclass(frozen=True)
@@ -101,3 +103,15 @@ def tuning_of(
     return Tuning(
         model, metric, dict(best.params), best.value, table, seconds, space, tuple(trials)
     )
+
+
+def frame(trials: Sequence[Trial], searched: Sequence[str]) -> pd.DataFrame:
+    """A row for each trial; the columns of `COLUMNS` and one for each searched setting."""
+    table: dict[str, Any] = {name: [getattr(trial, name) for trial in trials] for name in COLUMNS}
+    table["value"] = pd.array(table["value"], dtype="float64")
+    table["epochs"] = pd.array(table["epochs"], dtype="Int64")
+    for name in searched:
+        # A setting called like a column of every table gets a column of another name.
+        column = f"{name}_set" if name in COLUMNS else name
+        table[column] = [trial.params[name] for trial in trials]
+    return pd.DataFrame(table)

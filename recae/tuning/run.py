@@ -1,4 +1,4 @@
-"""Searching the settings of a model."""
+"""Searches the settings of a model on validation data."""
 
 from __future__ import annotations
 
@@ -16,17 +16,13 @@ from recae.recommend.base import Recommender
 from recae.recommend.measure import check_metric
 from recae.recommend.requests import check_validation
 from recae.rng import check_seed
-from recae.system.files import as_path
 from recae.system.forks import survives_fork
 from recae.system.progress import bar, check_progress
 from recae.training import resolve_device
-from recae.tuning.attempt import Task, attempt
-from recae.tuning.budget import Budget, check_budget
-from recae.tuning.journal import Journal
+from recae.tuning.attempt import Budget, Task, attempt, check_budget
 from recae.tuning.result import Tuning, tuning_of
-from recae.tuning.sampling import SAMPLERS, check_optuna, propose
 from recae.tuning.space import Given, Space, read_space
-from recae.tuning.trial import FAILED, Trial, best_of
+from recae.tuning.study import FAILED, SAMPLERS, Study, Trial, best_of, check_optuna
 
 PATIENCE = 20
 """Trials that may fail before the first that does not."""
@@ -57,8 +53,8 @@ def tune(
     to search between, by factors where it spans ten or more, or a list of choices; None: every
     range that `param(usual=...)` names. sampler: "tpe" learns from past trials (Bergstra et al.,
     "Algorithms for Hyper-Parameter Optimization", NIPS 2011), "random" does not. halving: ends
-    models trained in epochs that are far behind after 3, 9, 27 ... of them (`tune/halving.py`);
-    settings that are slow at first and better in the end can fall victim to it.
+    models trained in epochs that are not in the best third after 3, 9, 27 ... of them (successive
+    halving); settings that are slow at first and better in the end can fall victim to it.
 
     The budget is `seconds`, `trials` or both. No trial begins after it, or when even the fastest
     one would not fit in what is left; a model trained in epochs ends with the epoch in which the
@@ -102,20 +98,18 @@ def tune(
         raise DataError("there are no interactions to learn from")
     check_validation(validation)
     task = Task(model, data, validation, str(metric), halving, seed, place)
-    journal = None if folder is None else Journal(as_path(folder), _about(task, searched, sampler))
-    past = [] if journal is None else journal.trials()
-    budget = Budget(*limits, before=past[-1].ended if past else 0.0)
-    found = _search(task, searched, sampler, past, budget, journal, progress)
-    best = best_of(past)
+    study = Study(searched, sampler, seed, folder, _about(task, searched, sampler))
+    budget = Budget(*limits, before=study.trials[-1].ended if study.trials else 0.0)
+    found = _search(task, study, budget, progress)
+    best = best_of(study.trials)
     if best is None:
-        raise TrainingError(_why(past))
+        raise TrainingError(_why(study.trials))
     if found is None:
-        assert journal is not None
-        found = journal.model(best, model)
+        found = study.best_model(model)
         found.history_ = data
     for message in best.warned:
         warn(message)
-    return tuning_of(found, task.metric, past, searched, budget.spent)
+    return tuning_of(found, task.metric, study.trials, searched, budget.spent)
 
 
 def measuring(template: Recommender, metric: str) -> Recommender:
@@ -127,19 +121,12 @@ def measuring(template: Recommender, metric: str) -> Recommender:
     return model
 
 
-def _search(
-    task: Task,
-    space: Space,
-    sampler: str,
-    past: list[Trial],
-    budget: Budget,
-    journal: Journal | None,
-    progress: bool | None,
-) -> Recommender | None:
-    """Adds trials to the past until the budget ends; the best one's model, None if it is old."""
-    best_model = None
+def _search(task: Task, study: Study, budget: Budget, progress: bool | None) -> Recommender | None:
+    """Adds trials to the study until the budget ends; the best one's model, None if it is old."""
+    past, best_model = study.trials, None
     by_trials = budget.seconds is None
     total = budget.trials if by_trials else int(budget.seconds or 0)
+    template = {name: getattr(task.template, name) for name in study.space.parts}
     name = f"tuning {type(task.template).__name__}"
     with bar(total, name, "trial" if by_trials else "s", progress) as shown:
 
@@ -150,28 +137,21 @@ def _search(
         show()
         try:
             while budget.allows(past) and not _hopeless(past):
-                params = _template_params(task, space) if not past else None
-                params = params or propose(space, past, task.seed, sampler)
+                params = study.ask(template)
                 if params is None:
                     break
-                trial, model = attempt(task, params, past, budget, show)
-                past.append(trial)
+                trial, model = attempt(task, study, params, budget, show)
+                study.tell(trial, model)
                 best = best_of(past)
                 if best is trial:
                     best_model = model
-                if journal is not None:
-                    journal.keep(past, model)
                 show()
                 if best is not None:
                     shown.set_postfix({"best": f"{best.value:.4f}"})
         except KeyboardInterrupt:
-            kept = "its folder keeps them" if journal else "folder=... would have kept them"
+            kept = "its folder keeps them" if study.folder else "folder=... would have kept them"
             raise KeyboardInterrupt(f"interrupted after {len(past)} trials; {kept}") from None
     return best_model
-
-
-def _template_params(task: Task, space: Space) -> dict[str, Any]:
-    return {name: getattr(task.template, name) for name in space.parts}
 
 
 def _hopeless(past: Sequence[Trial]) -> bool:

@@ -133,7 +133,7 @@ class Planted:
 
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch) -> Planted:
-    monkeypatch.setattr(sys.modules["recae.tuning.budget"], "clock", CLOCK)
+    monkeypatch.setattr(sys.modules["recae.tuning.attempt"], "clock", CLOCK)
     return Planted()
 
 

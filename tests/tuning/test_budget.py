@@ -6,8 +6,8 @@ import pytest
 
 import recae
 from recae.errors import TrainingError
-from recae.tuning.budget import Budget
-from recae.tuning.trial import Trial
+from recae.tuning.attempt import Budget
+from recae.tuning.study import Trial
 
 
 def test_no_trial_begins_after_the_budget_and_the_overshoot_shows(planted) -> None:

@@ -13,7 +13,7 @@ import recae
 from recae import ConfigError
 from recae.estimators.estimator import Estimator
 from recae.estimators.params import complaint, estimator, param
-from recae.tuning.draw import draw
+from recae.tuning import draw
 
 DRAWS = 4000
 

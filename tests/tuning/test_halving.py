@@ -2,49 +2,75 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
-from recae.tuning.attempt import hopeless, is_rung
-from recae.tuning.trial import Trial
+from recae.tuning.space import read_space
+from recae.tuning.study import FINISHED, Study, Trial
 
 HOPELESS = {"quality": (0.0, 0.3)}
 
 
-def reached(value: float, state: str = "complete", epochs: int = 30, **rungs: float) -> Trial:
-    at = {int(name[1:]): height for name, height in rungs.items()}
-    return Trial(0, {}, None if state == "failed" else value, 1.0, 1.0, epochs, state, rungs=at)
+@pytest.fixture
+def race(planted):
+    """Runs trials by hand: {epoch: value} and how each ends; the epoch that ended each, or None."""
+
+    def run(*trials: tuple[dict[int, float], str]) -> list[int | None]:
+        study, ends = (
+            Study(read_space(planted.Curve(), {"quality": (0, 1)}), "random", 0, None, {}),
+            [],
+        )
+        for number, (values, state) in enumerate(trials):
+            params = study.ask({"quality": 0.5})
+            end = next((epoch for epoch, v in values.items() if study.behind(epoch, v)), None)
+            state = state if end is None else "pruned"
+            if state == "complete":
+                study.behind(FINISHED, max(values.values()))
+            value = None if state == "failed" else max(values.values())
+            study.tell(Trial(number, params, value, 1.0, 1.0, max(values), state), None)
+            ends.append(end)
+        return ends
+
+    return run
 
 
-def test_rungs_are_powers_of_three() -> None:
-    assert [epoch for epoch in range(1, 250) if is_rung(epoch)] == [3, 9, 27, 81, 243]
+def flat(value: float, epochs: int = 30, state: str = "complete") -> tuple[dict[int, float], str]:
+    return dict.fromkeys(range(1, epochs + 1), value), state
 
 
-def test_the_best_third_goes_on() -> None:
-    past = [reached(0.5, e3=value) for value in (0.1, 0.2, 0.3, 0.4, 0.5)]
-    # of six, two go on: 0.5 and the new one or 0.4
-    assert hopeless(3, 0.45, past) == "" and hopeless(3, 0.4, past) == ""
-    said = hopeless(3, 0.39, past)
-    assert said == "at epoch 3 its 0.3900 was below 0.4000, the least of the best third"
-    assert hopeless(3, 0.0, []) == ""  # the first
+def test_trials_are_compared_after_3_9_27_and_81_epochs(race) -> None:
+    leader = {epoch: 0.5 for epoch in range(1, 101)}
+    for rung in (3, 9, 27, 81):
+        falls = {e: 0.6 if e < rung else 0.4 for e in leader}  # behind from this epoch on
+        assert race((leader, "complete"), (falls, "complete")) == [None, rung]
+        late = {e: 0.6 if e <= rung else 0.4 for e in leader}  # behind one epoch later
+        following = None if rung == 81 else 3 * rung
+        assert race((leader, "complete"), (late, "complete")) == [None, following]
 
 
-def test_those_who_failed_do_not_count_and_those_who_finished_do() -> None:
-    assert hopeless(3, 0.1, [reached(0.9, "failed", e3=0.9)]) == ""
-    early = reached(0.9, "complete", epochs=5, e3=0.2)
-    assert hopeless(9, 0.5, [early]) != "" and hopeless(3, 0.5, [early]) == ""
-    at_its_end = reached(0.9, "complete", epochs=9, e3=0.2)  # its last epoch is no rung of its own
-    assert hopeless(9, 0.5, [at_its_end]) != ""
-    assert hopeless(9, 0.5, [reached(0.9, "pruned", epochs=3, e3=0.9)]) == ""
+def test_the_best_third_goes_on(race) -> None:
+    rising = [flat(value, 4) for value in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    assert race(*rising, flat(0.45, 4)) == [None] * 6  # of six, two go on: 0.5 and the new one
+    assert race(*rising, flat(0.4, 4)) == [None] * 6  # or 0.4, and its equal
+    assert race(*rising, flat(0.39, 4))[-1] == 3
+    assert race(flat(0.0)) == [None]  # the first
+
+
+def test_those_who_failed_do_not_count_and_those_who_finished_do(race) -> None:
+    assert race(flat(0.9, 12, "failed"), flat(0.1)) == [None, None]
+    early = dict.fromkeys(range(1, 5), 0.2) | {5: 0.9}, "complete"
+    assert race(early, flat(0.5)) == [None, 9]
+    at_its_end = dict.fromkeys(range(1, 9), 0.2) | {9: 0.9}, "complete"
+    assert race(at_its_end, flat(0.5)) == [None, 9]
+    pruned = {1: 0.1, 2: 0.1, 3: 0.1, 9: 0.9}, "complete"  # it never came to epoch 9
+    assert race(flat(0.2, 4), pruned, flat(0.3)) == [None, 3, None]
 
 
 def test_the_hopeless_are_pruned_and_the_rest_is_cheap(planted) -> None:
     tuning = planted.tune(planted.Curve(quality=0.9), trials=12, space=HOPELESS)
     assert tuning.trials["state"].tolist() == ["complete"] + ["pruned"] * 11
     assert tuning.trials["epochs"].sum() < 12 * 30 / 3
-    least = 0.9 * (1 - 2**-3)
-    assert f"was below {least:.4f}" in tuning.trials["reason"].iloc[1]
+    value = tuning.trials["quality"].iloc[1] * (1 - 2**-3)
+    assert f"{value:.4f} at epoch 3" in tuning.trials["reason"].iloc[1]
     assert tuning.params == {"quality": 0.9}
     whole = planted.tune(planted.Curve(quality=0.9), trials=12, space=HOPELESS, halving=False)
     assert whole.trials["epochs"].tolist() == [30] * 12
@@ -77,9 +103,7 @@ def test_no_trial_is_pruned_in_its_last_epoch(planted) -> None:
     assert tuning.trials["state"].tolist() == ["complete"] * 5
 
 
-def test_more_than_the_first_third_is_let_go(planted) -> None:
-    """By arithmetic: with qualities that rise nobody is pruned, with falling ones all but one."""
-    rising = [reached(0.1 * n, e3=0.1 * n) for n in range(1, 6)]
-    assert hopeless(3, 0.6, rising) == ""
-    ranked = sorted([t.rungs[3] for t in rising] + [0.05], reverse=True)
-    assert f"{ranked[math.ceil(6 / 3) - 1]:.4f}" in hopeless(3, 0.05, rising)
+def test_rising_trials_are_never_ended_and_falling_ones_are(race) -> None:
+    rising = [flat(0.1 * n, 4) for n in range(1, 8)]
+    assert race(*rising) == [None] * 7
+    assert race(*rising[::-1])[1:] == [3] * 6

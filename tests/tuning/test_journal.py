@@ -57,30 +57,69 @@ def test_a_search_that_is_killed_in_a_fit_goes_on(planted, kill_at, tmp_path, sa
     assert np.array_equal(resumed.model.score(some), whole.model.score(some))
 
 
-@pytest.mark.parametrize("at", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("written", ["nothing", "half", "all"])
+@pytest.mark.parametrize("at", [0, 1, 2, 3, 6, 7, 8, 9, 15, 16, 17, 30])
 def test_a_search_that_is_killed_while_writing_goes_on(
-    planted, kill_at, tmp_path, monkeypatch, at: int
+    planted, tmp_path, monkeypatch, at: int, written: str
+) -> None:
+    from optuna.storages.journal import JournalFileBackend
+
+    options = {"trials": 6, "space": SPACE, "folder": tmp_path / "search"}
+    whole = planted.tune(planted.Flat(breaks=0.6), **{**options, "folder": None})
+    journal = tmp_path / "search" / "journal.jsonl"
+    untouched, calls = JournalFileBackend.append_logs, iter(range(10**6))
+
+    def dying(self: JournalFileBackend, logs: list[dict]) -> None:
+        at_last, before = next(calls) == at, journal.stat().st_size
+        untouched(self, logs)
+        if at_last:
+            after = journal.stat().st_size
+            size = {"nothing": before, "half": (before + after) // 2, "all": after}[written]
+            with open(journal, "r+b") as file:
+                file.truncate(size)
+            journal.with_name("journal.jsonl.lock").symlink_to(journal)  # it had the lock
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(JournalFileBackend, "append_logs", dying)
+        with pytest.raises(Killed):
+            planted.tune(planted.Flat(breaks=0.6), **options)
+    resumed = planted.tune(planted.Flat(breaks=0.6), **options)
+    pd.testing.assert_frame_equal(without_time(resumed), without_time(whole))
+    names = {path.name for path in (tmp_path / "search").iterdir() if path.name[0] != "."}
+    assert names == {"journal.jsonl", f"best-{_best(whole)}"}
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_search_that_is_killed_while_saving_a_model_goes_on(
+    planted, kill_at, tmp_path, at: int
 ) -> None:
     options = {"trials": 6, "space": SPACE, "folder": tmp_path / "search"}
     whole = planted.tune(planted.Flat(), **{**options, "folder": None})
-    with monkeypatch.context() as patched:
-        import recae.system.files
-
-        untouched, calls = recae.system.files.os.replace, iter(range(10**6))
-
-        def dying(*arguments: object) -> None:
-            if next(calls) == at:
-                raise Killed
-            untouched(*arguments)
-
-        patched.setattr(recae.system.files.os, "replace", dying)
-        with pytest.raises(Killed):
-            planted.tune(planted.Flat(), **options)
+    kill_at(recae.Recommender, "save", at)
+    with pytest.raises(Killed):
+        planted.tune(planted.Flat(), **options)
     resumed = planted.tune(planted.Flat(), **options)
     pd.testing.assert_frame_equal(without_time(resumed), without_time(whole))
-    names = {path.name for path in (tmp_path / "search").iterdir() if path.name[0] != "."}
-    best = whole.trials["value"].argmax()
-    assert names == {"about.json", "trials.jsonl", f"best-{best}"}
+
+
+def test_a_finite_space_is_resumed_to_its_end(planted, kill_at, tmp_path) -> None:
+    options = {"trials": 50, "space": {"kind": ["a", "c"], "width": (1, 3)}}
+    whole = planted.tune(planted.Flat(width=2), **options)
+    kill_at(planted.Flat, "_fit", 4)
+    with pytest.raises(Killed):
+        planted.tune(planted.Flat(width=2), **options, folder=tmp_path / "search")
+    for _ in range(2):
+        resumed = planted.tune(planted.Flat(width=2), **options, folder=tmp_path / "search")
+        pd.testing.assert_frame_equal(without_time(resumed), without_time(whole))
+
+
+def test_the_folder_holds_lines_of_json_and_no_pickles(planted, tmp_path) -> None:
+    planted.tune(planted.Flat(), trials=8, folder=tmp_path / "search")
+    files = [path for path in (tmp_path / "search").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= {".jsonl", ".json", ".safetensors", ".parquet", ".md"}
+    for line in (tmp_path / "search" / "journal.jsonl").read_text("utf-8").splitlines():
+        assert isinstance(json.loads(line), dict)
 
 
 def test_halving_goes_on_with_the_rungs_of_before(planted, kill_at, tmp_path) -> None:
@@ -175,7 +214,7 @@ def test_what_is_no_folder_of_a_search_is_refused(planted, tmp_path) -> None:
         search(tmp_path / "file")
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thing").touch()
-    with pytest.raises(StorageError, match="precious exists and holds no about.json"):
+    with pytest.raises(StorageError, match="precious exists and holds no journal.jsonl"):
         search(tmp_path / "precious")
     with pytest.raises(StorageError, match="cannot make the folder"):
         search(tmp_path / "no" / "where")
@@ -190,23 +229,29 @@ def test_a_damaged_folder_is_refused(planted, tmp_path) -> None:
         return planted.tune(planted.Flat(quality=0.7), trials=3, folder=folder)
 
     search()
-    trials, about = folder / "trials.jsonl", folder / "about.json"
-    whole = trials.read_text(encoding="utf-8")
-    assert [json.loads(line)["number"] for line in whole.splitlines()] == [0, 1, 2]
-    for damaged in (whole[:-20], whole + "{}\n", "[1]\n", whole.partition("\n")[2]):
-        trials.write_text(damaged, encoding="utf-8")
-        with pytest.raises(DataError, match="trials.jsonl is damaged .*delete the folder"):
+    journal = folder / "journal.jsonl"
+    whole = journal.read_text(encoding="utf-8")
+    lines = whole.splitlines(keepends=True)
+    third = next(n for n, line in enumerate(lines) if '"number":1' in line)
+    for damaged in (
+        whole + "[1]\n",
+        whole + "{}\n",
+        whole + "nothing\n" + lines[-1],
+        "".join(lines[1:]),
+        "".join(lines[:third] + lines[third + 1 :]),
+        whole.replace('"number":1', '"number":7'),
+        whole.replace('"seconds"', '"minutes"'),
+    ):
+        journal.write_text(damaged, encoding="utf-8")
+        with pytest.raises(DataError, match="journal.jsonl is damaged .*delete the folder"):
             search()
-    trials.write_text(whole, encoding="utf-8")
+    journal.write_text(whole[:-20], encoding="utf-8")  # as after a kill: the last trial is lost
+    assert len(search().trials) == 3
+    journal.write_text(whole.replace('"format":2', '"format":9'), encoding="utf-8")
+    with pytest.raises(DataError, match="has format 9; this recae .* reads format 2"):
+        search()
+    journal.write_text(whole, encoding="utf-8")
     search()
-    kept = about.read_text(encoding="utf-8")
-    about.write_text(kept.replace('"format": 1', '"format": 9'), encoding="utf-8")
-    with pytest.raises(DataError, match="has format 9; this recae .* reads format 1"):
-        search()
-    about.write_text("[]", encoding="utf-8")
-    with pytest.raises(DataError, match="about.json is damaged"):
-        search()
-    about.write_text(kept, encoding="utf-8")
     shutil.rmtree(folder / "best-0")
     with pytest.raises(DataError, match="best-0"):
         search()

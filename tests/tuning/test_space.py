@@ -7,17 +7,17 @@ import pytest
 
 import recae
 from recae import ConfigError
-from recae.tuning.sampling import propose
 from recae.tuning.space import Choices, Range, read_space
-from recae.tuning.trial import Trial
+from recae.tuning.study import Study, Trial
 
 
 def proposed(model: recae.Recommender, given: object, count: int, sampler: str = "random") -> list:
-    space, past = read_space(model, given), []
-    for number in range(count):
-        params = propose(space, past, 0, sampler)
-        past.append(Trial(number, params, 0.5, 1.0, 1.0, None, "complete"))
-    return [trial.params for trial in past]
+    """The settings that a study proposes after those of the template."""
+    study = Study(read_space(model, given), sampler, 0, None, {})
+    for number in range(count + 1):
+        params = study.ask(model.get_params())
+        study.tell(Trial(number, params, 0.5, 1.0, 1.0, None, "complete"), None)
+    return [trial.params for trial in study.trials[1:]]
 
 
 def test_the_usual_ranges_are_the_default() -> None:
@@ -76,7 +76,8 @@ def test_integers_stay_integers_and_numbers_become_floats() -> None:
 
 def test_choices_are_given_back_as_they_are() -> None:
     space = {"hidden": [(600,), (600, 200)], "mirror": [True, False], "optimiser": ["adam"]}
-    params = proposed(recae.MultVAE(), space, 4, "tpe")
+    # A template outside the space takes none of its four settings.
+    params = proposed(recae.MultVAE(hidden=(7,)), space, 4, "tpe")
     assert {p["hidden"] for p in params} == {(600,), (600, 200)}
     assert {(p["hidden"], p["mirror"]) for p in params} == {
         (hidden, mirror) for hidden in ((600,), (600, 200)) for mirror in (True, False)
