@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from recae.errors import ConfigError, StorageError
+from recae.errors import ConfigError, RecaeError, StorageError
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 _RENAME_SWAP = 2  # sys/stdio.h of macOS
@@ -220,7 +220,7 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _storage_error(target: Path, error: OSError) -> StorageError:
-    if isinstance(error, StorageError):
+def _storage_error(target: Path, error: OSError) -> OSError:
+    if isinstance(error, RecaeError):
         return error
     return StorageError(f"could not write {target}: {error.strerror or error}; nothing was changed")

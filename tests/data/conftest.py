@@ -24,15 +24,12 @@ class Site:
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
-    etag: str | None = '"one"'
-    ranges: bool = True  # whether Range is understood
     cut: int | None = None  # bytes sent of each answer before the connection is closed
     stall: float = 0.0  # seconds of silence after `cut` bytes instead of closing
     fail: list[int] = field(default_factory=list)  # statuses to answer with first
-    headers: dict[str, str] = field(default_factory=dict)
-    asked: list[str | None] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)  # the paths of the requests
     gate: threading.Event | None = None  # answers wait for it
-    answer: Callable[[BaseHTTPRequestHandler, int], None] | None = None  # in place of all the above
+    answer: Callable[[BaseHTTPRequestHandler], None] | None = None  # in place of all the above
 
     def put(self, name: str, content: bytes) -> str:
         """Publishes a file; returns its address."""
@@ -48,12 +45,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         site = self.site
-        site.asked.append(self.headers.get("Range"))
+        site.asked.append(self.path)
         if site.gate is not None:
             site.gate.wait(10)
         if site.answer is not None:
             self.close_connection = True
-            site.answer(self, len(site.asked))
+            site.answer(self)
             return
         body = site.files.get(self.path[1:])
         if site.fail or body is None or self.path == "/redirect":
@@ -64,36 +61,16 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        start, total = 0, len(body)
-        same = self.headers.get("If-Range") in (
-            None,
-            site.etag,
-            site.headers.get("Last-Modified", ""),
-        )
-        if site.ranges and same and (wanted := self.headers.get("Range")):
-            start = int(wanted.removeprefix("bytes=").rstrip("-"))
-            if start >= total:
-                self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{total}")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
-        else:
-            self.send_response(200)
-        headers = {"Content-Length": str(total - start)} | site.headers
-        for name, value in (headers | ({"ETag": site.etag} if site.etag else {})).items():
-            self.send_header(name, value)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        sent = body[start:]
-        if site.cut is not None and len(sent) > site.cut:
-            self.wfile.write(sent[: site.cut])
+        if site.cut is not None and len(body) > site.cut:
+            self.wfile.write(body[: site.cut])
             self.wfile.flush()
             time.sleep(site.stall)
             self.close_connection = True
             return
-        self.wfile.write(sent)
+        self.wfile.write(body)
 
 
 class Server(ThreadingHTTPServer):
@@ -122,7 +99,8 @@ def fetch(tmp_path: Path) -> Any:
     """Downloads to tmp_path/file without long waits."""
 
     def fetch(url: str, **options: Any) -> Path:
-        return download(url, tmp_path / "file", **({"backoff": 0.01, "attempts": 2} | options))
+        download(url, tmp_path / "file", **({"pause": 0.01, "attempts": 2} | options))
+        return tmp_path / "file"
 
     return fetch
 

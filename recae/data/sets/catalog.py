@@ -11,14 +11,14 @@ import pandas as pd
 
 from recae.data.interactions import Interactions
 from recae.data.sets import cards
-from recae.data.sets.cache import (
+from recae.data.sets.cards import Card, by_hand, dataset_card, is_bundled, published_preprocessing
+from recae.data.sets.download import (
     cache_folder,
     missing_files,
     pin_files,
     provide_files,
     unpinned_files,
 )
-from recae.data.sets.cards import Card, by_hand, dataset_card, is_bundled, published_preprocessing
 from recae.data.sets.layouts import ArchiveSource, ByItemSource, read_items, read_lists
 from recae.data.tables.paths import file_errors
 from recae.data.tables.readers import read_parquet

@@ -1,279 +1,228 @@
-"""Fetching a file over http(s): resumed after an interruption, checked, and whole or not there."""
+"""Files of named data sets: downloaded once into the cache, and compared by checksum."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
+import re
+import sys
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from typing import Any
+from urllib.parse import urljoin
 
-from recae.data.sets.partial import Partial
-from recae.errors import ConfigError, DownloadError, StorageError
+from recae.data.sets.cards import UNPINNED, Card, by_hand
+from recae.errors import DataError, DownloadError, StorageError, warn
+from recae.system.files import atomic_file
 from recae.system.progress import bar
 
+PIN = ".sha256"
+"""The ending of the file beside a download that holds the checksum of its first version."""
 
-def check_address(url: str) -> None:
-    """Raises ValueError for a port that is none; connecting would raise something else."""
-    urllib.parse.urlsplit(url).port  # noqa: B018
+ATTEMPTS, TIMEOUT, CHUNK = 3, 30.0, 1 << 18
+"""Connections tried in all, seconds without a byte that end one, bytes written at a time."""
+
+AGAIN = (408, 429, 500, 502, 503, 504)
+"""Statuses of a server that may answer the next time."""
 
 
-class _Redirect(urllib.request.HTTPRedirectHandler):
-    """Follows to http(s) addresses, and never from https to http."""
+def cache_folder() -> Path:
+    """The folder that holds a folder for each set: RECAE_DATA, else below the user's caches."""
+    chosen = os.environ.get("RECAE_DATA")
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        caches = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        caches = Path.home() / "Library" / "Caches"
+    else:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return caches / "recae"
 
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: Any,
-        url: str,
-    ) -> urllib.request.Request | None:
-        check_address(url)
-        scheme = url.partition(":")[0].lower()
-        if scheme not in ("http", "https") or (req.type == "https" and scheme == "http"):
-            raise urllib.error.URLError(f"it leads on to {url}, which is not followed")
-        return super().redirect_request(req, fp, code, msg, headers, url)
 
-    def http_error_302(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any
-    ) -> Any:
+def missing_files(card: Card, folder: Path) -> list[str]:
+    """The files of a set that are not in its folder."""
+    return [name for name in card["files"] if not (folder / name).is_file()]
+
+
+def provide_files(card: Card, folder: Path, fetch: bool, progress: bool | None) -> None:
+    """Downloads the files of a set that are not in `folder`, and compares all checksums.
+
+    A file without a published checksum is compared with the checksum of the first time it was read.
+    Raises DataError if a file is missing and must not or cannot be downloaded, or has another
+    checksum; DownloadError and StorageError as `download` does.
+    """
+    missing = missing_files(card, folder)
+    if missing and by_hand(card):
+        raise DataError(
+            f"{card['name']!r} must be fetched by hand; missing in {folder}: {', '.join(missing)}."
+            f"\n{card['steps'].strip()}"
+        )
+    if missing and not fetch:
+        addresses = ", ".join(card["files"][name]["url"] for name in missing)
+        raise DataError(
+            f"the files of {card['name']!r} are not in {folder} (missing: {', '.join(missing)}); "
+            f"pass download=True, or put them there from {addresses}"
+        )
+    if missing:
         try:
-            return super().http_error_302(req, fp, code, msg, headers)
-        except (ValueError, urllib.error.URLError) as error:
-            if not isinstance(error, urllib.error.HTTPError):  # which holds fp, and is closed
-                fp.close()
-            raise
-
-    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
-
-
-def opener() -> urllib.request.OpenerDirector:
-    """Opens http and https addresses, by way of the proxies that the environment names."""
-    director = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        _Redirect(),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        director.add_handler(handler)
-    return director
-
-
-if TYPE_CHECKING:  # urllib and what it needs load when something is fetched, not with recae
-    from http.client import HTTPResponse
-
-CHUNK = 1 << 18
-"""Bytes written at a time."""
-
-TIMEOUT = 30.0
-"""Seconds without a byte after which a server counts as stalled."""
-
-ATTEMPTS = 5
-"""How often a dying or stalling connection is opened in all."""
-
-BACKOFF = 1.0
-"""Seconds before the second attempt; doubled for each further one."""
-
-_AGAIN = (408, 429, 500, 502, 503, 504)
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"could not make {folder}: {error.strerror or error}") from error
+    for name, about in card["files"].items():
+        path, checksum = folder / name, about["checksum"]
+        pinned = None if checksum == UNPINNED else checksum
+        if name in missing:
+            download(about["url"], path, checksum=pinned, progress=progress)
+        elif pinned is not None:
+            _compare(path, pinned, "its card has", "Delete it to have it fetched again")
+        if pinned is None and _pin(path).is_file():
+            where = f"{_pin(path).name} beside it has, from when it was first read,"
+            _compare(path, _pinned(path), where, "Delete both to take what is published now")
 
 
 def download(
     url: str,
-    target: str | os.PathLike[str],
+    target: Path,
     *,
     checksum: str | None = None,
     progress: bool | None = None,
     timeout: float = TIMEOUT,
     attempts: int = ATTEMPTS,
-    backoff: float = BACKOFF,
-) -> Path:
-    """The file at an address, under the name `target`, which it takes when it is whole and checked.
+    pause: float = 1.0,
+) -> None:
+    """Downloads a file. It gets the name `target` when it is complete and has the checksum, so
+    that several processes may download the same file.
 
-    checksum: "md5:..." or "sha256:..." in hexadecimal, or None for any content. A file that is at
-    `target` already is kept if it fits. progress: as in `fit`. timeout: seconds without a byte;
-    attempts: connections in all, the second `backoff` seconds after the first has died, then twice
-    as long each time. What arrived of a file that did not get here whole stays beside `target`, in
-    `.NAME.part`, and the next call goes on from there if the server still has the same file (by its
-    ETag or date). Two processes that want the same file wait for each other.
+    checksum: "md5:..." or "sha256:...", None for any content. progress: as in `fit`. timeout:
+    seconds without a byte; attempts: connections in all, with `pause` seconds before the second
+    and more before later ones. Redirections are followed to http(s) only, never from https to http.
 
-    Raises DownloadError, with the address and the reason: no http(s) address, unreachable host,
-    refused, missing, stalled or cut off each time, other content than the checksum; StorageError
-    where writing fails.
+    Raises DownloadError, with the address and the reason, for a server that cannot be reached, that
+    refuses, stalls or closes the connection early, and for another checksum; StorageError if
+    writing fails. Neither leaves a file behind.
     """
-    path = Path(target).resolve()
-    _check(url, checksum, timeout, attempts)
-    if path.is_dir():
-        raise StorageError(f"{path} is a directory: name a file to write")
-    if not path.parent.is_dir():
-        raise StorageError(f"the folder {path.parent} does not exist: create it first")
-    if fits(path, checksum):
-        return path
-    try:
-        with Partial(path, url) as part:
-            if fits(path, checksum):  # somebody else fetched it while this process waited
-                return path
-            fetching = (url, part, progress, timeout, attempts, backoff, checksum is not None)
-            resumed = _fetch(*fetching)
-            if not _same(part.path, checksum) and resumed:  # the first half may be the wrong one
-                part.restart()
-                _fetch(*fetching)
-            if not _same(part.path, checksum):
-                found = digest(part.path, checksum or "sha256:")
-                part.discard()
-                raise DownloadError(
-                    f"{url} is not the expected file: its checksum is {found} instead of "
-                    f"{checksum}; nothing was kept. The publisher may have replaced it"
-                )
-            part.publish()
-    except OSError as error:
-        if isinstance(error, DownloadError | StorageError):
-            raise
-        raise StorageError(f"could not write {path}: {error.strerror or error}") from error
-    return path
+    import requests  # with pooch it takes half a second to import
+
+    if not url.lower().startswith(("http://", "https://")):
+        raise DownloadError(f"{url!r} is no http or https address; nothing else is fetched")
+    with atomic_file(target) as part:
+        for attempt in range(1, attempts + 1):
+            try:
+                _attempt(url, part, target.name, checksum, progress, timeout)
+                break
+            except (requests.RequestException, ValueError) as error:
+                if attempt == attempts or not _may_pass(error):
+                    reason = " ".join(str(error).split()) or type(error).__name__
+                    raise DownloadError(
+                        f"{url} could not be downloaded ({attempt} attempts): {reason}"
+                    ) from error
+                time.sleep(pause * attempt)
+        found = digest(part, checksum or "md5:")
+        if checksum is not None and found != checksum.lower():
+            raise DownloadError(
+                f"{url} is not the expected file: its checksum is {found} instead of {checksum}; "
+                "nothing was kept. The publisher may have replaced it"
+            )
+
+
+def _attempt(
+    url: str, part: Path, name: str, checksum: str | None, progress: bool | None, timeout: float
+) -> None:
+    """One connection. Raises exceptions of requests, and DownloadError for a bad answer."""
+    import pooch
+    import requests
+
+    length: list[int | None] = [None]  # bytes that the answer announces
+
+    def check(response: requests.Response, **_: Any) -> None:
+        """Called with every answer, redirections among them, before its body is read."""
+        answers.callback(response.close)  # pooch leaves that to the garbage collector
+        headers, trouble = response.headers, ""
+        if response.is_redirect:
+            there = urljoin(response.url, headers["Location"])
+            schemes = ("https:",) if response.url.startswith("https:") else ("http:", "https:")
+            if not there.lower().startswith(schemes):
+                trouble = f"redirects to {there}, which is not followed"
+        elif response.status_code < 400:
+            chunked = "Transfer-Encoding" in headers
+            length[0] = None if chunked else int(headers.get("Content-Length", -1))
+            if response.status_code != 200:
+                trouble = f"answered {response.status_code}"
+            elif length[0] == -1 and checksum is None:
+                trouble = "does not announce a length, and no checksum could show a cut-off file"
+        if trouble:
+            raise DownloadError(f"{url} cannot be downloaded: the server {trouble}")
+
+    with ExitStack() as answers, bar(1, f"fetching {name}", "B", progress) as shown:
+        pooch.HTTPDownloader(
+            progressbar=shown,  # whose total it sets
+            chunk_size=CHUNK,
+            timeout=timeout,
+            headers={"Accept-Encoding": "identity", "User-Agent": "recae"},
+            hooks={"response": check},
+        )(url, str(part), None)
+    announced = length[0]
+    if announced not in (None, -1, part.stat().st_size):
+        raise requests.exceptions.ChunkedEncodingError(
+            f"the connection ended after {part.stat().st_size:,} of {announced:,} bytes"
+        )
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the next attempt may succeed."""
+    from requests import exceptions
+
+    if isinstance(error, exceptions.HTTPError):
+        return error.response is not None and error.response.status_code in AGAIN
+    passing = (exceptions.ConnectionError, exceptions.Timeout, exceptions.ChunkedEncodingError)
+    return isinstance(error, passing)
 
 
 def digest(path: Path, kind: str) -> str:
     """The checksum of a file, "md5:..." or "sha256:..."; `kind` begins with one of those words."""
     name = kind.partition(":")[0]
+    new = partial(hashlib.new, name, usedforsecurity=False)
     with open(path, "rb") as file:
-        return f"{name}:{hashlib.file_digest(file, lambda: _hash(name)).hexdigest()}"
+        return f"{name}:{hashlib.file_digest(file, new).hexdigest()}"
 
 
-def fits(path: Path, checksum: str | None) -> bool:
-    """Whether there is a file with this checksum, or any file where there is none to compare."""
-    return path.is_file() and _same(path, checksum)
+def unpinned_files(card: Card, folder: Path) -> list[Path]:
+    """The files of which neither the card nor a pin beside them has a checksum."""
+    paths = [folder / name for name, file in card["files"].items() if file["checksum"] == UNPINNED]
+    return [path for path in paths if not _pin(path).is_file()]
 
 
-def _same(path: Path, checksum: str | None) -> bool:
-    return checksum is None or digest(path, checksum) == checksum.lower()
-
-
-def _hash(name: str) -> hashlib._Hash:
-    return hashlib.new(name, usedforsecurity=False)
-
-
-def _check(url: str, checksum: str | None, timeout: float, attempts: int) -> None:
-    if not timeout > 0 or not attempts >= 1:
-        raise ConfigError(f"timeout must be > 0 and attempts >= 1, not {timeout} and {attempts}")
-    if not url.lower().startswith(("http://", "https://")):
-        raise DownloadError(f"{url!r} is no http or https address; nothing else is fetched")
-    if checksum is not None:
-        name, _, digits = checksum.partition(":")
-        if {"md5": 32, "sha256": 64}.get(name) != len(digits):
-            raise ConfigError(f"a checksum is md5: and 32 or sha256: and 64 digits, not {checksum}")
-
-
-def _fetch(
-    url: str,
-    part: Partial,
-    progress: bool | None,
-    timeout: float,
-    attempts: int,
-    backoff: float,
-    checked: bool,
-) -> bool:
-    """Writes the file to `part`; True if the beginning of it was there before. An attempt that has
-    brought something does not count. checked: a checksum will show whether it is whole."""
-    import http.client
-
-    resumed, failed = part.size > 0, 0
-    while failed < attempts:
-        before = part.size
-        try:
-            if _attempt(url, part, progress, timeout, checked):
-                return resumed
-            trouble = f"it ended after {part.size:,} bytes, before its announced end"
-        except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
-            trouble = f"{_reason(error, timeout)} after {part.size:,} bytes"
-        failed = 1 if part.size > before else failed + 1
-        if failed < attempts:
-            time.sleep(backoff * 2 ** (failed - 1))
-    raise DownloadError(
-        f"{url} could not be fetched in {attempts} attempts; the last time {trouble}. Call again "
-        "to go on from there"
-    )
-
-
-def _attempt(url: str, part: Partial, progress: bool | None, timeout: float, checked: bool) -> bool:
-    """One connection; True if the file is whole then. Raises what ends the connection early."""
-    import http.client
-    import urllib.error
-
-    pass
-
-    try:
-        check_address(url)
-        response: HTTPResponse = opener().open(part.request(), timeout=timeout)
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code == 416:  # there is nothing behind what is here
-                return part.is_whole(error.headers)
-            if error.code in _AGAIN:
-                raise ConnectionError(f"the server answered {error.code} {error.reason}") from None
-            raise DownloadError(
-                f"{url} cannot be fetched: the server answered {error.code} "
-                + " ".join(str(error.reason).split())
-            ) from None
-    except (http.client.InvalidURL, ValueError) as error:  # UnicodeError is a ValueError
-        raise DownloadError(f"{url} is no address, or leads to none: {error}") from None
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, TimeoutError | ConnectionResetError | ConnectionAbortedError):
-            raise error.reason from None
-        if part.size and isinstance(error.reason, OSError):  # it was there a moment ago
-            raise ConnectionError(f"it cannot be reached: {error.reason}") from None
-        raise DownloadError(f"{url} cannot be reached: {error.reason}") from None
-    with response:
-        total = part.begin(response.status, response.headers)
-        if total is None and not checked and not response.headers.get("Transfer-Encoding"):
-            raise DownloadError(
-                f"{url} cannot be fetched: the server does not say how long it is, and without a "
-                "checksum nothing would tell if it were cut off"
+def pin_files(paths: list[Path]) -> None:
+    """Writes the checksums of files whose counts agree with their card beside them."""
+    for path in paths:
+        if os.access(path.parent, os.W_OK):
+            found = digest(path, "sha256:")
+            with atomic_file(_pin(path)) as part:
+                part.write_text(f"{found}\n", encoding="utf-8")
+            warn(
+                f"no checksum of {path.name} is known to its card; this copy has {found}, which is "
+                f"noted in {_pin(path)} and compared from now on"
             )
-        part.check_space(total)
-        what = f"fetching {part.target.name}"
-        with (
-            part.open() as file,
-            bar(total, what, "B", progress, initial=part.size) as shown,
-        ):
-            while data := _read(response):
-                _write(file, data, part)
-                shown.update(len(data))
-            os.fsync(file.fileno())
-    return total is None or part.size == total
 
 
-def _read(response: HTTPResponse) -> bytes:
-    try:
-        return response.read1(CHUNK)
-    except (TimeoutError, ConnectionError):
-        raise
-    except OSError as error:  # such as those of TLS; not to be taken for trouble with the disk
-        raise ConnectionError(str(error)) from error
+def _pin(path: Path) -> Path:
+    return path.with_name(path.name + PIN)
 
 
-def _write(file: BinaryIO, data: bytes, part: Partial) -> None:
-    try:
-        file.write(data)
-        file.flush()  # so that a killed process loses nothing of it
-    except OSError as error:
-        if error.errno == errno.ENOSPC:  # a full disk is not helped by half a file
-            part.discard()
-        raise StorageError(
-            f"could not write {part.target}: {error.strerror or error}; nothing was changed"
-        ) from error
+def _pinned(path: Path) -> str:
+    text = _pin(path).read_text(encoding="utf-8", errors="replace").strip()
+    if not re.fullmatch("sha256:[0-9a-f]{64}", text):
+        raise DataError(f"{_pin(path)} does not hold a checksum: delete it to have it written anew")
+    return text
 
 
-def _reason(error: Exception, timeout: float) -> str:
-    if isinstance(error, TimeoutError):
-        return f"the server sent nothing for {timeout:g} seconds"
-    return f"the connection broke off ({' '.join(str(error).split()) or type(error).__name__})"
+def _compare(path: Path, wanted: str, where: str, remedy: str) -> None:
+    found = digest(path, wanted)
+    if found != wanted.lower():
+        raise DataError(
+            f"{path} is damaged or another file: its checksum is {found}, {where} {wanted}. "
+            f"{remedy}"
+        )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from recae.data import dataset_card, dataset_folder, dataset_state, load_dataset
-from recae.data.sets.cache import cache_folder
+from recae.data.sets.download import cache_folder
 from recae.errors import ConfigError, DataError, DownloadError, RecaeWarning, StorageError
 
 # User 1 likes 10, 20 and 30, user 2 likes 10 and 20 but 20 only with 3 stars, user 3 likes 10.
