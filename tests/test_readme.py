@@ -120,6 +120,14 @@ def test_the_readme_runs(folder: Path) -> None:
     run(README)
 
 
+PAGES = ["data", "recommend", "evaluate", "tune", "command-line", "suites", "building-blocks", "speed"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_of_the_docs_runs(page: str, folder: Path) -> None:
+    run(ROOT / "docs" / f"{page}.md")
+
+
 def test_the_guide_to_a_model_of_ones_own_runs(folder: Path) -> None:
     try:
         names = run(GUIDE)
@@ -214,8 +222,11 @@ def test_a_wrong_command_is_found(command: str) -> None:
         run_shell(command)
 
 
-@pytest.mark.parametrize("page", [README, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+LINKING = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: page.name)
 def test_local_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
-    missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert missing == []
