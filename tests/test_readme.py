@@ -120,7 +120,16 @@ def test_the_readme_runs(folder: Path) -> None:
     run(README)
 
 
-PAGES = ["data", "recommend", "evaluate", "tune", "command-line", "suites", "building-blocks", "speed"]
+PAGES = [
+    "data",
+    "recommend",
+    "evaluate",
+    "tune",
+    "command-line",
+    "suites",
+    "building-blocks",
+    "speed",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
