@@ -29,8 +29,15 @@ from scipy import stats
 
 import recae
 from evaluation.kit.provenance import keep
-from recae.evaluation.comparison.detectable import POWER, detectable
-from recae.evaluation.comparison.significance import Spread, holm, intervals, mean_test, signed_rank
+from recae.evaluation.comparison.significance import (
+    POWER,
+    Spread,
+    detectable,
+    holm,
+    intervals,
+    mean_test,
+    signed_rank,
+)
 from recae.metrics import percentile_interval, resampled_means
 from recae.rng import numpy_generator
 

@@ -1,13 +1,11 @@
-"""Measuring a model on a fold, and what comes of it."""
+"""Evaluates models and other systems on a fold; reports and their breakdowns."""
 
 import lazy_loader
 
 from recae.evaluation.breakdown import by_history, by_popularity
-from recae.evaluation.lists import Lists
-from recae.evaluation.rating_error import rmse
+from recae.evaluation.external import Lists, Scorer
 from recae.evaluation.report import Report
-from recae.evaluation.run import METRICS, evaluate
-from recae.evaluation.scorer import Scorer
+from recae.evaluation.run import METRICS, evaluate, rmse
 from recae.system.machine import versions
 
 __all__ = [

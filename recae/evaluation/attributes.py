@@ -1,4 +1,4 @@
-"""Vectors and categories of items, as a caller has them, in the order of a fold's items."""
+"""Aligns the vectors and categories of items that a caller gives with the items of a fold."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from recae.data import IdMap, ItemTable
 from recae.data.ids import show
 from recae.data.tables.sources import is_table
 from recae.errors import ConfigError, DataError
-from recae.evaluation.lists import Lists
-from recae.evaluation.scorer import Scorer
+from recae.evaluation.external import Lists, Scorer
 from recae.recommend.base import Recommender
 
 REMEDY = (

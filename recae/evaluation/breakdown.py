@@ -1,4 +1,4 @@
-"""Where a mean comes from: the same report by length of history and by popularity of items."""
+"""Breaks a report down by the length of histories and by the popularity of items."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from recae.errors import ConfigError, DataError, unknown_option
+from recae.errors import ConfigError, DataError, check_integer, unknown_option
 from recae.evaluation.report import Report
-from recae.metrics import bootstrap_interval, popularity_groups
-
-IntArray = npt.NDArray[np.int64]
+from recae.metrics import IntArray, bootstrap_interval, popularity_groups
 
 
 def by_history(
@@ -68,9 +65,7 @@ def by_history(
 def _lows(bins: Any, lengths: IntArray) -> IntArray:
     """The lowest length of each bin, ascending."""
     if isinstance(bins, int | np.integer) and not isinstance(bins, bool):
-        if bins < 1:
-            raise ConfigError(f"bins must be at least 1, not {bins}")
-        bins = min(int(bins), len(lengths))
+        bins = min(check_integer("bins", bins), len(lengths))
         quantiles = np.arange(bins) * len(lengths) // bins
         return np.unique(np.sort(lengths)[quantiles])
     lows = np.asarray(bins)
@@ -121,8 +116,7 @@ def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
         named = (str(name).partition("@") for name in items)
         known = sorted(int(cut) for what, _, cut in named if what == "hits")
         raise ConfigError(f"this report has no lists of {k!r}; its cut-offs are {known}")
-    if isinstance(groups, bool) or not isinstance(groups, int | np.integer) or groups < 1:
-        raise ConfigError(f"groups must be an integer of at least 1, not {groups!r}")
+    groups = check_integer("groups", groups)
     training = items["training_users"].to_numpy(dtype=np.int64)
     sums = (
         pd.DataFrame(

@@ -1,4 +1,4 @@
-"""Measuring a model on a fold."""
+"""Evaluates a model, or the lists or scores of another system, on a fold."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from torch import Tensor
 from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import DataError
-from recae.evaluation.aligned_lists import Placed
 from recae.evaluation.attributes import categories_for, vectors_for
-from recae.evaluation.lists import Lists
+from recae.evaluation.external import AlignedLists, Lists, Scorer
 from recae.evaluation.report import Report
-from recae.evaluation.scorer import Scorer
-from recae.metrics import Metric, MetricAccumulator, bootstrap_intervals, parse_metrics
+from recae.metrics import AnyMetric, Metric, MetricAccumulator, bootstrap_intervals, parse_metrics
 from recae.ranking.batches import RankedLists, Scoring
 from recae.ranking.products import Products
 from recae.recommend.base import Recommender
-from recae.recommend.measure import Questions, measure_lists, ranked_lists
+from recae.recommend.measure import AlignedFold, rating_error
+from recae.recommend.requests import align, check_validation
 from recae.system.forks import survives_fork
 from recae.system.machine import cores, machine, versions
 from recae.system.memory import peak_gb
@@ -38,7 +37,7 @@ METRICS = ("ndcg@100", "recall@20", "recall@50")
 def evaluate(
     model: Recommender | Lists | Scorer,
     fold: Fold,
-    metrics: str | Sequence[str] = METRICS,
+    metrics: AnyMetric | Sequence[AnyMetric] = METRICS,
     *,
     item_vectors: Any = None,
     item_categories: pd.DataFrame | None = None,
@@ -50,8 +49,11 @@ def evaluate(
 
     model: one of ours, a `Scorer` around any function that scores histories, or the `Lists` that
     any system made for these users; the protocol and the report are the same for all. metrics:
-    names such as "ndcg@100", see `recae.metrics`. What must not be recommended is the fold's mask
-    (its history unless stated). Users without a target count in no mean of hits, but in those of
+    names such as "ndcg@100", see `recae.metrics`, and functions of your own. A function takes hits,
+    (rows, k) bool, and relevant, the (rows,) numbers of targets, and returns (rows,) numbers, the
+    higher the better. It is reported under its name, at the largest k of the others;
+    `recae.metrics.Metric.of` sets another k. Items of the fold's mask (its history by default) are
+    not recommended. Users without a target count in no mean of hits, but in those of
     metrics that do not look at targets, such as novelty and coverage. Memory is one batch of scores
     (`batch_size` users, which never changes a result) plus one number per user and metric, and two
     per item and cut-off. seed: of the bootstrap.
@@ -73,25 +75,35 @@ def evaluate(
     that scored, machine, cores that the process may use, threads of torch; date and versions.
 
     >>> split = recae.data.splits.holdout_pairs(data, 0.5)
-    >>> recae.evaluate(recae.EASE().fit(split.train), split.validation, "recall@4").mean
+    >>> model = recae.EASE().fit(split.train)
+    >>> recae.evaluate(model, split.validation, "recall@4").mean
     {'recall@4': 1.0}
+    >>> def found_all(hits, relevant):
+    ...     return hits.sum(axis=1) == relevant
+    >>> recae.evaluate(model, split.validation, ["recall@4", found_all]).mean
+    {'recall@4': 1.0, 'found_all@4': 1.0}
     """
     if isinstance(model, Recommender):
         model._check_fitted()
     elif not isinstance(model, Lists | Scorer):
         raise DataError(
-            "a fitted model is needed, or Lists or a Scorer of somebody else's, not "
-            f"{type(model).__name__}"
+            f"a fitted model, Lists or a Scorer is needed, not {type(model).__name__}",
+            parameter="model",
+            value=model,
         )
     if not isinstance(fold, Fold):
-        raise DataError(f"a Fold is needed, such as Split.test, not {type(fold).__name__}")
+        raise DataError(
+            f"a Fold is needed, such as Split.test, not {type(fold).__name__}",
+            parameter="fold",
+            value=fold,
+        )
     with_target = int((np.diff(fold.target.matrix.indptr) > 0).sum())
     if not with_target:
         raise DataError("no user of this fold has a target: there is nothing to measure")
     asked = _asked(model, fold, batch_size)
     parsed = parse_metrics(metrics)
     about = _about(parsed, model, fold, item_vectors, item_categories)
-    accumulator = MetricAccumulator(
+    measured = MetricAccumulator(
         parsed,
         fold.target.n_items,
         asked.counts,
@@ -99,7 +111,9 @@ def evaluate(
     )
     started = time.perf_counter()
     with bar(fold.history.n_users, f"evaluating {type(model).__name__}", "user", progress) as shown:
-        measured = measure_lists(asked.ranked, fold.history, fold.target, accumulator, shown.update)
+        for rows, top in asked.ranked(measured.max_k):
+            measured.update(top, fold.target.matrix[rows], fold.history.matrix[rows])
+            shown.update(rows.stop - rows.start)
     ranked = time.perf_counter()
     seconds = ranked - started
     per_user = pd.DataFrame(measured.per_user(), index=pd.Index(fold.target.users.ids))
@@ -120,7 +134,7 @@ def evaluate(
             "mask": (fold.history if fold.mask is None else fold.mask).fingerprint(),
             "bootstrap_seed": seed,
             **{name: source for name, (_, source) in about.items()},
-            "params": {k: v for k, v in model.get_params().items()},
+            "params": dict(model.get_params()),
             **asked.found,
             "seconds": round(seconds, 3),
             "scoring_seconds": round(seconds - measured.seconds, 3),
@@ -153,17 +167,17 @@ class _Asked:
 
 
 def _asked(model: Recommender | Lists | Scorer, fold: Fold, batch_size: int | str) -> _Asked:
-    """The one way from whatever is measured to lists in the items of the fold."""
+    """Prepares the lists of a model, Lists or a Scorer in the items of the fold."""
     counts: np.ndarray | None
     if isinstance(model, Lists):
-        placed = Placed(model, fold)
+        lists = AlignedLists(model, fold)
         counts = _trained(model.train, fold)
-        return _Asked(placed.ranked, counts, len(model.items), {"lists": placed.found})
+        return _Asked(lists.ranked, counts, len(model.items), {"lists": lists.found})
     if isinstance(model, Recommender):
-        questions = Questions.of(fold, model.items_)
-        counts = questions.counts(model.item_counts_)
+        aligned = AlignedFold.of(fold, model.items_)
+        counts = aligned.counts(model.item_counts_)
     else:
-        questions, counts = Questions.of(fold, model.items), _trained(model.train, fold)
+        aligned, counts = AlignedFold.of(fold, model.items), _trained(model.train, fold)
     devices: set[str] = set()
 
     asked: Scoring = model._scores if isinstance(model, Recommender) else model._score_rows
@@ -173,10 +187,10 @@ def _asked(model: Recommender | Lists | Scorer, fold: Fold, batch_size: int | st
         devices.add(str(scores.device))
         return scores
 
-    def ranked_here(k: int) -> RankedLists:
-        return ranked_lists(score_rows, questions, k, batch_size)
+    def ranked(k: int) -> RankedLists:
+        return aligned.ranked(score_rows, k, batch_size)
 
-    return _Asked(ranked_here, counts, len(questions.items), devices=devices)
+    return _Asked(ranked, counts, len(aligned.items), devices=devices)
 
 
 def _trained(train: Interactions | None, fold: Fold) -> np.ndarray | None:
@@ -194,7 +208,7 @@ def _about(
     vectors: Any,
     categories: Any,
 ) -> dict[str, tuple[Any, str]]:
-    """What the metrics need to know of the fold's items, by name, and where it is from."""
+    """The item vectors and categories that the metrics need, with their source."""
     needs: dict[str, Metric] = {need: metric for metric in metrics for need in metric.needs}
     items = fold.target.items
     found: dict[str, tuple[Any, str]] = {}
@@ -219,8 +233,31 @@ def _users(fold: Fold) -> pd.DataFrame:
 
 
 def _items(fold: Fold, counts: np.ndarray | None, listed: dict[str, np.ndarray]) -> pd.DataFrame:
-    """How many users trained on (if that is known), look for, found and were shown each item."""
+    """For each item the numbers of training users (if known), targets, hits and listings."""
     target = fold.target
     columns = {} if counts is None else {"training_users": counts.astype(np.int64)}
     columns["targets"] = np.bincount(target.matrix.indices, minlength=target.n_items)
     return pd.DataFrame(columns | listed, index=pd.Index(target.items.ids))
+
+
+def rmse(model: Recommender, fold: Fold) -> float:
+    """The root mean squared error of a model's scores, taken as ratings, on the targets of a fold.
+
+    sqrt(mean over the pairs (u, i) of the target of (score_ui - rating_ui)^2), in the unit of the
+    ratings, with scores from the fold's histories (Sedhain et al. 2015). Only models of ratings,
+    such as AutoRec, have scores that are ratings. Targets of items that the model does not know are
+    left out with a warning that counts them. Raises DataError where no target is left.
+
+    >>> ratings = recae.Interactions.from_csr(scipy.sparse.csr_matrix([[5, 3.0], [4, 2], [1, 1]]))
+    >>> fold = recae.data.splits.holdout_pairs(ratings, 0.5).validation
+    >>> model = recae.AutoRec(latent=4, epochs=60, lr=0.1, batch_size=3).fit(ratings)
+    >>> recae.evaluation.rmse(model, fold) < 1.5
+    True
+    """
+    check_validation(fold)
+    model._check_fitted()
+    histories = align(fold.history, model.items_).matrix
+    targets = align(fold.target, model.items_).matrix
+    if not targets.nnz:
+        raise DataError("the model knows no item of the targets: there is nothing to measure")
+    return rating_error(model._score_rows, histories, targets)

@@ -1,25 +1,27 @@
-"""How good top-k lists are, and how sure the means are; see `lists`, `exposure` and `variety`."""
+"""Metrics of top-k lists (see `metric` and `beyond_accuracy`) and bootstrap intervals of means."""
 
-from recae.metrics.about import popularity_groups
 from recae.metrics.accumulator import MetricAccumulator
+from recae.metrics.beyond_accuracy import popularity_groups
 from recae.metrics.bootstrap import (
     BOOTSTRAP_CELLS,
     bootstrap_interval,
     bootstrap_intervals,
-    check_resamples,
     check_share,
     percentile_interval,
     resampled_means,
 )
-from recae.metrics.lists import Metric, less_is_better, parse_metric, parse_metrics
+from recae.metrics.hits import FloatArray, IntArray
+from recae.metrics.metric import AnyMetric, Metric, less_is_better, parse_metric, parse_metrics
 
 __all__ = [
     "BOOTSTRAP_CELLS",
+    "AnyMetric",
+    "FloatArray",
+    "IntArray",
     "Metric",
     "MetricAccumulator",
     "bootstrap_interval",
     "bootstrap_intervals",
-    "check_resamples",
     "check_share",
     "less_is_better",
     "parse_metric",

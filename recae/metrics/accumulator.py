@@ -1,4 +1,4 @@
-"""Measuring batch after batch."""
+"""Measures lists batch by batch, with all metrics at once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from recae.errors import ConfigError, DataError
-from recae.metrics.about import ItemFacts
-from recae.metrics.exposure import CATALOGUE
+from recae.errors import ConfigError, DataError, check_integer
+from recae.metrics.beyond_accuracy import CATALOGUE, OF_LISTS, ItemFacts
 from recae.metrics.hits import FloatArray, IntArray, canonical, match
-from recae.metrics.lists import OF_LISTS, Metric, parse_metrics
+from recae.metrics.metric import AnyMetric, Metric, parse_metrics
 from recae.ranking.top_k import TopK
 
 
@@ -62,27 +61,25 @@ _NEEDS = {
 class MetricAccumulator:
     """Measures batch after batch; the lists are matched with the targets once for all metrics.
 
-    metrics: names or Metrics. n_items: width of the targets, >= 1. For metrics that need them:
-    item_counts, (n_items,) training users of each item; item_vectors, (n_items, d) numbers;
-    item_categories, csr (n_items, n_categories), groups of popularity if None. Memory is
-    one float64 for each user and metric, two counts for each item and cut-off, and a float32 copy
-    of the vectors. `seconds` is the time that updates have taken. Raises ConfigError if something
+    metrics: names, Metrics or functions, see `parse_metrics`. n_items: width of the targets, >= 1.
+    For metrics that need them: item_counts, (n_items,) training users of each item; item_vectors,
+    (n_items, d) numbers; item_categories, csr (n_items, n_categories), groups of popularity if None.
+    Memory is one float64 for each user and metric, two counts for each item and cut-off, and a
+    float32 copy of the vectors. `seconds` is the time that updates have taken. Raises ConfigError if something
     is needed and absent, DataError if it does not fit.
     """
 
     def __init__(
         self,
-        metrics: str | Sequence[str | Metric],
+        metrics: AnyMetric | Sequence[AnyMetric],
         n_items: int,
         item_counts: npt.ArrayLike | None = None,
         *,
         item_vectors: npt.ArrayLike | None = None,
         item_categories: Any | None = None,
     ) -> None:
-        if n_items < 1:
-            raise ConfigError(f"n_items must be at least 1, not {n_items}")
         self.metrics = parse_metrics(metrics)
-        self.n_items = n_items
+        self.n_items = check_integer("n_items", n_items)
         given: dict[str, Any] = {"counts": item_counts, "vectors": item_vectors}
         given["categories"] = item_counts if item_categories is None else item_categories
         for metric in self.metrics:

@@ -1,4 +1,4 @@
-"""How sure a mean over users is."""
+"""Bootstrap intervals of means over users."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recae.errors import ConfigError, DataError
+from recae.errors import ConfigError, DataError, check_integer
+from recae.metrics.hits import FloatArray
 from recae.rng import numpy_generator
-
-FloatArray = npt.NDArray[np.float64]
 
 BOOTSTRAP_CELLS = 1 << 17
 """Draws held at once by the bootstrap; so few stay in the cache, three times as fast as many."""
@@ -24,15 +23,10 @@ BLOCKS_HELD = 16
 def check_share(name: str, value: object) -> float:
     """The value as a float. Raises ConfigError unless it is a number between 0 and 1."""
     if not isinstance(value, Real) or not 0 < float(value) < 1:
-        raise ConfigError(f"{name} must lie between 0 and 1, not {value!r}")
+        raise ConfigError(
+            f"{name} must lie between 0 and 1, not {value!r}", parameter=name, value=value
+        )
     return float(value)
-
-
-def check_resamples(resamples: object) -> None:
-    """Raises ConfigError unless it is an integer of at least 1."""
-    whole = isinstance(resamples, int | np.integer) and not isinstance(resamples, bool)
-    if not whole or resamples < 1:  # type: ignore[operator]
-        raise ConfigError(f"resamples must be an integer >= 1, not {resamples!r}")
 
 
 def bootstrap_interval(
@@ -63,7 +57,7 @@ def bootstrap_intervals(
     first. Raises as `bootstrap_interval` does.
     """
     check_share("level", level)
-    check_resamples(resamples)
+    check_integer("resamples", resamples)
     numpy_generator(seed)  # a bad seed fails whatever the values are
     alike: dict[bytes, dict[int, FloatArray]] = {}
     for number, values in enumerate(columns):

@@ -1,4 +1,4 @@
-"""Where lists hit their targets, and what each metric makes of it; the formulas are in `lists`."""
+"""Matches lists with targets, and computes the metrics of hits; `metric` has the formulas."""
 
 from __future__ import annotations
 
@@ -38,34 +38,16 @@ def match(topk: TopK, targets: Any, metric: str, k: int) -> tuple[HitTable, IntA
     relevant = np.diff(target.indptr).astype(np.int64)
     row = np.arange(rows, dtype=np.int64)
     # One int64 key for each cell, ascending because the csr is sorted; the -1 at the end keeps a
-    # look-up beyond the last cell inside the array.
+    # look-up beyond the last cell inside the array, and -2 stands for an empty place.
     cells = np.append(np.repeat(row, relevant) * n_items + target.indices, np.int64(-1))
-    asked = row[:, None] * n_items + items
-    places = np.flatnonzero(_may_hold(cells[:-1], asked) & (items >= 0))
-    found = np.searchsorted(cells[:-1], asked.ravel()[places])
-    hit = cells[found] == asked.ravel()[places]
+    asked = np.where(items >= 0, row[:, None] * n_items + items, -2).ravel()
+    found = np.searchsorted(cells[:-1], asked)
+    places = np.flatnonzero(cells[found] == asked)
     # An item listed twice finds the same cell twice; np.unique keeps the first, at the better rank.
-    _, first = np.unique(found[hit], return_index=True)
-    once = np.zeros(items.size, dtype=np.bool_)
-    once[places[hit][first]] = True
-    return once.reshape(items.shape), relevant
-
-
-def _may_hold(cells: IntArray, asked: IntArray) -> HitTable:
-    """True wherever a key is among the cells, and for about one in 16 of the others.
-
-    A Bloom filter with one hash (Bloom 1970; multiplicative, Knuth volume 3, section 6.4): most
-    places of a list are no hits, and are told so by one read where a search would take a dozen.
-    """
-    bits = max((16 * len(cells)).bit_length(), 1)
-    held = np.zeros(1 << bits, dtype=np.bool_)
-    held[_hash(cells, bits)] = True
-    return held[_hash(asked, bits)]
-
-
-def _hash(keys: IntArray, bits: int) -> IntArray:
-    mixed = keys.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio
-    return (mixed >> np.uint64(64 - bits)).astype(np.int64)
+    _, first = np.unique(found[places], return_index=True)
+    hits = np.zeros(items.size, dtype=np.bool_)
+    hits[places[first]] = True
+    return hits.reshape(items.shape), relevant
 
 
 def canonical(matrix: Any) -> Any:

@@ -18,7 +18,7 @@ from recae.nn import AutoencoderNet, Batch, Decoder, LinearHead, Ragged
 from recae.ranking.batches import ScoreRows
 from recae.ranking.products import Products
 from recae.recommend.base import Recommender, Run
-from recae.recommend.measure import Questions, check_metric, measure
+from recae.recommend.measure import AlignedFold, check_metric, measure
 from recae.training import OPTIMISERS, Epoch, Phase, Plan, Rewrite, SparseLoader, Start, train
 from recae.training.objective import Objective
 
@@ -90,10 +90,10 @@ class AutoencoderRecommender(Recommender):
         self, score_rows: ScoreRows, validation: Fold, data: Interactions
     ) -> Callable[[], Mapping[str, float]]:
         """What measures `metric` after an epoch."""
-        questions = Questions.of(validation, data.items)
+        fold = AlignedFold.of(validation, data.items)
 
         def validate() -> Mapping[str, float]:
-            measured = measure(score_rows, questions, [self.metric])
+            measured = measure(score_rows, fold, [self.metric])
             return {name: float(np.nanmean(v)) for name, v in measured.per_user().items()}
 
         return validate

@@ -1,18 +1,27 @@
-"""Measuring a recommender on a fold: its lists against the held-out items."""
+"""Measures a recommender on a fold: its lists, or its scores taken as ratings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from recae.data import IdMap, Interactions
 from recae.data.splits import Fold
 from recae.errors import ConfigError
-from recae.metrics import Metric, MetricAccumulator, parse_metric, parse_metrics
-from recae.ranking.batches import RankedLists, Request, Scoring, rank_batches
+from recae.metrics import AnyMetric, MetricAccumulator, parse_metric
+from recae.ranking.batches import (
+    RankedLists,
+    Request,
+    ScoreRows,
+    Scoring,
+    rank_batches,
+    rows_per_batch,
+)
 from recae.ranking.top_k import TopK
 from recae.recommend.requests import align
 
@@ -22,17 +31,19 @@ def check_metric(name: str) -> None:
     metric = parse_metric(name)
     if not metric.of_hits:
         raise ConfigError(
-            f"metric must measure hits and have a value per user, as ndcg@100; not {name!r}"
+            f"metric must measure hits and have a value per user, as ndcg@100; not {name!r}",
+            parameter="metric",
+            value=name,
         )
 
 
 @dataclass(frozen=True)
-class Questions:
-    """A fold in the items of a model: what to rank, what to leave out, and what to find.
+class AlignedFold:
+    """A fold in the items of a model: histories to rank for, what to leave out, and the targets.
 
-    history, target: as the fold has them, with items that the model may not know. to_fold: where
-    each item of the model is in the fold, -1 if nowhere, (n_items + 1,); the last entry maps "none
-    left", -1, to itself. None where the items are those of the fold.
+    history, target: as the fold has them, with items that the model may not know. to_fold: the
+    column of each item of the model in the fold, -1 for none, (n_items + 1,); the last entry maps
+    -1, an empty place of a list, to itself. None where both have the same items.
     """
 
     request: Request
@@ -43,9 +54,9 @@ class Questions:
     to_fold: np.ndarray | None
 
     @classmethod
-    def of(cls, fold: Fold, items: IdMap) -> Questions:
-        """The fold's items are matched to the model's by id: a target that the model does not know
-        counts as a miss, and is left out of a history with a warning."""
+    def of(cls, fold: Fold, items: IdMap) -> AlignedFold:
+        """Matches the fold's items to the model's by id. A target that the model does not know
+        counts as a miss; in a history it is left out with a warning."""
         history = align(fold.history, items)
         mask = history if fold.mask is None else align(fold.mask, items)
         request = Request(history.users.ids, history.matrix, np.ones(history.n_users, dtype=bool))
@@ -54,58 +65,43 @@ class Questions:
         return cls(request, mask.matrix, fold.history, fold.target, items, to_fold)
 
     def counts(self, item_counts: np.ndarray) -> np.ndarray:
-        """Numbers of the model's items for those of the fold; others have none."""
+        """Counts of the model's items, in the order of the fold's items; 0 for other items."""
         if self.to_fold is None:
             return item_counts
         places = self.items.lookup(self.target.items.ids)  # -1, not found, is the added 0
         return np.append(item_counts, 0)[places]
 
+    def ranked(self, score_rows: Scoring, k: int, batch_size: int | str = "auto") -> RankedLists:
+        """Yields the top k of each batch of the fold's rows, in order, as columns of the fold."""
+        for rows, top in rank_batches(
+            score_rows, self.request, k, exclude=self.mask, batch_size=batch_size
+        ):
+            to_fold = self.to_fold
+            yield rows, top if to_fold is None else TopK(to_fold[top.items], top.scores)
+
 
 def measure(
     score_rows: Scoring,
-    questions: Questions,
-    metrics: str | Sequence[str | Metric],
+    fold: AlignedFold,
+    metrics: AnyMetric | Sequence[AnyMetric],
     *,
-    item_counts: np.ndarray | None = None,
     batch_size: int | str = "auto",
-    on_batch: Callable[[int], object] = lambda rows: None,
 ) -> MetricAccumulator:
-    """Ranks the histories of a fold and measures the lists against its targets, batch by batch.
-
-    item_counts: (n_items,) training users of the model's items, for the metrics that need them.
-    """
-    counts = None if item_counts is None else questions.counts(item_counts)
-    accumulator = MetricAccumulator(parse_metrics(metrics), questions.target.n_items, counts)
-
-    def ranked(k: int) -> RankedLists:
-        return ranked_lists(score_rows, questions, k, batch_size)
-
-    return measure_lists(ranked, questions.history, questions.target, accumulator, on_batch)
-
-
-def ranked_lists(
-    score_rows: Scoring, questions: Questions, k: int, batch_size: int | str = "auto"
-) -> RankedLists:
-    """Yields the top k of each batch of the fold's rows, in order, as columns of the fold."""
-    to_fold = questions.to_fold
-    for rows, top in rank_batches(
-        score_rows, questions.request, k, exclude=questions.mask, batch_size=batch_size
-    ):
-        yield rows, top if to_fold is None else TopK(to_fold[top.items], top.scores)
-
-
-def measure_lists(
-    ranked: Callable[[int], RankedLists],
-    history: Interactions,
-    target: Interactions,
-    accumulator: MetricAccumulator,
-    on_batch: Callable[[int], object] = lambda rows: None,
-) -> MetricAccumulator:
-    """Measures lists against the targets of a fold, batch by batch; returns the accumulator.
-
-    ranked: gives the lists of a length, in batches.
-    """
-    for rows, top in ranked(accumulator.max_k):
-        accumulator.update(top, target.matrix[rows], history.matrix[rows])
-        on_batch(rows.stop - rows.start)
+    """Ranks the histories of a fold and measures the lists against its targets, batch by batch."""
+    accumulator = MetricAccumulator(metrics, fold.target.n_items)
+    for rows, top in fold.ranked(score_rows, accumulator.max_k, batch_size):
+        accumulator.update(top, fold.target.matrix[rows], fold.history.matrix[rows])
     return accumulator
+
+
+def rating_error(score_rows: ScoreRows, histories: Any, targets: Any) -> float:
+    """sqrt(mean over the entries of `targets` of (score - value)^2); CSR (rows, n_items) both."""
+    total, step = 0.0, rows_per_batch("auto", histories.shape[1])
+    for start in range(0, histories.shape[0], step):
+        target = targets[start : start + step]
+        scores = score_rows(histories[start : start + step]).cpu()
+        rows = np.repeat(np.arange(target.shape[0]), np.diff(target.indptr))
+        cells = torch.from_numpy(rows), torch.from_numpy(target.indices.astype(np.int64))
+        off = scores[cells].double() - torch.from_numpy(target.data)
+        total += float(off.square().sum())
+    return math.sqrt(total / targets.nnz)

@@ -76,7 +76,7 @@ def test_every_user_is_in_one_bin(lengths, bins) -> None:
 @pytest.mark.parametrize(
     ("bins", "message"),
     [
-        (0, "bins must be at least 1, not 0"),
+        (0, "bins must be .*, not 0"),
         (True, "a number or lengths such as"),
         ("5", "a number or lengths such as"),
         ([], "a number or lengths such as"),

@@ -225,5 +225,5 @@ def test_lists_and_targets_that_do_not_fit(items, target, message) -> None:
 
 
 def test_an_empty_catalogue_is_refused() -> None:
-    with pytest.raises(ConfigError, match="n_items must be at least 1"):
+    with pytest.raises(ConfigError, match="n_items must be an integer >= 1"):
         MetricAccumulator("recall@2", 0)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from recae.errors import ConfigError, DataError
 from recae.metrics import MetricAccumulator, parse_metric, popularity_groups
-from recae.metrics.about import ItemFacts
+from recae.metrics.beyond_accuracy import ItemFacts
 from recae.ranking.top_k import TopK
 
 NAN = float("nan")
@@ -180,7 +180,7 @@ def test_many_categories_are_taken_in_pieces(monkeypatch):
     categories = sp.random(30, 50, density=0.2, format="csr", random_state=1)
     arguments = ("miscalibration@5", lists, 30)
     whole = measured(*arguments, histories=histories, item_categories=categories)
-    monkeypatch.setattr("recae.metrics.variety.CELLS", 100)  # two users at a time
+    monkeypatch.setattr("recae.metrics.beyond_accuracy.CELLS", 100)  # two users at a time
     parts = measured(*arguments, histories=histories, item_categories=categories)
     np.testing.assert_array_equal(whole["miscalibration@5"], parts["miscalibration@5"])
 

@@ -11,7 +11,7 @@ from recae import ConfigError, Fold, Interactions, MultDAE, RecaeWarning
 from recae.data import IdMap
 from recae.ranking.batches import BATCH_CELLS, rows_per_batch
 from recae.ranking.products import products
-from recae.recommend.measure import Questions, measure
+from recae.recommend.measure import AlignedFold, measure
 
 N_USERS, N_ITEMS = 30, 20
 ITEMS = IdMap([f"item {number}" for number in range(N_ITEMS)], "item")
@@ -57,10 +57,12 @@ class Planted:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.steps: list[int] = []
 
     def __call__(self, matrix: sp.csr_matrix) -> torch.Tensor:
         rows = slice(self.asked, self.asked + matrix.shape[0])
         self.asked += matrix.shape[0]
+        self.steps.append(matrix.shape[0])
         np.testing.assert_array_equal(matrix.toarray() > 0, HISTORY[rows])
         return torch.from_numpy(SCORES[rows].copy())
 
@@ -70,15 +72,15 @@ class Planted:
 def test_equals_the_definitions_on_full_matrices(batch_size, masked) -> None:
     mask = interactions(MASK) if masked else None
     fold = Fold(interactions(HISTORY), interactions(TARGET), mask)
-    steps: list[int] = []
-    measured = measure(
-        Planted(), Questions.of(fold, ITEMS), METRICS, batch_size=batch_size, on_batch=steps.append
-    )
+    planted = Planted()
+    measured = measure(planted, AlignedFold.of(fold, ITEMS), METRICS, batch_size=batch_size)
     expected = by_hand(MASK if masked else HISTORY, TARGET)
     for metric, values in measured.per_user().items():
         np.testing.assert_allclose(values, expected[metric], rtol=1e-12)
     assert measured.catalogue() == {"coverage@2": expected["coverage@2"]}
-    assert sum(steps) == N_USERS and max(steps) <= (30 if batch_size == "auto" else batch_size)
+    assert sum(planted.steps) == N_USERS and max(planted.steps) <= (
+        30 if batch_size == "auto" else batch_size
+    )
 
 
 def test_a_fold_in_another_vocabulary_is_matched_by_id() -> None:
@@ -104,7 +106,7 @@ def test_a_fold_in_another_vocabulary_is_matched_by_id() -> None:
         np.testing.assert_array_equal(matrix.toarray() > 0, seen)
         return torch.from_numpy(SCORES[rows])
 
-    measured = measure(planted, Questions.of(fold, ITEMS), ["recall@3", "mrr@20"]).per_user()
+    measured = measure(planted, AlignedFold.of(fold, ITEMS), ["recall@3", "mrr@20"]).per_user()
     n, extra = wide.sum(axis=1), np.arange(N_USERS) % 2 == 0
     recall = np.nan_to_num(expected["recall@3"]) * n / np.where(n + extra > 0, n + extra, np.nan)
     np.testing.assert_allclose(measured["recall@3"], recall, rtol=1e-12)
@@ -117,7 +119,7 @@ def test_a_fold_in_another_vocabulary_is_matched_by_id() -> None:
         scores = iter(range(N_USERS))
         measure(
             planted,
-            Questions.of(Fold(fold.history, fold.target, interactions(odd, items)), ITEMS),
+            AlignedFold.of(Fold(fold.history, fold.target, interactions(odd, items)), ITEMS),
             ["mrr@20"],
         )
 
@@ -130,7 +132,7 @@ def test_the_places_of_a_short_list_are_no_items_in_any_vocabulary() -> None:
     for items, order in ((ITEMS, slice(None)), (other, slice(None, None, -1))):
         parts = (HISTORY, mask & ~HISTORY, mask)
         fold = Fold(*(interactions(part[:, order], items) for part in parts))
-        measured = measure(Planted(), Questions.of(fold, ITEMS), ["recall@5", "coverage@5"])
+        measured = measure(Planted(), AlignedFold.of(fold, ITEMS), ["recall@5", "coverage@5"])
         assert (measured.per_user()["recall@5"] == 0).all()
         assert measured.catalogue() == {"coverage@5": 1 / N_ITEMS}
 
@@ -143,7 +145,7 @@ def test_coverage_counts_the_catalogue_of_the_fold() -> None:
         interactions(np.hstack([TARGET, more]), items),
     )
     expected = by_hand(HISTORY, TARGET)["coverage@2"] / 2
-    assert measure(Planted(), Questions.of(fold, ITEMS), ["coverage@2"]).catalogue() == {
+    assert measure(Planted(), AlignedFold.of(fold, ITEMS), ["coverage@2"]).catalogue() == {
         "coverage@2": expected
     }
 

@@ -1,8 +1,7 @@
-"""Whether one model is better than another, how sure that is, and what could have been shown."""
+"""Compares models: paired tests, minimal detectable difference, and sources of variance."""
 
-from recae.evaluation.comparison.detectable import detectable_difference
-from recae.evaluation.comparison.paired import compare
+from recae.evaluation.comparison.paired import compare, verdicts
+from recae.evaluation.comparison.significance import detectable_difference
 from recae.evaluation.comparison.variance_sources import Variance, variance
-from recae.evaluation.comparison.wording import verdicts
 
 __all__ = ["Variance", "compare", "detectable_difference", "variance", "verdicts"]

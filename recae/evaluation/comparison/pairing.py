@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from recae.errors import ConfigError, DataError, unknown_option
 from recae.evaluation.report import Report
+from recae.metrics import FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 Reports = Report | Sequence[Report]
 """A model's report, or its reports under several seeds."""
 KNOWN_OF_ITEMS = {"diversity": "item_vectors", "miscalibration": "item_categories"}

@@ -9,7 +9,6 @@ from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import DataError
 from recae.estimators.params import estimator, param
-from recae.metrics.ratings import rating_error
 from recae.nn import (
     AutoencoderNet,
     Decoder,
@@ -21,6 +20,7 @@ from recae.nn import (
 )
 from recae.ranking.batches import ScoreRows
 from recae.recommend.autoencoder import AutoencoderRecommender
+from recae.recommend.measure import rating_error
 from recae.recommend.requests import align
 from recae.training.objective import Objective
 
