@@ -63,10 +63,10 @@ class MetricAccumulator:
 
     metrics: names, Metrics or functions, see `parse_metrics`. n_items: width of the targets, >= 1.
     For metrics that need them: item_counts, (n_items,) training users of each item; item_vectors,
-    (n_items, d) numbers; item_categories, csr (n_items, n_categories), groups of popularity if None.
-    Memory is one float64 for each user and metric, two counts for each item and cut-off, and a
-    float32 copy of the vectors. `seconds` is the time that updates have taken. Raises ConfigError if something
-    is needed and absent, DataError if it does not fit.
+    (n_items, d) numbers; item_categories, csr (n_items, n_categories), groups of popularity if
+    None. Memory is one float64 for each user and metric, two counts for each item and cut-off, and
+    a float32 copy of the vectors. `seconds` is the time that updates have taken. Raises ConfigError
+    if something is needed and absent, DataError if it does not fit.
     """
 
     def __init__(
