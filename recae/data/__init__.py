@@ -3,7 +3,6 @@
 import lazy_loader
 
 from recae.data.convert import as_interactions
-from recae.data.filters import filter_interactions
 from recae.data.idmap import IdMap
 from recae.data.ids import as_ids
 from recae.data.interactions import Interactions
@@ -23,7 +22,6 @@ __all__ = [
     "dataset_folder",
     "dataset_names",
     "dataset_state",
-    "filter_interactions",
     "load_dataset",
     "read_columns",
     "read_csv",

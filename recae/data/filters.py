@@ -1,75 +1,63 @@
-"""The usual filters: weak interactions, rare items, light users, and the k-core."""
+"""The usual filters of interactions (thresholds, rare items, light users, k-core) as masks."""
 
 from __future__ import annotations
 
 from numbers import Real
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from recae.data.csr import column_counts
-from recae.errors import ConfigError, DataError
+from recae.data import csr
+from recae.errors import ConfigError, DataError, check_integer
 
-if TYPE_CHECKING:  # Interactions.filter calls this function
-    from recae.data.interactions import Interactions
+Mask = npt.NDArray[np.bool_]
 
 
-def filter_interactions(
-    data: Interactions,
-    *,
-    min_weight: float | None = None,
-    min_per_item: int = 0,
-    min_per_user: int = 0,
-    binarise: bool = False,
-) -> Interactions:
-    """The interactions that pass, each filter applied once, in this order (Liang et al. 2018):
+def passing(
+    matrix: csr.Matrix, min_weight: float | None, min_per_item: int, min_per_user: int
+) -> Mask:
+    """The entries of a CSR that pass all filters, (nnz,) bool. Each is applied once, in this order:
+    the weight of an entry, the entries of its column, the entries of its row; each counts what the
+    filters before it leave.
 
-    1. interactions with weight >= `min_weight` stay;
-    2. items with at least `min_per_item` of those stay;
-    3. users with at least `min_per_user` of what is left stay;
-    4. with `binarise`, all weights become 1.
-
-    Not iterated: the third step can leave an item with fewer than `min_per_item` interactions.
-    Users and items left without interactions leave the id maps; the others keep their order.
-    Raises DataError, naming the filter, if nothing is left; ConfigError for a negative count.
+    Raises DataError, naming the filter, if nothing is left; ConfigError for a negative count or a
+    weight that is no finite number.
     """
-    for name, value in (("min_per_item", min_per_item), ("min_per_user", min_per_user)):
-        _check_count(name, value, 0)
+    check_integer("min_per_item", min_per_item, 0)
+    check_integer("min_per_user", min_per_user, 0)
+    mask = np.ones(len(matrix.data), dtype=np.bool_)
     if min_weight is not None:
         if not _is_finite(min_weight):
-            raise ConfigError(f"min_weight must be a finite number, not {min_weight!r}")
-        data = data.keep(data.matrix.data >= min_weight)
-        _require(data, f"min_weight={min_weight:g}")
-    per_item = column_counts(data.matrix)
-    data = data.keep((per_item >= min_per_item)[data.matrix.indices])
-    _require(data, f"min_per_item={min_per_item}")
-    per_user = np.diff(data.matrix.indptr)
-    data = data.select_users(np.flatnonzero(per_user >= max(min_per_user, 1)))
-    _require(data, f"min_per_user={min_per_user}")
-    per_item = column_counts(data.matrix)
-    data = data.select_items(np.flatnonzero(per_item))
-    return data.binarised() if binarise else data
+            message = f"min_weight must be a finite number, not {min_weight!r}"
+            raise ConfigError(message, parameter="min_weight", value=min_weight)
+        mask = _some(matrix.data >= min_weight, "min_weight", f"{min_weight:g}")
+    per_item = csr.counts(matrix.indices[mask], matrix.shape[1])
+    mask = _some(
+        mask & (per_item >= min_per_item)[matrix.indices], "min_per_item", str(min_per_item)
+    )
+    per_user = np.diff(csr.keep_entries(matrix.indptr, mask))
+    enough = np.repeat(per_user >= min_per_user, np.diff(matrix.indptr))
+    return _some(mask & enough, "min_per_user", str(min_per_user))
 
 
-def k_core(data: Interactions, *, min_per_user: int = 5, min_per_item: int = 5) -> Interactions:
-    """The largest part in which every user has `min_per_user` and every item `min_per_item`.
+def k_core(matrix: csr.Matrix, min_per_user: int, min_per_item: int) -> tuple[Mask, Mask]:
+    """The rows and the columns of the k-core, (n_users,) and (n_items,) bool: the largest part in
+    which every row has `min_per_user` entries and every column `min_per_item` (Seidman 1983, for
+    two kinds of nodes).
 
-    Light users and rare items leave until none is left to leave; the result does not depend on the
-    order in which they do (Seidman 1983, for two kinds of nodes). The others keep their order and
-    their interactions among each other. Every interaction is looked at a few times in all, however
-    long the chain of removals is. Raises ConfigError unless both counts are integers >= 1,
-    DataError if nothing is left.
+    Repeatedly drops rows and columns with too few entries until nothing changes. Each entry is
+    looked at a few times in all, however long the chain of removals is. Raises ConfigError unless
+    both counts are integers >= 1, DataError if nothing is left.
     """
-    for name, value in (("min_per_item", min_per_item), ("min_per_user", min_per_user)):
-        _check_count(name, value, 1)
-    by_user = data.matrix
-    # Rows of both are looked up, so that a round costs what leaves in it and not the whole table.
-    by_item = by_user.tocsc()
+    check_integer("min_per_item", min_per_item)
+    check_integer("min_per_user", min_per_user)
+    # Rows of both are looked up, so that a round costs the entries that leave in it, not all.
+    by_item = matrix.tocsc()
     sides = (
-        (by_user.indptr, by_user.indices, np.diff(by_user.indptr).astype(np.int64), min_per_user),
+        (matrix.indptr, matrix.indices, np.diff(matrix.indptr).astype(np.int64), min_per_user),
         (by_item.indptr, by_item.indices, np.diff(by_item.indptr).astype(np.int64), min_per_item),
     )
-    stays = [np.ones(len(count), dtype=bool) for _, _, count, _ in sides]
+    stays = [np.ones(len(count), dtype=np.bool_) for _, _, count, _ in sides]
     leaving = [np.flatnonzero(count < least) for _, _, count, least in sides]
     for side in (0, 1):
         stays[side][leaving[side]] = False
@@ -83,33 +71,28 @@ def k_core(data: Interactions, *, min_per_user: int = 5, min_per_item: int = 5) 
             stays[other][light] = False
             leaving[side] = leaving[side][:0]
             leaving[other] = np.concatenate([leaving[other], light])
-    users, items = (np.flatnonzero(some) for some in stays)
-    if not (len(users) and len(items)):
+    if not (stays[0].any() and stays[1].any()):
         raise DataError(
             f"no interactions are left in the core of min_per_user={min_per_user} and "
             f"min_per_item={min_per_item}; lower them"
         )
-    return data.select_users(users).select_items(items)
+    return stays[0], stays[1]
+
+
+def _entries(indptr: csr.Index, rows: csr.Index) -> csr.Index:
+    """Where the entries of these rows lie; unlike `csr.take_rows` it never looks at other rows."""
+    starts = indptr[rows].astype(np.int64)
+    lengths = indptr[rows + 1] - starts
+    ends = np.cumsum(lengths)
+    places: csr.Index = np.arange(lengths.sum()) + np.repeat(starts - (ends - lengths), lengths)
+    return places
 
 
 def _is_finite(value: object) -> bool:
     return isinstance(value, Real) and bool(np.isfinite(float(value)))
 
 
-def _check_count(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ConfigError(f"{name} must be an integer >= {least}, not {value!r}")
-
-
-def _entries(indptr: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Where the entries of these rows lie; unlike `csr.take_rows` it never looks at other rows."""
-    starts = indptr[rows].astype(np.int64)
-    lengths = indptr[rows + 1] - starts
-    ends = np.cumsum(lengths)
-    places: np.ndarray = np.arange(lengths.sum()) + np.repeat(starts - (ends - lengths), lengths)
-    return places
-
-
-def _require(data: Interactions, condition: str) -> None:
-    if not data.nnz:
-        raise DataError(f"no interactions are left after {condition}; lower it")
+def _some(mask: Mask, name: str, value: str) -> Mask:
+    if not mask.any():
+        raise DataError(f"no interactions are left after {name}={value}; lower it", parameter=name)
+    return mask

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from recae.data import csr
-from recae.data.filters import filter_interactions, k_core
+from recae.data import csr, filters
 from recae.data.idmap import IdMap
 from recae.data.tables import table
 from recae.data.tables.entries import Source, read_entries
@@ -283,33 +282,39 @@ class Interactions:
         min_per_user: int = 0,
         binarise: bool = False,
     ) -> Interactions:
-        """What is left after the usual filters; see `recae.data.filter_interactions`.
+        """The interactions that pass, each filter applied once, in this order (Liang et al. 2018):
 
-        Raises DataError, naming the filter, if nothing is left; ConfigError for a negative count.
+        1. interactions with weight >= `min_weight` stay;
+        2. items with at least `min_per_item` of those stay;
+        3. users with at least `min_per_user` of the remaining ones stay;
+        4. with `binarise`, all weights become 1.
+
+        Not iterated: step 3 can leave an item with fewer than `min_per_item` interactions; see
+        `k_core`. Users and items without interactions leave the id maps; the others keep their
+        order. Raises DataError, naming the filter, if nothing is left; ConfigError for a negative
+        count.
 
         >>> data.filter(min_per_user=3).users.ids.tolist()
         [1]
         """
-        return filter_interactions(
-            self,
-            min_weight=min_weight,
-            min_per_item=min_per_item,
-            min_per_user=min_per_user,
-            binarise=binarise,
-        )
+        kept = self.keep(filters.passing(self.matrix, min_weight, min_per_item, min_per_user))
+        kept = kept.select_users(np.flatnonzero(np.diff(kept.matrix.indptr)))
+        kept = kept.select_items(np.flatnonzero(csr.column_counts(kept.matrix)))
+        return kept.binarised() if binarise else kept
 
     def k_core(self, min_per_user: int = 5, min_per_item: int = 5) -> Interactions:
-        """What is left when light users and rare items leave until none is left to leave.
+        """The k-core: the largest part in which every user and every item has enough interactions.
 
-        See `recae.data.filters.k_core`. Raises ConfigError for counts below 1, DataError if nothing
-        is left.
+        Repeatedly drops users and items with too few interactions until nothing changes; the others
+        keep their order. Raises ConfigError for counts below 1, DataError if nothing is left.
 
         >>> import pandas as pd, recae
         >>> plays = pd.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": [7, 8, 7, 8, 9]})
         >>> recae.Interactions.from_frame(plays).k_core(2, 2).users.ids.tolist()
         [1, 2]
         """
-        return k_core(self, min_per_user=min_per_user, min_per_item=min_per_item)
+        users, items = filters.k_core(self.matrix, min_per_user, min_per_item)
+        return self.select_users(np.flatnonzero(users)).select_items(np.flatnonzero(items))
 
     def to_frame(self) -> pd.DataFrame:
         """A row for each interaction: columns user_id, item_id, weight and, with times, timestamp.

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from recae.data import Interactions, filter_interactions
+from recae.data import Interactions
 from recae.errors import ConfigError, DataError
 
 
@@ -29,7 +29,7 @@ def test_each_filter_is_applied_once_threshold_then_items_then_users():
 
 def test_counts_are_taken_after_the_threshold():
     ratings = data((1, "a", 5), (2, "a", 1), (1, "b", 5), (2, "b", 5))
-    assert pairs(filter_interactions(ratings, min_weight=2, min_per_item=2)) == [(1, "b"), (2, "b")]
+    assert pairs(ratings.filter(min_weight=2, min_per_item=2)) == [(1, "b"), (2, "b")]
 
 
 def test_limits_are_inclusive_and_ids_keep_their_order():
@@ -69,22 +69,18 @@ def test_the_filter_that_leaves_nothing_is_named(conditions, culprit):
         data((1, "a", 5), (2, "a", 5), (2, "b", 5)).filter(**conditions)
 
 
-def test_negative_counts_are_refused():
-    with pytest.raises(ConfigError, match="min_per_item must be an integer >= 0, not -1"):
-        data((1, "a", 5)).filter(min_per_item=-1)
-
-
 @pytest.mark.parametrize(
-    ("options", "message"),
+    "options",
     [
-        ({"min_per_item": "3"}, "min_per_item must be an integer >= 0, not '3'"),
-        ({"min_per_user": 2.5}, "min_per_user must be an integer >= 0, not 2.5"),
-        ({"min_per_user": True}, "min_per_user must be an integer >= 0, not True"),
-        ({"min_weight": float("nan")}, "min_weight must be a finite number, not nan"),
-        ({"min_weight": "4"}, "min_weight must be a finite number, not '4'"),
+        {"min_per_item": -1},
+        {"min_per_item": "3"},
+        {"min_per_user": 2.5},
+        {"min_per_user": True},
+        {"min_weight": float("nan")},
+        {"min_weight": "4"},
     ],
 )
-def test_options_of_the_wrong_kind_are_named(options: dict, message: str) -> None:
-    data = Interactions.from_frame(pd.DataFrame({"user_id": [1], "item_id": [2]}))
-    with pytest.raises(ConfigError, match=message):
-        data.filter(**options)
+def test_options_of_the_wrong_kind_are_named(options: dict) -> None:
+    with pytest.raises(ConfigError) as caught:
+        data((1, "a", 5)).filter(**options)
+    assert repr({caught.value.parameter: caught.value.value}) == repr(options)  # nan != nan

@@ -56,7 +56,7 @@ def test_a_long_chain_is_peeled_from_its_end():
 @pytest.mark.parametrize("bad", [0, -1, 1.5, True])
 def test_counts_are_integers_from_1(bad):
     data = Interactions.from_frame(pd.DataFrame({"user_id": [1], "item_id": [2]}))
-    with pytest.raises(ConfigError, match="min_per_user must be an integer >= 1"):
+    with pytest.raises(ConfigError, match=f"min_per_user .* {bad}"):
         data.k_core(bad, 1)
-    with pytest.raises(ConfigError, match="min_per_item must be an integer >= 1"):
+    with pytest.raises(ConfigError, match=f"min_per_item .* {bad}"):
         data.k_core(1, bad)
