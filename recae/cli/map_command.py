@@ -1,8 +1,8 @@
 """Draw the items or the users of a model as points in the plane, as a picture or a page.
 
-OUT ends in .html (one page that can be zoomed and searched, and needs nothing else) or in .png.
-Near each other are items that the same users like. With --users the points are users, by their
-histories: those that the model was saved with, or those of --history.
+OUT ends in .html (one self-contained page that can be zoomed and searched) or in .png. Items that
+the same users like are near each other. With --users the points are users, placed by their
+histories: those saved with the model, or those of --history.
 
 examples:
   recae map model map.html --titles movies.parquet
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import recae
-from recae.apply.maps.build import METHODS
+from recae.apply.maps.points import METHODS
 from recae.cli.options import (
     add_output_options,
     add_table_options,
@@ -40,11 +40,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="a table of items: the --item column, title, and others to colour by, such as genres",
     )
     parser.add_argument(
-        "--method", choices=METHODS, default="tsne", help="how to draw (default: %(default)s)"
+        "--method",
+        choices=tuple(METHODS),
+        default="tsne",
+        help="how to draw (default: %(default)s)",
     )
     parser.add_argument("--colour", metavar="NAME", help="what to colour by (default: labels)")
     parser.add_argument(
-        "--labels", type=int, default=20, help="names in a picture, at most (default: %(default)s)"
+        "--labels",
+        type=int,
+        default=20,
+        help="largest number of names in a picture (default: %(default)s)",
     )
     parser.add_argument(
         "--least",
@@ -53,7 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="leave out items of fewer than N users (default: 10), or users of fewer than N items "
         "(default: 5)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of all chance (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
     group = parser.add_argument_group("maps of users")
     group.add_argument("--users", action="store_true", help="draw users, not items")
     group.add_argument("--history", metavar="FILE", help="the table of the users' histories")
@@ -107,7 +113,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
 
 
 def _check_colour(args: argparse.Namespace, titles: Any, about: Any) -> None:
-    """Before the map is drawn. Raises ConfigError for a colour that it will not have."""
+    """Raises ConfigError for an unknown colour, before the map is made."""
     tables = [table for table in (titles, about) if table is not None]
     known = {str(name) for table in tables for name in table.columns}
     known = known - {"item_id", "user_id", "title"} | {"items" if args.users else "users"}
@@ -116,7 +122,7 @@ def _check_colour(args: argparse.Namespace, titles: Any, about: Any) -> None:
 
 
 def _table(path: str | None, column: str, name: str) -> Any:
-    """A file as a frame whose column of ids has the name that maps look for."""
+    """Reads a table and renames its column of ids to the one that maps expect."""
     if path is None:
         return None
     table = ItemTable(path, id_column=column)

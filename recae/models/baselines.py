@@ -40,6 +40,7 @@ class Random(Recommender):
     """
 
     name = "random"
+    personalised = False
     uses_seed = True
 
     item_keys_: Bits = learnt()
@@ -90,6 +91,7 @@ class Popularity(Recommender):
     """
 
     name = "popularity"
+    personalised = False
 
     weights: str = param(
         "whether an interaction counts its weight or 1",

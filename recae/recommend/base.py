@@ -51,7 +51,8 @@ class Recommender(Estimator, ABC):
 
     A model's class says: `name`, as on the command line; `small`, settings for quick tests;
     `uses_validation`, whether a validation fold decides what is learnt; `uses_seed`, whether the
-    seed does; `scores_every_item`, whether no item gets the score -inf.
+    seed does; `scores_every_item`, whether no item gets the score -inf;
+    `personalised`, whether scores are learnt from which users have which items in common.
 
     >>> all(issubclass(model, recae.Recommender) for model in recae.MODELS.values())
     True
@@ -62,6 +63,7 @@ class Recommender(Estimator, ABC):
     uses_validation: ClassVar[bool] = False
     uses_seed: ClassVar[bool] = False
     scores_every_item: ClassVar[bool] = True
+    personalised: ClassVar[bool] = True
     items_: IdMap
     item_counts_: np.ndarray
     history_: Interactions | None

@@ -126,12 +126,12 @@ class Lab:
     ) -> None:
         """Raises unless what is kept is what `Tastes.recommend` gives."""
         history, place = self.test.fold.history, STRENGTHS.index(1)
-        top = tastes.recommend(history, turn={unit: 1})
+        top = tastes.recommend(history, shift={unit: 1})
         report = recae.evaluate(
             recae.Lists(top, train=self.train), self.test.fold, [METRIC], progress=False
         )
         assert abs(report[METRIC] - curve[METRIC][place]) < 1e-4, report[METRIC]
-        plain = tastes.recommend(history, turn={unit: 0})
+        plain = tastes.recommend(history, shift={unit: 0})
         pd.testing.assert_frame_equal(plain, self.model.recommend(history=history))
 
     def directions(self, tastes: recae.apply.steer.Tastes) -> dict[str, np.ndarray]:

@@ -1,21 +1,31 @@
-"""Maps of what a recommender has learnt, and of anybody's codes."""
+"""Makes maps of the items and users of a recommender, and of any codes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from recae.apply.maps.about import about_points
-from recae.apply.maps.build import build, check_options
+from recae.apply.maps.colours import TITLE, Amounts, Groups, about_points, colour_of, taste
+from recae.apply.maps.layout import Floats, K, nearest, pca, trustworthiness, tsne
+from recae.apply.maps.points import METHODS
 from recae.apply.maps.result import Map
-from recae.apply.maps.taste import taste
-from recae.apply.maps.vectors import item_vectors, user_vectors
+from recae.apply.maps.vectors import item_vectors, prepared, user_vectors
 from recae.data import IdMap, Interactions, as_interactions
-from recae.errors import ConfigError, DataError
+from recae.data.ids import show
+from recae.errors import ConfigError, DataError, check_flag, check_integer, unknown_option
 from recae.recommend.base import Recommender
 from recae.recommend.requests import align
+from recae.rng import check_seed
+from recae.system.progress import check_progress
+
+DISTANCES = ("cosine", "euclidean")
+FEWEST = 3
+"""Points that a map needs."""
+LARGEST = 1e100
+"""The largest absolute number that a vector may hold."""
 
 
 def map_items(
@@ -29,29 +39,29 @@ def map_items(
     seed: int = 0,
     progress: bool | None = None,
 ) -> Map:
-    """A map of the items of a fitted model: near each other is what the same users like.
+    """A map of the items of a fitted model: items that the same users like are near each other.
 
-    titles: a table with the columns item_id, title and others to colour by, such as genres
+    titles: a table with the columns item_id and title, and others to colour by, such as genres
     ("Comedy|Drama" is two labels), or a mapping from ids to titles. method: "tsne" shows groups,
-    "pca" is quick and its axes have a meaning. Models without item embeddings, such as EASE, are
-    drawn by singular vectors of their similarities or scores. min_users: items of fewer training
-    users are left out, as what is learnt of them is mostly chance. remove_popularity: take out the
-    part of the vectors that is linear in the logarithm of an item's number of users, which
-    otherwise shapes the map more than taste does. distance: "cosine" or "euclidean", of vectors.
-    seed: the same one draws the same map.
+    "pca" is fast and its axes are linear. Models without item embeddings, such as EASE, are mapped
+    by singular vectors of their similarities or scores. min_users: items with fewer training users
+    are left out, since their vectors are mostly noise. remove_popularity: subtract the part of the
+    vectors that is linear in the logarithm of an item's number of users, which otherwise shapes the
+    map more than taste does. distance: "cosine" or "euclidean", between vectors. seed: the same
+    seed gives the same map.
 
-    Costs about items^2 x width operations, and for t-SNE 1,000 steps of about items x log(items):
-    half a minute for 2,800 items on one core.
+    Time: about items^2 x width operations, and for t-SNE 1,000 steps of items x log(items): half a
+    minute for 2,800 items on one core.
 
-    Raises ConfigError for options, for Popularity and for Random; DataError for titles
-    that do not fit and if fewer than 3 items are left; NotFittedError.
+    Raises ConfigError for bad options and for Popularity and Random; DataError for unusable titles
+    and if fewer than 3 items are left; NotFittedError.
 
     >>> some = np.random.default_rng(0).random((60, 9)) < 0.5
     >>> data = recae.Interactions.from_csr(scipy.sparse.csr_matrix(some, dtype=float))
     >>> recae.apply.maps.map_items(recae.PureSVD(latent=4).fit(data))
     Map(9 items, tsne)
     """
-    check_options(
+    _check_options(
         method,
         distance,
         seed,
@@ -64,13 +74,15 @@ def map_items(
     kept = np.flatnonzero(counts >= min_users)
     if len(kept) < 3:
         raise DataError(
-            f"{len(kept)} of {len(counts):,} items have {min_users} users or more, and a map needs "
-            "3: pass a smaller min_users="
+            f"{len(kept)} of {len(counts):,} items have at least {min_users} users, and a map "
+            "needs 3: pass a smaller min_users",
+            parameter="min_users",
+            value=min_users,
         )
     ids = IdMap(model.items_.ids[kept], "item")
-    about = about_points(titles, ids)  # before anything that takes time
+    about = about_points(titles, ids)  # refuses bad titles before the costly steps
     vectors, source = item_vectors(model, progress)
-    return build(
+    return _build(
         vectors[kept],
         ids,
         about,
@@ -103,31 +115,31 @@ def map_users(
     seed: int = 0,
     progress: bool | None = None,
 ) -> Map:
-    """A map of users by their histories: near each other are those of one taste.
+    """A map of users by their histories: users with similar taste are near each other.
 
-    history: whose, Interactions, a frame or a CSR as in `recommend`; None means those the model was
-    fitted on. about: a table with the column user_id, and others to colour by, such as age. titles:
-    a table with item_id and labels of items, such as genres: a user then has the colour of the
-    label whose number in the history is furthest above what is usual, in standard deviations.
-    min_items: users with fewer items are left out. remove_length: take out what is linear in the
-    logarithm of a history's length. The other options are those of `map_items`.
+    history: Interactions, a frame or a CSR as in `recommend`; None means the interactions that the
+    model was fitted on. about: a table with the column user_id, and others to colour by, such as
+    age. titles: a table with item_id and labels of items, such as genres: each user is coloured by
+    the label that is most overrepresented in the history, in standard deviations. min_items: users
+    with fewer items are left out. remove_length: subtract the part that is linear in the logarithm
+    of the length of a history. The other options are those of `map_items`.
 
-    Raises ConfigError, DataError and NotFittedError as that does, and DataError if no history is
-    known.
+    Raises ConfigError, DataError and NotFittedError as `map_items` does, and DataError without a
+    history.
 
     >>> some = np.random.default_rng(0).random((60, 9)) < 0.5
     >>> data = recae.Interactions.from_csr(scipy.sparse.csr_matrix(some, dtype=float))
     >>> recae.apply.maps.map_users(recae.PureSVD(latent=4).fit(data), min_items=1)
     Map(60 users, tsne)
     """
-    check_options(
+    _check_options(
         method, distance, seed, progress, min_items=min_items, remove_length=remove_length
     )
     _check_model(model)
     given = model.history_ if history is None else as_interactions(history, model.items_)
     if given is None:
         raise DataError(
-            "this model carries no interactions: pass history=..., or save it with "
+            "this model was loaded without interactions: pass history=..., or save it with "
             "save(..., with_history=True)"
         )
     aligned = align(given, model.items_)
@@ -135,15 +147,17 @@ def map_users(
     kept = np.flatnonzero(lengths >= min_items)
     if len(kept) < 3:
         raise DataError(
-            f"{len(kept)} of {len(lengths):,} users have {min_items} items or more, and a map "
-            "needs 3: pass a smaller min_items="
+            f"{len(kept)} of {len(lengths):,} users have at least {min_items} items, and a "
+            "map needs 3: pass a smaller min_items",
+            parameter="min_items",
+            value=min_items,
         )
     some = aligned.select_users(kept)
     ids = IdMap(some.users.ids, "user")
     frame = about_points(about, ids)
     tastes = {} if titles is None else taste(some, titles)
     vectors, source = user_vectors(model, some, progress)
-    return build(
+    return _build(
         vectors,
         ids,
         frame,
@@ -174,24 +188,24 @@ def map_codes(
     seed: int = 0,
     progress: bool | None = None,
 ) -> Map:
-    """A map of anybody's codes, such as those of an autoencoder of images.
+    """A map of any codes, such as those of an autoencoder of images.
 
     codes: (n, d) numbers: an array, a tensor or a frame; ids: of the rows, by default the index of
-    a frame, else 0..n-1; about: a table with the column id, `title` and others to colour by, or a
-    mapping from ids to titles. The other options are those of `map_items`.
+    a frame, else 0..n-1; about: a table with the column id and others, such as `title` and columns
+    to colour by, or a mapping from ids to titles. The other options are those of `map_items`.
 
-    Raises ConfigError for options, DataError for codes that are no finite numbers, for ids that do
-    not fit, and for fewer than 3 rows.
+    Raises ConfigError for bad options, DataError for codes that are not finite numbers, for ids
+    that do not fit, and for fewer than 3 rows.
 
     >>> codes = np.random.default_rng(0).normal(size=(20, 5))
     >>> recae.apply.maps.map_codes(codes, ids=list("abcdefghijklmnopqrst")).ids[0]
     'a'
     """
-    check_options(method, distance, seed, progress)
+    _check_options(method, distance, seed, progress)
     if ids is None and isinstance(codes, pd.DataFrame):
         ids = codes.index
-    plain = codes.detach().cpu() if hasattr(codes, "detach") else codes
-    array = np.asarray(plain)
+    array = codes.detach().cpu() if hasattr(codes, "detach") else codes
+    array = np.asarray(array)
     if array.ndim != 2 or array.dtype.kind not in "fiu" or not array.shape[1]:
         raise DataError(
             f"codes must be (n, d) numbers; found {array.dtype} of shape {array.shape}; flatten "
@@ -199,8 +213,10 @@ def map_codes(
         )
     known = IdMap.range(len(array), "point") if ids is None else IdMap(ids, "point")
     if len(known) != len(array):
-        raise DataError(f"there are {len(array):,} codes and {len(known):,} ids: give one for each")
-    return build(
+        raise DataError(
+            f"there are {len(array):,} codes and {len(known):,} ids: pass one id for each row"
+        )
+    return _build(
         array.astype(np.float64),
         known,
         about_points(about, known),
@@ -215,7 +231,92 @@ def map_codes(
 def _check_model(model: object) -> None:
     if not isinstance(model, Recommender):
         raise ConfigError(
-            f"a recommender of recae is needed, not {type(model).__name__}; for codes of your own "
-            "there is recae.apply.maps.map_codes"
+            f"model must be a fitted recommender, not {type(model).__name__}; for codes take "
+            "recae.apply.maps.map_codes",
+            parameter="model",
+            value=model,
         )
     model._check_fitted()
+
+
+def _check_options(
+    method: object, distance: object, seed: object, progress: object, **more: object
+) -> None:
+    """Raises ConfigError for a bad option. more: options `min_...`, integers, and flags."""
+    if method not in METHODS:
+        raise unknown_option("method", method, METHODS)
+    if distance not in DISTANCES:
+        raise unknown_option("distance", distance, DISTANCES)
+    check_seed(seed)
+    check_progress(progress)
+    for name, value in more.items():
+        if name.startswith("min_"):
+            check_integer(name, value)
+        else:
+            check_flag(name, value)
+
+
+def _build(
+    vectors: Floats,
+    ids: IdMap,
+    about: pd.DataFrame,
+    *,
+    method: str,
+    distance: str,
+    seed: int,
+    progress: bool | None,
+    size: tuple[str, np.ndarray] | None = None,
+    level: np.ndarray | None = None,
+    colours: Mapping[str, Groups | Amounts] | None = None,
+    provenance: Mapping[str, Any],
+) -> Map:
+    """A map from checked options. about: from `about_points`; size: the importance of points and
+    its name; level: as in `prepared`; colours: in addition to those of `about` and `size`."""
+    _check_vectors(vectors, ids)
+    found = {
+        str(name): colour_of(about[name], str(name)) for name in about.columns if name != TITLE
+    }
+    found.update(colours or {})
+    if size is not None:
+        found = {name: colour for name, colour in found.items() if name != size[0]}
+        found[size[0]] = Amounts(size[1].astype(np.float64))
+    ready = prepared(vectors, distance, level)
+    n = len(ready)
+    near = nearest(ready, min(K, n - 1))
+    facts = {"distance": distance, "dimensions": vectors.shape[1], "seed": int(seed)}
+    if method == "tsne":
+        positions, divergence = tsne(ready, seed, progress)
+        facts["divergence"] = divergence
+    else:
+        positions, shares = pca(ready)
+        facts["explained_variance"] = [float(share) for share in shares]
+    k = min(K, (n - 1) // 2)
+    facts |= {"trustworthiness": trustworthiness(ready, positions, k, seed), "neighbours": k}
+    return Map(
+        ids=ids.ids,
+        positions=positions,
+        titles=tuple(about[TITLE]),
+        colours=found,
+        near=near,
+        what=ids.what,
+        method=method,
+        size=None if size is None else size[0],
+        provenance={**provenance, **facts},
+    )
+
+
+def _check_vectors(vectors: Floats, ids: IdMap) -> None:
+    if len(vectors) < FEWEST:
+        raise DataError(f"a map needs at least {FEWEST} {ids.what}s; there are {len(vectors)}")
+    unusable = ~np.isfinite(vectors).all(axis=1)
+    if unusable.any():
+        raise DataError(
+            f"the vectors of {int(unusable.sum()):,} {ids.what}s hold NaN or infinite numbers, the "
+            f"first that of {show(ids.ids[int(unusable.argmax())])}"
+        )
+    if np.abs(vectors).max() > LARGEST:
+        raise DataError(
+            f"the vectors hold numbers beyond {LARGEST:g}, whose squares are infinite: divide them"
+        )
+    if (vectors == vectors[0]).all():
+        raise DataError(f"the vectors of all {len(vectors):,} {ids.what}s are the same")

@@ -1,4 +1,4 @@
-"""A map as one HTML page that needs nothing else."""
+"""A map as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -20,22 +20,20 @@ from recae.apply.maps.colours import (
     Amounts,
     Groups,
 )
-from recae.apply.maps.neighbours import chosen
-from recae.apply.maps.result import Map
-from recae.apply.maps.words import coherence_told, heading, model_name
+from recae.apply.maps.points import Points, chosen, heading, model_name, quality
 from recae.report.page.elements import NOT_SHOWN, Markup, element
 from recae.report.page.shell import document, resource
 from recae.system.files import atomic_file, check_target
 
 UNITS = 1 << 16
-"""Positions are whole numbers below this: a thousandth of the width of any screen."""
+"""Positions are integers below this: a thousandth of the width of any screen."""
 NEIGHBOURS = 6
-"""Nearest others that the page tells of each point."""
+"""Nearest points that the page lists for each point."""
 SPREAD = 400
-"""Points that come first among the labels, as they stand for all regions."""
+"""Points that are labelled first, spread over all regions."""
 
 
-def page(drawn: Map, path: str | Path, colour: str | None, title: str | None) -> Path:
+def page(drawn: Points, path: str | Path, colour: str | None, title: str | None) -> Path:
     """Writes the page of a map; see `Map.html`."""
     target = check_target(path)
     name = title or heading(drawn)
@@ -44,7 +42,7 @@ def page(drawn: Map, path: str | Path, colour: str | None, title: str | None) ->
         element("h1", name),
         element("p", _about(drawn, colour)),
         element("div", _field(drawn), _aside(drawn, colour), class_="board"),
-        element("noscript", element("p", "This map is drawn by a script of its own.")),
+        element("noscript", element("p", "This map needs JavaScript, which is part of the page.")),
         class_="map",
     )
     data = element("script", Markup(_json(_content(drawn))), type="application/json", id="points")
@@ -52,37 +50,34 @@ def page(drawn: Map, path: str | Path, colour: str | None, title: str | None) ->
         resource("recae.report.page", "page.css") + "\n" + resource("recae.apply.maps", "page.css")
     )
     script = "\n".join(resource("recae.apply.maps", name) for name in ("draw.js", "hands.js"))
-    whole = document(name, Markup(body + data), style, script)
+    content = document(name, Markup(body + data), style, script)
     with atomic_file(target) as part:
-        part.write_text(whole, encoding="utf-8")
+        part.write_text(content, encoding="utf-8")
     return Path(path)
 
 
-def _about(drawn: Map, colour: str | None) -> str:
-    """What was drawn, what was left out, and how good it is."""
-    said = drawn.provenance
+def _about(drawn: Points, colour: str | None) -> str:
+    """The model, what was left out, and the quality of the map."""
+    facts = drawn.provenance
     model = model_name(drawn)
-    parts = [f"{model}: {said['vectors']}" if model else f"{said['dimensions']} dimensions"]
-    if said.get("removed"):
-        parts.append(f"without what goes with {said['removed']}")
-    if said.get("left_out"):
-        least = "min_users" if drawn.what == "item" else "min_items"
-        other = "users" if drawn.what == "item" else "items"
+    parts = [f"{model}: {facts['vectors']}" if model else f"{facts['dimensions']} dimensions"]
+    if facts.get("removed"):
+        parts.append(f"adjusted for {facts['removed']}")
+    if facts.get("left_out"):
+        least, other = ("min_users", "users") if drawn.what == "item" else ("min_items", "items")
         parts.append(
-            f"{said['left_out']:,} {drawn.what}s of fewer than {said[least]} {other} left out"
+            f"{facts['left_out']:,} {drawn.what}s with fewer than {facts[least]} {other} left out"
         )
     if drawn.method == "pca":
-        shares = said["explained_variance"]
+        shares = facts["explained_variance"]
         parts.append(f"axes explain {shares[0]:.0%} and {shares[1]:.0%} of the variance")
-    parts.append(f"trustworthiness {said['trustworthiness']:.3f} at {said['neighbours']}")
-    told = coherence_told(drawn, colour)
-    return "; ".join([*parts, told] if told else parts) + "."
+    return "; ".join(parts + quality(drawn, colour)) + "."
 
 
-def _field(drawn: Map) -> Markup:
+def _field(drawn: Points) -> Markup:
     label = (
         f"Map of {len(drawn.ids):,} {drawn.what}s. Arrow keys move it, plus and minus zoom, 0 "
-        f"shows all, Enter names the {drawn.what} nearest to the middle, Escape lets go."
+        f"shows all, Enter selects the {drawn.what} nearest to the middle, Escape deselects."
     )
     canvas = element("canvas", id="canvas", tabindex="0", role="application", aria_label=label)
     keys = (("in", "+", "Zoom in"), ("out", "−", "Zoom out"), ("all", "⤢", "Show all"))
@@ -94,7 +89,7 @@ def _field(drawn: Map) -> Markup:
     return element("div", canvas, tip, element("div", buttons, class_="zoom"), class_="field")
 
 
-def _aside(drawn: Map, colour: str | None) -> Markup:
+def _aside(drawn: Points, colour: str | None) -> Markup:
     sought = "title" if _ids(drawn) else "id"
     search = element(
         "div",
@@ -132,7 +127,7 @@ def _aside(drawn: Map, colour: str | None) -> Markup:
     )
     help_text = (
         "Drag to move; wheel, pinch or + and − to zoom; double click zooms in. With the map in "
-        "focus: arrows, + and −, 0 for all, Enter for the nearest to the middle."
+        "focus: arrows, + and −, 0 for all, Enter selects the nearest to the middle."
     )
     return element("aside", search, look, details, element("p", help_text, class_="hint help"))
 
@@ -141,8 +136,8 @@ def _article(what: str) -> str:
     return f"an {what}" if what == "item" else f"a {what}"
 
 
-def _content(drawn: Map) -> dict[str, Any]:
-    """What the script draws: whole numbers, texts, and a list of colours."""
+def _content(drawn: Points) -> dict[str, Any]:
+    """The data of the script: integers, texts, and a list of colours."""
     low, high = drawn.positions.min(axis=0), drawn.positions.max(axis=0)
     span = max(float((high - low).max()), 1e-300)
     centred = (drawn.positions - (low + high) / 2) / span + 0.5
@@ -156,7 +151,7 @@ def _content(drawn: Map) -> dict[str, Any]:
         "named": drawn.named,
         "units": UNITS,
         "x": x.tolist(),
-        "y": (UNITS - 1 - y).tolist(),  # upwards in a picture is downwards on a screen
+        "y": (UNITS - 1 - y).tolist(),  # screens count from the top
         "ids": _ids(drawn),
         "titles": _shown(drawn.titles),
         "near": drawn.near[:, :NEIGHBOURS].tolist(),
@@ -167,14 +162,14 @@ def _content(drawn: Map) -> dict[str, Any]:
     }
 
 
-def _ids(drawn: Map) -> list[str] | None:
-    """Ids as texts, where titles are something else."""
+def _ids(drawn: Points) -> list[str] | None:
+    """Ids as texts, if they differ from the titles."""
     ids = [str(id) for id in drawn.ids]
     return None if ids == list(drawn.titles) else _shown(ids)
 
 
 def _shown(texts: Iterable[str]) -> list[str]:
-    """Texts without what no document may hold."""
+    """Texts without characters that HTML forbids."""
     return [NOT_SHOWN.sub("\ufffd", text) for text in texts]
 
 
@@ -198,6 +193,6 @@ def _colour(name: str, colour: Groups | Amounts) -> dict[str, Any]:
 
 
 def _json(content: Any) -> str:
-    """JSON that ends no script element."""
+    """JSON that cannot end the script element around it."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("&", "\\u0026")

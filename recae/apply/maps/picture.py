@@ -1,8 +1,7 @@
-"""A map as a PNG."""
+"""A map as a PNG picture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -10,30 +9,27 @@ from typing import Any
 import numpy as np
 
 from recae.apply.maps.colours import LIGHT, MARKS, OTHER_LIGHT, SCALE, Amounts, Groups
-from recae.apply.maps.neighbours import chosen
-from recae.apply.maps.result import Map
-from recae.apply.maps.words import caption, heading
-from recae.errors import ConfigError
+from recae.apply.maps.points import Points, chosen, heading, model_name, quality
+from recae.errors import check_integer
 from recae.report.canvas import DPI, canvas, write
 from recae.report.labels import Box, nearest, place
 from recae.report.page.elements import NOT_SHOWN, shortened
 from recae.system.files import check_target
 
 WIDTH, BESIDE, LOWEST, HIGHEST = 11.0, 2.2, 6.0, 9.5
-"""Inches: of the picture, of its legend, and how high it may be, which depends on the map."""
+"""Inches: width of the picture, width of its legend, least and greatest height."""
 LONGEST, LINE = 34, 170
-"""Letters of a label, and of a line below the map."""
+"""Characters of a label, and of a line of the caption."""
 AREA = 60_000.0
-"""Square points of ink that all marks share, within the limits of `SIZES`."""
+"""Square points of all marks together, each within the limits of `SIZES`."""
 SIZES = 7.0, 60.0
 
 
 def picture(
-    drawn: Map, path: str | Path, colour: str | None, labels: int, title: str | None
+    drawn: Points, path: str | Path, colour: str | None, labels: int, title: str | None
 ) -> Path:
     """Draws a map and writes it; see `Map.plot`."""
-    if isinstance(labels, bool) or not isinstance(labels, int | np.integer) or labels < 0:
-        raise ConfigError(f"labels must be a whole number >= 0, not {labels!r}")
+    labels = check_integer("labels", labels, 0)
     check_target(path)
     wide, high = np.maximum(drawn.positions.max(axis=0) - drawn.positions.min(axis=0), 1e-300)
     height = float(np.clip(1 + (WIDTH - BESIDE) * high / wide, LOWEST, HIGHEST))
@@ -49,9 +45,10 @@ def picture(
         axes.set_xlabel(f"first principal component, {shares[0]:.0%} of the variance")
         axes.set_ylabel(f"second principal component, {shares[1]:.0%} of the variance")
     axes.set_title(_plain(title or heading(drawn)), loc="left", fontsize=14, fontweight="bold")
-    told = fill(caption(drawn, colour), LINE)
-    figure.text(0.008, 0.06 / height, _plain(told), va="bottom", fontsize=8.5, color="#57606a")
-    below = (0.09 + 0.15 * (1 + told.count("\n"))) / height
+    vectors = [f"{model_name(drawn)}, {drawn.provenance['vectors']}"] if model_name(drawn) else []
+    caption = fill("; ".join(vectors + quality(drawn, colour)), LINE)
+    figure.text(0.008, 0.06 / height, _plain(caption), va="bottom", fontsize=8.5, color="#57606a")
+    below = (0.09 + 0.15 * (1 + caption.count("\n"))) / height
     figure.get_layout_engine().set(rect=(0, below, 1, 1 - below))
     size = float(np.clip(AREA / len(drawn.ids), *SIZES))
     kind = None if colour is None else drawn.colours[colour]
@@ -63,12 +60,12 @@ def picture(
         axes.scatter(*drawn.positions.T, s=size, color=LIGHT[0], alpha=0.8, linewidths=0)
     axes.set_aspect("equal", adjustable="datalim")
     if labels and drawn.named:
-        _name(figure, axes, drawn, int(labels))
+        _name(figure, axes, drawn, labels)
     return write(figure, path)
 
 
-def _draw_groups(axes: Any, drawn: Map, groups: Groups, name: str, size: float) -> None:
-    """Each group with a colour and a mark of its own, the frequent ones below the rare."""
+def _draw_groups(axes: Any, drawn: Points, groups: Groups, name: str, size: float) -> None:
+    """Draws each group in its colour and mark, rare groups above frequent ones."""
     looks = [*zip(groups.shown, LIGHT, MARKS, strict=False)]
     others = groups.codes == len(groups.shown)
     if others.any():
@@ -87,7 +84,7 @@ def _draw_groups(axes: Any, drawn: Map, groups: Groups, name: str, size: float) 
             linewidths=0.9 if mark in "x+" else 0,
         )
         handles.append(marks)
-        # A legend leaves out what begins with _, unless something comes before it.
+        # Legends omit labels that begin with _, so a zero-width space precedes them.
         texts.append(f"\u200b{_plain(shortened(label, 24))} ({len(here):,})")
     if others.any():  # drawn first, named last
         handles, texts = [*handles[1:], handles[0]], [*texts[1:], texts[0]]
@@ -103,7 +100,7 @@ def _draw_groups(axes: Any, drawn: Map, groups: Groups, name: str, size: float) 
 
 
 def _draw_amounts(
-    figure: Any, axes: Any, drawn: Map, amounts: Amounts, name: str, size: float
+    figure: Any, axes: Any, drawn: Points, amounts: Amounts, name: str, size: float
 ) -> None:
     from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 
@@ -130,12 +127,12 @@ def _draw_amounts(
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
 
 
-def _name(figure: Any, axes: Any, drawn: Map, labels: int) -> None:
-    """Writes the titles of the points that stand out, none over another."""
+def _name(figure: Any, axes: Any, drawn: Points, labels: int) -> None:
+    """Writes the titles of the most important points without overlaps."""
     from matplotlib.patheffects import withStroke
 
     figure.draw_without_rendering()  # for the pixels of the data
-    figure.set_layout_engine("none")  # what is placed now stays
+    figure.set_layout_engine("none")  # keeps the positions found now
     picked = chosen(drawn.positions, drawn.importance, labels)
     box = axes.get_window_extent()
     names = [_plain(shortened(drawn.titles[place], LONGEST)) for place in picked]
@@ -162,7 +159,7 @@ def _name(figure: Any, axes: Any, drawn: Map, labels: int) -> None:
 
 
 def _ring(box: Any, spot: tuple[float, float]) -> Any:
-    """A ring around a point that is named."""
+    """A ring around a named point."""
     from matplotlib.patches import Circle
 
     at = box.x0 + spot[0], box.y1 - spot[1]
@@ -179,8 +176,5 @@ def _line(
 
 
 def _plain(text: str) -> str:
-    """A text that matplotlib takes as it is: $ would begin a formula."""
+    """A text for matplotlib, where a bare $ would begin a formula."""
     return NOT_SHOWN.sub("\ufffd", text).replace("$", r"\$")
-
-
-__all__: Sequence[str] = ["picture"]

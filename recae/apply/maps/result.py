@@ -1,32 +1,30 @@
-"""Points in the plane with what is known of them, to look at and to measure."""
+"""The map of a model or of codes: positions, titles and colours, to plot and to measure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from recae.apply.maps.colours import Amounts, Groups
-from recae.apply.maps.neighbours import Floats
-from recae.apply.maps.quality import Coherence, K, coherence
-from recae.data.ids import Ids
-from recae.errors import ConfigError, unknown_option
+from recae.apply.maps.layout import Coherence, K, coherence
+from recae.apply.maps.page import page
+from recae.apply.maps.picture import picture
+from recae.apply.maps.points import Points
+from recae.errors import ConfigError, check_integer, unknown_option
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Map:
-    """Positions of items, of users or of anything with codes: see `recae.apply.maps.map_items`.
+class Map(Points):
+    """Positions of items, of users or of codes in the plane, as `map_items` makes them.
 
-    ids: (n,) ids; positions: (n, 2) float64; titles: what points are called; colours: by name,
-    `recae.maps.Groups` of labels or `recae.maps.Amounts`, what they can be coloured by; near: (n,
-    m) int64, the places of the nearest others by their vectors, nearest first; what: "item", "user"
-    or "point"; method: "tsne" or "pca"; size: the name of the amounts that make a point important,
-    or None; provenance: what was drawn and how, with `trustworthiness` and, of PCA, the
+    ids: (n,) ids; positions: (n, 2) float64; titles: the names of the points; colours: by name, the
+    `recae.apply.maps.Groups` of labels or `recae.apply.maps.Amounts` to colour the points by; near:
+    (n, m) int64, the nearest other points by vectors, nearest first; what: "item", "user" or
+    "point"; method: "tsne" or "pca"; size: the name of the amounts that say how important a point
+    is, or None; provenance: the model, the options, the `trustworthiness` and, with PCA, the
     `explained_variance`.
 
     >>> codes = np.random.default_rng(0).normal(size=(20, 5))
@@ -34,19 +32,9 @@ class Map:
     Map(20 points, pca)
     """
 
-    ids: Ids
-    positions: Floats
-    titles: tuple[str, ...]
-    colours: Mapping[str, Groups | Amounts]
-    near: npt.NDArray[np.int64]
-    what: str
-    method: str
-    size: str | None = None
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-
     def to_frame(self) -> pd.DataFrame:
         """A row for each point: the columns item_id (user_id, id), x, y and title, and one for each
-        colour, in which several labels have commas between them.
+        colour; several labels are separated by commas.
 
         >>> codes = np.random.default_rng(0).normal(size=(20, 5))
         >>> recae.apply.maps.map_codes(codes, method="pca").to_frame().columns.tolist()
@@ -64,27 +52,29 @@ class Map:
         return pd.DataFrame(columns)
 
     def coherence(self, colour: str | None = None, k: int = K) -> Coherence:
-        """Of the k nearest on the map of every point, the share that has a label in common with it,
-        beside the share of all pairs that have.
+        """The share of the k nearest points on the map that have a label in common with a point,
+        averaged over the points, and the share of all pairs that have.
 
         colour: the name of groups, by default the first; points without a label are left out.
-        Raises ConfigError if that is none, or for a bad k.
+        Raises ConfigError for a colour without groups and for a bad k.
 
-        >>> from recae.apply.maps import map_codes
         >>> codes = np.repeat([[0.0, 1.0], [5.0, 1.0]], 10, axis=0) + np.arange(20)[:, None] / 50
         >>> known = pd.DataFrame({"id": range(20), "kind": ["a"] * 10 + ["b"] * 10})
-        >>> map_codes(codes, about=known, method="pca").coherence("kind", k=5).share
+        >>> drawn = recae.apply.maps.map_codes(codes, about=known, method="pca")
+        >>> drawn.coherence("kind", k=5).share
         1.0
         """
-        name = self._groups_name(colour)
-        labels = self.colours[name].labels  # type: ignore[union-attr]
-        labelled = int((np.diff(labels.indptr) > 0).sum())
-        if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k < labelled:
+        name = self.colour_name(colour)
+        groups = None if name is None else self.colours[name]
+        if not isinstance(groups, Groups):
             raise ConfigError(
-                f"k must be a whole number from 1 to below the {labelled:,} points with {name}, "
-                f"not {k!r}"
+                "coherence needs labels: make the map with a table that has a column of text, such "
+                "as genres",
+                parameter="colour",
+                value=colour,
             )
-        return coherence(labels, self.positions, int(k))
+        k = check_integer("k", k, 1, groups.n_labelled - 1)
+        return coherence(groups.labels, self.positions, k)
 
     def plot(
         self,
@@ -94,48 +84,44 @@ class Map:
         labels: int = 20,
         title: str | None = None,
     ) -> Path:
-        """Writes a PNG, whole or not at all. Returns the path.
+        """Writes a PNG atomically and returns the path.
 
-        colour: one of `colours`, by default the first groups, else the first. labels: at most so
-        many points are named, if they have titles: the most important of each region, where there
-        is room.
+        colour: one of `colours`, by default the first groups, else the first. labels: the largest
+        number of points that are named, if they have titles: the most important of each region,
+        where there is room.
 
         Raises ConfigError for an unknown colour, a bad number or title, and without matplotlib;
-        StorageError if it cannot be written.
+        StorageError if the file cannot be written.
 
         >>> codes = np.random.default_rng(0).normal(size=(20, 5))
         >>> recae.apply.maps.map_codes(codes, method="pca").plot("map.png", labels=3).name
         'map.png'
         """
-        from recae.apply.maps.picture import picture
-
         _check_title(title)
         return picture(self, path, self.colour_name(colour), labels, title)
 
     def html(
         self, path: str | Path, *, colour: str | None = None, title: str | None = None
     ) -> Path:
-        """Writes one HTML page that needs nothing else, whole or not at all. Returns the path.
+        """Writes one self-contained HTML page atomically and returns the path.
 
-        It can be zoomed and searched, names every point with its nearest neighbours (by vectors,
-        not on the map), and shows one colour after the other. colour: the one it begins with.
+        The page can be zoomed and searched, lists the nearest neighbours of every point (by
+        vectors, not on the map) and switches between the colours. colour: the first one shown.
 
-        Raises ConfigError for an unknown colour or a bad title, StorageError if it cannot be
+        Raises ConfigError for an unknown colour or a bad title, StorageError if the file cannot be
         written.
 
         >>> codes = np.random.default_rng(0).normal(size=(20, 5))
         >>> recae.apply.maps.map_codes(codes, method="pca").html("map.html").name
         'map.html'
         """
-        from recae.apply.maps.page import page
-
         _check_title(title)
         return page(self, path, self.colour_name(colour), title)
 
     def colour_name(self, wanted: str | None = None) -> str | None:
-        """A colour that there is; by default the first groups, else the first; None without any.
+        """The name of a colour; by default the first groups, else the first; None without any.
 
-        Raises ConfigError for an unknown one.
+        Raises ConfigError for an unknown name.
 
         >>> codes = np.random.default_rng(0).normal(size=(20, 5))
         >>> recae.apply.maps.map_codes(codes, method="pca").colour_name("taste")
@@ -150,35 +136,10 @@ class Map:
             raise unknown_option("colour", wanted, known)
         return wanted
 
-    @property
-    def importance(self) -> Floats:
-        """What makes a point worth a name, (n,): its `size`, or the same for all."""
-        if self.size is None:
-            return np.zeros(len(self.ids))
-        amounts = self.colours[self.size]
-        assert isinstance(amounts, Amounts)
-        return np.nan_to_num(amounts.values)
-
-    @property
-    def named(self) -> bool:
-        """Whether points have names worth reading: titles, or ids that are text."""
-        return self.ids.dtype == object or any(
-            title != str(id) for title, id in zip(self.titles, self.ids, strict=True)
-        )
-
-    def _groups_name(self, wanted: str | None) -> str:
-        name = self.colour_name(wanted)
-        if name is None or not isinstance(self.colours[name], Groups):
-            raise ConfigError(
-                "coherence needs labels: pass a table with a column of text, such as genres, when "
-                "the map is made"
-            )
-        return name
-
     def __repr__(self) -> str:
         return f"Map({len(self.ids):,} {self.what}s, {self.method})"
 
 
 def _check_title(title: object) -> None:
     if title is not None and not isinstance(title, str):
-        raise ConfigError(f"title must be text, not {title!r}")
+        raise ConfigError(f"title must be text, not {title!r}", parameter="title", value=title)

@@ -1,4 +1,4 @@
-"""Scores of codes that were moved: what a recommender would say of somebody a little other."""
+"""Scores decoded from shifted latent codes."""
 
 from __future__ import annotations
 
@@ -17,29 +17,28 @@ from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.recommend.base import Recommender
 
 SAMPLE = 64
-"""Users over whom the response to a move is averaged: one tile of a decoder."""
+"""Users over whom the effect of a shift on the scores is averaged."""
 
 
 def check_steerable(model: Any) -> None:
-    """Raises ConfigError unless the codes of this recommender can be moved and scored."""
+    """Raises ConfigError unless the model is a recommender whose codes can be shifted."""
     if isinstance(model, FactorRecommender):
         return
     if isinstance(model, AutoencoderRecommender):
         with suppress(ConfigError):
             model._code_width()
             return
-    why = "has no codes to move" if isinstance(model, Recommender) else "is no recommender"
+    why = "has no latent codes" if isinstance(model, Recommender) else "is not a recommender"
     raise ConfigError(
         f"{type(model).__name__} {why}: take an autoencoder with a code, such as MultVAE, MultDAE, "
-        "RecVAE or ELSA, or factors, such as ALS, PureSVD, SVDAE or BPR"
+        "RecVAE or ELSA, or factors, such as ALS, PureSVD, SVDAE or BPR",
+        parameter="model",
+        value=model,
     )
 
 
-def moved_scores(model: Recommender, matrix: Any, move: np.ndarray) -> Tensor:
-    """Scores of CSR histories after z' = z + move: (rows, n_items) float32; move (latent,) float32.
-
-    A move of zeros gives the scores of the model to the bit.
-    """
+def shifted_scores(model: Recommender, matrix: Any, move: np.ndarray) -> Tensor:
+    """Scores of CSR histories from z' = z + move: (rows, n_items) float32; move: (latent,)."""
     step = torch.from_numpy(np.asarray(move, dtype=np.float32))
     if isinstance(model, FactorRecommender):  # linear in the code
         return model._score_rows(matrix) + products(step[None], model._item_vectors())
@@ -59,20 +58,20 @@ def rises(
     model: Recommender,
     matrix: Any,
     moves: np.ndarray,
-    done: Callable[[], object] = lambda: None,
+    after_each: Callable[[], object] = lambda: None,
 ) -> np.ndarray:
     """How much each move raises each item's score, (moves, n_items) float32.
 
-    The mean over up to SAMPLE users spread evenly over the histories; exact for a decoder that is
-    linear in the code, for which all users agree.
+    The mean over up to SAMPLE users, spread evenly over the histories; exact for decoders that are
+    linear in the code, where the effect is the same for all users.
     """
     if isinstance(model, FactorRecommender):
         return products(torch.from_numpy(moves), model._item_vectors()).numpy()
     places = np.unique(np.linspace(0, matrix.shape[0] - 1, SAMPLE).astype(np.int64))
     some = matrix[places]
-    still = moved_scores(model, some, np.zeros_like(moves[0]))
+    unshifted = shifted_scores(model, some, np.zeros_like(moves[0]))
     found = np.empty((len(moves), matrix.shape[1]), dtype=np.float32)
     for number, move in enumerate(moves):
-        found[number] = (moved_scores(model, some, move) - still).mean(0).cpu().numpy()
-        done()
+        found[number] = (shifted_scores(model, some, move) - unshifted).mean(0).cpu().numpy()
+        after_each()
     return found

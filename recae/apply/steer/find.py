@@ -1,4 +1,4 @@
-"""Finding tastes: a sparse dictionary over the codes of a recommender's users."""
+"""Finds tastes: fits a sparse autoencoder to the latent codes of a recommender's users."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 
 from recae.apply.steer.decoding import check_steerable, rises
 from recae.apply.steer.naming import highest, particular, together, well_known
-from recae.apply.steer.tastes import KEPT, TOGETHER, Tastes
+from recae.apply.steer.tastes import Tastes
 from recae.data import as_interactions
-from recae.errors import ConfigError, DataError, unknown_option
+from recae.errors import DataError, check_integer, unknown_option
 from recae.recommend.base import Recommender
 from recae.recommend.requests import align
 from recae.rng import check_seed
@@ -20,9 +20,13 @@ from recae.system.progress import bar, check_progress
 from recae.transformers import SparseAutoencoder
 
 SPARSITIES = ("top-k", "batch-top-k", "jump-relu", "l1")
-"""Those whose units are positive, and zero where a user does not have them."""
+"""Sparse codes that are positive, and exactly 0 where a unit is inactive."""
 
 UPDATES = 2000
+"""Updates of the sparse autoencoder, about, where no number of epochs is given."""
+
+KEPT, TOGETHER = 100, 10
+"""Items kept for a unit, and how many of them are counted for co-occurrence."""
 
 
 @survives_fork
@@ -41,28 +45,27 @@ def find_tastes(
     device: str | torch.device = "auto",
     progress: bool | None = None,
 ) -> Tastes:
-    """Tastes in the latent space of a fitted recommender, found by a sparse autoencoder.
+    """Finds interpretable units in the latent space of a fitted recommender.
 
-    The codes z of the users of `data` become sums of few of many directions, z ~ b + sum_j c_j w_j
-    with c_j >= 0, of which `active` are above 0 for a user: a taste is a unit j that some users
-    have and most have not. After Spisak et al. (2025), who put sparse autoencoders inside
-    collaborative filtering autoencoders; the dictionary is a `SparseAutoencoder`.
+    A sparse autoencoder writes the code z of each user of `data` as a sum of few of many
+    directions, z ~ b + sum_j c_j w_j with c_j >= 0, of which `active` are above 0 for a user. After
+    Spisak et al. (2025), who put sparse autoencoders inside collaborative filtering autoencoders;
+    the dictionary is a `SparseAutoencoder`.
 
     model: an autoencoder, such as MultVAE, or a model of factors, such as ALS or SVDAE. data:
-    histories, as for `fit`; those of its training are a good choice. units: how many are looked
-    for; active: how many a user has (with "batch-top-k" and "jump-relu" on average, with "l1" not
-    heeded). sparsity: "top-k", "batch-top-k", "jump-relu" or "l1". epochs: passes over the users;
-    None for some 2,000 updates. min_users: units that fewer users have are left out, those that
-    nobody has are dead, and both are counted. seed, device, progress: as in `fit`.
+    histories, as for `fit`; the training data are a good choice. units: width of the sparse code;
+    active: active units of a user (on average with "batch-top-k" and "jump-relu", ignored with
+    "l1"). sparsity: "top-k", "batch-top-k", "jump-relu" or "l1". epochs: passes over the users;
+    None for about 2,000 updates. min_users: units with fewer users are left out; units without any
+    user are dead; the result counts both. seed, device, progress: as in `fit`.
 
     On the validation pairs of MovieLens 1M, with MultVAE, 64 units steered best (4 and 8 active
-    the same, 32 or 128 units a little worse). More `active` explains more of the codes, and the
-    units come again less surely from seed to seed. Costs some updates x batch x latent x units
-    operations, and 64 x n_items scores for each unit to see what it raises; memory is
-    users x (latent + units) numbers.
+    the same, 32 or 128 units a little worse). A larger `active` explains more of the codes, but the
+    units are less stable between seeds. Time: updates x batch x latent x units operations, and
+    64 x n_items scores for each unit; memory: users x (latent + units) numbers.
 
-    Raises ConfigError for a model without such codes, which says what works, and for bad options;
-    DataError for data without histories or codes without any unit.
+    Raises ConfigError for a model without codes, which lists models that have them, and for bad
+    options; DataError for data without histories and where no unit has `min_users` users.
 
     >>> model = recae.PureSVD(latent=2).fit(data)
     >>> recae.apply.steer.find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
@@ -73,7 +76,7 @@ def find_tastes(
     if sparsity not in SPARSITIES:
         raise unknown_option("sparsity of find_tastes", sparsity, SPARSITIES)
     check_progress(progress)
-    seed, rarest = check_seed(seed), _at_least_one(min_users, "min_users")
+    seed, min_users = check_seed(seed), check_integer("min_users", min_users)
     sae = SparseAutoencoder(
         latent=units, active=active, sparsity=sparsity, batch_size=batch_size, lr=lr
     )
@@ -81,7 +84,7 @@ def find_tastes(
     matrix = align(as_interactions(data, model.items_), model.items_).matrix
     matrix = matrix[np.flatnonzero(np.diff(matrix.indptr))]
     if matrix.shape[0] < 2:
-        raise DataError("data has fewer than two histories with items of the model: give it more")
+        raise DataError("data must have at least two histories with items of the model")
     codes = model._embed_rows(matrix).cpu().numpy()
     if epochs is None:
         sae.set_params(epochs=max(UPDATES // -(-len(codes) // batch_size), 1))
@@ -90,19 +93,21 @@ def find_tastes(
     strengths = sae.transform(codes)  # (users, units)
     has = strengths > 0
     users = has.sum(axis=0)
-    kept = np.flatnonzero(users >= rarest)
+    kept = np.flatnonzero(users >= min_users)
     if not len(kept):
         raise DataError(
-            f"no unit is had by min_users={rarest} of {len(codes):,} users: give more data, lower "
-            "min_users, or check that the users' codes differ"
+            f"no unit has min_users={min_users} of the {len(codes):,} users: give more data, lower "
+            "min_users, or check that the users' codes differ",
+            parameter="min_users",
+            value=min_users,
         )
     kept = kept[np.argsort(-users[kept], kind="stable")]
     usual = strengths.sum(axis=0, dtype=np.float64)[kept] / users[kept]
     moves = (sae.dictionary_[kept] * usual[:, None]).astype(np.float32)
-    with bar(len(kept), "Tastes", "unit", progress) as shown:
-        found = rises(model, matrix, moves, shown.update)
-    own = particular(found, model.item_counts_)
-    top = highest(own, min(KEPT, int(well_known(model.item_counts_).sum())))
+    with bar(len(kept), "Tastes", "unit", progress) as progress_bar:
+        found = rises(model, matrix, moves, progress_bar.update)
+    adjusted = particular(found, model.item_counts_)
+    top = highest(adjusted, min(KEPT, int(well_known(model.item_counts_).sum())))
     return Tastes(
         model=model,
         dictionary=sae,
@@ -112,14 +117,8 @@ def find_tastes(
         users=users[kept],
         of_users=len(codes),
         top=top,
-        raised=np.take_along_axis(own, top, axis=1),
+        raised=np.take_along_axis(adjusted, top, axis=1),
         together=together(top[:, :TOGETHER], matrix),
         explained=sae.explained_variance(codes),
         dead=int((users == 0).sum()),
     )
-
-
-def _at_least_one(value: object, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ConfigError(f"{name} must be an integer >= 1, not {value!r}")
-    return int(value)

@@ -1,49 +1,50 @@
-"""What a unit of a code is about: the items that it raises, and what they have in common."""
+"""Names of the units of a sparse code: item titles, genres, and looking a unit up by its name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import difflib
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from recae.apply.steer.turning import distinct
-from recae.data import IdMap, as_ids
-from recae.data.ids import show
-from recae.errors import DataError, unknown_option, warn
+from recae.data import IdMap
+from recae.data.item_table import ItemTable
+from recae.errors import ConfigError
 
-READ, LEAST = 20, 5
-"""Items that a unit's genres are read from, at most and at least."""
+MOST_READ, LEAST_READ = 20, 5
+"""Items from which the genres of a unit are read, at most and at least."""
 
 SUPPORT = 0.2
-"""Share of them that must have a genre for it to name the unit."""
+"""Share of these items that must have a genre before it can name the unit."""
 
 LIFT = 1.5
-"""How many times as frequent as in the catalogue it must be there."""
+"""How many times as frequent as in the catalogue the genre must be among them."""
+
+STRONGEST = 1000.0
+"""The largest strength in either direction. Far beyond it scores overflow."""
+
+# Which items and genres describe a unit.
 
 
 def well_known(item_counts: np.ndarray) -> np.ndarray:
-    """The better-known half of the items that somebody has, (n_items,) bool."""
-    somebody = item_counts > 0
-    if not somebody.any():
+    """The more popular half of the items that have users, (n_items,) bool."""
+    has_users = item_counts > 0
+    if not has_users.any():
         return np.ones(len(item_counts), dtype=bool)
-    known: np.ndarray = item_counts >= max(np.median(item_counts[somebody]), 1)
+    known: np.ndarray = item_counts >= max(np.median(item_counts[has_users]), 1)
     return known
 
 
-def how_many_read(known: np.ndarray) -> int:
-    """Of how many items a unit's genres are read: a tenth of the well-known, within bounds."""
-    return min(max(int(known.sum()) // 10, LEAST), READ, int(known.sum()))
-
-
 def particular(rises: np.ndarray, item_counts: np.ndarray) -> np.ndarray:
-    """What a unit raises more than the catalogue, whatever the items' popularity.
+    """Score rises adjusted for item popularity, (units, n_items) float32.
 
-    rises: (units, n_items) float32. From each unit's is taken its mean over the items and what
-    follows the logarithm of their number of training users (a least squares line), both over the
-    well-known items; the others, whose scores are mostly noise, get -inf. (units, n_items).
+    rises: (units, n_items) float32. Subtracts from each unit its mean over the well-known items and
+    the least squares line on the logarithm of their number of training users. The other items,
+    whose scores are mostly noise, get -inf.
     """
     known = well_known(item_counts)
     popularity = np.log(item_counts[known].astype(np.float64))
@@ -61,18 +62,18 @@ def particular(rises: np.ndarray, item_counts: np.ndarray) -> np.ndarray:
 def highest(values: np.ndarray, count: int) -> np.ndarray:
     """The columns of the highest values of each row, best first, (rows, count) int64.
 
-    Equal ones are in the order of the columns.
+    Ties are in the order of the columns.
     """
     ordered: np.ndarray = np.argsort(-values, axis=1, kind="stable")[:, :count]
     return ordered
 
 
 def together(top: np.ndarray, matrix: Any) -> np.ndarray:
-    """How often the items of each row of `top` meet in a history, as a multiple of chance.
+    """How often the items of each row of `top` occur together in a history, relative to chance.
 
-    top: (units, k) columns of the CSR histories `matrix`. The sum over pairs of items of the users
-    who have both, divided by that of users_i users_j / users: 1 is chance. (units,) float64, NaN
-    where chance gives none.
+    top: (units, k) columns of the CSR histories `matrix`. The number of users who have both items,
+    summed over all pairs, divided by the sum of users_i users_j / users: 1 is chance. (units,)
+    float64, NaN where the expected number is 0.
     """
     columns, places = np.unique(top, return_inverse=True)
     some = sp.csr_matrix(matrix[:, columns], dtype=np.float64)
@@ -103,11 +104,11 @@ def genre_shares(top: np.ndarray, of_items: Any) -> np.ndarray:
 
 
 def telling(shares: np.ndarray, everywhere: np.ndarray, most: int = 2) -> list[list[int]]:
-    """The genres that tell most of each unit, at most so many, best first.
+    """The most characteristic genres of each unit, best first, at most `most`.
 
-    shares: (units, genres) among the unit's items; everywhere: (genres,) among all that could be.
-    Of genres with a share of at least SUPPORT, LIFT times the usual, those with the largest
-    share x log(share / usual share): frequent there, and rare elsewhere.
+    shares: (units, genres) among the unit's items; everywhere: (genres,) in the catalogue. Among
+    the genres with a share of at least SUPPORT and a lift of at least LIFT, those with the largest
+    share x log(lift): frequent in the unit and rare elsewhere.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         lift = shares / everywhere
@@ -116,127 +117,172 @@ def telling(shares: np.ndarray, everywhere: np.ndarray, most: int = 2) -> list[l
     return [[int(g) for g in row if np.isfinite(weight[unit, g])] for unit, row in enumerate(order)]
 
 
-def read_titles(given: Any, items: IdMap) -> list[str]:
-    """The titles of `items`, in their order; the id where there is none.
-
-    given: None, a mapping or Series of titles by item id, or a frame with a column `title`, by item
-    id or with a column `item_id`. Raises DataError for anything else, for an id with two titles and
-    if no item has a title.
-    """
-    texts = [str(item) for item in items.ids]
-    if given is None:
-        return texts
-    column = _column(given, "title", "titles")
-    places = items.lookup(as_ids(column.index, "item"))
-    repeated = column.index[column.index.duplicated()]
-    if len(repeated):
-        raise DataError(
-            f"titles have item {show(repeated[0])} more than once: keep one title of each"
-        )
-    found = (places >= 0) & column.notna().to_numpy()
-    if not found.any():
-        raise DataError("titles have none of the model's items: are the ids the same?")
-    for place, text in zip(places[found], column[found], strict=True):
-        texts[place] = str(text)
-    return texts
-
-
 def read_genres(given: Any, items: IdMap) -> tuple[list[str], Any]:
-    """The genres there are, sorted, and which item has which: csr (n_items, genres) of ones.
+    """The genres in ascending order, and which item has which: CSR (n_items, genres) of ones.
 
-    given: as for `read_titles`, with texts such as "Comedy|Romance" or lists of texts in a column
-    `genres`; or a frame with the columns `item_id` and `category`, a row for each category of an
-    item. Items without a genre are counted in a RecaeWarning. Raises DataError for anything else
-    and if no item has a genre.
+    given: what `ItemTable` reads, with texts such as "Comedy|Romance" or lists of texts in a column
+    `genres`; or a table with the columns `item_id` and `category`, one row per item and category.
+    Warns about items without a genre. Raises DataError for anything else and if no item has one.
     """
-    if isinstance(given, pd.DataFrame) and "category" in given.columns:
-        column = _column(given, "category", "genres")
+    table = given if isinstance(given, ItemTable) else ItemTable(given, value="genres")
+    if "category" in table.columns:
+        names, matrix = table.categories(items, "category")
     else:
-        column = _column(given, "genres", "genres")
-        if not any(isinstance(some, str | list | tuple | np.ndarray) for some in column):
-            raise DataError("genres must be texts such as 'Comedy|Romance', or lists of texts")
-        column = column.map(_parts).explode()
-    column = column[column.notna()].astype(str)
-    places = items.lookup(as_ids(column.index, "item"))
-    column, places = column[places >= 0], places[places >= 0]
-    if not len(column):
-        raise DataError("none of the model's items has a genre: are the ids the same?")
-    names, codes = np.unique(column.to_numpy(dtype=str), return_inverse=True)
-    cells = (np.ones(len(codes), dtype=np.float32), (places, codes))
-    matrix = sp.csr_matrix(cells, shape=(len(items), len(names)))  # which adds repetitions up
-    matrix.data[:] = 1
-    without = int((np.diff(matrix.indptr) == 0).sum())
-    if without:
-        warn(f"{without:,} of {len(items):,} items have no genre, and count in none")
+        names, matrix = table.categories(items, "genres", separator="|")
     return [str(name) for name in names], matrix
 
 
-def _column(given: Any, column: str, what: str) -> pd.Series[Any]:
-    """One column by item id."""
-    if isinstance(given, Mapping):
-        return pd.Series(list(given.values()), index=list(given))
-    if isinstance(given, pd.DataFrame):
-        if column not in given.columns:
-            raise DataError(str(unknown_option("column", column, map(str, given.columns))))
-        return given.set_index("item_id")[column] if "item_id" in given.columns else given[column]
-    if isinstance(given, pd.Series):
-        return given
-    raise DataError(
-        f"{what} must be a mapping or Series by item id, or a frame with the column {column}, "
-        f"not {type(given).__name__}"
-    )
+def describe(
+    items: IdMap, item_counts: np.ndarray, top: np.ndarray, titles: Any, k: int, genres: Any
+) -> pd.DataFrame:
+    """Names of units, and what their genres are: the first columns of `Tastes.name`.
 
-
-def _parts(genres: Any) -> list[str]:
-    if isinstance(genres, str):
-        return [part.strip() for part in genres.split("|") if part.strip()]
-    return list(genres) if isinstance(genres, list | tuple | np.ndarray) else []
-
-
-if TYPE_CHECKING:
-    from recae.apply.steer.tastes import Tastes
-
-
-def describe(tastes: Tastes, titles: Any, k: int, genres: Any) -> pd.DataFrame:
-    """The frame of `Tastes.name`, whose arguments these are."""
-    items = tastes.model.items_
-    texts = np.array(read_titles(titles, items), dtype=object)
-    names = ["; ".join(texts[row[:k]]) for row in tastes.top]
+    items, item_counts: of the recommender; top: (units, kept) columns of `items`, best first;
+    titles, k, genres: as in `Tastes.name`.
+    """
+    table = None if titles is None else ItemTable(titles)
+    if table is None:
+        texts = np.array([str(item) for item in items.ids], dtype=object)
+    else:
+        texts = np.array(table.texts(items, required=True), dtype=object)
+    names = ["; ".join(texts[row[:k]]) for row in top]
     columns: dict[str, Any] = {}
-    if genres is None and isinstance(titles, pd.DataFrame) and "genres" in titles.columns:
-        genres = titles
+    if genres is None and table is not None and "genres" in table.columns:
+        genres = table
     if genres is not None:
-        columns, told = _genres(tastes, *read_genres(genres, items))
+        columns, labels = _genre_columns(item_counts, top, *read_genres(genres, items))
         names = [
-            f"{some}: {name}" if some else name for some, name in zip(told, names, strict=True)
+            f"{label}: {name}" if label else name for label, name in zip(labels, names, strict=True)
         ]
-    return pd.DataFrame(
-        {"unit": np.arange(len(tastes)), "name": distinct(names)}
-        | columns
-        | {
-            "users": tastes.users,
-            "share": tastes.users / tastes.of_users,
-            "together": tastes.together,
-            "rise": tastes.raised[:, :k].mean(axis=1),
-        }
-    )
+    return pd.DataFrame({"unit": np.arange(len(top)), "name": distinct(names)} | columns)
 
 
-def _genres(tastes: Tastes, kinds: list[str], of_items: Any) -> tuple[dict[str, Any], list[str]]:
-    """The columns about genres, and those that tell most of each unit, as a text."""
-    known = well_known(tastes.model.item_counts_)
+def _genre_columns(
+    item_counts: np.ndarray, top: np.ndarray, kinds: list[str], of_items: Any
+) -> tuple[dict[str, Any], list[str]]:
+    """The columns about genres, and the most characteristic genres of each unit as text."""
+    known = well_known(item_counts)
+    read = min(max(int(known.sum()) // 10, LEAST_READ), MOST_READ, int(known.sum()))
     everywhere = np.asarray(of_items[known].mean(axis=0)).ravel()
-    read = how_many_read(known)
-    shares = genre_shares(tastes.top[:, :read], of_items)
-    told = telling(shares, everywhere)
-    first = np.array([some[0] if some else -1 for some in told])
+    shares = genre_shares(top[:, :read], of_items)
+    chosen = telling(shares, everywhere)
+    first = np.array([some[0] if some else -1 for some in chosen])
     has, share = first >= 0, shares[np.arange(len(first)), first]
     usual = np.where(has, everywhere[first], 1)
-    support = np.rint(share * read).astype(np.int64)
     columns = {
         "genre": [kinds[genre] if genre >= 0 else None for genre in first],
         "precision": np.where(has, share, np.nan),
         "lift": np.where(has, share / usual, np.nan),
-        "support": np.where(has, support, 0),
+        "support": np.where(has, np.rint(share * read).astype(np.int64), 0),
     }
-    return columns, [" / ".join(kinds[genre] for genre in some) for some in told]
+    return columns, [" / ".join(kinds[genre] for genre in some) for some in chosen]
+
+
+# Names as keys.
+
+
+def strengths(shift: Any, names: Sequence[str]) -> np.ndarray:
+    """The strength of every unit in a shift, (units,) float64, 0 for units that it does not name.
+
+    shift: None, or a mapping from units to numbers. Raises ConfigError for anything else.
+    """
+    found = np.zeros(len(names))
+    if shift is None:
+        return found
+    if not isinstance(shift, Mapping):
+        raise ConfigError(
+            "shift must map units, or their names, to strengths, as in {0: 0.5}; "
+            f"not {type(shift).__name__}",
+            parameter="shift",
+            value=shift,
+        )
+    keys: dict[int, Any] = {}
+    for key, strength in shift.items():
+        unit = find_unit(key, names)
+        if unit in keys:
+            raise ConfigError(
+                f"shift has unit {unit} twice, as {keys[unit]!r} and as {key!r}",
+                parameter="shift",
+                value=shift,
+            )
+        keys[unit] = key
+        number = isinstance(strength, Real) and not isinstance(strength, bool | np.bool_)
+        if not number or not -STRONGEST <= cast(float, strength) <= STRONGEST:  # nor is NaN
+            raise ConfigError(
+                f"the strength of {key!r} must be a number between -{STRONGEST:g} and "
+                f"{STRONGEST:g}, not {strength!r}: 1 is the mean strength of users who have the "
+                "unit",
+                parameter="shift",
+                value=strength,
+            )
+        found[unit] = float(strength)
+    return found
+
+
+def find_unit(key: object, names: Sequence[str]) -> int:
+    """The unit with a number, a name, or a part of a name that is in no other name.
+
+    Case is ignored. Raises ConfigError if there is none, with the nearest spelling, and if there
+    are several, with their names.
+    """
+    if isinstance(key, int | np.integer) and not isinstance(key, bool):
+        if 0 <= key < len(names):
+            return int(key)
+        raise _no_unit(f"there is no unit {key}: the units are 0 to {len(names) - 1}", key)
+    if not isinstance(key, str) or not key.strip():
+        raise _no_unit(f"a unit is given by its number or its name, not by {key!r}", key)
+    wanted, lower = key.strip().casefold(), [name.casefold() for name in names]
+    if wanted in lower:
+        return lower.index(wanted)
+    matches = [unit for unit, name in enumerate(lower) if wanted in name]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        some = "; ".join(f"{unit}, {names[unit]!r}" for unit in matches[:5])
+        more = f" and {len(matches) - 5} more" if len(matches) > 5 else ""
+        raise _no_unit(f"{key!r} is in the names of several units: {some}{more}", key)
+    parts = {part: unit for unit in reversed(range(len(lower))) for part in _parts(lower[unit])}
+    close = [parts[part] for part in difflib.get_close_matches(wanted, parts, n=1)]
+    hint = f" Did you mean {names[close[0]]!r}, unit {close[0]}?" if close else ""
+    raise _no_unit(f"no unit is named {key!r}.{hint} Tastes.name() lists all units", key)
+
+
+def _no_unit(message: str, key: object) -> ConfigError:
+    return ConfigError(message, parameter="unit", value=key)
+
+
+def _parts(name: str) -> list[str]:
+    genre, colon, rest = name.partition(": ")
+    pieces = [name, *(piece.strip() for piece in (rest if colon else name).split(";"))]
+    return [*pieces, genre] if colon else pieces
+
+
+def renamed(names: Sequence[str], changes: Mapping[Any, str]) -> list[str]:
+    """The names after the changes {unit or name: new name}.
+
+    Raises ConfigError for an unknown unit, for an empty name and for a name that another unit has.
+    """
+    changed = list(names)
+    for key, name in changes.items():
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigError(f"the name of {key!r} must be a text, not {name!r}", value=name)
+        changed[find_unit(key, names)] = name.strip()
+    lower = [name.casefold() for name in changed]
+    for name, same in zip(changed, lower, strict=True):
+        if lower.count(same) > 1:
+            raise ConfigError(f"two units cannot both be named {name!r}", value=name)
+    return changed
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """The names, with a number appended to those that occur again, ignoring case."""
+    taken: set[str] = set()
+    found = []
+    for name in names:
+        times, free = 1, name
+        while free.casefold() in taken:
+            times += 1
+            free = f"{name} ({times})"
+        taken.add(free.casefold())
+        found.append(free)
+    return found

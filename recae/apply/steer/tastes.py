@@ -1,19 +1,21 @@
-"""Tastes: what a recommender's codes are made of, in words, and recommendations turned by them."""
+"""Tastes: interpretable units of latent codes, and recommendations shifted by them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
-from recae.apply.steer.decoding import moved_scores
-from recae.apply.steer.naming import describe
-from recae.apply.steer.turning import renamed, strengths
+from recae.apply.steer.decoding import check_steerable, shifted_scores
+from recae.apply.steer.naming import describe, renamed, strengths
 from recae.data import as_interactions
-from recae.errors import ConfigError, check_flag
+from recae.errors import ConfigError, DataError, check_flag
+from recae.estimators.folder import read_folder, write_folder
 from recae.ranking.batches import rank_batches, rows_per_batch
 from recae.ranking.top_k import check_k
 from recae.recommend.base import Recommender
@@ -22,31 +24,30 @@ from recae.system.forks import survives_fork
 from recae.system.memory import enough_memory
 from recae.transformers import SparseAutoencoder
 
-KEPT = 100
-"""Items of a unit that are kept."""
-
-TOGETHER = 10
-"""Items of a unit of which it is counted how often they meet."""
+KIND = "Tastes"
+ARRAYS = ("units", "usual", "moves", "users", "top", "raised", "together")
+"""Attributes that are saved as arrays."""
+PREFIX = "dictionary."
 
 
 @dataclass(eq=False, repr=False)
 class Tastes:
-    """Units of a sparse code over a recommender's latent space; `find_tastes` makes one.
+    """Units of a sparse code over a recommender's latent space, as found by `find_tastes`.
 
-    A user's code is z ~ b + sum_j s_j m_j: m_j, `moves[j]`, is what unit j adds to the code of a
-    user who has it as strongly as those who have it do on average, and s_j is its strength in a
-    user, 0 in most. To turn a unit up by t, z' = z + t m_j goes through the recommender's decoder:
-    the part of z that the units do not explain stays, and t = 0 changes nothing, to the bit.
+    A user's code is z ~ b + sum_j s_j m_j. m_j, `moves[j]`, is the direction of unit j, scaled to
+    the mean strength of the users who have the unit. s_j is the user's strength, 0 for most users.
+    A shift of unit j by t decodes z' = z + t m_j: the part of z that the units do not explain is
+    kept, and t = 0 gives exactly the scores of the model.
 
-    Units are numbered from the one that most users have. model: the recommender; moves:
-    (units, latent) float32; users: how many of the `of_users` users had each unit, (units,); top:
-    each unit's items, best first, as columns of `model.items_`, (units, at most 100); raised: by
-    how much they rise more than the catalogue, in scores; together: how often its first ten meet in
-    a history, 1 being chance, (units,); explained: share of the variance of the codes that the
-    units explain; dead: units that nobody had.
+    Units are in descending order of their number of users. model: the recommender; moves:
+    (units, latent) float32; users: how many of the `of_users` users have each unit, (units,); top:
+    each unit's items, best first, as columns of `model.items_`, (units, at most 100); raised: how
+    much their scores rise beyond the catalogue's; together: how often its first ten items occur
+    together in a history, relative to chance, (units,); explained: the share of the variance of the
+    codes that the units explain; dead: the number of units without any user.
 
-    >>> from recae.apply.steer import find_tastes
     >>> model = recae.PureSVD(latent=2).fit(data)
+    >>> from recae.apply.steer import find_tastes
     >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
     >>> tastes.moves.shape
     (3, 2)
@@ -80,45 +81,50 @@ class Tastes:
         return f"Tastes({len(self)} units over {model}, {self.dead} dead, {rare} too rare)"
 
     def name(self, titles: Any = None, k: int = 3, *, genres: Any = None) -> pd.DataFrame:
-        """Names every unit, and remembers the names: a frame with a row for each unit.
+        """Names all units and stores the names; returns a frame with a row for each unit.
 
-        titles: by item id, a mapping, a Series, or a frame with a column `title` such as
-        `load_dataset().items`; ids serve where there are none. genres: the same with a column
-        `genres` of texts such as "Comedy|Drama" or of lists, or a frame of `item_id, category`; by
-        default the titles, if they have that column.
+        titles: by item id, a mapping, a Series, or a table with a column `title` such as
+        `load_dataset().items`; items without a title are named by their id. genres: the same with a
+        column `genres` of texts such as "Comedy|Drama" or of lists, or a table with `item_id` and
+        `category`; by default the table of titles, if it has that column.
 
-        A unit's items are those whose scores rise most when it is turned up, by more than the
-        catalogue's mean, once what follows the logarithm of the items' number of training users is
-        taken away: a unit that raises all that is popular, or obscure, is not about that. Only the
-        better-known half of the items can be among them. The name is the genres that tell most of
-        the first 20 (in a small catalogue, of a tenth of those that can be), then the first k
-        titles.
+        A unit's items are those whose scores rise most when the unit is shifted up, adjusted for
+        popularity: the rise minus the catalogue's mean and minus the linear effect of the logarithm
+        of the number of training users. Only the more popular half of the items is considered. The
+        name has the most characteristic genres of the first 20 items (of a tenth of the considered
+        ones in a small catalogue), then the first k titles.
 
-        Columns: unit, name; genre, the one that tells most (None if none does), precision, the
-        share of these first that have it, lift, that as a multiple of its share among the items
-        that could have been, and support, how many of them have it (genres only); users and
-        share, who had the unit; together, how often its first ten items meet in a history, as a
-        multiple of chance; rise, by how much a strength of 1 raises the first k, in scores.
+        Columns: unit, name; with genres: genre, the most characteristic one (None if there is
+        none), precision, its share of these first items, lift, precision divided by its share of
+        the considered items, support, how many of them have it; users and share, who has the unit;
+        together, how often its first ten items occur together in a history, relative to chance;
+        rise, how much a strength of 1 raises the scores of the first k items.
 
-        Raises DataError for titles and genres that cannot be used, ConfigError for a bad k.
+        Raises DataError for unusable titles and genres, ConfigError for a bad k.
 
-        >>> from recae.apply.steer import find_tastes
         >>> model = recae.PureSVD(latent=2).fit(data)
+        >>> from recae.apply.steer import find_tastes
         >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> len(tastes.name({0: "Alien", 1: "Heat", 2: "Big", 3: "Jaws"}, k=2))
         3
         """
-        frame = describe(self, titles, check_k(k), genres)
+        k, model = check_k(k), self.model
+        frame = describe(model.items_, model.item_counts_, self.top, titles, k, genres)
         self.names = frame["name"].tolist()
-        return frame
+        return frame.assign(
+            users=self.users,
+            share=self.users / self.of_users,
+            together=self.together,
+            rise=self.raised[:, :k].mean(axis=1),
+        )
 
     def rename(self, names: dict[int | str, str]) -> None:
-        """Calls units what you like: {unit, or its name: new name}.
+        """Renames units: {unit, or its name: new name}.
 
-        Raises ConfigError for a unit that is not there, a name that is none, or another's.
+        Raises ConfigError for an unknown unit, for an empty name and for a name that another has.
 
-        >>> from recae.apply.steer import find_tastes
         >>> model = recae.PureSVD(latent=2).fit(data)
+        >>> from recae.apply.steer import find_tastes
         >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> tastes.rename({0: "classics"})
         >>> tastes.names[0]
@@ -128,13 +134,13 @@ class Tastes:
 
     @survives_fork
     def strengths(self, history: Any) -> np.ndarray:
-        """How strongly each history has each unit, (rows, units) float32, 0 where it has it not.
+        """The strength of each unit in each history, (rows, units) float32, 0 where it is absent.
 
-        1 is the mean of those who have the unit, among the users it was found on. Raises DataError
-        for a history that is none.
+        1 is the mean of the users who have the unit, among those on whom the tastes were found.
+        Raises DataError for an unusable history.
 
-        >>> from recae.apply.steer import find_tastes
         >>> model = recae.PureSVD(latent=2).fit(data)
+        >>> from recae.apply.steer import find_tastes
         >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> tastes.strengths(data).shape
         (5, 3)
@@ -146,11 +152,12 @@ class Tastes:
     def profile(self, history: Any, users: Any = None, k: int = 5) -> pd.DataFrame:
         """The units of each user, strongest first: a frame `user_id, unit, name, strength, rank`.
 
-        history, users: as in `recommend`. k: units of a user, at most. A strength of 1 is the mean
-        of those who have the unit. Raises DataError for the data, ConfigError for a bad k.
+        history, users: as in `recommend`. k: the largest number of units of a user. A strength of 1
+        is the mean of the users who have the unit. Raises DataError for unusable data, ConfigError
+        for a bad k.
 
-        >>> from recae.apply.steer import find_tastes
         >>> model = recae.PureSVD(latent=2).fit(data)
+        >>> from recae.apply.steer import find_tastes
         >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> tastes.profile(data)["rank"].tolist()
         [1, 1, 1, 1, 1]
@@ -173,27 +180,29 @@ class Tastes:
         )
 
     @survives_fork
-    def score(self, history: Any, turn: Any = None) -> np.ndarray:
-        """All scores of the histories with units turned, (rows, n_items) float32.
+    def score(self, history: Any, shift: Any = None) -> np.ndarray:
+        """All scores of the histories after a shift of units, (rows, n_items) float32.
 
-        As `Recommender.score`; turn: as in `recommend`. For `recae.evaluate`, give this to a
-        `Scorer`. Raises DataError for a history that is none, ConfigError for a bad turn,
+        As `Recommender.score`; shift: as in `recommend`. To evaluate it, pass this method to a
+        `recae.Scorer`. Raises DataError for an unusable history, ConfigError for a bad shift,
         CapacityError if the scores do not fit in memory.
 
-        >>> from recae.apply.steer import find_tastes
         >>> model = recae.PureSVD(latent=2).fit(data)
+        >>> from recae.apply.steer import find_tastes
         >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> bool((tastes.score(data) == model.score(data)).all())
         True
         """
-        move = self._move(turn)
+        move = self._move(shift)
+        if not move.any():
+            return self.model.score(history)
         matrix = align(as_interactions(history, self.model.items_), self.model.items_).matrix
         step = rows_per_batch("auto", matrix.shape[1])
         with enough_memory(f"{matrix.shape[0]:,} x {matrix.shape[1]:,} scores at once"):
             out = np.empty(matrix.shape, dtype=np.float32)
         for start in range(0, len(out), step):
             some = matrix[start : start + step]
-            out[start : start + step] = moved_scores(self.model, some, move).cpu().numpy()
+            out[start : start + step] = shifted_scores(self.model, some, move).cpu().numpy()
         return out
 
     @survives_fork
@@ -202,7 +211,7 @@ class Tastes:
         history: Any = None,
         k: int = 10,
         *,
-        turn: Any = None,
+        shift: Any = None,
         users: Any = None,
         exclude_seen: bool = True,
         items: Any = None,
@@ -210,28 +219,38 @@ class Tastes:
         on_unknown: str = "raise",
         batch_size: int | str = "auto",
     ) -> pd.DataFrame:
-        """The best k items of each user with units turned: a frame `user_id, item_id, score, rank`.
+        """The best k items of each user after a shift of units.
 
-        turn: {unit, its name, or a part of it that no other has: strength}. A strength of 1 adds
-        the unit as strongly as those who have it do on average, -1 takes as much away; a quarter
-        is a nudge. Without turn, or with strengths of 0, these are the recommendations of the
-        model, to the bit. The other options, and what comes back, are those of
-        `Recommender.recommend`.
+        Returns a frame `user_id, item_id, score, rank`.
+        shift: {unit, its name, or a part of the name that is in no other: strength}. A strength of
+        1 adds the unit at the mean strength of the users who have it, -1 subtracts as much; 0.25 is
+        a small change. Without a shift, or with strengths of 0, the result is exactly that of the
+        model. The other options and the result are those of `Recommender.recommend`.
 
-        Raises ConfigError for a unit or name that is not there, with the nearest spelling, and for
-        strengths that are no finite number; otherwise as `Recommender.recommend`.
+        Raises ConfigError for an unknown unit or name, with the nearest spelling, and for strengths
+        that are not finite numbers; otherwise as `Recommender.recommend`.
 
-        >>> from recae.apply.steer import find_tastes
         >>> model = recae.PureSVD(latent=2).fit(data)
+        >>> from recae.apply.steer import find_tastes
         >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
-        >>> list(tastes.recommend(data, k=1, turn={0: 0.5}))
+        >>> list(tastes.recommend(data, k=1, shift={0: 0.5}))
         ['user_id', 'item_id', 'score', 'rank']
         """
-        move = self._move(turn)
-        model = self.model
+        move, model = self._move(shift), self.model
+        if not move.any():
+            return model.recommend(
+                users,
+                k,
+                history=history,
+                exclude_seen=exclude_seen,
+                items=items,
+                exclude_items=exclude_items,
+                on_unknown=on_unknown,
+                batch_size=batch_size,
+            )
         request, allowed = model._request(users, history, items, exclude_items, on_unknown)
         ranked = rank_batches(
-            lambda matrix: moved_scores(model, matrix, move),
+            lambda matrix: shifted_scores(model, matrix, move),
             request,
             min(check_k(k), len(model.items_)),
             exclude=request.matrix if check_flag("exclude_seen", exclude_seen) else None,
@@ -243,21 +262,21 @@ class Tastes:
         return pd.concat(frames, ignore_index=True)
 
     def agreement(self, other: Tastes) -> np.ndarray:
-        """The cosine of each unit with the most similar one of other tastes, (units,) float32.
+        """The cosine of each unit with the most similar unit of other tastes, (units,) float32.
 
-        Of tastes found in the same model with another seed it says which units are no accident.
+        Compared with tastes of the same model and another seed, it shows which units are stable.
         Raises ConfigError for tastes of another width.
 
-        >>> from recae.apply.steer import find_tastes
         >>> model = recae.PureSVD(latent=2).fit(data)
+        >>> from recae.apply.steer import find_tastes
         >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> tastes.agreement(tastes).round(3).tolist()
         [1.0, 1.0, 1.0]
         """
         if other.moves.shape[1] != self.moves.shape[1]:
             raise ConfigError(
-                f"these tastes are of codes of {self.moves.shape[1]} numbers, the others of "
-                f"{other.moves.shape[1]}: compare tastes of one model"
+                f"these tastes have codes of width {self.moves.shape[1]}, the others of "
+                f"{other.moves.shape[1]}: compare tastes of the same model"
             )
         one, two = (
             part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-30)
@@ -269,24 +288,78 @@ class Tastes:
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Writes the tastes to a directory, without the model, for `recae.apply.steer.load_tastes`.
 
-        JSON and safetensors, whole or not at all. Raises StorageError for a path that is taken
-        (unless it holds something saved and `overwrite`), no permission or a full disk.
+        JSON and safetensors, written atomically. Raises StorageError for a path that exists (unless
+        it holds something saved and `overwrite`), no permission or a full disk.
 
-        >>> from recae.apply.steer import find_tastes
         >>> model = recae.PureSVD(latent=2).fit(data)
+        >>> from recae.apply.steer import find_tastes
         >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> tastes.save("tastes").name
         'tastes'
         """
-        from recae.apply.steer.storage import save_tastes
-
-        return save_tastes(self, path, overwrite=overwrite)
+        settings, arrays = self.dictionary._kept()
+        about = {
+            "model": type(self.model).__name__,
+            "digest": _digest(self.model),
+            "dictionary": settings,
+            "names": self.names,
+            "of_users": self.of_users,
+            "explained": self.explained,
+            "dead": self.dead,
+        }
+        arrays = {f"{PREFIX}{name}": array for name, array in arrays.items()}
+        for name in ARRAYS:
+            arrays[name] = torch.from_numpy(np.ascontiguousarray(getattr(self, name)))
+        return write_folder(path, KIND, about, arrays, overwrite=overwrite)
 
     def _strengths(self, matrix: Any) -> np.ndarray:
         codes = self.model._embed_rows(matrix).cpu().numpy()
         found: np.ndarray = self.dictionary.transform(codes)[:, self.units] / self.usual
         return found.astype(np.float32)
 
-    def _move(self, turn: Any) -> np.ndarray:
-        move: np.ndarray = strengths(turn, self.names) @ self.moves
+    def _move(self, shift: Any) -> np.ndarray:
+        """What a shift adds to a code, (latent,) float32."""
+        move: np.ndarray = strengths(shift, self.names) @ self.moves
         return move.astype(np.float32)
+
+
+def load_tastes(path: str | Path, model: Recommender) -> Tastes:
+    """Loads tastes that `Tastes.save` wrote. model: the recommender in which they were found.
+
+    Raises DataError for a folder that is incomplete, altered or of another kind and for another
+    model, ConfigError for a model without codes.
+
+    >>> recae.apply.steer.load_tastes("nowhere", recae.PureSVD(latent=2).fit(data))
+    Traceback (most recent call last):
+    recae.errors.DataError: nowhere holds nothing saved by recae: it has no config.json
+    """
+    check_steerable(model)
+    model._check_fitted()
+    _, about, arrays = read_folder(path, {KIND: Tastes})
+    try:
+        if about["digest"] != _digest(model):
+            raise DataError(
+                f"{path} holds tastes of another model, a {about['model']}: pass the model in "
+                "which they were found, or find tastes in this one"
+            )
+        inner = {n.removeprefix(PREFIX): a for n, a in arrays.items() if n.startswith(PREFIX)}
+        return Tastes(
+            model=model,
+            dictionary=SparseAutoencoder._restored(about["dictionary"], inner),
+            of_users=int(about["of_users"]),
+            explained=float(about["explained"]),
+            dead=int(about["dead"]),
+            names=list(about["names"]),
+            **{name: arrays[name].numpy() for name in ARRAYS},
+        )
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path} is damaged: {error}; save it again") from error
+
+
+def _digest(model: Recommender) -> str:
+    """A SHA-256 of the items and arrays of a fitted model."""
+    digest = sha256("\n".join(map(str, model.items_.ids)).encode())
+    for name, array in sorted(model._arrays().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(array.detach().cpu().numpy()).tobytes())
+    return digest.hexdigest()

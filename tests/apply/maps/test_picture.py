@@ -12,7 +12,7 @@ from PIL import Image
 
 import recae
 from recae.apply.maps.colours import DARK, LIGHT, MARKS, OTHER_DARK, OTHER_LIGHT
-from recae.apply.maps.neighbours import chosen
+from recae.apply.maps.points import chosen
 
 
 @pytest.mark.parametrize("colour", ["genres", "users", None])
@@ -39,7 +39,7 @@ def test_whole_or_not_at_all(
     drawn: recae.apply.maps.Map, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "map.png").write_text("before")
-    with pytest.raises(recae.ConfigError, match="labels must be a whole number"):
+    with pytest.raises(recae.ConfigError, match="labels .* -1"):
         drawn.plot(tmp_path / "map.png", labels=-1)
     with pytest.raises(recae.ConfigError, match="unknown colour"):
         drawn.plot(tmp_path / "map.png", colour="popularity")

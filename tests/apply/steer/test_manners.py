@@ -36,7 +36,7 @@ def test_another_model_is_refused(
     tastes: recae.apply.steer.Tastes, plays: recae.Interactions, tmp_path: Path
 ) -> None:
     tastes.save(tmp_path / "tastes")
-    with pytest.raises(recae.DataError, match="tastes of another model, a MultVAE"):
+    with pytest.raises(recae.DataError, match="MultVAE"):
         recae.apply.steer.load_tastes(tmp_path / "tastes", recae.PureSVD(latent=3).fit(plays))
     config = tmp_path / "tastes" / "config.json"
     cut = json.loads(config.read_text())
@@ -57,7 +57,7 @@ def test_every_model_can_be_steered_or_says_why_not(name: str, noise: recae.Inte
     model.set_params(**{key: value for key, value in settings.items() if key in known})
     model.fit(noise, progress=False)
     if name in WITHOUT_CODES:
-        with pytest.raises(recae.ConfigError, match="take an autoencoder with a code, such as M"):
+        with pytest.raises(recae.ConfigError, match="MultVAE"):
             recae.apply.steer.find_tastes(model, noise, **QUICK)
         with pytest.raises(recae.ConfigError, match="has no latent space"):
             model.embed_users(noise)
@@ -76,29 +76,32 @@ def noise() -> recae.Interactions:
 
 
 @pytest.mark.parametrize(
-    ("turn", "complaint"),
+    ("shift", "value"),
     [
-        ({99: 1}, "there is no unit 99: they are 0 to"),
-        ({-1: 1}, "there is no unit -1"),
-        ({True: 1}, "a unit is a number or a name, not True"),
-        ({"Horor": 1}, "no unit is called 'Horor'. Did you mean 'Horror"),
-        ({"r": 1}, "is in the names of several units: "),
-        ({" ": 1}, "a unit is a number or a name"),
-        ({0: float("nan")}, "between -1000 and 1000, not nan"),
-        ({0: float("inf")}, "between -1000 and 1000, not inf"),
-        ({0: -1e30}, "between -1000 and 1000, not -1e"),
-        ({0: 10**400}, "between -1000 and 1000"),
-        ({0: "much"}, "the strength of 0 must be a number, not 'much'"),
-        ({0: True}, "the strength of 0 must be a number, not True"),
-        ([0], "turn must map units, or their names, to strengths"),
+        ({99: 1}, 99),
+        ({-1: 1}, -1),
+        ({True: 1}, True),
+        ({"r": 1}, "r"),
+        ({" ": 1}, " "),
+        ({0: float("inf")}, float("inf")),
+        ({0: -1e30}, -1e30),
+        ({0: 10**400}, 10**400),
+        ({0: "much"}, "much"),
+        ({0: True}, True),
+        ([0], [0]),
     ],
 )
-def test_bad_turns(
-    tastes: recae.apply.steer.Tastes, plays: recae.Interactions, turn: Any, complaint: str
+def test_bad_shifts(
+    tastes: recae.apply.steer.Tastes, plays: recae.Interactions, shift: Any, value: Any
 ) -> None:
     for ask in (tastes.recommend, tastes.score):
-        with pytest.raises(recae.ConfigError, match=complaint):
-            ask(plays, turn=turn)
+        with pytest.raises(recae.ConfigError) as error:
+            ask(plays, shift=shift)
+        assert error.value.parameter in ("unit", "shift") and error.value.value == value
+        with pytest.raises(recae.ConfigError, match="nan"):
+            ask(plays, shift={0: float("nan")})
+        with pytest.raises(recae.ConfigError, match="Did you mean 'Horror"):
+            ask(plays, shift={"Horor": 1})
 
 
 def test_units_by_name(tastes: recae.apply.steer.Tastes, plays: recae.Interactions) -> None:
@@ -109,11 +112,11 @@ def test_units_by_name(tastes: recae.apply.steer.Tastes, plays: recae.Interactio
     assert np.array_equal(tastes.score(plays, {tastes.names[2]: 1}), wanted)
     tastes.rename({2: "Sunday evening"})
     assert np.array_equal(tastes.score(plays, {"sunday": np.float32(1)}), wanted)
-    with pytest.raises(recae.ConfigError, match="has unit 2 twice, as 2 and as 'Sunday evening'"):
+    with pytest.raises(recae.ConfigError, match="2 .*'Sunday evening'"):
         tastes.score(plays, {2: 1, "Sunday evening": 1})
-    with pytest.raises(recae.ConfigError, match="two units cannot both be called"):
+    with pytest.raises(recae.ConfigError, match="sunday Evening|Sunday evening"):
         tastes.rename({0: "sunday Evening"})
-    with pytest.raises(recae.ConfigError, match="must be a text"):
+    with pytest.raises(recae.ConfigError, match="''"):
         tastes.rename({0: ""})
 
 
@@ -122,9 +125,9 @@ def test_units_by_name(tastes: recae.apply.steer.Tastes, plays: recae.Interactio
     [
         ({"units": 0}, "latent"),
         ({"active": 5}, "active=5"),
-        ({"sparsity": "kl"}, "unknown sparsity of find_tastes 'kl'"),
+        ({"sparsity": "kl"}, "'kl'"),
         ({"sparsity": "top_k"}, "Did you mean 'top-k'"),
-        ({"min_users": 0}, "min_users must be an integer >= 1"),
+        ({"min_users": 0}, "min_users"),
         ({"epochs": 0}, "epochs"),
         ({"batch_size": 0}, "batch_size"),
         ({"seed": -1}, "seed"),
@@ -138,15 +141,15 @@ def test_bad_options(model: recae.MultVAE, options: dict[str, Any], complaint: s
 
 
 def test_bad_models_and_data(model: recae.MultVAE, plays: recae.Interactions) -> None:
-    with pytest.raises(recae.ConfigError, match="EASE has no codes to move: take an autoencoder"):
+    with pytest.raises(recae.ConfigError, match="EASE .*MultVAE"):
         recae.apply.steer.find_tastes(recae.EASE().fit(plays), plays)
-    with pytest.raises(recae.ConfigError, match="str is no recommender"):
+    with pytest.raises(recae.ConfigError, match="^str"):
         recae.apply.steer.find_tastes("MultVAE", plays)
     with pytest.raises(recae.errors.NotFittedError):
         recae.apply.steer.find_tastes(recae.MultVAE(), plays)
-    with pytest.raises(recae.DataError, match="fewer than two histories"):
+    with pytest.raises(recae.DataError, match="two histories"):
         recae.apply.steer.find_tastes(model, plays.select_users([0]), **QUICK)
-    with pytest.raises(recae.DataError, match="no unit is had by min_users=241 of 240 users"):
+    with pytest.raises(recae.DataError, match="min_users=241 .*240"):
         recae.apply.steer.find_tastes(model, plays, **QUICK | {"min_users": 241})
 
 
@@ -183,13 +186,13 @@ def test_titles_of_every_kind(tastes: recae.apply.steer.Tastes, movies: pd.DataF
 @pytest.mark.parametrize(
     ("titles", "genres", "complaint"),
     [
-        ({"x": "Alien"}, None, "item ids|none of the model's items"),
-        ({1000: "Alien"}, None, "titles have none of the model's items"),
-        (["Alien"], None, "titles must be a mapping or Series by item id"),
+        ({"x": "Alien"}, None, "item ids|cast one side"),
+        ({1000: "Alien"}, None, "none of the 60"),
+        (["Alien"], None, "list"),
         (pd.DataFrame({"item_id": [1], "titel": ["Alien"]}), None, "Did you mean 'titel'"),
-        (pd.Series(["a", "b"], index=[1, 1]), None, "titles have item 1 more than once"),
-        (None, {1000: "Horror"}, "none of the model's items has a genre"),
-        (None, {1: 5}, "genres must be texts such as"),
+        (pd.Series(["a", "b"], index=[1, 1]), None, "must be distinct; 1"),
+        (None, {1000: "Horror"}, "none of the 60"),
+        (None, {1: 5}, "none of the 60"),
     ],
 )
 def test_bad_titles(
@@ -204,7 +207,7 @@ def test_bad_titles(
 def test_items_without_a_genre_are_counted(
     tastes: recae.apply.steer.Tastes, movies: pd.DataFrame
 ) -> None:
-    with pytest.warns(recae.RecaeWarning, match="10 of 60 items have no genre"):
+    with pytest.warns(recae.RecaeWarning, match="10 of 60 items"):
         tastes.name(movies[:50])
 
 

@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from recae.apply.steer.naming import (
+    distinct,
     genre_shares,
     highest,
     particular,
@@ -14,7 +15,6 @@ from recae.apply.steer.naming import (
     together,
     well_known,
 )
-from recae.apply.steer.turning import distinct
 
 
 def test_the_well_known_half() -> None:

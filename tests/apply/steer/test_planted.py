@@ -54,13 +54,13 @@ def test_users_have_the_unit_of_their_taste(
 
 
 @pytest.mark.parametrize("taste", range(TASTES))
-def test_turning_a_taste_up_brings_its_items(
+def test_shifting_a_taste_up_brings_its_items(
     tastes: recae.apply.steer.Tastes, plays: recae.Interactions, taste: int
 ) -> None:
     unit = unit_of(tastes, taste)
     shares = []
     for strength in (-2, -1, 0, 0.5, 1, 2, 6):
-        top = tastes.recommend(plays, k=5, turn={unit: strength})
+        top = tastes.recommend(plays, k=5, shift={unit: strength})
         others = top[top["user_id"] % TASTES != taste]  # the others: who has it has seen its items
         shares.append((others["item_id"] // SIZE == taste).mean())
     assert (np.diff(shares) >= 0).all()
@@ -72,25 +72,25 @@ def test_strength_0_changes_no_bit(
     tastes: recae.apply.steer.Tastes, plays: recae.Interactions
 ) -> None:
     plain = tastes.model.recommend(history=plays, k=7)
-    for turn in (None, {}, {0: 0}, {0: 0.0, 1: -0.0}):
-        pd.testing.assert_frame_equal(tastes.recommend(plays, k=7, turn=turn), plain)
-        assert np.array_equal(tastes.score(plays, turn), tastes.model.score(plays))
+    for shift in (None, {}, {0: 0}, {0: 0.0, 1: -0.0}):
+        pd.testing.assert_frame_equal(tastes.recommend(plays, k=7, shift=shift), plain)
+        assert np.array_equal(tastes.score(plays, shift), tastes.model.score(plays))
 
 
 def test_the_change_is_what_the_formula_says(
     tastes: recae.apply.steer.Tastes, plays: recae.Interactions
 ) -> None:
     # A linear decoder: f(z + t m) = f(z) + t W m.
-    turned = tastes.score(plays, {0: 0.5, 2: -1})
+    shifted = tastes.score(plays, {0: 0.5, 2: -1})
     move = 0.5 * tastes.moves[0] - tastes.moves[2]
     expected = tastes.model.score(plays) + move @ tastes.model.item_embeddings_.T
-    assert turned == pytest.approx(expected, abs=1e-4)
+    assert shifted == pytest.approx(expected, abs=1e-4)
 
 
 def test_what_is_seen_never_comes_back(
     tastes: recae.apply.steer.Tastes, plays: recae.Interactions
 ) -> None:
-    top = tastes.recommend(plays, k=60, turn={0: 3})
+    top = tastes.recommend(plays, k=60, shift={0: 3})
     assert not plays.matrix[top["user_id"], top["item_id"]].any()
     assert not {0, 1} & {*tastes.recommend(plays, k=60, exclude_items=[0, 1])["item_id"]}
     only = tastes.recommend(plays, users=[3], k=60, items=[5, 6, 7], exclude_seen=False)
@@ -100,11 +100,12 @@ def test_what_is_seen_never_comes_back(
 def test_batches_change_nothing(
     tastes: recae.apply.steer.Tastes, plays: recae.Interactions
 ) -> None:
-    whole = tastes.recommend(plays, turn={1: 0.7})
-    pd.testing.assert_frame_equal(tastes.recommend(plays, turn={1: 0.7}, batch_size=7), whole)
+    lists = tastes.recommend(plays, shift={1: 0.7})
+    again = tastes.recommend(plays, shift={1: 0.7}, batch_size=7)
+    pd.testing.assert_frame_equal(again, lists, rtol=1e-5)
     rows = [5, 100, 3]
     some = tastes.score(plays.select_users(rows), {1: 0.7})
-    assert np.array_equal(some, tastes.score(plays, {1: 0.7})[rows])
+    np.testing.assert_allclose(some, tastes.score(plays, {1: 0.7})[rows], rtol=1e-5, atol=1e-6)
 
 
 def test_a_popular_item_does_not_name_a_unit(plays: recae.Interactions) -> None:
