@@ -34,7 +34,7 @@ import numpy as np
 import recae
 from evaluation.kit.provenance import keep
 from recae.errors import unknown_option
-from recae.recommend.autoencoder import AutoencoderRecommender
+from recae.models.neural._base import NeuralRecommender
 from recae.system.progress import bar
 from recae.tuning import draw
 
@@ -111,7 +111,7 @@ def drawn(name: str, generator: np.random.Generator) -> recae.Recommender:
         pair = generator.choice(others, 2, replace=False)
         return kind(members=tuple(repr(drawn(str(member), generator)) for member in pair))
     model = kind(**draw(kind, generator))
-    if isinstance(model, AutoencoderRecommender):
+    if isinstance(model, NeuralRecommender):
         # Whatever learns in turn has had its turn.
         round_of_phases = sum(phase.epochs for phase in model._phases())
         model.set_params(epochs=max(EPOCHS, round_of_phases))

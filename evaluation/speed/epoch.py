@@ -100,7 +100,7 @@ def serve(options: argparse.Namespace) -> None:
         mirror=True,
         batch_size=options.batch,
         epochs=100_000,
-        output="full",
+        softmax="full",
         **OURS[options.serve],
     )
     training = Stepwise(lambda wait: model.fit(data, callbacks=wait, progress=False))

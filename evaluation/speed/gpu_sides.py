@@ -32,7 +32,7 @@ def serve_recae(
         mirror=True,
         batch_size=BATCH,
         epochs=10**6,
-        output="full",
+        softmax="full",
         precision=precision,
     )
     training = Stepwise(lambda wait: model.fit(data, callbacks=wait, progress=False, device=device))

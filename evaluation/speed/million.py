@@ -120,8 +120,8 @@ def model_for(options: argparse.Namespace) -> Any:
         "batch_size": options.batch_size,
         "lr": options.lr,
         "epochs": options.epochs,
-        "output": options.output,
-        "samples": options.samples,
+        "softmax": options.output,
+        "num_sampled": options.samples,
     }
     if options.model == "mult-dae":
         return recae.MultDAE(**shared)

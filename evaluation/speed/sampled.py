@@ -36,10 +36,10 @@ SETTINGS: dict[str, Any] = {
     "dropout": 0.3,
 }
 SIDES: dict[str, dict[str, Any]] = {
-    "full": {"output": "full"},
-    "sampled": {"output": "sampled", "samples": 4000},
-    "sampled-2000": {"output": "sampled", "samples": 2000},
-    "sampled-8000": {"output": "sampled", "samples": 8000},
+    "full": {"softmax": "full"},
+    "sampled": {"softmax": "sampled", "num_sampled": 4000},
+    "sampled-2000": {"softmax": "sampled", "num_sampled": 2000},
+    "sampled-8000": {"softmax": "sampled", "num_sampled": 8000},
 }
 TESTED = ("full", "sampled")
 

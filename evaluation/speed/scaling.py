@@ -113,8 +113,8 @@ def training(data: recae.Interactions, output: str, options: argparse.Namespace)
         latent=options.width,
         batch_size=options.batch_size,
         epochs=options.rounds + 2,  # the last is never begun
-        output=output,
-        samples=options.samples,
+        softmax=output,
+        num_sampled=options.samples,
     )
     return Stepwise(lambda wait: model.fit(data, callbacks=wait, progress=False))
 

@@ -65,7 +65,7 @@ OURS: dict[str, dict[str, Any]] = {
         "epochs": 20,
         "anneal": 0.75,
         "batch_size": 500,
-        "output": "full",
+        "softmax": "full",
         "precision": "float32",
     },
     "recae-fast": {
@@ -75,9 +75,9 @@ OURS: dict[str, dict[str, Any]] = {
         "milestones": (4,),
         "anneal": 0.21,
         "dropout": 0.3,
-        "output": "sampled",
-        "samples": 4000,
-        "start": "svd",
+        "softmax": "sampled",
+        "num_sampled": 4000,
+        "init": "svd",
     },
 }
 """Settings of `MultVAE`, by side; those of recae-fast were chosen on the validation pairs."""

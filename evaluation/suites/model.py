@@ -17,7 +17,7 @@ from evaluation.suites.data import carved
 from evaluation.suites.read import Candidate, Suite
 from recae.errors import ConfigError
 from recae.metrics import parse_metric
-from recae.recommend.autoencoder import AutoencoderRecommender
+from recae.models.neural._base import NeuralRecommender
 from recae.system.files import atomic_file, plain, remove_directory
 from recae.training import Callback
 
@@ -100,7 +100,7 @@ def run(
         model = recae.load(work / f"seed-{seed}")
         report = recae.evaluate(model, split.test, suite.metrics, item_vectors=vectors)
         reports.append(to_keep(report, first=not seed))
-        if not seed and isinstance(model, AutoencoderRecommender):
+        if not seed and isinstance(model, NeuralRecommender):
             epochs = fits[0]["curve"]
     entry = recae.report.Entry(
         name=candidate.name,
@@ -181,7 +181,7 @@ def fitted(
         model = tuning.refit(split.train, seed=seed)
     if not hasattr(model, "items_"):
         options: dict[str, Any] = {"callbacks": [] if tuning is None else as_long_as(tuning)}
-        if isinstance(model, AutoencoderRecommender):
+        if isinstance(model, NeuralRecommender):
             options["checkpoint"] = checkpoint
         model.fit(split.train, split.validation, seed=seed, **options)
     seconds = time.perf_counter() - started

@@ -17,6 +17,7 @@ from recae.models.linear.infinite_ae import InfiniteAE
 from recae.models.linear.sparse_ease import SparseEASE
 from recae.models.neighbours.item_knn import ItemKNN
 from recae.models.neighbours.user_knn import UserKNN
+from recae.models.neural._base import NeuralRecommender
 from recae.models.neural.auto_rec import AutoRec
 from recae.models.neural.cdae import CDAE
 from recae.models.neural.elsa import ELSA
@@ -79,6 +80,7 @@ __all__ = [
     "ItemKNN",
     "MultDAE",
     "MultVAE",
+    "NeuralRecommender",
     "Popularity",
     "Random",
     "UserKNN",

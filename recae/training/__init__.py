@@ -11,12 +11,13 @@ from recae.training.loaders.rows import ArrayLoader
 from recae.training.loaders.sampled import SampledLoader, draw_shares
 from recae.training.loop import train
 from recae.training.placement import has_bfloat16, resolve_device
-from recae.training.plan import OPTIMISERS, Phase, Plan, Rewrite, Start
+from recae.training.plan import OPTIMISERS, BeforeEpoch, Phase, Plan
 from recae.training.state import Callback, Epoch, check_callbacks
 
 __all__ = [
     "Accumulation",
     "ArrayLoader",
+    "BeforeEpoch",
     "Callback",
     "DeviceLoader",
     "OPTIMISERS",
@@ -27,10 +28,8 @@ __all__ = [
     "Checkpoint",
     "Epoch",
     "Plan",
-    "Rewrite",
     "SampledLoader",
     "SparseLoader",
-    "Start",
     "bar",
     "check_callbacks",
     "draw_shares",

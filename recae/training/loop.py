@@ -107,8 +107,8 @@ def _epoch(
     phase, optimiser = plan.phases[index], state.optimisers[index]
     if first and phase.start is not None:
         phase.start(net)
-    if plan.rewrite is not None:
-        _forget(state, plan, plan.rewrite(net, number), device)
+    if plan.before_epoch is not None:
+        _reset_optimizer_state(state, plan, plan.before_epoch(net, number), device)
     for group in optimiser.param_groups:
         group["lr"] = plan.rate(number)
     net.train()
@@ -138,13 +138,13 @@ def _epoch(
     return mean
 
 
-def _forget(
+def _reset_optimizer_state(
     state: TrainingState,
     plan: Plan,
     parameters: Sequence[torch.nn.Parameter],
     device: torch.device,
 ) -> None:
-    """Puts what the optimisers remember of these parameters back to what they begin with."""
+    """Resets the optimisers' moments of these parameters to their initial values."""
     if not parameters:
         return
     for phase, optimiser in zip(plan.phases, state.optimisers, strict=True):

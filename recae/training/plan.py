@@ -97,10 +97,7 @@ class Phase:
         return [p for p in found if p.requires_grad]
 
 
-Start = Callable[[Any], None]
-"""What changes the weights that a network has drawn, before its training begins."""
-
-Rewrite = Callable[[Any, int], Sequence[nn.Parameter]]
+BeforeEpoch = Callable[[Any, int], Sequence[nn.Parameter]]
 """(network, number of the epoch that begins, from 1) -> the parameters that it has overwritten."""
 
 
@@ -112,8 +109,8 @@ class Plan:
     not counted); metric: the validation metric to maximise; patience: epochs without a new best
     before stopping; optimiser: a name in OPTIMISERS; phases: taken in turn, over and over;
     lowest_is_best: of the metric; milestones: epochs after which the learning rate falls;
-    rewrite: called before every epoch; what it overwrites learns on as if it never had before;
-    start: called once, with the network as drawn.
+    before_epoch: called before every epoch; the optimisers forget their moments of the parameters
+    that it returns; start: called once before training, with the network as drawn.
     """
 
     epochs: int
@@ -125,8 +122,8 @@ class Plan:
     phases: tuple[Phase, ...] = (Phase(),)
     lowest_is_best: bool = False
     milestones: tuple[int, ...] = ()
-    rewrite: Rewrite | None = None
-    start: Start | None = None
+    before_epoch: BeforeEpoch | None = None
+    start: Callable[[Any], None] | None = None
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch (from 1): from its number alone, also when resumed."""

@@ -18,12 +18,12 @@ from recae.system.progress import check_progress
 from recae.training import (
     OPTIMISERS,
     ArrayLoader,
+    BeforeEpoch,
     Callback,
     Checkpoint,
     Epoch,
     Loader,
     Plan,
-    Rewrite,
     SparseLoader,
     check_callbacks,
     resolve_device,
@@ -88,7 +88,7 @@ class Transformer(Saved):
         """What to minimise, given how many updates are planned."""
         return Objective(self.loss)
 
-    def _rewrite(self, examples: Examples, seed: int) -> Rewrite | None:
+    def _before_epoch(self, examples: Examples, seed: int) -> BeforeEpoch | None:
         """What overwrites weights before some epochs."""
         return None
 
@@ -227,7 +227,7 @@ class Transformer(Saved):
             patience=self.patience,
             optimiser=self.optimiser,
             lowest_is_best=True,
-            rewrite=self._rewrite(examples, seed),
+            before_epoch=self._before_epoch(examples, seed),
         )
 
     def _loader(self, examples: Examples, seed: int) -> Loader:

@@ -27,7 +27,7 @@ from recae.nn import (
     transposed_start,
 )
 from recae.rng import Stream, torch_generator
-from recae.training import Rewrite
+from recae.training import BeforeEpoch
 from recae.training.objective import Objective
 from recae.transformers.base import Transformer
 from recae.transformers.body import Body
@@ -149,19 +149,19 @@ class SparseAutoencoder(Transformer):
 
         return Objective(self.loss, {"sparsity": weight})
 
-    def _rewrite(self, examples: Examples, seed: int) -> Rewrite | None:
+    def _before_epoch(self, examples: Examples, seed: int) -> BeforeEpoch | None:
         if not self.revive or self.sparsity not in COUNTED:
             return None
         last = int(0.9 * self.epochs)
 
-        def point_anew(net: AutoencoderNet, number: int) -> list[nn.Parameter]:
+        def rebind_parameters(net: AutoencoderNet, number: int) -> list[nn.Parameter]:
             if number == 1:  # what was counted is of the network before training
                 cast(UsageCounter, net.code).used.zero_()
             if number == 1 or number > last:
                 return []
             return _revive(net, examples, torch_generator(seed, Stream.REVIVED_UNITS, number))
 
-        return point_anew
+        return rebind_parameters
 
 
 class _Dictionary(AutoencoderNet):

@@ -26,7 +26,7 @@ from recae.errors import (
 )
 from recae.evaluation import evaluate
 from recae.models import Ensemble
-from recae.recommend.autoencoder import AutoencoderRecommender
+from recae.models.neural._base import NeuralRecommender
 from recae.recommend.base import Recommender
 from recae.training import Epoch
 from recae.tuning.study import (
@@ -111,7 +111,7 @@ def best_settings(model: Recommender) -> dict[str, Any]:
     """The hyperparameters that `at_best_epoch` changes."""
     if isinstance(model, Ensemble):
         return {"members": tuple(repr(at_best_epoch(member)) for member in model.members_)}
-    if not isinstance(model, AutoencoderRecommender):
+    if not isinstance(model, NeuralRecommender):
         return {}
     epochs = best_epoch(model)
     settings = model.get_params()
@@ -123,7 +123,7 @@ def best_settings(model: Recommender) -> dict[str, Any]:
     return changed
 
 
-def best_epoch(model: AutoencoderRecommender) -> int:
+def best_epoch(model: NeuralRecommender) -> int:
     """The number of the epoch whose weights were kept: the first of the best, else the last."""
     epochs = getattr(model, "epochs_", [])
     if not epochs:
@@ -154,7 +154,7 @@ class Task:
     def validates_itself(self) -> bool:
         """Whether the model measures the tuned metric after every epoch."""
         model = self.template
-        return isinstance(model, AutoencoderRecommender) and model.metric == self.metric
+        return isinstance(model, NeuralRecommender) and model.metric == self.metric
 
 
 class Watch:
@@ -239,7 +239,7 @@ def attempt(
 
 def _measured(task: Task, model: Recommender) -> float:
     """The metric on validation: that of the epoch that was kept, or measured now."""
-    if task.validates_itself and isinstance(model, AutoencoderRecommender):
+    if task.validates_itself and isinstance(model, NeuralRecommender):
         return float(model.epochs_[best_epoch(model) - 1].metrics[task.metric])
     return evaluate(model, task.validation, task.metric, progress=False)[task.metric]
 

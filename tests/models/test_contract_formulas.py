@@ -15,10 +15,10 @@ from torch.nn.functional import logsigmoid, normalize
 
 import recae
 from recae import Interactions
+from recae.models.neural._base import NeuralRecommender
 from recae.nn import Batch, Ragged
-from recae.recommend.autoencoder import AutoencoderRecommender
 
-NEURAL = [name for name, m in recae.MODELS.items() if issubclass(m, AutoencoderRecommender)]
+NEURAL = [name for name, m in recae.MODELS.items() if issubclass(m, NeuralRecommender)]
 
 
 class Weights:
@@ -218,7 +218,7 @@ divergences themselves are checked where they are made, under tests/nn."""
 def test_the_objective_is_the_documented_loss(name: str, small, int_data: Interactions) -> None:
     changes, loss = LOSSES[name]
     model = recae.MODELS[name](**(small[name] | changes))
-    assert isinstance(model, AutoencoderRecommender)
+    assert isinstance(model, NeuralRecommender)
     x = Ragged.from_csr(int_data.matrix)
     x = x.with_values(x.values.double())
     batch = Batch(x, x, torch.arange(len(x)))

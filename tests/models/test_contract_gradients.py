@@ -18,8 +18,8 @@ from torch import Tensor
 
 import recae
 from recae import Interactions
+from recae.models.neural._base import NeuralRecommender
 from recae.nn import AutoencoderNet, Batch, Ragged
-from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.rng import Stream, torch_generator
 from recae.training import Phase
 
@@ -27,7 +27,7 @@ USERS, ITEMS = 30, 11
 UPDATES, STEP = 100, 20
 DIRECTIONS, REACH, DRAWS = 3, 2e-6, 12
 
-NEURAL = [name for name, m in recae.MODELS.items() if issubclass(m, AutoencoderRecommender)]
+NEURAL = [name for name, m in recae.MODELS.items() if issubclass(m, NeuralRecommender)]
 OTHERWISE = [
     *(("cdae", {"loss": loss, "negatives": 0}) for loss in ("logistic", "squared")),
     ("cdae", {"loss": "squared"}),
@@ -45,7 +45,7 @@ OTHERWISE = [
 class Problem:
     """A network in float64, its batches of one epoch, and what it minimises."""
 
-    model: AutoencoderRecommender
+    model: NeuralRecommender
     net: AutoencoderNet
     batches: list[Batch]
 
@@ -80,7 +80,7 @@ def problem(request: pytest.FixtureRequest, small) -> Problem:
     """Every item is in the input of some user, and every weight is away from its first value."""
     name, changes = request.param
     model = recae.MODELS[name](**(small[name] | changes))
-    assert isinstance(model, AutoencoderRecommender)
+    assert isinstance(model, NeuralRecommender)
     matrix = sp.random(USERS, ITEMS, 0.4, format="csr", random_state=3, dtype=np.float32)
     matrix.data = np.ceil(matrix.data * 4) / 2
     net = model._network(ITEMS, USERS)
@@ -137,7 +137,7 @@ def test_every_number_that_should_learn_has_a_gradient(problem: Problem) -> None
 @pytest.mark.parametrize("name", NEURAL)
 def test_training_moves_every_tensor(name: str, small, text_data: Interactions) -> None:
     model = recae.MODELS[name](**small[name]).fit(text_data, seed=3)
-    assert isinstance(model, AutoencoderRecommender)
+    assert isinstance(model, NeuralRecommender)
     start = model._network(text_data.n_items, text_data.n_users)
     start.initialise(torch_generator(3, Stream.WEIGHTS))
     before = dict(start.named_parameters())

@@ -78,7 +78,7 @@ def test_the_widest_part_of_the_prior_keeps_far_codes_possible() -> None:
 def test_implicit_slim_overwrites_the_item_rows_before_every_so_many_rounds() -> None:
     model = recae.RecVAE(latent=3, width=5, encoder_epochs=2, slim_every=2, slim_l2=7.0)
     model.set_params(slim_alpha=0.5, slim_threshold=9)
-    net, rewrite = model._network(14, 30), model._rewrite(X)
+    net, rewrite = model._network(14, 30), model._before_epoch(X)
     net.initialise(torch.Generator().manual_seed(0))
     before = {name: p.detach().clone() for name, p in net.named_parameters()}
     # Rounds of three epochs: the second begins with epoch 4, the fourth with epoch 10.

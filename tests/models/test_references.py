@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import recae
-from recae.recommend.autoencoder import AutoencoderRecommender
+from recae.models.neural._base import NeuralRecommender
 
 REFERENCES = {
     "random": ("test_random.py", "test_every_place_of_a_list_is_as_likely_for_every_item"),
@@ -32,7 +32,7 @@ REFERENCES = {
 
 
 def test_every_other_model_has_a_reference() -> None:
-    others = {n for n, m in recae.MODELS.items() if not issubclass(m, AutoencoderRecommender)}
+    others = {n for n, m in recae.MODELS.items() if not issubclass(m, NeuralRecommender)}
     assert set(REFERENCES) == others
     for file, test in REFERENCES.values():
         assert f"def {test}(" in (Path(__file__).parent / file).read_text(), test

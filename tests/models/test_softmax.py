@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import recae
-from recae.models.neural import _softmax as softmax
+from recae.models.neural import _base
 from recae.nn import LinearHead
 from recae.training import Epoch, SampledLoader, SparseLoader
 
@@ -18,12 +18,12 @@ SAMPLED = [recae.MultVAE, recae.MultDAE, recae.RecVAE, recae.VanillaAE]
 @pytest.mark.parametrize("model", SAMPLED)
 def test_a_sampled_softmax_finds_planted_tastes(model, planted, own_group) -> None:
     data = planted
-    fitted = model(latent=8, epochs=60, batch_size=20, lr=0.01, output="sampled", samples=5)
+    fitted = model(latent=8, epochs=60, batch_size=20, lr=0.01, softmax="sampled", num_sampled=5)
     assert own_group(fitted.fit(data)) > 0.95  # chance is 1 / 6
 
 
 def test_a_sampled_run_that_was_killed_ends_in_the_same_bits(tmp_path, planted) -> None:
-    data, settings = planted, dict(latent=4, epochs=4, output="sampled", samples=9)
+    data, settings = planted, dict(latent=4, epochs=4, softmax="sampled", num_sampled=9)
 
     def stop(epoch: Epoch) -> None:
         if epoch.number == 2:
@@ -38,45 +38,54 @@ def test_a_sampled_run_that_was_killed_ends_in_the_same_bits(tmp_path, planted) 
 
 def test_auto_samples_beyond_a_number_of_items(monkeypatch: pytest.MonkeyPatch, planted) -> None:
     matrix = planted.matrix
-    model = recae.MultVAE(samples=10)
+    model = recae.MultVAE(num_sampled=10)
     assert type(model._loader(matrix, None, 0)) is SparseLoader
-    monkeypatch.setattr(softmax, "FULL_ITEMS", N_ITEMS - 1)
+    monkeypatch.setattr(_base, "FULL_ITEMS", N_ITEMS - 1)
     assert type(model._loader(matrix, None, 0)) is SampledLoader
-    assert type(model.set_params(output="full")._loader(matrix, None, 0)) is SparseLoader
+    assert type(model.set_params(softmax="full")._loader(matrix, None, 0)) is SparseLoader
     # An optimiser that cannot, or another loss, is no mistake of somebody who asked for nothing.
     assert (
-        type(recae.MultVAE(samples=10, optimiser="nadam")._loader(matrix, None, 0)) is SparseLoader
+        type(recae.MultVAE(num_sampled=10, optimiser="nadam")._loader(matrix, None, 0))
+        is SparseLoader
     )
     assert (
-        type(recae.VanillaAE(samples=10, loss="logistic")._loader(matrix, None, 0)) is SparseLoader
+        type(recae.VanillaAE(num_sampled=10, loss="logistic")._loader(matrix, None, 0))
+        is SparseLoader
     )
 
 
 def test_a_sample_of_all_items_is_no_sample(planted) -> None:
-    model = recae.MultVAE(output="sampled", samples=N_ITEMS)
+    model = recae.MultVAE(softmax="sampled", num_sampled=N_ITEMS)
     assert type(model._loader(planted.matrix, None, 0)) is SparseLoader
 
 
 @pytest.mark.parametrize(
-    ("model", "message"),
+    ("model", "named"),
     [
-        (recae.MultVAE(output="sampled", optimiser="nadam"), "optimiser='adam' does, not 'nadam'"),
-        (recae.VanillaAE(output="sampled", loss="squared"), "multinomial loss, not 'squared'"),
-        (recae.MultVAE(output="some"), "unknown output of MultVAE 'some'"),
-        (recae.MultVAE(precision="half"), "unknown precision of MultVAE 'half'"),
-        (recae.MultVAE(samples=0), "samples of MultVAE must be an integer >= 1"),
+        (recae.MultVAE(softmax="sampled", optimiser="nadam"), "softmax.*'nadam'"),
+        (recae.VanillaAE(softmax="sampled", loss="squared"), "softmax.*'squared'"),
+        (recae.MultVAE(softmax="some"), "softmax of MultVAE 'some'"),
+        (recae.MultVAE(precision="half"), "precision of MultVAE 'half'"),
+        (recae.MultVAE(num_sampled=0), "num_sampled of MultVAE"),
     ],
 )
-def test_what_does_not_go_together_is_refused(model, message: str, planted) -> None:
-    with pytest.raises(recae.ConfigError, match=message):
+def test_what_does_not_go_together_is_refused(model, named: str, planted) -> None:
+    with pytest.raises(recae.ConfigError, match=named):
         model.fit(planted)
+
+
+def test_only_models_with_a_softmax_have_its_options() -> None:
+    having = {m for m in recae.MODELS.values() if "softmax" in m.param_fields()}
+    assert having == set(SAMPLED)
+    with pytest.raises(TypeError):
+        recae.CDAE(softmax="full")
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"output": "full"}, "softmax over all 60 items, products of the last layer in float32"),
-        ({"output": "sampled", "samples": 9}, "softmax over a sample of 9 of 60 items"),
+        ({"softmax": "full"}, "softmax over all 60 items, products of the last layer in float32"),
+        ({"softmax": "sampled", "num_sampled": 9}, "softmax over a sample of 9 of 60 items"),
         ({"precision": "bfloat16"}, "products of the last layer in bfloat16, on cpu"),
     ],
 )

@@ -6,10 +6,10 @@ import scipy.sparse as sp
 import torch
 
 from recae.models import MODELS
+from recae.models.neural._base import NeuralRecommender
 from recae.nn import Batch, InputLinear, Ragged
-from recae.recommend.autoencoder import AutoencoderRecommender
 
-NEURAL = [cls for cls in MODELS.values() if issubclass(cls, AutoencoderRecommender)]
+NEURAL = [cls for cls in MODELS.values() if issubclass(cls, NeuralRecommender)]
 
 
 def batch() -> Batch:
@@ -28,14 +28,14 @@ def test_the_first_layer_reads_ragged_and_dense_rows_alike() -> None:
 
 
 @pytest.mark.parametrize("model", NEURAL)
-def test_the_network_runs_on_the_meta_device(model: type[AutoencoderRecommender]) -> None:
+def test_the_network_runs_on_the_meta_device(model: type[NeuralRecommender]) -> None:
     net = model(latent=4)._network(40, 6).to("meta").eval()
     scores, _ = net(batch().to("meta"))
     assert scores.dense().shape == (6, 40) and scores.dense().device.type == "meta"
 
 
 @pytest.mark.parametrize("model", NEURAL)
-def test_columns_are_the_columns_of_dense(model: type[AutoencoderRecommender]) -> None:
+def test_columns_are_the_columns_of_dense(model: type[NeuralRecommender]) -> None:
     net = model(latent=4)._network(40, 6).eval()
     net.initialise(torch.Generator().manual_seed(0))
     scores, _ = net(batch())

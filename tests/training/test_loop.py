@@ -103,7 +103,7 @@ def test_what_is_overwritten_learns_as_if_it_never_had_before(optimiser, monkeyp
         return [net.decoder.head.weight]
 
     # Five epochs of four updates, the last three of them after the overwriting.
-    net, _ = run(replace(plan(epochs=5), optimiser=optimiser, rewrite=rewrite))
+    net, _ = run(replace(plan(epochs=5), optimiser=optimiser, before_epoch=rewrite))
     assert seen == [1, 2, 3, 4, 5]
     updates = {name: float(made[0].state[p]["step"]) for name, p in net.named_parameters()}
     assert updates.pop("decoder.head.weight") == 12

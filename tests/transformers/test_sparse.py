@@ -113,8 +113,8 @@ def test_there_is_no_dictionary_behind_hidden_layers(planted: np.ndarray) -> Non
 class Killing(recae.SparseAutoencoder):
     """Half of the units die before epoch 3."""
 
-    def _rewrite(self, examples: Any, seed: int) -> Any:
-        inner = super()._rewrite(examples, seed)
+    def _before_epoch(self, examples: Any, seed: int) -> Any:
+        inner = super()._before_epoch(examples, seed)
 
         def kill(net: Any, number: int) -> Any:
             touched = list(inner(net, number)) if inner else []

@@ -14,7 +14,7 @@ import torch
 import recae
 from recae.errors import ConfigError, TrainingError, warn
 from recae.estimators.params import estimator, param
-from recae.recommend.autoencoder import AutoencoderRecommender
+from recae.models.neural._base import NeuralRecommender
 from recae.recommend.base import Run
 from recae.training import Epoch
 
@@ -69,7 +69,7 @@ class Flat(recae.Recommender):
 
 
 @estimator
-class Curve(AutoencoderRecommender):
+class Curve(NeuralRecommender):
     """After n epochs its metric is quality x (1 - 2^-n); an epoch takes a second."""
 
     name = "curve"

@@ -110,7 +110,7 @@ def learn_dictionary(
         l2=0.0,
         metric="loss",
         patience=1,
-        rewrite=_reviver(rows, seed, int(0.9 * epochs)),
+        before_epoch=_reviver(rows, seed, int(0.9 * epochs)),
     )
     train(
         net,

@@ -20,6 +20,7 @@ from recae.models import (
     SparseAE,
     VanillaAE,
 )
+from recae.models.neural._base import NeuralRecommender
 from recae.nn import (
     AutoencoderNet,
     Batch,
@@ -31,7 +32,6 @@ from recae.nn import (
     HierarchicalDecoder,
     HierarchicalVamp,
 )
-from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.recommend.base import Recommender
 
 SAMPLED = (MultVAE, RecVAE, MacridVAE, HVamp)
@@ -42,11 +42,11 @@ TILE = 64
 """Codes decoded together, padded when fewer: products of one shape repeat their bits."""
 
 
-def check_decodes(model: Any) -> AutoencoderRecommender:
+def check_decodes(model: Any) -> NeuralRecommender:
     """The model, fitted and with a decoder that needs nothing but a code. Raises ConfigError."""
     if isinstance(model, Recommender):
         model._check_fitted()
-    if isinstance(model, AutoencoderRecommender) and isinstance(
+    if isinstance(model, NeuralRecommender) and isinstance(
         model.network_.decoder, Decoder | HierarchicalDecoder | ConceptDecoder
     ):
         return model
@@ -55,11 +55,11 @@ def check_decodes(model: Any) -> AutoencoderRecommender:
     )
 
 
-def check_samples(model: Any) -> AutoencoderRecommender:
+def check_samples(model: Any) -> NeuralRecommender:
     """The model, if its codes are drawn and its scores a likelihood. Raises ConfigError."""
     if isinstance(model, Recommender):
         model._check_fitted()
-    if isinstance(model, AutoencoderRecommender):
+    if isinstance(model, NeuralRecommender):
         code = model.network_.code
         drawn = Gaussian | CompositeGaussian | ConceptGaussians | HierarchicalVamp
         decoded = isinstance(model.network_.decoder, Decoder | HierarchicalDecoder | ConceptDecoder)
@@ -71,7 +71,7 @@ def check_samples(model: Any) -> AutoencoderRecommender:
     )
 
 
-def likelihood(model: AutoencoderRecommender) -> str:
+def likelihood(model: NeuralRecommender) -> str:
     """What the model takes its scores for: "multinomial", "logistic" or a loss that is neither."""
     return model._objective(1).reconstruction
 
@@ -80,7 +80,7 @@ LOG_WEIGHTS: dict[str, Any] = {"multinomial": lambda scores: scores, "logistic":
 """Scores -> the logarithm of what an item weighs in a draw."""
 
 
-def posterior(model: AutoencoderRecommender, matrix: Any) -> tuple[Tensor, Tensor]:
+def posterior(model: NeuralRecommender, matrix: Any) -> tuple[Tensor, Tensor]:
     """Means and deviations of the codes of CSR histories, (rows, width of the code) float32 each.
 
     Of two levels of codes, the lower one's are those at the mean of the upper one.
@@ -91,7 +91,7 @@ def posterior(model: AutoencoderRecommender, matrix: Any) -> tuple[Tensor, Tenso
     return both[:, :width].cpu(), both[:, width:].cpu()
 
 
-def decode(model: AutoencoderRecommender, codes: Tensor) -> Tensor:
+def decode(model: NeuralRecommender, codes: Tensor) -> Tensor:
     """The scores of codes, (rows, width of the code) -> (rows, n_items) float32, on the model's
     device; a row's bits do not depend on the others."""
     net = model.network_

@@ -14,8 +14,8 @@ from recae.apply.generate.mixture import Mixture
 from recae.data import Interactions, as_interactions
 from recae.errors import ConfigError, DataError, unknown_option
 from recae.models import MultVAE
+from recae.models.neural._base import NeuralRecommender
 from recae.nn import Gaussian
-from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.recommend.requests import align
 from recae.rng import Stream, numpy_generator
 
@@ -119,7 +119,7 @@ class FromPrior:
 
 def source_of(
     model: Any, data: Any, codes: str, components: int | None, seed: int, progress: bool | None
-) -> tuple[AutoencoderRecommender, Source, npt.NDArray[np.float64]]:
+) -> tuple[NeuralRecommender, Source, npt.NDArray[np.float64]]:
     """The model, checked; what to draw codes from; and the shares of users that items have.
 
     Raises ConfigError and DataError, both before any history is encoded.
@@ -154,7 +154,7 @@ def source_of(
     return model, FromMixture(mixture, Lengths.of(lengths)), shares
 
 
-def histories(model: AutoencoderRecommender, data: Any) -> Interactions:
+def histories(model: NeuralRecommender, data: Any) -> Interactions:
     """The interactions to learn from, in the items of the model, users without any left out."""
     if data is None and model.history_ is None:
         raise DataError(

@@ -19,7 +19,7 @@ from recae.apply.generate.codes import LOG_WEIGHTS, decode, drawn, inclusion, li
 from recae.apply.generate.fitting import Source, source_of
 from recae.data import IdMap, Interactions
 from recae.errors import ConfigError
-from recae.recommend.autoencoder import AutoencoderRecommender
+from recae.models.neural._base import NeuralRecommender
 from recae.rng import Stream, check_seed, numpy_generator, torch_generator
 from recae.system.files import atomic_file
 from recae.system.forks import survives_fork
@@ -72,7 +72,7 @@ class UserGenerator:
     ['synthetic-000000000', 'synthetic-000000001', 'synthetic-000000002']
     """
 
-    model: AutoencoderRecommender
+    model: NeuralRecommender
     codes: str
     temperature: float
     offsets: Tensor = field(repr=False)

@@ -12,8 +12,8 @@ from recae.apply.generate.codes import check_decodes
 from recae.apply.generate.walks import coherence, kept, mixed, walk
 from recae.data import Interactions, as_interactions
 from recae.errors import ConfigError, DataError
+from recae.models.neural._base import NeuralRecommender
 from recae.ranking.top_k import check_k
-from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.recommend.requests import align, resolve
 from recae.system.forks import survives_fork
 
@@ -132,7 +132,7 @@ def path_quality(
 
 def _asked(
     model: Any, user_a: Any, user_b: Any, steps: object, k: object, history: Any
-) -> tuple[AutoencoderRecommender, Any, int]:
+) -> tuple[NeuralRecommender, Any, int]:
     """The model, the histories of both users, (2, n_items) CSR, and how long lists are."""
     model = check_decodes(model)
     whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool)

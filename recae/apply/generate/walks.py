@@ -14,8 +14,8 @@ from torch import Tensor
 from recae.apply.generate.codes import decode
 from recae.data.csr import row_numbers
 from recae.errors import unknown_option
+from recae.models.neural._base import NeuralRecommender
 from recae.ranking.top_k import top_k
-from recae.recommend.autoencoder import AutoencoderRecommender
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -61,7 +61,7 @@ class Walks:
     likelihood_b: FloatArray
 
 
-def walk(model: AutoencoderRecommender, a: Any, b: Any, steps: int, k: int, path: str) -> Walks:
+def walk(model: NeuralRecommender, a: Any, b: Any, steps: int, k: int, path: str) -> Walks:
     """The ways from each row of a to the same row of b, CSR histories (pairs, n_items)."""
     codes = path_codes(model._embed_rows(a).cpu(), model._embed_rows(b).cpu(), steps, path)
     items, scores = [], []

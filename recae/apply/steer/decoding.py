@@ -12,8 +12,8 @@ from torch import Tensor
 
 from recae.errors import ConfigError
 from recae.models.factors._base import FactorRecommender
+from recae.models.neural._base import NeuralRecommender
 from recae.ranking.products import products
-from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.recommend.base import Recommender
 
 SAMPLE = 64
@@ -24,7 +24,7 @@ def check_steerable(model: Any) -> None:
     """Raises ConfigError unless the model is a recommender whose codes can be shifted."""
     if isinstance(model, FactorRecommender):
         return
-    if isinstance(model, AutoencoderRecommender):
+    if isinstance(model, NeuralRecommender):
         with suppress(ConfigError):
             model._code_width()
             return
@@ -42,7 +42,7 @@ def shifted_scores(model: Recommender, matrix: Any, move: np.ndarray) -> Tensor:
     step = torch.from_numpy(np.asarray(move, dtype=np.float32))
     if isinstance(model, FactorRecommender):  # linear in the code
         return model._score_rows(matrix) + products(step[None], model._item_vectors())
-    assert isinstance(model, AutoencoderRecommender)
+    assert isinstance(model, NeuralRecommender)
     net = model.network_
     step = step.to(next(net.parameters()).device)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from recae.estimators.params import estimator, param
+from recae.models.neural._base import NeuralRecommender
 from recae.nn import (
     AutoencoderNet,
     DenselyConnected,
@@ -14,7 +15,6 @@ from recae.nn import (
     NoCorruption,
     ProductDecoder,
 )
-from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.training import OPTIMISERS, HalvesLoader, SparseLoader
 from recae.training.objective import Objective
 
@@ -23,7 +23,7 @@ EPS = 1e-3
 
 
 @estimator
-class FocalRecommender(AutoencoderRecommender):
+class FocalRecommender(NeuralRecommender):
     """Trained with NAdam under the focal loss, on halves of histories held to their other half."""
 
     lr: float = param("learning rate", default=5e-4, above=0, usual=(1e-5, 1e-3))

@@ -9,6 +9,7 @@ from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import DataError
 from recae.estimators.params import estimator, param
+from recae.models.neural._base import NeuralRecommender
 from recae.nn import (
     AutoencoderNet,
     Decoder,
@@ -19,14 +20,13 @@ from recae.nn import (
     mlp,
 )
 from recae.ranking.batches import ScoreRows
-from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.recommend.measure import rating_error
 from recae.recommend.requests import align
 from recae.training.objective import Objective
 
 
 @estimator
-class AutoRec(AutoencoderRecommender):
+class AutoRec(NeuralRecommender):
     """An autoencoder of explicit ratings: scores are predicted ratings.
 
     f(x) = W g(V x + a) + b;  loss = sum over the rated i of (x_i - f_i)^2, plus l2.
@@ -56,9 +56,6 @@ class AutoRec(AutoencoderRecommender):
         choices=("neither", "input", "target", "both"),
     )
     activation: str = param("g", default="sigmoid", choices=("sigmoid", "tanh", "relu", "swish"))
-
-    def _check_metric(self) -> None:
-        """Nothing: there is one choice."""
 
     def _validator(
         self, score_rows: ScoreRows, validation: Fold, data: Interactions

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from recae.estimators.params import estimator, param
+from recae.models.neural._base import NeuralRecommender
 from recae.nn import AutoencoderNet, Decoder, Dropout, InputLinear, LinearHead, UserNodes, mlp
-from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.training import NegativesLoader, SparseLoader
 from recae.training.objective import Objective
 
 
 @estimator
-class CDAE(AutoencoderRecommender):
+class CDAE(NeuralRecommender):
     """A denoising autoencoder with one hidden layer and a node for every training user.
 
     z = sigma(W' dropout(x) + V_u + a), f = U z + b; loss = sum_i l(x_i, f_i), plus l2, over all

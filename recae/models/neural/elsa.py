@@ -7,13 +7,13 @@ from typing import Any, ClassVar, cast
 from torch import Tensor
 
 from recae.estimators.params import estimator, param
+from recae.models.neural._base import NeuralRecommender
 from recae.nn import AutoencoderNet, DeterministicCode, NoCorruption, TiedDecoder, UnitRows
-from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.training.objective import Objective
 
 
 @estimator
-class ELSA(AutoencoderRecommender):
+class ELSA(NeuralRecommender):
     """A linear autoencoder through unit-length item vectors, which cannot copy its input.
 
     o = x A A' - x with rows |A_i| = 1, so that A A' - I has a zero diagonal;

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from recae.estimators.params import estimator, param
+from recae.models.neural._base import NeuralRecommender
 from recae.nn import (
     AutoencoderNet,
     Chain,
@@ -15,12 +16,11 @@ from recae.nn import (
     LinearHead,
     UnitNorm,
 )
-from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.training.objective import Objective, annealed
 
 
 @estimator
-class HVamp(AutoencoderRecommender):
+class HVamp(NeuralRecommender):
     """A variational autoencoder with two levels of codes and a prior made of pseudo-users.
 
     z2 ~ q(z2 | x), z1 ~ q(z1 | x, z2), f = decoder(z1, z2);

@@ -7,6 +7,7 @@ from typing import cast
 from torch import Tensor
 
 from recae.estimators.params import estimator, param
+from recae.models.neural._base import NeuralRecommender
 from recae.nn import (
     AutoencoderNet,
     Chain,
@@ -18,12 +19,11 @@ from recae.nn import (
     NoCorruption,
     UnitNorm,
 )
-from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.training.objective import Objective, annealed
 
 
 @estimator
-class MacridVAE(AutoencoderRecommender):
+class MacridVAE(NeuralRecommender):
     """A variational autoencoder with a code for each of some concepts that items belong to.
 
     c_ik = softmax_k(cos(h_i, m_k) / tau), z_k ~ N(mu_k(c_k * x), sigma_k^2) with |mu_k| = 1,

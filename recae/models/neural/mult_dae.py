@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from recae.estimators.params import estimator, param
-from recae.models.neural._softmax import StartedRecommender
+from recae.models.neural._base import (
+    NeuralRecommender,
+    num_sampled_param,
+    precision_param,
+    softmax_param,
+)
+from recae.models.neural._svd_init import check_init, init_param
 from recae.nn import (
     AutoencoderNet,
     Chain,
@@ -21,7 +27,7 @@ from recae.training.objective import Objective
 
 
 @estimator
-class MultDAE(StartedRecommender):
+class MultDAE(NeuralRecommender):
     """A denoising autoencoder that spends a user's probability over the items.
 
     f(x) = W tanh(V dropout(x / |x|) + a) + b;  loss = -sum_i x_i log softmax(f(x))_i, plus l2.
@@ -29,7 +35,7 @@ class MultDAE(StartedRecommender):
     Liang, Krishnan, Hoffman & Jebara, "Variational Autoencoders for Collaborative Filtering",
     WWW 2018, section 2.2, as in the authors' code but for biases, which start at zero. Nearly as
     good as Mult-VAE with half the parts, and quicker to train. An epoch costs about
-    6 x users x items x (width of the last layer) operations, or with `output="sampled"` the same
+    6 x users x items x (width of the last layer) operations, or with `softmax="sampled"` the same
     with the items of a sample; memory is 2 x items x width weights, their gradients (those of the
     items that were met, when sampled) and two moments, and one chunk of logits.
 
@@ -44,6 +50,10 @@ class MultDAE(StartedRecommender):
         "paper": dict(latent=200, epochs=200, batch_size=500, l2=2e-5)
     }
 
+    softmax: str = softmax_param()
+    num_sampled: int = num_sampled_param()
+    precision: str = precision_param()
+    init: str = init_param()
     hidden: tuple[int, ...] = param(
         "widths between the items and the code, mirrored in the decoder",
         default=(),
@@ -54,8 +64,9 @@ class MultDAE(StartedRecommender):
         "share of a history hidden from the encoder", default=0.5, low=0, high=0.99, usual=(0, 0.8)
     )
 
-    def _deeper(self) -> str | None:
-        return f"hidden={self.hidden}" if self.hidden else None
+    def check_params(self) -> None:
+        super().check_params()
+        check_init(self, one_hidden_layer=not self.hidden)
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         widths = (*self.hidden, self.latent)

@@ -6,7 +6,13 @@ from typing import Any, ClassVar
 
 from recae.errors import ConfigError
 from recae.estimators.params import estimator, param
-from recae.models.neural._softmax import StartedRecommender
+from recae.models.neural._base import (
+    NeuralRecommender,
+    num_sampled_param,
+    precision_param,
+    softmax_param,
+)
+from recae.models.neural._svd_init import check_init, init_param
 from recae.nn import (
     AutoencoderNet,
     Chain,
@@ -22,7 +28,7 @@ from recae.training.objective import Objective, annealed
 
 
 @estimator
-class MultVAE(StartedRecommender):
+class MultVAE(NeuralRecommender):
     """A variational autoencoder that spends a user's probability over the items.
 
     z ~ N(mu(x), sigma(x)^2), f = decoder(z);
@@ -32,9 +38,9 @@ class MultVAE(StartedRecommender):
     WWW 2018, eq. 2 and 5; trained as in the authors' code, but biases start at zero and beta rises
     over a share of the run. Their network is items-600-200-600-items with tanh (`mirror=True`);
     items-600-200-items was clearly better on validation users of MovieLens 1M and 20M. A good first
-    choice where users have more than a handful of items. `start="svd"` reaches the same quality in
+    choice where users have more than a handful of items. `init="svd"` reaches the same quality in
     fewer epochs. An epoch costs about 6 x users x items x (width of the last layer) operations, or
-    with `output="sampled"` the same with the items of a sample; memory is 2 x items x width
+    with `softmax="sampled"` the same with the items of a sample; memory is 2 x items x width
     weights, their gradients (those of the items that were met, when sampled) and two moments, and
     one chunk of logits.
 
@@ -57,6 +63,10 @@ class MultVAE(StartedRecommender):
         )
     }
 
+    softmax: str = softmax_param()
+    num_sampled: int = num_sampled_param()
+    precision: str = precision_param()
+    init: str = init_param()
     hidden: tuple[int, ...] = param(
         "widths between the items and the code", default=(600,), low=1, usual=(64, 1024)
     )
@@ -79,12 +89,12 @@ class MultVAE(StartedRecommender):
     def check_params(self) -> None:
         super().check_params()
         if not self.hidden:
-            raise ConfigError("hidden of MultVAE must name at least one width, such as (600,)")
-
-    def _deeper(self) -> str | None:
-        if self.mirror:
-            return "mirror=True"
-        return f"hidden={self.hidden}" if len(self.hidden) > 1 else None
+            raise ConfigError(
+                "hidden of MultVAE must name at least one width, such as (600,)",
+                parameter="hidden",
+                value=self.hidden,
+            )
+        check_init(self, one_hidden_layer=len(self.hidden) == 1 and not self.mirror)
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         decoder = (self.latent, *(self.hidden[::-1] if self.mirror else ()))

@@ -11,7 +11,12 @@ from torch import Tensor, nn
 
 from recae.errors import ConfigError, TrainingError
 from recae.estimators.params import estimator, param
-from recae.models.neural._softmax import SoftmaxRecommender
+from recae.models.neural._base import (
+    NeuralRecommender,
+    num_sampled_param,
+    precision_param,
+    softmax_param,
+)
 from recae.nn import (
     AutoencoderNet,
     Batch,
@@ -27,7 +32,7 @@ from recae.nn import (
     mlp,
     remember,
 )
-from recae.training import Phase, Rewrite
+from recae.training import BeforeEpoch, Phase
 from recae.training.objective import Objective
 
 COLUMNS = 64
@@ -95,7 +100,7 @@ EPS = 0.1
 
 
 @estimator
-class RecVAE(SoftmaxRecommender):
+class RecVAE(NeuralRecommender):
     """A variational autoencoder held to its own past: encoder and decoder learn in turns.
 
     z ~ N(mu(x), sigma(x)^2), f = W z + b;
@@ -144,6 +149,9 @@ class RecVAE(SoftmaxRecommender):
         ),
     }
 
+    softmax: str = softmax_param()
+    num_sampled: int = num_sampled_param()
+    precision: str = precision_param()
     patience: int = param("epochs without a new best before training stops", default=20, low=1)
     width: int = param("width of the encoder's layers", default=600, low=1, usual=(128, 1024))
     depth: int = param("layers of the encoder", default=5, low=1, usual=(1, 6))
@@ -204,7 +212,7 @@ class RecVAE(SoftmaxRecommender):
             Phase(1, ("decoder",), corrupt=False),
         )
 
-    def _rewrite(self, histories: Any) -> Rewrite | None:
+    def _before_epoch(self, histories: Any) -> BeforeEpoch | None:
         if not self.slim_every:
             return None
         most = int(histories.getnnz(axis=0).max())
@@ -214,7 +222,7 @@ class RecVAE(SoftmaxRecommender):
                 f"{most:,} interactions: lower it, or nothing is left to smooth"
             )
 
-        def rewrite(net: Any, epoch: int) -> list[nn.Parameter]:
+        def smooth(net: Any, epoch: int) -> list[nn.Parameter]:
             # The prior keeps the encoder as it was before: it is asked at the start of the phase.
             finished, place = divmod(epoch - 1, self.encoder_epochs + 1)
             if place or (finished + 1) % self.slim_every:
@@ -231,4 +239,4 @@ class RecVAE(SoftmaxRecommender):
                 table.data.copy_(torch.from_numpy(smoothed))
             return tables
 
-        return rewrite
+        return smooth

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from recae.errors import ConfigError
 from recae.estimators.params import estimator, param
+from recae.models.neural._base import NeuralRecommender
 from recae.nn import (
     AutoencoderNet,
     Decoder,
@@ -19,12 +20,11 @@ from recae.nn import (
     UnitNorm,
     mlp,
 )
-from recae.recommend.autoencoder import AutoencoderRecommender
 from recae.training.objective import Objective
 
 
 @estimator
-class SparseAE(AutoencoderRecommender):
+class SparseAE(NeuralRecommender):
     """An autoencoder with one hidden layer, of whose units few are active for a user.
 
     h = V x / |x| + a, z = sparse(h), f(x) = 10 sum_j z_j w_j + b with every |w_j| = 1;

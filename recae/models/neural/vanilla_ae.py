@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from recae.estimators.params import estimator, param
-from recae.models.neural._softmax import SoftmaxRecommender
+from recae.models.neural._base import (
+    NeuralRecommender,
+    num_sampled_param,
+    precision_param,
+    softmax_param,
+)
 from recae.nn import (
     AutoencoderNet,
     Decoder,
@@ -17,7 +22,7 @@ from recae.training.objective import Objective
 
 
 @estimator
-class VanillaAE(SoftmaxRecommender):
+class VanillaAE(NeuralRecommender):
     """An autoencoder that sees the whole of a history and must give it back.
 
     z = g(V x / |x| + a), f(x) = W z + b, with `hidden` more layers before and after z;
@@ -36,6 +41,9 @@ class VanillaAE(SoftmaxRecommender):
     name = "vanilla-ae"
     small = dict(latent=8, epochs=2, batch_size=10, lr=0.01, hidden=(16,))
 
+    softmax: str = softmax_param()
+    num_sampled: int = num_sampled_param()
+    precision: str = precision_param()
     # At 0.001 the logistic loss stands still for longer than the default patience.
     lr: float = param("learning rate", default=3e-3, above=0, usual=(1e-4, 1e-2))
     hidden: tuple[int, ...] = param(
@@ -64,9 +72,6 @@ class VanillaAE(SoftmaxRecommender):
             code=DeterministicCode(),
             decoder=Decoder(mlp(widths[::-1], self.activation), LinearHead(widths[0], n_items)),
         )
-
-    def _likelihood(self) -> str:
-        return self.loss
 
     def _objective(self, updates: int) -> Objective:
         return Objective(self.loss)

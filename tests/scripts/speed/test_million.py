@@ -93,7 +93,7 @@ def test_a_dry_run_of_a_million(capsys):
     command = "--users 3000 --items 2500 --epochs 6 --samples 500 --width 16 --lr 0.01"
     assert million.main(f"{command} --batch-size 100 --asked 200 --threads 1".split()) == 0
     out = capsys.readouterr().out
-    assert "output='sampled'" in out and "peak memory" in out
+    assert "softmax='sampled'" in out and "peak memory" in out
     lines = [line for line in out.splitlines() if "to their taste" in line]
     assert [line.split(":")[0] for line in lines] == ["training users", "strangers"]
     for line in lines:

@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 
 import recae
 from recae.data.svd import randomised_svd
-from recae.models.neural._softmax import GAINS, SVDStart, likeliest_gain
+from recae.models.neural._svd_init import GAINS, likeliest_gain, svd_init
 from recae.rng import torch_generator
 from recae.training import Epoch
 
@@ -34,7 +34,7 @@ def started(kind: type, histories: sp.csr_matrix, seed: int = 3, **settings: obj
     nets = [kind(**settings)._network(histories.shape[1], histories.shape[0]) for _ in range(2)]
     for net in nets:
         net.initialise(torch_generator(seed, 2))
-    SVDStart(histories, seed, False)(nets[1])
+    svd_init(nets[1], histories, seed, False)
     return tuple({n: v.detach().numpy() for n, v in net.state_dict().items()} for net in nets)
 
 
@@ -108,24 +108,24 @@ def test_the_gain_is_the_likeliest_of_the_grid(monkeypatch: pytest.MonkeyPatch) 
 
     tensors = [torch.from_numpy(part.astype(np.float32)) for part in (codes, weight, bias)]
     assert likeliest_gain(*tensors, histories) == min(GAINS, key=loss)
-    monkeypatch.setattr("recae.models.neural._softmax.CELLS", 3 * 25)  # three users at a time
+    monkeypatch.setattr("recae.models.neural._svd_init.CELLS", 3 * 25)  # three users at a time
     assert likeliest_gain(*tensors, histories) == min(GAINS, key=loss)
 
 
-@pytest.mark.parametrize("output", ["full", "sampled"])
+@pytest.mark.parametrize("softmax", ["full", "sampled"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_svd_knows_planted_tastes_after_one_epoch(kind, output, planted, own_group) -> None:
+def test_an_svd_knows_planted_tastes_after_one_epoch(kind, softmax, planted, own_group) -> None:
     data = planted
     shares = {}
-    for start in ("glorot", "svd"):
-        settings = dict(latent=8, epochs=1, batch_size=40, output=output, samples=12)
-        model = kind(**settings, **HIDDEN[kind], start=start).fit(data)
-        shares[start] = own_group(model)
+    for init in ("glorot", "svd"):
+        settings = dict(latent=8, epochs=1, batch_size=40, softmax=softmax, num_sampled=12)
+        model = kind(**settings, **HIDDEN[kind], init=init).fit(data)
+        shares[init] = own_group(model)
     assert shares["svd"] > 0.95 and shares["glorot"] < 0.6  # chance is 1 / 6
 
 
 def test_the_seed_decides(planted) -> None:
-    data, settings = planted, dict(latent=4, hidden=(6,), epochs=1, start="svd")
+    data, settings = planted, dict(latent=4, hidden=(6,), epochs=1, init="svd")
     one, same, other = (
         recae.MultVAE(**settings).fit(data, seed=seed).score(data) for seed in (0, 0, 1)
     )
@@ -134,7 +134,7 @@ def test_the_seed_decides(planted) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_that_was_killed_ends_in_the_same_bits(kind, tmp_path, planted) -> None:
-    data, settings = planted, dict(latent=4, epochs=4, start="svd")
+    data, settings = planted, dict(latent=4, epochs=4, init="svd")
 
     def stop(epoch: Epoch) -> None:
         if epoch.number == 2:
@@ -157,19 +157,19 @@ def test_what_is_wider_than_the_data_stays_as_drawn(kind, dense) -> None:
         assert np.isfinite(net[name]).all()
         np.testing.assert_array_equal(net[name][:, rank:], drawn[name][:, rank:])
         assert (net[name][:, :rank] != drawn[name][:, :rank]).any()
-    model = kind(latent=9, epochs=1, start="svd", **HIDDEN[kind]).fit(histories)
+    model = kind(latent=9, epochs=1, init="svd", **HIDDEN[kind]).fit(histories)
     assert np.isfinite(model.score(histories)).all()
 
 
 @pytest.mark.parametrize(
-    ("model", "message"),
+    ("model", "named"),
     [
-        (recae.MultVAE(start="svd", mirror=True), "mirror=True makes more"),
-        (recae.MultVAE(start="svd", hidden=(9, 5)), r"hidden=\(9, 5\) makes more"),
-        (recae.MultDAE(start="svd", hidden=(9,)), r"one hidden layer, and hidden=\(9,\)"),
-        (recae.MultDAE(start="random"), "unknown start of MultDAE 'random'"),
+        (recae.MultVAE(init="svd", mirror=True), "init.*mirror=True"),
+        (recae.MultVAE(init="svd", hidden=(9, 5)), r"init.*hidden=\(9, 5\)"),
+        (recae.MultDAE(init="svd", hidden=(9,)), r"init.*hidden=\(9,\)"),
+        (recae.MultDAE(init="random"), "init of MultDAE 'random'"),
     ],
 )
-def test_deeper_networks_are_refused(model, message: str, planted) -> None:
-    with pytest.raises(recae.ConfigError, match=message):
+def test_deeper_networks_are_refused(model, named: str, planted) -> None:
+    with pytest.raises(recae.ConfigError, match=named):
         model.fit(planted)

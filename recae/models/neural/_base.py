@@ -1,9 +1,11 @@
-"""The base of the recommenders that are autoencoders trained in epochs."""
+"""The base of the neural models: autoencoders trained in epochs, and their softmax over items."""
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -11,16 +13,34 @@ import torch
 from torch import Tensor
 
 from recae.data import Interactions
+from recae.data.csr import column_counts
 from recae.data.splits import Fold
-from recae.errors import TrainingInterrupted
+from recae.errors import ConfigError, TrainingInterrupted
 from recae.estimators.params import estimator, learnt, param
-from recae.nn import AutoencoderNet, Batch, Decoder, LinearHead, Ragged
+from recae.models.neural._svd_init import svd_init
+from recae.nn import AutoencoderNet, Batch, Decoder, InputLinear, LinearHead, Ragged
 from recae.ranking.batches import ScoreRows
 from recae.ranking.products import Products
 from recae.recommend.base import Recommender, Run
 from recae.recommend.measure import AlignedFold, check_metric, measure
-from recae.training import OPTIMISERS, Epoch, Phase, Plan, Rewrite, SparseLoader, Start, train
+from recae.training import (
+    OPTIMISERS,
+    BeforeEpoch,
+    Epoch,
+    Phase,
+    Plan,
+    SampledLoader,
+    SparseLoader,
+    draw_shares,
+    has_bfloat16,
+    train,
+)
 from recae.training.objective import Objective
+
+LOG = logging.getLogger("recae")
+
+FULL_ITEMS = 100_000
+"""Items up to which softmax="auto" takes all of them."""
 
 TILE = {"cpu": 64, "cuda": 1024}
 """Rows scored together, padded when fewer: matrix products of one shape give every row the same
@@ -30,9 +50,44 @@ PRIOR = "code.prior."
 """Where a network keeps what only its training needs."""
 
 
+def softmax_param() -> Any:
+    """The hyperparameter `softmax` of a model with a linear last layer."""
+    return param(
+        "softmax over the items: full, or sampled for each update; auto: sampled beyond 100,000",
+        default="auto",
+        choices=("full", "sampled", "auto"),
+        usual=("auto",),
+    )
+
+
+def num_sampled_param() -> Any:
+    """The hyperparameter `num_sampled` of a model with a linear last layer."""
+    return param("items drawn for an update of a sampled softmax", default=2000, low=1)
+
+
+def precision_param() -> Any:
+    """The hyperparameter `precision` of a model with a linear last layer."""
+    return param(
+        "float of the products of the last layer in training; weights and scores stay float32; "
+        "auto: bfloat16 where the machine computes in it",
+        default="auto",
+        choices=("float32", "bfloat16", "auto"),
+        usual=("auto",),
+    )
+
+
 @estimator
-class AutoencoderRecommender(Recommender):
-    """An autoencoder over histories; a model supplies its network and its objective."""
+class NeuralRecommender(Recommender):
+    """An autoencoder over histories; a model supplies its network and its objective.
+
+    A model whose last layer is a `LinearHead` under the multinomial loss may have `softmax`,
+    `num_sampled` and `precision`, each with the function above that declares it. That layer is
+    where nearly all the time of training goes: 6 x users x items x width operations an epoch. With
+    a sample of the catalogue for each update it is 6 x users x (num_sampled + items that the users
+    of a batch have) x width; memory is a matrix of batch_size x (the same sum), and an update
+    touches only the rows of the items in it. So `l2` too acts on a row of the first and the last
+    layer only in the updates that have its item.
+    """
 
     uses_validation: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = True
@@ -61,15 +116,34 @@ class AutoencoderRecommender(Recommender):
 
     latent: int = param("width of the code", default=200, low=1, usual=(16, 512))
 
+    # Not hyperparameters, unless a model declares them.
+    softmax = "full"
+    num_sampled = 0
+    precision = "float32"
+    init = "glorot"
+
     network_: AutoencoderNet = learnt()
     epochs_: list[Epoch] = learnt()
 
     def check_params(self) -> None:
         super().check_params()
-        self._check_metric()
-
-    def _check_metric(self) -> None:
-        check_metric(self.metric)
+        if self.param_fields()["metric"].metadata["choices"] is None:
+            check_metric(self.metric)
+        reconstruction = self._objective(1).reconstruction
+        if self.softmax == "sampled" and reconstruction != "multinomial":
+            raise ConfigError(
+                f"softmax='sampled' of {type(self).__name__} needs the multinomial loss, not "
+                f"{reconstruction!r}",
+                parameter="softmax",
+                value=self.softmax,
+            )
+        if self.softmax == "sampled" and self.optimiser != "adam":
+            raise ConfigError(
+                f"softmax='sampled' of {type(self).__name__} updates some rows at a time, which "
+                f"only optimiser='adam' does, not {self.optimiser!r}",
+                parameter="softmax",
+                value=self.softmax,
+            )
 
     @abstractmethod
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
@@ -81,10 +155,10 @@ class AutoencoderRecommender(Recommender):
 
     def _loader(self, input: Any, target: Any | None, seed: int) -> SparseLoader:
         """What deals the batches; histories against themselves by default."""
-        return SparseLoader(input, target, self.batch_size, seed)
-
-    def _prepare(self, net: AutoencoderNet, histories: Any, run: Run) -> None:
-        """Sets what a network needs for its training alone, given CSR histories of ones."""
+        sampled = self._sampled(input.shape[1])
+        if not sampled:
+            return SparseLoader(input, target, self.batch_size, seed)
+        return SampledLoader(input, target, self.batch_size, seed, samples=sampled)
 
     def _validator(
         self, score_rows: ScoreRows, validation: Fold, data: Interactions
@@ -106,22 +180,48 @@ class AutoencoderRecommender(Recommender):
         """What learns when, over and over; everything at once by default."""
         return (Phase(),)
 
-    def _rewrite(self, histories: Any) -> Rewrite | None:
+    def _before_epoch(self, histories: Any) -> BeforeEpoch | None:
         """What overwrites weights before some epochs, given CSR histories of ones."""
         return None
 
-    def _start(self, histories: Any, run: Run) -> Start | None:
-        """What changes the weights as drawn, once, given CSR histories of ones."""
-        return None
+    def _sampled(self, n_items: int) -> int:
+        """How many items are drawn for an update; 0 for a softmax over all of them."""
+        possible = self.optimiser == "adam" and self._objective(1).reconstruction == "multinomial"
+        wanted = self.softmax == "sampled" or (self.softmax == "auto" and n_items > FULL_ITEMS)
+        return self.num_sampled if wanted and possible and self.num_sampled < n_items else 0
+
+    def _prepare(self, net: AutoencoderNet, histories: Any, device: torch.device) -> None:
+        """Sets up the first and the last layer of a network with a choice of softmax."""
+        if "softmax" not in self.param_fields():
+            return
+        n_items = histories.shape[1]
+        sampled = self._sampled(n_items)
+        narrow = self.precision == "bfloat16" or (self.precision == "auto" and has_bfloat16(device))
+        for module in net.modules():
+            if isinstance(module, InputLinear):
+                module.sparse = bool(sampled)
+            if isinstance(module, LinearHead):
+                module.products = torch.bfloat16 if narrow else None
+                module.start = log_popularity(histories) if sampled else None
+        LOG.info(
+            "%s: softmax over %s items, products of the last layer in %s, on %s",
+            type(self).__name__,
+            f"a sample of {sampled:,} of {n_items:,}" if sampled else f"all {n_items:,}",
+            "bfloat16" if narrow else "float32",
+            device,
+        )
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         net = self._network(data.n_items, data.n_users)
         ones = data.binarised().matrix
-        self._prepare(net, ones, run)
+        self._prepare(net, ones, run.device)
         input = data.matrix if self.weights in ("input", "both") else ones
         target = data.matrix if self.weights in ("target", "both") else ones
         loader = self._loader(input, None if target is input else target, run.seed)
 
+        start = None
+        if self.init == "svd":
+            start = partial(svd_init, histories=ones, seed=run.seed, progress=run.progress)
         validate = None
         if validation is not None:
             validate = self._validator(lambda rows: self._score_with(net, rows), validation, data)
@@ -140,8 +240,8 @@ class AutoencoderRecommender(Recommender):
                     phases=self._phases(),
                     lowest_is_best=self.lowest_is_best,
                     milestones=self.milestones,
-                    rewrite=self._rewrite(ones),
-                    start=self._start(ones, run),
+                    before_epoch=self._before_epoch(ones),
+                    start=start,
                 ),
                 seed=run.seed,
                 device=run.device,
@@ -210,3 +310,12 @@ class AutoencoderRecommender(Recommender):
         prior = {n: v for n, v in net.state_dict().items() if n.startswith(PRIOR)}
         net.load_state_dict(dict(arrays) | prior)
         self.network_, self.epochs_ = net.eval(), []
+
+
+def log_popularity(histories: Any) -> Tensor:
+    """Logs of the shares by which items are drawn into a sample: (n_items,) float32.
+
+    Biases that start here make the items of a sample weigh alike.
+    """
+    shares = draw_shares(column_counts(histories))
+    return torch.from_numpy(np.log(shares).astype(np.float32))
