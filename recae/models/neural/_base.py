@@ -129,18 +129,11 @@ class NeuralRecommender(Recommender):
         super().check_params()
         if self.param_fields()["metric"].metadata["choices"] is None:
             check_metric(self.metric)
-        reconstruction = self._objective(1).reconstruction
-        if self.softmax == "sampled" and reconstruction != "multinomial":
+        if self.softmax == "sampled" and not self._can_sample():
             raise ConfigError(
-                f"softmax='sampled' of {type(self).__name__} needs the multinomial loss, not "
-                f"{reconstruction!r}",
-                parameter="softmax",
-                value=self.softmax,
-            )
-        if self.softmax == "sampled" and self.optimiser != "adam":
-            raise ConfigError(
-                f"softmax='sampled' of {type(self).__name__} updates some rows at a time, which "
-                f"only optimiser='adam' does, not {self.optimiser!r}",
+                f"softmax='sampled' of {type(self).__name__} needs optimiser='adam', which updates "
+                f"some rows at a time, and the multinomial loss, not {self.optimiser!r} and "
+                f"{self._objective(1).reconstruction!r}",
                 parameter="softmax",
                 value=self.softmax,
             )
@@ -184,11 +177,15 @@ class NeuralRecommender(Recommender):
         """What overwrites weights before some epochs, given CSR histories of ones."""
         return None
 
+    def _can_sample(self) -> bool:
+        """Whether loss and optimiser allow a sampled softmax."""
+        return self.optimiser == "adam" and self._objective(1).reconstruction == "multinomial"
+
     def _sampled(self, n_items: int) -> int:
         """How many items are drawn for an update; 0 for a softmax over all of them."""
-        possible = self.optimiser == "adam" and self._objective(1).reconstruction == "multinomial"
         wanted = self.softmax == "sampled" or (self.softmax == "auto" and n_items > FULL_ITEMS)
-        return self.num_sampled if wanted and possible and self.num_sampled < n_items else 0
+        fewer = self.num_sampled < n_items
+        return self.num_sampled if wanted and fewer and self._can_sample() else 0
 
     def _prepare(self, net: AutoencoderNet, histories: Any, device: torch.device) -> None:
         """Sets up the first and the last layer of a network with a choice of softmax."""
