@@ -49,6 +49,8 @@ PUBLISHED = """## Published figures beside ours
 they can be compared.
 """
 
+PAGE = "the page with plots, training curves and trials."
+
 HEAD = """# Results
 
 Made by `python -m evaluation tables --write` from the files in `evaluation/results/`; each of them
@@ -101,9 +103,8 @@ def suites() -> list[str]:
     for name in with_results():
         text = (RESULTS / name / "report.md").read_text(encoding="utf-8")
         lower = [f"#{line}" if line.startswith("#") else line for line in text.splitlines()]
-        run = f"`python -m evaluation {name} DATA`; the page with plots, training curves and trials"
-        page = f"is [report.html](../evaluation/results/{name}/report.html)."
-        texts.append("\n".join([lower[0], "", f"{run} {page}", *lower[1:], ""]))
+        run = f"`python -m evaluation {name} DATA`; `python -m evaluation report {name}` makes"
+        texts.append("\n".join([lower[0], "", f"{run} {PAGE}", *lower[1:], ""]))
     return texts
 
 

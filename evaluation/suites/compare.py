@@ -13,6 +13,7 @@ from pathlib import Path
 
 import recae
 from evaluation.kit.provenance import RESULTS
+from evaluation.suites.kept import load_entries
 from evaluation.suites.read import read_suite, suite_names
 from recae.errors import unknown_option
 from recae.report.rows import best_first
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     suite = read_suite(options.suite)
     metric = options.metric or suite.metric
-    entries = {e.name: e for e in recae.report.load_entries(options.results / suite.name)}
+    entries = {e.name: e for e in load_entries(options.results / suite.name)}
     if options.models:
         for name in options.models.split(","):
             if name not in entries:

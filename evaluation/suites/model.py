@@ -14,6 +14,7 @@ import recae
 from evaluation.kit.provenance import commit, peak_gb
 from evaluation.suites import published
 from evaluation.suites.data import carved
+from evaluation.suites.kept import read_about, save_entry
 from evaluation.suites.read import Candidate, Suite
 from recae.errors import ConfigError
 from recae.metrics import parse_metric
@@ -65,10 +66,10 @@ def is_done(
     suite: Suite, candidate: Candidate, split: recae.data.splits.Split, places: Places
 ) -> bool:
     """Whether this very result is there. Raises StorageError for one that is damaged."""
-    place = places.results / candidate.name
-    if not place.is_dir():
+    about = read_about(places.results, candidate.name)
+    if about is None:
         return False
-    kept = recae.report.Entry.load(place).provenance.get("identity", {})
+    kept = about["provenance"].get("identity", {})
     wanted = json.loads(json.dumps(identity(suite, candidate, split)))
     changed = [key for key in wanted if kept.get(key) != wanted[key]]
     if changed:
@@ -120,8 +121,7 @@ def run(
             "commit_of_fit": sorted({fit["commit"] for fit in fits}),
         },
     )
-    places.results.mkdir(parents=True, exist_ok=True)
-    entry.save(places.results / candidate.name, overwrite=True)
+    save_entry(places.results, entry)
     for seed in range(candidate.seeds):
         if seed or candidate.name not in suite.members:
             remove_directory(work / f"seed-{seed}")

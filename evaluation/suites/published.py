@@ -16,6 +16,7 @@ from typing import Any
 
 import recae
 from evaluation.kit.provenance import RESULTS
+from evaluation.suites.kept import load_entries, names
 from evaluation.suites.read import read_suite, suite_names
 from recae.report import Published
 
@@ -89,12 +90,12 @@ def _section(suite: str, folder: Path) -> Iterator[str]:
 
 def _ours(suite: str, folder: Path) -> dict[str, recae.report.Entry]:
     """Key of the published row -> our entry; none where nothing was run."""
-    if not any(folder.glob("*/entry.json")):
+    if not names(folder):
         return {}
     models = read_suite(suite).models
     return {
         models[entry.name].published: entry
-        for entry in recae.report.load_entries(folder)
+        for entry in load_entries(folder)
         if entry.name in models
     }
 

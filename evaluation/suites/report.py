@@ -1,4 +1,4 @@
-"""The report of a suite's results: Markdown here, and one HTML page in the suite's folder.
+"""The report of a suite's results: report.md, and report.html, which is not in git.
 
 python -m evaluation report ml1m_infae            # prints report.md, writes it and report.html
 python -m evaluation report gowalla --metric ndcg@20
@@ -14,6 +14,7 @@ from pathlib import Path
 import recae
 from evaluation.kit.provenance import RESULTS
 from evaluation.suites import published
+from evaluation.suites.kept import load_entries
 from evaluation.suites.read import Suite, read_suite, suite_names
 
 SHOWN = 4
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def write(suite: Suite, folder: Path, metric: str | None = None) -> str:
     """Writes `report.md` and `report.html` beside the results; returns the Markdown."""
-    entries = with_published(suite, in_order(suite, recae.report.load_entries(folder)))
+    entries = with_published(suite, in_order(suite, load_entries(folder)))
     about = {"metric": metric or suite.metric, "title": suite.title, "notes": suite.about}
     recae.report.html(entries, folder / "report.html", **about)
     text = recae.report.markdown(entries, [*suite.metrics[:SHOWN]], **about)

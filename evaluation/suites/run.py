@@ -5,8 +5,8 @@
     python -m evaluation NAME --train my-train.parquet --test my-test.parquet
 
 A model whose result is there already, for the same data and settings, is not run again; a training
-or a search that was killed goes on where it was. Results lie in `evaluation/results/NAME/MODEL`,
-fitted models in `--work` until their result is written.
+or a search that was killed goes on where it was. Results lie in `evaluation/results/NAME/`
+(`kept.py` says how), fitted models in `--work` until their result is written.
 """
 
 from __future__ import annotations

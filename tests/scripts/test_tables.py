@@ -9,6 +9,7 @@ import pytest
 from evaluation import tables
 from evaluation.kit.provenance import RESULTS
 from evaluation.suites import published
+from evaluation.suites.kept import names
 from evaluation.suites.read import read_suite
 
 
@@ -22,11 +23,11 @@ def test_the_document_is_made_of_the_kept_results() -> None:
 def test_the_report_of_a_suite_holds_what_its_files_hold(name: str) -> None:
     metric = read_suite(name).metric
     text = (RESULTS / name / "report.md").read_text(encoding="utf-8")
-    kept = sorted(path.parent.name for path in (RESULTS / name).glob("*/entry.json"))
+    kept = names(RESULTS / name)
     table = text.partition("## Each against the next")[0].splitlines()
     rows = {line.split("|")[1].strip(): line for line in table if line[:1] == "|"}
     for model in kept:
-        seeds = [json.loads(p.read_text()) for p in (RESULTS / name / model).glob("report-?.json")]
+        seeds = json.loads((RESULTS / name / f"{model}.json").read_text())["reports"]
         values = [seed["metrics"][metric]["mean"] for seed in seeds]
         assert f"{sum(values) / len(values):.4f}" in rows[model].split("|")[2], model
 
