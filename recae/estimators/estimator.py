@@ -7,7 +7,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from recae.errors import ConfigError, unknown_option
+from recae.errors import ConfigError, NotFittedError, unknown_option
 from recae.estimators.params import complaint, params
 
 
@@ -15,6 +15,7 @@ class Estimator:
     """get_params, set_params, clone, presets, repr and the check of hyperparameters."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    fitted_params_: dict[str, Any]
 
     @classmethod
     def preset(cls, name: str = "paper") -> Self:
@@ -95,3 +96,20 @@ class Estimator:
             wanted = complaint(value, hints[name], about)
             if wanted is not None:
                 raise ConfigError(f"{name} of {owner} must be {wanted}, not {value!r}")
+
+    def _not_fitted(self) -> Exception:
+        return NotFittedError(f"this {type(self).__name__} is not fitted: call fit first")
+
+    def _check_fitted(self) -> None:
+        """Raises NotFittedError before fit, and ConfigError if a hyperparameter changed since."""
+        if not hasattr(self, "fitted_params_"):
+            raise self._not_fitted()
+        for name, then in self.fitted_params_.items():
+            now = getattr(self, name)
+            if now != then:
+                raise ConfigError(
+                    f"{name} of this {type(self).__name__} was {then!r} when it was fitted and is "
+                    f"{now!r} now: fit it again, or set it back",
+                    parameter=name,
+                    value=now,
+                )

@@ -16,7 +16,7 @@ from torch import Tensor
 from recae.data import IdMap, Interactions, as_interactions
 from recae.data.csr import column_counts
 from recae.data.splits import Fold
-from recae.errors import ConfigError, DataError, NotFittedError, TrainingInterrupted, check_flag
+from recae.errors import ConfigError, DataError, TrainingInterrupted, check_flag
 from recae.estimators.estimator import Estimator
 from recae.ranking.batches import Request, rank_batches, rows_per_batch
 from recae.ranking.products import Products, products
@@ -343,17 +343,6 @@ class Recommender(Estimator, ABC):
         self.items_, self.history_ = data.items, data
         self.fitted_params_ = self.get_params()
         self.item_counts_ = column_counts(data.matrix)
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "items_"):
-            raise NotFittedError(f"this {type(self).__name__} is not fitted: call fit first")
-        for name, then in self.fitted_params_.items():
-            now = getattr(self, name)
-            if now != then:
-                raise ConfigError(
-                    f"{name} of this {type(self).__name__} was {then!r} when it was fitted and is "
-                    f"{now!r} now: fit it again, or set it back"
-                )
 
     def _request(
         self, users: Any, history: Any, items: Any, exclude_items: Any, on_unknown: str

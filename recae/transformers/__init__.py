@@ -1,12 +1,11 @@
-"""The four kinds of autoencoder as transformers with the manners of scikit-learn."""
+"""Four kinds of autoencoder as transformers with scikit-learn's interface."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from recae.estimators.folder import read_folder
-from recae.transformers.autoencoder import Autoencoder
+from recae.transformers.autoencoder import Autoencoder, DenoisingAutoencoder
 from recae.transformers.base import Transformer
-from recae.transformers.denoising import DenoisingAutoencoder
 from recae.transformers.sparse import SparseAutoencoder
 from recae.transformers.variational import VariationalAutoencoder
 

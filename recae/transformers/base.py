@@ -1,4 +1,4 @@
-"""The base of the four transformers: what they have in common, and fit."""
+"""Transformer: the common hyperparameters and fit of the four kinds of autoencoder."""
 
 from __future__ import annotations
 
@@ -31,15 +31,14 @@ from recae.training import (
 )
 from recae.training.objective import Objective
 from recae.transformers.body import channels_last
-from recae.transformers.examples import Examples, read_examples
-from recae.transformers.losses import check_learnable, check_loss
+from recae.transformers.examples import Examples, check_loss, check_not_empty, read_examples
 from recae.transformers.saving import Saved
 from recae.transformers.scaling import Scaling
 
 
 @estimator
 class Transformer(Saved):
-    """An autoencoder over rows of numbers; a kind supplies its network and its objective."""
+    """An autoencoder of rows of numbers; subclasses define its network and its objective."""
 
     latent: int = param("width of the code", default=32, low=1, usual=(2, 512))
     hidden: tuple[int, ...] = param(
@@ -54,17 +53,16 @@ class Transformer(Saved):
         low=1,
     )
     activation: str = param(
-        "after every layer but those of code and output",
+        "after every layer except the code and the output",
         default="relu",
         choices=("relu", "swish", "tanh", "sigmoid"),
     )
     loss: str = param(
-        "what an output is held to: the numbers themselves, a decision for every feature (between "
-        "0 and 1), or one choice among all features (counts)",
+        "squared for any numbers, logistic for features between 0 and 1, multinomial for counts",
         default="squared",
         choices=("squared", "logistic", "multinomial"),
     )
-    epochs: int = param("passes over the examples, at most", default=50, low=1)
+    epochs: int = param("largest number of passes over the examples", default=50, low=1)
     batch_size: int = param("examples per update", default=128, low=1, usual=(32, 1024))
     lr: float = param("learning rate", default=1e-3, above=0, usual=(1e-4, 1e-2))
     optimiser: str = param("how the weights are updated", default="adam", choices=tuple(OPTIMISERS))
@@ -85,7 +83,7 @@ class Transformer(Saved):
     n_features_in_: int = learnt()
 
     def _objective(self, updates: int) -> Objective:
-        """What to minimise, given how many updates are planned."""
+        """The training objective, given the number of planned updates."""
         return Objective(self.loss)
 
     def _before_epoch(self, examples: Examples, seed: int) -> BeforeEpoch | None:
@@ -108,13 +106,14 @@ class Transformer(Saved):
         """Learns from examples and returns self.
 
         X: (n, features) numbers, images (n, height, width) or (n, channels, height, width), as
-        array, torch tensor or frame, or a scipy sparse matrix, which stays sparse. y is there for
-        scikit-learn and ignored. validation: other examples, to keep the epoch with the lowest loss
-        on them, without penalties of the code (a variational one: its bound at beta = 1), and to
-        stop early. seed: an integer >= 0; the same seed gives the same model.
-        device: "auto", "cpu", "cuda". callbacks: called with each finished Epoch. progress: True,
-        False, or None to ask the terminal. checkpoint: a file that keeps the state of the training;
-        the same call finds it after a kill and goes on to the same result.
+        array, torch tensor or frame, or a scipy sparse matrix, which stays sparse. y is ignored, as
+        scikit-learn requires it. validation: further examples; the epoch with the lowest loss on
+        them is kept, and training stops early. Their loss excludes penalties of the code (for a
+        variational autoencoder it is the evidence bound). seed: an integer >= 0; the same seed
+        gives the same model. device: "auto", "cpu", "cuda". callbacks: called with each finished
+        Epoch. progress: True, False, or None to show a bar only in a terminal. checkpoint: a file
+        for the state of the training; after an interruption the same call resumes from it and
+        gives the same result.
 
         Raises DataError for bad examples, ConfigError for bad options, and on Ctrl-C
         TrainingInterrupted, with the model fitted to its best state, once an epoch is finished.
@@ -128,7 +127,7 @@ class Transformer(Saved):
         check_progress(progress)
         seed, device = check_seed(seed), resolve_device(device)
         examples = self._checked(X)
-        check_learnable(examples, self.loss, type(self).__name__)
+        check_not_empty(examples, self.loss, type(self).__name__)
         if self.channels and channels_last(examples.shape):
             warn(
                 f"images of the shape {examples.shape} are read as {examples.shape[0]} channels of "
@@ -139,7 +138,7 @@ class Transformer(Saved):
         if validation is not None:
             kept = self._checked(validation)
             if kept.shape != examples.shape or kept.sparse != examples.sparse:
-                raise DataError(f"validation has {kept}; X has {examples}: give both alike")
+                raise DataError(f"validation has {kept}; X has {examples}: both must be alike")
             self._check_names(kept, examples.names)
         about = {
             "model": type(self).__name__,
@@ -204,7 +203,7 @@ class Transformer(Saved):
         self._note_names(examples.names)
 
     def _checked(self, given: Any) -> Examples:
-        """Examples that can be held to the loss."""
+        """Reads examples and checks them against the loss."""
         owner = type(self).__name__
         examples = read_examples(given, owner)
         if examples.sparse and self.loss in self.only_dense:
@@ -216,7 +215,7 @@ class Transformer(Saved):
         return examples
 
     def _after(self, examples: Examples, seed: int) -> None:
-        """What is learnt from the scaled examples once the weights stand."""
+        """Learns from the scaled examples after training the network."""
 
     def _plan(self, examples: Examples, seed: int) -> Plan:
         return Plan(

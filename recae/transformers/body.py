@@ -1,4 +1,4 @@
-"""Encoders and decoders of the two bodies, MLP and convolutional, for any code between them."""
+"""MLP and convolutional encoders and decoders around the code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from recae.nn import (
 )
 
 COLOURS = (1, 3, 4)
-"""Channels that images usually have: grey, red green blue, and how opaque."""
+"""Usual numbers of channels: grey, RGB, RGB with opacity."""
 
 
 def channels_last(shape: tuple[int, ...]) -> bool:
@@ -35,8 +35,8 @@ class Body:
     """The shape of a network around its code.
 
     shape: of an example; hidden: widths of the dense layers between example and code; channels: of
-    the convolutions before them, none for an MLP; start: the biases of an MLP's output at the
-    start, (features,). Everything reads and gives rows of (features,).
+    the convolutions before them, () for an MLP; start: the initial biases of an MLP's output,
+    (features,). Inputs and outputs are rows of (features,).
     """
 
     shape: tuple[int, ...]
@@ -62,7 +62,7 @@ class Body:
         return nn.Sequential(InputLinear(math.prod(self.shape), latent))
 
     def decoder(self, latent: int, *, unit: bool = False) -> nn.Module:
-        """(rows, latent) -> scores. unit: every unit of the code speaks with length one."""
+        """(rows, latent) -> scores. unit: decoder vectors with unit norm."""
         first: Callable[[int, int], nn.Module] = UnitLinear if unit else Linear
         widths = (latent, *self.hidden[::-1])
         layers = list(mlp(widths, self.activation))

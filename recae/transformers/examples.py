@@ -1,4 +1,4 @@
-"""What a transformer is given, checked: dense rows, images, or a sparse matrix."""
+"""Reads and checks the examples of a transformer: dense rows, images, or a sparse matrix."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from recae.nn import Batch, Ragged
 
 LARGEST = float(np.finfo(np.float32).max)
 KEPT = (np.uint8, np.int8, np.int16)
-"""What is kept as it is until it is scaled: images take a quarter of the room as whole numbers."""
+"""Types kept until scaling: images as integers take a quarter of the memory."""
 
 NARROW = (np.float16, np.float32, np.bool_, np.uint16)
-"""What float32 holds without rounding; the rest is kept as float64 until it is scaled."""
+"""Types that float32 holds exactly; others are kept as float64 until scaling."""
 
 
 @dataclass(frozen=True)
@@ -52,25 +52,20 @@ class Examples:
     def __str__(self) -> str:
         return f"{'sparse' if self.sparse else 'dense'} examples of the shape {self.shape}"
 
-    def batch(self, start: int, stop: int, pad_to: int) -> Batch:
-        """Some rows as a batch, with empty rows added up to `pad_to`."""
-        if self.sparse:
-            ragged = Ragged.from_csr(self.rows[start:stop], pad_to=pad_to)
-            return Batch(ragged, ragged)
-        rows = self.rows[start:stop]
-        if len(rows) < pad_to:
-            rows = torch.cat([rows, rows.new_zeros(pad_to - len(rows), *rows.shape[1:])])
-        return Batch(rows, rows)
+    def batch(self, rows: slice) -> Batch:
+        """Some rows as a batch."""
+        some = Ragged.from_csr(self.rows[rows]) if self.sparse else self.rows[rows]
+        return Batch(some, some)
 
-    def dense(self, start: int, stop: int) -> Tensor:
-        """Some rows as a tensor, whatever they are kept as: for a few rows at a time."""
+    def dense(self, places: Tensor) -> Tensor:
+        """The rows at some places as a dense tensor."""
         if self.sparse:
-            return torch.from_numpy(self.rows[start:stop].toarray())
-        rows: Tensor = self.rows[start:stop]
+            return torch.from_numpy(self.rows[places.numpy()].toarray())
+        rows: Tensor = self.rows[places]
         return rows
 
     def digest(self) -> str:
-        """A SHA-256 of shape and numbers, to tell data apart."""
+        """A SHA-256 of the shape and the numbers."""
         parts = (
             [self.rows.data, self.rows.indices, self.rows.indptr] if self.sparse else [self.rows]
         )
@@ -81,9 +76,9 @@ class Examples:
 
 
 def read_examples(given: Any, owner: str) -> Examples:
-    """Checks and converts: an array, a tensor, a frame of numbers, a scipy matrix, Interactions.
+    """Checks and converts an array, tensor, frame of numbers, scipy matrix or Interactions.
 
-    Raises DataError for what is empty, one-dimensional, not numbers, or not finite.
+    Raises DataError for input that is empty, one-dimensional, not numeric or not finite.
     """
     if isinstance(given, Interactions):
         given = given.matrix
@@ -100,6 +95,31 @@ def read_examples(given: Any, owner: str) -> Examples:
     return Examples(torch.from_numpy(array), names)
 
 
+def check_loss(examples: Examples, loss: str, owner: str) -> None:
+    """Raises DataError for examples outside the range of a loss."""
+    values = examples.rows.data if examples.sparse else examples.rows
+    if loss not in ("logistic", "multinomial") or not len(values):
+        return
+    low, high = float(values.min()), float(values.max())
+    if low < 0:
+        raise DataError(
+            f"Negative values in data passed to {owner}: loss={loss!r} needs values >= 0 (the "
+            f"lowest is {low:g}); scale X, or set loss='squared'"
+        )
+    if loss == "logistic" and high > 1:
+        raise DataError(
+            f"X of {owner} goes up to {high:g}; loss='logistic' needs values from 0 to 1: divide X "
+            "by its largest value, or set loss='squared'"
+        )
+
+
+def check_not_empty(examples: Examples, loss: str, owner: str) -> None:
+    """Raises DataError for examples of zeros, under a loss that cannot learn from them."""
+    empty = examples.rows.nnz == 0 if examples.sparse else not bool(examples.rows.any())
+    if empty and (examples.sparse or loss == "multinomial"):
+        raise DataError(f"X of {owner} has no entry other than 0: there is nothing to learn")
+
+
 def read_codes(given: Any, latent: int, owner: str) -> Tensor:
     """Codes to decode, (n, latent) float32. Raises DataError for anything else."""
     array = _as_array(given.toarray() if is_sparse(given) else given, owner, "codes")
@@ -113,12 +133,12 @@ def _as_csr(given: Any, owner: str) -> Any:
     """A float32 CSR without repeated cells and stored zeros."""
     _check_kind(given.dtype, owner)
     _check_size(given.shape, owner)
-    with np.errstate(over="ignore"):  # what is too large becomes inf, and is refused as such
+    with np.errstate(over="ignore"):  # too large numbers become inf and are refused below
         matrix = scipy.sparse.csr_matrix(given, dtype=np.float32)
     if matrix.nnz and not 0 <= matrix.indices.min() <= matrix.indices.max() < matrix.shape[1]:
         raise DataError(
             f"X of {owner} has entries in columns {matrix.indices.min()} to "
-            f"{matrix.indices.max()}, and {matrix.shape[1]} columns: make the matrix anew"
+            f"{matrix.indices.max()}, and {matrix.shape[1]} columns: build the matrix again"
         )
     if not matrix.has_canonical_format or not matrix.data.all():
         matrix = matrix.copy()
@@ -130,7 +150,7 @@ def _as_csr(given: Any, owner: str) -> Any:
 
 
 def _as_array(given: Any, owner: str, what: str = "X") -> np.ndarray:
-    """Numbers as an array of `KEPT`, float32 or float64; the one given where it is in one piece."""
+    """Numbers as a contiguous array of `KEPT`, float32 or float64, without a copy if possible."""
     if isinstance(given, Tensor):
         if given.layout != torch.strided:
             raise DataError(f"{what} of {owner} is a sparse tensor: give a scipy matrix instead")
@@ -185,5 +205,5 @@ def _check_finite(values: np.ndarray, owner: str, row: Any, what: str = "X") -> 
     raise DataError(
         f"{what} of {owner} contains {'NaN' if np.isnan(flat[first]) else 'infinity'} in row "
         f"{row(first)} (NaN, inf or too large for float32 in {int(bad.sum())} places): "
-        "fill or leave out such rows"
+        "fill these values or drop the rows"
     )

@@ -1,45 +1,43 @@
-"""What a fitted transformer does: transform, reconstruct, score."""
+"""The methods of a fitted transformer: transform, reconstruct, score."""
 
 from __future__ import annotations
 
-import operator
 from abc import ABC
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recae.errors import ConfigError, DataError
+from recae.errors import DataError
 from recae.estimators.estimator import Estimator
 from recae.nn import DENSE_LOSSES, AutoencoderNet, Batch
 from recae.system.forks import survives_fork
-from recae.transformers.examples import Examples, read_codes, read_examples
-from recae.transformers.losses import check_loss
-from recae.transformers.manners import Manners
+from recae.system.memory import row_batches
+from recae.transformers.examples import Examples, check_loss, read_codes, read_examples
 from recae.transformers.scaling import Scaling, variance
-
-TILE = 64
-"""Rows computed together, padded when fewer: a row gets the same bits whatever its company."""
+from recae.transformers.sklearn_api import SklearnAPI
 
 
-class Fitted(Manners, Estimator, ABC):
-    """The methods of a fitted transformer, over its network, shape and scaling."""
+class Fitted(SklearnAPI, Estimator, ABC):
+    """The methods of a fitted transformer, given its network, shape and scaling."""
 
     latent: int
+    hidden: tuple[int, ...]
+    channels: tuple[int, ...]
     loss: str
     network_: AutoencoderNet
     scaling_: Scaling
-    fitted_params_: dict[str, Any]
 
     @survives_fork
     def transform(self, X: Any) -> np.ndarray:
-        """The codes of examples, (n, latent) float32; of a variational one the posterior means.
+        """The codes of examples, (n, latent) float32; posterior means of a variational autoencoder.
 
-        A frame instead, if `set_output` or scikit-learn's configuration says so. Raises DataError
-        for examples of another shape or that are none, NotFittedError before fit, ConfigError where
-        a hyperparameter was changed since.
+        A frame instead, if `set_output` or scikit-learn's configuration asks for one. Raises
+        DataError for unusable examples and for another shape, NotFittedError before fit,
+        ConfigError if a hyperparameter was changed after fit.
 
         >>> X = np.eye(6)
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).transform(X[:3]).shape
@@ -50,9 +48,9 @@ class Fitted(Manners, Estimator, ABC):
 
     @survives_fork
     def inverse_transform(self, Z: Any) -> np.ndarray:
-        """What codes stand for, (n, *shape of an example) float32, in the units of the examples.
+        """Decodes codes, (n, *shape of an example) float32, in the units of the examples.
 
-        With loss "logistic" these are probabilities, with "multinomial" each row's sum to 1. Raises
+        With loss "logistic" these are probabilities, with "multinomial" they sum to 1. Raises
         DataError for codes of another width, NotFittedError before fit.
 
         >>> X = np.eye(6)
@@ -61,34 +59,41 @@ class Fitted(Manners, Estimator, ABC):
         """
         self._check_fitted()
         codes = Examples(read_codes(Z, self.latent, type(self).__name__))
-        return self._in_units(self._tiles(codes, self._decoded))
+
+        def decoded(batch: Batch) -> Tensor:
+            assert isinstance(batch.input, Tensor)
+            return self._means(batch.input, batch)
+
+        return self._in_units(self._by_batch(self.network_, codes, decoded))
 
     @survives_fork
     def reconstruct(self, X: Any) -> np.ndarray:
-        """Examples through the code and back, (n, *shape of an example) float32.
+        """Encodes and decodes examples, (n, *shape of an example) float32.
 
-        With loss "multinomial" every example is given back with the sum that it has. Raises
+        With loss "multinomial" each reconstruction has the sum of its example. Raises
         DataError and NotFittedError as `transform` does.
 
         >>> X = np.eye(6)
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).reconstruct(X).shape
         (6, 6)
         """
-        return self._in_units(self._tiles(self._read(X), self._reconstructed))
+        examples = self._read(X)
+        return self._in_units(self._by_batch(self.network_, examples, self._reconstructed))
 
     @survives_fork
     def score_samples(self, X: Any) -> np.ndarray:
-        """How well each example is explained, (n,) float32: minus its loss, higher is better.
+        """Minus the loss of each example, (n,) float32, higher is better.
 
         With loss "squared" minus the squared error summed over the features, in the units of the
-        examples; otherwise a log likelihood in nats. Anomalies come out low. Raises DataError and
-        NotFittedError as `transform` does.
+        examples; otherwise a log likelihood in nats. Anomalies have low scores. Raises DataError
+        and NotFittedError as `transform` does.
 
         >>> X = np.eye(6)
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).score_samples(X).shape
         (6,)
         """
-        losses = self._losses(self.network_, self._read(X), 0)
+        examples = self._read(X)
+        losses = self._losses(self.network_, examples, 0)
         unit = self.scaling_.scale**2 if self.loss == "squared" else 1.0
         return np.asarray(-losses * unit, dtype=np.float32)
 
@@ -111,19 +116,19 @@ class Fitted(Manners, Estimator, ABC):
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).reconstruction_error(X).shape
         (6,)
         """
-        scaled = self._read(X)
+        examples = self._read(X)
 
-        def errors(net: AutoencoderNet, batch: Batch, target: Tensor) -> Tensor:
-            return (self._reconstructed(batch) - target).square().mean(1)
+        def errors(batch: Batch) -> Tensor:
+            return (self._reconstructed(batch) - dense_target(batch)).square().mean(1)
 
-        found = self._by_tile(self.network_, scaled, errors) * self.scaling_.scale**2
+        found = self._by_batch(self.network_, examples, errors) * self.scaling_.scale**2
         return np.asarray(found, dtype=np.float32)
 
     def explained_variance(self, X: Any) -> float:
-        """1 - (squared error of the reconstructions) / (that of the features' means): at most 1.
+        """1 - (squared error of the reconstructions) / (squared error of the feature means of X).
 
-        The figure by which PCA is judged (its explained_variance_ratio_, summed). The means are
-        those of X. Raises DataError for X in which nothing varies, and as `transform` does.
+        At most 1; for PCA it is the sum of explained_variance_ratio_. Raises DataError for X with
+        constant features only, and as `transform` does.
 
         >>> X = np.eye(6)
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).explained_variance(X) < 1
@@ -132,24 +137,13 @@ class Fitted(Manners, Estimator, ABC):
         error = float(self.reconstruction_error(X).mean(dtype=np.float64))
         total = variance(read_examples(X, type(self).__name__))
         if total == 0:
-            raise DataError("nothing varies in X: there is no variance to explain")
+            raise DataError("all features of X are constant: there is no variance to explain")
         return 1 - error / total
 
-    # The pieces that the methods above share.
-
-    def _check_fitted(self) -> None:
-        if not self.__sklearn_is_fitted__():
-            raise self._not_fitted()
-        for name, then in self.fitted_params_.items():
-            now = getattr(self, name)
-            if now != then:
-                raise ConfigError(
-                    f"{name} of this {type(self).__name__} was {then!r} when it was fitted and is "
-                    f"{now!r} now: fit it again, or set it back"
-                )
+    # Shared by the methods above.
 
     def _read(self, X: Any) -> Examples:
-        """Examples checked against those of `fit`, and scaled."""
+        """Checks examples against those of `fit`, and scales them."""
         self._check_fitted()
         examples = read_examples(X, type(self).__name__)
         self._check_names(examples, self._names())
@@ -159,21 +153,25 @@ class Fitted(Manners, Estimator, ABC):
         return self.scaling_.apply(examples)
 
     def _codes(self, X: Any) -> np.ndarray:
-        return self._tiles(self._read(X), lambda batch: self.network_.encode(batch)[0])
+        examples, net = self._read(X), self.network_
+        return self._by_batch(net, examples, lambda batch: net.encode(batch)[0])
 
-    def _tiles(self, examples: Examples, read: Callable[[Batch], Tensor]) -> np.ndarray:
-        """Applies `read` to padded tiles of the rows: (n, ...) float32."""
-        device = next(self.network_.parameters()).device
-        found = []
+    def _by_batch(
+        self, net: AutoencoderNet, examples: Examples, read: Callable[[Batch], Tensor]
+    ) -> np.ndarray:
+        """Applies `read` to batches of scaled examples or codes: (n, ...) float32."""
+        device = next(net.parameters()).device
+        features = max(prod(examples.shape), getattr(self, "n_features_in_", 0))
+        width = features * (1 + max(self.channels, default=0)) + sum(self.hidden) + self.latent
         with torch.no_grad():
-            for start in range(0, len(examples), TILE):
-                stop = min(start + TILE, len(examples))
-                batch = examples.batch(start, stop, TILE).to(device)
-                found.append(read(batch)[: stop - start].cpu().numpy())
-        return np.concatenate(found)
+            parts = [
+                read(examples.batch(rows).to(device)).cpu().numpy()
+                for rows in row_batches(len(examples), width)
+            ]
+        return np.concatenate(parts)
 
     def _means(self, z: Tensor, batch: Batch) -> Tensor:
-        """What codes stand for, (rows, features), scaled."""
+        """The decoded means of codes, (rows, features), scaled."""
         output = self.network_.decoder(z, batch).dense()
         if self.loss == "logistic":
             return torch.sigmoid(output)
@@ -181,10 +179,6 @@ class Fitted(Manners, Estimator, ABC):
             return torch.softmax(output, 1)
         assert isinstance(output, Tensor)
         return output
-
-    def _decoded(self, codes: Batch) -> Tensor:
-        assert isinstance(codes.input, Tensor)
-        return self._means(codes.input, codes)
 
     def _reconstructed(self, batch: Batch) -> Tensor:
         means = self._means(self.network_.encode(batch)[0], batch)
@@ -198,34 +192,18 @@ class Fitted(Manners, Estimator, ABC):
 
     def _losses(self, net: AutoencoderNet, examples: Examples, seed: int) -> np.ndarray:
         """The reconstruction loss of each scaled example, (n,) float32."""
-        return self._by_tile(net, examples, self._tile_losses)
 
-    def _tile_losses(self, net: AutoencoderNet, batch: Batch, target: Tensor) -> Tensor:
-        output = net(batch)[0].dense()
-        return DENSE_LOSSES[self.loss](output, target)
+        def losses(batch: Batch) -> Tensor:
+            return DENSE_LOSSES[self.loss](net(batch)[0].dense(), dense_target(batch))
 
-    def _by_tile(
-        self, net: AutoencoderNet, examples: Examples, read: Callable[..., Tensor]
-    ) -> np.ndarray:
-        """read(net, batch, dense target) over padded tiles: (n,) float32."""
-        device = next(net.parameters()).device
-        found = []
-        with torch.no_grad():
-            for start in range(0, len(examples), TILE):
-                stop = min(start + TILE, len(examples))
-                batch = examples.batch(start, stop, TILE).to(device)
-                target = torch.zeros(TILE, int(np.prod(examples.shape)), device=device)
-                target[: stop - start] = examples.dense(start, stop).to(device)
-                found.append(read(net, batch, target)[: stop - start].cpu().numpy())
-        return np.concatenate(found)
+        return self._by_batch(net, examples, losses)
 
 
-def count(value: object, name: str) -> int:
-    """An integer >= 1 as an int. Raises ConfigError for anything else."""
-    try:
-        number = 0 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise ConfigError(f"{name} must be an integer >= 1, not {value!r}")
-    return number
+def dense_target(batch: Batch) -> Tensor:
+    """The target of a batch, (rows, features)."""
+    target = batch.target
+    if isinstance(target, Tensor):
+        return target
+    dense = target.values.new_zeros(len(target), target.n_columns)
+    dense[target.rows, target.indices] = target.values
+    return dense

@@ -1,4 +1,4 @@
-"""Centre and scale of examples: the same numbers in units that every learning rate suits."""
+"""Centring and scaling of examples, so that one learning rate suits data in any units."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from recae.errors import DataError
 from recae.transformers.examples import Examples
 
 SHIFTED = ("squared", "gaussian")
-"""Losses that are of the numbers themselves, and may move with them."""
+"""Losses under which examples may be centred and scaled."""
 
 CHUNK = 4096
 """Rows converted to float64 at a time."""
 
-NOTHING = 1e-24
-"""A variance below this share of the mean square is rounding."""
+ROUNDING = 1e-24
+"""A variance below this share of the mean square counts as rounding error."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Scaling:
     """(x - centre) / scale under the losses "squared" and "gaussian", x under the others.
 
     centre: the features' means, (features,) float64; None for sparse examples, which stay sparse.
-    scale: one number for all features, the root of their mean variance, so that each keeps its say.
-    start: where the output's biases begin, (features,) float32, so that the first thing known is
-    each feature's mean.
+    scale: one number for all features, the root of their mean variance, which keeps their relative
+    importance. start: the initial biases of the output, (features,) float32, which make the first
+    reconstruction the mean of each feature.
     """
 
     centre: Tensor | None
@@ -40,7 +40,7 @@ class Scaling:
 
     @classmethod
     def of(cls, examples: Examples, loss: str) -> Scaling:
-        """The scaling that examples ask for under a loss."""
+        """The scaling of examples under a loss."""
         mean = column_means(examples)
         if loss == "logistic":
             return cls(None, 1.0, torch.logit(mean, eps=1e-4).float())
@@ -89,9 +89,9 @@ class Scaling:
 
     @classmethod
     def restored(cls, arrays: Mapping[str, Tensor], features: int) -> Scaling:
-        """The inverse of `arrays`; where the biases began is of no use any more.
+        """The inverse of `arrays`, without `start`.
 
-        Raises ValueError or KeyError for what `arrays` cannot have given.
+        Raises ValueError or KeyError for invalid arrays.
         """
         centre = arrays.get("scaling.centre")
         if centre is not None:
@@ -121,7 +121,7 @@ def column_means(examples: Examples) -> Tensor:
 
 
 def variance(examples: Examples) -> float:
-    """The mean over features of their variance over the examples; 0 where it is mere rounding."""
+    """The mean over features of their variance over the examples; 0 if it is rounding error."""
     mean = column_means(examples)
     cells = len(examples) * len(mean)
     if examples.sparse:
@@ -131,7 +131,7 @@ def variance(examples: Examples) -> float:
         parts = _parts(examples.rows.flatten(1))
         spread = sum(float((part - mean).square().sum()) for _, part in parts) / cells
         squares = spread + float(mean.square().mean())
-    return spread if spread > NOTHING * squares else 0.0
+    return spread if spread > ROUNDING * squares else 0.0
 
 
 def _parts(rows: Tensor) -> Iterator[tuple[slice, Tensor]]:

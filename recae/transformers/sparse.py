@@ -1,4 +1,4 @@
-"""SparseAutoencoder: a dictionary of many units, few of which describe an example."""
+"""SparseAutoencoder: a code of many units, few of which are active for an example."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from recae.errors import ConfigError
 from recae.estimators.params import estimator, param
 from recae.nn import (
+    DENSE_LOSSES,
     AutoencoderNet,
     Batch,
     BatchTopUnits,
@@ -21,6 +22,7 @@ from recae.nn import (
     L1Code,
     NoCorruption,
     PositiveTopUnits,
+    Ragged,
     SignedTopUnits,
     UsageCounter,
     revive,
@@ -32,44 +34,42 @@ from recae.training.objective import Objective
 from recae.transformers.base import Transformer
 from recae.transformers.body import Body
 from recae.transformers.examples import Examples
-from recae.transformers.losses import empty_loss
 
 REVIVE_ROWS = 2048
-"""Examples among which the worst explained are looked for."""
+"""Examples among which the worst reconstructed ones are searched."""
 
 REVIVE_CELLS = 1 << 24
-"""Numbers that these may hold."""
+"""Numbers that these examples may have together."""
 
 COUNTED = ("top-k", "signed-top-k", "batch-top-k", "jump-relu")
 
 SHARE = {"kl": 1.0, "jump-relu": 4.0}
-"""What a penalty of 1 costs at beta = 1, beside what there is to explain: enough that codes are as
-sparse as they were asked to be, within some hundredths (jump-relu) or a quarter (kl)."""
+"""Cost of a penalty of 1 at beta = 1, as a multiple of the loss of outputs of 0: large enough that
+codes get the sparsity asked for, within some hundredths (jump-relu) or a quarter (kl)."""
 
 
 @estimator
 class SparseAutoencoder(Transformer):
     """An autoencoder whose code has many units, of which few are active for an example.
 
-    z = sparse(encoder(x)), f(x) = sum_j z_j w_j + b with every |w_j| = 1 (but for kl); loss = sum_i
-    (f_i - x_i)^2 or another, plus beta x penalty(z). With hidden=(), the default, the w_j are a
-    dictionary in the space of the examples: `dictionary_` (latent, features).
+    z = sparse(encoder(x)), f(x) = sum_j z_j w_j + b with every |w_j| = 1 (except for kl); loss =
+    sum_i (f_i - x_i)^2 or another, plus beta x penalty(z). With hidden=(), the default, the w_j are
+    a dictionary in the space of the examples: `dictionary_` (latent, features).
 
-    top-k: the `active` largest units stay, where above 0 (Makhzani & Frey 2014; Gao et al. 2024).
-    signed-top-k: the `active` largest without their sign, which they keep (CompresSAE, Kasalický
-    et al. 2025). batch-top-k: `active` on average over a batch in training; afterwards all above a
-    threshold learnt there (Bussmann et al. 2024). jump-relu: units above thresholds of their own,
-    which are learnt so that about `active` are on average: penalty (mean number / active - 1)^2
-    (Rajamanoharan et al. 2024). l1: z = max(h, 0) with penalty |z|; how many units stay depends on
-    beta. kl: z = sigma(h) shifted, with penalty sum_j KL(rate || mean of z_j) (Ng 2011); a unit is
-    near zero and never there, and w_j has any length. The penalties of jump-relu and kl count in
-    units of what there is to explain, the loss of an output of zeros.
+    top-k: keeps the `active` largest units, if positive (Makhzani & Frey 2014; Gao et al. 2024).
+    signed-top-k: keeps the `active` units of largest absolute value, with their sign (CompresSAE,
+    Kasalický et al. 2025). batch-top-k: `active` units on average over a batch in training; later
+    all units above a threshold learnt there (Bussmann et al. 2024). jump-relu: units above their
+    own thresholds, which are learnt so that `active` units pass on average: penalty (mean number /
+    active - 1)^2 (Rajamanoharan et al. 2024). l1: z = max(h, 0) with penalty |z|; beta sets the
+    sparsity. kl: z = sigma(h) shifted, with penalty sum_j KL(rate || mean of z_j) (Ng 2011); units
+    are near zero but never exactly, and w_j has any length. The penalties of jump-relu and kl are
+    relative to the loss of an output of zeros.
 
-    Units that no example of an epoch made active are, with `revive`, pointed at the examples
-    explained worst (Bricken et al. 2023), an eighth of all units at a time, until nine tenths of
-    the epochs are over. An epoch costs
-    about 6 x examples x weights operations. Raises ConfigError if more units shall be active than
-    there are.
+    With `revive`, units that were inactive for a whole epoch are moved towards the examples with
+    the largest reconstruction error (Bricken et al. 2023), at most an eighth of all units at a
+    time, during the first nine tenths of the epochs. An epoch takes about 6 x examples x weights
+    operations. Raises ConfigError if `active` exceeds `latent`.
 
     >>> X = np.random.default_rng(0).normal(size=(20, 6))
     >>> model = recae.SparseAutoencoder(latent=12, active=3, epochs=2).fit(X)
@@ -84,7 +84,7 @@ class SparseAutoencoder(Transformer):
         low=1,
     )
     sparsity: str = param(
-        "what makes the code sparse", default="top-k", choices=(*COUNTED, "l1", "kl")
+        "how the code is made sparse", default="top-k", choices=(*COUNTED, "l1", "kl")
     )
     active: int = param(
         "all but l1 and kl: active units of an example", default=16, low=1, usual=(4, 64)
@@ -95,22 +95,25 @@ class SparseAutoencoder(Transformer):
     rate: float = param(
         "kl: mean of a unit over the examples", default=0.05, above=0, high=0.5, usual=(0.01, 0.2)
     )
-    revive: bool = param("whether dead units are pointed at what is explained worst", default=True)
+    revive: bool = param(
+        "whether dead units move towards the worst reconstructed examples", default=True
+    )
 
     def check_params(self) -> None:
         super().check_params()
         if self.sparsity in COUNTED and self.active > self.latent:
             raise ConfigError(
-                f"active={self.active} units cannot be active of the latent={self.latent} there "
-                "are: lower active or raise latent"
+                f"active={self.active} exceeds latent={self.latent}: lower active or raise latent",
+                parameter="active",
+                value=self.active,
             )
 
     @property
     def dictionary_(self) -> Any:
-        """What each unit adds to an example for each unit of its code, (latent, features) float32.
+        """The decoder's vector of each unit, (latent, features) float32, in units of the examples.
 
-        In the units of the examples. Raises ConfigError with hidden layers or convolutions, between
-        which and the examples there is more than a sum; NotFittedError before fit.
+        Raises ConfigError with hidden layers or convolutions, whose decoder is not linear;
+        NotFittedError before fit.
 
         >>> X = np.random.default_rng(0).normal(size=(20, 6))
         >>> recae.SparseAutoencoder(latent=8, active=2, epochs=1).fit(X).dictionary_.shape
@@ -118,7 +121,7 @@ class SparseAutoencoder(Transformer):
         """
         self._check_fitted()
         if self.hidden or self.channels:
-            raise ConfigError("there is a dictionary with hidden=() and channels=() only")
+            raise ConfigError("only hidden=() and channels=() give a dictionary")
         atoms = _atoms(self.network_).detach().t()
         if self.sparsity != "kl":
             atoms = torch.nn.functional.normalize(atoms, dim=1)
@@ -145,7 +148,7 @@ class SparseAutoencoder(Transformer):
             return Objective(self.loss, {"sparsity": self.beta})
 
         def weight(batch: Batch, step: int) -> Tensor:
-            return SHARE[self.sparsity] * self.beta * empty_loss(self.loss, batch.target)
+            return SHARE[self.sparsity] * self.beta * _empty_loss(self.loss, batch.target)
 
         return Objective(self.loss, {"sparsity": weight})
 
@@ -154,18 +157,18 @@ class SparseAutoencoder(Transformer):
             return None
         last = int(0.9 * self.epochs)
 
-        def rebind_parameters(net: AutoencoderNet, number: int) -> list[nn.Parameter]:
-            if number == 1:  # what was counted is of the network before training
+        def revive_units(net: AutoencoderNet, number: int) -> list[nn.Parameter]:
+            if number == 1:  # the counts are from the network before training
                 cast(UsageCounter, net.code).used.zero_()
             if number == 1 or number > last:
                 return []
             return _revive(net, examples, torch_generator(seed, Stream.REVIVED_UNITS, number))
 
-        return rebind_parameters
+        return revive_units
 
 
 class _Dictionary(AutoencoderNet):
-    """A network whose encoder begins as the transpose of its decoder, where they fit."""
+    """A network whose encoder starts as the transpose of its decoder, if their shapes match."""
 
     def initialise(self, generator: torch.Generator) -> None:
         super().initialise(generator)
@@ -175,7 +178,7 @@ class _Dictionary(AutoencoderNet):
 
 
 def _atoms(net: AutoencoderNet) -> nn.Parameter:
-    """The weight whose columns are what the units say, (n_out, units)."""
+    """The decoder weight, with a column for each unit, (n_out, units)."""
     decoder = cast(Decoder, net.decoder)
     layers = list(cast(nn.Sequential, decoder.layers))
     first: Any = layers[0] if layers else getattr(decoder.head, "first", decoder.head)
@@ -186,7 +189,7 @@ def _atoms(net: AutoencoderNet) -> nn.Parameter:
 def _revive(
     net: AutoencoderNet, examples: Examples, generator: torch.Generator
 ) -> list[nn.Parameter]:
-    """Points dead units at what is explained worst; the parameters overwritten, if any were."""
+    """Moves dead units towards the largest residuals; returns the parameters it has overwritten."""
     code, last = cast(UsageCounter, net.code), cast(Any, net.encoder)[-1]
     if bool((code.used > 0).all()):
         code.used.zero_()
@@ -194,8 +197,7 @@ def _revive(
     features = math.prod(examples.shape)
     count = min(len(examples), REVIVE_ROWS, max(REVIVE_CELLS // features, 1))
     chosen = torch.randperm(len(examples), generator=generator)[:count]
-    rows = Examples(examples.rows[chosen.numpy() if examples.sparse else chosen]).dense(0, count)
-    rows = rows.to(code.used.device)
+    rows = examples.dense(chosen).to(code.used.device)
     batch = Batch(rows, rows)
     net.eval()  # a resumed run comes here in training mode
     layers = list(cast(nn.Sequential, net.encoder))[:-1]
@@ -208,3 +210,14 @@ def _revive(
     if not len(dead):
         return []
     return [last.weight, last.bias, atoms, *code.revived(dead)]
+
+
+def _empty_loss(loss: str, target: Ragged | Tensor) -> Tensor:
+    """The loss of each row for outputs of 0, (rows,)."""
+    if isinstance(target, Tensor):
+        return DENSE_LOSSES[loss](torch.zeros_like(target), target)
+    if loss == "squared":
+        return target.row_sums(target.values.square())
+    if loss == "logistic":
+        return target.values.new_full((len(target),), target.n_columns * math.log(2))
+    return target.row_sums(target.values) * math.log(target.n_columns)

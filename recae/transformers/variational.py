@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recae.errors import ConfigError
+from recae.data.csr import is_sparse
+from recae.errors import ConfigError, DataError, check_integer
 from recae.estimators.params import estimator, learnt, param
 from recae.nn import (
     DENSE_LOSSES,
@@ -28,17 +29,17 @@ from recae.rng import Stream, check_seed, torch_generator
 from recae.system.forks import survives_fork
 from recae.training import ArrayLoader, Loader
 from recae.training.objective import Objective, annealed
+from recae.transformers.base import Transformer
 from recae.transformers.body import Body
 from recae.transformers.examples import Examples
-from recae.transformers.fitted import count
-from recae.transformers.generative import Generative
+from recae.transformers.fitted import dense_target
 
 VALIDATION_DRAWS = 4
-"""Codes drawn for each held-out example after an epoch."""
+"""Codes drawn for each validation example after an epoch."""
 
 
 @estimator
-class VariationalAutoencoder(Generative):
+class VariationalAutoencoder(Transformer):
     """A latent variable model: z ~ p(z), x ~ p(x | z), fitted through a posterior q(z | x).
 
     loss = -log p(x | z) + beta KL(q(z | x) || p(z)) with z drawn from q(z | x) = N(mu(x),
@@ -47,14 +48,14 @@ class VariationalAutoencoder(Generative):
     sigma-VAE, Rybkin et al. 2021), a Bernoulli for each feature ("logistic"), or a multinomial.
 
     prior "standard": N(0, 1). "mixture": `components` Gaussians, learnt. "vamp": the mean of the
-    posteriors of `components` pseudo-inputs, learnt, which begin as examples (Tomczak & Welling
-    2018). anneal: beta rises over that share of the updates. free_bits: nats that each dimension of
-    the code has for nothing (Kingma et al. 2016), with the standard prior.
+    posteriors of `components` learnt pseudo-inputs, which start as examples (Tomczak & Welling
+    2018). anneal: beta rises over that share of the updates. free_bits: nats of KL per dimension
+    that cost nothing (Kingma et al. 2016), with the standard prior.
 
-    `transform` gives mu. `score_samples` is an importance-weighted bound of log p(x) in nats
-    (Burda, Grosse & Salakhutdinov 2016). `sample` makes new examples, `interpolate` morphs one into
-    another. An epoch costs about 6 x examples x weights operations, and with "vamp" as much again
-    for its pseudo-inputs in every batch.
+    `transform` returns mu. `score_samples` is an importance-weighted bound of log p(x) in nats
+    (Burda, Grosse & Salakhutdinov 2016). `sample` draws new examples, `interpolate` decodes codes
+    between those of two examples. An epoch takes about 6 x examples x weights operations, and with
+    "vamp" also those of encoding the pseudo-inputs in every batch.
 
     >>> X = np.random.default_rng(0).normal(size=(20, 6))
     >>> recae.VariationalAutoencoder(latent=2, epochs=2).fit(X).sample(3).shape
@@ -72,11 +73,11 @@ class VariationalAutoencoder(Generative):
     )
     free_bits: float = param("nats free of charge for each dimension", default=0.0, low=0)
     prior: str = param(
-        "what codes are held to", default="standard", choices=("standard", "mixture", "vamp")
+        "the prior of the code", default="standard", choices=("standard", "mixture", "vamp")
     )
     components: int = param("mixture, vamp: parts of the prior", default=100, low=1)
     binarise: bool = param(
-        "logistic: draw every feature anew as 0 or 1 in every epoch, its value being the chance "
+        "logistic: draw every feature as 0 or 1 in every epoch, with its value as probability "
         "(dynamic binarisation)",
         default=False,
     )
@@ -128,29 +129,30 @@ class VariationalAutoencoder(Generative):
         )
 
     def _pseudo_inputs(self, examples: Examples, seed: int) -> Tensor:
-        """Where they begin: examples drawn at random, again and again if there are too few."""
-        if not examples.sparse and examples.rows.is_meta:  # a model that is loaded, and has them
+        """The first pseudo-inputs: examples drawn with replacement."""
+        if not examples.sparse and examples.rows.is_meta:  # loading a saved model
             return torch.empty(self.components, math.prod(examples.shape))
         generator = torch_generator(seed, Stream.PSEUDO_INPUTS)
         drawn = torch.randint(len(examples), (self.components,), generator=generator)
-        rows = examples.rows[drawn.numpy() if examples.sparse else drawn]
-        return Examples(rows).dense(0, self.components).float()
+        return examples.dense(drawn).float()
 
     def _objective(self, updates: int) -> Objective:
         return Objective(self.loss, {"kl": annealed(self.beta, self.anneal, updates)})
 
     def _after(self, examples: Examples, seed: int) -> None:
-        """The variance of p(x | z) that suits the examples' drawn codes best, in scaled units."""
+        """Estimates the variance of p(x | z) by maximum likelihood, in scaled units."""
         self.noise_variance_ = 1.0
         if self.loss != "gaussian":
             return
         generator = torch_generator(seed, Stream.LIKELIHOOD)
 
-        def errors(net: AutoencoderNet, batch: Batch, target: Tensor) -> Tensor:
-            z = draw(*self._posterior(net, batch), generator)
-            return DENSE_LOSSES["squared"](net.decoder(z, batch).dense(), target)
+        net = self.network_
 
-        total = self._by_tile(self.network_, examples, errors).mean(dtype=np.float64)
+        def errors(batch: Batch) -> Tensor:
+            z = draw(*self._posterior(net, batch), generator)
+            return DENSE_LOSSES["squared"](net.decoder(z, batch).dense(), dense_target(batch))
+
+        total = self._by_batch(net, examples, errors).mean(dtype=np.float64)
         self.noise_variance_ = max(float(total) / self.n_features_in_, 1e-6)
 
     @survives_fork
@@ -158,33 +160,34 @@ class VariationalAutoencoder(Generative):
         """A lower bound of log p(x) of each example in nats, (n,) float32, tight for many samples.
 
         log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x) with K = samples draws from q(z | x) (Burda et
-        al. 2016, eq. 8); the same K normal draws for every example, so that no row depends on the
-        others. With loss "gaussian" a density in the units of the examples; with "logistic" on grey
-        values a cross entropy, no probability. Raises ConfigError for bad options, DataError and
-        NotFittedError as `transform` does.
+        al. 2016, eq. 8); the same K normal draws for every example. With loss "gaussian" a density
+        in the units of the examples; with "logistic" on grey values a cross entropy, not a
+        probability. Raises ConfigError for bad options, DataError and NotFittedError as `transform`
+        does.
 
         >>> X = (np.eye(6) > 0) * 1.0
         >>> model = recae.VariationalAutoencoder(latent=2, epochs=1, loss="logistic").fit(X)
         >>> bool((model.log_likelihood(X, samples=4) < 0).all())
         True
         """
-        count_ = self.samples if samples is None else count(samples, "samples")
+        samples = self.samples if samples is None else check_integer("samples", samples)
         examples = self._read(X)
-        noise = self._noise(count_, check_seed(seed))
+        noise = self._noise(samples, check_seed(seed))
+        net = self.network_
         with torch.no_grad():
-            log_prior = cast(Variational, self.network_.code).prior.density()
+            log_prior = cast(Variational, net.code).prior.density()
 
-        def bound(net: AutoencoderNet, batch: Batch, target: Tensor) -> Tensor:
-            mu, log_variance = self._posterior(net, batch)
+        def bound(batch: Batch) -> Tensor:
+            (mu, log_variance), target = self._posterior(net, batch), dense_target(batch)
             parts = []
             for eps in noise.to(mu.device):
                 z = mu + eps * (0.5 * log_variance).exp()
                 weight = log_prior(z) - log_density(z, mu, log_variance)
                 output = net.decoder(z, batch).dense()
                 parts.append(self._log_likelihood_given(output, target) + weight)
-            return torch.stack(parts).logsumexp(0) - math.log(count_)
+            return torch.stack(parts).logsumexp(0) - math.log(samples)
 
-        found = self._by_tile(self.network_, examples, bound)
+        found = self._by_batch(net, examples, bound)
         return np.asarray(found - self._log_volume(), dtype=np.float32)
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -195,6 +198,47 @@ class VariationalAutoencoder(Generative):
         (20,)
         """
         return self.log_likelihood(X)
+
+    @survives_fork
+    def sample(self, n: int, *, seed: int = 0) -> np.ndarray:
+        """New examples: the means of p(x | z) for z drawn from the prior, (n, *shape) float32.
+
+        Raises ConfigError for n below 1 or a bad seed, NotFittedError before fit.
+
+        >>> X = np.random.default_rng(0).normal(size=(20, 6))
+        >>> recae.VariationalAutoencoder(latent=2, epochs=1).fit(X).sample(2, seed=3).shape
+        (2, 6)
+        """
+        self._check_fitted()
+        n = check_integer("n", n)
+        generator = torch_generator(check_seed(seed), Stream.GENERATED)
+        net = self.network_
+        where = next(net.parameters()).device
+        net.to("cpu")  # the same codes on every device
+        try:
+            with torch.no_grad():
+                z = cast(Variational, net.code).prior.sample(n, generator)
+        finally:
+            net.to(where)
+        return self.inverse_transform(z)
+
+    @survives_fork
+    def interpolate(self, a: Any, b: Any, steps: int = 8) -> np.ndarray:
+        """Decodes codes between those of two examples, (steps, *shape) float32.
+
+        a, b: one example each, (*shape) or (1, *shape). The codes are on the straight line from
+        mu(a) to mu(b), both included. Raises ConfigError for fewer than 2 steps, DataError and
+        NotFittedError as `transform` does.
+
+        >>> X = np.random.default_rng(0).normal(size=(20, 6))
+        >>> recae.VariationalAutoencoder(latent=2, epochs=1).fit(X).interpolate(X[0], X[1], 5).shape
+        (5, 6)
+        """
+        self._check_fitted()
+        steps = check_integer("steps", steps, 2)
+        ends = [self._codes(_one(end, self.shape_)) for end in (a, b)]
+        share = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
+        return self.inverse_transform((1 - share) * ends[0] + share * ends[1])
 
     def _posterior(self, net: AutoencoderNet, batch: Batch) -> tuple[Tensor, Tensor]:
         return cast(Variational, net.code).posterior(net.encoder(batch.input))
@@ -211,7 +255,7 @@ class VariationalAutoencoder(Generative):
         return -0.5 * (squares + target.shape[1] * math.log(2 * math.pi * self.noise_variance_))
 
     def _log_volume(self) -> float:
-        """What scaling a density of examples costs in nats."""
+        """The logarithm of the Jacobian of the scaling, in nats."""
         scaled = self.loss == "gaussian"
         return self.n_features_in_ * math.log(self.scaling_.scale) if scaled else 0.0
 
@@ -222,8 +266,8 @@ class VariationalAutoencoder(Generative):
         with torch.no_grad():
             log_prior = cast(Variational, net.code).prior.density()
 
-        def both(net: AutoencoderNet, batch: Batch, target: Tensor) -> Tensor:
-            mu, log_variance = self._posterior(net, batch)
+        def loss_and_kl(batch: Batch) -> Tensor:
+            (mu, log_variance), target = self._posterior(net, batch), dense_target(batch)
             parts = []
             for eps in noise.to(mu.device):
                 z = mu + eps * (0.5 * log_variance).exp()
@@ -232,10 +276,20 @@ class VariationalAutoencoder(Generative):
                 parts.append(torch.stack([DENSE_LOSSES[kind](output, target), kl], 1))
             return torch.stack(parts).mean(0)
 
-        found = self._by_tile(net, examples, both)
+        found = self._by_batch(net, examples, loss_and_kl)
         losses, kl = found[:, 0], found[:, 1]
         if self.loss == "gaussian":
             features = math.prod(examples.shape)
             variance = max(float(losses.mean(dtype=np.float64)) / features, 1e-6)
             losses = 0.5 * (losses / variance + features * math.log(2 * math.pi * variance))
         return np.asarray(losses + kl, dtype=np.float32)
+
+
+def _one(example: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """One example as an array of one row. Raises DataError for another shape."""
+    if is_sparse(example):
+        example = example.toarray()
+    array = np.asarray(example.detach().cpu() if isinstance(example, Tensor) else example)
+    if array.shape not in (shape, (1, *shape)):
+        raise DataError(f"an example has the shape {shape}; this one has {array.shape}")
+    return array.reshape(1, *shape)

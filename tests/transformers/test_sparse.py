@@ -106,7 +106,7 @@ def test_the_planted_directions_are_found() -> None:
 
 def test_there_is_no_dictionary_behind_hidden_layers(planted: np.ndarray) -> None:
     model = fit(planted[:50], "top-k", hidden=(8,), epochs=1)
-    with pytest.raises(recae.ConfigError, match="dictionary with hidden="):
+    with pytest.raises(recae.ConfigError, match="hidden="):
         _ = model.dictionary_
 
 

@@ -1,4 +1,4 @@
-"""The manners of scikit-learn, without importing it."""
+"""scikit-learn's interface of a transformer, without importing scikit-learn."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from recae.transformers.examples import Examples
 OUTPUTS = ("default", "pandas", "polars")
 
 
-class Manners:
-    """What scikit-learn asks of a transformer beside fit and transform."""
+class SklearnAPI:
+    """The methods of scikit-learn transformers other than fit and transform."""
 
     shape_: tuple[int, ...]
     n_features_in_: int
@@ -26,7 +26,7 @@ class Manners:
     _output: str | None = None
 
     def fit_transform(self, X: Any, y: Any = None, **options: Any) -> np.ndarray:
-        """fit, then the codes of the same examples, (n, latent) float32; options: those of `fit`.
+        """Fits, then encodes the same examples, (n, latent) float32; options: those of `fit`.
 
         Raises what `fit` raises.
 
@@ -38,7 +38,7 @@ class Manners:
         return codes
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the code's units, (latent,) object: the class in small letters and a number.
+        """Names of the units of the code, (latent,) object: the lowercase class name and a number.
 
         Raises NotFittedError before fit.
 
@@ -51,10 +51,11 @@ class Manners:
         return np.array([f"{name}{unit}" for unit in range(self.latent)], dtype=object)
 
     def set_output(self, *, transform: str | None = None) -> Self:
-        """What `transform` and `fit_transform` give: "default" (arrays), "pandas" or "polars".
+        """Sets the output of `transform` and `fit_transform`: "default" (arrays), "pandas" or
+        "polars".
 
-        None changes nothing. Without it scikit-learn's own `set_config(transform_output=...)`
-        decides, where scikit-learn is in use. Raises ConfigError for anything else.
+        None changes nothing. Until it is set, scikit-learn's `set_config(transform_output=...)`
+        decides, if scikit-learn is imported. Raises ConfigError for anything else.
 
         >>> model = recae.Autoencoder(latent=2, epochs=1).set_output(transform="pandas")
         >>> model.fit_transform(np.eye(6)).columns.tolist()
@@ -67,7 +68,7 @@ class Manners:
         return self
 
     def _in_frame(self, codes: np.ndarray, X: Any) -> Any:
-        """The codes as they are wanted; a pandas frame has the index of X."""
+        """The codes in the chosen output type; a pandas frame has the index of X."""
         wanted = self._output
         if wanted is None and "sklearn" in sys.modules:
             wanted = sys.modules["sklearn"].get_config()["transform_output"]
@@ -88,7 +89,7 @@ class Manners:
         return clone.set_output(transform=self._output)
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn 1.6 and later asks about an estimator."""
+        """The tags of scikit-learn 1.6 and later."""
         from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
 
         return Tags(
@@ -103,7 +104,7 @@ class Manners:
         )
 
     def _not_fitted(self) -> Exception:
-        """Our error; where scikit-learn is in use, one that is also its own."""
+        """A NotFittedError; once scikit-learn is imported, one that is also scikit-learn's."""
         message = f"this {type(self).__name__} is not fitted: call fit first"
         exceptions = sys.modules.get("sklearn.exceptions")
         if exceptions is None:
@@ -117,7 +118,7 @@ class Manners:
         return both(message)
 
     def _note_names(self, names: Sequence[str] | None) -> None:
-        """Remembers how many features were learnt from, and their names."""
+        """Stores the number of features and their names."""
         self.n_features_in_ = int(np.prod(self.shape_))
         if names is not None:
             self.feature_names_in_ = np.array(names, dtype=object)
@@ -129,7 +130,7 @@ class Manners:
         return None if names is None else names.tolist()
 
     def _check_names(self, examples: Examples, names: Sequence[str] | None) -> None:
-        """Raises DataError for a frame whose columns are not the names, in that order."""
+        """Raises DataError for a frame whose columns differ from the names or their order."""
         if names is None or examples.names is None or [*examples.names] == [*names]:
             return
         unseen = sorted(set(examples.names) - set(names))
