@@ -55,7 +55,7 @@ def test_every_module_is_in(wheel: zipfile.ZipFile) -> None:
     here = {path.relative_to(ROOT).as_posix() for path in (ROOT / "recae").rglob("*.py")}
     assert {name for name in wheel.namelist() if name.endswith(".py")} == here
     assert "recae/py.typed" in wheel.namelist()
-    assert {f"recae/report/page/page.{kind}" for kind in ("css", "js")} <= set(wheel.namelist())
+    assert {f"recae/report/page.{kind}" for kind in ("css", "js")} <= set(wheel.namelist())
 
 
 def test_the_dataset_cards_travel_and_tables_stay(wheel: zipfile.ZipFile) -> None:

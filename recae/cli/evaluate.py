@@ -32,7 +32,7 @@ from recae.cli.options import (
 from recae.cli.output import Output, as_json
 from recae.errors import ConfigError, DataError, StorageError
 from recae.metrics import parse_metrics
-from recae.report.folder import check_measured, entry_places
+from recae.report.entry import check_measured, entry_places
 from recae.system.files import atomic_file
 from recae.training import Epoch
 

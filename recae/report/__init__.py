@@ -1,11 +1,15 @@
-"""Reports for people: tables, pages and plots."""
+"""Reports of many models for readers: tables, an HTML page, and charts."""
 
-from recae.report.entry import Entry, Published
-from recae.report.folder import load_entries
-from recae.report.line_plots import plot_by_history, plot_curves
+from recae.report.entry import Entry, Published, load_entries
+from recae.report.figures import (
+    comparison,
+    plot_accuracy_against_time,
+    plot_by_history,
+    plot_comparison,
+    plot_curves,
+)
 from recae.report.markdown_page import TITLE, markdown
 from recae.report.page import html
-from recae.report.plots import comparison, plot_accuracy_against_time, plot_comparison
 
 __all__ = [
     "TITLE",

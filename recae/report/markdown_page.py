@@ -6,25 +6,22 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from recae.report.entry import Entry
-from recae.report.folder import check_entries
+from recae.report.entry import Entry, check_entries
 from recae.report.pairs import all_pairs, neighbours, share, told
-from recae.report.published import (
-    Footnotes,
-    described,
-    difference,
-    published_figure,
-    signed,
-    with_published,
-)
 from recae.report.rows import (
+    Footnotes,
     amount,
     best_first,
     choose_metrics,
     decimals,
+    described,
+    difference,
     figure,
     interval,
     measured,
+    published_figure,
+    signed,
+    with_published,
 )
 
 TITLE = "Models compared"

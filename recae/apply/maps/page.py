@@ -21,8 +21,7 @@ from recae.apply.maps.colours import (
     Groups,
 )
 from recae.apply.maps.points import Points, chosen, heading, model_name, quality
-from recae.report.page.elements import NOT_SHOWN, Markup, element
-from recae.report.page.shell import document, resource
+from recae.report.markup import NOT_SHOWN, Markup, document, element, resource
 from recae.system.files import atomic_file, check_target
 
 UNITS = 1 << 16
@@ -46,9 +45,7 @@ def page(drawn: Points, path: str | Path, colour: str | None, title: str | None)
         class_="map",
     )
     data = element("script", Markup(_json(_content(drawn))), type="application/json", id="points")
-    style = (
-        resource("recae.report.page", "page.css") + "\n" + resource("recae.apply.maps", "page.css")
-    )
+    style = resource("recae.report", "page.css") + "\n" + resource("recae.apply.maps", "page.css")
     script = "\n".join(resource("recae.apply.maps", name) for name in ("draw.js", "hands.js"))
     content = document(name, Markup(body + data), style, script)
     with atomic_file(target) as part:

@@ -13,7 +13,7 @@ from recae.apply.maps.points import Points, chosen, heading, model_name, quality
 from recae.errors import check_integer
 from recae.report.canvas import DPI, canvas, write
 from recae.report.labels import Box, nearest, place
-from recae.report.page.elements import NOT_SHOWN, shortened
+from recae.report.markup import NOT_SHOWN, shortened
 from recae.system.files import check_target
 
 WIDTH, BESIDE, LOWEST, HIGHEST = 11.0, 2.2, 6.0, 9.5

@@ -1,4 +1,4 @@
-"""The table of a page, which can be sorted by each of its columns."""
+"""The tables of a page: all metrics of all models, sortable, and who is better than whom."""
 
 from __future__ import annotations
 
@@ -6,16 +6,27 @@ import math
 from collections.abc import Sequence
 
 from recae.report.entry import Entry, Published
-from recae.report.page.drawing import scrolling
-from recae.report.page.elements import Markup, element, together
-from recae.report.published import (
+from recae.report.markup import Markup, element, figure_box, scrolling, table, together
+from recae.report.pairs import Pair, neighbours, share, told
+from recae.report.rows import (
     Footnotes,
+    Measured,
+    amount,
+    decimals,
     described,
     difference,
+    figure,
+    interval,
+    less_is_better,
+    measured,
     published_figure,
+    signed,
     with_published,
 )
-from recae.report.rows import Measured, amount, decimals, figure, interval, less_is_better, measured
+
+HALF = 13
+"""So many columns fit on half a page; a larger square has the full width."""
+SIGNS = {"better": "▲", "worse": "▼", "not settled": "·"}
 
 
 def main_table(ordered: Sequence[Entry], metrics: Sequence[str], footnotes: Footnotes) -> Markup:
@@ -50,7 +61,7 @@ def main_table(ordered: Sequence[Entry], metrics: Sequence[str], footnotes: Foot
         element("tr", _name(number, entry), [cells[number - 1] for _, cells in columns])
         for number, entry in enumerate(ordered, start=1)
     ]
-    table = element(
+    sortable = element(
         "table",
         element(
             "caption", f"All models, sorted by {metrics[0]}. A click on a heading sorts by it."
@@ -59,7 +70,7 @@ def main_table(ordered: Sequence[Entry], metrics: Sequence[str], footnotes: Foot
         element("tbody", rows),
         class_="sortable",
     )
-    return scrolling("Table of all models", table)
+    return scrolling("Table of all models", sortable)
 
 
 def _head(name: str, sorted_: str | None) -> Markup:
@@ -127,3 +138,64 @@ def _difference(entry: Entry, metric: str, digits: int) -> Markup:
         return _cell(None)
     value = entry.value(metric) - entry.published[metric].value
     return _cell(value, difference(entry, metric, digits))
+
+
+def matrix(ordered: Sequence[Entry], pairs: Sequence[Pair], metric: str) -> Markup:
+    """The verdict on each pair: the model of the row against that of the column."""
+    names = [entry.name for entry in ordered]
+    cells: dict[tuple[str, str], Markup] = {}
+    for pair in pairs:
+        for seen in (pair, pair.turned):
+            cells[seen.a, seen.b] = _verdict(seen)
+    head = [element("td"), *(_number(number, name) for number, name in enumerate(names, start=1))]
+    rows = [
+        element(
+            "tr",
+            element("th", f"{number} {name}", scope="row"),
+            [cells.get((name, other), element("td", class_="self")) for other in names],
+        )
+        for number, name in enumerate(names, start=1)
+    ]
+    title = f"Who is better, {metric}"
+    note = (
+        "The model of the row against that of the column: ▲ better, ▼ worse, · not settled. Paired "
+        f"over the users. {told(pairs)}. Point at a cell for the difference, its 95 % interval and "
+        "p."
+    )
+    square = element(
+        "table",
+        element("thead", element("tr", head)),
+        element("tbody", rows),
+        class_="matrix",
+    )
+    numbers = table(
+        "Each against the next",
+        ["model", "against", "difference", "95 % interval", "p", "verdict", "detectable"],
+        [
+            (
+                p.a,
+                p.b,
+                signed(p.difference),
+                interval(p.low, p.high),
+                share(p.p),
+                p.verdict,
+                figure(p.detectable),
+            )
+            for p in neighbours(pairs, ordered)
+        ],
+        summary="Each against the next",
+    )
+    return figure_box(
+        "pairs", title, note, scrolling(title, square), numbers, wide=len(names) > HALF
+    )
+
+
+def _number(number: int, name: str) -> Markup:
+    return element("th", str(number), scope="col", title=name, aria_label=name)
+
+
+def _verdict(pair: Pair) -> Markup:
+    found = pair.verdict
+    hint = f"{pair.a} against {pair.b}: {signed(pair.difference)} "
+    hint += f"{interval(pair.low, pair.high)}, p {share(pair.p)}"
+    return element("td", SIGNS[found], class_=found.replace(" ", "-"), title=hint, aria_label=found)
