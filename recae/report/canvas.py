@@ -88,7 +88,7 @@ def as_svg(figure: Any, key: str, title: str) -> Markup:
     import matplotlib
 
     # The figure of 72 dots an inch, so a unit of the SVG is a pixel of the page.
-    settings = {"svg.fonttype": "none", "svg.hashsalt": key}
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": key}
     buffer = io.StringIO()
     with matplotlib.rc_context(settings), _any_letters():
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
@@ -114,7 +114,8 @@ def _converted(node: Any, key: str, used: set[str]) -> Markup | None:
     if tag in ("metadata", "style"):
         return None
     children = [child for child in (_converted(c, key, used) for c in node) if child]
-    attributes = _presentation(node.attrib.get("style", ""))
+    mark = tag == "path" and node.attrib.get("id") in used  # looks as the places say that use it
+    attributes = {} if mark else _presentation(node.attrib.get("style", ""))
     for name, value in node.attrib.items():
         name = name.rpartition("}")[2]
         if name == "id":
@@ -132,7 +133,7 @@ def _converted(node: Any, key: str, used: set[str]) -> Markup | None:
             attributes[name] = _rounded(value)
     if tag in ("g", "defs") and not children:
         return None
-    if tag == "g" and not attributes and (len(node) == 1 or not children[0].startswith("<title>")):
+    if tag == "g" and not attributes and not children[0].startswith("<title>"):
         return together(children)
     if tag == "path" and attributes.get("fill") == "none" and "stroke" not in attributes:
         return None

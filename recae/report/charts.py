@@ -23,7 +23,7 @@ from recae.report.entry import Published
 from recae.report.labels import Box, nearest, place, spread
 from recae.report.lines import Line
 from recae.report.markup import shortened
-from recae.report.rows import Measured, described, figure, interval, main_group
+from recae.report.rows import Measured, amount, described, figure, interval, main_group
 
 INCH = 72
 """Pixels of a page: matplotlib's SVG has so many units in an inch."""
@@ -33,7 +33,7 @@ CROWDED = 20
 """With more points a chart has the full width."""
 LEAST_SECONDS = 0.01
 """Shorter fits are drawn here."""
-NAME, TICK = 10.0, 9.0
+NAME, TICK = 12.0, 11.0
 """Points, and pixels of a page, of letters."""
 
 
@@ -198,7 +198,7 @@ def scatter(
 def _at(x: float, y: float, timed: bool) -> str:
     if not timed:
         return f"{figure(y)}, {figure(x)}"
-    seconds = f"{x:,.3g} s" if x > LEAST_SECONDS else f"{LEAST_SECONDS:g} s or less"
+    seconds = f"{amount(x)} s" if x > LEAST_SECONDS else f"{LEAST_SECONDS:g} s or less"
     return f"{figure(y)}, {seconds}"
 
 
@@ -363,7 +363,7 @@ def _style(axes: Any, names: tuple[str, str] | None = None) -> None:
     axes.grid(True, color=GRID, alpha=1, linewidth=1)
     axes.set_axisbelow(True)
     axes.tick_params(length=0, labelsize=TICK, labelcolor=SOFT)
-    axes.tick_params(axis="y", labelcolor=SOFT)
+    axes.locator_params(nbins=6, steps=[1, 2, 5, 10])
     if names:
         look = {"color": SOFT, "fontsize": NAME, "fontweight": "bold", "parse_math": False}
         axes.set_xlabel(readable(names[0]), **look)

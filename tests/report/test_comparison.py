@@ -51,7 +51,7 @@ def test_the_picture_is_a_png_that_grows_with_the_reports(tmp_path) -> None:
     path = plot_comparison(REPORTS, "ndcg@10", tmp_path / "two.png")
     assert path == tmp_path / "two.png"
     width, height = size(path)
-    assert width == 8 * 150 and height == int(2.2 * 150)
+    assert width == int(620 / 72 * 150) and height == int((62 + 2 * 26) / 72 * 150)
     five = {f"model {number}": report(0.1 * number, 0, 0.9) for number in range(5)}
     assert size(plot_comparison(five, "ndcg@10", str(tmp_path / "five.png")))[1] > height
     assert {part.name for part in tmp_path.iterdir()} == {"two.png", "five.png"}

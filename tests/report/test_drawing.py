@@ -9,58 +9,30 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from recae.report.canvas import COLOURS
+from recae.report.canvas import COLOURS, GRID, INK, PAPER, SOFT
+from recae.report.charts import log_ticks, span
 from recae.report.labels import Box, nearest, place, spread
-from recae.report.page.elements import Markup, element, shortened
-from recae.report.page.scale import Scale, linear, logarithmic
-
-
-def test_a_scale_maps_its_ends() -> None:
-    down = Scale(0.2, 0.6, 300, 100)
-    assert [down.at(v) for v in (0.2, 0.4, 0.6)] == pytest.approx([300, 200, 100])
-    log = Scale(0.1, 1000, 0, 400, log=True)
-    assert [log.at(v) for v in (0.1, 1, 1000, 0)] == pytest.approx([0, 100, 400, 0])
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        (0.0, 1.0, ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]),
-        (0.19, 0.41, ["0.20", "0.25", "0.30", "0.35", "0.40"]),
-        (-0.1, 0.1, ["-0.10", "-0.05", "0.00", "0.05", "0.10"]),
-        (0, 60_000, ["0", "10,000", "20,000", "30,000", "40,000", "50,000", "60,000"]),
-    ],
-)
-def test_ticks_are_round(low: float, high: float, expected: list[str]) -> None:
-    assert [text for _, text in Scale(low, high, 0, 100).ticks()] == expected
+from recae.report.markup import Markup, element, shortened
 
 
 def test_logarithmic_ticks() -> None:
-    texts = [text for _, text in Scale(0.5, 3000, 0, 100, log=True).ticks()]
-    assert texts == ["1", "10", "100", "1,000"]
-    assert [t for _, t in Scale(0.9, 11, 0, 100, log=True).ticks()] == ["1", "2", "5", "10"]
-
-
-def test_what_lies_beyond_an_axis_stands_at_its_end() -> None:
-    down = Scale(0.2, 0.6, 300, 100)
-    assert [down.clipped(v) for v in (0.0, 0.4, 7.0)] == pytest.approx([300, 200, 100])
-    assert [down.holds(v) for v in (0.0, 0.2, 0.6, 0.7)] == [False, True, True, False]
+    assert log_ticks(0.5, 3000) == ([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
+    assert log_ticks(0.9, 11)[1] == ["1", "2", "5", "10"]
 
 
 def test_the_least_value_says_that_it_stands_for_all_below() -> None:
-    scale = Scale(0.006, 20, 0, 100, log=True, least=0.01)
-    assert [text for _, text in scale.ticks()] == ["≤ 0.01", "0.1", "1", "10"]
+    assert log_ticks(0.006, 20, least=0.01)[1] == ["≤ 0.01", "0.1", "1", "10"]
 
 
 @pytest.mark.parametrize("values", [[], [np.nan], [0.3], [0.3, 0.3], [0.0, 0.0], [5e-9, 5e-9]])
 def test_an_axis_of_one_value_or_none_is_an_axis(values: list[float]) -> None:
-    for scale in (linear(values, 0, 100), logarithmic(values, 0, 100)):
-        assert np.isfinite([scale.at(v) for v in values if np.isfinite(v)]).all()
-        assert scale.high > scale.low and len(scale.ticks()) < 12
+    low, high = span(values)
+    assert np.isfinite([low, high]).all() and low < high
+    assert all(low <= value <= high for value in values if np.isfinite(value))
 
 
 def test_a_share_has_no_axis_below_nothing() -> None:
-    assert linear([0.01, 0.9], 0, 100).low == 0 and linear([-0.01, 0.9], 0, 100).low < -0.01
+    assert span([0.01, 0.9])[0] == 0 and span([-0.01, 0.9])[0] < -0.01
 
 
 def test_labels_cover_nothing() -> None:
@@ -127,7 +99,7 @@ def contrast(a: str, b: str) -> float:
 
 def themes() -> list[dict[str, str]]:
     """The colours of the page, light and dark."""
-    style = (files("recae.report.page") / "page.css").read_text(encoding="utf-8")
+    style = (files("recae.report") / "page.css").read_text(encoding="utf-8")
     found = [
         dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
         for block in re.findall(r":root \{(.*?)\}", style, re.DOTALL)
@@ -146,5 +118,11 @@ def test_texts_can_be_read_in_both_modes(theme: dict[str, str]) -> None:
         assert contrast(theme[name], theme[f"{name}-paper"]) >= 4.5, name
 
 
-def test_pictures_have_the_colours_of_the_page() -> None:
-    assert list(COLOURS) == [themes()[0][f"s{n}"] for n in range(8)]
+def test_pictures_have_the_colours_of_the_page_in_both_modes() -> None:
+    light = themes()[0]
+    assert list(COLOURS) == [light[f"s{n}"] for n in range(8)]
+    assert (INK, SOFT, GRID, PAPER) == tuple(light[n] for n in ("ink", "soft", "grid", "paper"))
+    style = (files("recae.report") / "page.css").read_text(encoding="utf-8")
+    for name in ("ink", "soft", "grid", "paper", *(f"s{n}" for n in range(8))):
+        for part in ("fill", "stroke"):
+            assert f'svg [{part}="{light[name]}"] {{ {part}: var(--{name}); }}' in style

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -205,7 +206,26 @@ def test_many_seeds_many_models_one_page(
     (square,) = tree.all("table", class_="matrix")
     assert len(square.all("td", class_="not-settled")) == 30 * 29
     (curves,) = tree.all("figure", id="figure-curves-0")
-    assert len(curves.all("polyline")) == 8  # no more can be told apart
+    lines = [path for path in curves.all("path") if path.attributes.get("stroke-width") == "1.8"]
+    assert len(lines) == 8  # no more can be told apart
+
+
+def test_marks_say_their_numbers_and_their_texts_are_texts(page, full: list[Entry]) -> None:
+    (figure,) = page(full).all("figure", id="figure-forest")
+    hints = [title.text for group in figure.all("g") for title in group.all("title")]
+    mean = full[0].value("ndcg@5")
+    assert any(hint.startswith(f"best: {mean:.4f} [") for hint in hints)
+    texts = [node.text for node in figure.all("text")]
+    assert f"best   {mean:.4f}" in texts and "ndcg@5" in texts
+    assert {"#1b1f24", "#57606a"} >= {node.attributes["fill"] for node in figure.all("text")}
+
+
+def test_without_matplotlib_it_has_the_tables(page, full: list[Entry], monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    tree = page(full)
+    assert figures(tree) == ["pairs", "history", "popularity"] and not tree.all("svg")
+    assert "recae[plot]" in tree.all("main")[0].text
+    assert tree.all("table", class_="sortable")
 
 
 def test_it_is_written_whole_or_not_at_all(make, tmp_path: Path, monkeypatch) -> None:
