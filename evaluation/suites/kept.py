@@ -24,7 +24,7 @@ import pandas as pd
 import recae
 from recae.errors import DataError, StorageError
 from recae.report import Entry, Published
-from recae.report.folder import check_entries, check_measured
+from recae.report.entry import check_entries, check_measured
 from recae.system.files import atomic_file, plain
 
 USERS, ITEMS = "users.parquet", "items.parquet"
