@@ -31,7 +31,7 @@ from .errors import ConfigError as ConfigError
 from .errors import DataError as DataError
 from .errors import RecaeError as RecaeError
 from .errors import RecaeWarning as RecaeWarning
-from .estimators.loading import load as load
+from .estimators.saved import load as load
 from .evaluation import Lists as Lists
 from .evaluation import Report as Report
 from .evaluation import evaluate as evaluate

@@ -27,7 +27,6 @@ SINGLE = {
     "errors": [name for name, value in vars(recae.errors).items() if inspect.isclass(value)],
     "evaluation": ["Scorer", "by_history", "by_popularity", "rmse"],
     "ranking": ["TopK"],
-    "recommend": ["export_top_k"],
     "tuning": ["Tuning"],
 }
 OFFERED = {name: getattr(recae, name) for name in recae.__all__}

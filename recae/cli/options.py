@@ -12,7 +12,7 @@ from recae.cli.output import Output
 from recae.data import IdMap
 from recae.data.tables.table import DUPLICATES
 from recae.errors import ConfigError, StorageError
-from recae.recommend.persistence import CONFIG
+from recae.estimators.saved import CONFIG
 
 
 def add_table_options(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 from recae.errors import ConfigError, NotFittedError, unknown_option
 from recae.estimators.params import complaint, params
+from recae.estimators.saved import register
 
 
 class Estimator:
@@ -16,6 +17,10 @@ class Estimator:
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     fitted_params_: dict[str, Any]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        register(cls)  # so that `recae.load` knows it by its name
 
     @classmethod
     def preset(cls, name: str = "paper") -> Self:

@@ -6,7 +6,6 @@ import glob
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pandas as pd
 
 from recae.data.tables.sources import read_frame
 from recae.errors import DataError, StorageError, unknown_option
+from recae.system.digests import sha256
 from recae.system.files import as_path, atomic_file, plain
 
 KEYS = {"model", "metrics", "provenance"}
@@ -194,7 +194,7 @@ def _write_table(path: Path, name: str, table: pd.DataFrame) -> dict[str, str]:
     table.rename_axis(INDEX[name]).reset_index().to_parquet(
         content, index=False, compression="zstd"
     )
-    digest = sha256(content.getvalue()).hexdigest()
+    digest = sha256(content.getvalue())
     file = path.with_name(f"{path.name}.{name}-{digest[:8]}.parquet")
     with atomic_file(file) as part:
         part.write_bytes(content.getvalue())
@@ -229,6 +229,6 @@ def _read_table(path: str | Path, name: str, entry: Any) -> pd.DataFrame:
         raise StorageError(f"{file} is missing: {error.strerror}") from error
     except (TypeError, KeyError, ValueError) as error:
         raise StorageError(f"{path} is no saved report: its {name} names no file") from error
-    if sha256(content).hexdigest() != digest:
+    if sha256(content) != digest:
         raise StorageError(f"{file} does not belong to {path}, or is damaged")
     return read_frame(BytesIO(content)).set_index(INDEX[name]).rename_axis(None)

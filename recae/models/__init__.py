@@ -5,7 +5,6 @@ The imports are for type checkers: `MODELS` and this module have every model, im
 
 import pkgutil
 from importlib import import_module
-from pathlib import Path
 
 from recae.models.baselines import Popularity, Random
 from recae.models.ensemble import Ensemble
@@ -30,7 +29,6 @@ from recae.models.neural.sparse_ae import SparseAE
 from recae.models.neural.vanilla_ae import VanillaAE
 from recae.models.neural.vasp import FLVAE, VASP, NeuralEASE
 from recae.recommend.base import Recommender
-from recae.recommend.persistence import load_model
 
 MODELS: dict[str, type[Recommender]] = {
     cls.name: cls
@@ -38,21 +36,9 @@ MODELS: dict[str, type[Recommender]] = {
     for cls in vars(import_module(file.name)).values()
     if isinstance(cls, type) and issubclass(cls, Recommender) and "name" in vars(cls)
 }
-"""Every model by the name used on the command line and in saved files, in the order of the files.
-
-A model of your own becomes known to `recae.load` by `recae.MODELS[MyModel.name] = MyModel`.
-"""
+"""Every model by the name used on the command line, in the order of the files."""
 
 globals().update({cls.__name__: cls for cls in MODELS.values()})
-
-
-def load(path: str | Path) -> Recommender:
-    """A recommender that `save` wrote, on the CPU.
-
-    Raises DataError for anything that is not a whole, unaltered folder of this format.
-    """
-    return load_model(path, MODELS)
-
 
 __all__ = [
     "ALS",
@@ -85,5 +71,4 @@ __all__ = [
     "Random",
     "UserKNN",
     "VanillaAE",
-    "load",
 ]

@@ -15,7 +15,7 @@ from recae.data.csr import column_counts
 from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
 from recae.recommend.base import Recommender, Run
-from recae.recommend.persistence import expect
+from recae.recommend.saved import expect
 from recae.rng import numpy_generator
 
 ROWS = 64

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,13 +19,15 @@ from recae.data.csr import column_counts
 from recae.data.splits import Fold
 from recae.errors import ConfigError, DataError, TrainingInterrupted, check_flag
 from recae.estimators.estimator import Estimator
+from recae.estimators.saved import hyperparameters, write
 from recae.ranking.batches import Request, rank_batches, rows_per_batch
 from recae.ranking.products import Products, products
 from recae.ranking.top_k import TopK, check_k, top_k
-from recae.recommend.persistence import save_model
+from recae.recommend.export import write_lists
 from recae.recommend.requests import align, check_validation, resolve, top_k_frame
+from recae.recommend.saved import contents, facts, read_history, read_items
 from recae.rng import check_seed
-from recae.system.files import as_path
+from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
 from recae.system.forks import survives_fork
 from recae.system.memory import enough_memory
 from recae.system.progress import check_progress
@@ -68,6 +71,7 @@ class Recommender(Estimator, ABC):
     item_counts_: np.ndarray
     history_: Interactions | None
     fitted_params_: dict[str, Any]
+    _facts: Mapping[str, Any] = MappingProxyType({})
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -261,7 +265,7 @@ class Recommender(Estimator, ABC):
     def save(
         self, path: str | Path, *, with_history: bool = False, overwrite: bool = False
     ) -> Path:
-        """Writes the model to a directory, atomically and without pickle; `recae.load` reads it.
+        """Writes the model to a folder with a model card, atomically; `recae.load` reads it.
 
         with_history: also keep the fitted interactions, so that `recommend(users)` works after
         loading. overwrite: replace a model that is there. Raises StorageError.
@@ -270,22 +274,96 @@ class Recommender(Estimator, ABC):
         'model'
         """
         self._check_fitted()
-        check_flag("with_history", with_history)
-        check_flag("overwrite", overwrite)
-        return save_model(self, as_path(path), with_history=with_history, overwrite=overwrite)
+        kept = self.history_ if check_flag("with_history", with_history) else None
+        if with_history and kept is None:
+            raise DataError("this model has no interactions to save: it was loaded without them")
+        epochs, lowest = getattr(self, "epochs_", ()), getattr(self, "lowest_is_best", False)
+        known = facts(self._facts, self.history_, epochs, lowest)
+        settings = {"params": self.get_params(), "facts": known}
+        saved = contents(settings, self._arrays(), self.items_, self.item_counts_, kept)
+        return write(type(self), saved, path, overwrite=overwrite)
 
-    def export(self, path: str | Path, history: Any = None, k: int = 100, **options: Any) -> int:
-        """Streams everybody's top k to a Parquet file; returns the number of rows.
+    @classmethod
+    def _restored(
+        cls, settings: Mapping[str, Any], arrays: Mapping[str, Tensor], files: Mapping[str, Path]
+    ) -> Self:
+        model = cls().set_params(**hyperparameters(settings))
+        model.check_params()
+        model.items_, model.item_counts_ = read_items(files)
+        model._restore(arrays)
+        model.history_ = read_history(files, model.items_)
+        model.fitted_params_, model._facts = model.get_params(), dict(settings["facts"])
+        return model
 
-        The options are those of `recae.recommend.export_top_k`. Raises DataError, ConfigError and
-        StorageError as that does.
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that differ between fitted models that differ in any bit.
+
+        Of the kind, the hyperparameters, the items and what was learnt; a saved and loaded model
+        has the same. Raises NotFittedError before fit.
+
+        >>> model = recae.EASE().fit(data)
+        >>> model.fingerprint() == recae.load(model.save("same")).fingerprint()
+        True
+        """
+        self._check_fitted()
+        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in self._arrays().items()}
+        about = sha256_of_json([type(self).__name__, self.get_params(), [*arrays]])
+        learnt = sha256_of_arrays(self.items_.ids, self.item_counts_, *arrays.values())
+        return sha256((about + learnt).encode())[:16]
+
+    @survives_fork
+    def export(
+        self,
+        path: str | Path,
+        history: Any = None,
+        k: int = 100,
+        *,
+        users: Any = None,
+        exclude_seen: bool = True,
+        items: Any = None,
+        exclude_items: Any = None,
+        on_unknown: str = "raise",
+        batch_size: int | str = "auto",
+        progress: bool | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> int:
+        """Streams the rows of `recommend(users, k, history=history, ...)` to a Parquet file.
+
+        Columns: user_id, item_id (int64 or string), score (float32), rank (int32, from 1). Only one
+        batch of them is in memory at a time. The file appears when it is complete; a file that was
+        there stays until then. Returns the number of rows.
+
+        checkpoint: a folder, new or empty, that keeps what is ranked so far. The same call after a
+        kill goes on from there to the same file, and then deletes the folder. It costs a second
+        writing.
+
+        Raises DataError as `recommend` does, StorageError when the file cannot be written, and
+        ConfigError for a checkpoint of another model, other histories or other options.
 
         >>> recae.Popularity().fit(data).export("top.parquet", data, k=1)
         5
         """
-        from recae.recommend.export import export_top_k
+        request, allowed = self._request(users, history, items, exclude_items, on_unknown)
+        most = min(check_k(k), len(self.items_))
 
-        return export_top_k(self, path, history, k, **options)
+        def ranked(first: int) -> Iterator[tuple[slice, TopK]]:
+            rest = request.part(slice(first, None)) if first else request  # a part is a copy
+            return self._rank(rest, most, exclude_seen, allowed, batch_size)
+
+        def job() -> dict[str, Any]:
+            return {
+                "model": self.name,
+                "hyperparameters": self.get_params(),
+                "fingerprint": self.fingerprint(),
+                "k": most,
+                "exclude_seen": exclude_seen,
+                "allowed items": None if allowed is None else sha256_of_arrays(allowed),
+            }
+
+        ids = self.items_.ids
+        return write_lists(
+            path, request, ids, ranked, job, progress=progress, checkpoint=checkpoint
+        )
 
     # What a model supplies: the first two and the saved form are needed, the rest where they apply.
 

@@ -1,11 +1,10 @@
-"""Everybody's top k as a Parquet file, streamed."""
+"""Ranked lists as a Parquet file, streamed batch by batch, and a checkpoint of the writing."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from hashlib import sha256
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,9 @@ import pyarrow.parquet as pq
 
 from recae.errors import ConfigError, DataError, StorageError
 from recae.ranking.batches import Request
-from recae.ranking.top_k import TopK, check_k
-from recae.recommend.base import Recommender
+from recae.ranking.top_k import TopK
+from recae.system.digests import sha256_of_arrays
 from recae.system.files import as_path, atomic_file, check_target, plain, remove_directory
-from recae.system.forks import survives_fork
 from recae.system.machine import __version__
 from recae.system.progress import bar
 
@@ -121,64 +119,55 @@ def _end(files: list[Path]) -> int:
     return int(files[-1].stem.partition("-")[2]) if files else 0
 
 
-@survives_fork
-def export_top_k(
-    model: Recommender,
+def write_lists(
     path: str | Path,
-    history: Any = None,
-    k: int = 100,
+    request: Request,
+    item_ids: np.ndarray,
+    ranked: Callable[[int], Iterable[tuple[slice, TopK]]],
+    job: Callable[[], Mapping[str, Any]],
     *,
-    users: Any = None,
-    exclude_seen: bool = True,
-    items: Any = None,
-    exclude_items: Any = None,
-    on_unknown: str = "raise",
-    batch_size: int | str = "auto",
-    progress: bool | None = None,
-    checkpoint: str | Path | None = None,
+    progress: bool | None,
+    checkpoint: str | Path | None,
 ) -> int:
-    """Writes the rows of `model.recommend(users, k, history=history, ...)` to a Parquet file.
+    """Writes the lists of the users of a request to a Parquet file; returns the number of rows.
 
-    Columns: user_id, item_id (int64 or string), score (float32), rank (int32, from 1). The rows are
-    the same as `recommend` gives, but only one batch of them is in memory at a time. The file
-    appears when it is complete; a file that was there stays until then. Returns the number of rows.
+    Columns: user_id, item_id (int64 or string), score (float32), rank (int32, from 1). Only one
+    batch of lists is in memory at a time. The file appears when it is complete.
 
-    checkpoint: a folder, new or empty, that keeps what is ranked so far; the same call finds it
-    after a kill and goes on to the same file, and deletes it then. Costs a second writing.
-
-    Raises DataError as `recommend` does, StorageError when the file cannot be written, and
-    ConfigError for a checkpoint of another model, other histories or other options.
-
-    >>> recae.recommend.export_top_k(recae.Popularity().fit(data), "top.parquet", data, k=1)
-    5
+    item_ids: of the items in the lists; ranked: the lists of the users from a number on, batch by
+    batch, each with the rows (from 0) that it is about; job: what else decides the rows, asked for
+    with a checkpoint only. progress, checkpoint: as in `Recommender.export`.
     """
-    request, allowed = model._request(users, history, items, exclude_items, on_unknown)
-    most = min(check_k(k), len(model.items_))
-    user_ids, item_ids = _ids(request.users), _ids(model.items_.ids)
+    user_ids, listed_ids = _ids(request.users), _ids(item_ids)
     schema = pa.schema(
         [
             ("user_id", user_ids.type),
-            ("item_id", item_ids.type),
+            ("item_id", listed_ids.type),
             ("score", pa.float32()),
             ("rank", pa.int32()),
         ]
     )
 
-    def ranked(first: int) -> Iterator[tuple[pa.Table, int]]:
-        """The lists of the users from `first` on, batch by batch, and the number of users."""
-        rest = request.part(slice(first, None)) if first else request  # a part is a copy
+    def tables(first: int) -> Iterator[tuple[pa.Table, int]]:
+        """The lists of the users from `first` on, and the number of users."""
         with bar(len(request), "exporting", "user", progress, initial=first) as shown:
-            for rows, top in model._rank(rest, most, exclude_seen, allowed, batch_size):
+            for rows, top in ranked(first):
                 users = user_ids.slice(first + rows.start, rows.stop - rows.start)
-                yield _table(schema, users, item_ids, top), len(users)
+                yield _table(schema, users, listed_ids, top), len(users)
                 shown.update(len(users))
 
     if checkpoint is None:
-        return _write(path, schema, (table for table, _ in ranked(0)))
+        return _write(path, schema, (table for table, _ in tables(0)))
     check_target(path)  # before hours of ranking
-    parts = Parts(checkpoint, _job(model, request, most, exclude_seen, allowed))
+    matrix = request.matrix
+    about = {
+        "recae": __version__,
+        "users": sha256_of_arrays(request.users, request.known),
+        "histories": sha256_of_arrays(matrix.indptr, matrix.indices, matrix.data),
+    }
+    parts = Parts(checkpoint, {**job(), **about})
     if not parts.files or parts.done < len(request):
-        for table, users in ranked(parts.done):
+        for table, users in tables(parts.done):
             parts.add(table, users)
         parts.write()
     written = _write(path, schema, parts.tables())
@@ -194,36 +183,6 @@ def _write(path: str | Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> i
             writer.write_table(table)
             written += len(table)
     return written
-
-
-def _job(
-    model: Recommender, request: Request, k: int, exclude_seen: bool, allowed: np.ndarray | None
-) -> dict[str, Any]:
-    """What decides the rows of an export."""
-    parts = {name: array.detach().cpu().numpy() for name, array in model._arrays().items()}
-    matrix = request.matrix
-    return {
-        "recae": __version__,
-        "model": model.name,
-        "hyperparameters": model.get_params(),
-        "weights": _digest(model.items_.ids, model.item_counts_, *parts.values()),
-        "users": _digest(request.users, request.known),
-        "histories": _digest(matrix.indptr, matrix.indices, matrix.data),
-        "k": k,
-        "exclude_seen": exclude_seen,
-        "allowed items": None if allowed is None else _digest(allowed),
-    }
-
-
-def _digest(*arrays: np.ndarray) -> str:
-    found = sha256()
-    for array in arrays:
-        found.update(f"{array.dtype} {array.shape} ".encode())
-        if array.dtype == object:  # text of any length
-            found.update(repr(array.tolist()).encode())
-        else:
-            found.update(np.ascontiguousarray(array).view(np.uint8).data)
-    return found.hexdigest()
 
 
 def _ids(ids: np.ndarray) -> pa.Array:

@@ -1,7 +1,14 @@
-"""The entries of a report: a model, its reports of one or more seeds, and its costs."""
+"""The entries of a report: a model, its reports of one or more seeds, and its costs; on disk, too.
+
+entry/entry.json      format, version of recae, all but the reports, the SHA-256 of that, and the
+                      SHA-256 of every other file
+entry/report-1.json   the report of the first seed, with the file of its values per user beside it
+"""
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -10,9 +17,14 @@ from typing import Any
 import numpy as np
 
 from recae.errors import ConfigError, DataError, RecaeError, StorageError
+from recae.estimators.saved import CANNOT
 from recae.evaluation import Report
-from recae.report.saving import ENTRY, load_folder, save_folder
-from recae.system.files import as_path
+from recae.system.digests import check_digests, digests, reason, sha256_of_json
+from recae.system.files import as_path, atomic_directory, plain
+from recae.system.machine import __version__
+
+FORMAT = 1
+ENTRY = "entry.json"
 
 DATA = ("target", "history", "mask")
 """The fingerprints of data in the provenance of a report."""
@@ -203,3 +215,75 @@ def check_entries(entries: Sequence[Entry]) -> list[Entry]:
                         "cannot stand in one report"
                     )
     return entries
+
+
+def save_folder(
+    path: str | Path, about: Mapping[str, Any], reports: Sequence[Report], *, overwrite: bool
+) -> Path:
+    """Writes what an entry says and its reports to a folder, atomically.
+
+    NaN and infinite numbers become null, because JSON has no word for them. Raises StorageError if
+    it cannot be written, DataError for what JSON cannot say.
+    """
+    try:
+        entry = json.loads(json.dumps(_finite(about), default=plain, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the entry {about.get('name')!r} cannot be saved: {error}") from error
+    with atomic_directory(path, overwrite=overwrite, marker=ENTRY) as part:
+        names = [f"report-{number}.json" for number in range(1, len(reports) + 1)]
+        for name, report in zip(names, reports, strict=True):
+            report.save(part / name, per_user=True)
+        content = {
+            "format": FORMAT,
+            "recae": __version__,
+            "entry": entry,
+            "sha256": sha256_of_json(entry),
+            "reports": names,
+            "files": digests(part),
+        }
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+        (part / ENTRY).write_text(text + "\n", encoding="utf-8")
+    return as_path(path)
+
+
+def load_folder(path: str | Path) -> tuple[dict[str, Any], list[Report]]:
+    """What an entry says, and its reports. Raises StorageError for a folder that is damaged."""
+    folder = as_path(path)
+    try:
+        text = (folder / ENTRY).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{folder} holds no entry: {error}") from error
+    try:
+        content = json.loads(text)
+        if content["format"] != FORMAT:
+            raise StorageError(
+                f"{folder} has format {content['format']}; this recae {__version__} reads format "
+                f"{FORMAT}: it was saved by recae {content.get('recae')}, save it again"
+            )
+        if sha256_of_json(content["entry"]) != content["sha256"]:
+            raise ValueError(f"{ENTRY} is not what was saved")
+        names, files = list(content["reports"]), dict(content["files"])
+        check_digests(folder, files)
+        more = {file.name for file in folder.iterdir()} - {ENTRY, *files}
+        if more:
+            raise ValueError(f"{min(more)} is not part of the entry: remove it")
+        if unlisted := {*names} - {*files}:
+            raise ValueError(f"{min(unlisted)} is missing")
+        return dict(content["entry"]), [Report.load(folder / name) for name in names]
+    except StorageError:
+        raise
+    except (*CANNOT, RecaeError) as error:
+        raise StorageError(
+            f"{folder / ENTRY} cannot be loaded: {reason(error)}; measure again and save it again"
+        ) from error
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for every number that is none, in plain lists and dicts."""
+    if isinstance(value, Mapping):
+        return {str(key): _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    if not isinstance(value, str) and hasattr(value, "item"):
+        value = value.item()  # of numpy
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,10 +10,11 @@ from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from recae.errors import ConfigError, DataError, StorageError, warn
+from recae.estimators.saved import write_arrays
 from recae.system.files import as_path, atomic_file, plain
 from recae.system.machine import __version__
 
@@ -94,11 +95,7 @@ class Checkpoint:
             "progress": state.progress(),
         }
         with atomic_file(self.path) as part:
-            try:
-                tensors = {n: tensor.cpu().contiguous() for n, tensor in state.tensors().items()}
-                save_file(tensors, part, {KEY: json.dumps(header, default=plain)})
-            except SafetensorError as error:  # a full disk, among others
-                raise OSError(str(error)) from error
+            write_arrays(part, state.tensors(), {KEY: json.dumps(header, default=plain)})
         self.written = time.perf_counter()
         self.cost = self.written - started
 

@@ -32,7 +32,7 @@ from recae.training import (
 from recae.training.objective import Objective
 from recae.transformers.body import channels_last
 from recae.transformers.examples import Examples, check_loss, check_not_empty, read_examples
-from recae.transformers.saving import Saved
+from recae.transformers.saved import Saved
 from recae.transformers.scaling import Scaling
 
 

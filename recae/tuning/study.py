@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from recae.errors import ConfigError, DataError, RecaeError, StorageError
-from recae.models import MODELS
+from recae.estimators.saved import load
 from recae.recommend.base import Recommender
-from recae.recommend.persistence import load_model
 from recae.rng import Stream, numpy_generator
 from recae.system.files import as_path, plain, remove_directory
 from recae.system.machine import __version__
@@ -261,7 +260,7 @@ class Study:
         """The model of the best trial, from the folder. Raises DataError if it is damaged."""
         best = best_of(self.trials)
         assert best is not None
-        return load_model(self._place(best), {**MODELS, template.name: type(template)})
+        return load(self._place(best), type(template))
 
     def _place(self, trial: Trial) -> Path:
         assert self.folder is not None

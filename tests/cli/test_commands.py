@@ -162,5 +162,5 @@ def test_a_fit_goes_on_from_its_checkpoint_and_ctrl_c_saves_the_best(
     assert Path("run").is_file()
     assert run("fit", "plays.parquet", "part", "--checkpoint", "run", "--overwrite", *settings) == 0
     assert not Path("run").exists()
-    both = [(Path(name) / "weights.safetensors").read_bytes() for name in ("whole", "part")]
+    both = [(Path(name) / "model.safetensors").read_bytes() for name in ("whole", "part")]
     assert both[0] == both[1]

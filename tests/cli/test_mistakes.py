@@ -96,7 +96,7 @@ def test_mistakes_in_a_request_are_explained(
     history = (*recommend, "--history", "plays.parquet")
     assert "unknown user 999" in refused(capsys, *history, "--users", "999")
     assert "not allowed with" in misused(capsys, *history, "--items", "100")
-    assert "not a model directory" in refused(capsys, "recommend", ".", "--items", "100")
+    assert "holds nothing saved" in refused(capsys, "recommend", ".", "--items", "100")
     assert "k must be an integer >= 1" in refused(capsys, *history, "-k", "0")
 
 

@@ -15,7 +15,6 @@ import scipy.sparse as sp
 
 from recae import EASE, ConfigError, DataError, Interactions, RecaeWarning
 from recae.errors import NotFittedError, StorageError
-from recae.recommend import export_top_k
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,7 @@ def assert_rows(path: Path, expected: pd.DataFrame) -> None:
 )
 def test_the_rows_are_those_of_recommend(text_model, tmp_path, options, batch_size) -> None:
     path = tmp_path / "top.parquet"
-    rows = export_top_k(text_model, path, batch_size=batch_size, **options)
+    rows = text_model.export(path, batch_size=batch_size, **options)
     expected = text_model.recommend(**({"k": 100} | options))
     assert rows == len(expected) == pq.read_metadata(path).num_rows
     assert_rows(path, expected)
@@ -64,19 +63,19 @@ def test_the_columns_have_stated_types(text_model, int_model, tmp_path) -> None:
             ("rank", pa.int32()),
         ]
         path = tmp_path / "top.parquet"
-        export_top_k(model, path, k=2)
+        model.export(path, k=2)
         assert pq.read_schema(path).equals(pa.schema(types))
-        assert export_top_k(model, path, users=[]) == 0
+        assert model.export(path, users=[]) == 0
         assert pq.read_schema(path).equals(pa.schema(types))
         stranger = "who" if kind == pa.string() else 5
         with pytest.warns(RecaeWarning, match="1 of 1 users"):
-            assert export_top_k(model, path, users=[stranger], on_unknown="skip") == 0
+            assert model.export(path, users=[stranger], on_unknown="skip") == 0
         assert pq.read_schema(path).equals(pa.schema(types))
 
 
 def test_a_matrix_as_history_numbers_its_users(text_model, text_data, tmp_path) -> None:
     path = tmp_path / "top.parquet"
-    export_top_k(text_model, path, text_data.matrix[[5, 3]], k=2)
+    text_model.export(path, text_data.matrix[[5, 3]], k=2)
     expected = text_model.recommend(text_data.users.decode([5, 3]), k=2)
     expected["user_id"] = [0, 0, 1, 1]
     assert_rows(path, expected)
@@ -89,7 +88,7 @@ def test_one_batch_at_a_time_is_in_memory(text_model, tmp_path, monkeypatch) -> 
         text_model, "_score_rows", lambda matrix: (sizes.append(matrix.shape[0]), score(matrix))[1]
     )
     path = tmp_path / "top.parquet"
-    export_top_k(text_model, path, k=2, batch_size=10)
+    text_model.export(path, k=2, batch_size=10)
     assert sizes == [10, 10, 10, 6]
     assert pq.read_metadata(path).num_row_groups == 4  # each batch is on disk before the next
 
@@ -111,7 +110,7 @@ def test_a_failure_halfway_leaves_what_was_there(
 
     monkeypatch.setattr(text_model, "_score_rows", failing)
     with pytest.raises(StorageError if isinstance(error, OSError) else MemoryError):
-        export_top_k(text_model, path, k=2, batch_size=10)
+        text_model.export(path, k=2, batch_size=10)
     assert next(calls) == 3  # two batches had been written
     assert [part.name for part in tmp_path.iterdir()] == (["top.parquet"] if there else [])
     assert not there or path.read_text() == "old"
@@ -129,9 +128,9 @@ def test_mistakes_touch_nothing(text_model, text_data, tmp_path) -> None:
         (ConfigError, "unknown on_unknown", {"on_unknown": "ignore"}),
     ):
         with pytest.raises(error, match=message):
-            export_top_k(text_model, path, **options)
+            text_model.export(path, **options)
     with pytest.raises(NotFittedError, match="call fit first"):
-        export_top_k(EASE(), path)
+        EASE().export(path)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 

@@ -12,7 +12,6 @@ import pytest
 from recae import EASE, ConfigError, DataError, Interactions
 from recae.errors import StorageError
 from recae.recommend import export as parts
-from recae.recommend import export_top_k
 
 BATCH = 5
 
@@ -45,7 +44,7 @@ def killed_after(
     with monkeypatch.context() as patch:
         patch.setattr(model, "_score_rows", some)
         try:
-            export_top_k(model, path, k=4, batch_size=BATCH, **options)
+            model.export(path, k=4, batch_size=BATCH, **options)
         except Killed:
             assert not path.exists()
     return next(calls)
@@ -54,13 +53,13 @@ def killed_after(
 @pytest.mark.parametrize("batches", [0, 1, 3, 7])
 def test_it_goes_on_to_the_same_file(model, tmp_path, monkeypatch, batches) -> None:
     whole, path, folder = tmp_path / "whole", tmp_path / "top", tmp_path / "parts"
-    rows = export_top_k(model, whole, k=4, batch_size=BATCH)
+    rows = model.export(whole, k=4, batch_size=BATCH)
     killed_after(monkeypatch, model, batches, path, checkpoint=folder)
     assert len(list(folder.glob("0*"))) == batches
     # 36 users in batches of 5 are 8: the rest is ranked, and nothing twice.
     assert killed_after(monkeypatch, model, 99, path, checkpoint=folder) == 8 - batches
     assert path.read_bytes() == whole.read_bytes() and not folder.exists()
-    assert export_top_k(model, path, k=4, checkpoint=folder) == rows  # nothing is left to go on
+    assert model.export(path, k=4, checkpoint=folder) == rows  # nothing is left to go on
 
 
 def test_what_is_ranked_but_not_written_is_ranked_again(model, tmp_path, monkeypatch) -> None:
@@ -80,7 +79,7 @@ def test_a_kill_between_the_last_part_and_the_file(model, tmp_path, monkeypatch)
     path, folder = tmp_path / "top", tmp_path / "parts"
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(parts.Parts, "tables", lambda self: (_ for _ in ()).throw(Killed()))
-        export_top_k(model, path, k=4, checkpoint=folder)
+        model.export(path, k=4, checkpoint=folder)
     assert killed_after(monkeypatch, model, 0, path, checkpoint=folder) == 0  # nothing is ranked
     assert len(pd.read_parquet(path)) == len(model.recommend(k=4))
 
@@ -88,7 +87,7 @@ def test_a_kill_between_the_last_part_and_the_file(model, tmp_path, monkeypatch)
 @pytest.mark.parametrize("gone", ["000000000000", "000000000010", "export.json"])
 def test_a_kill_while_the_parts_are_deleted(model, tmp_path, monkeypatch, gone) -> None:
     whole, path, folder = tmp_path / "whole", tmp_path / "top", tmp_path / "parts"
-    export_top_k(model, whole, k=4, batch_size=BATCH)
+    model.export(whole, k=4, batch_size=BATCH)
 
     def some(path: Path, **options: Any) -> None:
         for file in path.glob(f"{gone}*"):  # a deletion has no order that could be relied on
@@ -97,8 +96,8 @@ def test_a_kill_while_the_parts_are_deleted(model, tmp_path, monkeypatch, gone) 
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr("shutil.rmtree", some)
-        export_top_k(model, path, k=4, batch_size=BATCH, checkpoint=folder)
-    export_top_k(model, path, k=4, batch_size=BATCH, checkpoint=folder)
+        model.export(path, k=4, batch_size=BATCH, checkpoint=folder)
+    model.export(path, k=4, batch_size=BATCH, checkpoint=folder)
     assert path.read_bytes() == whole.read_bytes() and not folder.exists()
 
 
@@ -108,13 +107,13 @@ def test_a_part_that_is_missing_is_told(model, tmp_path, monkeypatch, gone) -> N
     killed_after(monkeypatch, model, 4, path, checkpoint=folder)
     next(folder.glob(f"{gone}-*")).unlink()
     with pytest.raises(DataError, match=rf"parts: users from {int(gone)} on are missing: delete"):
-        export_top_k(model, path, k=4, checkpoint=folder)
+        model.export(path, k=4, checkpoint=folder)
     assert not path.exists()
 
 
 def test_no_users_are_an_empty_file(model, tmp_path) -> None:
     path = tmp_path / "top"
-    assert export_top_k(model, path, users=[], checkpoint=tmp_path / "parts") == 0
+    assert model.export(path, users=[], checkpoint=tmp_path / "parts") == 0
     assert pd.read_parquet(path).empty
 
 
@@ -134,7 +133,7 @@ def test_parts_of_another_export_are_refused(
     killed_after(monkeypatch, model, 2, path, checkpoint=folder)
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     with pytest.raises(ConfigError, match=rf"is of another export \(other: {differs}\)"):
-        export_top_k(model, path, **({"k": 4} | options), checkpoint=folder)
+        model.export(path, **({"k": 4} | options), checkpoint=folder)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
@@ -142,8 +141,8 @@ def test_parts_of_another_model_are_refused(model, text_data, tmp_path, monkeypa
     folder = tmp_path / "parts"
     killed_after(monkeypatch, model, 2, tmp_path / "top", checkpoint=folder)
     other = EASE(l2=3.5).fit(text_data)
-    with pytest.raises(ConfigError, match="other: hyperparameters, weights"):
-        export_top_k(other, tmp_path / "top", k=4, checkpoint=folder)
+    with pytest.raises(ConfigError, match="other: hyperparameters, fingerprint"):
+        other.export(tmp_path / "top", k=4, checkpoint=folder)
 
 
 def test_places_that_are_no_checkpoint(model, tmp_path, monkeypatch) -> None:
@@ -157,18 +156,18 @@ def test_places_that_are_no_checkpoint(model, tmp_path, monkeypatch) -> None:
         (tmp_path / "absent" / "parts", "cannot make the folder"),
     ):
         with pytest.raises(StorageError, match=message):
-            export_top_k(model, path, checkpoint=place)
+            model.export(path, checkpoint=place)
     with pytest.raises(ConfigError, match="a path is needed"):
-        export_top_k(model, path, checkpoint=7)  # type: ignore[arg-type]
+        model.export(path, checkpoint=7)  # type: ignore[arg-type]
     with pytest.raises(StorageError, match="is a directory"):
-        export_top_k(model, tmp_path, checkpoint=tmp_path / "parts")
+        model.export(tmp_path, checkpoint=tmp_path / "parts")
     assert not (tmp_path / "parts").exists()  # the target is looked at first
     assert [file.name for file in precious.iterdir()] == ["letter"]
     folder = tmp_path / "parts"
     killed_after(monkeypatch, model, 2, path, checkpoint=folder)
     (folder / "000000000005-000000000010.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(DataError, match="-000000000010.parquet is damaged"):
-        export_top_k(model, path, k=4, checkpoint=folder)
+        model.export(path, k=4, checkpoint=folder)
 
 
 def test_the_job_is_readable(model, tmp_path, monkeypatch) -> None:

@@ -116,7 +116,7 @@ def test_every_file_that_is_changed_is_noticed(saved: Path, tmp_path: Path) -> N
         original = (saved / name).read_bytes()
         for damaged in (original[:-7], original[:50] + b"x" + original[51:], b""):
             (saved / name).write_bytes(damaged)
-            with pytest.raises(StorageError, match="damaged"):
+            with pytest.raises(StorageError, match="cannot be loaded|holds no entry"):
                 Entry.load(saved)
         (saved / name).write_bytes(original)
     Entry.load(saved)
@@ -127,7 +127,7 @@ def test_a_figure_cannot_be_edited(saved: Path) -> None:
     content = json.loads(file.read_text())
     content["entry"]["fit_seconds"][0] /= 10
     file.write_text(json.dumps(content))
-    with pytest.raises(StorageError, match="entry.json is damaged: it is not what was saved"):
+    with pytest.raises(StorageError, match="entry.json is not what was saved"):
         Entry.load(saved)
 
 
@@ -149,12 +149,12 @@ def test_another_format_says_who_wrote_it(saved: Path) -> None:
 )
 def test_other_json_is_no_entry(saved: Path, text: str) -> None:
     (saved / "entry.json").write_text(text)
-    with pytest.raises(StorageError, match="does not say what an entry says"):
+    with pytest.raises(StorageError, match="entry.json"):
         Entry.load(saved)
 
 
 def test_no_directory_is_no_entry(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="holds no entry: entry.json: No such file"):
+    with pytest.raises(StorageError, match="holds no entry: .*entry.json"):
         Entry.load(tmp_path / "nowhere")
     with pytest.raises(recae.ConfigError, match="a path is needed"):
         Entry.load("")

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 import recae
 from recae import ConfigError, DataError, Interactions
 from recae.errors import StorageError, TrainingInterrupted
+from recae.estimators.saved import write_arrays
 from recae.nn import AutoencoderNet
 from recae.training import Epoch
 from recae.training.checkpoint import KEY
@@ -213,7 +214,7 @@ def test_quick_epochs_are_not_all_written(tmp_path, monkeypatch) -> None:
     written = []
     monkeypatch.setattr("recae.training.checkpoint.SHARE", 1e-9)
     monkeypatch.setattr(
-        "recae.training.checkpoint.save_file", lambda *a: (written.append(1), save_file(*a))
+        "recae.training.checkpoint.write_arrays", lambda *a: (written.append(1), write_arrays(*a))
     )
     MODELS[0]().fit(DATA, checkpoint=tmp_path / "c")
     assert len(written) == 2  # the first epoch and the last one

@@ -95,7 +95,7 @@ def fitted(
     """The codec kept in the folder, or one fitted now and kept there; and the seconds it took."""
     path = folder / f"{asked:g}"
     if path.is_dir():
-        return recae.apply.compress.ImageCodec.load(path), None
+        return recae.load(path, ImageCodec), None
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     codec = ImageCodec(bytes_per_image=asked, epochs=epochs).fit(train, valid)

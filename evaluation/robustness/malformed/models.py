@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import shutil
@@ -12,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 
 import recae
 from evaluation.robustness.malformed.data import Case
 from recae import cli
+from recae.system.digests import sha256_of_json
 
 
 def fits(data: recae.Interactions, here: Path) -> Iterator[Case]:
@@ -171,7 +172,7 @@ def requests(data: recae.Interactions, here: Path) -> Iterator[Case]:
 def loads(data: recae.Interactions, here: Path) -> Iterator[Case]:
     """Model directories that are not what was saved."""
     good = recae.EASE().fit(data).save(here / "good model")
-    for part in ("config.json", "items.parquet", "weights.safetensors"):
+    for part in ("config.json", "items.parquet", "model.safetensors"):
         whole = (good / part).read_bytes()
         flipped = whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]
         pickled = b"\x80\x04K\x07."
@@ -187,20 +188,27 @@ def loads(data: recae.Interactions, here: Path) -> Iterator[Case]:
                 continue  # one character of a name or number, which other checks are about
             words = f"{re.escape(part)}|config.json"
             yield "load", f"{part}: {how}", lambda p=path: recae.load(p), words
-    for key, value, words in (
+    settings = json.loads((good / "config.json").read_text())["settings"]
+    changes: tuple[tuple[str, Any, str], ...] = (
         ("format", 99, "format 99.*reads format"),
-        ("model", "oracle", "'oracle'; known models"),
-        ("params", {"l3": 1}, "l3"),
-        ("params", {"l2": -1}, "l2"),
-    ):
-        path = here / f"{key} {value}"
+        ("format", 2, "format 2.*reads format"),
+        ("kind", "Oracle", "'Oracle'.*Known"),
+        ("kind", None, "None.*Known"),
+        ("settings", settings | {"params": {"l3": 1}}, "l3"),
+        ("settings", settings | {"params": {"l2": -1}}, "l2"),
+        ("files", {"../good model/config.json": "0"}, "not the name of a file"),
+    )
+    for number, (key, value, words) in enumerate(changes):
+        path = here / f"changed {number}"
         shutil.copytree(good, path)
-        config = pd.read_json(path / "config.json", typ="series").to_dict() | {key: value}
-        (path / "config.json").write_text(pd.Series(config).to_json())
+        config = json.loads((path / "config.json").read_text()) | {key: value}
+        del config["digest"]
+        config["digest"] = sha256_of_json(config)
+        (path / "config.json").write_text(json.dumps(config))
         yield "load", f"{key}={value}", lambda p=path: recae.load(p), words
     for odd in (None, 7, here / "absent", here):
         what = odd.name if isinstance(odd, Path) else repr(odd)
-        yield "load", what, lambda o=odd: recae.load(o), "not a model directory|path is needed"
+        yield "load", what, lambda o=odd: recae.load(o), "holds nothing saved|path is needed"
 
 
 def commands(here: Path) -> Iterator[Case]:
@@ -218,7 +226,7 @@ def commands(here: Path) -> Iterator[Case]:
         (["fit", plays, str(here / "m"), "--set", "latent"], "name=value"),
         (["fit", plays, str(here / "m"), "--user", "who"], "'who' is needed"),
         (["fit", plays, model, "--model", "ease"], "overwrite"),
-        (["recommend", str(here), "--items", "7"], "not a model directory"),
+        (["recommend", str(here), "--items", "7"], "holds nothing saved"),
         (["recommend", model, "--items", "seven"], "'seven' is not one"),
         (["recommend", model], "--history"),
         (["export", model, str(here / "no" / "a.parquet"), "--history", plays], "does not exist"),

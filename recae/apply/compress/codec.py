@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,8 +18,8 @@ from recae.apply.compress.learning import Learning
 from recae.apply.compress.network import codec_network
 from recae.apply.compress.tables import Tables
 from recae.errors import DataError, TrainingInterrupted, warn
-from recae.estimators.folder import filled, read_folder, shape_of, write_folder
 from recae.estimators.params import estimator, learnt, param
+from recae.estimators.saved import Contents, filled, hyperparameters, shape_of, write
 from recae.nn import AutoencoderNet
 from recae.rng import check_seed
 from recae.system.forks import survives_fork
@@ -26,7 +27,6 @@ from recae.system.memory import enough_memory
 from recae.system.progress import check_progress
 from recae.training import resolve_device
 
-KIND = "ImageCodec"
 MISSED = 0.02
 """The share by which the bytes reached may miss those asked for without a warning."""
 
@@ -160,7 +160,7 @@ class ImageCodec(FittedCodec):
             )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Writes the codec to a directory for `ImageCodec.load`: JSON and safetensors.
+        """Writes the codec to a folder with a model card, atomically, for `recae.load`.
 
         Weights take two bytes each. Raises StorageError for a path that is taken (unless it holds
         what recae has saved and `overwrite`), no permission or a full disk; NotFittedError before
@@ -175,38 +175,27 @@ class ImageCodec(FittedCodec):
             "bytes": self.bytes_,
             "psnr": self.psnr_,
             "proof": self._proof(),
+            "facts": {
+                "Reached": {
+                    "bytes an image": f"{self.bytes_:.2f}",
+                    "PSNR in dB": f"{self.psnr_:.2f}",
+                    "shape of an image": " x ".join(map(str, self.shape_)),
+                }
+            },
         }
-        return write_folder(path, KIND, settings, self._arrays(), overwrite=overwrite)
+        return write(type(self), Contents(settings, self._arrays()), path, overwrite=overwrite)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """A saved codec. Raises DataError for what is none, or is incomplete or altered.
-
-        >>> recae.apply.compress.ImageCodec.load("nowhere")
-        Traceback (most recent call last):
-        recae.errors.DataError: nowhere holds nothing saved by recae: it has no config.json
-        """
-        _, settings, arrays = read_folder(path, {KIND: cls})
-        try:
-            params = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in settings["params"].items()
-            }
-            codec = cls().set_params(**params)
-            codec.check_params()
-            codec._restore(settings, arrays)
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-            ArithmeticError,
-            IndexError,
-        ) as error:
-            raise DataError(f"{path} is damaged: {error}; save it again") from error
+    def _restored(
+        cls, settings: Mapping[str, Any], arrays: Mapping[str, Tensor], files: Mapping[str, Path]
+    ) -> Self:
+        codec = cls().set_params(**hyperparameters(settings))
+        codec.check_params()
+        codec._restore(settings, dict(arrays))
         if codec._proof() != settings["proof"]:
-            raise DataError(
-                f"{path} cannot be used here: the installed constriction codes otherwise than the "
-                "one it was saved with; install that"
+            raise ValueError(
+                "the installed constriction codes otherwise than the one it was saved with; "
+                "install that"
             )
         return codec
 

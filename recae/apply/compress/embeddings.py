@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
+from torch import Tensor
 
 from recae.apply.compress.records import Layout
 from recae.apply.compress.sparse_index import SparseIndex
-from recae.errors import DataError
-from recae.estimators.folder import read_folder, write_folder
-
-KIND = "CompressedEmbeddings"
+from recae.estimators.saved import Contents, register, write
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +38,7 @@ class Shared:
         return sum(part.nbytes for part in vars(self).values())
 
 
+@register
 @dataclass(frozen=True, eq=False)
 class CompressedEmbeddings:
     """Item vectors as records of a few bytes, and a dictionary that all of them share.
@@ -134,34 +133,28 @@ class CompressedEmbeddings:
         return SparseIndex(codes, self._dictionary(), self.shared.centre, biases)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Writes records and dictionary to a folder, whole or not at all; returns the path.
+        """Writes records and dictionary to a folder, atomically, for `recae.load`.
 
-        Raises StorageError for a path that is taken (unless it holds something saved and
-        `overwrite`), no permission or a full disk.
+        Returns the path. Raises StorageError for a path that is taken (unless it holds something
+        saved and `overwrite`), no permission or a full disk.
 
         >>> from recae.apply.compress import CompressedEmbeddings, compress_embeddings
         >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-        >>> path = compress_embeddings(vectors, 12, epochs=1, rounds=1).save("small")
-        >>> CompressedEmbeddings.load(path).n_items
+        >>> path = recae.compress_embeddings(vectors, 12, epochs=1, rounds=1).save("small")
+        >>> recae.load(path).n_items
         40
         """
         arrays = {"records": self.records} | vars(self.shared)
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
-        return write_folder(path, KIND, asdict(self.layout), tensors, overwrite=overwrite)
+        facts = {"items": self.n_items, "numbers in a vector": self.width, "bytes": self.n_bytes}
+        settings = {"layout": asdict(self.layout), "facts": {"Size": facts}}
+        return write(type(self), Contents(settings, tensors), path, overwrite=overwrite)
 
     @classmethod
-    def load(cls, path: str | Path) -> CompressedEmbeddings:
-        """What `save` wrote. Raises DataError for what is no such folder, cut short or altered.
-
-        >>> recae.apply.compress.CompressedEmbeddings.load("nothing")
-        Traceback (most recent call last):
-        recae.errors.DataError: nothing holds nothing saved by recae: it has no config.json
-        """
-        _, settings, tensors = read_folder(path, {KIND: cls})
-        try:
-            return _restored(settings, {n: tensor.numpy() for n, tensor in tensors.items()})
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise DataError(f"{path} cannot be read: {error}; save it again") from error
+    def _restored(
+        cls, settings: Mapping[str, Any], arrays: Mapping[str, Tensor], files: Mapping[str, Path]
+    ) -> CompressedEmbeddings:
+        return _restored(settings["layout"], {name: t.numpy() for name, t in arrays.items()})
 
     def _dictionary(self) -> np.ndarray:
         shared = self.shared
@@ -186,9 +179,9 @@ class CompressedEmbeddings:
 
 
 def _restored(
-    settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    of_layout: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> CompressedEmbeddings:
-    layout = Layout(**settings)
+    layout = Layout(**of_layout)
     arrays = dict(arrays)
     records = arrays.pop("records")
     shared = Shared(**arrays)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from recae.apply.steer.decoding import check_steerable, shifted_scores
 from recae.apply.steer.naming import describe, renamed, strengths
 from recae.data import as_interactions
-from recae.errors import ConfigError, DataError, check_flag
-from recae.estimators.folder import read_folder, write_folder
+from recae.errors import ConfigError, check_flag
+from recae.estimators.saved import Contents, register, write
 from recae.ranking.batches import rank_batches, rows_per_batch
 from recae.ranking.top_k import check_k
 from recae.recommend.base import Recommender
@@ -24,12 +25,12 @@ from recae.system.forks import survives_fork
 from recae.system.memory import enough_memory
 from recae.transformers import SparseAutoencoder
 
-KIND = "Tastes"
 ARRAYS = ("units", "usual", "moves", "users", "top", "raised", "together")
-"""Attributes that are saved as arrays."""
-PREFIX = "dictionary."
+NUMBERS, DICTIONARY = ("of_users", "explained", "dead"), "dictionary."
+"""What is saved, and the prefix of the arrays of the dictionary."""
 
 
+@register
 @dataclass(eq=False, repr=False)
 class Tastes:
     """Units of a sparse code over a recommender's latent space, as found by `find_tastes`.
@@ -52,6 +53,8 @@ class Tastes:
     >>> tastes.moves.shape
     (3, 2)
     """
+
+    needs_model: ClassVar[bool] = True
 
     model: Recommender
     dictionary: SparseAutoencoder
@@ -286,31 +289,56 @@ class Tastes:
         return best
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Writes the tastes to a directory, without the model, for `recae.apply.steer.load_tastes`.
+        """Writes the tastes to a folder, without their model: `recae.load(path, model=model)`.
 
-        JSON and safetensors, written atomically. Raises StorageError for a path that exists (unless
-        it holds something saved and `overwrite`), no permission or a full disk.
+        The folder appears when it is complete. Raises StorageError for a path that is taken
+        (unless it holds something saved and `overwrite`), no permission or a full disk.
 
         >>> model = recae.PureSVD(latent=2).fit(data)
         >>> from recae.apply.steer import find_tastes
         >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
-        >>> tastes.save("tastes").name
-        'tastes'
+        >>> recae.load(tastes.save("tastes"), model=model).names == tastes.names
+        True
         """
-        settings, arrays = self.dictionary._kept()
-        about = {
-            "model": type(self.model).__name__,
-            "digest": _digest(self.model),
-            "dictionary": settings,
+        dictionary = self.dictionary._contents()
+        model = {"kind": type(self.model).__name__, "fingerprint": self.model.fingerprint()}
+        settings = {
+            "model": model,
+            "dictionary": dictionary.settings,
+            "numbers": {name: getattr(self, name) for name in NUMBERS},
             "names": self.names,
-            "of_users": self.of_users,
-            "explained": self.explained,
-            "dead": self.dead,
+            "facts": {"Model": model, "Units": {"units": len(self), "users": self.of_users}},
         }
-        arrays = {f"{PREFIX}{name}": array for name, array in arrays.items()}
+        arrays = {f"{DICTIONARY}{name}": array for name, array in dictionary.arrays.items()}
         for name in ARRAYS:
             arrays[name] = torch.from_numpy(np.ascontiguousarray(getattr(self, name)))
-        return write_folder(path, KIND, about, arrays, overwrite=overwrite)
+        return write(type(self), Contents(settings, arrays), path, overwrite=overwrite)
+
+    @classmethod
+    def _restored(
+        cls,
+        settings: Mapping[str, Any],
+        arrays: Mapping[str, Tensor],
+        files: Mapping[str, Path],
+        model: Recommender,
+    ) -> Tastes:
+        check_steerable(model)
+        of_model = settings["model"]
+        if of_model["fingerprint"] != model.fingerprint():
+            raise ValueError(
+                f"it holds tastes of another model, a {of_model['kind']}: give the one they were "
+                "found in, or find tastes in this one"
+            )
+        inner = {
+            n.removeprefix(DICTIONARY): a for n, a in arrays.items() if n.startswith(DICTIONARY)
+        }
+        return cls(
+            model=model,
+            dictionary=SparseAutoencoder._restored(settings["dictionary"], inner, {}),
+            names=list(settings["names"]),
+            **{name: settings["numbers"][name] for name in NUMBERS},
+            **{name: arrays[name].numpy() for name in ARRAYS},  # type: ignore[arg-type]
+        )
 
     def _strengths(self, matrix: Any) -> np.ndarray:
         codes = self.model._embed_rows(matrix).cpu().numpy()
@@ -321,45 +349,3 @@ class Tastes:
         """What a shift adds to a code, (latent,) float32."""
         move: np.ndarray = strengths(shift, self.names) @ self.moves
         return move.astype(np.float32)
-
-
-def load_tastes(path: str | Path, model: Recommender) -> Tastes:
-    """Loads tastes that `Tastes.save` wrote. model: the recommender in which they were found.
-
-    Raises DataError for a folder that is incomplete, altered or of another kind and for another
-    model, ConfigError for a model without codes.
-
-    >>> recae.apply.steer.load_tastes("nowhere", recae.PureSVD(latent=2).fit(data))
-    Traceback (most recent call last):
-    recae.errors.DataError: nowhere holds nothing saved by recae: it has no config.json
-    """
-    check_steerable(model)
-    model._check_fitted()
-    _, about, arrays = read_folder(path, {KIND: Tastes})
-    try:
-        if about["digest"] != _digest(model):
-            raise DataError(
-                f"{path} holds tastes of another model, a {about['model']}: pass the model in "
-                "which they were found, or find tastes in this one"
-            )
-        inner = {n.removeprefix(PREFIX): a for n, a in arrays.items() if n.startswith(PREFIX)}
-        return Tastes(
-            model=model,
-            dictionary=SparseAutoencoder._restored(about["dictionary"], inner),
-            of_users=int(about["of_users"]),
-            explained=float(about["explained"]),
-            dead=int(about["dead"]),
-            names=list(about["names"]),
-            **{name: arrays[name].numpy() for name in ARRAYS},
-        )
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{path} is damaged: {error}; save it again") from error
-
-
-def _digest(model: Recommender) -> str:
-    """A SHA-256 of the items and arrays of a fitted model."""
-    digest = sha256("\n".join(map(str, model.items_.ids)).encode())
-    for name, array in sorted(model._arrays().items()):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(array.detach().cpu().numpy()).tobytes())
-    return digest.hexdigest()

@@ -15,7 +15,7 @@ from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
 from recae.ranking.products import Products
 from recae.recommend.base import Recommender, Run
-from recae.recommend.persistence import expect
+from recae.recommend.saved import expect
 from recae.recommend.sparse import summed, valued
 
 

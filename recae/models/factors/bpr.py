@@ -18,7 +18,7 @@ from recae.estimators.params import estimator, learnt, param
 from recae.models.factors._base import FactorRecommender
 from recae.ranking.products import Products
 from recae.recommend.base import Run
-from recae.recommend.persistence import expect
+from recae.recommend.saved import expect
 from recae.recommend.sparse import valued
 from recae.rng import numpy_generator
 from recae.system.blas import ONE_BLAS

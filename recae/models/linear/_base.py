@@ -17,7 +17,7 @@ from recae.estimators.params import estimator, learnt, param
 from recae.models.linear._capacity import choose, warn_if_light
 from recae.models.linear._inverse import blocks, over_items, over_users, to_float32
 from recae.recommend.base import Recommender, Run
-from recae.recommend.persistence import expect
+from recae.recommend.saved import expect
 from recae.recommend.sparse import summed, valued
 from recae.system.progress import bar
 

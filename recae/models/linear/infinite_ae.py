@@ -17,7 +17,7 @@ from recae.models.linear._capacity import placed
 from recae.models.linear._inverse import blocks, negative_inverse, to_float32
 from recae.ranking.products import products
 from recae.recommend.base import Recommender, Run
-from recae.recommend.persistence import csr_from_arrays, csr_to_arrays, expect
+from recae.recommend.saved import csr_from_arrays, csr_to_arrays, expect
 from recae.recommend.sparse import valued
 from recae.system.memory import total_memory
 from recae.system.progress import bar

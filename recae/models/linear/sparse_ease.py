@@ -15,7 +15,7 @@ from recae.data.splits import Fold
 from recae.errors import CapacityError
 from recae.estimators.params import estimator, learnt, param
 from recae.recommend.base import Recommender, Run
-from recae.recommend.persistence import csr_from_arrays, csr_to_arrays
+from recae.recommend.saved import csr_from_arrays, csr_to_arrays
 from recae.recommend.sparse import nearest_columns, valued
 from recae.system.memory import total_memory
 from recae.system.progress import bar

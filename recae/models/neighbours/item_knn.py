@@ -14,7 +14,7 @@ from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
 from recae.recommend.base import Recommender, Run
-from recae.recommend.persistence import csr_from_arrays, csr_to_arrays
+from recae.recommend.saved import csr_from_arrays, csr_to_arrays
 from recae.recommend.sparse import evidence, nearest_columns, valued
 
 

@@ -24,7 +24,7 @@ def test_saved_and_loaded_they_are_the_same(
     tastes.rename({0: "mine"})
     tastes.save(tmp_path / "tastes")
     tastes.model.save(tmp_path / "model")
-    again = recae.apply.steer.load_tastes(tmp_path / "tastes", recae.load(tmp_path / "model"))
+    again = recae.load(tmp_path / "tastes", model=recae.load(tmp_path / "model"))
     assert again.names == tastes.names and again.names[0] == "mine"
     assert repr(again) == repr(tastes)
     assert (again.explained, again.dead) == (tastes.explained, tastes.dead)
@@ -36,15 +36,15 @@ def test_another_model_is_refused(
     tastes: recae.apply.steer.Tastes, plays: recae.Interactions, tmp_path: Path
 ) -> None:
     tastes.save(tmp_path / "tastes")
-    with pytest.raises(recae.DataError, match="MultVAE"):
-        recae.apply.steer.load_tastes(tmp_path / "tastes", recae.PureSVD(latent=3).fit(plays))
+    with pytest.raises(recae.DataError, match="tastes of another model, a MultVAE"):
+        recae.load(tmp_path / "tastes", model=recae.PureSVD(latent=3).fit(plays))
     config = tmp_path / "tastes" / "config.json"
     cut = json.loads(config.read_text())
     del cut["settings"]["names"]
     config.write_text(json.dumps(cut))
-    with pytest.raises(recae.DataError, match="damaged"):
-        recae.apply.steer.load_tastes(tmp_path / "tastes", tastes.model)
-    with pytest.raises(recae.errors.StorageError):
+    with pytest.raises(recae.DataError, match="config.json"):
+        recae.load(tmp_path / "tastes", model=tastes.model)
+    with pytest.raises(recae.StorageError):
         tastes.save(tmp_path / "tastes")
 
 

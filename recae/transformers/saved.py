@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from recae.errors import DataError
-from recae.estimators.folder import filled, shape_of, write_folder
+from recae.estimators.saved import Contents, filled, hyperparameters, shape_of, write
 from recae.nn import AutoencoderNet
 from recae.training import Epoch
 from recae.transformers.body import Body
@@ -44,45 +44,37 @@ class Saved(Fitted):
         return Body(shape, self.hidden, self.channels, self.activation, scaling.start)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Writes the fitted model to a directory, for `recae.load`.
+        """Writes the fitted model to a folder with a model card, atomically, for `recae.load`.
 
-        JSON and safetensors, whole or not at all. Raises StorageError for a path that is taken
-        (unless it holds a saved model and `overwrite`), no permission or a full disk;
-        NotFittedError before fit.
+        Raises StorageError for a path that is taken (unless it holds a saved model and
+        `overwrite`), no permission or a full disk; NotFittedError before fit.
 
         >>> recae.Autoencoder().save("nowhere")
         Traceback (most recent call last):
         recae.errors.NotFittedError: this Autoencoder is not fitted: call fit first
         """
-        settings, arrays = self._kept()
-        return write_folder(path, type(self).__name__, settings, arrays, overwrite=overwrite)
+        return write(type(self), self._contents(), path, overwrite=overwrite)
 
-    def _kept(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """What `_restored` makes a transformer of: settings ready for JSON, and arrays."""
+    def _contents(self) -> Contents:
+        """What `_restored` makes a transformer of."""
         self._check_fitted()
         settings = {
             "params": self.get_params(),
             "shape": list(self.shape_),
             "names": self._names(),
             "learnt": {name: getattr(self, name) for name in self.numbers},
+            "facts": {"Data": {"shape of an example": " x ".join(map(str, self.shape_))}},
         }
         arrays = {f"net.{name}": tensor for name, tensor in self.network_.state_dict().items()}
-        return settings, arrays | self.scaling_.arrays()
+        return Contents(settings, arrays | self.scaling_.arrays())
 
     @classmethod
-    def _restored(cls, settings: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> Self:
-        """A transformer from what `save` wrote. Raises DataError where they don't belong together.
-
-        `recae.load` reads a folder.
-        """
-        try:
-            params: dict[str, Any] = dict(settings["params"])
-            params = {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
-            model = cls().set_params(**params)
-            model.check_params()
-            model._restore(settings, arrays)
-        except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-            raise DataError(f"this {cls.__name__} cannot be restored: {error}") from error
+    def _restored(
+        cls, settings: Mapping[str, Any], arrays: Mapping[str, Tensor], files: Mapping[str, Path]
+    ) -> Self:
+        model = cls().set_params(**hyperparameters(settings))
+        model.check_params()
+        model._restore(settings, arrays)
         return model
 
     def _restore(self, settings: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> None:

@@ -1,0 +1,281 @@
+"""The saved form of everything fitted: a folder that `save` writes and `recae.load` reads.
+
+config.json         kind, format, version of recae, settings, SHA-256 of the files and of itself
+model.safetensors   the arrays
+README.md           a model card, which may be edited
+items.parquet ...   other files of a kind, such as the item vocabulary of a recommender
+
+The layout is that of a model repository on the Hugging Face hub. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import pyarrow as pa
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from recae.errors import ConfigError, DataError, StorageError, check_flag
+from recae.estimators.card import card
+from recae.system.digests import check_digests, digests, reason, sha256_of_json
+from recae.system.files import as_path, atomic_directory, plain
+from recae.system.machine import __version__
+
+FORMAT = 3
+CONFIG, ARRAYS, CARD = "config.json", "model.safetensors", "README.md"
+ROOMS = ("recae.models", "recae.transformers", "recae.apply.compress", "recae.apply.steer")
+"""Where the kinds of recae are: imported when a folder holds a kind that is not known yet."""
+
+KINDS: dict[str, type[Any]] = {}
+"""Kind -> class. `register` fills it; every subclass of Estimator is registered by itself."""
+
+CANNOT = (
+    *(ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, OSError),
+    *(SafetensorError, pa.ArrowException),
+)
+"""What reading contents that do not fit together raises."""
+
+T = TypeVar("T")
+Net = TypeVar("Net", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a fitted object saves.
+
+    settings: ready for JSON; the model card shows `settings["params"]` as hyperparameters and
+    `settings["facts"]`, {heading: {name: value}}. arrays: by name. files: file name -> a function
+    that writes it to a path.
+    """
+
+    settings: Mapping[str, Any]
+    arrays: Mapping[str, Tensor]
+    files: Mapping[str, Callable[[Path], object]] = field(default_factory=dict)
+
+
+def register(cls: type[T]) -> type[T]:
+    """Makes a class known to `load` under its own name. The latest class of a name counts."""
+    KINDS[cls.__name__] = cls
+    return cls
+
+
+def write(cls: type, contents: Contents, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Writes a fitted object of a class to a folder, atomically. Returns the path.
+
+    The class must have `_restored(settings, arrays, files)`, which makes the object again for
+    `load`; with `needs_model = True` it is also given the recommender it belongs to, `model=`. It
+    may raise any of CANNOT for contents that do not fit together.
+
+    Raises StorageError for a path that is taken (unless recae saved it and `overwrite`), no
+    permission or a full disk. What was at the path then stays.
+    """
+    check_flag("overwrite", overwrite)
+    if overwrite and (as_path(path) / CONFIG).is_file() and not _ours(as_path(path)):
+        raise StorageError(f"{path} holds a {CONFIG} that recae did not write: name another place")
+    with atomic_directory(path, overwrite=overwrite, marker=CONFIG) as part:
+        write_arrays(part / ARRAYS, contents.arrays)
+        for name, write_file in contents.files.items():
+            write_file(part / name)
+        config = {
+            "kind": cls.__name__,
+            "format": FORMAT,
+            "recae": __version__,
+            "settings": dict(contents.settings),
+            "files": digests(part),
+        }
+        config["digest"] = sha256_of_json(config)
+        text = json.dumps(config, indent=2, default=plain)
+        (part / CONFIG).write_text(text + "\n", encoding="utf-8")
+        text = card(cls.__name__, inspect.getdoc(cls) or "", contents.settings)
+        (part / CARD).write_text(text, encoding="utf-8")
+    return as_path(path)
+
+
+def write_arrays(
+    path: Path, arrays: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Writes a safetensors file that others may read as far as the umask says. Raises OSError."""
+    try:
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in arrays.items()}
+        save_file(tensors, path, None if metadata is None else dict(metadata))
+        path.chmod(path.parent.stat().st_mode & 0o666)  # safetensors gives it to its owner alone
+    except SafetensorError as error:  # a full disk, among others
+        raise OSError(str(error)) from error
+
+
+@overload
+def load(path: str | Path, *, model: Any = None) -> Any: ...
+
+
+@overload
+def load(  # type[T] takes no abstract class
+    path: str | Path, kind: Callable[..., T], *, model: Any = None
+) -> T: ...
+
+
+def load(path: str | Path, kind: Any = object, *, model: Any = None) -> Any:
+    """Reads what any `save` of recae wrote, onto the CPU: a recommender, a transformer, a codec ...
+
+    kind: the class that it must be of, such as `recae.Recommender`; with it type checkers know what
+    comes back. model: for `Tastes`, the recommender they were found in. A folder that is replaced
+    while it is read gives the old or the new one.
+
+    Raises DataError for a folder that is damaged, incomplete, altered, of another format or of
+    another class; ConfigError for a kind that is no class, and for a model that is missing or not
+    needed.
+
+    >>> recae.load(recae.EASE(l2=3).fit(data).save("model"))
+    EASE(l2=3)
+    >>> recae.load("model", recae.Autoencoder)
+    Traceback (most recent call last):
+    recae.errors.DataError: model holds an EASE; a recae.Autoencoder was asked for
+    """
+    folder = as_path(path)
+    if not isinstance(kind, type):
+        raise ConfigError(
+            f"kind must be a class, such as recae.Recommender, not {kind!r}",
+            parameter="kind",
+            value=kind,
+        )
+    while True:
+        text = _text(folder)
+        try:
+            found = _read(folder, text, model)
+        except DataError:
+            if _text(folder) == text:
+                raise
+        else:
+            if _text(folder) == text:
+                break
+    if not isinstance(found, kind):
+        raise DataError(
+            f"{folder} holds {_a(type(found).__name__)}; a recae.{kind.__name__} was asked for"
+        )
+    return found
+
+
+def filled(make: Callable[[], Net], weights: Mapping[str, Tensor], unsaved: str = "-") -> Net:
+    """The network that `make` makes, with weights that were read; nothing is drawn.
+
+    The network is made without memory first: settings that ask for gigabytes are refused before any
+    memory is taken, if the weights do not fit. unsaved: a part of the names of weights that are not
+    saved; these become 0. Raises ValueError for other names or shapes.
+    """
+    with torch.device("meta"):
+        net = make()
+    asked = {n: tuple(t.shape) for n, t in net.state_dict().items() if unsaved not in n}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in sorted({*asked, *found}):
+        if asked.get(name) != found.get(name):
+            raise ValueError(
+                f"the settings ask for {asked.get(name, 'no')} numbers {name}, {ARRAYS} holds "
+                f"{found.get(name, 'none')}"
+            )
+    net.to_empty(device="cpu")
+    blank = {n: torch.zeros_like(t) for n, t in net.state_dict().items() if unsaved in n}
+    net.load_state_dict(dict(weights) | blank)
+    return net.eval()
+
+
+def hyperparameters(settings: Any) -> dict[str, Any]:
+    """`settings["params"]` as arguments: JSON has lists in place of tuples."""
+    params = dict(settings["params"])
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in params.items()}
+
+
+def shape_of(given: Any) -> tuple[int, ...]:
+    """The shape of an example from JSON. Raises ValueError for anything but integers >= 1."""
+    if not isinstance(given, list) or not given or not all(type(n) is int and n > 0 for n in given):
+        raise ValueError(f"the shape of an example is {given!r}")
+    return tuple(given)
+
+
+# Reading, step by step.
+
+
+def _text(folder: Path) -> str:
+    if not (folder / CONFIG).is_file():
+        raise DataError(f"{folder} holds nothing saved by recae: it has no {CONFIG}")
+    try:
+        return (folder / CONFIG).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise _damaged(folder / CONFIG, error) from error
+
+
+def _read(folder: Path, text: str, model: Any) -> Any:
+    try:
+        config = json.loads(text)
+        version, recae = config["format"], config["recae"]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise _damaged(folder / CONFIG, error) from error
+    if version != FORMAT:
+        raise DataError(
+            f"{folder} has format {version!r:.50}; this recae {__version__} reads format {FORMAT}: "
+            f"it was saved by recae {recae!s:.50}; load it with that version, or fit and save again"
+        )
+    try:
+        if config.pop("digest") != sha256_of_json(config):
+            raise ValueError(f"{CONFIG} is not what was saved: it was altered")
+        check_digests(folder, config["files"])
+        cls = _class(config["kind"])
+    except CANNOT as error:
+        raise _damaged(folder, error) from error
+    context = _context(cls, model)
+    try:
+        files = {name: folder / name for name in config["files"]}
+        return cls._restored(config["settings"], load_file(files[ARRAYS]), files, **context)
+    except CANNOT as error:
+        raise _damaged(folder, error) from error
+
+
+def _class(kind: str) -> Any:
+    """The class of a kind, one of recae's or one that the user has defined."""
+    for room in (None, *ROOMS):
+        if room is not None:
+            import_module(room)
+        if kind in _kinds():
+            return KINDS[kind]
+    raise ValueError(
+        f"the kind {kind!r} is not known here; import the module that defines it first. "
+        f"Known: {', '.join(sorted(_kinds()))}"
+    )
+
+
+def _kinds() -> set[str]:
+    """The kinds that can be loaded: neither abstract, nor estimators that are never saved."""
+    restorable = (n for n, cls in KINDS.items() if hasattr(cls, "_restored"))
+    return {name for name in restorable if not inspect.isabstract(KINDS[name])}
+
+
+def _context(cls: Any, model: Any) -> dict[str, Any]:
+    """What a class needs beside the folder."""
+    if getattr(cls, "needs_model", False) == (model is not None):
+        return {} if model is None else {"model": model}
+    wanted = "is needed for" if model is None else "must not be given for"
+    raise ConfigError(f"model {wanted} {cls.__name__}", parameter="model", value=model)
+
+
+def _ours(folder: Path) -> bool:
+    """Whether recae wrote the config.json of a folder: other programs have one, too."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(config, dict) and {"recae", "format"} <= {*config}
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} cannot be loaded: {reason(error)}")
+
+
+def _a(name: str) -> str:
+    return f"an {name}" if name[0] in "AEIO" else f"a {name}"

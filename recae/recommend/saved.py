@@ -1,0 +1,112 @@
+"""What a saved recommender holds beside its arrays: items, history, facts for the model card.
+
+items.parquet     item ids in column order, with their number of training users
+history.parquet   the fitted interactions, only with `with_history=True`
+users.parquet     beside them, the user ids in row order
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from recae.data import IdMap, Interactions, as_ids
+from recae.data.tables.readers import read_interactions, write_interactions
+from recae.data.tables.sources import read_frame
+from recae.estimators.saved import ARRAYS, Contents
+from recae.training import Epoch
+
+ITEMS, USERS, HISTORY = "items.parquet", "users.parquet", "history.parquet"
+
+
+def contents(
+    settings: Mapping[str, Any],
+    arrays: Mapping[str, Tensor],
+    items: IdMap,
+    item_counts: np.ndarray,
+    history: Interactions | None,
+) -> Contents:
+    """All that is saved of a recommender; history: the interactions to keep, if any."""
+    files: dict[str, Any] = {ITEMS: partial(_write, {"item_id": items.ids, "users": item_counts})}
+    if history is not None:
+        files[USERS] = partial(_write, {"user_id": history.users.ids})
+        files[HISTORY] = partial(write_interactions, history)
+    return Contents(settings, arrays, files)
+
+
+def read_items(files: Mapping[str, Path]) -> tuple[IdMap, np.ndarray]:
+    """The items of a saved recommender and their numbers of training users, (n_items,) int64."""
+    table = read_frame(files[ITEMS])
+    items = IdMap(as_ids(table["item_id"], "item"), "item")
+    return items, table["users"].to_numpy(dtype=np.int64, copy=True)
+
+
+def read_history(files: Mapping[str, Path], items: IdMap) -> Interactions | None:
+    """The interactions that were saved with a recommender, if they were."""
+    if HISTORY not in files:
+        return None
+    users = IdMap(read_frame(files[USERS])["user_id"], "user")
+    return read_interactions(files[HISTORY], users, items)
+
+
+def facts(
+    known: Mapping[str, Any], history: Interactions | None, epochs: Sequence[Epoch], lowest: bool
+) -> dict[str, Any]:
+    """The tables of the model card: training data, and the validation metric of the kept epoch.
+
+    known: the tables of the last `save`, for a model that was loaded; lowest: the metric is an
+    error, of which the lowest is the best.
+    """
+    found = dict(known)
+    if history is not None:
+        found["Training data"] = {
+            "users": history.n_users,
+            "items": history.n_items,
+            "interactions": history.nnz,
+            "fingerprint": history.fingerprint(),
+        }
+    if epochs and epochs[0].metrics:
+        metric = next(iter(epochs[0].metrics))
+        best = (min if lowest else max)(epochs, key=lambda epoch: epoch.metrics[metric])
+        found["Validation"] = {metric: round(best.metrics[metric], 6), "epoch": best.number}
+    return found
+
+
+def expect(tensor: Tensor, *shape: int) -> Tensor:
+    """The tensor read, if it has the shape that the items and hyperparameters say."""
+    if tuple(tensor.shape) != shape:
+        raise ValueError(f"{ARRAYS} holds {tuple(tensor.shape)} numbers, not {shape}")
+    return tensor
+
+
+def csr_to_arrays(name: str, matrix: Any) -> dict[str, Tensor]:
+    """A CSR as named tensors, for saving; the model knows its shape."""
+    return {
+        f"{name}.data": torch.from_numpy(np.array(matrix.data)),
+        f"{name}.indices": torch.from_numpy(matrix.indices.astype(np.int64)),
+        f"{name}.indptr": torch.from_numpy(matrix.indptr.astype(np.int64)),
+    }
+
+
+def csr_from_arrays(name: str, arrays: Mapping[str, Tensor], shape: tuple[int, int]) -> Any:
+    """The inverse of `csr_to_arrays`. Raises ValueError for arrays that are no such matrix."""
+    data, indices, indptr = (
+        arrays[f"{name}.{part}"].numpy() for part in ("data", "indices", "indptr")
+    )
+    expect(torch.from_numpy(indptr), shape[0] + 1)
+    matrix: Any = sp.csr_matrix((data, indices, indptr), shape=shape)
+    matrix.check_format(full_check=True)
+    return matrix
+
+
+def _write(columns: Mapping[str, np.ndarray], path: Path) -> None:
+    pq.write_table(pa.table(dict(columns)), path, compression="zstd")

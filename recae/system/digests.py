@@ -1,0 +1,70 @@
+"""SHA-256 digests of files and of JSON, written beside them and checked by the reader."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recae.errors import RecaeError
+from recae.system.files import plain
+
+
+def sha256(content: bytes | Path) -> str:
+    """The SHA-256 of bytes or of a file, 64 hexadecimal digits. Raises OSError.
+
+    >>> sha256(b"recae")[:8]
+    'acea4bde'
+    """
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with open(content, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def sha256_of_json(content: Any) -> str:
+    """The SHA-256 of a value as JSON with sorted keys. White space in a file does not change it."""
+    return sha256(json.dumps(content, sort_keys=True, default=plain).encode())
+
+
+def sha256_of_arrays(*arrays: np.ndarray) -> str:
+    """The SHA-256 of numpy arrays, with their dtypes and shapes; object arrays hold text."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(f"{array.dtype} {array.shape} ".encode())
+        if array.dtype == object:  # text of any length
+            found.update(repr(array.tolist()).encode())
+        else:
+            found.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return found.hexdigest()
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """File name -> SHA-256 of all files of a folder."""
+    return {file.name: sha256(file) for file in sorted(folder.iterdir())}
+
+
+def check_digests(folder: Path, expected: Mapping[str, str]) -> None:
+    """Compares files of a folder with the digests that were written with them.
+
+    Raises ValueError for a name that leads out of the folder, for a file that is missing and for
+    one with another digest.
+    """
+    for name, digest in sorted(expected.items()):
+        if not name or Path(name).name != name or any(c in name for c in "/\\:"):
+            raise ValueError(f"{name!r} is not the name of a file in this folder")
+        if not (folder / name).is_file():
+            raise ValueError(f"{name} is missing")
+        if sha256(folder / name) != digest:
+            raise ValueError(f"{name} is not what was saved: cut short, altered or of another save")
+
+
+def reason(error: Exception) -> str:
+    """Why something cannot be read, on one line; with the type of an error that is not our own."""
+    text = " ".join(str(error).split())
+    ours = isinstance(error, RecaeError) or type(error) is ValueError
+    return text if ours else f"{type(error).__name__}: {text}"
