@@ -217,7 +217,7 @@ def test_a_folder_replaced_while_it_is_read_is_one_or_the_other(
 
 
 def test_what_is_in_the_way_stays(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(recae.StorageError, match="exists"):
+    with pytest.raises(recae.errors.StorageError, match="exists"):
         write(Thing, CONTENTS, folder)
     with pytest.raises(recae.ConfigError, match="overwrite"):
         write(Thing, CONTENTS, folder, overwrite="yes")  # type: ignore[arg-type]
@@ -225,7 +225,7 @@ def test_what_is_in_the_way_stays(folder: Path, tmp_path: Path) -> None:
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "mine.txt").write_text("mine")
-    with pytest.raises(recae.StorageError):
+    with pytest.raises(recae.errors.StorageError):
         write(Thing, CONTENTS, foreign, overwrite=True)
     assert (foreign / "mine.txt").read_text() == "mine"
 
@@ -235,7 +235,7 @@ def test_a_foreign_config_json_is_not_overwritten(tmp_path: Path) -> None:
     foreign.mkdir()
     for text in ('{"architectures": ["BertModel"]}', "[]", "{"):
         (foreign / CONFIG).write_text(text)
-        with pytest.raises(recae.StorageError, match=CONFIG):
+        with pytest.raises(recae.errors.StorageError, match=CONFIG):
             write(Thing, CONTENTS, foreign, overwrite=True)
         assert (foreign / CONFIG).read_text() == text
 
@@ -275,7 +275,7 @@ def test_a_fresh_process_knows_every_kind(text_data: Interactions, tmp_path: Pat
     X = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
     recae.EASE().fit(text_data).save(tmp_path / "EASE")
     recae.Autoencoder(latent=2, hidden=(4,), epochs=1).fit(X).save(tmp_path / "Autoencoder")
-    small = recae.compress_embeddings(X, 12, epochs=1, rounds=1)
+    small = recae.apply.compress.compress_embeddings(X, 12, epochs=1, rounds=1)
     small.save(tmp_path / "CompressedEmbeddings")
     script = (
         "import sys; from recae.estimators.saved import load\n"
@@ -299,7 +299,7 @@ def test_what_belongs_to_a_model_is_given_it(folder: Path, tmp_path: Path) -> No
 
 
 def test_the_model_card_says_what_is_known(text_data: Interactions, tmp_path: Path) -> None:
-    fold = recae.holdout_pairs(text_data, 0.2, seed=1)
+    fold = recae.data.splits.holdout_pairs(text_data, 0.2, seed=1)
     model = recae.MultDAE(latent=4, epochs=3, metric="ndcg@5").fit(fold.train, fold.validation)
     text = (model.save(tmp_path / "model") / CARD).read_text(encoding="utf-8")
     front, _, body = text.removeprefix("---\n").partition("---\n")

@@ -230,7 +230,7 @@ def test_settings_that_ask_for_more_weights_than_there_are_take_no_memory(
     ):
         more = {"bytes": 1.0, "psnr": 1.0, "proof": codec._proof()}
         contents = Contents(settings | more | change, arrays)
-        bad = write(recae.ImageCodec, contents, tmp_path / "bad", overwrite=True)
+        bad = write(type(codec), contents, tmp_path / "bad", overwrite=True)
         with pytest.raises(DataError, match="cannot be loaded"):
             recae.load(bad)
 

@@ -44,7 +44,7 @@ def test_another_model_is_refused(
     config.write_text(json.dumps(cut))
     with pytest.raises(recae.DataError, match="config.json"):
         recae.load(tmp_path / "tastes", model=tastes.model)
-    with pytest.raises(recae.StorageError):
+    with pytest.raises(recae.errors.StorageError):
         tastes.save(tmp_path / "tastes")
 
 
