@@ -23,7 +23,7 @@ import torch
 
 from recae.data import Interactions
 from recae.errors import ConfigError, DataError, NotFittedError, RecaeWarning
-from recae.estimators.loading import load
+from recae.estimators.saved import load
 from recae.ranking.top_k import TopK
 from recae.recommend.base import Recommender
 
