@@ -11,7 +11,7 @@ import numpy as np
 import recae
 
 PATH = Path(__file__).parents[3] / "docs" / "pictures" / "detect-anomalies.png"
-KINDS = {"choice": "#4477aa", "rating": "#ccbb44", "company": "#ee6677"}
+KINDS = {"choice": "#4477aa", "rating": "#ccbb44", "co_rating": "#ee6677"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Fake profiles to plant: the classic attacks on recommenders, for tests and benchmarks."""
+"""Injects fake profiles: the classic attacks on recommenders, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -7,23 +7,72 @@ from typing import Any
 
 import numpy as np
 
-from recae.apply.anomaly.catalogue import Catalogue
 from recae.data import IdMap, Interactions, as_interactions
 from recae.errors import ConfigError, DataError, unknown_option
 from recae.rng import Stream, numpy_generator
 
 ATTACKS = ("random", "average", "bandwagon", "segment")
 BLOCK_CELLS = 1 << 22
-"""Random numbers held at once: 2^22 are 32 MiB."""
+"""Random numbers held at once: 2^22 take 32 MiB."""
+
+
+@dataclass(frozen=True, eq=False)
+class ItemStatistics:
+    """Statistics of the ratings of each item.
+
+    counts, means, deviations: (n_items,); an item without ratings gets the mean and deviation of
+    all ratings, an item with one rating their deviation. levels: the distinct ratings, ascending.
+    """
+
+    matrix: Any
+    counts: np.ndarray
+    means: np.ndarray
+    deviations: np.ndarray
+    mean: float
+    deviation: float
+    levels: np.ndarray
+
+    @classmethod
+    def of(cls, data: Interactions) -> ItemStatistics:
+        matrix = data.matrix
+        values, n_items = matrix.data.astype(np.float64), data.n_items
+        mean, deviation = float(values.mean()), float(values.std())
+        counts = np.bincount(matrix.indices, minlength=n_items)
+        sums = np.bincount(matrix.indices, values, minlength=n_items)
+        means = np.where(counts > 0, sums / np.maximum(counts, 1), mean)
+        squares = np.bincount(
+            matrix.indices, (values - means[matrix.indices]) ** 2, minlength=n_items
+        )
+        deviations = np.where(counts > 1, np.sqrt(squares / np.maximum(counts, 1)), deviation)
+        return cls(matrix, counts, means, deviations, mean, deviation, np.unique(values))
+
+    def by_popularity(self) -> np.ndarray:
+        """All items in descending order of their number of ratings, ties by column."""
+        return np.argsort(-self.counts, kind="stable")
+
+    def by_likeness(self, targets: np.ndarray) -> np.ndarray:
+        """All items in descending order of the cosine of their raters with those of the targets."""
+        ones = self.matrix.astype(bool).astype(np.float64)
+        raters = np.asarray(ones[:, targets].sum(axis=1)).ravel()
+        cosines = (ones.T @ raters) / np.sqrt(np.maximum(self.counts, 1))
+        return np.argsort(-cosines, kind="stable")
+
+    def nearest_level(self, values: np.ndarray) -> np.ndarray:
+        """The nearest of `levels`, of the same shape; the lower one in a tie."""
+        right = np.clip(np.searchsorted(self.levels, values), 1, len(self.levels) - 1)
+        if len(self.levels) == 1:
+            return np.full(values.shape, self.levels[0])
+        low, high = self.levels[right - 1], self.levels[right]
+        return np.where(values - low <= high - values, low, high)
 
 
 @dataclass(frozen=True, eq=False)
 class Injected:
-    """Interactions with fake users in them, and who and what they are.
+    """Interactions with injected fake users.
 
-    data: the genuine rows first, as they were, then the fake ones; users: ids of the fake users,
-    (n,); targets and selected: ids of the items they push and of those that they all rate highest
-    beside them, (n,) each; is_fake: (n_users,) bool beside the rows of `data`.
+    data: the genuine rows, unchanged, then the fake ones; users: ids of the fake users, (n,);
+    targets, selected: ids of the pushed items and of the other items that all fake users rate
+    highest, (n,) each; is_fake: (n_users,) bool, aligned with the rows of `data`.
 
     >>> from recae.apply.anomaly import inject_profiles
     >>> planted = inject_profiles(data, "bandwagon", share=0.4, filler=1, selected=1)
@@ -50,32 +99,32 @@ def inject_profiles(
     push: bool = True,
     seed: int = 0,
 ) -> Injected:
-    """Interactions with fake users appended, as an attacker would have made them.
+    """Appends fake users to interactions, as an attacker would.
 
     Every fake profile rates its targets highest (lowest with push=False), and fillers to look like
-    a user. What the fillers get, and which other items are rated, is the attack:
+    a user. The attack decides the ratings of the fillers and which other items are rated:
 
     - "random": draws from a normal distribution with the mean and deviation of all ratings
       (RandomBot of Lam & Riedl, "Shilling Recommender Systems for Fun and Profit", WWW 2004);
     - "average": draws around each filler's own mean and deviation (their AverageBot, whose
-      deviation is that of all ratings; here it is the item's, as Mobasher et al. have it);
+      deviation is that of all ratings; here it is the item's, as in Mobasher et al.);
     - "bandwagon": as "random", and the `selected` items with the most ratings get the highest one;
-    - "segment": the lowest rating, and the `selected` items most alike to the target (cosine of
-      who rated them) get the highest: those who like that kind of thing are aimed at.
+    - "segment": the lowest rating, and the `selected` items most similar to the target (cosine of
+      their raters) get the highest, which aims at users who like such items.
 
-    The last two, and the four parts of a profile, are those of Mobasher, Burke, Bhaumik & Williams,
-    "Toward Trustworthy Recommender Systems", ACM TOIT 7(4), 2007. Ratings are the nearest that
-    occur in `data`. Without ratings (all weights 1) only the choice of items is left of an attack.
+    The last two, and the four parts of a profile, follow Mobasher, Burke, Bhaumik & Williams,
+    "Toward Trustworthy Recommender Systems", ACM TOIT 7(4), 2007. Ratings are rounded to the
+    nearest rating in `data`. Without ratings (all weights 1) an attack only chooses items.
 
-    share: fake users per genuine one, at least one in all; filler: fillers of a profile, a share of
-    the items (float) or their number (int), drawn alike among the `top` share of items with the
-    most ratings (top=1: all of them; less makes "average" harder to see, as in Hurley, Cheng &
+    share: fake users per genuine user, at least one in total; filler: fillers of a profile, a share
+    of the items (float) or their number (int), drawn uniformly from the `top` share of items with
+    the most ratings (top=1: all items; less makes "average" harder to detect, as in Hurley, Cheng &
     Zhang, "Statistical Attack Detection", RecSys 2009); target: an item id or several, None for one
-    drawn among all that somebody rated; times, if `data` has any, are drawn from those that occur.
-    Fake ids are integers above the largest, or "fake-1", "fake-2" and so on.
+    drawn among all rated items. Times, if `data` has any, are drawn from those in `data`. Fake ids
+    are integers above the largest, or "fake-1", "fake-2" and so on.
 
-    Raises ConfigError for another attack, or a number out of its range; DataError for a target that
-    is not an item of `data`, or items too few for the profile.
+    Raises ConfigError for an unknown attack and a number out of range; DataError for a target that
+    is not an item of `data`, and for too few items for the profile.
 
     >>> planted = recae.apply.anomaly.inject_profiles(data, share=0.2, filler=2, target=3)
     >>> planted.data.to_frame().query("user_id == 5")["item_id"].size  # two fillers and the target
@@ -84,8 +133,8 @@ def inject_profiles(
     filler, selected = _check(attack, share, filler, selected, top, push)
     genuine = as_interactions(data)
     if not genuine.nnz:
-        raise DataError("there are no interactions to hide fake users among")
-    items = Catalogue.of(genuine)
+        raise DataError("data must have interactions before fake users can be added")
+    items = ItemStatistics.of(genuine)
     n_fakes = max(1, round(share * genuine.n_users))
     targets = _targets(genuine, items, target, seed)
     chosen = _selected(attack, items, targets, selected)
@@ -93,7 +142,7 @@ def inject_profiles(
     size = filler if isinstance(filler, int) else max(1, round(filler * genuine.n_items))
     if size > len(allowed):
         raise DataError(
-            f"a profile of {size:,} fillers needs as many items beside its targets, and there are "
+            f"a profile of {size:,} fillers needs as many items other than its targets; there are "
             f"{len(allowed):,}: lower filler or raise top"
         )
     fillers = _draw_rows(numpy_generator(seed, Stream.ATTACK_FILLERS), allowed, n_fakes, size)
@@ -111,7 +160,7 @@ def inject_profiles(
 def _check(
     attack: str, share: float, filler: Any, selected: Any, top: float, push: bool
 ) -> tuple[float | int, int]:
-    """filler and selected, integers of numpy as int."""
+    """Checks the options; returns filler and selected with NumPy integers as int."""
     if attack not in ATTACKS:
         raise unknown_option("attack", attack, ATTACKS)
     filler, selected = (
@@ -124,12 +173,16 @@ def _check(
         ("push", push, isinstance(push, bool)),
     ):
         if not fits:
-            raise ConfigError(f"{name} of inject_profiles is out of range: {value!r}")
-    whole = type(filler) is int and filler >= 0
-    if not (whole or (isinstance(filler, float) and 0 <= filler <= 1)):
+            raise ConfigError(
+                f"{name} of inject_profiles is out of range: {value!r}", parameter=name, value=value
+            )
+    is_count = type(filler) is int and filler >= 0
+    if not (is_count or (isinstance(filler, float) and 0 <= filler <= 1)):
         raise ConfigError(
             f"filler must be a share of the items (a float from 0 to 1) or their number (an "
-            f"integer), not {filler!r}"
+            f"integer), not {filler!r}",
+            parameter="filler",
+            value=filler,
         )
     return filler, selected
 
@@ -138,17 +191,17 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _targets(genuine: Interactions, items: Catalogue, target: Any, seed: int) -> np.ndarray:
+def _targets(genuine: Interactions, items: ItemStatistics, target: Any, seed: int) -> np.ndarray:
     if target is None:
         rated = np.flatnonzero(items.counts)
         return numpy_generator(seed, Stream.ATTACK_TARGET).choice(rated, size=1)
     ids = [target] if isinstance(target, str) or not hasattr(target, "__iter__") else list(target)
     if not ids:
-        raise DataError("target names no item: give an item id or several, or None to draw one")
+        raise DataError("target is empty: pass an item id or several, or None to draw one")
     return np.unique(genuine.items.encode(ids))
 
 
-def _selected(attack: str, items: Catalogue, targets: np.ndarray, selected: int) -> np.ndarray:
+def _selected(attack: str, items: ItemStatistics, targets: np.ndarray, selected: int) -> np.ndarray:
     if attack == "bandwagon":
         order = items.by_popularity()
     elif attack == "segment":
@@ -158,12 +211,12 @@ def _selected(attack: str, items: Catalogue, targets: np.ndarray, selected: int)
     return order[~np.isin(order, targets)][:selected]
 
 
-def _most_rated(items: Catalogue, top: float) -> np.ndarray:
+def _most_rated(items: ItemStatistics, top: float) -> np.ndarray:
     return items.by_popularity()[: max(1, round(top * len(items.counts)))]
 
 
 def _draw_rows(rng: np.random.Generator, allowed: np.ndarray, n_rows: int, size: int) -> np.ndarray:
-    """(n_rows, size) of `allowed`, each row without repetition."""
+    """Draws (n_rows, size) of `allowed`, without repetition in a row."""
     drawn = np.empty((n_rows, size), dtype=np.int64)
     step = max(1, BLOCK_CELLS // max(len(allowed), 1))
     for start in range(0, n_rows, step):
@@ -173,7 +226,7 @@ def _draw_rows(rng: np.random.Generator, allowed: np.ndarray, n_rows: int, size:
 
 
 def _filler_ratings(
-    attack: str, items: Catalogue, fillers: np.ndarray, rng: np.random.Generator
+    attack: str, items: ItemStatistics, fillers: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     if attack == "segment":
         return np.full(fillers.shape, items.levels[0])
@@ -191,7 +244,7 @@ def _appended(
     chosen: np.ndarray,
     seed: int,
 ) -> Injected:
-    """The genuine interactions with one row more for each row of `columns` and `weights`."""
+    """The genuine interactions followed by a row for each row of `columns` and `weights`."""
     order = np.argsort(columns, axis=1)
     columns = np.take_along_axis(columns, order, axis=1)
     weights = np.take_along_axis(weights, order, axis=1)

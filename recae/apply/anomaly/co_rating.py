@@ -1,4 +1,4 @@
-"""Company: whether the same few people turn up, and agree, wherever a user has been."""
+"""Co-rating: whether the same few users rate the same items as a user, and agree."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import scipy.sparse as sp
 from recae.system.progress import bar
 
 LEVELS = 20
-"""Ratings with more distinct values than this are cut into ten classes of the same size."""
+"""Ratings with more distinct values than this are binned into ten classes of equal size."""
 SPARE = 4
-"""Items that every profile is taken to have beside its own, shared with nobody."""
+"""Items added to the length of every profile, which no other user shares."""
 CELLS = 1 << 22
-"""Pairs of users held at once, at most: 2^22 take some 300 MB."""
+"""Largest number of pairs of users held at once: 2^22 take some 300 MB."""
 
 
-class Company:
-    """How often two of a user's ratings, drawn at random, lead to the same person, who agrees.
+class CoRating:
+    """The chance that two random ratings of a user lead to the same other user, who agrees.
 
-    Draw a rating of user u, of item i, and somebody else who rated i: each is met with 1 / (others
-    who rated i). A meeting with somebody who gave the same rating r counts 1, any other counts
-    -f_r / (1 - f_r) with f_r the share of r among all ratings, so that what is agreed upon by
-    chance adds up to 0 (as in Cohen's kappa, 1960). With s_iv this count of a meeting,
+    Draw a rating of user u, of item i, and then another user who rated i: each is met with
+    probability 1 / (other raters of i). A meeting counts 1 with a user who gave the same rating r,
+    and -f_r / (1 - f_r) with any other, where f_r is the share of r among all ratings, so that
+    agreement by chance sums to 0 (as in Cohen's kappa, 1960). With s_iv the count of a meeting,
 
         c_u = sum over v of max(sum over i != j of s_iv s_jv, 0) / ((n_u + 4)(n_u + 3)),
 
-    where v are those with sum_i s_iv > 0. Users with common tastes meet many people, and differ
-    with them: c_u is near 0. Those who work through a list together meet each other again and
-    again, and agree. The four spare items keep short profiles from being convicted by one
-    coincidence. Without ratings every meeting counts 1.
+    over the users v with sum_i s_iv > 0. Users with common tastes meet many users and often
+    disagree: c_u is near 0. Users who work through the same list meet each other again and again,
+    and agree. The four added items keep a single coincidence from deciding on a short profile.
+    Without ratings every meeting counts 1.
     """
 
     def __init__(self, matrix: Any, rated: bool) -> None:
@@ -43,30 +43,30 @@ class Company:
         distinct, same = np.unique(items * len(share) + level, return_inverse=True)
         self.also = np.bincount(same, minlength=len(distinct))[same] - 1  # (nnz,)
         self.n_items = n_items
-        # Side by side a column for each item and one for each item and rating: a meeting brings
-        # -odds in the first, and where both gave the same 1 + odds in the second.
+        # A column for each item, then one for each item and rating: a meeting adds -odds in the
+        # first, and 1 + odds in the second where both ratings are the same.
         shape = (matrix.shape[0], n_items + len(distinct))
         columns = np.concatenate([items[:, None], n_items + same[:, None]], axis=1).ravel()
         indptr = 2 * matrix.indptr.astype(np.int64)
 
-        def beside(of_item: np.ndarray, of_rating: np.ndarray) -> Any:
+        def stacked(of_item: np.ndarray, of_rating: np.ndarray) -> Any:
             values = np.stack([of_item, of_rating], axis=1).ravel()
             return sp.csr_matrix((values, columns, indptr), shape=shape)
 
         ones = np.ones(matrix.nnz)
-        self.there = beside(ones, ones)
-        self.counts = beside(-reach * odds, reach * (1 + odds))
-        self.squares = beside((reach * odds) ** 2, reach**2 - (reach * odds) ** 2)
+        self.there = stacked(ones, ones)
+        self.counts = stacked(-reach * odds, reach * (1 + odds))
+        self.squares = stacked((reach * odds) ** 2, reach**2 - (reach * odds) ** 2)
 
     def chances(self, progress: bool | None) -> np.ndarray:
         """c_u of every user, (n_users,) float64.
 
-        Costs the sum over the items of the square of how many rated it.
+        Time: the sum over the items of the squared number of raters.
         """
         n_users = self.there.shape[0]
         found, step = np.empty(n_users), max(1, CELLS // max(n_users, 1))
         people = self.there.T.tocsr()
-        with bar(n_users, "comparing users", "user", progress) as shown:
+        with bar(n_users, "comparing users", "user", progress) as progress_bar:
             for start in range(0, n_users, step):
                 rows = slice(start, start + step)
                 counts = (self.counts[rows] @ people).tocoo()  # (users, n_users)
@@ -75,13 +75,13 @@ class Company:
                 row, column = counts.row[met], counts.col[met]
                 pairs = counts.data[met] ** 2 - np.asarray(squares[row, column]).ravel()
                 found[rows] = np.bincount(row, np.maximum(pairs, 0), minlength=counts.shape[0])
-                shown.update(counts.shape[0])
+                progress_bar.update(counts.shape[0])
         sizes = np.diff(self.there.indptr) // 2
         chances: np.ndarray = found / ((sizes + SPARE) * (sizes + SPARE - 1))
         return chances
 
     def parts(self, user: int) -> np.ndarray:
-        """How much each of a user's ratings adds to c_u, before it is divided; (n_u,)."""
+        """The contribution of each of a user's ratings to c_u, before the division; (n_u,)."""
         own = slice(self.there.indptr[user], self.there.indptr[user + 1])
         columns, counts = self.there.indices[own], self.counts.data[own]
         meetings = (self.counts[user] @ self.there.T).toarray().ravel()  # (n_users,)
@@ -89,7 +89,7 @@ class Company:
         met = (meetings > 1e-12) & (pairs > 0)
         met[user] = False
         people = np.flatnonzero(met)
-        # What each rating counts with each of them, (people, n_u): two columns make a rating.
+        # The count of each rating with each of them, (people, n_u): two columns are one rating.
         each = self.there[people][:, columns].multiply(counts).toarray()
         each = each[:, 0::2] + each[:, 1::2]
         parts: np.ndarray = (each * (meetings[people][:, None] - each)).sum(axis=0)

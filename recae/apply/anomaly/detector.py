@@ -1,4 +1,4 @@
-"""AnomalyDetector: any model that scores examples, and a threshold that keeps its promise."""
+"""AnomalyDetector: any model that scores examples, with a conformal threshold."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import numpy as np
 import scipy.sparse as sp
 
 from recae.apply.anomaly.threshold import check_rate, conformal_limit, needed, p_values
-from recae.errors import ConfigError, DataError, NotFittedError
+from recae.errors import ConfigError, DataError, NotFittedError, check_flag
 from recae.rng import Stream, check_seed, numpy_generator
 
 
 class AnomalyDetector:
-    """Flags examples that a model explains worse than all but a stated share of normal ones.
+    """Flags examples that a model scores lower than almost all normal examples.
 
-    Normal examples are split: the model learns from one part, and the scores that it gives the
-    other, of which it knows nothing, say how low a score may be (split conformal; Papadopoulos et
-    al., "Inductive Confidence Machines for Regression", 2002). An example is flagged if
+    The normal examples are split. The model is fitted on one part; its scores of the other part set
+    the threshold (split conformal prediction; Papadopoulos et al., "Inductive Confidence Machines
+    for Regression", 2002). An example is flagged if
 
         p = (1 + held-out examples that score no higher) / (1 + held-out examples) <= rate.
 
     For an example that is exchangeable with the held-out ones P(flagged) <= false_alarm_rate,
-    exactly, at any size and for any model: on average over splits and examples. (Of many examples
-    against one split the share varies: by about sqrt(rate / held-out examples).)
+    exactly, at any size and for any model, on average over splits and examples. (With one split,
+    the share among many examples varies by about sqrt(rate / held-out examples).)
 
-    model: whatever has fit(X) and score_samples(X) (n,), higher = more normal, such as the
+    model: an object with fit(X) and score_samples(X) (n,), higher = more normal, such as the
     transformers of recae or IsolationForest of scikit-learn; a copy of it is fitted.
-    false_alarm_rate: between 0 and 1; held_out: the share of examples that decide the threshold;
-    refit: False takes the model as it is, fitted on other examples, and holds all of X out.
+    false_alarm_rate: between 0 and 1; held_out: the share of examples that sets the threshold;
+    refit: False uses the model as it is, fitted on other examples, and holds all of X out.
 
     After fit: model_, threshold_, calibration_ (the held-out scores, (n,) ascending).
 
@@ -59,9 +59,9 @@ class AnomalyDetector:
         """Fits a copy of the model on part of X, and the threshold on the rest; returns self.
 
         X: (n, ...) normal examples: array, torch tensor, CSR or frame. y is ignored. seed: an
-        integer >= 0 for the split, given to the model too if its fit takes one; options: what else
-        its fit takes. Raises ConfigError for bad settings, DataError if the held-out examples are
-        too few for the rate (1 / rate - 1 are needed) or a score is not a number.
+        integer >= 0 for the split, passed to the model too if its fit has a seed; options: further
+        arguments of its fit. Raises ConfigError for bad settings, DataError if there are too few
+        held-out examples for the rate (1 / rate - 1 are needed) and if a score is NaN.
 
         >>> from recae.apply.anomaly import AnomalyDetector
         >>> X = np.random.default_rng(0).normal(size=(100, 4))
@@ -76,8 +76,8 @@ class AnomalyDetector:
         if held < needed(rate) or held < 1 or (self.refit and held >= n):
             raise DataError(
                 f"{held:,} of {n:,} examples are held out; a false_alarm_rate of {rate:g} needs "
-                f"{max(needed(rate), 1):,}, and the model some more: give more examples, or raise "
-                "the rate or held_out"
+                f"{max(needed(rate), 1):,}, and the model needs others: pass more examples, or "
+                "raise the rate or held_out"
             )
         if self.refit:
             order = numpy_generator(seed, Stream.DETECTOR_SPLIT).permutation(n)
@@ -97,8 +97,7 @@ class AnomalyDetector:
     def score_samples(self, X: Any) -> np.ndarray:
         """The model's scores, (n,) float64, higher is more normal.
 
-        Raises NotFittedError before fit, DataError for a score that is not a number, and what the
-        model raises.
+        Raises NotFittedError before fit, DataError if a score is NaN, and what the model raises.
 
         >>> from recae.apply.anomaly import AnomalyDetector
         >>> X = np.random.default_rng(0).normal(size=(100, 4))
@@ -109,7 +108,7 @@ class AnomalyDetector:
         return _scores(self.model_, X)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Scores minus the threshold, (n,) float64: below 0 where an example is flagged.
+        """Scores minus the threshold, (n,) float64: negative for flagged examples.
 
         Raises what `score_samples` raises.
 
@@ -119,7 +118,7 @@ class AnomalyDetector:
         True
         """
         scores = self.score_samples(X)
-        # Where both are the same infinity the difference is none, and the example not flagged.
+        # If both are the same infinity, the example is not flagged.
         same = scores == self.threshold_
         found: np.ndarray = np.zeros(len(scores))
         np.subtract(scores, self.threshold_, out=found, where=~same)
@@ -139,7 +138,7 @@ class AnomalyDetector:
         return np.where(flagged, -1, 1).astype(np.int64)
 
     def p_values(self, X: Any) -> np.ndarray:
-        """How likely a normal example scores as low, (n,) float64 in (0, 1]; small is anomalous.
+        """The probability that a normal example scores as low, (n,) float64 in (0, 1].
 
         Raises what `score_samples` raises.
 
@@ -163,7 +162,7 @@ class AnomalyDetector:
         return params | {f"model__{name}": value for name, value in inner.items()}
 
     def set_params(self, **params: Any) -> Self:
-        """Changes settings, those of the model as model__NAME, and returns self.
+        """Changes settings, including the model's as model__NAME, and returns self.
 
         Raises ConfigError for a setting that does not exist.
 
@@ -180,7 +179,9 @@ class AnomalyDetector:
                 setattr(self, name, value)
             else:
                 raise ConfigError(
-                    f"AnomalyDetector has no setting {name!r}; known: {', '.join(known)}"
+                    f"AnomalyDetector has no setting {name!r}; known: {', '.join(known)}",
+                    parameter=name,
+                    value=value,
                 )
         return self
 
@@ -193,17 +194,19 @@ class AnomalyDetector:
     def _check_settings(self) -> None:
         share = self.held_out
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-            raise ConfigError(f"held_out must be a number between 0 and 1, not {share!r}")
-        if not isinstance(self.refit, bool):
-            raise ConfigError(f"refit must be True or False, not {self.refit!r}")
+            raise ConfigError(
+                f"held_out must be a number between 0 and 1, not {share!r}",
+                parameter="held_out",
+                value=share,
+            )
+        check_flag("refit", self.refit)
         if isinstance(self.model, type):
             raise ConfigError(
                 f"the model must be an instance: {self.model.__name__}(...), not the class"
             )
         if not self.refit and getattr(self.model, "__sklearn_is_fitted__", lambda: True)() is False:
             raise ConfigError(
-                "refit=False takes the model as it is, and this one is not fitted: fit it first, "
-                "on other examples, or leave refit=True"
+                "refit=False needs a model fitted on other examples: fit it, or set refit=True"
             )
         missing = [name for name in ("fit", "score_samples") if not hasattr(self.model, name)]
         if missing:
@@ -218,7 +221,7 @@ class AnomalyDetector:
 
 
 def _length(X: Any) -> int:
-    """The number of examples. Raises DataError for what holds none."""
+    """The number of examples. Raises DataError for an object without rows."""
     shape = getattr(X, "shape", None)
     if shape is not None and len(shape):
         return int(shape[0])
@@ -231,7 +234,7 @@ def _length(X: Any) -> int:
 
 
 def _rows(X: Any, rows: np.ndarray) -> Any:
-    """Some rows of whatever examples come in."""
+    """Selects rows of an array, tensor, CSR, frame or list."""
     if hasattr(X, "iloc"):
         return X.iloc[rows]
     if sp.issparse(X):
@@ -241,7 +244,7 @@ def _rows(X: Any, rows: np.ndarray) -> Any:
 
 
 def _copy(model: Any) -> Any:
-    """An unfitted copy with the same settings; a deep copy where the model has none to give."""
+    """An unfitted copy with the same settings; a deep copy of models without settings."""
     if hasattr(model, "clone"):
         return model.clone()
     if hasattr(model, "get_params"):
@@ -256,13 +259,13 @@ def _scores(model: Any, X: Any) -> np.ndarray:
     scores = np.asarray(found, dtype=np.float64)
     if scores.shape != (_length(X),):
         raise DataError(
-            f"score_samples of {type(model).__name__} gives {scores.shape} for {_length(X):,} "
+            f"score_samples of {type(model).__name__} returns {scores.shape} for {_length(X):,} "
             "examples; one number for each is needed"
         )
     wrong = np.flatnonzero(np.isnan(scores))
     if len(wrong):
         raise DataError(
-            f"score_samples of {type(model).__name__} gives NaN for example {wrong[0]} "
+            f"score_samples of {type(model).__name__} returns NaN for example {wrong[0]} "
             f"({len(wrong):,} in all)"
         )
     return scores

@@ -1,4 +1,4 @@
-"""Fake and spam profiles, found without labels and explained interaction by interaction."""
+"""Detects fake and spam profiles without labels, and explains them by interactions."""
 
 from __future__ import annotations
 
@@ -8,35 +8,41 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recae.apply.anomaly.co_rating import Company
-from recae.apply.anomaly.evidence import company_deviations, deviations, log_deviations
-from recae.apply.anomaly.reconstruction import choice_probabilities, rating_predictions, user_means
+from recae.apply.anomaly.co_rating import CoRating
+from recae.apply.anomaly.reconstruction import choice_probabilities, rating_predictions
 from recae.apply.anomaly.threshold import bulk_limit, check_rate, conformal_limit
 from recae.data import Interactions, as_interactions
+from recae.data.csr import row_numbers
 from recae.errors import ConfigError, DataError, warn
 from recae.ranking.top_k import check_k
 from recae.rng import check_seed
 from recae.system.progress import check_progress
 
 FEWEST = 20
-"""Users with interactions that it takes to know what is usual."""
-WEIGHTS = {"choice": 1.0, "rating": 0.3, "company": 0.7}
-"""What a spread of each kind counts; chosen on attacks injected into ml-latest-small and jester."""
+"""Least number of users with interactions."""
+WEIGHTS = {"choice": 1.0, "rating": 0.3, "co_rating": 0.7}
+"""Weights of the kinds of evidence, chosen on attacks on ml-latest-small and jester."""
+SPARE = 5
+"""Ratings with the average error that are added to every profile."""
+FLOOR = 0.7
+"""Least spread of log(1 + c_u / median) among genuine users."""
+LEAST_MEDIAN = 0.01
+"""Least median of c_u, in multiples of 1 / users."""
 
 
 @dataclass(frozen=True, eq=False)
 class Profiles:
-    """What `detect_profiles` found.
+    """The result of `detect_profiles`.
 
     users: a frame with a row for each user in the order of the data, columns user_id, score (>= 0,
-    higher is more suspicious), rank (1 is the most suspicious), flagged, and the three kinds of
-    evidence that the score is the sum of: choice, rating, company. threshold: the score above
-    which users are flagged; false_alarm_rate: what it was chosen by.
+    higher is more suspicious), rank (1 is the most suspicious), flagged, and three kinds of
+    evidence that sum to the score: choice, rating, co_rating. threshold: users with a higher score
+    are flagged; false_alarm_rate: the rate that the threshold was chosen for.
 
     >>> ratings = scipy.sparse.random(40, 30, density=0.3, random_state=0).tocsr().ceil()
     >>> found = recae.apply.anomaly.detect_profiles(ratings)
     >>> found.users.columns.tolist()
-    ['user_id', 'score', 'rank', 'flagged', 'choice', 'rating', 'company']
+    ['user_id', 'score', 'rank', 'flagged', 'choice', 'rating', 'co_rating']
     """
 
     users: pd.DataFrame
@@ -56,14 +62,14 @@ class Profiles:
         return ordered["user_id"].to_numpy()
 
     def explain(self, user: Any, k: int | None = 10) -> pd.DataFrame:
-        """The k interactions of a user that add most to the score; None for all of them.
+        """The k interactions of a user that contribute most to the score; None for all of them.
 
-        Columns: item_id; rating; contribution, which over all of a user's interactions adds up to
-        the score, as choice, rating_error and company do to theirs; probability of the item, given
-        the user's others, and usual_probability, given other users'; expected_rating; and
-        also_rated, how many others gave the item the same rating. An interaction that speaks for
-        the user has a contribution below 0. Raises DataError for a user that was not there,
-        ConfigError for k < 1.
+        Columns: item_id; rating; contribution, whose sum over all interactions of a user is the
+        score; choice, rating_error and co_rating, which sum to the user's evidence of that kind;
+        probability of the item given the user's other items, and usual_probability, given other
+        users' items; expected_rating; also_rated, how many other users gave the item the same
+        rating. A negative contribution makes the user less suspicious. Raises DataError for an
+        unknown user, ConfigError for k < 1.
 
         >>> ratings = scipy.sparse.random(40, 30, density=0.3, random_state=0).tocsr().ceil()
         >>> found = recae.apply.anomaly.detect_profiles(ratings)
@@ -77,10 +83,11 @@ class Profiles:
         return frame.head(len(frame) if most is None else most)
 
     def clean(self, data: Any = None) -> Interactions:
-        """Interactions without the flagged users, by default those that were looked at.
+        """The interactions without the flagged users.
 
-        data: Interactions, a table or a CSR; users are matched by id, and items stay. Warns with
-        the counts of what is left out. Raises DataError if nothing is left.
+        data: Interactions, a table or a CSR, by default those of `detect_profiles`; users are
+        matched by id, all items are kept. Warns with the counts of what is left out. Raises
+        DataError if no interaction is left.
 
         >>> ratings = scipy.sparse.random(40, 30, density=0.3, random_state=0).tocsr().ceil()
         >>> recae.apply.anomaly.detect_profiles(ratings, false_alarm_rate=1e-9).clean().n_users
@@ -103,22 +110,23 @@ class Profiles:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What the networks said of each interaction, (nnz,) each; None without ratings.
+    """The reconstruction of each interaction, and the standardised evidence of each user.
 
-    Users without interactions are left out of company; spreads: how many spreads every user lies
-    from the median one, (n_users,) by kind of evidence, 0 for those without interactions.
+    own, usual: log probabilities of the items given the user's others and averaged over users,
+    (nnz,); predicted, error: of the ratings, (nnz,), None without ratings; co_rating: of the users
+    with interactions; spreads: by kind of evidence, (n_users,), 0 for users without interactions.
     """
 
     own: np.ndarray
     usual: np.ndarray
     predicted: np.ndarray | None
     error: np.ndarray | None
-    company: Company
+    co_rating: CoRating
     spreads: dict[str, np.ndarray]
 
     @property
     def surprise(self) -> np.ndarray:
-        """How little an item was to be expected, in nats: by the user's others and in general."""
+        """Minus the mean of both log probabilities of an item, in nats."""
         surprise: np.ndarray = -(self.own + self.usual) / 2
         return surprise
 
@@ -131,21 +139,23 @@ class Measured:
         if self.error is not None and self.predicted is not None:
             rating = _shared(float(found["rating"]), self.error[at])
             expected = self.predicted[at]
-        among = int(np.count_nonzero(np.diff(data.matrix.indptr[: row + 1])))  # its row in company
-        parts = self.company.parts(among) if len(choice) else np.zeros(0)
-        company = _shared(float(found["company"]), parts)
+        among = int(
+            np.count_nonzero(np.diff(data.matrix.indptr[: row + 1]))
+        )  # its row in co_rating
+        parts = self.co_rating.parts(among) if len(choice) else np.zeros(0)
+        co_rating = _shared(float(found["co_rating"]), parts)
         frame = pd.DataFrame(
             {
                 "item_id": data.items.ids[data.matrix.indices[at]],
                 "rating": data.matrix.data[at],
-                "contribution": choice + rating + company,
+                "contribution": choice + rating + co_rating,
                 "choice": choice,
                 "rating_error": rating,
-                "company": company,
+                "co_rating": co_rating,
                 "probability": np.exp(self.own[at]),
                 "usual_probability": np.exp(self.usual[at]),
                 "expected_rating": expected,
-                "also_rated": self.company.also[at],
+                "also_rated": self.co_rating.also[at],
             }
         )
         ordered = frame.sort_values("contribution", ascending=False, kind="stable")
@@ -153,11 +163,13 @@ class Measured:
 
 
 def _shared(total: float, parts: np.ndarray) -> np.ndarray:
-    """A total dealt out in proportion to parts, (n,); evenly where they add up to nothing."""
-    whole = parts.sum()
+    """A total divided in proportion to parts, (n,); evenly if their sum is not positive."""
+    sum_of_parts = parts.sum()
     if total == 0 or not len(parts):
         return np.zeros(len(parts))
-    return total * parts / whole if whole > 0 else np.full(len(parts), total / len(parts))
+    if sum_of_parts <= 0:
+        return np.full(len(parts), total / len(parts))
+    return total * parts / sum_of_parts
 
 
 def detect_profiles(
@@ -169,35 +181,35 @@ def detect_profiles(
     seed: int = 0,
     progress: bool | None = None,
 ) -> Profiles:
-    """Who does not behave like a user: fake (shilling) and spam profiles, found without labels.
+    """Detects fake (shilling) and spam profiles without labels.
 
-    A profile is judged by how it is reconstructed from what it does not show. Autoencoders trained
-    on other users read three quarters of a profile and say what the last quarter should be:
+    Each profile is reconstructed from a part of it. Autoencoders trained on other users read three
+    quarters of a profile and predict the last quarter:
 
-    - choice: the items are improbable, given the profile's others and given anybody's (the mean of
-      both log probabilities of a multinomial denoising autoencoder; fillers drawn by a machine);
-    - rating: the ratings are far from those that an autoencoder of deviations from the items' means
-      expects (as in AutoRec);
-    - company: the same few people gave the same items the same ratings, beyond chance (groups that
-      work through a list of targets; see `recae.apply.anomaly.co_rating`).
+    - choice: the items are improbable, given the user's other items and given any user's (the mean
+      of both log probabilities of a multinomial denoising autoencoder);
+    - rating: the ratings are far from the predictions of an autoencoder of deviations from the
+      items' means (as in AutoRec);
+    - co_rating: the same few users gave the same items the same ratings, more often than by chance
+      (groups that work through a list of targets; see `recae.apply.anomaly.co_rating`).
 
-    Each is measured in spreads z of the users below the median, who are taken to be genuine, and
-    score = sum of (w max(z, 0))^2, with w = 1 for choice, 0.3 for rating and 0.7 for company.
+    Each is standardised to z by the users below the median, who are assumed genuine, and
+    score = sum of (w max(z, 0))^2, with w = 1 for choice, 0.3 for rating and 0.7 for co_rating.
 
     data: Interactions whose weights are ratings, a table, or a CSR, (n_users, n_items). ratings:
-    whether weights are ratings; None means that they are where they differ. Without ratings, only
-    which items were chosen, and with whom, is seen: attacks that hide behind genuine-looking items
-    are not. genuine: ids of users known to be genuine, or None. false_alarm_rate: the share of
-    genuine users that may be flagged. With `genuine` it holds exactly for those who are
-    exchangeable with them (a conformal test: the scores don't know who is known), of whom it needs
-    at least 1 / rate - 1 with interactions. Without, it is an estimate: it assumes that fakes are
-    fewer than a quarter of the users and that the scores of the others, to the power of 0.8, fall
-    off exponentially above their median. (At 0.01 it flags 0.013 of MovieLens 100K, 0 of Jester,
-    but 0.03 to 0.06 of sparse or two-humped clean data.) seed, progress: as in `fit` of a model.
+    whether weights are ratings; None means that they are if they differ. Without ratings only
+    choice and co_rating are used, which miss attacks that choose items like genuine users. genuine:
+    ids of users known to be genuine, or None. false_alarm_rate: the share of genuine users that may
+    be flagged. With `genuine` it holds exactly for users who are exchangeable with them (a
+    conformal test; the scores do not use `genuine`); at least 1 / rate - 1 of them with
+    interactions are needed. Without `genuine` it is an estimate, which assumes that less than a
+    quarter of the users are fake and that the scores of the others, to the power of 0.8, fall off
+    exponentially above their median. (At 0.01 it flags 0.013 of MovieLens 100K, 0 of Jester, but
+    0.03 to 0.06 of sparse or bimodal clean data.) seed, progress: as in `fit` of a model.
 
-    Raises DataError for fewer than 20 users with interactions, genuine users that are unknown or
-    too few, and data that cannot be read; ConfigError for other bad options. Costs the training of
-    six small networks, and for each item the square of how many rated it. Memory: the interactions
+    Raises DataError for fewer than 20 users with interactions, for genuine users that are unknown
+    or too few, and for unreadable data; ConfigError for other bad options. Time: the training of
+    six small networks, and for each item the squared number of its raters. Memory: the interactions
     and a few numbers for each, and 4 million pairs of users at a time.
 
     >>> ratings = scipy.sparse.random(40, 30, density=0.3, random_state=0).tocsr().ceil()
@@ -208,18 +220,21 @@ def detect_profiles(
     rate, seed = check_rate(false_alarm_rate), check_seed(seed)
     check_progress(progress)
     if not (ratings is None or isinstance(ratings, bool)):
-        raise ConfigError(f"ratings must be True, False or None (look), not {ratings!r}")
+        raise ConfigError(
+            f"ratings must be True, False or None, not {ratings!r}",
+            parameter="ratings",
+            value=ratings,
+        )
     given = as_interactions(data)
     matrix = given.matrix
     active = np.diff(matrix.indptr) > 0
     if active.sum() < FEWEST:
         raise DataError(
-            f"{int(active.sum())} users have interactions; to know what is usual it takes at "
-            f"least {FEWEST}"
+            f"{int(active.sum())} users have interactions; at least {FEWEST} are needed"
         )
     known = None if genuine is None else np.unique(given.users.encode(genuine))
     if known is not None:
-        known = known[active[known]]  # the others are never suspicious, and say nothing
+        known = known[active[known]]  # users without interactions are never flagged
         conformal_limit(np.zeros(len(known)), rate, "genuine users")  # fail before the work
     rated = given.weighted if ratings is None else ratings
     parts = measure(matrix, rated, seed, progress)
@@ -240,20 +255,71 @@ def detect_profiles(
 
 
 def measure(matrix: Any, rated: bool, seed: int, progress: bool | None) -> Measured:
-    """What the networks and the company say of every interaction and user of a CSR."""
+    """The evidence of every interaction and user of a CSR."""
     sizes = np.diff(matrix.indptr)
     active = np.flatnonzero(sizes)
     some = matrix if len(active) == len(sizes) else matrix[active]  # the same entries
     own, usual = choice_probabilities(some, seed, progress)
     predicted, error = rating_predictions(some, seed, progress) if rated else (None, None)
-    company = Company(some, rated)
+    co_rating = CoRating(some, rated)
     rating = np.zeros(len(active)) if error is None else log_deviations(error, some.indptr)
     found = {
         "choice": deviations(-(own + usual) / 2, some.indptr),
         "rating": rating,
-        "company": company_deviations(company.chances(progress), sizes[active]),
+        "co_rating": co_rating_deviations(co_rating.chances(progress), sizes[active]),
     }
     spreads = {name: np.zeros(len(sizes)) for name in found}
     for name, z in found.items():
         spreads[name][active] = z
-    return Measured(own, usual, predicted, error, company, spreads)
+    return Measured(own, usual, predicted, error, co_rating, spreads)
+
+
+def user_means(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    """The mean of one number per entry over each row, (n_users,); 0 for empty rows."""
+    n_users = len(indptr) - 1
+    sums = np.bincount(row_numbers(indptr), values, minlength=n_users)
+    return sums / np.maximum(np.diff(indptr), 1)
+
+
+def deviations(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    """Standardised distance of each user's mean above the median user's, (n_users,).
+
+    The standard deviation of a mean of n numbers is sqrt(t^2 + v / n): v within users, t^2 from the
+    users below the median, who are mostly genuine.
+    """
+    means, sizes = user_means(values, indptr), np.diff(indptr)
+    rows = row_numbers(indptr)
+    within = ((values - means[rows]) ** 2).sum() / max((sizes - 1).clip(0).sum(), 1)
+    return _standardised(means, within / np.maximum(sizes, 1), sizes > 0)
+
+
+def log_deviations(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    """As `deviations`, of the logarithm of each user's mean of positive numbers with a long tail.
+
+    Five numbers equal to the overall mean are added to each user's.
+    """
+    sizes, rows = np.diff(indptr), row_numbers(indptr)
+    means = (user_means(values, indptr) * sizes + SPARE * values.mean()) / (sizes + SPARE)
+    means = np.maximum(means, 1e-12)
+    squares = (values - user_means(values, indptr)[rows]) ** 2
+    within = squares.sum() / max((sizes - 1).clip(0).sum(), 1) / np.median(means) ** 2
+    return _standardised(np.log(means), within * sizes / (sizes + SPARE) ** 2, sizes > 0)
+
+
+def co_rating_deviations(chances: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """As `deviations`, of log(1 + c_u / (median c)), with a standard deviation of at least 0.7."""
+    there = sizes > 0
+    usual = max(float(np.median(chances[there])), LEAST_MEDIAN / int(there.sum()))
+    lift = np.log1p(chances / usual)
+    return _standardised(lift, np.zeros(len(lift)), there, FLOOR)
+
+
+def _standardised(
+    values: np.ndarray, noise: np.ndarray, there: np.ndarray, floor: float = 0.0
+) -> np.ndarray:
+    """(value - median) / sqrt(t^2 + noise) for the rows that are there; 0 for the others."""
+    middle = np.median(values[there])
+    below = there & (values <= middle)
+    squares = (values[below] - middle) ** 2
+    between = max(squares.mean() - noise[below].mean(), 0.05 * squares.mean(), floor**2, 1e-18)
+    return np.where(there, (values - middle) / np.sqrt(between + noise), 0.0)

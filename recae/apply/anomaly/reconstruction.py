@@ -1,4 +1,4 @@
-"""Held-out reconstruction: what autoencoders that never saw a user say of each interaction."""
+"""Held-out reconstruction: scores of interactions by autoencoders trained on other users."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from recae.data.csr import row_numbers
 from recae.nn import (
     AutoencoderNet,
     Batch,
@@ -26,23 +25,22 @@ from recae.nn import (
     mlp,
 )
 from recae.rng import Stream, numpy_generator
+from recae.system.memory import row_batches
 from recae.system.progress import bar
 from recae.training import Plan, SparseLoader, train
 from recae.training.objective import Objective
 
 FOLDS, PARTS = 3, 4
 LATENT = 32
-TILE = 64
-"""Rows read together, padded when fewer: a row gets the same bits whatever its company."""
 UPDATES = 3000
-"""Updates of one network at most, so that large data don't take an epoch more than they need."""
+"""Largest number of updates of one network, which limits the epochs on large data."""
 UNIFORM = 0.05
-"""How much of the probability goes to all items alike: nothing is impossible."""
+"""Share of the probability that is spread uniformly, so that no item has probability 0."""
 
 
 @dataclass(frozen=True)
 class Learning:
-    """How one of the two networks learns; chosen on attacks injected into ml-latest-small."""
+    """Training options of one of the two networks, chosen on attacks on ml-latest-small."""
 
     reconstruction: str
     dropout: float
@@ -60,10 +58,10 @@ def choice_probabilities(
     matrix: Any, seed: int, progress: bool | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """log p of each interaction's item, (nnz,) each, in nats: given the user's other items, and
-    on average given the other items of each user.
+    averaged over the users of the fold.
 
-    matrix: (n_users, n_items) CSR. p is a softmax over the items that two users have, 5 % of it
-    spread over all items: what nobody else has is never probable, and costs no weights.
+    matrix: (n_users, n_items) CSR. p is a softmax over the items of at least two users, with 5 %
+    spread uniformly over all items. Items of a single user have no weights.
     """
     n_items = matrix.shape[1]
     shared = np.bincount(matrix.indices, minlength=n_items) > 1
@@ -88,17 +86,17 @@ def choice_probabilities(
 def rating_predictions(
     matrix: Any, seed: int, progress: bool | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The rating expected of each interaction, and how far it is off (>= 0); (nnz,) each.
+    """The predicted rating of each interaction, and its absolute error; (nnz,) each.
 
-    An item's mean without this rating (and with two more of the overall mean), plus what the
-    user's deviations from such means elsewhere let a network expect.
+    The item's mean without this rating (shrunk by two ratings of the overall mean), plus a
+    network's prediction from the user's deviations from such means on other items.
     """
     values = matrix.data.astype(np.float64)
     n_items = matrix.shape[1]
     counts = np.bincount(matrix.indices, minlength=n_items)[matrix.indices]
     sums = np.bincount(matrix.indices, values, minlength=n_items)[matrix.indices]
     means = (sums - values + 2 * values.mean()) / (counts + 1)
-    # In a unit near their spread, a power of 2: stars and percent teach a network the same.
+    # Divided by a power of 2 near their spread, so that the rating scale does not matter.
     unit = 2.0 ** np.round(np.log2(max(float(values.std()), 1e-30)))
     deviations = _with_values(matrix, ((values - means) / unit).astype(np.float32))
     expected, _ = _held_out(deviations, RATINGS, lambda scores: scores, seed, "ratings", progress)
@@ -114,16 +112,16 @@ def _held_out(
     what: str,
     progress: bool | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What `read` makes of the scores of each entry, and its mean over the users of its fold.
+    """`read` of the scores of each entry, and its mean over the users of the fold.
 
-    Users are dealt into folds; a network that was trained on the others' rows reads a row without
-    a quarter of its entries, and scores those. (nnz,) float64 each.
+    Users are split into folds. A network trained on the other folds reads each row without a
+    quarter of its entries, and scores those. (nnz,) float64 each.
     """
     n_users = matrix.shape[0]
     fold = numpy_generator(seed, Stream.RECONSTRUCTION_FOLDS).permutation(n_users) % FOLDS
     part = numpy_generator(seed, Stream.RECONSTRUCTION_PARTS).integers(PARTS, size=matrix.nnz)
     own, usual = np.zeros(matrix.nnz), np.zeros(matrix.nnz)
-    with bar(FOLDS, f"reconstructing {what}", "fold", progress) as shown:
+    with bar(FOLDS, f"reconstructing {what}", "fold", progress) as progress_bar:
         for number in range(FOLDS):
             net = _trained(matrix[fold != number], learning, seed)
             inside = np.flatnonzero(fold == number)
@@ -135,7 +133,7 @@ def _held_out(
                     at.append(entries)
                 entries = np.concatenate(at)
                 usual[entries] = total[matrix.indices[entries]] / len(inside)
-            shown.update()
+            progress_bar.update()
     return own, usual
 
 
@@ -178,33 +176,26 @@ def _read(
     hidden: np.ndarray,
     read: Callable[[Tensor], Tensor],
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """The hidden entries of these users, what they get, and the sum over the users, per tile."""
-    for start in range(0, len(users), TILE):
-        tile = users[start : start + TILE]
-        first, last = matrix.indptr[tile], matrix.indptr[tile + 1]
+    """The hidden entries of these users, their scores, and the sum over the users, by batch."""
+    for batch in row_batches(len(users), matrix.shape[1]):
+        some = users[batch]
+        first, last = matrix.indptr[some], matrix.indptr[some + 1]
         lengths = (last - first).astype(np.int64)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         entries = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], lengths)
-        rows = np.repeat(np.arange(len(tile)), lengths)
+        rows = np.repeat(np.arange(len(some)), lengths)
         gone = hidden[entries]
         seen = entries[~gone]
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[~gone], minlength=len(tile)))])
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[~gone], minlength=len(some)))])
         history = sp.csr_matrix(
-            (matrix.data[seen], matrix.indices[seen], indptr), shape=(len(tile), matrix.shape[1])
+            (matrix.data[seen], matrix.indices[seen], indptr), shape=(len(some), matrix.shape[1])
         )
-        ragged = Ragged.from_csr(history, pad_to=TILE)
+        ragged = Ragged.from_csr(history)
         with torch.no_grad():
-            scores = read(net(Batch(ragged, ragged))[0].dense())[: len(tile)].double().numpy()
+            scores = read(net(Batch(ragged, ragged))[0].dense()).double().numpy()
         asked = entries[gone]
         yield asked, scores[rows[gone], matrix.indices[asked]], scores.sum(axis=0)
 
 
 def _with_values(matrix: Any, values: np.ndarray) -> Any:
     return sp.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)
-
-
-def user_means(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
-    """The mean of one number per entry over each row, (n_users,); 0 for rows without entries."""
-    n_users = len(indptr) - 1
-    sums = np.bincount(row_numbers(indptr), values, minlength=n_users)
-    return sums / np.maximum(np.diff(indptr), 1)

@@ -1,4 +1,4 @@
-"""Thresholds by a rate of false alarms: from examples known to be genuine, or from the bulk."""
+"""Thresholds for a false-alarm rate: from genuine examples, or from the bulk of all scores."""
 
 from __future__ import annotations
 
@@ -9,27 +9,31 @@ import numpy as np
 from recae.errors import ConfigError, DataError
 
 SHAPE = 0.8
-"""Scores to this power are taken to fall off exponentially above their median; chosen on clean
-ml-latest-small."""
+"""Scores to this power are assumed to fall off exponentially above their median; chosen on
+ml-latest-small without attacks."""
 
 
 def check_rate(rate: object) -> float:
     """The rate as a float. Raises ConfigError unless 0 < rate < 1."""
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1:
-        raise ConfigError(f"false_alarm_rate must be a number between 0 and 1, not {rate!r}")
+        raise ConfigError(
+            f"false_alarm_rate must be a number between 0 and 1, not {rate!r}",
+            parameter="false_alarm_rate",
+            value=rate,
+        )
     return float(rate)
 
 
 def needed(rate: float) -> int:
-    """How many genuine examples it takes before anything can be flagged at this rate."""
+    """The least number of genuine examples with which anything can be flagged at this rate."""
     return math.ceil(1 / rate * (1 - 1e-12)) - 1
 
 
 def p_values(suspicion: np.ndarray, genuine: np.ndarray) -> np.ndarray:
-    """(1 + how many genuine examples are at least as suspicious) / (1 + their number); (n,).
+    """(1 + number of genuine examples at least as suspicious) / (1 + their number); (n,).
 
-    For an example that is exchangeable with the genuine ones P(p <= a) <= a, for every a, exactly
-    and whatever the distribution (Vovk, Gammerman & Shafer, "Algorithmic Learning in a Random
+    For an example that is exchangeable with the genuine ones P(p <= a) <= a, exactly, for every a
+    and any distribution (Vovk, Gammerman & Shafer, "Algorithmic Learning in a Random
     World", 2005; split conformal: Papadopoulos et al. 2002).
     """
     ordered = np.sort(genuine)
@@ -39,18 +43,18 @@ def p_values(suspicion: np.ndarray, genuine: np.ndarray) -> np.ndarray:
 
 
 def conformal_limit(genuine: np.ndarray, rate: float, what: str) -> float:
-    """The number above which, and only above which, a suspicion has a p-value <= rate.
+    """The largest number that no suspicion with a p-value > rate exceeds.
 
-    Raises DataError where there are too few genuine examples for this rate.
+    Raises DataError if there are too few genuine examples for this rate.
     """
     n = len(genuine)
-    # p <= rate where at most `allowed` genuine ones are as suspicious; the exact count, because
-    # rate * (n + 1) in floating point can miss a whole number.
+    # p <= rate if at most `allowed` genuine ones are as suspicious. The factor keeps the rounding
+    # of rate * (n + 1) from missing an integer.
     allowed = int(math.floor(rate * (n + 1) * (1 + 1e-12))) - 1
     if allowed < 0:
         raise DataError(
             f"a false_alarm_rate of {rate:g} needs at least {needed(rate):,} {what}, not {n:,}: "
-            "give more, or raise the rate"
+            "pass more, or raise the rate"
         )
     ordered = np.sort(genuine)[::-1]
     if allowed >= n:
@@ -59,14 +63,14 @@ def conformal_limit(genuine: np.ndarray, rate: float, what: str) -> float:
 
 
 def bulk_limit(scores: np.ndarray, rate: float) -> float:
-    """A limit that genuine scores (>= 0) pass at about this rate, read from the bulk of a mixture.
+    """The score that about a share `rate` of the genuine users exceeds; scores >= 0, of all users.
 
-    From the median and the upper quartile, which a minority of fakes hardly moves: scores to the
-    power of 0.8 are taken to fall off exponentially from there, so that the share above
+    Estimated from the median and the upper quartile, which few fakes hardly change: scores to the
+    power of 0.8 are assumed to fall off exponentially from there, so that the share above
 
         median + (quartile - median) log2(0.5 / rate)
 
-    is `rate`. Where fakes are more than a quarter of the profiles the limit is too high.
+    is `rate`. If more than a quarter of the profiles are fake, the limit is too high.
     """
     middle, upper = np.quantile(scores**SHAPE, [0.5, 0.75])
     if rate >= 0.5:

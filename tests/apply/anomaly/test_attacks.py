@@ -132,7 +132,7 @@ def test_without_ratings_only_the_choice_is_left() -> None:
         ({"target": 999}, DataError, "999"),
         ({"seed": -1}, ConfigError, "seed"),
         ({"push": "no"}, ConfigError, "push"),
-        ({"target": []}, DataError, "target names no item"),
+        ({"target": []}, DataError, "target"),
     ],
 )
 def test_bad_input_is_named(

@@ -171,7 +171,7 @@ def test_infinite_scores_are_compared_like_others() -> None:
 def test_a_class_and_a_model_that_is_not_fitted_are_named() -> None:
     with pytest.raises(ConfigError, match=r"must be an instance: Autoencoder\(...\)"):
         recae.apply.anomaly.AnomalyDetector(recae.Autoencoder, 0.1).fit(np.ones((50, 2)))
-    with pytest.raises(ConfigError, match="this one is not fitted"):
+    with pytest.raises(ConfigError, match="refit=False"):
         recae.apply.anomaly.AnomalyDetector(recae.Autoencoder(), 0.1, refit=False).fit(
             np.ones((50, 2))
         )

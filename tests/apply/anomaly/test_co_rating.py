@@ -1,4 +1,4 @@
-"""Company against the slow, obvious version of its definition."""
+"""Co-rating against the slow, obvious version of its definition."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recae.apply.anomaly.co_rating import Company
+from recae.apply.anomaly.co_rating import CoRating
 
 
 def slowly(dense: np.ndarray, rated: bool) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -39,11 +39,11 @@ def test_it_is_its_definition(rated: bool) -> None:
     rng = np.random.default_rng(0)
     dense = rng.integers(1, 4, size=(25, 12)) * (rng.random((25, 12)) < 0.4).astype(float)
     dense[7] = 0  # somebody without ratings
-    company = Company(sp.csr_matrix(dense.astype(np.float32)), rated)
+    co_rating = CoRating(sp.csr_matrix(dense.astype(np.float32)), rated)
     chances, parts = slowly(dense, rated)
-    np.testing.assert_allclose(company.chances(False), chances, atol=1e-12)
+    np.testing.assert_allclose(co_rating.chances(False), chances, atol=1e-12)
     for user in range(25):
-        np.testing.assert_allclose(company.parts(user), parts[user], atol=1e-12)
+        np.testing.assert_allclose(co_rating.parts(user), parts[user], atol=1e-12)
 
 
 def test_a_group_meets_itself() -> None:
@@ -52,7 +52,7 @@ def test_a_group_meets_itself() -> None:
     dense = np.zeros((20, 30))
     dense[:4, :6] = 5
     dense[4:, 6:] = np.random.default_rng(0).integers(1, 5, size=(16, 24))
-    chances = Company(sp.csr_matrix(dense), True).chances(False)
+    chances = CoRating(sp.csr_matrix(dense), True).chances(False)
     np.testing.assert_allclose(chances[:4], 6 * 5 / 3 / 90)
 
 
@@ -61,8 +61,8 @@ def test_chance_agreement_adds_up_to_nothing() -> None:
     near 0, where the largest count is 40."""
     rng = np.random.default_rng(1)
     dense = rng.choice([1.0, 2, 5], p=[0.1, 0.3, 0.6], size=(300, 40))
-    company = Company(sp.csr_matrix(dense), True)
-    counts = (company.counts @ company.there.T).toarray() * 299
+    co_rating = CoRating(sp.csr_matrix(dense), True)
+    counts = (co_rating.counts @ co_rating.there.T).toarray() * 299
     off = counts[~np.eye(300, dtype=bool)]
     assert abs(off.mean()) < 0.15
 
@@ -70,4 +70,4 @@ def test_chance_agreement_adds_up_to_nothing() -> None:
 def test_ratings_of_many_values_are_cut_into_tenths() -> None:
     values = np.arange(100.0) + 1
     matrix = sp.csr_matrix((values, (np.arange(100), np.zeros(100, int))), shape=(100, 1))
-    assert (Company(matrix, True).also == 9).all()
+    assert (CoRating(matrix, True).also == 9).all()
