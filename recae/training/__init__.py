@@ -1,18 +1,20 @@
-"""The training loop and what it needs."""
+"""Training: batches, objective, loop, checkpoint."""
 
 from recae.system.progress import bar
-from recae.training.accumulate import Accumulation
+from recae.training.batches import (
+    ArrayLoader,
+    HalvesLoader,
+    Loader,
+    NegativesLoader,
+    SampledLoader,
+    SparseLoader,
+    draw_shares,
+)
 from recae.training.checkpoint import Checkpoint
-from recae.training.loaders.device import DeviceLoader, on_device
-from recae.training.loaders.halves import HalvesLoader
-from recae.training.loaders.histories import Loader, SparseLoader
-from recae.training.loaders.negatives import NegativesLoader
-from recae.training.loaders.rows import ArrayLoader
-from recae.training.loaders.sampled import SampledLoader, draw_shares
-from recae.training.loop import train
-from recae.training.placement import has_bfloat16, resolve_device
+from recae.training.device import DeviceLoader, has_bfloat16, on_device, resolve_device
+from recae.training.loop import Callback, Epoch, check_callbacks, train
+from recae.training.objective import Accumulation
 from recae.training.plan import OPTIMISERS, BeforeEpoch, Phase, Plan
-from recae.training.state import Callback, Epoch, check_callbacks
 
 __all__ = [
     "Accumulation",

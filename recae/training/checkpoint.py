@@ -1,4 +1,4 @@
-"""Training that survives being killed: its state in one file, replaced after an epoch."""
+"""Checkpoints: the state of a training in one file, replaced atomically after an epoch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from recae.system.machine import __version__
 FORMAT = 3
 KEY = "recae-checkpoint"
 SHARE = 0.1
-"""Of the time of training that writing may take: after quick epochs not every one is written."""
+"""Share of the training time that writing may take: after short epochs some are not written."""
 
 
 class Resumable(Protocol):
@@ -29,31 +29,31 @@ class Resumable(Protocol):
 
     @property
     def device(self) -> str:
-        """Where it is computed: cpu or cuda."""
+        """The type of its device: cpu or cuda."""
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is to follow."""
+        """Whether no epoch follows."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that its next epoch depends on, beside what `progress` says."""
+        """Everything that its next epoch depends on, except for `progress`."""
 
     def progress(self) -> dict[str, Any]:
-        """How far it has come, ready for JSON."""
+        """The epochs and counters so far, ready for JSON."""
 
     def put(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
-        """Takes the state of another training, as `tensors` and `progress` gave it."""
+        """Restores a state that `tensors` and `progress` gave."""
 
 
 class Checkpoint:
-    """The file of a training run, and what run that is.
+    """The file of a training run.
 
-    path: a safetensors file, for a network about 4 times the size of its weights (5 with
-    validation), for factors those of users and items; run: what
-    decides the result, ready for JSON (model, hyperparameters, seed, fingerprints of the data).
-    A file of another run is never overwritten. Raises StorageError for a path that cannot be
-    written to, DataError for a file that is damaged or no checkpoint, and ConfigError for one of
-    another run, naming what differs; all before any training.
+    path: a safetensors file, about 4 times as large as the weights of a network (5 times with
+    validation), or as large as the factors of users and items; run: everything that decides the
+    result, ready for JSON (model, hyperparameters, seed, fingerprints of the data). A file of
+    another run is never overwritten. Before training, it raises StorageError for a path that cannot
+    be written, DataError for a file that is damaged or no checkpoint, and ConfigError for a file of
+    another run, with the differences.
     """
 
     def __init__(self, path: str | Path, run: Mapping[str, Any]) -> None:
@@ -67,7 +67,7 @@ class Checkpoint:
         self.found = self._header() if self.path.exists() else None
 
     def resume(self, state: Resumable) -> None:
-        """Sets a fresh state to the one in the file, if there is a file."""
+        """Restores the state in the file, if there is a file."""
         if self.found is None:
             return
         try:
@@ -78,13 +78,13 @@ class Checkpoint:
         then, now = self.found["versions"], _versions(state.device)
         if then != now:
             warn(
-                "resuming a run that was begun elsewhere ("
+                "resuming a run that was started with other versions or threads ("
                 + _difference(then, now)
-                + "): the result may differ in the last digits from an undisturbed run"
+                + "): the result may differ in the last digits from an uninterrupted run"
             )
 
     def after_epoch(self, state: Resumable) -> None:
-        """Writes the state, unless the last writing took too large a share of the time since."""
+        """Writes the state, unless writing would take more than `SHARE` of the time."""
         started = time.perf_counter()
         if not state.finished and (started - self.written) * SHARE < self.cost:
             return
@@ -118,19 +118,19 @@ class Checkpoint:
                 + "; ".join(
                     f"{name} {_difference(run.get(name), self.run[name])}" for name in differ
                 )
-                + "; name another file, or delete this one to begin anew"
+                + "; name another file, or delete this one to start again"
             )
         return header
 
     def _damaged(self, error: Exception) -> DataError:
         return DataError(
             f"{self.path} is no checkpoint of recae, or damaged ({error}); name another file, or "
-            "delete this one to begin anew"
+            "delete this one to start again"
         )
 
 
 def _difference(there: Any, here: Any) -> str:
-    """What differs, the entries of a mapping one by one."""
+    """The differing entries of two mappings, or both values."""
     if isinstance(there, dict) and isinstance(here, dict):
         names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
         return ", ".join(
@@ -140,5 +140,5 @@ def _difference(there: Any, here: Any) -> str:
 
 
 def _versions(device: str) -> dict[str, Any]:
-    """What may change the last digits of a result without being part of the run."""
+    """Facts that may change the last digits of a result, but are not part of the run."""
     return {"torch": torch.__version__, "device": device, "threads": torch.get_num_threads()}

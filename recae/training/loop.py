@@ -1,26 +1,198 @@
-"""The one training loop."""
+"""The training loop, its state, and a warning when training has diverged."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from recae.errors import TrainingError, TrainingInterrupted
+from recae.errors import ConfigError, TrainingError, TrainingInterrupted, warn
 from recae.nn import AutoencoderNet, Batch
 from recae.rng import Stream, torch_generator
 from recae.system.progress import bar
+from recae.training.batches import Loader
 from recae.training.checkpoint import Checkpoint
-from recae.training.divergence import starting_loss, warn_if_diverged
-from recae.training.loaders.device import on_device
-from recae.training.loaders.histories import Loader
-from recae.training.objective import Objective
+from recae.training.device import on_device
+from recae.training.objective import Accumulation, Objective
 from recae.training.plan import Plan, make_optimiser
-from recae.training.state import Best, Callback, Epoch, TrainingState
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One finished epoch: its number from 1, mean training loss, seconds, validation metrics."""
+
+    number: int
+    loss: float
+    seconds: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+Callback = Callable[[Epoch], "bool | None"]
+"""Called after every epoch; returning True ends the training (the best state is still kept)."""
+
+
+def check_callbacks(callbacks: Any) -> tuple[Callback, ...]:
+    """One callback or several as a tuple. Raises ConfigError for what cannot be called."""
+    several = isinstance(callbacks, Iterable) and not callable(callbacks)
+    found = tuple(callbacks) if several else (callbacks,)
+    for callback in found:
+        if not callable(callback):
+            raise ConfigError(f"callbacks must be functions of an Epoch, not {callback!r}")
+    return found
+
+
+@dataclass
+class Best:
+    """A copy of the weights of the epoch with the best validation metric so far.
+
+    lowest: the lowest value is the best; value: the best so far, times -1 if lowest; since: the
+    number of epochs finished after it. Without validation no copy is kept.
+    """
+
+    metric: str
+    lowest: bool = False
+    value: float = float("-inf")
+    since: int = 0
+    weights: dict[str, Tensor] | None = None
+
+    def update(self, epoch: Epoch, net: nn.Module) -> None:
+        """Keeps the weights if the epoch is better than the best so far; a tie is not better."""
+        value = -epoch.metrics[self.metric] if self.lowest else epoch.metrics[self.metric]
+        if value > self.value:
+            self.value, self.since = value, 0
+            self.weights = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+        else:
+            self.since += 1
+
+    def restore(self, net: nn.Module) -> None:
+        """Puts the best weights back, if any were kept."""
+        if self.weights is not None:
+            net.load_state_dict(self.weights)
+
+
+@dataclass
+class TrainingState:
+    """Everything that the next epoch of a training depends on.
+
+    finished: no epoch follows; accumulation: how much of a batch fits in memory, which decides in
+    which parts noise is drawn. Batches and noise depend only on the seed and the number of the
+    epoch, so a resumed run needs nothing else.
+    """
+
+    net: AutoencoderNet
+    optimisers: list[Optimizer]  # one a phase
+    best: Best
+    epochs: list[Epoch] = field(default_factory=list)
+    step: int = 0
+    finished: bool = False
+    accumulation: Accumulation = field(default_factory=Accumulation)
+
+    # The interface of `Checkpoint`.
+
+    @property
+    def device(self) -> str:
+        return next(self.net.parameters()).device.type
+
+    def tensors(self) -> dict[str, Tensor]:
+        tensors = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
+        for name, tensor in (self.best.weights or {}).items():
+            tensors[f"best.{name}"] = tensor
+        for number, optimiser in enumerate(self.optimisers):
+            for index, moments in optimiser.state_dict()["state"].items():
+                for name, tensor in moments.items():
+                    tensors[f"optimiser.{number}.{index}.{name}"] = tensor
+        return {name: tensor.detach() for name, tensor in tensors.items()}
+
+    def progress(self) -> dict[str, Any]:
+        return {
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+            "step": self.step,
+            "finished": self.finished,
+            "rows": self.accumulation.rows,
+            "best": {"value": self.best.value, "since": self.best.since},
+        }
+
+    def put(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+        def under(prefix: str) -> dict[str, Tensor]:
+            return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+        device = next(self.net.parameters()).device
+        self.net.load_state_dict(under("net."))
+        for number, optimiser in enumerate(self.optimisers):
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in under(f"optimiser.{number}.").items():
+                index, _, moment = name.partition(".")
+                moments.setdefault(int(index), {})[moment] = tensor
+            groups = optimiser.state_dict()["param_groups"]
+            optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        best = {name: tensor.to(device) for name, tensor in under("best.").items()}
+        self.best.weights = best or None
+        self.best.value, self.best.since = progress["best"]["value"], progress["best"]["since"]
+        self.epochs[:] = [Epoch(**epoch) for epoch in progress["epochs"]]
+        self.step, self.finished = progress["step"], progress["finished"]
+        self.accumulation.rows = progress.get("rows")  # earlier versions had no such number
+
+
+STARTING_ROWS = 1000
+"""The loss before training is averaged over at least so many users, if there are so many."""
+
+DIVERGED = 2.0
+"""A training has diverged if its loss is so many times that of the untrained network. The
+choice of users and the noise change the loss by far less."""
+
+
+def starting_loss(
+    net: AutoencoderNet,
+    loader: Loader,
+    objective: Objective,
+    updates: int,
+    seed: int,
+    accumulation: Accumulation,
+) -> float:
+    """The mean loss of an untrained network, over the first batches of the first epoch.
+
+    For each batch the larger one of the loss and the reconstruction loss counts: a KL term that is
+    estimated from one sample can be negative, and bring the loss near zero.
+
+    The terms have their weights after `updates` updates: with an annealed KL term the loss rises
+    during training though it falls at equal weights. The noise comes from a random stream of its
+    own. A batch that does not fit in memory is cut by `accumulation`, which remembers the size.
+    """
+    device = next(net.parameters()).device
+    noise = torch_generator(seed, Stream.UNTRAINED, device=device)
+    losses, rows = [], 0
+
+    def loss(part: Batch) -> Tensor:
+        scores, terms = net(part, noise)
+        whole = objective(scores, terms, part, updates)
+        return torch.maximum(whole, scores.loss(objective.reconstruction, part.target))
+
+    net.train()
+    with torch.no_grad():
+        for batch in loader.epoch(1):
+            losses.append(float(accumulation.backward(batch.to(device), loss, (), noise)))
+            rows += len(batch.target)
+            if rows >= STARTING_ROWS:
+                break
+    return sum(losses) / len(losses)
+
+
+def warn_if_diverged(name: str, kept: Epoch, start: float, lr: float) -> None:
+    """Warns if the loss is finite, but far above that of the untrained network."""
+    if kept.loss > DIVERGED * abs(start):
+        warn(
+            f"the training of {name} has diverged: its mean loss is {kept.loss:.4g} in epoch "
+            f"{kept.number}, whose weights are kept, and was {start:.4g} before the first update: "
+            f"lower lr (now {lr}), or look for extreme weights in the data if they reach the model"
+        )
+
 
 Validate = Callable[[], Mapping[str, float]]
 
@@ -39,16 +211,16 @@ def train(
     progress: bool | None = None,
     name: str = "training",
 ) -> list[Epoch]:
-    """Trains `net` in place and returns its epochs; the weights left are the best ones.
+    """Trains `net` in place, restores its best weights, and returns the epochs.
 
-    With `validate`, the best is the epoch with the highest `plan.metric`, and training ends after
-    `plan.patience` epochs without a new best. Without it all epochs run and the last state stays.
-    With `checkpoint`, a run that was killed goes on after its last epoch on disk; on the CPU, with
-    the same number of threads, to the same bits as an undisturbed run.
+    With `validate`, the best epoch is the one with the highest `plan.metric`, and training stops
+    early after `plan.patience` epochs without a new best. Without it all epochs run and the last
+    weights stay. With `checkpoint`, a run that was killed resumes after the last epoch on disk. On
+    the CPU, with the same number of threads, it ends in the same bits as an uninterrupted run.
 
-    Warns when the loss of the weights that are left is far above that of the untrained network.
-    Raises TrainingError when the loss stops being a number, and TrainingInterrupted on Ctrl-C,
-    with the best weights in place, once an epoch is finished.
+    Warns if the loss of the restored weights is far above that of the untrained network. Raises
+    TrainingError if the loss is not finite. Raises TrainingInterrupted on Ctrl-C, with the best
+    weights restored, if an epoch is finished.
     """
     net.initialise(torch_generator(seed, Stream.WEIGHTS))
     if plan.start is not None:
@@ -85,7 +257,7 @@ def train(
                 raise
             state.best.restore(net.eval())
             raise _interrupted(state) from None
-    state.best.restore(net.eval())  # a run that was finished on disk has not met eval() yet
+    state.best.restore(net.eval())  # a resumed run that was finished has not called eval() yet
     since = state.best.since if state.best.weights is not None else 0
     warn_if_diverged(name, state.epochs[-1 - since], start, plan.lr)
     return state.epochs
@@ -122,7 +294,7 @@ def _epoch(
                 return objective(scores, terms, part, state.step)
 
             value = state.accumulation.backward(batch.to(device), loss, learning, noise)
-            # A GPU is not asked before the end of the epoch: the question would make it wait.
+            # Reading the loss would make a GPU wait, so there it is checked after the epoch.
             if device.type == "cpu":
                 _check(float(value), f"batch {count} of epoch {number}", plan)
             optimiser.step()
@@ -132,7 +304,7 @@ def _epoch(
     net.eval()
     mean = float(losses / len(loader))
     _check(mean, f"epoch {number}", plan)
-    # The last update may have broken what the loss before it did not show yet.
+    # The last update may have made weights infinite, which no loss has shown yet.
     if not all(bool(weights.isfinite().all()) for weights in net.parameters()):
         _check(math.nan, f"the last update of epoch {number}", plan)
     return mean
@@ -151,13 +323,13 @@ def _reset_optimizer_state(
         fresh = make_optimiser(state.net, plan, phase, device)
         for parameter in parameters:
             optimiser.state.pop(parameter, None)
-            if parameter in fresh.state:  # AdaGrad begins with something
+            if parameter in fresh.state:  # AdaGrad starts with a non-zero state
                 optimiser.state[parameter] = fresh.state[parameter]
 
 
 @contextmanager
 def _only(net: torch.nn.Module, learning: Sequence[torch.nn.Parameter]) -> Iterator[None]:
-    """Gradients for these parameters alone; the others cost nothing."""
+    """Disables the gradients of all other parameters."""
     wanted = {id(p) for p in learning}
     resting = [p for p in net.parameters() if p.requires_grad and id(p) not in wanted]
     for parameter in resting:
@@ -180,9 +352,9 @@ def _check(loss: float, where: str, plan: Plan) -> None:
 def _interrupted(state: TrainingState) -> TrainingInterrupted:
     done = len(state.epochs)
     if state.best.weights is None:
-        kept = "its weights as they were then"
+        kept = "its last weights"
     else:
-        kept = f"the best, of epoch {done - state.best.since}"
+        kept = f"the best weights, of epoch {done - state.best.since}"
     return TrainingInterrupted(
         f"interrupted after {done} epochs; the model keeps {kept}", state.epochs
     )

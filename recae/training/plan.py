@@ -13,15 +13,14 @@ from recae.nn import AutoencoderNet
 from recae.nn.products import row_chunks
 
 ROW_CELLS = 1 << 18
-"""Numbers updated together: with their moments they stay in a cache."""
+"""Numbers updated at a time, so that they and their moments stay in the cache."""
 
 
 class RowAdam(torch.optim.Adam):
-    """Adam (Kingma & Ba 2015) that updates only the rows of which a sparse gradient has any.
+    """Adam (Kingma & Ba 2015) that updates only the rows that a sparse gradient holds.
 
-    What has no gradient in a step keeps its value, its moments and its decay: moments fade by the
-    steps in which a row is met, as in torch's SparseAdam. Dense gradients are handled by Adam.
-    Time and extra memory of a step grow with the rows that are met.
+    Rows without a gradient in a step keep their values and moments, as in torch's SparseAdam. Dense
+    gradients are handled by Adam. Time and extra memory of a step grow with the rows updated.
     """
 
     @torch.no_grad()
@@ -63,8 +62,8 @@ class RowAdam(torch.optim.Adam):
 
 
 def _coalesced(grad: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows, each once, and their values. Autograd forgets that rows were in order; adding them up
-    again would take as long as a fifth of the step."""
+    """Unique rows and their values. Rows in ascending order are unique already, though autograd
+    does not mark them so; coalescing them again would take a fifth of the step."""
     rows, values = grad._indices()[0], grad._values()
     if bool((rows[1:] > rows[:-1]).all()):
         return rows, values
@@ -75,15 +74,15 @@ def _coalesced(grad: Tensor) -> tuple[Tensor, Tensor]:
 SLOTS = ("corrupt", "encoder", "code", "decoder")
 
 FALL = 0.2
-"""What is left of the learning rate at a milestone, as in the code of Vancura & Kordik (2021)."""
+"""The factor of the learning rate at a milestone, as in the code of Vancura & Kordik (2021)."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Some epochs in a row in which some slots of the network learn and the others stay.
+    """Consecutive epochs in which only some slots of the network are trained.
 
-    slots: those that learn; corrupt: whether the input is corrupted; start: called with the network
-    before the first epoch of the phase.
+    slots: those that are trained; corrupt: whether the input is corrupted; start: called with the
+    network before the first epoch of the phase.
     """
 
     epochs: int = 1
@@ -92,7 +91,7 @@ class Phase:
     start: Callable[[Any], None] | None = None
 
     def parameters(self, net: AutoencoderNet) -> list[nn.Parameter]:
-        """What learns, in the network's order."""
+        """The parameters that are trained, in the network's order."""
         found = [p for name, p in net.named_parameters() if name.split(".")[0] in self.slots]
         return [p for p in found if p.requires_grad]
 

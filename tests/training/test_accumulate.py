@@ -11,8 +11,7 @@ import recae
 from recae.nn import Batch
 from recae.rng import torch_generator
 from recae.training import Accumulation, SparseLoader
-from recae.training.accumulate import split
-from recae.training.objective import Objective
+from recae.training.objective import Objective, split
 
 MATRIX = sp.random(40, 25, 0.2, "csr", dtype=np.float32, random_state=np.random.default_rng(2))
 OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)

@@ -9,7 +9,7 @@ import torch
 
 from recae.nn import Batch
 from recae.training import DeviceLoader, HalvesLoader, SparseLoader, on_device
-from recae.training.loaders import device as device_loader
+from recae.training import device as device_loader
 
 CPU = torch.device("cpu")
 MATRIX = sp.random(50, 20, 0.2, "csr", dtype=np.float32, random_state=np.random.default_rng(1))

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from recae.rng import numpy_generator
 from recae.training import SampledLoader, SparseLoader
-from recae.training.loaders.sampled import inclusion_chances, nobody
+from recae.training.batches import inclusion_chances, nobody
 
 N_ITEMS = 30
 MATRIX = sp.random(200, N_ITEMS, 0.1, format="csr", random_state=1, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Batches made on the device that trains, from a matrix that lies there."""
+"""Chooses the device of a training, and builds batches there."""
 
 from __future__ import annotations
 
@@ -9,24 +9,66 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recae.errors import ConfigError
 from recae.nn import Batch, Ragged
 from recae.rng import Stream, numpy_generator
-from recae.training.loaders.histories import Loader, SparseLoader
+from recae.training.batches import Loader, SparseLoader
+
+CPU_UNITS = ("avx512_bf16", "amx_tile")
+"""Instruction sets with which a processor multiplies in bfloat16."""
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies matrices in bfloat16 natively, which is faster."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    # Before torch 2.6 these functions do not exist: the answer is then no.
+    asked = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in CPU_UNITS)
+    return any(ask() for ask in asked if ask is not None)
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """The torch device of that name; "auto" is the first GPU if there is one, else the CPU.
+
+    Raises ConfigError when the device does not exist here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ConfigError(
+            f"unknown device {device!r}: use 'auto', 'cpu', 'cuda' or 'cuda:1'",
+            parameter="device",
+            value=device,
+        ) from error
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise ConfigError(
+            f"device {device!r} does not exist (GPUs found: {found}): use 'auto' or 'cpu'",
+            parameter="device",
+            value=device,
+        )
+    return resolved
+
 
 BLOCK_ENTRIES = 1 << 22
-"""Entries put in order at a time, at least one batch: 48 MiB in passing, and few kernels a batch.
-"""
+"""Entries gathered at a time, at least one batch: 48 MiB of temporary memory, and few kernel
+launches a batch."""
 
 SHARE = 0.25
 """Share of a device's free memory that the matrix may take."""
 
 
 class DeviceLoader:
-    """Deals the batches of a SparseLoader, the same bits, from a copy of its matrix on a device.
+    """The batches of a SparseLoader, to the same bits, from a copy of its matrix on the device.
 
-    The order of an epoch is drawn on the host, by the same generator, and goes up once, with the
-    bounds of its rows; rows are then put in order on the device, a block of batches at a time, and
-    a batch is a slice of that. Nothing waits for the device: sizes are known from the host's copy.
+    The order of an epoch is drawn on the host, by the same generator, and copied to the device
+    once, with the bounds of the rows. Rows are then gathered on the device for several batches at a
+    time, and a batch is a slice of them. The host never waits for the device, because it knows all
+    sizes from its own copy.
 
     It takes 8 or 12 bytes an entry, 12 if the target has values of its own, and 16 a row.
     """
@@ -56,7 +98,7 @@ class DeviceLoader:
         return next(self._slices(numbers, starts, offsets, bounds, max(len(rows), 1)))
 
     def _deal(self, order: np.ndarray) -> Iterator[Batch]:
-        """The rows in the given order, cut into batches."""
+        """The rows in the given order, in batches."""
         size = self.loader.batch_size
         bounds = np.concatenate([[0], np.cumsum(self.lengths[order])])
         rows, starts, ends = (self._up(part) for part in (order, self.starts[order], bounds))
@@ -92,7 +134,7 @@ class DeviceLoader:
             yield Batch(input, target, rows[low:high])
 
     def _up(self, numbers: np.ndarray) -> Tensor:
-        """A copy on the device; from pinned memory where that lets the host go on meanwhile."""
+        """A copy on the device; to a GPU from pinned memory, so that the host does not wait."""
         tensor = torch.from_numpy(np.ascontiguousarray(numbers))
         if self.device.type == "cuda":
             return tensor.pin_memory().to(self.device, non_blocking=True)
@@ -100,11 +142,8 @@ class DeviceLoader:
 
 
 def on_device(loader: Loader, device: torch.device) -> Loader:
-    """The loader that makes its batches on the device, if it is a plain SparseLoader whose matrix
-    fits there in `SHARE` of the free memory; else the loader itself.
-
-    On the CPU that is always the loader itself: there its batches lie where they are needed.
-    """
+    """A DeviceLoader, for a plain SparseLoader whose matrix fits in `SHARE` of the free memory of
+    the device; else, and always on the CPU, the loader itself."""
     if device.type == "cpu" or type(loader) is not SparseLoader:
         return loader
     if device.type == "cuda":

@@ -1,1 +1,0 @@
-"""Loaders: how batches are built."""
