@@ -10,7 +10,7 @@ from typing import Any
 import recae
 from recae.cli.output import Output
 from recae.data import IdMap
-from recae.data.tables.table import DUPLICATES
+from recae.data.tables.columns import DUPLICATES
 from recae.errors import ConfigError, StorageError
 from recae.estimators.saved import CONFIG
 

@@ -12,9 +12,9 @@ import pandas as pd
 
 from recae.data import csr, filters
 from recae.data.idmap import IdMap
-from recae.data.tables import table
-from recae.data.tables.entries import Source, read_entries
-from recae.data.tables.sources import as_source
+from recae.data.tables import columns as table
+from recae.data.tables.entries import read_entries
+from recae.data.tables.sources import Source, as_source
 from recae.errors import DataError
 
 

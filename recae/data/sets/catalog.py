@@ -20,12 +20,10 @@ from recae.data.sets.download import (
     unpinned_files,
 )
 from recae.data.sets.layouts import ArchiveSource, ByItemSource, read_items, read_lists
-from recae.data.tables.paths import file_errors
-from recae.data.tables.readers import read_parquet
+from recae.data.tables.files import file_errors
+from recae.data.tables.readers import COLUMNS, read_parquet
 from recae.data.tables.sources import read_frame
 from recae.errors import DataError
-
-_COLUMNS = ("user_id", "item_id", "weight", "timestamp")
 
 
 @dataclass(frozen=True)
@@ -158,8 +156,7 @@ def _read(card: Card, folder: Path, progress: bool | None) -> Dataset:
         kind = ByItemSource if layout.get("format") == "by item" else ArchiveSource
         source = kind(folder, layout)
         source.rows = card.get("counts", {}).get("interactions")
-        columns = tuple(name if name in source.names else None for name in _COLUMNS)
-        data = Interactions._from_source(source, columns, "last", None, progress)  # type: ignore[arg-type]
+        data = Interactions._from_source(source, COLUMNS, "last", None, progress)
     if "items" in card:
         items = read_items(folder, card["items"])
     else:

@@ -25,7 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as csv
 
-from recae.data.tables.entries import Block
+from recae.data.tables.columns import Headers
+from recae.data.tables.sources import Block
 from recae.errors import DataError
 
 Layout = dict[str, Any]
@@ -87,9 +88,9 @@ class ArchiveSource:
 
     def __init__(self, folder: Path, layout: Layout) -> None:
         self.folder, self.layout, self.label = folder, layout, f"{folder}: "
-        self.names = [name for name in layout["columns"] if name]
+        self.headers: Headers = [(self.label, [name for name in layout["columns"] if name])]
 
-    def blocks(self, columns: list[str]) -> Iterator[Block]:
+    def blocks(self, columns: list[str], time: str | None = None) -> Iterator[Block]:
         """Blocks of a few megabytes of text; rows are counted from 0 in each file."""
         for file in files_of(self.layout):
             row = 0
@@ -204,13 +205,13 @@ _KINDS = {"first": pa.string(), "weight": pa.float64(), "date": pa.timestamp("ns
 class ByItemSource:
     """Lines `user,weight,date` below a line `item:` for each item."""
 
-    names = ["user_id", "item_id", "weight", "timestamp"]
     rows: int | None = None
 
     def __init__(self, folder: Path, layout: Layout) -> None:
         self.folder, self.layout, self.label = folder, layout, f"{folder}: "
+        self.headers: Headers = [(self.label, ["user_id", "item_id", "weight", "timestamp"])]
 
-    def blocks(self, columns: list[str]) -> Iterator[Block]:
+    def blocks(self, columns: list[str], time: str | None = None) -> Iterator[Block]:
         """Blocks of a few megabytes of text."""
         for file in files_of(self.layout):
             with opened(self.folder, self.layout, file) as stream:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from contextlib import ExitStack, closing
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,48 +13,14 @@ import pandas as pd
 import pyarrow as pa
 
 from recae.data import csr
-from recae.data.idmap import IdMap
-from recae.data.tables import table
-from recae.data.tables.encode import Codes32, KnownIds, NewIds
+from recae.data.idmap import Codes32, IdMap, KnownIds, NewIds
+from recae.data.tables import columns as table
+from recae.data.tables.sources import Block, Source
 from recae.errors import DataError
 from recae.system.progress import bar
 
-BLOCK_ROWS = 1 << 20
-"""Rows handled at a time."""
-
 FEW_ROWS = 10_000
 """Up to so many, starting threads would take longer than what they are to do."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """Some rows of a table: equally long columns (pandas or Arrow) by name, and where they lie."""
-
-    columns: Mapping[str, Any]
-    first_row: int = 0
-    file: str | None = None
-
-    @contextmanager
-    def errors(self) -> Iterator[None]:
-        """Names the file in errors about its content."""
-        try:
-            yield
-        except DataError as error:
-            raise error if self.file is None else DataError(f"{self.file}: {error}") from None
-
-
-class Source(Protocol):
-    """A table that is read once, in blocks; messages about all of it begin with `label`."""
-
-    names: list[str]
-    label: str
-
-    @property
-    def rows(self) -> int | None:
-        """How many there are, if that can be known before reading."""
-
-    def blocks(self, columns: list[str]) -> Iterator[Block]:
-        """The rows in their order, with these columns only."""
 
 
 class Entries(NamedTuple):
@@ -84,7 +49,7 @@ def read_entries(
     24 bytes for each row (32 with times), two hash tables of ids, and one block.
     """
     table.check_duplicates(duplicates)
-    names = table.needed_columns(source.names, columns)
+    names = table.needed_columns(source.headers, columns)
     if min_weight is not None and names[2] is None:
         raise DataError("min_weight= needs a weight column, and there is none")
     user_ids = NewIds("user") if users is None else KnownIds(users)
@@ -141,8 +106,8 @@ class _Column:
 
     def blocks(self) -> Iterator[npt.NDArray[Any]]:
         """Writable views of all rows, one after the other."""
-        for start in range(0, self.size, BLOCK_ROWS):
-            yield self.array[start : min(start + BLOCK_ROWS, self.size)]
+        for start in range(0, self.size, csr.BLOCK):
+            yield self.array[start : min(start + csr.BLOCK, self.size)]
 
     def take(self) -> npt.NDArray[Any]:
         """The array, which is the caller's from now on."""
@@ -170,7 +135,7 @@ def _read(
     user, item, weight, time = names
     rows, largest, found = _Rows(), -np.inf, 0
     columns = {user: user_ids, item: item_ids}
-    blocks = source.blocks([name for name in names if name is not None])
+    blocks = source.blocks([name for name in names if name is not None], time)
     with (
         closing(_coded(source, blocks, columns)) as ahead,
         bar(source.rows, "reading", "row", progress) as shown,
@@ -205,8 +170,8 @@ def _read(
     return rows
 
 
-class _AtOnce(Executor):
-    """Does what is submitted on the spot."""
+class SerialExecutor(Executor):
+    """Runs what is submitted at once, in the calling thread."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -220,7 +185,7 @@ class _AtOnce(Executor):
 def _worker(source: Source, name: str) -> Executor:
     """What works beside this thread, if that is worth it for this table."""
     few = source.rows is not None and source.rows <= FEW_ROWS
-    return _AtOnce() if few else ThreadPoolExecutor(1, f"recae-{name}")
+    return SerialExecutor() if few else ThreadPoolExecutor(1, f"recae-{name}")
 
 
 def _coded(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,24 @@ import pyarrow.parquet as pq
 from recae.data import csr
 from recae.data.idmap import IdMap
 from recae.data.interactions import Interactions
-from recae.data.tables import table
-from recae.data.tables.encode import for_pandas
-from recae.data.tables.entries import BLOCK_ROWS, Block, Source
-from recae.data.tables.paths import PARQUET, TEXT, Paths, ending, file_errors, find_files, label
-from recae.data.tables.sources import as_source, is_table, plain, read_frame
-from recae.data.tables.table import DEFAULT_TIME, DEFAULT_WEIGHT, Columns
-from recae.data.tables.text import TextSource
-from recae.errors import ConfigError, DataError
+from recae.data.tables.columns import (
+    DEFAULT_TIME,
+    DEFAULT_WEIGHT,
+    Columns,
+    check_duplicates,
+    needed_columns,
+)
+from recae.data.tables.files import (
+    PARQUET,
+    TEXT,
+    ParquetSource,
+    Paths,
+    TextSource,
+    file_source,
+    find_files,
+)
+from recae.data.tables.sources import Source, as_source, frame_of
+from recae.errors import ConfigError
 
 
 def read_parquet(
@@ -30,8 +39,8 @@ def read_parquet(
     *,
     user: str = "user_id",
     item: str = "item_id",
-    weight: str | None = table.DEFAULT_WEIGHT,
-    time: str | None = table.DEFAULT_TIME,
+    weight: str | None = DEFAULT_WEIGHT,
+    time: str | None = DEFAULT_TIME,
     duplicates: str = "last",
     min_weight: float | None = None,
     progress: bool | None = None,
@@ -50,10 +59,10 @@ def read_parquet(
     >>> recae.read_parquet("plays.parquet").nnz
     2
     """
+    check_duplicates(duplicates)
+    source = ParquetSource(find_files(path, PARQUET))
     columns = (user, item, weight, time)
-    table.check_duplicates(duplicates)
-    source = ParquetSource(find_files(path, PARQUET), columns)
-    return Interactions._from_source(source, source.used, duplicates, min_weight, progress)
+    return Interactions._from_source(source, columns, duplicates, min_weight, progress)
 
 
 def read_csv(
@@ -61,8 +70,8 @@ def read_csv(
     *,
     user: str = "user_id",
     item: str = "item_id",
-    weight: str | None = table.DEFAULT_WEIGHT,
-    time: str | None = table.DEFAULT_TIME,
+    weight: str | None = DEFAULT_WEIGHT,
+    time: str | None = DEFAULT_TIME,
     duplicates: str = "last",
     min_weight: float | None = None,
     sep: str = ",",
@@ -86,9 +95,10 @@ def read_csv(
     """
     if len(sep) != 1:
         raise ConfigError(f"sep must be one character, not {sep!r}")
-    table.check_duplicates(duplicates)
-    source = TextSource(find_files(path, TEXT), (user, item, weight, time), sep, progress)
-    return Interactions._from_source(source, source.used, duplicates, min_weight, progress)
+    check_duplicates(duplicates)
+    source = TextSource(find_files(path, TEXT), progress, sep)
+    columns = (user, item, weight, time)
+    return Interactions._from_source(source, columns, duplicates, min_weight, progress)
 
 
 def read_table(
@@ -96,14 +106,15 @@ def read_table(
     *,
     user: str = "user_id",
     item: str = "item_id",
-    weight: str | None = table.DEFAULT_WEIGHT,
-    time: str | None = table.DEFAULT_TIME,
+    weight: str | None = DEFAULT_WEIGHT,
+    time: str | None = DEFAULT_TIME,
     duplicates: str = "last",
     min_weight: float | None = None,
     progress: bool | None = None,
 ) -> Interactions:
     """`read_parquet` for .parquet and .pq, `read_csv` for .csv and .tsv (also with .gz).
 
+    path: as there; the ending of the names decides (`recae.data.tables.files.READERS`).
     Raises DataError for any other name, and for files of several formats.
 
     >>> plays = pd.DataFrame({"user_id": [1, 1], "item_id": [7, 8]})
@@ -111,61 +122,9 @@ def read_table(
     >>> recae.read_table("plays.tsv").nnz
     2
     """
-    files = find_files(path, PARQUET + TEXT)
-    formats = {"parquet" if ending(f) in PARQUET else ending(f).removesuffix(".gz") for f in files}
-    unknown = [file for file in files if ending(file) not in PARQUET + TEXT]
-    if unknown:
-        known = ", ".join(PARQUET + TEXT)
-        raise DataError(
-            f"{unknown[0]}: cannot tell the format from the name; known endings: {known}"
-        )
-    if len(formats) > 1:
-        raise DataError(
-            f"{path} holds files of several formats ({', '.join(sorted(formats))}); name those of "
-            'one, with a glob such as "folder/*.csv"'
-        )
-    options = {
-        "user": user,
-        "item": item,
-        "weight": weight,
-        "time": time,
-        "duplicates": duplicates,
-        "min_weight": min_weight,
-        "progress": progress,
-    }
-    if formats == {"parquet"}:
-        return read_parquet(files, **options)  # type: ignore[arg-type]
-    sep = "," if formats == {".csv"} else "\t"
-    return read_csv(files, sep=sep, **options)  # type: ignore[arg-type]
-
-
-class ParquetSource:
-    """Parquet files, one after the other, a block of rows at a time."""
-
-    def __init__(self, files: list[Path], columns: table.Columns) -> None:
-        self.files, self.label, self.rows = files, label(files), 0
-        self.names: list[str] = []
-        self.used = columns
-        for number, file in enumerate(files):
-            with file_errors(file), pq.ParquetFile(file) as parquet:
-                self.rows += parquet.metadata.num_rows
-                names = list(parquet.schema_arrow.names)
-                used = table.needed_columns(names, columns)
-                self.names, self.used = (names, used) if not number else (self.names, self.used)
-                table.check_same_columns(used, self.used)
-
-    def blocks(self, columns: list[str]) -> Iterator[Block]:
-        """Blocks within a file; rows are counted from 0 in each."""
-        for file in self.files:
-            row = 0
-            with file_errors(file), pq.ParquetFile(file) as parquet:
-                # Group by group: over all of them it keeps what it has read until the end.
-                for group in range(parquet.num_row_groups):
-                    batches = parquet.iter_batches(BLOCK_ROWS, row_groups=[group], columns=columns)
-                    for batch in batches:
-                        some = {name: plain(batch.column(name)) for name in columns}
-                        yield Block(some, row, str(file))
-                        row += len(batch)
+    check_duplicates(duplicates)
+    source, columns = file_source(path, progress), (user, item, weight, time)
+    return Interactions._from_source(source, columns, duplicates, min_weight, progress)
 
 
 def read_columns(given: Any, user: str, item: str, others: tuple[str, ...]) -> pd.DataFrame:
@@ -175,56 +134,23 @@ def read_columns(given: Any, user: str, item: str, others: tuple[str, ...]) -> p
     text. Raises DataError for anything else, for files that cannot be read, and where one of the
     first two columns is absent.
     """
-    source = _source(given, (user, item, None, None))
-    table.needed_columns(source.names, (user, item, None, None))
-    names = [user, item, *(name for name in others if name in source.names)]
-    parts: dict[str, list[Any]] = {name: [] for name in names}
-    for block in source.blocks(names):
-        for name in names:
-            parts[name].append(pd.Series(for_pandas(block.columns[name])))
-    if not any(len(part) for part in parts[user]):
-        raise DataError(f"{source.label}the table has no rows")
-    return pd.DataFrame({name: pd.concat(some, ignore_index=True) for name, some in parts.items()})
+    source = _source(given)
+    needed_columns(source.headers, (user, item, None, None))
+    present = source.headers[0][1]
+    return frame_of(source, [user, item, *(name for name in others if name in present)])
 
 
 def read_whole_table(given: Any) -> pd.DataFrame:
-    """A table (pandas, polars, Arrow), or a small file in Parquet or text, as a frame.
+    """All columns of what `read_columns` takes, as a frame; a pandas frame as it is.
 
     Raises DataError for anything else and for a file that cannot be read.
     """
-    if isinstance(given, pd.DataFrame):
-        return given
-    if isinstance(given, str | os.PathLike):
-        with file_errors(given) as file:
-            if ending(file) in PARQUET:
-                return read_frame(file)
-            return pd.read_csv(file, sep="\t" if ".tsv" in ending(file) else ",")
-    source = as_source(given)
-    blocks = [
-        pd.DataFrame({name: for_pandas(block.columns[name]) for name in source.names})
-        for block in source.blocks(source.names)
-    ]
-    return pd.concat(blocks, ignore_index=True)
+    return given if isinstance(given, pd.DataFrame) else frame_of(_source(given))
 
 
-def _source(given: Any, columns: table.Columns) -> Source:
-    if is_table(given) or not isinstance(given, str | os.PathLike | list | tuple):
-        return as_source(given)
-    files = find_files(given, PARQUET + TEXT)
-    endings = {_format(file) for file in files}
-    if endings == {"parquet"}:
-        return ParquetSource(files, columns)
-    if len(endings) > 1 or None in endings:
-        raise DataError(
-            f"{given} must be files of one format, with names that end in "
-            f"{', '.join(PARQUET + TEXT)}"
-        )
-    return TextSource(files, columns, "," if endings == {".csv"} else "\t", progress=False)
-
-
-def _format(file: Path) -> str | None:
-    end = ending(file)
-    return "parquet" if end in PARQUET else end.removesuffix(".gz") if end in TEXT else None
+def _source(given: Any) -> Source:
+    is_path = isinstance(given, str | os.PathLike | list | tuple)
+    return file_source(given) if is_path else as_source(given)
 
 
 COLUMNS: Columns = ("user_id", "item_id", DEFAULT_WEIGHT, DEFAULT_TIME)
@@ -254,5 +180,5 @@ def write_interactions(data: Interactions, path: Path) -> None:
 
 def read_interactions(path: Path, users: IdMap, items: IdMap) -> Interactions:
     """What `write_interactions` wrote, with these ids. Raises DataError for any other file."""
-    source = ParquetSource([path], COLUMNS)
-    return Interactions._from_source(source, source.used, "error", None, False, users, items)
+    source = ParquetSource([path])
+    return Interactions._from_source(source, COLUMNS, "error", None, False, users, items)

@@ -2,15 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recae.data.tables.entries import BLOCK_ROWS, Block, Source
+from recae.data import csr
+from recae.data.tables.columns import Headers
 from recae.errors import DataError
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows of a table: equally long columns (pandas or Arrow) by name, and where they lie."""
+
+    columns: Mapping[str, Any]
+    first_row: int = 0
+    file: str | None = None
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Names the file in errors about its content."""
+        try:
+            yield
+        except DataError as error:
+            raise error if self.file is None else DataError(f"{self.file}: {error}") from None
+
+
+class Source(Protocol):
+    """A table that is read once, in blocks.
+
+    label: how messages about the table begin; headers: the same and the names of the columns for
+    each part of it (each file).
+    """
+
+    label: str
+    headers: Headers
+
+    @property
+    def rows(self) -> int | None:
+        """How many there are, if that can be known before reading."""
+
+    def blocks(self, columns: list[str], time: str | None = None) -> Iterator[Block]:
+        """The rows in their order, with these columns only; `time`: the column that may hold dates
+        as text."""
 
 
 class FrameSource:
@@ -20,9 +60,9 @@ class FrameSource:
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self.frame, self.rows = frame, len(frame)
-        self.names = [str(name) for name in frame.columns]
+        self.headers = [("", [str(name) for name in frame.columns])]
 
-    def blocks(self, columns: list[str]) -> Iterator[Block]:
+    def blocks(self, columns: list[str], time: str | None = None) -> Iterator[Block]:
         """The frame."""
         yield Block({name: self.frame[name] for name in columns})
 
@@ -33,15 +73,15 @@ class ArrowSource:
     label = ""
 
     def __init__(self, names: list[str], open: Callable[[list[str]], pa.RecordBatchReader]) -> None:
-        self.names, self.open, self.rows = names, open, None
+        self.headers, self.open, self.rows = [("", names)], open, None
 
-    def blocks(self, columns: list[str]) -> Iterator[Block]:
+    def blocks(self, columns: list[str], time: str | None = None) -> Iterator[Block]:
         """One block for each batch, cut where it is very long."""
         reader, row = self.open(columns), 0
         places = {name: reader.schema.names.index(name) for name in columns}
         for batch in reader:
-            for start in range(0, len(batch), BLOCK_ROWS):
-                part = batch.slice(start, BLOCK_ROWS)
+            for start in range(0, len(batch), csr.BLOCK):
+                part = batch.slice(start, csr.BLOCK)
                 yield Block({name: plain(part.column(at)) for name, at in places.items()}, row)
                 row += len(part)
 
@@ -94,6 +134,16 @@ def plain(column: pa.Array) -> pa.Array:
     return column
 
 
+def for_pandas(column: Any) -> Any:
+    """Arrow columns as pandas ones; 16 bytes are taken for a UUID."""
+    if not isinstance(column, pa.Array):
+        return column
+    if str(column.type) == "fixed_size_binary[16]":
+        ids = [None if value is None else uuid.UUID(bytes=value) for value in column.to_pylist()]
+        return pd.Series(ids, dtype=object)
+    return column.to_pandas()
+
+
 def _reader(value: Any) -> pa.RecordBatchReader:
     if isinstance(value, pa.RecordBatchReader):
         return value
@@ -104,6 +154,18 @@ def _reader(value: Any) -> pa.RecordBatchReader:
     from pyarrow.interchange import from_dataframe
 
     return from_dataframe(value).to_reader()
+
+
+def frame_of(source: Source, columns: list[str] | None = None) -> pd.DataFrame:
+    """Some columns of a source, or all, as one frame. Raises DataError if it has no rows."""
+    names = source.headers[0][1] if columns is None else columns
+    blocks = [
+        pd.DataFrame({name: pd.Series(for_pandas(block.columns[name])) for name in names})
+        for block in source.blocks(names)
+    ]
+    if not any(map(len, blocks)):
+        raise DataError(f"{source.label}the table has no rows")
+    return pd.concat(blocks, ignore_index=True)
 
 
 def read_frame(file: Any) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import recae
 from recae import DataError, Interactions
-from recae.data.tables import entries, readers
+from recae.data.tables import files
 from recae.data.tables.sources import as_source
 
 FRAME = pd.DataFrame(
@@ -217,8 +217,7 @@ def test_blocks_and_files_change_nothing(tmp_path_factory, duplicates, records, 
         pq.write_table(table, folder / f"{name}.parquet", row_group_size=group)
     options = {"duplicates": duplicates, "min_weight": least}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(entries, "BLOCK_ROWS", 3)
-        patch.setattr(readers, "BLOCK_ROWS", 3)
+        patch.setattr(files, "BLOCK", 3)
         from_files = recae.read_parquet(folder, **options)
     from_frame = Interactions.from_frame(frame, **options)
     assert same(from_files, from_frame)

@@ -1,9 +1,8 @@
-"""From the columns of a table to clean arrays, and from repeated pairs to single ones."""
+"""The columns of a table: their names, checked weights and times, and repeated pairs."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,19 +16,35 @@ Weights = npt.NDArray[np.float32]
 Times = npt.NDArray[np.int64]
 Columns = tuple[str, str, str | None, str | None]  # the names for user, item, weight, time
 
+Headers = list[tuple[str, list[str]]]  # of each part: how messages begin, and its columns
+
 DEFAULT_WEIGHT = "weight"
 DEFAULT_TIME = "timestamp"
 DUPLICATES = ("last", "first", "sum", "max", "error")
 
 
-def needed_columns(present: Iterable[Any], columns: Columns) -> Columns:
+def needed_columns(headers: Headers, columns: Columns) -> Columns:
     """The columns to read, with None for a weight or time that is absent.
 
-    Those two may be absent under their default names only. Raises DataError for any other absent
-    column, with the nearest spelling and the columns there are.
+    headers: the names of the columns of each part of a table, and how messages about it begin.
+    Weight and time may be absent under their default names only. Raises DataError for any other
+    absent column, with the nearest spelling and the columns there are, and for a part that has
+    other columns than the first.
     """
+    found = [_needed(label, names, columns) for label, names in headers]
+    for (label, _), used in zip(headers, found, strict=True):
+        for here, there in zip(used, found[0], strict=True):
+            if here != there:
+                raise DataError(
+                    f"{label}the first file {'has' if there else 'lacks'} the column "
+                    f"{there or here!r} and this one {'has' if here else 'lacks'} it; name the "
+                    "columns to use, or leave one out with None"
+                )
+    return found[0]
+
+
+def _needed(label: str, names: list[str], columns: Columns) -> Columns:
     user, item, weight, time = columns
-    names = [str(name) for name in present]
     weight = None if weight == DEFAULT_WEIGHT and weight not in names else weight
     time = None if time == DEFAULT_TIME and time not in names else time
     for role, name in (("user", user), ("item", item), ("weight", weight), ("time", time)):
@@ -38,24 +53,15 @@ def needed_columns(present: Iterable[Any], columns: Columns) -> Columns:
             near = difflib.get_close_matches(str(name), names, n=1)
             hint = f"; did you mean {role}={near[0]!r}?" if near and name not in names else ""
             raise DataError(
-                f"the {role} column {name!r} is needed, but {found}{hint}; columns: "
-                f"{', '.join(names)}"
+                f"{label}the {role} column {name!r} is needed, but {found}{hint}; columns: "
+                f"{', '.join(names)}",
+                parameter=role,
+                value=name,
             )
     used = [name for name in (user, item, weight, time) if name is not None]
     if len(set(used)) < len(used):
         raise DataError(f"user, item, weight and time must be different columns, not {used}")
     return user, item, weight, time
-
-
-def check_same_columns(columns: Columns, first: Columns) -> None:
-    """Raises DataError unless the columns found in a file are those of the first file."""
-    for here, there in zip(columns, first, strict=True):
-        if here != there:
-            raise DataError(
-                f"the first file {'has' if there else 'lacks'} the column {there or here!r} and "
-                f"this one {'has' if here else 'lacks'} it; name the columns to use, or leave one "
-                "out with None"
-            )
 
 
 def weight_array(column: pd.Series[Any], where: str, first_row: int = 0) -> npt.NDArray[Any]:
