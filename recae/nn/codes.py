@@ -45,6 +45,10 @@ class Gaussian(nn.Module):
         noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
         return mu + noise * (0.5 * log_variance).exp(), {"kl": kl}
 
+    def mean_and_deviation(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean and the standard deviation of the posterior, (rows, latent) each."""
+        return self.mu(hidden), (0.5 * self.log_variance(hidden)).exp()
+
 
 class UserNodes(nn.Module):
     """sigma(hidden + V_u): a node of its own for every training user (Wu et al. 2016).

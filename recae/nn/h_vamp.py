@@ -132,6 +132,14 @@ class HierarchicalVamp(nn.Module):
         )
         return z, {"kl": kl}
 
+    def mean_and_deviation(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean and the standard deviation of the posterior, (rows, 2 x latent) each; the lower
+        level is given the mean of the upper one."""
+        z2, upper = self.upper(hidden[:, : self.width])
+        joined = torch.cat([hidden[:, self.width :], self.from_upper(z2)], 1)
+        z1, lower = self.lower(self.joint(joined))
+        return torch.cat([z1, z2], 1), (0.5 * torch.cat([lower, upper], 1)).exp()
+
     def _draw(self, mu: Tensor, log_variance: Tensor, generator: torch.Generator | None) -> Tensor:
         if not self.training:
             return mu

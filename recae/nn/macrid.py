@@ -195,6 +195,13 @@ class ConceptGaussians(nn.Module):
         kl = 0.5 * (b.exp() + mu.square() / self.spread**2 - 1 - b).sum(1)
         return z.reshape(rows, -1), {"kl": kl.reshape(rows, -1).sum(1)}
 
+    def mean_and_deviation(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean and the standard deviation of the posterior, (rows, n_concepts x latent)."""
+        rows = len(hidden)
+        each = hidden.reshape(rows * self.n_concepts, -1)
+        deviation = self.spread * (0.5 * self.log_variance(each)).exp()
+        return F.normalize(self.mu(each), dim=1).reshape(rows, -1), deviation.reshape(rows, -1)
+
 
 class ConceptDecoder(nn.Module):
     """Codes -> log sum_k c_ik exp(cos(z_k, h_i) / tau), with h and c of the encoder."""

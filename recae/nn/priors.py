@@ -69,6 +69,10 @@ class CompositeGaussian(nn.Module):
         kl = log_normal(z, mu, log_variance) - self.log_prior(z, batch)
         return z, {"kl": kl.sum(1)}
 
+    def mean_and_deviation(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean and the standard deviation of the posterior, (rows, latent) each."""
+        return self.mu(hidden), (0.5 * self.log_variance(hidden)).exp()
+
     def log_prior(self, z: Tensor, batch: Batch) -> Tensor:
         """log p(z | x), dimension by dimension: (rows, latent)."""
         old_mu, old_log_variance = self.prior(batch)

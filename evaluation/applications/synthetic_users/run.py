@@ -28,8 +28,8 @@ import pyarrow.parquet as pq
 import recae
 from evaluation.kit.provenance import RESULTS, commit, keep, peak_gb
 from recae.apply.generate import SyntheticReport, UserGenerator, synthesise, synthetic_report
-from recae.apply.generate.privacy import attack, nearest
-from recae.apply.generate.walks import coherence, kept, mixed, walk
+from recae.apply.generate.interpolation import coherence, kept, mixed, walk
+from recae.apply.generate.measures import attack, nearest
 from recae.data.splits import Split
 
 TEMPERATURES = (0.4, 0.5, 0.6, 0.7, 0.8)

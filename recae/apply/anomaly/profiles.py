@@ -169,7 +169,8 @@ def _shared(total: float, parts: np.ndarray) -> np.ndarray:
         return np.zeros(len(parts))
     if sum_of_parts <= 0:
         return np.full(len(parts), total / len(parts))
-    return total * parts / sum_of_parts
+    shares: np.ndarray = total * parts / sum_of_parts
+    return shares
 
 
 def detect_profiles(

@@ -1,8 +1,8 @@
-"""Synthetic users, how good and how private they are, and the way from one taste to another."""
+"""Synthetic users with measures of quality and privacy, and interpolation between users."""
 
+from recae.apply.generate.assessment import synthetic_report
 from recae.apply.generate.generator import UserGenerator, synthesise
 from recae.apply.generate.interpolation import interpolate, path_quality
-from recae.apply.generate.measuring import synthetic_report
 from recae.apply.generate.report import SyntheticReport
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Where codes come from and what they say: posteriors of histories, and scores of codes."""
+"""Posteriors of the codes of histories, scores of codes, and draws of items by scores."""
 
 from __future__ import annotations
 
@@ -9,142 +9,101 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recae.errors import ConfigError
-from recae.models import (
-    CDAE,
-    AutoRec,
-    HVamp,
-    MacridVAE,
-    MultDAE,
-    MultVAE,
-    RecVAE,
-    SparseAE,
-    VanillaAE,
-)
 from recae.models.neural._base import NeuralRecommender
-from recae.nn import (
-    AutoencoderNet,
-    Batch,
-    CompositeGaussian,
-    ConceptDecoder,
-    ConceptGaussians,
-    Decoder,
-    Gaussian,
-    HierarchicalDecoder,
-    HierarchicalVamp,
-)
+from recae.nn import Batch, ConceptDecoder, Decoder, HierarchicalDecoder
 from recae.recommend.base import Recommender
-
-SAMPLED = (MultVAE, RecVAE, MacridVAE, HVamp)
-DECODED = (*SAMPLED, MultDAE, VanillaAE, CDAE, SparseAE, AutoRec)
-"""For messages; what decides are the pieces of a model's network, so that others may join."""
-
-TILE = 64
-"""Codes decoded together, padded when fewer: products of one shape repeat their bits."""
+from recae.system.memory import row_batches
 
 
 def check_decodes(model: Any) -> NeuralRecommender:
-    """The model, fitted and with a decoder that needs nothing but a code. Raises ConfigError."""
+    """The fitted model, if its decoder needs only a code. Raises ConfigError otherwise."""
     if isinstance(model, Recommender):
         model._check_fitted()
-    if isinstance(model, NeuralRecommender) and isinstance(
-        model.network_.decoder, Decoder | HierarchicalDecoder | ConceptDecoder
-    ):
-        return model
+    if _decodes(model):
+        found: NeuralRecommender = model
+        return found
     raise ConfigError(
-        f"{_name(model)} has no code that alone decides the scores; these have: {_names(DECODED)}"
+        f"{type(model).__name__} has no decoder that needs only a code: take an autoencoder such "
+        "as MultVAE, MultDAE or RecVAE",
+        parameter="model",
+        value=model,
     )
 
 
 def check_samples(model: Any) -> NeuralRecommender:
-    """The model, if its codes are drawn and its scores a likelihood. Raises ConfigError."""
+    """The fitted model, if its codes are random and its scores a likelihood. Raises ConfigError."""
     if isinstance(model, Recommender):
         model._check_fitted()
-    if isinstance(model, NeuralRecommender):
-        code = model.network_.code
-        drawn = Gaussian | CompositeGaussian | ConceptGaussians | HierarchicalVamp
-        decoded = isinstance(model.network_.decoder, Decoder | HierarchicalDecoder | ConceptDecoder)
-        if decoded and isinstance(code, drawn) and likelihood(model) in LOG_WEIGHTS:
-            return model
+    if (
+        _decodes(model)
+        and hasattr(model.network_.code, "mean_and_deviation")
+        and likelihood(model) in LOG_WEIGHTS
+    ):
+        found: NeuralRecommender = model
+        return found
     raise ConfigError(
-        f"{_name(model)} has no code to draw users from; the variational autoencoders have: "
-        f"{_names(SAMPLED)}"
+        f"{type(model).__name__} has no posterior of codes to draw users from: take a variational "
+        "autoencoder, such as MultVAE, RecVAE, MacridVAE or HVamp",
+        parameter="model",
+        value=model,
+    )
+
+
+def _decodes(model: Any) -> bool:
+    return isinstance(model, NeuralRecommender) and isinstance(
+        model.network_.decoder, Decoder | HierarchicalDecoder | ConceptDecoder
     )
 
 
 def likelihood(model: NeuralRecommender) -> str:
-    """What the model takes its scores for: "multinomial", "logistic" or a loss that is neither."""
+    """The reconstruction loss: "multinomial", "logistic" or one without a likelihood of items."""
     return model._objective(1).reconstruction
 
 
 LOG_WEIGHTS: dict[str, Any] = {"multinomial": lambda scores: scores, "logistic": F.logsigmoid}
-"""Scores -> the logarithm of what an item weighs in a draw."""
+"""Scores -> logarithms of the weights of items in a draw."""
 
 
 def posterior(model: NeuralRecommender, matrix: Any) -> tuple[Tensor, Tensor]:
-    """Means and deviations of the codes of CSR histories, (rows, width of the code) float32 each.
-
-    Of two levels of codes, the lower one's are those at the mean of the upper one.
-    """
+    """Means and deviations of the codes of CSR histories, (rows, width) float32 each."""
     net, width = model.network_, model._code_width()
+
+    def read(batch: Batch) -> Tensor:
+        code: Any = net.code
+        hidden = net.encoder(net.corrupt(batch, None).input)
+        return torch.cat(code.mean_and_deviation(hidden), 1)
+
     with torch.no_grad():
-        both = model._tiles(net, matrix, lambda batch: _mean_and_deviation(net, batch), 2 * width)
+        both = model._tiles(net, matrix, read, 2 * width)
     return both[:, :width].cpu(), both[:, width:].cpu()
 
 
 def decode(model: NeuralRecommender, codes: Tensor) -> Tensor:
     """The scores of codes, (rows, width of the code) -> (rows, n_items) float32, on the model's
-    device; a row's bits do not depend on the others."""
+    device."""
     net = model.network_
-    device = next(net.parameters()).device
-    out = torch.empty(len(codes), len(model.items_), device=device)
+    codes = codes.to(next(net.parameters()).device)
+    parts = []
     with torch.no_grad():
-        for start in range(0, len(codes), TILE):
-            some = codes[start : start + TILE].to(device)
-            padded = F.pad(some, (0, 0, 0, TILE - len(some)))
-            scores = net.decoder(padded, Batch(padded, padded)).dense()
-            out[start : start + TILE] = scores[: len(some)]
-    return out
-
-
-def _mean_and_deviation(net: AutoencoderNet, batch: Batch) -> Tensor:
-    code: Any = net.code
-    hidden = net.encoder(net.corrupt(batch, None).input)
-    if isinstance(code, ConceptGaussians):
-        each = hidden.reshape(len(hidden) * code.n_concepts, -1)
-        mean = F.normalize(code.mu(each), dim=1).reshape(len(hidden), -1)
-        deviation = code.spread * (0.5 * code.log_variance(each)).exp().reshape(len(hidden), -1)
-    elif isinstance(code, HierarchicalVamp):
-        z2, spread2 = code.upper(hidden[:, : code.width])
-        joined = torch.cat([hidden[:, code.width :], code.from_upper(z2)], 1)
-        z1, spread1 = code.lower(code.joint(joined))
-        mean, deviation = torch.cat([z1, z2], 1), (0.5 * torch.cat([spread1, spread2], 1)).exp()
-    else:
-        mean, deviation = code.mu(hidden), (0.5 * code.log_variance(hidden)).exp()
-    return torch.cat([mean, deviation], 1)
-
-
-def _name(model: Any) -> str:
-    return type(model).__name__
-
-
-def _names(models: tuple[type[Any], ...]) -> str:
-    return ", ".join(model.__name__ for model in models)
+        for rows in row_batches(len(codes), len(model.items_)):
+            parts.append(net.decoder(codes[rows], Batch(codes[rows], codes[rows])).dense())
+    return torch.cat(parts)
 
 
 TINY = 1e-30
 
 
 def races(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Gumbel noise (rows, n_items): what `drawn` adds to the logarithms of weights."""
+    """Gumbel noise (rows, n_items), which `drawn` adds to the logarithms of weights."""
     return torch.empty(shape).exponential_(generator=generator).clamp_(min=TINY).log_().neg_()
 
 
 def drawn(logs: Tensor, noise: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """So many items of each row, one after the other by their weights, none twice.
+    """Draws `lengths` items of each row without replacement, in proportion to their weights.
 
     logs, noise: (rows, n_items); lengths: (rows,) int64, at most n_items. The items with the
     highest logs + noise are such a draw (Vieira 2014; Kool, van Hoof & Welling, ICML 2019).
-    Returns the columns, row after row, (sum of lengths,), and where each row's end, (rows + 1,).
+    Returns the columns, row after row, (sum of lengths,), and the row offsets, (rows + 1,).
     """
     most = int(lengths.max())
     columns = (logs + noise).topk(most, dim=1).indices  # (rows, most)
@@ -155,11 +114,11 @@ def drawn(logs: Tensor, noise: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]
 
 
 def inclusion(logs: Tensor, noise: Tensor, lengths: Tensor) -> Tensor:
-    """An unbiased estimate of how likely each item was to be drawn, (rows, n_items).
+    """An unbiased estimate of the probability that each item is drawn, (rows, n_items).
 
-    Given the noise of all others, an item is drawn if its own lifts it above the n-th highest of
-    them, t: with probability 1 - exp(-exp(log - t)) (priority sampling, Duffield, Lund & Thorup
-    2007). It says of every item what a count says only of those drawn.
+    Given the noise of the other items, an item is drawn if its own noise lifts it above their n-th
+    highest value t: with probability 1 - exp(-exp(log - t)) (priority sampling, Duffield, Lund &
+    Thorup 2007). Its variance is lower than that of counting the drawn items.
     """
     n_items, lengths = logs.shape[1], lengths.to(logs.device)
     perturbed = logs + noise

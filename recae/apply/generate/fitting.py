@@ -1,26 +1,25 @@
-"""What synthetic users are drawn from: codes and lengths, learnt from those of real ones."""
+"""Distributions of codes and history lengths, learnt from real users, to draw users from."""
 
 from __future__ import annotations
 
-import operator
+import warnings
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from recae.apply.generate.codes import check_samples, posterior
-from recae.apply.generate.mixture import Mixture
 from recae.data import Interactions, as_interactions
-from recae.errors import ConfigError, DataError, unknown_option
-from recae.models import MultVAE
+from recae.errors import ConfigError, DataError, check_integer, unknown_option
 from recae.models.neural._base import NeuralRecommender
 from recae.nn import Gaussian
 from recae.recommend.requests import align
 from recae.rng import Stream, numpy_generator
 
 LEVELS = (np.arange(256) + 0.5) / 256
-"""Of the quantiles kept. The longest histories, which could name somebody, lie beyond the last."""
+"""Levels of the quantiles kept. The longest histories, which could identify a user, are above."""
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -28,17 +27,17 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Lengths:
-    """The distribution of the lengths of histories: quantiles (256,) at LEVELS, all >= 1."""
+    """The distribution of history lengths: quantiles (256,) at LEVELS, all >= 1."""
 
     quantiles: FloatArray
 
     @classmethod
     def of(cls, lengths: Any) -> Lengths:
-        """Of lengths (users,), all >= 1."""
+        """From lengths (users,), all >= 1."""
         return cls(np.quantile(np.asarray(lengths, dtype=np.float64), LEVELS))
 
     def at(self, normal: FloatArray) -> IntArray:
-        """Lengths for standard normal numbers, in their shape: high numbers, long histories."""
+        """Lengths for standard normal scores, in their shape and order."""
         from scipy.special import ndtr
 
         found = np.interp(ndtr(normal), LEVELS, self.quantiles)
@@ -46,24 +45,65 @@ class Lengths:
 
 
 def normal_scores(lengths: Any) -> FloatArray:
-    """Standard normal numbers in the order of some lengths (users,), equal ones for equal lengths.
-
-    Phi^-1 of the middle of a length's ranks, from 0 to 1 (van der Waerden 1952).
-    """
+    """Standard normal scores of lengths (users,), from their mid-ranks (van der Waerden 1952)."""
     from scipy.special import ndtri
+    from scipy.stats import rankdata
 
-    lengths = np.asarray(lengths)
-    ordered = np.sort(lengths)
-    below = np.searchsorted(ordered, lengths, side="left")
-    to = np.searchsorted(ordered, lengths, side="right")
-    scores: FloatArray = ndtri((below + to) / 2 / len(lengths))
+    scores: FloatArray = ndtri((rankdata(lengths) - 0.5) / len(lengths))
     return scores
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """sum_k shares_k N(means_k, L_k L_k'): shares (k,), means (k, d), factors L (k, d, d)."""
+
+    shares: FloatArray
+    means: FloatArray
+    factors: FloatArray
+
+    @classmethod
+    def fit(cls, points: FloatArray, components: int, seed: int) -> Mixture:
+        """Fits a mixture to points (n, d) with scikit-learn's GaussianMixture (k-means, then EM).
+
+        Each covariance is then shrunk towards the pooled one, with the weight of d points (as in
+        regularised discriminant analysis, Friedman 1989), and gets a thousandth of the mean
+        variance on its diagonal, so that no component fits a few points closely. Memory:
+        components x (n + d^2) numbers; time of an EM step: components x n x d^2 operations.
+        """
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture
+
+        n, d = points.shape
+        floor = 1e-3 * max(float(points.var(axis=0).mean()), 1e-12)
+        state = int(numpy_generator(seed).integers(2**32))
+        model = GaussianMixture(components, reg_covar=floor, max_iter=50, random_state=state)
+        with warnings.catch_warnings(), threadpool_limits(1, "openmp"):
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(points)
+        diagonal = floor * np.eye(d)
+        scatter = n * model.weights_[:, None, None] * (model.covariances_ - diagonal)
+        weight = 0.0 if components == 1 else float(d)
+        shrunk = scatter + weight * scatter.sum(axis=0) / n
+        shrunk /= (n * model.weights_ + weight)[:, None, None]
+        return cls(model.weights_, model.means_, np.linalg.cholesky(shrunk + diagonal))
+
+    def draw(self, n: int, generator: np.random.Generator) -> FloatArray:
+        """Draws n points, (n, d)."""
+        edges = np.cumsum(self.shares)[:-1]
+        chosen = np.searchsorted(edges, generator.random(n), side="right")
+        noise = generator.standard_normal((n, self.means.shape[1]))
+        points: FloatArray = np.empty_like(noise)
+        for k in range(len(self.shares)):
+            own = chosen == k
+            points[own] = self.means[k] + noise[own] @ self.factors[k].T
+        return points
 
 
 CODES = ("mixture", "posterior", "prior")
 MOST_USERS = 50_000
-"""Users whose codes are looked at; of more, so many are drawn."""
+"""Users whose codes are used; a sample of them if there are more."""
 USERS_PER_NUMBER, MOST_COMPONENTS = 10, 20
+"""Users per component and number of a code, and the largest default number of components."""
 
 Drawn = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
@@ -78,7 +118,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, repr=False)
 class FromMixture:
-    """Codes and normal scores of lengths, side by side, from a mixture."""
+    """Codes and normal scores of lengths, jointly from a mixture."""
 
     mixture: Mixture
     lengths: Lengths
@@ -91,7 +131,7 @@ class FromMixture:
 
 @dataclass(frozen=True, repr=False)
 class FromPosterior:
-    """The posterior of a user drawn at random: means and deviations (users, width)."""
+    """The posterior of a random training user: means and deviations (users, width)."""
 
     means: npt.NDArray[np.float32]
     deviations: npt.NDArray[np.float32]
@@ -106,7 +146,7 @@ class FromPosterior:
 
 @dataclass(frozen=True, repr=False)
 class FromPrior:
-    """N(0, 1), and lengths that know nothing of the code."""
+    """Codes from N(0, 1), and lengths independent of them."""
 
     width: int
     lengths: Lengths
@@ -118,27 +158,37 @@ class FromPrior:
 
 
 def source_of(
-    model: Any, data: Any, codes: str, components: int | None, seed: int, progress: bool | None
+    model: Any, data: Any, codes: str, components: int | None, seed: int
 ) -> tuple[NeuralRecommender, Source, npt.NDArray[np.float64]]:
-    """The model, checked; what to draw codes from; and the shares of users that items have.
+    """The checked model, the source of codes, and the share of users of each item.
 
-    Raises ConfigError and DataError, both before any history is encoded.
+    Raises ConfigError and DataError before any history is encoded.
     """
     model = check_samples(model)
     if codes not in CODES:
         raise unknown_option("codes", codes, CODES)
     if codes == "prior" and not isinstance(model.network_.code, Gaussian):
         raise ConfigError(
-            f"the prior of {type(model).__name__} is not the standard normal, or was needed by its "
-            f"training alone: take codes='mixture' (only {MultVAE.__name__} has codes='prior')"
+            f"{type(model).__name__} has no standard normal prior, as MultVAE has: take "
+            "codes='mixture'",
+            parameter="codes",
+            value=codes,
         )
     if components is not None and codes != "mixture":
-        raise ConfigError(f"components are those of codes='mixture': leave them out of {codes!r}")
+        raise ConfigError(
+            f"components need codes='mixture', not {codes!r}: leave them out",
+            parameter="components",
+            value=components,
+        )
     real, width = histories(model, data), model._code_width()
-    normals = _components(components, min(real.n_users, MOST_USERS), width)
+    users = min(real.n_users, MOST_USERS)
+    if components is None:
+        components = min(max(users // (USERS_PER_NUMBER * width), 1), MOST_COMPONENTS)
+    else:
+        components = check_integer("components", components, 1, users)
     lengths = np.diff(real.matrix.indptr)
     counts = np.bincount(real.matrix.indices, minlength=real.n_items)
-    shares = np.maximum(counts, 0.5) / real.n_users  # none is 0
+    shares = np.maximum(counts, 0.5) / real.n_users  # never 0
     if codes == "prior":
         return model, FromPrior(width, Lengths.of(lengths)), shares
     matrix = real.matrix
@@ -150,35 +200,21 @@ def source_of(
         return model, FromPosterior(means, deviations, lengths.astype(np.int64)), shares
     noise = numpy_generator(seed, Stream.MIXTURE_NOISE).standard_normal(means.shape)
     points = np.column_stack([means + deviations * noise, normal_scores(lengths)])
-    mixture = Mixture.fit(points, normals, seed, progress)
+    mixture = Mixture.fit(points, components, seed)
     return model, FromMixture(mixture, Lengths.of(lengths)), shares
 
 
 def histories(model: NeuralRecommender, data: Any) -> Interactions:
-    """The interactions to learn from, in the items of the model, users without any left out."""
+    """The interactions to learn from, aligned with the items of the model, without empty users."""
     if data is None and model.history_ is None:
         raise DataError(
-            "this model carries no interactions: pass the data it was fitted on as data=..., or "
-            "save it with save(..., with_history=True)"
+            "this model was loaded without interactions: pass the data it was fitted on as "
+            "data=..., or save it with save(..., with_history=True)"
         )
     given = model.history_ if data is None else as_interactions(data, model.items_)
     assert given is not None
     real = align(given, model.items_)
     active = np.flatnonzero(np.diff(real.matrix.indptr))
     if not len(active):
-        raise DataError("nobody in the data has an item of the model: there is nothing to learn")
+        raise DataError("no user of the data has an item of the model")
     return real if len(active) == real.n_users else real.select_users(active)
-
-
-def _components(given: int | None, users: int, width: int) -> int:
-    if given is None:
-        return min(max(users // (USERS_PER_NUMBER * width), 1), MOST_COMPONENTS)
-    try:
-        value = 0 if isinstance(given, bool) else operator.index(given)
-    except TypeError:
-        value = 0
-    if not 1 <= value <= users:
-        raise ConfigError(
-            f"components must be None or an integer from 1 to the {users:,} users, not {given!r}"
-        )
-    return value

@@ -1,8 +1,7 @@
-"""What draws synthetic users from a fitted variational autoencoder."""
+"""UserGenerator: draws synthetic users from a fitted variational autoencoder."""
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import Tensor
 from recae.apply.generate.codes import LOG_WEIGHTS, decode, drawn, inclusion, likelihood, races
 from recae.apply.generate.fitting import Source, source_of
 from recae.data import IdMap, Interactions
-from recae.errors import ConfigError
+from recae.errors import ConfigError, check_flag, check_integer
 from recae.models.neural._base import NeuralRecommender
 from recae.rng import Stream, check_seed, numpy_generator, torch_generator
 from recae.system.files import atomic_file
@@ -27,7 +26,7 @@ from recae.system.progress import bar, check_progress
 
 
 def write_batches(path: str | Path, items: IdMap, batches: Iterable[Interactions]) -> int:
-    """Writes a row group for each batch, columns user_id (text) and item_id; the number of rows.
+    """Writes columns user_id (text) and item_id, a row group for each batch; returns the rows.
 
     Raises StorageError if the file cannot be written.
     """
@@ -46,10 +45,12 @@ def write_batches(path: str | Path, items: IdMap, batches: Iterable[Interactions
 
 
 PREFIX = "synthetic-"
+MOST = 10**9
+"""The largest number of users, whose ids have nine digits."""
 CELLS = 1 << 22
-"""Scores held at once: blocks of users x items near it are 16 MiB, a few times over."""
+"""Users x items of a block, at most: each of its few arrays takes 16 MiB."""
 PILOT, ROUNDS = 1024, 16
-"""Users drawn to learn the offsets of the items from, and how often they are put right."""
+"""Users drawn to calibrate the offsets of the items, and the number of rounds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +60,13 @@ class UserGenerator:
     z ~ p(z), n ~ p(n | z), then n different items, one after the other, with probabilities
     proportional to exp(f_i(z) / temperature + b_i), where f are the scores of the decoder.
 
-    p(z) is one of `codes`: "mixture", normal distributions fitted to codes drawn for the users and
-    to the lengths of their histories together (for the fit of a density to codes see Ghosh et al.,
-    ICLR 2020); "posterior", the code of one training user, drawn anew, with the user's own length;
-    "prior", N(0, 1). b are offsets under which every item comes up as often as in training. See
-    `fit` for which to take. Users are drawn in blocks with random numbers of their own: the first
-    users are the same however many are drawn, and memory is one block. temperature and offsets,
-    (n_items,) float32, may be read.
+    p(z) is one of `codes`: "mixture", a Gaussian mixture fitted jointly to sampled codes of the
+    users and the lengths of their histories (for density estimation on codes see Ghosh et al., ICLR
+    2020); "posterior", the posterior of a random training user, with that user's length; "prior",
+    N(0, 1). b are offsets that give every item its training frequency. See `fit` for the choice.
+    Users are drawn in blocks, each with its own random numbers: the first users do not depend on
+    how many are drawn, and memory is one block. Attributes: temperature, and offsets, (n_items,)
+    float32.
 
     >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
     >>> recae.apply.generate.UserGenerator.fit(model, seed=1).sample(3).users.ids.tolist()
@@ -92,47 +93,46 @@ class UserGenerator:
         seed: int = 0,
         progress: bool | None = None,
     ) -> Self:
-        """Learns what the model itself does not keep: how codes and lengths are distributed.
+        """Learns the distribution of codes and history lengths.
 
-        model: a fitted MultVAE, RecVAE, MacridVAE or HVamp, or another whose code is drawn. data:
-        the interactions it was fitted on; None for those it carries. codes: "mixture" (the
-        default), of `components` normals, None for one per 10 x (width of the code) users and at
-        most 20; "posterior", nearer to the data and to the people in it; "prior", for MultVAE only,
-        with weaker structure, which gives less away. temperature: below 1 tastes are sharper, what
-        is fitted on the users is better, and they come nearer to real ones: take the lowest at
-        which `synthetic_report` finds them no nearer than held-out users. calibrate: whether
-        items are to come up as often as in training, learnt from 16 rounds of 1,024 pilot users.
+        model: a fitted MultVAE, RecVAE, MacridVAE or HVamp, or another with a posterior of codes.
+        data: the interactions it was fitted on; None for those stored in the model. codes:
+        "mixture" (the default), of `components` normal distributions, None for one per 10 x (width
+        of the code) users and at most 20; "posterior", closer to the data and to individual users;
+        "prior", for MultVAE only, with weaker structure and less risk. temperature: below 1 tastes
+        are sharper and models fitted on the users are better, but the users are closer to real
+        ones: take the lowest value at which `synthetic_report` finds them no closer than held-out
+        users. calibrate: whether to give the items their training frequencies, in 16 rounds of
+        1,024 pilot users.
 
-        Raises ConfigError for a model without such a code and for bad options, DataError for data
-        that are none.
+        Raises ConfigError for a model without such a code and for bad options, DataError for
+        unusable data.
 
         >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
         >>> recae.apply.generate.UserGenerator.fit(model, codes="posterior", temperature=1.0)
         UserGenerator(MultVAE, posterior, temperature 1)
         """
         check_temperature(temperature)
-        if not isinstance(calibrate, bool | np.bool_):
-            raise ConfigError(f"calibrate must be True or False, not {calibrate!r}")
-        model, source, shares = source_of(
-            model, data, codes, components, check_seed(seed), check_progress(progress)
-        )
-        drawer = cls(model, codes, float(temperature), torch.zeros(len(model.items_)), source)
+        check_flag("calibrate", calibrate)
+        check_progress(progress)
+        model, source, shares = source_of(model, data, codes, components, check_seed(seed))
+        users = cls(model, codes, float(temperature), torch.zeros(len(model.items_)), source)
         if calibrate:
-            drawer._calibrate(shares, seed, progress)
-        return drawer
+            users._calibrate(shares, seed, progress)
+        return users
 
     @survives_fork
     def sample(self, n_users: int, *, seed: int = 0, progress: bool | None = None) -> Interactions:
-        """So many synthetic users, over the items of the model, every weight 1.
+        """Draws synthetic users over the items of the model, with weights of 1.
 
-        Their ids are text that no real one looks like. Raises ConfigError for a bad number or seed.
+        Their ids are text such as synthetic-000000042. Raises ConfigError for a bad number or seed.
 
         >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
         >>> users = recae.apply.generate.UserGenerator.fit(model)
         >>> (users.sample(9).matrix[:4] != users.sample(4).matrix).nnz
         0
         """
-        n_users = check_count(n_users)
+        n_users = check_integer("n_users", n_users, 1, MOST)
         matrices = [part for _, part in self._blocks(n_users, check_seed(seed), progress)]
         matrix = sp.vstack(matrices, format="csr")
         return Interactions(matrix, user_ids(0, n_users), self.model.items_)
@@ -145,7 +145,7 @@ class UserGenerator:
         batch_size: int = 10_000,
         progress: bool | None = None,
     ) -> Iterator[Interactions]:
-        """The users of `sample`, so many at a time, each batch Interactions of its own.
+        """The users of `sample` in batches, each an Interactions.
 
         Raises ConfigError for bad numbers or a bad seed.
 
@@ -154,7 +154,8 @@ class UserGenerator:
         >>> [batch.n_users for batch in batches]
         [2, 2, 1]
         """
-        n_users, size = check_count(n_users), check_count(batch_size, "batch_size")
+        n_users = check_integer("n_users", n_users, 1, MOST)
+        size = check_integer("batch_size", batch_size)
         return self._batches(n_users, size, check_seed(seed), progress)
 
     def write(
@@ -162,7 +163,7 @@ class UserGenerator:
     ) -> int:
         """Streams the users of `sample` to a Parquet file with the columns user_id and item_id.
 
-        Returns the number of rows. The file appears when it is complete. Raises StorageError if it
+        Returns the number of rows. The file is written atomically. Raises StorageError if it
         cannot be written, ConfigError for a bad number or seed.
 
         >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
@@ -199,8 +200,8 @@ class UserGenerator:
                 waiting, held = [rest], rest.shape[0]
 
     def _blocks(self, n_users: int, seed: int, progress: bool | None) -> Iterator[tuple[int, Any]]:
-        """Blocks of users as CSR matrices, each after the number of users that are then done."""
-        with bar(n_users, "drawing synthetic users", "user", progress) as shown:
+        """Blocks of users as CSR matrices, each with the number of users drawn so far."""
+        with bar(n_users, "drawing synthetic users", "user", progress) as progress_bar:
             for number, start in enumerate(range(0, n_users, self.block)):
                 rows = min(self.block, n_users - start)
                 logs, noise, lengths = self._block(seed, Stream.SYNTHETIC_USERS, number)
@@ -209,10 +210,10 @@ class UserGenerator:
                 indptr = ends[: rows + 1].numpy()
                 ones = np.ones(len(kept), dtype=np.float32)
                 yield start + rows, sp.csr_matrix((ones, kept, indptr), (rows, logs.shape[1]))
-                shown.update(rows)
+                progress_bar.update(rows)
 
     def _block(self, seed: int, stream: int, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Logarithms of weights and noise (block, n_items), and lengths (block,), of a block."""
+        """Logarithms of weights and noise, (block, n_items), and lengths, (block,)."""
         codes, lengths = self.source.draw(self.block, numpy_generator(seed, stream, number))
         scores = decode(self.model, torch.from_numpy(codes))
         logs = LOG_WEIGHTS[likelihood(self.model)](scores) / self.temperature
@@ -226,45 +227,38 @@ class UserGenerator:
         )
 
     def _calibrate(self, shares: np.ndarray, seed: int, progress: bool | None) -> None:
-        """Moves the offsets until the expected share of users of each item is that of training.
+        """Fits the offsets, so that each item has the expected share of users of training.
 
-        shares: (n_items,), none of them 0. Every round has pilot users of its own, and the later
-        ones move less (stochastic approximation, Robbins & Monro 1951).
+        shares: (n_items,), all positive. Every round draws new pilot users, and steps become
+        smaller (stochastic approximation, Robbins & Monro 1951).
         """
         blocks = -(-PILOT // self.block)
         wanted = torch.from_numpy(shares.astype(np.float32)).log()
-        with bar(ROUNDS * blocks, "calibrating", "block", progress) as shown:
+        with bar(ROUNDS * blocks, "calibrating", "block", progress) as progress_bar:
             for step in range(ROUNDS):
                 total = torch.zeros_like(self.offsets)
                 for number in range(step * blocks, (step + 1) * blocks):
                     chances = inclusion(*self._block(seed, Stream.SYNTHETIC_CALIBRATION, number))
                     total += chances.sum(0).cpu()
-                    shown.update()
+                    progress_bar.update()
                 found = (total / (blocks * self.block)).clamp(min=1e-9).log()
                 self.offsets.add_(0.8 / max(step - ROUNDS // 2, 1) * (wanted - found))
 
 
-def check_count(n: object, name: str = "n_users") -> int:
-    """A number of users as an int >= 1. Raises ConfigError."""
-    try:
-        value = 0 if isinstance(n, bool) else operator.index(n)  # type: ignore[arg-type]
-    except TypeError:
-        value = 0
-    if not 1 <= value <= 10**9:
-        raise ConfigError(f"{name} must be an integer from 1 to 10^9, not {n!r}")
-    return value
-
-
 def check_temperature(temperature: object) -> None:
-    """Raises ConfigError unless it is a number from 0.001 to 1000: further off, scores divided by
-    it would leave float32, or differ no more."""
+    """Raises ConfigError unless it is a number from 0.001 to 1000; beyond, the scores divided by it
+    would overflow or become equal in float32."""
     number = isinstance(temperature, int | float | np.number) and not isinstance(temperature, bool)
     if not number or not 1e-3 <= float(temperature) <= 1e3:  # type: ignore[arg-type]
-        raise ConfigError(f"temperature must be a number from 0.001 to 1000, not {temperature!r}")
+        raise ConfigError(
+            f"temperature must be a number from 0.001 to 1000, not {temperature!r}",
+            parameter="temperature",
+            value=temperature,
+        )
 
 
 def user_ids(start: int, stop: int) -> IdMap:
-    """The ids of synthetic users: text, so long that they sort as they count."""
+    """The ids of synthetic users: text with leading zeros, so that it sorts by number."""
     numbers = np.char.zfill(np.arange(start, stop).astype(str), 9)
     return IdMap(np.char.add(PREFIX, numbers).astype(object), "user")
 
@@ -278,15 +272,15 @@ def synthesise(
     progress: bool | None = None,
     **options: Any,
 ) -> Interactions:
-    """So many synthetic users from a fitted variational autoencoder, over its items.
+    """Draws synthetic users from a fitted variational autoencoder, over its items.
 
-    data: the interactions the model was fitted on; None for those it carries. options: those of
-    `UserGenerator.fit` (codes, components, temperature, calibrate), whose `batches` and `write`
-    are for more users than fit in memory. User ids are text such as synthetic-000000042; every
-    weight is 1.
+    data: the interactions the model was fitted on; None for those stored in the model. options:
+    those of `UserGenerator.fit` (codes, components, temperature, calibrate); its methods `batches`
+    and `write` draw more users than fit in memory. User ids are text such as synthetic-000000042;
+    every weight is 1.
 
-    Whoever shares such users should look at `synthetic_report` first, and not take them for
-    anonymous by proof: nothing here is differentially private.
+    Read `synthetic_report` before you share such users. They are not provably anonymous: nothing
+    here is differentially private.
 
     Raises ConfigError and DataError as `UserGenerator.fit` does.
 
@@ -294,6 +288,6 @@ def synthesise(
     >>> recae.apply.generate.synthesise(model, 100).n_users
     100
     """
-    n_users = check_count(n_users)
+    n_users = check_integer("n_users", n_users, 1, MOST)
     users = UserGenerator.fit(model, data, seed=seed, progress=progress, **options)
     return users.sample(n_users, seed=seed, progress=progress)

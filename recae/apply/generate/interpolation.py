@@ -1,24 +1,29 @@
-"""From one user's taste to another's."""
+"""Interpolates between the codes of two users, and measures the lists on the path."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import scipy.sparse as sp
+import torch
+from torch import Tensor
 
-from recae.apply.generate.codes import check_decodes
-from recae.apply.generate.walks import coherence, kept, mixed, walk
+from recae.apply.generate.codes import check_decodes, decode
 from recae.data import Interactions, as_interactions
-from recae.errors import ConfigError, DataError
+from recae.data.csr import row_numbers
+from recae.errors import ConfigError, DataError, check_integer, unknown_option
 from recae.models.neural._base import NeuralRecommender
-from recae.ranking.top_k import check_k
+from recae.ranking.top_k import check_k, top_k
 from recae.recommend.requests import align, resolve
 from recae.system.forks import survives_fork
 
 MOST_STEPS = 1000
-"""Of a way, which are decoded together: steps x n_items scores."""
+"""Steps of a path, which are decoded together: steps x n_items scores."""
 
 
 @survives_fork
@@ -33,18 +38,18 @@ def interpolate(
     path: str = "straight",
     titles: Mapping[Any, str] | pd.Series[Any] | None = None,
 ) -> pd.DataFrame:
-    """What to recommend on the way from one user's taste to another's.
+    """Recommends for codes between those of two users.
 
-    The codes of the two histories are joined by a line, `steps` codes on it are decoded, and the
-    best k items of each are a list; what either user has is left out of all. Returns a frame `step,
-    share, item_id, score, rank`, share going from 0 (user_a) to 1 (user_b), and title if titles
-    are given: a mapping or Series from item ids.
+    The codes of the two histories are joined by a line; `steps` codes on it are decoded, and the
+    best k items of each form a list, without the items that either user has. Returns a frame `step,
+    share, item_id, score, rank`, with share from 0 (user_a) to 1 (user_b), and title if titles are
+    given: a mapping or Series from item ids.
 
-    model: fitted, with a decoder that needs nothing but the code, such as MultVAE. history: whose
-    tastes to go by, as in `recommend`; None for the interactions the model carries. path:
-    "straight" or "spherical", which keeps the length that a straight line loses in between; on
-    MovieLens 1M codes half way are likelier for both users on the straight one, and the lists
-    cohere as well (`python -m evaluation synthetic_users`). See `path_quality`.
+    model: fitted, with a decoder that needs only the code, such as MultVAE. history: as in
+    `recommend`; None for the interactions stored in the model. path: "straight" or "spherical",
+    which keeps the length of the codes. On MovieLens 1M codes half way have a higher likelihood for
+    both users on the straight path, and the lists are equally coherent (`python -m evaluation
+    synthetic_users`). See `path_quality`.
 
     Raises ConfigError for a model without such a code and for bad options, DataError for users who
     are unknown or have no item that the model knows.
@@ -59,8 +64,8 @@ def interpolate(
         )
     if isinstance(titles, pd.Series) and not titles.index.is_unique:
         again = titles.index[titles.index.duplicated()][0]
-        raise ConfigError(f"titles has several for item {again!r}: keep one for each")
-    model, both, most = _asked(model, user_a, user_b, steps, k, history)
+        raise ConfigError(f"titles has item {again!r} more than once: keep one title for each")
+    model, both, most = _checked(model, user_a, user_b, steps, k, history)
     walks = walk(model, both[:1], both[1:], steps, most, path)
     columns, scores = walks.items[0], walks.scores[0]
     items = model.items_.decode(np.maximum(columns, 0))
@@ -92,25 +97,24 @@ def path_quality(
     data: Interactions | Any = None,
     path: str = "straight",
 ) -> pd.DataFrame:
-    """Whether the way from one taste to another makes sense at every step.
+    """Measures the lists on the path between two users.
 
     A frame with the columns step; share; likelihood_a and likelihood_b, the mean log probability
-    (softmax of the scores) of what each user has; kept_a and kept_b, the share of the list of the
-    first and of the last step in this one's; coherence, the mean cosine between the items of the
-    list by who has them in `data` (None for the interactions the model carries); mixed, the same
-    for a list of the best items of both ends in turns, as many as a step has of either by its
-    share: what showing two lists side by side would be like.
+    (softmax of the scores) of each user's items; kept_a and kept_b, the share of the first and of
+    the last list in this step's list; coherence, the mean cosine between the items of the list by
+    their users in `data` (None for the interactions stored in the model); mixed, the same for a
+    list mixed from the best items of both ends, in proportion to the step's share.
 
-    Raises as `interpolate` does, and DataError where there are no data to measure coherence by.
+    Raises as `interpolate` does, and DataError without data to measure coherence.
 
     >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
     >>> recae.apply.generate.path_quality(model, 0, 1, steps=3, k=1)["kept_a"].tolist()[0]
     1.0
     """
-    model, both, most = _asked(model, user_a, user_b, steps, k, history)
+    model, both, most = _checked(model, user_a, user_b, steps, k, history)
     if data is None and model.history_ is None:
         raise DataError(
-            "this model carries no interactions: pass data=..., by which coherence is measured"
+            "this model was loaded without interactions: pass data=... to measure coherence"
         )
     given = model.history_ if data is None else as_interactions(data, model.items_)
     assert given is not None
@@ -130,16 +134,141 @@ def path_quality(
     )
 
 
-def _asked(
+def _checked(
     model: Any, user_a: Any, user_b: Any, steps: object, k: object, history: Any
 ) -> tuple[NeuralRecommender, Any, int]:
-    """The model, the histories of both users, (2, n_items) CSR, and how long lists are."""
+    """The model, the histories of both users, (2, n_items) CSR, and the length of lists."""
     model = check_decodes(model)
-    whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool)
-    if not whole or not 2 <= steps <= MOST_STEPS:  # type: ignore[operator]
-        raise ConfigError(
-            f"steps must be an integer from 2, both ends among them, to {MOST_STEPS}, not {steps!r}"
-        )
+    check_integer("steps", steps, 2, MOST_STEPS)
     most = min(check_k(k), len(model.items_))
     request = resolve(model.items_, model.history_, [user_a, user_b], history, "raise")
     return model, request.matrix, most
+
+
+FloatArray = npt.NDArray[np.float64]
+
+PATHS = ("straight", "spherical")
+ROWS = 1024
+"""Lists, or users, computed together."""
+
+
+def path_codes(start: Tensor, end: Tensor, steps: int, path: str) -> Tensor:
+    """Codes on a path, (pairs, width) twice -> (pairs, steps, width), both ends included.
+
+    straight: (1 - t) a + t b. spherical: along the arc between their directions, with the length
+    changing linearly (Shoemake, SIGGRAPH 1985); straight for parallel, opposite or zero codes.
+    Raises ConfigError for another path.
+    """
+    if path not in PATHS:
+        raise unknown_option("path", path, PATHS)
+    t = torch.linspace(0, 1, steps, dtype=torch.float64)[None, :, None]
+    a, b = start.double()[:, None, :], end.double()[:, None, :]
+    straight = (1 - t) * a + t * b
+    if path == "straight":
+        return straight.float()
+    lengths = [some.norm(dim=2, keepdim=True) for some in (a, b)]
+    cosine = (a * b).sum(2, keepdim=True) / (lengths[0] * lengths[1]).clamp(min=1e-12)
+    angle = torch.arccos(cosine.clamp(-1, 1))
+    sine = angle.sin()
+    arc = ((1 - t) * angle).sin() * a / lengths[0].clamp(min=1e-12)
+    arc = arc + (t * angle).sin() * b / lengths[1].clamp(min=1e-12)
+    length = (1 - t) * lengths[0] + t * lengths[1]
+    curved = length * arc / sine.clamp(min=1e-12)
+    bent = (sine > 1e-6) & (torch.minimum(*lengths) > 1e-9)
+    return torch.where(bent, curved, straight).float()
+
+
+@dataclass(frozen=True)
+class Walks:
+    """Lists on the paths between pairs of users: items, scores (pairs, steps, k), -1 where no item
+    is left; likelihood_a, likelihood_b (pairs, steps), mean log probabilities of each history."""
+
+    items: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+    likelihood_a: FloatArray
+    likelihood_b: FloatArray
+
+
+def walk(model: NeuralRecommender, a: Any, b: Any, steps: int, k: int, path: str) -> Walks:
+    """Lists on the paths from each row of a to the same row of b, CSR (pairs, n_items)."""
+    codes = path_codes(model._embed_rows(a).cpu(), model._embed_rows(b).cpu(), steps, path)
+    items, scores = [], []
+    likelihoods: tuple[list[FloatArray], list[FloatArray]] = ([], [])
+    pairs = max(ROWS // steps, 1)
+    for start in range(0, len(codes), pairs):
+        rows = slice(start, start + pairs)
+        some = decode(model, codes[rows].flatten(0, 1)).cpu()
+        here, there = (_repeated(part[rows], steps) for part in (a, b))
+        logs = some.log_softmax(1)
+        for found, histories in zip(likelihoods, (here, there), strict=True):
+            found.append(_mean_at(logs, histories).reshape(-1, steps))
+        best = top_k(some, k, exclude=here + there, overwrite=True)
+        items.append(best.items.reshape(-1, steps, k).astype(np.int64))
+        scores.append(best.scores.reshape(-1, steps, k))
+    one, two = (np.concatenate(found) for found in likelihoods)
+    return Walks(np.concatenate(items), np.concatenate(scores), one, two)
+
+
+def kept(items: npt.NDArray[np.int64], end: int) -> FloatArray:
+    """The share of the list of step `end` that is in each step's list, (pairs, steps)."""
+    at_end = items[:, end]  # (pairs, k)
+    there = (items[:, :, :, None] == at_end[:, None, None, :]) & (at_end >= 0)[:, None, None, :]
+    counts = there.any(axis=2).sum(axis=2)
+    shares: FloatArray = counts / np.maximum((at_end >= 0).sum(axis=1), 1)[:, None]
+    return shares
+
+
+def mixed(items: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Lists (pairs, steps, k) mixed from those of both ends: the best items of the first, fewer at
+    each step, then the best other items of the last."""
+    pairs, steps, k = items.shape
+    out = np.full_like(items, -1)
+    for step in range(steps):
+        own = round(k * (1 - step / (steps - 1)))
+        first, last = items[:, 0, :own], items[:, -1]
+        new = ~(last[:, :, None] == first[:, None, :]).any(axis=2) & (last >= 0)
+        chosen = new & (new.cumsum(axis=1) <= k - own)
+        out[:, step, :own] = first
+        row, place = np.nonzero(chosen)
+        out[row, step, own + chosen.cumsum(axis=1)[row, place] - 1] = last[row, place]
+    return out
+
+
+def coherence(lists: npt.NDArray[np.int64], known: Any) -> FloatArray:
+    """The mean cosine between the user columns of the items of each list, (..., k) -> (...).
+
+    known: CSR (users, n_items). With unit columns c_i the sum over pairs is |sum c_i|^2 minus the
+    number of nonzero columns; NaN for lists of fewer than two items.
+    """
+    flat = lists.reshape(-1, lists.shape[-1])
+    counts = np.bincount(known.indices, minlength=known.shape[1])
+    lengths = np.where(counts > 0, np.sqrt(counts), 1)
+    unit = sp.csr_matrix(
+        (1 / lengths[known.indices], known.indices, known.indptr), shape=known.shape
+    ).T.tocsr()
+    out = np.empty(len(flat))
+    for start in range(0, len(flat), ROWS):
+        some = flat[start : start + ROWS]
+        row, place = np.nonzero(some >= 0)
+        columns = some[row, place]
+        cells = sp.csr_matrix((np.ones(len(row)), (row, columns)), (len(some), known.shape[1]))
+        sums = np.asarray((cells @ unit).power(2).sum(axis=1)).ravel()
+        own = np.bincount(row, weights=counts[columns] > 0, minlength=len(some))
+        size = (some >= 0).sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            out[start : start + ROWS] = (sums - own) / (size * (size - 1))
+    return out.reshape(lists.shape[:-1])
+
+
+def _repeated(histories: Any, steps: int) -> Any:
+    """Repeats every row `steps` times."""
+    return histories[np.repeat(np.arange(histories.shape[0]), steps)]
+
+
+def _mean_at(values: Tensor, histories: Any) -> FloatArray:
+    """The mean of each row's values at the columns of a CSR, (rows,)."""
+    rows = row_numbers(histories.indptr)
+    at = values[torch.from_numpy(rows), torch.from_numpy(histories.indices.astype(np.int64))]
+    sums = np.bincount(rows, weights=at.double().numpy(), minlength=histories.shape[0])
+    means: FloatArray = sums / np.maximum(np.diff(histories.indptr), 1)
+    return means

@@ -1,4 +1,4 @@
-"""What was measured of synthetic users, as tables and in words."""
+"""SyntheticReport: the measures of synthetic users as tables, text and a picture."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from recae.errors import ConfigError
+from recae.report.canvas import COLOURS, DPI, write
 
 MEASURES = {
     "item_distance": "items: share of interactions that would have to move",
@@ -24,15 +27,23 @@ MEASURES = {
     "use": "model fitted on them, on real held-out users",
 }
 COLUMNS = ["real", "held-out", "synthetic", "popularity", "resampled"]
+NAMES = {
+    "held-out": "held-out users",
+    "synthetic": "synthetic users",
+    "popularity": "items by popularity",
+    "resampled": "real users again",
+}
+COLOUR = dict(zip(NAMES, (COLOURS[6], COLOURS[0], COLOURS[1], COLOURS[2]), strict=True))
+DASH = {"held-out": "--", "synthetic": "-", "popularity": ":", "resampled": "-."}
 
 
 @dataclass(frozen=True)
 class SyntheticReport:
-    """What `synthetic_report` measured.
+    """The result of `synthetic_report`.
 
-    users: how many of each kind, and pairs of items; metric: of the downstream models. measures: a
-    frame with a row for each measure (`item_distance`, ..., `use`) and the columns real, held-out,
-    synthetic, popularity, resampled, NaN where a measure makes no sense. attacks: a frame with the
+    users: the number of each kind, and of pairs of items; metric: of the downstream models.
+    measures: a frame with a row for each measure (`item_distance`, ..., `use`) and the columns
+    real, held-out, synthetic, popularity, resampled, NaN if undefined. attacks: a frame with the
     columns of, attack, auc, low, high, members and others. items: a frame with a row for each item
     (index: item id) and its share of the interactions in the columns real, synthetic, popularity
     and resampled. nearest: the Jaccard similarities (n,) of users to the nearest training user.
@@ -48,19 +59,20 @@ class SyntheticReport:
     attacks: pd.DataFrame
     nearest: dict[str, np.ndarray] = field(repr=False)
     floor: float
-    """The metric of recommending everybody what is popular; NaN without held-out users."""
+    """The metric of recommending the most popular items; NaN without held-out users."""
 
     @property
     def kept(self) -> float:
-        """The share that synthetic users keep of the metric of a model fitted on real users.
+        """The metric of a model fitted on synthetic users, divided by that of one fitted on real
+        users.
 
-        NaN without held-out users, or where that metric is 0.
+        NaN without held-out users, or if the divisor is 0.
         """
         real, ours = (float(self.measures[name]["use"]) for name in ("real", "synthetic"))
         return ours / real if real else float("nan")
 
     def summary(self) -> dict[str, Any]:
-        """Everything but the frame of items and the similarities, ready for JSON.
+        """The report without the frame of items and the similarities, ready for JSON.
 
         >>> recae.apply.generate.synthetic_report(data, data).summary()["users"]["synthetic"]
         5
@@ -74,7 +86,7 @@ class SyntheticReport:
         return summary
 
     def plot(self, path: str | Path) -> Path:
-        """Draws marginals, neighbours, and the worth of models fitted on each, as a PNG.
+        """Plots marginals, nearest neighbours and the usefulness of each kind of users as a PNG.
 
         Returns the path. Raises ConfigError without matplotlib, StorageError if the file cannot be
         written.
@@ -82,9 +94,21 @@ class SyntheticReport:
         >>> recae.apply.generate.synthetic_report(data, data).plot("synthetic.png").name
         'synthetic.png'
         """
-        from recae.apply.generate.plot import draw
-
-        return draw(self, path)
+        try:
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ConfigError('plots need matplotlib: pip install "recae[plot]"') from error
+        panels = [_plot_marginals, _plot_neighbours, _plot_use]
+        panels = panels if self.nearest else panels[:1]
+        figure = Figure(figsize=(3.9 * len(panels), 3.5), dpi=DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        for number, panel in enumerate(panels):
+            axes = figure.add_subplot(1, len(panels), number + 1)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.grid(alpha=0.3)
+            panel(self, axes)
+        return write(figure, path)
 
     def __str__(self) -> str:
         table = self.measures.rename(index=MEASURES | {"use": f"{self.metric}: {MEASURES['use']}"})
@@ -95,13 +119,13 @@ class SyntheticReport:
             shown = self.attacks.pivot(index="attack", columns="of", values="auc")
             shown = shown[[name for name in COLUMNS if name in shown]]
             shown.index.name = shown.columns.name = None
-            lines += ["Who was trained on? AUC of each attack, 0.5 is a blind guess:"]
+            lines += ["Membership inference: AUC of each attack, 0.5 is a blind guess:"]
             lines += [shown.to_string(float_format="%.3f"), ""]
         return "\n".join(lines + _sentences(self))
 
 
 def _sentences(report: SyntheticReport) -> list[str]:
-    """What the numbers say, one sentence a line."""
+    """The main results, one sentence a line."""
     found, users = report.measures, report.users
     ours, again, blind = (found[name] for name in ("synthetic", "resampled", "popularity"))
     lines = [
@@ -117,7 +141,7 @@ def _sentences(report: SyntheticReport) -> list[str]:
         f"{_percent(ours['near_copies'])} nearly or exactly.",
     ]
     if not report.nearest:
-        return [*lines, "- Nobody was held out: of privacy and use nothing can be said."]
+        return [*lines, "- There are no held-out users: privacy and usefulness were not measured."]
     lines += [
         f"- Nearness: a synthetic user is nearer to a training user than a held-out one is in "
         f"{_percent(ours['nearer'])} of comparisons (50 % if they were held-out users themselves, "
@@ -136,7 +160,7 @@ def _sentences(report: SyntheticReport) -> list[str]:
 def _attack_sentence(report: SyntheticReport) -> str:
     attacks = report.attacks
     mine: Any = attacks[attacks["of"] == "synthetic"]
-    # The surest one: a higher AUC may be the luck of fewer users.
+    # The attack with the highest lower bound: a higher AUC may be chance among fewer users.
     by, which = ("low", "surest") if (mine["low"] > 0.5).any() else ("auc", "best")
     best: Any = mine.loc[mine[by].idxmax()]
     same = attacks[attacks["attack"] == best["attack"]].set_index("of")["auc"]
@@ -155,3 +179,44 @@ def _attack_sentence(report: SyntheticReport) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
+
+
+def _plot_marginals(report: SyntheticReport, axes: Any) -> None:
+    real, ours = report.items["real"], report.items["synthetic"]
+    some = (real > 0) & (ours > 0)
+    axes.plot(real[some], ours[some], ".", color=COLOUR["synthetic"], markersize=2)
+    ends = [float(real[some].min()), float(real[some].max())]
+    axes.plot(ends, ends, color=COLOURS[6], linewidth=1)
+    axes.set(xscale="log", yscale="log", title="How often each item comes up")
+    axes.set_xlabel("share of real interactions")
+    axes.set_ylabel("share of synthetic interactions")
+
+
+def _plot_neighbours(report: SyntheticReport, axes: Any) -> None:
+    edges = np.linspace(0, 1, 51)
+    highest = 0.0
+    for name, dash in DASH.items():
+        counts, _ = np.histogram(report.nearest[name], bins=edges)
+        shares = counts / counts.sum()
+        axes.stairs(shares, edges, color=COLOUR[name], linestyle=dash, label=NAMES[name])
+        if name != "resampled":  # copies are all at 1, beyond the axis
+            highest = max(highest, float(shares.max()))
+    axes.set(title="The nearest training user", ylim=(0, 1.4 * highest))
+    axes.set_xlabel("Jaccard similarity to it (1: a copy)")
+    axes.set_ylabel("share of users")
+    axes.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(0.92, 1))
+
+
+def _plot_use(report: SyntheticReport, axes: Any) -> None:
+    use = report.measures.loc["use"]
+    bars = [("real users", use["real"], COLOURS[6])]
+    bars += [(NAMES[n], use[n], COLOUR[n]) for n in ("resampled", "synthetic", "popularity")]
+    for place, (_, value, colour) in enumerate(bars):
+        axes.bar(place, value, color=colour, width=0.65)
+        axes.text(place, value, f"{value:.3f}", ha="center", va="bottom", fontsize=8)
+    axes.axhline(report.floor, color="black", linewidth=1, linestyle=":")
+    axes.set_xlim(-0.5, len(bars) + 0.1)
+    axes.text(len(bars) + 0.1, report.floor, "popular\nitems", ha="right", va="bottom", fontsize=8)
+    axes.set_xticks(range(len(bars)), [name.replace(" ", "\n", 1) for name, *_ in bars], fontsize=8)
+    axes.set_ylabel(f"{report.metric} on real held-out users")
+    axes.set_title("A model fitted on them")

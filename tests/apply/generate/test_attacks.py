@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.metrics import roc_auc_score
 
-from recae.apply.generate.privacy import attack, own_fit
+from recae.apply.generate.measures import attack, own_fit
 
 
 @pytest.mark.parametrize("ties", [False, True])

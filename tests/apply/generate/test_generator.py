@@ -14,7 +14,7 @@ import torch
 
 import recae
 from recae.apply.generate import generator
-from recae.apply.generate.marginals import item_shares
+from recae.apply.generate.measures import item_shares
 
 from .conftest import ITEMS, SIZE, TASTES
 
@@ -152,7 +152,7 @@ def test_a_loaded_model_draws_the_same(vae: Any, people: Any, tmp_path: Path) ->
         recae.apply.generate.synthesise(loaded, 40, data=people),
     )
     assert ours.fingerprint() == theirs.fingerprint()
-    with pytest.raises(recae.DataError, match="carries no interactions: pass the data"):
+    with pytest.raises(recae.DataError, match="data=.*with_history"):
         recae.apply.generate.synthesise(loaded, 40)
 
 
@@ -176,18 +176,18 @@ def test_a_large_catalogue_means_small_blocks(monkeypatch: Any, users: Any) -> N
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"n_users": 0}, "n_users must be an integer from 1"),
-        ({"n_users": 2.5}, "n_users must be an integer from 1"),
-        ({"n_users": True}, "n_users must be an integer from 1"),
-        ({"temperature": 0}, "temperature must be a number from 0.001 to 1000, not 0"),
-        ({"temperature": float("nan")}, "temperature must be a number from 0.001"),
-        ({"temperature": 1e-45}, "temperature must be a number from 0.001"),  # scores of inf
+        ({"n_users": 0}, "n_users"),
+        ({"n_users": 2.5}, "n_users"),
+        ({"n_users": True}, "n_users"),
+        ({"temperature": 0}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"temperature": 1e-45}, "temperature"),  # scores of inf
         ({"codes": "priors"}, "Did you mean 'prior'?"),
-        ({"components": 0}, "components must be None or an integer from 1 to the 400 users"),
-        ({"components": 401}, "components must be None or an integer from 1 to the 400 users"),
-        ({"components": 2, "codes": "prior"}, "leave them out of 'prior'"),
-        ({"calibrate": "no"}, "calibrate must be True or False"),
-        ({"seed": None}, "seed must be an integer"),
+        ({"components": 0}, "from 1 to 400"),
+        ({"components": 401}, "from 1 to 400"),
+        ({"components": 2, "codes": "prior"}, "'prior'"),
+        ({"calibrate": "no"}, "calibrate"),
+        ({"seed": None}, "seed"),
     ],
 )
 def test_bad_options(vae: Any, options: dict[str, Any], complaint: str) -> None:
@@ -200,21 +200,21 @@ def test_bad_options(vae: Any, options: dict[str, Any], complaint: str) -> None:
 )
 def test_models_without_codes(model: Any, people: recae.Interactions) -> None:
     fitted = model.clone().fit(people)
-    with pytest.raises(recae.ConfigError, match="MultVAE, RecVAE, MacridVAE, HVamp"):
+    with pytest.raises(recae.ConfigError, match="MultVAE, RecVAE"):
         recae.apply.generate.synthesise(fitted, 5)
 
 
 def test_other_mistakes(vae: Any, people: recae.Interactions) -> None:
     with pytest.raises(recae.errors.NotFittedError):
         recae.apply.generate.synthesise(recae.MultVAE(), 5)
-    with pytest.raises(recae.ConfigError, match="no code to draw users from"):
+    with pytest.raises(recae.ConfigError, match="str .*MultVAE"):
         recae.apply.generate.synthesise("vae", 5)
     macrid = SAMPLED[2].clone().fit(people)
-    with pytest.raises(recae.ConfigError, match="only MultVAE has codes='prior'"):
+    with pytest.raises(recae.ConfigError, match="codes='mixture'"):
         recae.apply.generate.synthesise(macrid, 5, codes="prior")
     with (
         pytest.warns(recae.RecaeWarning, match="left out"),
-        pytest.raises(recae.DataError, match="nobody in the data has an item of the model"),
+        pytest.raises(recae.DataError, match="no user"),
     ):
         stranger = recae.Interactions.from_csr(people.matrix[:, :1], items=[10**6])
         recae.apply.generate.synthesise(vae, 5, data=stranger)

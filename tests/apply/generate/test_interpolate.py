@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 
 import recae
-from recae.apply.generate.walks import coherence, kept, mixed, path_codes
+from recae.apply.generate.interpolation import coherence, kept, mixed, path_codes
 
 from .conftest import SIZE
 
@@ -122,7 +122,7 @@ def test_models_with_codes(model: Any, people: recae.Interactions) -> None:
 
 def test_mistakes(vae: Any, people: recae.Interactions, tmp_path: Any) -> None:
     for model in (recae.EASE().fit(people), recae.ELSA(latent=3, epochs=1).fit(people)):
-        with pytest.raises(recae.ConfigError, match="no code that alone decides the scores"):
+        with pytest.raises(recae.ConfigError, match="MultVAE"):
             recae.apply.generate.interpolate(model, "u1", "u2")
     twice = pd.Series(["a", "b"], index=[1, 1])
     for options in (

@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from scipy.stats import ks_2samp, rankdata, spearmanr
+from scipy.stats import ks_2samp, spearmanr
 
-from recae.apply.generate import marginals
-from recae.apply.generate.marginals import Pairs, compare_items, compare_lengths, item_shares
+from recae.apply.generate.measures import (
+    EXPECTED,
+    Pairs,
+    compare_items,
+    compare_lengths,
+    item_shares,
+)
 
 
 def two(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -28,9 +33,12 @@ def test_items() -> None:
     assert found["item_rank_correlation"] == pytest.approx(spearmanr(*shares).statistic)
 
 
-def test_ranks_and_lengths() -> None:
-    values = np.array([3, 1, 3, 3, 0])
-    np.testing.assert_array_equal(marginals.middle_ranks(values), rankdata(values))
+def test_items_of_one_share_have_no_ranks() -> None:
+    flat = np.full(4, 0.25)
+    assert np.isnan(compare_items(flat, np.arange(4) / 6)["item_rank_correlation"])
+
+
+def test_lengths() -> None:
     one, other = two()
     found = compare_lengths(sp.csr_matrix(one), sp.csr_matrix(other))
     expected = ks_2samp(one.sum(1), other.sum(1)).statistic
@@ -44,7 +52,7 @@ def test_pairs() -> None:
     lifts: list[list[float]] = [[], []]
     for i in range(9):
         for j in range(i + 1, 9):
-            if one[:, i].sum() * one[:, j].sum() / 70 >= marginals.EXPECTED:
+            if one[:, i].sum() * one[:, j].sum() / 70 >= EXPECTED:
                 for lift, rows in zip(lifts, (one, other), strict=True):
                     both = (rows[:, i] * rows[:, j]).sum() + 0.5
                     alone = (rows[:, i].sum() + 0.5) * (rows[:, j].sum() + 0.5)
@@ -57,11 +65,10 @@ def test_pairs() -> None:
     assert same == {"pair_correlation": pytest.approx(1), "pair_slope": pytest.approx(1)}
 
 
-def test_only_the_most_popular_items_are_paired(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_most_popular_items_are_paired() -> None:
     one, _ = two()
-    monkeypatch.setattr(marginals, "MOST_ITEMS", 4)
     expected = np.sort(np.argsort(-one.sum(0), kind="stable")[:4])
-    np.testing.assert_array_equal(Pairs(sp.csr_matrix(one)).items, expected)
+    np.testing.assert_array_equal(Pairs(sp.csr_matrix(one), most=4).items, expected)
 
 
 def test_too_few_pairs_say_nothing() -> None:

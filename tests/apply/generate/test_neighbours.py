@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recae.apply.generate import privacy
-from recae.apply.generate.privacy import attack, copies, nearest
+from recae.apply.generate import measures
+from recae.apply.generate.measures import attack, copies, nearest
+from recae.system.memory import row_batches
 
 
 def rows_of(sets: list[set[int]], n_items: int = 60) -> sp.csr_matrix:
@@ -24,7 +27,7 @@ def draw(n: int, seed: int) -> list[set[int]]:
 
 @pytest.mark.parametrize("cells", [1, 100, 1 << 20])
 def test_nearest(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(privacy, "CELLS", cells)
+    monkeypatch.setattr(measures, "row_batches", partial(row_batches, cells=cells))
     users, others = draw(23, 0), draw(31, 1)
     expected = [max(len(a & b) / len(a | b) for b in others) for a in users]
     np.testing.assert_allclose(nearest(rows_of(users), rows_of(others)), expected, rtol=1e-6)
