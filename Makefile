@@ -5,9 +5,11 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CODE   := recae tests evaluation
 STAMP  := $(VENV)/.installed
+JOBS   ?= 2
+PYTEST  = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check oldest newest clean
+.PHONY: help demo test quick check processors oldest newest clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -16,13 +18,19 @@ help: ## show this list
 demo: $(STAMP) ## from the bundled MovieLens to a comparison, a saved model and everybody's top 100
 	@$(BIN)/python -m evaluation demo
 
-test: check ## what CI runs: the checks, then the tests
-	@$(BIN)/python -m pytest
+test: check ## what CI runs: the checks, then the tests, in JOBS processes of one thread each
+	@$(PYTEST)
+
+quick: $(STAMP) ## the tests that take a minute, for the inner loop
+	@$(PYTEST) -m quick
 
 check: $(STAMP) ## lint, formatting and types
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
+
+processors: $(STAMP) ## the tests under the kernels of other processors, and with two threads: an hour
+	@$(BIN)/python -m evaluation processors --jobs $(JOBS)
 
 oldest: constraints-oldest.txt ## the tests with the oldest dependencies that pyproject.toml allows
 	@$(call LANE,oldest,--constraint constraints-oldest.txt)
@@ -36,7 +44,7 @@ echo "testing with the $(1) dependencies, in $(VENV)-$(1)"
 $(PYTHON) -m venv $(VENV)-$(1)
 $(VENV)-$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2) "$$(grep '^torch==' constraints.txt)"
 $(VENV)-$(1)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade $(2) "$$(grep '^torch==' constraints.txt)" --editable ".[test]"
-$(VENV)-$(1)/bin/python -m pytest
+OMP_NUM_THREADS=1 $(VENV)-$(1)/bin/python -m pytest -n $(JOBS) --dist worksteal
 endef
 
 clean: ## remove .venv, caches and what builds and the demo left

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,32 @@ from recae import Interactions
 # Nobody's test fails because another process is busy.
 settings.register_profile("recae", deadline=None)
 settings.load_profile("recae")
+
+NOT_QUICK = (
+    "apply",
+    "cli",
+    "scripts",
+    "tuning",
+    "test_packaging.py",
+    "test_readme.py",
+    "test_typing.py",
+)
+QUICK_MODELS = ("ease", "item-knn", "mult-vae", "pure-svd")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m is looked at
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Marks as quick all but some folders, and of the tests of every model those of a few."""
+    for item in items:
+        model = (
+            item.callspec.params.get("name")
+            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+            else None
+        )
+        left_out = model in recae.MODELS and model not in QUICK_MODELS
+        if item.path.relative_to(Path(__file__).parent).parts[0] not in NOT_QUICK and not left_out:
+            item.add_marker("quick")
+
 
 USERS, BLOCK = 36, 8
 

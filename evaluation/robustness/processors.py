@@ -1,0 +1,119 @@
+"""The tests under the kernels of other processors (OpenBLAS, torch, oneDNN, MKL) and two threads.
+
+    python -m evaluation processors                      # all settings, the full suite: an hour
+    python -m evaluation processors tests/nn tests/models --only OPENBLAS_CORETYPE
+
+Last digits and floating-point flags differ between kernels, and so may a test that relies on them.
+Each setting changes one environment variable and runs pytest once. Settings that this processor
+cannot run are left out: their kernels would end the process. The exit code is 1 if a test failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).parents[2]
+
+AVX2, AVX512 = frozenset({"avx2", "fma"}), frozenset({"avx512f", "avx512bw", "avx512vl"})
+
+SETTINGS: dict[tuple[str, str], frozenset[str]] = {
+    ("OMP_NUM_THREADS", "1"): frozenset(),
+    ("OMP_NUM_THREADS", "2"): frozenset(),
+    ("OPENBLAS_CORETYPE", "Haswell"): AVX2,
+    ("OPENBLAS_CORETYPE", "Zen"): AVX2,
+    ("OPENBLAS_CORETYPE", "SkylakeX"): AVX512,
+    ("ATEN_CPU_CAPABILITY", "default"): frozenset(),
+    ("ATEN_CPU_CAPABILITY", "avx2"): AVX2,
+    ("ATEN_CPU_CAPABILITY", "avx512"): AVX512,
+    ("ONEDNN_MAX_CPU_ISA", "SSE41"): frozenset({"sse4_1"}),
+    ("ONEDNN_MAX_CPU_ISA", "AVX2"): AVX2,
+    ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE"): AVX512,
+    ("MKL_ENABLE_INSTRUCTIONS", "SSE4_2"): frozenset({"sse4_2"}),
+    ("MKL_ENABLE_INSTRUCTIONS", "AVX2"): AVX2,
+    ("MKL_ENABLE_INSTRUCTIONS", "AVX512"): AVX512,
+}
+"""Variable and value, and the flags of /proc/cpuinfo that its kernels need."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the tests gave under a setting; `failed` names the tests."""
+
+    passed: int
+    failed: tuple[str, ...]
+    seconds: float
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints a table of the settings and the tests that failed; 1 if one did."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("tests", nargs="*", default=["tests"], help="what pytest is given")
+    parser.add_argument("--only", help="settings that contain this text, such as avx512")
+    parser.add_argument("--jobs", type=int, default=2, help="processes of pytest-xdist")
+    options = parser.parse_args(argv)
+    has, width = flags(), max(len("=".join(setting)) for setting in SETTINGS)
+    failed: dict[str, list[str]] = {}
+    print(f"{'setting':<{width}}  passed  failed  seconds", flush=True)
+    for (variable, value), needed in SETTINGS.items():
+        setting = f"{variable}={value}"
+        if options.only and options.only.lower() not in setting.lower():
+            continue
+        if missing := sorted(needed - has):
+            print(f"{setting:<{width}}  left out: no {', '.join(missing)}", flush=True)
+            continue
+        found = outcome({variable: value}, options.tests, options.jobs)
+        for test in found.failed:
+            failed.setdefault(test, []).append(setting)
+        counts = f"{found.passed:>6,}  {len(found.failed):>6,}  {found.seconds:>7.0f}"
+        print(f"{setting:<{width}}  {counts}", flush=True)
+    for test, settings in failed.items():
+        print(f"{test}: {', '.join(settings)}")
+    return int(bool(failed))
+
+
+def flags(path: Path = Path("/proc/cpuinfo")) -> set[str]:
+    """What the processor can do; nothing is known of it where there is no such file."""
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return {flag for line in lines if line.startswith("flags") for flag in line.split()[2:]}
+
+
+def outcome(setting: dict[str, str], tests: Sequence[str], jobs: int) -> Outcome:
+    """Runs the tests in a process with this setting, on one thread unless it says otherwise."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [sys.executable, "-m", "pytest", *tests, f"--junitxml={report}"]
+        command += ["-p", "no:cacheprovider", "-n", str(jobs), "--dist", "worksteal"]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"} | setting
+        started = time.perf_counter()
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        seconds = time.perf_counter() - started
+        if not report.is_file():
+            return Outcome(
+                0, (f"pytest ended with the code {done.returncode}: {done.stdout[-500:]}",), seconds
+            )
+        cases = list(ElementTree.parse(report).iter("testcase"))
+    bad = [c for c in cases if c.find("failure") is not None or c.find("error") is not None]
+    passed = sum(case.find("skipped") is None for case in cases) - len(bad)
+    return Outcome(passed, tuple(f"{c.get('classname')}::{c.get('name')}" for c in bad), seconds)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
