@@ -2,10 +2,9 @@
 
 import lazy_loader
 
-from recae.data.convert import as_interactions
 from recae.data.idmap import IdMap
 from recae.data.ids import as_ids
-from recae.data.interactions import Interactions
+from recae.data.interactions import Interactions, as_interactions
 from recae.data.item_table import ItemTable
 from recae.data.sets.cards import dataset_card, dataset_names
 from recae.data.sets.catalog import Dataset, dataset_folder, dataset_state, load_dataset

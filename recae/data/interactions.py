@@ -14,7 +14,7 @@ from recae.data import csr, filters
 from recae.data.idmap import IdMap
 from recae.data.tables import columns as table
 from recae.data.tables.entries import read_entries
-from recae.data.tables.sources import Source, as_source
+from recae.data.tables.sources import Source, as_source, is_table
 from recae.errors import DataError
 
 
@@ -350,6 +350,28 @@ class Interactions:
             parts.append(f"weights {self.matrix.data.min():g} to {self.matrix.data.max():g}")
         parts.append(f"density {float(f'{100 * self.density:.2g}'):g} %")
         return f"Interactions({', '.join(parts)})"
+
+
+def as_interactions(given: Any, items: IdMap | None = None) -> Interactions:
+    """Interactions as given, from a table with the default column names, or from a scipy matrix.
+
+    A matrix must be in the order of `items` (a model's own), if those are given. Raises DataError.
+    """
+    if isinstance(given, Interactions):
+        return given
+    if is_table(given):
+        return Interactions.from_frame(given)
+    if csr.is_sparse(given):
+        if items is not None and given.ndim == 2 and given.shape[1] != len(items):
+            raise DataError(
+                f"history has {given.shape[1]} item columns; this model was fitted on "
+                f"{len(items)}; encode it with model.items_, or give a frame or Interactions"
+            )
+        return Interactions.from_csr(given, items=items)
+    raise DataError(
+        "expected Interactions, a table (pandas, polars, Arrow) or a scipy sparse matrix, "
+        f"not {type(given).__name__}"
+    )
 
 
 def _check_sizes(matrix: csr.Matrix, users: IdMap, items: IdMap) -> None:

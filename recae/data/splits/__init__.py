@@ -3,11 +3,9 @@
 from recae.data.splits.by_time import GlobalTime, LeaveLastOut
 from recae.data.splits.fixed import fixed_folds, fixed_split
 from recae.data.splits.folds import Fold, Split
-from recae.data.splits.kfold import UserKFold
 from recae.data.splits.leaks import check_split
-from recae.data.splits.parts import holdout_pairs
-from recae.data.splits.random_split import RandomSplit
-from recae.data.splits.strong import StrongGeneralization
+from recae.data.splits.strong import StrongGeneralization, UserKFold
+from recae.data.splits.weak import RandomSplit, holdout_pairs
 
 __all__ = [
     "Fold",

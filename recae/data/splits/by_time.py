@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recae.data.convert import as_interactions
 from recae.data.csr import row_numbers
-from recae.data.interactions import Interactions
+from recae.data.interactions import Interactions, as_interactions
 from recae.data.splits.folds import Split
-from recae.data.splits.parts import (
+from recae.data.splits.weak import (
     TEST,
     TRAIN,
     VALIDATION,
@@ -25,7 +24,7 @@ from recae.data.splits.parts import (
     part_of_last,
     weak_split,
 )
-from recae.errors import ConfigError, DataError
+from recae.errors import ConfigError, DataError, check_integer
 from recae.rng import check_seed
 
 
@@ -72,9 +71,7 @@ class LeaveLastOut:
         interactions = as_interactions(interactions)
         check_seed(seed)
         for name, low in (("validation", 0), ("test", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                raise ConfigError(f"{name} must be an integer >= {low}, not {value!r}")
+            check_integer(name, getattr(self, name), low)
         check_history(self.history)
         times = _times(interactions)
         indptr = interactions.matrix.indptr

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recae.data.convert import as_interactions
-from recae.data.interactions import Interactions
+from recae.data.interactions import Interactions, as_interactions
 from recae.data.splits.folds import Fold, Split
 from recae.data.splits.leaks import OVERLAPS, check_spellings, check_split, repeated_pairs
-from recae.data.splits.parts import PARTS, fold_of
+from recae.data.splits.weak import PARTS, fold_of
 from recae.data.tables.sources import is_table
 from recae.errors import DataError, unknown_option, warn
 

@@ -6,16 +6,19 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from recae.data.csr import cells, row_numbers
 from recae.data.ids import show
 from recae.data.interactions import Interactions
 from recae.data.splits.folds import Fold, Split
-from recae.data.splits.twins import check_lookalikes, check_twins
+from recae.data.splits.twins import check_twins
 from recae.errors import DataError, unknown_option, warn
 
 OVERLAPS = ("raise", "drop", "keep")
 GENERALIZATIONS = ("weak", "strong")
+
+Ids = npt.NDArray[np.generic]
 
 
 def check_split(
@@ -89,7 +92,7 @@ def trained_users(train: Interactions) -> npt.NDArray[np.generic]:
 def check_spellings(
     train: Interactions, held_out: Sequence[Interactions], what: str, name: str
 ) -> int:
-    """`check_lookalikes` of the users or items that occur in train and in held-out parts, which
+    """`_check_spellings` of the users or items that occur in train and in held-out parts, which
     must have the same users and items as each other."""
 
     def occurring(*parts: Interactions) -> npt.NDArray[np.generic]:
@@ -99,7 +102,7 @@ def check_spellings(
         used = np.flatnonzero(sum(np.diff(part.matrix.indptr) for part in parts))
         return parts[0].users.decode(used)
 
-    return check_lookalikes(occurring(train), occurring(*held_out), what, name)
+    return _check_spellings(occurring(train), occurring(*held_out), what, name)
 
 
 def _check_pairs(split: Split, overlap: str) -> dict[str, int]:
@@ -202,3 +205,44 @@ def _check_both_folds(split: Split, generalization: str | None) -> dict[str, int
             f"({_first_ids(both)}): settings are chosen on them; take them out of one of the two"
         )
     return {"users in both folds": len(both)}
+
+
+def _check_spellings(train: Ids, held_out: Ids, what: str, name: str) -> int:
+    """How many held-out ids are no ids of the training part, but another spelling of one.
+
+    train, held_out: (n,) distinct ids of users or items (`what`) of the training part and of the
+    part called `name`. Raises DataError where blanks or the way to write a number make the
+    difference; where only the case does, which may be meant, a RecaeWarning counts them.
+    """
+    if train.dtype != object or held_out.dtype != object:
+        return 0  # integers have one spelling
+    known: pd.Index = pd.Index(train)
+    strange = held_out[known.get_indexer(pd.Index(held_out)) < 0]
+    if not len(strange):
+        return 0
+    for fold_case in (False, True):
+        plain = pd.Series(train, index=_plain(train, fold_case))
+        plain = plain[~plain.index.duplicated()]
+        meant = plain.reindex(_plain(strange, fold_case)).to_numpy()
+        alike = pd.notna(meant)
+        if alike.any():
+            first, second = strange[alike][0], meant[alike][0]
+            message = (
+                f"{int(alike.sum()):,} {what} ids of the {name} part are not in train, but look "
+                f"like one that is: {show(first)} and {show(second)}"
+            )
+            if not fold_case:
+                raise DataError(
+                    f"{message}; write both in the same way (strip blanks, drop leading zeros) "
+                    "before they become Interactions"
+                )
+            warn(f"{message}; if they are the same {what}, write them in the same case")
+            return int(alike.sum())
+    return 0
+
+
+def _plain(ids: Ids, fold_case: bool) -> pd.Index:
+    """The ids without what a reader overlooks, (n,) text."""
+    text = pd.Series(ids, dtype=object).str.normalize("NFKC").str.strip()
+    text = text.str.replace(r"^\+?0*(\d+)(?:\.0*)?$", r"\1", regex=True)
+    return pd.Index(text.str.casefold() if fold_case else text)

@@ -1,23 +1,24 @@
-"""What the splitters share: parts into folds, checks, and the order of the draws."""
+"""Weak generalisation: random shares of the interactions, and parts of a table as a split."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from recae.data.convert import as_interactions
 from recae.data.csr import row_blocks, row_numbers
-from recae.data.interactions import Interactions
+from recae.data.interactions import Interactions, as_interactions
 from recae.data.splits.folds import Fold, Split
 from recae.errors import ConfigError, DataError, unknown_option
 from recae.rng import check_seed, numpy_generator
 
 PARTS = ("train", "train+validation")
 TRAIN, VALIDATION, TEST = 0, 1, 2
+_BY = ("user", "all")
 
 
 def check_history(history: str, what: str = "history") -> None:
@@ -105,11 +106,104 @@ def is_share(value: object, below: float) -> bool:
     return isinstance(value, Real) and 0 < float(value) < below
 
 
-def random_state(seed: int) -> np.random.RandomState:
-    """numpy's legacy generator, for the published streams; private, so nothing global moves."""
-    if check_seed(seed) >= 2**32:
-        raise ConfigError(f"seed must be below 2**32 here, not {seed}")
-    return np.random.RandomState(seed)
+@dataclass(frozen=True)
+class RandomSplit:
+    """Weak generalisation: random shares of the interactions validate and test.
+
+    With `validation=0.2` and `test=0.2`, by user; o are interactions:
+
+        user         a           b       c     d
+        train        o o o       o       o     o
+        validation         o       o
+        test                 o       o     o
+
+    By user, int(share * n) of a user's n interactions are drawn for each part, but at least 1 each
+    where n >= 3; with n = 2 one is for testing (for validation if test is 0), with n = 1 none; one
+    always trains. By all, int(share * n) of all n interactions are drawn, whoever has them: a user
+    may then be tested with an empty history. `train` keeps all users and items, a fold holds the
+    users with a target, and nothing is left out. A share of 0 means no such fold (None).
+
+    >>> import pandas as pd, recae
+    >>> plays = pd.DataFrame({"user_id": [1] * 5, "item_id": range(5)})
+    >>> split = recae.RandomSplit(0.2, 0.2).split(recae.Interactions.from_frame(plays), seed=0)
+    >>> split.train.nnz, split.validation.target.nnz, split.test.target.nnz
+    (3, 1, 1)
+    """
+
+    validation: float = 0.1
+    """Share of the interactions, in [0, 1)."""
+    test: float = 0.1
+    """Share of the interactions, in [0, 1); together with `validation` in (0, 1)."""
+    by: str = "user"
+    """"user": the shares are of every user's interactions; "all": of all together."""
+    history: str = "train+validation"
+    """What the test fold's history is, and its mask too unless stated: "train+validation" or
+    "train"."""
+    mask: str | None = None
+    """What must not be recommended at the test, "train+validation" or "train"; None: the history.
+    RecBole looks at "train" and masks both."""
+
+    def split(self, interactions: Interactions | Any, seed: int = 0) -> Split:
+        """The split of this seed, an integer >= 0; the order of rows and ids does not matter.
+
+        Raises ConfigError for settings out of range, DataError if there is nothing to hide.
+
+        >>> split = recae.RandomSplit(validation=0, test=0.5).split(data, seed=0)
+        >>> split.train.nnz, split.test.target.nnz
+        (6, 5)
+        """
+        interactions = as_interactions(interactions)
+        check_seed(seed)
+        self._check()
+        indptr = interactions.matrix.indptr
+        drawn = draws(interactions, seed)
+        if self.by == "user":
+            n = np.diff(indptr).astype(np.int64)
+            test = np.zeros_like(n)
+            if self.test:
+                spare = 1 + ((n >= 3) & (self.validation > 0))  # for training and validation
+                test = np.where(
+                    n >= 2, np.clip(_share(self.test, n), 1, np.maximum(n - spare, 1)), 0
+                )
+            valid = np.zeros_like(n)
+            if self.validation:
+                room = np.maximum(n - test - 1, 0)
+                valid = np.minimum(np.maximum(_share(self.validation, n), 1), room)
+            part = part_of_last(indptr, (drawn,), valid, test)
+        else:
+            total = np.array([interactions.nnz])
+            part = part_of_last(
+                np.array([0, interactions.nnz]),
+                (drawn,),
+                _share(self.validation, total),
+                _share(self.test, total),
+            )
+        for name, share, code in (
+            ("validation", self.validation, VALIDATION),
+            ("test", self.test, TEST),
+        ):
+            if share and not (part == code).any():
+                raise DataError(
+                    f"{name}={share:g} hides none of {interactions.nnz:,} interactions; give more "
+                    "interactions, or a larger share"
+                )
+        return weak_split(interactions, part, self.history, self.mask)
+
+    def _check(self) -> None:
+        for name in ("validation", "test"):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and 0 <= value < 1):
+                raise ConfigError(f"{name} must be a share in [0, 1), not {value!r}")
+        if not 0 < self.validation + self.test < 1:
+            raise ConfigError(
+                "validation and test together must be a share in (0, 1), "
+                f"not {self.validation:g} + {self.test:g}"
+            )
+        if self.by not in _BY:
+            raise unknown_option("by", self.by, _BY)
+        check_history(self.history)
+        if self.mask is not None:
+            check_history(self.mask, "mask")
 
 
 def holdout_pairs(interactions: Interactions | Any, share: float = 0.1, seed: int = 0) -> Split:
@@ -135,9 +229,7 @@ def holdout_pairs(interactions: Interactions | Any, share: float = 0.1, seed: in
         raise ConfigError(f"share must be in (0, 1), not {share!r}")
     indptr = interactions.matrix.indptr
     n = np.diff(indptr)
-    # Rounded before it is cut, so that a share of 0.29 hides 29 of 100 and not 28.
-    hide = np.floor(np.round(share * n, 9)).astype(np.int64)
-    hide = np.where(n >= 2, np.clip(hide, 1, np.maximum(n - 1, 1)), 0)
+    hide = np.where(n >= 2, np.clip(_share(share, n), 1, np.maximum(n - 1, 1)), 0)
     if not hide.any():
         raise DataError("no user has two interactions: there is nothing to hide")
     rows = row_numbers(indptr)
@@ -147,3 +239,9 @@ def holdout_pairs(interactions: Interactions | Any, share: float = 0.1, seed: in
     hidden[shuffled[rank < hide[rows]]] = True
     train, target = interactions.keep(~hidden), interactions.keep(hidden)
     return Split(train, fold_of(train, target, train), None)
+
+
+def _share(share: float, n: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """int(share * n) of each count."""
+    # Rounded before it is cut, so that a share of 0.29 hides 29 of 100 and not 28.
+    return np.floor(np.round(share * n, 9)).astype(np.int64)
