@@ -42,8 +42,7 @@ from evaluation.speed.closed_form_checks import checked, exact, product_rate
 from evaluation.speed.closed_form_plot import plot
 from evaluation.speed.harness import Rounds, alternate, arguments
 from recae.errors import RecaeError
-from recae.models.linear import _capacity as capacity
-from recae.models.linear import _inverse as ridge
+from recae.models.linear import _solve
 from recae.system.memory import total_memory
 
 ALL = (("DATA/gowalla",),)
@@ -101,7 +100,7 @@ def by_lapack(x: Any, l2: float, inverse: Callable[[np.ndarray], np.ndarray]) ->
 
 def by_ease(x: Any, l2: float, precision: str = "float32") -> tuple[Any, float]:
     """The same by `fit`, whose inverse is timed from within."""
-    inverted = ridge.negative_inverse
+    inverted = _solve.negative_inverse_
     seconds = []
 
     def timed(*arguments: Any) -> None:
@@ -109,11 +108,11 @@ def by_ease(x: Any, l2: float, precision: str = "float32") -> tuple[Any, float]:
         inverted(*arguments)
         seconds.append(time.perf_counter() - started)
 
-    ridge.negative_inverse = timed  # type: ignore[assignment]
+    _solve.negative_inverse_ = timed  # type: ignore[assignment]
     try:
         model = recae.EASE(l2=l2, precision=precision).fit(x, progress=False)
     finally:
-        ridge.negative_inverse = inverted
+        _solve.negative_inverse_ = inverted
     return model.weights_.numpy(), seconds[0]
 
 
@@ -179,12 +178,12 @@ def report(rounds: Rounds, n_items: int, n_users: int) -> dict[str, Any]:
             f"weights off by {last['largest_error']:.1e}"
         )
     if "recae" in found["sides"]:
-        way, _ = capacity.choose("EASE", n_users, n_items, 1.0, "float32")
+        plan, _ = _solve.plan_solver("EASE", n_users, n_items, 1.0, "float32")
         last = rounds.answers["recae"][-1]
-        found["forecast_gb"] = round(way.needed / 1e9, 4)
+        found["forecast_gb"] = round(plan.needed / 1e9, 4)
         found["share_of_product_rate"] = round(last["gflops"] / last["product_gflops"], 3)
         print(
-            f"forecast {way.needed / 1e9:.2f} GB for {way}, measured "
+            f"forecast {plan.needed / 1e9:.2f} GB for {plan}, measured "
             f"{rounds.above_bare_gb('recae'):.2f} GB; {found['share_of_product_rate']:.2f} of the "
             f"rate of products, {last['product_gflops']:.0f} GFLOP/s"
         )

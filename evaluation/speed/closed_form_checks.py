@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 
 from recae.errors import RecaeError
-from recae.models.linear import _inverse as blockwise
+from recae.models.linear import _solve
 
 CHECKED = 6
 """Items whose weights are compared with conjugate gradients."""
@@ -19,12 +19,12 @@ CHECKED = 6
 def product_rate(size: int = 1024, tries: int = 8) -> float:
     """GFLOP/s of float32 products of blocks, the best of what torch, numpy and oneDNN reach."""
     left, right = (torch.rand(size, size) for _ in range(2))
-    operands = blockwise.operand(left), blockwise.operand(right)
+    operands = _solve.operand(left), _solve.operand(right)
     best = float("inf")
     for run in (
         lambda: left @ right,
         lambda: left.numpy() @ right.numpy(),
-        lambda: blockwise.product(*operands),
+        lambda: _solve.product(*operands),
     ):
         for _ in range(tries):
             started = time.perf_counter()

@@ -31,7 +31,7 @@ import recae
 from evaluation.kit.provenance import RESULTS, commit, keep, peak_gb
 from evaluation.suites.read import read_suite
 from recae.models.linear._base import LinearRecommender
-from recae.models.linear._capacity import largest_catalogue
+from recae.models.linear._solve import largest_catalogue
 from recae.models.linear.sparse_ease import SPARE, cooccurrence_bytes
 
 MEMORY = 24 * 2**30

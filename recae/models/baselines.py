@@ -110,7 +110,8 @@ class Popularity(Recommender):
         self.item_scores_ = np.bincount(matrix.indices, matrix.data, minlength=data.n_items)
 
     def _score_rows(self, matrix: Any) -> Tensor:
-        scores = torch.from_numpy(self.item_scores_.astype(np.float32))
+        with np.errstate(over="ignore"):  # ranking refuses inf
+            scores = torch.from_numpy(self.item_scores_.astype(np.float32))
         return scores.repeat(matrix.shape[0], 1)  # (rows, n_items)
 
     def _arrays(self) -> Mapping[str, Tensor]:

@@ -35,7 +35,7 @@ ROUNDS = 3
 """Times that all weights are tried with one factor, at most."""
 
 
-def likeliest(scores: Tensor, mask: Any, target: Any) -> np.ndarray:
+def fit_weights_by_likelihood(scores: Tensor, mask: Any, target: Any) -> np.ndarray:
     """The weights >= 0 under which the targets are likeliest, (members,).
 
     Likelihood is that of softmax(sum_m w_m scores_m) over the cells that are not masked, as in
@@ -70,13 +70,13 @@ def likeliest(scores: Tensor, mask: Any, target: Any) -> np.ndarray:
     return weights
 
 
-def best_ranking(
+def fit_weights_by_ranking(
     scores: Tensor, mask: Any, target: Any, metric: Metric, start: np.ndarray
 ) -> np.ndarray:
     """The weights >= 0 with the highest metric that a search finds, (members,), their mean one.
 
-    Shapes as in `likeliest`. It begins with the best of `start`, equal weights and each member
-    alone, so that none of them ranks better, and then changes one weight after the other.
+    Shapes as in `fit_weights_by_likelihood`. It begins with the best of `start`, equal weights and
+    each member alone, so that none of them ranks better, and then changes one weight at a time.
     """
 
     def value(weights: np.ndarray) -> float:
@@ -227,8 +227,8 @@ class Ensemble(Recommender):
             asked = np.sort(numpy_generator(seed).choice(asked, most, replace=False))
         scores = torch.stack(self._standardised(history[asked]))  # (members, rows, n_items)
         rows = mask[asked], target.matrix[asked]
-        start = likeliest(scores, *rows)
-        return best_ranking(scores, *rows, parse_metric(self.metric), start)
+        start = fit_weights_by_likelihood(scores, *rows)
+        return fit_weights_by_ranking(scores, *rows, parse_metric(self.metric), start)
 
     def _standardised(self, matrix: Any) -> list[Tensor]:
         """What each member says of CSR histories, standardised: (rows, n_items) float32 each."""

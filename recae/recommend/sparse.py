@@ -13,7 +13,7 @@ from recae.errors import TrainingError
 from recae.system.blas import ONE_BLAS
 
 
-def evidence(histories: Any, weights: Any) -> Tensor:
+def sparse_scores(histories: Any, weights: Any) -> Tensor:
     """histories @ weights, both CSR: (rows, n_items) float32, -inf where nothing adds to a cell.
 
     A row is summed up in the order of its own entries, so that it has the same bits in any batch.
@@ -25,10 +25,10 @@ def evidence(histories: Any, weights: Any) -> Tensor:
     return torch.from_numpy(scores)
 
 
-def valued(matrix: Any, weighted: bool) -> Any:
+def with_weights_or_ones(matrix: Any, weighted: bool) -> Any:
     """The histories with their weights, or with ones in their place: CSR (rows, n_items) float32.
 
-    >>> valued(sp.csr_matrix([[0, 5.0]]), weighted=False).toarray()
+    >>> with_weights_or_ones(sp.csr_matrix([[0, 5.0]]), weighted=False).toarray()
     array([[0., 1.]], dtype=float32)
     """
     values = matrix.data if weighted else np.ones_like(matrix.data)

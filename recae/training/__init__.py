@@ -13,7 +13,7 @@ from recae.training.batches import (
 from recae.training.checkpoint import Checkpoint
 from recae.training.device import DeviceLoader, has_bfloat16, on_device, resolve_device
 from recae.training.loop import Callback, Epoch, check_callbacks, train
-from recae.training.objective import Accumulation
+from recae.training.objective import Accumulation, LinearAnneal, Objective, annealed
 from recae.training.plan import OPTIMISERS, BeforeEpoch, Phase, Plan
 
 __all__ = [
@@ -24,14 +24,17 @@ __all__ = [
     "DeviceLoader",
     "OPTIMISERS",
     "HalvesLoader",
+    "LinearAnneal",
     "Loader",
     "NegativesLoader",
+    "Objective",
     "Phase",
     "Checkpoint",
     "Epoch",
     "Plan",
     "SampledLoader",
     "SparseLoader",
+    "annealed",
     "bar",
     "check_callbacks",
     "draw_shares",

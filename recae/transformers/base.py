@@ -23,13 +23,13 @@ from recae.training import (
     Checkpoint,
     Epoch,
     Loader,
+    Objective,
     Plan,
     SparseLoader,
     check_callbacks,
     resolve_device,
     train,
 )
-from recae.training.objective import Objective
 from recae.transformers.body import channels_last
 from recae.transformers.examples import Examples, check_loss, check_not_empty, read_examples
 from recae.transformers.saved import Saved

@@ -29,8 +29,7 @@ from recae.nn import (
     transposed_start,
 )
 from recae.rng import Stream, torch_generator
-from recae.training import BeforeEpoch
-from recae.training.objective import Objective
+from recae.training import BeforeEpoch, Objective
 from recae.transformers.base import Transformer
 from recae.transformers.body import Body
 from recae.transformers.examples import Examples

@@ -27,8 +27,7 @@ from recae.nn import (
 )
 from recae.rng import Stream, check_seed, torch_generator
 from recae.system.forks import survives_fork
-from recae.training import ArrayLoader, Loader
-from recae.training.objective import Objective, annealed
+from recae.training import ArrayLoader, Loader, Objective, annealed
 from recae.transformers.base import Transformer
 from recae.transformers.body import Body
 from recae.transformers.examples import Examples

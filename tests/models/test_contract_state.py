@@ -16,7 +16,7 @@ from sklearn.base import clone as sklearn_clone
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import recae
-from recae import ConfigError, DataError, Interactions
+from recae import ConfigError, DataError, Interactions, models
 
 
 def test_the_same_seed_gives_the_same_model_and_another_one_another(
@@ -155,7 +155,7 @@ def test_a_loaded_model_with_its_history_needs_nothing(make, text_data, int_data
 
 
 def test_it_is_cloned_and_shown_as_an_estimator(make, name, fitted, text_data) -> None:
-    for copy in (fitted.clone(), sklearn_clone(fitted), eval(repr(fitted), vars(recae).copy())):
+    for copy in (fitted.clone(), sklearn_clone(fitted), eval(repr(fitted), vars(models).copy())):
         assert type(copy) is recae.MODELS[name] and copy is not fitted
         assert copy.get_params() == make().get_params() == fitted.get_params()
         assert not hasattr(copy, "items_") and not hasattr(copy, "history_")

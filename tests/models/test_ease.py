@@ -5,8 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 import recae
-from recae.models.linear import _capacity as capacity
-from recae.models.linear import _inverse as inverse
+from recae.models.linear import _solve
 
 
 def interactions(n_users: int = 80, n_items: int = 37, weighted: bool = False) -> sp.csr_matrix:
@@ -34,7 +33,7 @@ def solved(x: np.ndarray, l2: float) -> np.ndarray:
 def test_the_weights_solve_the_problem(
     block: int, precision: str, atol: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inverse, "BLOCK", block)
+    monkeypatch.setattr(_solve, "BLOCK", block)
     x = interactions()
     model = recae.EASE(l2=3.0, precision=precision).fit(x)
     assert model.weights_.dtype.is_floating_point and model.weights_.element_size() == 4
@@ -47,7 +46,7 @@ def test_the_lagrangian_is_stationary(
     n_items: int, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # For column j: (X'X + l2 I) b + m e_j = X'x_j and b_j = 0, solved together for b and m.
-    monkeypatch.setattr(inverse, "BLOCK", 4)
+    monkeypatch.setattr(_solve, "BLOCK", 4)
     x = interactions(30, n_items).toarray()
     gram, eye = x.T @ x, np.eye(n_items)
     expected = np.empty((n_items, n_items))
@@ -64,11 +63,11 @@ def test_the_lagrangian_is_stationary(
 
 
 def test_float64_is_halved_in_its_own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inverse, "BLOCK", 3)
+    monkeypatch.setattr(_solve, "BLOCK", 3)
     for n in (1, 2, 3, 4, 5, 7, 8):
         matrix = np.random.default_rng(n).standard_normal((n, n))
         expected = matrix.astype(np.float32)
-        halved = inverse.to_float32(matrix)
+        halved = _solve.to_float32(matrix)
         assert halved.dtype == np.float32 and halved.shape == (n, n)
         np.testing.assert_array_equal(halved, expected)
         assert halved.base.nbytes <= 4 * n * n + 4  # the other half was given back
@@ -105,12 +104,12 @@ def test_memory_decides_the_precision_and_refuses_what_cannot_fit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     x = interactions()
-    monkeypatch.setattr(capacity, "total_memory", lambda: 6 * 37**2 / capacity.SPARE)
+    monkeypatch.setattr(_solve, "total_memory", lambda: 6 * 37**2 / _solve.SPARE)
     with pytest.warns(recae.RecaeWarning, match="37 items inverts .* in float32"):
         recae.EASE(l2=3.0).fit(x)
     with pytest.raises(recae.errors.CapacityError, match="in float64, and 0.0 GB may be used"):
         recae.EASE(l2=3.0, precision="float64").fit(x)
-    monkeypatch.setattr(capacity, "total_memory", lambda: 3 * 37**2 / capacity.SPARE)
+    monkeypatch.setattr(_solve, "total_memory", lambda: 3 * 37**2 / _solve.SPARE)
     with pytest.raises(recae.errors.CapacityError, match="37 items needs"):
         recae.EASE(l2=3.0).fit(x)
 
@@ -124,7 +123,7 @@ def test_the_ridge_must_be_positive() -> None:
 @pytest.mark.parametrize("block", [1, 2, 8])
 def test_a_ridge_too_small_for_twins_is_refused(block, precision, monkeypatch) -> None:
     # Two items with the same users: without a ridge that the float can hold, X'X has no inverse.
-    monkeypatch.setattr(inverse, "BLOCK", block)
+    monkeypatch.setattr(_solve, "BLOCK", block)
     x = np.zeros((4, 5))
     x[:3, 1] = x[:3, 3] = 1
     x[0, [0, 2]] = x[3, 4] = 1

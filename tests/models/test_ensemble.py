@@ -55,7 +55,9 @@ def likelihood(weights: np.ndarray, fold: recae.Fold) -> float:
 
 
 def test_the_search_starts_from_the_likeliest_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ensemble, "best_ranking", lambda scores, mask, target, metric, start: start)
+    monkeypatch.setattr(
+        ensemble, "fit_weights_by_ranking", lambda scores, mask, target, metric, start: start
+    )
     blend = recae.Ensemble.of(MODELS, FOLD)
     found = scipy.optimize.minimize(
         lambda w: -likelihood(w, FOLD), [0.5, 0.5], method="Nelder-Mead", options={"xatol": 1e-6}

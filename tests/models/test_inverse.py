@@ -8,8 +8,7 @@ import scipy.sparse as sp
 import torch
 
 import recae
-from recae.models.linear import _inverse as blockwise
-from recae.models.linear import _inverse as inverse
+from recae.models.linear import _solve
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(8)
@@ -37,18 +36,18 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     onednn = request.param == "onednn"
     if onednn and not torch.backends.mkldnn.is_available():
         pytest.skip("this torch comes without oneDNN")
-    monkeypatch.setattr(blockwise, "by_onednn", lambda dtype: onednn and dtype == torch.float32)
+    monkeypatch.setattr(_solve, "by_onednn", lambda dtype: onednn and dtype == torch.float32)
     return request.param
 
 
 @pytest.mark.parametrize("n", [1, 31, 32, 33, 300])
 @pytest.mark.parametrize(("dtype", "most"), [(np.float64, 1e-12), (np.float32, 1e-4)])
 def test_it_is_minus_the_inverse(n, dtype, most, library, monkeypatch) -> None:
-    monkeypatch.setattr(inverse, "BLOCK", 32)
+    monkeypatch.setattr(_solve, "BLOCK", 32)
     matrix, shown = system(n, 5.0), Shown()
     found = matrix.astype(dtype)
-    inverse.negative_inverse(found, 5.0, shown, CPU)
-    assert shown.count == inverse.blocks(n)
+    _solve.negative_inverse_(found, 5.0, shown, CPU)
+    assert shown.count == _solve.blocks(n)
     residual = found.astype(np.float64) @ matrix + np.eye(n)
     assert np.abs(residual).max() < most
     np.testing.assert_allclose(found, found.T, atol=most * 1e-2)
@@ -64,8 +63,8 @@ def test_flags_of_torch_do_not_lower_its_precision(library) -> None:
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
     try:
-        operands = blockwise.operand(left), blockwise.operand(right)
-        found = blockwise.plain(blockwise.product(*operands))
+        operands = _solve.operand(left), _solve.operand(right)
+        found = _solve.plain(_solve.product(*operands))
     finally:
         torch.set_float32_matmul_precision(before)
     np.testing.assert_allclose(found, exact, rtol=1e-5)
@@ -73,24 +72,24 @@ def test_flags_of_torch_do_not_lower_its_precision(library) -> None:
 
 def test_operands_are_copies(library) -> None:
     block = torch.ones(3, 1)
-    operand = blockwise.operand(block)
+    operand = _solve.operand(block)
     block.fill_(7)
-    assert blockwise.plain(operand).tolist() == [[1.0]] * 3
+    assert _solve.plain(operand).tolist() == [[1.0]] * 3
 
 
 @pytest.mark.parametrize("block", [1, 4, 100])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_the_gram_matrix_is_that_of_dense_rows(block, dtype, monkeypatch) -> None:
-    monkeypatch.setattr(inverse, "BLOCK", block)
+    monkeypatch.setattr(_solve, "BLOCK", block)
     x = sp.random(20, 13, 0.3, "csr", random_state=np.random.default_rng(1))
-    gram = inverse.gram_matrix(x, np.dtype(dtype))
+    gram = _solve.gram_matrix(x, np.dtype(dtype))
     assert gram.dtype == dtype and gram.flags.c_contiguous
     np.testing.assert_allclose(gram, (x.T @ x).toarray(), rtol=1e-6)
 
 
 def test_what_is_not_positive_definite_is_refused_in_any_block(library, monkeypatch) -> None:
-    monkeypatch.setattr(inverse, "BLOCK", 4)
+    monkeypatch.setattr(_solve, "BLOCK", 4)
     matrix = np.eye(12, dtype=np.float32)
     matrix[9, 2] = matrix[2, 9] = 2
     with pytest.raises(recae.ConfigError, match="not positive definite at l2=0.5: raise l2"):
-        inverse.negative_inverse(matrix, 0.5, Shown(), CPU)
+        _solve.negative_inverse_(matrix, 0.5, Shown(), CPU)

@@ -10,7 +10,7 @@ import scipy.optimize
 import scipy.sparse as sp
 
 import recae
-from recae.models.linear import _inverse as inverse
+from recae.models.linear import _solve
 
 RNG = np.random.default_rng(4)
 X = (RNG.random((70, 19)) < 0.25) * RNG.integers(1, 4, (70, 19)).astype(float)
@@ -59,7 +59,7 @@ CASES = [
 def test_the_weights_solve_the_problem(
     make, dropout, xi, precision, atol, weights, monkeypatch
 ) -> None:
-    monkeypatch.setattr(inverse, "BLOCK", 5)
+    monkeypatch.setattr(_solve, "BLOCK", 5)
     x = X if weights == "both" else ONES
     model = make(l2=3.0, precision=precision, weights=weights).fit(sp.csr_matrix(X))
     np.testing.assert_allclose(model.weights_.numpy(), direct(x, 3.0, dropout, xi), atol=atol)
@@ -132,7 +132,7 @@ def test_settings_out_of_range_are_named(make, message: str) -> None:
 @pytest.mark.parametrize(("u", "v"), [(0.5, 0.5), (0.3, 0.0), (0.0, 0.4)])
 @pytest.mark.parametrize("make", [recae.EASE, recae.RDLAE])
 def test_degrees_scale_the_input_and_the_result_back(make, u, v, precision, monkeypatch) -> None:
-    monkeypatch.setattr(inverse, "BLOCK", 5)
+    monkeypatch.setattr(_solve, "BLOCK", 5)
     users, items = ONES.sum(1) ** -u, ONES.sum(0) ** -v
     scaled = users[:, None] * ONES * items
     dropout, xi = (0.3, 0.3) if make is recae.RDLAE else (0.0, 0.0)

@@ -8,9 +8,7 @@ import scipy.sparse as sp
 import torch
 
 import recae
-from recae.models.linear import _capacity as capacity
-from recae.models.linear import _inverse as inverse
-from recae.models.linear import _inverse as ridge
+from recae.models.linear import _solve
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 RNG = np.random.default_rng(6)
@@ -27,7 +25,7 @@ def positive(n: int, dtype: torch.dtype) -> torch.Tensor:
 def test_cholesky_gives_the_inverse_in_the_same_memory(n, dtype, rtol) -> None:
     matrix = positive(n, dtype)
     expected = np.linalg.inv(matrix.numpy().astype(np.float64))
-    found = inverse.cholesky_inverse(matrix, 1.0)
+    found = _solve.cholesky_inverse(matrix, 1.0)
     np.testing.assert_allclose(found.numpy(), expected, rtol=rtol, atol=rtol)
     assert found.data_ptr() == matrix.data_ptr() and found.is_contiguous()
     np.testing.assert_array_equal(found, found.T)
@@ -37,7 +35,7 @@ def test_cholesky_gives_the_inverse_in_the_same_memory(n, dtype, rtol) -> None:
 def test_what_is_not_positive_definite_is_refused(dtype) -> None:
     matrix = torch.tensor([[1.0, 2.0], [2.0, 1.0]], dtype=dtype)
     with pytest.raises(recae.ConfigError, match="not positive definite at l2=0.5: raise l2"):
-        inverse.cholesky_inverse(matrix, 0.5)
+        _solve.cholesky_inverse(matrix, 0.5)
 
 
 class Elsewhere:
@@ -50,19 +48,19 @@ class Elsewhere:
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Lets the code of a GPU run on the CPU; the sizes of what was inverted by it."""
     inverted = []
-    found = inverse.cholesky_inverse
+    found = _solve.cholesky_inverse
 
     def noted(matrix: torch.Tensor, l2: float) -> torch.Tensor:
         inverted.append(len(matrix))
         return found(matrix, l2)
 
-    original = ridge.negative_inverse
+    original = _solve.negative_inverse_
 
     def moved(gram: np.ndarray, l2: float, shown: object, device: torch.device) -> None:
         original(gram, l2, shown, Elsewhere())
 
-    monkeypatch.setattr(inverse, "cholesky_inverse", noted)
-    monkeypatch.setattr(ridge, "negative_inverse", moved)
+    monkeypatch.setattr(_solve, "cholesky_inverse", noted)
+    monkeypatch.setattr(_solve, "negative_inverse_", moved)
     monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: tensor.clone())
     return inverted
 
@@ -75,7 +73,7 @@ def test_the_code_of_a_device_gives_the_same_weights(
 ) -> None:
     found = make(l2=2.0, precision=precision).fit(data).weights_.numpy()
     assert elsewhere == [min(data.shape)]
-    monkeypatch.setattr(ridge, "negative_inverse", lambda g, l2, s, d: inverse._sweep(g, l2, s))
+    monkeypatch.setattr(_solve, "negative_inverse_", lambda g, l2, s, d: _solve._sweep(g, l2, s))
     expected = make(l2=2.0, precision=precision).fit(data).weights_.numpy()
     np.testing.assert_allclose(found, expected, atol=1e-7 if precision == "float64" else 3e-6)
 
@@ -98,12 +96,12 @@ def test_the_code_of_a_device_gives_the_same_weights(
 def test_what_fits_decides_the_device(
     free, precision, n_users, device, over_users, dtype, monkeypatch, recwarn
 ) -> None:
-    monkeypatch.setattr(capacity, "total_memory", lambda: 100e9)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda at: (free * 1e9 / capacity.SPARE, 99))
+    monkeypatch.setattr(_solve, "total_memory", lambda: 100e9)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda at: (free * 1e9 / _solve.SPARE, 99))
     warnings = []
-    monkeypatch.setattr(capacity, "warn", warnings.append)
-    way, where = capacity.choose("EASE", n_users, 31_623, 1.0, precision, CUDA)
-    assert (where.type, way.over_users, way.dtype.name) == (device, over_users, dtype)
+    monkeypatch.setattr(_solve, "warn", warnings.append)
+    plan, where = _solve.plan_solver("EASE", n_users, 31_623, 1.0, precision, CUDA)
+    assert (where.type, plan.over_users, plan.dtype.name) == (device, over_users, dtype)
     if device == "cpu":
         (said,) = warnings
         assert said.startswith("EASE inverts on the CPU") and f"{free}.0 GB may be used" in said

@@ -10,9 +10,7 @@ import scipy.sparse as sp
 
 import recae
 from recae.models.linear import _base as linear
-from recae.models.linear import _capacity as capacity
-from recae.models.linear import _inverse as inverse
-from recae.models.linear import _inverse as ridge
+from recae.models.linear import _solve
 
 RNG = np.random.default_rng(8)
 N_USERS, N_ITEMS = 23, 61
@@ -49,8 +47,8 @@ def refuse(*args: object) -> None:
 
 @pytest.fixture(params=[(1, 1), (7, 5), (1024, 128)])
 def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inverse, "BLOCK", request.param[0])
-    monkeypatch.setattr(ridge, "COLUMNS", request.param[1])
+    monkeypatch.setattr(_solve, "BLOCK", request.param[0])
+    monkeypatch.setattr(_solve, "COLUMNS", request.param[1])
 
 
 @pytest.mark.usefixtures("sizes")
@@ -79,7 +77,7 @@ def test_both_sides_agree_in_any_shape(make: Make, settings, dropout, xi, shape,
     x = sp.csr_matrix((RNG.random(shape) < 0.3) * 1.0)
     found = []
     for fewer, other in ((0, "over_users"), (100, "over_items")):
-        monkeypatch.setattr(capacity, "FEWER", fewer)
+        monkeypatch.setattr(_solve, "FEWER", fewer)
         with monkeypatch.context() as patch:
             patch.setattr(linear, other, refuse)
             found.append(make(l2=2.0, **settings).fit(x).weights_.numpy())
@@ -122,32 +120,32 @@ def test_popular_items_cost_no_digits(l2: float) -> None:
 )
 def test_memory_decides_the_side(gigabytes, precision, over_users, dtype, monkeypatch) -> None:
     # 31,623 items: 1e9 pairs, 8 GB in float64 and 4 in float32; 15,811 users: a quarter of that.
-    monkeypatch.setattr(capacity, "total_memory", lambda: gigabytes * 1e9 / capacity.SPARE)
+    monkeypatch.setattr(_solve, "total_memory", lambda: gigabytes * 1e9 / _solve.SPARE)
     args = ("EASE", 15_811, 31_623, 10.0, precision)
     if precision == "auto" and not over_users:
         with pytest.warns(recae.RecaeWarning, match="item-item matrix in float32: .* need 6.0 GB"):
-            way, _ = capacity.choose(*args)
+            plan, _ = _solve.plan_solver(*args)
     else:
-        way, _ = capacity.choose(*args)
-    assert (way.over_users, way.dtype.name) == (over_users, dtype)
+        plan, _ = _solve.plan_solver(*args)
+    assert (plan.over_users, plan.dtype.name) == (over_users, dtype)
 
 
 def test_what_does_not_fit_is_told_by_its_least_need(monkeypatch) -> None:
-    monkeypatch.setattr(capacity, "total_memory", lambda: 3e9)
+    monkeypatch.setattr(_solve, "total_memory", lambda: 3e9)
     with pytest.raises(
         recae.errors.CapacityError, match="6.0 GB for a user-user matrix in float64 bes"
     ):
-        capacity.choose("EASE", 15_811, 31_623, 10.0, "float64")
+        _solve.plan_solver("EASE", 15_811, 31_623, 10.0, "float64")
     with pytest.raises(
         recae.errors.CapacityError, match="4.0 GB for one item-item matrix in float32"
     ):
-        capacity.choose("EASE", 15_811, 31_623, 10.0, "auto")
+        _solve.plan_solver("EASE", 15_811, 31_623, 10.0, "auto")
 
 
 def test_the_largest_catalogue_is_the_largest_that_is_taken(monkeypatch) -> None:
-    monkeypatch.setattr(capacity, "total_memory", lambda: 24 * 2**30)
-    n = capacity.largest_catalogue(24 * 2**30)
+    monkeypatch.setattr(_solve, "total_memory", lambda: 24 * 2**30)
+    n = _solve.largest_catalogue(24 * 2**30)
     assert n == 74_000  # 4 n^2 <= 0.85 x 25,769,803,776 bytes
-    assert capacity.choose("EASE", 10**6, n, 1.0, "float32")[0].dtype == np.float32
+    assert _solve.plan_solver("EASE", 10**6, n, 1.0, "float32")[0].dtype == np.float32
     with pytest.raises(recae.errors.CapacityError):
-        capacity.choose("EASE", 10**6, n + 1, 1.0, "float32")
+        _solve.plan_solver("EASE", 10**6, n + 1, 1.0, "float32")

@@ -27,8 +27,7 @@ from recae.nn import (
 from recae.rng import Stream, numpy_generator
 from recae.system.memory import row_batches
 from recae.system.progress import bar
-from recae.training import Plan, SparseLoader, train
-from recae.training.objective import Objective
+from recae.training import Objective, Plan, SparseLoader, train
 
 FOLDS, PARTS = 3, 4
 LATENT = 32

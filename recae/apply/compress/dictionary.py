@@ -21,8 +21,7 @@ from recae.nn import (
     transposed_start,
 )
 from recae.rng import Stream, torch_generator
-from recae.training import ArrayLoader, Plan, resolve_device, train
-from recae.training.objective import Objective
+from recae.training import ArrayLoader, Objective, Plan, resolve_device, train
 
 WIDE, WIDE_WEIGHT = 4, 1 / 8
 """The second loss is of so many times the active units, and counts so much."""

@@ -17,8 +17,7 @@ from recae.apply.compress.network import (
 )
 from recae.apply.compress.tables import WIDEST, Tables
 from recae.nn import AutoencoderNet, Batch, Quantised
-from recae.training import ArrayLoader, Phase, Plan, train
-from recae.training.objective import Objective
+from recae.training import ArrayLoader, Objective, Phase, Plan, train
 
 SPEED = 3e-3
 """How fast the weight follows, a share per update of the share by which the bits are off."""

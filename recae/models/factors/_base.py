@@ -12,11 +12,12 @@ from torch import Tensor
 
 from recae.data import Interactions
 from recae.data.splits import Fold
+from recae.errors import TrainingError
 from recae.estimators.params import estimator, learnt, param
 from recae.ranking.products import Products
 from recae.recommend.base import Recommender, Run
 from recae.recommend.saved import expect
-from recae.recommend.sparse import summed, valued
+from recae.recommend.sparse import summed, with_weights_or_ones
 
 
 @estimator
@@ -70,13 +71,21 @@ class SVDRecommender(FactorRecommender):
         """E and F, given X."""
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
-        factors = self._factors(valued(data.matrix, self.weights == "both").astype(np.float64))
-        self.input_factors_, self.item_factors_ = (
-            np.ascontiguousarray(part, dtype=np.float32) for part in factors
-        )
+        matrix = with_weights_or_ones(data.matrix, self.weights == "both")
+        factors = self._factors(matrix.astype(np.float64))
+        with np.errstate(over="ignore"):
+            self.input_factors_, self.item_factors_ = (
+                np.ascontiguousarray(part, dtype=np.float32) for part in factors
+            )
+        if not all(np.isfinite(part).all() for part in (self.input_factors_, self.item_factors_)):
+            raise TrainingError(
+                "the factors are too large for float32: scale the weights of interactions down",
+                parameter="weights",
+                value=self.weights,
+            )
 
     def _embed_rows(self, matrix: Any) -> Tensor:
-        histories = valued(matrix, self.weights == "both")
+        histories = with_weights_or_ones(matrix, self.weights == "both")
         return summed(histories, torch.from_numpy(self.input_factors_))
 
     def _arrays(self) -> Mapping[str, Tensor]:

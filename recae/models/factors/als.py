@@ -15,7 +15,7 @@ from recae.errors import ConfigError, TrainingError, TrainingInterrupted
 from recae.estimators.params import estimator, param
 from recae.models.factors._base import FactorRecommender
 from recae.recommend.base import Run
-from recae.recommend.sparse import valued
+from recae.recommend.sparse import with_weights_or_ones
 from recae.rng import numpy_generator
 from recae.system.blas import ONE_BLAS
 from recae.system.progress import bar
@@ -60,12 +60,13 @@ class ALS(FactorRecommender):
         if checkpoint is not None:
             checkpoint.resume(sweeps)
         try:
-            with bar(self.epochs, type(self).__name__, "sweep", run.progress) as shown, ONE_BLAS:
-                shown.update(sweeps.done)
+            name, progress = type(self).__name__, run.progress
+            with bar(self.epochs, name, "sweep", progress) as progress_bar, ONE_BLAS:
+                progress_bar.update(sweeps.done)
 
                 def after_sweep(*progress: object) -> None:
                     sweeps.done += 1
-                    shown.update()
+                    progress_bar.update()
                     if checkpoint is not None:
                         checkpoint.after_epoch(sweeps)
 
@@ -103,7 +104,7 @@ class ALS(FactorRecommender):
     def _confidences(self, matrix: Any) -> Any:
         """alpha x weight, as a matrix of our own: implicit is handed nothing of the caller's."""
         with np.errstate(over="ignore"):  # what is not finite then is not finite in the factors
-            return valued(matrix, self.weights == "target") * np.float32(self.alpha)
+            return with_weights_or_ones(matrix, self.weights == "target") * np.float32(self.alpha)
 
     def _embed_rows(self, matrix: Any) -> Tensor:
         rows, confidences = np.arange(matrix.shape[0]), self._confidences(matrix)

@@ -19,7 +19,7 @@ from recae.models.factors._base import FactorRecommender
 from recae.ranking.products import Products
 from recae.recommend.base import Run
 from recae.recommend.saved import expect
-from recae.recommend.sparse import valued
+from recae.recommend.sparse import with_weights_or_ones
 from recae.rng import numpy_generator
 from recae.system.blas import ONE_BLAS
 from recae.system.progress import bar
@@ -61,7 +61,7 @@ class BPR(FactorRecommender):
         from implicit.cpu.bpr import BayesianPersonalizedRanking
         from implicit.recommender_base import ModelFitError
 
-        with bar(self.epochs, type(self).__name__, "epoch", run.progress) as shown, ONE_BLAS:
+        with bar(self.epochs, type(self).__name__, "epoch", run.progress) as progress_bar, ONE_BLAS:
             model = BayesianPersonalizedRanking(
                 factors=self.latent,
                 learning_rate=self.lr,
@@ -72,9 +72,10 @@ class BPR(FactorRecommender):
             )
             try:
                 model.fit(
-                    valued(data.matrix, weighted=False).copy(),  # it takes no read-only arrays
+                    # A copy: implicit takes no read-only arrays.
+                    with_weights_or_ones(data.matrix, weighted=False).copy(),
                     show_progress=False,
-                    callback=lambda *progress: shown.update(),
+                    callback=lambda *progress: progress_bar.update(),
                 )
             except ModelFitError as error:
                 raise TrainingError(

@@ -14,11 +14,17 @@ from torch import Tensor
 from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
-from recae.models.linear._capacity import choose, warn_if_light
-from recae.models.linear._inverse import blocks, over_items, over_users, to_float32
+from recae.models.linear._solve import (
+    blocks,
+    over_items,
+    over_users,
+    plan_solver,
+    to_float32,
+    warn_if_light,
+)
 from recae.recommend.base import Recommender, Run
 from recae.recommend.saved import expect
-from recae.recommend.sparse import summed, valued
+from recae.recommend.sparse import summed, with_weights_or_ones
 from recae.system.progress import bar
 
 
@@ -79,19 +85,22 @@ class LinearRecommender(Recommender):
         """c, (n_items,), given the diagonal of P."""
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
-        matrix, item_scale = self._scaled(valued(data.matrix, self.weights == "both"))
-        squares = np.asarray(matrix.multiply(matrix).sum(axis=0, dtype=np.float64)).ravel()
-        ridge = self._ridge(squares)
-        name, heaviest = type(self).__name__, float((squares / ridge).max())
+        histories = with_weights_or_ones(data.matrix, self.weights == "both")
+        with np.errstate(over="ignore", invalid="ignore"):  # the solver checks what it inverts
+            matrix, item_scale = self._scaled(histories)
+            squares = np.asarray(matrix.multiply(matrix).sum(axis=0, dtype=np.float64)).ravel()
+            ridge = self._ridge(squares)
+            name, heaviest = type(self).__name__, float((squares / ridge).max())
         shape = data.n_users, data.n_items
-        way, device = choose(name, *shape, heaviest, self.precision, run.device)
-        steps = blocks(data.n_users) + 1 if way.over_users else blocks(data.n_items)
-        with bar(steps, name, "block", run.progress) as shown:
-            if way.over_users:
-                inverse, diagonal = over_users(matrix, ridge, self.l2, shown, device)
+        plan, device = plan_solver(name, *shape, heaviest, self.precision, run.device)
+        steps = blocks(data.n_users) + 1 if plan.over_users else blocks(data.n_items)
+        with bar(steps, name, "block", run.progress) as progress_bar:
+            options = self.l2, progress_bar, device
+            if plan.over_users:
+                inverse, diagonal = over_users(matrix, ridge, *options)
             else:
-                inverse, diagonal = over_items(matrix, ridge, way.dtype, self.l2, shown, device)
-        warn_if_light(name, self.l2, heaviest, way)
+                inverse, diagonal = over_items(matrix, ridge, plan.dtype, *options)
+        warn_if_light(name, self.l2, heaviest, plan)
         scale = self._scale(diagonal, ridge)
         shared = torch.from_numpy(inverse)  # torch multiplies in all threads, and in one float
         shared.mul_(torch.from_numpy((scale / item_scale).astype(inverse.dtype)))
@@ -100,7 +109,7 @@ class LinearRecommender(Recommender):
         del shared  # the memory may move below
         kept = 1 - scale * diagonal
         # What is zero but for rounding is zero: an item must not speak for itself at all.
-        zero = np.abs(kept) < 8 * np.finfo(way.dtype).eps
+        zero = np.abs(kept) < 8 * np.finfo(plan.dtype).eps
         np.fill_diagonal(inverse, np.where(zero, 0, kept))
         self.weights_ = torch.from_numpy(to_float32(inverse))
 
@@ -116,7 +125,8 @@ class LinearRecommender(Recommender):
         return matrix, of_items
 
     def _score_rows(self, matrix: Any) -> Tensor:
-        return summed(valued(matrix, self.weights == "both"), self.weights_)  # (rows, n_items)
+        histories = with_weights_or_ones(matrix, self.weights == "both")
+        return summed(histories, self.weights_)  # (rows, n_items)
 
     def _similarities(self, codes: np.ndarray) -> Tensor:
         """How much each of some items speaks for all others: rows of `weights_`."""

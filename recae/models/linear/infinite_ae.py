@@ -13,12 +13,11 @@ from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import CapacityError
 from recae.estimators.params import estimator, learnt, param
-from recae.models.linear._capacity import placed
-from recae.models.linear._inverse import blocks, negative_inverse, to_float32
+from recae.models.linear._solve import blocks, device_that_fits, negative_inverse_, to_float32
 from recae.ranking.products import products
 from recae.recommend.base import Recommender, Run
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays, expect
-from recae.recommend.sparse import valued
+from recae.recommend.sparse import with_weights_or_ones
 from recae.system.memory import total_memory
 from recae.system.progress import bar
 
@@ -72,14 +71,16 @@ class InfiniteAE(Recommender):
                 f"InfiniteAE on {n:,} users needs {8 * n**2 / 1e9:.1f} GB for a user-user matrix, "
                 f"and {available / 1e9:.1f} GB may be used: keep fewer users, or use SVDAE or EASE"
             )
-        self.histories_ = valued(data.matrix, self.weights == "both")
+        self.histories_ = with_weights_or_ones(data.matrix, self.weights == "both")
         system = np.empty((n, n))
-        with bar(blocks(n), type(self).__name__, "block", run.progress) as shown:
+        with bar(blocks(n), type(self).__name__, "block", run.progress) as progress_bar:
             for start in range(0, n, ROWS):
-                system[start : start + ROWS] = self._kernel(self.histories_[start : start + ROWS])
+                rows = slice(start, start + ROWS)
+                with np.errstate(over="ignore", invalid="ignore"):  # the solver checks it
+                    system[rows] = self._kernel(self.histories_[rows])
             system[np.diag_indices_from(system)] += self.l2 * system.diagonal().mean()
-            device = placed(type(self).__name__, run.device, system.nbytes)
-            negative_inverse(system, self.l2, shown, device)
+            device = device_that_fits(type(self).__name__, run.device, system.nbytes)
+            negative_inverse_(system, self.l2, progress_bar, device)
         np.negative(system, out=system)
         self.inverse_ = torch.from_numpy(to_float32(system))
 
@@ -105,7 +106,8 @@ class InfiniteAE(Recommender):
         return kernel
 
     def _score_rows(self, matrix: Any) -> Tensor:
-        histories, parts = valued(matrix, self.weights == "both"), [torch.empty(0, matrix.shape[1])]
+        histories = with_weights_or_ones(matrix, self.weights == "both")
+        parts = [torch.empty(0, matrix.shape[1])]
         for start in range(0, matrix.shape[0], ROWS):
             kernel = self._kernel(histories[start : start + ROWS]).astype(np.float32)
             duals = products(torch.from_numpy(kernel), self.inverse_)  # (rows, n_users)

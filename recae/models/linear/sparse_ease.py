@@ -16,7 +16,7 @@ from recae.errors import CapacityError
 from recae.estimators.params import estimator, learnt, param
 from recae.recommend.base import Recommender, Run
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays
-from recae.recommend.sparse import nearest_columns, valued
+from recae.recommend.sparse import nearest_columns, with_weights_or_ones
 from recae.system.memory import total_memory
 from recae.system.progress import bar
 
@@ -64,17 +64,17 @@ class SparseEASE(Recommender):
     weights_: Any = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
-        matrix = valued(data.matrix, self.weights == "both")
+        matrix = with_weights_or_ones(data.matrix, self.weights == "both")
         self._check_memory(matrix)
         lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0), np.float64).ravel())
         unit = sp.csr_matrix(matrix @ sp.diags(1 / np.where(lengths > 0, lengths, 1)))
         support = nearest_columns(unit, self.neighbours)  # row j: N
         gram = sp.csr_matrix((matrix.T @ matrix).astype(np.float64))
         n, parts = data.n_items, []
-        with bar(-(-n // BLOCK), type(self).__name__, "block", run.progress) as shown:
+        with bar(-(-n // BLOCK), type(self).__name__, "block", run.progress) as progress_bar:
             for start in range(0, n, BLOCK):
                 parts.append(self._solve(gram, support, range(start, min(start + BLOCK, n))))
-                shown.update()
+                progress_bar.update()
         solved = np.concatenate(parts).astype(np.float32)
         by_column = (solved, support.indices, support.indptr)
         self.weights_ = sp.csr_matrix(sp.csr_matrix(by_column, shape=(n, n)).T)
@@ -116,7 +116,8 @@ class SparseEASE(Recommender):
         return entries
 
     def _score_rows(self, matrix: Any) -> Tensor:
-        product = sp.csr_matrix(valued(matrix, self.weights == "both") @ self.weights_)
+        histories = with_weights_or_ones(matrix, self.weights == "both")
+        product = sp.csr_matrix(histories @ self.weights_)
         return torch.from_numpy(product.toarray().astype(np.float32))
 
     def _similarities(self, codes: np.ndarray) -> Tensor:

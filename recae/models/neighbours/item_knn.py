@@ -15,7 +15,7 @@ from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
 from recae.recommend.base import Recommender, Run
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays
-from recae.recommend.sparse import evidence, nearest_columns, valued
+from recae.recommend.sparse import nearest_columns, sparse_scores, with_weights_or_ones
 
 
 @estimator
@@ -95,10 +95,10 @@ class ItemKNN(Recommender):
         return sp.csr_matrix(items.T)
 
     def _histories(self, matrix: Any) -> Any:
-        return valued(matrix, self.weights == "both")
+        return with_weights_or_ones(matrix, self.weights == "both")
 
     def _score_rows(self, matrix: Any) -> Tensor:
-        scores = evidence(self._histories(matrix), self.similarity_)
+        scores = sparse_scores(self._histories(matrix), self.similarity_)
         if self.bias_ is None:
             return scores
         return scores.masked_fill_(scores == -torch.inf, 0).add_(torch.from_numpy(self.bias_))
@@ -109,7 +109,7 @@ class ItemKNN(Recommender):
             (np.ones(len(codes), dtype=np.float32), (np.arange(len(codes)), codes)),
             shape=(len(codes), len(self.items_)),
         )
-        return evidence(one_each, self.similarity_)
+        return sparse_scores(one_each, self.similarity_)
 
     def _arrays(self) -> Mapping[str, Tensor]:
         bias = {} if self.bias_ is None else {"bias": torch.from_numpy(self.bias_)}

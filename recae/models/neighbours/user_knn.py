@@ -16,7 +16,7 @@ from recae.estimators.params import estimator, learnt, param
 from recae.ranking.top_k import top_k
 from recae.recommend.base import Recommender, Run
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays
-from recae.recommend.sparse import evidence, valued
+from recae.recommend.sparse import sparse_scores, with_weights_or_ones
 
 ROWS = 256
 """Histories compared with all training users at a time."""
@@ -64,14 +64,14 @@ class UserKNN(Recommender):
         self._columns = sp.csr_matrix(_unit_rows(training).T)  # (n_items, n_users)
 
     def _values(self, matrix: Any) -> Any:
-        return valued(matrix, self.weights == "both")
+        return with_weights_or_ones(matrix, self.weights == "both")
 
     def _score_rows(self, matrix: Any) -> Tensor:
         histories = _unit_rows(self._values(matrix))
         parts = [torch.empty(0, matrix.shape[1])]
         for start in range(0, matrix.shape[0], ROWS):
-            cosines = evidence(histories[start : start + ROWS], self._columns)
-            parts.append(evidence(_nearest(cosines, self.neighbours), self.training_))
+            cosines = sparse_scores(histories[start : start + ROWS], self._columns)
+            parts.append(sparse_scores(_nearest(cosines, self.neighbours), self.training_))
         return torch.cat(parts)
 
     def _arrays(self) -> Mapping[str, Tensor]:

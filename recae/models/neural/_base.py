@@ -27,6 +27,7 @@ from recae.training import (
     OPTIMISERS,
     BeforeEpoch,
     Epoch,
+    Objective,
     Phase,
     Plan,
     SampledLoader,
@@ -35,7 +36,6 @@ from recae.training import (
     has_bfloat16,
     train,
 )
-from recae.training.objective import Objective
 
 LOG = logging.getLogger("recae")
 
@@ -74,6 +74,28 @@ def precision_param() -> Any:
         choices=("float32", "bfloat16", "auto"),
         usual=("auto",),
     )
+
+
+def init_param() -> Any:
+    """The hyperparameter `init` of a model that may have one hidden layer."""
+    return param(
+        "what the first and the last layer begin as: glorot draws them; svd takes the leading "
+        "singular vectors of the normalised histories, which saves epochs",
+        default="glorot",
+        choices=("glorot", "svd"),
+        usual=("glorot",),  # a search may draw deeper networks too
+    )
+
+
+def check_init(model: Any, one_hidden_layer: bool) -> None:
+    """Raises ConfigError for `init="svd"` of a model with more than one hidden layer."""
+    if model.init == "svd" and not one_hidden_layer:
+        raise ConfigError(
+            f"init='svd' needs a network of one hidden layer, and {model!r} has more: name fewer "
+            "layers, or take init='glorot'",
+            parameter="init",
+            value=model.init,
+        )
 
 
 @estimator

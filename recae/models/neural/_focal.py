@@ -15,8 +15,7 @@ from recae.nn import (
     NoCorruption,
     ProductDecoder,
 )
-from recae.training import OPTIMISERS, HalvesLoader, SparseLoader
-from recae.training.objective import Objective
+from recae.training import OPTIMISERS, HalvesLoader, Objective, SparseLoader
 
 EPS = 1e-3
 """Added to the variance in layer normalisation, as in Keras."""

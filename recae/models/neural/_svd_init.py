@@ -11,8 +11,6 @@ from torch import Tensor
 
 from recae.data.csr import column_counts
 from recae.data.svd import randomised_svd
-from recae.errors import ConfigError
-from recae.estimators.params import param
 from recae.nn import AutoencoderNet, Gaussian, InputLinear, LinearHead
 from recae.rng import Stream, numpy_generator
 
@@ -36,28 +34,6 @@ CELLS = 4_000_000
 
 NEGLIGIBLE = 1e-5
 """Singular values below this share of the largest one are rounding errors."""
-
-
-def init_param() -> Any:
-    """The hyperparameter `init` of a model that may have one hidden layer."""
-    return param(
-        "what the first and the last layer begin as: glorot draws them; svd takes the leading "
-        "singular vectors of the normalised histories, which saves epochs",
-        default="glorot",
-        choices=("glorot", "svd"),
-        usual=("glorot",),  # a search may draw deeper networks too
-    )
-
-
-def check_init(model: Any, one_hidden_layer: bool) -> None:
-    """Raises ConfigError for `init="svd"` of a model with more than one hidden layer."""
-    if model.init == "svd" and not one_hidden_layer:
-        raise ConfigError(
-            f"init='svd' needs a network of one hidden layer, and {model!r} has more: name fewer "
-            "layers, or take init='glorot'",
-            parameter="init",
-            value=model.init,
-        )
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ from recae.nn import (
 from recae.ranking.batches import ScoreRows
 from recae.recommend.measure import rating_error
 from recae.recommend.requests import align
-from recae.training.objective import Objective
+from recae.training import Objective
 
 
 @estimator

@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import NeuralRecommender
 from recae.nn import AutoencoderNet, Decoder, Dropout, InputLinear, LinearHead, UserNodes, mlp
-from recae.training import NegativesLoader, SparseLoader
-from recae.training.objective import Objective
+from recae.training import NegativesLoader, Objective, SparseLoader
 
 
 @estimator

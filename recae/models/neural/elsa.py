@@ -9,7 +9,7 @@ from torch import Tensor
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import NeuralRecommender
 from recae.nn import AutoencoderNet, DeterministicCode, NoCorruption, TiedDecoder, UnitRows
-from recae.training.objective import Objective
+from recae.training import Objective
 
 
 @estimator

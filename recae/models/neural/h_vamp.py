@@ -16,7 +16,7 @@ from recae.nn import (
     LinearHead,
     UnitNorm,
 )
-from recae.training.objective import Objective, annealed
+from recae.training import Objective, annealed
 
 
 @estimator

@@ -19,7 +19,7 @@ from recae.nn import (
     NoCorruption,
     UnitNorm,
 )
-from recae.training.objective import Objective, annealed
+from recae.training import Objective, annealed
 
 
 @estimator

@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import (
     NeuralRecommender,
+    check_init,
+    init_param,
     num_sampled_param,
     precision_param,
     softmax_param,
 )
-from recae.models.neural._svd_init import check_init, init_param
 from recae.nn import (
     AutoencoderNet,
     Chain,
@@ -23,7 +24,7 @@ from recae.nn import (
     encoder_mlp,
     mlp,
 )
-from recae.training.objective import Objective
+from recae.training import Objective
 
 
 @estimator

@@ -8,11 +8,12 @@ from recae.errors import ConfigError
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import (
     NeuralRecommender,
+    check_init,
+    init_param,
     num_sampled_param,
     precision_param,
     softmax_param,
 )
-from recae.models.neural._svd_init import check_init, init_param
 from recae.nn import (
     AutoencoderNet,
     Chain,
@@ -24,7 +25,7 @@ from recae.nn import (
     encoder_mlp,
     mlp,
 )
-from recae.training.objective import Objective, annealed
+from recae.training import Objective, annealed
 
 
 @estimator

@@ -32,8 +32,7 @@ from recae.nn import (
     mlp,
     remember,
 )
-from recae.training import BeforeEpoch, Phase
-from recae.training.objective import Objective
+from recae.training import BeforeEpoch, Objective, Phase
 
 COLUMNS = 64
 """Of the embeddings multiplied at a time: a product by X takes users x 64 float64."""
@@ -67,16 +66,17 @@ def implicit_slim(
     """
     counts = matrix.getnnz(axis=0)  # (n_items,), the diagonal of G
     kept = np.where((counts >= threshold)[:, None], embeddings, 0).astype(np.float64)  # A
-    scaled = _gram(matrix, kept, l2) / ((counts + l2) ** 2)[:, None]
-    spread = _gram(matrix, scaled, l2)  # K A
-    inner = kept.T @ spread  # (width, width), symmetric but for rounding
-    inner = (inner + inner.T) / 2 + np.eye(len(inner)) / alpha
-    try:
-        factor = scipy.linalg.cho_factor(inner)
-        smoothed = spread @ scipy.linalg.cho_solve(factor, kept.T @ kept)
-    except (np.linalg.LinAlgError, ValueError):  # not positive, or not finite
-        smoothed = np.full_like(spread, np.nan)
-    with np.errstate(over="ignore"):
+    # Which flags a product of inf or nan sets depends on the processor: the result is checked.
+    with np.errstate(invalid="ignore", over="ignore"):
+        scaled = _gram(matrix, kept, l2) / ((counts + l2) ** 2)[:, None]
+        spread = _gram(matrix, scaled, l2)  # K A
+        inner = kept.T @ spread  # (width, width), symmetric but for rounding
+        inner = (inner + inner.T) / 2 + np.eye(len(inner)) / alpha
+        try:
+            factor = scipy.linalg.cho_factor(inner)
+            smoothed = spread @ scipy.linalg.cho_solve(factor, kept.T @ kept)
+        except (np.linalg.LinAlgError, ValueError):  # not positive, or not finite
+            smoothed = np.full_like(spread, np.nan)
         found: np.ndarray = smoothed.astype(np.float32)
     if not np.isfinite(found).all():
         raise TrainingError(

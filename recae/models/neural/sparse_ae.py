@@ -20,7 +20,7 @@ from recae.nn import (
     UnitNorm,
     mlp,
 )
-from recae.training.objective import Objective
+from recae.training import Objective
 
 
 @estimator

@@ -18,7 +18,7 @@ from recae.nn import (
     encoder_mlp,
     mlp,
 )
-from recae.training.objective import Objective
+from recae.training import Objective
 
 
 @estimator

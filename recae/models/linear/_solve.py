@@ -1,7 +1,9 @@
-"""Large symmetric matrices: made from sparse data, and inverted in their own memory."""
+"""The inverse behind a closed form: which matrix is inverted, in which float, where, and how."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,143 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from recae.errors import ConfigError
+from recae.errors import CapacityError, ConfigError, warn
+from recae.system.memory import total_memory
+
+SPARE = 0.85
+"""Share of the memory that the matrices may take."""
+
+FEWER = 0.75
+"""Users to an item below which users are inverted: users^3 is then less than half of items^3, so
+that float64 over users takes no longer than float32 over items."""
+
+MUCH_FEWER = 0.5
+"""The same where float32 is asked for: the item-item matrix alone takes less memory, so that users
+are inverted only where that takes a fraction of the time."""
+
+LOST = 1e-3
+"""Share of a weight that rounding may reach before it is said: epsilon times the weight of a column
+in ridges, which bounds the condition of X'X + diag(r) for two equal columns."""
+
+CPU = torch.device("cpu")
+
+HEAVY = 1e5
+"""Sum of squares of a column, in ridges, up to which users are inverted. Rounding grows with its
+square: up to here it stays below that of the float32 in which weights are kept."""
+
+
+@dataclass(frozen=True)
+class SolverPlan:
+    """One plan to the inverse: through the users or the items, in a float.
+
+    inverted: bytes of the matrix that is inverted; needed: bytes of memory that it takes in all.
+    """
+
+    over_users: bool
+    dtype: np.dtype[Any]
+    inverted: int
+    needed: int
+
+    def __str__(self) -> str:
+        if self.over_users:
+            return f"a user-user matrix in {self.dtype} beside an item-item matrix in float32"
+        return f"one item-item matrix in {self.dtype}"
+
+
+def plan_solver(
+    name: str,
+    n_users: int,
+    n_items: int,
+    heaviest: float,
+    precision: str,
+    device: torch.device = CPU,
+) -> tuple[SolverPlan, torch.device]:
+    """The first plan that fits, users before items where they are clearly fewer, and its device.
+
+    heaviest: the largest sum of squares of a column of X as a multiple of its ridge. precision:
+    "float64", "float32" (of an item-item matrix; a user-user matrix is always in float64), or
+    "auto": float64 if that fits, else float32, and a warning. device: taken if one of the plans
+    fits there, else the CPU, and a warning. Raises CapacityError.
+    """
+    items, users = n_items**2, n_users**2
+    double, single = (
+        np.dtype(np.float64),
+        SolverPlan(False, np.dtype(np.float32), 4 * items, 4 * items),
+    )
+    doubled = [SolverPlan(False, double, 8 * items, 8 * items)]
+    fewer = MUCH_FEWER if precision == "float32" else FEWER
+    if n_users < fewer * n_items and heaviest <= HEAVY:
+        doubled.insert(0, SolverPlan(True, double, 8 * users, 8 * users + 4 * items))
+    plans = {
+        "auto": [*doubled, single],
+        "float64": doubled,
+        "float32": [*doubled[:-1], single],
+    }[precision]
+    available = SPARE * total_memory()
+    least = min(plans, key=lambda plan: plan.needed)
+    if least.needed > available:
+        raise CapacityError(
+            f"{name} on {n_items:,} items needs {least.needed / 1e9:.1f} GB for {least}, and "
+            f"{available / 1e9:.1f} GB may be used: keep fewer items with "
+            "data.filter(min_per_item=...), or use ELSA or SparseEASE"
+        )
+    fitting = [plan for plan in plans if plan.needed <= available]
+    there = [plan for plan in fitting if 2 * plan.inverted <= _room(device)]
+    if precision == "float32" and device.type != "cpu":
+        there.sort(key=lambda plan: plan.over_users)  # many GPUs are far slower in float64
+    chosen = (there or fitting)[0]
+    device = device_that_fits(name, device, chosen.inverted)
+    if precision == "auto" and chosen is single:
+        in_memory = min(plan.needed for plan in doubled)
+        on_device = 2 * min(plan.inverted for plan in doubled)
+        needed = in_memory if in_memory > available else on_device
+        warn(
+            f"{name} on {n_items:,} items inverts their item-item matrix in float32: float64 would "
+            f"need {needed / 1e9:.1f} GB" + (f" on {device}" if needed == on_device else "")
+        )
+    return chosen, device
+
+
+def warn_if_light(name: str, l2: float, heaviest: float, plan: SolverPlan) -> None:
+    """Warns of a ridge so light beside a column of X'X that rounding may reach the weights."""
+    lost = heaviest * float(np.finfo(plan.dtype).eps)
+    if lost > LOST:
+        warn(
+            f"weights of {name} may be off by a share of {lost:.0e}: at l2={l2} a column is "
+            f"{heaviest:.0e} times as heavy as its ridge, which {plan.dtype} cannot resolve; raise "
+            "l2" + (" or take precision='float64'" if plan.dtype == np.float32 else "")
+        )
+
+
+def device_that_fits(name: str, device: torch.device, inverted: int) -> torch.device:
+    """The device if a matrix of so many bytes can be inverted there, else the CPU, and a warning.
+
+    It takes room for two: the factor and the inverse.
+    """
+    if 2 * inverted <= _room(device):
+        return device
+    warn(
+        f"{name} inverts on the CPU: that takes {2 * inverted / 1e9:.1f} GB, and on {device} "
+        f"{_room(device) / 1e9:.1f} GB may be used"
+    )
+    return CPU
+
+
+def _room(device: torch.device) -> float:
+    """Bytes that an inversion may take on a device; the CPU's are counted in `plan_solver`."""
+    if device.type != "cuda":
+        return float("inf")
+    free, _ = torch.cuda.mem_get_info(device)
+    return SPARE * free
+
+
+def largest_catalogue(total: int) -> int:
+    """The most items whose item-item matrix in float32 fits into so many bytes of memory.
+
+    >>> largest_catalogue(24 * 2**30)  # 4 items^2 <= 0.85 x 24 GiB
+    74000
+    """
+    return isqrt(int(SPARE * total) // 4)
 
 
 def by_onednn(dtype: torch.dtype) -> bool:
@@ -64,18 +202,18 @@ def gram_matrix(matrix: Any, dtype: np.dtype[Any]) -> np.ndarray:
     return gram
 
 
-def negative_inverse(gram: np.ndarray, l2: float, shown: Any, device: torch.device) -> None:
+def negative_inverse_(gram: np.ndarray, l2: float, progress_bar: Any, device: torch.device) -> None:
     """Replaces a symmetric positive definite matrix by minus its inverse, in its own memory.
 
     On the CPU by `_sweep`; elsewhere by Cholesky, in a copy of the matrix and one more. Raises
     ConfigError, which names l2, when the matrix is not positive definite.
     """
     if device.type == "cpu":
-        _sweep(gram, l2, shown)
+        _sweep(gram, l2, progress_bar)
         return
     memory = torch.from_numpy(gram)
     memory.copy_(cholesky_inverse(memory.to(device), l2).neg_())
-    shown.update(blocks(len(gram)))
+    progress_bar.update(blocks(len(gram)))
 
 
 def cholesky_inverse(matrix: Tensor, l2: float) -> Tensor:
@@ -91,7 +229,7 @@ def cholesky_inverse(matrix: Tensor, l2: float) -> Tensor:
     return torch.cholesky_inverse(factor, out=factor).mT
 
 
-def _sweep(gram: np.ndarray, l2: float, shown: Any) -> None:
+def _sweep(gram: np.ndarray, l2: float, progress_bar: Any) -> None:
     """The inversion on the CPU, in the memory of one matrix and of some 4 x BLOCK rows.
 
     Sweeps one block of rows after the other (Goodnight, "A Tutorial on the SWEEP Operator", The
@@ -116,7 +254,7 @@ def _sweep(gram: np.ndarray, l2: float, shown: Any) -> None:
             for j, others in enumerate(bounds[i:], start=i):
                 if k not in (i, j):
                     whole[rows, others].sub_(plain(product(scaled[i], columns[j])))
-        shown.update()
+        progress_bar.update()
     for i, rows in enumerate(bounds):
         for others in bounds[:i]:
             whole[rows, others] = whole[others, rows].mT
@@ -127,9 +265,9 @@ def _inverse(block: Tensor, l2: float) -> Tensor:
     numbers = block.numpy()
     try:
         factor = np.linalg.cholesky(numbers.astype(np.float64))
-    except np.linalg.LinAlgError:
+        half = scipy.linalg.solve_triangular(factor, np.eye(len(block)), lower=True)
+    except (np.linalg.LinAlgError, ValueError):  # ValueError: not finite
         raise _not_positive_definite(l2) from None
-    half = scipy.linalg.solve_triangular(factor, np.eye(len(block)), lower=True)
     return torch.from_numpy((half.T @ half).astype(numbers.dtype))
 
 
@@ -160,7 +298,7 @@ def over_items(
     ridge: np.ndarray,
     dtype: np.dtype[Any],
     l2: float,
-    shown: Any,
+    progress_bar: Any,
     device: torch.device,
 ) -> tuple[np.ndarray, np.ndarray]:
     """-P, (n_items, n_items) in the dtype, and the diagonal of P = (X'X + diag(r))^-1.
@@ -176,12 +314,12 @@ def over_items(
             f"X'X + l2 I is beyond the numbers of {dtype} at l2={l2}: lower l2, or scale down the "
             "weights of interactions if they reach the model"
         )
-    negative_inverse(gram, l2, shown, device)
+    negative_inverse_(gram, l2, progress_bar, device)
     return gram, -gram.diagonal()
 
 
 def over_users(
-    matrix: Any, ridge: np.ndarray, l2: float, shown: Any, device: torch.device
+    matrix: Any, ridge: np.ndarray, l2: float, progress_bar: Any, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same through the users: -P in float32, and the diagonal of P in float64.
 
@@ -196,7 +334,7 @@ def over_users(
     items = sp.csr_matrix((matrix.astype(np.float64) @ sp.diags(roots)).T)  # Y': (n_items, n_users)
     system = gram_matrix(items, np.dtype(np.float64))
     system[np.diag_indices_from(system)] += 1
-    negative_inverse(system, l2, shown, device)
+    negative_inverse_(system, l2, progress_bar, device)
     n = len(ridge)
     inverse, diagonal = np.empty((n, n), np.float32), np.empty(n)
     for start in range(0, n, COLUMNS):
@@ -209,5 +347,5 @@ def over_users(
         diagonal[start:stop] = -part.diagonal()
         inverse[start:, start:stop] = part
         inverse[start:stop, stop:] = part[stop - start :].T
-    shown.update()
+    progress_bar.update()
     return inverse, diagonal
