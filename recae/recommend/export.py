@@ -27,12 +27,12 @@ SECONDS, ROWS = 10.0, 1 << 20
 
 
 class Parts:
-    """The tables of an export so far, a Parquet file for each stretch of users.
+    """The checkpoint of an export: a folder with a Parquet file for each range of users.
 
-    folder: made if it is not there (its parent must be); job: what decides the result, ready for
-    JSON. Parts of another job are never used nor overwritten. Raises StorageError for a folder that
-    cannot be written to or holds something else, DataError for a damaged part, and ConfigError for
-    another job, naming what differs; all before anything is ranked.
+    folder: made if it does not exist (its parent must); job: what decides the result, ready for
+    JSON. Parts of another job are never used nor overwritten. Before anything is ranked, raises
+    StorageError for a folder that cannot be written to or holds something else, DataError for a
+    damaged part, and ConfigError for another job, naming what differs.
     """
 
     def __init__(self, folder: str | Path, job: Mapping[str, Any]) -> None:
@@ -53,7 +53,7 @@ class Parts:
             part.write_text(json.dumps(self.job, indent=2), encoding="utf-8")
 
     def add(self, table: pa.Table, users: int) -> None:
-        """The rows of the next users; they are on disk a little later."""
+        """Takes the rows of the next users; they are written a little later."""
         self.waiting.append(table)
         self.done += users
         rows = sum(map(len, self.waiting))
@@ -61,7 +61,7 @@ class Parts:
             self.write()
 
     def write(self) -> None:
-        """Writes what waits. The name of a part says which users are in it: FIRST-END."""
+        """Writes the waiting rows. A part is named after the users in it: FIRST-END."""
         if not self.waiting:
             return
         file = self.folder / f"{_end(self.files):012d}-{self.done:012d}.parquet"
@@ -82,7 +82,7 @@ class Parts:
                     yield parquet.read_row_group(group)
 
     def remove(self) -> None:
-        """Deletes the parts, which the export now holds."""
+        """Deletes the folder, once the export is complete."""
         remove_directory(self.folder)
 
     def _resume(self) -> None:
@@ -115,7 +115,7 @@ class Parts:
 
 
 def _end(files: list[Path]) -> int:
-    """How many users some parts hold."""
+    """The number of users in some parts."""
     return int(files[-1].stem.partition("-")[2]) if files else 0
 
 
@@ -186,7 +186,7 @@ def _write(path: str | Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> i
 
 
 def _ids(ids: np.ndarray) -> pa.Array:
-    """Ids as int64 or string, also when there are none to tell it by."""
+    """Ids as int64 or string, even if there are none."""
     return pa.array(ids, type=pa.string() if ids.dtype == object else pa.int64())
 
 

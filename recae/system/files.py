@@ -1,4 +1,4 @@
-"""Writing that either happens whole or not at all, whenever the process is killed."""
+"""Atomic writes of files and directories: a killed process leaves the old state or the new one."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 def exchange(first: Path, second: Path) -> None:
-    """Gives each of two paths of one file system what the other one holds.
+    """Swaps two paths of one file system.
 
-    One step on Linux and macOS (renameat2, renamex_np): whoever looks sees both paths, before or
-    after. Where the system or the file system has no such call it is three renames, and a process
-    killed between them leaves `second` under a hidden name beside it. Raises OSError.
+    Atomic on Linux and macOS (renameat2, renamex_np). Elsewhere it takes three renames; a process
+    that is killed between them leaves `second` under a hidden name beside it. Raises OSError.
     """
     try:
         _system_exchange(os.fsencode(first), os.fsencode(second))
@@ -64,21 +63,20 @@ def _rename_thrice(first: Path, second: Path) -> None:
     os.replace(aside, first)
 
 
-if sys.platform != "win32":  # there, leftovers of killed writers stay
+if sys.platform != "win32":  # on Windows leftovers of killed writers stay
     import fcntl
 
 STALE_SECONDS = 60
-"""A half-written sibling that nobody holds open is left alone for this long, then deleted."""
+"""Temporary folders of killed writers are deleted by the next writer when they are older."""
 
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
-    """Yields a path to write to, in a hidden folder beside `path`; what is there takes `path`'s
-    place when the block succeeds. (A folder, because some writers make temporary files of their
-    own beside theirs, which would stay when they are killed.)
+    """Yields a path to write to, in a hidden folder beside `path`; the file then replaces `path`.
 
-    A file that was at `path` is replaced then, and stays as it was if the block fails. Raises
-    StorageError for a missing folder, a directory in the way, no permission or a full disk.
+    If the block fails, `path` stays as it was. (A folder, because some writers make temporary
+    files beside theirs, which would stay when they are killed.) Raises StorageError for a missing
+    folder, a directory in the way, no permission or a full disk.
     """
     target = check_target(path)
     part = _sibling(target)
@@ -100,9 +98,9 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 def atomic_directory(path: str | Path, *, overwrite: bool, marker: str) -> Iterator[Path]:
     """Yields an empty directory beside `path` that becomes `path` when the block succeeds.
 
-    An existing `path` is replaced if it is empty, or with `overwrite` if it is a directory that
-    holds a file named `marker`, so that nothing foreign is ever deleted; it stays as it was if the
-    block fails. Raises StorageError otherwise.
+    An existing `path` is replaced if it is an empty directory, or with `overwrite` if it is a
+    directory with a file named `marker`: foreign directories are never deleted. If the block fails,
+    `path` stays as it was. Raises StorageError for every other path, no permission or a full disk.
     """
     target = _target(path)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
@@ -129,7 +127,7 @@ def atomic_directory(path: str | Path, *, overwrite: bool, marker: str) -> Itera
 
 
 def remove_directory(path: Path) -> None:
-    """Deletes a directory at once: a kill leaves all of it or, hidden, what nobody will read."""
+    """Deletes a directory atomically: it is first renamed to a hidden name."""
     aside = _sibling(path)
     with suppress(OSError):
         os.rename(path, aside)
@@ -145,7 +143,7 @@ def plain(value: Any) -> Any:
 
 
 def as_path(path: object) -> Path:
-    """A path as given. Raises ConfigError for what is none."""
+    """The value as a Path. Raises ConfigError for anything but a path."""
     if not isinstance(path, str | os.PathLike) or not os.fspath(path) or "\0" in str(path):
         raise ConfigError(f"a path is needed, not {path!r}")
     return Path(path)
@@ -172,7 +170,7 @@ def _sibling(target: Path) -> Path:
 
 @contextmanager
 def _held(part: Path) -> Iterator[None]:
-    """Locks a sibling while its writer lives: the system lets go of it when the process dies."""
+    """Locks a temporary folder while its writer lives; the system unlocks it when that dies."""
     handle = os.open(part, os.O_RDONLY)
     try:
         _lock(handle)
@@ -182,14 +180,14 @@ def _held(part: Path) -> Iterator[None]:
 
 
 def _settle(target: Path) -> None:
-    """What follows a successful move: it reaches the disk, and old leftovers go. Never fails."""
+    """After a rename: syncs the folder to disk and deletes old leftovers. Never fails."""
     with suppress(OSError):
         _sync(target.parent)
     _delete_leftovers(target)
 
 
 def _delete_leftovers(target: Path) -> None:
-    """Deletes what killed writers of the same target left beside it; never what is in use."""
+    """Deletes what killed writers of the same target left beside it, if nobody holds its lock."""
     for part in target.parent.glob(f".{glob.escape(target.name)}.????????.part"):
         with suppress(OSError):
             handle = os.open(part, os.O_RDONLY)
@@ -202,7 +200,7 @@ def _delete_leftovers(target: Path) -> None:
 
 
 def _lock(handle: int) -> bool:
-    """Takes the lock of an open file or directory without waiting; False if somebody has it."""
+    """Takes the lock of an open file or directory without waiting; False if it is taken."""
     if sys.platform == "win32":
         return False
     try:

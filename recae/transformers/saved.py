@@ -1,4 +1,4 @@
-"""A fitted transformer on disk, and back."""
+"""Saving of transformers, and restoring them for `recae.load`."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_nothing_is_skipped(on, tmp_path: Path) -> None:
         load_entries(tmp_path)
     (tmp_path / "empty").rmdir()
     (tmp_path / "als" / "report-1.json").write_text("{}")
-    with pytest.raises(StorageError, match="report-1.json is damaged"):
+    with pytest.raises(StorageError, match="report-1.json is not what was saved"):
         load_entries(tmp_path)
 
 
