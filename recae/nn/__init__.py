@@ -1,7 +1,6 @@
 """Networks and their pieces, in torch; nothing here knows of users and items."""
 
 from recae.nn.batch import Batch, Ragged, Sample
-from recae.nn.codes import DeterministicCode, Gaussian, UserNodes
 from recae.nn.conv import ConvDecoder, ConvEncoder
 from recae.nn.corrupt import (
     Chain,
@@ -25,7 +24,7 @@ from recae.nn.layers import (
     mlp,
 )
 from recae.nn.macrid import ConceptDecoder, ConceptGaussians, Concepts, DrawConcepts
-from recae.nn.network import AutoencoderNet, Decoder
+from recae.nn.network import AutoencoderNet, Decoder, DeterministicCode, Gaussian, UserNodes
 from recae.nn.priors import CompositeGaussian, Posterior, remember
 from recae.nn.quantised import LogisticMixture, Quantised
 from recae.nn.revive import revive, transposed_start

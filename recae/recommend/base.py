@@ -18,7 +18,7 @@ from recae.data import IdMap, Interactions, as_interactions
 from recae.data.csr import column_counts
 from recae.data.splits import Fold
 from recae.errors import ConfigError, DataError, TrainingInterrupted, check_flag
-from recae.estimators.estimator import Estimator
+from recae.estimators.params import Estimator
 from recae.estimators.saved import hyperparameters, write
 from recae.ranking.batches import Request, rank_batches, rows_per_batch
 from recae.ranking.products import Products, products

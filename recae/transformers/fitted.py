@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from recae.errors import DataError
-from recae.estimators.estimator import Estimator
+from recae.estimators.params import Estimator
 from recae.nn import DENSE_LOSSES, AutoencoderNet, Batch
 from recae.system.forks import survives_fork
 from recae.system.memory import row_batches

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from recae.errors import ConfigError, unknown_option
-from recae.estimators.estimator import Estimator
-from recae.estimators.params import complaint
+from recae.estimators.params import Estimator, complaint
 
 Given = Mapping[str, Any]
 """Hyperparameter -> a tuple (low, high), or a list of choices."""

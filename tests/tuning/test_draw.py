@@ -11,8 +11,7 @@ import pytest
 
 import recae
 from recae import ConfigError
-from recae.estimators.estimator import Estimator
-from recae.estimators.params import complaint, estimator, param
+from recae.estimators.params import Estimator, complaint, estimator, param
 from recae.tuning import draw
 
 DRAWS = 4000

@@ -20,7 +20,7 @@ from recae.apply.compress.images import levels, read_images
 from recae.apply.compress.learning import code_of, decoder_of, in_tiles
 from recae.apply.compress.tables import Tables
 from recae.errors import DataError, NotFittedError
-from recae.estimators.estimator import Estimator
+from recae.estimators.params import Estimator
 from recae.nn import AutoencoderNet
 from recae.system.files import as_path, atomic_file
 from recae.system.forks import survives_fork
