@@ -193,6 +193,13 @@ def page(tmp_path: Path):
     return build
 
 
+@pytest.fixture
+def tables(page, monkeypatch: pytest.MonkeyPatch):
+    """`page` without charts, which take most of its time."""
+    monkeypatch.setattr("recae.report.page.can_draw", lambda: False)
+    return page
+
+
 def check(page: Node) -> Node:
     """What holds of every page."""
     ids = [node.attributes["id"] for node in page.everything if "id" in node.attributes]

@@ -13,6 +13,7 @@ import pytest
 from recae import ConfigError, compare
 from recae.errors import StorageError
 from recae.report import Entry, Published, html
+from recae.report.figures import report_charts
 
 ALL_FIGURES = [
     "forest",
@@ -72,9 +73,9 @@ def test_what_is_not_known_is_left_out(page, make) -> None:
         ({"trials": [{"params": {}, "value": None, "seconds": None}]}, "tuning"),
     ],
 )
-def test_a_figure_goes_with_what_it_shows(page, full: list[Entry], lost: dict, gone: str) -> None:
-    tree = page([replace(entry, **lost) for entry in full])
-    assert figures(tree) == [name for name in ALL_FIGURES if name != gone]
+def test_a_figure_goes_with_what_it_shows(full: list[Entry], lost: dict, gone: str) -> None:
+    keys = [chart.key for chart in report_charts([replace(e, **lost) for e in full], "ndcg@5")]
+    assert keys == [name for name in ALL_FIGURES if name not in (gone, "pairs")]
 
 
 def test_one_entry_may_lack_what_others_have(page, full: list[Entry]) -> None:
@@ -86,8 +87,8 @@ def test_one_entry_may_lack_what_others_have(page, full: list[Entry]) -> None:
     assert "best" in texts and "middle" not in texts
 
 
-def test_the_table(page, full: list[Entry]) -> None:
-    (table,) = page(full).all("table", class_="sortable")
+def test_the_table(tables, full: list[Entry]) -> None:
+    (table,) = tables(full).all("table", class_="sortable")
     heads = table.all("thead")[0].all("th")
     assert [head.all("button")[0].text for head in heads] == [
         *("model", "seeds", "ndcg@5", "ndcg@5 published", "ndcg@5 difference"),
@@ -110,18 +111,18 @@ def test_the_table(page, full: list[Entry]) -> None:
     assert cells[3].text == f"{mean - 0.45:+.4f}".replace("-", "−")
     assert rows[1].all("td")[2].text == "(0.4500)2"  # not comparable
     assert cells[6].text == "2.00"  # the median of 1 and 3 seconds
-    notes = [item.text for item in page(full).all("ol")[0].all("li")]
+    notes = [item.text for item in tables(full).all("ol")[0].all("li")]
     assert notes == [
         "their split. Read in: A paper, table 1",
         "not comparable: their split. Read in: A paper, table 1",
     ]
 
 
-def test_a_published_figure_of_another_metric_stands_below_ours(page, full: list[Entry]) -> None:
+def test_a_published_figure_of_another_metric_stands_below_ours(tables, full: list[Entry]) -> None:
     told = {"recall@5": Published(0.25, "B paper", note="a note"), "absent@5": Published(1, "x")}
     theirs = full[1].published | {"recall@5": Published(0.3, "B paper", False)}
     entries = [replace(full[0], published=told), replace(full[1], published=theirs), full[2]]
-    tree = page(entries)
+    tree = tables(entries)
     (table,) = tree.all("table", class_="sortable")
     heads = [head.text for head in table.all("thead")[0].all("th")]
     assert [head for head in heads if "recall" in head] == ["recall@5"]
@@ -138,13 +139,13 @@ def test_a_published_figure_of_another_metric_stands_below_ours(page, full: list
         "not comparable: another protocol. Read in: B paper",
     ]
     assert "◇ published figure." in tree.all("p", class_="legend")[0].text
-    assert "◇" not in page(full).all("p", class_="legend")[0].text
+    assert "◇" not in tables(full).all("p", class_="legend")[0].text
 
 
-def test_the_matrix_says_who_is_better(page, make) -> None:
+def test_the_matrix_says_who_is_better(tables, make) -> None:
     up = [0.5 + 0.01 * n for n in range(20)]
     entries = [make("low", [v - 0.3 for v in up]), make("high", up), make("same", up)]
-    (figure,) = page(entries).all("figure", id="figure-pairs")
+    (figure,) = tables(entries).all("figure", id="figure-pairs")
     cells = [
         [cell.text for cell in row.all("td")]
         for row in figure.all("table", class_="matrix")[0].all("tbody")[0].all("tr")
