@@ -247,7 +247,7 @@ def _label(axes: Any, names: Iterable[str], points: list[tuple[float, float]]) -
             continue
         side = "left" if box.left > spot[0] else "right" if box.right < spot[0] else "center"
         x = {"left": box.left, "right": box.right, "center": (box.left + box.right) / 2}[side]
-        text.set(ha=side, color=INK)
+        text.set(ha=side, color=INK, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5})
         text.set_position(back.transform((x * scale, -(box.top + box.bottom) / 2 * scale)))
         near = nearest(spot, box)
         if math.dist(spot, near) > 12:
