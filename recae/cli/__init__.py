@@ -1,4 +1,7 @@
-"""The command line. It parses arguments; all work is done by the public functions of recae."""
+"""The command line: it parses arguments and calls the public functions of recae.
+
+Only the module of the command that is called is imported.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,11 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
-from recae.cli import (
-    completion,
-    datasets,
-    evaluate,
-    export,
-    fit,
-    map_command,
-    recommend,
-    report,
-    tune,
-)
 from recae.cli.output import Output, versions
 from recae.errors import (
     CapacityError,
@@ -37,16 +30,20 @@ from recae.errors import (
 from recae.system.machine import __version__
 
 COMMANDS = {
-    "fit": fit,
-    "tune": tune,
-    "evaluate": evaluate,
-    "recommend": recommend,
-    "export": export,
-    "map": map_command,
-    "report": report,
-    "datasets": datasets,
-    "completion": completion,
+    "fit": "Fit a model on a table of interactions and save it.",
+    "tune": "Search the settings of a model, then fit it with the best and save it.",
+    "evaluate": "Compare models on users that they have never seen.",
+    "recommend": "Print the best items for users, known ones or new ones.",
+    "export": "Write the top k of every user to a Parquet file.",
+    "map": "Draw the items or the users of a model as points in the plane, as a picture or a page.",
+    "report": "Show saved results side by side: a table, paired tests, one HTML page.",
+    "datasets": "List the data sets that recae knows by name, or show the card of one.",
+    "completion": "Print a script with which your shell completes commands, options and names.",
 }
+"""Each command and the first line of its module's docstring, which `recae --help` shows without
+importing the module."""
+
+MODULES = {"map": "map_command"}  # the others are named like their command
 
 DESCRIPTION = """\
 Recommender systems built on autoencoders: fit a model on a table of interactions, measure it,
@@ -73,7 +70,7 @@ EXIT_CODES: dict[type[RecaeError], int] = {
     DownloadError: 7,
     RecaeError: 1,
 }
-"""What a script can tell mistakes apart by; the first kind that fits counts."""
+"""The exit code of each kind of error; the first kind that fits counts."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     output = Output()
     try:
-        args = build_parser().parse_args(argv)
+        args = build_parser(_needed(argv)).parse_args(argv)
         asked = {name: getattr(args, name, False) for name in ("quiet", "verbose", "json")}
         output = Output(**asked)
         output.detail(versions())
@@ -104,29 +101,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of `recae` and its commands."""
+def build_parser(needed: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
+    """The parser of `recae` and its commands; those that are not needed have no options."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="recae", description=DESCRIPTION, formatter_class=raw)
     parser.add_argument("--version", action="version", version=f"recae {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, module in COMMANDS.items():
-        text = (module.__doc__ or "").strip()  # what --help says is what the source says
+    for name, summary in COMMANDS.items():
+        # A command may bring a --help of its own, which conflict_handler lets it.
         command = commands.add_parser(
-            name,
-            help=text.partition("\n")[0],
-            description=text,
-            formatter_class=raw,
-            conflict_handler="resolve",  # a command may bring a --help of its own
+            name, help=summary, formatter_class=raw, conflict_handler="resolve"
         )
-        module.add_options(command)
-        command.set_defaults(run=module.run, parser=parser)
+        if name in needed:
+            module = import_module(f"recae.cli.{MODULES.get(name, name)}")
+            command.description = (module.__doc__ or "").strip()
+            module.add_options(command)
+            command.set_defaults(run=module.run, parser=parser)
     return parser
+
+
+def _needed(argv: Sequence[str] | None) -> Collection[str]:
+    """The commands whose options the arguments may use: one, or all to complete them."""
+    given = sys.argv[1:] if argv is None else argv
+    named = next((text for text in given if text in COMMANDS), "")
+    return COMMANDS if named == "completion" else {named}
 
 
 @contextmanager
 def _readable_warnings() -> Iterator[None]:
-    """Shows recae's own warnings as a line without file and source; all others as ever."""
+    """Shows recae's warnings as one line without file and source; others are unchanged."""
     with warnings.catch_warnings():
         show_as_ever = warnings.showwarning
 

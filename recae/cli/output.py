@@ -1,4 +1,4 @@
-"""What a command says: results on stdout; notes, progress and warnings on stderr."""
+"""Output of a command: results on stdout; notes, progress and warnings on stderr."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from recae.system.files import plain
 from recae.system.machine import __version__
-from recae.training import Epoch
 
 
 @dataclass(frozen=True)
 class Output:
-    """How much is said, and whether results are JSON."""
+    """How verbose a command is, and whether it prints results as JSON."""
 
     quiet: bool = False
     verbose: bool = False
@@ -26,30 +24,30 @@ class Output:
 
     @property
     def progress(self) -> bool | None:
-        """What functions with `progress=` are given: bars on a terminal unless it is quiet."""
+        """The value for `progress=`: bars on a terminal unless --quiet is given."""
         return False if self.quiet else None
 
     def note(self, text: str) -> None:
-        """What happens, on stderr."""
+        """Writes a note to stderr unless --quiet is given."""
         if not self.quiet:
             tqdm.write(text, file=sys.stderr)  # above a bar, if there is one
 
     def detail(self, text: str) -> None:
-        """What only --verbose tells."""
+        """Writes a note to stderr if --verbose is given."""
         if self.verbose:
             self.note(text)
 
     def result(self, text: str, content: Any) -> None:
-        """What was asked for, as text or as JSON."""
+        """Prints a result as text or as JSON."""
         print(as_json(content) if self.json else text, flush=True)
 
     def done(self, text: str, content: Any) -> None:
-        """That a file was written: JSON if asked for, else a line unless it is quiet."""
+        """Reports that a file was written: as JSON with --json, else as a line unless --quiet."""
         if self.json or not self.quiet:
             self.result(text, content)
 
-    def epoch(self, epoch: Epoch) -> None:
-        """A line for each epoch, for `fit(callbacks=)`."""
+    def epoch(self, epoch: Any) -> None:
+        """Writes a line for a `recae.training.Epoch`, for `fit(callbacks=)`."""
         measured = "".join(f"  {name} {value:.4f}" for name, value in epoch.metrics.items())
         self.detail(f"epoch {epoch.number}  {epoch.seconds:.1f} s  loss {epoch.loss:.4f}{measured}")
 
@@ -61,6 +59,8 @@ def as_json(content: Any) -> str:
 
 def versions() -> str:
     """The software that a run depends on, in one line."""
+    import torch  # here, because `recae --help` needs none
+
     return (
         f"recae {__version__}, torch {torch.__version__} ({torch.get_num_threads()} threads), "
         f"Python {platform.python_version()}"

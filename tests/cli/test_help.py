@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
@@ -25,6 +26,25 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert "example" in said and f"\n  recae {command} " in said
     assert "default: " in said or command == "completion"
     assert max(map(len, said.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_the_summary_of_a_command_is_the_first_line_of_its_module(command: str) -> None:
+    module = importlib.import_module(f"recae.cli.{cli.MODULES.get(command, command)}")
+    assert cli.COMMANDS[command] == (module.__doc__ or "").splitlines()[0]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["datasets"], ["recommend", "--help"]])
+def test_only_the_command_that_is_called_is_imported(arguments: list[str]) -> None:
+    script = (
+        f"import sys\nfrom recae import cli\ntry:\n    cli.main({arguments})\n"
+        "except SystemExit:\n    pass\nprint(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    modules = {cli.MODULES.get(name, name) for name in cli.COMMANDS}
+    loaded = {name for name in modules if f"recae.cli.{name}" in done.stderr.split()}
+    assert loaded == {name for name in arguments if name in cli.COMMANDS}, done.stderr
+    assert done.stdout
 
 
 @pytest.mark.parametrize("name", recae.MODELS)
