@@ -11,13 +11,14 @@ import recae
 from recae.cli.output import Output
 from recae.data import IdMap
 from recae.data.tables.columns import DUPLICATES
+from recae.data.tables.files import READERS
 from recae.errors import ConfigError, StorageError
 from recae.estimators.saved import CONFIG
 
 
 def add_table_options(parser: argparse.ArgumentParser) -> None:
     """How to read a table of interactions."""
-    group = parser.add_argument_group("the table (.parquet, .csv, .tsv, .csv.gz, .tsv.gz)")
+    group = parser.add_argument_group(f"the table ({', '.join(READERS)})")
     columns = (
         ("user", "user_id", "users"),
         ("item", "item_id", "items"),

@@ -75,6 +75,7 @@ def subspace_svd(
 
     Halko, Martinsson & Tropp, "Finding Structure with Randomness", SIAM Review 2011, algorithms
     4.4 and 5.1; between the powers LU keeps the directions apart, which is cheaper than QR.
+    (scikit-learn's `randomized_svd` is the same algorithm, but needs the matrix itself.)
     """
     basis = start
     with bar(powers + 1, "singular vectors", "power", progress) as shown:

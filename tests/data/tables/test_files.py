@@ -77,7 +77,7 @@ def test_mistakes_name_the_file(folder: Path) -> None:
     with pytest.raises(DataError, match="plays-9.csv does not exist"):
         recae.read_csv([folder / "plays-1.csv", folder / "plays-9.csv"])
     (plays / "month=1" / "more.csv").write_text("user_id,item_id\n1,2\n")
-    with pytest.raises(DataError, match="files of several formats .csv, parquet|several formats"):
+    with pytest.raises(DataError, match="several formats .*csv.*parquet"):
         recae.read_table(plays)
     second = plays / "month=2" / "part-0.parquet"
     whole = second.read_bytes()
