@@ -10,7 +10,7 @@ import numpy as np
 
 import recae
 from evaluation.applications.embedding_compression.vector_codecs import METHODS
-from recae.apply.compress.directions import Space
+from recae.apply.compress.embedding_codes import Space
 from recae.report.canvas import COLOURS, MARKS, canvas, write
 
 PATH = Path(__file__).parents[3] / "docs" / "pictures" / "compress-embeddings.png"

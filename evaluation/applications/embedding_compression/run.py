@@ -33,7 +33,7 @@ from evaluation.applications.embedding_compression.speed import speed
 from evaluation.applications.embedding_compression.vector_codecs import METHODS, Decoded
 from evaluation.kit.provenance import RESULTS, commit, keep
 from recae.apply.compress import compress_embeddings
-from recae.apply.compress.directions import Space
+from recae.apply.compress.embedding_codes import Space
 
 BUDGETS = (32, 64, 128, 256, 1024)
 OURS = "sparse codes"

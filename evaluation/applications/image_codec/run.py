@@ -19,7 +19,7 @@ from evaluation.applications.image_codec.rivals import Measured, pays_after, ver
 from evaluation.kit.pictures import picture_of_images
 from evaluation.kit.provenance import RESULTS, keep
 from recae.apply.compress import ImageCodec
-from recae.apply.compress.container import HEAD_BYTES, ROW
+from recae.apply.compress.coding import HEAD_BYTES, ROW
 
 NAME = "image_codec"
 BYTES = (12.0, 24.0, 40.0, 64.0)

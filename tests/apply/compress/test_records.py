@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recae.apply.compress.records import Layout
+from recae.apply.compress.embeddings import Layout
 
 
 @st.composite
