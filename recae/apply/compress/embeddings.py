@@ -281,9 +281,9 @@ class CompressedEmbeddings:
         Returns the path. Raises StorageError for a path that is taken (unless it holds something
         saved and `overwrite`), no permission or a full disk.
 
-        >>> from recae.apply.compress import CompressedEmbeddings, compress_embeddings
+        >>> from recae.apply.compress import compress_embeddings
         >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-        >>> path = recae.compress_embeddings(vectors, 12, epochs=1, rounds=1).save("small")
+        >>> path = compress_embeddings(vectors, 12, epochs=1, rounds=1).save("small")
         >>> recae.load(path).n_items
         40
         """
