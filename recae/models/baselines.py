@@ -1,4 +1,4 @@
-"""Random: what chance alone would recommend."""
+"""Baselines: random items, and the most popular ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BPR: matrix factorisation that ranks what a user has above what the user has not."""
+"""BPR: matrix factorisation with a pairwise ranking loss."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class LinearRecommender(Recommender):
             shared.mul_(torch.from_numpy(item_scale.astype(inverse.dtype))[:, None])
         del shared  # the memory may move below
         kept = 1 - scale * diagonal
-        # What is zero but for rounding is zero: an item must not speak for itself at all.
+        # Diagonal entries that are zero up to rounding become exactly zero.
         zero = np.abs(kept) < 8 * np.finfo(plan.dtype).eps
         np.fill_diagonal(inverse, np.where(zero, 0, kept))
         self.weights_ = torch.from_numpy(to_float32(inverse))
@@ -129,7 +129,7 @@ class LinearRecommender(Recommender):
         return summed(histories, self.weights_)  # (rows, n_items)
 
     def _similarities(self, codes: np.ndarray) -> Tensor:
-        """How much each of some items speaks for all others: rows of `weights_`."""
+        """Rows of `weights_`: how much each of some items adds to the scores of all others."""
         return self.weights_[torch.from_numpy(codes)]
 
     def _arrays(self) -> Mapping[str, Tensor]:

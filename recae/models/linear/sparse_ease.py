@@ -1,4 +1,4 @@
-"""Sparse EASE: every item explained by its nearest neighbours alone."""
+"""SparseEASE: EASE restricted to the nearest neighbours of each item."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BLOCK = 256
 
 @estimator
 class SparseEASE(Recommender):
-    """A linear autoencoder in which few items speak for each item.
+    """A linear autoencoder in which few items predict each item.
 
     For every item j, B_Nj = argmin |X_j - X_N b|^2 + l2 |b|^2, with N the `neighbours` items whose
     columns have the largest cosines with X_j: (X_N'X_N + l2 I)^-1 X_N'X_j. All other entries of B
@@ -50,7 +50,7 @@ class SparseEASE(Recommender):
     small = dict(l2=4.5, neighbours=15)
 
     neighbours: int = param(
-        "items that may speak for an item, at most", default=100, low=1, usual=(20, 300)
+        "items that predict an item, at most", default=100, low=1, usual=(20, 300)
     )
     l2: float = param(
         "ridge; grows with the density of the data, tune it", default=50.0, above=0, usual=(1, 5000)
@@ -121,7 +121,7 @@ class SparseEASE(Recommender):
         return torch.from_numpy(product.toarray().astype(np.float32))
 
     def _similarities(self, codes: np.ndarray) -> Tensor:
-        """How much each of some items speaks for all others: rows of `weights_`."""
+        """Rows of `weights_`: how much each of some items adds to the scores of all others."""
         return torch.from_numpy(self.weights_[codes].toarray())
 
     def _arrays(self) -> Mapping[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Item-kNN: items that the same users have."""
+"""Item-kNN: nearest neighbours of the items in a history."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class ItemKNN(Recommender):
     Costs about the sum over users of (items of the user)^2 operations; memory is n_items x
     neighbours. With "sum" an item that is no neighbour of anything in the history has score -inf
     and is never recommended, so lists can be shorter than k; "centred" falls back on popularity.
-    Learnt: `similarity_`, CSR (n_items, n_items) float32, how much item i in the history speaks for
-    item j; `bias_`, (n_items,) float32, what "centred" adds to it, else None.
+    Learnt: `similarity_`, CSR (n_items, n_items) float32, how much item i in the history adds to
+    the score of item j; `bias_`, (n_items,) float32, what "centred" adds to it, else None.
 
     >>> data = recae.Interactions.from_csr(scipy.sparse.csr_matrix([[1, 1, 0], [1, 1, 1.0]]))
     >>> model = recae.ItemKNN(neighbours=1).fit(data)
@@ -104,7 +104,7 @@ class ItemKNN(Recommender):
         return scores.masked_fill_(scores == -torch.inf, 0).add_(torch.from_numpy(self.bias_))
 
     def _similarities(self, codes: np.ndarray) -> Tensor:
-        """What some items speak for, as `similarity` weighs it, -inf for all others."""
+        """Rows of `similarity_` for some items, -inf where there is no entry."""
         one_each = sp.csr_matrix(
             (np.ones(len(codes), dtype=np.float32), (np.arange(len(codes)), codes)),
             shape=(len(codes), len(self.items_)),

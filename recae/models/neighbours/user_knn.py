@@ -1,4 +1,4 @@
-"""User-kNN: what users with a similar history have."""
+"""User-kNN: items of the users with the most similar histories."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ class NeuralRecommender(Recommender):
 
     latent: int = param("width of the code", default=200, low=1, usual=(16, 512))
 
-    # Not hyperparameters, unless a model declares them.
+    # Constants, unless a model declares them as hyperparameters.
     softmax = "full"
     num_sampled = 0
     precision = "float32"
@@ -169,7 +169,7 @@ class NeuralRecommender(Recommender):
         """What to minimise, given how many updates are planned."""
 
     def _loader(self, input: Any, target: Any | None, seed: int) -> SparseLoader:
-        """What deals the batches; histories against themselves by default."""
+        """The loader of the batches; by default input and target are the same histories."""
         sampled = self._sampled(input.shape[1])
         if not sampled:
             return SparseLoader(input, target, self.batch_size, seed)
@@ -178,7 +178,7 @@ class NeuralRecommender(Recommender):
     def _validator(
         self, score_rows: ScoreRows, validation: Fold, data: Interactions
     ) -> Callable[[], Mapping[str, float]]:
-        """What measures `metric` after an epoch."""
+        """A function that measures `metric` after an epoch."""
         fold = AlignedFold.of(validation, data.items)
 
         def validate() -> Mapping[str, float]:
@@ -192,11 +192,11 @@ class NeuralRecommender(Recommender):
         return self.latent
 
     def _phases(self) -> tuple[Phase, ...]:
-        """What learns when, over and over; everything at once by default."""
+        """The phases of training, repeated; by default all weights learn at once."""
         return (Phase(),)
 
     def _before_epoch(self, histories: Any) -> BeforeEpoch | None:
-        """What overwrites weights before some epochs, given CSR histories of ones."""
+        """A function that overwrites weights before some epochs, given CSR histories of ones."""
         return None
 
     def _can_sample(self) -> bool:

@@ -29,7 +29,9 @@ class FocalRecommender(NeuralRecommender):
     optimiser: str = param(
         "how the weights are updated", default="nadam", choices=tuple(OPTIMISERS)
     )
-    whole: bool = param("whether whole histories are dealt too, each its own target", default=True)
+    whole: bool = param(
+        "whether full histories are training rows too, each its own target", default=True
+    )
 
     def _loader(self, input: Any, target: Any | None, seed: int) -> SparseLoader:
         return HalvesLoader(input, target, self.batch_size, seed, whole=self.whole)

@@ -1,4 +1,4 @@
-"""AutoRec: ratings predicted by an autoencoder that is only held to what was rated."""
+"""AutoRec: an autoencoder that predicts ratings; its loss covers only the rated items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MacridVAE: a user's tastes told apart, one code for every concept."""
+"""MacridVAE: a disentangled variational autoencoder with one code for every concept."""
 
 from __future__ import annotations
 

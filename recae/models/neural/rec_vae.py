@@ -1,4 +1,4 @@
-"""RecVAE: Mult-VAE with a deeper encoder, a prior that remembers, and alternating training."""
+"""RecVAE: Mult-VAE with a deeper encoder, a composite prior and alternating training."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class RecVAE(NeuralRecommender):
     loss = -sum_i x_i log softmax(f)_i + gamma |x| (log q(z | x) - log p(z | x)), plus l2, where p
     mixes N(0, 1) (3/20), N(0, e^10) (1/10) and the posterior of the encoder as it was a round ago
     (3/4), and |x| is the length of the history. In a round the encoder learns for
-    `encoder_epochs` epochs from corrupted histories, then the decoder for one from whole ones.
+    `encoder_epochs` epochs from corrupted histories, then the decoder for one from the originals.
 
     Shenbin, Alekseev, Tutubalina, Malykh & Nikolenko, "RecVAE: a New Variational Autoencoder for
     Top-N Recommendations with Implicit Feedback", WSDM 2020; the authors' master branch is

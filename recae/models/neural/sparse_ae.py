@@ -1,4 +1,4 @@
-"""SparseAE: an autoencoder that describes a user by a few of many units."""
+"""SparseAE: an autoencoder with a sparse code, a few active units for each user."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from recae.training import Objective
 
 @estimator
 class VanillaAE(NeuralRecommender):
-    """An autoencoder that sees the whole of a history and must give it back.
+    """An autoencoder that reconstructs a history from the full history, without noise.
 
     z = g(V x / |x| + a), f(x) = W z + b, with `hidden` more layers before and after z;
     loss = -sum_i x_i log softmax(f(x))_i, or another, plus l2.
