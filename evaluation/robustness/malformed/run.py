@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 OURS = {
     name
-    for name, value in vars(recae).items()
+    for name, value in vars(recae.errors).items()
     if isinstance(value, type) and issubclass(value, recae.RecaeError)
 } | {"Said"}
 
