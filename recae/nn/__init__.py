@@ -27,7 +27,6 @@ from recae.nn.macrid import ConceptDecoder, ConceptGaussians, Concepts, DrawConc
 from recae.nn.network import AutoencoderNet, Decoder, DeterministicCode, Gaussian, UserNodes
 from recae.nn.priors import CompositeGaussian, Posterior, remember
 from recae.nn.quantised import LogisticMixture, Quantised
-from recae.nn.revive import revive, transposed_start
 from recae.nn.sparse import (
     BatchTopUnits,
     JumpReLUCode,
@@ -37,6 +36,8 @@ from recae.nn.sparse import (
     SignedTopUnits,
     TopUnits,
     UsageCounter,
+    revive,
+    transposed_start,
 )
 from recae.nn.tied import TiedDecoder, TiedScores, UnitRows
 from recae.nn.variational import (

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recae.nn.bags import bag, sparse_bag
-from recae.nn.batch import Ragged
+from recae.nn.batch import Ragged, bag, sparse_bag
 from recae.nn.products import affine
 
 

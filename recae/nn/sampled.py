@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recae.nn.bags import bag, by_item, some_rows
-from recae.nn.batch import Ragged, Sample
+from recae.nn.batch import Ragged, Sample, bag, by_item, some_rows
 from recae.nn.products import product, row_chunks, scaled
 
 ENTRY_CELLS = 1 << 20

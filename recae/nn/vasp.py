@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recae.errors import unknown_option
-from recae.nn.bags import bag
-from recae.nn.batch import Batch, Ragged
+from recae.nn.batch import Batch, Ragged, bag
 from recae.nn.heads import LinearHead, Scores
 from recae.nn.products import gather
 

@@ -7,8 +7,6 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import torch
-
 try:
     __version__ = version("recae")
 except PackageNotFoundError:  # a source tree that was never installed
@@ -21,6 +19,8 @@ PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "implicit")
 
 def machine() -> str:
     """Processor and cores, and the GPU if there is one."""
+    import torch  # here, because `recae --help` needs none
+
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -41,6 +41,8 @@ def cores() -> int:
 
 def versions() -> dict[str, str]:
     """The versions that a result depends on, by name."""
+    import torch
+
     found = {
         "recae": __version__,
         "python": platform.python_version(),

@@ -5,7 +5,7 @@ import scipy.sparse as sp
 import torch
 
 from recae.nn import Ragged, Sample, losses
-from recae.nn.bags import bag, sparse_bag
+from recae.nn.batch import bag, sparse_bag
 from recae.nn.sampled import sampled_multinomial_loss
 
 ROWS, ITEMS, WIDTH = 7, 11, 3
