@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from recae.data import Interactions
 from recae.data.splits import Fold
@@ -20,8 +19,8 @@ from recae.evaluation.attributes import categories_for, vectors_for
 from recae.evaluation.external import AlignedLists, Lists, Scorer
 from recae.evaluation.report import Report
 from recae.metrics import AnyMetric, Metric, MetricAccumulator, bootstrap_intervals, parse_metrics
-from recae.ranking.batches import RankedLists, Scoring
-from recae.ranking.products import Products
+from recae.ranking.batches import RankedLists
+from recae.ranking.scores import RowScores
 from recae.recommend.base import Recommender
 from recae.recommend.measure import AlignedFold, rating_error
 from recae.recommend.requests import align, check_validation
@@ -180,10 +179,8 @@ def _asked(model: Recommender | Lists | Scorer, fold: Fold, batch_size: int | st
         aligned, counts = AlignedFold.of(fold, model.items), _trained(model.train, fold)
     devices: set[str] = set()
 
-    asked: Scoring = model._scores if isinstance(model, Recommender) else model._score_rows
-
-    def score_rows(matrix: Any) -> Tensor | Products:
-        scores = asked(matrix)
+    def score_rows(matrix: Any) -> RowScores:
+        scores = model._score_rows(matrix)
         devices.add(str(scores.device))
         return scores
 

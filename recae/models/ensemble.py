@@ -19,6 +19,7 @@ from recae.errors import ConfigError, DataError, TrainingInterrupted, unknown_op
 from recae.estimators.params import estimator, learnt, param
 from recae.metrics import Metric, MetricAccumulator, parse_metric
 from recae.ranking.batches import rows_per_batch
+from recae.ranking.scores import dense
 from recae.ranking.top_k import top_k
 from recae.recommend.base import Recommender, Run
 from recae.recommend.measure import check_metric
@@ -240,7 +241,7 @@ class Ensemble(Recommender):
                 (matrix.data, indices, matrix.indptr), shape=(matrix.shape[0], len(member.items_))
             )
             theirs.sort_indices()
-            scores = member._score_rows(theirs).cpu().numpy()[:, columns]
+            scores = dense(member._score_rows(theirs)).cpu().numpy()[:, columns]
             parts.append(torch.from_numpy(standardise(scores, seen)))
         return parts
 

@@ -25,7 +25,7 @@ from recae.nn.losses import (
     observed_squared_loss,
     squared_loss,
 )
-from recae.nn.products import affine
+from recae.nn.products import BlockScores, FactoredScores, affine
 
 LinearLoss = Callable[[Tensor, Tensor, Tensor, Ragged, "torch.dtype | None"], Tensor]
 LOSSES: dict[str, LinearLoss] = {
@@ -53,6 +53,10 @@ class Scores(Protocol):
 
     def columns(self, items: Tensor) -> Tensor:
         """The scores of some columns, (rows, len(items)) float32."""
+        ...
+
+    def to_rank(self) -> Tensor | BlockScores:
+        """The scores, block by block where that is possible, without gradients."""
         ...
 
 
@@ -85,6 +89,10 @@ class LinearScores:
     def columns(self, items: Tensor) -> Tensor:
         """The scores of some columns, (rows, len(items)) float32."""
         return F.linear(self.hidden, self.weight[items], self.bias[items])
+
+    def to_rank(self) -> FactoredScores:
+        """The scores block by block, without gradients."""
+        return FactoredScores(self.hidden.detach(), self.weight.detach(), self.bias.detach())
 
 
 class LinearHead(nn.Module):

@@ -13,7 +13,7 @@ from recae.errors import unknown_option
 from recae.nn.batch import Batch, Ragged
 from recae.nn.layers import InputLinear, Linear
 from recae.nn.losses import CHUNK_CELLS
-from recae.nn.products import affine, gather, row_chunks
+from recae.nn.products import affine, gather, multiply, row_chunks
 from recae.nn.tied import UnitRows
 
 TEMPERATURE = 0.1
@@ -46,6 +46,36 @@ class MixtureScores:
     def dense(self) -> Tensor:
         """All scores, (rows, n_items) float32."""
         return self._of(self.items, self.shares)
+
+    def to_rank(self) -> MixtureScores:
+        """The scores block by block, without gradients."""
+        return MixtureScores(*(part.detach() for part in (self.codes, self.items, self.shares)))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, n_items)."""
+        return len(self.codes), len(self.items)
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are computed."""
+        return self.codes.device
+
+    def write(self, out: Tensor, rows: slice, columns: slice) -> None:
+        """Writes the scores of some rows and columns into `out`, without gradients.
+
+        Cosines are at most one, so that no summand is above exp(1 / tau), which float32 can hold.
+        """
+        with torch.no_grad():
+            items, shares = self.items[columns], self.shares[columns].t().contiguous()
+            part = out if len(shares) == 1 else torch.empty_like(out)
+            for concept, share in enumerate(shares):
+                codes = self.codes[rows, concept] / TEMPERATURE
+                target = part if concept else out
+                multiply(codes, items, share, target).exp_()
+                if concept:
+                    out += part
+            out.log_()
 
     def columns(self, items: Tensor) -> Tensor:
         """The scores of some columns, (rows, len(items)) float32."""

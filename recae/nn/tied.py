@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from recae.errors import unknown_option
 from recae.nn.batch import Batch, Ragged, bag
 from recae.nn.layers import Derived
-from recae.nn.products import affine, gather
+from recae.nn.products import FactoredScores, gather
 
 
 class UnitRows(Derived):
@@ -78,8 +78,9 @@ class TiedScores:
 
     def dense(self) -> Tensor:
         """All scores, (rows, n_items) float32."""
-        scores = affine(self.hidden, self.vectors, self.vectors.new_zeros(len(self.vectors)))
-        x = self.input
+        if not torch.is_grad_enabled() and isinstance(self.input, Ragged):
+            return self.to_rank().dense()
+        scores, x = self.hidden @ self.vectors.t(), self.input
         if isinstance(x, Tensor):
             return scores - x
         return scores.index_put((x.rows, x.indices), -x.values, accumulate=True)
@@ -87,3 +88,8 @@ class TiedScores:
     def columns(self, items: Tensor) -> Tensor:
         """The scores of some columns, (rows, len(items)) float32."""
         return self.dense()[:, items]
+
+    def to_rank(self) -> FactoredScores:
+        """The scores block by block, without gradients."""
+        assert isinstance(self.input, Ragged)
+        return FactoredScores(self.hidden.detach(), self.vectors.detach(), minus=self.input)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from recae.errors import unknown_option
 from recae.nn.batch import Batch, Ragged, bag
+from recae.nn.dense import DenseScores
 from recae.nn.heads import LinearHead, Scores
 from recae.nn.products import gather
 
@@ -52,24 +53,9 @@ class ProductScores:
         """The scores of some columns, (rows, len(items)) float32."""
         return torch.stack([F.logsigmoid(part.columns(items)) for part in self.parts]).sum(0)
 
-
-@dataclass(frozen=True)
-class DenseScores:
-    """Scores that are numbers already, (rows, n_items)."""
-
-    values: Tensor
-
-    def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
-        """None of its own: it is a part of something."""
-        raise unknown_option("reconstruction loss", kind, [])
-
-    def dense(self) -> Tensor:
+    def to_rank(self) -> Tensor:
         """All scores, (rows, n_items) float32."""
-        return self.values
-
-    def columns(self, items: Tensor) -> Tensor:
-        """The scores of some columns, (rows, len(items)) float32."""
-        return self.values[:, items]
+        return self.dense().detach()
 
 
 class ZeroDiagonal(nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recae.errors import ConfigError
-from recae.ranking.products import Products
-from recae.ranking.streams import stream_top_k
+from recae.errors import ConfigError, check_integer
+from recae.ranking.scores import RowScores, top_k_of_blocks
 from recae.ranking.top_k import TopK, top_k
 
-ScoreRows = Callable[[Any], Tensor]
-"""Maps a CSR matrix (rows, n_items) to a fresh tensor of scores (rows, n_items) float32."""
-
-Scoring = Callable[[Any], Tensor | Products]
-"""The same, or a map to what the scores are the products of."""
+ScoreRows = Callable[[Any], RowScores]
+"""Maps a CSR matrix (rows, n_items) to scores: a fresh tensor (rows, n_items) float32, or
+`BlockScores`."""
 
 RankedLists = Iterator[tuple[slice, TopK]]
 """Batches of rows, in order, with their lists."""
@@ -28,8 +24,8 @@ RankedLists = Iterator[tuple[slice, TopK]]
 BATCH_CELLS = 1 << 24
 """Scores held at once with batch_size="auto": 2^24 cells are 64 MiB in float32."""
 
-STREAMED_ROWS = 1024
-"""Rows of a batch with batch_size="auto" when its scores are not held."""
+BLOCK_ROWS = 4096
+"""Rows of a batch with batch_size="auto" when its scores are computed block by block."""
 
 
 @dataclass(frozen=True)
@@ -46,24 +42,27 @@ class Request:
 
     def part(self, rows: slice) -> Request:
         """Some of the rows."""
+        if rows.start == 0 and rows.stop is not None and rows.stop >= len(self):
+            return self  # to slice a scipy matrix takes longer than to rank one row
         return Request(self.users[rows], self.matrix[rows], self.known[rows])
 
 
 def rows_per_batch(batch_size: Any, n_items: int) -> int:
-    """Users per batch; "auto" keeps users x items near 2^24 cells. It never changes a result."""
-    if batch_size == "auto":
-        return max(BATCH_CELLS // max(n_items, 1) // 64, 1) * 64
+    """Users per batch; "auto" keeps users x items near 2^24 cells."""
+    if isinstance(batch_size, str) and batch_size == "auto":
+        return max(BATCH_CELLS // max(n_items, 1), 64)
     try:
-        rows = 0 if isinstance(batch_size, bool) else operator.index(batch_size)
-    except TypeError:
-        rows = 0
-    if rows < 1:
-        raise ConfigError(f"batch_size must be 'auto' or an integer >= 1, not {batch_size!r}")
-    return rows
+        return check_integer("batch_size", batch_size)
+    except ConfigError:
+        raise ConfigError(
+            f"batch_size must be 'auto' or an integer >= 1, not {batch_size!r}",
+            parameter="batch_size",
+            value=batch_size,
+        ) from None
 
 
 def rank_batches(
-    score_rows: Scoring,
+    score_rows: ScoreRows,
     request: Request,
     k: int,
     *,
@@ -79,16 +78,18 @@ def rank_batches(
     """
     n_rows, n_items = request.matrix.shape
     step, start = rows_per_batch(batch_size, n_items), 0
+    if batch_size == "auto" and step < n_rows:
+        in_blocks = not isinstance(score_rows(request.matrix[:0]), Tensor)
+        step = max(step, BLOCK_ROWS) if in_blocks else step
     while start < n_rows or start == 0:
         rows = slice(start, min(start + step, n_rows))
         part = request.part(rows)
         scores = score_rows(part.matrix)
-        excluded = None if exclude is None else exclude[rows]
+        excluded = exclude if exclude is None or part is request else exclude[rows]
         strangers = np.flatnonzero(~part.known)
         instead = (strangers, popularity) if popularity is not None and len(strangers) else None
-        if isinstance(scores, Products):
-            top = stream_top_k(scores, k, exclude=excluded, allowed=allowed, instead=instead)
-            step = max(step, STREAMED_ROWS) if batch_size == "auto" else step
+        if not isinstance(scores, Tensor):
+            top = top_k_of_blocks(scores, k, exclude=excluded, allowed=allowed, instead=instead)
         else:
             if instead is not None:
                 rows_of_strangers, counts = (torch.from_numpy(part) for part in instead)

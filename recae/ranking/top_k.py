@@ -1,13 +1,17 @@
-"""Exact top-k of a block of scores, with exclusions, a whitelist and a stated order of ties.
+"""Top-k of scores. Ties: the higher score comes first, equal scores in the order of their columns.
 
-The higher score comes first; equal scores come in the order of their columns, the lower first. So
-a row's list depends on that row's scores alone, not on the batch, the device or the version of
-torch, whose `topk` promises no order among equals.
+So a row's list depends on the scores of that row alone, not on the batch, the device or the version
+of torch, whose `topk` promises no order among equals. This file alone decides it: a cell is one
+integer of 64 bits, its key, with the inverted score in the upper half and the column in the lower.
+Ascending keys are descending scores, and ascending columns among equal scores.
+
+Most of a row is discarded without a look at it: the k highest maxima of groups of columns are k
+different cells, so the lowest of them is a score that the k best reach. Only the groups whose
+maximum reaches it are looked at, and only their cells that reach it are sorted.
 """
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,14 +22,28 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from recae.errors import ConfigError, DataError
-from recae.ranking.selection import Leaders
+from recae.errors import ConfigError, DataError, check_integer
+from recae.system.threads import in_threads
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int32]
 
 MOST_EMPTY = 10_000
 """A list may be longer than the catalogue by so many places; more can only be a mistake."""
 
 CELLS = 1 << 22
 """Scores looked at together: 16 MiB, which stay in the cache of most processors."""
+
+GROUP = 8
+"""Columns of a group, at most: fewer leave fewer cells to look at, more leave fewer groups."""
+
+CROWD = 1 << 20
+"""Cells that may be sorted at once, some 60 MiB; rows with more (their scores tie) are split."""
+
+NOTHING = (0x7F800000 << 32) | 0xFFFFFFFF
+"""The key of an empty place: score -inf, column -1."""
+
+LOWEST = float(np.finfo(np.float32).min)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +112,8 @@ def top_k(
     allowed: (n_items,) bool tensor or array; columns that are False never come back.
     overwrite: allow the exclusions to be written into `scores`, which saves a copy of it.
 
-    Time is little more than a pass over the scores (see `recae.selection`), and the copy. Raises
-    ConfigError for a bad k, and DataError for scores of the wrong type or shape, for NaN or +inf in
+    Time is little more than a pass over the scores, and the copy. Raises ConfigError for a bad k,
+    and DataError for scores of the wrong type or shape, for NaN or +inf in
     a cell that is not excluded, and for exclusions that do not fit the scores.
     """
     k = check_length(k, scores.shape[-1])
@@ -106,38 +124,177 @@ def top_k(
         )
     # Inference mode lets us write into scores made under it, and keeps the graph out of our way.
     with torch.inference_mode():
-        return best(_mask(scores, exclude, allowed, overwrite), k)
+        scores = _mask(scores, exclude, allowed, overwrite)
+        step = max(CELLS // max(scores.shape[1], 1), 1)
+        parts = [slice(a, a + step) for a in range(0, max(len(scores), 1), step)]
 
+        def best(rows: slice) -> TopK:
+            found = RunningTopK(len(scores[rows]), k, scores.device, first_row=rows.start)
+            found.add(scores[rows])
+            return found.lists()
 
-def best(scores: Tensor, k: int) -> TopK:
-    """As `top_k`, of scores that are masked already and a k that is checked."""
-    step = max(CELLS // max(scores.shape[1], 1), 1)
-    parts = []
-    for start in range(0, max(len(scores), 1), step):
-        some = scores[start : start + step]
-        leaders = Leaders(len(some), k, scores.device, first_row=start)
-        leaders.add(some)
-        parts.append(TopK(*leaders.lists()))
-    return TopK.concatenate(parts)
-
-
-def check_k(k: object) -> int:
-    """The length of a list as an int >= 1. Raises ConfigError for anything else."""
-    try:
-        value = operator.index(k)  # type: ignore[arg-type]
-    except TypeError:
-        value = 0
-    if value < 1 or isinstance(k, bool):
-        raise ConfigError(f"k must be an integer >= 1, not {k!r}")
-    return value
+        on_cpu = scores.device.type == "cpu"
+        return TopK.concatenate(in_threads(best, parts) if on_cpu else list(map(best, parts)))
 
 
 def check_length(k: object, n_items: int) -> int:
-    """As `check_k`, and no more than MOST_EMPTY places beyond the catalogue."""
-    value = check_k(k)
+    """The length of a list as an int >= 1, and no more than MOST_EMPTY places beyond the catalogue.
+
+    Raises ConfigError for anything else.
+    """
+    value = check_integer("k", k)
     if value > n_items + MOST_EMPTY:
-        raise ConfigError(f"k={value:,} is far more than the {n_items:,} items there are")
+        raise ConfigError(
+            f"k={value:,} is far more than the {n_items:,} items there are", parameter="k", value=k
+        )
     return value
+
+
+class RunningTopK:
+    """The best k cells of each of some rows, whose columns come block by block.
+
+    k may be more than there will be columns. first_row: the number of the first row in messages.
+    """
+
+    def __init__(
+        self, rows: int, k: int, device: torch.device | None = None, first_row: int = 0
+    ) -> None:
+        self.k, self.first_row, self.empty = k, first_row, True
+        self.keys = torch.full((rows, k), NOTHING, dtype=torch.int64, device=device)  # ascending
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def add(self, scores: Tensor, first: int = 0) -> None:
+        """Takes in columns first, first + 1, ...: scores (rows, columns) float32, where -inf never
+        comes back. Raises DataError for NaN and +inf."""
+        if scores.numel():
+            with torch.inference_mode():
+                if scores.device.type == "cpu":
+                    self._add(scores.detach().contiguous().numpy(), first, 0)
+                else:
+                    self._add_on_device(scores, first)
+            self.empty = False
+
+    def lists(self) -> TopK:
+        """The best so far: column -1 and score -inf where nothing is left."""
+        keys = self.keys.cpu().numpy()
+        columns = keys.astype(np.uint32).view(np.int32)  # the lower halves
+        return TopK(columns, _values(keys))
+
+    def _add(self, scores: FloatArray, first: int, row: int) -> None:
+        """Takes in rows from `row` on, by halves when too many cells are in question."""
+        rows = slice(row, row + len(scores))
+        levels = [scores]  # the scores, the maxima of groups of them, the maxima of groups of those
+        while (size := self._group_size(levels[-1].shape[1])) > 1:
+            levels.append(_peaks(levels[-1], size))
+        if not levels[-1].max() < np.inf:
+            raise self._bad_numbers(torch.from_numpy(scores), first)
+        keys = self.keys.numpy()
+        least = np.maximum(_values(keys[rows, -1:]), LOWEST)  # of the k-th so far, (rows, 1)
+        if levels[-1].shape[1] >= self.k:
+            least = np.maximum(least, _kth_largest(levels[-1], self.k))
+        found = np.flatnonzero(levels[-1] >= least)
+        for upper, lower in zip(levels[:0:-1], levels[-2::-1], strict=True):
+            found = _in_groups(lower, upper.shape[1], found, least)
+        at = found // scores.shape[1]
+        counts = np.bincount(at, minlength=len(scores))
+        # The table below is as wide as its fullest row, and one whose scores tie may fill it alone.
+        most = max(2 * self.k, CROWD // len(scores))
+        if len(scores) > 1 and (len(found) > CROWD or counts.max() > most):
+            half = len(scores) // 2
+            self._add(scores[:half], first, row)
+            self._add(scores[half:], first, row + half)
+            return
+        places = np.arange(len(at)) - (np.cumsum(counts) - counts)[at]
+        columns = found - at * scores.shape[1] + first
+        table = np.full((len(scores), max(counts.max(), self.k)), NOTHING)
+        table[at, places] = _keys(scores.reshape(-1)[found], columns)
+        if not self.empty:
+            table = np.concatenate([keys[rows], table], axis=1)
+        table.sort(axis=1)
+        keys[rows] = table[:, : self.k]
+
+    def _add_on_device(self, scores: Tensor, first: int) -> None:
+        if not bool(scores.max() < torch.inf):
+            raise self._bad_numbers(scores, first)
+        bits = (scores + 0.0).view(torch.int32)
+        columns = torch.arange(first, first + scores.shape[1], device=scores.device)
+        keys = ((~_turned(bits)).long() << 32) | columns
+        keys.masked_fill_(scores == -torch.inf, NOTHING)
+        keys = torch.cat([self.keys, keys], dim=1)
+        self.keys = keys.topk(self.k, dim=1, largest=False).values
+
+    def _group_size(self, width: int) -> int:
+        """Columns of a group: so many that four times as many groups as places of a list remain."""
+        return min(GROUP, width // (4 * max(self.k, GROUP)))
+
+    def _bad_numbers(self, scores: Tensor, first: int) -> DataError:
+        bad = ~(scores < torch.inf)
+        row, column = (int(place) for place in bad.nonzero()[0])
+        what = "NaN" if bool(scores[row, column].isnan()) else "+inf"
+        return DataError(
+            f"scores contain {what} in row {self.first_row + row}, column {first + column} (NaN or "
+            f"+inf in {int(bad.any(1).sum())} of {len(bad)} rows); every score must be finite or "
+            "-inf"
+        )
+
+
+def _starts(width: int, groups: int) -> npt.NDArray[np.int64]:
+    """Where the slices begin whose cells side by side are groups; the last ends with the row."""
+    return np.minimum(np.arange(0, width, groups), width - groups)
+
+
+def _peaks(values: FloatArray, size: int) -> FloatArray:
+    """The maximum of each group of about `size` columns, (rows, groups). A group is every n-th
+    column, with n groups, so that all maxima are taken side by side."""
+    rows, width = values.shape
+    groups = -(-width // size)
+    n = width // groups
+    whole = torch.from_numpy(values[:, : n * groups].reshape(rows, n, groups))
+    peaks: FloatArray = whole.amax(1).numpy()  # numpy is somewhat slower at this
+    left = width - n * groups  # columns of the last slice, which belong to the last groups
+    if left:
+        np.maximum(peaks[:, -left:], values[:, -left:], out=peaks[:, -left:])
+    return peaks
+
+
+def _in_groups(
+    values: FloatArray, groups: int, found: npt.NDArray[np.int64], least: FloatArray
+) -> npt.NDArray[np.int64]:
+    """Where values reach `least`, places in the flat values, row by row; found: the places of the
+    groups, in their flat maxima, that reach it."""
+    width = values.shape[1]
+    row, starts = found // groups, _starts(width, groups)
+    cells = (found + row * (width - groups))[:, None] + starts
+    reached = values.reshape(-1).take(cells) >= least[row]
+    twice = len(starts) * groups - width  # columns in the last slice and the one before it
+    if twice:
+        reached[:, -1] &= found - row * groups >= twice
+    return cells.reshape(-1)[np.flatnonzero(reached)]
+
+
+def _kth_largest(values: FloatArray, k: int) -> FloatArray:
+    """(rows, columns >= k) -> (rows, 1)."""
+    place = values.shape[1] - k
+    return np.partition(values, place, axis=1)[:, [place]]  # a copy: a view would keep it all
+
+
+def _keys(values: FloatArray, columns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The keys of cells: values (cells,) float32, columns (cells,)."""
+    bits = (values + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0
+    keys: npt.NDArray[np.int64] = ((~_turned(bits)).astype(np.int64) << 32) | columns
+    return keys
+
+
+def _values(keys: npt.NDArray[np.int64]) -> FloatArray:
+    """The scores in keys, of the same shape."""
+    return _turned(~(keys >> 32).astype(np.int32)).view(np.float32)
+
+
+def _turned(bits: Any) -> Any:
+    """Bits of floats, int32, as integers of the same order, and back."""
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
 
 
 def _mask(scores: Tensor, exclude: Any | None, allowed: Any | None, overwrite: bool) -> Tensor:

@@ -17,12 +17,13 @@ from torch import Tensor
 from recae.data import IdMap, Interactions, as_interactions
 from recae.data.csr import column_counts
 from recae.data.splits import Fold
-from recae.errors import ConfigError, DataError, TrainingInterrupted, check_flag
+from recae.errors import ConfigError, DataError, TrainingInterrupted, check_flag, check_integer
 from recae.estimators.params import Estimator
 from recae.estimators.saved import hyperparameters, write
+from recae.nn.products import multiply
 from recae.ranking.batches import Request, rank_batches, rows_per_batch
-from recae.ranking.products import Products, products
-from recae.ranking.top_k import TopK, check_k, top_k
+from recae.ranking.scores import RowScores, dense
+from recae.ranking.top_k import TopK, top_k
 from recae.recommend.export import write_lists
 from recae.recommend.requests import align, check_validation, resolve, top_k_frame
 from recae.recommend.saved import contents, facts, read_history, read_items
@@ -72,18 +73,6 @@ class Recommender(Estimator, ABC):
     history_: Interactions | None
     fitted_params_: dict[str, Any]
     _facts: Mapping[str, Any] = MappingProxyType({})
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        # A subclass that scores in a way of its own must not be ranked by its base's factors.
-        # Asked of all its bases: a class mixed in may bring `_score_rows` too.
-        for base in cls.__mro__:
-            if "_scores" in vars(base):
-                return
-            if "_score_rows" in vars(base):
-                break
-        if cls._scores is not Recommender._scores:
-            cls._scores = Recommender._scores  # type: ignore[method-assign]
 
     @property
     def item_embeddings_(self) -> np.ndarray:
@@ -162,7 +151,8 @@ class Recommender(Estimator, ABC):
         with enough_memory(f"{matrix.shape[0]:,} x {matrix.shape[1]:,} scores at once"):
             out = np.empty(matrix.shape, dtype=np.float32)
         for start in range(0, len(out), step):
-            out[start : start + step] = self._score_rows(matrix[start : start + step]).cpu().numpy()
+            scores = dense(self._score_rows(matrix[start : start + step]))
+            out[start : start + step] = scores.cpu().numpy()
         return out
 
     @survives_fork
@@ -198,7 +188,7 @@ class Recommender(Estimator, ABC):
         0        0        2    3.0     1
         """
         request, allowed = self._request(users, history, items, exclude_items, on_unknown)
-        most = min(check_k(k), len(self.items_))  # a frame has no places to fill up
+        most = min(check_integer("k", k), len(self.items_))  # a frame has no places to fill up
         ranked = self._rank(request, most, exclude_seen, allowed, batch_size)
         frames = [top_k_frame(request.users[rows], self.items_, top) for rows, top in ranked]
         return pd.concat(frames, ignore_index=True)
@@ -344,7 +334,7 @@ class Recommender(Estimator, ABC):
         5
         """
         request, allowed = self._request(users, history, items, exclude_items, on_unknown)
-        most = min(check_k(k), len(self.items_))
+        most = min(check_integer("k", k), len(self.items_))
 
         def ranked(first: int) -> Iterator[tuple[slice, TopK]]:
             rest = request.part(slice(first, None)) if first else request  # a part is a copy
@@ -372,12 +362,9 @@ class Recommender(Estimator, ABC):
         """Learns from `data`; hyperparameters and options are checked already."""
 
     @abstractmethod
-    def _score_rows(self, matrix: Any) -> Tensor:
-        """Scores of CSR histories in the model's item order: a fresh (rows, n_items) float32."""
-
-    def _scores(self, matrix: Any) -> Tensor | Products:
-        """The same, or what they are the products of: lists are then made without holding them."""
-        return self._score_rows(matrix)
+    def _score_rows(self, matrix: Any) -> RowScores:
+        """Scores of CSR histories in the model's item order: a fresh (rows, n_items) float32, or
+        `BlockScores` such as products of factors, which are ranked without being held."""
 
     @abstractmethod
     def _arrays(self) -> Mapping[str, Tensor]:
@@ -398,7 +385,7 @@ class Recommender(Estimator, ABC):
     def _similarities(self, codes: np.ndarray) -> Tensor:
         """How similar all items are to some, (len(codes), n_items); cosines by default."""
         vectors = torch.nn.functional.normalize(self._item_vectors().cpu(), dim=1)
-        return products(vectors[torch.from_numpy(codes)], vectors)
+        return multiply(vectors[torch.from_numpy(codes)], vectors)
 
     # How the pieces above are put together.
 
@@ -449,7 +436,7 @@ class Recommender(Estimator, ABC):
         batch_size: int | str,
     ) -> Iterator[tuple[slice, TopK]]:
         return rank_batches(
-            self._scores,
+            self._score_rows,
             request,
             k,
             exclude=request.matrix if check_flag("exclude_seen", exclude_seen) else None,

@@ -18,10 +18,10 @@ from recae.ranking.batches import (
     RankedLists,
     Request,
     ScoreRows,
-    Scoring,
     rank_batches,
     rows_per_batch,
 )
+from recae.ranking.scores import dense
 from recae.ranking.top_k import TopK
 from recae.recommend.requests import align
 
@@ -71,7 +71,7 @@ class AlignedFold:
         places = self.items.lookup(self.target.items.ids)  # -1, not found, is the added 0
         return np.append(item_counts, 0)[places]
 
-    def ranked(self, score_rows: Scoring, k: int, batch_size: int | str = "auto") -> RankedLists:
+    def ranked(self, score_rows: ScoreRows, k: int, batch_size: int | str = "auto") -> RankedLists:
         """Yields the top k of each batch of the fold's rows, in order, as columns of the fold."""
         for rows, top in rank_batches(
             score_rows, self.request, k, exclude=self.mask, batch_size=batch_size
@@ -81,7 +81,7 @@ class AlignedFold:
 
 
 def measure(
-    score_rows: Scoring,
+    score_rows: ScoreRows,
     fold: AlignedFold,
     metrics: AnyMetric | Sequence[AnyMetric],
     *,
@@ -99,7 +99,7 @@ def rating_error(score_rows: ScoreRows, histories: Any, targets: Any) -> float:
     total, step = 0.0, rows_per_batch("auto", histories.shape[1])
     for start in range(0, histories.shape[0], step):
         target = targets[start : start + step]
-        scores = score_rows(histories[start : start + step]).cpu()
+        scores = dense(score_rows(histories[start : start + step])).cpu()
         rows = np.repeat(np.arange(target.shape[0]), np.diff(target.indptr))
         cells = torch.from_numpy(rows), torch.from_numpy(target.indices.astype(np.int64))
         off = scores[cells].double() - torch.from_numpy(target.data)

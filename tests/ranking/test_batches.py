@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from recae.ranking.products import products
 
 from recae import ConfigError, Fold, Interactions, MultDAE, RecaeWarning
 from recae.data import IdMap
 from recae.ranking.batches import BATCH_CELLS, rows_per_batch
-from recae.ranking.products import products
 from recae.recommend.measure import AlignedFold, measure
 
 N_USERS, N_ITEMS = 30, 20

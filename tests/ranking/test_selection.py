@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from recae.ranking.selection import GROUP, Leaders
 
 from recae.errors import DataError
 from recae.ranking import selection
-from recae.ranking.selection import GROUP, Leaders
 
 INFINITE = float("inf")
 

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
+from recae.ranking.products import Products
+from recae.ranking.streams import stream_top_k
 
 import recae
 from recae.nn import products as kernels
 from recae.ranking import products as tiles
 from recae.ranking import streams
-from recae.ranking.products import Products
-from recae.ranking.streams import stream_top_k
 from recae.ranking.top_k import top_k
 
 N_ITEMS = 900

@@ -13,8 +13,7 @@ from recae.apply.anomaly.reconstruction import choice_probabilities, rating_pred
 from recae.apply.anomaly.threshold import bulk_limit, check_rate, conformal_limit
 from recae.data import Interactions, as_interactions
 from recae.data.csr import row_numbers
-from recae.errors import ConfigError, DataError, warn
-from recae.ranking.top_k import check_k
+from recae.errors import ConfigError, DataError, check_integer, warn
 from recae.rng import check_seed
 from recae.system.progress import check_progress
 
@@ -77,7 +76,7 @@ class Profiles:
         >>> bool(abs(parts.sum() - found.users["score"][7]) < 1e-9)
         True
         """
-        most = None if k is None else check_k(k)
+        most = None if k is None else check_integer("k", k)
         row = int(self.data.users.encode([user])[0])
         frame = self.measured.explain(self.data, row, self.users.iloc[row])
         return frame.head(len(frame) if most is None else most)

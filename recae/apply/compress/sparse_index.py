@@ -9,8 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from recae.errors import DataError
-from recae.ranking.top_k import TopK, check_k, top_k
+from recae.errors import DataError, check_integer
+from recae.ranking.top_k import TopK, top_k
 from recae.system.forks import survives_fork
 from recae.system.memory import enough_memory
 
@@ -90,7 +90,7 @@ class SparseIndex:
         >>> small.index().search(vectors[:1], k=2).scores.shape
         (1, 2)
         """
-        k, rows = check_k(k), self._checked(queries)
+        k, rows = check_integer("k", k), self._checked(queries)
         out = None if exclude is None else self._excluded(exclude, len(rows))
         found = []
         for start in range(0, max(len(rows), 1), BLOCK):
@@ -113,7 +113,7 @@ class SparseIndex:
         >>> small.index().similar([0, 1], k=3).items.shape
         (2, 3)
         """
-        k, chosen = check_k(k), self._items(items)
+        k, chosen = check_integer("k", k), self._items(items)
         lengths = self._lengths
         found = []
         for start in range(0, max(len(chosen), 1), BLOCK):

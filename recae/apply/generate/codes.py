@@ -73,8 +73,7 @@ def posterior(model: NeuralRecommender, matrix: Any) -> tuple[Tensor, Tensor]:
         hidden = net.encoder(net.corrupt(batch, None).input)
         return torch.cat(code.mean_and_deviation(hidden), 1)
 
-    with torch.no_grad():
-        both = model._tiles(net, matrix, read, 2 * width)
+    both = model._read_rows(read, matrix)
     return both[:, :width].cpu(), both[:, width:].cpu()
 
 

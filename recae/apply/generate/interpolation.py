@@ -18,7 +18,7 @@ from recae.data import Interactions, as_interactions
 from recae.data.csr import row_numbers
 from recae.errors import ConfigError, DataError, check_integer, unknown_option
 from recae.models.neural._base import NeuralRecommender
-from recae.ranking.top_k import check_k, top_k
+from recae.ranking.top_k import top_k
 from recae.recommend.requests import align, resolve
 from recae.system.forks import survives_fork
 
@@ -140,7 +140,7 @@ def _checked(
     """The model, the histories of both users, (2, n_items) CSR, and the length of lists."""
     model = check_decodes(model)
     check_integer("steps", steps, 2, MOST_STEPS)
-    most = min(check_k(k), len(model.items_))
+    most = min(check_integer("k", k), len(model.items_))
     request = resolve(model.items_, model.history_, [user_a, user_b], history, "raise")
     return model, request.matrix, most
 

@@ -12,6 +12,7 @@ from recae.apply.maps.layout import Floats
 from recae.data import Interactions
 from recae.data.svd import subspace_svd
 from recae.errors import ConfigError
+from recae.ranking.scores import dense
 from recae.recommend.base import Recommender
 from recae.recommend.requests import align
 from recae.rng import numpy_generator
@@ -76,7 +77,8 @@ def _scored(model: Recommender, codes: np.ndarray) -> Floats:
     n = len(codes)
     starts = np.append(np.arange(n + 1), n)  # the last row is empty
     cells = np.ones(n, dtype=np.float32), codes.astype(np.int32), starts
-    found = _finite(model._score_rows(sp.csr_matrix(cells, shape=(n + 1, len(model.items_)))))
+    histories = sp.csr_matrix(cells, shape=(n + 1, len(model.items_)))
+    found = _finite(dense(model._score_rows(histories)))
     added: Floats = found[:-1] - found[-1]
     return added
 

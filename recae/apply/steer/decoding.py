@@ -13,6 +13,7 @@ from torch import Tensor
 from recae.errors import ConfigError
 from recae.models.factors._base import FactorRecommender
 from recae.models.neural._base import NeuralRecommender
+from recae.ranking.scores import dense
 from recae.recommend.base import Recommender
 
 SAMPLE = 64
@@ -40,7 +41,7 @@ def shifted_scores(model: Recommender, matrix: Any, move: np.ndarray) -> Tensor:
     """Scores of CSR histories from z' = z + move: (rows, n_items) float32; move: (latent,)."""
     step = torch.from_numpy(np.asarray(move, dtype=np.float32))
     if isinstance(model, FactorRecommender):  # linear in the code
-        return model._score_rows(matrix) + step[None] @ model._item_vectors().T
+        return dense(model._score_rows(matrix)) + step[None] @ model._item_vectors().T
     assert isinstance(model, NeuralRecommender)
     net = model.network_
     step = step.to(next(net.parameters()).device)
@@ -49,8 +50,7 @@ def shifted_scores(model: Recommender, matrix: Any, move: np.ndarray) -> Tensor:
         scores: Tensor = net.decoder(net.encode(batch)[0] + step, batch).dense()
         return scores
 
-    with torch.no_grad():
-        return model._tiles(net, matrix, read, matrix.shape[1])
+    return model._read_rows(read, matrix)
 
 
 def rises(

@@ -15,10 +15,9 @@ from torch import Tensor
 from recae.apply.steer.decoding import check_steerable, shifted_scores
 from recae.apply.steer.naming import describe, renamed, strengths
 from recae.data import as_interactions
-from recae.errors import ConfigError, check_flag
+from recae.errors import ConfigError, check_flag, check_integer
 from recae.estimators.saved import Contents, register, write
 from recae.ranking.batches import rank_batches, rows_per_batch
-from recae.ranking.top_k import check_k
 from recae.recommend.base import Recommender
 from recae.recommend.requests import align, resolve, top_k_frame
 from recae.system.forks import survives_fork
@@ -111,7 +110,7 @@ class Tastes:
         >>> len(tastes.name({0: "Alien", 1: "Heat", 2: "Big", 3: "Jaws"}, k=2))
         3
         """
-        k, model = check_k(k), self.model
+        k, model = check_integer("k", k), self.model
         frame = describe(model.items_, model.item_counts_, self.top, titles, k, genres)
         self.names = frame["name"].tolist()
         return frame.assign(
@@ -165,7 +164,7 @@ class Tastes:
         >>> tastes.profile(data)["rank"].tolist()
         [1, 1, 1, 1, 1]
         """
-        k = check_k(k)
+        k = check_integer("k", k)
         request = resolve(self.model.items_, self.model.history_, users, history, "raise")
         found = self._strengths(request.matrix)
         order = np.argsort(-found, axis=1, kind="stable")[:, :k]
@@ -255,7 +254,7 @@ class Tastes:
         ranked = rank_batches(
             lambda matrix: shifted_scores(model, matrix, move),
             request,
-            min(check_k(k), len(model.items_)),
+            min(check_integer("k", k), len(model.items_)),
             exclude=request.matrix if check_flag("exclude_seen", exclude_seen) else None,
             allowed=allowed,
             popularity=model.item_counts_,

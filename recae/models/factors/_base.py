@@ -14,7 +14,7 @@ from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import TrainingError
 from recae.estimators.params import estimator, learnt, param
-from recae.ranking.products import Products
+from recae.nn.products import FactoredScores
 from recae.recommend.base import Recommender, Run
 from recae.recommend.saved import expect
 from recae.recommend.sparse import summed, with_weights_or_ones
@@ -28,15 +28,8 @@ class FactorRecommender(Recommender):
 
     item_factors_: np.ndarray = learnt()
 
-    def _products(self, matrix: Any) -> Products:
-        """The scores of CSR histories, not yet computed."""
-        return Products(self._embed_rows(matrix), self._item_vectors())
-
-    def _scores(self, matrix: Any) -> Tensor | Products:
-        return self._products(matrix)
-
-    def _score_rows(self, matrix: Any) -> Tensor:
-        return self._products(matrix).dense()
+    def _score_rows(self, matrix: Any) -> FactoredScores:
+        return FactoredScores(self._embed_rows(matrix), self._item_vectors())
 
     def _item_vectors(self) -> Tensor:
         return torch.from_numpy(self.item_factors_)

@@ -16,7 +16,7 @@ from recae.data.splits import Fold
 from recae.errors import TrainingError
 from recae.estimators.params import estimator, learnt, param
 from recae.models.factors._base import FactorRecommender
-from recae.ranking.products import Products
+from recae.nn.products import FactoredScores
 from recae.recommend.base import Run
 from recae.recommend.saved import expect
 from recae.recommend.sparse import with_weights_or_ones
@@ -90,8 +90,8 @@ class BPR(FactorRecommender):
         means = sp.csr_matrix((shares, matrix.indices, matrix.indptr), shape=matrix.shape)
         return torch.from_numpy((means @ self.item_factors_).astype(np.float32))  # (rows, latent)
 
-    def _products(self, matrix: Any) -> Products:
-        return replace(super()._products(matrix), bias=torch.from_numpy(self.item_biases_))
+    def _score_rows(self, matrix: Any) -> FactoredScores:
+        return replace(super()._score_rows(matrix), bias=torch.from_numpy(self.item_biases_))
 
     def _arrays(self) -> Mapping[str, Tensor]:
         return {**super()._arrays(), "item_biases": torch.from_numpy(self.item_biases_)}

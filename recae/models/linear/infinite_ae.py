@@ -14,7 +14,7 @@ from recae.data.splits import Fold
 from recae.errors import CapacityError
 from recae.estimators.params import estimator, learnt, param
 from recae.models.linear._solve import blocks, device_that_fits, negative_inverse_, to_float32
-from recae.ranking.products import products
+from recae.nn.products import multiply
 from recae.recommend.base import Recommender, Run
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays, expect
 from recae.recommend.sparse import with_weights_or_ones
@@ -110,7 +110,7 @@ class InfiniteAE(Recommender):
         parts = [torch.empty(0, matrix.shape[1])]
         for start in range(0, matrix.shape[0], ROWS):
             kernel = self._kernel(histories[start : start + ROWS]).astype(np.float32)
-            duals = products(torch.from_numpy(kernel), self.inverse_)  # (rows, n_users)
+            duals = multiply(torch.from_numpy(kernel), self.inverse_)  # (rows, n_users)
             scores = (self.histories_.T @ duals.numpy().T).T
             parts.append(torch.from_numpy(np.ascontiguousarray(scores)))
         return torch.cat(parts)

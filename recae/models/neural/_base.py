@@ -18,9 +18,9 @@ from recae.data.splits import Fold
 from recae.errors import ConfigError, TrainingInterrupted
 from recae.estimators.params import estimator, learnt, param
 from recae.models.neural._svd_init import svd_init
-from recae.nn import AutoencoderNet, Batch, Decoder, InputLinear, LinearHead, Ragged
-from recae.ranking.batches import ScoreRows
-from recae.ranking.products import Products
+from recae.nn import AutoencoderNet, Batch, InputLinear, LinearHead, Ragged, Scores
+from recae.ranking.batches import BLOCK_ROWS, ScoreRows
+from recae.ranking.scores import RowScores
 from recae.recommend.base import Recommender, Run
 from recae.recommend.measure import AlignedFold, check_metric, measure
 from recae.training import (
@@ -41,10 +41,6 @@ LOG = logging.getLogger("recae")
 
 FULL_ITEMS = 100_000
 """Items up to which softmax="auto" takes all of them."""
-
-TILE = {"cpu": 64, "cuda": 1024}
-"""Rows scored together, padded when fewer: matrix products of one shape give every row the same
-bits whatever company it is scored in."""
 
 PRIOR = "code.prior."
 """Where a network keeps what only its training needs."""
@@ -275,42 +271,33 @@ class NeuralRecommender(Recommender):
             raise
         self.network_, self.epochs_ = net, epochs
 
-    def _score_rows(self, matrix: Any) -> Tensor:
+    def _score_rows(self, matrix: Any) -> RowScores:
         return self._score_with(self.network_, matrix)
 
-    def _scores(self, matrix: Any) -> Tensor | Products:
-        net = self.network_
-        head = getattr(net.decoder, "head", None)
-        plain = type(net.decoder) is Decoder and isinstance(head, LinearHead)
-        if not plain or next(net.parameters()).device.type != "cpu":
-            return self._score_rows(matrix)
+    def _score_with(self, net: AutoencoderNet, matrix: Any) -> RowScores:
         with torch.no_grad():
-            width = cast(LinearHead, head).weight.shape[1]
-            last = cast(LinearHead, head)(
-                self._tiles(net, matrix, lambda batch: net(batch)[0].hidden, width)
-            )
-            return Products(last.hidden, last.weight.detach(), last.bias.detach())
-
-    def _score_with(self, net: AutoencoderNet, matrix: Any) -> Tensor:
-        with torch.no_grad():
-            return self._tiles(net, matrix, lambda batch: net(batch)[0].dense(), matrix.shape[1])
+            scores: Scores = net(self._batch(net, matrix))[0]
+            return scores.to_rank()
 
     def _embed_rows(self, matrix: Any) -> Tensor:
-        net = self.network_
-        with torch.no_grad():
-            return self._tiles(net, matrix, lambda b: net.encode(b)[0], self._code_width())
+        return self._read_rows(lambda batch: self.network_.encode(batch)[0], matrix)
 
-    def _tiles(self, net: AutoencoderNet, matrix: Any, read: Any, width: int) -> Tensor:
-        """Applies `read` to padded tiles of the rows: (rows, width) float32."""
-        device = next(net.parameters()).device
-        tile = TILE[device.type]
-        out = torch.empty(matrix.shape[0], width, device=device)
-        for start in range(0, len(out), tile):
-            ragged = Ragged.from_csr(matrix[start : start + tile], pad_to=tile).to(device)
-            if self.weights not in ("input", "both"):
-                ragged = ragged.with_values(torch.ones_like(ragged.values))
-            out[start : start + tile] = read(Batch(ragged, ragged))[: len(out) - start]
-        return out
+    def _read_rows(self, read: Callable[[Batch], Tensor], matrix: Any) -> Tensor:
+        """What `read` makes of CSR histories, a batch after the other: (rows, width) float32."""
+        starts = range(0, max(matrix.shape[0], 1), BLOCK_ROWS)
+        with torch.no_grad():
+            parts = [
+                read(self._batch(self.network_, matrix[start : start + BLOCK_ROWS]))
+                for start in starts
+            ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _batch(self, net: AutoencoderNet, matrix: Any) -> Batch:
+        """CSR histories as the network reads them, on its device."""
+        ragged = Ragged.from_csr(matrix).to(next(net.parameters()).device)
+        if self.weights not in ("input", "both"):
+            ragged = ragged.with_values(torch.ones_like(ragged.values))
+        return Batch(ragged, ragged)
 
     def _item_vectors(self) -> Tensor:
         """The rows of the output layer, (n_items, width of the last layer) float32, if there is
