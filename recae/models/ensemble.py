@@ -237,9 +237,8 @@ class Ensemble(Recommender):
         parts = []
         for member, columns in zip(self.members_, self.columns_, strict=True):
             indices = columns[matrix.indices]
-            theirs = sp.csr_matrix(
-                (matrix.data, indices, matrix.indptr), shape=(matrix.shape[0], len(member.items_))
-            )
+            shape = (matrix.shape[0], len(member.items_))
+            theirs = sp.csr_matrix((matrix.data.copy(), indices, matrix.indptr), shape=shape)
             theirs.sort_indices()
             scores = dense(member._score_rows(theirs)).cpu().numpy()[:, columns]
             parts.append(torch.from_numpy(standardise(scores, seen)))

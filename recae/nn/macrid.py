@@ -45,7 +45,11 @@ class MixtureScores:
 
     def dense(self) -> Tensor:
         """All scores, (rows, n_items) float32."""
-        return self._of(self.items, self.shares)
+        if torch.is_grad_enabled() and self.codes.requires_grad:
+            return self._of(self.items, self.shares)
+        out = self.codes.new_empty(self.shape)
+        self.write(out, slice(0, len(self.codes)), slice(0, len(self.items)))
+        return out
 
     def to_rank(self) -> MixtureScores:
         """The scores block by block, without gradients."""
@@ -215,10 +219,10 @@ class ConceptGaussians(nn.Module):
         self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         rows = len(hidden)
-        each = hidden.reshape(rows * self.n_concepts, -1)
+        each = hidden.reshape(rows * self.n_concepts, hidden.shape[1] // self.n_concepts)
         mu = F.normalize(self.mu(each), dim=1)
         if not self.training:
-            return mu.reshape(rows, -1), {}
+            return mu.reshape(rows, self.n_concepts * mu.shape[1]), {}
         b = self.log_variance(each)  # (rows x n_concepts, latent)
         noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
         z = mu + self.spread * noise * (0.5 * b).exp()
@@ -242,5 +246,5 @@ class ConceptDecoder(nn.Module):
 
     def forward(self, z: Tensor, batch: Batch) -> MixtureScores:
         encoder = self.shared[0]
-        codes = z.reshape(len(z), len(encoder.prototypes), -1)
+        codes = z.reshape(len(z), *encoder.prototypes.shape)
         return MixtureScores(F.normalize(codes, dim=2), encoder.directions(), encoder.shares())

@@ -26,6 +26,7 @@ CELLS = 1 << 23
 def dense(scores: RowScores) -> Tensor:
     """All scores, (rows, n_items) float32.
 
+    >>> from recae.nn.products import FactoredScores
     >>> dense(FactoredScores(torch.ones(1, 2), torch.ones(3, 2)))
     tensor([[2., 2., 2.]])
     """

@@ -271,7 +271,8 @@ def _in_groups(
     twice = len(starts) * groups - width  # columns in the last slice and the one before it
     if twice:
         reached[:, -1] &= found - row * groups >= twice
-    return cells.reshape(-1)[np.flatnonzero(reached)]
+    places: npt.NDArray[np.int64] = cells.reshape(-1)[np.flatnonzero(reached)]
+    return places
 
 
 def _kth_largest(values: FloatArray, k: int) -> FloatArray:
@@ -289,7 +290,8 @@ def _keys(values: FloatArray, columns: npt.NDArray[np.int64]) -> npt.NDArray[np.
 
 def _values(keys: npt.NDArray[np.int64]) -> FloatArray:
     """The scores in keys, of the same shape."""
-    return _turned(~(keys >> 32).astype(np.int32)).view(np.float32)
+    values: FloatArray = _turned(~(keys >> 32).astype(np.int32)).view(np.float32)
+    return values
 
 
 def _turned(bits: Any) -> Any:

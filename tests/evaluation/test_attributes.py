@@ -130,7 +130,7 @@ def never(matrix: object) -> None:
 def test_bad_vectors_are_named_before_anything_is_ranked(
     given, error, message, monkeypatch
 ) -> None:
-    monkeypatch.setattr(MODEL, "_scores", never)
+    monkeypatch.setattr(MODEL, "_score_rows", never)
     with pytest.raises(error, match=message):
         evaluate(MODEL, fold(), ["recall@2", "diversity@2"], item_vectors=given)
 
@@ -146,7 +146,7 @@ def test_bad_vectors_are_named_before_anything_is_ranked(
     ],
 )
 def test_bad_categories_are_named_before_anything_is_ranked(given, message, monkeypatch) -> None:
-    monkeypatch.setattr(MODEL, "_scores", never)
+    monkeypatch.setattr(MODEL, "_score_rows", never)
     with pytest.raises(DataError, match=message):
         evaluate(MODEL, fold(), "miscalibration@2", item_categories=given)
 
@@ -155,7 +155,7 @@ def test_bad_categories_are_named_before_anything_is_ranked(given, message, monk
 def test_no_more_than_one_batch_of_scores_is_held(int_data, monkeypatch, model) -> None:
     some = recae.data.splits.holdout_pairs(int_data, 0.3).validation
     model = model.clone().fit(some.history)
-    score, held = model._scores, []
+    score, held = model._score_rows, []
 
     def watched(matrix):
         assert all(scores() is None for scores in held), "the batch before is still in memory"
@@ -163,7 +163,7 @@ def test_no_more_than_one_batch_of_scores_is_held(int_data, monkeypatch, model) 
         held.append(weakref.ref(scores))
         return scores
 
-    monkeypatch.setattr(model, "_scores", watched)
+    monkeypatch.setattr(model, "_score_rows", watched)
     metrics = ["ndcg@3", "diversity@3", "miscalibration@3", "popularity_lift@3", "gini@3"]
     evaluate(model, some, metrics, batch_size=4)
     assert len(held) > 2

@@ -133,7 +133,7 @@ def test_what_cannot_be_measured_is_refused_before_any_ranking(monkeypatch) -> N
         raise AssertionError("something was scored")
 
     model = Popularity().fit(sp.csr_matrix(STAIRS))
-    monkeypatch.setattr(model, "_scores", never)
+    monkeypatch.setattr(model, "_score_rows", never)
     with pytest.raises(DataError, match="no user of this fold has a target"):
         evaluate(model, fold([[1]], [[]], ["ann"]))
     for wrong in (FOLD.history, None):

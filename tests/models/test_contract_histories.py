@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from recae import ConfigError, DataError, Interactions, RecaeWarning, Recommender
 from recae.data import IdMap
+from tests.laws import assert_same_frames, assert_same_scores
 
 
 def assert_same_lists(left: pd.DataFrame, right: pd.DataFrame) -> None:
@@ -70,10 +71,10 @@ def test_items_are_matched_by_id(fitted, fitted_int, text_data, int_data) -> Non
         more = np.append(data.items.ids[order], data.items.ids[0] * 2)  # one id that nobody has
         other = data.with_items(IdMap(more, "item"))[0]
         np.testing.assert_array_equal(model.score(other), model.score(data))
-        pd.testing.assert_frame_equal(model.recommend(history=other), model.recommend())
+        assert_same_frames(model.recommend(history=other), model.recommend())
         few = data.select_users([4, 5])
         used = few.select_items(np.unique(few.matrix.indices)[::-1])  # fewer items than the model
-        np.testing.assert_array_equal(model.score(used), model.score(data)[[4, 5]])
+        assert_same_scores(model.score(used), model.score(data)[[4, 5]])
 
 
 def test_unknown_items_are_left_out_with_a_warning_that_counts_them(fitted) -> None:
@@ -107,10 +108,8 @@ def test_unknown_users_raise_are_skipped_or_get_popular_items(fitted, text_data)
         assert rows["item_id"].tolist() == fitted.items_.ids[order].tolist()
         assert rows["score"].tolist() == fitted.item_counts_[order].tolist()
     known = popular[popular["user_id"] == "u5"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(known, fitted.recommend("u5", k=16))
-    pd.testing.assert_frame_equal(
-        popular, fitted.recommend(["who", "u5", "what"], k=16, on_unknown="popular")
-    )
+    assert_same_frames(known, fitted.recommend("u5", k=16))
+    assert_same_frames(popular, fitted.recommend(["who", "u5", "what"], k=16, on_unknown="popular"))
 
 
 def test_popular_items_obey_the_whitelist_too(fitted) -> None:
@@ -198,4 +197,4 @@ def test_nobody_gives_an_empty_frame_of_the_same_columns(
 def test_the_types_of_columns_do_not_depend_on_the_batch(fitted) -> None:
     # The batch of u1 alone has no row: it must not turn the other batches' text into objects.
     alone, whole = fitted.recommend(batch_size=1), fitted.recommend()
-    pd.testing.assert_frame_equal(alone, whole)
+    assert_same_frames(alone, whole)

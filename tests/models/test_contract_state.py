@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import recae
 from recae import ConfigError, DataError, Interactions, models
+from tests.laws import assert_same_frames
 
 
 def test_the_same_seed_gives_the_same_model_and_another_one_another(
@@ -107,7 +108,7 @@ def test_two_threads_at_once_give_the_same(fitted, text_data) -> None:
             frames = [pool.submit(fitted.recommend, k=5, batch_size=3) for _ in range(4)]
             tables = [pool.submit(fitted.score, text_data) for _ in range(4)]
             for frame in frames:
-                pd.testing.assert_frame_equal(frame.result(), expected)
+                assert_same_frames(frame.result(), expected)
             for table in tables:
                 np.testing.assert_array_equal(table.result(), scores)
         assert process_state() == before
@@ -176,7 +177,7 @@ def test_the_exported_rows_are_the_recommended_rows(fitted, fitted_int, tmp_path
     for model in (fitted, fitted_int):
         path = tmp_path / "top.parquet"
         rows = model.export(path, k=5, batch_size=7)
-        expected = model.recommend(k=5)
+        expected = model.recommend(k=5, batch_size=7)
         assert rows == len(expected)
         table = pq.read_table(path)
         assert table.to_pylist() == expected.to_dict("records")

@@ -12,6 +12,7 @@ from scipy.special import logsumexp
 import recae
 from recae import ConfigError, DataError, Interactions
 from recae.models import ensemble
+from recae.ranking.scores import dense
 
 RNG = np.random.default_rng(6)
 
@@ -72,7 +73,7 @@ def test_a_member_that_only_harms_gets_nothing() -> None:
         name = "contrary"
 
         def _score_rows(self, matrix):
-            return -super()._score_rows(matrix)
+            return -dense(super()._score_rows(matrix))
 
     good, bad = recae.EASE(l2=5.0).fit(TRAIN), Contrary(latent=2).fit(TRAIN)
     weights = recae.Ensemble.of([good, bad], FOLD).member_weights_

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from recae.ranking.products import products
 
 from recae import ConfigError, Fold, Interactions, MultDAE, RecaeWarning
 from recae.data import IdMap
@@ -166,25 +165,10 @@ def test_a_network_validates_on_a_fold_in_another_vocabulary() -> None:
 def test_rows_per_batch() -> None:
     assert rows_per_batch("auto", 2**10) == BATCH_CELLS // 2**10
     assert rows_per_batch("auto", 10**4) * 10**4 <= BATCH_CELLS
-    assert rows_per_batch("auto", 10**7) == 64  # a tile at least
-    assert rows_per_batch("auto", 0) % 64 == 0
+    assert rows_per_batch("auto", 10**7) == 64  # at least
+    assert rows_per_batch("auto", 0) >= 64
     assert rows_per_batch(np.uint8(3), 5) == 3
     with pytest.raises(
         ConfigError, match="batch_size must be 'auto' or an integer >= 1, not 'Auto"
     ):
         rows_per_batch("Auto", 5)
-
-
-@pytest.mark.parametrize(("n", "columns"), [(5, 7), (50, 3), (8, 16), (1, 1), (30, 40), (50, 2)])
-def test_products_do_not_depend_on_the_company_of_a_row(n, columns) -> None:
-    rng = np.random.default_rng(n)
-    rows, others = (
-        torch.from_numpy(rng.standard_normal((m, n)).astype(np.float32)) for m in (150, columns)
-    )
-    whole = products(rows, others)
-    np.testing.assert_allclose(whole, rows.double() @ others.double().t(), atol=1e-4)
-    order = torch.from_numpy(rng.permutation(150))
-    assert torch.equal(products(rows[order], others), whole[order])
-    for row in range(0, 150, 11):
-        assert torch.equal(products(rows[row : row + 1], others)[0], whole[row])
-    assert products(rows[:0], others).shape == (0, columns)

@@ -280,6 +280,7 @@ class NeuralRecommender(Recommender):
             return scores.to_rank()
 
     def _embed_rows(self, matrix: Any) -> Tensor:
+        self._code_width()  # raises for a model without codes
         return self._read_rows(lambda batch: self.network_.encode(batch)[0], matrix)
 
     def _read_rows(self, read: Callable[[Batch], Tensor], matrix: Any) -> Tensor:
