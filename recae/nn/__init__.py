@@ -2,15 +2,6 @@
 
 from recae.nn.batch import Batch, Ragged, Sample
 from recae.nn.conv import ConvDecoder, ConvEncoder
-from recae.nn.corrupt import (
-    Chain,
-    Dropout,
-    GaussianNoise,
-    Masking,
-    NoCorruption,
-    SaltAndPepper,
-    UnitNorm,
-)
 from recae.nn.dense import DENSE_LOSSES, DenseScores
 from recae.nn.h_vamp import HierarchicalDecoder, HierarchicalEncoder, HierarchicalVamp
 from recae.nn.heads import LinearHead, LinearScores, Scores, UnitHead
@@ -24,7 +15,20 @@ from recae.nn.layers import (
     mlp,
 )
 from recae.nn.macrid import ConceptDecoder, ConceptGaussians, Concepts, DrawConcepts
-from recae.nn.network import AutoencoderNet, Decoder, DeterministicCode, Gaussian, UserNodes
+from recae.nn.network import (
+    AutoencoderNet,
+    Chain,
+    Decoder,
+    DeterministicCode,
+    Dropout,
+    Gaussian,
+    GaussianNoise,
+    Masking,
+    NoCorruption,
+    SaltAndPepper,
+    UnitNorm,
+    UserNodes,
+)
 from recae.nn.priors import CompositeGaussian, Posterior, remember
 from recae.nn.quantised import LogisticMixture, Quantised
 from recae.nn.sparse import (

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from recae.nn.batch import Batch, Ragged
-from recae.nn.corrupt import Dropout
 from recae.nn.heads import Scores
 from recae.nn.layers import InputLinear, Linear
+from recae.nn.network import Dropout
 
 
 class Gated(nn.Module):
