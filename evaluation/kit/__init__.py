@@ -1,1 +1,1 @@
-"""What the scripts share: provenance, tables, pictures, a grid search, the size of the house."""
+"""What the scripts share: provenance, tables, pictures, grid search, size and walks of recae."""
