@@ -382,6 +382,8 @@ def _check_sizes(matrix: csr.Matrix, users: IdMap, items: IdMap) -> None:
 
 def _weights(matrix: csr.Matrix) -> table.Weights:
     """The checked weights; they share memory with the matrix where they can."""
+    if matrix.data.dtype == np.float32 and np.isfinite(matrix.data).all():
+        return table.positive_float32(matrix.data)
     column = pd.Series(matrix.data, copy=False)
     return table.positive_float32(table.weight_array(column, "matrix.data"))
 

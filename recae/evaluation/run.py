@@ -54,8 +54,8 @@ def evaluate(
     `recae.metrics.Metric.of` sets another k. Items of the fold's mask (its history by default) are
     not recommended. Users without a target count in no mean of hits, but in those of
     metrics that do not look at targets, such as novelty and coverage. Memory is one batch of scores
-    (`batch_size` users, which never changes a result) plus one number per user and metric, and two
-    per item and cut-off. seed: of the bootstrap.
+    plus one number per user and metric, and two per item and cut-off. batch_size: users ranked at a
+    time; another one changes scores by at most 1e-5 relative. seed: of the bootstrap.
 
     item_vectors: for diversity: a fitted model with item embeddings, a pair (ids, (n, d) array) or
     a frame with the item ids as its index; None for the model's own. Models are only comparable

@@ -37,6 +37,9 @@ CELLS = 1 << 22
 GROUP = 8
 """Columns of a group, at most: fewer leave fewer cells to look at, more leave fewer groups."""
 
+SMALL = 1 << 15
+"""Scores up to which groups take longer than they save."""
+
 CROWD = 1 << 20
 """Cells that may be sorted at once, some 60 MiB; rows with more (their scores tie) are split."""
 
@@ -186,8 +189,9 @@ class RunningTopK:
         """Takes in rows from `row` on, by halves when too many cells are in question."""
         rows = slice(row, row + len(scores))
         levels = [scores]  # the scores, the maxima of groups of them, the maxima of groups of those
-        while (size := self._group_size(levels[-1].shape[1])) > 1:
-            levels.append(_peaks(levels[-1], size))
+        if scores.size > SMALL:
+            while (size := self._group_size(levels[-1].shape[1])) > 1:
+                levels.append(_peaks(levels[-1], size))
         if not levels[-1].max() < np.inf:
             raise self._bad_numbers(torch.from_numpy(scores), first)
         keys = self.keys.numpy()

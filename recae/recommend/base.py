@@ -178,7 +178,8 @@ class Recommender(Estimator, ABC):
         "raise" a DataError, "skip" them with a warning, or give "popular" items, scored by their
         number of training users. Unknown items in a history are left out with a warning that counts
         them; in `items` and `exclude_items` they raise DataError. batch_size: users ranked at a
-        time, which never changes a result.
+        time. Another batch_size changes scores by at most 1e-5 relative to the row's largest, and
+        lists only among items whose scores are that close; the same call gives the same bits.
 
         A user with fewer than k items left gets fewer rows. Equal scores are in the order of
         `items_`. Raises DataError for the data and ConfigError for the options.
@@ -191,7 +192,7 @@ class Recommender(Estimator, ABC):
         most = min(check_integer("k", k), len(self.items_))  # a frame has no places to fill up
         ranked = self._rank(request, most, exclude_seen, allowed, batch_size)
         frames = [top_k_frame(request.users[rows], self.items_, top) for rows, top in ranked]
-        return pd.concat(frames, ignore_index=True)
+        return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
 
     @survives_fork
     def recommend_array(

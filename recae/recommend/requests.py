@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -120,5 +121,10 @@ def top_k_frame(users: np.ndarray, items: IdMap, top: TopK) -> pd.DataFrame:
 
 def _column(ids: np.ndarray) -> pd.Series[Any]:
     """Ids as a column of a frame, of the same type when there are none."""
-    text = pd.Series(["text"]).dtype  # pandas 2 and 3 differ in it
-    return pd.Series(ids, dtype=text if ids.dtype == object else None)
+    return pd.Series(ids, dtype=_text() if ids.dtype == object else None)
+
+
+@cache
+def _text() -> Any:
+    """What pandas keeps text in; 2 and 3 differ in it."""
+    return pd.Series(["text"]).dtype

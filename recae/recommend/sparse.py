@@ -16,7 +16,7 @@ from recae.system.blas import ONE_BLAS
 def sparse_scores(histories: Any, weights: Any) -> Tensor:
     """histories @ weights, both CSR: (rows, n_items) float32, -inf where nothing adds to a cell.
 
-    A row is summed up in the order of its own entries, so that it has the same bits in any batch.
+    A row is summed up in the order of its own entries.
     """
     product = sp.csr_matrix(histories @ weights)
     scores = np.full(product.shape, -np.inf, dtype=np.float32)
@@ -36,18 +36,18 @@ def with_weights_or_ones(matrix: Any, weighted: bool) -> Any:
     return sp.csr_matrix(parts, shape=matrix.shape)
 
 
-def summed(histories: Any, table: Tensor) -> Tensor:
+def summed(histories: Any, table: Tensor, weighted: bool = True) -> Tensor:
     """histories @ table: CSR (rows, n_items) float32, table (n_items, n) -> (rows, n) float32.
 
-    A row is summed up in the order of its own entries, so that it has the same bits in any batch;
-    several times faster than scipy.
+    weighted: False puts ones in the place of the weights. Several times faster than scipy.
     """
+    values = torch.from_numpy(histories.data if weighted else np.ones_like(histories.data))
     return torch.nn.functional.embedding_bag(
         torch.from_numpy(histories.indices.astype(np.int64)),
         table,
         torch.from_numpy(histories.indptr.astype(np.int64)),
         mode="sum",
-        per_sample_weights=torch.from_numpy(histories.data),
+        per_sample_weights=values,
         include_last_offset=True,
     )
 

@@ -53,6 +53,8 @@ def test_equals_a_full_sort_however_the_columns_are_cut(seed, monkeypatch) -> No
     n = int(rng.choice([1, 5, 4 * GROUP, 8 * GROUP**2 + 1, 700, 9 * GROUP * k + 7, 5_003]))
     n = min(n, 60_000)
     scores = drawn(rng, rows, n)
+    if seed % 2 == 0:
+        monkeypatch.setattr(module, "SMALL", 0)  # groups
     if seed % 3 == 0:
         monkeypatch.setattr(module, "CROWD", int(rng.integers(1, 200)))  # rows are split
     running = RunningTopK(rows, k)

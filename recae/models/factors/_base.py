@@ -78,8 +78,7 @@ class SVDRecommender(FactorRecommender):
             )
 
     def _embed_rows(self, matrix: Any) -> Tensor:
-        histories = with_weights_or_ones(matrix, self.weights == "both")
-        return summed(histories, torch.from_numpy(self.input_factors_))
+        return summed(matrix, torch.from_numpy(self.input_factors_), self.weights == "both")
 
     def _arrays(self) -> Mapping[str, Tensor]:
         return {**super()._arrays(), "input_factors": torch.from_numpy(self.input_factors_)}
