@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import recae
-from recae.system.memory import enough_memory
+from recae.system.machine import enough_memory
 
 
 def line_here() -> int:

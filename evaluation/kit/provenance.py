@@ -9,8 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from recae.system.machine import machine, versions
-from recae.system.memory import peak_gb
+from recae.system.machine import machine, peak_gb, versions
 
 __all__ = ["RESULTS", "commit", "keep", "machine", "peak_gb"]
 

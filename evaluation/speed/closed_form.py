@@ -43,7 +43,7 @@ from evaluation.speed.closed_form_plot import plot
 from evaluation.speed.harness import Rounds, alternate, arguments
 from recae.errors import RecaeError
 from recae.models.linear import _solve
-from recae.system.memory import total_memory
+from recae.system.machine import total_memory
 
 ALL = (("DATA/gowalla",),)
 ITEMS = (2000, 4000, 8000, 16000, 28000, 40981)

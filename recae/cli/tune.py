@@ -30,7 +30,7 @@ from recae.cli.options import (
 )
 from recae.cli.output import Output
 from recae.errors import ConfigError
-from recae.recommend.measure import check_metric
+from recae.recommend.requests import check_metric
 from recae.system.files import atomic_file
 from recae.tuning import SAMPLERS, check_budget, check_optuna, read_space
 

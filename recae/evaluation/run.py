@@ -19,15 +19,12 @@ from recae.evaluation.attributes import categories_for, vectors_for
 from recae.evaluation.external import AlignedLists, Lists, Scorer
 from recae.evaluation.report import Report
 from recae.metrics import AnyMetric, Metric, MetricAccumulator, bootstrap_intervals, parse_metrics
-from recae.ranking.batches import RankedLists
-from recae.ranking.scores import RowScores
+from recae.ranking.batches import RankedLists, RowScores
 from recae.recommend.base import Recommender
-from recae.recommend.measure import AlignedFold, rating_error
-from recae.recommend.requests import align, check_validation
-from recae.system.forks import survives_fork
-from recae.system.machine import cores, machine, versions
-from recae.system.memory import peak_gb
+from recae.recommend.requests import AlignedFold, align, check_validation, rating_error
+from recae.system.machine import cores, machine, peak_gb, versions
 from recae.system.progress import bar
+from recae.system.threads import survives_fork
 
 METRICS = ("ndcg@100", "recall@20", "recall@50")
 

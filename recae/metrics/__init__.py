@@ -1,7 +1,7 @@
 """Metrics of top-k lists (see `metric` and `beyond_accuracy`) and bootstrap intervals of means."""
 
 from recae.metrics.accumulator import MetricAccumulator
-from recae.metrics.beyond_accuracy import popularity_groups
+from recae.metrics.beyond_accuracy import FloatArray, popularity_groups
 from recae.metrics.bootstrap import (
     BOOTSTRAP_CELLS,
     bootstrap_interval,
@@ -10,8 +10,14 @@ from recae.metrics.bootstrap import (
     percentile_interval,
     resampled_means,
 )
-from recae.metrics.hits import FloatArray, IntArray
-from recae.metrics.metric import AnyMetric, Metric, less_is_better, parse_metric, parse_metrics
+from recae.metrics.metric import (
+    AnyMetric,
+    IntArray,
+    Metric,
+    less_is_better,
+    parse_metric,
+    parse_metrics,
+)
 
 __all__ = [
     "BOOTSTRAP_CELLS",

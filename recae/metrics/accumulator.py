@@ -11,9 +11,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from recae.errors import ConfigError, DataError, check_integer
-from recae.metrics.beyond_accuracy import CATALOGUE, OF_LISTS, ItemFacts
-from recae.metrics.hits import FloatArray, IntArray, canonical, match
-from recae.metrics.metric import AnyMetric, Metric, parse_metrics
+from recae.metrics.beyond_accuracy import CATALOGUE, OF_LISTS, FloatArray, ItemFacts
+from recae.metrics.metric import AnyMetric, IntArray, Metric, canonical, match, parse_metrics
 from recae.ranking.top_k import TopK
 
 

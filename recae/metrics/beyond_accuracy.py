@@ -47,7 +47,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from recae.errors import DataError
-from recae.metrics.hits import FloatArray
+
+FloatArray = npt.NDArray[np.float64]
 
 Items = npt.NDArray[np.integer[Any]]
 """Lists of items (rows, k), -1 for an empty place."""

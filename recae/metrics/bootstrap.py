@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recae.errors import ConfigError, DataError, check_integer
-from recae.metrics.hits import FloatArray
+from recae.metrics.beyond_accuracy import FloatArray
 from recae.rng import numpy_generator
 
 BOOTSTRAP_CELLS = 1 << 17

@@ -18,12 +18,10 @@ from recae.data.splits import Fold
 from recae.errors import ConfigError, DataError, TrainingInterrupted, unknown_option, warn
 from recae.estimators.params import estimator, learnt, param
 from recae.metrics import Metric, MetricAccumulator, parse_metric
-from recae.ranking.batches import rows_per_batch
-from recae.ranking.scores import dense
+from recae.ranking.batches import dense, rows_per_batch
 from recae.ranking.top_k import top_k
 from recae.recommend.base import Recommender, Run
-from recae.recommend.measure import check_metric
-from recae.recommend.requests import align
+from recae.recommend.requests import align, check_metric
 from recae.rng import numpy_generator
 
 ROWS = 64

@@ -1,14 +1,10 @@
-"""The end of the decoder: scores that are not yet numbers.
-
-A head returns a lazy `Scores`, so that the loss never needs the whole matrix of scores, and ranking
-asks for as many rows at a time as it likes.
-"""
+"""Linear heads, whose scores are lazy, and the losses that form their gradients in one pass."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +14,202 @@ from recae.errors import unknown_option
 from recae.nn.batch import Ragged
 from recae.nn.dense import DenseScores
 from recae.nn.layers import Derived
-from recae.nn.losses import (
-    logistic_loss,
-    multinomial_loss,
-    observed_logistic_loss,
-    observed_squared_loss,
-    squared_loss,
+from recae.nn.products import (
+    BlockScores,
+    FactoredScores,
+    affine,
+    gather,
+    product,
+    row_chunks,
+    scaled,
 )
-from recae.nn.products import BlockScores, FactoredScores, affine
+from recae.nn.sampled import sampled_multinomial_loss
+
+CHUNK_CELLS = 1 << 25
+"""Logits held at once: 2^25 cells are 128 MiB in float32. Smaller row chunks cost speed."""
+
+TILE_CELLS = 1 << 19
+"""Logits normalised at once: 2^19 cells are 2 MiB, which stay in the cache between the passes."""
+
+
+def multinomial_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    target: Ragged,
+    products: torch.dtype | None = None,
+) -> Tensor:
+    """Minus the multinomial log likelihood of Liang et al. (2018, eq. 2), averaged over rows.
+
+    For logits f = h W^T + b: loss_u = -sum_i x_ui log softmax(f_u)_i.
+    hidden: (rows, n); weight: (n_items, n); bias: (n_items,); target: ragged (rows, n_items).
+    products: a type such as torch.bfloat16 that the three matrix products are rounded to, where
+    hidden is float32; what is summed, normalised and added up stays in float32. A target with a
+    sample takes that for all items: see `sampled_multinomial_loss`.
+    """
+    if target.sample is not None:
+        return sampled_multinomial_loss(hidden, weight, bias, target, target.sample, products)
+    return _chunked(_multinomial, hidden, weight, bias, target, products)
+
+
+def logistic_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    target: Ragged,
+    products: torch.dtype | None = None,
+) -> Tensor:
+    """Minus the Bernoulli log likelihood over all items, averaged over rows; shapes as above.
+
+    loss_u = -sum_(i in u) x_ui log sigma(f_ui) - sum_(i not in u) log sigma(-f_ui): a weight says
+    how much an interaction counts.
+    """
+    return _chunked(_logistic, hidden, weight, bias, target, products)
+
+
+def squared_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    target: Ragged,
+    products: torch.dtype | None = None,
+) -> Tensor:
+    """sum_i (f_ui - x_ui)^2 over all items, averaged over rows; shapes as above."""
+    return _chunked(_squared, hidden, weight, bias, target, products)
+
+
+def observed_squared_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
+    """sum over the entries of a row of (f_ui - x_ui)^2, averaged over rows; shapes as above.
+
+    Only the entries' scores are computed (Sedhain et al. 2015).
+    """
+    scores = _observed(hidden, weight, bias, target)
+    return (scores - target.values).square().sum() / len(target)
+
+
+def observed_logistic_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
+    """The logistic loss over the entries of a row alone, averaged over rows; shapes as above.
+
+    Entries of value 0 are the items that a row is said not to have, such as sampled negatives.
+    """
+    scores = _observed(hidden, weight, bias, target)
+    has = target.values > 0
+    losses = torch.where(has, target.values * F.softplus(-scores), F.softplus(scores))
+    return losses.sum() / len(target)
+
+
+def _observed(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
+    """The scores of the entries of a target, (nnz,)."""
+    products = (gather(hidden, target.rows) * gather(weight, target.indices)).sum(1)
+    return products + gather(bias, target.indices)
+
+
+Cells = tuple[Tensor, Tensor]
+Slope = Callable[[Tensor, Cells, Tensor, Tensor, int], Tensor]
+"""`(logits, cells, values, totals, rows)` -> the loss of a tile, a scalar, over all `rows`; turns
+the logits (tile, n_items) into their gradient in place. cells: the entries' places in the tile;
+values: (entries,) and totals: (tile,) the target's values and their sums."""
+
+
+def _chunked(
+    slope: Slope,
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    target: Ragged,
+    products: torch.dtype | None,
+) -> Tensor:
+    loss: Tensor = _Chunked.apply(  # type: ignore[no-untyped-call]
+        slope, hidden, weight, bias, target, products
+    )
+    return loss
+
+
+class _Chunked(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        slope: Slope,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        target: Ragged,
+        products: torch.dtype | None,
+    ) -> Tensor:
+        wanted = ctx.needs_input_grad[1:4]
+        rows, totals = len(target), target.row_sums(target.values)
+        loss = hidden.new_zeros(())
+        grads: list[Tensor | None] = [None, None, None]
+        narrow = products if hidden.dtype == torch.float32 else None
+        h, w = (hidden, weight) if narrow is None else (hidden.to(narrow), weight.to(narrow))
+        chunks = row_chunks(rows, weight.shape[0], CHUNK_CELLS)
+        parts = []  # of the gradient of hidden
+        for chunk in chunks:
+            logits = product(h[chunk], w.t())
+            for tile in _tiles(chunk, weight, len(chunks)):
+                part = logits[tile.start - chunk.start : tile.stop - chunk.start]
+                if narrow is not None:
+                    rounded, part = part, part.float()
+                part.add_(bias)
+                entries = target.entries(tile)
+                cells = (target.rows[entries] - tile.start, target.indices[entries])
+                loss += slope(part, cells, target.values[entries], totals[tile], rows)
+                if wanted[2]:
+                    grads[2] = _plus(grads[2], part.sum(0))
+                if narrow is not None:
+                    rounded.copy_(part)
+            if wanted[0]:
+                parts.append(product(logits, w))
+            if wanted[1]:
+                grads[1] = _plus(grads[1], product(logits.t(), h[chunk]).to(weight.dtype))
+        if wanted[0]:
+            grads[0] = torch.cat(parts).to(hidden.dtype)
+        ctx.save_for_backward(*grads)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        return (None, *scaled(ctx.saved_tensors, upstream), None, None)
+
+
+def _plus(sum_so_far: Tensor | None, part: Tensor) -> Tensor:
+    return part if sum_so_far is None else sum_so_far.add_(part)
+
+
+def _tiles(chunk: slice, weight: Tensor, n_chunks: int) -> list[slice]:
+    """Rows that a CPU takes through its cache together; a GPU takes the chunk at once."""
+    if weight.device.type != "cpu":
+        return [chunk]
+    tiles = row_chunks(chunk.stop - chunk.start, weight.shape[0], TILE_CELLS)
+    return [slice(chunk.start + tile.start, chunk.start + tile.stop) for tile in tiles]
+
+
+def _multinomial(logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows: int) -> Tensor:
+    values, totals = values / rows, totals / rows  # the mean over rows, for loss and gradient
+    loss = -torch.dot(logits[cells], values)
+    top = logits.amax(1, keepdim=True)
+    norms = logits.sub_(top).exp_().sum(1, keepdim=True)
+    loss += torch.dot((top + norms.log()).squeeze(1), totals)
+    logits.mul_(totals[:, None] / norms)[cells] -= values  # totals softmax(logits) - values
+    return loss
+
+
+def _logistic(logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows: int) -> Tensor:
+    seen = logits[cells]
+    loss = (values * F.softplus(-seen) - F.softplus(seen)).sum() + F.softplus(logits).sum()
+    logits.sigmoid_()
+    logits[cells] = -values * (-seen).sigmoid()
+    logits /= rows
+    return loss / rows
+
+
+def _squared(logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows: int) -> Tensor:
+    seen = logits[cells]
+    loss = ((seen - values).square() - seen.square()).sum() + logits.square().sum()
+    logits[cells] -= values
+    logits *= 2 / rows
+    return loss / rows
+
 
 LinearLoss = Callable[[Tensor, Tensor, Tensor, Ragged, "torch.dtype | None"], Tensor]
 LOSSES: dict[str, LinearLoss] = {

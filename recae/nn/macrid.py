@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from recae.errors import unknown_option
 from recae.nn.batch import Batch, Ragged
+from recae.nn.heads import CHUNK_CELLS
 from recae.nn.layers import InputLinear, Linear
-from recae.nn.losses import CHUNK_CELLS
 from recae.nn.products import affine, gather, multiply, row_chunks
 from recae.nn.tied import UnitRows
 

@@ -1,7 +1,8 @@
-"""From histories to top-k lists, one batch of scores at a time."""
+"""From histories to top-k lists: batches of rows, and scores that are computed block by block."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,122 @@ import torch
 from torch import Tensor
 
 from recae.errors import ConfigError, check_integer
-from recae.ranking.scores import RowScores, top_k_of_blocks
-from recae.ranking.top_k import TopK, top_k
+from recae.nn.products import BlockScores
+from recae.ranking.top_k import RunningTopK, TopK, check_length, top_k
+from recae.system.threads import in_threads
+
+RowScores = Tensor | BlockScores
+"""Scores of rows: (rows, n_items) float32, or the same computed block by block when asked for."""
+
+ROWS = 256
+"""Rows of a block: a matrix product reaches its full speed."""
+
+CELLS = 1 << 23
+"""Scores of a block, at most: 32 MiB for each thread."""
+
+
+def dense(scores: RowScores) -> Tensor:
+    """All scores, (rows, n_items) float32.
+
+    >>> from recae.nn.products import FactoredScores
+    >>> dense(FactoredScores(torch.ones(1, 2), torch.ones(3, 2)))
+    tensor([[2., 2., 2.]])
+    """
+    return scores if isinstance(scores, Tensor) else scores.dense()
+
+
+def top_k_of_blocks(
+    scores: BlockScores,
+    k: int,
+    *,
+    exclude: Any | None = None,
+    allowed: np.ndarray | None = None,
+    instead: tuple[np.ndarray, np.ndarray] | None = None,
+) -> TopK:
+    """As `top_k` of `scores.dense()`, in memory for 2^23 scores a thread.
+
+    exclude: CSR (rows, n_items); allowed: (n_items,) bool. instead: rows whose scores are not those
+    computed, ascending, and theirs (n_items,).
+    """
+    n_rows, n_items = scores.shape
+    k, on_cpu = check_length(k, n_items), scores.device.type == "cpu"
+    height = max(min(ROWS if on_cpu else CELLS // max(n_items, 1), n_rows), 1)
+    columns = _parts(n_items, CELLS // height)
+    most = max(some.stop - some.start for some in columns)
+    hidden = None if allowed is None else torch.from_numpy(~allowed).to(scores.device)
+
+    kept = threading.local()  # a fresh buffer for every block would cost a tenth of the time
+
+    def buffer(rows: int, width: int) -> Tensor:
+        if not hasattr(kept, "buffer"):
+            kept.buffer = _empty(height * most, scores.device)
+        flat: Tensor = kept.buffer
+        return flat[: rows * width].view(rows, width)
+
+    def best(rows: slice) -> TopK:
+        found = RunningTopK(rows.stop - rows.start, k, scores.device, first_row=rows.start)
+        cells = None if exclude is None else _cells(exclude, rows)
+        for some in columns:
+            block = buffer(len(found), some.stop - some.start)
+            scores.write(block, rows, some)
+            if instead is not None:
+                _replace(block, *instead, rows, some)
+            if hidden is not None:
+                block.masked_fill_(hidden[some], -torch.inf)
+            if cells is not None:
+                _hide(block, *cells, some)
+            found.add(block, some.start)
+        return found.lists()
+
+    rows = _parts(n_rows, height)
+    with torch.inference_mode():
+        parts = in_threads(best, rows) if on_cpu else [best(some) for some in rows]
+    return TopK.concatenate(parts)
+
+
+def _empty(cells: int, device: torch.device) -> Tensor:
+    """A buffer; one of numpy's lies on huge pages where the system has them, unlike torch's."""
+    if device.type != "cpu":
+        return torch.empty(cells, device=device)
+    return torch.from_numpy(np.empty(cells, dtype=np.float32))
+
+
+def _parts(n: int, most: int) -> list[slice]:
+    """0..n in about equal parts of at most `most`; one empty part for n = 0."""
+    count = max(-(-n // most), 1)
+    return [slice(n * part // count, n * (part + 1) // count) for part in range(count)]
+
+
+def _cells(exclude: Any, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+    """Row, counted from the first of these, and column of every non-zero cell of some rows."""
+    ends = exclude.indptr[rows.start : rows.stop + 1]
+    entries = slice(ends[0], ends[-1])
+    row = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+    held = exclude.data[entries] != 0
+    columns = exclude.indices[entries]
+    return (row, columns) if held.all() else (row[held], columns[held])
+
+
+def _hide(block: Tensor, row: np.ndarray, column: np.ndarray, columns: slice) -> None:
+    """Writes -inf into the cells that are among these columns."""
+    if len(column) and (columns.start > 0 or columns.stop <= column.max()):
+        here = (column >= columns.start) & (column < columns.stop)
+        row, column = row[here], column[here]
+    if block.device.type == "cpu":
+        block.numpy()[row, column - columns.start] = -np.inf
+    else:
+        at = (torch.from_numpy(part.astype(np.int64)) for part in (row, column - columns.start))
+        block[tuple(part.to(block.device) for part in at)] = -torch.inf
+
+
+def _replace(
+    block: Tensor, which: np.ndarray, values: np.ndarray, rows: slice, columns: slice
+) -> None:
+    """Writes other scores into the rows of `which` that are among these."""
+    here = torch.from_numpy(which[(which >= rows.start) & (which < rows.stop)] - rows.start)
+    others = torch.tensor(values[columns], dtype=block.dtype, device=block.device)
+    block[here.to(block.device)] = others
+
 
 ScoreRows = Callable[[Any], RowScores]
 """Maps a CSR matrix (rows, n_items) to scores: a fresh tensor (rows, n_items) float32, or

@@ -21,17 +21,16 @@ from recae.errors import ConfigError, DataError, TrainingInterrupted, check_flag
 from recae.estimators.params import Estimator
 from recae.estimators.saved import hyperparameters, write
 from recae.nn.products import multiply
-from recae.ranking.batches import Request, rank_batches, rows_per_batch
-from recae.ranking.scores import RowScores, dense
+from recae.ranking.batches import Request, RowScores, dense, rank_batches, rows_per_batch
 from recae.ranking.top_k import TopK, top_k
 from recae.recommend.export import write_lists
 from recae.recommend.requests import align, check_validation, resolve, top_k_frame
 from recae.recommend.saved import contents, facts, read_history, read_items
 from recae.rng import check_seed
 from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
-from recae.system.forks import survives_fork
-from recae.system.memory import enough_memory
+from recae.system.machine import enough_memory
 from recae.system.progress import check_progress
+from recae.system.threads import survives_fork
 from recae.training import Callback, Checkpoint, check_callbacks, resolve_device
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recae.errors import TrainingError
-from recae.system.blas import ONE_BLAS
+from recae.system.threads import ONE_BLAS
 
 
 def sparse_scores(histories: Any, weights: Any) -> Tensor:

@@ -1,11 +1,98 @@
-"""Where a figure comes from: the versions, the processor and the cores behind it."""
+"""The machine: its memory and what fits into it, its processor, and the versions that run on it."""
 
 from __future__ import annotations
 
 import os
 import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from recae.errors import CapacityError
+
+BATCH_CELLS = 1 << 22
+"""Numbers that a step of a computation holds at a time, unless it says otherwise: 16 MB of float32,
+which is large enough to hide the cost of a call and small against any matrix of scores."""
+
+CGROUP_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+
+
+def rows_that_fit(width: int, cells: int = BATCH_CELLS) -> int:
+    """Rows of `width` numbers that are computed together: `cells` numbers, but at least one row.
+
+    >>> rows_that_fit(20_000)
+    209
+    """
+    return max(cells // max(width, 1), 1)
+
+
+def row_batches(rows: int, width: int, cells: int = BATCH_CELLS) -> Iterator[slice]:
+    """Slices that cut `rows` rows of `width` numbers into batches of `rows_that_fit`.
+
+    >>> list(row_batches(5, 10, cells=20))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    step = rows_that_fit(width, cells)
+    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
+
+
+def total_memory() -> int:
+    """Bytes of memory that this process may use: the machine's, or its container's if less."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for path in CGROUP_LIMITS:
+        try:
+            total = min(total, int(path.read_text()))
+        except (OSError, ValueError):  # no such limit, or the word "max"
+            continue
+    return total
+
+
+def peak_gb() -> float:
+    """The most memory this process has held so far, in GB (10^9 bytes); NaN where unknown."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # ru_maxrss would count what the process that started this one held
+        lines = status.read_text().splitlines()
+        held = next((line for line in lines if line.startswith("VmHWM")), None)
+        if held is not None:
+            return int(held.split()[1]) * 1024 / 1e9
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+@contextmanager
+def enough_memory(what: str) -> Iterator[None]:
+    """Turns the many ways in which libraries say that memory is short into a CapacityError."""
+    try:
+        yield
+    except CapacityError:
+        raise
+    except (MemoryError, RuntimeError) as error:  # torch raises the latter
+        if not out_of_memory(error):
+            raise
+        text = " ".join(str(error).split())
+        raise CapacityError(
+            f"{what} does not fit in memory ({text[:200]}): take fewer users or items at once, or "
+            "smaller layers"
+        ) from error
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory is short: of numpy, or of torch on any device."""
+    text = " ".join(str(error).split())
+    return isinstance(error, MemoryError) or any(sign in text for sign in _SIGNS)
+
+
+_SIGNS = ("out of memory", "allocate memory", "not enough memory")
+
 
 try:
     __version__ = version("recae")

@@ -1,12 +1,105 @@
-"""Runs independent pieces of work on several threads, each of which computes on one core."""
+"""Threads: work shared among them, BLAS held to one, and computing after a fork."""
 
 from __future__ import annotations
 
+import functools
+import os
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
+from threadpoolctl import ThreadpoolController
+
+
+class _OneBlas:
+    """BLAS on one thread inside the block: implicit has threads of its own and crawls otherwise.
+
+    The number of threads is the whole process's: it is restored when the last thread that runs such
+    a block leaves it, whoever entered first.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.inside = threading.Lock(), 0
+        self.limits: Any = None
+        self.controller: ThreadpoolController | None = None
+        self.modules = 0
+
+    def _libraries(self) -> ThreadpoolController:
+        """Those in memory. To look them up takes longer than to answer one user, so that it is done
+        again only when something was imported."""
+        if self.controller is None or self.modules != len(sys.modules):
+            self.controller, self.modules = ThreadpoolController(), len(sys.modules)
+        return self.controller
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.limits = self._libraries().limit(limits=1, user_api="blas")
+            self.inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.limits.restore_original_limits()
+
+
+ONE_BLAS = _OneBlas()
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Process:
+    """What is known of this process: whether it was forked, and the thread that works there."""
+
+    def __init__(self) -> None:
+        self.survivor: int | None = None
+        self.worker: ThreadPoolExecutor | None = None
+
+    def forked(self) -> None:
+        """Called in a new child, by the one thread that survives a fork."""
+        self.survivor, self.worker = threading.get_ident(), None
+
+    def stranded(self) -> bool:
+        """Whether the caller is the thread that survived the fork."""
+        return self.survivor == threading.get_ident()
+
+    def thread(self) -> ThreadPoolExecutor:
+        if self.worker is None:
+            self.worker = ThreadPoolExecutor(1, "recae")
+        return self.worker
+
+
+_PROCESS = _Process()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_PROCESS.forked)
+
+
+def survives_fork(function: Callable[P, R]) -> Callable[P, R]:
+    """Runs a function in a thread of its own if its caller is what a fork has left of a process.
+
+    OpenMP, which torch and implicit compute with, keeps a pool of threads for every thread that has
+    used it. A fork copies the pool but not the threads in it, and the next computation waits for
+    them for ever. A thread that was started after the fork gets a pool of its own. Everywhere else
+    the function is simply called. (Ctrl-C in such a child ends the program without the answer.)
+
+    >>> survives_fork(abs)(-3)
+    3
+    """
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        if _PROCESS.stranded():
+            return _PROCESS.thread().submit(function, *args, **kwargs).result()
+        return function(*args, **kwargs)
+
+    return wrapper
+
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recae.errors import CapacityError, warn
 from recae.nn import Batch, Ragged, Scores
-from recae.system.memory import out_of_memory
+from recae.system.machine import out_of_memory
 
 Weight = float | Callable[[Batch, int], "float | Tensor"]
 

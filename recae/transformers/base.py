@@ -12,9 +12,9 @@ from recae.errors import ConfigError, DataError, TrainingInterrupted, warn
 from recae.estimators.params import estimator, learnt, param
 from recae.nn import AutoencoderNet
 from recae.rng import check_seed
-from recae.system.forks import survives_fork
-from recae.system.memory import enough_memory
+from recae.system.machine import enough_memory
 from recae.system.progress import check_progress
+from recae.system.threads import survives_fork
 from recae.training import (
     OPTIMISERS,
     ArrayLoader,

@@ -14,8 +14,8 @@ from torch import Tensor
 from recae.errors import DataError
 from recae.estimators.params import Estimator
 from recae.nn import DENSE_LOSSES, AutoencoderNet, Batch
-from recae.system.forks import survives_fork
-from recae.system.memory import row_batches
+from recae.system.machine import row_batches
+from recae.system.threads import survives_fork
 from recae.transformers.examples import Examples, check_loss, read_codes, read_examples
 from recae.transformers.scaling import Scaling, variance
 from recae.transformers.sklearn_api import SklearnAPI

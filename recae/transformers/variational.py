@@ -26,7 +26,7 @@ from recae.nn import (
     log_density,
 )
 from recae.rng import Stream, check_seed, torch_generator
-from recae.system.forks import survives_fork
+from recae.system.threads import survives_fork
 from recae.training import ArrayLoader, Loader, Objective, annealed
 from recae.transformers.base import Transformer
 from recae.transformers.body import Body

@@ -13,11 +13,10 @@ from recae.data import Interactions, as_interactions
 from recae.data.splits import Fold
 from recae.errors import ConfigError, DataError, TrainingError, check_flag, unknown_option, warn
 from recae.recommend.base import Recommender
-from recae.recommend.measure import check_metric
-from recae.recommend.requests import check_validation
+from recae.recommend.requests import check_metric, check_validation
 from recae.rng import check_seed
-from recae.system.forks import survives_fork
 from recae.system.progress import bar, check_progress
+from recae.system.threads import survives_fork
 from recae.training import resolve_device
 from recae.tuning.attempt import Budget, Task, attempt, check_budget
 from recae.tuning.result import Tuning, tuning_of

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recae.metrics import hits
+from recae.metrics import metric as hits
 from recae.ranking.top_k import TopK
 
 

@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 import recae
 from recae import ConfigError, DataError, Interactions
 from recae.models import ensemble
-from recae.ranking.scores import dense
+from recae.ranking.batches import dense
 
 RNG = np.random.default_rng(6)
 

@@ -48,7 +48,7 @@ def test_item_knn_is_the_sum_of_cosines(weights, matrix, k) -> None:
 def test_item_knn_weights_like_implicit(similarity) -> None:
     from implicit.nearest_neighbours import BM25Recommender, TFIDFRecommender
 
-    from recae.system.blas import ONE_BLAS
+    from recae.system.threads import ONE_BLAS
 
     kind = TFIDFRecommender if similarity == "tf-idf" else BM25Recommender
     with ONE_BLAS:

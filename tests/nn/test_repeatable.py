@@ -10,7 +10,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from recae.nn import Batch, Concepts, Ragged, TiedDecoder, UnitRows, ZeroDiagonal, losses
+from recae.nn import Batch, Concepts, Ragged, TiedDecoder, UnitRows, ZeroDiagonal
+from recae.nn import heads as losses
 
 ROWS, ITEMS, WIDTH = 300, 1500, 64
 

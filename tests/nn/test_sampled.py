@@ -4,7 +4,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from recae.nn import Ragged, Sample, losses
+from recae.nn import Ragged, Sample
+from recae.nn import heads as losses
 from recae.nn.batch import bag, sparse_bag
 from recae.nn.sampled import sampled_multinomial_loss
 

@@ -10,7 +10,7 @@ import torch
 from recae import ConfigError, Fold, Interactions, MultDAE, RecaeWarning
 from recae.data import IdMap
 from recae.ranking.batches import BATCH_CELLS, rows_per_batch
-from recae.recommend.measure import AlignedFold, measure
+from recae.recommend.requests import AlignedFold, measure
 
 N_USERS, N_ITEMS = 30, 20
 ITEMS = IdMap([f"item {number}" for number in range(N_ITEMS)], "item")

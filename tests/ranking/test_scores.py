@@ -13,8 +13,8 @@ from recae.nn import Ragged
 from recae.nn import products as kernels
 from recae.nn.macrid import MixtureScores
 from recae.nn.products import BlockScores, FactoredScores, multiply
-from recae.ranking import scores as module
-from recae.ranking.scores import dense, top_k_of_blocks
+from recae.ranking import batches as module
+from recae.ranking.batches import dense, top_k_of_blocks
 from recae.ranking.top_k import TopK, top_k
 from tests.laws import assert_same_lists
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from recae.system.forks import survives_fork
+from recae.system.threads import survives_fork
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 

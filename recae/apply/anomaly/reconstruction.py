@@ -25,7 +25,7 @@ from recae.nn import (
     mlp,
 )
 from recae.rng import Stream, numpy_generator
-from recae.system.memory import row_batches
+from recae.system.machine import row_batches
 from recae.system.progress import bar
 from recae.training import Objective, Plan, SparseLoader, train
 

@@ -19,9 +19,9 @@ from recae.estimators.params import estimator, learnt, param
 from recae.estimators.saved import Contents, filled, hyperparameters, shape_of, write
 from recae.nn import AutoencoderNet
 from recae.rng import check_seed
-from recae.system.forks import survives_fork
-from recae.system.memory import enough_memory
+from recae.system.machine import enough_memory
 from recae.system.progress import check_progress
+from recae.system.threads import survives_fork
 from recae.training import resolve_device
 
 MISSED = 0.02

@@ -17,9 +17,9 @@ from recae.apply.compress.pursuit import Codes, nearest, pursue, quantise, refin
 from recae.apply.compress.sparse_index import checked_rows
 from recae.errors import ConfigError, DataError, check_integer
 from recae.rng import Stream, check_seed, numpy_generator
-from recae.system.forks import survives_fork
-from recae.system.memory import enough_memory
+from recae.system.machine import enough_memory
 from recae.system.progress import check_progress
+from recae.system.threads import survives_fork
 
 TINY = float(np.finfo(np.float32).tiny)
 ADDED = 0.01

@@ -21,8 +21,8 @@ from recae.errors import DataError
 from recae.estimators.params import Estimator
 from recae.nn import AutoencoderNet
 from recae.system.files import as_path, atomic_file
-from recae.system.forks import survives_fork
 from recae.system.progress import bar
+from recae.system.threads import survives_fork
 
 SLACK = 8
 """Bytes that the range coder reads beyond the end of a code, as zeros."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from recae.apply.compress.coding import WIDEST, Tables
 from recae.nn import AutoencoderNet, Batch, DenseScores, Linear, NoCorruption, Quantised, mlp
-from recae.system.memory import row_batches
+from recae.system.machine import row_batches
 from recae.training import ArrayLoader, Objective, Phase, Plan, train
 
 TIMID = 0.1

@@ -11,8 +11,8 @@ import torch
 
 from recae.errors import DataError, check_integer
 from recae.ranking.top_k import TopK, top_k
-from recae.system.forks import survives_fork
-from recae.system.memory import enough_memory
+from recae.system.machine import enough_memory
+from recae.system.threads import survives_fork
 
 BLOCK = 256
 """Queries scored together."""

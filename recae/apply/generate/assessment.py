@@ -32,10 +32,10 @@ from recae.data.splits import StrongGeneralization
 from recae.data.splits.folds import Fold
 from recae.errors import ConfigError, DataError, check_integer
 from recae.recommend.base import Recommender
-from recae.recommend.measure import check_metric
+from recae.recommend.requests import check_metric
 from recae.rng import Stream, check_seed, numpy_generator
-from recae.system.forks import survives_fork
 from recae.system.progress import bar, check_progress
+from recae.system.threads import survives_fork
 
 CLOSEST = 0.95
 """A user is close to a training user if nearer than this share of the held-out users."""

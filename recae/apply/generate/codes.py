@@ -12,7 +12,7 @@ from recae.errors import ConfigError
 from recae.models.neural._base import NeuralRecommender
 from recae.nn import Batch, ConceptDecoder, Decoder, HierarchicalDecoder
 from recae.recommend.base import Recommender
-from recae.system.memory import row_batches
+from recae.system.machine import row_batches
 
 
 def check_decodes(model: Any) -> NeuralRecommender:

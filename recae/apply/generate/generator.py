@@ -21,8 +21,8 @@ from recae.errors import ConfigError, check_flag, check_integer
 from recae.models.neural._base import NeuralRecommender
 from recae.rng import Stream, check_seed, numpy_generator, torch_generator
 from recae.system.files import atomic_file
-from recae.system.forks import survives_fork
 from recae.system.progress import bar, check_progress
+from recae.system.threads import survives_fork
 
 
 def write_batches(path: str | Path, items: IdMap, batches: Iterable[Interactions]) -> int:

@@ -20,7 +20,7 @@ from recae.errors import ConfigError, DataError, check_integer, unknown_option
 from recae.models.neural._base import NeuralRecommender
 from recae.ranking.top_k import top_k
 from recae.recommend.requests import align, resolve
-from recae.system.forks import survives_fork
+from recae.system.threads import survives_fork
 
 MOST_STEPS = 1000
 """Steps of a path, which are decoded together: steps x n_items scores."""

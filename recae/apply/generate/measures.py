@@ -21,7 +21,7 @@ from recae.models import EASE, Popularity, PureSVD
 from recae.models.linear._base import LinearRecommender
 from recae.recommend.base import Recommender
 from recae.rng import Stream, numpy_generator, torch_generator
-from recae.system.memory import row_batches
+from recae.system.machine import row_batches
 
 FloatArray = npt.NDArray[np.float64]
 

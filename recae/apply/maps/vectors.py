@@ -12,7 +12,7 @@ from recae.apply.maps.layout import Floats
 from recae.data import Interactions
 from recae.data.svd import subspace_svd
 from recae.errors import ConfigError
-from recae.ranking.scores import dense
+from recae.ranking.batches import dense
 from recae.recommend.base import Recommender
 from recae.recommend.requests import align
 from recae.rng import numpy_generator

@@ -13,7 +13,7 @@ from torch import Tensor
 from recae.errors import ConfigError
 from recae.models.factors._base import FactorRecommender
 from recae.models.neural._base import NeuralRecommender
-from recae.ranking.scores import dense
+from recae.ranking.batches import dense
 from recae.recommend.base import Recommender
 
 SAMPLE = 64

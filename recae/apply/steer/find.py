@@ -15,8 +15,8 @@ from recae.errors import DataError, check_integer, unknown_option
 from recae.recommend.base import Recommender
 from recae.recommend.requests import align
 from recae.rng import check_seed
-from recae.system.forks import survives_fork
 from recae.system.progress import bar, check_progress
+from recae.system.threads import survives_fork
 from recae.transformers import SparseAutoencoder
 
 SPARSITIES = ("top-k", "batch-top-k", "jump-relu", "l1")

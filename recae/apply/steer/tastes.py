@@ -20,8 +20,8 @@ from recae.estimators.saved import Contents, register, write
 from recae.ranking.batches import rank_batches, rows_per_batch
 from recae.recommend.base import Recommender
 from recae.recommend.requests import align, resolve, top_k_frame
-from recae.system.forks import survives_fork
-from recae.system.memory import enough_memory
+from recae.system.machine import enough_memory
+from recae.system.threads import survives_fork
 from recae.transformers import SparseAutoencoder
 
 ARRAYS = ("units", "usual", "moves", "users", "top", "raised", "together")

@@ -17,8 +17,8 @@ from recae.models.factors._base import FactorRecommender
 from recae.recommend.base import Run
 from recae.recommend.sparse import with_weights_or_ones
 from recae.rng import numpy_generator
-from recae.system.blas import ONE_BLAS
 from recae.system.progress import bar
+from recae.system.threads import ONE_BLAS
 
 
 @estimator

@@ -21,8 +21,8 @@ from recae.recommend.base import Run
 from recae.recommend.saved import expect
 from recae.recommend.sparse import with_weights_or_ones
 from recae.rng import numpy_generator
-from recae.system.blas import ONE_BLAS
 from recae.system.progress import bar
+from recae.system.threads import ONE_BLAS
 
 
 @estimator

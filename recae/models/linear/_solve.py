@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from recae.errors import CapacityError, ConfigError, warn
-from recae.system.memory import total_memory
+from recae.system.machine import total_memory
 
 SPARE = 0.85
 """Share of the memory that the matrices may take."""

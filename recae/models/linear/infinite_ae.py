@@ -18,7 +18,7 @@ from recae.nn.products import multiply
 from recae.recommend.base import Recommender, Run
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays, expect
 from recae.recommend.sparse import with_weights_or_ones
-from recae.system.memory import total_memory
+from recae.system.machine import total_memory
 from recae.system.progress import bar
 
 WEIGHT_VARIANCE, BIAS_VARIANCE = 2.0, 0.01

@@ -17,7 +17,7 @@ from recae.estimators.params import estimator, learnt, param
 from recae.recommend.base import Recommender, Run
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays
 from recae.recommend.sparse import nearest_columns, with_weights_or_ones
-from recae.system.memory import total_memory
+from recae.system.machine import total_memory
 from recae.system.progress import bar
 
 SPARE = 0.5

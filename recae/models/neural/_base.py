@@ -19,10 +19,9 @@ from recae.errors import ConfigError, TrainingInterrupted
 from recae.estimators.params import estimator, learnt, param
 from recae.models.neural._svd_init import svd_init
 from recae.nn import AutoencoderNet, Batch, InputLinear, LinearHead, Ragged, Scores
-from recae.ranking.batches import BLOCK_ROWS, ScoreRows
-from recae.ranking.scores import RowScores
+from recae.ranking.batches import BLOCK_ROWS, RowScores, ScoreRows
 from recae.recommend.base import Recommender, Run
-from recae.recommend.measure import AlignedFold, check_metric, measure
+from recae.recommend.requests import AlignedFold, check_metric, measure
 from recae.training import (
     OPTIMISERS,
     BeforeEpoch,

@@ -20,8 +20,7 @@ from recae.nn import (
     mlp,
 )
 from recae.ranking.batches import ScoreRows
-from recae.recommend.measure import rating_error
-from recae.recommend.requests import align
+from recae.recommend.requests import align, rating_error
 from recae.training import Objective
 
 

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from recae.apply.generate import measures
 from recae.apply.generate.measures import attack, copies, nearest
-from recae.system.memory import row_batches
+from recae.system.machine import row_batches
 
 
 def rows_of(sets: list[set[int]], n_items: int = 60) -> sp.csr_matrix:

@@ -4,7 +4,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from recae.nn import Ragged, losses
+from recae.nn import Ragged
+from recae.nn import heads as losses
 
 
 def problem(
