@@ -5,6 +5,8 @@
 Top lists of all users from given factors, what is in the history left out:
 
 - recae: `PureSVD.recommend_array`, which also makes the factors of the users from their histories.
+- elsa, als, mult-vae: the same for these models, with products as wide (Mult-VAE with one hidden
+  layer of that width). ALS solves a linear system for every user, which implicit does not here.
 - frame: `PureSVD.recommend`, the same as a frame.
 - product: torch.mm of the factors of users and items, in batches of 256 users into one buffer.
 - implicit: `AlternatingLeastSquares.recommend(..., filter_already_liked_items=True)` with the same
@@ -38,7 +40,7 @@ from evaluation.speed import synthetic, worker
 from evaluation.speed.harness import Rounds, alternate, arguments
 
 ALL = (("--curves",),)
-SIDES = ("recae", "frame", "product", "implicit")
+SIDES = ("recae", "frame", "elsa", "als", "mult-vae", "product", "implicit")
 BATCH = 256
 CURVES: dict[str, list[int]] = {
     "users": [1_250, 2_500, 5_000, 10_000, 20_000],
@@ -124,6 +126,9 @@ def serve(options: argparse.Namespace) -> None:
         "product": lambda: product(torch.from_numpy(users), torch.from_numpy(items)),
     }
     work = implicit_lists(users, items, history, options) if options.serve == "implicit" else None
+    if options.serve in ("elsa", "als", "mult-vae"):
+        other = neighbour(options.serve, history, items, options.latent)
+        work = lambda: other.recommend_array(history, options.k)  # noqa: E731
     work = work or lists[options.serve]
     checked: dict[str, Any] = {}
 
@@ -143,6 +148,20 @@ def ranker(history: sp.csr_matrix, factors: np.ndarray) -> recae.Recommender:
     """A PureSVD with these factors."""
     data = recae.Interactions.from_csr(history)
     return synthetic.factor_model(recae.PureSVD(latent=factors.shape[1]), data, factors)
+
+
+def neighbour(name: str, history: sp.csr_matrix, factors: np.ndarray, latent: int) -> Any:
+    """Another model of the same width; the weights of a network are drawn, and never trained."""
+    data = recae.Interactions.from_csr(history)
+    if name == "als":
+        return synthetic.factor_model(recae.ALS(latent=latent), data, factors)
+    model: Any = recae.ELSA(latent=latent)
+    if name == "mult-vae":
+        model = recae.MultVAE(latent=latent, hidden=(latent,))
+    model._own(data)
+    model.network_ = model._network(data.n_items, data.n_users).eval()
+    model.network_.initialise(torch.Generator().manual_seed(2))
+    return model
 
 
 def product(users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
