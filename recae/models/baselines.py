@@ -14,9 +14,10 @@ from recae.data import Interactions
 from recae.data.csr import column_counts
 from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
-from recae.recommend.base import Recommender, Run
+from recae.recommend.base import Recommender
 from recae.recommend.saved import expect
 from recae.rng import numpy_generator
+from recae.training import Run
 
 ROWS = 64
 """Histories scored at a time; a cell takes 8 bytes while it is made."""

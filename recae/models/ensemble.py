@@ -20,9 +20,10 @@ from recae.estimators.params import estimator, learnt, param
 from recae.metrics import Metric, MetricAccumulator, parse_metric
 from recae.ranking.batches import dense, rows_per_batch
 from recae.ranking.top_k import top_k
-from recae.recommend.base import Recommender, Run
+from recae.recommend.base import Recommender
 from recae.recommend.requests import align, check_metric
 from recae.rng import numpy_generator
+from recae.training import Run
 
 ROWS = 64
 """Users at a time whose blended scores are formed for the likelihood."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -26,23 +25,10 @@ from recae.ranking.top_k import TopK, top_k
 from recae.recommend.export import write_lists
 from recae.recommend.requests import align, check_validation, resolve, top_k_frame
 from recae.recommend.saved import contents, facts, read_history, read_items
-from recae.rng import check_seed
 from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
 from recae.system.machine import enough_memory
-from recae.system.progress import check_progress
 from recae.system.threads import survives_fork
-from recae.training import Callback, Checkpoint, check_callbacks, resolve_device
-
-
-@dataclass(frozen=True)
-class Run:
-    """The run options of one fit: they shape how it runs, not what the model is."""
-
-    seed: int = 0
-    device: torch.device = torch.device("cpu")
-    callbacks: Sequence[Callback] = ()
-    progress: bool | None = None
-    checkpoint: str | Path | None = None
+from recae.training import Callback, Checkpoint, Run
 
 
 class Recommender(Estimator, ABC):
@@ -116,9 +102,7 @@ class Recommender(Estimator, ABC):
         EASE(l2=3)
         """
         self.check_params()
-        called = check_callbacks(callbacks)
-        check_progress(progress)
-        run = Run(check_seed(seed), resolve_device(device), called, progress, checkpoint)
+        run = Run.checked(seed, device, callbacks, progress, checkpoint)
         data = as_interactions(data)
         if not data.nnz:
             raise DataError("there are no interactions to learn from")

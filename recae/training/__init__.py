@@ -12,7 +12,7 @@ from recae.training.batches import (
 )
 from recae.training.checkpoint import Checkpoint
 from recae.training.device import DeviceLoader, has_bfloat16, on_device, resolve_device
-from recae.training.loop import Callback, Epoch, check_callbacks, train
+from recae.training.loop import Callback, Epoch, Run, check_callbacks, train
 from recae.training.objective import Accumulation, LinearAnneal, Objective, annealed
 from recae.training.plan import OPTIMISERS, BeforeEpoch, Phase, Plan
 
@@ -32,6 +32,7 @@ __all__ = [
     "Checkpoint",
     "Epoch",
     "Plan",
+    "Run",
     "SampledLoader",
     "SparseLoader",
     "annealed",

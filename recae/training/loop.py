@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,11 +16,11 @@ from torch.optim import Optimizer
 
 from recae.errors import ConfigError, TrainingError, TrainingInterrupted, warn
 from recae.nn import AutoencoderNet, Batch
-from recae.rng import Stream, torch_generator
-from recae.system.progress import bar
+from recae.rng import Stream, check_seed, torch_generator
+from recae.system.progress import bar, check_progress
 from recae.training.batches import Loader
 from recae.training.checkpoint import Checkpoint
-from recae.training.device import on_device
+from recae.training.device import on_device, resolve_device
 from recae.training.objective import Accumulation, Objective
 from recae.training.plan import Plan, make_optimiser
 
@@ -46,6 +47,31 @@ def check_callbacks(callbacks: Any) -> tuple[Callback, ...]:
         if not callable(callback):
             raise ConfigError(f"callbacks must be functions of an Epoch, not {callback!r}")
     return found
+
+
+@dataclass(frozen=True)
+class Run:
+    """The options of one fit that shape how it runs, not what the model is."""
+
+    seed: int = 0
+    device: torch.device = torch.device("cpu")
+    callbacks: Sequence[Callback] = ()
+    progress: bool | None = None
+    checkpoint: str | Path | None = None
+
+    @classmethod
+    def checked(
+        cls,
+        seed: int,
+        device: str | torch.device,
+        callbacks: Any,
+        progress: bool | None,
+        checkpoint: str | Path | None,
+    ) -> Run:
+        """The options as `fit` takes them. Raises ConfigError for a bad one."""
+        called = check_callbacks(callbacks)
+        check_progress(progress)
+        return cls(check_seed(seed), resolve_device(device), called, progress, checkpoint)
 
 
 @dataclass

@@ -11,9 +11,7 @@ import torch
 from recae.errors import ConfigError, DataError, TrainingInterrupted, warn
 from recae.estimators.params import estimator, learnt, param
 from recae.nn import AutoencoderNet
-from recae.rng import check_seed
 from recae.system.machine import enough_memory
-from recae.system.progress import check_progress
 from recae.system.threads import survives_fork
 from recae.training import (
     OPTIMISERS,
@@ -25,9 +23,8 @@ from recae.training import (
     Loader,
     Objective,
     Plan,
+    Run,
     SparseLoader,
-    check_callbacks,
-    resolve_device,
     train,
 )
 from recae.transformers.body import channels_last
@@ -123,9 +120,7 @@ class Transformer(Saved):
         (20, 2)
         """
         self.check_params()
-        called = check_callbacks(callbacks)
-        check_progress(progress)
-        seed, device = check_seed(seed), resolve_device(device)
+        run = Run.checked(seed, device, callbacks, progress, checkpoint)
         examples = self._checked(X)
         check_not_empty(examples, self.loss, type(self).__name__)
         if self.channels and channels_last(examples.shape):
@@ -143,25 +138,23 @@ class Transformer(Saved):
         about = {
             "model": type(self).__name__,
             "hyperparameters": self.get_params(),
-            "seed": seed,
+            "seed": run.seed,
             "data": examples.digest(),
             "validation": None if kept is None else kept.digest(),
         }
         kept_at = None if checkpoint is None else Checkpoint(checkpoint, about)
         with enough_memory(f"fitting {self!r} on {len(examples):,} examples"):
-            self._learn(examples, kept, seed, device, called, progress, kept_at)
+            self._learn(examples, kept, run, kept_at)
         return self
 
     def _learn(
         self,
         examples: Examples,
         validation: Examples | None,
-        seed: int,
-        device: torch.device,
-        callbacks: Sequence[Callback],
-        progress: bool | None,
+        run: Run,
         checkpoint: Checkpoint | None,
     ) -> None:
+        seed = run.seed
         scaling = Scaling.of(examples, self.loss)
         scaled = scaling.apply(examples)
         net = self._network(self._body(examples.shape, scaling), scaled, seed)
@@ -181,11 +174,11 @@ class Transformer(Saved):
                 self._objective(self.epochs * len(loader)),
                 self._plan(scaled, seed),
                 seed=seed,
-                device=device,
+                device=run.device,
                 validate=validate,
-                callbacks=callbacks,
+                callbacks=run.callbacks,
                 checkpoint=checkpoint,
-                progress=progress,
+                progress=run.progress,
                 name=type(self).__name__,
             )
         except TrainingInterrupted as interruption:

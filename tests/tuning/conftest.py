@@ -15,8 +15,7 @@ import recae
 from recae.errors import ConfigError, TrainingError, warn
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import NeuralRecommender
-from recae.recommend.base import Run
-from recae.training import Epoch
+from recae.training import Epoch, Run
 
 BEST = 0.7
 N = 12

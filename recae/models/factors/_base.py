@@ -15,9 +15,10 @@ from recae.data.splits import Fold
 from recae.errors import TrainingError
 from recae.estimators.params import estimator, learnt, param
 from recae.nn.products import FactoredScores
-from recae.recommend.base import Recommender, Run
+from recae.recommend.base import Recommender
 from recae.recommend.saved import expect
 from recae.recommend.sparse import summed, with_weights_or_ones
+from recae.training import Run
 
 
 @estimator

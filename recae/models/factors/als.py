@@ -14,11 +14,11 @@ from recae.data.splits import Fold
 from recae.errors import ConfigError, TrainingError, TrainingInterrupted
 from recae.estimators.params import estimator, param
 from recae.models.factors._base import FactorRecommender
-from recae.recommend.base import Run
 from recae.recommend.sparse import with_weights_or_ones
 from recae.rng import numpy_generator
 from recae.system.progress import bar
 from recae.system.threads import ONE_BLAS
+from recae.training import Run
 
 
 @estimator

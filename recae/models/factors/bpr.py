@@ -17,12 +17,12 @@ from recae.errors import TrainingError
 from recae.estimators.params import estimator, learnt, param
 from recae.models.factors._base import FactorRecommender
 from recae.nn.products import FactoredScores
-from recae.recommend.base import Run
 from recae.recommend.saved import expect
 from recae.recommend.sparse import with_weights_or_ones
 from recae.rng import numpy_generator
 from recae.system.progress import bar
 from recae.system.threads import ONE_BLAS
+from recae.training import Run
 
 
 @estimator

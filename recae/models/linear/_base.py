@@ -22,10 +22,11 @@ from recae.models.linear._solve import (
     to_float32,
     warn_if_light,
 )
-from recae.recommend.base import Recommender, Run
+from recae.recommend.base import Recommender
 from recae.recommend.saved import expect
 from recae.recommend.sparse import summed, with_weights_or_ones
 from recae.system.progress import bar
+from recae.training import Run
 
 
 @estimator

@@ -15,11 +15,12 @@ from recae.errors import CapacityError
 from recae.estimators.params import estimator, learnt, param
 from recae.models.linear._solve import blocks, device_that_fits, negative_inverse_, to_float32
 from recae.nn.products import multiply
-from recae.recommend.base import Recommender, Run
+from recae.recommend.base import Recommender
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays, expect
 from recae.recommend.sparse import with_weights_or_ones
 from recae.system.machine import total_memory
 from recae.system.progress import bar
+from recae.training import Run
 
 WEIGHT_VARIANCE, BIAS_VARIANCE = 2.0, 0.01
 """Of the authors' network: standard deviations sqrt(2) and 0.1."""

@@ -14,11 +14,12 @@ from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import CapacityError
 from recae.estimators.params import estimator, learnt, param
-from recae.recommend.base import Recommender, Run
+from recae.recommend.base import Recommender
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays
 from recae.recommend.sparse import nearest_columns, with_weights_or_ones
 from recae.system.machine import total_memory
 from recae.system.progress import bar
+from recae.training import Run
 
 SPARE = 0.5
 """Share of the memory that co-occurrences may take."""

@@ -13,9 +13,10 @@ from torch import Tensor
 from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
-from recae.recommend.base import Recommender, Run
+from recae.recommend.base import Recommender
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays
 from recae.recommend.sparse import nearest_columns, sparse_scores, with_weights_or_ones
+from recae.training import Run
 
 
 @estimator

@@ -14,9 +14,10 @@ from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
 from recae.ranking.top_k import top_k
-from recae.recommend.base import Recommender, Run
+from recae.recommend.base import Recommender
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays
 from recae.recommend.sparse import sparse_scores, with_weights_or_ones
+from recae.training import Run
 
 ROWS = 256
 """Histories compared with all training users at a time."""

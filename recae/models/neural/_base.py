@@ -20,7 +20,7 @@ from recae.estimators.params import estimator, learnt, param
 from recae.models.neural._svd_init import svd_init
 from recae.nn import AutoencoderNet, Batch, InputLinear, LinearHead, Ragged, Scores
 from recae.ranking.batches import BLOCK_ROWS, RowScores, ScoreRows
-from recae.recommend.base import Recommender, Run
+from recae.recommend.base import Recommender
 from recae.recommend.requests import AlignedFold, check_metric, measure
 from recae.training import (
     OPTIMISERS,
@@ -29,6 +29,7 @@ from recae.training import (
     Objective,
     Phase,
     Plan,
+    Run,
     SampledLoader,
     SparseLoader,
     draw_shares,
