@@ -18,29 +18,24 @@ from recae import Interactions
 settings.register_profile("recae", deadline=None)
 settings.load_profile("recae")
 
-NOT_QUICK = (
-    "apply",
-    "cli",
-    "scripts",
-    "tuning",
-    "test_packaging.py",
-    "test_readme.py",
-    "test_typing.py",
-)
+NOT_QUICK = {
+    *("apply", "cli", "comparison", "report", "scripts", "training", "transformers", "tuning"),
+    *("test_docstrings.py", "test_import.py", "test_packaging.py", "test_readme.py"),
+    *("test_bootstrap.py", "test_large.py", "test_saved.py", "test_typing.py"),
+    *("test_cdae.py", "test_contract_gradients.py", "test_linear_users.py", "test_softmax.py"),
+    "test_sparse_ae.py",
+}
 QUICK_MODELS = ("ease", "item-knn", "mult-vae", "pure-svd")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m is looked at
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Marks as quick all but some folders, and of the tests of every model those of a few."""
+    """Marks as quick all but some folders and files, and of the tests of every model a few."""
     for item in items:
-        model = (
-            item.callspec.params.get("name")
-            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
-            else None
-        )
-        left_out = model in recae.MODELS and model not in QUICK_MODELS
-        if item.path.relative_to(Path(__file__).parent).parts[0] not in NOT_QUICK and not left_out:
+        model = getattr(item, "callspec", None) and item.callspec.params.get("name")
+        if model in recae.MODELS and model not in QUICK_MODELS:
+            continue
+        if not NOT_QUICK & set(item.path.relative_to(Path(__file__).parent).parts):
             item.add_marker("quick")
 
 

@@ -14,6 +14,7 @@ import io
 import subprocess
 import tarfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,12 +97,17 @@ def sources_at(commit: str) -> dict[str, str]:
     return found
 
 
+@cache
+def _parsed(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
 def imports(modules: dict[str, str]) -> list[Import]:
     """All arrows between modules, given module name -> source."""
     found = []
     for name, source in modules.items():
         reader = Reader(name, set(modules))
-        reader.visit(ast.parse(source))
+        reader.visit(_parsed(source))
         found += reader.found
     return found
 
