@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2, help="processes of pytest-xdist")
     options = parser.parse_args(argv)
     has, width = flags(), max(len("=".join(setting)) for setting in SETTINGS)
-    failed: dict[str, list[str]] = {}
+    failed = False
     print(f"{'setting':<{width}}  passed  failed  seconds", flush=True)
     for (variable, value), needed in SETTINGS.items():
         setting = f"{variable}={value}"
@@ -73,13 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{setting:<{width}}  left out: no {', '.join(missing)}", flush=True)
             continue
         found = outcome({variable: value}, options.tests, options.jobs)
-        for test in found.failed:
-            failed.setdefault(test, []).append(setting)
         counts = f"{found.passed:>6,}  {len(found.failed):>6,}  {found.seconds:>7.0f}"
-        print(f"{setting:<{width}}  {counts}", flush=True)
-    for test, settings in failed.items():
-        print(f"{test}: {', '.join(settings)}")
-    return int(bool(failed))
+        print(f"{setting:<{width}}  {counts}", *found.failed, sep="\n    ", flush=True)
+        failed = failed or bool(found.failed)
+    return int(failed)
 
 
 def flags(path: Path = Path("/proc/cpuinfo")) -> set[str]:
