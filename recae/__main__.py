@@ -1,4 +1,4 @@
-"""`python -m recae`, the same as `recae`."""
+"""Runs the command line with `python -m recae`."""
 
 from recae.cli import main
 

@@ -1,4 +1,4 @@
-"""The exceptions and warnings that a user of recae meets. Every mistake of a user raises one."""
+"""The exceptions and warnings of recae. Every user error raises one of them."""
 
 from __future__ import annotations
 

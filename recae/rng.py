@@ -1,4 +1,4 @@
-"""Seeds become generators here and nowhere else; global random state is never touched."""
+"""Random generators: the only module that turns seeds into generators; global state is not used."""
 
 from __future__ import annotations
 

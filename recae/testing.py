@@ -1,4 +1,4 @@
-"""Checks for recommenders of your own: the laws that every model of recae obeys.
+"""Contract checks for your own recommenders: the laws that every model of recae obeys.
 
 from recae.testing import check_recommender
 

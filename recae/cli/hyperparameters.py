@@ -1,4 +1,4 @@
-"""Models and their hyperparameters, as names and texts."""
+"""Lists the models and parses their hyperparameters from text."""
 
 from __future__ import annotations
 

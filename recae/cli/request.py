@@ -1,4 +1,4 @@
-"""Whose recommendations are wanted: options that `recommend` and `export` share."""
+"""The options of `recommend` and `export` that select users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Row arithmetic on CSR arrays that scipy lacks: it moves the data, but not the times beside it."""
+"""Operations on the rows of CSR arrays that scipy lacks."""
 
 from __future__ import annotations
 

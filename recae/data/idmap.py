@@ -1,4 +1,4 @@
-"""External ids, as they stand in the user's tables, and the codes 0..n-1 that matrices use."""
+"""Maps external ids to the codes 0..n-1 that index rows and columns, and back."""
 
 from __future__ import annotations
 

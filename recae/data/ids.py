@@ -1,4 +1,4 @@
-"""The one normal form of external ids: int64, or text; everything else is turned away.
+"""Normalises external ids to int64 or text and rejects every other type.
 
 UUIDs and dates become the text that everybody writes: "0b9a...-...", "2026-11-23".
 """

@@ -1,4 +1,4 @@
-"""Who interacted with what: a sparse matrix between two id maps, with optional times."""
+"""Interactions: a sparse user-item matrix with two id maps and optional timestamps."""
 
 from __future__ import annotations
 

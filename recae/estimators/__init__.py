@@ -1,1 +1,1 @@
-"""What all fitted things share: hyperparameters, clone, and the saved form."""
+"""The base of all fitted objects: hyperparameters, clone, and the saved form."""

@@ -1,4 +1,4 @@
-"""The model card: a README.md as the Hugging Face hub shows it, written from what is known."""
+"""Writes the model card: a README.md in the format of the Hugging Face hub."""
 
 from __future__ import annotations
 

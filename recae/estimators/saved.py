@@ -1,4 +1,4 @@
-"""The saved form of everything fitted: a folder that `save` writes and `recae.load` reads.
+"""The saved form of all fitted objects: a folder that `save` writes and `recae.load` reads.
 
 config.json         kind, format, version of recae, settings, SHA-256 of the files and of itself
 model.safetensors   the arrays

@@ -1,4 +1,4 @@
-"""Aligns the vectors and categories of items that a caller gives with the items of a fold."""
+"""Aligns item vectors and item categories with the items of a fold."""
 
 from __future__ import annotations
 

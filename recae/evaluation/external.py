@@ -1,4 +1,4 @@
-"""Measures other systems: a function that scores histories, or the lists that a system made."""
+"""Evaluates other systems, given as a scoring function or as recommendation lists."""
 
 from __future__ import annotations
 

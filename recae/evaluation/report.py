@@ -1,4 +1,4 @@
-"""What a model scored on a fold: values per user, means, intervals, provenance."""
+"""Report: per-user values of the metrics, means, confidence intervals and provenance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics of lists that do not look at targets: popularity, coverage, diversity, calibration.
+"""Beyond-accuracy metrics: popularity, coverage, diversity, calibration of lists.
 
 With c(i) the training users of item i and C the sum of c over the items:
 

@@ -1,4 +1,4 @@
-"""The metrics by name: top-k lists against held-out targets with binary relevance.
+"""Accuracy metrics by name: top-k lists against held-out targets with binary relevance.
 
 For one user, h(r) is 1 if the item at rank r = 1..k is a target and else 0, and n is the number of
 targets. A rank whose item is -1 (none left) never hits, so a short list is scored as if it were

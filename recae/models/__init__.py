@@ -1,4 +1,4 @@
-"""The models: a new one is a file in the folder of its family, which is found by itself.
+"""The models. A new model is a file in the folder of its family and is registered automatically.
 
 The imports are for type checkers: `MODELS` and this module have every model, imported or not.
 """

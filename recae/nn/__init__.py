@@ -1,4 +1,4 @@
-"""Networks and their pieces, in torch; nothing here knows of users and items."""
+"""Networks and their layers, in torch; this package does not depend on users or items."""
 
 from recae.nn.batch import Batch, Ragged, Sample
 from recae.nn.conv import ConvDecoder, ConvEncoder

@@ -1,4 +1,4 @@
-"""Scores that are numbers already, and their losses against dense targets."""
+"""Dense scores, and their losses against dense targets."""
 
 from __future__ import annotations
 

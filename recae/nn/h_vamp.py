@@ -1,4 +1,4 @@
-"""Two levels of latent variables under a prior learnt from pseudo-inputs (H+Vamp)."""
+"""Two levels of latent variables with a VampPrior, a prior of learnt pseudo-inputs (H+Vamp)."""
 
 from __future__ import annotations
 

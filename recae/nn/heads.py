@@ -1,4 +1,4 @@
-"""Linear heads, whose scores are lazy, and the losses that form their gradients in one pass."""
+"""Linear heads with lazy scores, and losses that compute their gradients in one pass."""
 
 from __future__ import annotations
 

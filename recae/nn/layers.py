@@ -1,4 +1,4 @@
-"""Layers born empty and initialised from a generator: global randomness is left alone."""
+"""Layers initialised from an explicit generator, so global random state is not touched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several tastes in one user: a code for every concept that items belong to (MacridVAE)."""
+"""Disentangled codes: one latent code for each concept that items belong to (MacridVAE)."""
 
 from __future__ import annotations
 

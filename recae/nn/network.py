@@ -1,4 +1,4 @@
-"""An autoencoder as a network of four slots, and the pieces of two of them: corrupt and code."""
+"""AutoencoderNet: corruption, encoder, code and decoder, with corruptions and basic codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codes with a prior of their own: Gaussian posteriors under something richer than N(0, 1)."""
+"""Gaussian posteriors with priors richer than N(0, 1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Matrix products by the faster library of this machine, and scores that are such products."""
+"""Matrix products by the faster library of the machine, and lazy scores made of such products."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codes that are whole numbers of steps, and what it costs in bits to write them down."""
+"""Quantised codes, and the estimate of their entropy in bits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The multinomial loss with a sample of the catalogue in place of all of it.
+"""Sampled softmax: the multinomial loss on a sample of the items.
 
 Its cost grows with the interactions and the sample, not with the items, and its gradient holds the
 rows of the items that it met alone.

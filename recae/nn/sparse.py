@@ -1,4 +1,4 @@
-"""Sparse codes whose sparsity is stated as a number of active units: for dictionaries of features.
+"""Sparse codes with a fixed number of active units (top-k), for dictionaries of features.
 
 Each takes what a linear layer gives, `hidden` (rows, units). In training they count, in `used`,
 (units,), how many rows each unit was active for: `revive` reads and resets it.

@@ -1,4 +1,4 @@
-"""Encoder and decoder that share one matrix of unit-length item vectors (ELSA)."""
+"""Encoder and decoder that share one matrix of unit-norm item vectors (ELSA)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gaussian posteriors under a prior of one's choice: the `code` of variational autoencoders."""
+"""Gaussian posteriors with a choice of priors: the `code` of variational autoencoders."""
 
 from __future__ import annotations
 

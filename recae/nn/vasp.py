@@ -1,4 +1,4 @@
-"""Several opinions that must all agree: a product of sigmoids, and the focal loss on it (VASP)."""
+"""Products of sigmoid outputs, and the focal loss on them (VASP)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From scores to lists: top-k, ties, masks and exclusions."""
+"""Ranking: top-k lists from scores, with ties, masks and exclusions."""
 
 from recae.ranking.top_k import TopK
 

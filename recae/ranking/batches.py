@@ -1,4 +1,4 @@
-"""From histories to top-k lists: batches of rows, and scores that are computed block by block."""
+"""Ranks histories in batches of rows; scores are computed in blocks of items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranked lists as a Parquet file, streamed batch by batch, and a checkpoint of the writing."""
+"""Writes ranked lists to a Parquet file batch by batch, with a checkpoint to resume from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows to rank, of a request or of a fold, and their lists measured against held-out items."""
+"""Requests: the rows to rank for given users or for a fold, and the metrics of their lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a saved recommender holds beside its arrays: items, history, facts for the model card.
+"""Saves the state of a recommender: items, histories and the facts of the model card.
 
 items.parquet     item ids in column order, with their number of training users
 history.parquet   the fitted interactions, only with `with_history=True`

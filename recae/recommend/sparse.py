@@ -1,4 +1,4 @@
-"""Products of sparse histories: with dense tables, with sparse weights, and of columns."""
+"""Products of sparse histories with dense tables and with sparse weights."""
 
 from __future__ import annotations
 

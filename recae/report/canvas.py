@@ -1,4 +1,4 @@
-"""What every picture needs of matplotlib: a canvas without global state, PNG files, and SVG."""
+"""Draws with matplotlib without global state, and writes PNG and SVG."""
 
 from __future__ import annotations
 

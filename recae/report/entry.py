@@ -1,4 +1,4 @@
-"""The entries of a report: a model, its reports of one or more seeds, and its costs; on disk, too.
+"""Entry: one model of a report, with its reports for one or more seeds, its costs and its files.
 
 entry/entry.json      format, version of recae, all but the reports, the SHA-256 of that, and the
                       SHA-256 of every other file

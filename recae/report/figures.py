@@ -1,4 +1,4 @@
-"""Which charts a report has, with their captions, and single charts as PNG files."""
+"""Selects the charts of a report and their captions; writes single charts as PNG files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the labels of points and lines go, so that none covers another."""
+"""Places the labels of points and lines so that none covers another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is drawn as lines: a metric by history, recall by popularity, training and tuning."""
+"""Data of line charts: metrics by history, recall by popularity, training and tuning curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entries as a Markdown page that reads well in a terminal too."""
+"""Renders a report as a Markdown page that is also readable in a terminal."""
 
 from __future__ import annotations
 

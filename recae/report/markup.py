@@ -1,4 +1,4 @@
-"""HTML and SVG elements whose texts are escaped, and the document around them."""
+"""Builds escaped HTML and SVG elements, and the document around them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One HTML page of entries: the table, the figures, the tests, and where it all comes from."""
+"""Renders a report as one HTML page: table, figures, paired tests and provenance."""
 
 from __future__ import annotations
 

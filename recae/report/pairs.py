@@ -1,4 +1,4 @@
-"""Which entry of a report is better than which, by paired tests over the users."""
+"""Paired tests over users between the entries of a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of a report: metrics, order, numbers as text, and published figures beside ours."""
+"""The rows of a report: metrics, order, formatted numbers and published figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of a page: all metrics of all models, sortable, and who is better than whom."""
+"""The tables of a page: sortable metrics of all models, and the paired tests between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SHA-256 digests of files and of JSON, written beside them and checked by the reader."""
+"""SHA-256 digests of files and of JSON, stored beside them and verified on reading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Atomic writes of files and directories: a killed process leaves the old state or the new one."""
+"""Atomic writes of files and directories: an interrupted call leaves the old or the new state."""
 
 from __future__ import annotations
 

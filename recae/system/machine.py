@@ -1,4 +1,4 @@
-"""The machine: its memory and what fits into it, its processor, and the versions that run on it."""
+"""Facts about the machine: free memory, processor, and the versions of libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The progress bar: nothing for the first two seconds, nothing at all away from a terminal."""
+"""The progress bar: shown in a terminal only, and only after two seconds."""
 
 from __future__ import annotations
 

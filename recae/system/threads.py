@@ -1,4 +1,4 @@
-"""Threads: work shared among them, BLAS held to one, and computing after a fork."""
+"""Thread pools, BLAS limited to one thread, and safe computation after a fork."""
 
 from __future__ import annotations
 

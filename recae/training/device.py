@@ -1,4 +1,4 @@
-"""Chooses the device of a training, and builds batches there."""
+"""Chooses the device of a training and builds batches on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop, its state, and a warning when training has diverged."""
+"""The training loop, its state, and a warning when training diverges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training minimises, and its gradient in as few parts as memory allows."""
+"""The training objective, and gradient accumulation in as few parts as memory allows."""
 
 from __future__ import annotations
 

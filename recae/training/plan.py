@@ -1,4 +1,4 @@
-"""How a network is trained: for how long, by which optimiser, and which parts of it when."""
+"""The training plan of a network: epochs, optimiser, and which parameters train when."""
 
 from __future__ import annotations
 

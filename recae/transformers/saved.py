@@ -1,4 +1,4 @@
-"""Saving of transformers, and restoring them for `recae.load`."""
+"""Saves transformers and restores them for `recae.load`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Centring and scaling of examples, so that one learning rate suits data in any units."""
+"""Centres and scales examples, so that one learning rate suits data in any units."""
 
 from __future__ import annotations
 

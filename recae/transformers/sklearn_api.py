@@ -1,4 +1,4 @@
-"""scikit-learn's interface of a transformer, without importing scikit-learn."""
+"""The scikit-learn interface of a transformer, without importing scikit-learn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SparseAutoencoder: a code of many units, few of which are active for an example."""
+"""SparseAutoencoder: a code of many units, with few active units for each example."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trials of a search as a picture."""
+"""Draws the trials of a search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Optuna study of a search: which setting is next, which training to end, what is kept."""
+"""The Optuna study of a search: it proposes settings, prunes trials and records results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding what is not like the rest: fake profiles, and examples that a model cannot explain."""
+"""Anomaly detection: fake profiles, and examples that a model reconstructs badly."""
 
 from recae.apply.anomaly.attacks import Injected, inject_profiles
 from recae.apply.anomaly.detector import AnomalyDetector

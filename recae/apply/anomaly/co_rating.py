@@ -1,4 +1,4 @@
-"""Co-rating: whether the same few users rate the same items as a user, and agree."""
+"""Co-rating features: do the same few users rate the same items, and do their ratings agree?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Item embeddings in a stated number of bytes, as what `compress_embeddings` gives."""
+"""CompressedEmbeddings: the result of `compress_embeddings`, with search, decoding and saving."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sparse codes of few bits, chosen for how near they come, and the dictionary that suits them.
+"""Matching pursuit: quantised sparse codes of vectors, and the dictionary fitted to them.
 
 The support is found by orthogonal matching pursuit (Pati, Rezaiifar & Krishnaprasad 1993), a sixth
 of the units at a time; each step solves for all values again. Values are then rounded to a table of

@@ -1,4 +1,4 @@
-"""The plain data of a map, with its heading and caption: what pages and pictures are drawn from."""
+"""The data of a map (points, heading, caption) from which pages and pictures are drawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cards of the named data sets: what a set is, where it comes from, how its files look."""
+"""The cards of the named data sets: description, source, licence and file layout."""
 
 from __future__ import annotations
 

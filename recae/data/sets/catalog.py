@@ -1,4 +1,4 @@
-"""Data sets by name: a card says what a set is, and its tables are checked against the card."""
+"""Loads data sets by name and checks their tables against the card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of named data sets: downloaded once into the cache, and compared by checksum."""
+"""Downloads the files of named data sets once into the cache and verifies their checksums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of data sets, as their cards describe them; archives are read without unpacking.
+"""Reads the tables of data sets as their cards describe them, without unpacking archives.
 
 A card says of each table: `file` (or several, one after the other), `member` (in an archive),
 `separator` (one character, or the same twice), `encoding`, `quoted`, and `columns`: a list names

@@ -1,4 +1,4 @@
-"""Splits by time: the last of every user, or one moment for all."""
+"""Splits by time: leave the last interactions out, or cut all histories at one time."""
 
 from __future__ import annotations
 

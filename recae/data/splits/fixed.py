@@ -1,4 +1,4 @@
-"""Splits whose parts are published as tables."""
+"""Splits with published training, validation and test tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a splitter hands out: a training part, and folds of histories with hidden targets."""
+"""Fold and Split: a training part, and histories with held-out targets."""
 
 from __future__ import annotations
 

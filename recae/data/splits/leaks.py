@@ -1,4 +1,4 @@
-"""What must not be in a split: held-out pairs and users that training has seen, in any guise."""
+"""Checks a split for leaks: held-out pairs or users that also occur in training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Users of a fold who are in the training part a second time, under another id.
+"""Finds duplicate users: fold users who also occur in training under another id.
 
 Everything that a split holds of a user, history and target together, is one set of items. Equal
 sets have equal hashes: the sum, modulo 2^64, of a random number for each item. Nearly equal ones

@@ -1,4 +1,4 @@
-"""Weak generalisation: random shares of the interactions, and parts of a table as a split."""
+"""Weak generalisation: random shares of every history, and splits by a column of a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The columns of a table: their names, checked weights and times, and repeated pairs."""
+"""Finds and checks the columns of a table: ids, weights, timestamps and repeated pairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table, block by block, becomes id maps and one entry for each (user, item)."""
+"""Encodes the blocks of a table as id maps and one entry for each (user, item) pair."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files as sources of blocks: Parquet and text, from a path, a folder, a glob or a list."""
+"""Reads Parquet and text files in blocks, from a path, a folder, a glob or a list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interactions straight from Parquet or text files; only the needed columns are read, in blocks."""
+"""Reads interactions from Parquet or text files in blocks; only the needed columns are read."""
 
 from __future__ import annotations
 

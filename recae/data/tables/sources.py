@@ -1,4 +1,4 @@
-"""Tables in memory, whichever library made them, as blocks of columns."""
+"""Reads in-memory tables of any data-frame library as blocks of columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports on the same users and targets, as arrays in one order."""
+"""Aligns reports on the same users and targets as arrays in one order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the uncertainty of a model's mean comes from: who is tested, and which seed it had."""
+"""Splits the variance of a model's mean into the parts of users and of training seeds."""
 
 from __future__ import annotations
 

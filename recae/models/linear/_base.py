@@ -1,4 +1,4 @@
-"""The base of the linear autoencoders: B in closed form, in the memory of one such matrix."""
+"""The base of the closed-form linear autoencoders; B is computed in place."""
 
 from __future__ import annotations
 

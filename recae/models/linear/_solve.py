@@ -1,4 +1,4 @@
-"""The inverse behind a closed form: which matrix is inverted, in which float, where, and how."""
+"""The matrix inverse of the closed forms: size, precision, memory plan and solver."""
 
 from __future__ import annotations
 

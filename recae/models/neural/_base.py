@@ -1,4 +1,4 @@
-"""The base of the neural models: autoencoders trained in epochs, and their softmax over items."""
+"""The base of the neural models: training in epochs and the multinomial loss over items."""
 
 from __future__ import annotations
 

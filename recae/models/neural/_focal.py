@@ -1,4 +1,4 @@
-"""The base of the models of VASP: the focal loss on halves of histories, and their deep network."""
+"""The base of the VASP family: focal loss on split histories, and densely connected networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""First and last layers that begin as singular vectors of the histories: `init="svd"`."""
+"""Initialises the first and last layers with singular vectors of the histories (`init="svd"`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""H+Vamp: a gated, hierarchical autoencoder under a prior learnt from the data."""
+"""H+Vamp: a gated, hierarchical variational autoencoder with a VampPrior."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SparseAE: an autoencoder with a sparse code, a few active units for each user."""
+"""SparseAE: an autoencoder with a sparse code; few units are active for each user."""
 
 from __future__ import annotations
 
