@@ -33,7 +33,7 @@ COMMANDS = {
     "fit": "Fit a model on a table of interactions and save it.",
     "tune": "Search the settings of a model, then fit it with the best and save it.",
     "evaluate": "Compare models on users that they have never seen.",
-    "recommend": "Print the best items for users, known ones or new ones.",
+    "recommend": "Print the best items for known or new users.",
     "export": "Write the top k of every user to a Parquet file.",
     "map": "Draw the items or the users of a model as points in the plane, as a picture or a page.",
     "report": "Show saved results side by side: a table, paired tests, one HTML page.",
@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interruption:
         print(f"recae: {str(interruption) or 'interrupted'}", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of `recae recommend ... | head` has seen enough
+    except BrokenPipeError:  # the pipe was closed, as by `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
     return 0
 

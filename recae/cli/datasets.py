@@ -1,8 +1,8 @@
 """List the data sets that recae knows by name, or show the card of one.
 
-A card says what a set is, where it comes from, its licence, how many users, items and interactions
-it has, and where each fact was read. In Python, recae.load_dataset(NAME) fetches a set into the
-cache once; nothing is fetched here.
+A card has the description of a set, its source, its licence, its numbers of users, items and
+interactions, and the source of each fact. In Python, recae.load_dataset(NAME) fetches a set into
+the cache once; nothing is fetched here.
 
 example:
   recae datasets
@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, output: Output) -> None:
-    """Prints the table of all cards, or one card; as JSON all that they say."""
+    """Prints the table of all cards, or one card; with --json, all their fields."""
     names = dataset_names() if args.name is None else [args.name]
     found = {name: _described(name) for name in names}
     if args.name is None:

@@ -1,9 +1,9 @@
 """Compare models on users that they have never seen.
 
-Strong generalisation: some users are held out whole. Models are fitted on all others, then see a
-part of each held-out user's items (the fold-in) and must rank the rest of them on top. Half of the
-held-out users serve as validation, for models that train in epochs; the figures, with their 95 %
-bootstrap intervals, are of the other half.
+Strong generalisation: some users are held out with all their interactions. Models are fitted on all
+other users. They then get a part of each held-out user's items (the fold-in) and rank the hidden
+rest. Half of the held-out users are for validation, for models that train in epochs. The other half
+is the test: the output has its means with 95 % bootstrap intervals.
 
 example:
   recae evaluate plays.parquet --models popularity,ease,mult-vae --set ease.l2=100
@@ -112,7 +112,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     output.note(str(split))
     if split.test is None:
         raise DataError("the split has no test users: raise --held-out")
-    if folder is not None:  # what stays there is to stand in one report with what comes
+    if folder is not None:  # entries that stay must fit into one report with the new ones
         stay = [place for place in entry_places(folder) if place.name not in models]
         check_measured([*map(recae.report.Entry.load, stay)], split.test.target.fingerprint())
     told = {"held_out": args.held_out, "fold_in": args.fold_in, "seed": args.seed}
@@ -156,7 +156,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
 
 
 def _check_metrics(metrics: list[str], models: int) -> None:
-    """Raises ConfigError for a bad name, and for several models under vectors of their own."""
+    """Raises ConfigError for a bad name, and for several models with item vectors of their own."""
     for metric in parse_metrics(metrics):
         if "vectors" in metric.needs and models > 1:
             raise ConfigError(
@@ -166,8 +166,8 @@ def _check_metrics(metrics: list[str], models: int) -> None:
 
 
 def _entries_folder(args: argparse.Namespace, names: list[str]) -> Path:
-    """The folder of entries, made if it is not there. Raises StorageError, before any work is done,
-    where it cannot be and for results that would be replaced."""
+    """The folder of entries, created if it does not exist. Raises StorageError, before any work is
+    done, if it cannot be created or if results would be replaced."""
     folder = Path(args.entries)
     there = [name for name in names if (folder / name).exists()]
     if there and not args.overwrite:

@@ -1,7 +1,7 @@
 """Write the top k of every user to a Parquet file.
 
-The file has the columns user_id, item_id, score and rank. Beside the histories, only one batch of
-users is in memory at a time, and the file appears when it is complete.
+The file has the columns user_id, item_id, score and rank. Only the histories and one batch of users
+are in memory. The file appears when it is complete.
 
 example:
   recae export model top.parquet --history plays.parquet -k 100

@@ -1,8 +1,8 @@
 """Fit a model on a table of interactions and save it.
 
-The table has a row for each interaction: a user, an item, and if you like a weight and a time.
-A model that trains in epochs keeps a share of each user's items aside and stops at the epoch that
-predicts those best; all others are fitted on everything. The result is a directory that
+The table has a row for each interaction: a user, an item, and optionally a weight and a time. For a
+model that trains in epochs, a share of each user's items is held out for validation and the best
+epoch is kept; all other models are fitted on all interactions. The result is a directory that
 `recae recommend` and `recae export` read, and recae.load() in Python.
 
 example:

@@ -42,7 +42,7 @@ def configured(model: recae.Recommender, settings: list[tuple[str, str]]) -> rec
     hints = typing.get_type_hints(type(model))
     known = model.param_fields()
     for key, text in settings:
-        # What is unknown or unreadable stays text: the model refuses it in its own words.
+        # An unknown or unreadable value stays text: the model rejects it with its own message.
         model.set_params(**{key: read_value(text, hints[key]) if key in known else text})
     model.check_params()
     return model
@@ -67,7 +67,7 @@ def build_models(
 
 
 def read_value(text: str, hint: Any) -> Any:
-    """The text as a value of the type, or as it is where that cannot be.
+    """The text as a value of the type, or unchanged if it cannot be parsed.
 
     >>> read_value("600,200", tuple[int, ...]), read_value("none", float | None)
     ((600, 200), None)
@@ -114,7 +114,7 @@ class Help(argparse.Action):
 
 
 def describe_models() -> str:
-    """A line for each model: its name and what it is."""
+    """A line for each model: its name and its description."""
     width = max(map(len, recae.MODELS))
     lines = [
         f"  {name:<{width}}  {(inspect.getdoc(model) or '').splitlines()[0]}"
@@ -124,7 +124,7 @@ def describe_models() -> str:
 
 
 def describe_hyperparameters(name: str) -> str:
-    """What can be set of a model, from its declarations."""
+    """The hyperparameters of a model, from their declarations."""
     known = recae.MODELS[name].param_fields()
     if not known:
         return f"hyperparameters of {name}: none"

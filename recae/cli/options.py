@@ -87,7 +87,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_interactions(path: str, args: argparse.Namespace, output: Output) -> recae.Interactions:
-    """The interactions of a table, read and filtered as the options say."""
+    """The interactions of a table, read and filtered according to the options."""
     data = recae.read_table(
         path,
         user=args.user,
@@ -131,7 +131,7 @@ def typed_ids(texts: list[str], known: IdMap) -> list[Any]:
 
 
 def check_writable(*paths: str | None) -> None:
-    """Raises StorageError for a file that could not be written, before any work is done for it."""
+    """Raises StorageError, before any work is done, for a file that could not be written."""
     for path in paths:
         if path and not Path(path).absolute().parent.is_dir():
             raise StorageError(
@@ -142,7 +142,7 @@ def check_writable(*paths: str | None) -> None:
 
 
 def check_out(out: Path, overwrite: bool) -> None:
-    """Refuses a target that `save` would refuse, before the time to fit is spent."""
+    """Raises StorageError, before the fit, for a target that `save` would reject."""
     if not out.exists():
         check_writable(str(out))
     elif not (out / CONFIG).is_file():

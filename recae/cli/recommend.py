@@ -1,8 +1,8 @@
-"""Print the best items for users, known ones or new ones.
+"""Print the best items for known or new users.
 
-A user is a history: give a table of them (--history), or type the items of one new user (--items).
-A model saved with --with-history can also be asked for its own users by their ids. What is in a
-history is not recommended again.
+A user is a history: pass a table of histories (--history), or the items of one new user (--items).
+A model saved with --with-history also recommends for its training users, by their ids. Items of a
+history are not recommended again.
 
 examples:
   recae recommend model --items 1,2,3

@@ -33,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> Any:
 def users_and_history(
     args: argparse.Namespace, model: recae.Recommender, output: Output
 ) -> tuple[list[Any] | None, recae.Interactions | None]:
-    """The users asked for and the histories to go by, None for all and for the model's own."""
+    """The requested users (None: all) and their histories (None: those saved with the model)."""
     history = read_interactions(args.history, args, output) if args.history else None
     known = model.history_ if history is None else history
     if known is None:

@@ -1,9 +1,9 @@
 """Search the settings of a model, then fit it with the best and save it.
 
-A share of each user's items is held out; one setting after another is fitted on the rest and
-measured on those, until the time or the number of trials is up. The first trial is the model as it
-is given. The best is fitted again on everything, for as many epochs as were best. It needs the
-library Optuna: pip install "recae[tune]"
+A share of each user's items is held out. Settings are fitted on the rest and measured on the
+held-out items, until the time or the number of trials is used up. The first trial has the given
+settings. The best setting is fitted again on all interactions, for its best number of epochs. The
+command needs the library Optuna: pip install "recae[tune]"
 
 examples:
   recae tune plays.parquet model --model ease --seconds 60 --plot trials.png
@@ -147,7 +147,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         folder=args.folder,
     )
     output.detail(tuning.trials.to_string(index=False))
-    # What a search has found is written before the last fit, which may fail.
+    # The result of the search is written before the last fit, which may fail.
     if args.trials_out:
         with atomic_file(args.trials_out) as part:
             tuning.trials.to_csv(part, index=False)
@@ -179,13 +179,13 @@ def run(args: argparse.Namespace, output: Output) -> None:
 
 
 def read_texts(template: recae.Recommender, texts: list[tuple[str, str]]) -> dict[str, Any]:
-    """What to search, from texts such as 1..5 and 1,2; for `recae.tune(space=)`."""
+    """The search space from texts such as 1..5 and 1,2, for `recae.tune(space=)`."""
     hints = typing.get_type_hints(type(template))
     space: dict[str, Any] = {}
     for name, text in texts:
         if name in space:
             raise ConfigError(f"--space {name}={text}: {name} is given twice")
-        # What is unknown or unreadable stays text: it is refused in the words of the library.
+        # An unknown or unreadable value stays text: `recae.tune` rejects it with its own message.
         hint = hints.get(name, str)
         many = typing.get_origin(hint) is tuple
         if ".." in text:
@@ -199,9 +199,9 @@ def read_texts(template: recae.Recommender, texts: list[tuple[str, str]]) -> dic
 
 
 def _check(args: argparse.Namespace, template: recae.Recommender, space: Any) -> None:
-    """Refuses what `recae.tune` and `save` would refuse, before anything is read."""
+    """Raises the errors of `recae.tune` and `save` for bad options before anything is read."""
     if args.seconds is None and args.trials is None:
-        raise ConfigError("say how long to search: --seconds 60, --trials 20, or both")
+        raise ConfigError("the search needs a budget: --seconds 60, --trials 20, or both")
     check_budget(args.seconds, args.trials)
     check_metric(args.metric)
     read_space(template, space)

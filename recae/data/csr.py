@@ -100,7 +100,7 @@ def sorted_csr(
         return columns, indptr, places
     del same
     coordinates: Any = sp.coo_matrix((places, (rows, columns)), shape=shape)
-    coordinates.has_canonical_format = True  # or tocsr would add up the places of repeated cells
+    coordinates.has_canonical_format = True  # tocsr would sum repeated cells otherwise
     matrix: Any = coordinates.tocsr()
     matrix.has_sorted_indices = False
     matrix.sort_indices()
@@ -184,11 +184,11 @@ def frozen_csr(
     indptr: npt.NDArray[Any],
     shape: tuple[int, int],
 ) -> Matrix:
-    """A read-only csr_matrix over these arrays, which must be canonical and nobody else's."""
+    """A read-only csr_matrix over these arrays, which must be canonical and not used elsewhere."""
     matrix: Matrix = sp.csr_matrix((data, indices, indptr), shape=shape)
     for array in (matrix.data, matrix.indices, matrix.indptr):
         array.setflags(write=False)
-    # Told, so that scipy does not try to sort read-only arrays in place.
+    # Set, so that scipy does not try to sort read-only arrays in place.
     matrix.has_sorted_indices = True
     matrix.has_canonical_format = True
     return matrix

@@ -17,8 +17,8 @@ def passing(
     matrix: csr.Matrix, min_weight: float | None, min_per_item: int, min_per_user: int
 ) -> Mask:
     """The entries of a CSR that pass all filters, (nnz,) bool. Each is applied once, in this order:
-    the weight of an entry, the entries of its column, the entries of its row; each counts what the
-    filters before it leave.
+    the weight of an entry, the entries of its column, the entries of its row; each counts the
+    entries that pass the filters before it.
 
     Raises DataError, naming the filter, if nothing is left; ConfigError for a negative count or a
     weight that is no finite number.
@@ -51,7 +51,7 @@ def k_core(matrix: csr.Matrix, min_per_user: int, min_per_item: int) -> tuple[Ma
     """
     check_integer("min_per_item", min_per_item)
     check_integer("min_per_user", min_per_user)
-    # Rows of both are looked up, so that a round costs the entries that leave in it, not all.
+    # Rows and columns are looked up, so that a round costs the entries removed in it, not all.
     by_item = matrix.tocsc()
     sides = (
         (matrix.indptr, matrix.indices, np.diff(matrix.indptr).astype(np.int64), min_per_user),

@@ -215,8 +215,8 @@ def _check_distinct(ids: Ids, what: str) -> None:
 
 
 RECENT_SHARE = 0.25
-"""Ids met lately are merged with the others when there are this many of them, relative to those:
-the hash table of all ids is then rebuilt a few times only."""
+"""New ids are merged with the known ones when their number reaches this share, so that the hash
+table of all ids is rebuilt only a few times."""
 
 
 class KnownIds:
@@ -231,7 +231,7 @@ class KnownIds:
 
 
 class NewIds:
-    """Codes a column in the order in which ids appear; `finish` says how to reorder the codes."""
+    """Codes a column in the order in which ids appear; `finish` gives the ascending order."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -305,13 +305,13 @@ class _Ids:
         return found
 
     def add(self, new: Ids) -> None:
-        """Ids that are not known yet."""
+        """New ids."""
         self.ids = np.concatenate([self.ids, new]) if len(self.ids) else new
         self.index = pd.Index(self.ids, dtype=self.ids.dtype)
 
 
 def _factorized(column: pa.Array, what: str, first_row: int) -> tuple[npt.NDArray[Any], Any]:
-    """Codes into values of an Arrow batch, and those values, checked: each is looked at once."""
+    """The dictionary codes of an Arrow batch, and its distinct values, each checked once."""
     is_encoded = pa.types.is_dictionary(column.type)
     try:
         encoded = column if is_encoded else column.dictionary_encode()

@@ -1,6 +1,6 @@
 """Normalises external ids to int64 or text and rejects every other type.
 
-UUIDs and dates become the text that everybody writes: "0b9a...-...", "2026-11-23".
+UUIDs and dates become their standard text: "0b9a...-...", "2026-11-23".
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def show(id: object) -> str:
 
 
 def noun(what: str) -> str:
-    """How messages call several ids of this sort."""
+    """The plural of `what` for messages."""
     return "ids" if what == "id" else f"{what} ids"
 
 
@@ -137,7 +137,7 @@ def _checked_objects(column: pd.Series[Any], what: str, first_row: int) -> Any:
         return np.array([day.isoformat() for day in array], dtype=object)
     if all(isinstance(value, uuid.UUID) for value in array):
         return np.array([str(value) for value in array], dtype=object)
-    for row, value in enumerate(array):  # ends at the first offender; only a mistake comes here
+    for row, value in enumerate(array):  # only for invalid columns; raises below
         if _sort(value) is None:
             raise DataError(
                 f"{noun(what)} must be all integers or all text (or UUIDs, or dates); found "
@@ -152,7 +152,7 @@ def _checked_objects(column: pd.Series[Any], what: str, first_row: int) -> Any:
 
 
 def _sort(value: object) -> str | None:
-    """What an id is, in words; None if it can be none."""
+    """The type of an id in words; None if the value is not a valid id."""
     if isinstance(value, str):
         return "text"
     if isinstance(value, uuid.UUID):

@@ -68,7 +68,7 @@ class Interactions:
 
     @classmethod
     def _owning(cls, *parts: Any) -> Interactions:
-        """The parts of `_set` are known to be good and nobody else's: no checks, no copies."""
+        """The parts of `_set` are valid and not used elsewhere: no checks, no copies."""
         new = object.__new__(cls)
         new._set(*parts)
         return new
@@ -238,7 +238,7 @@ class Interactions:
     def with_items(self, items: IdMap | Any) -> tuple[Interactions, int]:
         """The same users over other items (an IdMap or ids), matched by id.
 
-        Returns the interactions, and how many are left out because `items` lacks their item.
+        Returns the interactions, and the number of those left out because `items` lacks their item.
         Raises DataError for ids that are repeated, or text where those here are integers.
 
         >>> some, left_out = data.with_items([2, 0])
@@ -282,7 +282,7 @@ class Interactions:
         min_per_user: int = 0,
         binarise: bool = False,
     ) -> Interactions:
-        """The interactions that pass, each filter applied once, in this order (Liang et al. 2018):
+        """Applies each filter once, in this order (Liang et al. 2018):
 
         1. interactions with weight >= `min_weight` stay;
         2. items with at least `min_per_item` of those stay;

@@ -88,7 +88,7 @@ def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
     The items, most training users first, are cut into groups that hold nearly equal numbers of
     training interactions, not of items: a few popular items make up the first group, most of the
     catalogue the last. Items with equally many training users stay together, in the group in which
-    the middle of their interactions falls, so there can be fewer groups than asked for. A row for
+    the middle of their interactions falls, so there can be fewer groups than requested. A row for
     each group, with the columns low and high (training users of its items), items, training_share
     (of all training interactions), targets (held-out interactions with its items), hits (those
     found within k), recall (hits / targets, pooled over users: not the mean over users; NaN without
@@ -109,8 +109,8 @@ def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
         raise DataError("this report has no counts of items: evaluate the model again")
     if "training_users" not in items:
         raise DataError(
-            "this report does not know the training users of its items: give the Lists or the "
-            "Scorer that was evaluated train="
+            "this report has no numbers of training users: pass train= to the Lists or the Scorer "
+            "and evaluate again"
         )
     if f"hits@{k}" not in items:
         named = (str(name).partition("@") for name in items)

@@ -24,12 +24,13 @@ RANK, SCORE = "rank", "score"
 
 
 class Scorer:
-    """A function that scores histories; `evaluate` masks and ranks what it says, and measures it.
+    """A function that scores histories; `evaluate` masks and ranks its scores and measures the
+    lists.
 
     score: called with a scipy csr_matrix (rows, n_items) float32 of histories whose columns are
     `items`; returns a numpy array or torch tensor (rows, n_items) of numbers, higher is better, or
-    -inf for an item that is never to come. What it returns is rounded to float32; equal scores go
-    by the order of `items`. It is called batch by batch and sees no user ids: a system that needs
+    -inf for an item that must not be recommended. Scores are rounded to float32; equal scores are
+    in the order of `items`. It is called batch by batch and sees no user ids: a system that needs
     them is measured by its `Lists`. items: the ids of the columns, (n_items,) integers or text.
     train: what the system was fitted on, for novelty, popularity and the items' training users.
     name: what reports call it.
@@ -63,7 +64,7 @@ class Scorer:
         return f"Scorer({self.name!r})"
 
     def get_params(self) -> dict[str, Any]:
-        """Nothing is known of its settings; the name may say them.
+        """The settings are unknown; the name may contain them.
 
         >>> recae.evaluation.Scorer(lambda histories: histories.toarray(), ["a", "b"]).get_params()
         {}
@@ -94,7 +95,7 @@ class Scorer:
             raise DataError(
                 f"{self.name!r} returned {float(scores[row, column])} in row {row} of a batch, "
                 f"item {self.items.ids[column]!r} ({int(bad.sum()):,} of {bad.numel():,} scores); "
-                "every score must be finite, or -inf for an item that is never to come"
+                "every score must be finite, or -inf for an item that must not be recommended"
             )
         return scores
 
@@ -103,7 +104,7 @@ def _float32(given: Any) -> np.ndarray:
     array = np.asarray(given)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"of {array.dtype}")
-    with np.errstate(over="ignore"):  # what does not fit becomes inf, which is refused
+    with np.errstate(over="ignore"):  # numbers beyond float32 become inf, which is rejected
         return np.array(array, dtype=np.float32, order="C")
 
 
@@ -119,7 +120,7 @@ class Lists:
 
     on_missing: "raise" refuses lists that lack a user of the fold, "empty" counts them as misses.
     on_masked: "raise" refuses items that the user has in the fold's mask, "drop" takes them out,
-    and what is below moves up.
+    and the items below move up.
 
     Raises DataError for columns, ids, ranks or scores that cannot be used and for a repeated item
     or rank in a list; ConfigError for an unknown option.
@@ -188,7 +189,8 @@ class Lists:
             )
 
     def _check_scores(self, scores: FloatArray) -> None:
-        """Ranks decide; but where scores rise along them, one of the two is upside down."""
+        """Ranks have priority. Scores that rise along the ranks are counted: one of the two is
+        inverted."""
         order = np.lexsort((self.places, self.user_codes))
         user, along = self.user_codes[order], scores[order]
         rising = (user[1:] == user[:-1]) & (along[1:] > along[:-1])
@@ -211,7 +213,7 @@ class Lists:
 
 
 def _ranks(column: pd.Series[Any]) -> FloatArray:
-    """Ranks as numbers; DataError unless all are whole."""
+    """Ranks as numbers; DataError unless all are integers."""
     ranks = _scores(column, "ranks")
     bad = ranks != np.floor(ranks)
     if bad.any():
@@ -242,12 +244,12 @@ def _scores(column: pd.Series[Any], what: str = "scores") -> FloatArray:
 class AlignedLists:
     """Lists in the rows and columns of a fold, sorted: user by user, the best item first.
 
-    found: how many users, items and recommendations were not as they should be. Raises DataError
-    for what is refused, and warns of what is counted, as `Lists` says.
+    found: the counts of irregular users, items and recommendations. Raises DataError for the
+    irregularities that are rejected and warns of those that are counted, see `Lists`.
     """
 
     def __init__(self, given: Lists, fold: Fold) -> None:
-        row, column, strangers = _matched(given, fold)
+        row, column, not_in_fold = _matched(given, fold)
         self.fold = fold
         self.mask = fold.history if fold.mask is None else fold.mask
         rows, columns, place = row[given.user_codes], column[given.item_codes], given.places
@@ -259,7 +261,7 @@ class AlignedLists:
         asked = np.where(self.columns < 0, -1, self.rows * n_items + self.columns)
         known = np.append(cells(self.mask.matrix), np.int64(-2))
         masked = known[np.searchsorted(known[:-1], asked)] == asked
-        self.found = {"users_not_in_fold": strangers}
+        self.found = {"users_not_in_fold": not_in_fold}
         self._check_missing(given)
         self._check_masked(given, masked)
         self._check_unknown(given)
@@ -293,7 +295,7 @@ class AlignedLists:
                 raise DataError(
                     f"{message}; on_masked='drop' takes them out and moves the others up"
                 )
-            warn(f"{message}: they are dropped, what is below moves up")
+            warn(f"{message}: they are dropped, and the items below move up")
             kept = ~masked
             self.rows, self.columns, self.items = (
                 part[kept] for part in (self.rows, self.columns, self.items)
@@ -348,13 +350,13 @@ def _matched(given: Lists, fold: Fold) -> tuple[IntArray, IntArray, int]:
         row, column = users.lookup(given.users.ids), items.lookup(given.items.ids)
     except DataError as error:
         raise DataError(f"these lists do not fit the fold: {error}") from None
-    strangers = int((row < 0).sum())
-    if strangers == len(row):
+    not_in_fold = int((row < 0).sum())
+    if not_in_fold == len(row):
         raise DataError(
-            f"none of the {strangers:,} users of these lists is in the fold (the first are "
+            f"none of the {not_in_fold:,} users of these lists is in the fold (the first are "
             f"{show(given.users.ids[0])} here, {show(users.ids[0])} there): were they numbered "
             "anew?"
         )
-    if strangers:
-        warn(f"the lists of {strangers:,} users are ignored: they are not in the fold")
-    return row, column, strangers
+    if not_in_fold:
+        warn(f"the lists of {not_in_fold:,} users are ignored: they are not in the fold")
+    return row, column, not_in_fold

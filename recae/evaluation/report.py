@@ -19,24 +19,24 @@ from recae.system.files import as_path, atomic_file, plain
 
 KEYS = {"model", "metrics", "provenance"}
 INDEX = {"per_user": "user_id", "users": "user_id", "items": "item_id"}
-"""The tables of a report, and what the column is called that holds their index."""
+"""The tables of a report, and the name of the column that holds their index."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a model scored on a fold.
+    """The results of a model on a fold.
 
     model: its repr; per_user: one row per user of the fold (index: user id), one column per metric,
     NaN for users without a target; catalogue: metrics of the whole set of lists, such as coverage;
     interval: the 95 % bootstrap interval of every mean; provenance: data, versions, machine,
-    seconds, as `evaluate` says.
+    seconds, see `evaluate`.
 
     users: the users of per_user, with the columns history (items in it) and targets (items in it);
     items: one row per item of the fold (index: item id), with the columns training_users (absent if
     they are not known), targets (users who have it as a target), and for every cut-off k of the
     metrics hits@k (users who have it as a target and in their first k) and listed@k (users who have
     it in their first k). All are integers; users without a target count in listed@k. Both frames
-    are empty where nobody counted.
+    are empty if the counts are unknown.
 
     >>> fold = recae.data.splits.holdout_pairs(data, 0.5).validation
     >>> report = recae.evaluate(recae.EASE().fit(data), fold, ["recall@4"])
@@ -71,7 +71,7 @@ class Report:
 
     @property
     def metrics(self) -> list[str]:
-        """What was measured: the metrics with a value per user, then those of the catalogue.
+        """The metrics: those with a value per user, then those of the catalogue.
 
         >>> recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}), {"coverage@5": 0.1}).metrics
         ['ndcg@5', 'coverage@5']
@@ -100,9 +100,9 @@ class Report:
 
         per_user: also writes the users' values, and the frames users and items, each to a Parquet
         beside it whose name begins alike and holds its digest; `load` then reads the report back,
-        for instance to `recae.compare` it with one of another day. A report that was there stays
-        whole until the new one is. The ids must be integers or text. Raises StorageError if a file
-        cannot be written.
+        for instance to `recae.compare` it with one of another day. An existing report is replaced
+        only when the new one is complete. The ids must be integers or text. Raises StorageError if
+        a file cannot be written.
 
         >>> report = recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}, index=[7]))
         >>> report.save("report.json").name
@@ -173,8 +173,8 @@ def _write(
 ) -> Path:
     """Writes the tables first and then the summary, which names them with their digests.
 
-    The summary that was there, and the tables it names, stay whole until the new one is; then
-    tables that it does not name are deleted. Raises StorageError if one cannot be written.
+    An existing summary and its tables are kept until the new one is complete; then tables that the
+    new summary does not name are deleted. Raises StorageError if one cannot be written.
     """
     path, content = as_path(path), dict(summary)
     for name, table in tables.items():
@@ -204,8 +204,8 @@ def _write_table(path: Path, name: str, table: pd.DataFrame) -> dict[str, str]:
 def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """The summary that `write` wrote, and the tables that it names.
 
-    Raises StorageError if a file is absent, damaged or of another report, DataError if there are no
-    values per user.
+    Raises StorageError if a file is missing, damaged or belongs to another report, DataError if
+    there are no values per user.
     """
     try:
         summary = json.loads(Path(path).read_text(encoding="utf-8"))

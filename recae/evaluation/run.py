@@ -43,16 +43,16 @@ def evaluate(
 ) -> Report:
     """Ranks the catalogue for every history of a fold and measures the lists against its targets.
 
-    model: one of ours, a `Scorer` around any function that scores histories, or the `Lists` that
-    any system made for these users; the protocol and the report are the same for all. metrics:
-    names such as "ndcg@100", see `recae.metrics`, and functions of your own. A function takes hits,
+    model: a model of recae, a `Scorer` around any function that scores histories, or the `Lists` of
+    any system for these users; the protocol and the report are the same for all. metrics: names
+    such as "ndcg@100", see `recae.metrics`, and functions of your own. A function takes hits,
     (rows, k) bool, and relevant, the (rows,) numbers of targets, and returns (rows,) numbers, the
     higher the better. It is reported under its name, at the largest k of the others;
     `recae.metrics.Metric.of` sets another k. Items of the fold's mask (its history by default) are
-    not recommended. Users without a target count in no mean of hits, but in those of
-    metrics that do not look at targets, such as novelty and coverage. Memory is one batch of scores
-    plus one number per user and metric, and two per item and cut-off. batch_size: users ranked at a
-    time; another one changes scores by at most 1e-5 relative. seed: of the bootstrap.
+    not recommended. Users without a target count in no mean of hits, but in those of metrics that
+    do not look at targets, such as novelty and coverage. Memory is one batch of scores plus one
+    number per user and metric, and two per item and cut-off. batch_size: users ranked at a time;
+    another one changes scores by at most 1e-5 relative. seed: of the bootstrap.
 
     item_vectors: for diversity: a fitted model with item embeddings, a pair (ids, (n, d) array) or
     a frame with the item ids as its index; None for the model's own. Models are only comparable
@@ -67,8 +67,8 @@ def evaluate(
     of history, target and mask; the model's params; lists, what was found in `Lists`; seconds of
     wall time, which are scoring_seconds (scores, masking and top-k) and metric_seconds (matching
     lists with targets, and all metrics); interval_seconds (the bootstrap, not among the seconds);
-    peak_gb, the most memory the process has held so far, fitting included, in 10^9 bytes; device
-    that scored, machine, cores that the process may use, threads of torch; date and versions.
+    peak_gb, the peak memory of the process so far, fitting included, in 10^9 bytes; device that
+    scored, machine, cores that the process may use, threads of torch; date and versions.
 
     >>> split = recae.data.splits.holdout_pairs(data, 0.5)
     >>> model = recae.EASE().fit(split.train)
@@ -188,7 +188,7 @@ def _asked(model: Recommender | Lists | Scorer, fold: Fold, batch_size: int | st
 
 
 def _trained(train: Interactions | None, fold: Fold) -> np.ndarray | None:
-    """How many users of a training part have each item of the fold, (n_items,)."""
+    """The number of training users of each item of the fold, (n_items,)."""
     if train is None:
         return None
     known, _ = train.with_items(fold.target.items)
@@ -239,8 +239,8 @@ def rmse(model: Recommender, fold: Fold) -> float:
 
     sqrt(mean over the pairs (u, i) of the target of (score_ui - rating_ui)^2), in the unit of the
     ratings, with scores from the fold's histories (Sedhain et al. 2015). Only models of ratings,
-    such as AutoRec, have scores that are ratings. Targets of items that the model does not know are
-    left out with a warning that counts them. Raises DataError where no target is left.
+    such as AutoRec, have scores that are ratings. Targets with items that the model does not have
+    are left out with a warning that counts them. Raises DataError if no target remains.
 
     >>> ratings = recae.Interactions.from_csr(scipy.sparse.csr_matrix([[5, 3.0], [4, 2], [1, 1]]))
     >>> fold = recae.data.splits.holdout_pairs(ratings, 0.5).validation
@@ -253,5 +253,5 @@ def rmse(model: Recommender, fold: Fold) -> float:
     histories = align(fold.history, model.items_).matrix
     targets = align(fold.target, model.items_).matrix
     if not targets.nnz:
-        raise DataError("the model knows no item of the targets: there is nothing to measure")
+        raise DataError("the model has no item of the targets: there is nothing to measure")
     return rating_error(model._score_rows, histories, targets)

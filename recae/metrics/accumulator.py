@@ -34,7 +34,7 @@ class ItemCounts:
         for table, counted in ((self.listed, items >= 0), (self.hits, hits)):
             done, so_far = 0, np.zeros(self.n_items, dtype=np.int64)
             for k, counts in table.items():
-                places = slice(done, k)  # only those that the cut-off before has not counted
+                places = slice(done, k)  # only the ranks that the previous cut-off has not counted
                 some = items[:, places][counted[:, places]]
                 so_far += np.bincount(some, minlength=self.n_items)
                 counts += so_far
@@ -65,7 +65,7 @@ class MetricAccumulator:
     (n_items, d) numbers; item_categories, csr (n_items, n_categories), groups of popularity if
     None. Memory is one float64 for each user and metric, two counts for each item and cut-off, and
     a float32 copy of the vectors. `seconds` is the time that updates have taken. Raises ConfigError
-    if something is needed and absent, DataError if it does not fit.
+    if a needed fact is missing, DataError if a fact does not fit.
     """
 
     def __init__(

@@ -65,7 +65,7 @@ CELLS = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class ItemFacts:
-    """Training users, vectors and categories of n_items items; None for what is unknown.
+    """Training users, vectors and categories of n_items items; None where unknown.
 
     counts: (n_items,) training users, >= 0; vectors: (n_items, d) finite numbers, only zeros for an
     item without one; categories: csr (n_items, n_categories), non-zero where an item is of a

@@ -15,9 +15,9 @@ from recae.metrics.beyond_accuracy import FloatArray
 from recae.rng import numpy_generator
 
 BOOTSTRAP_CELLS = 1 << 17
-"""Draws held at once by the bootstrap; so few stay in the cache, three times as fast as many."""
+"""Draws held at once by the bootstrap: few enough for the cache, which is three times as fast."""
 BLOCKS_HELD = 16
-"""Of such draws, for several columns: a column stays in the cache while all of them are used."""
+"""Draws held at once for several columns: a column stays in the cache while all draws are used."""
 
 
 def check_share(name: str, value: object) -> float:

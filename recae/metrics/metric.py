@@ -143,8 +143,8 @@ class Metric:
         numbers, the higher the better. Rows may come in batches of any size. name: what reports
         call it, a Python identifier, `function.__name__` by default.
 
-        Raises ConfigError for a name that is none, or that is one of recae's metrics, and for a bad
-        k. When it is measured, a result of another shape, or with NaN or infinite numbers, raises
+        Raises ConfigError for an invalid name, for the name of one of recae's metrics, and for a
+        bad k. During evaluation, a result of another shape or with NaN or infinite numbers raises
         DataError with the name of the metric.
 
         >>> from recae.metrics import Metric
@@ -186,8 +186,8 @@ class Metric:
 
     @property
     def needs(self) -> frozenset[str]:
-        """What it depends on beside the lists and targets: some of counts, vectors, categories (see
-        ItemFacts) and history."""
+        """The inputs it needs in addition to lists and targets: some of counts, vectors, categories
+        (see ItemFacts) and history."""
         return OF_LISTS[self.name][1] if self.name in OF_LISTS else frozenset()
 
     def __call__(self, topk: TopK, target: Any) -> FloatArray:

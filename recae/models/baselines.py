@@ -31,8 +31,8 @@ class Random(Recommender):
 
     score_uj is uniform in [0, 1), hashed from the seed, the set of items in the history, and j.
 
-    The floor of every comparison: what a metric gives to chance on this data. Costs nothing to fit;
-    memory is 8 bytes an item.
+    The reference of every comparison: the value of a metric for random lists on this data. Costs
+    nothing to fit; memory is 8 bytes an item.
 
     >>> data = recae.Interactions.from_csr(scipy.sparse.csr_matrix([[1, 0, 0], [0, 1, 1.0]]))
     >>> model = recae.Random().fit(data, seed=3)
@@ -51,7 +51,7 @@ class Random(Recommender):
         self.item_keys_ = numbers
 
     def _score_rows(self, matrix: Any) -> Tensor:
-        # The key of a history is the sum of its items' keys, modulo 2^64: no order matters.
+        # The key of a history is the sum of its items' keys, modulo 2^64, so order is irrelevant.
         sums = np.zeros(len(matrix.indices) + 1, dtype=np.uint64)
         np.cumsum(self.item_keys_[matrix.indices], out=sums[1:])
         keys = sums[matrix.indptr[1:]] - sums[matrix.indptr[:-1]]
@@ -78,12 +78,12 @@ def _mixed(bits: Bits) -> Bits:
 
 @estimator
 class Popularity(Recommender):
-    """Recommends what most users have, the same to everybody.
+    """Recommends the most popular items, the same for all users.
 
     score_i = number of training users with item i (or the sum of their weights).
 
-    Good as the floor of every comparison and as the answer to a user nobody knows; costs nothing:
-    one pass over the interactions, one number per item.
+    A baseline for every comparison, and a fallback for users without a history. It costs one pass
+    over the interactions and one number per item.
 
     >>> import recae
     >>> data = recae.Interactions.from_csr(scipy.sparse.csr_matrix([[1, 1, 0], [0, 1, 1.0]]))

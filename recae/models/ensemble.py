@@ -119,7 +119,7 @@ CELLS = 1 << 27
 
 @estimator
 class Ensemble(Recommender):
-    """A weighted sum of what several models say, each standardised user by user.
+    """A weighted sum of the scores of several models, each standardised user by user.
 
     score_uj = sum_m w_m (s_muj - mean_u s_mu) / std_u s_mu, over the items that are not in the
     history, with w >= 0 (stacked generalisation, Wolpert 1992). A search finds the w with the
@@ -156,7 +156,7 @@ class Ensemble(Recommender):
     def of(cls, models: Sequence[Recommender], validation: Fold | None = None) -> Self:
         """Blends fitted models; `validation` as in `fit`, of users none of them was fitted on.
 
-        Items that not all of them know are left out, with a warning that counts them. Raises
+        Items that some model lacks are left out, with a warning that counts them. Raises
         ConfigError for no models, NotFittedError for one that is not fitted, DataError if they have
         no item in common.
 
@@ -202,7 +202,7 @@ class Ensemble(Recommender):
             file = None if run.checkpoint is None else f"{run.checkpoint}.{number}"
             try:
                 member._fit(data, validation, dataclasses.replace(run, checkpoint=file))
-            except TrainingInterrupted:  # half an ensemble is none
+            except TrainingInterrupted:  # an ensemble needs all of its members
                 raise KeyboardInterrupt from None
             member._own(data)
             fitted.append(member)
@@ -231,7 +231,8 @@ class Ensemble(Recommender):
         return fit_weights_by_ranking(scores, *rows, parse_metric(self.metric), start)
 
     def _standardised(self, matrix: Any) -> list[Tensor]:
-        """What each member says of CSR histories, standardised: (rows, n_items) float32 each."""
+        """The standardised scores of each member for CSR histories: (rows, n_items) float32
+        each."""
         seen = cells(matrix)
         parts = []
         for member, columns in zip(self.members_, self.columns_, strict=True):
@@ -264,7 +265,7 @@ class Ensemble(Recommender):
         for number, text in enumerate(self.members):
             member, prefix = read_model(text), f"{number}.member."
             member.item_counts_ = arrays[f"{number}.item_counts"].numpy()
-            # Columns are all that is needed of its own ids from here on.
+            # From here on only the columns are used, not the member's own ids.
             member.items_ = IdMap(np.arange(len(member.item_counts_)), "item")
             own = {n.removeprefix(prefix): t for n, t in arrays.items() if n.startswith(prefix)}
             member._restore(own)
@@ -296,13 +297,13 @@ def read_model(text: str) -> Recommender:
 def standardise(scores: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Rows with mean 0 and deviation 1 over the cells that are not seen; zeros for a constant row.
 
-    scores: (rows, n_items) float32; seen: numbers of cells, row by row. What a model leaves out of
-    its lists, -inf, counts as the lowest score that the row has.
+    scores: (rows, n_items) float32; seen: numbers of cells, row by row. A score of -inf counts as
+    the lowest finite score of the row.
     """
     scores = scores.astype(np.float32)
     floor = np.where(np.isfinite(scores), scores, np.inf).min(1, keepdims=True)
     np.copyto(scores, floor, where=~np.isfinite(scores))
-    scores[~np.isfinite(scores)] = 0  # rows that know nothing at all
+    scores[~np.isfinite(scores)] = 0  # rows without a finite score
     counted = np.ones(scores.shape, dtype=bool)
     counted.reshape(-1)[seen] = False
     n = np.maximum(counted.sum(1, keepdims=True), 1)

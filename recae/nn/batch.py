@@ -14,7 +14,7 @@ from torch.nn.functional import embedding_bag
 
 @dataclass(frozen=True)
 class Sample:
-    """Some columns that stand for all of them: columns that were drawn, and with what chances.
+    """A sample of the columns, with the probability of each to be in the sample.
 
     items: (sampled,) int64, rising; log_chances: (sampled,) float32, of each to be in the sample.
     """
@@ -39,7 +39,7 @@ class Ragged:
 
     indices: (nnz,) int64 columns, each at most once a row; offsets: (rows + 1,) int64;
     values: (nnz,) float32; n_columns: the width that the row would have if it were dense;
-    sample: columns that a loss may take for all of them.
+    sample: columns that a sampled loss uses in place of all.
     """
 
     indices: Tensor
@@ -96,7 +96,7 @@ class Ragged:
         return torch.repeat_interleave(numbers, self.lengths, output_size=self.indices.shape[0])
 
     def entries(self, rows: slice) -> slice:
-        """Where the entries of some rows are; all of them without asking the device."""
+        """The places of the entries of some rows; for all rows without waiting for the device."""
         if rows.start == 0 and rows.stop == len(self):
             return slice(0, len(self.indices))
         return slice(int(self.offsets[rows.start]), int(self.offsets[rows.stop]))
@@ -122,7 +122,7 @@ class Ragged:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step trains on; loaders build it and the trainer never looks inside.
+    """The batch of one training step; loaders build it, and the trainer passes it on unread.
 
     input: what the encoder reads; target: what the loss compares with (may differ from the input);
     rows: (batch,) int64 row numbers in the training matrix, for models with a node per user.

@@ -44,7 +44,8 @@ LOW, HIGH = -12.0, 4.0
 
 
 class HierarchicalEncoder(nn.Module):
-    """x -> what each level reads of it, side by side: (rows, 2 width), the upper level first."""
+    """x -> the hidden layers of both levels, side by side: (rows, 2 width), the upper level
+    first."""
 
     def __init__(self, n_items: int, width: int, depth: int) -> None:
         super().__init__()
@@ -68,7 +69,7 @@ class Normal(nn.Module):
 
 
 class PseudoInputs(nn.Module):
-    """What only training needs: the prior of the upper level and that of the lower given the upper.
+    """The priors, which only training needs: of the upper level, and of the lower given the upper.
 
     p(z2) = mean over c of q(z2 | u_c), with u_c learned inputs between 0 and 1 (Tomczak & Welling
     2018); p(z1 | z2) is a Gaussian.

@@ -44,8 +44,8 @@ def multinomial_loss(
     For logits f = h W^T + b: loss_u = -sum_i x_ui log softmax(f_u)_i.
     hidden: (rows, n); weight: (n_items, n); bias: (n_items,); target: ragged (rows, n_items).
     products: a type such as torch.bfloat16 that the three matrix products are rounded to, where
-    hidden is float32; what is summed, normalised and added up stays in float32. A target with a
-    sample takes that for all items: see `sampled_multinomial_loss`.
+    hidden is float32; what is summed, normalised and added up stays in float32. For a target with a
+    sample the sum is over the sample, see `sampled_multinomial_loss`.
     """
     if target.sample is not None:
         return sampled_multinomial_loss(hidden, weight, bias, target, target.sample, products)
@@ -90,7 +90,7 @@ def observed_squared_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target: 
 def observed_logistic_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
     """The logistic loss over the entries of a row alone, averaged over rows; shapes as above.
 
-    Entries of value 0 are the items that a row is said not to have, such as sampled negatives.
+    Entries of value 0 are negatives, such as sampled ones.
     """
     scores = _observed(hidden, weight, bias, target)
     has = target.values > 0
@@ -177,7 +177,7 @@ def _plus(sum_so_far: Tensor | None, part: Tensor) -> Tensor:
 
 
 def _tiles(chunk: slice, weight: Tensor, n_chunks: int) -> list[slice]:
-    """Rows that a CPU takes through its cache together; a GPU takes the chunk at once."""
+    """Rows that a CPU processes together within its cache; a GPU processes the chunk at once."""
     if weight.device.type != "cpu":
         return [chunk]
     tiles = row_chunks(chunk.stop - chunk.start, weight.shape[0], TILE_CELLS)
@@ -307,10 +307,10 @@ class LinearHead(nn.Module):
 
 
 class UnitHead(LinearHead, Derived):
-    """A last layer in which every unit's say on all items, a column of the weight, has one length.
+    """A last layer whose weight columns, one for each unit, have a fixed norm.
 
-    A unit can then only speak louder by being larger, which is what a penalty on it counts. The
-    length is given and not learnt: a longer one would make the penalty cheaper again.
+    The effect of a unit then depends only on its activation, so a penalty on activations cannot be
+    evaded by larger weights. The norm is given and not learnt for the same reason.
     """
 
     def __init__(

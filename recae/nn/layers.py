@@ -37,9 +37,9 @@ class Linear(nn.Module):
 
 
 class UnitLinear(Linear):
-    """A linear map in which what every input says, a column of the weight, has length one.
+    """A linear map whose weight columns, one for each input, have unit norm.
 
-    What reads a sparse code must be so: a longer column would let a penalised unit shrink.
+    The layer after a penalised sparse code needs this: longer columns would let the units shrink.
     """
 
     def forward(self, x: Tensor) -> Tensor:

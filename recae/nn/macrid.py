@@ -141,7 +141,7 @@ TINY = 1e-6
 
 
 class Concepts(nn.Module):
-    """x -> what each concept reads of it, side by side: (rows, n_concepts x width).
+    """x -> the hidden layers of all concepts, side by side: (rows, n_concepts x width).
 
     Items h_i and prototypes m_k are compared by cosine: c_ik = softmax_k(cos(h_i, m_k) / tau). One
     layer with tanh reads the history once for each concept, an item i counting c_ik of itself.
@@ -180,7 +180,7 @@ class Concepts(nn.Module):
 
 
 class DrawConcepts(nn.Module):
-    """Draws what concept each item belongs to in a step of training; leaves the batch as it is.
+    """Draws the concept of each item for a training step; the batch is not changed.
 
     The draw is relaxed, so that gradients reach the prototypes: Gumbel noise is added to the logits
     of c_ik (Jang, Gu & Poole 2017; Maddison, Mnih & Teh 2017). It is a piece of the `corrupt` slot

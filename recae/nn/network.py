@@ -26,7 +26,7 @@ class UnitNorm(nn.Module):
         x = batch.input
         if isinstance(x, Tensor):
             return batch.with_input(nn.functional.normalize(x, dim=1))
-        # Largest value first: squares of very large or small weights would leave float32.
+        # Scaled by the largest value first: squares of very large or small weights leave float32.
         rows = x.rows
         largest = x.values.new_zeros(len(x)).scatter_reduce(0, rows, x.values.abs(), "amax")
         values = x.values / torch.where(largest > 0, largest, 1)[rows]
@@ -103,7 +103,7 @@ class Masking(nn.Module):
 class SaltAndPepper(nn.Module):
     """Sets a share `p` of the entries of dense rows to `low` or `high`, by the toss of a coin.
 
-    Vincent et al. (2010), section 3.3. Not for sparse rows: it would fill them.
+    Vincent et al. (2010), section 3.3. Not for sparse rows, which would become dense.
     """
 
     def __init__(self, p: float, low: float = 0.0, high: float = 1.0) -> None:
@@ -134,12 +134,12 @@ class Decoder(nn.Module):
 
 
 class AutoencoderNet(nn.Module):
-    """An autoencoder made of four pieces; it knows nothing of users and items.
+    """An autoencoder of four modules; it does not depend on users and items.
 
     corrupt(batch, generator) -> batch; encoder(input) -> hidden;
     code(hidden, batch, generator) -> (z, {term: (rows,)}); decoder(z, batch) -> Scores. The batch
-    that code and decoder see is the one given, not the corrupted one. What only training needs
-    belongs to a module named `prior` of the code: it is not saved with a model.
+    that code and decoder see is the one given, not the corrupted one. Parts that only training
+    needs belong to a module `prior` of the code, which is not saved with a model.
     """
 
     def __init__(
@@ -212,8 +212,8 @@ class Gaussian(nn.Module):
 class UserNodes(nn.Module):
     """sigma(hidden + V_u): a node of its own for every training user (Wu et al. 2016).
 
-    In evaluation everybody is a stranger and gets the mean node, which is kept when the nodes
-    themselves, needed by training alone, are not.
+    In evaluation every user gets the mean node. It is saved; the nodes themselves are only needed
+    in training and are not.
     """
 
     def __init__(self, n_users: int, width: int) -> None:
@@ -241,5 +241,5 @@ class _Nodes(nn.Module):
         self.nodes = nn.Parameter(torch.empty(n_users, width))
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draws the nodes in place, small: a history must say more than a number."""
+        """Draws the nodes in place, with small values, so that the history dominates."""
         nn.init.normal_(self.nodes, std=0.01, generator=generator)

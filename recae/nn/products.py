@@ -117,7 +117,7 @@ def affine(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
-    """left @ right, outside of autograd, by whatever is fastest here; either may be transposed."""
+    """left @ right, outside of autograd, by the fastest library here; either may be transposed."""
     fast = _fast(left, right)
     if fast is None:
         return left @ right
@@ -126,7 +126,7 @@ def product(left: Tensor, right: Tensor) -> Tensor:
 
 
 def _fast(left: Tensor, right: Tensor) -> Callable[..., Tensor] | None:
-    """The product of oneDNN, if it takes these."""
+    """The product of oneDNN, if it supports these operands."""
     plain = left.dtype == right.dtype == torch.float32 and left.device.type == "cpu"
     return _onednn() if plain and left.numel() and right.numel() else None
 
@@ -142,7 +142,7 @@ def _onednn() -> Callable[..., Tensor] | None:
     available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if operation is None or not available:
         return None
-    example = torch.arange(32.0).view(2, 16)  # it is none of torch's documented operations
+    example = torch.arange(32.0).view(2, 16)  # not a documented operation of torch
     try:
         found = operation(example, example, example[0, :2], "none", [], "")
     except (RuntimeError, TypeError):
@@ -162,7 +162,7 @@ def _intel() -> bool:
 
 
 def gather(table: Tensor, index: Tensor) -> Tensor:
-    """table[index], for rows or for numbers, with a gradient that repeats its bits.
+    """table[index], for rows or for numbers, with a deterministic gradient.
 
     The gradient of plain indexing adds up on the CPU in the order in which threads happen to come.
     """
@@ -183,6 +183,6 @@ def row_chunks(n_rows: int, n_columns: int, cells: int) -> list[slice]:
 
 def scaled(grads: Sequence[Grad], upstream: Tensor) -> Sequence[Grad]:
     """The gradients times a scalar; as they are for 1, because they are as large as the weights."""
-    if upstream.device.type == "cpu" and float(upstream) == 1:  # asking a GPU makes it wait
+    if upstream.device.type == "cpu" and float(upstream) == 1:  # no read from a GPU
         return grads
     return [grad if grad is None else grad * upstream for grad in grads]

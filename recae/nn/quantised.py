@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from recae.nn.batch import Batch
 
 FLOOR = 1e-9
-"""The least probability that a step is taken to have: its bits stay finite, and so do gradients."""
+"""The lower bound of a step's probability, so that its bits and gradients stay finite."""
 
 
 class LogisticMixture(nn.Module):
@@ -56,16 +56,16 @@ class LogisticMixture(nn.Module):
 
 
 class Quantised(nn.Module):
-    """z = step * round(hidden / step), with the term `bits`: what writing a row's z down costs.
+    """z = step * round(hidden / step), with the term `bits`: the estimated bits of a row's code.
 
     Rounding has no gradient. In training uniform noise of one step's width takes its place, and
     `bits` is -sum_j log2 p_j((hidden_j + noise_j) / step) of each row under the learnt `prior`,
     whose expectation is the differential entropy that approximates the bits of rounded codes
-    (Balle, Laparra & Simoncelli 2017; Theis et al. 2017). With `rounds` set, training rounds, too,
-    and there is no term: what reads the code then gets used to the steps, and the encoder rests.
-    In evaluation codes are rounded, ties to the even number, and there is no term.
+    (Balle, Laparra & Simoncelli 2017; Theis et al. 2017). With `rounds` set, training rounds too
+    and has no term: the decoder adapts to the rounded codes, and the encoder gets no gradient. In
+    evaluation codes are rounded, ties to the even number, and there is no term.
 
-    spent: the mean bits of the batch seen last in training, for who steers their weight.
+    spent: the mean bits of the last training batch, for the controller of their weight.
     """
 
     def __init__(self, latent: int, components: int = 3) -> None:

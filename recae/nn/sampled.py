@@ -1,7 +1,7 @@
 """Sampled softmax: the multinomial loss on a sample of the items.
 
-Its cost grows with the interactions and the sample, not with the items, and its gradient holds the
-rows of the items that it met alone.
+Its cost grows with the interactions and the sample, not with the items. Its gradient is sparse: it
+holds only the rows of the items in the batch and the sample.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class UsageCounter(nn.Module):
         self.register_buffer("used", torch.zeros(units))
 
     def revived(self, dead: Tensor) -> list[nn.Parameter]:
-        """Makes what a code has of its own for dead units new; the parameters overwritten."""
+        """Resets the code's own parameters of dead units; returns the overwritten parameters."""
         return []
 
     def counted(self, z: Tensor) -> Tensor:
@@ -39,8 +39,7 @@ class UsageCounter(nn.Module):
 class SignedTopUnits(UsageCounter):
     """z keeps the `active` units of a row that are largest without their sign.
 
-    CompresSAE (Kasalický et al. 2025): a unit speaks for or against. Among equals the lowest unit
-    comes first.
+    CompresSAE (Kasalický et al. 2025): active units keep their sign. Ties go to the lowest unit.
     """
 
     def __init__(self, units: int, active: int) -> None:
@@ -70,8 +69,8 @@ class PositiveTopUnits(UsageCounter):
 class BatchTopUnits(UsageCounter):
     """z keeps the `active` x rows largest positive units of a whole batch (Bussmann et al. 2024).
 
-    Rows may differ in how many they need. In evaluation, where a row must not depend on its
-    company, a unit stays above `threshold`: the running mean of the smallest unit that stayed.
+    Rows may differ in their number of active units. In evaluation a row must not depend on its
+    batch, so units above `threshold` stay: the running mean of the smallest active unit.
     """
 
     threshold: Tensor
@@ -181,7 +180,7 @@ def keep_largest(values: Tensor, by: Tensor, count: int) -> Tensor:
     """values where `by` is among the `count` largest of its row, else 0; the lowest of equals."""
     if count >= values.shape[1]:
         return values
-    # Not torch.topk alone, which leaves open who stays among equals.
+    # Not torch.topk alone, because its order of ties is undefined.
     bound = by.detach().topk(count, dim=1).values[:, -1:]  # (rows, 1)
     above, equal = by > bound, by == bound
     room = count - above.sum(1, keepdim=True)
@@ -192,8 +191,8 @@ def keep_largest(values: Tensor, by: Tensor, count: int) -> Tensor:
 class TopUnits(nn.Module):
     """z keeps the `active` largest units of a row and is 0 elsewhere (Makhzani & Frey 2014).
 
-    Among equals the lowest unit comes first; all stay where there are no more than `active`. There
-    is no penalty: gradients flow through the units that stay.
+    Ties go to the lowest unit; all units stay if there are at most `active`. There is no penalty:
+    gradients flow through the units that stay.
     """
 
     def __init__(self, active: int) -> None:
@@ -203,7 +202,7 @@ class TopUnits(nn.Module):
     def forward(
         self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        # Not torch.topk, which leaves open who stays among equals.
+        # Not torch.topk, because its order of ties is undefined.
         order = hidden.detach().sort(dim=1, descending=True, stable=True).indices
         stays = torch.zeros_like(hidden, dtype=torch.bool)
         stays = stays.scatter(1, order[:, : self.active], True)  # (rows, units)
@@ -213,7 +212,7 @@ class TopUnits(nn.Module):
 class L1Code(nn.Module):
     """z = max(hidden, 0) with the penalty sum_j |z_j| of each row, (rows,).
 
-    What reads z must have a fixed length, as a `UnitHead` has: a longer one would let z shrink.
+    The layer after z needs columns of fixed norm, as in `UnitHead`: longer ones let z shrink.
     """
 
     def forward(
@@ -229,7 +228,7 @@ class KLSparseCode(nn.Module):
     With p_j the mean of z_j over the rows of the batch, the penalty is sum_j KL(rate || p_j) =
     sum_j rate log(rate / p_j) + (1 - rate) log((1 - rate) / (1 - p_j)). It belongs to the batch and
     not to a row: every row carries the same number, so that the mean over the rows is right.
-    The shift makes p_j start at the rate: coming down from 1/2 drowned what there was to learn.
+    The shift makes p_j start at the rate: with a start at 1/2 the penalty dominated training.
     """
 
     def __init__(self, rate: float) -> None:
@@ -253,12 +252,12 @@ class KLSparseCode(nn.Module):
 
 
 FAINT = 0.5
-"""Length of a revived unit's encoder weights beside the mean of the living. With the 0.2 of Bricken
-et al. units did not get among the largest of a row again (24 of 48, signed top-k)."""
+"""Norm of a revived unit's encoder weights, relative to the mean of the active units. With the 0.2
+of Bricken et al. revived units did not become active again (24 of 48, signed top-k)."""
 
 SHARE = 8
-"""One unit of so many is revived at a time: more of them, all pointed at the same rows, would shout
-together."""
+"""At most one in so many units is revived at a time: more units revived on the same rows would be
+redundant."""
 
 
 @torch.no_grad()
@@ -271,12 +270,12 @@ def revive(
     residuals: Tensor,
     generator: torch.Generator,
 ) -> Tensor:
-    """Points units that were active for no row since the last call at what is explained worst.
+    """Resets units without an active row since the last call to the rows with the largest error.
 
     Rows are drawn with a chance in proportion to their squared error. A dead unit's encoder weights
-    become such a row's residual, faint, with bias 0, and its atom the same at length one. Where the
-    last encoder layer does not read the examples themselves it is pointed at the row's features,
-    and where atoms are not of the residuals' width, what the atom was stays. After Bricken et al.,
+    become such a row's residual, faint, with bias 0, and its atom the same at length one. If the
+    last encoder layer does not read the examples themselves, the weights become the row's features.
+    If the atoms do not have the width of the residuals, they are kept. After Bricken et al.,
     "Towards Monosemanticity", 2023. weight: (width, units) of the last encoder layer, overwritten,
     as bias (units,) and atoms (n_out, units) are; features: (rows, width) what that layer reads;
     residuals: (rows, n). Returns the units revived, (count,) int64, and resets the counts.
@@ -301,6 +300,7 @@ def revive(
 
 
 def transposed_start(weight: nn.Parameter, atoms: nn.Parameter) -> None:
-    """Makes the encoder begin as the decoder's transpose (Gao et al. 2024): (n, units) both."""
+    """Initialises the encoder as the transpose of the decoder (Gao et al. 2024): (n, units)
+    both."""
     with torch.no_grad():
         weight.copy_(F.normalize(atoms, dim=0))

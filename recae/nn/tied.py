@@ -37,7 +37,8 @@ class UnitRows(Derived):
 
 
 class TiedDecoder(nn.Module):
-    """h -> h A' - x: what others in the history say of an item, A being that of `encoder`."""
+    """h -> h A' - x, with A of `encoder`: the score of an item from the other items of the
+    history."""
 
     def __init__(self, encoder: UnitRows) -> None:
         super().__init__()

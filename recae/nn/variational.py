@@ -30,7 +30,7 @@ def log_density(z: Tensor, mu: Tensor, log_variance: Tensor) -> Tensor:
 def log_mixture(z: Tensor, parts: Posterior, log_shares: Tensor) -> Tensor:
     """log sum_c exp(log_shares_c) N(z; part c) of each row; parts: (components, latent)."""
     mu, log_variance = parts
-    # Not by multiplying the square out: with narrow parts nothing would be left of its difference.
+    # The square is not multiplied out: with narrow parts the difference would cancel.
     scaled = (z[:, None] - mu).square() * (-log_variance).exp()  # (rows, components, latent)
     return (log_shares - 0.5 * (LOG_TWO_PI + log_variance + scaled).sum(2)).logsumexp(1)
 
@@ -52,7 +52,7 @@ class StandardNormal(nn.Module):
 
 
 class Parts(nn.Module):
-    """A prior that is a mixture of Gaussians; a kind says which."""
+    """The base of priors that are mixtures of Gaussians."""
 
     def parts(self) -> tuple[Posterior, Tensor]:
         """The components and the logarithms of their shares."""
@@ -124,7 +124,7 @@ class Variational(nn.Module):
 
     The term `kl` is, under N(0, 1), the divergence 1/2 sum(sigma^2 + mu^2 - 1 - log sigma^2) of
     each row; under another prior log q(z | x) - log p(z) of the one z drawn, whose expectation is
-    the divergence. free_bits: nats that each dimension has for nothing, on average over the batch
+    the divergence. free_bits: nats of each dimension without a penalty, on average over the batch
     (Kingma et al. 2016, eq. 15): max(free_bits, mean KL_j) summed over j; with N(0, 1) alone.
     """
 

@@ -16,7 +16,7 @@ from recae.nn.heads import LinearHead, Scores
 from recae.nn.products import gather
 
 ALPHA, GAMMA = 0.25, 2.0
-"""Of the focal loss (Lin et al. 2017), as Vancura & Kordik set them."""
+"""Parameters of the focal loss (Lin et al. 2017), with the values of Vancura & Kordik."""
 
 CERTAIN = 1e-6
 """A probability is held this far from one, where its complement would have no logarithm."""
@@ -79,7 +79,7 @@ class ZeroDiagonal(nn.Module):
 
 
 class ProductDecoder(nn.Module):
-    """Codes and inputs -> the product of what the given paths say.
+    """Codes and inputs -> the product of the sigmoid outputs of the given paths.
 
     deep: layers from the code, with a head after them and another one straight from the code;
     shallow: a map of the input. Either may be missing.
@@ -109,7 +109,7 @@ class ProductDecoder(nn.Module):
 
 
 class EmptyCode(nn.Module):
-    """x -> no numbers at all, (rows, 0): for networks whose decoder reads the input itself."""
+    """x -> an empty code, (rows, 0): for networks whose decoder reads the input itself."""
 
     def forward(self, x: Ragged | Tensor) -> Tensor:
         values = x.values if isinstance(x, Ragged) else x

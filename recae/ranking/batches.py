@@ -201,14 +201,14 @@ def rank_batches(
         part = request.part(rows)
         scores = score_rows(part.matrix)
         excluded = exclude if exclude is None or part is request else exclude[rows]
-        strangers = np.flatnonzero(~part.known)
-        instead = (strangers, popularity) if popularity is not None and len(strangers) else None
+        cold_users = np.flatnonzero(~part.known)
+        instead = (cold_users, popularity) if popularity is not None and len(cold_users) else None
         if not isinstance(scores, Tensor):
             top = top_k_of_blocks(scores, k, exclude=excluded, allowed=allowed, instead=instead)
         else:
             if instead is not None:
-                rows_of_strangers, counts = (torch.from_numpy(part) for part in instead)
-                scores[rows_of_strangers.to(scores.device)] = counts.to(scores)
+                rows_of_cold_users, counts = (torch.from_numpy(part) for part in instead)
+                scores[rows_of_cold_users.to(scores.device)] = counts.to(scores)
             top = top_k(scores, k, exclude=excluded, allowed=allowed, overwrite=True)
         del scores  # before the next are made
         yield rows, top

@@ -32,16 +32,16 @@ from recae.training import Callback, Checkpoint, Run
 
 
 class Recommender(Estimator, ABC):
-    """Learns from interactions; scores and ranks items for histories, known users' or new ones'.
+    """Learns from interactions; scores and ranks items for the histories of known and new users.
 
     A fitted model owns its item vocabulary `items_` and matches every input to it by id.
     `item_counts_` (n_items,) int64 is the number of training users of each item; `history_` are the
     interactions it was fitted on (None after loading, unless they were saved with it).
 
-    A model's class says: `name`, as on the command line; `small`, settings for quick tests;
-    `uses_validation`, whether a validation fold decides what is learnt; `uses_seed`, whether the
-    seed does; `scores_every_item`, whether no item gets the score -inf;
-    `personalised`, whether scores are learnt from which users have which items in common.
+    The class of a model declares: `name`, as on the command line; `small`, settings for quick
+    tests; `uses_validation` and `uses_seed`, whether the result depends on a validation fold and on
+    the seed; `scores_every_item`, whether no item gets the score -inf; `personalised`, whether
+    scores are learnt from which users have which items in common.
 
     >>> all(issubclass(model, recae.Recommender) for model in recae.MODELS.values())
     True
@@ -86,14 +86,15 @@ class Recommender(Estimator, ABC):
         progress: bool | None = None,
         checkpoint: str | Path | None = None,
     ) -> Self:
-        """Learns from interactions and returns self.
+        """Fits the model to interactions and returns self.
 
         data: Interactions, a frame with the default column names, or a scipy matrix.
         validation: a fold to choose the best state by, for models that train in epochs.
         seed: an integer >= 0; the same seed gives the same model. device: "auto", "cpu", "cuda".
         callbacks: one or several, called with each finished Epoch. progress: True, False, or None
-        to ask the terminal. checkpoint: a file that keeps the state of the training; the same call
-        finds it after a kill and goes on to the same result; for models trained in epochs and ALS.
+        to ask the terminal. checkpoint: a file that keeps the state of the training; after an
+        interruption the same call resumes from it and gives the same result; for models trained in
+        epochs and ALS.
 
         Raises ConfigError for bad options, DataError for bad data, and on Ctrl-C
         TrainingInterrupted, with the model fitted to its best state, once an epoch is finished.
@@ -121,8 +122,8 @@ class Recommender(Estimator, ABC):
     def score(self, history: Interactions | pd.DataFrame | Any) -> np.ndarray:
         """All scores of the given histories, (rows, n_items) float32, higher is better.
 
-        Rows follow the history's users, columns `items_`. This is the one call that holds users x
-        items numbers: for lists use `recommend`. Raises DataError for a history that is none or of
+        Rows follow the history's users, columns `items_`. This is the only call that holds users x
+        items numbers: for lists use `recommend`. Raises DataError for an invalid history or one of
         another width, CapacityError if the scores do not fit in memory.
 
         >>> recae.EASE().fit(data).score(data).shape
@@ -153,16 +154,16 @@ class Recommender(Estimator, ABC):
     ) -> pd.DataFrame:
         """The best k items of each user: a frame `user_id, item_id, score, rank` (rank from 1).
 
-        users: ids, or None for everybody. history: whose tastes to go by, Interactions, a frame
-        with the default column names, or a CSR in the order of `items_` (users are then 0, 1, ...);
-        None means the interactions the model was fitted on. exclude_seen: leave out what is in the
-        history. items: the only items allowed; exclude_items: items never to return.
-        on_unknown: for users who are unknown or have no item in their history that the model knows,
-        "raise" a DataError, "skip" them with a warning, or give "popular" items, scored by their
-        number of training users. Unknown items in a history are left out with a warning that counts
-        them; in `items` and `exclude_items` they raise DataError. batch_size: users ranked at a
-        time. Another batch_size changes scores by at most 1e-5 relative to the row's largest, and
-        lists only among items whose scores are that close; the same call gives the same bits.
+        users: ids, or None for all users. history: the histories to recommend for, as Interactions,
+        a frame with the default column names, or a CSR in the order of `items_` (users are then 0,
+        1, ...); None means the interactions the model was fitted on. exclude_seen: leave out the
+        items of the history. items: the only items allowed; exclude_items: items never to return.
+        on_unknown: for users who are unknown or have no item of the model in their history, "raise"
+        a DataError, "skip" them with a warning, or give "popular" items, scored by their number of
+        training users. Unknown items in a history are left out with a warning that counts them; in
+        `items` and `exclude_items` they raise DataError. batch_size: users ranked at a time.
+        Another batch_size changes scores by at most 1e-5 relative to the row's largest, and lists
+        only among items whose scores are that close; the same call gives the same bits.
 
         A user with fewer than k items left gets fewer rows. Equal scores are in the order of
         `items_`. Raises DataError for the data and ConfigError for the options.
@@ -172,7 +173,7 @@ class Recommender(Estimator, ABC):
         0        0        2    3.0     1
         """
         request, allowed = self._request(users, history, items, exclude_items, on_unknown)
-        most = min(check_integer("k", k), len(self.items_))  # a frame has no places to fill up
+        most = min(check_integer("k", k), len(self.items_))  # a frame has no empty places
         ranked = self._rank(request, most, exclude_seen, allowed, batch_size)
         frames = [top_k_frame(request.users[rows], self.items_, top) for rows, top in ranked]
         return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
@@ -227,7 +228,7 @@ class Recommender(Estimator, ABC):
     def embed_users(self, history: Interactions | pd.DataFrame | Any) -> np.ndarray:
         """The latent vectors of the given histories, (rows, latent) float32, in their order.
 
-        Raises DataError for a history that is none, ConfigError for a model without latent space.
+        Raises DataError for an invalid history, ConfigError for a model without latent space.
 
         >>> recae.ALS(latent=2).fit(data).embed_users(data).shape
         (5, 2)
@@ -270,10 +271,10 @@ class Recommender(Estimator, ABC):
         return model
 
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that differ between fitted models that differ in any bit.
+        """16 hexadecimal digits that identify the fitted state: they change with any bit of it.
 
-        Of the kind, the hyperparameters, the items and what was learnt; a saved and loaded model
-        has the same. Raises NotFittedError before fit.
+        A digest of the kind, the hyperparameters, the items and the learnt arrays; saving and
+        loading keep it. Raises NotFittedError before fit.
 
         >>> model = recae.EASE().fit(data)
         >>> model.fingerprint() == recae.load(model.save("same")).fingerprint()
@@ -304,12 +305,12 @@ class Recommender(Estimator, ABC):
         """Streams the rows of `recommend(users, k, history=history, ...)` to a Parquet file.
 
         Columns: user_id, item_id (int64 or string), score (float32), rank (int32, from 1). Only one
-        batch of them is in memory at a time. The file appears when it is complete; a file that was
-        there stays until then. Returns the number of rows.
+        batch of them is in memory at a time. The file appears when it is complete; an existing file
+        stays until then. Returns the number of rows.
 
-        checkpoint: a folder, new or empty, that keeps what is ranked so far. The same call after a
-        kill goes on from there to the same file, and then deletes the folder. It costs a second
-        writing.
+        checkpoint: a folder, new or empty, that keeps the lists so far. After an interruption the
+        same call resumes from it, writes the same file and deletes the folder. The lists are
+        written twice.
 
         Raises DataError as `recommend` does, StorageError when the file cannot be written, and
         ConfigError for a checkpoint of another model, other histories or other options.
@@ -339,7 +340,7 @@ class Recommender(Estimator, ABC):
             path, request, ids, ranked, job, progress=progress, checkpoint=checkpoint
         )
 
-    # What a model supplies: the first two and the saved form are needed, the rest where they apply.
+    # A model implements these methods: the first two and the saved form always, the rest if needed.
 
     @abstractmethod
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
@@ -352,7 +353,7 @@ class Recommender(Estimator, ABC):
 
     @abstractmethod
     def _arrays(self) -> Mapping[str, Tensor]:
-        """What was learnt, as named tensors for saving."""
+        """The learnt arrays, as named tensors for saving."""
 
     @abstractmethod
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
@@ -371,7 +372,7 @@ class Recommender(Estimator, ABC):
         vectors = torch.nn.functional.normalize(self._item_vectors().cpu(), dim=1)
         return multiply(vectors[torch.from_numpy(codes)], vectors)
 
-    # How the pieces above are put together.
+    # Shared implementation.
 
     def _checkpoint(
         self, data: Interactions, validation: Fold | None, run: Run

@@ -23,16 +23,16 @@ from recae.system.progress import bar
 JOB = "export.json"
 NUMBER = "[0-9]" * 12
 SECONDS, ROWS = 10.0, 1 << 20
-"""A part is written after so long, or when it has so many rows of lists."""
+"""A part is written after this many seconds, or when it has this many rows."""
 
 
 class Parts:
     """The checkpoint of an export: a folder with a Parquet file for each range of users.
 
-    folder: made if it does not exist (its parent must); job: what decides the result, ready for
-    JSON. Parts of another job are never used nor overwritten. Before anything is ranked, raises
-    StorageError for a folder that cannot be written to or holds something else, DataError for a
-    damaged part, and ConfigError for another job, naming what differs.
+    folder: made if it does not exist (its parent must); job: everything that the result depends on,
+    ready for JSON. Parts of another job are never used nor overwritten. Before anything is ranked,
+    raises StorageError for a folder that cannot be written to or holds something else, DataError
+    for a damaged part, and ConfigError for another job, naming what differs.
     """
 
     def __init__(self, folder: str | Path, job: Mapping[str, Any]) -> None:
@@ -53,7 +53,7 @@ class Parts:
             part.write_text(json.dumps(self.job, indent=2), encoding="utf-8")
 
     def add(self, table: pa.Table, users: int) -> None:
-        """Takes the rows of the next users; they are written a little later."""
+        """Adds the rows of the next users; they are written in larger parts."""
         self.waiting.append(table)
         self.done += users
         rows = sum(map(len, self.waiting))
@@ -134,9 +134,10 @@ def write_lists(
     Columns: user_id, item_id (int64 or string), score (float32), rank (int32, from 1). Only one
     batch of lists is in memory at a time. The file appears when it is complete.
 
-    item_ids: of the items in the lists; ranked: the lists of the users from a number on, batch by
-    batch, each with the rows (from 0) that it is about; job: what else decides the rows, asked for
-    with a checkpoint only. progress, checkpoint: as in `Recommender.export`.
+    item_ids: the ids of the items in the lists; ranked: called with the number of the first user,
+    gives the lists batch by batch with the rows (from 0) of their users; job: everything else that
+    the rows depend on, called with a checkpoint only. progress, checkpoint: as in
+    `Recommender.export`.
     """
     user_ids, listed_ids = _ids(request.users), _ids(item_ids)
     schema = pa.schema(

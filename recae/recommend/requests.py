@@ -35,7 +35,7 @@ def align(history: Interactions, items: IdMap) -> Interactions:
     """The same histories in the item order of `items`, matched by id.
 
     Interactions with items that are not in `items` are left out, with a RecaeWarning that counts
-    them: a catalogue grows between one fit and the next.
+    them: the catalogue may have grown since the fit.
     """
     if history.items == items:
         return history
@@ -53,10 +53,10 @@ def align(history: Interactions, items: IdMap) -> Interactions:
 def resolve(
     items: IdMap, fitted: Interactions | None, users: Any, history: Any, on_unknown: str
 ) -> Request:
-    """The rows asked for. `fitted` are the interactions the model was fitted on, if it has them.
+    """The requested rows. `fitted`: the interactions the model was fitted on, if it has them.
 
-    Raises DataError for unknown users and for users of whom nothing is known, unless `on_unknown`
-    says to "skip" them or to answer with the "popular" items.
+    Raises DataError for unknown users and for users without items of the model, unless `on_unknown`
+    is "skip" (leave them out) or "popular" (give the most popular items).
     """
     if on_unknown not in UNKNOWN:
         raise unknown_option("on_unknown", on_unknown, UNKNOWN)
@@ -70,11 +70,11 @@ def resolve(
     else:
         known_users = align(as_interactions(history, items), items)
     request = _pick(known_users, users, on_unknown)
-    return _without_strangers(request, on_unknown)
+    return _without_cold_users(request, on_unknown)
 
 
 def _pick(source: Interactions, users: Any, on_unknown: str) -> Request:
-    """The rows of `source` for `users` (None: all of them); strangers get an empty row."""
+    """The rows of `source` for `users` (None: all of them); the others get an empty row."""
     if users is None:
         ids, matrix = source.users.ids, source.matrix
     else:
@@ -90,13 +90,13 @@ def _pick(source: Interactions, users: Any, on_unknown: str) -> Request:
     return Request(ids, matrix, np.diff(matrix.indptr) > 0)
 
 
-def _without_strangers(request: Request, on_unknown: str) -> Request:
-    strangers = np.flatnonzero(~request.known)
-    if not len(strangers) or on_unknown == "popular":
+def _without_cold_users(request: Request, on_unknown: str) -> Request:
+    cold_users = np.flatnonzero(~request.known)
+    if not len(cold_users) or on_unknown == "popular":
         return request
     message = (
-        f"nothing is known of {len(strangers)} of {len(request)} users "
-        f"(no interactions with items of the model), the first {show(request.users[strangers[0]])}"
+        f"{len(cold_users)} of {len(request)} users have no known history "
+        f"(no interactions with items of the model), the first {show(request.users[cold_users[0]])}"
     )
     if on_unknown == "raise":
         raise DataError(
@@ -108,7 +108,7 @@ def _without_strangers(request: Request, on_unknown: str) -> Request:
 
 
 def check_validation(validation: object) -> None:
-    """Before training: its first epoch would be lost otherwise."""
+    """Checks a validation fold before the training begins."""
     if not isinstance(validation, Fold):
         raise DataError(
             f"validation must be a Fold, such as Split.validation, not {type(validation).__name__}"
@@ -118,8 +118,8 @@ def check_validation(validation: object) -> None:
 
 
 def top_k_frame(users: np.ndarray, items: IdMap, top: TopK) -> pd.DataFrame:
-    """`user_id, item_id, score, rank` (from 1) of lists, (rows,) user ids beside them; places where
-    nothing is left have no row."""
+    """`user_id, item_id, score, rank` (from 1) of lists, (rows,) user ids beside them; empty places
+    have no row."""
     rows, places = np.nonzero(top.items >= 0)
     return pd.DataFrame(
         {
@@ -138,7 +138,7 @@ def _column(ids: np.ndarray) -> pd.Series[Any]:
 
 @cache
 def _text() -> Any:
-    """What pandas keeps text in; 2 and 3 differ in it."""
+    """The text type of pandas, which differs between versions 2 and 3."""
     return pd.Series(["text"]).dtype
 
 
@@ -155,9 +155,9 @@ def check_metric(name: str) -> None:
 
 @dataclass(frozen=True)
 class AlignedFold:
-    """A fold in the items of a model: histories to rank for, what to leave out, and the targets.
+    """A fold in the items of a model: the histories, the mask, and the targets.
 
-    history, target: as the fold has them, with items that the model may not know. to_fold: the
+    history, target: those of the fold; they may have items that the model lacks. to_fold: the
     column of each item of the model in the fold, -1 for none, (n_items + 1,); the last entry maps
     -1, an empty place of a list, to itself. None where both have the same items.
     """
@@ -171,8 +171,8 @@ class AlignedFold:
 
     @classmethod
     def of(cls, fold: Fold, items: IdMap) -> AlignedFold:
-        """Matches the fold's items to the model's by id. A target that the model does not know
-        counts as a miss; in a history it is left out with a warning."""
+        """Matches the fold's items to the model's by id. A target that the model lacks counts as a
+        miss; in a history such an item is left out with a warning."""
         history = align(fold.history, items)
         mask = history if fold.mask is None else align(fold.mask, items)
         request = Request(history.users.ids, history.matrix, np.ones(history.n_users, dtype=bool))

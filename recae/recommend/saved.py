@@ -35,7 +35,7 @@ def contents(
     item_counts: np.ndarray,
     history: Interactions | None,
 ) -> Contents:
-    """All that is saved of a recommender; history: the interactions to keep, if any."""
+    """Everything that is saved of a recommender; history: the interactions to keep, if any."""
     files: dict[str, Any] = {ITEMS: partial(_write, {"item_id": items.ids, "users": item_counts})}
     if history is not None:
         files[USERS] = partial(_write, {"user_id": history.users.ids})
@@ -63,8 +63,8 @@ def facts(
 ) -> dict[str, Any]:
     """The tables of the model card: training data, and the validation metric of the kept epoch.
 
-    known: the tables of the last `save`, for a model that was loaded; lowest: the metric is an
-    error, of which the lowest is the best.
+    known: the tables of the last `save`, for a loaded model; lowest: whether a lower metric is
+    better.
     """
     found = dict(known)
     if history is not None:
@@ -82,7 +82,7 @@ def facts(
 
 
 def expect(tensor: Tensor, *shape: int) -> Tensor:
-    """The tensor read, if it has the shape that the items and hyperparameters say."""
+    """The tensor, checked against the shape that follows from the items and hyperparameters."""
     if tuple(tensor.shape) != shape:
         raise ValueError(f"{ARRAYS} holds {tuple(tensor.shape)} numbers, not {shape}")
     return tensor
@@ -98,7 +98,7 @@ def csr_to_arrays(name: str, matrix: Any) -> dict[str, Tensor]:
 
 
 def csr_from_arrays(name: str, arrays: Mapping[str, Tensor], shape: tuple[int, int]) -> Any:
-    """The inverse of `csr_to_arrays`. Raises ValueError for arrays that are no such matrix."""
+    """The inverse of `csr_to_arrays`. Raises ValueError for arrays that are not a valid CSR."""
     data, indices, indptr = (
         arrays[f"{name}.{part}"].numpy() for part in ("data", "indices", "indptr")
     )

@@ -61,8 +61,8 @@ def nearest_columns(matrix: Any, k: int) -> Any:
     from implicit.nearest_neighbours import all_pairs_knn
 
     with ONE_BLAS:
-        # One more: every column is its own nearest neighbour. No more than there are: it makes room
-        # for as many as it is asked for.
+        # k + 1, because every column is its own nearest neighbour; at most n, because `implicit`
+        # allocates memory for the requested number.
         asked = min(k + 1, matrix.shape[1])
         nearest = all_pairs_knn(matrix, asked, show_progress=False).tocsr()
     if not np.isfinite(nearest.data).all():

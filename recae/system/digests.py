@@ -49,7 +49,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def check_digests(folder: Path, expected: Mapping[str, str]) -> None:
-    """Compares files of a folder with the digests that were written with them.
+    """Compares the files of a folder with their stored digests.
 
     Raises ValueError for a name that leads out of the folder, for a file that is missing and for
     one with another digest.
@@ -64,7 +64,7 @@ def check_digests(folder: Path, expected: Mapping[str, str]) -> None:
 
 
 def reason(error: Exception) -> str:
-    """Why something cannot be read, on one line; with the type of an error that is not our own."""
+    """The reason of a read error on one line, with the type of errors that are not recae's own."""
     text = " ".join(str(error).split())
     ours = isinstance(error, RecaeError) or type(error) is ValueError
     return text if ours else f"{type(error).__name__}: {text}"

@@ -116,7 +116,7 @@ def atomic_directory(path: str | Path, *, overwrite: bool, marker: str) -> Itera
             for file in part.iterdir():
                 _sync(file)
             if target.exists():
-                exchange(part, target)  # what was there is now at `part`, and deleted below
+                exchange(part, target)  # the old directory is now at `part` and is deleted below
             else:
                 os.replace(part, target)
         _settle(target)
@@ -158,7 +158,7 @@ def check_target(path: str | Path) -> Path:
 
 
 def _target(path: str | Path) -> Path:
-    target = as_path(path).resolve()  # a link stays a link, to what is written
+    target = as_path(path).resolve()  # a link stays a link, to the written file
     if not target.parent.is_dir():
         raise StorageError(f"the folder {target.parent} does not exist: create it first")
     return target
@@ -170,7 +170,7 @@ def _sibling(target: Path) -> Path:
 
 @contextmanager
 def _held(part: Path) -> Iterator[None]:
-    """Locks a temporary folder while its writer lives; the system unlocks it when that dies."""
+    """Locks a temporary folder while its writer runs; the system releases the lock when it ends."""
     handle = os.open(part, os.O_RDONLY)
     try:
         _lock(handle)
@@ -187,7 +187,7 @@ def _settle(target: Path) -> None:
 
 
 def _delete_leftovers(target: Path) -> None:
-    """Deletes what killed writers of the same target left beside it, if nobody holds its lock."""
+    """Deletes temporary folders of killed writers of the same target, unless their lock is held."""
     for part in target.parent.glob(f".{glob.escape(target.name)}.????????.part"):
         with suppress(OSError):
             handle = os.open(part, os.O_RDONLY)
@@ -200,7 +200,8 @@ def _delete_leftovers(target: Path) -> None:
 
 
 def _lock(handle: int) -> bool:
-    """Takes the lock of an open file or directory without waiting; False if it is taken."""
+    """Takes the lock of an open file or directory without waiting; False if another process has
+    it."""
     if sys.platform == "win32":
         return False
     try:

@@ -13,8 +13,8 @@ from pathlib import Path
 from recae.errors import CapacityError
 
 BATCH_CELLS = 1 << 22
-"""Numbers that a step of a computation holds at a time, unless it says otherwise: 16 MB of float32,
-which is large enough to hide the cost of a call and small against any matrix of scores."""
+"""Default number of values that a step of a computation holds at a time: 16 MB of float32, which is
+large enough to hide the cost of a call and small against any matrix of scores."""
 
 CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -55,7 +55,7 @@ def total_memory() -> int:
 def peak_gb() -> float:
     """The most memory this process has held so far, in GB (10^9 bytes); NaN where unknown."""
     status = Path("/proc/self/status")
-    if status.is_file():  # ru_maxrss would count what the process that started this one held
+    if status.is_file():  # ru_maxrss would include the memory of the parent process
         lines = status.read_text().splitlines()
         held = next((line for line in lines if line.startswith("VmHWM")), None)
         if held is not None:
@@ -70,7 +70,7 @@ def peak_gb() -> float:
 
 @contextmanager
 def enough_memory(what: str) -> Iterator[None]:
-    """Turns the many ways in which libraries say that memory is short into a CapacityError."""
+    """Turns the out-of-memory errors of all libraries into a CapacityError."""
     try:
         yield
     except CapacityError:
@@ -86,7 +86,7 @@ def enough_memory(what: str) -> Iterator[None]:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory is short: of numpy, or of torch on any device."""
+    """Whether an error is an out-of-memory error of numpy, or of torch on any device."""
     text = " ".join(str(error).split())
     return isinstance(error, MemoryError) or any(sign in text for sign in _SIGNS)
 
@@ -101,7 +101,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 
 PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "implicit")
-"""What results depend on, beside Python, torch and recae itself."""
+"""Libraries that results depend on, beside Python, torch and recae itself."""
 
 
 def machine() -> str:

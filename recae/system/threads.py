@@ -15,10 +15,11 @@ from threadpoolctl import ThreadpoolController
 
 
 class _OneBlas:
-    """BLAS on one thread inside the block: implicit has threads of its own and crawls otherwise.
+    """Limits BLAS to one thread inside the block: `implicit` has its own threads and is slow
+    otherwise.
 
-    The number of threads is the whole process's: it is restored when the last thread that runs such
-    a block leaves it, whoever entered first.
+    The number of threads belongs to the process: it is restored when the last thread leaves such a
+    block.
     """
 
     def __init__(self) -> None:
@@ -28,8 +29,8 @@ class _OneBlas:
         self.modules = 0
 
     def _libraries(self) -> ThreadpoolController:
-        """Those in memory. To look them up takes longer than to answer one user, so that it is done
-        again only when something was imported."""
+        """The loaded BLAS libraries. The search takes longer than one recommendation, so it is
+        repeated only after new imports."""
         if self.controller is None or self.modules != len(sys.modules):
             self.controller, self.modules = ThreadpoolController(), len(sys.modules)
         return self.controller
@@ -55,7 +56,7 @@ R = TypeVar("R")
 
 
 class _Process:
-    """What is known of this process: whether it was forked, and the thread that works there."""
+    """The state of this process: whether it was forked, and its worker thread."""
 
     def __init__(self) -> None:
         self.survivor: int | None = None
@@ -81,7 +82,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def survives_fork(function: Callable[P, R]) -> Callable[P, R]:
-    """Runs a function in a thread of its own if its caller is what a fork has left of a process.
+    """Runs a function in a new thread if its caller is the only thread of a forked process.
 
     OpenMP, which torch and implicit compute with, keeps a pool of threads for every thread that has
     used it. A fork copies the pool but not the threads in it, and the next computation waits for

@@ -76,10 +76,9 @@ class HalvesLoader(SparseLoader):
     A batch has three parts: rows that are their own target; the rows of the next batch of the
     epoch, with a random half as input and the rest as target; and the rows of the batch after that,
     with the rest as input and the half as target. So two thirds of the targets are not in the
-    input. Without `whole` there are only the halves. The generator of Vancura & Kordik (2021) can
-    do either; their
-    notebook trains on halves alone. A row of n entries has int(n / 2) of them in its half; halves
-    are drawn anew for every epoch.
+    input. Without `whole` there are only the halves. The generator of Vancura & Kordik (2021) has
+    both modes; their notebook trains on halves alone. A row of n entries has int(n / 2) of them in
+    its half; halves are drawn anew for every epoch.
     """
 
     whole: bool = True

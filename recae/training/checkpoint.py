@@ -25,7 +25,7 @@ SHARE = 0.1
 
 
 class Resumable(Protocol):
-    """A training as a checkpoint sees it."""
+    """The interface of a training that a checkpoint saves and restores."""
 
     @property
     def device(self) -> str:
@@ -36,7 +36,7 @@ class Resumable(Protocol):
         """Whether no epoch follows."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that its next epoch depends on, except for `progress`."""
+        """The tensors that the next epoch depends on."""
 
     def progress(self) -> dict[str, Any]:
         """The epochs and counters so far, ready for JSON."""
@@ -49,8 +49,8 @@ class Checkpoint:
     """The file of a training run.
 
     path: a safetensors file, about 4 times as large as the weights of a network (5 times with
-    validation), or as large as the factors of users and items; run: everything that decides the
-    result, ready for JSON (model, hyperparameters, seed, fingerprints of the data). A file of
+    validation), or as large as the factors of users and items; run: everything that the result
+    depends on, ready for JSON (model, hyperparameters, seed, fingerprints of the data). A file of
     another run is never overwritten. Before training, it raises StorageError for a path that cannot
     be written, DataError for a file that is damaged or no checkpoint, and ConfigError for a file of
     another run, with the differences.

@@ -260,19 +260,19 @@ def train(
     start = starting_loss(net, loader, objective, updates, seed, state.accumulation)
     if checkpoint is not None:
         checkpoint.resume(state)
-    with bar(updates, name, "batch", progress) as shown:
-        shown.update(len(state.epochs) * batches)
+    with bar(updates, name, "batch", progress) as progress_bar:
+        progress_bar.update(len(state.epochs) * batches)
         try:
             while not state.finished:
                 number, started = len(state.epochs) + 1, time.perf_counter()
                 noise = torch_generator(seed, Stream.NOISE, number, device=device)
-                loss = _epoch(state, loader, objective, plan, number, noise, shown)
+                loss = _epoch(state, loader, objective, plan, number, noise, progress_bar)
                 metrics = validate() if validate is not None else {}
                 epoch = Epoch(number, loss, time.perf_counter() - started, metrics)
                 state.epochs.append(epoch)
                 if validate is not None:
                     state.best.update(epoch, net)
-                shown.set_postfix({"loss": f"{epoch.loss:.4g}"} | _rounded(epoch.metrics))
+                progress_bar.set_postfix({"loss": f"{epoch.loss:.4g}"} | _rounded(epoch.metrics))
                 wanted = [callback(epoch) for callback in callbacks]
                 late = state.best.since >= plan.patience
                 state.finished = number == plan.epochs or late or any(wanted)
@@ -296,7 +296,7 @@ def _epoch(
     plan: Plan,
     number: int,
     noise: torch.Generator,
-    shown: Any,
+    progress_bar: Any,
 ) -> float:
     """One pass over the training users; the mean loss. The network is left in evaluation mode."""
     net, device = state.net, noise.device
@@ -326,7 +326,7 @@ def _epoch(
             optimiser.step()
             losses += value
             state.step += 1
-            shown.update()
+            progress_bar.update()
     net.eval()
     mean = float(losses / len(loader))
     _check(mean, f"epoch {number}", plan)

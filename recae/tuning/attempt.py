@@ -49,7 +49,7 @@ def check_budget(seconds: object, trials: object) -> tuple[float | None, int | N
     (60.0, None)
     """
     if seconds is None and trials is None:
-        raise ConfigError("say how long to search: seconds=60, trials=20, or both")
+        raise ConfigError("the search needs a budget: seconds=60, trials=20, or both")
     number = None
     if seconds is not None:
         real = isinstance(seconds, Real) and not isinstance(seconds, bool)

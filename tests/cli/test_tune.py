@@ -114,7 +114,7 @@ def test_mistakes_are_told_before_anything_is_read(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tune = ("tune", "nowhere.parquet", "model", "--model", "ease")
-    assert refused(capsys, *tune) == "2 say how long to search: --seconds 60, --trials 20, or both"
+    assert "--seconds 60, --trials 20, or both" in refused(capsys, *tune)
     assert "2 seconds must be a number > 0, not -1.0" in refused(capsys, *tune, "--seconds", "-1")
     tune = (*tune, "--trials", "2")
     assert "2 unknown metric 'ndgc'" in refused(capsys, *tune, "--metric", "ndgc@5")

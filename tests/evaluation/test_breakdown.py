@@ -105,7 +105,7 @@ def test_what_has_no_breakdown_says_why() -> None:
         by_popularity(bare, 5)
     counted = items_report([1], [1], [1], [1])
     untrained = Report("m", bare.per_user, items=counted.items.drop(columns="training_users"))
-    with pytest.raises(DataError, match="does not know the training users of its items: give"):
+    with pytest.raises(DataError, match="training users.* train="):
         by_popularity(untrained, 3)
     with pytest.raises(ConfigError, match=r"no lists of 5; its cut-offs are \[3\]"):
         by_popularity(counted, 5)

@@ -51,7 +51,7 @@ def test_items_that_the_model_does_not_know_are_left_out_with_a_warning() -> Non
     only = Interactions.from_csr(sp.csr_matrix([[0, 0, 5.0]]), items=[0, 1, 99])
     with (
         pytest.warns(recae.RecaeWarning),
-        pytest.raises(DataError, match="knows no item of the targets"),
+        pytest.raises(DataError, match="no item of the targets"),
     ):
         recae.evaluation.rmse(model, Fold(history, only))
 

@@ -202,7 +202,7 @@ def test_nothing_is_printed(planted, capfd) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "say how long to search: seconds=60, trials=20, or both"),
+        ({}, "seconds=60, trials=20, or both"),
         ({"seconds": 0}, "seconds must be a number > 0, not 0"),
         ({"seconds": float("inf")}, "seconds must be a number > 0, not inf"),
         ({"seconds": "60"}, "seconds must be a number > 0, not '60'"),

@@ -1,10 +1,10 @@
 """Matching pursuit: quantised sparse codes of vectors, and the dictionary fitted to them.
 
 The support is found by orthogonal matching pursuit (Pati, Rezaiifar & Krishnaprasad 1993), a sixth
-of the units at a time; each step solves for all values again. Values are then rounded to a table of
-2^bits numbers, one unit after the other, each to the value that is best for what the others leave:
-so units that overlap make up for each other's rounding. The dictionary follows in closed form, as
-in the method of optimal directions (Engan, Aase & Husoy 1999), and the codes are sought anew.
+of the units at a time; each step solves for all values again. Values are then quantised to 2^bits
+levels, one unit after the other, each to the best level for the residual of the other units. So
+overlapping units correct each other's rounding. The dictionary is then updated in closed form by
+the method of optimal directions (Engan, Aase & Husoy 1999), and the codes are computed again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recae.rng import Stream, torch_generator
 from recae.system.progress import bar
 
 STEPS = 6
-"""Steps in which a support is found."""
+"""Number of steps in the search of a support."""
 
 PASSES = 3
 RIDGE = 1e-5
@@ -43,7 +43,7 @@ class Codes:
         return self.support.shape[1]
 
     def rebuilt(self, atoms: Tensor) -> Tensor:
-        """The rows these codes stand for, (n, width)."""
+        """The decoded rows, (n, width)."""
         out = torch.empty(len(self.support), atoms.shape[1])
         for part in _blocks(len(self.support), self.active, atoms.shape[1]):
             z = self.values[part, None]  # (rows, 1, active)
@@ -87,7 +87,8 @@ def refit(rows: Tensor, atoms: Tensor, support: Tensor) -> Tensor:
 
 
 def quantise(rows: Tensor, atoms: Tensor, support: Tensor, values: Tensor, bits: int) -> Codes:
-    """Codes whose values are a table's; the table is fitted on the way (Lloyd 1982)."""
+    """Codes with values quantised to levels; the levels are fitted by Lloyd's algorithm (Lloyd
+    1982)."""
     levels = table(values, bits)
     values, free = _descend(rows, atoms, support, values, levels)
     levels = table(free, bits)
@@ -105,10 +106,9 @@ def refine(
     seed: int,
     progress: bool | None,
 ) -> tuple[Tensor, Codes]:
-    """The best dictionary of `rounds` and its codes: codes and dictionary fitted in turn.
+    """The best of `rounds` dictionaries and its codes; both are fitted alternately.
 
-    weights: (n,), how much a row's squared error counts. The error never grows from what the first
-    round finds.
+    weights: (n,), of the squared errors of the rows. The error is at most that of the first round.
     """
     best: tuple[float, Tensor, Codes] | None = None
     previous: Tensor | None = None
@@ -129,7 +129,7 @@ def refine(
 
 
 def table(values: Tensor, bits: int) -> Tensor:
-    """2^bits numbers, ascending, that stand for values with the least squared error."""
+    """The 2^bits levels, ascending, that quantise values with the least squared error."""
     x = np.sort(values.flatten().numpy().astype(np.float64))
     x = x[:: max(len(x) // SAMPLE, 1)]
     found = np.quantile(x, (np.arange(2**bits) + 0.5) / 2**bits)
@@ -144,7 +144,7 @@ def table(values: Tensor, bits: int) -> Tensor:
 
 
 def nearest(values: Tensor, levels: Tensor) -> Tensor:
-    """The places of the levels nearest to values, in their shape."""
+    """The indices of the levels nearest to the values, in the shape of the values."""
     return torch.bucketize(values, (levels[1:] + levels[:-1]) / 2)
 
 
@@ -161,7 +161,7 @@ def _least_squares(toward: Tensor, gram: Tensor, support: Tensor) -> Tensor:
 def _descend(
     rows: Tensor, atoms: Tensor, support: Tensor, values: Tensor, levels: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Values rounded to levels unit by unit; and what each would be, given the others."""
+    """Values quantised unit by unit, and the optimal value of each given the others."""
     rounded, free = values.clone(), torch.empty_like(values)
     gram = atoms @ atoms.t()
     for part in _blocks(len(support), support.shape[1], len(atoms)):
@@ -179,7 +179,7 @@ def _descend(
 
 
 def _better(rows: Tensor, atoms: Tensor, codes: Codes, support: Tensor, bits: int) -> Codes:
-    """Row by row the better of the codes and those on another support."""
+    """For each row, the better of the codes and the codes with another support."""
     values = refit(rows, atoms, support)
     kept, _ = _descend(rows, atoms, support, values, codes.levels)
     other = Codes(support, kept, codes.levels)
@@ -194,7 +194,8 @@ def _better(rows: Tensor, atoms: Tensor, codes: Codes, support: Tensor, bits: in
 def _directions(
     rows: Tensor, weights: Tensor, errors: Tensor, atoms: Tensor, codes: Codes, seed: int
 ) -> Tensor:
-    """The dictionary of least weighted error for given codes; unused units take bad rows."""
+    """The dictionary of least weighted error for given codes; unused units become rows of large
+    error."""
     units, root = len(atoms), weights.sqrt()[:, None]
     among, toward = torch.zeros(units, units), torch.zeros_like(atoms)
     step = max(CELLS // units, 1)

@@ -276,12 +276,14 @@ def _use_and_attacks(
     real, members = people.real, people.members
     order = numpy_generator(people.seed, Stream.REPORT_HALVES).permutation(people.held_out.shape[0])
     reference, others = (np.sort(half) for half in np.array_split(order, 2))
-    known, strangers = people.held_out[reference], people.held_out[others]
+    known, non_members = people.held_out[reference], people.held_out[others]
     fold_in = StrongGeneralization(fold_in=0.8)
-    folds = tuple(fold_in.fold(in_items_of(rows, real), people.seed) for rows in (known, strangers))
+    folds = tuple(
+        fold_in.fold(in_items_of(rows, real), people.seed) for rows in (known, non_members)
+    )
 
     notes.floor = popularity_floor(real.matrix, real.items, folds[1], metric)
-    in_general = nearest(members, known), nearest(strangers, known)
+    in_general = nearest(members, known), nearest(non_members, known)
     usual = item_weights(fitting[0].clone().fit(in_items_of(known, real), progress=False))
     for name, matrix in {"real": real.matrix, **people.contenders}.items():
         value, model = fit_best(fitting, matrix, real.items, folds, metric, on_step)
@@ -293,7 +295,9 @@ def _use_and_attacks(
             notes.attack(name, "nearest, calibrated", *calibrated)
         weights = item_weights(model)
         if weights is not None and usual is not None:
-            fits = [own_fit(weights, rows) - own_fit(usual, rows) for rows in (members, strangers)]
+            fits = [
+                own_fit(weights, rows) - own_fit(usual, rows) for rows in (members, non_members)
+            ]
             notes.attack(name, "fit, calibrated", *fits)
         on_step()
 

@@ -15,11 +15,11 @@ INSTALLED = Path(__file__).parent / "cards"
 CHECKOUT = Path(__file__).parents[3] / "datasets"
 
 UNPINNED = "unpinned"
-"""The checksum of a file for which none was read in a source."""
+"""The checksum of a file without a published one."""
 
 
 def dataset_names() -> list[str]:
-    """The names that `load_dataset` knows, ascending."""
+    """The names of `load_dataset`, ascending."""
     return sorted(_cards())
 
 

@@ -30,11 +30,11 @@ from recae.errors import DataError
 class Dataset:
     """A named data set.
 
-    interactions: with weights and times where the set has them; items: what is known of the items,
-    indexed by item_id (a superset of the items interacted with), text columns such as title;
-    card: the parsed `card.toml` (url, licence, citation, columns, counts and their sources);
-    parts: the published parts by name ("train", "test"), over the ids of `interactions`, which is
-    all of them together; empty where no parts are published.
+    interactions: with weights and times where the set has them; items: facts about the items,
+    indexed by item_id (a superset of the items with interactions), in text columns such as title;
+    card: the parsed `card.toml` (url, licence, citation, columns, counts and their sources); parts:
+    the published parts by name ("train", "test"), over the ids of `interactions`, which is all of
+    them together; empty where no parts are published.
     """
 
     name: str
@@ -56,18 +56,19 @@ def load_dataset(
 
     root: the folder that holds the folder `name` with the files; by default `datasets/` of the
     source checkout for the bundled set, else the folder that the environment variable RECAE_DATA
-    names, else one of the user's caches. Cards travel with the installed package, data do not
-    (their licences forbid it): files that are not there are fetched once, unless `download` is
-    False, and read without being unpacked. Please read the licence in the card first.
+    names, else one of the user's caches. The package has the cards, but not the data, because their
+    licences forbid it. Missing files are downloaded once, unless `download` is False, and read
+    without being unpacked. Check the licence in the card first.
 
-    preprocessed: apply what the literature does with the set (Liang et al. 2018 for ml-20m, netflix
-    and msd-taste-profile), checked against the published counts too. progress: as in `fit`.
+    preprocessed: apply the usual preprocessing of the literature (Liang et al. 2018 for ml-20m,
+    netflix and msd-taste-profile), and check the published counts of its result. progress: as in
+    `fit`.
 
     Raises ConfigError for an unknown name, or where no preprocessing is published; DataError if
-    files are missing (with the steps where they must be fetched by hand), other than their
-    checksum, or the counts differ from the card; DownloadError, StorageError if fetching fails.
-    Warns (RecaeWarning) when a file is fetched of which no checksum is published: the one it has
-    is noted, and compared later.
+    files are missing (with the steps if they must be fetched by hand), do not match their checksum,
+    or if the counts differ from the card; DownloadError, StorageError if fetching fails. Warns
+    (RecaeWarning) when a file without a published checksum is fetched: its checksum is stored and
+    compared later.
 
     >>> load_dataset().interactions.n_users
     671
@@ -125,7 +126,8 @@ def _bundled(card: Card, folder: Path, progress: bool | None) -> Dataset:
 
 
 def _checked(card: Card, folder: Path, progress: bool | None) -> Dataset:
-    """The set as its files have it; files of unknown checksums are pinned once they prove right."""
+    """The set from its files; checksums of files without a published one are stored once the counts
+    match."""
     unpinned = unpinned_files(card, folder)
     try:
         data = _read(card, folder, progress)

@@ -25,7 +25,7 @@ ATTEMPTS, TIMEOUT, CHUNK = 3, 30.0, 1 << 18
 """Connections tried in all, seconds without a byte that end one, bytes written at a time."""
 
 AGAIN = (408, 429, 500, 502, 503, 504)
-"""Statuses of a server that may answer the next time."""
+"""HTTP statuses after which another attempt may succeed."""
 
 
 def cache_folder() -> Path:
@@ -107,7 +107,7 @@ def download(
     import requests  # with pooch it takes half a second to import
 
     if not url.lower().startswith(("http://", "https://")):
-        raise DownloadError(f"{url!r} is no http or https address; nothing else is fetched")
+        raise DownloadError(f"{url!r} is not an http or https address; use one of these")
     with atomic_file(target) as part:
         for attempt in range(1, attempts + 1):
             try:
@@ -156,9 +156,9 @@ def _attempt(
         if trouble:
             raise DownloadError(f"{url} cannot be downloaded: the server {trouble}")
 
-    with ExitStack() as answers, bar(1, f"fetching {name}", "B", progress) as shown:
+    with ExitStack() as answers, bar(1, f"fetching {name}", "B", progress) as progress_bar:
         pooch.HTTPDownloader(
-            progressbar=shown,  # whose total it sets
+            progressbar=progress_bar,  # whose total it sets
             chunk_size=CHUNK,
             timeout=timeout,
             headers={"Accept-Encoding": "identity", "User-Agent": "recae"},

@@ -1,10 +1,10 @@
 """Reads the tables of data sets as their cards describe them, without unpacking archives.
 
-A card says of each table: `file` (or several, one after the other), `member` (in an archive),
+A card has for each table: `file` (or several, one after the other), `member` (in an archive),
 `separator` (one character, or the same twice), `encoding`, `quoted`, and `columns`: a list names
-the fields of a table without a header line, "" what is left out; a table gives for our names those
-of the header line. Ours are user_id, item_id, weight and timestamp; `ids = "text"` where the first
-two are no integers. With `rest`, the last field of a line may contain the separator.
+the fields of a table without a header line, with "" for a field to skip; a table maps our names to
+those of the header line. Our names are user_id, item_id, weight and timestamp; `ids = "text"` if
+the first two are not integers. With `rest`, the last field of a line may contain the separator.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from recae.data.tables.sources import Block
 from recae.errors import DataError
 
 Layout = dict[str, Any]
-"""What a card says of a table."""
+"""The layout of a table from its card."""
 
 BLOCK_BYTES = 1 << 24
 """Text read at a time."""
@@ -40,7 +40,7 @@ BLOCK_BYTES = 1 << 24
 def opened(folder: Path, layout: Layout, file: str) -> Iterator[IO[bytes]]:
     """A file of a set, or the member of it that the layout names, to read.
 
-    Whatever fails while it is read becomes a DataError naming the file and the member.
+    Any error while reading becomes a DataError that names the file and the member.
     """
     path, member = folder / file, layout.get("member")
     place = f"{path}" if member is None else f"{member} in {path}"
@@ -49,9 +49,7 @@ def opened(folder: Path, layout: Layout, file: str) -> Iterator[IO[bytes]]:
             try:
                 stream = _open(stack, path, member)
             except KeyError:
-                raise DataError(
-                    f"there is no {place}: it is another archive than its card says"
-                ) from None
+                raise DataError(f"there is no {place}: the archive differs from its card") from None
             yield stream
     except DataError as error:
         raise error if place in str(error) else DataError(f"{place}: {error}") from None

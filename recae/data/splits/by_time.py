@@ -41,8 +41,8 @@ class LeaveLastOut:
 
     Interactions of a user at the same time are in random order, drawn from the seed. A user with
     fewer than validation + test + 1 interactions (c) only trains. `train` keeps all users and
-    items, a fold holds the users with a target, and nothing is left out. Users' futures are not
-    aligned: the model may learn from what others did after a user's test; see `GlobalTime`.
+    items, a fold holds the users with a target, and nothing is left out. The test times of users
+    are not aligned: the model may learn from interactions after a user's test; see `GlobalTime`.
 
     >>> import pandas as pd, recae
     >>> plays = pd.DataFrame({"user_id": [1, 1, 1], "item_id": [7, 8, 9], "timestamp": [3, 1, 2]})
@@ -88,7 +88,8 @@ class LeaveLastOut:
 
 @dataclass(frozen=True)
 class GlobalTime:
-    """One moment for all cuts the log: what is before it trains, what comes after it tests.
+    """Cuts all histories at one time: earlier interactions are for training, later ones for the
+    test.
 
     Time from left to right, with the cuts at the bars; o are interactions, x left out:
 
@@ -97,10 +98,10 @@ class GlobalTime:
         user b       o o   |            | o o
         user c             | x          | x x
 
-    What is at the moment of a cut comes after it, so interactions at one time are never parted,
-    and a share takes more than it says where times tie. The users and items are those with
-    interactions before the first cut; later ones of others (c) are counted in `left_out`. A fold
-    holds the users with a target, whose history is what they did before its cut.
+    Interactions at the time of a cut belong to the later part. So interactions at the same time
+    stay together, and a share can be larger than requested if times tie. The users and items are
+    those with interactions before the first cut; later ones of others (c) are counted in
+    `left_out`. A fold holds the users with a target; their history is everything before its cut.
 
     >>> import pandas as pd, recae
     >>> plays = pd.DataFrame(

@@ -27,23 +27,24 @@ def fixed_split(
     mask: str | None = None,
     overlap: str = "raise",
 ) -> Split:
-    """A split whose parts are published as tables, for users who are known; nothing is drawn.
+    """A split with published tables for known users (weak generalisation); nothing is random.
 
         part         history                mask                   target
         validation   train                  train                  validation
         test         train (+ validation)   train (+ validation)   test
 
-    history, mask: "train+validation" or "train", what the test fold's history is and what it must
-    not recommend; the mask is the history unless stated. Users and items are the union of all
-    tables, those of `train` first, so every part has a column for every test item; a fold holds
-    only the users that have a target.
+    history, mask: "train+validation" or "train", the history of the test fold and the items that
+    must not be recommended in it; the mask is the history unless stated. Users and items are the
+    union of all tables, those of `train` first, so every part has a column for every test item; a
+    fold holds only the users that have a target.
 
-    overlap: what becomes of pairs that are in two tables. "raise" refuses them, "drop" takes them
-    out of the later table (of train, validation, test), "keep" leaves them there; the last two warn
+    overlap: how to treat pairs that are in two tables. "raise" refuses them, "drop" takes them out
+    of the later table (of train, validation, test), "keep" leaves them there; the last two warn
     with a count. A pair that stays in both train and validation counts with the larger weight.
 
-    The split goes through `check_split`, as one of weak generalisation. Raises DataError for what
-    that refuses and for a table that repeats a (user, item), ConfigError for an unknown option.
+    The split goes through `check_split`, as one of weak generalisation. Raises DataError for the
+    leaks that it rejects and for a table that repeats a (user, item), ConfigError for an unknown
+    option.
 
     >>> parts = recae.data.splits.holdout_pairs(data, 0.5)
     >>> recae.fixed_split(parts.train, test=parts.validation.target).test
@@ -84,7 +85,7 @@ def fixed_folds(
     validation_target: Interactions | Any | None = None,
     items: str = "train",
 ) -> Split:
-    """A split whose parts are published as tables, for users whom training has never seen.
+    """A split with published tables for held-out users (strong generalisation).
 
     The tables of Liang et al. (2018): the whole interactions of the training users, and two tables
     for either kind of held-out users:
@@ -101,9 +102,9 @@ def fixed_folds(
     target counts as a miss. A held-out user without a target, or with an empty history, keeps an
     empty row. The mask is the history.
 
-    The split goes through `check_split`, as one of strong generalisation. Raises DataError for what
-    that refuses, for a table that repeats a (user, item), for a validation table without the other,
-    and where nothing is left of a target; ConfigError for other `items`.
+    The split goes through `check_split`, as one of strong generalisation. Raises DataError for the
+    leaks that it rejects, for a table that repeats a (user, item), for only one of the two
+    validation tables, and for an empty target; ConfigError for other `items`.
 
     >>> plays = {"train": [(1, "a"), (1, "b")], "history": [(2, "a")], "target": [(2, "b")]}
     >>> columns = ["user_id", "item_id"]

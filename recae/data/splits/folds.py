@@ -57,7 +57,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Split:
-    """A training part and the folds to choose settings on and to report, all over its items.
+    """A training part, a fold for validation and a fold for the test, all over its items.
 
     left_out: held-out interactions that are in no part, because the training part does not have
     their item (or, in a split by time, their user). Raises DataError if a fold has other items than

@@ -24,19 +24,19 @@ Ids = npt.NDArray[np.generic]
 def check_split(
     split: Split, *, overlap: str = "raise", generalization: str | None = None
 ) -> dict[str, int]:
-    """Looks for leaks in a split and returns what it counted; refuses what falsifies a result.
+    """Checks a split for leaks: raises for those that invalidate results, counts the others.
 
-    Refused, with a DataError that names the first culprits:
+    Rejected, with a DataError that names the first offenders:
 
     - targets that are also in the training part, in their own history, or (those of the test) among
       the validation targets; overlap="keep" counts them with a RecaeWarning instead;
-    - in strong generalisation, users of a fold that training has seen, or that are in both folds;
+    - in strong generalisation, users of a fold that are in the training part or in both folds;
     - users or items of a fold that are those of the training part in another spelling: " 7" and
       "7", "07" and "7"; those that differ in case alone get a RecaeWarning.
 
     Reported with a RecaeWarning, because real data have some:
 
-    - in weak generalisation, users of a fold of whom the training part has nothing;
+    - in weak generalisation, users of a fold without interactions in the training part;
     - twins: users of a fold with 5 items or more, who have exactly the items of another user of the
       training part, or, with 10 or more, nearly so (a Jaccard similarity of 0.8, found by MinHash:
       Broder 1997; a few of those may be missed).
@@ -60,7 +60,7 @@ def check_split(
             found[f"{name} {what}s in another spelling"] = count
         found |= _check_users(split.train, fold, name, generalization)
     found |= _check_both_folds(split, generalization) | _check_pairs(split, overlap)
-    for name, fold in folds_of(split):  # what is refused comes first
+    for name, fold in folds_of(split):  # errors come before warnings
         found |= check_twins(split.train, fold, name)
     return found
 
@@ -161,7 +161,7 @@ def _first_ids(ids: npt.NDArray[np.generic]) -> str:
 def _check_users(
     train: Interactions, fold: Fold, name: str, generalization: str | None
 ) -> dict[str, int]:
-    """Users of a fold that the training part should not have, or should."""
+    """Checks that users of a fold are absent from training (strong) or present in it (weak)."""
     users = fold.history.users
     # Looked up in the map of the fold: the map of train may hold users without interactions.
     known = np.zeros(len(users), dtype=np.bool_)
@@ -169,13 +169,13 @@ def _check_users(
     known[places[places >= 0]] = True
     kind = generalization or ("weak" if 2 * known.sum() > len(users) else "strong")
     if kind == "weak":
-        strangers = users.ids[~known]
-        if len(strangers):
+        cold_users = users.ids[~known]
+        if len(cold_users):
             warn(
-                f"{len(strangers):,} of {len(users):,} {name} users have no interactions in train "
-                f"({_first_ids(strangers)}): nothing was learnt from them"
+                f"{len(cold_users):,} of {len(users):,} {name} users have no interactions in train "
+                f"({_first_ids(cold_users)}): nothing was learnt from them"
             )
-        return {f"{name} users not in train": len(strangers)}
+        return {f"{name} users not in train": len(cold_users)}
     leaked = users.ids[known]
     if len(leaked):
         anew = (
@@ -208,11 +208,11 @@ def _check_both_folds(split: Split, generalization: str | None) -> dict[str, int
 
 
 def _check_spellings(train: Ids, held_out: Ids, what: str, name: str) -> int:
-    """How many held-out ids are no ids of the training part, but another spelling of one.
+    """The number of held-out ids that are another spelling of an id of the training part.
 
     train, held_out: (n,) distinct ids of users or items (`what`) of the training part and of the
-    part called `name`. Raises DataError where blanks or the way to write a number make the
-    difference; where only the case does, which may be meant, a RecaeWarning counts them.
+    part called `name`. Raises DataError if the difference is in blanks or in the format of a
+    number. If only the case differs, which may be intended, a RecaeWarning counts them.
     """
     if train.dtype != object or held_out.dtype != object:
         return 0  # integers have one spelling
@@ -242,7 +242,7 @@ def _check_spellings(train: Ids, held_out: Ids, what: str, name: str) -> int:
 
 
 def _plain(ids: Ids, fold_case: bool) -> pd.Index:
-    """The ids without what a reader overlooks, (n,) text."""
+    """The ids without blanks and leading zeros, and with `fold_case` without case, (n,) text."""
     text = pd.Series(ids, dtype=object).str.normalize("NFKC").str.strip()
     text = text.str.replace(r"^\+?0*(\d+)(?:\.0*)?$", r"\1", regex=True)
     return pd.Index(text.str.casefold() if fold_case else text)

@@ -20,7 +20,7 @@ Blocks = tuple[Codes, Codes, Codes]
 
 @dataclass(frozen=True)
 class StrongGeneralization:
-    """Held-out users whom the model never sees in training (Liang et al. 2018, WWW, section 4.2).
+    """Held-out users are never in the training part (Liang et al. 2018, WWW, section 4.2).
 
     With 6 users, `held_out=1` and `min_target=5`; o are interactions, x hidden ones:
 
@@ -35,7 +35,8 @@ class StrongGeneralization:
     block validates, the last one tests. The items are those of the training users, ascending, and
     the held-out users' other interactions are left out. Of each held-out user with n >= min_target
     interactions, int((1 - fold_in) * n) drawn at random are the target; the others' whole rows are
-    history. Nobody leaves: a user without a target, or with an empty history, keeps empty rows.
+    history. No user is dropped: a user without a target, or with an empty history, keeps empty
+    rows.
 
     `split(data, seed=98765)` is the published split of MovieLens 20M, Netflix and MSD, whose
     interactions must be filtered first; see `Interactions.filter`.

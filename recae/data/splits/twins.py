@@ -1,10 +1,10 @@
 """Finds duplicate users: fold users who also occur in training under another id.
 
-Everything that a split holds of a user, history and target together, is one set of items. Equal
-sets have equal hashes: the sum, modulo 2^64, of a random number for each item. Nearly equal ones
-share one of a few bands of MinHash values with high probability (Broder 1997, On the resemblance
-and containment of documents; bands as in Leskovec, Rajaraman & Ullman, Mining of massive datasets,
-section 3.4), and are then compared.
+All items of a user in a split, history and target together, form one set. Equal sets have equal
+hashes: the sum, modulo 2^64, of a random number for each item. Nearly equal ones share one of a few
+bands of MinHash values with high probability (Broder 1997, On the resemblance and containment of
+documents; bands as in Leskovec, Rajaraman & Ullman, Mining of massive datasets, section 3.4), and
+are then compared.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ Flags = npt.NDArray[np.bool_]
 
 
 def check_twins(train: Interactions, fold: Fold, name: str) -> dict[str, int]:
-    """How many users of a fold have a twin in the training part, exact and near; warns of any."""
+    """The numbers of users of a fold with an exact or near twin in the training part; warns of
+    any."""
     users, sets = whole_sets(train, fold)
     trained = np.zeros(len(users), dtype=np.bool_)
     trained[: train.n_users] = np.diff(train.matrix.indptr) > 0
@@ -52,7 +53,7 @@ def check_twins(train: Interactions, fold: Fold, name: str) -> dict[str, int]:
         twins = np.flatnonzero(tested & (partners >= 0))
         found[f"{name} users with {sort} in train"] = len(twins)
         if len(twins):
-            # Where the users of the fold are trained on too, nobody else is left to compare with.
+            # If the users of the fold are in training too, there is no one else to compare with.
             others = trained & ~tested
             among = f"{int((others & (partners >= 0)).sum()):,} of {int(others.sum()):,}"
             base = "" if (trained & tested).any() else f" (of those of train themselves {among})"
@@ -67,7 +68,7 @@ def check_twins(train: Interactions, fold: Fold, name: str) -> dict[str, int]:
 
 
 def whole_sets(train: Interactions, fold: Fold) -> tuple[IdMap, Matrix]:
-    """The users of both, those of train first, and all that is known of each, (users, n_items)."""
+    """The users of both parts, those of train first, with all their items, (users, n_items)."""
     users = train.users.union(fold.history.users)
     places = users.lookup(fold.history.users.ids)
     rows, columns = [row_numbers(train.matrix.indptr)], [train.matrix.indices]

@@ -29,7 +29,7 @@ def check_history(history: str, what: str = "history") -> None:
 def weak_split(
     data: Interactions, part: npt.NDArray[np.int8], history: str, mask: str | None = None
 ) -> Split:
-    """The split of a table whose interactions are in these parts; a part nobody is in is None.
+    """The split of a table by the parts of its interactions; an empty part is None.
 
     part: (nnz,) of TRAIN, VALIDATION and TEST, beside `matrix.data`. `train` has all users and
     items of the data, a fold the users with a target. mask: of the test, its history unless stated.
@@ -141,7 +141,7 @@ class RandomSplit:
     "train"."""
     mask: str | None = None
     """What must not be recommended at the test, "train+validation" or "train"; None: the history.
-    RecBole looks at "train" and masks both."""
+    RecBole has the history "train" and the mask "train+validation"."""
 
     def split(self, interactions: Interactions | Any, seed: int = 0) -> Split:
         """The split of this seed, an integer >= 0; the order of rows and ids does not matter.

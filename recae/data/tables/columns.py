@@ -26,10 +26,10 @@ DUPLICATES = ("last", "first", "sum", "max", "error")
 def needed_columns(headers: Headers, columns: Columns) -> Columns:
     """The columns to read, with None for a weight or time that is absent.
 
-    headers: the names of the columns of each part of a table, and how messages about it begin.
-    Weight and time may be absent under their default names only. Raises DataError for any other
-    absent column, with the nearest spelling and the columns there are, and for a part that has
-    other columns than the first.
+    headers: for each part of a table, the beginning of messages about it and the names of its
+    columns. Weight and time may be absent under their default names only. Raises DataError for any
+    other absent column, with the nearest spelling and the columns there are, and for a part that
+    has other columns than the first.
     """
     found = [_needed(label, names, columns) for label, names in headers]
     for (label, _), used in zip(headers, found, strict=True):

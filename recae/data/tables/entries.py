@@ -20,7 +20,7 @@ from recae.errors import DataError
 from recae.system.progress import bar
 
 FEW_ROWS = 10_000
-"""Up to so many, starting threads would take longer than what they are to do."""
+"""Rows up to which starting threads takes longer than their work."""
 
 
 class Entries(NamedTuple):
@@ -171,7 +171,7 @@ def _read(
 
 
 class SerialExecutor(Executor):
-    """Runs what is submitted at once, in the calling thread."""
+    """Runs submitted tasks immediately, in the calling thread."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -183,7 +183,7 @@ class SerialExecutor(Executor):
 
 
 def _worker(source: Source, name: str) -> Executor:
-    """What works beside this thread, if that is worth it for this table."""
+    """The thread pool of this read, or a substitute without threads for small tables."""
     few = source.rows is not None and source.rows <= FEW_ROWS
     return SerialExecutor() if few else ThreadPoolExecutor(1, f"recae-{name}")
 
@@ -232,7 +232,7 @@ def _kept(
     if min_weight is None:
         return table.positive_float32(weights, first_row), None
     kept = weights >= min_weight
-    # What is not kept counts as 1 here, so that rows in messages are those of the table.
+    # Dropped rows count as 1 here, so that row numbers in messages are those of the table.
     return table.positive_float32(np.where(kept, weights, 1), first_row)[kept], kept
 
 
@@ -257,8 +257,8 @@ def _recoded(ids: NewIds | KnownIds, codes: _Column) -> IdMap:
 def _repetitions(
     repeated: npt.NDArray[np.bool_], places: npt.NDArray[Any]
 ) -> tuple[csr.Index, csr.Index, csr.Index]:
-    """Entries whose cell comes more than once: where they are, a number for each cell, and their
-    order in the table."""
+    """Entries of repeated cells: their places, a number for each cell, and their order in the
+    table."""
     shared = repeated.copy()
     shared[:-1] |= repeated[1:]
     at = np.flatnonzero(shared)

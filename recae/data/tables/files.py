@@ -37,9 +37,9 @@ _READ = csv.ReadOptions(block_size=1 << 24)
 def find_files(paths: Paths, endings: tuple[str, ...]) -> list[Path]:
     """The files, in the order of the list given, and sorted where a name stands for many.
 
-    A folder stands for the files below it whose names have one of the endings; names that begin
-    with "." or "_" are skipped there, as such files of Spark and Hive are no data. Raises DataError
-    for what does not exist and for a folder or glob without a file.
+    A folder stands for the files below it with one of the endings; names that begin with "." or "_"
+    are skipped, because such files of Spark and Hive are not data. Raises DataError for a missing
+    file and for a folder or glob without a file.
     """
     if isinstance(paths, str | bytes | os.PathLike) or not isinstance(paths, Iterable):
         paths = [paths]
@@ -50,19 +50,19 @@ def find_files(paths: Paths, endings: tuple[str, ...]) -> list[Path]:
 
 
 def ending(path: Path) -> str:
-    """The end of a name that tells the format, such as ".parquet" or ".csv.gz"."""
+    """The ending of a name, which gives the format, such as ".parquet" or ".csv.gz"."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     return "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:])
 
 
 def label(files: list[Path]) -> str:
-    """What messages about all the files begin with."""
+    """The beginning of messages about all the files."""
     return f"{files[0]}: " if len(files) == 1 else f"{files[0]} and {len(files) - 1} more: "
 
 
 @contextmanager
 def file_errors(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """The path of an existing file; what fails while reading it becomes a DataError naming it."""
+    """The path of an existing file; errors while reading become a DataError that names it."""
     file = Path(path)
     if not file.is_file():
         found = "is a folder, not a file" if file.is_dir() else "does not exist"
@@ -104,8 +104,8 @@ class ParquetSource:
 class TextSource:
     """Text files with a header line each. The type of a column is that of all its fields.
 
-    Every column is taken for integers first; where a field is none, for floats, a column of times
-    then for dates, and text is what everything can be. Larger files are read a second time then.
+    Every column is read as integers first; if a field does not fit, as floats, a time column then
+    as dates, and finally as text. Larger files are read a second time then.
     """
 
     def __init__(self, files: list[Path], progress: bool | None = None, sep: str = ",") -> None:

@@ -179,6 +179,6 @@ def write_interactions(data: Interactions, path: Path) -> None:
 
 
 def read_interactions(path: Path, users: IdMap, items: IdMap) -> Interactions:
-    """What `write_interactions` wrote, with these ids. Raises DataError for any other file."""
+    """Reads a file of `write_interactions`, with these ids. Raises DataError for any other file."""
     source = ParquetSource([path])
     return Interactions._from_source(source, COLUMNS, "error", None, False, users, items)

@@ -37,8 +37,8 @@ class Block:
 class Source(Protocol):
     """A table that is read once, in blocks.
 
-    label: how messages about the table begin; headers: the same and the names of the columns for
-    each part of it (each file).
+    label: the beginning of messages about the table; headers: for each part of it (each file) such
+    a beginning and the names of the columns.
     """
 
     label: str
@@ -46,7 +46,7 @@ class Source(Protocol):
 
     @property
     def rows(self) -> int | None:
-        """How many there are, if that can be known before reading."""
+        """The number of rows, if it is known before reading."""
 
     def blocks(self, columns: list[str], time: str | None = None) -> Iterator[Block]:
         """The rows in their order, with these columns only; `time`: the column that may hold dates
@@ -87,7 +87,7 @@ class ArrowSource:
 
 
 def is_table(value: Any) -> bool:
-    """Whether `as_source` knows what to do with a value."""
+    """Whether `as_source` supports a value."""
     if isinstance(value, pd.Series):  # which is an Arrow stream too, of one column
         return False
     return isinstance(value, pd.DataFrame | pa.RecordBatch | pa.RecordBatchReader) or any(

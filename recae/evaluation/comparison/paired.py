@@ -25,9 +25,9 @@ from recae.rng import check_seed
 
 
 class Comparison(pd.DataFrame):
-    """The frame of `recae.compare`: printed, it shows all columns with four figures.
+    """The frame of `recae.compare`; printed, it shows all columns with four digits.
 
-    What is made of it is a plain DataFrame.
+    Operations on it give a plain DataFrame.
 
     >>> Comparison({"difference": [0.123456], "p": [1e-9], "better": ["a"]})
      difference     p better
@@ -70,12 +70,12 @@ def compare(
                      the interval leaves out 0, else ""; of gini, popularity, popularity_lift and
                      miscalibration the one with the lower mean
 
-    Printed, it shows all of them with four figures; `verdicts` says the rows in words.
+    Printed, it shows all columns with four digits; `verdicts` puts the rows into sentences.
 
     Users are matched by id; those whose value is NaN in all (no target) do not count. Users
     without a difference are left out of the signed-rank test, as Wilcoxon does, and count in the
-    mean and its interval; with no difference at all p is 1. Differences that only rounding tells
-    apart are ties. The p is exact for few untied differences and normal otherwise, as scipy
+    mean and its interval; with no difference at all p is 1. Differences that are equal up to
+    rounding are ties. The p is exact for few untied differences and normal otherwise, as scipy
     decides.
 
     Two tests, because the signed-rank test asks whether the differences are symmetric about 0, not
@@ -96,11 +96,11 @@ def compare(
     - 1 of the S seeds of each model that has several, with replacement, the same ones for all users
     (a two-level bootstrap; S - 1 makes the variance of their mean unbiased, Rao & Wu 1988). The
     percentile interval is then stretched about the difference by t / z, the quantiles of Student's
-    t and the normal distribution: few seeds say little about their own spread. The degrees of
+    t and the normal distribution: few seeds give a poor estimate of their variance. The degrees of
     freedom are Satterthwaite's (1946) for var(differences) / n + var(seed means of a) / S_a + the
     same of b, the variance that p_mean_holm and `detectable` use. The interval errs to the wide
-    side: luck that differs by user and seed counts up to three times (Owen 2007). A model given
-    once counts as one without luck, which is true of closed forms only.
+    side: luck that differs by user and seed counts up to three times (Owen 2007). A model with one
+    report is treated as if it had no variance over seeds, which holds for closed forms only.
 
     About 1.6 ns for a user and resample, and 0.8 ns more for every report. The same seed gives the
     same frame. Raises ConfigError for fewer than two reports, an unknown
@@ -163,10 +163,10 @@ def verdicts(frame: pd.DataFrame) -> list[str]:
     """A sentence for every row of a frame of `recae.compare`, in its order.
 
     Frames of several metrics may be concatenated. One is "better" if both tests and the interval
-    agree on it; p is the larger of p_holm and p_mean_holm. "No difference shown" says that the test
-    is not sure, never that there is none; what such a test by itself, not adjusted for the others,
-    could have shown (four times in five) is the column `detectable`. Raises ConfigError for a frame
-    without the columns of `recae.compare`.
+    agree on it; p is the larger of p_holm and p_mean_holm. "No difference shown" means that the
+    test is not significant, not that the models are equal. The column `detectable` has the
+    difference that a single test, not adjusted for the others, finds four times in five. Raises
+    ConfigError for a frame without the columns of `recae.compare`.
 
     >>> users = pd.Index(range(40))
     >>> a = recae.Report("a", pd.DataFrame({"ndcg@5": [0.5, 0.7] * 20}, index=users))
@@ -190,7 +190,7 @@ def _sentence(row: pd.Series) -> str:
     difference, low, high, visible = (
         float(row[name]) for name in ("difference", "low", "high", "detectable")
     )
-    if better == b != a:  # said from the side of the better one
+    if better == b != a:  # the better one is the subject of the sentence
         a, b, difference, low, high = b, a, -difference, -high, -low
     less = bool(better) and less_is_better(metric)
     if less:

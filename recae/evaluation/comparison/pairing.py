@@ -14,12 +14,13 @@ from recae.metrics import FloatArray
 Reports = Report | Sequence[Report]
 """A model's report, or its reports under several seeds."""
 KNOWN_OF_ITEMS = {"diversity": "item_vectors", "miscalibration": "item_categories"}
-"""Metrics that mean something else where something else is known of the items, and where the
-provenance tells what: a source, a comma and a digest."""
+"""Metrics that depend on facts about the items, and the entry of the provenance that identifies
+these facts: a source, a comma and a digest."""
 
 
 def seeds_of(name: str, given: Reports) -> list[Report]:
-    """The reports of one model. Raises ConfigError for none, or for what is no report."""
+    """The reports of one model. Raises ConfigError for an empty list and for anything that is not a
+    report."""
     if isinstance(given, Report):
         return [given]
     found = list(given) if isinstance(given, Iterable) else [given]

@@ -18,7 +18,7 @@ from recae.rng import numpy_generator
 Interval = tuple[float, float]
 
 POWER = 0.8
-"""Of the test that `detectable_difference` is about."""
+"""Level and power of the test in `detectable_difference`."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _draw_seeds(means: FloatArray, name: str, seed: int) -> FloatArray:
     unbiased estimate (Rao & Wu 1988); drawing S would give (S - 1) / S of it.
     """
     seeds, resamples = means.shape
-    generator = numpy_generator(seed, crc32(str(name).encode()))  # whatever stands beside it
+    generator = numpy_generator(seed, crc32(str(name).encode()))  # independent of the other models
     drawn = generator.integers(seeds, size=(seeds - 1, resamples))
     chosen = means if seeds == 1 else np.take_along_axis(means, drawn, axis=0)
     average: FloatArray = np.mean(chosen, axis=0)
@@ -104,7 +104,7 @@ def _draw_seeds(means: FloatArray, name: str, seed: int) -> FloatArray:
 
 
 def _stretched(interval: Interval, centre: float, spread: Spread, level: float) -> Interval:
-    """Wider about the difference, as t is wider than the normal: few seeds say little of a spread.
+    """Widens the interval by t / z, because few seeds give a poor estimate of the variance.
 
     Unchanged where users alone vary.
     """
@@ -121,12 +121,13 @@ ROUNDING = 2.0**-44
 
 
 def signed_rank(a: FloatArray, b: FloatArray) -> float:
-    """Two-sided p of Wilcoxon (1945) for a - b without the zeros; 1 if nothing is left.
+    """Two-sided p of Wilcoxon (1945) for the non-zero differences a - b; 1 if all are zero.
 
-    a, b: (users,). It asks whether the differences are symmetric about 0, which they are if the two
-    models are exchangeable; a mean of 0 alone is not enough. Differences that rounding alone tells
-    apart are ties, and those it makes are none: 0.7 - 0.5 and 0.4 - 0.2 are not the same float, and
-    their ranks would follow the last bit, the same way for many users.
+    a, b: (users,). The test is whether the differences are symmetric about 0, which holds if the
+    two models are exchangeable; a mean of 0 alone is not enough. Differences that are equal up to
+    rounding are ties, and differences that are zero up to rounding are zeros: 0.7 - 0.5 and 0.4 -
+    0.2 are not the same float, and their ranks would follow the last bit, the same way for many
+    users.
     """
     # Here, because importing scipy.stats is slow and changes the warning filters.
     from scipy.stats import wilcoxon
@@ -140,8 +141,9 @@ def signed_rank(a: FloatArray, b: FloatArray) -> float:
 def mean_test(difference: float, spread: Spread, users: int) -> float:
     """Two-sided p of Student's t for a mean difference of this spread; NaN for a single user.
 
-    It asks whether the mean is 0, symmetric or not, and of several seeds it knows the luck. By the
-    central limit theorem it needs no normal differences, but some users: see `recae.compare`.
+    The test is whether the mean is 0; the differences need not be symmetric, and the variance over
+    several seeds is included. By the central limit theorem they need not be normal if there are
+    enough users: see `recae.compare`.
     """
     from scipy.special import stdtr  # here, to keep the import light
 
@@ -182,9 +184,9 @@ def detectable_difference(
     error is then that of `recae.compare`, seeds included, and z is Student's t with its degrees of
     freedom. Without `other`: what can be shown against another model of the same spread, not yet
     fitted: sd(differences) = sd * sqrt(2 (1 - correlation)), where correlation is that between the
-    values of the two models over the users. The default 0 says that they have nothing to do with
-    each other (sqrt 2 times the spread), which is too careful: two models on the same users agree
-    on who is easy, with a correlation of often 0.7 to 0.95.
+    values of the two models over the users. The default 0 assumes independent models (sqrt 2 times
+    the spread), which is conservative: on the same users the values of two models often have a
+    correlation of 0.7 to 0.95.
 
     In the unit of the metric; NaN for a single user. Raises ConfigError for an unknown metric or
     one without a value per user, a bad level, power or correlation, or a correlation beside

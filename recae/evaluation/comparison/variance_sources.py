@@ -14,7 +14,7 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Variance:
-    """The mean of a metric, and how much of its uncertainty is users and how much is seeds.
+    """The mean of a metric, and the shares of its variance that are due to users and to seeds.
 
     metric, users, seeds: what was measured, and how many; mean: over users and seeds;
     sd_seeds: standard deviation of the seeds' means, as papers give it;
@@ -49,7 +49,7 @@ class Variance:
     var_rest: float
 
     def __str__(self) -> str:
-        """A line for people."""
+        """A readable line."""
         many = [
             f"{number:,} {what}{'' if number == 1 else 's'}"
             for number, what in ((self.users, "user"), (self.seeds, "seed"))
@@ -68,7 +68,7 @@ class Variance:
 
 
 def variance(reports: Report | Sequence[Report], metric: str) -> Variance:
-    """How much of a mean's uncertainty is the choice of users, and how much the seed's luck.
+    """The shares of a mean's variance that are due to the choice of users and to the seed.
 
     reports: those of one model under several seeds, on the same fold. With n users and S seeds, the
     value of user u under seed s is

@@ -44,7 +44,7 @@ class FactorRecommender(Recommender):
 
 @estimator
 class SVDRecommender(FactorRecommender):
-    """score_x = (x E) F': histories are embedded by E and meet the item factors F.
+    """score_x = (x E) F': E embeds histories, and F holds the item factors.
 
     A model supplies E and F, each (n_items, latent), from singular vectors.
     """

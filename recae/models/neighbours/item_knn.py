@@ -21,13 +21,13 @@ from recae.training import Run
 
 @estimator
 class ItemKNN(Recommender):
-    """Recommends the nearest neighbours of what a user has.
+    """Recommends the nearest neighbours of the items in a history.
 
     sum:     score_j = sum over i in the history of s(i, j) where j is among the neighbours of i
     centred: score_j = m_j + sum over i in N(j) of s(i, j) (x_i - m_i) / sum over N(j) of s(i, j)
 
-    with s comparing two items' columns of X, as `similarity` says, N(j) the nearest neighbours of
-    j, x the history and m_j the mean of column j over all users.
+    with s(i, j) the `similarity` of the columns i and j of X, N(j) the nearest neighbours of j, x
+    the history and m_j the mean of column j over all users.
 
     Sarwar, Karypis, Konstan & Riedl, "Item-based collaborative filtering recommendation
     algorithms", WWW 2001, whose weighted sum, with item means, is "centred"; neighbours from
@@ -35,8 +35,8 @@ class ItemKNN(Recommender):
     Costs about the sum over users of (items of the user)^2 operations; memory is n_items x
     neighbours. With "sum" an item that is no neighbour of anything in the history has score -inf
     and is never recommended, so lists can be shorter than k; "centred" falls back on popularity.
-    Learnt: `similarity_`, CSR (n_items, n_items) float32, how much item i in the history adds to
-    the score of item j; `bias_`, (n_items,) float32, what "centred" adds to it, else None.
+    Learnt: `similarity_`, CSR (n_items, n_items) float32, the contribution of item i in the history
+    to the score of item j; `bias_`, (n_items,) float32, the additive term of "centred", else None.
 
     >>> data = recae.Interactions.from_csr(scipy.sparse.csr_matrix([[1, 1, 0], [1, 1, 1.0]]))
     >>> model = recae.ItemKNN(neighbours=1).fit(data)
@@ -86,7 +86,7 @@ class ItemKNN(Recommender):
         from implicit.nearest_neighbours import bm25_weight, normalize, tfidf_weight
 
         items = sp.csr_matrix(self._histories(data.matrix).T, dtype=np.float64)
-        # A user of every item says nothing: weight 0, and 0 / 0 where an item has only such users.
+        # A user of every item has no information: weight 0, and 0 / 0 for an item of such users.
         with np.errstate(invalid="ignore", divide="ignore"):
             if self.similarity == "bm25":
                 items = bm25_weight(items, K1=1.2, B=0.75)

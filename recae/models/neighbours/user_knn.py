@@ -25,7 +25,7 @@ ROWS = 256
 
 @estimator
 class UserKNN(Recommender):
-    """Recommends what the users with the most similar histories have.
+    """Recommends the items of the users with the most similar histories.
 
     score_j = sum of cos(x, x_v) x_vj over the training users v nearest to the history x. (The
     nearest of all to a training user's own history is that user, who adds nothing unseen.)
@@ -33,7 +33,7 @@ class UserKNN(Recommender):
     Resnick, Iacovou, Suchak, Bergstrom & Riedl, "GroupLens", CSCW 1994, in the form for implicit
     feedback. Nothing is learnt: the model is its training interactions, and saving it saves them
     all (without user ids). A row costs its co-occurrences with all users; memory is
-    the interactions and 256 x n_users cosines. An item that no neighbour has gets -inf and is never
+    the interactions and 256 x n_users cosines. An item of no neighbour gets -inf and is never
     recommended, so lists can be shorter than k.
 
     >>> data = recae.Interactions.from_csr(scipy.sparse.csr_matrix([[1, 1, 0], [0, 1, 1.0]]))

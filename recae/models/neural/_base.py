@@ -43,7 +43,7 @@ FULL_ITEMS = 100_000
 """Items up to which softmax="auto" takes all of them."""
 
 PRIOR = "code.prior."
-"""Where a network keeps what only its training needs."""
+"""The module of a network for the parts that only training needs."""
 
 
 def softmax_param() -> Any:
@@ -162,7 +162,7 @@ class NeuralRecommender(Recommender):
 
     @abstractmethod
     def _objective(self, updates: int) -> Objective:
-        """What to minimise, given how many updates are planned."""
+        """The training objective, given the number of planned updates."""
 
     def _loader(self, input: Any, target: Any | None, seed: int) -> SparseLoader:
         """The loader of the batches; by default input and target are the same histories."""
@@ -200,7 +200,7 @@ class NeuralRecommender(Recommender):
         return self.optimiser == "adam" and self._objective(1).reconstruction == "multinomial"
 
     def _sampled(self, n_items: int) -> int:
-        """How many items are drawn for an update; 0 for a softmax over all of them."""
+        """The number of items drawn for an update; 0 for a softmax over all of them."""
         wanted = self.softmax == "sampled" or (self.softmax == "auto" and n_items > FULL_ITEMS)
         fewer = self.num_sampled < n_items
         return self.num_sampled if wanted and fewer and self._can_sample() else 0
@@ -284,7 +284,7 @@ class NeuralRecommender(Recommender):
         return self._read_rows(lambda batch: self.network_.encode(batch)[0], matrix)
 
     def _read_rows(self, read: Callable[[Batch], Tensor], matrix: Any) -> Tensor:
-        """What `read` makes of CSR histories, a batch after the other: (rows, width) float32."""
+        """The results of `read` for CSR histories, batch by batch: (rows, width) float32."""
         starts = range(0, max(matrix.shape[0], 1), BLOCK_ROWS)
         with torch.no_grad():
             parts = [

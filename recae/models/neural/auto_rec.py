@@ -32,9 +32,9 @@ class AutoRec(NeuralRecommender):
 
     Sedhain, Menon, Sanner & Xie, "AutoRec: Autoencoders Meet Collaborative Filtering", WWW 2015,
     in its user-based form (U-AutoRec), because a user is a history here; as in the paper, but for
-    the optimiser (there Rprop or L-BFGS) and items nobody rated (there 3). Validation keeps
-    the epoch with the lowest root mean squared error, which `rmse` measures. What is rated
-    highly is not what is chosen next: for a top k try Mult-DAE. An epoch costs 4 x ratings x latent
+    the optimiser (there Rprop or L-BFGS) and items without ratings (there 3). Validation keeps the
+    epoch with the lowest root mean squared error, which `rmse` measures. A high rating does not
+    predict the next choice: for top-k lists try Mult-DAE. An epoch costs 4 x ratings x latent
     operations; memory is 2 x items x latent weights, their gradients and moments.
 
     >>> recae.AutoRec(latent=2, epochs=2).fit(data).score(data).shape

@@ -18,13 +18,13 @@ class CDAE(NeuralRecommender):
     items or, with `negatives`, over the history and some items drawn for each of its entries.
 
     Wu, DuBois, Zheng & Ester, "Collaborative Denoising Auto-Encoders for Top-N Recommender
-    Systems", WSDM 2016. Transductive as published: V_u is there for training users alone. Here a
-    user is a history, so when recommending everybody, known or new, gets the mean of all nodes.
-    A small classic; Mult-DAE is its better successor. An epoch costs 6 x users x items x latent
-    operations, or interactions x (1 + negatives) x latent; memory is (2 x items + users) x latent
-    weights, their gradients and moments. As in the paper, W and U are two matrices (the authors'
-    code can tie them); it trains with AdaGrad (optimiser="adagrad", lr=0.1), five negatives and the
-    logistic loss, where a negative that is drawn twice counts twice and here once.
+    Systems", WSDM 2016. The published model is transductive: only training users have a node V_u.
+    Here a user is a history, so recommending uses the mean of all nodes for known and new users.
+    Mult-DAE is a better successor. An epoch costs 6 x users x items x latent operations, or
+    interactions x (1 + negatives) x latent; memory is (2 x items + users) x latent weights, their
+    gradients and moments. As in the paper, W and U are two matrices (the authors' code can tie
+    them); it trains with AdaGrad (optimiser="adagrad", lr=0.1), five negatives and the logistic
+    loss, where a negative that is drawn twice counts twice and here once.
 
     >>> recae.CDAE(latent=2, epochs=2).fit(data).score(data).shape
     (5, 4)
@@ -37,7 +37,7 @@ class CDAE(NeuralRecommender):
         "paper": dict(latent=50, negatives=5, optimiser="adagrad", lr=0.1, loss="logistic")
     }
 
-    # At 0.001 it stands at the popularity of items for longer than the default patience.
+    # At 0.001 it stays at item popularity for more epochs than the default patience.
     lr: float = param("learning rate", default=1e-2, above=0, usual=(1e-4, 1e-2))
     dropout: float = param(
         "share of a history hidden from the encoder, the rest scaled up",
@@ -47,7 +47,7 @@ class CDAE(NeuralRecommender):
         usual=(0, 0.8),
     )
     loss: str = param(
-        "what is compared with the history, item by item",
+        "loss of the score of an item against the history",
         default="logistic",
         choices=("logistic", "squared"),
     )

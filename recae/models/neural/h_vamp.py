@@ -29,12 +29,13 @@ class HVamp(NeuralRecommender):
     (W x + a) sigma(V x + b).
 
     Kim & Suh, "Enhancing VAEs for Collaborative Filtering: Flexible Priors & Gating Mechanisms",
-    RecSys 2019, after Tomczak & Welling, "VAE with a VampPrior", AISTATS 2018. Among the best on
-    dense data, and the dearest: an epoch costs some 12 x users x items x width operations and
-    as much again for components / batch_size; memory is (5 x width + components) x items
-    weights, their gradients and two moments. Where they differ, the authors' code is followed: a
-    gated layer has no other activation. Unlike that code, both levels read one corrupted history,
-    where it drops entries for each anew, and patience counts while beta still rises.
+    RecSys 2019, after Tomczak & Welling, "VAE with a VampPrior", AISTATS 2018. Among the most
+    accurate on dense data, and the most expensive: an epoch costs some 12 x users x items x width
+    operations and as much again for components / batch_size; memory is (5 x width + components) x
+    items weights, their gradients and two moments. Where they differ, the authors' code is
+    followed: a gated layer has no other activation. Unlike that code, both levels read one
+    corrupted history, where it drops entries for each anew, and patience counts while beta still
+    rises.
 
     >>> recae.HVamp(latent=2, width=3, components=4, epochs=2).fit(data).embed_users(data).shape
     (5, 4)

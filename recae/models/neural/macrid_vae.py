@@ -31,9 +31,9 @@ class MacridVAE(NeuralRecommender):
     loss = -sum_i x_i log p(i | z) + beta sum_k KL(q(z_k | x) || N(0, spread^2)), plus l2.
 
     Ma, Zhou, Cui, Yang & Zhu, "Learning Disentangled Representations for Recommendation", NeurIPS
-    2019. For users with several unlike tastes, and codes whose parts one can name. Training draws
-    the c_ik anew for every step (Gumbel-softmax); recommending uses their expectation. An epoch
-    costs some 6 x users x items x latent operations for each concept; memory is items x
+    2019. For users with several different tastes, and for codes with interpretable parts. Training
+    draws the c_ik anew for every step (Gumbel-softmax); recommending uses their expectation. An
+    epoch costs some 6 x users x items x latent operations for each concept; memory is items x
     (width + latent) weights, their gradients and moments, and 256 MiB of scores at most.
 
     >>> recae.MacridVAE(latent=2, concepts=2, width=3, epochs=2).fit(data).embed_users(data).shape

@@ -29,7 +29,7 @@ from recae.training import Objective
 
 @estimator
 class MultDAE(NeuralRecommender):
-    """A denoising autoencoder that spends a user's probability over the items.
+    """A denoising autoencoder with a multinomial likelihood over the items.
 
     f(x) = W tanh(V dropout(x / |x|) + a) + b;  loss = -sum_i x_i log softmax(f(x))_i, plus l2.
 

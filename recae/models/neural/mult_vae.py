@@ -30,7 +30,7 @@ from recae.training import Objective, annealed
 
 @estimator
 class MultVAE(NeuralRecommender):
-    """A variational autoencoder that spends a user's probability over the items.
+    """A variational autoencoder with a multinomial likelihood over the items.
 
     z ~ N(mu(x), sigma(x)^2), f = decoder(z);
     loss = -sum_i x_i log softmax(f)_i + beta KL(q(z | x) || N(0, 1)), plus l2.

@@ -41,7 +41,8 @@ COLUMNS = 64
 def implicit_slim(
     embeddings: np.ndarray, matrix: Any, l2: float, alpha: float, threshold: int
 ) -> np.ndarray:
-    """Embeddings that the items' neighbours agree with, near the given ones: (n_items, width).
+    """Embeddings smoothed over the neighbours of the items, close to the given ones: (n_items,
+    width).
 
     With G = X'X and D = diag(1 / (G_ii + l2)), SLIM without its sparsity has the closed form
     B = I - (G + l2 I)^-1 diag((G + l2 I)^-1)^-1, in which the diagonal of the inverse is taken to
@@ -101,7 +102,7 @@ EPS = 0.1
 
 @estimator
 class RecVAE(NeuralRecommender):
-    """A variational autoencoder held to its own past: encoder and decoder learn in turns.
+    """A variational autoencoder with a composite prior; encoder and decoder are trained in turns.
 
     z ~ N(mu(x), sigma(x)^2), f = W z + b;
     loss = -sum_i x_i log softmax(f)_i + gamma |x| (log q(z | x) - log p(z | x)), plus l2, where p
@@ -178,7 +179,7 @@ class RecVAE(NeuralRecommender):
         "l2 of the item-item model behind it", default=500.0, above=0, usual=(20, 1000)
     )
     slim_alpha: float = param(
-        "weight of staying near the rows as they were", default=1.0, above=0, usual=(0.1, 10)
+        "weight of the distance to the previous rows", default=1.0, above=0, usual=(0.1, 10)
     )
     slim_threshold: int = param(
         "items with fewer interactions are smoothed without regard to their own rows",
@@ -223,7 +224,7 @@ class RecVAE(NeuralRecommender):
             )
 
         def smooth(net: Any, epoch: int) -> list[nn.Parameter]:
-            # The prior keeps the encoder as it was before: it is asked at the start of the phase.
+            # The prior holds a copy of the earlier encoder, made at the start of the phase.
             finished, place = divmod(epoch - 1, self.encoder_epochs + 1)
             if place or (finished + 1) % self.slim_every:
                 return []

@@ -25,7 +25,7 @@ from recae.training import Objective
 
 @estimator
 class SparseAE(NeuralRecommender):
-    """An autoencoder with one hidden layer, of whose units few are active for a user.
+    """An autoencoder with one hidden layer; few of its units are active for a user.
 
     h = V x / |x| + a, z = sparse(h), f(x) = 10 sum_j z_j w_j + b with every |w_j| = 1;
     loss = -sum_i x_i log softmax(f(x))_i, or another, plus beta x penalty(z), plus l2.
@@ -37,12 +37,12 @@ class SparseAE(NeuralRecommender):
     2011); units come near zero, never to it. The sparser the code, the worse the recommendations:
     l1 and kl were better than top-k on the bundled MovieLens, and a smaller beta than a larger.
 
-    Made to be read: `embed_users` gives z, whose units are tastes that a user has or has not, and
-    the items of unit j are the largest of `item_embeddings_[:, j]`; clearest with l1. Units may
-    die: nothing revives one that is active for nobody. An epoch costs about
-    6 x users x items x latent operations; memory is 2 x items x latent weights, their gradients and
-    two moments, the item vectors scaled to their length, and one chunk of logits. Raises
-    ConfigError if more units shall stay than there are.
+    The code is interpretable: a unit of z, given by `embed_users`, is a taste that a user has or
+    lacks, and the items of unit j have the largest `item_embeddings_[:, j]`; l1 gives the clearest
+    units. Units may die: a unit that is active for no user stays inactive. An epoch costs about 6 x
+    users x items x latent operations; memory is 2 x items x latent weights, their gradients and two
+    moments, the item vectors scaled to their length, and one chunk of logits. Raises ConfigError if
+    more units shall stay than there are.
 
     >>> model = recae.SparseAE(sparsity="top-k", latent=6, active=2, epochs=2).fit(data)
     >>> (model.embed_users(data) != 0).sum(axis=1)
@@ -62,8 +62,8 @@ class SparseAE(NeuralRecommender):
         "kl: mean of a unit over the users", default=0.05, above=0, high=0.5, usual=(0.01, 0.2)
     )
     loss: str = param(
-        "what the scores are held to: one choice among all items, a decision for every item, "
-        "or the numbers themselves",
+        "loss of the scores: one choice among all items, a decision for every item, or the "
+        "squared error",
         default="multinomial",
         choices=("multinomial", "logistic", "squared"),
     )

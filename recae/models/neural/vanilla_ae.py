@@ -29,10 +29,10 @@ class VanillaAE(NeuralRecommender):
     loss = -sum_i x_i log softmax(f(x))_i, or another, plus l2.
 
     Hinton & Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks", Science
-    2006. Nothing but the width of the code keeps it from learning to copy: it is the reference
-    that shows what denoising buys. Mult-DAE with `lr=0.003` differs from it in its dropout alone.
-    An epoch costs about 6 x users x items x (width of the last layer) operations; memory is
-    2 x items x width weights, their gradients and two moments, and one chunk of logits.
+    2006. Only the width of the code keeps it from copying its input. It is the reference for the
+    effect of denoising: Mult-DAE with `lr=0.003` differs from it only in its dropout. An epoch
+    costs about 6 x users x items x (width of the last layer) operations; memory is 2 x items x
+    width weights, their gradients and two moments, and one chunk of logits.
 
     >>> recae.VanillaAE(latent=2, epochs=2).fit(data).score(data).shape
     (5, 4)
@@ -44,7 +44,7 @@ class VanillaAE(NeuralRecommender):
     softmax: str = softmax_param()
     num_sampled: int = num_sampled_param()
     precision: str = precision_param()
-    # At 0.001 the logistic loss stands still for longer than the default patience.
+    # At 0.001 the logistic loss does not fall for more epochs than the default patience.
     lr: float = param("learning rate", default=3e-3, above=0, usual=(1e-4, 1e-2))
     hidden: tuple[int, ...] = param(
         "widths between the items and the code, mirrored in the decoder",
@@ -58,8 +58,8 @@ class VanillaAE(NeuralRecommender):
         choices=("tanh", "sigmoid", "relu", "swish"),
     )
     loss: str = param(
-        "what the scores are held to: one choice among all items, a decision for every item, "
-        "or the numbers themselves",
+        "loss of the scores: one choice among all items, a decision for every item, or the "
+        "squared error",
         default="multinomial",
         choices=("multinomial", "logistic", "squared"),
     )

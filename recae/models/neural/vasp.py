@@ -12,7 +12,7 @@ from recae.nn import AutoencoderNet, DeterministicCode, EmptyCode, NoCorruption,
 
 @estimator
 class VASP(DeepFocalRecommender):
-    """What a deep autoencoder and a linear one agree on.
+    """The product of a deep variational autoencoder and a linear one.
 
     z ~ N(mu(x), sigma(x)^2), p = sigma(W h(z) + a) sigma(V z + b) sigma(x (S - diag(S))) with
     densely connected h and encoder; loss = focal loss of p + beta KL(q(z | x) || N(0, 1)) / latent,
@@ -38,7 +38,7 @@ class VASP(DeepFocalRecommender):
 
 @estimator
 class FLVAE(DeepFocalRecommender):
-    """The deep half of VASP: a variational autoencoder held to what it gets wrong.
+    """The deep half of VASP: a variational autoencoder under the focal loss.
 
     z ~ N(mu(x), sigma(x)^2), p = sigma(W h(z) + a) sigma(V z + b) with densely connected h and
     encoder; loss = focal loss of p + beta KL(q(z | x) || N(0, 1)) / latent, plus l2. Two thirds of
