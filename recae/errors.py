@@ -94,7 +94,7 @@ class DownloadError(RecaeError, OSError):
 
 
 class CapacityError(RecaeError, MemoryError):
-    """The computation would not fit in memory; the message says how much it needs.
+    """The computation would not fit in memory; the message has the needed amount.
 
     >>> issubclass(recae.errors.CapacityError, MemoryError)
     True
@@ -102,7 +102,7 @@ class CapacityError(RecaeError, MemoryError):
 
 
 class RecaeWarning(UserWarning):
-    """Something was left out or will cost more than expected; the message says what or how much.
+    """Something was left out or will cost more than expected; the message has the details.
 
     >>> issubclass(recae.RecaeWarning, UserWarning)
     True

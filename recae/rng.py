@@ -16,7 +16,7 @@ class Stream(IntEnum):
     """The register of random streams: each use of a seed has a number of its own.
 
     A generator of (seed, stream) is independent of all others of that seed. Moving a number moves
-    the results of everybody who uses it.
+    the results of all its users.
     """
 
     # training

@@ -29,7 +29,7 @@ from recae.recommend.base import Recommender
 
 USERS, ITEMS = 30, 14
 TOLERANCE = 1e-5
-"""Of the largest score of a row: how much a score may differ between batches."""
+"""Tolerance of scores between batches, relative to the largest score of a row."""
 
 
 def check_recommender(model: Recommender) -> None:

@@ -47,7 +47,7 @@ MODULES = {"map": "map_command"}  # the others are named like their command
 
 DESCRIPTION = """\
 Recommender systems built on autoencoders: fit a model on a table of interactions, measure it,
-recommend with it, export a top-k for everybody.
+recommend with it, export a top-k for all users.
 
 example, on a table with the columns user_id and item_id:
   recae evaluate plays.parquet --models popularity,ease,mult-vae

@@ -56,7 +56,7 @@ def add_run_options(parser: argparse.ArgumentParser, *, seed: int) -> None:
 
 
 def add_filter_options(parser: argparse.ArgumentParser) -> None:
-    """Which users and items to fit on."""
+    """Declares the filters of users and items."""
     group = parser.add_argument_group("filters, applied once: items first, then users")
     for name, what in (("item", "items with at least N users"), ("user", "users with N items")):
         group.add_argument(

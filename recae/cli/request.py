@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> Any:
         "--on-unknown",
         choices=UNKNOWN,
         default="raise",
-        help="users of whom the model knows nothing: refuse them, skip them with a warning, or "
+        help="users without a known history: reject them, skip them with a warning, or "
         "give them the most popular items (default: %(default)s)",
     )
     return source

@@ -80,7 +80,7 @@ def k_core(matrix: csr.Matrix, min_per_user: int, min_per_item: int) -> tuple[Ma
 
 
 def _entries(indptr: csr.Index, rows: csr.Index) -> csr.Index:
-    """Where the entries of these rows lie; unlike `csr.take_rows` it never looks at other rows."""
+    """The places of the entries of these rows; unlike `csr.take_rows` it reads no other rows."""
     starts = indptr[rows].astype(np.int64)
     lengths = indptr[rows + 1] - starts
     ends = np.cumsum(lengths)

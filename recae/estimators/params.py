@@ -76,7 +76,7 @@ def usually(declared: dataclasses.Field[Any], before: str) -> str:
 
 
 def complaint(value: object, hint: Any, about: Mapping[str, Any]) -> str | None:
-    """What a value should have been, such as "an integer >= 1"; None if it is valid."""
+    """The expected value, such as "an integer >= 1"; None if the value is valid."""
     many = typing.get_origin(hint) is tuple
     kind = typing.get_args(hint)[0] if many else hint
     values = value if many and isinstance(value, (tuple, list)) else [value]

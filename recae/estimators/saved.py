@@ -33,7 +33,7 @@ from recae.system.machine import __version__
 FORMAT = 3
 CONFIG, ARRAYS, CARD = "config.json", "model.safetensors", "README.md"
 ROOMS = ("recae.models", "recae.transformers", "recae.apply.compress", "recae.apply.steer")
-"""Where the kinds of recae are: imported when a folder holds a kind that is not known yet."""
+"""The modules of the kinds of recae, imported when a folder holds a kind that is not registered."""
 
 KINDS: dict[str, type[Any]] = {}
 """Kind -> class. `register` fills it; every subclass of Estimator is registered by itself."""
@@ -42,7 +42,7 @@ CANNOT = (
     *(ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, OSError),
     *(SafetensorError, pa.ArrowException),
 )
-"""What reading contents that do not fit together raises."""
+"""The exceptions from reading inconsistent contents."""
 
 T = TypeVar("T")
 Net = TypeVar("Net", bound=nn.Module)
@@ -50,7 +50,7 @@ Net = TypeVar("Net", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Contents:
-    """What a fitted object saves.
+    """The saved content of a fitted object.
 
     settings: ready for JSON; the model card shows `settings["params"]` as hyperparameters and
     `settings["facts"]`, {heading: {name: value}}. arrays: by name. files: file name -> a function
@@ -103,7 +103,7 @@ def write(cls: type, contents: Contents, path: str | Path, *, overwrite: bool = 
 def write_arrays(
     path: Path, arrays: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Writes a safetensors file that others may read as far as the umask says. Raises OSError."""
+    """Writes a safetensors file with the permissions of the umask. Raises OSError."""
     try:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in arrays.items()}
         save_file(tensors, path, None if metadata is None else dict(metadata))
@@ -257,7 +257,7 @@ def _kinds() -> set[str]:
 
 
 def _context(cls: Any, model: Any) -> dict[str, Any]:
-    """What a class needs beside the folder."""
+    """The keyword arguments that a class needs beside the folder."""
     if getattr(cls, "needs_model", False) == (model is not None):
         return {} if model is None else {"model": model}
     wanted = "is needed for" if model is None else "must not be given for"

@@ -218,7 +218,7 @@ def _about(
 
 
 def _users(fold: Fold) -> pd.DataFrame:
-    """How many items the history and the target of each user hold."""
+    """The numbers of items in the history and in the target of each user."""
     sizes = {"history": fold.history, "targets": fold.target}
     return pd.DataFrame(
         {name: np.diff(part.matrix.indptr).astype(np.int64) for name, part in sizes.items()},

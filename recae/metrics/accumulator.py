@@ -17,7 +17,7 @@ from recae.ranking.top_k import TopK
 
 
 class ItemCounts:
-    """How often each item is listed and hit within the first k, for some cut-offs k.
+    """Counts of listings and hits of each item within the first k, for some cut-offs k.
 
     cutoffs: the k. `hits` and `listed` map each k, ascending, to (n_items,) int64.
     """

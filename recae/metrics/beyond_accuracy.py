@@ -57,7 +57,7 @@ POPULARITY_GROUPS = 3
 """Head, middle and tail: the categories of items where none are given."""
 
 ALPHA = 0.01
-"""How much of p is mixed into q, so that no ratio is infinite (Steck 2018)."""
+"""The weight of p in its mixture with q, so that no ratio is infinite (Steck 2018)."""
 
 CELLS = 1 << 22
 """Users times categories whose shares are held at once."""
@@ -130,7 +130,7 @@ class ItemFacts:
 
 
 def popularity_groups(counts: npt.NDArray[np.int64], groups: int) -> npt.NDArray[np.int64]:
-    """Which of some groups each item belongs to, 0 for the head and groups - 1 for the tail.
+    """The popularity group of each item, 0 for the head and groups - 1 for the tail.
 
     The groups hold nearly equal numbers of training interactions, not of items. Items with equally
     many training users (counts, (n_items,)) stay together, in the group in which the middle of

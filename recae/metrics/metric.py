@@ -209,7 +209,7 @@ class Metric:
         return values
 
     def _checked(self, given: npt.ArrayLike, rows: int) -> FloatArray:
-        """What the function of the caller returned, as (rows,) finite float64."""
+        """The result of the caller's function, as (rows,) finite float64."""
         values = np.asarray(given)
         if values.dtype.kind not in "bfiu" or values.shape != (rows,):
             found = f"{values.dtype} of shape {values.shape}"

@@ -128,7 +128,7 @@ class JumpReLUCode(UsageCounter):
         self.placed = False
 
     def thresholds(self) -> Tensor:
-        """What a unit must exceed, (units,)."""
+        """The threshold of each unit, (units,)."""
         return (self.level + self.speed * self.drift).exp()
 
     def revived(self, dead: Tensor) -> list[nn.Parameter]:

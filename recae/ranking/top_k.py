@@ -245,7 +245,7 @@ class RunningTopK:
 
 
 def _starts(width: int, groups: int) -> npt.NDArray[np.int64]:
-    """Where the slices begin whose cells side by side are groups; the last ends with the row."""
+    """The starts of the slices that divide a row into groups; the last slice ends with the row."""
     return np.minimum(np.arange(0, width, groups), width - groups)
 
 

@@ -368,7 +368,7 @@ class Recommender(Estimator, ABC):
         raise ConfigError(f"{type(self).__name__} has no item embeddings")
 
     def _similarities(self, codes: np.ndarray) -> Tensor:
-        """How similar all items are to some, (len(codes), n_items); cosines by default."""
+        """The similarities of some items to all, (len(codes), n_items); cosines by default."""
         vectors = torch.nn.functional.normalize(self._item_vectors().cpu(), dim=1)
         return multiply(vectors[torch.from_numpy(codes)], vectors)
 

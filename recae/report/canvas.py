@@ -28,7 +28,7 @@ COLOURS = (
 )
 MARKS = ("o", "s", "D", "^", "v", "x", "+", "|")
 DASHES = ("-", "--", ":", "-.", (0, (5, 5)), (0, (1, 2)), (0, (9, 3)), (0, (5, 2, 1, 2, 1, 2)))
-"""Of the eight kinds of lines: they differ in more than colour."""
+"""The styles of the eight kinds of lines, which differ in more than colour."""
 INK, SOFT, GRID, PAPER = "#1b1f24", "#57606a", "#e4e8ec", "#ffffff"
 """Colours of texts, of axes, of the grid and behind it. The style of a page turns these and
 `COLOURS` into those of its dark mode."""

@@ -188,8 +188,8 @@ def check_measured(entries: Sequence[Entry], target: str) -> None:
 def check_entries(entries: Sequence[Entry]) -> list[Entry]:
     """The entries of a report as a list: at least one, names apart, all measured on the same data.
 
-    Raises ConfigError for no entry, for what is none and for a name that comes twice; DataError,
-    with both sides, where targets, histories or masks differ.
+    Raises ConfigError for no entry, for anything else than entries and for a repeated name;
+    DataError, with both sides, where targets, histories or masks differ.
     """
     entries = list(entries)
     if not entries:
@@ -220,7 +220,7 @@ def check_entries(entries: Sequence[Entry]) -> list[Entry]:
 def save_folder(
     path: str | Path, about: Mapping[str, Any], reports: Sequence[Report], *, overwrite: bool
 ) -> Path:
-    """Writes what an entry says and its reports to a folder, atomically.
+    """Writes the fields of an entry and its reports to a folder, atomically.
 
     NaN and infinite numbers become null, because JSON has no word for them. Raises StorageError if
     it cannot be written, DataError for what JSON cannot say.
@@ -247,7 +247,7 @@ def save_folder(
 
 
 def load_folder(path: str | Path) -> tuple[dict[str, Any], list[Report]]:
-    """What an entry says, and its reports. Raises StorageError for a folder that is damaged."""
+    """The fields of an entry, and its reports. Raises StorageError for a folder that is damaged."""
     folder = as_path(path)
     try:
         text = (folder / ENTRY).read_text(encoding="utf-8")

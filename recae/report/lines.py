@@ -24,7 +24,7 @@ BASELINES = ("Popularity", "ItemKNN", "EASE")
 class Line:
     """A name and its points.
 
-    low, high: the intervals of y, empty where there are none; hints: what is told of each point;
+    low, high: the intervals of y, empty where there are none; hints: the tooltip of each point;
     steps: the line runs on level to the next point; dots: single points, with their hints.
     """
 

@@ -114,7 +114,7 @@ def _published(entry: Entry, metric: str, footnotes: Footnotes, digits: int) -> 
 
 
 def _legend(ordered: Sequence[Entry], main: str) -> list[str]:
-    """What the signs in the table mean, if they are there."""
+    """The legend of the signs that occur in the table."""
     seeds = sorted({len(entry.reports) for entry in ordered})
     said = []
     if seeds[-1] > 1:

@@ -14,7 +14,7 @@ VOID = ("meta", "link", "input", "br", "line", "circle", "path", "polyline", "re
 NOT_SHOWN = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]"
 )
-"""What no document may hold, and what turns the direction of the text around it."""
+"""Characters that are not allowed in a document, and those that change the text direction."""
 
 
 class Markup(str):

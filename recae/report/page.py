@@ -109,7 +109,7 @@ def _figure(chart: Chart, drawing: bool) -> Markup:
 
 
 def _notes(ordered: Sequence[Entry], metrics: Sequence[str], footnotes: Footnotes) -> Markup:
-    """What the signs of the table mean, and its footnotes."""
+    """The legend of the signs in the table, and its footnotes."""
     metric, *others = metrics
     several = any(len(entry.reports) > 1 for entry in ordered)
     said = []

@@ -15,7 +15,7 @@ METHOD = (
     "for {pairs} (Holm), and a bootstrap interval that leaves out 0, at 5 %; otherwise not "
     "settled, which is no proof that there is no difference"
 )
-"""How `recae.compare` comes to its verdict, for those who read a report."""
+"""The explanation of the verdicts of `recae.compare` for the readers of a report."""
 
 
 class Pair(NamedTuple):

@@ -112,7 +112,7 @@ def interval(low: float, high: float, digits: int = 4) -> str:
 
 
 SHARE, TIMES, LEAST = 0.75, 3.0, 4
-"""Of `main_group`: its yardstick in the ranking, its reach, and the values it takes to judge."""
+"""Parameters of `main_group`."""
 
 
 def main_group(values: Sequence[float], *, less: bool = False) -> tuple[float, float]:
@@ -149,7 +149,7 @@ class Footnotes:
 
 
 def described(published: Published) -> str:
-    """What the footnote of a published figure says.
+    """The footnote of a published figure.
 
     >>> described(Published(0.3, "a paper, table 2", comparable=False, note="other split"))
     'not comparable: other split. Read in: a paper, table 2'

@@ -150,7 +150,8 @@ def as_path(path: object) -> Path:
 
 
 def check_target(path: str | Path) -> Path:
-    """Where a file would be written. Raises StorageError for a missing folder or a directory."""
+    """The resolved target of a file to write. Raises StorageError for a missing folder or a
+    directory."""
     target = _target(path)
     if target.is_dir():
         raise StorageError(f"{target} is a directory: name a file to write")

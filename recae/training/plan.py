@@ -102,7 +102,7 @@ BeforeEpoch = Callable[[Any, int], Sequence[nn.Parameter]]
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast to train.
+    """The hyperparameters of a training.
 
     epochs: at most; lr: the learning rate; l2: the loss gains l2 * (sum of squared weights, biases
     not counted); metric: the validation metric to maximise; patience: epochs without a new best

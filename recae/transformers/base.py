@@ -84,7 +84,7 @@ class Transformer(Saved):
         return Objective(self.loss)
 
     def _before_epoch(self, examples: Examples, seed: int) -> BeforeEpoch | None:
-        """What overwrites weights before some epochs."""
+        """A function that overwrites weights before some epochs."""
         return None
 
     @survives_fork

@@ -56,7 +56,7 @@ class Saved(Fitted):
         return write(type(self), self._contents(), path, overwrite=overwrite)
 
     def _contents(self) -> Contents:
-        """What `_restored` makes a transformer of."""
+        """The state from which `_restored` makes a transformer."""
         self._check_fitted()
         settings = {
             "params": self.get_params(),

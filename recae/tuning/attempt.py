@@ -135,12 +135,13 @@ def best_epoch(model: NeuralRecommender) -> int:
 
 
 FAILURES = (ConfigError, CapacityError, TrainingError)
-"""What a setting may lead to that says nothing against the others."""
+"""Errors of one setting that do not end the search."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What all trials share. The template has the tuned metric as its own, if it can."""
+    """The state that all trials share. The template has the tuned metric as its own, if it has
+    one."""
 
     template: Recommender
     data: Interactions

@@ -158,7 +158,7 @@ def _hopeless(past: Sequence[Trial]) -> bool:
 
 
 def _about(task: Task, space: Space, sampler: str) -> Mapping[str, Any]:
-    """What decides the trials of a search."""
+    """Everything that the trials of a search depend on."""
     return {
         "model": task.template.name,
         "hyperparameters": task.template.get_params(),

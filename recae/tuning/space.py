@@ -144,7 +144,7 @@ def _places(name: str, part: Range | Choices) -> list[str]:
 
 
 def read_space(model: Estimator, given: Given | None) -> Space:
-    """What to search of a model: what is given, else every range that its `param(usual=...)` has.
+    """The search space of a model: the given one, else the ranges of its `param(usual=...)`.
 
     A tuple of two numbers is a range, a list is choices. Raises ConfigError for an unknown name, a
     range that is none, values that the hyperparameter does not take, and nothing to search.
@@ -255,7 +255,7 @@ def draw(model: type[Estimator], generator: np.random.Generator) -> dict[str, An
     and spans a factor of ten or more, else uniformly; integers are rounded. A tuple gets as many
     members as its default has, or one more. A choice is any of the `usual` ones, or of all where
     none is named; a truth value is either. What has no range is left out and keeps its default.
-    Equal generators give equal settings. Whether values fit each other is for `fit` to say.
+    Equal generators give equal settings. `fit` checks whether values fit each other.
 
     >>> settings = draw(recae.PureSVD, np.random.default_rng(0))
     >>> list(settings), 16 <= settings["latent"] <= 512

@@ -95,9 +95,9 @@ class Layout:
         return out
 
     def unpack(self, records: Bytes) -> tuple[Floats, Floats, Bytes, Integers, Integers]:
-        """What `pack` was given; biases are 0 where there are none.
+        """The arguments of `pack`; missing biases are 0.
 
-        Raises ValueError for records that are none.
+        Raises ValueError for invalid records.
         """
         scales = _floats(records[:, :2])
         biases = _floats(records[:, 2:4]) if self.biased else np.zeros_like(scales)
@@ -115,7 +115,7 @@ class Layout:
         return self.active + -(-self.units >> low)
 
     def _ranks(self) -> Integers:
-        """What the units' high bits gain, so that no two have the same place."""
+        """The offsets of the units' high bits, which make their places distinct."""
         return np.arange(self.active) if self.low else np.zeros(self.active, dtype=np.int64)
 
     def _packed(self, support: Integers, places: Integers) -> Bytes:
@@ -162,7 +162,7 @@ def _floats(halves: Bytes) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """What all items share; numbers are kept in a byte or two where that is enough.
+    """The parts that all items share; numbers are stored in one or two bytes where that is enough.
 
     dictionary (dense + units, width) int8 or float16, to be multiplied by row_scales (dense +
     units,) float32; levels (2^bits,) and dense_levels (dense, 256): what values stand for; centre

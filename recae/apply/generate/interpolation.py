@@ -52,7 +52,7 @@ def interpolate(
     synthetic_users`). See `path_quality`.
 
     Raises ConfigError for a model without such a code and for bad options, DataError for users who
-    are unknown or have no item that the model knows.
+    are unknown or have no item of the model.
 
     >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
     >>> recae.apply.generate.interpolate(model, 0, 1, steps=3, k=1)["share"].tolist()

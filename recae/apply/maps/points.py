@@ -36,7 +36,7 @@ class Points:
 
     @property
     def importance(self) -> Floats:
-        """How important it is to name each point, (n,): the amounts `size`, or 0 for all."""
+        """The priority of each point's label, (n,): the amounts `size`, or 0 for all."""
         if self.size is None:
             return np.zeros(len(self.ids))
         amounts = self.colours[self.size]

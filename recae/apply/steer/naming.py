@@ -22,7 +22,7 @@ SUPPORT = 0.2
 """Share of these items that must have a genre before it can name the unit."""
 
 LIFT = 1.5
-"""How many times as frequent as in the catalogue the genre must be among them."""
+"""The least ratio of a genre's frequency among them to its frequency in the catalogue."""
 
 STRONGEST = 1000.0
 """The largest strength in either direction. Far beyond it scores overflow."""

@@ -26,7 +26,7 @@ from recae.transformers import SparseAutoencoder
 
 ARRAYS = ("units", "usual", "moves", "users", "top", "raised", "together")
 NUMBERS, DICTIONARY = ("of_users", "explained", "dead"), "dictionary."
-"""What is saved, and the prefix of the arrays of the dictionary."""
+"""The saved fields, and the prefix of the arrays of the dictionary."""
 
 
 @register
@@ -345,6 +345,6 @@ class Tastes:
         return found.astype(np.float32)
 
     def _move(self, shift: Any) -> np.ndarray:
-        """What a shift adds to a code, (latent,) float32."""
+        """The vector that a shift adds to a code, (latent,) float32."""
         move: np.ndarray = strengths(shift, self.names) @ self.moves
         return move.astype(np.float32)

@@ -98,7 +98,8 @@ def dataset_folder(card: Card, root: str | os.PathLike[str] | None = None) -> Pa
 
 
 def dataset_state(card: Card) -> str:
-    """Where a set is: "bundled", "cached", or not there yet: "to fetch", "by hand", "not here"."""
+    """The state of a set: "bundled", "cached", or not there yet: "to fetch", "by hand", "not
+    here"."""
     folder = dataset_folder(card)
     if is_bundled(card):
         whole = all((folder / file).is_file() for file in card["tables"].values())
@@ -137,7 +138,7 @@ def _checked(card: Card, folder: Path, progress: bool | None) -> Dataset:
             raise
         files = ", ".join(map(str, unpinned))
         raise DataError(
-            f"{error}. No checksum tells whether the right file came: delete {files} to have it "
+            f"{error}. There is no checksum to verify the file: delete {files} to have it "
             "fetched again"
         ) from None
     pin_files(unpinned)

@@ -114,10 +114,10 @@ class GlobalTime:
     """
 
     validation: float | int | str | datetime | None = 0.1
-    """Where validation starts: a share in (0, 1) of the interactions, which come last before the
-    test; or a moment: an integer in the unit of the times, or a date. None: no validation fold."""
+    """The start of the validation: a share in (0, 1) of the interactions, the last before the test;
+    or a time: an integer in the unit of the times, or a date. None: no validation fold."""
     test: float | int | str | datetime = 0.1
-    """Where the test starts: a share of the interactions, the last ones; or a moment."""
+    """The start of the test: a share of the interactions, the last ones; or a time."""
     history: str = "train+validation"
     """What the test fold's history and mask are: "train+validation" or "train"."""
 

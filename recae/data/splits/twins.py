@@ -28,7 +28,8 @@ SHORTEST, SHORTEST_NEAR = 5, 10
 NEAR = 0.8
 """Jaccard similarity of near twins: a copy of a history without its target has as much."""
 BANDS, ROWS = 8, 4
-"""Of two users with similarity 0.8, at least 98 in 100 agree in a band: 1 - (1 - 0.8^4)^8."""
+"""Bands and rows of MinHash. Users with similarity 0.8 agree in at least one band with a
+probability of 1 - (1 - 0.8^4)^8 = 0.98."""
 NEIGHBOURS = 3
 """Users of a bucket that each is compared with, on either side of it."""
 PAIRS = 1 << 14

@@ -137,11 +137,10 @@ class RandomSplit:
     by: str = "user"
     """"user": the shares are of every user's interactions; "all": of all together."""
     history: str = "train+validation"
-    """What the test fold's history is, and its mask too unless stated: "train+validation" or
-    "train"."""
+    """The history of the test fold, and its mask unless stated: "train+validation" or "train"."""
     mask: str | None = None
-    """What must not be recommended at the test, "train+validation" or "train"; None: the history.
-    RecBole has the history "train" and the mask "train+validation"."""
+    """The mask of the test fold: "train+validation" or "train"; None: the history. RecBole has the
+    history "train" and the mask "train+validation"."""
 
     def split(self, interactions: Interactions | Any, seed: int = 0) -> Split:
         """The split of this seed, an integer >= 0; the order of rows and ids does not matter.

@@ -49,7 +49,8 @@ class Spread:
         return cls(total, total**2 / sum(part**2 / freedom for part, freedom in parts))
 
     def quantile(self, share: float) -> float:
-        """Of Student's t with these degrees of freedom, or of the normal distribution."""
+        """A quantile of Student's t with these degrees of freedom, or of the normal
+        distribution."""
         if np.isinf(self.freedom):
             return NormalDist().inv_cdf(share)
         from scipy.special import stdtrit  # here, to keep the import light
@@ -117,7 +118,7 @@ def _stretched(interval: Interval, centre: float, spread: Spread, level: float) 
 
 
 ROUNDING = 2.0**-44
-"""Of the largest value: hundreds of times the rounding of a metric, far below what matters."""
+"""Tolerance as a share of the largest value: hundreds of times the rounding of a metric."""
 
 
 def signed_rank(a: FloatArray, b: FloatArray) -> float:

@@ -187,7 +187,7 @@ BLOCK = 768
 
 
 def blocks(n: int) -> int:
-    """How many blocks a matrix of n rows is inverted in."""
+    """The number of blocks in the inversion of a matrix of n rows."""
     return -(-n // BLOCK)
 
 

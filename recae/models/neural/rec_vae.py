@@ -35,7 +35,7 @@ from recae.nn import (
 from recae.training import BeforeEpoch, Objective, Phase
 
 COLUMNS = 64
-"""Of the embeddings multiplied at a time: a product by X takes users x 64 float64."""
+"""Columns of the embeddings multiplied at a time: a product by X takes users x 64 float64."""
 
 
 def implicit_slim(
@@ -102,7 +102,7 @@ EPS = 0.1
 
 @estimator
 class RecVAE(NeuralRecommender):
-    """A variational autoencoder with a composite prior; encoder and decoder are trained in turns.
+    """A variational autoencoder with a composite prior and alternating training.
 
     z ~ N(mu(x), sigma(x)^2), f = W z + b;
     loss = -sum_i x_i log softmax(f)_i + gamma |x| (log q(z | x) - log p(z | x)), plus l2, where p
