@@ -77,7 +77,7 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 class StorageError(RecaeError, OSError):
-    """Writing failed (full disk, no permission, target in the way); what was there is untouched.
+    """Writing failed (full disk, no permission, existing target); existing files are unchanged.
 
     >>> recae.EASE().fit(data).save("nowhere/model")  # doctest: +ELLIPSIS
     Traceback (most recent call last):

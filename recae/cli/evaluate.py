@@ -61,7 +61,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=names,
         default=["ndcg@100", "recall@20"],
         metavar="NAMES",
-        help="what to measure, with commas; the plot shows the first (default: ndcg@100,recall@20)",
+        help="metrics, with commas; the plot shows the first (default: ndcg@100,recall@20)",
     )
     parser.add_argument(
         "--held-out",
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     if folder is not None:  # entries that stay must fit into one report with the new ones
         stay = [place for place in entry_places(folder) if place.name not in models]
         check_measured([*map(recae.report.Entry.load, stay)], split.test.target.fingerprint())
-    told = {"held_out": args.held_out, "fold_in": args.fold_in, "seed": args.seed}
+    settings = {"held_out": args.held_out, "fold_in": args.fold_in, "seed": args.seed}
     entries = []
     for name, model in models.items():
         started, epochs = time.perf_counter(), list[Epoch]()
@@ -135,14 +135,14 @@ def run(args: argparse.Namespace, output: Output) -> None:
             [report],
             fit_seconds=[seconds],
             epochs=[asdict(epoch) for epoch in epochs],
-            provenance={"command": "recae evaluate", "data": args.data, "protocol": told},
+            provenance={"command": "recae evaluate", "data": args.data, "protocol": settings},
         )
         entries.append(entry)
         if folder is not None:
             entry.save(folder / name, overwrite=args.overwrite)
     reports = {entry.name: entry.reports[0] for entry in entries}
     content = {
-        "protocol": told,
+        "protocol": settings,
         "models": {name: report.summary() for name, report in reports.items()},
     }
     output.result(recae.report.comparison(reports).to_string(), content)

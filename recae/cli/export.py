@@ -28,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         metavar="FOLDER",
-        help="keep there what is ranked so far: the same command goes on from it after a kill; "
+        help="keep the lists so far there: after an interruption the same command resumes from it; "
         "deleted once the file is complete",
     )
     add_table_options(parser)

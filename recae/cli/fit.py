@@ -67,7 +67,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with-history",
         action="store_true",
-        help="save the interactions too, so that the model knows these users by their ids",
+        help="save the interactions too, to recommend for these users by their ids",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a model that is already at OUT"

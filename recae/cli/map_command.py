@@ -45,7 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="tsne",
         help="how to draw (default: %(default)s)",
     )
-    parser.add_argument("--colour", metavar="NAME", help="what to colour by (default: labels)")
+    parser.add_argument("--colour", metavar="NAME", help="column to colour by (default: labels)")
     parser.add_argument(
         "--labels",
         type=int,

@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metric",
         metavar="METRIC",
-        help="what to sort by and to test (default: the first that all results have)",
+        help="metric to sort by and to test (default: the first that all results have)",
     )
     parser.add_argument("--title", default=TITLE, help="the heading (default: %(default)s)")
     add_output_options(parser)

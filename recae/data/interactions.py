@@ -93,12 +93,12 @@ class Interactions:
         frame: pandas, polars, an Arrow table, batch, reader or dataset, or anything else with the
         Arrow (`__arrow_c_stream__`) or dataframe interchange (`__dataframe__`) protocol.
         user, item, weight, time: column names. Weight and time may be absent under their default
-        names (weights are then 1); None leaves the column unused. duplicates: what a repeated
-        (user, item) becomes: "last" in time (in row order where times tie or there are none),
-        "first", "sum" (at the latest time), "max" (at its own time) or "error". min_weight: keep
-        the rows of at least this weight, before anything else. users, items: known ids to code
-        against; by default those of the kept rows, ascending. progress: True, False, or None to
-        ask the terminal.
+        names (weights are then 1); None leaves the column unused. duplicates: the treatment of
+        repeated (user, item) pairs: "last" in time (in row order where times tie or there are
+        none), "first", "sum" (at the latest time), "max" (at its own time) or "error". min_weight:
+        keep the rows of at least this weight, before anything else. users, items: known ids to code
+        against; by default those of the kept rows, ascending. progress: True, False, or None to ask
+        the terminal.
 
         Raises DataError with the column, the first row and the count: absent columns, no rows, bad
         ids (see `as_ids`), ids unknown to a given map, weights that are not finite and > 0, times

@@ -24,7 +24,7 @@ REMEDY = (
 def vectors_for(
     given: Any, model: Recommender | Lists | Scorer, items: IdMap, metric: object
 ) -> tuple[np.ndarray, str]:
-    """Vectors of a fold's items, (n_items, d), zeros where there is none, and where they are from.
+    """Vectors of a fold's items, (n_items, d), zeros for items without one, and their source.
 
     given: a fitted model, a pair (ids, array (n, d)) or a frame (index: ids); None for the vectors
     of `model` itself. Raises ConfigError if that has none, DataError if the vectors are no finite

@@ -287,7 +287,7 @@ class AlignedLists:
             at = int(masked.argmax())
             message = (
                 f"{count:,} of {len(self.rows):,} recommendations are of items that the user must "
-                f"not get (the fold's mask: what is known of them), the first item "
+                f"not get (the fold's mask), the first item "
                 f"{show(given.items.ids[self.items[at]])} for user "
                 f"{show(users.ids[self.rows[at]])}"
             )
@@ -328,7 +328,7 @@ class AlignedLists:
             user = self.fold.target.users.ids[short[0]]
             warn(
                 f"the lists of {len(short):,} of {n_users:,} users have fewer than {k} items, the "
-                f"first {show(user)} with {lengths[short[0]]}: what is missing counts as misses"
+                f"first {show(user)} with {lengths[short[0]]}: empty places count as misses"
             )
         step = rows_per_batch("auto", n_items)
         for start in range(0, max(n_users, 1), step):

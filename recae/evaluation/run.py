@@ -64,11 +64,12 @@ def evaluate(
     ConfigError for an unknown metric, or diversity of a model without vectors.
 
     The provenance of the report holds: users (with a target) and items (of the model); fingerprints
-    of history, target and mask; the model's params; lists, what was found in `Lists`; seconds of
-    wall time, which are scoring_seconds (scores, masking and top-k) and metric_seconds (matching
-    lists with targets, and all metrics); interval_seconds (the bootstrap, not among the seconds);
-    peak_gb, the peak memory of the process so far, fitting included, in 10^9 bytes; device that
-    scored, machine, cores that the process may use, threads of torch; date and versions.
+    of history, target and mask; the model's params; lists, the counts of irregularities in `Lists`;
+    seconds of wall time, which are scoring_seconds (scores, masking and top-k) and metric_seconds
+    (matching lists with targets, and all metrics); interval_seconds (the bootstrap, not among the
+    seconds); peak_gb, the peak memory of the process so far, fitting included, in 10^9 bytes;
+    device that scored, machine, cores that the process may use, threads of torch; date and
+    versions.
 
     >>> split = recae.data.splits.holdout_pairs(data, 0.5)
     >>> model = recae.EASE().fit(split.train)
@@ -152,8 +153,8 @@ def evaluate(
 @dataclass(frozen=True)
 class _Asked:
     """ranked: gives the lists of a length for the rows of the fold; counts: training users of the
-    fold's items, None if unknown; n_items: what was ranked; found: about lists, for the provenance;
-    devices: those that scored, so far."""
+    fold's items, None if unknown; n_items: the number of ranked items; found: counts of irregular
+    lists, for the provenance; devices: those that scored, so far."""
 
     ranked: Callable[[int], RankedLists]
     counts: np.ndarray | None

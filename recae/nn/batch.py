@@ -124,7 +124,7 @@ class Ragged:
 class Batch:
     """The batch of one training step; loaders build it, and the trainer passes it on unread.
 
-    input: what the encoder reads; target: what the loss compares with (may differ from the input);
+    input: the rows for the encoder; target: the rows for the loss (may differ from the input);
     rows: (batch,) int64 row numbers in the training matrix, for models with a node per user.
     """
 

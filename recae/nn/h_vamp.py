@@ -32,7 +32,8 @@ class Gated(nn.Module):
 
 
 def gated_mlp(widths: list[int], *, sparse: bool = False) -> nn.Sequential:
-    """widths[0] -> ... -> widths[-1] through gated layers; sparse: what the first one reads."""
+    """widths[0] -> ... -> widths[-1] through gated layers; sparse: whether the first one reads
+    sparse rows."""
     pairs = zip(widths, widths[1:], strict=False)
     return nn.Sequential(
         *(Gated(a, b, sparse=sparse and not index) for index, (a, b) in enumerate(pairs))

@@ -44,8 +44,8 @@ def multinomial_loss(
     For logits f = h W^T + b: loss_u = -sum_i x_ui log softmax(f_u)_i.
     hidden: (rows, n); weight: (n_items, n); bias: (n_items,); target: ragged (rows, n_items).
     products: a type such as torch.bfloat16 that the three matrix products are rounded to, where
-    hidden is float32; what is summed, normalised and added up stays in float32. For a target with a
-    sample the sum is over the sample, see `sampled_multinomial_loss`.
+    hidden is float32; sums and normalisations stay in float32. For a target with a sample the sum
+    is over the sample, see `sampled_multinomial_loss`.
     """
     if target.sample is not None:
         return sampled_multinomial_loss(hidden, weight, bias, target, target.sample, products)
@@ -248,7 +248,7 @@ class Scores(Protocol):
 class LinearScores:
     """h W^T + b, unevaluated: hidden (rows, n), weight (n_items, n), bias (n_items,).
 
-    products: what the losses over all items round their matrix products to.
+    products: the type to which the losses over all items round their matrix products.
     """
 
     hidden: Tensor

@@ -189,7 +189,7 @@ def rank_batches(
     """Yields the top k of each batch of rows, in order; one empty batch when there are no rows.
 
     exclude: CSR (rows, n_items) of cells that must not come back; allowed: (n_items,) bool;
-    popularity: (n_items,) scores for the rows of whom nothing is known (None: score them as usual).
+    popularity: (n_items,) scores for rows without a known history (None: score them as usual).
     """
     n_rows, n_items = request.matrix.shape
     step, start = rows_per_batch(batch_size, n_items), 0

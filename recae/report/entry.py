@@ -35,7 +35,7 @@ class Published:
     """A published figure of one metric.
 
     value: a fraction; source: the paper or file it was read in; comparable: whether its protocol is
-    the one of the report; note: what differs, or what else to know.
+    the one of the report; note: differences in the protocol, or other remarks.
 
     >>> recae.report.Published(0.2214, "Sachdeva et al. 2022, table 1").comparable
     True
@@ -127,7 +127,7 @@ class Entry:
         """
         about, reports = load_folder(folder)
         try:
-            published = {name: Published(**told) for name, told in about["published"].items()}
+            published = {name: Published(**figure) for name, figure in about["published"].items()}
             return cls(**(about | {"published": published, "reports": reports}))
         except (KeyError, TypeError, AttributeError, RecaeError) as error:
             raise StorageError(f"{folder} is no entry of this recae: {error}") from error
@@ -139,8 +139,8 @@ def load_entries(folder: str | Path, *, target: str | None = None) -> list[Entry
     target: the fingerprint of the targets that they must have been measured on, such as
     `split.test.target.fingerprint()`. Every directory must be a whole entry (hidden ones are no
     entries: a killed writer may leave one behind); files beside them do not matter. Raises
-    StorageError for a folder that is absent or without entries and for a directory that is none;
-    DataError if they were measured on other data than each other or than `target`.
+    StorageError for a folder that is absent or without entries and for a directory that is not an
+    entry; DataError if they were measured on other data than each other or than `target`.
 
     >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.7]}, index=[1, 2])
     >>> import pathlib
@@ -279,7 +279,7 @@ def load_folder(path: str | Path) -> tuple[dict[str, Any], list[Report]]:
 
 
 def _finite(value: Any) -> Any:
-    """The same with None for every number that is none, in plain lists and dicts."""
+    """The same in plain lists and dicts, with None for every number that is not finite."""
     if isinstance(value, Mapping):
         return {str(key): _finite(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

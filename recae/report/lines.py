@@ -15,7 +15,7 @@ from recae.report.entry import Entry
 from recae.report.rows import amount, figure, interval, less_is_better
 
 BEST, MOST = 5, 8
-"""Lines of the best entries, and of all: what one picture bears."""
+"""The most lines of a picture: of the best entries, and of all."""
 BASELINES = ("Popularity", "ItemKNN", "EASE")
 """Models whose line is there even if they are not among the best."""
 
@@ -127,8 +127,8 @@ def curve_lines(ordered: Sequence[Entry]) -> dict[str, list[Line]]:
     for entry in ordered:
         metrics = dict.fromkeys(n for epoch in entry.epochs for n in epoch.get("metrics") or {})
         for metric in metrics:
-            told = [(e["number"], (e.get("metrics") or {}).get(metric)) for e in entry.epochs]
-            x, y = zip(*((float(number), _number(value)) for number, value in told), strict=True)
+            curve = [(e["number"], (e.get("metrics") or {}).get(metric)) for e in entry.epochs]
+            x, y = zip(*((float(number), _number(value)) for number, value in curve), strict=True)
             hints = [f"{entry.name}, epoch {n:g}: {figure(v)}" for n, v in zip(x, y, strict=True)]
             found.setdefault(metric, []).append(Line(entry.name, x, y, hints=hints))
     return {m: some[:MOST] for m, lines in found.items() if (some := _drawable(lines))}

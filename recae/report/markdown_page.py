@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from recae.report.entry import Entry, check_entries
-from recae.report.pairs import all_pairs, neighbours, share, told
+from recae.report.pairs import all_pairs, neighbours, share, method
 from recae.report.rows import (
     Footnotes,
     amount,
@@ -149,7 +149,7 @@ def _pairs(ordered: Sequence[Entry], metric: str) -> list[str]:
         for pair in neighbours(pairs, ordered)
     ]
     about = (
-        f"Paired over the users, {_escaped(metric)}. {told(pairs)}. Detectable: the difference "
+        f"Paired over the users, {_escaped(metric)}. {method(pairs)}. Detectable: the difference "
         "that one such comparison by itself would miss one time in five."
     )
     return ["## Each against the next", about, _table(head, rows, text=(0, 1, 5))]

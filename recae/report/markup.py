@@ -29,14 +29,14 @@ def element(name: str, /, *children: object, **attributes: object) -> Markup:
     >>> element("td", "a < b", data_value=0.5, class_="number")
     '<td data-value="0.5" class="number">a &lt; b</td>'
     """
-    told = "".join(
+    written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{text(str(value))}"'
         for key, value in attributes.items()
         if value is not None
     )
     if name in VOID:
-        return Markup(f"<{name}{told}/>" if name not in VOID[:3] else f"<{name}{told}>")
-    return Markup(f"<{name}{told}>{together(*children)}</{name}>")
+        return Markup(f"<{name}{written}/>" if name not in VOID[:3] else f"<{name}{written}>")
+    return Markup(f"<{name}{written}>{together(*children)}</{name}>")
 
 
 def together(*children: object) -> Markup:

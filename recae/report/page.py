@@ -128,7 +128,7 @@ def _notes(ordered: Sequence[Entry], metrics: Sequence[str], footnotes: Footnote
 
 
 def facts(ordered: Sequence[Entry], metric: str) -> Markup:
-    """The protocol in a few lines: what all entries share, and how far they differ."""
+    """The protocol in a few lines: the settings that all entries share, and the differences."""
     sources = [
         source
         for entry in ordered
@@ -150,15 +150,15 @@ def facts(ordered: Sequence[Entry], metric: str) -> Markup:
         first, last = dates[0][:10], dates[-1][:10]
         said.append(("measured", first if first == last else f"{first} to {last}"))
     versions = [source.get("versions") for source in sources]
-    told = {
+    software = {
         f"{name} {version}"
         for known in versions
         if isinstance(known, Mapping)
         for name, version in known.items()
         if name in ("recae", "python", "torch")
     }
-    if told:
-        said.append(("software", ", ".join(sorted(told))))
+    if software:
+        said.append(("software", ", ".join(sorted(software))))
     pairs = [element("div", element("dt", name), element("dd", value)) for name, value in said]
     return element("dl", pairs, class_="facts")
 

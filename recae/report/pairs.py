@@ -69,7 +69,7 @@ def _verdict(a: str, better: str) -> str:
     return "better" if better == a else "worse"
 
 
-def told(pairs: Sequence[Pair]) -> str:
+def method(pairs: Sequence[Pair]) -> str:
     """`METHOD` for so many pairs."""
     return METHOD.format(pairs="the one pair" if len(pairs) == 1 else f"all {len(pairs):,} pairs")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from recae.report.entry import Entry, Published
 from recae.report.markup import Markup, element, figure_box, scrolling, table, together
-from recae.report.pairs import Pair, neighbours, share, told
+from recae.report.pairs import Pair, neighbours, share, method
 from recae.report.rows import (
     Footnotes,
     Measured,
@@ -108,8 +108,8 @@ def _other(entry: Entry, metric: str, footnotes: Footnotes, digits: int) -> Mark
         return _cell(None)
     theirs = None
     if metric in entry.published:
-        told = element("span", "◇", role="img", aria_label="published"), " "
-        theirs = element("small", told, _figure(entry.published[metric], footnotes, digits))
+        published = element("span", "◇", role="img", aria_label="published"), " "
+        theirs = element("small", published, _figure(entry.published[metric], footnotes, digits))
     mean = element("span", figure(found.mean, digits))
     return _cell(found.mean, mean, _spread(found, digits), theirs)
 
@@ -159,7 +159,7 @@ def matrix(ordered: Sequence[Entry], pairs: Sequence[Pair], metric: str) -> Mark
     title = f"Who is better, {metric}"
     note = (
         "The model of the row against that of the column: ▲ better, ▼ worse, · not settled. Paired "
-        f"over the users. {told(pairs)}. Point at a cell for the difference, its 95 % interval and "
+        f"over the users. {method(pairs)}. Point at a cell for the difference, its 95 % interval and "
         "p."
     )
     square = element(

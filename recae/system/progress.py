@@ -23,7 +23,7 @@ def check_progress(progress: object) -> bool | None:
 def bar(total: int | None, what: str, unit: str, progress: bool | None, *, initial: int = 0) -> Any:
     """A tqdm bar on stderr. `progress`: True shows it, False hides it, None asks the terminal.
 
-    total: None if it is not known. initial: what was done before; it does not count as speed. The
+    total: None if it is not known. initial: progress made before; it does not count as speed. The
     unit "B" is shown as kB, MB and so on.
     """
     shown = sys.stderr.isatty() if check_progress(progress) is None else progress

@@ -198,7 +198,9 @@ class SampledLoader(SparseLoader):
         """log of the probability to be drawn or be in one of `others` rows: (n_columns,)."""
         if others not in self._known:
             chances, _ = self._comb
-            logs = np.log1p(-(1 - chances) * nobody(self._counts, len(self._rows()), others))
+            logs = np.log1p(
+                -(1 - chances) * probability_unseen(self._counts, len(self._rows()), others)
+            )
             self._known[others] = torch.from_numpy(logs.astype(np.float32))
         return self._known[others]
 
@@ -214,7 +216,7 @@ class SampledLoader(SparseLoader):
         return chances, np.cumsum(chances)
 
 
-def nobody(counts: np.ndarray, rows: int, others: int) -> np.ndarray:
+def probability_unseen(counts: np.ndarray, rows: int, others: int) -> np.ndarray:
     """The probability that a column is in none of `others` rows, drawn with a row that lacks it.
 
     counts: (n,) rows that have each column, of `rows`. They are drawn without replacement

@@ -47,7 +47,7 @@ def tune(
     """Fits a model with one setting after another and keeps the best on validation.
 
     template: an unfitted model; its own settings are trial 0, so that nothing comes out worse than
-    them on validation. metric: what to maximise, one with a value per user, such as "ndcg@100"; a
+    them on validation. metric: the metric to maximise, with a value per user, such as "ndcg@100"; a
     model that validates itself does so by this metric. space: hyperparameter -> a tuple (low, high)
     to search between, by factors where it spans ten or more, or a list of choices; None: every
     range that `param(usual=...)` names. sampler: "tpe" learns from past trials (Bergstra et al.,

@@ -147,7 +147,7 @@ def read_space(model: Estimator, given: Given | None) -> Space:
     """The search space of a model: the given one, else the ranges of its `param(usual=...)`.
 
     A tuple of two numbers is a range, a list is choices. Raises ConfigError for an unknown name, a
-    range that is none, values that the hyperparameter does not take, and nothing to search.
+    invalid range, values that the hyperparameter does not take, and nothing to search.
 
     >>> read_space(recae.PureSVD(), None).parts
     {'latent': Range(low=16, high=512, integer=True, members=None)}

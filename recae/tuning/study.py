@@ -164,9 +164,9 @@ class Study:
                 self._study.set_user_attr(KEPT, kept)
             _check_same(folder, kept, about)
             found = self._study.get_trials(deepcopy=False)
-            told = [trial.user_attrs[KEPT] for trial in found if KEPT in trial.user_attrs]
-            self.trials = [Trial.from_json(fields) for fields in told]
-            if [trial.number for trial in self.trials] != list(range(len(told))):
+            records = [trial.user_attrs[KEPT] for trial in found if KEPT in trial.user_attrs]
+            self.trials = [Trial.from_json(fields) for fields in records]
+            if [trial.number for trial in self.trials] != list(range(len(records))):
                 raise ValueError("its trials are not numbered 0, 1, 2 ...")
             for trial in found:
                 if trial.state == self.optuna.trial.TrialState.RUNNING:

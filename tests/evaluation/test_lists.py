@@ -201,7 +201,7 @@ def test_what_is_masked_is_refused_or_dropped() -> None:
         DataError, match="3 of 9 recommendations.*first item 0 for user 'ann'; on_masked='drop'"
     ):
         recae.evaluate(Lists(seen), SMALL, "recall@2")
-    with pytest.warns(RecaeWarning, match="3 of 9 .* moves up"):
+    with pytest.warns(RecaeWarning, match="3 of 9 .*dropped"):
         report = recae.evaluate(Lists(seen, on_masked="drop"), SMALL, ["recall@1", "recall@2"])
     assert report.per_user["recall@1"].tolist() == [1, 0.5, 0]
     assert report.per_user["recall@2"].tolist() == [1, 1, 1]

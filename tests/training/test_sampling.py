@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from recae.rng import numpy_generator
 from recae.training import SampledLoader, SparseLoader
-from recae.training.batches import inclusion_chances, nobody
+from recae.training.batches import inclusion_chances, probability_unseen
 
 N_ITEMS = 30
 MATRIX = sp.random(200, N_ITEMS, 0.1, format="csr", random_state=1, dtype=np.float32)
@@ -89,9 +89,11 @@ def test_the_chance_that_nobody_has_an_item_is_counted() -> None:
     for had in having:
         drawn = list(itertools.combinations(range(4), 3))
         expected.append(sum(not set(few) & set(range(had)) for few in drawn) / len(drawn))
-    np.testing.assert_allclose(nobody(np.array(having), 5, 3), expected, atol=1e-12)
-    assert nobody(np.array([5]), 5, 3).tolist() == [0]  # nobody lacks it, and nobody asks
-    many = nobody(np.array([7]), 5_000_000, 999)
+    np.testing.assert_allclose(probability_unseen(np.array(having), 5, 3), expected, atol=1e-12)
+    assert probability_unseen(np.array([5]), 5, 3).tolist() == [
+        0
+    ]  # nobody lacks it, and nobody asks
+    many = probability_unseen(np.array([7]), 5_000_000, 999)
     assert many[0] == pytest.approx((1 - 999 / 4_999_999) ** 7, rel=1e-6)
 
 

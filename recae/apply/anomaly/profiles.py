@@ -85,8 +85,8 @@ class Profiles:
         """The interactions without the flagged users.
 
         data: Interactions, a table or a CSR, by default those of `detect_profiles`; users are
-        matched by id, all items are kept. Warns with the counts of what is left out. Raises
-        DataError if no interaction is left.
+        matched by id, all items are kept. Warns with the counts of the users and interactions left
+        out. Raises DataError if no interaction is left.
 
         >>> ratings = scipy.sparse.random(40, 30, density=0.3, random_state=0).tocsr().ceil()
         >>> recae.apply.anomaly.detect_profiles(ratings, false_alarm_rate=1e-9).clean().n_users

@@ -24,7 +24,7 @@ import numpy as np
 from recae.errors import ConfigError, DataError
 
 PRECISION = 24
-"""Probabilities are multiples of 2^-24: what the range coder computes with."""
+"""The range coder computes with probabilities that are multiples of 2^-24."""
 
 WIDEST = 2**14
 """Largest number of values in a table; values beyond are clipped."""

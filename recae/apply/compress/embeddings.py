@@ -165,8 +165,8 @@ class Shared:
     """The parts that all items share; numbers are stored in one or two bytes where that is enough.
 
     dictionary (dense + units, width) int8 or float16, to be multiplied by row_scales (dense +
-    units,) float32; levels (2^bits,) and dense_levels (dense, 256): what values stand for; centre
-    (width,); units_of (2,): what the records' scales and biases are multiples of.
+    units,) float32; levels (2^bits,) and dense_levels (dense, 256): the decoded values; centre
+    (width,); units_of (2,): the steps of the records' scales and biases.
     """
 
     dictionary: np.ndarray
@@ -190,7 +190,7 @@ class CompressedEmbeddings:
     i: some units and a small number for each, scaled to the length of the item. `index` searches
     them without decoding, `vectors` decodes. `recae.apply.compress.compress_embeddings` makes them.
 
-    records: (n_items, bytes_per_item) uint8; layout: what a record holds; shared: the rest.
+    records: (n_items, bytes_per_item) uint8; layout: the fields of a record; shared: the rest.
 
     >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
     >>> small = recae.apply.compress.compress_embeddings(vectors, 12, epochs=1, rounds=1)

@@ -54,7 +54,7 @@ def page(drawn: Points, path: str | Path, colour: str | None, title: str | None)
 
 
 def _about(drawn: Points, colour: str | None) -> str:
-    """The model, what was left out, and the quality of the map."""
+    """The model, the counts of points left out, and the quality of the map."""
     facts = drawn.provenance
     model = model_name(drawn)
     parts = [f"{model}: {facts['vectors']}" if model else f"{facts['dimensions']} dimensions"]

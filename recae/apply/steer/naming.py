@@ -120,9 +120,10 @@ def telling(shares: np.ndarray, everywhere: np.ndarray, most: int = 2) -> list[l
 def read_genres(given: Any, items: IdMap) -> tuple[list[str], Any]:
     """The genres in ascending order, and which item has which: CSR (n_items, genres) of ones.
 
-    given: what `ItemTable` reads, with texts such as "Comedy|Romance" or lists of texts in a column
-    `genres`; or a table with the columns `item_id` and `category`, one row per item and category.
-    Warns about items without a genre. Raises DataError for anything else and if no item has one.
+    given: a table for `ItemTable`, with texts such as "Comedy|Romance" or lists of texts in a
+    column `genres`; or a table with the columns `item_id` and `category`, one row per item and
+    category. Warns about items without a genre. Raises DataError for anything else and if no item
+    has one.
     """
     table = given if isinstance(given, ItemTable) else ItemTable(given, value="genres")
     if "category" in table.columns:

@@ -38,7 +38,7 @@ def dataset_card(name: str) -> Card:
 def published_preprocessing(card: Card) -> dict[str, Any]:
     """The arguments of `Interactions.filter` that the literature uses on a set.
 
-    Raises ConfigError, naming the sets that have one, where there is none.
+    Raises ConfigError, with the names of the sets that have some, for a set without.
     """
     if "published_preprocessing" not in card:
         having = [n for n in dataset_names() if "published_preprocessing" in dataset_card(n)]

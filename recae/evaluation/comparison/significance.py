@@ -70,8 +70,8 @@ def intervals(
 
     values: name -> (seeds, users). The users are drawn once for all; a model's seeds are drawn once
     for all of its pairs, by a stream of its name's own, so that a row does not depend on the
-    others. The mean of a difference is the difference of the means: what is resampled are the
-    reports, which are fewer than their pairs.
+    others. The mean of a difference is the difference of the means. So the reports are resampled,
+    which are fewer than their pairs.
     """
     if next(iter(values.values())).shape[1] < 2:
         return [(float("nan"), float("nan"))] * len(pairs)
@@ -183,10 +183,10 @@ def detectable_difference(
 
     report, other: a Report each, or the Reports of one model under several seeds; the standard
     error is then that of `recae.compare`, seeds included, and z is Student's t with its degrees of
-    freedom. Without `other`: what can be shown against another model of the same spread, not yet
-    fitted: sd(differences) = sd * sqrt(2 (1 - correlation)), where correlation is that between the
-    values of the two models over the users. The default 0 assumes independent models (sqrt 2 times
-    the spread), which is conservative: on the same users the values of two models often have a
+    freedom. Without `other`: for a comparison with an unknown model of the same spread:
+    sd(differences) = sd * sqrt(2 (1 - correlation)), where correlation is that between the values
+    of the two models over the users. The default 0 assumes independent models (sqrt 2 times the
+    spread), which is conservative: on the same users the values of two models often have a
     correlation of 0.7 to 0.95.
 
     In the unit of the metric; NaN for a single user. Raises ConfigError for an unknown metric or

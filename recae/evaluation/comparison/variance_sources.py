@@ -16,7 +16,7 @@ NAN = float("nan")
 class Variance:
     """The mean of a metric, and the shares of its variance that are due to users and to seeds.
 
-    metric, users, seeds: what was measured, and how many; mean: over users and seeds;
+    metric; users, seeds: their numbers; mean: over users and seeds;
     sd_seeds: standard deviation of the seeds' means, as papers give it;
     se_users: standard error of one run's mean by the choice of users, sd over users / sqrt(users);
     se_seeds: by the choice of the seed, beyond what chance among these users explains;
