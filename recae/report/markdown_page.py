@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from recae.report.entry import Entry, check_entries
-from recae.report.pairs import all_pairs, neighbours, share, method
+from recae.report.pairs import all_pairs, method, neighbours, share
 from recae.report.rows import (
     Footnotes,
     amount,

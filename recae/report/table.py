@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from recae.report.entry import Entry, Published
 from recae.report.markup import Markup, element, figure_box, scrolling, table, together
-from recae.report.pairs import Pair, neighbours, share, method
+from recae.report.pairs import Pair, method, neighbours, share
 from recae.report.rows import (
     Footnotes,
     Measured,
@@ -159,8 +159,8 @@ def matrix(ordered: Sequence[Entry], pairs: Sequence[Pair], metric: str) -> Mark
     title = f"Who is better, {metric}"
     note = (
         "The model of the row against that of the column: ▲ better, ▼ worse, · not settled. Paired "
-        f"over the users. {method(pairs)}. Point at a cell for the difference, its 95 % interval and "
-        "p."
+        f"over the users. {method(pairs)}. Point at a cell for the difference, its 95 % interval "
+        "and p."
     )
     square = element(
         "table",
