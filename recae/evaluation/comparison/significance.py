@@ -126,9 +126,8 @@ def signed_rank(a: FloatArray, b: FloatArray) -> float:
 
     a, b: (users,). The test is whether the differences are symmetric about 0, which holds if the
     two models are exchangeable; a mean of 0 alone is not enough. Differences that are equal up to
-    rounding are ties, and differences that are zero up to rounding are zeros: 0.7 - 0.5 and 0.4 -
-    0.2 are not the same float, and their ranks would follow the last bit, the same way for many
-    users.
+    rounding are ties, and those that are zero up to rounding are zeros. Otherwise the last bit
+    would decide ranks: 0.7 - 0.5 and 0.4 - 0.2 are not the same float.
     """
     # Here, because importing scipy.stats is slow and changes the warning filters.
     from scipy.stats import wilcoxon
