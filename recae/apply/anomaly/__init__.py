@@ -1,4 +1,4 @@
-"""Anomaly detection: fake profiles, and examples that a model reconstructs badly."""
+"""Anomaly detection: fake profiles, and examples that are unlikely under a model."""
 
 from recae.apply.anomaly.attacks import Injected, inject_profiles
 from recae.apply.anomaly.detector import AnomalyDetector

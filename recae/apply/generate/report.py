@@ -172,8 +172,8 @@ def _attack_sentence(report: SyntheticReport) -> str:
     return (
         f"- Membership: the {which} of {len(mine)} attacks ({best['attack']}) tells members from "
         f"others with AUC {best['auc']:.3f} ({best['low']:.3f} to {best['high']:.3f}), {leak}. On "
-        f"items drawn by popularity, which have no members, it has {same['popularity']:.3f} by "
-        f"chance; on real users drawn again {same['resampled']:.3f}."
+        f"items drawn by popularity, which depend on no single user, it has "
+        f"{same['popularity']:.3f} by chance; on real users drawn again {same['resampled']:.3f}."
     )
 
 
