@@ -73,6 +73,8 @@ class Scorer:
 
     def _score_rows(self, matrix: Any) -> Tensor:
         """The scores of a batch as a fresh tensor (rows, n_items) float32."""
+        if not matrix.shape[0]:  # many functions fail for no rows
+            return torch.empty(matrix.shape)
         given = self.score(matrix)
         try:
             if isinstance(given, Tensor):

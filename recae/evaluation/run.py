@@ -179,7 +179,8 @@ def _asked(model: Recommender | Lists | Scorer, fold: Fold, batch_size: int | st
 
     def score_rows(matrix: Any) -> RowScores:
         scores = model._score_rows(matrix)
-        devices.add(str(scores.device))
+        if matrix.shape[0]:  # no rows are asked for to learn the kind of scores
+            devices.add(str(scores.device))
         return scores
 
     def ranked(k: int) -> RankedLists:

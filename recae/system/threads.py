@@ -116,13 +116,31 @@ def in_threads(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Re
     >>> in_threads(abs, [-1, 2])
     [1, 2]
     """
-    threads = min(torch.get_num_threads(), len(parts))
-    if threads <= 1:
-        return [work(part) for part in parts]
     usual = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(threads, "recae", torch.set_num_threads, (1,)) as pool:
-            return list(pool.map(work, parts))
-    finally:
-        # torch keeps a number in every thread and one for threads to come, and sets both at once.
-        torch.set_num_threads(usual)
+    if min(usual, len(parts)) <= 1:
+        return [work(part) for part in parts]
+    return list(_workers(usual).map(work, parts))
+
+
+@functools.cache
+def _workers(usual: int) -> ThreadPoolExecutor:
+    """Threads that stay, because each of them is a disturbance when it starts: see `_alone`."""
+    return ThreadPoolExecutor(usual, "recae", _alone, (usual,))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_workers.cache_clear)
+
+
+def _alone(usual: int) -> None:
+    """Lets torch compute with one thread in this thread, and with the usual number in others.
+
+    torch keeps a number for each thread and one for threads that have not used it yet, and sets
+    both at once: another thread has to set the second one back. A thread that uses torch for the
+    first time in between would keep the 1.
+    """
+    torch.get_num_threads()  # this thread has used it now, and keeps its own number
+    torch.set_num_threads(1)
+    restore = threading.Thread(target=torch.set_num_threads, args=(usual,))
+    restore.start()
+    restore.join()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 import torch
 
 import recae
@@ -137,3 +138,17 @@ def test_bad_scorers_are_refused(split: recae.data.splits.Split, fold: Fold) -> 
     numbers = Scorer(lambda histories: histories.toarray(), range(16))
     with pytest.raises(DataError, match="cast one side"):
         recae.evaluate(numbers, fold, "ndcg@5")
+
+
+def test_a_function_is_never_called_without_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recae.ranking.batches.BATCH_CELLS", 1)  # batches of 64 users
+    rng = np.random.default_rng(0)
+    data = Interactions.from_csr(sp.csr_matrix((rng.random((150, 30)) < 0.4).astype(np.float32)))
+    split = recae.data.splits.holdout_pairs(data, 0.3)
+    assert split.validation is not None
+
+    def score(histories: Any) -> Any:
+        return np.stack([np.arange(30.0) for _ in range(histories.shape[0])])  # fails for none
+
+    report = recae.evaluate(Scorer(score, data.items), split.validation, "ndcg@3")
+    assert report.provenance["device"] == "cpu" and len(report.per_user) == 150
