@@ -141,6 +141,8 @@ def _attempt(
         """Called with every answer, redirections among them, before its body is read."""
         answers.callback(response.close)  # pooch leaves that to the garbage collector
         headers, trouble = response.headers, ""
+        # Some servers call a .gz file an encoding of what is in it: it is kept as it comes.
+        response.raw.headers.pop("Content-Encoding", None)
         if response.is_redirect:
             there = urljoin(response.url, headers["Location"])
             schemes = ("https:",) if response.url.startswith("https:") else ("http:", "https:")

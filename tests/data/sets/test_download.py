@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import socket
@@ -88,6 +89,14 @@ def test_without_a_length_only_a_checksum_shows_the_end(site, fetch) -> None:
     site.answer = send(200, {}, CONTENT[:500])
     with pytest.raises(DownloadError, match="checksum"):
         fetch(f"{site.url}/file", checksum=MD5)
+
+
+@pytest.mark.parametrize("name", ["gzip", "x-gzip"])
+def test_a_file_that_the_server_calls_encoded_is_kept_as_it_comes(site, fetch, name) -> None:
+    packed = gzip.compress(CONTENT)
+    headers = {"Content-Encoding": name, "Content-Length": str(len(packed))}
+    site.answer = send(200, headers, packed)
+    assert fetch(f"{site.url}/file").read_bytes() == packed
 
 
 @pytest.mark.parametrize("end", [True, False])
