@@ -2,7 +2,7 @@
 
     python -m evaluation random_settings --draws 20
 
-Settings are drawn from the ranges that the models document (`recae.recommender.draw`); an ensemble
+Settings are drawn from the ranges that the models document (`recae.tuning.draw`); an ensemble
 blends two other models with drawn settings. Each is fitted on the bundled MovieLens, items with at
 least 25 users, ratings as weights, and without validation, so that the last state counts. Training
 is cut to a few epochs. A fit may be refused with an error of recae's own. Else it must have

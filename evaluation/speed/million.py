@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     epochs: list[dict[str, float]] = []
     started = time.perf_counter()
 
-    def after(epoch: recae.Epoch) -> bool:
+    def after(epoch: recae.training.Epoch) -> bool:
         memory = round(peak_gb(), 3)
         epochs.append({"loss": epoch.loss, "seconds": epoch.seconds, "peak_gb": memory})
         print(

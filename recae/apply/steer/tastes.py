@@ -186,8 +186,8 @@ class Tastes:
         """All scores of the histories after a shift of units, (rows, n_items) float32.
 
         As `Recommender.score`; shift: as in `recommend`. To evaluate it, pass this method to a
-        `recae.Scorer`. Raises DataError for an unusable history, ConfigError for a bad shift,
-        CapacityError if the scores do not fit in memory.
+        `recae.evaluation.Scorer`. Raises DataError for an unusable history, ConfigError for a bad
+        shift, CapacityError if the scores do not fit in memory.
 
         >>> model = recae.PureSVD(latent=2).fit(data)
         >>> from recae.apply.steer import find_tastes
