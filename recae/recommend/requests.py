@@ -218,6 +218,6 @@ def rating_error(score_rows: ScoreRows, histories: Any, targets: Any) -> float:
         scores = dense(score_rows(histories[start : start + step])).cpu()
         rows = np.repeat(np.arange(target.shape[0]), np.diff(target.indptr))
         cells = torch.from_numpy(rows), torch.from_numpy(target.indices.astype(np.int64))
-        off = scores[cells].double() - torch.from_numpy(target.data)
+        off = scores[cells].double() - torch.from_numpy(np.array(target.data))
         total += float(off.square().sum())
     return math.sqrt(total / targets.nnz)

@@ -41,13 +41,13 @@ def summed(histories: Any, table: Tensor, weighted: bool = True) -> Tensor:
 
     weighted: False puts ones in the place of the weights. Several times faster than scipy.
     """
-    values = torch.from_numpy(histories.data if weighted else np.ones_like(histories.data))
+    values = histories.data.astype(np.float32) if weighted else np.ones_like(histories.data)
     return torch.nn.functional.embedding_bag(
         torch.from_numpy(histories.indices.astype(np.int64)),
         table,
         torch.from_numpy(histories.indptr.astype(np.int64)),
         mode="sum",
-        per_sample_weights=values,
+        per_sample_weights=torch.from_numpy(values),  # a copy: the weights may be read-only
         include_last_offset=True,
     )
 
