@@ -49,15 +49,11 @@ class Ragged:
     sample: Sample | None = None
 
     @classmethod
-    def from_csr(cls, matrix: Any, pad_to: int = 0) -> Ragged:
-        """A ragged CPU batch of a scipy CSR matrix, with empty rows added up to `pad_to` rows."""
-        offsets = np.asarray(matrix.indptr, dtype=np.int64)
-        missing = max(pad_to - matrix.shape[0], 0)
-        if missing:
-            offsets = np.concatenate([offsets, np.full(missing, offsets[-1])])
+    def from_csr(cls, matrix: Any) -> Ragged:
+        """A ragged CPU batch of a scipy CSR matrix; it owns copies of the arrays."""
         return cls(
             torch.from_numpy(matrix.indices.astype(np.int64)),
-            torch.from_numpy(offsets.copy()),
+            torch.from_numpy(matrix.indptr.astype(np.int64)),
             torch.from_numpy(matrix.data.astype(np.float32)),
             matrix.shape[1],
         )

@@ -16,11 +16,6 @@ def test_rows_lengths_and_sums() -> None:
     assert ragged.row_sums(ragged.values).tolist() == [5.0, 0.0, 1.0]
 
 
-def test_padding_adds_empty_rows() -> None:
-    ragged = Ragged.from_csr(MATRIX, pad_to=5)
-    assert ragged.lengths.tolist() == [2, 0, 1, 0, 0]
-
-
 def test_the_batch_owns_its_values() -> None:
     matrix = MATRIX.copy()
     ragged = Ragged.from_csr(matrix)
