@@ -33,7 +33,7 @@ def test_other_things_are_named(odd: object) -> None:
     "mask", [[True], [1, 0, 1], np.ones((1, 3), bool), [True, False, True, True], "abc"]
 )
 def test_a_mask_is_one_truth_value_for_each_interaction(mask: object) -> None:
-    with pytest.raises(DataError, match=r"mask must be \(3,\) bool"):
+    with pytest.raises(DataError, match=r"mask .*\(3,\) bool"):
         Interactions.from_frame(FRAME).keep(mask)  # type: ignore[arg-type]
 
 
@@ -42,7 +42,7 @@ def test_ids_may_be_given_as_a_list() -> None:
     assert data.with_users([2, 1, 9]).matrix.toarray().tolist() == [[1, 0], [1, 1], [0, 0]]
     some, left_out = data.with_items(["b", "c"])
     assert some.items == IdMap(["b", "c"]) and left_out == 2
-    with pytest.raises(DataError, match="user ids must be distinct"):
+    with pytest.raises(DataError, match="user ids .*distinct"):
         data.with_users([1, 1, 2])
     with pytest.raises(DataError, match="unknown user 2"):
         data.with_users([1])
@@ -51,14 +51,14 @@ def test_ids_may_be_given_as_a_list() -> None:
 def test_a_fold_is_made_of_interactions() -> None:
     data = Interactions.from_frame(FRAME)
     for parts, name in (((FRAME, data), "history"), ((data, None), "target")):
-        with pytest.raises(DataError, match=f"the {name} of a fold must be Interactions"):
+        with pytest.raises(DataError, match=f"{name} of .*fold .*Interactions"):
             Fold(*parts)
-    with pytest.raises(DataError, match="the mask of a fold"):
+    with pytest.raises(DataError, match="mask of .*fold .*Interactions.* str"):
         Fold(data, data, mask="train")  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="n must be >= 0"):
+    with pytest.raises(DataError, match="n .*>= 0"):
         IdMap.range(-1)
 
 
 def test_counts_of_filters_are_not_negative() -> None:
-    with pytest.raises(ConfigError, match="min_per_user must be an integer >= 0"):
+    with pytest.raises(ConfigError, match="min_per_user .*>= 0.* -1"):
         Interactions.from_frame(FRAME).filter(min_per_user=-1)

@@ -65,7 +65,7 @@ def test_times_follow():
     ],
 )
 def test_the_filter_that_leaves_nothing_is_named(conditions, culprit):
-    with pytest.raises(DataError, match=f"no interactions are left after {culprit}"):
+    with pytest.raises(DataError, match=f"no interactions .*{culprit}"):
         data((1, "a", 5), (2, "a", 5), (2, "b", 5)).filter(**conditions)
 
 

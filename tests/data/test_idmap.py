@@ -88,27 +88,27 @@ def test_text_of_any_storage_becomes_str(values):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([1, "a"], "user ids mix integers and text: 1 at row 0, 'a' at row 1"),
-        (["a", "b", 5], "mix text and integers: 'a' at row 0, 5 at row 2"),
+        ([1, "a"], "user ids .*mix .*: 1 at row 0, 'a' at row 1"),
+        (["a", "b", 5], "mix .*: 'a' at row 0, 5 at row 2"),
         ([1, True], r"found True \(bool\) at row 1"),
-        (np.array([True]), "must be integers, text, UUIDs or dates, not bool"),
-        (np.array([1.0, 2.0]), r"are floats \(first: 1.0 at row 0\); cast to int$"),
-        (np.array([np.nan, 2.0]), "cast to int after dropping the 1 rows .*first: row 0"),
-        (np.array([1.5]), "cast to int or str$"),
-        (["a", None, None], "missing in 2 of 3 rows, the first at row 1"),
-        (pd.Series([1, None], dtype="Int64"), "missing in 1 of 2 rows, the first at row 1"),
+        (np.array([True]), "user ids .*integers, text.*, not bool"),
+        (np.array([1.0, 2.0]), r"floats .*1\.0 at row 0\).* int$"),
+        (np.array([np.nan, 2.0]), "floats.* int .* 1 rows .*row 0"),
+        (np.array([1.5]), "floats.* int .*str$"),
+        (["a", None, None], "missing in 2 of 3 .* row 1"),
+        (pd.Series([1, None], dtype="Int64"), "missing in 1 of 2 .* row 1"),
         (pd.Categorical(["a", None]), "missing in 1 of 2 rows"),
-        ([1, 2**63], "must fit in 64 bits; 9223372036854775808 at row 1"),
+        ([1, 2**63], "64 bits.* 9223372036854775808 at row 1"),
         (np.array([0, 2**63], dtype=np.uint64), "9223372036854775808 at row 1"),
-        ([-(2**63) - 1], "must fit in 64 bits; -9223372036854775809 at row 0"),
-        (np.array(["2020-01-01T09"], dtype="M8[h]"), "2020-01-01 09:00:00 at row 0 has a time of"),
-        ([datetime.date(2020, 1, 1), "a"], "mix dates and text: .* at row 0, 'a' at row 1"),
-        ([uuid.UUID(int=1), 5], "mix UUIDs and integers"),
-        ([datetime.datetime(2020, 1, 1, 5)], "must be all integers .*found datetime.datetime"),
+        ([-(2**63) - 1], "64 bits.* -9223372036854775809 at row 0"),
+        (np.array(["2020-01-01T09"], dtype="M8[h]"), "dates.* 2020-01-01 09:00:00 at row 0"),
+        ([datetime.date(2020, 1, 1), "a"], "mix .*: .* at row 0, 'a' at row 1"),
+        ([uuid.UUID(int=1), 5], "mix UUIDs .*integers"),
+        ([datetime.datetime(2020, 1, 1, 5)], r"integers .*found datetime\.datetime"),
         ([b"a"], "found b'a' \\(bytes\\) at row 0"),
         (np.ones((2, 2), dtype=int), r"one dimension, not shape \(2, 2\)"),
-        ("abc", "must be a list or array, not 'abc'"),
-        (7, "must be a list or array, not 7"),
+        ("abc", "list .*array.* 'abc'"),
+        (7, "list .*array.* 7"),
     ],
 )
 def test_what_is_no_id_is_named_with_its_row(values, message):
@@ -127,7 +127,7 @@ def test_uuids_and_dates_become_the_text_that_everybody_writes():
 
 
 def test_duplicates_are_refused():
-    with pytest.raises(DataError, match="item ids must be distinct; 'a' at position 2.*1 in all"):
+    with pytest.raises(DataError, match="item ids .*distinct.* 'a' at position 2.*1 in all"):
         IdMap(["a", "b", "a"], what="item")
 
 
@@ -140,9 +140,9 @@ def test_unknown_ids_are_minus_one_in_lookup_and_an_error_in_encode():
 
 def test_kinds_do_not_mix():
     items = IdMap([1, 2], what="item")
-    with pytest.raises(DataError, match="item ids are text here .*'1'.* known ones are integers"):
+    with pytest.raises(DataError, match="item ids .*text .*'1'.* integers"):
         items.lookup(["1"])
-    with pytest.raises(DataError, match="known ones are text"):
+    with pytest.raises(DataError, match="integers .* 1.* text"):
         IdMap(["1"]).encode([1])
     assert items.lookup([]).tolist() == []
     assert IdMap([]).lookup(["a"]).tolist() == [-1]
@@ -160,9 +160,9 @@ def test_decode_keeps_the_shape_and_checks_the_range():
     items = IdMap(["a", "b", "c"], what="item")
     assert items.decode([[0, 2], [1, 1]]).tolist() == [["a", "c"], ["b", "b"]]
     assert items.decode([]).tolist() == []
-    with pytest.raises(DataError, match=r"item codes run from 0 to 2; found -1 \(1 outside\)"):
+    with pytest.raises(DataError, match=r"item codes .* 0 to 2.* -1 \(1 "):
         items.decode([0, -1])
-    with pytest.raises(DataError, match="must be integers, not bool"):
+    with pytest.raises(DataError, match="codes .*integers, not bool"):
         items.decode([True])
 
 

@@ -51,13 +51,13 @@ def test_from_csr_leaves_an_unsorted_matrix_unsorted_and_drops_zeros():
 
 def test_from_csr_refuses_what_does_not_fit():
     eye = sp.eye(3, format="csr")
-    with pytest.raises(DataError, match="the matrix has 3 users, but 2 user ids"):
+    with pytest.raises(DataError, match="matrix .*3 users.* 2 user ids"):
         Interactions.from_csr(eye, users=[1, 2])
-    with pytest.raises(DataError, match="must be > 0"):
+    with pytest.raises(DataError, match="> 0.* -1"):
         Interactions.from_csr(-eye)
-    with pytest.raises(DataError, match="matrix.data holds nan"):
+    with pytest.raises(DataError, match=r"matrix\.data .*nan"):
         Interactions.from_csr(eye * np.nan)
-    with pytest.raises(DataError, match="scipy sparse matrix of numbers is needed, not ndarray"):
+    with pytest.raises(DataError, match="scipy sparse .*, not ndarray"):
         Interactions.from_csr(np.eye(2))
     with pytest.raises(DataError, match="complex128"):
         Interactions.from_csr(eye.astype(complex))
@@ -73,7 +73,7 @@ def test_the_constructor_checks_and_copies():
     for array in (data.matrix.data, data.matrix.indices, data.matrix.indptr, data.times):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
-    with pytest.raises(DataError, match="times must be 3 integers .* float64 of shape"):
+    with pytest.raises(DataError, match="times .* 3 integers .* float64 "):
         Interactions(matrix, users, items, times + 0.5)
     unsorted = sp.csr_matrix((np.ones(2), np.array([1, 0]), np.array([0, 2, 2])), shape=(2, 2))
     with pytest.raises(DataError, match="ascending columns"):
@@ -187,12 +187,12 @@ def test_a_damaged_matrix_is_refused_before_scipy_crashes_on_it(kind, parts) -> 
     matrix = kind(np.eye(3))
     for name, values in parts.items():
         setattr(matrix, name, np.array(values, dtype=np.int32))
-    with pytest.raises(DataError, match="matrix is damaged"):
+    with pytest.raises(DataError, match="matrix .*damaged"):
         Interactions.from_csr(matrix)
 
 
 @pytest.mark.parametrize("codes", [[0.0, 1.0], [False, True]])
 def test_all_users_are_selected_by_integers_too(codes) -> None:
     data = Interactions.from_csr(sp.csr_matrix(np.eye(2)))
-    with pytest.raises(DataError, match="codes must be integers"):
+    with pytest.raises(DataError, match="codes .*integers"):
         data.select_users(codes)

@@ -142,7 +142,11 @@ class GlobalTime:
         if self.validation is not None and last[0] < test:  # else training has nothing, below
             first, _ = _cut("validation", self.validation, last, after)
             if first > test:
-                raise ConfigError(f"validation starts at {first}, after the test at {test}")
+                raise ConfigError(
+                    f"validation starts at {first}, after the test at {test}",
+                    parameter="validation",
+                    value=self.validation,
+                )
         part = np.full(interactions.nnz, TRAIN, dtype=np.int8)
         part[times >= first] = VALIDATION
         part[times >= test] = TEST
@@ -197,16 +201,14 @@ def _cut(name: str, value: Any, ordered: np.ndarray, after: float) -> tuple[int,
     """
     if isinstance(value, float | np.floating):
         if not is_share(value, 1 - after):
-            raise ConfigError(
-                f"{name} must be a share in (0, {1 - after:g}), an integer or a date, not {value!r}"
-            )
+            raise _bad_cut(name, value, share=f" in (0, {1 - after:g})")
         count = int(np.floor(np.round((value + after) * len(ordered), 9)))
         if count < 1:
             raise DataError(f"{name}={value:g} takes none of {len(ordered):,} interactions")
         moment = int(ordered[len(ordered) - count])
         return moment, float((ordered >= moment).mean())  # more than the share, where times tie
     if isinstance(value, bool):
-        raise ConfigError(f"{name} must be a share, an integer or a date, not {value!r}")
+        raise _bad_cut(name, value)
     if isinstance(value, str | datetime | np.datetime64):
         try:
             # Times that were read from dates are nanoseconds since 1970.
@@ -215,16 +217,12 @@ def _cut(name: str, value: Any, ordered: np.ndarray, after: float) -> tuple[int,
                 raise ValueError("not a time")
             moment = int(stamp.as_unit("ns").value)
         except (ValueError, OverflowError) as error:
-            raise ConfigError(
-                f"{name} must be a share, an integer or a date, not {value!r} ({error})"
-            ) from None
+            raise _bad_cut(name, value, reason=f" ({error})") from None
     else:
         try:
             moment = operator.index(value)
         except TypeError:
-            raise ConfigError(
-                f"{name} must be a share, an integer or a date, not {value!r}"
-            ) from None
+            raise _bad_cut(name, value) from None
     return moment, float((ordered >= moment).mean())
 
 
@@ -232,3 +230,11 @@ def _times(data: Interactions) -> np.ndarray:
     if data.times is None:
         raise DataError("these interactions have no times; name their column with time=")
     return data.times
+
+
+def _bad_cut(name: str, value: object, share: str = "", reason: str = "") -> ConfigError:
+    return ConfigError(
+        f"{name} must be a share{share}, an integer or a date, not {value!r}{reason}",
+        parameter=name,
+        value=value,
+    )

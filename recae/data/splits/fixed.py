@@ -141,7 +141,7 @@ def fixed_folds(
             if not parts[1][0].nnz:
                 raise DataError(
                     f"none of the {theirs.nnz:,} interactions of the {name} target is with an item "
-                    "of train: were its items counted anew?"
+                    "of train: do its tables number the items differently?"
                 )
     split = Split(train, folds.get("validation"), folds["test"], left_out)
     check_split(split, generalization="strong")

@@ -118,7 +118,11 @@ class StrongGeneralization:
 
     def _check(self) -> None:
         if not is_share(self.fold_in, 1):
-            raise ConfigError(f"fold_in must be a share in (0, 1), not {self.fold_in!r}")
+            raise ConfigError(
+                f"fold_in must be a share in (0, 1), not {self.fold_in!r}",
+                parameter="fold_in",
+                value=self.fold_in,
+            )
         check_integer("min_target", self.min_target)
         is_count = isinstance(self.held_out, int | np.integer)
         if isinstance(self.held_out, bool) or not (
@@ -126,7 +130,9 @@ class StrongGeneralization:
         ):
             raise ConfigError(
                 "held_out must be a share in (0, 0.5) or a count of users >= 1, "
-                f"not {self.held_out!r}"
+                f"not {self.held_out!r}",
+                parameter="held_out",
+                value=self.held_out,
             )
 
     def _count(self, n_users: int) -> int:

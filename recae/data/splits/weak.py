@@ -192,11 +192,17 @@ class RandomSplit:
         for name in ("validation", "test"):
             value = getattr(self, name)
             if not (isinstance(value, int | float) and 0 <= value < 1):
-                raise ConfigError(f"{name} must be a share in [0, 1), not {value!r}")
+                raise ConfigError(
+                    f"{name} must be a share in [0, 1), not {value!r}",
+                    parameter=name,
+                    value=value,
+                )
         if not 0 < self.validation + self.test < 1:
             raise ConfigError(
                 "validation and test together must be a share in (0, 1), "
-                f"not {self.validation:g} + {self.test:g}"
+                f"not {self.validation:g} + {self.test:g}",
+                parameter="test",
+                value=self.test,
             )
         if self.by not in _BY:
             raise unknown_option("by", self.by, _BY)
@@ -225,7 +231,7 @@ def holdout_pairs(interactions: Interactions | Any, share: float = 0.1, seed: in
     """
     interactions = as_interactions(interactions)
     if not is_share(share, 1):
-        raise ConfigError(f"share must be in (0, 1), not {share!r}")
+        raise ConfigError(f"share must be in (0, 1), not {share!r}", parameter="share", value=share)
     indptr = interactions.matrix.indptr
     n = np.diff(indptr)
     hide = np.where(n >= 2, np.clip(_share(share, n), 1, np.maximum(n - 1, 1)), 0)

@@ -212,7 +212,7 @@ def _expand(path: Any, endings: tuple[str, ...]) -> list[Path]:
     if not isinstance(path, str | os.PathLike) or not os.fspath(path):
         raise DataError(f"a path is needed (of a file or folder, or a glob), not {path!r}")
     if "\0" in os.fspath(path):
-        raise DataError(f"{path!r} is no path")
+        raise DataError(f"{path!r} is not a path")
     here = Path(path)
     if here.is_dir():
         found = sorted(file for file in here.rglob("*") if _is_data(file, here, endings))

@@ -94,7 +94,7 @@ def read_csv(
     2
     """
     if len(sep) != 1:
-        raise ConfigError(f"sep must be one character, not {sep!r}")
+        raise ConfigError(f"sep must be one character, not {sep!r}", parameter="sep", value=sep)
     check_duplicates(duplicates)
     source = TextSource(find_files(path, TEXT), progress, sep)
     columns = (user, item, weight, time)

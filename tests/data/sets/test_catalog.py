@@ -43,12 +43,12 @@ def test_the_root_folder_of_data_is_no_package():
 
 def test_unknown_names_list_the_known_ones():
     assert "ml-latest-small" in dataset_names()
-    with pytest.raises(ConfigError, match="Did you mean 'ml-latest-small'"):
+    with pytest.raises(ConfigError, match=" mean 'ml-latest-small'"):
         load_dataset("ml-latest-smal")
 
 
 def test_nothing_is_published_on_how_to_preprocess_it():
-    with pytest.raises(ConfigError, match="there is one for ml-20m, msd-taste-profile, netflix"):
+    with pytest.raises(ConfigError, match="preprocessing.* ml-20m, msd-taste-profile, netflix"):
         load_dataset(preprocessed=True)
 
 
@@ -64,7 +64,7 @@ def test_an_installed_card_is_enough_to_know_the_set(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "INSTALLED", cards)
     monkeypatch.setattr(module, "CHECKOUT", tmp_path / "absent")
     assert dataset_names() == ["ml-latest-small"]
-    with pytest.raises(DataError, match="do not travel with the package|They do not"):
+    with pytest.raises(DataError, match=r"ratings\.parquet"):
         load_dataset()
 
 
@@ -77,5 +77,5 @@ def test_other_counts_than_the_card_are_refused(tmp_path):
     with pytest.raises(DataError, match="interactions: 100,003 instead of 100,004"):
         load_dataset(root=tmp_path)
     (copy / "items.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match=r"items\.parquet is damaged"):
+    with pytest.raises(DataError, match=r"items\.parquet .*damaged"):
         load_dataset(root=tmp_path)

@@ -69,7 +69,7 @@ def test_the_environment_decides_where_the_cache_is(monkeypatch, tmp_path) -> No
 def test_what_cannot_be_fetched(publish, site) -> None:
     publish({"r.txt": RATINGS}, **CARD)
     site.files["r.txt"] = RATINGS + b"9,9,9\n"
-    with pytest.raises(DownloadError, match="is not the expected file"):
+    with pytest.raises(DownloadError, match=r"r\.txt"):
         load_dataset("tiny")
     del site.files["r.txt"]
     with pytest.raises(DownloadError, match="404"):
@@ -80,13 +80,13 @@ def test_a_file_that_changed_on_the_disk(publish, tmp_path) -> None:
     publish({"r.txt": RATINGS}, **CARD)
     load_dataset("tiny")
     (tmp_path / "cache" / "tiny" / "r.txt").write_bytes(RATINGS[:-1])
-    with pytest.raises(DataError, match=r"r\.txt is damaged or another file: .*Delete it"):
+    with pytest.raises(DataError, match=r"r\.txt .*damaged.*Delete"):
         load_dataset("tiny")
 
 
 def test_a_file_without_a_known_checksum_is_pinned(publish, site, tmp_path) -> None:
     publish({"r.txt": RATINGS}, pinned=False, **CARD)
-    with pytest.warns(RecaeWarning, match=r"no checksum of r\.txt is known.*sha256:") as caught:
+    with pytest.warns(RecaeWarning, match=r"checksum.* r\.txt .*sha256:") as caught:
         load_dataset("tiny")
     assert caught[0].filename == __file__
     folder = tmp_path / "cache" / "tiny"
@@ -108,13 +108,13 @@ def test_what_proves_wrong_is_not_pinned(publish, site, tmp_path, came) -> None:
     publish({"r.txt": RATINGS}, pinned=False, **CARD)
     site.files["r.txt"] = came
     for _ in range(2):  # not the second time either
-        with pytest.raises(DataError, match=r"delete .*r\.txt to have it fetched again"):
+        with pytest.raises(DataError, match=r"delete .*r\.txt"):
             load_dataset("tiny")
     file = tmp_path / "cache" / "tiny" / "r.txt"
     assert os.listdir(file.parent) == ["r.txt"]
     site.files["r.txt"] = RATINGS
     file.unlink()
-    with pytest.warns(RecaeWarning, match="compared from now on"):
+    with pytest.warns(RecaeWarning, match=r"checksum.* r\.txt"):
         assert load_dataset("tiny").interactions.nnz == 6
 
 
@@ -124,7 +124,7 @@ def test_a_damaged_pin_is_named(publish, tmp_path, text) -> None:
     with pytest.warns(RecaeWarning):
         load_dataset("tiny")
     (tmp_path / "cache" / "tiny" / "r.txt.sha256").write_text(text, encoding="latin-1")
-    with pytest.raises(DataError, match=r"r\.txt\.sha256 does not hold a checksum: delete it"):
+    with pytest.raises(DataError, match=r"r\.txt\.sha256 .*checksum.*delete"):
         load_dataset("tiny")
 
 
@@ -153,7 +153,7 @@ def test_the_published_preprocessing(publish) -> None:
 
 def test_no_published_preprocessing(publish, site) -> None:
     publish({"r.txt": RATINGS}, **CARD)
-    with pytest.raises(ConfigError, match="no preprocessing of 'tiny'.*Interactions.filter"):
+    with pytest.raises(ConfigError, match=r"preprocessing.* 'tiny'.*Interactions\.filter"):
         load_dataset("tiny", preprocessed=True)
     assert site.asked == []
 
@@ -166,7 +166,7 @@ def test_a_set_that_is_fetched_by_hand(publish, site, tmp_path) -> None:
     assert site.asked == []
     (tmp_path / "mine" / "tiny").mkdir(parents=True)
     (tmp_path / "mine" / "tiny" / "r.txt").write_bytes(RATINGS)
-    with pytest.warns(RecaeWarning, match=r"no checksum of r\.txt"):
+    with pytest.warns(RecaeWarning, match=r"checksum.* r\.txt"):
         assert load_dataset("tiny", tmp_path / "mine").interactions.nnz == 6
     assert sorted(os.listdir(tmp_path / "mine" / "tiny")) == ["r.txt", "r.txt.sha256"]
     (tmp_path / "mine" / "tiny" / "r.txt").write_bytes(RATINGS.replace(b"5", b"4"))  # same counts
@@ -177,5 +177,5 @@ def test_a_set_that_is_fetched_by_hand(publish, site, tmp_path) -> None:
 def test_a_folder_that_cannot_be_made(publish, tmp_path) -> None:
     publish({"r.txt": RATINGS}, **CARD)
     Path(tmp_path / "cache").write_text("in the way")
-    with pytest.raises(StorageError, match=r"could not make .*tiny"):
+    with pytest.raises(StorageError, match=r"cache.*tiny"):
         load_dataset("tiny")

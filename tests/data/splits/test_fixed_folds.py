@@ -69,15 +69,15 @@ def test_without_validation() -> None:
 
 def test_what_cannot_be_used_is_named() -> None:
     test = {name: rows for name, rows in TABLES.items() if name.startswith("test")}
-    with pytest.raises(ConfigError, match="unknown items 'tarin'. Did you mean 'train'"):
+    with pytest.raises(ConfigError, match="unknown items 'tarin'.* mean 'train'"):
         recae.data.splits.fixed_folds(TRAIN, **test, items="tarin")
-    with pytest.raises(DataError, match="test target table: expected Interactions"):
+    with pytest.raises(DataError, match="test target.*: .*Interactions.* None"):
         recae.data.splits.fixed_folds(TRAIN, test_history=TRAIN, test_target=None)
-    with pytest.raises(DataError, match="test history table: user ids are text.*cast one side"):
+    with pytest.raises(DataError, match="test history.*: .*text.*cast"):
         recae.data.splits.fixed_folds(
             TRAIN, **test | {"test_history": test["test_history"].astype(str)}
         )
-    with pytest.raises(DataError, match="none of the 1 interactions of the test target is with"):
+    with pytest.raises(DataError, match="none of .*1 interactions .*test target"):
         recae.data.splits.fixed_folds(TRAIN, **test | {"test_target": table((5, "q"))})
-    with pytest.raises(DataError, match="test target table: 1 rows repeat"):
+    with pytest.raises(DataError, match="test target.*: 1 .*repeat"):
         recae.data.splits.fixed_folds(TRAIN, **test | {"test_target": table((5, "c"), (5, "c"))})

@@ -17,10 +17,10 @@ VALIDATION = data((1, "c"))
 
 
 def test_folds_and_splits_check_that_their_parts_fit():
-    with pytest.raises(DataError, match="the target of a fold must have the users"):
+    with pytest.raises(DataError, match="target of .*fold .* users"):
         Fold(TRAIN, VALIDATION)
-    with pytest.raises(DataError, match="the mask of a fold must have the items"):
+    with pytest.raises(DataError, match="mask of .*fold .* items"):
         Fold(TRAIN, TRAIN, TRAIN.select_items([1, 0]))
-    with pytest.raises(DataError, match="the test fold must have the items of the training part"):
+    with pytest.raises(DataError, match="test fold .* items .*train"):
         Split(VALIDATION, None, Fold(TRAIN, TRAIN))
     assert "validation  None" in repr(Split(TRAIN, None, Fold(TRAIN, TRAIN)))

@@ -105,21 +105,16 @@ def test_a_pair_of_a_fold_in_the_training_table_is_refused(part: str) -> None:
     given = tables()
     user, item = first(given[part])
     given["train"] = plus(given["train"], (user, item))
-    message = (
-        rf"1 of 80 {part} targets are also in train \(the first: user {user} with item {item}\).*"
-        "take them out of one of the two"
-    )
+    message = rf"1 of 80 {part} targets .* train \(.*user {user} with item {item}\).*overlap='drop'"
     with pytest.raises(DataError, match=message):
         recae.fixed_split(**given)
-    with pytest.warns(
-        RecaeWarning, match=f"1 of 80 {part} targets are also in train.*a miss for every"
-    ):
+    with pytest.warns(RecaeWarning, match=f"1 of 80 {part} targets .* train .*1 masked"):
         kept = recae.fixed_split(**given, overlap="keep")
     with pytest.raises(DataError, match=message):
         recae.check_split(kept)
-    with pytest.warns(RecaeWarning, match=f"1 of 80 {part} targets are also in train"):
+    with pytest.warns(RecaeWarning, match=f"1 of 80 {part} targets .* train"):
         assert recae.check_split(kept, overlap="keep")[f"{part} targets in train"] == 1
-    with pytest.warns(RecaeWarning, match=f"1 of 80 interactions of the {part} table are dropped"):
+    with pytest.warns(RecaeWarning, match=f"1 of 80 .* {part} table .*dropped"):
         dropped = recae.fixed_split(**given, overlap="drop")
     fold = dropped.test if part == "test" else dropped.validation
     assert fold is not None and fold.target.nnz == 79
@@ -131,13 +126,13 @@ def test_a_validation_pair_in_the_test_is_refused_whatever_is_masked() -> None:
     given = tables()
     user, item = first(given["validation"])
     given["test"] = plus(given["test"], (user, item))
-    message = rf"1 of 81 test targets are also in the validation targets \(the first: user {user} "
+    message = rf"1 of 81 test targets .* validation targets \(.*user {user} "
     for history in ("train", "train+validation"):
         with pytest.raises(DataError, match=message):
             recae.fixed_split(**given, history=history)
-    with pytest.warns(RecaeWarning, match="learnt them by heart"):
+    with pytest.warns(RecaeWarning, match="1 of 81 test targets .* validation targets"):
         recae.fixed_split(**given, history="train", overlap="keep")
-    with pytest.warns(RecaeWarning, match="1 of 81 interactions of the test table are dropped"):
+    with pytest.warns(RecaeWarning, match="1 of 81 .* test table .*dropped"):
         dropped = recae.fixed_split(**given, overlap="drop")
     assert dropped.test is not None and dropped.test.target.nnz == 80
 
@@ -145,7 +140,7 @@ def test_a_validation_pair_in_the_test_is_refused_whatever_is_masked() -> None:
 def test_a_target_in_its_own_history_is_refused() -> None:
     given = strong()
     given["test_history"] = plus(given["test_history"], first(given["test_target"]))
-    with pytest.raises(DataError, match="1 of 30 test targets are also in their own history"):
+    with pytest.raises(DataError, match="1 of 30 test targets .* own history"):
         recae.data.splits.fixed_folds(**given)
 
 
@@ -153,14 +148,12 @@ def test_a_held_out_user_in_the_training_table_is_refused() -> None:
     given = strong()
     user, item = first(given["test_history"])
     given["train"] = plus(given["train"], (user, item))
-    with pytest.raises(
-        DataError, match=rf"1 of 10 test users are also in train \({user}\), but st"
-    ):
+    with pytest.raises(DataError, match=rf"1 of 10 test users .* train \({user}\)"):
         recae.data.splits.fixed_folds(**given)
     other, _ = first(given["validation_target"])
     given = strong()
     given["test_history"] = plus(given["test_history"], (other, item))
-    with pytest.raises(DataError, match=rf"1 of 11 test users are also validation users \({other}"):
+    with pytest.raises(DataError, match=rf"1 of 11 test users .* validation users \({other}"):
         recae.data.splits.fixed_folds(**given)
 
 
@@ -168,7 +161,7 @@ def test_tables_that_count_their_users_anew_are_refused() -> None:
     given = strong()
     for part in ("test_history", "test_target"):
         given[part] = given[part].assign(user_id=given[part]["user_id"] - 30)
-    with pytest.raises(DataError, match="10 of 10 test users.*counts its users anew"):
+    with pytest.raises(DataError, match="10 of 10 test users .*ids distinct"):
         recae.data.splits.fixed_folds(**given)
 
 
@@ -199,7 +192,7 @@ def test_a_copy_of_the_history_alone_is_a_near_twin() -> None:
     rows = given["test_history"][given["test_history"]["user_id"] == 35]
     more = given["test_target"][given["test_target"]["user_id"] == 35].head(1)
     given["train"] = pd.concat([given["train"], rows.assign(user_id=999), more.assign(user_id=999)])
-    with pytest.warns(RecaeWarning, match="1 of 10 test users .* nearly the items"):
+    with pytest.warns(RecaeWarning, match="1 of 10 test users .* nearly "):
         recae.data.splits.fixed_folds(**given)
 
 
@@ -241,7 +234,7 @@ def test_short_histories_are_no_twins() -> None:
 def test_a_repeated_row_is_refused(name: str) -> None:
     given = tables()
     given[name] = plus(given[name], first(given[name]))
-    with pytest.raises(DataError, match=f"{name} table: 1 rows repeat a pair of user and item"):
+    with pytest.raises(DataError, match=f"{name} table: 1 .*repeat"):
         recae.fixed_split(**given)
     known = recae.Interactions.from_frame(given[name])  # the caller has chosen: the last counts
     recae.fixed_split(**given | {name: known})
@@ -251,7 +244,7 @@ def test_a_repeated_row_is_refused(name: str) -> None:
 def test_ids_in_another_spelling_are_refused(ours: str, theirs: str) -> None:
     given = {name: rows.replace("u35", ours) for name, rows in tables(text=True).items()}
     given["test"] = given["test"].replace(ours, theirs)
-    with pytest.raises(DataError, match="1 user ids of the test part are not in train, but look"):
+    with pytest.raises(DataError, match="1 user ids .* test .*look like .*same way"):
         recae.fixed_split(**given)
     for make, split in ((tables, recae.fixed_split), (strong, recae.data.splits.fixed_folds)):
         part = "test" if make is tables else "test_target"
@@ -259,7 +252,7 @@ def test_ids_in_another_spelling_are_refused(ours: str, theirs: str) -> None:
         item = given[part]["item_id"].iloc[0]
         given = {name: rows.replace(item, ours) for name, rows in given.items()}
         given[part] = given[part].replace(ours, theirs)
-        with pytest.raises(DataError, match="1 item ids of the test .*look like .*same way"):
+        with pytest.raises(DataError, match="1 item ids .* test .*look like .*same way"):
             split(**given)
 
 
@@ -267,7 +260,7 @@ def test_ids_that_differ_in_case_are_reported() -> None:
     given = strong(text=True)
     given["test_history"] = given["test_history"].replace("u35", "U3")
     given["test_target"] = given["test_target"].replace("u35", "U3")
-    with pytest.warns(RecaeWarning, match="'U3' and 'u3'; if they are the same user, write"):
+    with pytest.warns(RecaeWarning, match="'U3' and 'u3'.*same case"):
         recae.data.splits.fixed_folds(**given)
 
 
@@ -276,14 +269,14 @@ def test_numbers_in_one_table_and_text_in_another_are_refused(column: str) -> No
     given = tables()
     given["test"] = given["test"].astype({column: str})
     what = column.removesuffix("_id")
-    with pytest.raises(DataError, match=f"test table: {what} ids are text here.*cast one side"):
+    with pytest.raises(DataError, match=f"test table: {what} ids .*text.*cast"):
         recae.fixed_split(**given)
 
 
 def test_users_of_whom_training_knows_nothing_are_counted() -> None:
     given = tables()
     given["test"] = plus(given["test"], (77, 3), (78, 4))
-    with pytest.warns(RecaeWarning, match=r"2 of 42 test users have no interactions in train \(77"):
+    with pytest.warns(RecaeWarning, match=r"2 of 42 test users .* no .*train \(77"):
         split = recae.fixed_split(**given)
     with pytest.warns(RecaeWarning):
         assert recae.check_split(split)["test users not in train"] == 2
@@ -301,9 +294,9 @@ def test_unknown_options_are_refused() -> None:
     split = recae.fixed_split(**tables())
     with pytest.raises(ConfigError, match="unknown overlap 'drop'.*keep, raise"):
         recae.check_split(split, overlap="drop")
-    with pytest.raises(ConfigError, match="unknown overlap 'dorp'. Did you mean 'drop'"):
+    with pytest.raises(ConfigError, match="unknown overlap 'dorp'.* mean 'drop'"):
         recae.fixed_split(**tables(), overlap="dorp")
-    with pytest.raises(ConfigError, match="unknown generalization 'string'. Did you mean 'strong"):
+    with pytest.raises(ConfigError, match="unknown generalization 'string'.* mean 'strong"):
         recae.check_split(split, generalization="string")
 
 

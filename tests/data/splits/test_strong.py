@@ -134,14 +134,14 @@ def test_splitting_leaves_the_global_random_state_alone():
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"held_out": 0}, ConfigError, "held_out must be a share .* not 0"),
-        ({"held_out": 0.5}, ConfigError, "held_out must be a share .* not 0.5"),
-        ({"held_out": True}, ConfigError, "not True"),
-        ({"held_out": "10%"}, ConfigError, "not '10%'"),
-        ({"fold_in": 1.0}, ConfigError, r"fold_in must be a share in \(0, 1\), not 1.0"),
+        ({"held_out": 0}, ConfigError, "held_out .* share .* not 0$"),
+        ({"held_out": 0.5}, ConfigError, r"held_out .* share .* not 0\.5"),
+        ({"held_out": True}, ConfigError, "held_out .* True"),
+        ({"held_out": "10%"}, ConfigError, "held_out .* '10%'"),
+        ({"fold_in": 1.0}, ConfigError, r"fold_in .* \(0, 1\), not 1\.0"),
         ({"min_target": 0}, ConfigError, "min_target .* 0"),
-        ({"held_out": 30}, DataError, "takes 30 users .* but 60 users have interactions: too few"),
-        ({"held_out": 0.001}, DataError, "takes 0 users"),
+        ({"held_out": 30}, DataError, "held_out=30 .* 60 users"),
+        ({"held_out": 0.001}, DataError, "held_out=0.001 .* 0 users"),
     ],
 )
 def test_settings_are_checked_when_splitting(settings, error, message):

@@ -81,15 +81,15 @@ def test_without_validation_the_history_is_the_training_part():
 
 
 def test_a_pair_in_train_and_validation_is_not_counted_twice():
-    with pytest.warns(RecaeWarning, match="1 of 2 validation targets are also in train"):
+    with pytest.warns(RecaeWarning, match="1 of 2 validation targets .* train"):
         split = fixed_split(TRAIN, validation=data((1, "a"), (1, "c")), test=TEST, overlap="keep")
     assert not split.test.history.weighted
 
 
 def test_targets_that_are_masked_are_counted():
-    with pytest.warns(RecaeWarning, match="1 of 2 test targets are also in train.* 1 masked"):
+    with pytest.warns(RecaeWarning, match="1 of 2 test targets .* train .* 1 masked"):
         fixed_split(TRAIN, test=data((1, "a"), (1, "d")), overlap="keep")
-    with pytest.warns(RecaeWarning, match="1 of 1 test targets are .* validation .*by heart"):
+    with pytest.warns(RecaeWarning, match="1 of 1 test targets .* validation targets"):
         fixed_split(TRAIN, validation=VALIDATION, test=VALIDATION, history="train", overlap="keep")
 
 
@@ -139,9 +139,9 @@ def test_holdout_is_fair_to_every_position():
 
 
 def test_holdout_refuses_what_it_cannot_do():
-    with pytest.raises(ConfigError, match=r"share must be in \(0, 1\), not 1"):
+    with pytest.raises(ConfigError, match=r"share .*\(0, 1\), not 1"):
         holdout_pairs(TRAIN, 1)
     with pytest.raises(ConfigError, match="seed"):
         holdout_pairs(TRAIN, seed=-1)
-    with pytest.raises(DataError, match="no user has two interactions"):
+    with pytest.raises(DataError, match="two interactions"):
         holdout_pairs(TEST)

@@ -72,9 +72,9 @@ def test_duplicates_without_times_follow_the_order_of_the_rows():
         return Interactions.from_frame(records, duplicates=how).matrix.data.tolist()
 
     assert (weight("last"), weight("first"), weight("sum"), weight("max")) == ([3], [2], [9], [4])
-    with pytest.raises(DataError, match="2 rows repeat a pair.* user 1 with item 5"):
+    with pytest.raises(DataError, match="2 rows repeat .* user 1 with item 5"):
         Interactions.from_frame(records, duplicates="error")
-    with pytest.raises(ConfigError, match="Did you mean 'last'"):
+    with pytest.raises(ConfigError, match="unknown duplicates 'latest'.* mean 'last'"):
         Interactions.from_frame(records, duplicates="latest")
 
 
@@ -99,13 +99,13 @@ def test_weight_and_time_are_optional_under_their_default_names_only():
     assert not data.weighted and data.times is None
     with pytest.raises(DataError, match="time column 'when' .* columns: user_id, item_id, stars"):
         Interactions.from_frame(pairs, time="when")
-    with pytest.raises(DataError, match="did you mean weight='stars'"):
+    with pytest.raises(DataError, match="weight='stars'"):
         Interactions.from_frame(pairs, weight="star")
-    with pytest.raises(DataError, match="did you mean user='user_id'"):
+    with pytest.raises(DataError, match="user='user_id'"):
         Interactions.from_frame(pairs, user="userid")
-    with pytest.raises(DataError, match="there are several"):
+    with pytest.raises(DataError, match="'user_id' .*several"):
         Interactions.from_frame(pairs[["user_id", "user_id", "item_id"]])
-    with pytest.raises(DataError, match="must be different columns"):
+    with pytest.raises(DataError, match="user.* item.* different columns"):
         Interactions.from_frame(pairs, user="item_id")
     assert not Interactions.from_frame(frame([(1, 2, 3, 4)]), weight=None, time=None).weighted
 
@@ -113,16 +113,16 @@ def test_weight_and_time_are_optional_under_their_default_names_only():
 @pytest.mark.parametrize(
     ("weights", "options", "message"),
     [
-        ([1, np.nan, np.nan], {}, r"column 'weight' holds nan at row 1 \(2 such rows\)"),
-        ([1, 2, np.inf], {"min_weight": 0}, "holds inf at row 2"),
-        ([1, 0, -1], {}, r"found 0.* at row 1 \(2 such weights\).*min_weight="),
-        ([1, 0, 2], {"min_weight": 0}, "weights must be > 0"),
+        ([1, np.nan, np.nan], {}, r"column 'weight' .*nan .*row 1 \(2 "),
+        ([1, 2, np.inf], {"min_weight": 0}, "'weight' .*inf .*row 2"),
+        ([1, 0, -1], {}, r"found 0.* at row 1 \(2 .*min_weight="),
+        ([1, 0, 2], {"min_weight": 0}, "weights .*> 0"),
         ([1e39, 1, 1], {}, "fit in float32"),
-        ([1e-50, 1, 1], {}, "must be > 0; found 1e-50"),
-        ([1, 2, 3], {"min_weight": 4}, "no row has a weight >= 4; the largest is 3"),
-        (["a", "b", "c"], {}, "weights must be numbers; column 'weight' is (str|object) .*'a'"),
-        ([True, True, True], {}, "weights must be numbers; column 'weight' is bool"),
-        ([1, 2, 3], {"min_weight": 2, "weight": None}, "needs a weight column"),
+        ([1e-50, 1, 1], {}, "> 0.* 1e-50"),
+        ([1, 2, 3], {"min_weight": 4}, "weight >= 4.* 3$"),
+        (["a", "b", "c"], {}, "numbers.* column 'weight' .*'a'"),
+        ([True, True, True], {}, "numbers.* column 'weight' .*bool"),
+        ([1, 2, 3], {"min_weight": 2, "weight": None}, "min_weight= .*weight column"),
     ],
 )
 def test_bad_weights(weights, options, message):
@@ -151,13 +151,13 @@ def test_dates_become_nanoseconds_whatever_their_resolution(zone):
 @pytest.mark.parametrize(
     ("times", "message"),
     [
-        ([1.5, 2.0], "holds 1.5 at row 0"),
-        ([1.0, np.nan], "missing in 1 rows of column 'timestamp', the first at row 1"),
-        (["2020-01-01", "2020-01-02"], "convert it with pandas.to_datetime"),
+        ([1.5, 2.0], "1.5 at row 0"),
+        ([1.0, np.nan], "missing in 1 .*'timestamp'.* row 1"),
+        (["2020-01-01", "2020-01-02"], r"pandas\.to_datetime"),
         (pd.to_datetime(["2020-01-01", None]), "missing in 1 rows"),
-        (np.array(["9999-01-01"] * 2, dtype="M8[s]"), "outside the years"),
+        (np.array(["9999-01-01"] * 2, dtype="M8[s]"), "outside .*years"),
         ([True, False], "is bool"),
-        ([2**63, 1], "whole numbers or dates"),
+        ([2**63, 1], "numbers .*dates"),
     ],
 )
 def test_bad_times(times, message):
@@ -184,7 +184,7 @@ def test_known_maps_are_kept_and_unknown_ids_refused():
 def test_an_empty_frame_and_another_object_are_refused():
     with pytest.raises(DataError, match="no rows"):
         Interactions.from_frame(frame([]))
-    with pytest.raises(DataError, match="a table is needed .*, not list"):
+    with pytest.raises(DataError, match="table .*, not list"):
         Interactions.from_frame([(1, 2)])
 
 
@@ -201,5 +201,5 @@ def test_with_and_without_threads(few, monkeypatch):
     assert data.users.ids.tolist() == [1, 2] and data.items.ids.tolist() == ["a", "b"]
     assert data.matrix.toarray().tolist() == [[2, 0], [3, 1]]
     assert bool(started) == (few < len(given))
-    with pytest.raises(DataError, match="item ids are missing in 1 of 3 rows, the first at row 1"):
+    with pytest.raises(DataError, match="item ids .*missing in 1 of 3 .* row 1"):
         Interactions.from_frame(given.assign(item_id=["b", None, "a"]))

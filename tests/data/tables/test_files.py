@@ -66,15 +66,15 @@ def test_types_are_those_of_the_whole_column_over_all_files(folder: Path) -> Non
 
 def test_mistakes_name_the_file(folder: Path) -> None:
     plays = folder / "plays"
-    with pytest.raises(DataError, match="no file matches .*2031"):
+    with pytest.raises(DataError, match="no file .*2031"):
         recae.read_parquet(str(plays / "2031-*.parquet"))
-    with pytest.raises(DataError, match="plays holds no file ending in .csv"):
+    with pytest.raises(DataError, match=r"plays .*no file .*\.csv"):
         recae.read_csv(plays)
-    with pytest.raises(DataError, match="the list of paths is empty"):
+    with pytest.raises(DataError, match="paths .*empty"):
         recae.read_parquet([])
-    with pytest.raises(DataError, match="a path is needed .*, not 7"):
+    with pytest.raises(DataError, match="path .*, not 7"):
         recae.read_parquet([7])
-    with pytest.raises(DataError, match="plays-9.csv does not exist"):
+    with pytest.raises(DataError, match="plays-9.csv .*not exist"):
         recae.read_csv([folder / "plays-1.csv", folder / "plays-9.csv"])
     (plays / "month=1" / "more.csv").write_text("user_id,item_id\n1,2\n")
     with pytest.raises(DataError, match="several formats .*csv.*parquet"):
@@ -82,14 +82,14 @@ def test_mistakes_name_the_file(folder: Path) -> None:
     second = plays / "month=2" / "part-0.parquet"
     whole = second.read_bytes()
     second.write_bytes(whole[:-20])
-    with pytest.raises(DataError, match="month=2/part-0.parquet is damaged or of another format"):
+    with pytest.raises(DataError, match="month=2/part-0.parquet .*damaged"):
         recae.read_parquet(plays)
     pd.DataFrame({"user_id": ["a"], "item_id": [2], "weight": [1]}).to_parquet(second)
-    with pytest.raises(DataError, match="month=2/part-0.parquet: user ids mix integers and text"):
+    with pytest.raises(DataError, match="month=2/part-0.parquet: user ids .*mix "):
         recae.read_parquet(plays)
     pd.DataFrame({"user_id": [1], "item_id": [2]}).to_parquet(second)
-    with pytest.raises(DataError, match="part-0.parquet: the first file has the column 'weight'"):
+    with pytest.raises(DataError, match="part-0.parquet: .*first file.* 'weight'"):
         recae.read_parquet(plays)
     pd.DataFrame({"user_id": [1, 2], "item_id": [2, 2], "weight": [1, -1]}).to_parquet(second)
-    with pytest.raises(DataError, match="month=2/part-0.parquet: weights must be > 0.*at row 1"):
+    with pytest.raises(DataError, match="month=2/part-0.parquet: weights .*> 0.* row 1"):
         recae.read_parquet(plays)

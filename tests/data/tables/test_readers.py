@@ -55,23 +55,21 @@ def test_other_names_and_options_reach_the_frame(tmp_path):
 
 def test_missing_files_and_folders_are_named(tmp_path):
     for read in (read_parquet, read_csv):
-        with pytest.raises(DataError, match=r"plays\.parquet does not exist"):
+        with pytest.raises(DataError, match=r"plays\.parquet .*not exist"):
             read(tmp_path / "plays.parquet")
-        with pytest.raises(DataError, match="the folder .* holds no file ending in"):
+        with pytest.raises(DataError, match=r"folder .*no file .*\.(parquet|csv)"):
             read(tmp_path)
 
 
 def test_bad_columns_are_named_with_the_file(file):
-    with pytest.raises(
-        DataError, match=rf"{file.name}: the item column 'movie'.*columns: .*item_id"
-    ):
+    with pytest.raises(DataError, match=rf"{file.name}: .*item column 'movie'.*columns: .*item_id"):
         read_table(file, item="movie")
 
 
 def test_bad_values_are_named_with_the_file(tmp_path):
     path = tmp_path / "plays.parquet"
     FRAME.assign(weight=[1.0, 0.0, 1.0]).to_parquet(path)
-    with pytest.raises(DataError, match=r"plays\.parquet: weights must be > 0; found 0.0 at row 1"):
+    with pytest.raises(DataError, match=r"plays\.parquet: weights .*> 0.* 0\.0 at row 1"):
         read_parquet(path)
     FRAME.assign(item_id=pd.array([1, None, 2], dtype="Int64")).to_parquet(path)
     with pytest.raises(DataError, match=r"plays\.parquet: item ids .* missing .*row 1"):
@@ -84,26 +82,26 @@ def test_damaged_files_are_named(file):
         with pytest.raises(DataError, match=file.name):  # cut within its last record
             read_table(file)
     else:
-        with pytest.raises(DataError, match=rf"{file.name} is damaged or of another format"):
+        with pytest.raises(DataError, match=rf"{file.name} .*damaged"):
             read_table(file)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is damaged or of another format: Empty CSV"),
+        (b"", r"plays\.csv .*damaged.*: Empty CSV"),
         (b"user_id,item_id\n", "no rows"),
         (
             b"user_id,item_id\n1,2\n3,4,5\n",
-            "is damaged or of another format.*Expected 2 columns, got 3: 3,4,5",
+            r"plays\.csv .*damaged.*Expected 2 columns, got 3: 3,4,5",
         ),
         (b"user_id,item_id\n1,2,9\n3,4,9\n", "Expected 2 columns, got 3: 1,2,9"),
         (b"user_id,item_id\n1,2\n3\n", "Expected 2 columns, got 1: 3"),
-        (b"user_id,item_id,user_id\n1,2,3\n", "user column 'user_id' is needed, but there are"),
-        (b"user_id,item_id\n1.0,2\n3.0,4\n", "user ids are floats"),
-        (b"user_id,item_id\n1,2\n,4\n", "user ids are floats .*missing .*row 1"),
-        (b"user_id,item_id\n\xff\xfe,1\n", "is damaged or of another format"),
-        (b"user_id,item_id,weight\n1,2,many\n", "weights must be numbers.*'many'"),
+        (b"user_id,item_id,user_id\n1,2,3\n", "user column 'user_id' .*several"),
+        (b"user_id,item_id\n1.0,2\n3.0,4\n", "user ids .*floats"),
+        (b"user_id,item_id\n1,2\n,4\n", "user ids .*floats .*missing .*row 1"),
+        (b"user_id,item_id\n\xff\xfe,1\n", r"plays\.csv .*damaged"),
+        (b"user_id,item_id,weight\n1,2,many\n", "weights .*numbers.*'many'"),
         (b"PAR1\x00\x00\x01\x02", "plays.csv"),
     ],
 )
@@ -117,7 +115,7 @@ def test_bad_text(tmp_path, content, message):
 def test_a_text_file_that_is_no_parquet(tmp_path):
     path = tmp_path / "plays.parquet"
     path.write_text("user_id,item_id\n1,2\n")
-    with pytest.raises(DataError, match=r"plays\.parquet is damaged or of another format"):
+    with pytest.raises(DataError, match=r"plays\.parquet .*damaged"):
         read_parquet(path)
 
 
@@ -125,7 +123,7 @@ def test_a_gzip_cut_short(tmp_path):
     path = tmp_path / "plays.csv.gz"
     text = "user_id,item_id\n" + "".join(f"{n},{n * 7919 % 10007}\n" for n in range(5000))
     path.write_bytes(gzip.compress(text.encode())[:-500])
-    with pytest.raises(DataError, match="is damaged or of another format"):
+    with pytest.raises(DataError, match=r"plays\.csv\.gz .*damaged"):
         read_table(path)
 
 
@@ -136,7 +134,7 @@ def test_a_separator_and_whole_columns_decide_the_type_of_ids(tmp_path):
 
 
 def test_a_separator_is_one_character(tmp_path):
-    with pytest.raises(ConfigError, match="sep must be one character, not '::'"):
+    with pytest.raises(ConfigError, match="sep .*one character.* '::'"):
         read_csv(tmp_path / "plays.dat", sep="::")
 
 

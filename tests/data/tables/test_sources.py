@@ -95,7 +95,7 @@ def test_polars_frames_are_tables(tmp_path: Path) -> None:
         assert same(Interactions.from_frame(other), expected)
     frame.write_parquet(tmp_path / "plays.parquet")
     assert same(recae.read_parquet(tmp_path / "plays.parquet"), expected)
-    with pytest.raises(DataError, match="not LazyFrame; call its collect.. first"):
+    with pytest.raises(DataError, match=r"LazyFrame.* collect\(\)"):
         Interactions.from_frame(frame.lazy())
 
 
@@ -125,7 +125,7 @@ def test_models_take_sparse_matrices_of_every_kind(kind: type) -> None:
 
 @pytest.mark.parametrize("value", [[(1, 2)], {"user_id": [1]}, "plays", 7, None, FRAME["user_id"]])
 def test_what_is_no_table_is_named(value: object) -> None:
-    with pytest.raises(DataError, match=f"a table is needed .*, not {type(value).__name__}"):
+    with pytest.raises(DataError, match=f"table .*, not {type(value).__name__}"):
         Interactions.from_frame(value)
 
 
@@ -134,7 +134,7 @@ def test_a_library_that_cannot_hand_over_is_named() -> None:
         def __arrow_c_stream__(self, requested_schema: object = None) -> object:
             raise RuntimeError("the engine is gone")
 
-    with pytest.raises(DataError, match="Broken cannot be read .*: the engine is gone"):
+    with pytest.raises(DataError, match="Broken .*Arrow.*: the engine"):
         Interactions.from_frame(Broken())
 
 
@@ -174,14 +174,14 @@ def test_a_uuid_finds_its_user_again() -> None:
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        (pa.array([1, None, 2]), "user ids are .*(missing|floats)"),
-        (pa.array(["a", None, "b"]), "user ids are missing in 1 of 3 rows, the first at row 1"),
-        (pa.array([1.5, 2, 3]), r"user ids are floats \(first: 1.5 at row 0\)"),
-        (pa.array([True, False, True]), "must be integers, text, UUIDs or dates, not bool"),
+        (pa.array([1, None, 2]), "user ids .*(missing|floats)"),
+        (pa.array(["a", None, "b"]), "user ids .*missing in 1 of 3 .* row 1"),
+        (pa.array([1.5, 2, 3]), r"user ids .*floats .*1\.5 at row 0\)"),
+        (pa.array([True, False, True]), "user ids .*integers, text.*, not bool"),
         (pa.array([b"a", b"b", b"c"]), r"found b'a' \(bytes\) at row 0"),
-        (pa.array([[1], [2], [3]]), "user ids must be"),
-        (pa.array([2**64 - 1, 1, 2], pa.uint64()), "must fit in 64 bits; 18446744073709551615"),
-        (pa.nulls(3), "user ids are missing in 3 of 3 rows"),
+        (pa.array([[1], [2], [3]]), "user ids .*(found|not) "),
+        (pa.array([2**64 - 1, 1, 2], pa.uint64()), "64 bits.* 18446744073709551615"),
+        (pa.nulls(3), "user ids .*missing in 3 of 3 "),
     ],
 )
 def test_bad_arrow_ids_are_named_by_row(column: pa.Array, message: str) -> None:
