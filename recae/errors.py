@@ -143,10 +143,15 @@ def check_flag(name: str, value: object) -> bool:
     raise ConfigError(f"{name} must be True or False, not {value!r}", parameter=name, value=value)
 
 
-def unknown_option(kind: str, name: object, known: Iterable[str]) -> ConfigError:
-    """A ConfigError for an option that does not exist, with the nearest spelling and the list."""
+def unknown_option(
+    kind: str, name: object, known: Iterable[str], *, parameter: str | None = None
+) -> ConfigError:
+    """A ConfigError for an option that does not exist, with the nearest spelling and the list.
+
+    parameter: the name of the argument, where `kind` is more than that.
+    """
     names = sorted(known)
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     message = f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}"
-    return ConfigError(message, parameter=kind, value=name)
+    return ConfigError(message, parameter=parameter or kind, value=name)

@@ -67,9 +67,13 @@ def check_seed(seed: object) -> int:
             raise TypeError
         value = operator.index(seed)  # type: ignore[arg-type]
     except TypeError:
-        raise ConfigError(f"seed must be an integer >= 0, not {seed!r}") from None
+        raise ConfigError(
+            f"seed must be an integer >= 0, not {seed!r}", parameter="seed", value=seed
+        ) from None
     if value < 0:
-        raise ConfigError(f"seed must be an integer >= 0, not {value}")
+        raise ConfigError(
+            f"seed must be an integer >= 0, not {value}", parameter="seed", value=value
+        )
     return value
 
 

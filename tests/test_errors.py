@@ -37,7 +37,7 @@ def test_a_warning_names_the_line_that_asked(int_data: recae.Interactions) -> No
 @pytest.mark.parametrize("value", ["no", 0, None, "False"])
 def test_flags_are_true_or_false(int_data: recae.Interactions, tmp_path, value: object) -> None:
     model = recae.Popularity().fit(int_data)
-    message = f"must be True or False, not {value!r}"
+    message = f"True .*False, not {value!r}"
     for call in (
         lambda: model.recommend(exclude_seen=value),
         lambda: model.recommend_array(int_data, exclude_seen=value),
@@ -45,15 +45,17 @@ def test_flags_are_true_or_false(int_data: recae.Interactions, tmp_path, value: 
         lambda: model.save(tmp_path / "model", overwrite=value),
         lambda: model.save(tmp_path / "model", with_history=value),
     ):
-        with pytest.raises(recae.ConfigError, match=message):
+        with pytest.raises(recae.ConfigError, match=message) as caught:
             call()
+        assert caught.value.parameter in ("exclude_seen", "overwrite", "with_history")
+        assert caught.value.value is value
     assert not list(tmp_path.iterdir())
     assert len(model.recommend(k=1, exclude_seen=np.bool_(False)))
 
 
 @pytest.mark.parametrize("value", ["x", 1, "auto"])
 def test_progress_is_true_false_or_none(int_data: recae.Interactions, value: object) -> None:
-    message = "progress must be True, False or None"
+    message = f"progress .*True, False .*None.* {value!r}"
     frame = pd.DataFrame({"user_id": [1], "item_id": [1]})
     model = recae.Popularity().fit(int_data)
     fold = recae.data.splits.holdout_pairs(int_data, 0.2).validation
@@ -63,13 +65,15 @@ def test_progress_is_true_false_or_none(int_data: recae.Interactions, value: obj
         lambda: recae.evaluate(model, fold, progress=value),
         lambda: model.export("top.parquet", progress=value),
     ):
-        with pytest.raises(recae.ConfigError, match=message):
+        with pytest.raises(recae.ConfigError, match=message) as caught:
             call()
+        assert caught.value.parameter == "progress" and caught.value.value is value
 
 
 def test_a_seed_is_no_truth_value(int_data: recae.Interactions) -> None:
-    with pytest.raises(recae.ConfigError, match="seed must be an integer >= 0, not True"):
+    with pytest.raises(recae.ConfigError, match="seed .*>= 0, not True") as caught:
         recae.Popularity().fit(int_data, seed=True)
+    assert caught.value.parameter == "seed" and caught.value.value is True
 
 
 @pytest.mark.parametrize("model", [recae.MultVAE, recae.ALS, recae.BPR])
@@ -90,7 +94,7 @@ def test_other_errors_stay_what_they_are() -> None:
             raise error
         assert caught.value is error
     for error in (MemoryError("x"), RuntimeError("CUDA out of memory. Tried to allocate")):
-        with pytest.raises(recae.errors.CapacityError, match="it does not fit in memory"):
+        with pytest.raises(recae.errors.CapacityError, match="it .*not fit .*memory"):
             with enough_memory("it"):
                 raise error
 

@@ -206,11 +206,17 @@ class Estimator:
             owner = type(self).__name__
             if about["choices"] is not None:
                 if value not in about["choices"]:
-                    raise unknown_option(f"{name} of {owner}", value, about["choices"])
+                    raise unknown_option(
+                        f"{name} of {owner}", value, about["choices"], parameter=name
+                    )
                 continue
             wanted = complaint(value, hints[name], about)
             if wanted is not None:
-                raise ConfigError(f"{name} of {owner} must be {wanted}, not {value!r}")
+                raise ConfigError(
+                    f"{name} of {owner} must be {wanted}, not {value!r}",
+                    parameter=name,
+                    value=value,
+                )
 
     def _not_fitted(self) -> Exception:
         return NotFittedError(f"this {type(self).__name__} is not fitted: call fit first")

@@ -17,7 +17,11 @@ def check_progress(progress: object) -> bool | None:
     """The value as given. Raises ConfigError unless it is True, False or None."""
     if progress is None or isinstance(progress, bool):
         return progress
-    raise ConfigError(f"progress must be True, False or None (ask the terminal), not {progress!r}")
+    raise ConfigError(
+        f"progress must be True, False or None (ask the terminal), not {progress!r}",
+        parameter="progress",
+        value=progress,
+    )
 
 
 def bar(total: int | None, what: str, unit: str, progress: bool | None, *, initial: int = 0) -> Any:

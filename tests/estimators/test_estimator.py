@@ -75,7 +75,7 @@ def test_the_constructor_stores_and_get_params_gives_back() -> None:
     assert Child().get_params() == DEFAULTS | {"extra": 0}
     with pytest.raises(TypeError, match="positional"):
         Constant(2.0)  # type: ignore[misc]
-    with pytest.raises(TypeError, match="unexpected keyword argument 'fits_'"):
+    with pytest.raises(TypeError, match="'fits_'"):
         Constant(fits_=1)  # type: ignore[call-arg]
 
 
@@ -83,7 +83,7 @@ def test_set_params_sets_all_or_nothing() -> None:
     model = Constant()
     assert model.set_params(level=2, mode="fast") is model
     assert (model.level, model.mode) == (2, "fast")
-    with pytest.raises(ConfigError, match="hyperparameter of Constant 'modes'.*mean 'mode'.*Known"):
+    with pytest.raises(ConfigError, match="hyperparameter .*'modes'.* mean 'mode'.*Known"):
         model.set_params(level=3, modes="slow")
     assert model.level == 2
     with pytest.raises(ConfigError, match="fits_"):
@@ -111,33 +111,36 @@ def test_the_repr_shows_what_differs_and_evaluates_back() -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"level": "1"}, "level of Constant must be a number >= -10 and <= 10, not '1'"),
-        ({"level": True}, "level of Constant must be a number >= -10 and <= 10, not True"),
+        ({"level": "1"}, "number >= -10 .*<= 10, not '1'"),
+        ({"level": True}, "number >= -10 .*<= 10, not True"),
         ({"level": float("nan")}, "not nan"),
         ({"level": float("inf")}, "not inf"),
         ({"level": 10.001}, "not 10.001"),
         ({"level": -11}, "not -11"),
         ({"level": 1j}, "not 1j"),
         ({"level": None}, "not None"),
-        ({"level": np.ones(2)}, "must be a number"),
-        ({"rate": 0}, "rate of Constant must be a number > 0, not 0"),
-        ({"count": 2.0}, "count of Constant must be an integer >= 1, not 2.0"),
-        ({"count": False}, "count of Constant must be an integer >= 1, not False"),
+        ({"level": np.ones(2)}, "number >= -10"),
+        ({"rate": 0}, "number > 0, not 0"),
+        ({"count": 2.0}, "integer >= 1, not 2.0"),
+        ({"count": False}, "integer >= 1, not False"),
         ({"count": 0}, "not 0"),
-        ({"widths": 4}, "widths of Constant must be a tuple, each an integer >= 1, not 4"),
+        ({"widths": 4}, "tuple, .*integer >= 1, not 4"),
         ({"widths": (4, 0)}, r"not \(4, 0\)"),
         ({"widths": (4, 2.5)}, r"not \(4, 2.5\)"),
-        ({"widths": ((4,),)}, "must be a tuple"),
-        ({"widths": "44"}, "must be a tuple"),
-        ({"mirror": 1}, "mirror of Constant must be True or False, not 1"),
-        ({"label": 5}, "label of Constant must be a text, not 5"),
-        ({"mode": "fst"}, "unknown mode of Constant 'fst'. Did you mean 'fast'.*Known: fast, slow"),
-        ({"mode": None}, "unknown mode of Constant None. Known: fast, slow"),
+        ({"widths": ((4,),)}, "tuple, .*integer"),
+        ({"widths": "44"}, "tuple, .*integer"),
+        ({"mirror": 1}, "True .*False, not 1"),
+        ({"label": 5}, "text, not 5"),
+        ({"mode": "fst"}, "unknown mode .*'fst'.* mean 'fast'.*Known: fast, slow"),
+        ({"mode": None}, "unknown mode .*None.*Known: fast, slow"),
     ],
 )
 def test_fit_checks_before_it_looks_at_the_data(params, message) -> None:
-    with pytest.raises(ConfigError, match=message):
+    ((name, value),) = params.items()
+    with pytest.raises(ConfigError, match=message) as caught:
         Constant(**params).fit("no data")
+    assert caught.value.parameter == name and caught.value.value is value
+    assert f"{name} of Constant" in str(caught.value)
 
 
 def test_what_is_a_number_is_accepted(int_data) -> None:
@@ -179,5 +182,5 @@ def test_a_model_that_scores_all_alike_lists_items_in_their_order(int_data) -> N
         left = np.flatnonzero(~seen[row])
         assert top.items[row, : len(left)].tolist() == left.tolist()
         assert (top.items[row, len(left) :] == -1).all()
-    with pytest.raises(ConfigError, match="Constant has no latent space"):
+    with pytest.raises(ConfigError, match="Constant .*latent"):
         model.embed_users(int_data)

@@ -141,12 +141,12 @@ def test_the_model_card_may_be_edited_or_removed(folder: Path) -> None:
         ({"files": {}}, ARRAYS),
         ({"files": None}, "items"),
         ({"files": {"more.txt": "0"}}, "more.txt"),
-        ({"files": {"../more.txt": "0"}}, r"'\.\./more.txt' is not the name"),
-        ({"files": {"/etc/hostname": "0"}}, "'/etc/hostname' is not the name"),
-        ({"files": {"a\\b": "0"}}, "is not the name"),
-        ({"files": {"..": "0"}}, "missing|not the name"),
-        ({"files": {"": "0"}}, "'' is not the name"),
-        ({"settings": "wrong"}, "settings are wrong"),
+        ({"files": {"../more.txt": "0"}}, r"'\.\./more.txt' .*file"),
+        ({"files": {"/etc/hostname": "0"}}, "'/etc/hostname' .*file"),
+        ({"files": {"a\\b": "0"}}, r"a\\\\b.*name .*file"),
+        ({"files": {"..": "0"}}, r"missing|'\.\.' .*file"),
+        ({"files": {"": "0"}}, "'' .*name .*file"),
+        ({"settings": "wrong"}, "settings .*wrong"),
     ],
 )
 def test_another_config_is_refused(change: dict[str, Any], words: str, folder: Path) -> None:
@@ -159,7 +159,7 @@ def test_another_config_is_refused(change: dict[str, Any], words: str, folder: P
 @pytest.mark.parametrize("change", [{"settings": {"a": 1}}, {"files": {}}, {"kind": "Attached"}])
 def test_an_altered_config_is_refused(change: dict[str, Any], folder: Path) -> None:
     alter(folder, seal=False, **change)
-    with pytest.raises(recae.DataError, match="config.json is not what was saved"):
+    with pytest.raises(recae.DataError, match="config.json .*altered"):
         recae.load(folder)
 
 
@@ -176,7 +176,7 @@ def test_a_damaged_config_is_refused(text: str, folder: Path) -> None:
 def test_arrays_of_another_are_refused(folder: Path, tmp_path: Path) -> None:
     other = write(Thing, Contents(SETTINGS, {"x": torch.zeros(2, 3)}), tmp_path / "other")
     shutil.copy(other / ARRAYS, folder / ARRAYS)
-    with pytest.raises(recae.DataError, match=f"{ARRAYS} is not what was saved"):
+    with pytest.raises(recae.DataError, match=f"{ARRAYS} .*altered"):
         recae.load(folder)
 
 
@@ -184,7 +184,7 @@ def test_what_holds_nothing_saved_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("model")
     for name in ("empty", "file", "absent"):
-        with pytest.raises(recae.DataError, match=f"{name} holds nothing saved.*{CONFIG}"):
+        with pytest.raises(recae.DataError, match=f"{name} .*no {CONFIG}"):
             recae.load(tmp_path / name)
     for path in (None, 7):
         with pytest.raises(recae.ConfigError, match=str(path)):
@@ -330,19 +330,19 @@ def test_a_cell_of_the_model_card_stays_in_its_table(text_data: Interactions) ->
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"params": {"latent": 3}}, "cannot be loaded"),
-        ({"params": {"latnt": 3}}, "Did you mean 'latent'"),
-        ({"shape": [7]}, "cannot be loaded"),
-        ({"shape": None}, "cannot be loaded"),
-        ({"shape": "6"}, "the shape of an example is '6'"),
-        ({"shape": [-2, -3]}, "the shape of an example is"),
-        ({"shape": [True, 6]}, "the shape of an example is"),
-        ({"shape": [10**30]}, "cannot be loaded"),
-        ({"shape": [10**13]}, "cannot be loaded"),  # more than there is memory for
-        ({"params": {"latent": 10**12}}, "cannot be loaded"),
-        ({"names": 5}, "cannot be loaded"),
-        ({"names": ["a"]}, "the names of the 6 features"),
-        ({"names": [1] * 6}, "the names of the 6 features"),
+        ({"params": {"latent": 3}}, "coder cannot .*load"),
+        ({"params": {"latnt": 3}}, "'latnt'.* mean 'latent'"),
+        ({"shape": [7]}, "coder cannot .*load"),
+        ({"shape": None}, "coder cannot .*load"),
+        ({"shape": "6"}, "shape .*example .*'6'"),
+        ({"shape": [-2, -3]}, r"shape .*example .*\[-2, -3\]"),
+        ({"shape": [True, 6]}, r"shape .*example .*\[True, 6\]"),
+        ({"shape": [10**30]}, "coder cannot .*load"),
+        ({"shape": [10**13]}, "coder cannot .*load"),  # more than there is memory for
+        ({"params": {"latent": 10**12}}, "coder cannot .*load"),
+        ({"names": 5}, "coder cannot .*load"),
+        ({"names": ["a"]}, "names .* 6 features"),
+        ({"names": [1] * 6}, "names .* 6 features"),
     ],
 )
 def test_settings_that_do_not_fit_the_weights_are_refused(
@@ -366,7 +366,7 @@ def test_only_what_was_learnt_is_set(tmp_path: Path) -> None:
         return write(type(model), contents, tmp_path / "coder", overwrite=True)
 
     for learnt in ({}, {"noise_variance_": "x"}, {"noise_variance_": float("nan")}, [1]):
-        with pytest.raises(recae.DataError, match="cannot be loaded"):
+        with pytest.raises(recae.DataError, match="coder cannot .*load"):
             recae.load(written(learnt))
     loaded = recae.load(written(kept.settings["learnt"] | {"transform": 3}))
     assert np.array_equal(loaded.transform(X), model.transform(X))
@@ -389,5 +389,5 @@ def test_arrays_that_fit_cannot_have_left_are_refused(
     model, folder = recae.Autoencoder(latent=2, hidden=(4,), epochs=1).fit(X), tmp_path / "coder"
     kept = model._contents()
     write(type(model), Contents(kept.settings, {**kept.arrays, name: value}), folder)
-    with pytest.raises(recae.DataError, match="cannot be loaded"):
+    with pytest.raises(recae.DataError, match="coder cannot .*load"):
         recae.load(folder)

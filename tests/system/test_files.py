@@ -60,13 +60,13 @@ def test_a_file_stays_as_it_was_when_writing_fails(tmp_path, old, error, raised)
 
 def test_messages_of_files(tmp_path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(StorageError, match="folder is a directory: name a file to write"):
+    with pytest.raises(StorageError, match="folder .*directory: .*file"):
         with atomic_file(tmp_path / "folder"):
             raise AssertionError("the block must not run")
-    with pytest.raises(StorageError, match="the folder .*absent does not exist: create it first"):
+    with pytest.raises(StorageError, match="folder .*absent .*not exist"):
         with atomic_file(tmp_path / "absent" / "file"):
             raise AssertionError("the block must not run")
-    with pytest.raises(StorageError, match="could not write .*file: No space left.*was changed"):
+    with pytest.raises(StorageError, match="file: No space.*nothing.* changed"):
         with atomic_file(tmp_path / "file"):
             raise full_disk()
     assert isinstance(StorageError("x"), OSError)
@@ -120,7 +120,7 @@ def test_a_directory_stays_when_the_system_refuses_to_move_it(tmp_path, monkeypa
     path = tmp_path / "model"
     write_model(path, "old")
     monkeypatch.setattr(files, "exchange", refuse)
-    with pytest.raises(StorageError, match="nothing was changed"):
+    with pytest.raises(StorageError, match="model.*nothing.* changed"):
         write_model(path, "new", overwrite=True)
     assert (path / "marker").read_text() == "old" and names(tmp_path) == {"model"}
 
@@ -181,7 +181,7 @@ def test_nothing_foreign_is_replaced(tmp_path) -> None:
     (tmp_path / "folder" / "thesis").write_text("years of work")
     (tmp_path / "file").write_text("work")
     for name in ("folder", "file"):
-        with pytest.raises(StorageError, match=f"{name} exists and holds no marker: name another"):
+        with pytest.raises(StorageError, match=f"{name} .*no marker"):
             write_model(tmp_path / name, "new", overwrite=True)
     assert (tmp_path / "folder" / "thesis").read_text() == "years of work"
     assert (tmp_path / "file").read_text() == "work"
@@ -191,5 +191,5 @@ def test_nothing_foreign_is_replaced(tmp_path) -> None:
 def test_numpy_scalars_become_plain_numbers() -> None:
     values = {"a": np.int64(3), "b": np.float32(0.5), "c": np.bool_(True)}
     assert json.dumps(values, default=plain) == '{"a": 3, "b": 0.5, "c": true}'
-    with pytest.raises(TypeError, match="cannot write set as JSON"):
+    with pytest.raises(TypeError, match="set .*JSON"):
         json.dumps({"a": {1}}, default=plain)
