@@ -84,7 +84,9 @@ class MetricAccumulator:
         for metric in self.metrics:
             for need in sorted(metric.needs & given.keys()):
                 if given[need] is None:
-                    raise ConfigError(f"{metric} needs {_NEEDS[need]}")
+                    raise ConfigError(
+                        f"{metric} needs {_NEEDS[need]}", parameter="metrics", value=str(metric)
+                    )
         self._facts = ItemFacts(n_items, item_counts, item_vectors, item_categories)
         self._longest = max(self.metrics, key=lambda metric: metric.k)
         self._values: dict[Metric, list[FloatArray]] = {m: [] for m in self.metrics if m.per_user}
@@ -123,7 +125,11 @@ class MetricAccumulator:
         if not needy:
             return None
         if history is None:
-            raise ConfigError(f"{needy[0]} needs the users' histories: pass history")
+            raise ConfigError(
+                f"{needy[0]} needs the users' histories: pass history",
+                parameter="history",
+                value=None,
+            )
         sound: Any = history  # scipy has two csr classes without a common type
         if not sp.issparse(history) or sound.format != "csr":
             raise DataError(f"history must be a scipy csr matrix, not {type(history).__name__}")

@@ -238,7 +238,11 @@ def parse_metric(text: str) -> Metric:
     """The metric called `name@k`, such as "ndcg@100". Raises ConfigError for anything else."""
     match = re.fullmatch("([^@]+)@([1-9][0-9]*)", str(text), re.ASCII)
     if match is None:
-        raise ConfigError(f'a metric is name@k with an integer k >= 1, as "ndcg@100"; not {text!r}')
+        raise ConfigError(
+            f'a metric is name@k with an integer k >= 1, as "ndcg@100"; not {text!r}',
+            parameter="metrics",
+            value=text,
+        )
     return Metric(match[1], int(match[2]))
 
 
@@ -251,13 +255,19 @@ def parse_metrics(metrics: AnyMetric | Sequence[AnyMetric]) -> list[Metric]:
     if isinstance(metrics, str | Metric) or callable(metrics):
         metrics = [metrics]
     if not isinstance(metrics, Iterable):
-        raise ConfigError(f'metrics are names such as "ndcg@100", not {metrics!r}')
+        raise ConfigError(
+            f'metrics are names such as "ndcg@100", not {metrics!r}',
+            parameter="metrics",
+            value=metrics,
+        )
     given = [
         item if isinstance(item, Metric) or callable(item) else parse_metric(item)
         for item in metrics
     ]
     if not given:
-        raise ConfigError('no metric given; name at least one, as "ndcg@100"')
+        raise ConfigError(
+            'no metric given; name at least one, as "ndcg@100"', parameter="metrics", value=metrics
+        )
     longest = max((item.k for item in given if isinstance(item, Metric)), default=None)
     parsed: dict[str, Metric] = {}
     for item in given:

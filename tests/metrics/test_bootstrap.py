@@ -55,13 +55,13 @@ def test_bootstrap_of_equal_values_has_no_width() -> None:
 @pytest.mark.parametrize(
     "values, options, error, message",
     [
-        ([0.0, 1.0], {"level": 1.0}, ConfigError, "level must lie between 0 and 1"),
-        ([0.0, 1.0], {"level": 95}, ConfigError, "level must lie between 0 and 1"),
-        ([0.0, 1.0], {"resamples": 0}, ConfigError, "resamples must be"),
-        ([0.0, 1.0], {"resamples": 10.5}, ConfigError, "resamples must be"),
-        ([0.0, 1.0], {"seed": -1}, ConfigError, "seed must be"),
+        ([0.0, 1.0], {"level": 1.0}, ConfigError, "level .* 0 and 1"),
+        ([0.0, 1.0], {"level": 95}, ConfigError, "level .* 0 and 1"),
+        ([0.0, 1.0], {"resamples": 0}, ConfigError, "resamples .*>= 1"),
+        ([0.0, 1.0], {"resamples": 10.5}, ConfigError, "resamples .*>= 1"),
+        ([0.0, 1.0], {"seed": -1}, ConfigError, "seed .*>= 0"),
         ([[0.0, 1.0]], {}, DataError, r"shape \(1, 2\)"),
-        ([0.0, math.inf], {}, DataError, "finite numbers or NaN"),
+        ([0.0, math.inf], {}, DataError, "values .*finite"),
     ],
 )
 def test_bootstrap_options(values, options, error, message) -> None:

@@ -67,7 +67,7 @@ def test_the_slow_version(lists, counts):
 def test_counts_are_needed_and_fit():
     with pytest.raises(ConfigError, match="novelty@3 needs .* pass item_counts"):
         MetricAccumulator("novelty@3", 4)
-    with pytest.raises(ConfigError, match="use a MetricAccumulator"):
+    with pytest.raises(ConfigError, match="popularity@3 .*MetricAccumulator"):
         parse_metric("popularity@3")(TopK(np.zeros((1, 3), int), np.zeros((1, 3))), None)
     for bad in ([1, 2], [-1, 0, 0, 0]):
         with pytest.raises(DataError, match="4 numbers >= 0"):

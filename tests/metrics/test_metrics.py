@@ -161,7 +161,7 @@ def test_coverage_counted_by_hand() -> None:
     accumulator.update(lists([[4, 0, 7]]), targets([{5}], 8))
     assert accumulator.catalogue() == {"coverage@1": 2 / 8, "coverage@3": 5 / 8}
     assert list(accumulator.per_user()) == ["recall@2"]
-    with pytest.raises(ConfigError, match="coverage@1 is one number"):
+    with pytest.raises(ConfigError, match="coverage@1 .*MetricAccumulator"):
         parse_metric("coverage@1")(lists([[0]]), targets([{0}], 8))
 
 
@@ -187,7 +187,7 @@ def test_parsing_and_printing() -> None:
     assert metric.per_user and not parse_metric("coverage@5").per_user
     assert parse_metrics(["mrr@2", metric, "mrr@2"]) == [parse_metric("mrr@2"), metric]
     assert parse_metrics("mrr@2") == [parse_metric("mrr@2")]
-    with pytest.raises(ConfigError, match="no metric given"):
+    with pytest.raises(ConfigError, match="no metric.*ndcg@100"):
         parse_metrics([])
 
 
@@ -209,12 +209,12 @@ def test_unknown_metrics_name_the_nearest() -> None:
     "items, target, message",
     [
         ([[0, 1]], targets([{0}, {1}], 5), "1 lists but 2 rows"),
-        ([[0]], targets([{0}], 5), "recall@2 needs lists of 2 items, not 1"),
+        ([[0]], targets([{0}], 5), "recall@2 .* 2 items, not 1"),
         ([[0, 5]], targets([{0}], 5), r"items 0\.\.5, not within 0\.\.4"),
         ([[-2, 0]], targets([{0}], 5), r"items -2\.\.0"),
         ([[0, 1]], targets([{0}], 6), "target has 6 items; expected 5"),
-        ([[0, 1]], np.ones((1, 5)), "scipy csr matrix, not ndarray"),
-        ([[0, 1]], sp.csc_array((1, 5)), "scipy csr matrix, not csc_array"),
+        ([[0, 1]], np.ones((1, 5)), "target .*csr.*, not ndarray"),
+        ([[0, 1]], sp.csc_array((1, 5)), "target .*csr.*, not csc_array"),
     ],
 )
 def test_lists_and_targets_that_do_not_fit(items, target, message) -> None:
@@ -225,5 +225,5 @@ def test_lists_and_targets_that_do_not_fit(items, target, message) -> None:
 
 
 def test_an_empty_catalogue_is_refused() -> None:
-    with pytest.raises(ConfigError, match="n_items must be an integer >= 1"):
+    with pytest.raises(ConfigError, match="n_items .*>= 1"):
         MetricAccumulator("recall@2", 0)

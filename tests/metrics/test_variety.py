@@ -187,20 +187,20 @@ def test_many_categories_are_taken_in_pieces(monkeypatch):
 
 def test_what_is_needed_is_named():
     for name, message in [
-        ("diversity@3", "diversity@3 needs vectors of the items: pass item_vectors"),
-        ("popularity_lift@3", "popularity_lift@3 needs the items' training users"),
-        ("miscalibration@3", "miscalibration@3 needs categories of the items"),
+        ("diversity@3", "diversity@3 .*item_vectors"),
+        ("popularity_lift@3", "popularity_lift@3 .*item_counts"),
+        ("miscalibration@3", "miscalibration@3 .*item_categories"),
     ]:
         with pytest.raises(ConfigError, match=message):
             MetricAccumulator(["recall@3", name], 4)
-        with pytest.raises(ConfigError, match="use a MetricAccumulator"):
+        with pytest.raises(ConfigError, match=f"{name} .*MetricAccumulator"):
             parse_metric(name)(TopK(np.zeros((1, 3), int), np.zeros((1, 3))), None)
     accumulator = MetricAccumulator("popularity_lift@1", 4, [1, 1, 1, 1])
     one = TopK(np.array([[0]]), np.zeros((1, 1), dtype=np.float32))
     target = sp.csr_matrix((1, 4))
-    with pytest.raises(ConfigError, match="needs the users' histories: pass history"):
+    with pytest.raises(ConfigError, match="popularity_lift@1 .*history"):
         accumulator.update(one, target)
-    with pytest.raises(DataError, match="history must be a scipy csr matrix"):
+    with pytest.raises(DataError, match="history .*csr.*ndarray"):
         accumulator.update(one, target, np.ones((1, 4)))
     with pytest.raises(DataError, match=r"history is \(2, 4\); expected \(1, 4\)"):
         accumulator.update(one, target, sp.csr_matrix((2, 4)))
@@ -209,12 +209,12 @@ def test_what_is_needed_is_named():
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"vectors": np.zeros((3, 2))}, r"item_vectors must be \(4, d\) numbers; found \(3, 2\)"),
-        ({"vectors": np.zeros(4)}, "item_vectors must be"),
-        ({"vectors": np.array([["a"]] * 4)}, "item_vectors must be"),
-        ({"vectors": np.full((4, 1), np.inf)}, "item_vectors hold NaN or infinite numbers"),
-        ({"categories": np.ones((4, 2))}, "item_categories must be a sparse matrix with 4 rows"),
-        ({"categories": sp.csr_matrix((3, 2))}, "item_categories must be a sparse matrix"),
+        ({"vectors": np.zeros((3, 2))}, r"item_vectors .*\(4, d\).* \(3, 2\)"),
+        ({"vectors": np.zeros(4)}, r"item_vectors .*\(4, d\)"),
+        ({"vectors": np.array([["a"]] * 4)}, r"item_vectors .*\(4, d\)"),
+        ({"vectors": np.full((4, 1), np.inf)}, "item_vectors .*NaN"),
+        ({"categories": np.ones((4, 2))}, "item_categories .*sparse.* 4 rows"),
+        ({"categories": sp.csr_matrix((3, 2))}, "item_categories .*sparse.* 4 rows"),
         ({"counts": [1, 2, 3]}, "item_counts must be 4 numbers >= 0"),
     ],
 )

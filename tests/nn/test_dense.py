@@ -79,7 +79,7 @@ def test_scores_are_the_output() -> None:
     assert torch.equal(scores.columns(torch.tensor([3, 0])), OUTPUT[:, [3, 0]])
     losses = scores.losses("squared", COUNTS)
     assert losses.shape == (6,) and torch.equal(scores.loss("squared", COUNTS), losses.mean())
-    with pytest.raises(ConfigError, match="Did you mean 'squared'"):
+    with pytest.raises(ConfigError, match="'sqared'.* mean 'squared'"):
         scores.loss("sqared", COUNTS)
     ragged = Ragged(torch.zeros(0).long(), torch.zeros(2).long(), torch.zeros(0), 5)
     with pytest.raises(TypeError, match="dense target"):

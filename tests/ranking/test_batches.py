@@ -114,7 +114,7 @@ def test_a_fold_in_another_vocabulary_is_matched_by_id() -> None:
 
     odd = history.copy()
     odd[2, 0] = True
-    with pytest.warns(RecaeWarning, match="1 of .* interactions are left out.*'new'"):
+    with pytest.warns(RecaeWarning, match="1 of .* interactions .*'new'"):
         scores = iter(range(N_USERS))
         measure(
             planted,
@@ -168,7 +168,5 @@ def test_rows_per_batch() -> None:
     assert rows_per_batch("auto", 10**7) == 64  # at least
     assert rows_per_batch("auto", 0) >= 64
     assert rows_per_batch(np.uint8(3), 5) == 3
-    with pytest.raises(
-        ConfigError, match="batch_size must be 'auto' or an integer >= 1, not 'Auto"
-    ):
+    with pytest.raises(ConfigError, match="batch_size .*'auto' .*>= 1, not 'Auto"):
         rows_per_batch("Auto", 5)

@@ -171,7 +171,7 @@ def test_numbers_that_cannot_be_ranked(culprit, word) -> None:
 
 @pytest.mark.parametrize("k", [0, -1, 1.0, "3", None, True])
 def test_bad_k(k) -> None:
-    with pytest.raises(ConfigError, match="k must be an integer >= 1"):
+    with pytest.raises(ConfigError, match="k .*>= 1"):
         top_k(torch.zeros(1, 3), k)
 
 
@@ -182,14 +182,14 @@ def test_numpy_integers_are_integers() -> None:
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"exclude": sp.csr_array((2, 4))}, r"exclude is \(2, 4\) but the scores are \(2, 3\)"),
-        ({"exclude": ([0, 5, 9], [0, 0, 0])}, r"2 rows outside 0\.\.1, the first is 5"),
-        ({"exclude": ([0, 1], [0, -1])}, r"1 columns outside 0\.\.2, the first is -1"),
+        ({"exclude": sp.csr_array((2, 4))}, r"exclude .*\(2, 4\).* \(2, 3\)"),
+        ({"exclude": ([0, 5, 9], [0, 0, 0])}, r"2 rows .* 0\.\.1.* 5"),
+        ({"exclude": ([0, 1], [0, -1])}, r"1 columns .* 0\.\.2.* -1"),
         ({"exclude": ([0, 1], [0])}, r"found \(2,\) and \(1,\)"),
         ({"exclude": ([0.0], [0.0])}, "integer rows, not torch.float64"),
         ({"exclude": (np.array([0]), np.array([True]))}, "integer columns, not torch.bool"),
         ({"exclude": np.zeros((3, 3), dtype=int)}, "pair"),
-        ({"allowed": np.ones(2, dtype=bool)}, r"allowed must be \(3,\) bool.*found \(2,\)"),
+        ({"allowed": np.ones(2, dtype=bool)}, r"allowed .*\(3,\) bool.*\(2,\)"),
         ({"allowed": [0, 1, 2]}, "found .* torch.int64"),
     ],
 )

@@ -123,21 +123,21 @@ def test_mistakes_touch_nothing(text_model, text_data, tmp_path) -> None:
         (DataError, "unknown user 'who'", {"users": ["who"]}),
         (DataError, "unknown item 'i99'", {"items": ["i99"]}),
         (DataError, "history has 9 item columns", {"history": text_data.matrix[:, :9]}),
-        (ConfigError, "k must be an integer >= 1, not 0", {"k": 0}),
-        (ConfigError, "batch_size must be", {"batch_size": 0}),
+        (ConfigError, "k .*>= 1, not 0", {"k": 0}),
+        (ConfigError, "batch_size .* 0$", {"batch_size": 0}),
         (ConfigError, "unknown on_unknown", {"on_unknown": "ignore"}),
     ):
         with pytest.raises(error, match=message):
             text_model.export(path, **options)
-    with pytest.raises(NotFittedError, match="call fit first"):
+    with pytest.raises(NotFittedError, match="EASE .*fit"):
         EASE().export(path)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_place_that_cannot_be_written(text_model, tmp_path) -> None:
-    with pytest.raises(StorageError, match="the folder .*absent does not exist: create it first"):
+    with pytest.raises(StorageError, match="folder .*absent .*not exist"):
         text_model.export(tmp_path / "absent" / "top.parquet")
-    with pytest.raises(StorageError, match="is a directory: name a file to write"):
+    with pytest.raises(StorageError, match="directory: .*file"):
         text_model.export(tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -106,7 +106,7 @@ def test_a_part_that_is_missing_is_told(model, tmp_path, monkeypatch, gone) -> N
     path, folder = tmp_path / "top", tmp_path / "parts"
     killed_after(monkeypatch, model, 4, path, checkpoint=folder)
     next(folder.glob(f"{gone}-*")).unlink()
-    with pytest.raises(DataError, match=rf"parts: users from {int(gone)} on are missing: delete"):
+    with pytest.raises(DataError, match=rf"parts: users from {int(gone)} .*missing"):
         model.export(path, k=4, checkpoint=folder)
     assert not path.exists()
 
@@ -132,7 +132,7 @@ def test_parts_of_another_export_are_refused(
     path, folder = tmp_path / "top", tmp_path / "parts"
     killed_after(monkeypatch, model, 2, path, checkpoint=folder)
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
-    with pytest.raises(ConfigError, match=rf"is of another export \(other: {differs}\)"):
+    with pytest.raises(ConfigError, match=rf"parts .*another export.*other: {differs}\)"):
         model.export(path, **({"k": 4} | options), checkpoint=folder)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
@@ -151,22 +151,22 @@ def test_places_that_are_no_checkpoint(model, tmp_path, monkeypatch) -> None:
     (precious / "letter").write_text("dear")
     (tmp_path / "file").write_text("old")
     for place, message in (
-        (precious, "holds no checkpoint of an export"),
-        (tmp_path / "file", "is a file: name a folder"),
-        (tmp_path / "absent" / "parts", "cannot make the folder"),
+        (precious, "precious .*no checkpoint"),
+        (tmp_path / "file", "file .*folder"),
+        (tmp_path / "absent" / "parts", "absent.*parts"),
     ):
         with pytest.raises(StorageError, match=message):
             model.export(path, checkpoint=place)
-    with pytest.raises(ConfigError, match="a path is needed"):
+    with pytest.raises(ConfigError, match="path .*, not 7"):
         model.export(path, checkpoint=7)  # type: ignore[arg-type]
-    with pytest.raises(StorageError, match="is a directory"):
+    with pytest.raises(StorageError, match="directory: .*file"):
         model.export(tmp_path, checkpoint=tmp_path / "parts")
     assert not (tmp_path / "parts").exists()  # the target is looked at first
     assert [file.name for file in precious.iterdir()] == ["letter"]
     folder = tmp_path / "parts"
     killed_after(monkeypatch, model, 2, path, checkpoint=folder)
     (folder / "000000000005-000000000010.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(DataError, match="-000000000010.parquet is damaged"):
+    with pytest.raises(DataError, match="-000000000010.parquet .*damaged"):
         model.export(path, k=4, checkpoint=folder)
 
 

@@ -66,7 +66,7 @@ def test_text_ids() -> None:
         assert request.users.tolist() == ["x"] and request.users.dtype == object
     nobody = resolve(ITEMS, data, [], None, "raise")
     assert nobody.users.dtype == object and nobody.matrix.shape == (0, 3)
-    with pytest.raises(DataError, match="user ids are integers here .* cast one side"):
+    with pytest.raises(DataError, match="user ids .*integers .*cast"):
         resolve(ITEMS, data, [1], None, "skip")
 
 
@@ -104,7 +104,7 @@ def test_a_history_takes_the_place_of_the_fitted_interactions() -> None:
     assert request.users.tolist() == [1, 0] and dense(request) == [[0, 3, 0], [1, 0, 2]]
     with pytest.raises(DataError, match="unknown user 30"):
         resolve(ITEMS, DATA, [30], DATA.matrix, "raise")
-    with pytest.raises(DataError, match="carries no interactions: pass history="):
+    with pytest.raises(DataError, match="no interactions: .*history="):
         resolve(ITEMS, None, [30], None, "raise")
 
 
@@ -115,7 +115,7 @@ def test_histories_come_in_three_forms() -> None:
     assert from_frame.users.ids.tolist() == [20, 30]  # ascending; who has no row is not there
     from_csr = as_interactions(DATA.matrix, ITEMS)
     assert from_csr.items is ITEMS and from_csr.users.ids.tolist() == [0, 1, 2]
-    with pytest.raises(DataError, match="2 item columns; this model was fitted on 3"):
+    with pytest.raises(DataError, match="2 item columns.* 3"):
         as_interactions(DATA.matrix[:, :2], ITEMS)
     for wrong in (None, 5, "history", [1, 2], np.ones((2, 3)), {"user_id": [1]}):
         with pytest.raises(DataError, match=f"not {type(wrong).__name__}"):
@@ -127,12 +127,12 @@ def test_aligning_moves_columns_and_counts_what_is_left_out() -> None:
     assert align(DATA, IdMap(["a", "b", "c"], "item")) is DATA
     moved = align(DATA, IdMap(["c", "z", "b", "a"], "item"))
     assert moved.matrix.toarray().tolist() == [[2, 0, 0, 1], [0, 0, 0, 0], [0, 0, 3, 0]]
-    message = r"2 of 3 interactions .* does not know their 2 items, the first 'b'"
+    message = r"2 of 3 interactions .* 2 items.* 'b'"
     with pytest.warns(RecaeWarning, match=message):
         few = align(DATA, IdMap(["a"], "item"))
     assert few.matrix.toarray().tolist() == [[1], [0], [0]]
     # An unknown item that nobody has is not worth a warning.
     unused = Interactions.from_csr(sp.csr_matrix([[1.0, 0]]), items=["a", "new"])
     assert align(unused, ITEMS).matrix.toarray().tolist() == [[1, 0, 0]]
-    with pytest.raises(DataError, match="item ids are integers here"):
+    with pytest.raises(DataError, match="item ids .*integers .*cast"):
         align(Interactions.from_csr(sp.csr_matrix([[1.0]])), ITEMS)

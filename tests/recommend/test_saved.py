@@ -115,12 +115,12 @@ def alter(path: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"params": {"l3": 1}}, "unknown hyperparameter of EASE 'l3'"),
-        ({"params": {"l2": -1}}, "l2 of EASE must be a number > 0, not -1"),
-        ({"params": "l2"}, "cannot be loaded"),
-        ({"params": None}, "cannot be loaded"),
-        ({"facts": None}, "cannot be loaded"),
-        (None, "cannot be loaded"),
+        ({"params": {"l3": 1}}, "unknown hyperparameter .*'l3'"),
+        ({"params": {"l2": -1}}, "l2 .*> 0, not -1"),
+        ({"params": "l2"}, "cannot be .*load"),
+        ({"params": None}, "cannot be .*load"),
+        ({"facts": None}, "cannot be .*load"),
+        (None, "cannot be .*load"),
     ],
 )
 def test_settings_of_something_else_are_refused(ease, tmp_path, settings, words) -> None:
@@ -141,7 +141,7 @@ def test_a_missing_or_damaged_part_is_refused(model, tmp_path, part, damage) -> 
     if damage != "missing":
         damaged = {"empty": b"", "cut": data[: len(data) // 2], "noise": b"\x07" * len(data)}
         (path / part).write_bytes(damaged[damage])
-    wanted = f"{part} is missing" if damage == "missing" else f"{part} is not what was saved"
+    wanted = f"{part} is missing" if damage == "missing" else f"{part} .*cut short, altered"
     with pytest.raises(DataError, match=wanted) as e:
         recae.load(path)
     assert str(path) in str(e.value)
@@ -153,7 +153,7 @@ def test_a_single_altered_bit_is_refused(ease, tmp_path) -> None:
     data = bytearray((path / "model.safetensors").read_bytes())
     data[-1] ^= 1
     (path / "model.safetensors").write_bytes(data)
-    with pytest.raises(DataError, match="model.safetensors is not what was saved"):
+    with pytest.raises(DataError, match="model.safetensors .*altered"):
         recae.load(path)
 
 
@@ -163,12 +163,12 @@ def test_parts_of_different_models_are_refused(model, text_data, tmp_path, part)
     fewer = text_data.select_items(range(9))
     other = model.clone().fit(fewer).save(tmp_path / "other")
     (path / part).write_bytes((other / part).read_bytes())
-    with pytest.raises(DataError, match="not what was saved"):
+    with pytest.raises(DataError, match=f"{part} .*altered"):
         recae.load(path)
     # Even under a config that vouches for it.
     files = json.loads((path / "config.json").read_text())["files"]
     alter(path, files=files | {part: hashlib.sha256((path / part).read_bytes()).hexdigest()})
-    with pytest.raises(DataError, match="cannot be loaded"):
+    with pytest.raises(DataError, match="cannot be .*load"):
         recae.load(path)
 
 
@@ -211,7 +211,7 @@ def test_a_model_is_only_replaced_when_asked_for(ease, text_data, tmp_path) -> N
     path = ease.save(tmp_path / "model")
     before = content(path)
     other = EASE(l2=50.0).fit(text_data)
-    with pytest.raises(StorageError, match="model exists: pass overwrite=True"):
+    with pytest.raises(StorageError, match="model exists: .*overwrite=True"):
         other.save(path)
     assert content(path) == before
     assert other.save(path, overwrite=True) == path
@@ -227,9 +227,9 @@ def test_what_is_no_model_is_never_replaced(ease, tmp_path) -> None:
     assert ease.save(tmp_path / "empty").is_dir()  # an empty folder may be written into
     shutil.rmtree(tmp_path / "empty")
     for name in ("thesis", "note"):
-        with pytest.raises(StorageError, match=f"{name} exists and holds no config.json"):
+        with pytest.raises(StorageError, match=f"{name} .*no config.json"):
             ease.save(tmp_path / name, overwrite=True)
-    with pytest.raises(StorageError, match="the folder .*nowhere does not exist: create it first"):
+    with pytest.raises(StorageError, match="folder .*nowhere .*not exist"):
         ease.save(tmp_path / "nowhere" / "model")
     assert (tmp_path / "thesis" / "chapter 1").read_text() == "It was a dark night."
     litter(tmp_path, {"thesis", "note"})
@@ -245,7 +245,7 @@ def test_a_full_disk_leaves_what_was_there(ease, tmp_path, monkeypatch, there) -
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(saved_form, "save_file", full)
-    with pytest.raises(StorageError, match="No space left on device; nothing was changed"):
+    with pytest.raises(StorageError, match="model: No space"):
         ease.save(path, overwrite=True)
     litter(tmp_path, {"model"} if there else set())
     assert not there or content(path) == before
