@@ -124,8 +124,8 @@ class Checkpoint:
 
     def _damaged(self, error: Exception) -> DataError:
         return DataError(
-            f"{self.path} is no checkpoint of recae, or damaged ({error}); name another file, or "
-            "delete this one to start again"
+            f"{self.path} is not a checkpoint of recae, or is damaged ({error}); name another "
+            "file, or delete this one to start again"
         )
 
 

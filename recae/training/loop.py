@@ -45,7 +45,11 @@ def check_callbacks(callbacks: Any) -> tuple[Callback, ...]:
     found = tuple(callbacks) if several else (callbacks,)
     for callback in found:
         if not callable(callback):
-            raise ConfigError(f"callbacks must be functions of an Epoch, not {callback!r}")
+            raise ConfigError(
+                f"callbacks must be functions of an Epoch, not {callback!r}",
+                parameter="callbacks",
+                value=callback,
+            )
     return found
 
 

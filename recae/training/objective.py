@@ -100,8 +100,8 @@ class Accumulation:
                     raise
                 if size == 1:
                     raise CapacityError(
-                        f"not even one user fits in the memory of {noise.device} in training: take "
-                        "smaller layers or fewer items"
+                        "training on one user at a time does not fit in the memory of "
+                        f"{noise.device}: use smaller layers or fewer items"
                     ) from error
             # The memory of the failed attempt is freed only here, with the frames of the error.
             _clear(parameters)

@@ -63,7 +63,7 @@ def test_dense_batches_are_cut_too() -> None:
     numbers = torch.arange(14.0).reshape(7, 2)
     first, second = split(Batch(numbers, numbers), 2)
     assert first.input.tolist() == numbers[:3].tolist() and second.target is second.input
-    with pytest.raises(ValueError, match="7 rows cannot be cut into 8 parts"):
+    with pytest.raises(ValueError, match="7 rows .* 8 parts"):
         split(Batch(numbers, numbers), 8)
 
 
@@ -71,7 +71,7 @@ def test_the_gradient_in_parts_is_that_of_the_whole() -> None:
     whole, parts = Training(11), Training(3)
     expected = Accumulation().backward(batch(), whole.loss, whole.parameters, whole.noise)
     ours = Accumulation()
-    with pytest.warns(recae.RecaeWarning, match="users at once do not fit in the memory of cpu"):
+    with pytest.warns(recae.RecaeWarning, match="users .*memory .*cpu"):
         found = ours.backward(batch(), parts.loss, parts.parameters, parts.noise)
     assert ours.rows == 3 and parts.tried == [11, 5, 2, 3, 3, 3]
     assert not found.requires_grad
@@ -113,12 +113,12 @@ def test_other_errors_and_a_user_too_many_are_raised() -> None:
     training = Training(0)
     with (
         pytest.warns(recae.RecaeWarning),
-        pytest.raises(recae.errors.CapacityError, match="not even one user fits"),
+        pytest.raises(recae.errors.CapacityError, match="one user .*memory .*cpu"),
     ):
         Accumulation().backward(batch(), training.loss, training.parameters, training.noise)
 
     def broken(some: Batch) -> torch.Tensor:
-        raise RuntimeError("shapes do not match")
+        raise RuntimeError("other shapes")
 
-    with pytest.raises(RuntimeError, match="shapes do not match"):
+    with pytest.raises(RuntimeError, match="other shapes"):
         Accumulation().backward(batch(), broken, training.parameters, training.noise)

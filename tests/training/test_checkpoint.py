@@ -107,7 +107,7 @@ def test_a_run_short_of_memory_goes_on_in_the_same_parts(
 
     with (
         monkeypatch.context() as full,
-        pytest.warns(recae.RecaeWarning, match="users at once do not fit"),
+        pytest.warns(recae.RecaeWarning, match="users .*memory .*cpu"),
     ):
         full.setattr(AutoencoderNet, "forward", short)
         whole = model().fit(DATA, seed=2)
@@ -147,7 +147,7 @@ def test_a_run_that_patience_or_a_callback_ended_stays_ended(tmp_path) -> None:
         ({"model": lambda: MODELS[0](lr=0.5)}, "hyperparameters lr 0.001 there, 0.5 here"),
         ({"seed": 1}, "seed 0 there, 1 here"),
         ({"data": FOLD.train}, "data '[0-9a-f]{16}' there"),
-        ({"validation": FOLD.validation}, "validation None there"),
+        ({"validation": FOLD.validation}, "validation None .*, .* here"),
     ],
 )
 def test_another_run_is_refused_and_kept(tmp_path, change, message) -> None:
@@ -156,7 +156,7 @@ def test_another_run_is_refused_and_kept(tmp_path, change, message) -> None:
     before = path.read_bytes()
     options: dict[str, Any] = {"model": MODELS[0], "data": DATA, "validation": None, "seed": 0}
     options |= change
-    with pytest.raises(ConfigError, match=f"c is of another run: .*{message}.*delete this one"):
+    with pytest.raises(ConfigError, match=f"c is .*another run: .*{message}.*delete"):
         options.pop("model")().fit(**options, checkpoint=path)
     assert path.read_bytes() == before
 
@@ -164,7 +164,7 @@ def test_another_run_is_refused_and_kept(tmp_path, change, message) -> None:
 @pytest.mark.parametrize("content", [b"", b"text", b"\x08" + b"\x00" * 90])
 def test_a_file_that_is_no_checkpoint_is_refused_and_kept(tmp_path, content) -> None:
     (tmp_path / "thesis").write_bytes(content)
-    with pytest.raises(DataError, match="thesis is no checkpoint of recae, or damaged"):
+    with pytest.raises(DataError, match="thesis .*checkpoint.*damaged"):
         MODELS[0]().fit(DATA, checkpoint=tmp_path / "thesis")
     assert (tmp_path / "thesis").read_bytes() == content
 
@@ -174,16 +174,16 @@ def test_a_checkpoint_cut_short_or_newer_or_foreign_is_refused(tmp_path) -> None
     MODELS[0]().fit(DATA, checkpoint=path)
     whole = path.read_bytes()
     path.write_bytes(whole[:-100])
-    with pytest.raises(DataError, match="c is no checkpoint of recae, or damaged"):
+    with pytest.raises(DataError, match="c .*checkpoint.*damaged"):
         MODELS[0]().fit(DATA, checkpoint=path)
     path.write_bytes(whole)
     with safe_open(path, "pt") as file:
         header = json.loads(file.metadata()[KEY])
     save_file(load_file(path), path, {KEY: json.dumps(header | {"format": 7})})
-    with pytest.raises(DataError, match="c has format 7; this recae .* reads format 3"):
+    with pytest.raises(DataError, match="c .*format 7; .* format 3"):
         MODELS[0]().fit(DATA, checkpoint=path)
     save_file({"weights": torch.zeros(3)}, path)
-    with pytest.raises(DataError, match="c is no checkpoint of recae"):
+    with pytest.raises(DataError, match="c .*checkpoint.*damaged"):
         MODELS[0]().fit(DATA, checkpoint=path)
 
 
@@ -192,8 +192,8 @@ def test_paths_that_cannot_be_written_are_refused_before_training(tmp_path) -> N
         raise AssertionError("it should not have come to this")
 
     for path, message in (
-        (tmp_path / "absent" / "c", "folder of the checkpoint .* does not exist"),
-        (tmp_path, "is a directory: name a file"),
+        (tmp_path / "absent" / "c", "folder .*absent.* exist"),
+        (tmp_path, "directory: .*file"),
     ):
         with pytest.raises(StorageError, match=message):
             MODELS[0]().fit(DATA, checkpoint=path, callbacks=[trained])
@@ -206,7 +206,7 @@ def test_another_number_of_threads_is_told(tmp_path) -> None:
         header = json.loads(file.metadata()[KEY])
     versions = header["versions"] | {"threads": 99}
     save_file(load_file(path), path, {KEY: json.dumps(header | {"versions": versions})})
-    with pytest.warns(recae.RecaeWarning, match="threads 99 there, .* may differ in the last"):
+    with pytest.warns(recae.RecaeWarning, match="threads 99 there, .* differ"):
         MODELS[0]().fit(DATA, checkpoint=path)
 
 
@@ -231,7 +231,7 @@ def interrupt(after: int) -> Any:
 
 def test_ctrl_c_keeps_the_best_state() -> None:
     model = MODELS[1](patience=99)
-    with pytest.raises(TrainingInterrupted, match="after 4 epochs; the model keeps the best"):
+    with pytest.raises(TrainingInterrupted, match="after 4 epochs.*best"):
         model.fit(FOLD.train, FOLD.validation, callbacks=[interrupt(4)])
     best = max(model.epochs_, key=lambda e: e.metrics["ndcg@100"]).number
     kept = MODELS[1](patience=99)

@@ -77,8 +77,9 @@ def test_the_learning_rate_falls_to_a_fifth_after_each_milestone(monkeypatch) ->
     run(replace(plan(epochs=6, lr=0.5), milestones=(4, 2)))
     np.testing.assert_allclose(used, np.repeat([0.5, 0.5, 0.1, 0.1, 0.02, 0.02], 4))
     assert MultDAE(milestones=(4, 2)).milestones == (4, 2)
-    with pytest.raises(ConfigError, match="milestones of MultDAE must be a tuple, each an integer"):
+    with pytest.raises(ConfigError, match=r"milestones .*\(0,\)") as caught:
         MultDAE(milestones=(0,)).check_params()
+    assert caught.value.parameter == "milestones" and caught.value.value == (0,)
 
 
 def test_a_model_learns_as_without_milestones_until_the_first() -> None:
@@ -118,12 +119,12 @@ def test_a_loss_that_is_no_number_stops_with_an_error_that_says_when() -> None:
 def test_a_finite_loss_far_above_the_untrained_one_is_told() -> None:
     # Scores are b_i + w_i . z with |z| <= 2 (tanh, four numbers): at lr=1000 the first steps of
     # Adam put them at some thousands, where the softmax gives the history next to nothing.
-    with pytest.warns(RecaeWarning, match=r"training has diverged.*epoch 3, .*lower lr \(now 1000"):
+    with pytest.warns(RecaeWarning, match=r"diverged.*epoch 3, .*lr \(now 1000"):
         _, epochs = run(plan(epochs=3, lr=1000.0))
     assert epochs[-1].loss > 100 * math.log(30) * MATRIX.nnz / 40
     # The epoch that is kept is the one that counts.
     script = iter([0.3, 0.1])
-    with pytest.warns(RecaeWarning, match=r"in epoch 1, whose weights are kept"):
+    with pytest.warns(RecaeWarning, match=r"diverged.*epoch 1, .*lr"):
         run(plan(epochs=2, lr=1000.0), validate=lambda: {"score": next(script)})
 
 
@@ -147,7 +148,7 @@ def test_weights_broken_by_the_last_update_stop_before_they_are_measured() -> No
 
     net = MultDAE(latent=4)._network(30, 40)
     one_batch = SparseLoader(MATRIX, None, batch_size=100, seed=0)
-    with pytest.raises(TrainingError, match="the last update of epoch 1: lower lr"):
+    with pytest.raises(TrainingError, match="update .*epoch 1: .*lr"):
         train(net, one_batch, Objective(), plan(lr=1e39), seed=0, device=CPU, validate=measured)
 
 
