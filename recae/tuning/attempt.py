@@ -127,7 +127,7 @@ def best_epoch(model: NeuralRecommender) -> int:
     """The number of the epoch whose weights were kept: the first of the best, else the last."""
     epochs = getattr(model, "epochs_", [])
     if not epochs:
-        raise NotFittedError(f"this {type(model).__name__} does not know its epochs: fit it")
+        raise NotFittedError(f"this {type(model).__name__} has no epochs yet: call fit first")
     values = [epoch.metrics.get(model.metric) for epoch in epochs]
     if None in values:  # there was no validation
         return len(epochs)

@@ -79,7 +79,11 @@ def tune(
     ['complete', 'complete', 'complete', 'complete']
     """
     if not isinstance(template, Recommender):
-        raise ConfigError(f"a model is needed, such as recae.EASE(), not {template!r}")
+        raise ConfigError(
+            f"template must be a model, such as recae.EASE(), not {template!r}",
+            parameter="template",
+            value=template,
+        )
     check_metric(metric)
     limits = check_budget(seconds, trials)
     if sampler not in SAMPLERS:

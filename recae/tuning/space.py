@@ -155,18 +155,24 @@ def read_space(model: Estimator, given: Given | None) -> Space:
     if given is None:
         parts = _usual(model)
     elif not isinstance(given, Mapping):
-        raise ConfigError(f"a space maps names to ranges or choices, as {EXAMPLE}, not {given!r}")
+        raise ConfigError(
+            f"space must map names to ranges or choices, as {EXAMPLE}, not {given!r}",
+            parameter="space",
+            value=given,
+        )
     else:
         parts = {str(name): _read(model, name, value) for name, value in given.items()}
     if not parts:
         known = [name for name in model.param_fields() if name != "metric"]
         raise ConfigError(
-            f"there is nothing to search of {type(model).__name__}: "
+            f"{type(model).__name__} has no hyperparameter to search: "
             + (
-                f"name a space, as {EXAMPLE}, of {', '.join(known)}"
+                f"pass space=, as {EXAMPLE}, with some of {', '.join(known)}"
                 if known
-                else "it has no such hyperparameter"
-            )
+                else "choose another model"
+            ),
+            parameter="space",
+            value=given,
         )
     return Space(dict(sorted(parts.items())))
 
@@ -192,22 +198,32 @@ def _usual(model: Estimator) -> dict[str, Range | Choices]:
 def _read(model: Estimator, name: str, given: Any) -> Range | Choices:
     owner, known = type(model).__name__, model.param_fields()
     if name not in known:
-        raise unknown_option(f"hyperparameter of {owner} in the space", name, known)
+        raise unknown_option(
+            f"hyperparameter of {owner} in the space", name, known, parameter="space"
+        )
     if name == "metric":
-        raise ConfigError(f"metric of {owner} is what is tuned for: it cannot be searched")
+        raise ConfigError(
+            f"metric of {owner} cannot be searched: the search maximises one metric",
+            parameter=name,
+            value=given,
+        )
     if isinstance(given, tuple):
         return _range(model, name, given)
     if not isinstance(given, list):
         raise ConfigError(
             f"{name} in the space must be a range, as (1.0, 100.0), or a list of choices, as "
-            f"[1, 2], not {given!r}"
+            f"[1, 2], not {given!r}",
+            parameter=name,
+            value=given,
         )
     if not given:
-        raise ConfigError(f"{name} in the space has no choices")
+        raise ConfigError(f"{name} in the space has no choices", parameter=name, value=given)
     for number, value in enumerate(given):
         _check(model, name, value)
         if value in given[:number]:
-            raise ConfigError(f"{name} in the space has the choice {value!r} twice")
+            raise ConfigError(
+                f"{name} in the space has the choice {value!r} twice", parameter=name, value=given
+            )
     return Choices(tuple(given))
 
 
@@ -218,20 +234,30 @@ def _range(model: Estimator, name: str, given: tuple[Any, ...]) -> Range:
     if kind not in (int, float) or model.param_fields()[name].metadata["choices"] is not None:
         raise ConfigError(
             f"{name} of {type(model).__name__} has no order to range over: give a list of choices, "
-            f"not {given!r}"
+            f"not {given!r}",
+            parameter=name,
+            value=given,
         )
     if len(given) != 2:
-        raise ConfigError(f"a range of {name} is (low, high), not {given!r}; choices are a list")
+        raise ConfigError(
+            f"a range of {name} is (low, high), not {given!r}; choices are a list",
+            parameter=name,
+            value=given,
+        )
     for bound in given:
         _check(model, name, (bound,) if many else bound)
     low, high = (kind(bound) for bound in given)
     if not low < high:
-        raise ConfigError(f"a range of {name} must rise: {given!r} does not")
+        raise ConfigError(
+            f"a range of {name} must have low < high, not {given!r}", parameter=name, value=given
+        )
     members = len(getattr(model, name)) if many else None
     if members == 0:
         raise ConfigError(
             f"{name} of {type(model).__name__} is empty, so there is no member to range over: give "
-            "it members in the model, or choices as a list of tuples"
+            "it members in the model, or choices as a list of tuples",
+            parameter=name,
+            value=given,
         )
     return Range(low, high, kind is int, members)
 
@@ -241,11 +267,17 @@ def _check(model: Estimator, name: str, value: Any) -> None:
     about, owner = model.param_fields()[name].metadata, type(model).__name__
     if about["choices"] is not None:
         if value not in about["choices"]:
-            raise unknown_option(f"{name} of {owner} in the space", value, about["choices"])
+            raise unknown_option(
+                f"{name} of {owner} in the space", value, about["choices"], parameter=name
+            )
         return
     wanted = complaint(value, typing.get_type_hints(type(model))[name], about)
     if wanted is not None:
-        raise ConfigError(f"{name} of {owner} must be {wanted}, not {value!r} as in the space")
+        raise ConfigError(
+            f"{name} of {owner} must be {wanted}, not {value!r} as in the space",
+            parameter=name,
+            value=value,
+        )
 
 
 def draw(model: type[Estimator], generator: np.random.Generator) -> dict[str, Any]:

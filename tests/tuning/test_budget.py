@@ -91,11 +91,11 @@ def test_ctrl_c_says_what_is_kept(planted, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(planted.clock, "now", 0.0)
     monkeypatch.setattr(planted.Flat, "_fit", interrupted)
     monkeypatch.setattr(planted.Flat, "_arrays", lambda self: {})
-    with pytest.raises(KeyboardInterrupt, match="after 1 trials; its folder keeps them"):
+    with pytest.raises(KeyboardInterrupt, match="after 1 trials.*folder"):
         planted.tune(planted.Flat(), trials=3, folder=tmp_path / "search")
 
 
 def test_a_time_too_short_for_any_trial_is_named() -> None:
     split = recae.data.splits.holdout_pairs(recae.load_dataset().interactions, 0.2)
-    with pytest.raises(TrainingError, match="before the first trial began: give the search more"):
+    with pytest.raises(TrainingError, match="first trial.*seconds"):
         recae.tune(recae.EASE(), split.train, split.validation, seconds=1e-9)

@@ -72,10 +72,10 @@ def test_one_trial_and_a_template_outside_the_space_can_be_drawn(planted, tmp_pa
 
 def test_mistakes(planted, tmp_path, monkeypatch) -> None:
     tuning = planted.tune(planted.Flat(), trials=1)
-    with pytest.raises(StorageError, match="does not exist: create it first"):
+    with pytest.raises(StorageError, match="folder .*no .*not exist"):
         tuning.plot(tmp_path / "no" / "trials.png")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ConfigError, match=r'plots need matplotlib: pip install "recae\[plot\]"'):
+    with pytest.raises(ConfigError, match=r'matplotlib: .*"recae\[plot\]"'):
         tuning.plot(tmp_path / "trials.png")
     assert not list(tmp_path.iterdir())
 

@@ -128,7 +128,7 @@ def test_if_all_fail_their_reasons_are_said(planted) -> None:
 
 def test_warnings_are_noted_and_those_of_the_best_are_passed_on(planted) -> None:
     space = {"quality": (0.0, 1.0)}
-    with pytest.warns(RecaeWarning, match="has diverged at") as caught:
+    with pytest.warns(RecaeWarning, match="diverged") as caught:
         tuning = planted.tune(planted.Flat(warns=0.4), trials=20, space=space)
     said = tuning.trials.set_index("quality")["reason"]
     for quality, reason in said.items():
@@ -165,7 +165,7 @@ def test_a_model_with_a_measure_of_its_own_is_measured_once(movies) -> None:
 def test_an_ensemble_is_tuned_over_its_members(movies) -> None:
     template = recae.Ensemble(members=("Popularity()", "Random()"))
     arguments = (template, movies.train, movies.validation, "ndcg@10")
-    with pytest.raises(ConfigError, match="nothing to search of Ensemble: name a space.*members"):
+    with pytest.raises(ConfigError, match="Ensemble.*space=.*members"):
         recae.tune(*arguments, trials=2)
     better = ("EASE(l2=50.0)", "Popularity()")
     tuning = recae.tune(*arguments, trials=5, space={"members": [better, template.members]})
@@ -203,27 +203,27 @@ def test_nothing_is_printed(planted, capfd) -> None:
     ("options", "message"),
     [
         ({}, "seconds=60, trials=20, or both"),
-        ({"seconds": 0}, "seconds must be a number > 0, not 0"),
-        ({"seconds": float("inf")}, "seconds must be a number > 0, not inf"),
-        ({"seconds": "60"}, "seconds must be a number > 0, not '60'"),
-        ({"trials": 0}, "trials must be an integer >= 1, not 0"),
-        ({"trials": 2.5}, "trials must be an integer >= 1, not 2.5"),
-        ({"trials": True}, "trials must be an integer >= 1, not True"),
-        ({"sampler": "tpee"}, "unknown sampler 'tpee'. Did you mean 'tpe'"),
-        ({"halving": "no"}, "halving must be True or False, not 'no'"),
-        ({"seed": -1}, "seed must be an integer >= 0, not -1"),
+        ({"seconds": 0}, "> 0, not 0"),
+        ({"seconds": float("inf")}, "> 0, not inf"),
+        ({"seconds": "60"}, "> 0, not '60'"),
+        ({"trials": 0}, ">= 1, not 0"),
+        ({"trials": 2.5}, ">= 1, not 2.5"),
+        ({"trials": True}, ">= 1, not True"),
+        ({"sampler": "tpee"}, "unknown sampler 'tpee'.* mean 'tpe'"),
+        ({"halving": "no"}, "True .*False, not 'no'"),
+        ({"seed": -1}, ">= 0, not -1"),
         ({"device": "abacus"}, "unknown device"),
-        ({"progress": 1}, "progress must be True, False or None"),
+        ({"progress": 1}, "True, False .*None.*, not 1"),
         ({"metric": "ndgc@10"}, "unknown metric 'ndgc'"),
-        ({"metric": "coverage@10"}, "metric must measure hits and have a value per user"),
-        ({"space": {"qualty": (0, 1)}}, "unknown hyperparameter of Flat in the space 'qualty'"),
-        ({"space": {}}, "nothing to search of Flat"),
-        ({"template": "flat"}, "a model is needed, such as recae.EASE.., not 'flat'"),
-        ({"template": recae.EASE}, "a model is needed"),
-        ({"template": recae.EASE(l2=-1)}, "l2 of EASE must be a number > 0, not -1"),
-        ({"template": recae.Random()}, "nothing to search of Random: it has no such"),
-        ({"template": recae.Popularity()}, "nothing to search of Popularity: name .* of weights"),
-        ({"folder": ""}, "a path is needed, not ''"),
+        ({"metric": "coverage@10"}, "metric .*hits"),
+        ({"space": {"qualty": (0, 1)}}, "unknown hyperparameter .*space 'qualty'"),
+        ({"space": {}}, "Flat .*search.*quality"),
+        ({"template": "flat"}, "model, .*EASE.*, not 'flat'"),
+        ({"template": recae.EASE}, "model, .*EASE.*, not <class"),
+        ({"template": recae.EASE(l2=-1)}, "l2 .*> 0, not -1"),
+        ({"template": recae.Random()}, "Random .*search: .*another model"),
+        ({"template": recae.Popularity()}, "Popularity .*search: .*space=.* weights"),
+        ({"folder": ""}, "path .*, not ''"),
     ],
 )
 def test_mistakes_are_told_before_any_fit(planted, monkeypatch, options, message: str) -> None:
@@ -234,22 +234,24 @@ def test_mistakes_are_told_before_any_fit(planted, monkeypatch, options, message
     given = {"template": planted.Flat(), "train": planted.train, "validation": planted.fold}
     bounded = not options or set(options) & {"seconds", "trials"}
     given |= options | ({} if bounded else {"trials": 2})
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as caught:
         recae.tune(**given)
+    for name in set(options) & {"seconds", "trials", "halving", "seed", "progress", "sampler"}:
+        assert caught.value.parameter == name and caught.value.value is options[name]
 
 
 def test_bad_data_are_told_before_any_fit(planted) -> None:
     flat, train, fold = planted.Flat(), planted.train, planted.fold
     empty = recae.Fold(fold.target, fold.history)
-    with pytest.raises(DataError, match="no user of the validation fold has a target"):
+    with pytest.raises(DataError, match="no user .*validation .*target"):
         recae.tune(flat, train, empty, trials=2)
-    with pytest.raises(DataError, match="validation must be a Fold, .* not NoneType"):
+    with pytest.raises(DataError, match="validation .*Fold.* not NoneType"):
         recae.tune(flat, train, None, trials=2)
-    with pytest.raises(DataError, match="no interactions to learn from"):
+    with pytest.raises(DataError, match="no interactions"):
         recae.tune(flat, fold.history, fold, trials=2)
 
 
 def test_without_optuna_it_says_what_to_install(planted, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ConfigError, match=r'tuning needs Optuna: pip install "recae\[tune\]"'):
+    with pytest.raises(ConfigError, match=r'Optuna: .*"recae\[tune\]"'):
         planted.tune(planted.Flat(), trials=2)
