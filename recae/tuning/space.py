@@ -165,11 +165,11 @@ def read_space(model: Estimator, given: Given | None) -> Space:
     if not parts:
         known = [name for name in model.param_fields() if name != "metric"]
         raise ConfigError(
-            f"{type(model).__name__} has no hyperparameter to search: "
+            f"there is nothing to search of {type(model).__name__}: "
             + (
-                f"pass space=, as {EXAMPLE}, with some of {', '.join(known)}"
+                f"name a space, as {EXAMPLE}, of {', '.join(known)}"
                 if known
-                else "choose another model"
+                else "it has no such hyperparameter"
             ),
             parameter="space",
             value=given,

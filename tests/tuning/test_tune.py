@@ -165,7 +165,7 @@ def test_a_model_with_a_measure_of_its_own_is_measured_once(movies) -> None:
 def test_an_ensemble_is_tuned_over_its_members(movies) -> None:
     template = recae.Ensemble(members=("Popularity()", "Random()"))
     arguments = (template, movies.train, movies.validation, "ndcg@10")
-    with pytest.raises(ConfigError, match="Ensemble.*space=.*members"):
+    with pytest.raises(ConfigError, match="nothing .*Ensemble.*space.*members"):
         recae.tune(*arguments, trials=2)
     better = ("EASE(l2=50.0)", "Popularity()")
     tuning = recae.tune(*arguments, trials=5, space={"members": [better, template.members]})
@@ -217,12 +217,12 @@ def test_nothing_is_printed(planted, capfd) -> None:
         ({"metric": "ndgc@10"}, "unknown metric 'ndgc'"),
         ({"metric": "coverage@10"}, "metric .*hits"),
         ({"space": {"qualty": (0, 1)}}, "unknown hyperparameter .*space 'qualty'"),
-        ({"space": {}}, "Flat .*search.*quality"),
+        ({"space": {}}, "nothing .*Flat.*quality"),
         ({"template": "flat"}, "model, .*EASE.*, not 'flat'"),
         ({"template": recae.EASE}, "model, .*EASE.*, not <class"),
         ({"template": recae.EASE(l2=-1)}, "l2 .*> 0, not -1"),
-        ({"template": recae.Random()}, "Random .*search: .*another model"),
-        ({"template": recae.Popularity()}, "Popularity .*search: .*space=.* weights"),
+        ({"template": recae.Random()}, "nothing .*Random: .*hyperparameter"),
+        ({"template": recae.Popularity()}, "nothing .*Popularity: .*space.* weights"),
         ({"folder": ""}, "path .*, not ''"),
     ],
 )
