@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -132,7 +132,7 @@ class Planted:
 
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch) -> Planted:
-    monkeypatch.setattr(sys.modules["recae.tuning.attempt"], "clock", CLOCK)
+    monkeypatch.setattr(import_module("recae.tuning.attempt"), "clock", CLOCK)
     return Planted()
 
 
