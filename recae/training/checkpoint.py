@@ -109,7 +109,7 @@ class Checkpoint:
         if found != FORMAT:
             raise DataError(
                 f"the checkpoint {self.path} has format {found}; this recae {__version__} reads "
-                f"format {FORMAT}: go on with the version that wrote it, or delete the file"
+                f"format {FORMAT}: continue with the version that wrote it, or delete the file"
             )
         differ = [name for name in self.run if run.get(name) != self.run[name]]
         if differ:

@@ -175,7 +175,7 @@ class Study:
             raise
         except Exception as error:  # Optuna checks nothing of what it reads
             raise DataError(
-                f"{file} is damaged ({error!r}): delete the folder to begin the search anew"
+                f"{file} is damaged ({error!r}): delete the folder to start the search again"
             ) from error
 
     @_quiet()
@@ -322,7 +322,7 @@ def _check_same(folder: Path, kept: Mapping[str, Any], about: Mapping[str, Any])
     if kept["format"] != FORMAT:
         raise DataError(
             f"the search in {folder} has format {kept['format']}; this recae {__version__} reads "
-            f"format {FORMAT}: go on with recae {kept.get('recae')}, or name another folder"
+            f"format {FORMAT}: continue with recae {kept.get('recae')}, or name another folder"
         )
     there = kept["search"]
     differences = "; ".join(

@@ -217,7 +217,9 @@ def _pin(path: Path) -> Path:
 def _pinned(path: Path) -> str:
     text = _pin(path).read_text(encoding="utf-8", errors="replace").strip()
     if not re.fullmatch("sha256:[0-9a-f]{64}", text):
-        raise DataError(f"{_pin(path)} does not hold a checksum: delete it to have it written anew")
+        raise DataError(
+            f"{_pin(path)} does not hold a checksum: delete it to have it written again"
+        )
     return text
 
 

@@ -123,7 +123,7 @@ def _check_pairs(split: Split, overlap: str) -> dict[str, int]:
             effect = (
                 f"{masked:,} masked, and so a miss for every model"
                 if masked
-                else "a model may have learnt them by heart"
+                else "a model may have memorised them"
             )
             message = (
                 f"{count:,} of {fold.target.nnz:,} {name} targets are also in {where} "
@@ -179,7 +179,7 @@ def _check_users(
     leaked = users.ids[known]
     if len(leaked):
         anew = (
-            "; if every table counts its users anew, make their ids distinct"
+            "; if each table numbers its users from the start, make their ids distinct"
             if len(leaked) == len(users)
             else ""
         )
@@ -202,7 +202,7 @@ def _check_both_folds(split: Split, generalization: str | None) -> dict[str, int
     if strong and len(both):
         raise DataError(
             f"{len(both):,} of {len(users):,} test users are also validation users "
-            f"({_first_ids(both)}): settings are chosen on them; take them out of one of the two"
+            f"({_first_ids(both)}): models are tuned on them; take them out of one of the two"
         )
     return {"users in both folds": len(both)}
 

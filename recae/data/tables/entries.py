@@ -74,7 +74,7 @@ def read_entries(
         raise DataError(
             f"{len(again):,} rows repeat a pair of user and item; the first is user "
             f"{users.decode([user]).tolist()[0]!r} with item "
-            f"{items.decode([indices[again[0]]]).tolist()[0]!r}; choose what becomes of them "
+            f"{items.decode([indices[again[0]]]).tolist()[0]!r}; say which row counts "
             "with duplicates= of Interactions.from_frame or of the reader"
         )
     first = at[~repeated[at]]
