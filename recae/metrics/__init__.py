@@ -1,38 +1,17 @@
 """Metrics of top-k lists (see `metric` and `beyond_accuracy`) and bootstrap intervals of means."""
 
-from recae.metrics.accumulator import MetricAccumulator
-from recae.metrics.beyond_accuracy import FloatArray, popularity_groups
-from recae.metrics.bootstrap import (
-    BOOTSTRAP_CELLS,
-    bootstrap_interval,
-    bootstrap_intervals,
-    check_share,
-    percentile_interval,
-    resampled_means,
-)
-from recae.metrics.metric import (
-    AnyMetric,
-    IntArray,
-    Metric,
-    less_is_better,
-    parse_metric,
-    parse_metrics,
-)
-
-__all__ = [
-    "BOOTSTRAP_CELLS",
-    "AnyMetric",
-    "FloatArray",
-    "IntArray",
-    "Metric",
-    "MetricAccumulator",
-    "bootstrap_interval",
-    "bootstrap_intervals",
-    "check_share",
-    "less_is_better",
-    "parse_metric",
-    "parse_metrics",
-    "percentile_interval",
-    "popularity_groups",
-    "resampled_means",
-]
+from recae.metrics.accumulator import MetricAccumulator as MetricAccumulator
+from recae.metrics.beyond_accuracy import FloatArray as FloatArray
+from recae.metrics.beyond_accuracy import popularity_groups as popularity_groups
+from recae.metrics.bootstrap import BOOTSTRAP_CELLS as BOOTSTRAP_CELLS
+from recae.metrics.bootstrap import bootstrap_interval as bootstrap_interval
+from recae.metrics.bootstrap import bootstrap_intervals as bootstrap_intervals
+from recae.metrics.bootstrap import check_share as check_share
+from recae.metrics.bootstrap import percentile_interval as percentile_interval
+from recae.metrics.bootstrap import resampled_means as resampled_means
+from recae.metrics.metric import AnyMetric as AnyMetric
+from recae.metrics.metric import IntArray as IntArray
+from recae.metrics.metric import Metric as Metric
+from recae.metrics.metric import less_is_better as less_is_better
+from recae.metrics.metric import parse_metric as parse_metric
+from recae.metrics.metric import parse_metrics as parse_metrics

@@ -6,28 +6,35 @@ The imports are for type checkers: `MODELS` and this module have every model, im
 import pkgutil
 from importlib import import_module
 
-from recae.models.baselines import Popularity, Random
-from recae.models.ensemble import Ensemble
-from recae.models.factors.als import ALS
-from recae.models.factors.bpr import BPR
-from recae.models.factors.svd import SVDAE, PureSVD
-from recae.models.linear.ease import EASE, EDLAE, RDLAE, RLAE
-from recae.models.linear.infinite_ae import InfiniteAE
-from recae.models.linear.sparse_ease import SparseEASE
-from recae.models.neighbours.item_knn import ItemKNN
-from recae.models.neighbours.user_knn import UserKNN
-from recae.models.neural._base import NeuralRecommender
-from recae.models.neural.auto_rec import AutoRec
-from recae.models.neural.cdae import CDAE
-from recae.models.neural.elsa import ELSA
-from recae.models.neural.h_vamp import HVamp
-from recae.models.neural.macrid_vae import MacridVAE
-from recae.models.neural.mult_dae import MultDAE
-from recae.models.neural.mult_vae import MultVAE
-from recae.models.neural.rec_vae import RecVAE
-from recae.models.neural.sparse_ae import SparseAE
-from recae.models.neural.vanilla_ae import VanillaAE
-from recae.models.neural.vasp import FLVAE, VASP, NeuralEASE
+from recae.models.baselines import Popularity as Popularity
+from recae.models.baselines import Random as Random
+from recae.models.ensemble import Ensemble as Ensemble
+from recae.models.factors.als import ALS as ALS
+from recae.models.factors.bpr import BPR as BPR
+from recae.models.factors.svd import SVDAE as SVDAE
+from recae.models.factors.svd import PureSVD as PureSVD
+from recae.models.linear.ease import EASE as EASE
+from recae.models.linear.ease import EDLAE as EDLAE
+from recae.models.linear.ease import RDLAE as RDLAE
+from recae.models.linear.ease import RLAE as RLAE
+from recae.models.linear.infinite_ae import InfiniteAE as InfiniteAE
+from recae.models.linear.sparse_ease import SparseEASE as SparseEASE
+from recae.models.neighbours.item_knn import ItemKNN as ItemKNN
+from recae.models.neighbours.user_knn import UserKNN as UserKNN
+from recae.models.neural._base import NeuralRecommender as NeuralRecommender
+from recae.models.neural.auto_rec import AutoRec as AutoRec
+from recae.models.neural.cdae import CDAE as CDAE
+from recae.models.neural.elsa import ELSA as ELSA
+from recae.models.neural.h_vamp import HVamp as HVamp
+from recae.models.neural.macrid_vae import MacridVAE as MacridVAE
+from recae.models.neural.mult_dae import MultDAE as MultDAE
+from recae.models.neural.mult_vae import MultVAE as MultVAE
+from recae.models.neural.rec_vae import RecVAE as RecVAE
+from recae.models.neural.sparse_ae import SparseAE as SparseAE
+from recae.models.neural.vanilla_ae import VanillaAE as VanillaAE
+from recae.models.neural.vasp import FLVAE as FLVAE
+from recae.models.neural.vasp import VASP as VASP
+from recae.models.neural.vasp import NeuralEASE as NeuralEASE
 from recae.recommend.base import Recommender
 
 MODELS: dict[str, type[Recommender]] = {
@@ -39,36 +46,3 @@ MODELS: dict[str, type[Recommender]] = {
 """Every model by the name used on the command line, in the order of the files."""
 
 globals().update({cls.__name__: cls for cls in MODELS.values()})
-
-__all__ = [
-    "ALS",
-    "BPR",
-    "EASE",
-    "EDLAE",
-    "MODELS",
-    "RDLAE",
-    "RLAE",
-    "ELSA",
-    "RecVAE",
-    "MacridVAE",
-    "FLVAE",
-    "NeuralEASE",
-    "VASP",
-    "AutoRec",
-    "CDAE",
-    "Ensemble",
-    "HVamp",
-    "SVDAE",
-    "SparseAE",
-    "SparseEASE",
-    "InfiniteAE",
-    "PureSVD",
-    "ItemKNN",
-    "MultDAE",
-    "MultVAE",
-    "NeuralRecommender",
-    "Popularity",
-    "Random",
-    "UserKNN",
-    "VanillaAE",
-]

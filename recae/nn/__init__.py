@@ -1,124 +1,67 @@
 """Networks and their layers, in torch; this package does not depend on users or items."""
 
-from recae.nn.batch import Batch, Ragged, Sample
-from recae.nn.conv import ConvDecoder, ConvEncoder
-from recae.nn.dense import DENSE_LOSSES, DenseScores
-from recae.nn.h_vamp import HierarchicalDecoder, HierarchicalEncoder, HierarchicalVamp
-from recae.nn.heads import LinearHead, LinearScores, Scores, UnitHead
-from recae.nn.layers import (
-    ACTIVATIONS,
-    DenselyConnected,
-    InputLinear,
-    Linear,
-    UnitLinear,
-    encoder_mlp,
-    mlp,
-)
-from recae.nn.macrid import ConceptDecoder, ConceptGaussians, Concepts, DrawConcepts
-from recae.nn.network import (
-    AutoencoderNet,
-    Chain,
-    Decoder,
-    DeterministicCode,
-    Dropout,
-    Gaussian,
-    GaussianNoise,
-    Masking,
-    NoCorruption,
-    SaltAndPepper,
-    UnitNorm,
-    UserNodes,
-)
-from recae.nn.priors import CompositeGaussian, Posterior, remember
-from recae.nn.quantised import LogisticMixture, Quantised
-from recae.nn.sparse import (
-    BatchTopUnits,
-    JumpReLUCode,
-    KLSparseCode,
-    L1Code,
-    PositiveTopUnits,
-    SignedTopUnits,
-    TopUnits,
-    UsageCounter,
-    revive,
-    transposed_start,
-)
-from recae.nn.tied import TiedDecoder, TiedScores, UnitRows
-from recae.nn.variational import (
-    Mixture,
-    PosteriorOf,
-    StandardNormal,
-    Vamp,
-    Variational,
-    draw,
-    log_density,
-)
-from recae.nn.vasp import EmptyCode, ProductDecoder, ZeroDiagonal
-
-__all__ = [
-    "draw",
-    "log_density",
-    "PosteriorOf",
-    "ACTIVATIONS",
-    "UnitLinear",
-    "ConvDecoder",
-    "ConvEncoder",
-    "DENSE_LOSSES",
-    "DenseScores",
-    "GaussianNoise",
-    "Masking",
-    "SaltAndPepper",
-    "revive",
-    "transposed_start",
-    "BatchTopUnits",
-    "UsageCounter",
-    "JumpReLUCode",
-    "PositiveTopUnits",
-    "SignedTopUnits",
-    "Mixture",
-    "StandardNormal",
-    "Vamp",
-    "Variational",
-    "AutoencoderNet",
-    "Batch",
-    "Chain",
-    "ConceptDecoder",
-    "ConceptGaussians",
-    "Concepts",
-    "CompositeGaussian",
-    "DrawConcepts",
-    "DenselyConnected",
-    "Posterior",
-    "TiedDecoder",
-    "TiedScores",
-    "UnitRows",
-    "remember",
-    "Decoder",
-    "Dropout",
-    "Gaussian",
-    "HierarchicalVamp",
-    "HierarchicalDecoder",
-    "UserNodes",
-    "HierarchicalEncoder",
-    "EmptyCode",
-    "ProductDecoder",
-    "ZeroDiagonal",
-    "InputLinear",
-    "NoCorruption",
-    "Linear",
-    "LinearHead",
-    "LinearScores",
-    "LogisticMixture",
-    "DeterministicCode",
-    "Quantised",
-    "Ragged",
-    "Sample",
-    "Scores",
-    "KLSparseCode",
-    "L1Code",
-    "TopUnits",
-    "UnitHead",
-    "UnitNorm",
-    "encoder_mlp",
-    "mlp",
-]
+from recae.nn.batch import Batch as Batch
+from recae.nn.batch import Ragged as Ragged
+from recae.nn.batch import Sample as Sample
+from recae.nn.conv import ConvDecoder as ConvDecoder
+from recae.nn.conv import ConvEncoder as ConvEncoder
+from recae.nn.dense import DENSE_LOSSES as DENSE_LOSSES
+from recae.nn.dense import DenseScores as DenseScores
+from recae.nn.h_vamp import HierarchicalDecoder as HierarchicalDecoder
+from recae.nn.h_vamp import HierarchicalEncoder as HierarchicalEncoder
+from recae.nn.h_vamp import HierarchicalVamp as HierarchicalVamp
+from recae.nn.heads import LinearHead as LinearHead
+from recae.nn.heads import LinearScores as LinearScores
+from recae.nn.heads import Scores as Scores
+from recae.nn.heads import UnitHead as UnitHead
+from recae.nn.layers import ACTIVATIONS as ACTIVATIONS
+from recae.nn.layers import DenselyConnected as DenselyConnected
+from recae.nn.layers import InputLinear as InputLinear
+from recae.nn.layers import Linear as Linear
+from recae.nn.layers import UnitLinear as UnitLinear
+from recae.nn.layers import encoder_mlp as encoder_mlp
+from recae.nn.layers import mlp as mlp
+from recae.nn.macrid import ConceptDecoder as ConceptDecoder
+from recae.nn.macrid import ConceptGaussians as ConceptGaussians
+from recae.nn.macrid import Concepts as Concepts
+from recae.nn.macrid import DrawConcepts as DrawConcepts
+from recae.nn.network import AutoencoderNet as AutoencoderNet
+from recae.nn.network import Chain as Chain
+from recae.nn.network import Decoder as Decoder
+from recae.nn.network import DeterministicCode as DeterministicCode
+from recae.nn.network import Dropout as Dropout
+from recae.nn.network import Gaussian as Gaussian
+from recae.nn.network import GaussianNoise as GaussianNoise
+from recae.nn.network import Masking as Masking
+from recae.nn.network import NoCorruption as NoCorruption
+from recae.nn.network import SaltAndPepper as SaltAndPepper
+from recae.nn.network import UnitNorm as UnitNorm
+from recae.nn.network import UserNodes as UserNodes
+from recae.nn.priors import CompositeGaussian as CompositeGaussian
+from recae.nn.priors import Posterior as Posterior
+from recae.nn.priors import remember as remember
+from recae.nn.quantised import LogisticMixture as LogisticMixture
+from recae.nn.quantised import Quantised as Quantised
+from recae.nn.sparse import BatchTopUnits as BatchTopUnits
+from recae.nn.sparse import JumpReLUCode as JumpReLUCode
+from recae.nn.sparse import KLSparseCode as KLSparseCode
+from recae.nn.sparse import L1Code as L1Code
+from recae.nn.sparse import PositiveTopUnits as PositiveTopUnits
+from recae.nn.sparse import SignedTopUnits as SignedTopUnits
+from recae.nn.sparse import TopUnits as TopUnits
+from recae.nn.sparse import UsageCounter as UsageCounter
+from recae.nn.sparse import revive as revive
+from recae.nn.sparse import transposed_start as transposed_start
+from recae.nn.tied import TiedDecoder as TiedDecoder
+from recae.nn.tied import TiedScores as TiedScores
+from recae.nn.tied import UnitRows as UnitRows
+from recae.nn.variational import Mixture as Mixture
+from recae.nn.variational import PosteriorOf as PosteriorOf
+from recae.nn.variational import StandardNormal as StandardNormal
+from recae.nn.variational import Vamp as Vamp
+from recae.nn.variational import Variational as Variational
+from recae.nn.variational import draw as draw
+from recae.nn.variational import log_density as log_density
+from recae.nn.vasp import EmptyCode as EmptyCode
+from recae.nn.vasp import ProductDecoder as ProductDecoder
+from recae.nn.vasp import ZeroDiagonal as ZeroDiagonal

@@ -1,46 +1,28 @@
 """Training: batches, objective, loop, checkpoint."""
 
-from recae.system.progress import bar
-from recae.training.batches import (
-    ArrayLoader,
-    HalvesLoader,
-    Loader,
-    NegativesLoader,
-    SampledLoader,
-    SparseLoader,
-    draw_shares,
-)
-from recae.training.checkpoint import Checkpoint
-from recae.training.device import DeviceLoader, has_bfloat16, on_device, resolve_device
-from recae.training.loop import Callback, Epoch, Run, check_callbacks, train
-from recae.training.objective import Accumulation, LinearAnneal, Objective, annealed
-from recae.training.plan import OPTIMISERS, BeforeEpoch, Phase, Plan
-
-__all__ = [
-    "Accumulation",
-    "ArrayLoader",
-    "BeforeEpoch",
-    "Callback",
-    "DeviceLoader",
-    "OPTIMISERS",
-    "HalvesLoader",
-    "LinearAnneal",
-    "Loader",
-    "NegativesLoader",
-    "Objective",
-    "Phase",
-    "Checkpoint",
-    "Epoch",
-    "Plan",
-    "Run",
-    "SampledLoader",
-    "SparseLoader",
-    "annealed",
-    "bar",
-    "check_callbacks",
-    "draw_shares",
-    "has_bfloat16",
-    "on_device",
-    "resolve_device",
-    "train",
-]
+from recae.system.progress import bar as bar
+from recae.training.batches import ArrayLoader as ArrayLoader
+from recae.training.batches import HalvesLoader as HalvesLoader
+from recae.training.batches import Loader as Loader
+from recae.training.batches import NegativesLoader as NegativesLoader
+from recae.training.batches import SampledLoader as SampledLoader
+from recae.training.batches import SparseLoader as SparseLoader
+from recae.training.batches import draw_shares as draw_shares
+from recae.training.checkpoint import Checkpoint as Checkpoint
+from recae.training.device import DeviceLoader as DeviceLoader
+from recae.training.device import has_bfloat16 as has_bfloat16
+from recae.training.device import on_device as on_device
+from recae.training.device import resolve_device as resolve_device
+from recae.training.loop import Callback as Callback
+from recae.training.loop import Epoch as Epoch
+from recae.training.loop import Run as Run
+from recae.training.loop import check_callbacks as check_callbacks
+from recae.training.loop import train as train
+from recae.training.objective import Accumulation as Accumulation
+from recae.training.objective import LinearAnneal as LinearAnneal
+from recae.training.objective import Objective as Objective
+from recae.training.objective import annealed as annealed
+from recae.training.plan import OPTIMISERS as OPTIMISERS
+from recae.training.plan import BeforeEpoch as BeforeEpoch
+from recae.training.plan import Phase as Phase
+from recae.training.plan import Plan as Plan
