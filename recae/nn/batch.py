@@ -148,6 +148,11 @@ class Batch:
         return Batch(input, target, None if self.rows is None else self.rows.to(device))
 
 
+Coded = tuple[Tensor, dict[str, Tensor]]
+"""What the code of a network makes of a batch: z, (rows, latent), and its penalty terms by name,
+(rows,) each."""
+
+
 def some_rows(items: Tensor, values: Tensor, n_items: int) -> Tensor:
     """A sparse tensor (n_items, ...) with these rows; items: (met,) int64, rising."""
     return torch.sparse_coo_tensor(

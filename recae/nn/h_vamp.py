@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from recae.nn.batch import Batch, Ragged
+from recae.nn.batch import Batch, Coded, Ragged
 from recae.nn.heads import Scores
 from recae.nn.layers import InputLinear, Linear
 from recae.nn.network import Dropout
@@ -114,9 +114,7 @@ class HierarchicalVamp(nn.Module):
         self.joint = gated_mlp([2 * width, *[width] * (depth - 1)])
         self.prior = PseudoInputs(n_items, components, width, latent, depth)
 
-    def forward(
-        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         upper: tuple[Tensor, Tensor] = self.upper(hidden[:, : self.width])
         z2 = self._draw(*upper, generator)  # (rows, latent)
         joined = torch.cat([hidden[:, self.width :], self.from_upper(z2)], 1)

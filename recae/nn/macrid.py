@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recae.errors import unknown_option
-from recae.nn.batch import Batch, Ragged
+from recae.nn.batch import Batch, Coded, Ragged
 from recae.nn.heads import CHUNK_CELLS
 from recae.nn.layers import InputLinear, Linear
 from recae.nn.products import affine, gather, multiply, row_chunks
@@ -215,9 +215,7 @@ class ConceptGaussians(nn.Module):
         self.n_concepts, self.spread = n_concepts, spread
         self.mu, self.log_variance = Linear(width, latent), Linear(width, latent)
 
-    def forward(
-        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         rows = len(hidden)
         each = hidden.reshape(rows * self.n_concepts, hidden.shape[1] // self.n_concepts)
         mu = F.normalize(self.mu(each), dim=1)

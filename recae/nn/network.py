@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from recae.nn.batch import Batch, Ragged
+from recae.nn.batch import Batch, Coded, Ragged
 from recae.nn.heads import Scores
 from recae.nn.layers import Linear
 
@@ -162,9 +162,7 @@ class AutoencoderNet(nn.Module):
         z, terms = self.encode(batch, generator)
         return self.decoder(z, batch), terms
 
-    def encode(
-        self, batch: Batch, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def encode(self, batch: Batch, generator: torch.Generator | None = None) -> Coded:
         """The codes of a batch, (rows, latent), and their penalty terms."""
         corrupted = self.corrupt(batch, generator)
         hidden = self.encoder(corrupted.input)
@@ -175,9 +173,7 @@ class AutoencoderNet(nn.Module):
 class DeterministicCode(nn.Module):
     """The encoder's output is the code."""
 
-    def forward(
-        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         return hidden, {}
 
 
@@ -193,9 +189,7 @@ class Gaussian(nn.Module):
         self.mu = Linear(n_hidden, latent)
         self.log_variance = Linear(n_hidden, latent)
 
-    def forward(
-        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         mu = self.mu(hidden)  # (rows, latent)
         if not self.training:
             return mu, {}
@@ -228,9 +222,7 @@ class UserNodes(nn.Module):
             self.stranger.copy_(self.prior.nodes.detach().mean(0))
         return super().train(mode)
 
-    def forward(
-        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         node = self.prior.nodes[batch.rows] if self.training else self.stranger
         return (hidden + node).sigmoid(), {}
 

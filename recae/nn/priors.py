@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from recae.nn.batch import Batch
+from recae.nn.batch import Batch, Coded
 from recae.nn.layers import Linear
 
 MIXTURE = ((3 / 20, 0.0), (1 / 10, 10.0))
@@ -57,9 +57,7 @@ class CompositeGaussian(nn.Module):
         ):
             old.load_state_dict(new.state_dict())
 
-    def forward(
-        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         mu = self.mu(hidden)  # (rows, latent)
         if not self.training:
             return mu, {}

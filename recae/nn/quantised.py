@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from recae.nn.batch import Batch
+from recae.nn.batch import Batch, Coded
 
 FLOOR = 1e-9
 """The lower bound of a step's probability, so that its bits and gradients stay finite."""
@@ -76,9 +76,7 @@ class Quantised(nn.Module):
         self.rounds = False
         self.spent = math.nan
 
-    def forward(
-        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         if self.rounds or not self.training:
             return self.step * self.numbers(hidden), {}
         noise = torch.rand(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recae.nn.batch import Batch
+from recae.nn.batch import Batch, Coded
 
 
 class UsageCounter(nn.Module):
@@ -46,9 +46,7 @@ class SignedTopUnits(UsageCounter):
         super().__init__(units)
         self.active = active
 
-    def forward(
-        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         return self.counted(keep_largest(hidden, hidden.abs(), self.active)), {}
 
 
@@ -59,9 +57,7 @@ class PositiveTopUnits(UsageCounter):
         super().__init__(units)
         self.active = active
 
-    def forward(
-        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         z = hidden.relu()
         return self.counted(keep_largest(z, z, self.active)), {}
 
@@ -80,9 +76,7 @@ class BatchTopUnits(UsageCounter):
         self.active, self.memory = active, memory
         self.register_buffer("threshold", torch.tensor(-1.0))
 
-    def forward(
-        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         z = hidden.relu()
         if not self.training:
             return torch.where(z > self.threshold, z, 0.0), {}
@@ -137,9 +131,7 @@ class JumpReLUCode(UsageCounter):
             self.drift[dead] = 0
         return [self.drift]
 
-    def forward(
-        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         if self.training and not self.placed:
             self._place(hidden.detach())
         threshold = self.thresholds()
@@ -199,9 +191,7 @@ class TopUnits(nn.Module):
         super().__init__()
         self.active = active
 
-    def forward(
-        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         # Not torch.topk, because its order of ties is undefined.
         order = hidden.detach().sort(dim=1, descending=True, stable=True).indices
         stays = torch.zeros_like(hidden, dtype=torch.bool)
@@ -215,9 +205,7 @@ class L1Code(nn.Module):
     The layer after z needs columns of fixed norm, as in `UnitHead`: longer ones let z shrink.
     """
 
-    def forward(
-        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         z = hidden.relu()
         return z, {"sparsity": z.sum(1)} if self.training else {}
 
@@ -235,9 +223,7 @@ class KLSparseCode(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(
-        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         rate, rows = self.rate, len(hidden)
         hidden = hidden + math.log(rate / (1 - rate))
         z = hidden.sigmoid()

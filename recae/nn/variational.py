@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from recae.nn.batch import Batch, Ragged
+from recae.nn.batch import Batch, Coded, Ragged
 from recae.nn.layers import Linear
 
 Posterior = tuple[Tensor, Tensor]
@@ -138,9 +138,7 @@ class Variational(nn.Module):
         """Means and log variances, (rows, latent) each; the variance is at most e^10."""
         return self.mu(hidden), self.log_variance(hidden).clamp(-20, 10)
 
-    def forward(
-        self, hidden: Tensor, batch: Batch, generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         if not self.training:
             mu: Tensor = self.mu(hidden)
             return mu, {}
