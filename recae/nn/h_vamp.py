@@ -11,6 +11,7 @@ from recae.nn.batch import Batch, Coded, Ragged
 from recae.nn.heads import Scores
 from recae.nn.layers import InputLinear, Linear
 from recae.nn.network import Dropout
+from recae.nn.variational import draw
 
 
 class Gated(nn.Module):
@@ -141,10 +142,7 @@ class HierarchicalVamp(nn.Module):
         return torch.cat([z1, z2], 1), (0.5 * torch.cat([lower, upper], 1)).exp()
 
     def _draw(self, mu: Tensor, log_variance: Tensor, generator: torch.Generator | None) -> Tensor:
-        if not self.training:
-            return mu
-        noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
-        return mu + noise * (0.5 * log_variance).exp()
+        return draw(mu, log_variance, generator) if self.training else mu
 
     def log_prior(self, z: Tensor, generator: torch.Generator | None) -> Tensor:
         """log p(z2) of each row, (rows,)."""

@@ -15,6 +15,7 @@ from recae.nn.heads import CHUNK_CELLS
 from recae.nn.layers import InputLinear, Linear
 from recae.nn.products import affine, gather, multiply, row_chunks
 from recae.nn.tied import UnitRows
+from recae.nn.variational import normal_like
 
 TEMPERATURE = 0.1
 """tau: cosines are divided by it (Ma et al. 2019)."""
@@ -222,8 +223,7 @@ class ConceptGaussians(nn.Module):
         if not self.training:
             return mu.reshape(rows, self.n_concepts * mu.shape[1]), {}
         b = self.log_variance(each)  # (rows x n_concepts, latent)
-        noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
-        z = mu + self.spread * noise * (0.5 * b).exp()
+        z = mu + self.spread * normal_like(mu, generator) * (0.5 * b).exp()
         kl = 0.5 * (b.exp() + mu.square() / self.spread**2 - 1 - b).sum(1)
         return z.reshape(rows, -1), {"kl": kl.reshape(rows, -1).sum(1)}
 

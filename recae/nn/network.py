@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from recae.nn.batch import Batch, Coded, Ragged
 from recae.nn.heads import Scores
 from recae.nn.layers import Linear
+from recae.nn.variational import draw, normal_like
 
 
 class NoCorruption(nn.Module):
@@ -34,21 +35,35 @@ class UnitNorm(nn.Module):
         return batch.with_input(x.with_values(values / norms[rows]))
 
 
-class Dropout(nn.Module):
-    """Sets a share `p` of the input entries to zero and scales the rest by 1 / (1 - p)."""
+class Noise(nn.Module):
+    """Changes every input entry by itself in training; of a sparse row, the entries it has.
 
-    def __init__(self, p: float) -> None:
+    amount: 0 for no noise.
+    """
+
+    def __init__(self, amount: float) -> None:
         super().__init__()
-        self.p = p
+        self.amount = amount
 
     def forward(self, batch: Batch, generator: torch.Generator | None) -> Batch:
-        if not self.training or self.p == 0:
+        if not self.training or self.amount == 0:
             return batch
         x = batch.input
-        values = x.values if isinstance(x, Ragged) else x
+        if isinstance(x, Ragged):
+            return batch.with_input(x.with_values(self.noisy(x.values, generator)))
+        return batch.with_input(self.noisy(x, generator))
+
+    def noisy(self, values: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The values with noise, in their shape."""
+        raise NotImplementedError
+
+
+class Dropout(Noise):
+    """Sets a share `amount` of the input entries to zero, scales the rest by 1 / (1 - amount)."""
+
+    def noisy(self, values: Tensor, generator: torch.Generator | None) -> Tensor:
         drawn = torch.rand(values.shape, generator=generator, device=values.device)
-        values = values * (drawn >= self.p) / (1 - self.p)
-        return batch.with_input(x.with_values(values) if isinstance(x, Ragged) else values)
+        return values * (drawn >= self.amount) / (1 - self.amount)
 
 
 class Chain(nn.Module):
@@ -64,61 +79,40 @@ class Chain(nn.Module):
         return batch
 
 
-class GaussianNoise(nn.Module):
-    """Adds normal noise of standard deviation `spread`; of a sparse row, to its entries alone."""
+class GaussianNoise(Noise):
+    """Adds normal noise of standard deviation `amount`."""
 
-    def __init__(self, spread: float) -> None:
-        super().__init__()
-        self.spread = spread
-
-    def forward(self, batch: Batch, generator: torch.Generator | None) -> Batch:
-        if not self.training or self.spread == 0:
-            return batch
-        x = batch.input
-        values = x.values if isinstance(x, Ragged) else x
-        noise = torch.randn(
-            values.shape, generator=generator, device=values.device, dtype=values.dtype
-        )
-        values = values + self.spread * noise
-        return batch.with_input(x.with_values(values) if isinstance(x, Ragged) else values)
+    def noisy(self, values: Tensor, generator: torch.Generator | None) -> Tensor:
+        return values + self.amount * normal_like(values, generator)
 
 
-class Masking(nn.Module):
-    """Sets a share `p` of the input entries to zero and leaves the rest (Vincent et al. 2008)."""
+class Masking(Noise):
+    """Sets a share `amount` of the input entries to zero, leaves the rest (Vincent et al. 2008)."""
 
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p
-
-    def forward(self, batch: Batch, generator: torch.Generator | None) -> Batch:
-        if not self.training or self.p == 0:
-            return batch
-        x = batch.input
-        values = x.values if isinstance(x, Ragged) else x
-        kept = torch.rand(values.shape, generator=generator, device=values.device) >= self.p
-        values = values * kept
-        return batch.with_input(x.with_values(values) if isinstance(x, Ragged) else values)
+    def noisy(self, values: Tensor, generator: torch.Generator | None) -> Tensor:
+        kept = torch.rand(values.shape, generator=generator, device=values.device) >= self.amount
+        return values * kept
 
 
-class SaltAndPepper(nn.Module):
-    """Sets a share `p` of the entries of dense rows to `low` or `high`, by the toss of a coin.
+class SaltAndPepper(Noise):
+    """Sets a share `amount` of the entries of dense rows to `low` or `high`, by tossing a coin.
 
     Vincent et al. (2010), section 3.3. Not for sparse rows, which would become dense.
     """
 
-    def __init__(self, p: float, low: float = 0.0, high: float = 1.0) -> None:
-        super().__init__()
-        self.p, self.low, self.high = p, low, high
+    def __init__(self, amount: float, low: float = 0.0, high: float = 1.0) -> None:
+        super().__init__(amount)
+        self.low, self.high = low, high
 
     def forward(self, batch: Batch, generator: torch.Generator | None) -> Batch:
-        x = batch.input
-        if isinstance(x, Ragged):
+        if isinstance(batch.input, Ragged):
             raise TypeError("salt and pepper would fill sparse rows: use masking or dropout")
-        if not self.training or self.p == 0:
-            return batch
-        drawn = torch.rand(x.shape, generator=generator, device=x.device)
-        x = torch.where(drawn < self.p, self.high, x)
-        return batch.with_input(torch.where(drawn < self.p / 2, self.low, x))
+        return super().forward(batch, generator)
+
+    def noisy(self, values: Tensor, generator: torch.Generator | None) -> Tensor:
+        drawn = torch.rand(values.shape, generator=generator, device=values.device)
+        values = torch.where(drawn < self.amount, self.high, values)
+        return torch.where(drawn < self.amount / 2, self.low, values)
 
 
 class Decoder(nn.Module):
@@ -195,8 +189,7 @@ class Gaussian(nn.Module):
             return mu, {}
         log_variance = self.log_variance(hidden)
         kl = 0.5 * (log_variance.exp() + mu.square() - 1 - log_variance).sum(1)  # (rows,)
-        noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
-        return mu + noise * (0.5 * log_variance).exp(), {"kl": kl}
+        return draw(mu, log_variance, generator), {"kl": kl}
 
     def mean_and_deviation(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """The mean and the standard deviation of the posterior, (rows, latent) each."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from recae.nn.batch import Batch, Coded
 from recae.nn.layers import Linear
+from recae.nn.variational import draw
 
 MIXTURE = ((3 / 20, 0.0), (1 / 10, 10.0))
 """Shares and log variances of the parts of the composite prior around zero; the rest, 3/4, is the
@@ -62,8 +63,7 @@ class CompositeGaussian(nn.Module):
         if not self.training:
             return mu, {}
         log_variance = self.log_variance(hidden)
-        noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
-        z = mu + noise * (0.5 * log_variance).exp()
+        z = draw(mu, log_variance, generator)
         kl = log_normal(z, mu, log_variance) - self.log_prior(z, batch)
         return z, {"kl": kl.sum(1)}
 

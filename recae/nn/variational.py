@@ -158,8 +158,12 @@ class Variational(nn.Module):
 
 def draw(mu: Tensor, log_variance: Tensor, generator: torch.Generator | None) -> Tensor:
     """One z of each row from N(mu, exp(log_variance)), with its gradient (reparameterised)."""
-    noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
-    return mu + noise * (0.5 * log_variance).exp()
+    return mu + normal_like(mu, generator) * (0.5 * log_variance).exp()
+
+
+def normal_like(values: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Numbers drawn from N(0, 1), in the shape, type and device of `values`."""
+    return torch.randn(values.shape, generator=generator, device=values.device, dtype=values.dtype)
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,7 @@ def test_the_divergence_under_the_pseudo_inputs_is_right_on_average() -> None:
     # The whole term, prior of pseudo-inputs and all, from draws of our own with torch.distributions
     # against its own draws: two averages of one expectation.
     code, views = hierarchical()
-    code.dropout.p = 0.0
+    code.dropout.amount = 0.0
     rows = 40_000
     hidden = torch.randn(1, 2 * WIDTH, generator=torch.Generator().manual_seed(1)).repeat(rows, 1)
     _, terms = code(hidden, batch(rows), torch.Generator().manual_seed(2))
