@@ -82,10 +82,6 @@ class DenseScores:
         """All scores, in the shape of the output."""
         return self.output
 
-    def columns(self, items: Tensor) -> Tensor:
-        """The scores of some columns, (rows, len(items))."""
-        return self.output.flatten(1)[:, items]
-
     def to_rank(self) -> Tensor:
         """All scores, (rows, n)."""
         return self.output.flatten(1)

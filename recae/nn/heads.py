@@ -235,10 +235,6 @@ class Scores(Protocol):
         """All scores, (rows, n_items) float32."""
         ...
 
-    def columns(self, items: Tensor) -> Tensor:
-        """The scores of some columns, (rows, len(items)) float32."""
-        ...
-
     def to_rank(self) -> Tensor | BlockScores:
         """The scores, block by block where that is possible, without gradients."""
         ...
@@ -269,10 +265,6 @@ class LinearScores:
     def dense(self) -> Tensor:
         """All scores, (rows, n_items) float32."""
         return affine(self.hidden, self.weight, self.bias)
-
-    def columns(self, items: Tensor) -> Tensor:
-        """The scores of some columns, (rows, len(items)) float32."""
-        return F.linear(self.hidden, self.weight[items], self.bias[items])
 
     def to_rank(self) -> FactoredScores:
         """The scores block by block, without gradients."""

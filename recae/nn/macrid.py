@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import torch
@@ -47,7 +48,11 @@ class MixtureScores:
     def dense(self) -> Tensor:
         """All scores, (rows, n_items) float32."""
         if torch.is_grad_enabled() and self.codes.requires_grad:
-            return self._of(self.items, self.shares)
+            parts = [
+                affine(codes / TEMPERATURE, self.items, share.contiguous())
+                for codes, share in zip(self.codes.unbind(1), self.shares.unbind(1), strict=True)
+            ]
+            return reduce(torch.logaddexp, parts)
         out = self.codes.new_empty(self.shape)
         self.write(out, slice(0, len(self.codes)), slice(0, len(self.items)))
         return out
@@ -81,18 +86,6 @@ class MixtureScores:
                 if concept:
                     out += part
             out.log_()
-
-    def columns(self, items: Tensor) -> Tensor:
-        """The scores of some columns, (rows, len(items)) float32."""
-        return self._of(self.items[items], self.shares[items])
-
-    def _of(self, items: Tensor, shares: Tensor) -> Tensor:
-        total: Tensor | None = None
-        for codes, share in zip(self.codes.unbind(1), shares.unbind(1), strict=True):
-            one = affine(codes / TEMPERATURE, items, share.contiguous())
-            total = one if total is None else torch.logaddexp(total, one)
-        assert total is not None
-        return total
 
 
 class _Likelihood(torch.autograd.Function):

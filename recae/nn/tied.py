@@ -86,10 +86,6 @@ class TiedScores:
             return scores - x
         return scores.index_put((x.rows, x.indices), -x.values, accumulate=True)
 
-    def columns(self, items: Tensor) -> Tensor:
-        """The scores of some columns, (rows, len(items)) float32."""
-        return self.dense()[:, items]
-
     def to_rank(self) -> FactoredScores:
         """The scores block by block, without gradients."""
         assert isinstance(self.input, Ragged)

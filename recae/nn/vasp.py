@@ -49,10 +49,6 @@ class ProductScores:
         """All scores, (rows, n_items) float32, at most zero."""
         return torch.stack([F.logsigmoid(part.dense()) for part in self.parts]).sum(0)
 
-    def columns(self, items: Tensor) -> Tensor:
-        """The scores of some columns, (rows, len(items)) float32."""
-        return torch.stack([F.logsigmoid(part.columns(items)) for part in self.parts]).sum(0)
-
     def to_rank(self) -> Tensor:
         """All scores, (rows, n_items) float32."""
         return self.dense().detach()

@@ -8,6 +8,7 @@ import torch
 from recae.models import MODELS
 from recae.models.neural._base import NeuralRecommender
 from recae.nn import Batch, InputLinear, Ragged
+from recae.ranking.batches import dense as all_scores
 
 NEURAL = [cls for cls in MODELS.values() if issubclass(cls, NeuralRecommender)]
 
@@ -35,9 +36,8 @@ def test_the_network_runs_on_the_meta_device(model: type[NeuralRecommender]) -> 
 
 
 @pytest.mark.parametrize("model", NEURAL)
-def test_columns_are_the_columns_of_dense(model: type[NeuralRecommender]) -> None:
+def test_the_scores_to_rank_are_the_dense_ones(model: type[NeuralRecommender]) -> None:
     net = model(latent=4)._network(40, 6).eval()
     net.initialise(torch.Generator().manual_seed(0))
     scores, _ = net(batch())
-    some = torch.tensor([7, 0, 39])
-    torch.testing.assert_close(scores.columns(some), scores.dense()[:, some])
+    torch.testing.assert_close(all_scores(scores.to_rank()), scores.dense())
