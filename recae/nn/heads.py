@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -52,32 +53,6 @@ def multinomial_loss(
     return _chunked(_multinomial, hidden, weight, bias, target, products)
 
 
-def logistic_loss(
-    hidden: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    target: Ragged,
-    products: torch.dtype | None = None,
-) -> Tensor:
-    """Minus the Bernoulli log likelihood over all items, averaged over rows; shapes as above.
-
-    loss_u = -sum_(i in u) x_ui log sigma(f_ui) - sum_(i not in u) log sigma(-f_ui): a weight says
-    how much an interaction counts.
-    """
-    return _chunked(_logistic, hidden, weight, bias, target, products)
-
-
-def squared_loss(
-    hidden: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    target: Ragged,
-    products: torch.dtype | None = None,
-) -> Tensor:
-    """sum_i (f_ui - x_ui)^2 over all items, averaged over rows; shapes as above."""
-    return _chunked(_squared, hidden, weight, bias, target, products)
-
-
 def observed_squared_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
     """sum over the entries of a row of (f_ui - x_ui)^2, averaged over rows; shapes as above.
 
@@ -117,8 +92,9 @@ def _chunked(
     weight: Tensor,
     bias: Tensor,
     target: Ragged,
-    products: torch.dtype | None,
+    products: torch.dtype | None = None,
 ) -> Tensor:
+    """The loss of a slope, averaged over rows; shapes as in `multinomial_loss`."""
     loss: Tensor = _Chunked.apply(  # type: ignore[no-untyped-call]
         slope, hidden, weight, bias, target, products
     )
@@ -195,6 +171,8 @@ def _multinomial(logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, r
 
 
 def _logistic(logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows: int) -> Tensor:
+    """Minus the Bernoulli log likelihood over all items, in which a weight says how much an
+    interaction counts: -sum_(i in u) x_ui log sigma(f_ui) - sum_(i not in u) log sigma(-f_ui)."""
     seen = logits[cells]
     loss = (values * F.softplus(-seen) - F.softplus(seen)).sum() + F.softplus(logits).sum()
     logits.sigmoid_()
@@ -204,12 +182,15 @@ def _logistic(logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows
 
 
 def _squared(logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows: int) -> Tensor:
+    """sum_i (f_ui - x_ui)^2 over all items."""
     seen = logits[cells]
     loss = ((seen - values).square() - seen.square()).sum() + logits.square().sum()
     logits[cells] -= values
     logits *= 2 / rows
     return loss / rows
 
+
+logistic_loss, squared_loss = partial(_chunked, _logistic), partial(_chunked, _squared)
 
 LinearLoss = Callable[[Tensor, Tensor, Tensor, Ragged, "torch.dtype | None"], Tensor]
 LOSSES: dict[str, LinearLoss] = {
