@@ -20,7 +20,6 @@ from pathlib import Path
 import recae
 from recae.cli import hyperparameters
 from recae.cli.options import (
-    add_filter_options,
     add_output_options,
     add_run_options,
     add_table_options,
@@ -94,8 +93,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace results that are already at --entries"
     )
-    add_table_options(parser)
-    add_filter_options(parser)
+    add_table_options(parser, filters=True)
     add_output_options(parser)
     parser.epilog = hyperparameters.describe_models()
 

@@ -18,37 +18,14 @@ from pathlib import Path
 
 import recae
 from recae.cli import hyperparameters
-from recae.cli.options import (
-    add_filter_options,
-    add_output_options,
-    add_run_options,
-    add_table_options,
-    check_out,
-    read_interactions,
-)
+from recae.cli.options import check_out, read_interactions
 from recae.cli.output import Output
 from recae.errors import TrainingInterrupted
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of `recae fit`."""
-    parser.add_argument("data", metavar="DATA", help="the table of interactions")
-    parser.add_argument("out", metavar="OUT", help="the directory to save the model to")
-    parser.add_argument(
-        "--model",
-        type=hyperparameters.model_name,
-        default="mult-vae",
-        metavar="NAME",
-        help="one of the models below (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--set",
-        type=hyperparameters.setting,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a hyperparameter of the model; may be repeated; tuples as 600,200",
-    )
+    hyperparameters.add_options(parser)
     parser.add_argument(
         "--held-out",
         type=float,
@@ -57,29 +34,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="share of each user's items kept for validation by models that train in epochs; 0 "
         "keeps none and trains for all epochs (default: %(default)s)",
     )
-    add_run_options(parser, seed=0)
     parser.add_argument(
         "--checkpoint",
         metavar="FILE",
         help="keep the state of the training there after its epochs: the same command goes on from "
         "it after a kill; deleted once the model is saved",
-    )
-    parser.add_argument(
-        "--with-history",
-        action="store_true",
-        help="save the interactions too, to recommend for these users by their ids",
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace a model that is already at OUT"
-    )
-    add_table_options(parser)
-    add_filter_options(parser)
-    add_output_options(parser)
-    parser.add_argument(
-        "-h",
-        "--help",
-        action=hyperparameters.Help,
-        help="show this, with the hyperparameters of the --model named before it",
     )
 
 
@@ -89,7 +48,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     check_out(Path(args.out), args.overwrite)
     data = read_interactions(args.data, args, output)
     train, validation = data, None
-    if not hyperparameters.validates(model):
+    if not model.uses_validation:
         output.note(f"{args.model} has no epochs to choose from: it is fitted on everything")
     elif not args.held_out:
         output.note(

@@ -1,4 +1,4 @@
-"""Lists the models and parses their hyperparameters from text."""
+"""The options of `fit` and `tune`: lists the models, parses their hyperparameters from text."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import recae
+from recae.cli.options import add_output_options, add_run_options, add_table_options
 from recae.errors import ConfigError, unknown_option
 from recae.estimators.params import usually
 
@@ -34,11 +35,7 @@ def setting(text: str) -> tuple[str, str]:
 
 def build_model(name: str, settings: list[tuple[str, str]]) -> recae.Recommender:
     """A model with the given hyperparameters, read by their declared types and checked."""
-    return configured(recae.MODELS[name](), settings)
-
-
-def configured(model: recae.Recommender, settings: list[tuple[str, str]]) -> recae.Recommender:
-    """The model with these hyperparameters changed, read by their declared types and checked."""
+    model = recae.MODELS[name]()
     hints = typing.get_type_hints(type(model))
     known = model.param_fields()
     for key, text in settings:
@@ -89,9 +86,42 @@ def read_value(text: str, hint: Any) -> Any:
         return text
 
 
-def validates(model: recae.Recommender) -> bool:
-    """Whether the model learns something from validation data, such as which epoch to keep."""
-    return model.uses_validation
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of the commands that fit a model and save it."""
+    parser.add_argument("data", metavar="DATA", help="the table of interactions")
+    parser.add_argument("out", metavar="OUT", help="the directory to save the model to")
+    parser.add_argument(
+        "--model",
+        type=model_name,
+        default="mult-vae",
+        metavar="NAME",
+        help="one of the models below (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--set",
+        type=setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a hyperparameter of the model; may be repeated; tuples as 600,200",
+    )
+    add_run_options(parser, seed=0)
+    parser.add_argument(
+        "--with-history",
+        action="store_true",
+        help="save the interactions too, to recommend for these users by their ids",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a model that is already at OUT"
+    )
+    add_table_options(parser, filters=True)
+    add_output_options(parser)
+    parser.add_argument(
+        "-h",
+        "--help",
+        action=Help,
+        help="show this, with the hyperparameters of the --model named before it",
+    )
 
 
 class Help(argparse.Action):

@@ -16,8 +16,8 @@ from recae.errors import ConfigError, StorageError
 from recae.estimators.saved import CONFIG
 
 
-def add_table_options(parser: argparse.ArgumentParser) -> None:
-    """How to read a table of interactions."""
+def add_table_options(parser: argparse.ArgumentParser, *, filters: bool = False) -> None:
+    """How to read a table of interactions, and with `filters` those of users and items."""
     group = parser.add_argument_group(f"the table ({', '.join(READERS)})")
     columns = (
         ("user", "user_id", "users"),
@@ -43,6 +43,17 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--min-weight", type=float, metavar="W", help="keep rows of at least this weight"
     )
+    if not filters:
+        return
+    group = parser.add_argument_group("filters, applied once: items first, then users")
+    for name, what in (("item", "items with at least N users"), ("user", "users with N items")):
+        group.add_argument(
+            f"--min-per-{name}",
+            type=int,
+            default=0,
+            metavar="N",
+            help=f"keep {what} (default: %(default)s, all)",
+        )
 
 
 def add_run_options(parser: argparse.ArgumentParser, *, seed: int) -> None:
@@ -53,19 +64,6 @@ def add_run_options(parser: argparse.ArgumentParser, *, seed: int) -> None:
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: %(default)s)"
     )
-
-
-def add_filter_options(parser: argparse.ArgumentParser) -> None:
-    """Declares the filters of users and items."""
-    group = parser.add_argument_group("filters, applied once: items first, then users")
-    for name, what in (("item", "items with at least N users"), ("user", "users with N items")):
-        group.add_argument(
-            f"--min-per-{name}",
-            type=int,
-            default=0,
-            metavar="N",
-            help=f"keep {what} (default: %(default)s, all)",
-        )
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:

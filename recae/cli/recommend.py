@@ -25,7 +25,7 @@ from recae.cli.options import (
     typed_ids,
 )
 from recae.cli.output import Output
-from recae.cli.titles import read_titles
+from recae.data import ItemTable
 from recae.errors import ConfigError
 from recae.system.files import atomic_file
 
@@ -57,7 +57,9 @@ def run(args: argparse.Namespace, output: Output) -> None:
     """Loads, recommends and prints or writes."""
     check_writable(args.out)
     model = recae.load(args.model, recae.Recommender)
-    titles = read_titles(args.titles, args.item, args.title_column) if args.titles else None
+    titles = ItemTable(args.titles, id_column=args.item) if args.titles else None
+    if titles is not None:  # mistakes in the table are found before any ranking
+        titles.column(args.title_column), titles.places([])
     if args.items and args.users:
         raise ConfigError("--items is one new user's history: leave --users out")
     if args.items:
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         users, interactions = request.users_and_history(args, model, output)
         frame = model.recommend(users, args.k, history=interactions, on_unknown=args.on_unknown)
     if titles is not None:
-        frame[args.title_column] = titles(frame["item_id"])
+        frame[args.title_column] = titles.texts(frame["item_id"], args.title_column, missing="")
     if args.out:
         with atomic_file(args.out) as part:
             frame.to_csv(part, index=False)

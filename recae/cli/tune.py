@@ -19,15 +19,7 @@ from typing import Any
 
 import recae
 from recae.cli import hyperparameters
-from recae.cli.options import (
-    add_filter_options,
-    add_output_options,
-    add_run_options,
-    add_table_options,
-    check_out,
-    check_writable,
-    read_interactions,
-)
+from recae.cli.options import check_out, check_writable, read_interactions
 from recae.cli.output import Output
 from recae.errors import ConfigError
 from recae.recommend.requests import check_metric
@@ -37,15 +29,7 @@ from recae.tuning import SAMPLERS, check_budget, check_optuna, read_space
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of `recae tune`."""
-    parser.add_argument("data", metavar="DATA", help="the table of interactions")
-    parser.add_argument("out", metavar="OUT", help="the directory to save the model to")
-    parser.add_argument(
-        "--model",
-        type=hyperparameters.model_name,
-        default="mult-vae",
-        metavar="NAME",
-        help="one of the models below (default: %(default)s)",
-    )
+    hyperparameters.add_options(parser)
     parser.add_argument(
         "--seconds",
         type=float,
@@ -70,14 +54,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "are usually worth a try",
     )
     parser.add_argument(
-        "--set",
-        type=hyperparameters.setting,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a hyperparameter of the model; may be repeated; tuples as 600,200",
-    )
-    parser.add_argument(
         "--sampler",
         choices=SAMPLERS,
         default="tpe",
@@ -95,7 +71,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="share of each user's items to measure on (default: %(default)s)",
     )
-    add_run_options(parser, seed=0)
     parser.add_argument(
         "--folder",
         metavar="FOLDER",
@@ -103,23 +78,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--plot", metavar="FILE.png", help="draw the trials")
     parser.add_argument("--trials-out", metavar="FILE.csv", help="write a table of the trials")
-    parser.add_argument(
-        "--with-history",
-        action="store_true",
-        help="save the interactions too, to recommend for these users by their ids",
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace a model that is already at OUT"
-    )
-    add_table_options(parser)
-    add_filter_options(parser)
-    add_output_options(parser)
-    parser.add_argument(
-        "-h",
-        "--help",
-        action=hyperparameters.Help,
-        help="show this, with the hyperparameters of the --model named before it",
-    )
 
 
 def run(args: argparse.Namespace, output: Output) -> None:

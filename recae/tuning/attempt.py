@@ -29,15 +29,7 @@ from recae.models import Ensemble
 from recae.models.neural._base import NeuralRecommender
 from recae.recommend.base import Recommender
 from recae.training import Epoch
-from recae.tuning.study import (
-    COMPLETE,
-    CUT,
-    FAILED,
-    FINISHED,
-    PRUNED,
-    Study,
-    Trial,
-)
+from recae.tuning.study import COMPLETE, CUT, FAILED, FINISHED, PRUNED, Study, Trial
 
 clock = time.perf_counter
 
