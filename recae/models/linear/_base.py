@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,9 +35,10 @@ class LinearRecommender(Recommender):
     With powers u and v, X is first scaled by the degrees of users and items, and the result scaled
     back: X becomes D_U^-u X D_I^-v, and then B becomes D_I^-v B D_I^v.
 
-    A model supplies the ridge r, given the diagonal of X'X, and the scale c, given that of P. With
-    c = r it is a plain ridge regression of X on itself; a larger c_j makes B_jj smaller, and
-    c_j = 1 / P_jj makes it zero (Moon, Kim & Lee, SIGIR 2023, which derives all of them as one).
+    With p = `dropout` the ridge is r_i = l2 + X'X_ii p / (1 - p), and with the bound `xi` of the
+    diagonal of B the scale is c_j = max(r_j, (1 - xi) / P_jj). c = r is a plain ridge regression of
+    X on itself; a larger c_j makes B_jj smaller, and c_j = 1 / P_jj makes it zero (Moon, Kim & Lee,
+    SIGIR 2023, which derives all of them as one).
 
     P comes from an inverse over the items or over the users, see `_solve.py`.
     """
@@ -75,22 +75,18 @@ class LinearRecommender(Recommender):
         usual=("auto",),
     )
 
+    # Constants, unless a model declares them as hyperparameters.
+    dropout = 0.0
+    xi = 0.0
+
     weights_: Tensor = learnt()
-
-    def _ridge(self, gram_diagonal: np.ndarray) -> np.ndarray:
-        """r, (n_items,), given the diagonal of X'X; the same for all items by default."""
-        return np.full_like(gram_diagonal, self.l2)
-
-    @abstractmethod
-    def _scale(self, inverse_diagonal: np.ndarray, ridge: np.ndarray) -> np.ndarray:
-        """c, (n_items,), given the diagonal of P."""
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         histories = with_weights_or_ones(data.matrix, self.weights == "both")
         with np.errstate(over="ignore", invalid="ignore"):  # the solver checks what it inverts
             matrix, item_scale = self._scaled(histories)
             squares = np.asarray(matrix.multiply(matrix).sum(axis=0, dtype=np.float64)).ravel()
-            ridge = self._ridge(squares)
+            ridge = self.l2 + squares * (self.dropout / (1 - self.dropout))
             name, heaviest = type(self).__name__, float((squares / ridge).max())
         shape = data.n_users, data.n_items
         plan, device = plan_solver(name, *shape, heaviest, self.precision, run.device)
@@ -102,7 +98,7 @@ class LinearRecommender(Recommender):
             else:
                 inverse, diagonal = over_items(matrix, ridge, plan.dtype, *options)
         warn_if_light(name, self.l2, heaviest, plan)
-        scale = self._scale(diagonal, ridge)
+        scale = np.maximum(ridge, (1 - self.xi) / diagonal)
         shared = torch.from_numpy(inverse)  # torch multiplies in all threads, and in one float
         shared.mul_(torch.from_numpy((scale / item_scale).astype(inverse.dtype)))
         if self.item_power:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-
 from recae.estimators.params import estimator, param
 from recae.models.linear._base import LinearRecommender
 
@@ -36,9 +34,6 @@ class EASE(LinearRecommender):
         "paper": dict(l2=800.0)
     }
 
-    def _scale(self, inverse_diagonal: np.ndarray, ridge: np.ndarray) -> np.ndarray:
-        return 1 / inverse_diagonal
-
 
 @estimator
 class EDLAE(LinearRecommender):
@@ -68,12 +63,6 @@ class EDLAE(LinearRecommender):
         "share of the interactions that are dropped", default=0.3, low=0, high=0.99, usual=(0, 0.8)
     )
 
-    def _ridge(self, gram_diagonal: np.ndarray) -> np.ndarray:
-        return self.l2 + gram_diagonal * (self.dropout / (1 - self.dropout))
-
-    def _scale(self, inverse_diagonal: np.ndarray, ridge: np.ndarray) -> np.ndarray:
-        return 1 / inverse_diagonal
-
 
 @estimator
 class RLAE(LinearRecommender):
@@ -101,10 +90,6 @@ class RLAE(LinearRecommender):
     }
 
     xi: float = param("bound of the diagonal of B", default=0.5, low=0, high=1, usual=(0, 0.9))
-
-    def _scale(self, inverse_diagonal: np.ndarray, ridge: np.ndarray) -> np.ndarray:
-        scale: np.ndarray = np.maximum(ridge, (1 - self.xi) / inverse_diagonal)
-        return scale
 
 
 @estimator
@@ -136,10 +121,3 @@ class RDLAE(LinearRecommender):
         "share of the interactions that are dropped", default=0.3, low=0, high=0.99, usual=(0, 0.8)
     )
     xi: float = param("bound of the diagonal of B", default=0.3, low=0, high=1, usual=(0, 0.9))
-
-    def _ridge(self, gram_diagonal: np.ndarray) -> np.ndarray:
-        return self.l2 + gram_diagonal * (self.dropout / (1 - self.dropout))
-
-    def _scale(self, inverse_diagonal: np.ndarray, ridge: np.ndarray) -> np.ndarray:
-        scale: np.ndarray = np.maximum(ridge, (1 - self.xi) / inverse_diagonal)
-        return scale
