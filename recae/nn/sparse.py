@@ -17,12 +17,13 @@ from recae.nn.batch import Batch, Coded
 
 
 class UsageCounter(nn.Module):
-    """A code that counts for how many rows each unit was active since the count was reset."""
+    """A code of `active` units a row that counts for how many rows each unit was active."""
 
     used: Tensor
 
-    def __init__(self, units: int) -> None:
+    def __init__(self, units: int, active: int) -> None:
         super().__init__()
+        self.active = active
         self.register_buffer("used", torch.zeros(units))
 
     def revived(self, dead: Tensor) -> list[nn.Parameter]:
@@ -42,20 +43,12 @@ class SignedTopUnits(UsageCounter):
     CompresSAE (Kasalický et al. 2025): active units keep their sign. Ties go to the lowest unit.
     """
 
-    def __init__(self, units: int, active: int) -> None:
-        super().__init__(units)
-        self.active = active
-
     def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         return self.counted(keep_largest(hidden, hidden.abs(), self.active)), {}
 
 
 class PositiveTopUnits(UsageCounter):
     """z keeps the `active` largest units of a row where they are above 0 (Gao et al. 2024)."""
-
-    def __init__(self, units: int, active: int) -> None:
-        super().__init__(units)
-        self.active = active
 
     def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         z = hidden.relu()
@@ -72,8 +65,8 @@ class BatchTopUnits(UsageCounter):
     threshold: Tensor
 
     def __init__(self, units: int, active: int, memory: float = 0.9) -> None:
-        super().__init__(units)
-        self.active, self.memory = active, memory
+        super().__init__(units, active)
+        self.memory = memory
         self.register_buffer("threshold", torch.tensor(-1.0))
 
     def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
@@ -110,8 +103,8 @@ class JumpReLUCode(UsageCounter):
     def __init__(
         self, units: int, active: int, bandwidth: float = 0.5, speed: float = 10.0
     ) -> None:
-        super().__init__(units)
-        self.active, self.bandwidth, self.speed = active, bandwidth, speed
+        super().__init__(units, active)
+        self.bandwidth, self.speed = bandwidth, speed
         self.drift = nn.Parameter(torch.empty(units))
         self.register_buffer("level", torch.zeros(()))
         self.placed = True
@@ -192,11 +185,7 @@ class TopUnits(nn.Module):
         self.active = active
 
     def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
-        # Not torch.topk, because its order of ties is undefined.
-        order = hidden.detach().sort(dim=1, descending=True, stable=True).indices
-        stays = torch.zeros_like(hidden, dtype=torch.bool)
-        stays = stays.scatter(1, order[:, : self.active], True)  # (rows, units)
-        return torch.where(stays, hidden, 0.0), {}
+        return keep_largest(hidden, hidden, self.active), {}
 
 
 class L1Code(nn.Module):
