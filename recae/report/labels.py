@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 RADII = (7, 14, 22, 32, 44, 58, 74, 92)
 """Pixels between a point and its label: the nearest that is free."""
 SIDES = ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (-1, -1), (1, 1), (-1, 1))
@@ -100,19 +102,15 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     >>> spread([10, 11, 50], 10, 0, 100)
     [5.5, 15.5, 50.0]
     """
+    from scipy.optimize import isotonic_regression  # which leaves a warning filter behind
+
     order = sorted(range(len(wanted)), key=lambda at: wanted[at])
     if (len(wanted) - 1) * gap > high - low:
         gap = (high - low) / (len(wanted) - 1)
-    groups: list[list[float]] = []  # of neighbours that touch: [sum of wanted starts, count]
-    for rank, at in enumerate(order):
-        groups.append([wanted[at] - rank * gap, 1])
-        while len(groups) > 1 and groups[-2][0] / groups[-2][1] > groups[-1][0] / groups[-1][1]:
-            total, count = groups.pop()
-            groups[-1][0] += total
-            groups[-1][1] += count
-    starts = [total / count for total, count in groups for _ in range(int(count))]
-    limit = high - (len(wanted) - 1) * gap
-    found = [0.0] * len(wanted)
-    for rank, at in enumerate(order):
-        found[at] = min(max(starts[rank], low), limit) + rank * gap
-    return found
+    if not order:
+        return []
+    # Without the gaps positions may only rise: those that would fall share their mean.
+    starts = isotonic_regression([wanted[at] - rank * gap for rank, at in enumerate(order)]).x
+    starts = starts.clip(low, high - (len(wanted) - 1) * gap)
+    found = dict(zip(order, (starts + gap * np.arange(len(order))).tolist(), strict=True))
+    return [found[at] for at in range(len(order))]
