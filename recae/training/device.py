@@ -88,18 +88,7 @@ class DeviceLoader:
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of one epoch, on the device."""
         generator = numpy_generator(self.loader.seed, Stream.SHUFFLE, number)
-        return self._deal(generator.permutation(self.rows))
-
-    def batch(self, rows: np.ndarray) -> Batch:
-        """The batch of the given row numbers, in that order."""
-        lengths = self.lengths[rows]
-        bounds = np.concatenate([[0], np.cumsum(lengths)])
-        numbers, starts, offsets = map(self._up, (rows, self.starts[rows], bounds))
-        return next(self._slices(numbers, starts, offsets, bounds, max(len(rows), 1)))
-
-    def _deal(self, order: np.ndarray) -> Iterator[Batch]:
-        """The rows in the given order, in batches."""
-        size = self.loader.batch_size
+        order, size = generator.permutation(self.rows), self.loader.batch_size
         bounds = np.concatenate([[0], np.cumsum(self.lengths[order])])
         rows, starts, ends = (self._up(part) for part in (order, self.starts[order], bounds))
         low = 0
@@ -125,7 +114,7 @@ class DeviceLoader:
         columns, values = self.indices[entries].long(), self.values[entries]
         targets = None if self.target_values is None else self.target_values[entries]
         del shift, entries
-        for low in range(0, max(len(rows), 1), size):
+        for low in range(0, len(rows), size):
             high = min(low + size, len(rows))
             inside = slice(int(bounds[low]), int(bounds[high]))
             cut = offsets[low : high + 1] - offsets[low]

@@ -40,7 +40,6 @@ def test_an_epoch_is_that_of_the_sparse_loader(target, size, block, monkeypatch)
         assert len(pairs) == len(plain)
         for pair in pairs:
             same(*pair)
-    same(ours.batch(np.array([4, 7, 1])), plain.batch(np.array([4, 7, 1])))
 
 
 def test_nothing_is_asked_of_the_device() -> None:
