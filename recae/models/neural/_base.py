@@ -72,6 +72,38 @@ def precision_param() -> Any:
     )
 
 
+def dropout_param() -> Any:
+    """The hyperparameter `dropout` of a model that corrupts histories by `Dropout`."""
+    return param(
+        "share of a history hidden from the encoder, the rest scaled up",
+        default=0.5,
+        low=0,
+        high=0.99,
+        usual=(0, 0.8),
+    )
+
+
+def anneal_param() -> Any:
+    """The hyperparameter `anneal` of a model with a KL term, see `recae.training.annealed`."""
+    return param(
+        "share of the planned updates over which beta rises from 0 (Liang et al. 2018, 2.2.2)",
+        default=0.5,
+        low=0,
+        high=1,
+        usual=(0, 1),
+    )
+
+
+def loss_param() -> Any:
+    """The hyperparameter `loss` of a model whose last layer has all three."""
+    return param(
+        "loss of the scores: one choice among all items, a decision for every item, or the "
+        "squared error",
+        default="multinomial",
+        choices=("multinomial", "logistic", "squared"),
+    )
+
+
 def init_param() -> Any:
     """The hyperparameter `init` of a model that may have one hidden layer."""
     return param(

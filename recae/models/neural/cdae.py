@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from recae.estimators.params import estimator, param
-from recae.models.neural._base import NeuralRecommender
+from recae.models.neural._base import NeuralRecommender, dropout_param
 from recae.nn import AutoencoderNet, Decoder, Dropout, InputLinear, LinearHead, UserNodes, mlp
 from recae.training import NegativesLoader, Objective, SparseLoader
 
@@ -39,13 +39,7 @@ class CDAE(NeuralRecommender):
 
     # At 0.001 it stays at item popularity for more epochs than the default patience.
     lr: float = param("learning rate", default=1e-2, above=0, usual=(1e-4, 1e-2))
-    dropout: float = param(
-        "share of a history hidden from the encoder, the rest scaled up",
-        default=0.5,
-        low=0,
-        high=0.99,
-        usual=(0, 0.8),
-    )
+    dropout: float = dropout_param()
     loss: str = param(
         "loss of the score of an item against the history",
         default="logistic",

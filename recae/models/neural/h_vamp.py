@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from recae.estimators.params import estimator, param
-from recae.models.neural._base import NeuralRecommender
+from recae.models.neural._base import NeuralRecommender, anneal_param, dropout_param
 from recae.nn import (
     AutoencoderNet,
     Chain,
@@ -65,17 +65,9 @@ class HVamp(NeuralRecommender):
         "gated layers between the items and the upper code", default=2, low=2, usual=(2, 4)
     )
     components: int = param("K: learned inputs of the prior", default=500, low=1, usual=(50, 1000))
-    dropout: float = param(
-        "share of a history hidden from the encoder", default=0.5, low=0, high=0.99, usual=(0, 0.8)
-    )
+    dropout: float = dropout_param()
     beta: float = param("final weight of the KL term", default=0.3, low=0, usual=(0.01, 1))
-    anneal: float = param(
-        "share of the planned updates over which beta rises from 0",
-        default=0.5,
-        low=0,
-        high=1,
-        usual=(0, 1),
-    )
+    anneal: float = anneal_param()
     likelihood: str = param(
         "of a history: one logistic decision for each item (the authors'), or softmax over them",
         default="logistic",

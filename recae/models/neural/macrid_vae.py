@@ -7,7 +7,7 @@ from typing import cast
 from torch import Tensor
 
 from recae.estimators.params import estimator, param
-from recae.models.neural._base import NeuralRecommender
+from recae.models.neural._base import NeuralRecommender, anneal_param, dropout_param
 from recae.nn import (
     AutoencoderNet,
     Chain,
@@ -46,9 +46,7 @@ class MacridVAE(NeuralRecommender):
     latent: int = param("width of the code of a concept", default=64, low=1, usual=(16, 256))
     concepts: int = param("number of concepts", default=4, low=1, usual=(2, 20))
     width: int = param("width of the hidden layer", default=300, low=1, usual=(128, 1024))
-    dropout: float = param(
-        "share of a history hidden from the encoder", default=0.5, low=0, high=0.99, usual=(0, 0.8)
-    )
+    dropout: float = dropout_param()
     draw: bool = param(
         "whether training draws a concept for each item, as the paper does, or shares it out",
         default=True,
@@ -57,13 +55,7 @@ class MacridVAE(NeuralRecommender):
         "deviation of the codes under the prior", default=0.075, low=1e-6, usual=(0.01, 0.5)
     )
     beta: float = param("final weight of the KL term", default=0.2, low=0, usual=(0.01, 1))
-    anneal: float = param(
-        "share of the planned updates over which beta rises from 0",
-        default=0.5,
-        low=0,
-        high=1,
-        usual=(0, 1),
-    )
+    anneal: float = anneal_param()
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         encoder = Concepts(n_items, self.concepts, self.width, self.latent)

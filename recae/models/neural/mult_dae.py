@@ -8,6 +8,7 @@ from recae.estimators.params import estimator, param
 from recae.models.neural._base import (
     NeuralRecommender,
     check_init,
+    dropout_param,
     init_param,
     num_sampled_param,
     precision_param,
@@ -61,9 +62,7 @@ class MultDAE(NeuralRecommender):
         low=1,
         usual=(64, 1024),
     )
-    dropout: float = param(
-        "share of a history hidden from the encoder", default=0.5, low=0, high=0.99, usual=(0, 0.8)
-    )
+    dropout: float = dropout_param()
 
     def check_params(self) -> None:
         super().check_params()

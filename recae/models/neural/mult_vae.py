@@ -8,7 +8,9 @@ from recae.errors import ConfigError
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import (
     NeuralRecommender,
+    anneal_param,
     check_init,
+    dropout_param,
     init_param,
     num_sampled_param,
     precision_param,
@@ -75,17 +77,9 @@ class MultVAE(NeuralRecommender):
         "whether the decoder has the hidden layers too, in reverse order, as in the paper",
         default=False,
     )
-    dropout: float = param(
-        "share of a history hidden from the encoder", default=0.5, low=0, high=0.99, usual=(0, 0.8)
-    )
+    dropout: float = dropout_param()
     beta: float = param("final weight of the KL term", default=0.2, low=0, usual=(0.01, 1))
-    anneal: float = param(
-        "share of the planned updates over which beta rises from 0 (Liang et al. 2.2.2)",
-        default=0.5,
-        low=0,
-        high=1,
-        usual=(0, 1),
-    )
+    anneal: float = anneal_param()
 
     def check_params(self) -> None:
         super().check_params()

@@ -13,6 +13,7 @@ from recae.errors import ConfigError, TrainingError
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import (
     NeuralRecommender,
+    dropout_param,
     num_sampled_param,
     precision_param,
     softmax_param,
@@ -156,13 +157,7 @@ class RecVAE(NeuralRecommender):
     patience: int = param("epochs without a new best before training stops", default=20, low=1)
     width: int = param("width of the encoder's layers", default=600, low=1, usual=(128, 1024))
     depth: int = param("layers of the encoder", default=5, low=1, usual=(1, 6))
-    dropout: float = param(
-        "share of a history hidden from the encoder while it learns",
-        default=0.5,
-        low=0,
-        high=0.99,
-        usual=(0, 0.8),
-    )
+    dropout: float = dropout_param()
     gamma: float = param(
         "weight of the KL term per interaction", default=0.005, low=0, usual=(0.001, 0.02)
     )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from recae.errors import ConfigError
 from recae.estimators.params import estimator, param
-from recae.models.neural._base import NeuralRecommender
+from recae.models.neural._base import NeuralRecommender, loss_param
 from recae.nn import (
     AutoencoderNet,
     Decoder,
@@ -61,12 +61,7 @@ class SparseAE(NeuralRecommender):
     rate: float = param(
         "kl: mean of a unit over the users", default=0.05, above=0, high=0.5, usual=(0.01, 0.2)
     )
-    loss: str = param(
-        "loss of the scores: one choice among all items, a decision for every item, or the "
-        "squared error",
-        default="multinomial",
-        choices=("multinomial", "logistic", "squared"),
-    )
+    loss: str = loss_param()
 
     def check_params(self) -> None:
         super().check_params()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import (
     NeuralRecommender,
+    loss_param,
     num_sampled_param,
     precision_param,
     softmax_param,
@@ -57,12 +58,7 @@ class VanillaAE(NeuralRecommender):
         default="tanh",
         choices=("tanh", "sigmoid", "relu", "swish"),
     )
-    loss: str = param(
-        "loss of the scores: one choice among all items, a decision for every item, or the "
-        "squared error",
-        default="multinomial",
-        choices=("multinomial", "logistic", "squared"),
-    )
+    loss: str = loss_param()
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         widths = (*self.hidden, self.latent)
