@@ -152,28 +152,18 @@ class NormalisedAdam(torch.optim.Adam):
         return super().step(closure)
 
 
-def _fused(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
-    def make(groups: Iterable[Any], lr: float, device: str) -> torch.optim.Optimizer:
-        optimiser: Any = kind
-        made: torch.optim.Optimizer = optimiser(groups, lr=lr, fused=device in ("cpu", "cuda"))
-        return made
-
-    return make
+def _maker(kind: Any, *fused: str) -> Callable[[Iterable[Any], float, str], Any]:
+    """Makes optimisers of a class whose steps are fused on these types of device."""
+    return lambda groups, lr, device: kind(
+        groups, lr=lr, **({"fused": device in fused} if fused else {})
+    )
 
 
-def _adagrad(groups: Iterable[Any], lr: float, device: str) -> torch.optim.Optimizer:
-    return torch.optim.Adagrad(groups, lr=lr, fused=device == "cpu")
-
-
-def _nadam(groups: Iterable[Any], lr: float, device: str) -> torch.optim.Optimizer:
-    return torch.optim.NAdam(groups, lr=lr)
-
-
-OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": _fused(RowAdam),
-    "nadam": _nadam,
-    "adagrad": _adagrad,
-    "normalised-adam": _fused(NormalisedAdam),
+OPTIMISERS = {
+    "adam": _maker(RowAdam, "cpu", "cuda"),
+    "nadam": _maker(torch.optim.NAdam),
+    "adagrad": _maker(torch.optim.Adagrad, "cpu"),
+    "normalised-adam": _maker(NormalisedAdam, "cpu", "cuda"),
 }
 """Adam (Kingma & Ba 2015), NAdam (Dozat 2016), AdaGrad (Duchi et al. 2011), and Adam on gradients
 of length one for every tensor (Kim & Suh 2019)."""
