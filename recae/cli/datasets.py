@@ -34,17 +34,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, output: Output) -> None:
     """Prints the table of all cards, or one card; with --json, all their fields."""
     names = dataset_names() if args.name is None else [args.name]
-    found = {name: _described(name) for name in names}
+    cards = {name: dataset_card(name) for name in names}
+    found: dict[str, dict[str, Any]] = {  # with the state of each set on this machine
+        name: card | {"state": dataset_state(card), "folder": str(dataset_folder(card))}
+        for name, card in cards.items()
+    }
     if args.name is None:
         output.result(_table(found), found)
     else:
         output.result(_card(found[args.name]), found[args.name])
-
-
-def _described(name: str) -> dict[str, Any]:
-    """The card, with the state of the set on this machine and the folder of its files."""
-    card = dataset_card(name)
-    return card | {"state": dataset_state(card), "folder": str(dataset_folder(card))}
 
 
 def _table(cards: dict[str, dict[str, Any]]) -> str:

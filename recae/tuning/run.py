@@ -139,7 +139,7 @@ def _search(task: Task, study: Study, budget: Budget, progress: bool | None) -> 
 
         show()
         try:
-            while budget.allows(past) and not _hopeless(past):
+            while budget.allows(past) and (best_of(past) or len(past) < PATIENCE):
                 params = study.ask(template)
                 if params is None:
                     break
@@ -155,10 +155,6 @@ def _search(task: Task, study: Study, budget: Budget, progress: bool | None) -> 
             kept = "its folder keeps them" if study.folder else "folder=... would have kept them"
             raise KeyboardInterrupt(f"interrupted after {len(past)} trials; {kept}") from None
     return best_model
-
-
-def _hopeless(past: Sequence[Trial]) -> bool:
-    return len(past) >= PATIENCE and best_of(past) is None
 
 
 def _about(task: Task, space: Space, sampler: str) -> Mapping[str, Any]:

@@ -84,25 +84,53 @@ def repeated_pairs(part: Interactions, other: Interactions) -> npt.NDArray[np.bo
     return found
 
 
-def trained_users(train: Interactions) -> npt.NDArray[np.generic]:
-    """The ids of the users with interactions."""
-    return train.users.ids[np.flatnonzero(np.diff(train.matrix.indptr))]
-
-
 def check_spellings(
     train: Interactions, held_out: Sequence[Interactions], what: str, name: str
 ) -> int:
-    """`_check_spellings` of the users or items that occur in train and in held-out parts, which
-    must have the same users and items as each other."""
+    """The number of ids in held-out parts that are another spelling of an id in train.
 
-    def occurring(*parts: Interactions) -> npt.NDArray[np.generic]:
+    what: "user" or "item"; held_out: parts with the same users and items as each other, called
+    `name` in messages. Raises DataError if the difference is in blanks or in the format of a
+    number. If only the case differs, which may be intended, a RecaeWarning counts them.
+    """
+
+    def occurring(*parts: Interactions) -> Ids:
         if what == "item":
             used = np.unique(np.concatenate([part.matrix.indices for part in parts]))
             return parts[0].items.decode(used)
         used = np.flatnonzero(sum(np.diff(part.matrix.indptr) for part in parts))
         return parts[0].users.decode(used)
 
-    return _check_spellings(occurring(train), occurring(*held_out), what, name)
+    here, there = occurring(train), occurring(*held_out)
+    if here.dtype != object or there.dtype != object:
+        return 0  # integers have one spelling
+    strange = there[pd.Index(here).get_indexer(pd.Index(there)) < 0]
+    for fold_case in (False, True):
+        plain = pd.Series(here, index=_plain(here, fold_case))
+        plain = plain[~plain.index.duplicated()]
+        meant = plain.reindex(_plain(strange, fold_case)).to_numpy()
+        alike = pd.notna(meant)
+        if alike.any():
+            first, second = strange[alike][0], meant[alike][0]
+            message = (
+                f"{int(alike.sum()):,} {what} ids of the {name} part are not in train, but look "
+                f"like one that is: {show(first)} and {show(second)}"
+            )
+            if not fold_case:
+                raise DataError(
+                    f"{message}; write both in the same way (strip blanks, drop leading zeros) "
+                    "before they become Interactions"
+                )
+            warn(f"{message}; if they are the same {what}, write them in the same case")
+            return int(alike.sum())
+    return 0
+
+
+def _plain(ids: Ids, fold_case: bool) -> pd.Index:
+    """The ids without blanks and leading zeros, and with `fold_case` without case, (n,) text."""
+    text = pd.Series(ids, dtype=object).str.normalize("NFKC").str.strip()
+    text = text.str.replace(r"^\+?0*(\d+)(?:\.0*)?$", r"\1", regex=True)
+    return pd.Index(text.str.casefold() if fold_case else text)
 
 
 def _check_pairs(split: Split, overlap: str) -> dict[str, int]:
@@ -165,7 +193,7 @@ def _check_users(
     users = fold.history.users
     # Looked up in the map of the fold: the map of train may hold users without interactions.
     known = np.zeros(len(users), dtype=np.bool_)
-    places = users.lookup(trained_users(train))
+    places = users.lookup(train.users.ids[np.flatnonzero(np.diff(train.matrix.indptr))])
     known[places[places >= 0]] = True
     kind = generalization or ("weak" if 2 * known.sum() > len(users) else "strong")
     if kind == "weak":
@@ -205,44 +233,3 @@ def _check_both_folds(split: Split, generalization: str | None) -> dict[str, int
             f"({_first_ids(both)}): models are tuned on them; take them out of one of the two"
         )
     return {"users in both folds": len(both)}
-
-
-def _check_spellings(train: Ids, held_out: Ids, what: str, name: str) -> int:
-    """The number of held-out ids that are another spelling of an id of the training part.
-
-    train, held_out: (n,) distinct ids of users or items (`what`) of the training part and of the
-    part called `name`. Raises DataError if the difference is in blanks or in the format of a
-    number. If only the case differs, which may be intended, a RecaeWarning counts them.
-    """
-    if train.dtype != object or held_out.dtype != object:
-        return 0  # integers have one spelling
-    known: pd.Index = pd.Index(train)
-    strange = held_out[known.get_indexer(pd.Index(held_out)) < 0]
-    if not len(strange):
-        return 0
-    for fold_case in (False, True):
-        plain = pd.Series(train, index=_plain(train, fold_case))
-        plain = plain[~plain.index.duplicated()]
-        meant = plain.reindex(_plain(strange, fold_case)).to_numpy()
-        alike = pd.notna(meant)
-        if alike.any():
-            first, second = strange[alike][0], meant[alike][0]
-            message = (
-                f"{int(alike.sum()):,} {what} ids of the {name} part are not in train, but look "
-                f"like one that is: {show(first)} and {show(second)}"
-            )
-            if not fold_case:
-                raise DataError(
-                    f"{message}; write both in the same way (strip blanks, drop leading zeros) "
-                    "before they become Interactions"
-                )
-            warn(f"{message}; if they are the same {what}, write them in the same case")
-            return int(alike.sum())
-    return 0
-
-
-def _plain(ids: Ids, fold_case: bool) -> pd.Index:
-    """The ids without blanks and leading zeros, and with `fold_case` without case, (n,) text."""
-    text = pd.Series(ids, dtype=object).str.normalize("NFKC").str.strip()
-    text = text.str.replace(r"^\+?0*(\d+)(?:\.0*)?$", r"\1", regex=True)
-    return pd.Index(text.str.casefold() if fold_case else text)

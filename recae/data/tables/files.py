@@ -215,19 +215,20 @@ def _expand(path: Any, endings: tuple[str, ...]) -> list[Path]:
         raise DataError(f"{path!r} is not a path")
     here = Path(path)
     if here.is_dir():
-        found = sorted(file for file in here.rglob("*") if _is_data(file, here, endings))
+        found = sorted(
+            file
+            for file in here.rglob("*")
+            if ending(file) in endings
+            and not any(part.startswith((".", "_")) for part in file.relative_to(here).parts)
+            and file.is_file()
+        )
         if not found:
             raise DataError(f"the folder {path} holds no file ending in {', '.join(endings)}")
         return found
     if not here.exists() and glob.has_magic(str(path)):
-        matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
-        found = [file for match in matches for file in ([match] if match.is_file() else [])]
+        matches = map(Path, sorted(glob.glob(str(path), recursive=True)))
+        found = [match for match in matches if match.is_file()]
         if not found:
             raise DataError(f"no file matches {path}")
         return found
     return [here]
-
-
-def _is_data(file: Path, folder: Path, endings: tuple[str, ...]) -> bool:
-    hidden = any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
-    return not hidden and ending(file) in endings and file.is_file()
