@@ -19,7 +19,7 @@ from recae.system.progress import bar, check_progress
 from recae.system.threads import survives_fork
 from recae.training import resolve_device
 from recae.tuning.attempt import Budget, Task, attempt, check_budget
-from recae.tuning.result import Tuning, tuning_of
+from recae.tuning.result import Tuning, frame
 from recae.tuning.space import Given, Space, read_space
 from recae.tuning.study import FAILED, SAMPLERS, Study, Trial, best_of, check_optuna
 
@@ -112,7 +112,17 @@ def tune(
         found.history_ = data
     for message in best.warned:
         warn(message)
-    return tuning_of(found, task.metric, study.trials, searched, budget.spent)
+    assert best.value is not None  # as of every trial that counts
+    return Tuning(
+        model=found,
+        metric=task.metric,
+        params=dict(best.params),
+        value=best.value,
+        trials=frame(study.trials, list(searched.parts)),
+        seconds=budget.spent,
+        _space=searched,
+        _past=tuple(study.trials),
+    )
 
 
 def measuring(template: Recommender, metric: str) -> Recommender:

@@ -57,11 +57,6 @@ class Trial:
     warned: Sequence[str] = ()
     refit: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def counts(self) -> bool:
-        """Whether it may be the best."""
-        return self.state in (COMPLETE, CUT)
-
     def as_json(self) -> dict[str, Any]:
         """Ready for JSON."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), default=plain))
@@ -79,8 +74,8 @@ class Trial:
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
     """The trial with the highest value, the earlier one of equals; None if none has finished."""
-    finished = [trial for trial in trials if trial.counts and trial.value is not None]
-    return max(finished, key=lambda trial: (trial.value, -trial.number), default=None)
+    ended = [t for t in trials if t.state in (COMPLETE, CUT) and t.value is not None]
+    return max(ended, key=lambda trial: (trial.value, -trial.number), default=None)
 
 
 def check_optuna() -> Any:
