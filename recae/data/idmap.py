@@ -73,11 +73,7 @@ class IdMap:
         """
         if n < 0:
             raise DataError(f"n must be >= 0, not {n}")
-        ids = np.arange(n, dtype=np.int64)
-        ids.setflags(write=False)
-        new = object.__new__(cls)  # they need no check that they are distinct
-        vars(new).update(ids=ids, what=what)
-        return new
+        return cls(np.arange(n), what)
 
     def union(self, other: IdMap) -> IdMap:
         """These ids with their codes, followed by those of `other` that are new, in its order.
