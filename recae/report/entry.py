@@ -111,7 +111,25 @@ class Entry:
         """
         about = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "reports"}
         about["published"] = {name: asdict(figure) for name, figure in self.published.items()}
-        return save_folder(folder, about, self.reports, overwrite=overwrite)
+        try:
+            entry = json.loads(json.dumps(_finite(about), default=plain, allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise DataError(f"the entry {self.name!r} cannot be saved: {error}") from error
+        with atomic_directory(folder, overwrite=overwrite, marker=ENTRY) as part:
+            names = [f"report-{number}.json" for number in range(1, len(self.reports) + 1)]
+            for name, report in zip(names, self.reports, strict=True):
+                report.save(part / name, per_user=True)
+            content = {
+                "format": FORMAT,
+                "recae": __version__,
+                "entry": entry,
+                "sha256": sha256_of_json(entry),
+                "reports": names,
+                "files": digests(part),
+            }
+            text = json.dumps(content, indent=2, ensure_ascii=False)
+            (part / ENTRY).write_text(text + "\n", encoding="utf-8")
+        return as_path(folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> Entry:
@@ -215,35 +233,6 @@ def check_entries(entries: Sequence[Entry]) -> list[Entry]:
                         "cannot stand in one report"
                     )
     return entries
-
-
-def save_folder(
-    path: str | Path, about: Mapping[str, Any], reports: Sequence[Report], *, overwrite: bool
-) -> Path:
-    """Writes the fields of an entry and its reports to a folder, atomically.
-
-    NaN and infinite numbers become null, because JSON has no word for them. Raises StorageError if
-    it cannot be written, DataError for what JSON cannot say.
-    """
-    try:
-        entry = json.loads(json.dumps(_finite(about), default=plain, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise DataError(f"the entry {about.get('name')!r} cannot be saved: {error}") from error
-    with atomic_directory(path, overwrite=overwrite, marker=ENTRY) as part:
-        names = [f"report-{number}.json" for number in range(1, len(reports) + 1)]
-        for name, report in zip(names, reports, strict=True):
-            report.save(part / name, per_user=True)
-        content = {
-            "format": FORMAT,
-            "recae": __version__,
-            "entry": entry,
-            "sha256": sha256_of_json(entry),
-            "reports": names,
-            "files": digests(part),
-        }
-        text = json.dumps(content, indent=2, ensure_ascii=False)
-        (part / ENTRY).write_text(text + "\n", encoding="utf-8")
-    return as_path(path)
 
 
 def load_folder(path: str | Path) -> tuple[dict[str, Any], list[Report]]:

@@ -109,7 +109,7 @@ def _by_history(
         "history",
         f"{metric} by length of history",
         note,
-        lambda: draw_lines(lines, _kinds(lines, ordered), names, groups=groups),
+        lambda: draw_lines(lines, kinds(lines, ordered), names, groups=groups),
         numbers=([names[0], *groups], [("users", *(f"{n:,}" for n in users)), *_rows(lines)]),
     )
 
@@ -131,7 +131,7 @@ def _by_popularity(
         "popularity",
         f"Recall at {k} by popularity of the item",
         note,
-        lambda: draw_lines(lines, _kinds(lines, ordered), names, groups=bounds),
+        lambda: draw_lines(lines, kinds(lines, ordered), names, groups=bounds),
         numbers=(["training users", *bounds], [*counts, *_rows(lines)]),
     )
 
@@ -141,7 +141,7 @@ def _training(ordered: Sequence[Entry], number: int, metric: str, lines: Sequenc
         f"curves-{number}",
         f"Training: validation {metric} after each epoch",
         "First seeds, on the validation part: its level is not that of the test.",
-        lambda: draw_lines(lines, _kinds(lines, ordered), ("epoch", metric), marks=False),
+        lambda: draw_lines(lines, kinds(lines, ordered), ("epoch", metric), marks=False),
     )
 
 
@@ -155,7 +155,7 @@ def _tuning(ordered: Sequence[Entry], metric: str, lines: Sequence[Line]) -> Cha
     ):
         if beyond:
             note += f" {sign} at the {edge} edge: {beyond} of {len(values)} settings beyond it."
-    names, colours = ("seconds of tuning", "value"), _kinds(lines, ordered)
+    names, colours = ("seconds of tuning", "value"), kinds(lines, ordered)
     return Chart(
         "tuning",
         "Tuning: best validation value so far",
@@ -173,10 +173,6 @@ def _tuning_bounds(lines: Sequence[Line], less: bool) -> tuple[float, float]:
     low, high = min(shown), max(shown)
     room = (high - low) / 2 or abs(high) * 0.1 or 1e-3
     return (low, high + room) if less else (low - room, high)
-
-
-def _kinds(lines: Sequence[Line], ordered: Sequence[Entry]) -> list[int]:
-    return kinds([one.name for one in lines], ordered)
 
 
 def _rows(lines: Sequence[Line]) -> list[tuple[str, ...]]:

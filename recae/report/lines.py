@@ -46,9 +46,10 @@ def few(ordered: Sequence[Entry]) -> list[Entry]:
     return [*ordered[:BEST], *others[: MOST - BEST]]
 
 
-def kinds(names: Sequence[str], ordered: Sequence[Entry]) -> list[int]:
+def kinds(lines: Sequence[Line], ordered: Sequence[Entry]) -> list[int]:
     """Which of the eight colours and marks each line has: an entry among the first eight that of
     its place, the same in every picture; any other one that is left."""
+    names = [one.name for one in lines]
     place = {entry.name: number for number, entry in enumerate(ordered)}
     taken = {place[name] for name in names}
     free = iter([number for number in range(MOST) if number not in taken])

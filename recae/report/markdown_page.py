@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from recae.report.entry import Entry, check_entries
-from recae.report.pairs import all_pairs, method, neighbours, share
+from recae.report.pairs import HEAD, all_pairs, method, neighbours
 from recae.report.rows import (
     Footnotes,
     amount,
@@ -20,7 +20,6 @@ from recae.report.rows import (
     interval,
     measured,
     published_figure,
-    signed,
     with_published,
 )
 
@@ -135,24 +134,13 @@ def _pairs(ordered: Sequence[Entry], metric: str) -> list[str]:
     pairs = all_pairs(ordered, metric)
     if not pairs:
         return []
-    head = ["model", "against", "difference", "95 % interval", "p", "the first is", "detectable"]
-    rows = [
-        [
-            _escaped(pair.a),
-            _escaped(pair.b),
-            signed(pair.difference),
-            interval(pair.low, pair.high),
-            share(pair.p),
-            pair.verdict,
-            figure(pair.detectable),
-        ]
-        for pair in neighbours(pairs, ordered)
-    ]
+    cells = [pair.cells for pair in neighbours(pairs, ordered)]
+    rows = [[_escaped(a), _escaped(b), *others] for a, b, *others in cells]
     about = (
         f"Paired over the users, {_escaped(metric)}. {method(pairs)}. Detectable: the difference "
         "that one such comparison by itself would miss one time in five."
     )
-    return ["## Each against the next", about, _table(head, rows, text=(0, 1, 5))]
+    return ["## Each against the next", about, _table(HEAD, rows, text=(0, 1, 5))]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], text: Sequence[int] = (0,)) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from recae.evaluation.comparison import compare
 from recae.report.entry import Entry
+from recae.report.rows import figure, interval, signed
 
 METHOD = (
     "Better: Wilcoxon's signed-rank test and a t test of the mean, p the larger of both, adjusted "
@@ -16,6 +17,9 @@ METHOD = (
     "settled, which is no proof that there is no difference"
 )
 """The explanation of the verdicts of `recae.compare` for the readers of a report."""
+
+
+HEAD = ("model", "against", "difference", "95 % interval", "p", "the first is", "detectable")
 
 
 class Pair(NamedTuple):
@@ -34,6 +38,13 @@ class Pair(NamedTuple):
     p: float
     detectable: float
     verdict: str
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The fields as text, under `HEAD`."""
+        bounds, visible = interval(self.low, self.high), figure(self.detectable)
+        verdict = self.verdict
+        return self.a, self.b, signed(self.difference), bounds, share(self.p), verdict, visible
 
     @property
     def turned(self) -> Pair:

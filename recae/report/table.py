@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from recae.report.entry import Entry, Published
 from recae.report.markup import Markup, element, figure_box, scrolling, table, together
-from recae.report.pairs import Pair, method, neighbours, share
+from recae.report.pairs import HEAD, Pair, method, neighbours, share
 from recae.report.rows import (
     Footnotes,
     Measured,
@@ -93,30 +93,27 @@ def _cell(value: float | None, *shown: object) -> Markup:
 def _main(entry: Entry, metric: str, digits: int) -> Markup:
     """The main metric with its interval."""
     found = measured(entry, metric)
-    if found is None:
-        return _cell(None)
-    bounds = interval(found.low, found.high, digits)
+    bounds = interval(found.low, found.high, digits) if found else ""
     between = element("small", bounds, class_="interval") if bounds else None
-    mean = element("strong", figure(found.mean, digits))
-    return _cell(found.mean, mean, _spread(found, digits), between)
+    return _measured(found, "strong", digits, between)
 
 
 def _other(entry: Entry, metric: str, footnotes: Footnotes, digits: int) -> Markup:
     """Any other metric, the published figure below it: a column of its own would cost width."""
-    found = measured(entry, metric)
-    if found is None:
-        return _cell(None)
-    theirs = None
-    if metric in entry.published:
+    found, theirs = measured(entry, metric), None
+    if found and metric in entry.published:
         published = element("span", "◇", role="img", aria_label="published"), " "
         theirs = element("small", published, _figure(entry.published[metric], footnotes, digits))
-    mean = element("span", figure(found.mean, digits))
-    return _cell(found.mean, mean, _spread(found, digits), theirs)
+    return _measured(found, "span", digits, theirs)
 
 
-def _spread(found: Measured, digits: int) -> Markup | None:
-    several = len(found.seeds) > 1
-    return element("small", f" ± {figure(found.sd, digits)}") if several else None
+def _measured(found: Measured | None, tag: str, digits: int, beside: Markup | None) -> Markup:
+    """A mean with its deviation over the seeds, and what stands beside it."""
+    if found is None:
+        return _cell(None)
+    spread = f" ± {figure(found.sd, digits)}" if len(found.seeds) > 1 else None
+    mean = element(tag, figure(found.mean, digits))
+    return _cell(found.mean, mean, element("small", spread) if spread else None, beside)
 
 
 def _published(entry: Entry, metric: str, footnotes: Footnotes, digits: int) -> Markup:
@@ -170,19 +167,8 @@ def matrix(ordered: Sequence[Entry], pairs: Sequence[Pair], metric: str) -> Mark
     )
     numbers = table(
         "Each against the next",
-        ["model", "against", "difference", "95 % interval", "p", "verdict", "detectable"],
-        [
-            (
-                p.a,
-                p.b,
-                signed(p.difference),
-                interval(p.low, p.high),
-                share(p.p),
-                p.verdict,
-                figure(p.detectable),
-            )
-            for p in neighbours(pairs, ordered)
-        ],
+        HEAD,
+        [pair.cells for pair in neighbours(pairs, ordered)],
         summary="Each against the next",
     )
     return figure_box(
