@@ -14,7 +14,7 @@ from recae.data import csr, filters
 from recae.data.idmap import IdMap
 from recae.data.tables import columns as table
 from recae.data.tables.entries import read_entries
-from recae.data.tables.sources import Source, as_source, is_table
+from recae.data.tables.sources import as_source, is_table
 from recae.errors import DataError
 
 
@@ -110,21 +110,9 @@ class Interactions:
         array([[3.]], dtype=float32)
         """
         source, columns = as_source(frame), (user, item, weight, time)
-        return cls._from_source(source, columns, duplicates, min_weight, progress, users, items)
-
-    @classmethod
-    def _from_source(
-        cls,
-        source: Source,
-        columns: table.Columns,
-        duplicates: str,
-        min_weight: float | None,
-        progress: bool | None,
-        users: IdMap | None = None,
-        items: IdMap | None = None,
-    ) -> Interactions:
-        entries = read_entries(source, columns, duplicates, min_weight, users, items, progress)
-        return cls._owning(*entries)
+        return cls._owning(
+            *read_entries(source, columns, duplicates, min_weight, progress, users, items)
+        )
 
     @classmethod
     def from_csr(cls, matrix: csr.Matrix, *, users: Any = None, items: Any = None) -> Interactions:

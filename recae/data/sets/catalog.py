@@ -20,6 +20,7 @@ from recae.data.sets.download import (
     unpinned_files,
 )
 from recae.data.sets.layouts import ArchiveSource, ByItemSource, read_items, read_lists
+from recae.data.tables.entries import read_entries
 from recae.data.tables.files import file_errors
 from recae.data.tables.readers import COLUMNS, read_parquet
 from recae.data.tables.sources import read_frame
@@ -159,7 +160,7 @@ def _read(card: Card, folder: Path, progress: bool | None) -> Dataset:
         kind = ByItemSource if layout.get("format") == "by item" else ArchiveSource
         source = kind(folder, layout)
         source.rows = card.get("counts", {}).get("interactions")
-        data = Interactions._from_source(source, COLUMNS, "last", None, progress)
+        data = Interactions._owning(*read_entries(source, COLUMNS, "last", None, progress))
     if "items" in card:
         items = read_items(folder, card["items"])
     else:

@@ -18,9 +18,9 @@ from recae.data.tables.columns import (
     DEFAULT_TIME,
     DEFAULT_WEIGHT,
     Columns,
-    check_duplicates,
     needed_columns,
 )
+from recae.data.tables.entries import read_entries
 from recae.data.tables.files import (
     PARQUET,
     TEXT,
@@ -59,10 +59,8 @@ def read_parquet(
     >>> recae.read_parquet("plays.parquet").nnz
     2
     """
-    check_duplicates(duplicates)
-    source = ParquetSource(find_files(path, PARQUET))
-    columns = (user, item, weight, time)
-    return Interactions._from_source(source, columns, duplicates, min_weight, progress)
+    source, columns = ParquetSource(find_files(path, PARQUET)), (user, item, weight, time)
+    return Interactions._owning(*read_entries(source, columns, duplicates, min_weight, progress))
 
 
 def read_csv(
@@ -95,10 +93,8 @@ def read_csv(
     """
     if len(sep) != 1:
         raise ConfigError(f"sep must be one character, not {sep!r}", parameter="sep", value=sep)
-    check_duplicates(duplicates)
-    source = TextSource(find_files(path, TEXT), progress, sep)
-    columns = (user, item, weight, time)
-    return Interactions._from_source(source, columns, duplicates, min_weight, progress)
+    source, columns = TextSource(find_files(path, TEXT), progress, sep), (user, item, weight, time)
+    return Interactions._owning(*read_entries(source, columns, duplicates, min_weight, progress))
 
 
 def read_table(
@@ -122,9 +118,8 @@ def read_table(
     >>> recae.read_table("plays.tsv").nnz
     2
     """
-    check_duplicates(duplicates)
     source, columns = file_source(path, progress), (user, item, weight, time)
-    return Interactions._from_source(source, columns, duplicates, min_weight, progress)
+    return Interactions._owning(*read_entries(source, columns, duplicates, min_weight, progress))
 
 
 def read_columns(given: Any, user: str, item: str, others: tuple[str, ...]) -> pd.DataFrame:
@@ -180,5 +175,5 @@ def write_interactions(data: Interactions, path: Path) -> None:
 
 def read_interactions(path: Path, users: IdMap, items: IdMap) -> Interactions:
     """Reads a file of `write_interactions`, with these ids. Raises DataError for any other file."""
-    source = ParquetSource([path])
-    return Interactions._from_source(source, COLUMNS, "error", None, False, users, items)
+    entries = read_entries(ParquetSource([path]), COLUMNS, "error", None, False, users, items)
+    return Interactions._owning(*entries)
