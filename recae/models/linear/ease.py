@@ -44,9 +44,7 @@ class EDLAE(LinearRecommender):
     larger for popular items.
 
     Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020, with a = 0
-    and b = 1. A little better than EASE where both are tuned. Costs and memory are those of EASE:
-    items^3 operations, 8 items^2 bytes in float64, or less with few users. Inverts on a
-    GPU where there is one and the matrix fits twice, else on the CPU.
+    and b = 1. A little better than EASE where both are tuned. Costs and memory are those of EASE.
 
     >>> recae.EDLAE(l2=1.0, dropout=0.5).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]
@@ -75,8 +73,7 @@ class RLAE(LinearRecommender):
     Moon, Kim & Lee, "It's Enough: Relaxing Diagonal Constraints in Linear Autoencoders for
     Recommendation", SIGIR 2023. (The authors' code then sets the diagonal to zero; that
     changes the scores of seen items only, and is not done here.) Costs and memory are those of
-    EASE: items^3 operations, 8 items^2 bytes in float64, or less with few users. Inverts on
-    a GPU where there is one and the matrix fits twice, else on the CPU.
+    EASE.
 
     >>> recae.RLAE(l2=1.0, xi=0.5).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]
@@ -102,9 +99,8 @@ class RDLAE(LinearRecommender):
 
     Moon, Kim & Lee, "It's Enough: Relaxing Diagonal Constraints in Linear Autoencoders for
     Recommendation", SIGIR 2023, the diagonal kept as in RLAE. The most general of the linear
-    family, with three hyperparameters to tune; recommends more rare items. Costs and memory
-    are those of EASE: items^3 operations, 8 items^2 bytes in float64, or less with few users.
-    Inverts on a GPU where there is one and the matrix fits twice, else on the CPU.
+    family, with three hyperparameters to tune; recommends more rare items. Costs and memory are
+    those of EASE.
 
     >>> recae.RDLAE(l2=1.0, dropout=0.5, xi=0.5).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]

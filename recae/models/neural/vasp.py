@@ -126,13 +126,9 @@ class FLVAE(DeepFocalRecommender):
     """The deep half of VASP: a variational autoencoder under the focal loss.
 
     z ~ N(mu(x), sigma(x)^2), p = sigma(W h(z) + a) sigma(V z + b) with densely connected h and
-    encoder; loss = focal loss of p + beta KL(q(z | x) || N(0, 1)) / latent, plus l2. Two thirds of
-    the rows have one half of a history as input and the other as target; with `whole=False`, as in
-    the authors' notebook, all have.
+    encoder; loss = focal loss of p + beta KL(q(z | x) || N(0, 1)) / latent, plus l2.
 
-    Vancura & Kordik, "Deep Variational Autoencoder with Shallow Parallel Path for Top-N
-    Recommendation (VASP)", ICANN 2021; as in the authors' code, the KL term is averaged over the
-    code, and histories are neither scaled nor dropped. An epoch costs 36 x users x items x width
+    Vancura & Kordik, ICANN 2021, trained as `VASP`. An epoch costs 36 x users x items x width
     operations; memory is (width + width + latent) x items weights, their gradients and moments,
     and some ten matrices of 3 x batch_size x items.
 
@@ -149,12 +145,9 @@ class FLVAE(DeepFocalRecommender):
 class NeuralEASE(FocalRecommender):
     """The shallow half of VASP: a linear map of items onto items that cannot copy.
 
-    p = sigma(x (S - diag(S))); loss = focal loss of p, plus l2. Two thirds of the rows have one
-    half of a history as input and the other as target; with `whole=False`, as in the authors'
-    notebook for VASP, all have.
+    p = sigma(x (S - diag(S))); loss = focal loss of p, plus l2.
 
-    Vancura & Kordik, "Deep Variational Autoencoder with Shallow Parallel Path for Top-N
-    Recommendation (VASP)", ICANN 2021; as in the authors' code. EASE solves nearly the same problem
+    Vancura & Kordik, ICANN 2021, trained as `VASP`. EASE solves nearly the same problem
     exactly and at once; this is for comparison with VASP. An epoch costs 18 x users x items
     x (items of a user) operations; memory is items^2 weights, their gradients and two moments.
 
