@@ -27,7 +27,7 @@ def passing(
     check_integer("min_per_user", min_per_user, 0)
     mask = np.ones(len(matrix.data), dtype=np.bool_)
     if min_weight is not None:
-        if not (isinstance(min_weight, Real) and np.isfinite(float(min_weight))):
+        if not _is_finite(min_weight):
             message = f"min_weight must be a finite number, not {min_weight!r}"
             raise ConfigError(message, parameter="min_weight", value=min_weight)
         mask = _some(matrix.data >= min_weight, "min_weight", f"{min_weight:g}")
@@ -86,6 +86,10 @@ def _entries(indptr: csr.Index, rows: csr.Index) -> csr.Index:
     ends = np.cumsum(lengths)
     places: csr.Index = np.arange(lengths.sum()) + np.repeat(starts - (ends - lengths), lengths)
     return places
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, Real) and bool(np.isfinite(float(value)))
 
 
 def _some(mask: Mask, name: str, value: str) -> Mask:
