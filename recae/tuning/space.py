@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from recae.errors import ConfigError, unknown_option
-from recae.estimators.params import Estimator, complaint
+from recae.estimators.params import Estimator
 
 Given = Mapping[str, Any]
 """Hyperparameter -> a tuple (low, high), or a list of choices."""
@@ -264,20 +264,10 @@ def _range(model: Estimator, name: str, given: tuple[Any, ...]) -> Range:
 
 def _check(model: Estimator, name: str, value: Any) -> None:
     """Raises ConfigError unless the hyperparameter takes the value."""
-    about, owner = model.param_fields()[name].metadata, type(model).__name__
-    if about["choices"] is not None:
-        if value not in about["choices"]:
-            raise unknown_option(
-                f"{name} of {owner} in the space", value, about["choices"], parameter=name
-            )
-        return
-    wanted = complaint(value, typing.get_type_hints(type(model))[name], about)
-    if wanted is not None:
-        raise ConfigError(
-            f"{name} of {owner} must be {wanted}, not {value!r} as in the space",
-            parameter=name,
-            value=value,
-        )
+    try:  # not the checks of a subclass: whether values fit each other is seen when they are fitted
+        Estimator.check_params(model.clone().set_params(**{name: value}))
+    except ConfigError as error:
+        raise ConfigError(f"{error} as in the space", parameter=name, value=value) from error
 
 
 def draw(model: type[Estimator], generator: np.random.Generator) -> dict[str, Any]:
