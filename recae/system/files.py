@@ -79,19 +79,11 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     the way, no permission or a full disk.
     """
     target = check_target(path)
-    part = _sibling(target)
-    try:
-        part.mkdir()
-        with _held(part):
-            file = part / target.name
-            yield file
-            _sync(file)
-            os.replace(file, target)
-        _settle(target)
-    except OSError as error:
-        raise _storage_error(target, error) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with _beside(target) as part:
+        file = part / target.name
+        yield file
+        _sync(file)
+        os.replace(file, target)
 
 
 @contextmanager
@@ -108,22 +100,14 @@ def atomic_directory(path: str | Path, *, overwrite: bool, marker: str) -> Itera
             raise StorageError(f"{target} exists and holds no {marker}: name another place")
         if not overwrite:
             raise StorageError(f"{target} exists: pass overwrite=True or name another place")
-    part = _sibling(target)
-    try:
-        part.mkdir()
-        with _held(part):
-            yield part
-            for file in part.iterdir():
-                _sync(file)
-            if target.exists():
-                exchange(part, target)  # the old directory is now at `part` and is deleted below
-            else:
-                os.replace(part, target)
-        _settle(target)
-    except OSError as error:
-        raise _storage_error(target, error) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with _beside(target) as part:
+        yield part
+        for file in part.iterdir():
+            _sync(file)
+        if target.exists():
+            exchange(part, target)  # the old directory is now at `part` and is deleted
+        else:
+            os.replace(part, target)
 
 
 def remove_directory(path: Path) -> None:
@@ -170,14 +154,26 @@ def _sibling(target: Path) -> Path:
 
 
 @contextmanager
-def _held(part: Path) -> Iterator[None]:
-    """Locks a temporary folder while its writer runs; the system releases the lock when it ends."""
-    handle = os.open(part, os.O_RDONLY)
+def _beside(target: Path) -> Iterator[Path]:
+    """A hidden folder beside the target to write in, deleted afterwards; OSErrors become
+    StorageErrors. It is locked meanwhile, and the system releases the lock of a killed writer."""
+    part = _sibling(target)
     try:
-        _lock(handle)
-        yield
+        part.mkdir()
+        handle = os.open(part, os.O_RDONLY)
+        try:
+            _lock(handle)
+            yield part
+        finally:
+            os.close(handle)
+        _settle(target)
+    except OSError as error:
+        if isinstance(error, RecaeError):
+            raise
+        reason = error.strerror or error
+        raise StorageError(f"could not write {target}: {reason}; nothing was changed") from error
     finally:
-        os.close(handle)
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _settle(target: Path) -> None:
@@ -218,9 +214,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _storage_error(target: Path, error: OSError) -> OSError:
-    if isinstance(error, RecaeError):
-        return error
-    return StorageError(f"could not write {target}: {error.strerror or error}; nothing was changed")
