@@ -207,22 +207,19 @@ def _cut(name: str, value: Any, ordered: np.ndarray, after: float) -> tuple[int,
             raise DataError(f"{name}={value:g} takes none of {len(ordered):,} interactions")
         moment = int(ordered[len(ordered) - count])
         return moment, float((ordered >= moment).mean())  # more than the share, where times tie
-    if isinstance(value, bool):
-        raise _bad_cut(name, value)
-    if isinstance(value, str | datetime | np.datetime64):
-        try:
+    try:
+        if isinstance(value, bool):
+            raise TypeError("not a time")
+        if isinstance(value, str | datetime | np.datetime64):
             # Times that were read from dates are nanoseconds since 1970.
             stamp = pd.Timestamp(value)
             if pd.isna(stamp):
                 raise ValueError("not a time")
             moment = int(stamp.as_unit("ns").value)
-        except (ValueError, OverflowError) as error:
-            raise _bad_cut(name, value, reason=f" ({error})") from None
-    else:
-        try:
+        else:
             moment = operator.index(value)
-        except TypeError:
-            raise _bad_cut(name, value) from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _bad_cut(name, value, reason=f" ({error})") from None
     return moment, float((ordered >= moment).mean())
 
 

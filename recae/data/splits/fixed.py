@@ -11,7 +11,7 @@ import pandas as pd
 from recae.data.interactions import Interactions, as_interactions
 from recae.data.splits.folds import Fold, Split
 from recae.data.splits.leaks import OVERLAPS, check_spellings, check_split, repeated_pairs
-from recae.data.splits.weak import PARTS, fold_of
+from recae.data.splits.weak import check_history, fold_of
 from recae.data.tables.sources import is_table
 from recae.errors import DataError, unknown_option, warn
 
@@ -51,13 +51,10 @@ def fixed_split(
     Fold(5 users, 6 interactions in the history, 5 in the target)
     """
     mask = history if mask is None else mask
-    for name, value, known in (
-        ("history", history, PARTS),
-        ("mask", mask, PARTS),
-        ("overlap", overlap, OVERLAPS),
-    ):
-        if value not in known:
-            raise unknown_option(name, value, known)
+    check_history(history)
+    check_history(mask, "mask")
+    if overlap not in OVERLAPS:
+        raise unknown_option("overlap", overlap, OVERLAPS)
     between = {} if validation is None else {"validation": validation}
     tables = _tables({"train": train} | between | {"test": test})
     users, items = tables["train"].users, tables["train"].items
