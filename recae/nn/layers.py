@@ -23,7 +23,7 @@ class Linear(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, drawn: str = "glorot") -> None:
         super().__init__()
-        self.spread = _spread(n_in, n_out, drawn)
+        self.spread = math.sqrt(2 / (n_in if drawn == "he" else n_in + n_out))
         self.weight = nn.Parameter(torch.empty(n_out, n_in))
         self.bias = nn.Parameter(torch.empty(n_out))
 
@@ -46,7 +46,7 @@ class UnitLinear(Linear):
         return affine(x, F.normalize(self.weight, dim=0), self.bias)
 
 
-class InputLinear(nn.Module):
+class InputLinear(Linear):
     """The first layer: a linear map that reads ragged rows (an embedding bag) or dense ones.
 
     Its weight is kept as (n_in, n_out), one row per item: a history touches only its own rows.
@@ -56,26 +56,14 @@ class InputLinear(nn.Module):
     sparse: bool = False
 
     def __init__(self, n_in: int, n_out: int, drawn: str = "glorot") -> None:
-        super().__init__()
-        self.spread = _spread(n_in, n_out, drawn)
+        super().__init__(n_in, n_out, drawn)
         self.weight = nn.Parameter(torch.empty(n_in, n_out))
-        self.bias = nn.Parameter(torch.empty(n_out))
-
-    def initialise(self, generator: torch.Generator) -> None:
-        """Draws the weights in place."""
-        nn.init.normal_(self.weight, std=self.spread, generator=generator)
-        nn.init.zeros_(self.bias)
 
     def forward(self, x: Ragged | Tensor) -> Tensor:
         if isinstance(x, Tensor):
             return affine(x, self.weight.t(), self.bias)
         summed = (sparse_bag if self.sparse else bag)(self.weight, x)  # (rows, n_out)
         return summed + self.bias
-
-
-def _spread(n_in: int, n_out: int, drawn: str) -> float:
-    """The standard deviation that weights are drawn with."""
-    return math.sqrt(2 / (n_in if drawn == "he" else n_in + n_out))
 
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "swish": nn.SiLU}
