@@ -18,6 +18,7 @@ from recae.data.tables.columns import (
     DEFAULT_TIME,
     DEFAULT_WEIGHT,
     Columns,
+    check_duplicates,
     needed_columns,
 )
 from recae.data.tables.entries import read_entries
@@ -59,6 +60,7 @@ def read_parquet(
     >>> recae.read_parquet("plays.parquet").nnz
     2
     """
+    check_duplicates(duplicates)
     source, columns = ParquetSource(find_files(path, PARQUET)), (user, item, weight, time)
     return Interactions._owning(*read_entries(source, columns, duplicates, min_weight, progress))
 
@@ -93,6 +95,7 @@ def read_csv(
     """
     if len(sep) != 1:
         raise ConfigError(f"sep must be one character, not {sep!r}", parameter="sep", value=sep)
+    check_duplicates(duplicates)
     source, columns = TextSource(find_files(path, TEXT), progress, sep), (user, item, weight, time)
     return Interactions._owning(*read_entries(source, columns, duplicates, min_weight, progress))
 
@@ -118,6 +121,7 @@ def read_table(
     >>> recae.read_table("plays.tsv").nnz
     2
     """
+    check_duplicates(duplicates)
     source, columns = file_source(path, progress), (user, item, weight, time)
     return Interactions._owning(*read_entries(source, columns, duplicates, min_weight, progress))
 
