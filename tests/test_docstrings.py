@@ -102,13 +102,30 @@ def gives_a_frame(name: str) -> bool:
 PUBLIC = [*NAMES, *(member for name in NAMES for member in members(name))]
 
 
+FITTED = {
+    "detector": "recae.apply.anomaly.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X)",
+    "profiles": "recae.apply.anomaly.detect_profiles(scipy.sparse.random(40, 30, density=0.3, "
+    "random_state=0).tocsr().ceil(), false_alarm_rate=1e-9)",
+    "codec": "recae.apply.compress.ImageCodec(bytes_per_image=12, hidden=(16,), epochs=20)"
+    ".fit(images)",
+    "small": "recae.apply.compress.compress_embeddings(X, 12, epochs=1, rounds=1)",
+    "tastes": "recae.apply.steer.find_tastes(recae.PureSVD(latent=2).fit(data), data, units=3, "
+    "active=1, min_users=1, epochs=20)",
+    "vae": "recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)",
+}
+"""Results that the examples of their methods go on with; the example of the class makes them."""
+
+
 @pytest.fixture
 def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What examples may use without saying so: recae, numpy, pandas, scipy, and small data."""
+    """What examples may use without saying so: recae, numpy, pandas, scipy, small `data`,
+    numbers `X` and `images`."""
     monkeypatch.chdir(tmp_path)
     matrix = [[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 0], [0, 0, 1, 1], [1, 0, 0, 1]]
     data = recae.Interactions.from_csr(scipy.sparse.csr_matrix(matrix))
     names: dict[str, Any] = {"recae": recae, "np": np, "pd": pd, "scipy": scipy, "data": data}
+    names["X"] = np.random.default_rng(0).normal(size=(100, 6))
+    names["images"] = np.random.default_rng(0).integers(0, 255, (50, 4, 4)).astype("uint8")
     return names | OFFERED
 
 
@@ -133,6 +150,10 @@ def test_all_examples_of_a_module_run(name: str, known: dict[str, Any]) -> None:
 
 
 def run(test: doctest.DocTest) -> None:
+    source = "".join(example.source for example in test.examples)
+    for name, made in FITTED.items():
+        if re.search(rf"\b{name}\b", source) and f"{name} =" not in source:
+            test.globs[name] = eval(made, test.globs)
     said: list[str] = []
     result = doctest.DocTestRunner(verbose=False).run(test, out=said.append)
     assert not result.failed, "".join(said)

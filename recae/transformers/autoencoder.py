@@ -27,10 +27,9 @@ class Autoencoder(Transformer):
     networks", Science 2006). With hidden=() it is linear and spans the subspace of PCA. An epoch
     takes about 6 x examples x weights operations; memory: four times the weights and one batch.
 
-    >>> X = np.random.default_rng(0).normal(size=(20, 6))
     >>> model = recae.Autoencoder(latent=2, epochs=2).fit(X)
     >>> model.inverse_transform(model.transform(X)).shape
-    (20, 6)
+    (100, 6)
     """
 
     def _network(self, body: Body, examples: Examples, seed: int) -> AutoencoderNet:
@@ -56,9 +55,8 @@ class DenoisingAutoencoder(Transformer):
     the stored entries only. salt-and-pepper: a share `amount` becomes the lowest or the highest
     number of the scaled examples; dense examples only. Costs as much as `Autoencoder`.
 
-    >>> X = np.random.default_rng(0).normal(size=(20, 6))
     >>> recae.DenoisingAutoencoder(latent=2, epochs=2, noise="gaussian").fit(X).transform(X).shape
-    (20, 2)
+    (100, 2)
     """
 
     noise: str = param(

@@ -70,7 +70,6 @@ class SparseAutoencoder(Transformer):
     time, during the first nine tenths of the epochs. An epoch takes about 6 x examples x weights
     operations. Raises ConfigError if `active` exceeds `latent`.
 
-    >>> X = np.random.default_rng(0).normal(size=(20, 6))
     >>> model = recae.SparseAutoencoder(latent=12, active=3, epochs=2).fit(X)
     >>> int((model.transform(X) != 0).sum(axis=1).max())
     3
@@ -114,7 +113,6 @@ class SparseAutoencoder(Transformer):
         Raises ConfigError with hidden layers or convolutions, whose decoder is not linear;
         NotFittedError before fit.
 
-        >>> X = np.random.default_rng(0).normal(size=(20, 6))
         >>> recae.SparseAutoencoder(latent=8, active=2, epochs=1).fit(X).dictionary_.shape
         (8, 6)
         """

@@ -74,8 +74,7 @@ class Injected:
     targets, selected: ids of the pushed items and of the other items that all fake users rate
     highest, (n,) each; is_fake: (n_users,) bool, aligned with the rows of `data`.
 
-    >>> from recae.apply.anomaly import inject_profiles
-    >>> planted = inject_profiles(data, "bandwagon", share=0.4, filler=1, selected=1)
+    >>> planted = recae.apply.anomaly.inject_profiles(data, share=0.4, filler=1)
     >>> planted.users.tolist(), int(planted.is_fake.sum())
     ([5, 6], 2)
     """

@@ -63,9 +63,8 @@ class AnomalyDetector:
         arguments of its fit. Raises ConfigError for bad settings, DataError if there are too few
         held-out examples for the rate (1 / rate - 1 are needed) and if a score is NaN.
 
-        >>> from recae.apply.anomaly import AnomalyDetector
-        >>> X = np.random.default_rng(0).normal(size=(100, 4))
-        >>> AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X).calibration_.shape
+        >>> detector = recae.apply.anomaly.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1)
+        >>> detector.fit(X).calibration_.shape
         (30,)
         """
         rate = check_rate(self.false_alarm_rate)
@@ -99,9 +98,7 @@ class AnomalyDetector:
 
         Raises NotFittedError before fit, DataError if a score is NaN, and what the model raises.
 
-        >>> from recae.apply.anomaly import AnomalyDetector
-        >>> X = np.random.default_rng(0).normal(size=(100, 4))
-        >>> AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X).score_samples(X).shape
+        >>> detector.score_samples(X).shape
         (100,)
         """
         self._check_fitted()
@@ -112,8 +109,6 @@ class AnomalyDetector:
 
         Raises what `score_samples` raises.
 
-        >>> X = np.random.default_rng(0).normal(size=(100, 4))
-        >>> detector = recae.apply.anomaly.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X)
         >>> bool(((detector.decision_function(X) < 0) == (detector.predict(X) == -1)).all())
         True
         """
@@ -129,8 +124,6 @@ class AnomalyDetector:
 
         Raises what `score_samples` raises.
 
-        >>> X = np.random.default_rng(0).normal(size=(100, 4))
-        >>> detector = recae.apply.anomaly.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X)
         >>> int(detector.predict(X + 9).sum())
         -100
         """
@@ -142,8 +135,6 @@ class AnomalyDetector:
 
         Raises what `score_samples` raises.
 
-        >>> X = np.random.default_rng(0).normal(size=(100, 4))
-        >>> detector = recae.apply.anomaly.AnomalyDetector(recae.Autoencoder(epochs=1), 0.1).fit(X)
         >>> float(detector.p_values(X + 9).max()) == 1 / 31
         True
         """
@@ -152,8 +143,7 @@ class AnomalyDetector:
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The settings by name, for scikit-learn; with deep also those of the model. Never raises.
 
-        >>> from recae.apply.anomaly import AnomalyDetector
-        >>> AnomalyDetector(recae.Autoencoder()).get_params(deep=False)["held_out"]
+        >>> detector.get_params(deep=False)["held_out"]
         0.3
         """
         names = ("model", "false_alarm_rate", "held_out", "refit")
@@ -166,8 +156,7 @@ class AnomalyDetector:
 
         Raises ConfigError for a setting that does not exist.
 
-        >>> from recae.apply.anomaly import AnomalyDetector
-        >>> AnomalyDetector(recae.Autoencoder()).set_params(held_out=0.5).held_out
+        >>> detector.set_params(held_out=0.5).held_out
         0.5
         """
         known = self.get_params(deep=False)

@@ -196,8 +196,7 @@ def compress_embeddings(
     Raises DataError for vectors, users or biases that are not finite, too few or of different
     sizes; ConfigError for a budget without room for a unit and other bad options.
 
-    >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-    >>> recae.apply.compress.compress_embeddings(vectors, 12, epochs=1, rounds=1).bytes_per_item
+    >>> recae.apply.compress.compress_embeddings(X, 12, epochs=1, rounds=1).bytes_per_item
     12
     """
     table_, seed = checked_rows(vectors, "vectors"), check_seed(seed)

@@ -27,9 +27,8 @@ class SparseIndex:
     multiplications as it has active units. The scores are those of the decoded vectors, to within
     the rounding of float32.
 
-    >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-    >>> small = recae.apply.compress.compress_embeddings(vectors, 12, epochs=1, rounds=1)
-    >>> small.index().search(vectors[:2], k=3).items.shape
+    >>> small = recae.apply.compress.compress_embeddings(X, 12, epochs=1, rounds=1)
+    >>> small.index().search(X[:2], k=3).items.shape
     (2, 3)
     """
 
@@ -63,10 +62,8 @@ class SparseIndex:
         queries: (rows, width) numbers, in the space of the compressed vectors. Raises DataError for
         queries of another width or with NaN, CapacityError if the scores do not fit in memory.
 
-        >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-        >>> small = recae.apply.compress.compress_embeddings(vectors, 12, epochs=1, rounds=1)
-        >>> scores = small.index().scores(vectors[:2])
-        >>> bool(np.allclose(scores, vectors[:2] @ small.vectors().T, atol=1e-4))
+        >>> scores = small.index().scores(X[:2])
+        >>> bool(np.allclose(scores, X[:2] @ small.vectors().T, atol=1e-4))
         True
         """
         rows = self._checked(queries)
@@ -85,9 +82,7 @@ class SparseIndex:
         non-zero cells are excluded. Returns items and scores, (rows, k) each, see `TopK`. Raises
         DataError for queries or exclusions of a wrong shape, ConfigError for a bad k.
 
-        >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-        >>> small = recae.apply.compress.compress_embeddings(vectors, 12, epochs=1, rounds=1)
-        >>> small.index().search(vectors[:1], k=2).scores.shape
+        >>> small.index().search(X[:1], k=2).scores.shape
         (1, 2)
         """
         k, rows = check_integer("k", k), self._checked(queries)
@@ -108,8 +103,6 @@ class SparseIndex:
         its own neighbour. A zero vector has cosine 0 with all. Raises DataError for unknown items,
         ConfigError for a bad k.
 
-        >>> vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-        >>> small = recae.apply.compress.compress_embeddings(vectors, 12, epochs=1, rounds=1)
         >>> small.index().similar([0, 1], k=3).items.shape
         (2, 3)
         """

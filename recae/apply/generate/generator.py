@@ -68,8 +68,8 @@ class UserGenerator:
     how many are drawn, and memory is one block. Attributes: temperature, and offsets, (n_items,)
     float32.
 
-    >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
-    >>> recae.apply.generate.UserGenerator.fit(model, seed=1).sample(3).users.ids.tolist()
+    >>> vae = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
+    >>> recae.apply.generate.UserGenerator.fit(vae, seed=1).sample(3).users.ids.tolist()
     ['synthetic-000000000', 'synthetic-000000001', 'synthetic-000000002']
     """
 
@@ -108,8 +108,7 @@ class UserGenerator:
         Raises ConfigError for a model without such a code and for bad options, DataError for
         unusable data.
 
-        >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
-        >>> recae.apply.generate.UserGenerator.fit(model, codes="posterior", temperature=1.0)
+        >>> recae.apply.generate.UserGenerator.fit(vae, codes="posterior", temperature=1.0)
         UserGenerator(MultVAE, posterior, temperature 1)
         """
         check_temperature(temperature)
@@ -127,8 +126,7 @@ class UserGenerator:
 
         Their ids are text such as synthetic-000000042. Raises ConfigError for a bad number or seed.
 
-        >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
-        >>> users = recae.apply.generate.UserGenerator.fit(model)
+        >>> users = recae.apply.generate.UserGenerator.fit(vae)
         >>> (users.sample(9).matrix[:4] != users.sample(4).matrix).nnz
         0
         """
@@ -149,8 +147,7 @@ class UserGenerator:
 
         Raises ConfigError for bad numbers or a bad seed.
 
-        >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
-        >>> batches = recae.apply.generate.UserGenerator.fit(model).batches(5, batch_size=2)
+        >>> batches = recae.apply.generate.UserGenerator.fit(vae).batches(5, batch_size=2)
         >>> [batch.n_users for batch in batches]
         [2, 2, 1]
         """
@@ -166,8 +163,7 @@ class UserGenerator:
         Returns the number of rows. The file is written atomically. Raises StorageError if it
         cannot be written, ConfigError for a bad number or seed.
 
-        >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
-        >>> recae.apply.generate.UserGenerator.fit(model).write("users.parquet", 3) >= 3
+        >>> recae.apply.generate.UserGenerator.fit(vae).write("users.parquet", 3) >= 3
         True
         """
         return write_batches(
@@ -284,8 +280,7 @@ def synthesise(
 
     Raises ConfigError and DataError as `UserGenerator.fit` does.
 
-    >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
-    >>> recae.apply.generate.synthesise(model, 100).n_users
+    >>> recae.apply.generate.synthesise(vae, 100).n_users
     100
     """
     n_users = check_integer("n_users", n_users, 1, MOST)

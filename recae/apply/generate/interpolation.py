@@ -54,8 +54,7 @@ def interpolate(
     Raises ConfigError for a model without such a code and for bad options, DataError for users who
     are unknown or have no item of the model.
 
-    >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
-    >>> recae.apply.generate.interpolate(model, 0, 1, steps=3, k=1)["share"].tolist()
+    >>> recae.apply.generate.interpolate(vae, 0, 1, steps=3, k=1)["share"].tolist()
     [0.0, 0.5, 1.0]
     """
     if titles is not None and not isinstance(titles, Mapping | pd.Series):
@@ -107,8 +106,7 @@ def path_quality(
 
     Raises as `interpolate` does, and DataError without data to measure coherence.
 
-    >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data)
-    >>> recae.apply.generate.path_quality(model, 0, 1, steps=3, k=1)["kept_a"].tolist()[0]
+    >>> recae.apply.generate.path_quality(vae, 0, 1, steps=3, k=1)["kept_a"].tolist()[0]
     1.0
     """
     model, both, most = _checked(model, user_a, user_b, steps, k, history)

@@ -56,10 +56,8 @@ def map_items(
     Raises ConfigError for bad options and for Popularity and Random; DataError for unusable titles
     and if fewer than 3 items are left; NotFittedError.
 
-    >>> some = np.random.default_rng(0).random((60, 9)) < 0.5
-    >>> data = recae.Interactions.from_csr(scipy.sparse.csr_matrix(some, dtype=float))
-    >>> recae.apply.maps.map_items(recae.PureSVD(latent=4).fit(data))
-    Map(9 items, tsne)
+    >>> recae.apply.maps.map_items(recae.PureSVD(latent=2).fit(data), min_users=1)
+    Map(4 items, tsne)
     """
     _check_options(
         method,
@@ -127,10 +125,8 @@ def map_users(
     Raises ConfigError, DataError and NotFittedError as `map_items` does, and DataError without a
     history.
 
-    >>> some = np.random.default_rng(0).random((60, 9)) < 0.5
-    >>> data = recae.Interactions.from_csr(scipy.sparse.csr_matrix(some, dtype=float))
-    >>> recae.apply.maps.map_users(recae.PureSVD(latent=4).fit(data), min_items=1)
-    Map(60 users, tsne)
+    >>> recae.apply.maps.map_users(recae.PureSVD(latent=2).fit(data), min_items=1)
+    Map(5 users, tsne)
     """
     _check_options(
         method, distance, seed, progress, min_items=min_items, remove_length=remove_length
@@ -197,9 +193,8 @@ def map_codes(
     Raises ConfigError for bad options, DataError for codes that are not finite numbers, for ids
     that do not fit, and for fewer than 3 rows.
 
-    >>> codes = np.random.default_rng(0).normal(size=(20, 5))
-    >>> recae.apply.maps.map_codes(codes, ids=list("abcdefghijklmnopqrst")).ids[0]
-    'a'
+    >>> recae.apply.maps.map_codes(X, ids=[f"code {row}" for row in range(100)]).ids[0]
+    'code 0'
     """
     _check_options(method, distance, seed, progress)
     if ids is None and isinstance(codes, pd.DataFrame):

@@ -27,17 +27,15 @@ class Map(Points):
     is, or None; provenance: the model, the options, the `trustworthiness` and, with PCA, the
     `explained_variance`.
 
-    >>> codes = np.random.default_rng(0).normal(size=(20, 5))
-    >>> recae.apply.maps.map_codes(codes, method="pca")
-    Map(20 points, pca)
+    >>> recae.apply.maps.map_codes(X, method="pca")
+    Map(100 points, pca)
     """
 
     def to_frame(self) -> pd.DataFrame:
         """A row for each point: the columns item_id (user_id, id), x, y and title, and one for each
         colour; several labels are separated by commas.
 
-        >>> codes = np.random.default_rng(0).normal(size=(20, 5))
-        >>> recae.apply.maps.map_codes(codes, method="pca").to_frame().columns.tolist()
+        >>> recae.apply.maps.map_codes(X, method="pca").to_frame().columns.tolist()
         ['id', 'x', 'y', 'title']
         """
         column = "id" if self.what == "point" else f"{self.what}_id"
@@ -93,8 +91,7 @@ class Map(Points):
         Raises ConfigError for an unknown colour, a bad number or title, and without matplotlib;
         StorageError if the file cannot be written.
 
-        >>> codes = np.random.default_rng(0).normal(size=(20, 5))
-        >>> recae.apply.maps.map_codes(codes, method="pca").plot("map.png", labels=3).name
+        >>> recae.apply.maps.map_codes(X, method="pca").plot("map.png", labels=3).name
         'map.png'
         """
         _check_title(title)
@@ -111,8 +108,7 @@ class Map(Points):
         Raises ConfigError for an unknown colour or a bad title, StorageError if the file cannot be
         written.
 
-        >>> codes = np.random.default_rng(0).normal(size=(20, 5))
-        >>> recae.apply.maps.map_codes(codes, method="pca").html("map.html").name
+        >>> recae.apply.maps.map_codes(X, method="pca").html("map.html").name
         'map.html'
         """
         _check_title(title)
@@ -123,8 +119,7 @@ class Map(Points):
 
         Raises ConfigError for an unknown name.
 
-        >>> codes = np.random.default_rng(0).normal(size=(20, 5))
-        >>> recae.apply.maps.map_codes(codes, method="pca").colour_name("taste")
+        >>> recae.apply.maps.map_codes(X, method="pca").colour_name("taste")
         Traceback (most recent call last):
         recae.errors.ConfigError: unknown colour 'taste'. Known: none: pass a table with columns
         """

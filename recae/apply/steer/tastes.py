@@ -104,9 +104,6 @@ class Tastes:
 
         Raises DataError for unusable titles and genres, ConfigError for a bad k.
 
-        >>> model = recae.PureSVD(latent=2).fit(data)
-        >>> from recae.apply.steer import find_tastes
-        >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> len(tastes.name({0: "Alien", 1: "Heat", 2: "Big", 3: "Jaws"}, k=2))
         3
         """
@@ -125,9 +122,6 @@ class Tastes:
 
         Raises ConfigError for an unknown unit, for an empty name and for a name that another has.
 
-        >>> model = recae.PureSVD(latent=2).fit(data)
-        >>> from recae.apply.steer import find_tastes
-        >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> tastes.rename({0: "classics"})
         >>> tastes.names[0]
         'classics'
@@ -141,9 +135,6 @@ class Tastes:
         1 is the mean of the users who have the unit, among those on whom the tastes were found.
         Raises DataError for an unusable history.
 
-        >>> model = recae.PureSVD(latent=2).fit(data)
-        >>> from recae.apply.steer import find_tastes
-        >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> tastes.strengths(data).shape
         (5, 3)
         """
@@ -158,9 +149,6 @@ class Tastes:
         is the mean of the users who have the unit. Raises DataError for unusable data, ConfigError
         for a bad k.
 
-        >>> model = recae.PureSVD(latent=2).fit(data)
-        >>> from recae.apply.steer import find_tastes
-        >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> tastes.profile(data)["rank"].tolist()
         [1, 1, 1, 1, 1]
         """
@@ -189,10 +177,7 @@ class Tastes:
         `recae.evaluation.Scorer`. Raises DataError for an unusable history, ConfigError for a bad
         shift, CapacityError if the scores do not fit in memory.
 
-        >>> model = recae.PureSVD(latent=2).fit(data)
-        >>> from recae.apply.steer import find_tastes
-        >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
-        >>> bool((tastes.score(data) == model.score(data)).all())
+        >>> bool((tastes.score(data) == tastes.model.score(data)).all())
         True
         """
         move = self._move(shift)
@@ -232,9 +217,6 @@ class Tastes:
         Raises ConfigError for an unknown unit or name, with the nearest spelling, and for strengths
         that are not finite numbers; otherwise as `Recommender.recommend`.
 
-        >>> model = recae.PureSVD(latent=2).fit(data)
-        >>> from recae.apply.steer import find_tastes
-        >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> list(tastes.recommend(data, k=1, shift={0: 0.5}))
         ['user_id', 'item_id', 'score', 'rank']
         """
@@ -269,9 +251,6 @@ class Tastes:
         Compared with tastes of the same model and another seed, it shows which units are stable.
         Raises ConfigError for tastes of another width.
 
-        >>> model = recae.PureSVD(latent=2).fit(data)
-        >>> from recae.apply.steer import find_tastes
-        >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
         >>> tastes.agreement(tastes).round(3).tolist()
         [1.0, 1.0, 1.0]
         """
@@ -293,10 +272,7 @@ class Tastes:
         The folder appears when it is complete. Raises StorageError for a path that is taken
         (unless it holds something saved and `overwrite`), no permission or a full disk.
 
-        >>> model = recae.PureSVD(latent=2).fit(data)
-        >>> from recae.apply.steer import find_tastes
-        >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
-        >>> recae.load(tastes.save("tastes"), model=model).names == tastes.names
+        >>> recae.load(tastes.save("tastes"), model=tastes.model).names == tastes.names
         True
         """
         dictionary = self.dictionary._contents()
