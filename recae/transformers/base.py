@@ -1,15 +1,19 @@
-"""Transformer: the common hyperparameters and fit of the four kinds of autoencoder."""
+"""Transformer: the common hyperparameters, fit and saved form of the four kinds of autoencoder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
+from torch import Tensor
 
 from recae.errors import ConfigError, DataError, TrainingInterrupted, warn
 from recae.estimators.params import estimator, learnt, param
+from recae.estimators.saved import Contents, filled, hyperparameters, shape_of, write
 from recae.nn import AutoencoderNet
 from recae.system.machine import enough_memory
 from recae.system.threads import survives_fork
@@ -27,15 +31,18 @@ from recae.training import (
     SparseLoader,
     train,
 )
-from recae.transformers.body import channels_last
+from recae.transformers.body import Body, channels_last
 from recae.transformers.examples import Examples, check_loss, check_not_empty, read_examples
-from recae.transformers.saved import Saved
-from recae.transformers.scaling import Scaling
+from recae.transformers.fitted import Fitted
+from recae.transformers.scaling import Scaling, positive
 
 
 @estimator
-class Transformer(Saved):
+class Transformer(Fitted):
     """An autoencoder of rows of numbers; subclasses define its network and its objective."""
+
+    numbers: ClassVar[tuple[str, ...]] = ()
+    """Learnt numbers beside the weights, which are saved with them."""
 
     latent: int = param("width of the code", default=32, low=1, usual=(2, 512))
     hidden: tuple[int, ...] = param(
@@ -79,6 +86,10 @@ class Transformer(Saved):
     scaling_: Scaling = learnt()
     n_features_in_: int = learnt()
 
+    @abstractmethod
+    def _network(self, body: Body, examples: Examples, seed: int) -> AutoencoderNet:
+        """The network, its weights not yet drawn; examples: what it will read, scaled."""
+
     def _objective(self, updates: int) -> Objective:
         """The training objective, given the number of planned updates."""
         return Objective(self.loss)
@@ -115,9 +126,8 @@ class Transformer(Saved):
         Raises DataError for bad examples, ConfigError for bad options, and on Ctrl-C
         TrainingInterrupted, with the model fitted to its best state, once an epoch is finished.
 
-        >>> X = np.random.default_rng(0).normal(size=(20, 6))
         >>> recae.Autoencoder(latent=2, epochs=2).fit(X).transform(X).shape
-        (20, 2)
+        (100, 2)
         """
         self.check_params()
         run = Run.checked(seed, device, callbacks, progress, checkpoint)
@@ -155,45 +165,49 @@ class Transformer(Saved):
         checkpoint: Checkpoint | None,
     ) -> None:
         seed = run.seed
+        interrupted: TrainingInterrupted | None = None
         scaling = Scaling.of(examples, self.loss)
         scaled = scaling.apply(examples)
+        held_out = None if validation is None else scaling.apply(validation)
         net = self._network(self._body(examples.shape, scaling), scaled, seed)
         loader = self._loader(scaled, seed)
-        validate: Callable[[], Mapping[str, float]] | None = None
-        if validation is not None:
-            held_out = scaling.apply(validation)
+        plan = Plan(
+            epochs=self.epochs,
+            lr=self.lr,
+            l2=self.l2,
+            metric="loss",
+            patience=self.patience,
+            optimiser=self.optimiser,
+            lowest_is_best=True,
+            before_epoch=self._before_epoch(scaled, seed),
+        )
 
-            def measured() -> Mapping[str, float]:
-                return {"loss": float(self._losses(net, held_out, seed).mean())}
+        def validate() -> Mapping[str, float]:
+            assert held_out is not None
+            return {"loss": float(self._losses(net, held_out, seed).mean())}
 
-            validate = measured
         try:
             epochs = train(
                 net,
                 loader,
                 self._objective(self.epochs * len(loader)),
-                self._plan(scaled, seed),
+                plan,
                 seed=seed,
                 device=run.device,
-                validate=validate,
+                validate=None if held_out is None else validate,
                 callbacks=run.callbacks,
                 checkpoint=checkpoint,
                 progress=run.progress,
                 name=type(self).__name__,
             )
         except TrainingInterrupted as interruption:
-            self._own(net, interruption.epochs, examples, scaling)
-            self._after(scaled, seed)
-            raise
-        self._own(net, epochs, examples, scaling)
-        self._after(scaled, seed)
-
-    def _own(
-        self, net: AutoencoderNet, epochs: Sequence[Epoch], examples: Examples, scaling: Scaling
-    ) -> None:
-        self.network_, self.epochs_, self.scaling_ = net, list(epochs), scaling
+            epochs, interrupted = list(interruption.epochs), interruption
+        self.network_, self.epochs_, self.scaling_ = net, epochs, scaling
         self.shape_, self.fitted_params_ = examples.shape, self.get_params()
         self._note_names(examples.names)
+        self._after(scaled, seed)
+        if interrupted is not None:
+            raise interrupted
 
     def _checked(self, given: Any) -> Examples:
         """Reads examples and checks them against the loss."""
@@ -210,19 +224,65 @@ class Transformer(Saved):
     def _after(self, examples: Examples, seed: int) -> None:
         """Learns from the scaled examples after training the network."""
 
-    def _plan(self, examples: Examples, seed: int) -> Plan:
-        return Plan(
-            epochs=self.epochs,
-            lr=self.lr,
-            l2=self.l2,
-            metric="loss",
-            patience=self.patience,
-            optimiser=self.optimiser,
-            lowest_is_best=True,
-            before_epoch=self._before_epoch(examples, seed),
-        )
-
     def _loader(self, examples: Examples, seed: int) -> Loader:
         if examples.sparse:
             return SparseLoader(examples.rows, None, self.batch_size, seed)
         return ArrayLoader(examples.rows, None, self.batch_size, seed)
+
+    def _body(self, shape: tuple[int, ...], scaling: Scaling) -> Body:
+        if self.channels and len(shape) not in (2, 3):
+            raise DataError(
+                f"channels={self.channels} wants images, (n, height, width) or (n, channels, "
+                f"height, width); X has examples of the shape {shape}: set channels=()"
+            )
+        return Body(shape, self.hidden, self.channels, self.activation, scaling.start)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Writes the fitted model to a folder with a model card, atomically, for `recae.load`.
+
+        Raises StorageError for a path that is taken (unless it holds a saved model and
+        `overwrite`), no permission or a full disk; NotFittedError before fit.
+
+        >>> recae.Autoencoder().save("nowhere")
+        Traceback (most recent call last):
+        recae.errors.NotFittedError: this Autoencoder is not fitted: call fit first
+        """
+        return write(type(self), self._contents(), path, overwrite=overwrite)
+
+    def _contents(self) -> Contents:
+        """The state from which `_restored` makes a transformer."""
+        self._check_fitted()
+        settings = {
+            "params": self.get_params(),
+            "shape": list(self.shape_),
+            "names": self._names(),
+            "learnt": {name: getattr(self, name) for name in self.numbers},
+            "facts": {"Data": {"shape of an example": " x ".join(map(str, self.shape_))}},
+        }
+        arrays = {f"net.{name}": tensor for name, tensor in self.network_.state_dict().items()}
+        return Contents(settings, arrays | self.scaling_.arrays())
+
+    @classmethod
+    def _restored(
+        cls, settings: Mapping[str, Any], arrays: Mapping[str, Tensor], files: Mapping[str, Path]
+    ) -> Self:
+        model = cls().set_params(**hyperparameters(settings))
+        model.check_params()
+        model.shape_ = shape_of(settings["shape"])
+        features = math.prod(model.shape_)
+        model.scaling_ = Scaling.restored(arrays, features)
+        body = model._body(model.shape_, model.scaling_)
+        weights = {n.removeprefix("net."): t for n, t in arrays.items() if n.startswith("net.")}
+        model.network_ = filled(
+            lambda: model._network(body, Examples(torch.empty(1, features)), 0), weights
+        )
+        model.epochs_, model.fitted_params_ = [], model.get_params()
+        names = settings["names"]
+        if names is not None and (
+            len(names) != features or not all(isinstance(name, str) for name in names)
+        ):
+            raise ValueError(f"the names of the {features} features are {names!r:.50}")
+        model._note_names(names)
+        for name in model.numbers:
+            setattr(model, name, positive(settings["learnt"][name], name))
+        return model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -46,7 +47,7 @@ class Body:
     start: Tensor | None = None
 
     def features(self) -> nn.Sequential:
-        """Examples -> (rows, hidden[-1]), after the activation; needs a hidden layer."""
+        """Examples -> (rows, hidden[-1]), after the activation."""
         if not self.channels:
             return encoder_mlp(math.prod(self.shape), self.hidden, self.activation)
         first = ConvEncoder(self.shape, self.channels, self.activation)
@@ -54,12 +55,11 @@ class Body:
 
     def encoder(self, latent: int) -> nn.Sequential:
         """Examples -> (rows, latent); no activation at the end, whose layer comes last."""
-        if self.hidden:
-            return nn.Sequential(*self.features(), Linear(self.hidden[-1], latent))
-        if self.channels:
-            first = ConvEncoder(self.shape, self.channels, self.activation)
-            return nn.Sequential(first, Linear(first.n_out, latent))
-        return nn.Sequential(InputLinear(math.prod(self.shape), latent))
+        if not self.hidden and not self.channels:
+            return nn.Sequential(InputLinear(math.prod(self.shape), latent))
+        features: Any = self.features()
+        width = self.hidden[-1] if self.hidden else features[0].n_out
+        return nn.Sequential(*features, Linear(width, latent))
 
     def decoder(self, latent: int, *, unit: bool = False) -> nn.Module:
         """(rows, latent) -> scores. unit: decoder vectors with unit norm."""
@@ -71,10 +71,8 @@ class Body:
         dense = nn.Sequential(*layers)
         if self.channels:
             reads = Linear if layers else first
-            return Decoder(
-                dense,
-                ConvDecoder(self.shape, self.channels, widths[-1], self.activation, reads),
-            )
+            head = ConvDecoder(self.shape, self.channels, widths[-1], self.activation, reads)
+            return Decoder(dense, head)
         features = math.prod(self.shape)
         if unit and not layers:
             return Decoder(dense, UnitHead(latent, features, 1.0, self.start))

@@ -1,50 +1,68 @@
-"""The methods of a fitted transformer: transform, reconstruct, score."""
+"""The methods of a fitted transformer: transform, reconstruct, score, and those of scikit-learn."""
 
 from __future__ import annotations
 
+import sys
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
-from recae.errors import DataError
+from recae.errors import DataError, NotFittedError, unknown_option
 from recae.estimators.params import Estimator
 from recae.nn import DENSE_LOSSES, AutoencoderNet, Batch
 from recae.system.machine import row_batches
 from recae.system.threads import survives_fork
 from recae.transformers.examples import Examples, check_loss, read_codes, read_examples
 from recae.transformers.scaling import Scaling, variance
-from recae.transformers.sklearn_api import SklearnAPI
+
+OUTPUTS = ("default", "pandas", "polars")
 
 
-class Fitted(SklearnAPI, Estimator, ABC):
-    """The methods of a fitted transformer, given its network, shape and scaling."""
+class Fitted(Estimator, ABC):
+    """The methods of a fitted transformer, given its network, shape and scaling, and the interface
+    of scikit-learn, without importing it."""
 
     latent: int
     hidden: tuple[int, ...]
     channels: tuple[int, ...]
     loss: str
+    only_dense: ClassVar[tuple[str, ...]] = ("gaussian", "cosine")
     network_: AutoencoderNet
     scaling_: Scaling
+    shape_: tuple[int, ...]
+    n_features_in_: int
+    _output: str | None = None
 
     @survives_fork
     def transform(self, X: Any) -> np.ndarray:
         """The codes of examples, (n, latent) float32; posterior means of a variational autoencoder.
 
-        A frame instead, if `set_output` or scikit-learn's configuration asks for one. Raises
+        A frame instead, with the index of X, if `set_output` or scikit-learn's configuration asks
+        for one. Raises
         DataError for unusable examples and for another shape, NotFittedError before fit,
         ConfigError if a hyperparameter was changed after fit.
 
-        >>> X = np.eye(6)
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).transform(X[:3]).shape
         (3, 2)
         """
-        found: np.ndarray = self._in_frame(self._codes(X), X)
-        return found
+        codes: Any = self._codes(X)
+        wanted = self._output
+        if wanted is None and "sklearn" in sys.modules:
+            wanted = sys.modules["sklearn"].get_config()["transform_output"]
+        if wanted == "pandas":
+            index = X.index if isinstance(X, pd.DataFrame) else None
+            codes = pd.DataFrame(codes, index, self.get_feature_names_out(), copy=False)
+        elif wanted == "polars":
+            import polars
+
+            codes = polars.DataFrame(codes, schema=self.get_feature_names_out().tolist())
+        return codes  # type: ignore[no-any-return]
 
     @survives_fork
     def inverse_transform(self, Z: Any) -> np.ndarray:
@@ -53,18 +71,13 @@ class Fitted(SklearnAPI, Estimator, ABC):
         With loss "logistic" these are probabilities, with "multinomial" they sum to 1. Raises
         DataError for codes of another width, NotFittedError before fit.
 
-        >>> X = np.eye(6)
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).inverse_transform(np.zeros((3, 2))).shape
         (3, 6)
         """
         self._check_fitted()
         codes = Examples(read_codes(Z, self.latent, type(self).__name__))
-
-        def decoded(batch: Batch) -> Tensor:
-            assert isinstance(batch.input, Tensor)
-            return self._means(batch.input, batch)
-
-        return self._in_units(self._by_batch(self.network_, codes, decoded))
+        means = self._by_batch(self.network_, codes, lambda batch: self._means(batch.input, batch))
+        return self._in_units(means)
 
     @survives_fork
     def reconstruct(self, X: Any) -> np.ndarray:
@@ -73,9 +86,8 @@ class Fitted(SklearnAPI, Estimator, ABC):
         With loss "multinomial" each reconstruction has the sum of its example. Raises
         DataError and NotFittedError as `transform` does.
 
-        >>> X = np.eye(6)
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).reconstruct(X).shape
-        (6, 6)
+        (100, 6)
         """
         examples = self._read(X)
         return self._in_units(self._by_batch(self.network_, examples, self._reconstructed))
@@ -88,9 +100,8 @@ class Fitted(SklearnAPI, Estimator, ABC):
         examples; otherwise a log likelihood in nats. Anomalies have low scores. Raises DataError
         and NotFittedError as `transform` does.
 
-        >>> X = np.eye(6)
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).score_samples(X).shape
-        (6,)
+        (100,)
         """
         examples = self._read(X)
         losses = self._losses(self.network_, examples, 0)
@@ -100,7 +111,6 @@ class Fitted(SklearnAPI, Estimator, ABC):
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of `score_samples`. Raises what it raises.
 
-        >>> X = np.eye(6)
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).score(X) < 0
         True
         """
@@ -112,9 +122,8 @@ class Fitted(SklearnAPI, Estimator, ABC):
 
         In the units of the examples, squared. Raises DataError and NotFittedError as `transform`.
 
-        >>> X = np.eye(6)
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).reconstruction_error(X).shape
-        (6,)
+        (100,)
         """
         examples = self._read(X)
 
@@ -130,7 +139,6 @@ class Fitted(SklearnAPI, Estimator, ABC):
         At most 1; for PCA it is the sum of explained_variance_ratio_. Raises DataError for X with
         constant features only, and as `transform` does.
 
-        >>> X = np.eye(6)
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).explained_variance(X) < 1
         True
         """
@@ -140,6 +148,48 @@ class Fitted(SklearnAPI, Estimator, ABC):
             raise DataError("all features of X are constant: there is no variance to explain")
         return 1 - error / total
 
+    def fit_transform(self, X: Any, y: Any = None, **options: Any) -> np.ndarray:
+        """Fits, then encodes the same examples, (n, latent) float32; options: those of `fit`.
+
+        Raises what `fit` raises.
+
+        >>> recae.Autoencoder(latent=2, epochs=1).fit_transform(X).shape
+        (100, 2)
+        """
+        fitted: Any = self
+        codes: np.ndarray = fitted.fit(X, y, **options).transform(X)
+        return codes
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the n = `latent` units, (n,) object: the lowercase class name and a number.
+
+        Raises NotFittedError before fit.
+
+        >>> recae.Autoencoder(latent=2, epochs=1).fit(X).get_feature_names_out().tolist()
+        ['autoencoder0', 'autoencoder1']
+        """
+        if not self.__sklearn_is_fitted__():
+            raise self._not_fitted()
+        name = type(self).__name__.lower()
+        return np.array([f"{name}{unit}" for unit in range(self.latent)], dtype=object)
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Sets the output of `transform` and `fit_transform`: "default" (arrays), "pandas" or
+        "polars".
+
+        None changes nothing. Until it is set, scikit-learn's `set_config(transform_output=...)`
+        decides, if scikit-learn is imported. Raises ConfigError for anything else.
+
+        >>> model = recae.Autoencoder(latent=2, epochs=1).set_output(transform="pandas")
+        >>> model.fit_transform(X).columns.tolist()
+        ['autoencoder0', 'autoencoder1']
+        """
+        if transform is not None:
+            if transform not in OUTPUTS:
+                raise unknown_option("output of transform", transform, OUTPUTS)
+            self._output = transform
+        return self
+
     # Shared by the methods above.
 
     def _read(self, X: Any) -> Examples:
@@ -148,7 +198,15 @@ class Fitted(SklearnAPI, Estimator, ABC):
         examples = read_examples(X, type(self).__name__)
         self._check_names(examples, self._names())
         if examples.shape != self.shape_:
-            raise self._wrong_shape(examples)
+            if len(examples.shape) == len(self.shape_) == 1:  # the words that scikit-learn expects
+                raise DataError(
+                    f"X has {examples.shape[0]} features, but {type(self).__name__} is expecting "
+                    f"{self.shape_[0]} features as input"
+                )
+            raise DataError(
+                f"X has examples of the shape {examples.shape}; this {type(self).__name__} was "
+                f"fitted on {self.shape_}"
+            )
         check_loss(examples, self.loss, type(self).__name__)
         return self.scaling_.apply(examples)
 
@@ -170,21 +228,16 @@ class Fitted(SklearnAPI, Estimator, ABC):
             ]
         return np.concatenate(parts)
 
-    def _means(self, z: Tensor, batch: Batch) -> Tensor:
+    def _means(self, z: Any, batch: Batch) -> Tensor:
         """The decoded means of codes, (rows, features), scaled."""
-        output = self.network_.decoder(z, batch).dense()
+        output: Tensor = self.network_.decoder(z, batch).dense()
         if self.loss == "logistic":
-            return torch.sigmoid(output)
-        if self.loss == "multinomial":
-            return torch.softmax(output, 1)
-        assert isinstance(output, Tensor)
-        return output
+            return output.sigmoid()
+        return output.softmax(1) if self.loss == "multinomial" else output
 
     def _reconstructed(self, batch: Batch) -> Tensor:
         means = self._means(self.network_.encode(batch)[0], batch)
-        if self.loss == "multinomial":
-            return means * batch.target_sums()[:, None]
-        return means
+        return means * batch.target_sums()[:, None] if self.loss == "multinomial" else means
 
     def _in_units(self, scaled: np.ndarray) -> np.ndarray:
         found = self.scaling_.undo(scaled)
@@ -197,6 +250,68 @@ class Fitted(SklearnAPI, Estimator, ABC):
             return DENSE_LOSSES[self.loss](net(batch)[0].dense(), dense_target(batch))
 
         return self._by_batch(net, examples, losses)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "network_")
+
+    def __sklearn_clone__(self) -> Self:
+        return self.clone().set_output(transform=self._output)
+
+    def __sklearn_tags__(self) -> Any:
+        """The tags of scikit-learn 1.6 and later."""
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type="transformer",
+            target_tags=TargetTags(required=False),
+            transformer_tags=TransformerTags(preserves_dtype=[]),
+            input_tags=InputTags(
+                sparse=self.loss not in self.only_dense,
+                three_d_array=True,
+                positive_only=self.loss in ("logistic", "multinomial"),
+            ),
+        )
+
+    def _not_fitted(self) -> Exception:
+        """A NotFittedError; once scikit-learn is imported, one that is also scikit-learn's."""
+        message = f"this {type(self).__name__} is not fitted: call fit first"
+        exceptions = sys.modules.get("sklearn.exceptions")
+        if exceptions is None:
+            return NotFittedError(message)
+        members = {
+            "__module__": NotFittedError.__module__,
+            "__reduce__": lambda self: (NotFittedError, self.args),
+        }
+        bases = (NotFittedError, exceptions.NotFittedError)
+        both: type[Exception] = type("NotFittedError", bases, members)
+        return both(message)
+
+    def _note_names(self, names: Sequence[str] | None) -> None:
+        """Stores the number of features and their names."""
+        self.n_features_in_ = int(np.prod(self.shape_))
+        if names is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _names(self) -> list[str] | None:
+        names = getattr(self, "feature_names_in_", None)
+        return None if names is None else names.tolist()
+
+    def _check_names(self, examples: Examples, names: Sequence[str] | None) -> None:
+        """Raises DataError for a frame whose columns differ from the names or their order."""
+        if names is None or examples.names is None or [*examples.names] == [*names]:
+            return
+        found = ["The feature names should match those that were passed during fit."]
+        for what, odd in (
+            ("unseen at fit time", set(examples.names) - set(names)),
+            ("seen at fit time, yet now missing", set(names) - set(examples.names)),
+        ):
+            if odd:
+                found.append(f"Feature names {what}:\n- {min(odd)}")
+        if len(found) == 1:
+            found.append("Feature names must be in the same order as they were in fit.")
+        raise DataError("\n".join(found) + "\n")
 
 
 def dense_target(batch: Batch) -> Tensor:
