@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -142,9 +143,7 @@ class VariationalAutoencoder(Transformer):
         self.noise_variance_ = 1.0
         if self.loss != "gaussian":
             return
-        generator = torch_generator(seed, Stream.LIKELIHOOD)
-
-        net = self.network_
+        net, generator = self.network_, torch_generator(seed, Stream.LIKELIHOOD)
 
         def errors(batch: Batch) -> Tensor:
             z = draw(*self._posterior(net, batch), generator)
@@ -170,23 +169,18 @@ class VariationalAutoencoder(Transformer):
         """
         samples = self.samples if samples is None else check_integer("samples", samples)
         examples = self._read(X)
-        noise = self._noise(samples, check_seed(seed))
-        net = self.network_
-        with torch.no_grad():
-            log_prior = cast(Variational, net.code).prior.density()
+        net, seed = self.network_, check_seed(seed)
+        draws = self._draws(net, samples, seed)
 
         def bound(batch: Batch) -> Tensor:
-            (mu, log_variance), target = self._posterior(net, batch), dense_target(batch)
-            parts = []
-            for eps in noise.to(mu.device):
-                z = mu + eps * (0.5 * log_variance).exp()
-                weight = log_prior(z) - log_density(z, mu, log_variance)
-                output = net.decoder(z, batch).dense()
-                parts.append(self._log_likelihood_given(output, target) + weight)
+            target = dense_target(batch)
+            parts = [self._log_likelihood_given(output, target) - kl for output, kl in draws(batch)]
             return torch.stack(parts).logsumexp(0) - math.log(samples)
 
         found = self._by_batch(net, examples, bound)
-        return np.asarray(found - self._log_volume(), dtype=np.float32)
+        if self.loss == "gaussian":  # the Jacobian of the scaling
+            found = found - self.n_features_in_ * math.log(self.scaling_.scale)
+        return np.asarray(found, dtype=np.float32)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """`log_likelihood` with `samples` draws, (n,) float32. Raises what it raises.
@@ -238,9 +232,24 @@ class VariationalAutoencoder(Transformer):
     def _posterior(self, net: AutoencoderNet, batch: Batch) -> tuple[Tensor, Tensor]:
         return cast(Variational, net.code).posterior(net.encoder(batch.input))
 
-    def _noise(self, samples: int, seed: int) -> Tensor:
+    def _draws(
+        self, net: AutoencoderNet, samples: int, seed: int
+    ) -> Callable[[Batch], Iterator[tuple[Tensor, Tensor]]]:
+        """Batch -> for each draw z from q(z | x), the same for every row of it, the output of the
+        decoder, (rows, features), and log q(z | x) - log p(z), (rows,)."""
         generator = torch_generator(seed, Stream.LIKELIHOOD)
-        return torch.randn(samples, self.latent, generator=generator)
+        noise = torch.randn(samples, self.latent, generator=generator)
+        with torch.no_grad():
+            log_prior = cast(Variational, net.code).prior.density()
+
+        def draws(batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
+            mu, log_variance = self._posterior(net, batch)
+            for eps in noise.to(mu.device):
+                z = mu + eps * (0.5 * log_variance).exp()
+                output: Tensor = net.decoder(z, batch).dense()
+                yield output, log_density(z, mu, log_variance) - log_prior(z)
+
+        return draws
 
     def _log_likelihood_given(self, output: Tensor, target: Tensor) -> Tensor:
         """log p(x | z) of each row in scaled units, (rows,)."""
@@ -249,26 +258,14 @@ class VariationalAutoencoder(Transformer):
         squares = (output - target).square().sum(1) / self.noise_variance_
         return -0.5 * (squares + target.shape[1] * math.log(2 * math.pi * self.noise_variance_))
 
-    def _log_volume(self) -> float:
-        """The logarithm of the Jacobian of the scaling, in nats."""
-        scaled = self.loss == "gaussian"
-        return self.n_features_in_ * math.log(self.scaling_.scale) if scaled else 0.0
-
     def _losses(self, net: AutoencoderNet, examples: Examples, seed: int) -> np.ndarray:
         """Minus the evidence bound (beta = 1) of each scaled example from a few draws, (n,)."""
         kind = "squared" if self.loss == "gaussian" else self.loss
-        noise = self._noise(VALIDATION_DRAWS, seed)
-        with torch.no_grad():
-            log_prior = cast(Variational, net.code).prior.density()
+        draws = self._draws(net, VALIDATION_DRAWS, seed)
 
         def loss_and_kl(batch: Batch) -> Tensor:
-            (mu, log_variance), target = self._posterior(net, batch), dense_target(batch)
-            parts = []
-            for eps in noise.to(mu.device):
-                z = mu + eps * (0.5 * log_variance).exp()
-                output = net.decoder(z, batch).dense()
-                kl = log_density(z, mu, log_variance) - log_prior(z)
-                parts.append(torch.stack([DENSE_LOSSES[kind](output, target), kl], 1))
+            loss, target = DENSE_LOSSES[kind], dense_target(batch)
+            parts = [torch.stack([loss(output, target), kl], 1) for output, kl in draws(batch)]
             return torch.stack(parts).mean(0)
 
         found = self._by_batch(net, examples, loss_and_kl)

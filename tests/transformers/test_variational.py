@@ -12,6 +12,7 @@ from torch import nn
 
 import recae
 from recae.nn import Decoder, LinearHead, Mixture
+from recae.rng import Stream, torch_generator
 
 from .conftest import small
 
@@ -82,7 +83,7 @@ def test_the_evidence_bound_of_validation_is_that_of_the_formula(rows: np.ndarra
     x, net = scaled.rows, model.network_
     with torch.no_grad():
         mu, log_variance = net.code.posterior(net.encoder(x))
-        noise = model._noise(4, 0)
+        noise = torch.randn(4, LATENT, generator=torch_generator(0, Stream.LIKELIHOOD))
         squares = kl = 0.0
         for eps in noise:
             z = mu + eps * (0.5 * log_variance).exp()
