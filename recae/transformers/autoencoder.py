@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from recae.errors import ConfigError
 from recae.estimators.params import estimator, param
 from recae.nn import (
@@ -34,15 +36,18 @@ class Autoencoder(Transformer):
 
     def _network(self, body: Body, examples: Examples, seed: int) -> AutoencoderNet:
         return AutoencoderNet(
-            corrupt=NoCorruption(),
+            corrupt=self._corruption(examples),
             encoder=body.encoder(self.latent),
             code=DeterministicCode(),
             decoder=body.decoder(self.latent),
         )
 
+    def _corruption(self, examples: Examples) -> nn.Module:
+        return NoCorruption()
+
 
 @estimator
-class DenoisingAutoencoder(Transformer):
+class DenoisingAutoencoder(Autoencoder):
     """An autoencoder that reconstructs examples from corrupted copies of them.
 
     z = encoder(corrupt(x)), loss = sum_i (decoder(z)_i - x_i)^2 or another (Vincent, Larochelle,
@@ -79,25 +84,16 @@ class DenoisingAutoencoder(Transformer):
                 f"{self.noise!r}: it must be below 1"
             )
 
-    def _network(self, body: Body, examples: Examples, seed: int) -> AutoencoderNet:
+    def _corruption(self, examples: Examples) -> nn.Module:
         if self.noise == "salt-and-pepper" and examples.sparse:
             raise ConfigError("salt-and-pepper would fill sparse examples: use masking or dropout")
-        low, high = (0.0, 1.0) if examples.sparse else _range(examples)
+        low, high = 0.0, 1.0
+        if not examples.sparse and not examples.rows.is_meta:  # as a saved model is loaded
+            low, high = float(examples.rows.min()), float(examples.rows.max())
         kinds = {
             "masking": Masking(self.amount),
             "dropout": Dropout(self.amount),
             "gaussian": GaussianNoise(self.amount),
             "salt-and-pepper": SaltAndPepper(self.amount, low, high),
         }
-        return AutoencoderNet(
-            corrupt=kinds[self.noise],
-            encoder=body.encoder(self.latent),
-            code=DeterministicCode(),
-            decoder=body.decoder(self.latent),
-        )
-
-
-def _range(examples: Examples) -> tuple[float, float]:
-    if examples.rows.is_meta:  # loading a saved model
-        return 0.0, 1.0
-    return float(examples.rows.min()), float(examples.rows.max())
+        return kinds[self.noise]

@@ -61,15 +61,19 @@ class Scaling:
         if examples.sparse:
             if self.centre is not None:
                 raise DataError("this model was fitted on dense examples: give X.toarray()")
-            return Examples(_divided(examples.rows, self.scale), examples.names)
+            matrix = examples.rows
+            if self.scale != 1:
+                data = (matrix.data / self.scale).astype(np.float32)
+                parts = data, matrix.indices, matrix.indptr
+                matrix = scipy.sparse.csr_matrix(parts, shape=matrix.shape)
+            return Examples(matrix, examples.names)
         rows = examples.rows.flatten(1)
         if self.centre is None and self.scale == 1:
             return Examples(rows.float(), examples.names)
         scaled = torch.empty(rows.shape, dtype=torch.float32)
         for at, part in _parts(rows):
-            scaled[at] = (
-                (part if self.centre is None else part - self.centre) / self.scale
-            ).float()
+            centred = part if self.centre is None else part - self.centre
+            scaled[at] = (centred / self.scale).float()
         return Examples(scaled, examples.names)
 
     def undo(self, rows: np.ndarray) -> np.ndarray:
@@ -139,10 +143,3 @@ def _parts(rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
     for start in range(0, len(rows), CHUNK):
         at = slice(start, start + CHUNK)
         yield at, rows[at].double()
-
-
-def _divided(matrix: scipy.sparse.csr_matrix, by: float) -> scipy.sparse.csr_matrix:
-    if by == 1:
-        return matrix
-    data = (matrix.data / by).astype(np.float32)
-    return scipy.sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
