@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
+import numbers
 import operator
 import sys
 import warnings
@@ -133,6 +135,35 @@ def check_integer(name: str, value: object, low: int = 1, high: int | None = Non
     if number is None or number < low or (high is not None and number > high):
         wanted = f"an integer >= {low}" if high is None else f"an integer from {low} to {high}"
         raise ConfigError(f"{name} must be {wanted}, not {value!r}", parameter=name, value=value)
+    return number
+
+
+def check_number(
+    name: str,
+    value: object,
+    *,
+    low: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    high: float | None = None,
+) -> float:
+    """The value as a finite float within the bounds; `above` and `below` are not valid themselves.
+
+    Raises ConfigError, with the parameter and the value, for anything else.
+
+    >>> check_number("share", 1, above=0, high=1)
+    1.0
+    """
+    real = isinstance(value, int | float | numbers.Real) and not isinstance(value, bool)
+    number = float(value) if real else math.nan  # type: ignore[arg-type]
+    bounds = {">=": low, ">": above, "<": below, "<=": high}
+    fits = {">=": operator.ge, ">": operator.gt, "<": operator.lt, "<=": operator.le}
+    given = {sign: bound for sign, bound in bounds.items() if bound is not None}
+    if not math.isfinite(number) or not all(fits[sign](number, b) for sign, b in given.items()):
+        wanted = " and ".join(f"{sign} {bound:g}" for sign, bound in given.items())
+        raise ConfigError(
+            f"{name} must be a number {wanted}, not {value!r}", parameter=name, value=value
+        )
     return number
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from recae.data import IdMap, Interactions, as_interactions
-from recae.errors import ConfigError, DataError, unknown_option
+from recae.errors import DataError, check_flag, check_integer, check_number, unknown_option
 from recae.rng import Stream, numpy_generator
 
 ATTACKS = ("random", "average", "bandwagon", "segment")
@@ -16,7 +17,6 @@ BLOCK_CELLS = 1 << 22
 """Random numbers held at once: 2^22 take 32 MiB."""
 
 
-@dataclass(frozen=True, eq=False)
 class ItemStatistics:
     """Statistics of the ratings of each item.
 
@@ -24,27 +24,16 @@ class ItemStatistics:
     all ratings, an item with one rating their deviation. levels: the distinct ratings, ascending.
     """
 
-    matrix: Any
-    counts: np.ndarray
-    means: np.ndarray
-    deviations: np.ndarray
-    mean: float
-    deviation: float
-    levels: np.ndarray
-
-    @classmethod
-    def of(cls, data: Interactions) -> ItemStatistics:
-        matrix = data.matrix
-        values, n_items = matrix.data.astype(np.float64), data.n_items
-        mean, deviation = float(values.mean()), float(values.std())
-        counts = np.bincount(matrix.indices, minlength=n_items)
-        sums = np.bincount(matrix.indices, values, minlength=n_items)
-        means = np.where(counts > 0, sums / np.maximum(counts, 1), mean)
-        squares = np.bincount(
-            matrix.indices, (values - means[matrix.indices]) ** 2, minlength=n_items
-        )
-        deviations = np.where(counts > 1, np.sqrt(squares / np.maximum(counts, 1)), deviation)
-        return cls(matrix, counts, means, deviations, mean, deviation, np.unique(values))
+    def __init__(self, data: Interactions) -> None:
+        self.matrix, items, n_items = data.matrix, data.matrix.indices, data.n_items
+        values = self.matrix.data.astype(np.float64)
+        self.mean, self.deviation = float(values.mean()), float(values.std())
+        self.levels, self.counts = np.unique(values), np.bincount(items, minlength=n_items)
+        counts = np.maximum(self.counts, 1)
+        sums = np.bincount(items, values, minlength=n_items)
+        self.means = np.where(self.counts > 0, sums / counts, self.mean)
+        squares = np.bincount(items, (values - self.means[items]) ** 2, minlength=n_items)
+        self.deviations = np.where(self.counts > 1, np.sqrt(squares / counts), self.deviation)
 
     def by_popularity(self) -> np.ndarray:
         """All items in descending order of their number of ratings, ties by column."""
@@ -129,15 +118,24 @@ def inject_profiles(
     >>> planted.data.to_frame().query("user_id == 5")["item_id"].size  # two fillers and the target
     3
     """
-    filler, selected = _check(attack, share, filler, selected, top, push)
+    if attack not in ATTACKS:
+        raise unknown_option("attack", attack, ATTACKS)
+    share = check_number("share", share, above=0, high=10)
+    top = check_number("top", top, above=0, high=1)
+    selected, push = check_integer("selected", selected, 0), check_flag("push", push)
+    if isinstance(filler, float):  # a share
+        filler = check_number("filler", filler, low=0, high=1)
+    else:
+        filler = check_integer("filler", filler, 0)
     genuine = as_interactions(data)
     if not genuine.nnz:
         raise DataError("data must have interactions before fake users can be added")
-    items = ItemStatistics.of(genuine)
+    items = ItemStatistics(genuine)
     n_fakes = max(1, round(share * genuine.n_users))
     targets = _targets(genuine, items, target, seed)
     chosen = _selected(attack, items, targets, selected)
-    allowed = np.setdiff1d(_most_rated(items, top), np.concatenate([targets, chosen]))
+    most_rated = items.by_popularity()[: max(1, round(top * genuine.n_items))]
+    allowed = np.setdiff1d(most_rated, np.concatenate([targets, chosen]))
     size = filler if isinstance(filler, int) else max(1, round(filler * genuine.n_items))
     if size > len(allowed):
         raise DataError(
@@ -154,40 +152,6 @@ def inject_profiles(
     columns = np.hstack([fillers, np.tile(fixed, (n_fakes, 1))])
     weights = np.hstack([ratings, np.tile(values, (n_fakes, 1))])
     return _appended(genuine, columns, weights, targets, chosen, seed)
-
-
-def _check(
-    attack: str, share: float, filler: Any, selected: Any, top: float, push: bool
-) -> tuple[float | int, int]:
-    """Checks the options; returns filler and selected with NumPy integers as int."""
-    if attack not in ATTACKS:
-        raise unknown_option("attack", attack, ATTACKS)
-    filler, selected = (
-        int(value) if isinstance(value, np.integer) else value for value in (filler, selected)
-    )
-    for name, value, fits in (
-        ("share", share, _is_number(share) and 0 < share <= 10),
-        ("top", top, _is_number(top) and 0 < top <= 1),
-        ("selected", selected, type(selected) is int and selected >= 0),
-        ("push", push, isinstance(push, bool)),
-    ):
-        if not fits:
-            raise ConfigError(
-                f"{name} of inject_profiles is out of range: {value!r}", parameter=name, value=value
-            )
-    is_count = type(filler) is int and filler >= 0
-    if not (is_count or (isinstance(filler, float) and 0 <= filler <= 1)):
-        raise ConfigError(
-            f"filler must be a share of the items (a float from 0 to 1) or their number (an "
-            f"integer), not {filler!r}",
-            parameter="filler",
-            value=filler,
-        )
-    return filler, selected
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _targets(genuine: Interactions, items: ItemStatistics, target: Any, seed: int) -> np.ndarray:
@@ -208,10 +172,6 @@ def _selected(attack: str, items: ItemStatistics, targets: np.ndarray, selected:
     else:
         return np.empty(0, dtype=np.int64)
     return order[~np.isin(order, targets)][:selected]
-
-
-def _most_rated(items: ItemStatistics, top: float) -> np.ndarray:
-    return items.by_popularity()[: max(1, round(top * len(items.counts)))]
 
 
 def _draw_rows(rng: np.random.Generator, allowed: np.ndarray, n_rows: int, size: int) -> np.ndarray:
@@ -276,11 +236,6 @@ def _new_ids(known: IdMap, n: int) -> np.ndarray:
             )
         return np.arange(1, n + 1, dtype=np.int64) + last
     taken = {str(name) for name in known.ids if str(name).startswith("fake-")}
-    return np.array(
-        [
-            f"fake-{number}"
-            for number in range(1, n + len(taken) + 1)
-            if f"fake-{number}" not in taken
-        ][:n],
-        dtype=object,
-    )
+    names = (f"fake-{number}" for number in itertools.count(1))
+    free = (name for name in names if name not in taken)
+    return np.array([*itertools.islice(free, n)], dtype=object)

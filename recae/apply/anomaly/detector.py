@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
 
-from recae.apply.anomaly.threshold import check_rate, conformal_limit, needed, p_values
-from recae.errors import ConfigError, DataError, NotFittedError, check_flag
+from recae.apply.anomaly.threshold import conformal_limit, needed, p_values
+from recae.errors import ConfigError, DataError, NotFittedError, check_flag, check_number
 from recae.rng import Stream, check_seed, numpy_generator
 
 
@@ -67,8 +66,12 @@ class AnomalyDetector:
         >>> detector.fit(X).calibration_.shape
         (30,)
         """
-        rate = check_rate(self.false_alarm_rate)
-        self._check_settings()
+        from sklearn.base import clone
+
+        rate = check_number("false_alarm_rate", self.false_alarm_rate, above=0, below=1)
+        check_number("held_out", self.held_out, above=0, below=1)
+        check_flag("refit", self.refit)
+        self._check_model()
         seed = check_seed(seed)
         n = _length(X)
         held = n if not self.refit else int(np.ceil(float(self.held_out) * n))
@@ -81,7 +84,7 @@ class AnomalyDetector:
         if self.refit:
             order = numpy_generator(seed, Stream.DETECTOR_SPLIT).permutation(n)
             inside, outside = np.sort(order[held:]), np.sort(order[:held])
-            model = _copy(self.model)
+            model = clone(self.model, safe=False)  # a deep copy of a model without settings
             if "seed" in inspect.signature(model.fit).parameters:
                 options = {"seed": seed} | options
             model.fit(_rows(X, inside), **options)
@@ -101,7 +104,8 @@ class AnomalyDetector:
         >>> detector.score_samples(X).shape
         (100,)
         """
-        self._check_fitted()
+        if not hasattr(self, "threshold_"):
+            raise NotFittedError("this AnomalyDetector is not fitted: call fit first")
         return _scores(self.model_, X)
 
     def decision_function(self, X: Any) -> np.ndarray:
@@ -180,15 +184,7 @@ class AnomalyDetector:
     def __repr__(self) -> str:
         return f"AnomalyDetector({self.model!r}, false_alarm_rate={self.false_alarm_rate!r})"
 
-    def _check_settings(self) -> None:
-        share = self.held_out
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-            raise ConfigError(
-                f"held_out must be a number between 0 and 1, not {share!r}",
-                parameter="held_out",
-                value=share,
-            )
-        check_flag("refit", self.refit)
+    def _check_model(self) -> None:
         if isinstance(self.model, type):
             raise ConfigError(
                 f"the model must be an instance: {self.model.__name__}(...), not the class"
@@ -203,10 +199,6 @@ class AnomalyDetector:
                 f"the model must have fit and score_samples; {type(self.model).__name__} has no "
                 f"{' and no '.join(missing)}"
             )
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "threshold_"):
-            raise NotFittedError("this AnomalyDetector is not fitted: call fit first")
 
 
 def _length(X: Any) -> int:
@@ -230,15 +222,6 @@ def _rows(X: Any, rows: np.ndarray) -> Any:
         sparse: Any = X
         return sparse.tocsr()[rows]
     return X[rows] if hasattr(X, "shape") else np.asarray(X)[rows]
-
-
-def _copy(model: Any) -> Any:
-    """An unfitted copy with the same settings; a deep copy of models without settings."""
-    if hasattr(model, "clone"):
-        return model.clone()
-    if hasattr(model, "get_params"):
-        return type(model)(**copy.deepcopy(model.get_params(deep=False)))
-    return copy.deepcopy(model)
 
 
 def _scores(model: Any, X: Any) -> np.ndarray:
