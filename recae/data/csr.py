@@ -24,6 +24,13 @@ def row_numbers(indptr: npt.NDArray[Any]) -> Index:
     return np.repeat(np.arange(len(indptr) - 1, dtype=np.int64), np.diff(indptr))
 
 
+def row_means(values: npt.NDArray[Any], indptr: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The mean of a number for each stored entry, (nnz,), over each row, (n_rows,); 0 for empty
+    rows."""
+    sums = np.bincount(row_numbers(indptr), values, minlength=len(indptr) - 1)
+    return sums / np.maximum(np.diff(indptr), 1)
+
+
 def row_blocks(indptr: npt.NDArray[Any], entries: int = BLOCK) -> list[slice]:
     """Slices that cut the rows into blocks of about so many entries, at least one row each."""
     n_rows = len(indptr) - 1

@@ -77,8 +77,7 @@ class CoRating:
                 found[rows] = np.bincount(row, np.maximum(pairs, 0), minlength=counts.shape[0])
                 progress_bar.update(counts.shape[0])
         sizes = np.diff(self.there.indptr) // 2
-        chances: np.ndarray = found / ((sizes + SPARE) * (sizes + SPARE - 1))
-        return chances
+        return np.asarray(found / ((sizes + SPARE) * (sizes + SPARE - 1)))
 
     def parts(self, user: int) -> np.ndarray:
         """The contribution of each of a user's ratings to c_u, before the division; (n_u,)."""
@@ -92,8 +91,7 @@ class CoRating:
         # The count of each rating with each of them, (people, n_u): two columns are one rating.
         each = self.there[people][:, columns].multiply(counts).toarray()
         each = each[:, 0::2] + each[:, 1::2]
-        parts: np.ndarray = (each * (meetings[people][:, None] - each)).sum(axis=0)
-        return parts
+        return np.asarray((each * (meetings[people][:, None] - each)).sum(axis=0))
 
 
 def _levels(ratings: np.ndarray) -> np.ndarray:

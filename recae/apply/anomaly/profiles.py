@@ -10,10 +10,10 @@ import pandas as pd
 
 from recae.apply.anomaly.co_rating import CoRating
 from recae.apply.anomaly.reconstruction import choice_probabilities, rating_predictions
-from recae.apply.anomaly.threshold import bulk_limit, check_rate, conformal_limit
+from recae.apply.anomaly.threshold import bulk_limit, conformal_limit
 from recae.data import Interactions, as_interactions
-from recae.data.csr import row_numbers
-from recae.errors import ConfigError, DataError, check_integer, warn
+from recae.data.csr import row_means, row_numbers
+from recae.errors import DataError, check_flag, check_integer, check_number, warn
 from recae.rng import check_seed
 from recae.system.progress import check_progress
 
@@ -73,10 +73,10 @@ class Profiles:
         >>> bool(abs(parts.sum() - profiles.users["score"][7]) < 1e-9)
         True
         """
-        most = None if k is None else check_integer("k", k)
+        if k is not None:
+            k = check_integer("k", k)
         row = int(self.data.users.encode([user])[0])
-        frame = self.measured.explain(self.data, row, self.users.iloc[row])
-        return frame.head(len(frame) if most is None else most)
+        return self.measured.explain(self.data, row, self.users.iloc[row])[:k]
 
     def clean(self, data: Any = None) -> Interactions:
         """The interactions without the flagged users.
@@ -122,21 +122,18 @@ class Measured:
     @property
     def surprise(self) -> np.ndarray:
         """Minus the mean of both log probabilities of an item, in nats."""
-        surprise: np.ndarray = -(self.own + self.usual) / 2
-        return surprise
+        return np.asarray(-(self.own + self.usual) / 2)
 
     def explain(self, data: Interactions, row: int, found: pd.Series[Any]) -> pd.DataFrame:
-        at = slice(data.matrix.indptr[row], data.matrix.indptr[row + 1])
-        means = user_means(self.surprise, data.matrix.indptr)
-        middle = np.median(means[np.diff(data.matrix.indptr) > 0])
+        indptr = data.matrix.indptr
+        at = slice(indptr[row], indptr[row + 1])
+        middle = np.median(row_means(self.surprise, indptr)[np.diff(indptr) > 0])
         choice = _shared(float(found["choice"]), self.surprise[at] - middle)
         rating, expected = np.zeros(len(choice)), np.full(len(choice), np.nan)
         if self.error is not None and self.predicted is not None:
             rating = _shared(float(found["rating"]), self.error[at])
             expected = self.predicted[at]
-        among = int(
-            np.count_nonzero(np.diff(data.matrix.indptr[: row + 1]))
-        )  # its row in co_rating
+        among = int(np.count_nonzero(np.diff(indptr[: row + 1])))  # its row in co_rating
         parts = self.co_rating.parts(among) if len(choice) else np.zeros(0)
         co_rating = _shared(float(found["co_rating"]), parts)
         frame = pd.DataFrame(
@@ -159,13 +156,10 @@ class Measured:
 
 def _shared(total: float, parts: np.ndarray) -> np.ndarray:
     """A total divided in proportion to parts, (n,); evenly if their sum is not positive."""
-    sum_of_parts = parts.sum()
     if total == 0 or not len(parts):
         return np.zeros(len(parts))
-    if sum_of_parts <= 0:
-        return np.full(len(parts), total / len(parts))
-    shares: np.ndarray = total * parts / sum_of_parts
-    return shares
+    weights = parts if parts.sum() > 0 else np.ones(len(parts))
+    return np.asarray(total * weights / weights.sum())
 
 
 def detect_profiles(
@@ -213,14 +207,9 @@ def detect_profiles(
     >>> len(recae.apply.anomaly.detect_profiles(planted.data, false_alarm_rate=0.05).users)
     44
     """
-    rate, seed = check_rate(false_alarm_rate), check_seed(seed)
+    rate = check_number("false_alarm_rate", false_alarm_rate, above=0, below=1)
+    seed, rated = check_seed(seed), None if ratings is None else check_flag("ratings", ratings)
     check_progress(progress)
-    if not (ratings is None or isinstance(ratings, bool)):
-        raise ConfigError(
-            f"ratings must be True, False or None, not {ratings!r}",
-            parameter="ratings",
-            value=ratings,
-        )
     given = as_interactions(data)
     matrix = given.matrix
     active = np.diff(matrix.indptr) > 0
@@ -232,8 +221,7 @@ def detect_profiles(
     if known is not None:
         known = known[active[known]]  # users without interactions are never flagged
         conformal_limit(np.zeros(len(known)), rate, "genuine users")  # fail before the work
-    rated = given.weighted if ratings is None else ratings
-    parts = measure(matrix, rated, seed, progress)
+    parts = measure(matrix, given.weighted if rated is None else rated, seed, progress)
     evidence = {name: (WEIGHTS[name] * np.maximum(z, 0)) ** 2 for name, z in parts.spreads.items()}
     score = np.sum(list(evidence.values()), axis=0)
     if known is None:
@@ -270,20 +258,13 @@ def measure(matrix: Any, rated: bool, seed: int, progress: bool | None) -> Measu
     return Measured(own, usual, predicted, error, co_rating, spreads)
 
 
-def user_means(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
-    """The mean of one number per entry over each row, (n_users,); 0 for empty rows."""
-    n_users = len(indptr) - 1
-    sums = np.bincount(row_numbers(indptr), values, minlength=n_users)
-    return sums / np.maximum(np.diff(indptr), 1)
-
-
 def deviations(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
     """Standardised distance of each user's mean above the median user's, (n_users,).
 
     The standard deviation of a mean of n numbers is sqrt(t^2 + v / n): v within users, t^2 from the
     users below the median, who are mostly genuine.
     """
-    means, sizes = user_means(values, indptr), np.diff(indptr)
+    means, sizes = row_means(values, indptr), np.diff(indptr)
     rows = row_numbers(indptr)
     within = ((values - means[rows]) ** 2).sum() / max((sizes - 1).clip(0).sum(), 1)
     return _standardised(means, within / np.maximum(sizes, 1), sizes > 0)
@@ -294,10 +275,9 @@ def log_deviations(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
 
     Five numbers equal to the overall mean are added to each user's.
     """
-    sizes, rows = np.diff(indptr), row_numbers(indptr)
-    means = (user_means(values, indptr) * sizes + SPARE * values.mean()) / (sizes + SPARE)
-    means = np.maximum(means, 1e-12)
-    squares = (values - user_means(values, indptr)[rows]) ** 2
+    sizes, own = np.diff(indptr), row_means(values, indptr)
+    means = np.maximum((own * sizes + SPARE * values.mean()) / (sizes + SPARE), 1e-12)
+    squares = (values - own[row_numbers(indptr)]) ** 2
     within = squares.sum() / max((sizes - 1).clip(0).sum(), 1) / np.median(means) ** 2
     return _standardised(np.log(means), within * sizes / (sizes + SPARE) ** 2, sizes > 0)
 

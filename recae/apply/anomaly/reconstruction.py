@@ -11,6 +11,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from recae.data.csr import row_numbers, take_rows
 from recae.nn import (
     AutoencoderNet,
     Batch,
@@ -97,7 +98,8 @@ def rating_predictions(
     means = (sums - values + 2 * values.mean()) / (counts + 1)
     # Divided by a power of 2 near their spread, so that the rating scale does not matter.
     unit = 2.0 ** np.round(np.log2(max(float(values.std()), 1e-30)))
-    deviations = _with_values(matrix, ((values - means) / unit).astype(np.float32))
+    parts = ((values - means) / unit).astype(np.float32), matrix.indices, matrix.indptr
+    deviations = sp.csr_matrix(parts, shape=matrix.shape)
     expected, _ = _held_out(deviations, RATINGS, lambda scores: scores, seed, "ratings", progress)
     predicted = means + unit * expected
     return predicted, np.abs(values - predicted)
@@ -178,23 +180,10 @@ def _read(
     """The hidden entries of these users, their scores, and the sum over the users, by batch."""
     for batch in row_batches(len(users), matrix.shape[1]):
         some = users[batch]
-        first, last = matrix.indptr[some], matrix.indptr[some + 1]
-        lengths = (last - first).astype(np.int64)
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        entries = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], lengths)
-        rows = np.repeat(np.arange(len(some)), lengths)
-        gone = hidden[entries]
-        seen = entries[~gone]
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[~gone], minlength=len(some)))])
-        history = sp.csr_matrix(
-            (matrix.data[seen], matrix.indices[seen], indptr), shape=(len(some), matrix.shape[1])
-        )
-        ragged = Ragged.from_csr(history)
+        (entries,), indptr = take_rows(matrix.indptr, some, np.arange(matrix.nnz))
+        rows, gone = row_numbers(indptr), hidden[entries]
+        ragged = Ragged.from_csr(matrix[some]).where(torch.from_numpy(~gone))
         with torch.no_grad():
             scores = read(net(Batch(ragged, ragged))[0].dense()).double().numpy()
         asked = entries[gone]
         yield asked, scores[rows[gone], matrix.indices[asked]], scores.sum(axis=0)
-
-
-def _with_values(matrix: Any, values: np.ndarray) -> Any:
-    return sp.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)

@@ -6,22 +6,11 @@ import math
 
 import numpy as np
 
-from recae.errors import ConfigError, DataError
+from recae.errors import DataError
 
 SHAPE = 0.8
 """Scores to this power are assumed to fall off exponentially above their median; chosen on
 ml-latest-small without attacks."""
-
-
-def check_rate(rate: object) -> float:
-    """The rate as a float. Raises ConfigError unless 0 < rate < 1."""
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1:
-        raise ConfigError(
-            f"false_alarm_rate must be a number between 0 and 1, not {rate!r}",
-            parameter="false_alarm_rate",
-            value=rate,
-        )
-    return float(rate)
 
 
 def needed(rate: float) -> int:
@@ -36,10 +25,8 @@ def p_values(suspicion: np.ndarray, genuine: np.ndarray) -> np.ndarray:
     and any distribution (Vovk, Gammerman & Shafer, "Algorithmic Learning in a Random
     World", 2005; split conformal: Papadopoulos et al. 2002).
     """
-    ordered = np.sort(genuine)
-    below = np.searchsorted(ordered, suspicion, side="left")
-    values: np.ndarray = (1 + len(ordered) - below) / (1 + len(ordered))
-    return values
+    below = np.searchsorted(np.sort(genuine), suspicion, side="left")
+    return np.asarray((1 + len(genuine) - below) / (1 + len(genuine)))
 
 
 def conformal_limit(genuine: np.ndarray, rate: float, what: str) -> float:
@@ -56,10 +43,7 @@ def conformal_limit(genuine: np.ndarray, rate: float, what: str) -> float:
             f"a false_alarm_rate of {rate:g} needs at least {needed(rate):,} {what}, not {n:,}: "
             "pass more, or raise the rate"
         )
-    ordered = np.sort(genuine)[::-1]
-    if allowed >= n:
-        return -math.inf
-    return float(ordered[allowed])
+    return -math.inf if allowed >= n else float(np.sort(genuine)[::-1][allowed])
 
 
 def bulk_limit(scores: np.ndarray, rate: float) -> float:
