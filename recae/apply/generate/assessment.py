@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from recae.apply.generate.fitting import active
 from recae.apply.generate.measures import (
     Pairs,
     attack,
@@ -23,7 +24,6 @@ from recae.apply.generate.measures import (
     item_weights,
     nearest,
     own_fit,
-    popularity_floor,
     resampled,
 )
 from recae.apply.generate.report import COLUMNS, MEASURES, SyntheticReport
@@ -31,6 +31,7 @@ from recae.data import Interactions, as_interactions
 from recae.data.splits import StrongGeneralization
 from recae.data.splits.folds import Fold
 from recae.errors import ConfigError, DataError, check_integer
+from recae.models import Popularity
 from recae.recommend.base import Recommender
 from recae.recommend.requests import check_metric
 from recae.rng import Stream, check_seed, numpy_generator
@@ -110,11 +111,16 @@ def synthetic_report(
         with bar(steps, "measuring synthetic users", "step", progress) as progress_bar:
             _neighbours(notes, people, progress_bar.update)
             _use_and_attacks(notes, people, fitting, metric, progress_bar.update)
+    users = {"real": people.real.matrix} | people.contenders
+    shares = {name: item_shares(matrix) for name, matrix in users.items()}
+    counts = {name: users[name].shape[0] for name in ("real", "synthetic")}
+    counts["held-out"] = 0 if people.held_out is None else people.held_out.shape[0]
+    counts["pairs of items"] = pairs
     columns = ["of", "attack", "auc", "low", "high", "members", "others"]
     return SyntheticReport(
-        users=people.counts() | {"pairs of items": pairs},
+        users=counts,
         metric=metric,
-        items=_item_frame(people),
+        items=pd.DataFrame(shares, index=pd.Index(people.real.items.ids, name="item_id")),
         measures=pd.DataFrame(notes.values, index=list(MEASURES), columns=COLUMNS, dtype=float),
         attacks=pd.DataFrame(notes.attacks, columns=columns),
         nearest=notes.nearest,
@@ -139,12 +145,15 @@ class People:
 
     @classmethod
     def of(cls, real: Any, synthetic: Any, holdout: Any, sample: int, seed: int) -> People:
-        real = _active(as_interactions(real).binarised(), "real")
+        real = active(as_interactions(real).binarised(), "no real user has an item")
         made = _aligned(synthetic, real, "synthetic")
         held_out = None
         if holdout is not None:
-            histories = _full_histories(holdout) if isinstance(holdout, Fold) else holdout
-            held_out = _aligned(histories, real, "held-out").matrix
+            if isinstance(holdout, Fold):  # the histories with the targets
+                history, targets = holdout.history, holdout.target.matrix
+                both = sp.csr_matrix(history.matrix.maximum(targets))
+                holdout = Interactions.from_csr(both, users=history.users, items=history.items)
+            held_out = _aligned(holdout, real, "held-out").matrix
             if held_out.shape[0] < FEWEST:
                 raise DataError(
                     f"holdout has {held_out.shape[0]} users; at least {FEWEST} are needed"
@@ -158,25 +167,10 @@ class People:
         members = some_rows(real.matrix, sample, seed, Stream.REPORT_MEMBERS)
         return cls(real, contenders, held_out, members, sample, seed)
 
-    def counts(self) -> dict[str, int]:
-        """The number of users of each kind."""
-        return {
-            "real": self.real.n_users,
-            "synthetic": self.contenders["synthetic"].shape[0],
-            "held-out": 0 if self.held_out is None else self.held_out.shape[0],
-        }
-
 
 def in_items_of(matrix: Any, real: Interactions) -> Interactions:
     """Rows as users 0, 1, ... over the items of the real data."""
     return Interactions.from_csr(matrix, items=real.items)
-
-
-def _full_histories(holdout: Fold) -> Interactions:
-    """The histories of a fold with its targets."""
-    history, target = holdout.history, holdout.target
-    both = sp.csr_matrix(history.matrix.maximum(target.matrix))
-    return Interactions.from_csr(both, users=history.users, items=history.items)
 
 
 def _aligned(given: Any, real: Interactions, what: str) -> Interactions:
@@ -197,14 +191,7 @@ def _aligned(given: Any, real: Interactions, what: str) -> Interactions:
             f"{left_out:,} of {data.nnz:,} synthetic interactions have items that are not in "
             "the real data: pass the data that the generator was fitted on"
         )
-    return _active(aligned, what)
-
-
-def _active(data: Interactions, what: str) -> Interactions:
-    rows = np.flatnonzero(np.diff(data.matrix.indptr))
-    if not len(rows):
-        raise DataError(f"no {what} user has an item of the real data")
-    return data if len(rows) == data.n_users else data.select_users(rows)
+    return active(aligned, f"no {what} user has an item of the real data")
 
 
 def some_rows(matrix: Any, most: int, seed: int, stream: int) -> Any:
@@ -282,11 +269,12 @@ def _use_and_attacks(
         fold_in.fold(in_items_of(rows, real), people.seed) for rows in (known, non_members)
     )
 
-    notes.floor = popularity_floor(real.matrix, real.items, folds[1], metric)
+    notes.floor, _ = fit_best([Popularity()], real, folds, metric)
     in_general = nearest(members, known), nearest(non_members, known)
     usual = item_weights(fitting[0].clone().fit(in_items_of(known, real), progress=False))
     for name, matrix in {"real": real.matrix, **people.contenders}.items():
-        value, model = fit_best(fitting, matrix, real.items, folds, metric, on_step)
+        data = real if name == "real" else in_items_of(matrix, real)
+        value, model = fit_best(fitting, data, folds, metric, on_step)
         notes.add(name, {"use": value})
         if name != "real":  # where the nearest user of a member is the member
             near = nearest(members, matrix), nearest(people.held_out, matrix)
@@ -300,11 +288,3 @@ def _use_and_attacks(
             ]
             notes.attack(name, "fit, calibrated", *fits)
         on_step()
-
-
-def _item_frame(people: People) -> pd.DataFrame:
-    shares = {"real": people.real.matrix} | people.contenders
-    return pd.DataFrame(
-        {name: item_shares(matrix) for name, matrix in shares.items()},
-        index=pd.Index(people.real.items.ids, name="item_id"),
-    )

@@ -19,12 +19,12 @@ def check_decodes(model: Any) -> NeuralRecommender:
     """The fitted model, if its decoder needs only a code. Raises ConfigError otherwise."""
     if isinstance(model, Recommender):
         model._check_fitted()
-    if _decodes(model):
-        found: NeuralRecommender = model
-        return found
+    decoders = Decoder | HierarchicalDecoder | ConceptDecoder
+    if isinstance(model, NeuralRecommender) and isinstance(model.network_.decoder, decoders):
+        return model
     raise ConfigError(
-        f"{type(model).__name__} has no decoder that needs only a code: take an autoencoder such "
-        "as MultVAE, MultDAE or RecVAE",
+        f"{type(model).__name__} has no decoder that needs only a code: take an autoencoder, such "
+        "as MultVAE, RecVAE or HVamp",
         parameter="model",
         value=model,
     )
@@ -32,26 +32,14 @@ def check_decodes(model: Any) -> NeuralRecommender:
 
 def check_samples(model: Any) -> NeuralRecommender:
     """The fitted model, if its codes are random and its scores a likelihood. Raises ConfigError."""
-    if isinstance(model, Recommender):
-        model._check_fitted()
-    if (
-        _decodes(model)
-        and hasattr(model.network_.code, "mean_and_deviation")
-        and likelihood(model) in LOG_WEIGHTS
-    ):
-        found: NeuralRecommender = model
+    found = check_decodes(model)
+    if hasattr(found.network_.code, "mean_and_deviation") and likelihood(found) in LOG_WEIGHTS:
         return found
     raise ConfigError(
         f"{type(model).__name__} has no posterior of codes to draw users from: take a variational "
         "autoencoder, such as MultVAE, RecVAE, MacridVAE or HVamp",
         parameter="model",
         value=model,
-    )
-
-
-def _decodes(model: Any) -> bool:
-    return isinstance(model, NeuralRecommender) and isinstance(
-        model.network_.decoder, Decoder | HierarchicalDecoder | ConceptDecoder
     )
 
 
@@ -82,11 +70,9 @@ def decode(model: NeuralRecommender, codes: Tensor) -> Tensor:
     device."""
     net = model.network_
     codes = codes.to(next(net.parameters()).device)
-    parts = []
+    batches = (codes[rows] for rows in row_batches(len(codes), len(model.items_)))
     with torch.no_grad():
-        for rows in row_batches(len(codes), len(model.items_)):
-            parts.append(net.decoder(codes[rows], Batch(codes[rows], codes[rows])).dense())
-    return torch.cat(parts)
+        return torch.cat([net.decoder(some, Batch(some, some)).dense() for some in batches])
 
 
 TINY = 1e-30

@@ -49,8 +49,7 @@ def normal_scores(lengths: Any) -> FloatArray:
     from scipy.special import ndtri
     from scipy.stats import rankdata
 
-    scores: FloatArray = ndtri((rankdata(lengths) - 0.5) / len(lengths))
-    return scores
+    return np.asarray(ndtri((rankdata(lengths) - 0.5) / len(lengths)))
 
 
 @dataclass(frozen=True)
@@ -109,10 +108,10 @@ Drawn = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 
 class Source(Protocol):
-    """Draws codes (n, width) and lengths (n,)."""
+    """A distribution of codes and of the lengths of their histories."""
 
     def draw(self, n: int, generator: np.random.Generator) -> Drawn:
-        """n codes and the lengths of their histories."""
+        """n codes, (n, width), and lengths, (n,)."""
         ...
 
 
@@ -124,7 +123,6 @@ class FromMixture:
     lengths: Lengths
 
     def draw(self, n: int, generator: np.random.Generator) -> Drawn:
-        """n codes and the lengths of their histories."""
         points = self.mixture.draw(n, generator)
         return points[:, :-1].astype(np.float32), self.lengths.at(points[:, -1])
 
@@ -138,7 +136,6 @@ class FromPosterior:
     lengths: npt.NDArray[np.int64]
 
     def draw(self, n: int, generator: np.random.Generator) -> Drawn:
-        """n codes and the lengths of their histories."""
         users = generator.integers(len(self.means), size=n)
         noise = generator.standard_normal((n, self.means.shape[1]), dtype=np.float32)
         return self.means[users] + self.deviations[users] * noise, self.lengths[users]
@@ -152,7 +149,6 @@ class FromPrior:
     lengths: Lengths
 
     def draw(self, n: int, generator: np.random.Generator) -> Drawn:
-        """n codes and the lengths of their histories."""
         codes = generator.standard_normal((n, self.width), dtype=np.float32)
         return codes, self.lengths.at(generator.standard_normal(n))
 
@@ -180,7 +176,8 @@ def source_of(
             parameter="components",
             value=components,
         )
-    real, width = histories(model, data), model._code_width()
+    real = active(histories(model, data), "no user of the data has an item of the model")
+    width = model._code_width()
     users = min(real.n_users, MOST_USERS)
     if components is None:
         components = min(max(users // (USERS_PER_NUMBER * width), 1), MOST_COMPONENTS)
@@ -205,16 +202,19 @@ def source_of(
 
 
 def histories(model: NeuralRecommender, data: Any) -> Interactions:
-    """The interactions to learn from, aligned with the items of the model, without empty users."""
-    if data is None and model.history_ is None:
-        raise DataError(
-            "this model was loaded without interactions: pass the data it was fitted on as "
-            "data=..., or save it with save(..., with_history=True)"
-        )
+    """The data, or else the interactions stored in the model, in the order of its items."""
     given = model.history_ if data is None else as_interactions(data, model.items_)
-    assert given is not None
-    real = align(given, model.items_)
-    active = np.flatnonzero(np.diff(real.matrix.indptr))
-    if not len(active):
-        raise DataError("no user of the data has an item of the model")
-    return real if len(active) == real.n_users else real.select_users(active)
+    if given is None:
+        raise DataError(
+            "this model was loaded without interactions: pass data=..., those it was fitted on, or "
+            "save it with save(..., with_history=True)"
+        )
+    return align(given, model.items_)
+
+
+def active(data: Interactions, complaint: str) -> Interactions:
+    """The users with an item. Raises DataError with the complaint if there are none."""
+    rows = np.flatnonzero(np.diff(data.matrix.indptr))
+    if not len(rows):
+        raise DataError(complaint)
+    return data if len(rows) == data.n_users else data.select_users(rows)

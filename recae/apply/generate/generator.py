@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -17,32 +17,13 @@ from torch import Tensor
 from recae.apply.generate.codes import LOG_WEIGHTS, decode, drawn, inclusion, likelihood, races
 from recae.apply.generate.fitting import Source, source_of
 from recae.data import IdMap, Interactions
-from recae.errors import ConfigError, check_flag, check_integer
+from recae.data.csr import row_numbers
+from recae.errors import check_flag, check_integer, check_number
 from recae.models.neural._base import NeuralRecommender
 from recae.rng import Stream, check_seed, numpy_generator, torch_generator
 from recae.system.files import atomic_file
 from recae.system.progress import bar, check_progress
 from recae.system.threads import survives_fork
-
-
-def write_batches(path: str | Path, items: IdMap, batches: Iterable[Interactions]) -> int:
-    """Writes columns user_id (text) and item_id, a row group for each batch; returns the rows.
-
-    Raises StorageError if the file cannot be written.
-    """
-    item_ids = pa.array(items.ids, type=pa.string() if items.kind == "str" else pa.int64())
-    schema = pa.schema([("user_id", pa.string()), ("item_id", item_ids.type)])
-    written = 0
-    with atomic_file(path) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
-        for batch in batches:
-            matrix = batch.matrix
-            users = pa.array(batch.users.ids, type=pa.string())
-            rows = np.repeat(np.arange(batch.n_users), np.diff(matrix.indptr))
-            columns = [users.take(pa.array(rows)), item_ids.take(pa.array(matrix.indices))]
-            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
-            written += batch.nnz
-    return written
-
 
 PREFIX = "synthetic-"
 MOST = 10**9
@@ -111,11 +92,12 @@ class UserGenerator:
         >>> recae.apply.generate.UserGenerator.fit(vae, codes="posterior", temperature=1.0)
         UserGenerator(MultVAE, posterior, temperature 1)
         """
-        check_temperature(temperature)
+        # Beyond these bounds the scores divided by it would overflow or be equal in float32.
+        temperature = check_number("temperature", temperature, low=1e-3, high=1e3)
         check_flag("calibrate", calibrate)
         check_progress(progress)
         model, source, shares = source_of(model, data, codes, components, check_seed(seed))
-        users = cls(model, codes, float(temperature), torch.zeros(len(model.items_)), source)
+        users = cls(model, codes, temperature, torch.zeros(len(model.items_)), source)
         if calibrate:
             users._calibrate(shares, seed, progress)
         return users
@@ -166,9 +148,18 @@ class UserGenerator:
         >>> recae.apply.generate.UserGenerator.fit(vae).write("users.parquet", 3) >= 3
         True
         """
-        return write_batches(
-            path, self.model.items_, self.batches(n_users, seed=seed, progress=progress)
-        )
+        batches, items = self.batches(n_users, seed=seed, progress=progress), self.model.items_
+        item_ids = pa.array(items.ids, type=pa.string() if items.kind == "str" else pa.int64())
+        schema = pa.schema([("user_id", pa.string()), ("item_id", item_ids.type)])
+        written = 0
+        with atomic_file(path) as part, pq.ParquetWriter(part, schema, compression="zstd") as file:
+            for batch in batches:  # a row group for each
+                users = pa.array(batch.users.ids, type=pa.string())
+                rows, indices = row_numbers(batch.matrix.indptr), batch.matrix.indices
+                columns = [users.take(pa.array(rows)), item_ids.take(pa.array(indices))]
+                file.write_table(pa.Table.from_arrays(columns, schema=schema))
+                written += batch.nnz
+        return written
 
     def __repr__(self) -> str:
         name = type(self.model).__name__
@@ -213,14 +204,9 @@ class UserGenerator:
         codes, lengths = self.source.draw(self.block, numpy_generator(seed, stream, number))
         scores = decode(self.model, torch.from_numpy(codes))
         logs = LOG_WEIGHTS[likelihood(self.model)](scores) / self.temperature
-        generator = torch_generator(seed, stream, number)
-        noise = races(tuple(logs.shape), generator).to(logs.device)
-        n_items = logs.shape[1]
-        return (
-            logs + self.offsets.to(logs.device),
-            noise,
-            torch.from_numpy(lengths).clamp(1, n_items),
-        )
+        noise = races(tuple(logs.shape), torch_generator(seed, stream, number)).to(logs.device)
+        logs = logs + self.offsets.to(logs.device)
+        return logs, noise, torch.from_numpy(lengths).clamp(1, logs.shape[1])
 
     def _calibrate(self, shares: np.ndarray, seed: int, progress: bool | None) -> None:
         """Fits the offsets, so that each item has the expected share of users of training.
@@ -239,18 +225,6 @@ class UserGenerator:
                     progress_bar.update()
                 found = (total / (blocks * self.block)).clamp(min=1e-9).log()
                 self.offsets.add_(0.8 / max(step - ROUNDS // 2, 1) * (wanted - found))
-
-
-def check_temperature(temperature: object) -> None:
-    """Raises ConfigError unless it is a number from 0.001 to 1000; beyond, the scores divided by it
-    would overflow or become equal in float32."""
-    number = isinstance(temperature, int | float | np.number) and not isinstance(temperature, bool)
-    if not number or not 1e-3 <= float(temperature) <= 1e3:  # type: ignore[arg-type]
-        raise ConfigError(
-            f"temperature must be a number from 0.001 to 1000, not {temperature!r}",
-            parameter="temperature",
-            value=temperature,
-        )
 
 
 def user_ids(start: int, stop: int) -> IdMap:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +13,14 @@ import torch
 from torch import Tensor
 
 from recae.apply.generate.codes import check_decodes, decode
-from recae.data import Interactions, as_interactions
-from recae.data.csr import row_numbers
-from recae.errors import ConfigError, DataError, check_integer, unknown_option
+from recae.apply.generate.fitting import FloatArray, histories
+from recae.data import Interactions
+from recae.data.csr import row_means, row_numbers
+from recae.data.item_table import ItemTable
+from recae.errors import check_integer, unknown_option
 from recae.models.neural._base import NeuralRecommender
 from recae.ranking.top_k import top_k
-from recae.recommend.requests import align, resolve
+from recae.recommend.requests import resolve
 from recae.system.threads import survives_fork
 
 MOST_STEPS = 1000
@@ -36,14 +37,14 @@ def interpolate(
     *,
     history: Interactions | Any = None,
     path: str = "straight",
-    titles: Mapping[Any, str] | pd.Series[Any] | None = None,
+    titles: Any = None,
 ) -> pd.DataFrame:
     """Recommends for codes between those of two users.
 
     The codes of the two histories are joined by a line; `steps` codes on it are decoded, and the
     best k items of each form a list, without the items that either user has. Returns a frame `step,
     share, item_id, score, rank`, with share from 0 (user_a) to 1 (user_b), and title if titles are
-    given: a mapping or Series from item ids.
+    given: a mapping or Series from item ids, or a table with the columns item_id and title.
 
     model: fitted, with a decoder that needs only the code, such as MultVAE. history: as in
     `recommend`; None for the interactions stored in the model. path: "straight" or "spherical",
@@ -52,19 +53,13 @@ def interpolate(
     synthetic_users`). See `path_quality`.
 
     Raises ConfigError for a model without such a code and for bad options, DataError for users who
-    are unknown or have no item of the model.
+    are unknown or have no item of the model, and for unusable titles.
 
     >>> recae.apply.generate.interpolate(vae, 0, 1, steps=3, k=1)["share"].tolist()
     [0.0, 0.5, 1.0]
     """
-    if titles is not None and not isinstance(titles, Mapping | pd.Series):
-        raise ConfigError(
-            f"titles must be a mapping or a Series from item ids, not {type(titles).__name__}"
-        )
-    if isinstance(titles, pd.Series) and not titles.index.is_unique:
-        again = titles.index[titles.index.duplicated()][0]
-        raise ConfigError(f"titles has item {again!r} more than once: keep one title for each")
     model, both, most = _checked(model, user_a, user_b, steps, k, history)
+    table = None if titles is None else ItemTable(titles)
     walks = walk(model, both[:1], both[1:], steps, most, path)
     columns, scores = walks.items[0], walks.scores[0]
     items = model.items_.decode(np.maximum(columns, 0))
@@ -78,9 +73,8 @@ def interpolate(
             "rank": place + 1,
         }
     )
-    if titles is not None:
-        found = pd.Series(titles, dtype=object)
-        frame["title"] = found.reindex(frame["item_id"]).fillna("").to_numpy()
+    if table is not None:
+        frame["title"] = table.texts(frame["item_id"], missing="")
     return frame
 
 
@@ -110,13 +104,7 @@ def path_quality(
     1.0
     """
     model, both, most = _checked(model, user_a, user_b, steps, k, history)
-    if data is None and model.history_ is None:
-        raise DataError(
-            "this model was loaded without interactions: pass data=... to measure coherence"
-        )
-    given = model.history_ if data is None else as_interactions(data, model.items_)
-    assert given is not None
-    known = align(given, model.items_).matrix
+    known = histories(model, data).matrix
     walks = walk(model, both[:1], both[1:], steps, most, path)
     return pd.DataFrame(
         {
@@ -142,8 +130,6 @@ def _checked(
     request = resolve(model.items_, model.history_, [user_a, user_b], history, "raise")
     return model, request.matrix, most
 
-
-FloatArray = npt.NDArray[np.float64]
 
 PATHS = ("straight", "spherical")
 ROWS = 1024
@@ -196,10 +182,12 @@ def walk(model: NeuralRecommender, a: Any, b: Any, steps: int, k: int, path: str
     for start in range(0, len(codes), pairs):
         rows = slice(start, start + pairs)
         some = decode(model, codes[rows].flatten(0, 1)).cpu()
-        here, there = (_repeated(part[rows], steps) for part in (a, b))
+        repeated = np.repeat(np.arange(len(codes))[rows], steps)  # a history for each step
+        here, there = a[repeated], b[repeated]
         logs = some.log_softmax(1)
-        for found, histories in zip(likelihoods, (here, there), strict=True):
-            found.append(_mean_at(logs, histories).reshape(-1, steps))
+        for found, of in zip(likelihoods, (here, there), strict=True):
+            at = torch.from_numpy(row_numbers(of.indptr)), torch.from_numpy(of.indices).long()
+            found.append(row_means(logs[at].double().numpy(), of.indptr).reshape(-1, steps))
         best = top_k(some, k, exclude=here + there, overwrite=True)
         items.append(best.items.reshape(-1, steps, k).astype(np.int64))
         scores.append(best.scores.reshape(-1, steps, k))
@@ -212,8 +200,7 @@ def kept(items: npt.NDArray[np.int64], end: int) -> FloatArray:
     at_end = items[:, end]  # (pairs, k)
     there = (items[:, :, :, None] == at_end[:, None, None, :]) & (at_end >= 0)[:, None, None, :]
     counts = there.any(axis=2).sum(axis=2)
-    shares: FloatArray = counts / np.maximum((at_end >= 0).sum(axis=1), 1)[:, None]
-    return shares
+    return np.asarray(counts / np.maximum((at_end >= 0).sum(axis=1), 1)[:, None])
 
 
 def mixed(items: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -256,17 +243,3 @@ def coherence(lists: npt.NDArray[np.int64], known: Any) -> FloatArray:
         with np.errstate(invalid="ignore", divide="ignore"):
             out[start : start + ROWS] = (sums - own) / (size * (size - 1))
     return out.reshape(lists.shape[:-1])
-
-
-def _repeated(histories: Any, steps: int) -> Any:
-    """Repeats every row `steps` times."""
-    return histories[np.repeat(np.arange(histories.shape[0]), steps)]
-
-
-def _mean_at(values: Tensor, histories: Any) -> FloatArray:
-    """The mean of each row's values at the columns of a CSR, (rows,)."""
-    rows = row_numbers(histories.indptr)
-    at = values[torch.from_numpy(rows), torch.from_numpy(histories.indices.astype(np.int64))]
-    sums = np.bincount(rows, weights=at.double().numpy(), minlength=histories.shape[0])
-    means: FloatArray = sums / np.maximum(np.diff(histories.indptr), 1)
-    return means

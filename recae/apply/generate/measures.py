@@ -13,17 +13,17 @@ import scipy.sparse as sp
 import torch
 
 from recae.apply.generate.codes import drawn, races
-from recae.data import IdMap, Interactions
+from recae.apply.generate.fitting import FloatArray
+from recae.data import Interactions
+from recae.data.csr import row_means, row_numbers
 from recae.data.splits.folds import Fold
 from recae.data.splits.twins import equal_partners, similar_partners
 from recae.evaluation import evaluate
-from recae.models import EASE, Popularity, PureSVD
+from recae.models import EASE, PureSVD
 from recae.models.linear._base import LinearRecommender
 from recae.recommend.base import Recommender
 from recae.rng import Stream, numpy_generator, torch_generator
 from recae.system.machine import row_batches
-
-FloatArray = npt.NDArray[np.float64]
 
 MOST_PAIRED = 3_000
 """The most popular items whose pairs are counted, in a table of 3,000 x 3,000."""
@@ -41,8 +41,7 @@ Z = 1.959963984540054
 def item_shares(matrix: Any) -> FloatArray:
     """Each item's share of all interactions of a CSR matrix, (n_items,)."""
     counts = np.bincount(matrix.indices, minlength=matrix.shape[1])
-    shares: FloatArray = counts / max(counts.sum(), 1)
-    return shares
+    return np.asarray(counts / max(counts.sum(), 1))
 
 
 def compare_items(real: FloatArray, other: FloatArray) -> dict[str, float]:
@@ -88,14 +87,14 @@ class Pairs:
     def compare(self, other: Any) -> dict[str, float]:
         """Pearson's correlation of the log lifts of the pairs in other data with the real ones, and
         the slope of the regression on them (1: as strong; 0: independent). NaN below 3 pairs."""
+        from scipy.stats import linregress
+
         if len(self) < 3 or not self.lift.std():
             return {"pair_correlation": float("nan"), "pair_slope": float("nan")}
-        lift = self._lift(self._both(other), other.shape[0])
-        covariance = float(np.mean((self.lift - self.lift.mean()) * (lift - lift.mean())))
-        spread = float(self.lift.std() * lift.std())
+        line: Any = linregress(self.lift, self._lift(self._both(other), other.shape[0]))
         return {
-            "pair_correlation": covariance / spread if spread else 0.0,
-            "pair_slope": covariance / float(self.lift.var()),
+            "pair_correlation": float(np.nan_to_num(line.rvalue)),
+            "pair_slope": float(line.slope),
         }
 
     def _both(self, matrix: Any) -> npt.NDArray[Any]:
@@ -112,8 +111,7 @@ class Pairs:
         one, two = self.pairs
         together = (both[one, two].astype(np.float64) + 0.5) / users
         alone = (single[one] + 0.5) * (single[two] + 0.5) / users**2
-        lift: FloatArray = np.log(together / alone)
-        return lift
+        return np.asarray(np.log(together / alone))
 
 
 # Privacy.
@@ -195,9 +193,7 @@ def own_fit(weights: Any, matrix: Any) -> FloatArray:
     for batch in row_batches(*matrix.shape):
         some = matrix[batch]
         scores = np.asarray(some @ weights)  # (block, n_items)
-        rows = np.repeat(np.arange(some.shape[0]), np.diff(some.indptr))
-        sums = np.bincount(rows, weights=scores[rows, some.indices], minlength=some.shape[0])
-        found[batch] = sums / np.maximum(np.diff(some.indptr), 1)
+        found[batch] = row_means(scores[row_numbers(some.indptr), some.indices], some.indptr)
     return found
 
 
@@ -215,8 +211,7 @@ def candidates(given: Sequence[Recommender] | None, n_items: int) -> list[Recomm
 
 def fit_best(
     models: Sequence[Recommender],
-    matrix: Any,
-    items: IdMap,
+    data: Interactions,
     folds: Sequence[Fold],
     metric: str,
     on_fit: Any = lambda: None,
@@ -225,8 +220,6 @@ def fit_best(
 
     Each data set gets its own best settings.
     """
-    users = IdMap.range(matrix.shape[0], "user")
-    data = Interactions(matrix, users, items)
     best: tuple[float, Recommender] | None = None
     for model in models:
         fitted = model.clone().fit(data, progress=False)
@@ -236,12 +229,6 @@ def fit_best(
         on_fit()
     assert best is not None
     return evaluate(best[1], folds[1], [metric], progress=False)[metric], best[1]
-
-
-def popularity_floor(matrix: Any, items: IdMap, fold: Fold, metric: str) -> float:
-    """The metric of recommending the most popular items of the real data."""
-    data = Interactions(matrix, IdMap.range(matrix.shape[0], "user"), items)
-    return evaluate(Popularity().fit(data), fold, [metric], progress=False)[metric]
 
 
 def item_weights(model: Recommender) -> np.ndarray | None:

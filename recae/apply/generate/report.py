@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recae.errors import ConfigError
-from recae.report.canvas import COLOURS, DPI, write
+from recae.report.canvas import COLOURS, canvas, write
 
 MEASURES = {
     "item_distance": "items: share of interactions that would have to move",
@@ -94,17 +93,13 @@ class SyntheticReport:
         >>> recae.apply.generate.synthetic_report(data, data).plot("synthetic.png").name
         'synthetic.png'
         """
-        try:
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ConfigError('plots need matplotlib: pip install "recae[plot]"') from error
         panels = [_plot_marginals, _plot_neighbours, _plot_use]
         panels = panels if self.nearest else panels[:1]
-        figure = Figure(figsize=(3.9 * len(panels), 3.5), dpi=DPI, layout="constrained")
-        FigureCanvasAgg(figure)
-        for number, panel in enumerate(panels):
-            axes = figure.add_subplot(1, len(panels), number + 1)
+        figure, axes = canvas(3.9 * len(panels), 3.5, layout="constrained")
+        axes.remove()
+        for panel, axes in zip(
+            panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True
+        ):
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(alpha=0.3)
             panel(self, axes)
