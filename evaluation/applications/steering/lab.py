@@ -9,7 +9,7 @@ import pandas as pd
 
 import recae
 from evaluation.applications.steering.doses import BUDGET, METRIC, Audience, dose_within, steps
-from recae.apply.steer.decoding import rises
+from recae.apply.steer.find import rises
 from recae.apply.steer.naming import (
     genre_shares,
     highest,

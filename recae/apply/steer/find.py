@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
-from recae.apply.steer.decoding import check_steerable, rises
 from recae.apply.steer.naming import highest, particular, together, well_known
-from recae.apply.steer.tastes import Tastes
+from recae.apply.steer.tastes import Tastes, check_steerable, shifted_scores
 from recae.data import as_interactions
 from recae.errors import DataError, check_integer, unknown_option
+from recae.models.factors._base import FactorRecommender
 from recae.recommend.base import Recommender
 from recae.recommend.requests import align
 from recae.rng import check_seed
@@ -24,6 +25,9 @@ SPARSITIES = ("top-k", "batch-top-k", "jump-relu", "l1")
 
 UPDATES = 2000
 """Updates of the sparse autoencoder, about, where no number of epochs is given."""
+
+SAMPLE = 64
+"""Users over whom the effect of a shift on the scores is averaged."""
 
 KEPT, TOGETHER = 100, 10
 """Items kept for a unit, and how many of them are counted for co-occurrence."""
@@ -122,3 +126,26 @@ def find_tastes(
         explained=sae.explained_variance(codes),
         dead=int((users == 0).sum()),
     )
+
+
+def rises(
+    model: Recommender,
+    matrix: Any,
+    moves: np.ndarray,
+    after_each: Callable[[], object] = lambda: None,
+) -> np.ndarray:
+    """How much each move raises each item's score, (moves, n_items) float32.
+
+    The mean over up to SAMPLE users, spread evenly over the histories; exact for decoders that are
+    linear in the code, where the effect is the same for all users.
+    """
+    if isinstance(model, FactorRecommender):
+        return (torch.from_numpy(moves) @ model._item_vectors().T).numpy()
+    places = np.unique(np.linspace(0, matrix.shape[0] - 1, SAMPLE).astype(np.int64))
+    some = matrix[places]
+    unshifted = shifted_scores(model, some, np.zeros_like(moves[0]))
+    found = np.empty((len(moves), matrix.shape[1]), dtype=np.float32)
+    for number, move in enumerate(moves):
+        found[number] = (shifted_scores(model, some, move) - unshifted).mean(0).cpu().numpy()
+        after_each()
+    return found

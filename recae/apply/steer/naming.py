@@ -35,8 +35,7 @@ def well_known(item_counts: np.ndarray) -> np.ndarray:
     has_users = item_counts > 0
     if not has_users.any():
         return np.ones(len(item_counts), dtype=bool)
-    known: np.ndarray = item_counts >= max(np.median(item_counts[has_users]), 1)
-    return known
+    return np.asarray(item_counts >= max(np.median(item_counts[has_users]), 1))
 
 
 def particular(rises: np.ndarray, item_counts: np.ndarray) -> np.ndarray:
@@ -64,8 +63,7 @@ def highest(values: np.ndarray, count: int) -> np.ndarray:
 
     Ties are in the order of the columns.
     """
-    ordered: np.ndarray = np.argsort(-values, axis=1, kind="stable")[:, :count]
-    return ordered
+    return np.argsort(-values, axis=1, kind="stable")[:, :count]
 
 
 def together(top: np.ndarray, matrix: Any) -> np.ndarray:
@@ -87,11 +85,9 @@ def together(top: np.ndarray, matrix: Any) -> np.ndarray:
         (both[np.ix_(row, row)][pairs].sum(), chance[np.ix_(row, row)][pairs].sum())
         for row in places
     ]
-    sums = np.array(found, dtype=np.float64).reshape(-1, 2)
-    result: np.ndarray = np.divide(
-        sums[:, 0], sums[:, 1], out=np.full(len(sums), np.nan), where=sums[:, 1] > 0
-    )
-    return result
+    pairs_seen, expected = np.array(found, dtype=np.float64).reshape(-1, 2).T
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN
+        return np.asarray(pairs_seen / expected)
 
 
 def genre_shares(top: np.ndarray, of_items: Any) -> np.ndarray:
@@ -99,8 +95,7 @@ def genre_shares(top: np.ndarray, of_items: Any) -> np.ndarray:
     rows = np.repeat(np.arange(len(top)), top.shape[1])
     cells = (np.full(top.size, 1 / max(top.shape[1], 1)), (rows, top.ravel()))
     picks = sp.csr_matrix(cells, shape=(len(top), of_items.shape[0]))
-    shares: np.ndarray = np.asarray((picks @ of_items).todense(), dtype=np.float64)
-    return shares
+    return np.asarray((picks @ of_items).todense(), dtype=np.float64)
 
 
 def telling(shares: np.ndarray, everywhere: np.ndarray, most: int = 2) -> list[list[int]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,15 +14,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from recae.apply.steer.decoding import check_steerable, shifted_scores
 from recae.apply.steer.naming import describe, renamed, strengths
 from recae.data import as_interactions
-from recae.errors import ConfigError, check_flag, check_integer
+from recae.errors import ConfigError, check_integer
 from recae.estimators.saved import Contents, register, write
-from recae.ranking.batches import rank_batches, rows_per_batch
+from recae.models.factors._base import FactorRecommender
+from recae.models.neural._base import NeuralRecommender
+from recae.ranking.batches import dense
 from recae.recommend.base import Recommender
-from recae.recommend.requests import align, resolve, top_k_frame
-from recae.system.machine import enough_memory
+from recae.recommend.requests import align, resolve
 from recae.system.threads import survives_fork
 from recae.transformers import SparseAutoencoder
 
@@ -180,17 +182,7 @@ class Tastes:
         >>> bool((tastes.score(data) == tastes.model.score(data)).all())
         True
         """
-        move = self._move(shift)
-        if not move.any():
-            return self.model.score(history)
-        matrix = align(as_interactions(history, self.model.items_), self.model.items_).matrix
-        step = rows_per_batch("auto", matrix.shape[1])
-        with enough_memory(f"{matrix.shape[0]:,} x {matrix.shape[1]:,} scores at once"):
-            out = np.empty(matrix.shape, dtype=np.float32)
-        for start in range(0, len(out), step):
-            some = matrix[start : start + step]
-            out[start : start + step] = shifted_scores(self.model, some, move).cpu().numpy()
-        return out
+        return self._shifted(shift).score(history)
 
     @survives_fork
     def recommend(
@@ -220,30 +212,16 @@ class Tastes:
         >>> list(tastes.recommend(data, k=1, shift={0: 0.5}))
         ['user_id', 'item_id', 'score', 'rank']
         """
-        move, model = self._move(shift), self.model
-        if not move.any():
-            return model.recommend(
-                users,
-                k,
-                history=history,
-                exclude_seen=exclude_seen,
-                items=items,
-                exclude_items=exclude_items,
-                on_unknown=on_unknown,
-                batch_size=batch_size,
-            )
-        request, allowed = model._request(users, history, items, exclude_items, on_unknown)
-        ranked = rank_batches(
-            lambda matrix: shifted_scores(model, matrix, move),
-            request,
-            min(check_integer("k", k), len(model.items_)),
-            exclude=request.matrix if check_flag("exclude_seen", exclude_seen) else None,
-            allowed=allowed,
-            popularity=model.item_counts_,
+        return self._shifted(shift).recommend(
+            users,
+            k,
+            history=history,
+            exclude_seen=exclude_seen,
+            items=items,
+            exclude_items=exclude_items,
+            on_unknown=on_unknown,
             batch_size=batch_size,
         )
-        frames = [top_k_frame(request.users[rows], model.items_, top) for rows, top in ranked]
-        return pd.concat(frames, ignore_index=True)
 
     def agreement(self, other: Tastes) -> np.ndarray:
         """The cosine of each unit with the most similar unit of other tastes, (units,) float32.
@@ -263,8 +241,7 @@ class Tastes:
             part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-30)
             for part in (self.moves, other.moves)
         )
-        best: np.ndarray = (one @ two.T).max(axis=1)
-        return best
+        return np.asarray((one @ two.T).max(axis=1))
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Writes the tastes to a folder, without their model: `recae.load(path, model=model)`.
@@ -320,7 +297,45 @@ class Tastes:
         found: np.ndarray = self.dictionary.transform(codes)[:, self.units] / self.usual
         return found.astype(np.float32)
 
-    def _move(self, shift: Any) -> np.ndarray:
-        """The vector that a shift adds to a code, (latent,) float32."""
-        move: np.ndarray = strengths(shift, self.names) @ self.moves
-        return move.astype(np.float32)
+    def _shifted(self, shift: Any) -> Recommender:
+        """The model, or a copy of it that scores shifted codes."""
+        move = (strengths(shift, self.names) @ self.moves).astype(np.float32)  # (latent,)
+        if not move.any():
+            return self.model
+        copied: Any = copy.copy(self.model)
+        copied._score_rows = lambda matrix: shifted_scores(self.model, matrix, move)
+        found: Recommender = copied
+        return found
+
+
+def check_steerable(model: Any) -> None:
+    """Raises ConfigError unless the model is a recommender whose codes can be shifted."""
+    if isinstance(model, FactorRecommender):
+        return
+    if isinstance(model, NeuralRecommender):
+        with suppress(ConfigError):
+            model._code_width()
+            return
+    why = "has no latent codes" if isinstance(model, Recommender) else "is not a recommender"
+    raise ConfigError(
+        f"{type(model).__name__} {why}: take an autoencoder with a code, such as MultVAE, MultDAE, "
+        "RecVAE or ELSA, or factors, such as ALS, PureSVD, SVDAE or BPR",
+        parameter="model",
+        value=model,
+    )
+
+
+def shifted_scores(model: Recommender, matrix: Any, move: np.ndarray) -> Tensor:
+    """Scores of CSR histories from z' = z + move: (rows, n_items) float32; move: (latent,)."""
+    step = torch.from_numpy(np.asarray(move, dtype=np.float32))
+    if isinstance(model, FactorRecommender):  # linear in the code
+        return dense(model._score_rows(matrix)) + step[None] @ model._item_vectors().T
+    assert isinstance(model, NeuralRecommender)
+    net = model.network_
+    step = step.to(next(net.parameters()).device)
+
+    def read(batch: Any) -> Tensor:
+        scores: Tensor = net.decoder(net.encode(batch)[0] + step, batch).dense()
+        return scores
+
+    return model._read_rows(read, matrix)
