@@ -64,17 +64,12 @@ class Amounts:
     def logarithmic(self) -> bool:
         """Whether to use a logarithmic scale: the amounts are positive, span a factor of
         `LOGARITHMIC`, and their logarithms are less skewed."""
+        from scipy.stats import skew
+
         known = self.values[np.isfinite(self.values)]
         if not len(known) or known.min() <= 0 or known.max() < LOGARITHMIC * known.min():
             return False
-        return _skewness(np.log(known)) < _skewness(known)
-
-
-def _skewness(values: npt.NDArray[np.float64]) -> float:
-    """The absolute skewness of values."""
-    centred = values - values.mean()
-    spread = float(np.sqrt((centred**2).mean()))
-    return abs(float((centred**3).mean())) / spread**3 if spread else 0.0
+        return abs(float(skew(np.log(known)))) < abs(float(skew(known)))
 
 
 def as_texts(column: pd.Series) -> pd.Series:
@@ -193,17 +188,7 @@ OTHER_LIGHT, OTHER_DARK = "#a3abb3", "#77818c"
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "p")
 """Markers of matplotlib; `draw.js` draws the same."""
 
-SCALE = (
-    "#440154",
-    "#482878",
-    "#3e4989",
-    "#31688e",
-    "#26828e",
-    "#1f9e89",
-    "#35b779",
-    "#6ece58",
-    "#b5de2b",
-)
+SCALE = "#440154 #482878 #3e4989 #31688e #26828e #1f9e89 #35b779 #6ece58 #b5de2b".split()
 """The scale of amounts, dark to light: viridis (van der Walt & Smith, 2015) less its last ninth."""
 SKIPPED_IN_THE_DARK = 2
 """Colours at the start of SCALE that are as dark as a dark page."""

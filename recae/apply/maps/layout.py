@@ -79,8 +79,7 @@ def nearest(vectors: Floats, k: int) -> Places:
     from sklearn.neighbors import NearestNeighbors
 
     model = NearestNeighbors(n_neighbors=k).fit(vectors)
-    found: Places = model.kneighbors(return_distance=False).astype(np.int64)
-    return found
+    return np.asarray(model.kneighbors(return_distance=False).astype(np.int64))
 
 
 class Coherence(NamedTuple):
@@ -118,8 +117,7 @@ def trustworthiness(
         distances[np.arange(len(some)), rows[start : start + len(some)]] = np.inf
         limits = np.take_along_axis(distances, some, axis=1)
         ranks = [(distances < limits[:, j, None]).sum(axis=1) + 1 for j in range(k)]
-        found: Places = sum(np.maximum(rank - k, 0) for rank in ranks)
-        return found
+        return np.asarray(sum(np.maximum(rank - k, 0) for rank in ranks))
 
     parts = pairwise_distances_chunked(vectors[rows], vectors, reduce_func=excess)
     return 1 - 2 * sum(int(part.sum()) for part in parts) / (len(rows) * k * (2 * n - 3 * k - 1))

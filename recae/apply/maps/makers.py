@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -59,24 +60,12 @@ def map_items(
     >>> recae.apply.maps.map_items(recae.PureSVD(latent=2).fit(data), min_users=1)
     Map(4 items, tsne)
     """
-    _check_options(
-        method,
-        distance,
-        seed,
-        progress,
-        min_users=min_users,
-        remove_popularity=remove_popularity,
-    )
+    options = _Options(method, distance, seed, progress)
+    min_users = check_integer("min_users", min_users)
+    check_flag("remove_popularity", remove_popularity)
     _check_model(model)
     counts = model.item_counts_
-    kept = np.flatnonzero(counts >= min_users)
-    if len(kept) < 3:
-        raise DataError(
-            f"{len(kept)} of {len(counts):,} items have at least {min_users} users, and a map "
-            "needs 3: pass a smaller min_users",
-            parameter="min_users",
-            value=min_users,
-        )
+    kept = _at_least(counts, min_users, "items", "users")
     ids = IdMap(model.items_.ids[kept], "item")
     about = about_points(titles, ids)  # refuses bad titles before the costly steps
     vectors, source = item_vectors(model, progress)
@@ -84,16 +73,13 @@ def map_items(
         vectors[kept],
         ids,
         about,
-        method=method,
-        distance=distance,
-        seed=seed,
-        progress=progress,
+        options,
         size=("users", counts[kept]),
         level=counts[kept] if remove_popularity else None,
         provenance={
             "model": repr(model),
             "vectors": source,
-            "min_users": int(min_users),
+            "min_users": min_users,
             "left_out": len(counts) - len(kept),
             "removed": "popularity" if remove_popularity else None,
         },
@@ -128,9 +114,9 @@ def map_users(
     >>> recae.apply.maps.map_users(recae.PureSVD(latent=2).fit(data), min_items=1)
     Map(5 users, tsne)
     """
-    _check_options(
-        method, distance, seed, progress, min_items=min_items, remove_length=remove_length
-    )
+    options = _Options(method, distance, seed, progress)
+    min_items = check_integer("min_items", min_items)
+    check_flag("remove_length", remove_length)
     _check_model(model)
     given = model.history_ if history is None else as_interactions(history, model.items_)
     if given is None:
@@ -140,14 +126,7 @@ def map_users(
         )
     aligned = align(given, model.items_)
     lengths = np.diff(aligned.matrix.indptr)
-    kept = np.flatnonzero(lengths >= min_items)
-    if len(kept) < 3:
-        raise DataError(
-            f"{len(kept)} of {len(lengths):,} users have at least {min_items} items, and a "
-            "map needs 3: pass a smaller min_items",
-            parameter="min_items",
-            value=min_items,
-        )
+    kept = _at_least(lengths, min_items, "users", "items")
     some = aligned.select_users(kept)
     ids = IdMap(some.users.ids, "user")
     frame = about_points(about, ids)
@@ -157,17 +136,14 @@ def map_users(
         vectors,
         ids,
         frame,
-        method=method,
-        distance=distance,
-        seed=seed,
-        progress=progress,
+        options,
         size=("items", lengths[kept]),
         level=lengths[kept] if remove_length else None,
         colours=tastes,
         provenance={
             "model": repr(model),
             "vectors": source,
-            "min_items": int(min_items),
+            "min_items": min_items,
             "left_out": len(lengths) - len(kept),
             "removed": "length of history" if remove_length else None,
         },
@@ -196,7 +172,7 @@ def map_codes(
     >>> recae.apply.maps.map_codes(X, ids=[f"code {row}" for row in range(100)]).ids[0]
     'code 0'
     """
-    _check_options(method, distance, seed, progress)
+    options = _Options(method, distance, seed, progress)
     if ids is None and isinstance(codes, pd.DataFrame):
         ids = codes.index
     array = codes.detach().cpu() if hasattr(codes, "detach") else codes
@@ -215,10 +191,7 @@ def map_codes(
         array.astype(np.float64),
         known,
         about_points(about, known),
-        method=method,
-        distance=distance,
-        seed=seed,
-        progress=progress,
+        options,
         provenance={"vectors": "codes"},
     )
 
@@ -234,53 +207,63 @@ def _check_model(model: object) -> None:
     model._check_fitted()
 
 
-def _check_options(
-    method: object, distance: object, seed: object, progress: object, **more: object
-) -> None:
-    """Raises ConfigError for a bad option. more: options `min_...`, integers, and flags."""
-    if method not in METHODS:
-        raise unknown_option("method", method, METHODS)
-    if distance not in DISTANCES:
-        raise unknown_option("distance", distance, DISTANCES)
-    check_seed(seed)
-    check_progress(progress)
-    for name, value in more.items():
-        if name.startswith("min_"):
-            check_integer(name, value)
-        else:
-            check_flag(name, value)
+@dataclass(frozen=True)
+class _Options:
+    """The options of all makers. Raises ConfigError for a bad one."""
+
+    method: str
+    distance: str
+    seed: int
+    progress: bool | None
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise unknown_option("method", self.method, METHODS)
+        if self.distance not in DISTANCES:
+            raise unknown_option("distance", self.distance, DISTANCES)
+        check_seed(self.seed)
+        check_progress(self.progress)
+
+
+def _at_least(counts: np.ndarray, least: int, what: str, of: str) -> np.ndarray:
+    """The places of items or users with enough of the other. Raises DataError for too few."""
+    kept = np.flatnonzero(counts >= least)
+    if len(kept) < FEWEST:
+        raise DataError(
+            f"{len(kept)} of {len(counts):,} {what} have at least {least} {of}, and a map needs "
+            f"{FEWEST}: pass a smaller min_{of}",
+            parameter=f"min_{of}",
+            value=least,
+        )
+    return kept
 
 
 def _build(
     vectors: Floats,
     ids: IdMap,
     about: pd.DataFrame,
+    options: _Options,
     *,
-    method: str,
-    distance: str,
-    seed: int,
-    progress: bool | None,
     size: tuple[str, np.ndarray] | None = None,
     level: np.ndarray | None = None,
-    colours: Mapping[str, Groups | Amounts] | None = None,
+    colours: dict[str, Groups] | None = None,
     provenance: Mapping[str, Any],
 ) -> Map:
     """A map from checked options. about: from `about_points`; size: the importance of points and
     its name; level: as in `prepared`; colours: in addition to those of `about` and `size`."""
     _check_vectors(vectors, ids)
-    found = {
-        str(name): colour_of(about[name], str(name)) for name in about.columns if name != TITLE
-    }
-    found.update(colours or {})
+    names = [name for name in about.columns if name != TITLE]
+    found = {str(name): colour_of(about[name], str(name)) for name in names} | (colours or {})
     if size is not None:
-        found = {name: colour for name, colour in found.items() if name != size[0]}
+        found.pop(size[0], None)  # this one comes last
         found[size[0]] = Amounts(size[1].astype(np.float64))
-    ready = prepared(vectors, distance, level)
+    ready = prepared(vectors, options.distance, level)
     n = len(ready)
     near = nearest(ready, min(K, n - 1))
-    facts = {"distance": distance, "dimensions": vectors.shape[1], "seed": int(seed)}
-    if method == "tsne":
-        positions, divergence = tsne(ready, seed, progress)
+    seed = int(options.seed)
+    facts = {"distance": options.distance, "dimensions": vectors.shape[1], "seed": seed}
+    if options.method == "tsne":
+        positions, divergence = tsne(ready, seed, options.progress)
         facts["divergence"] = divergence
     else:
         positions, shares = pca(ready)
@@ -294,7 +277,7 @@ def _build(
         colours=found,
         near=near,
         what=ids.what,
-        method=method,
+        method=options.method,
         size=None if size is None else size[0],
         provenance={**provenance, **facts},
     )

@@ -103,6 +103,7 @@ def _draw_amounts(
     figure: Any, axes: Any, drawn: Points, amounts: Amounts, name: str, size: float
 ) -> None:
     from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
+    from matplotlib.ticker import FuncFormatter
 
     known = np.isfinite(amounts.values)
     axes.scatter(*drawn.positions[~known].T, s=size, color=OTHER_LIGHT, linewidths=0)
@@ -119,8 +120,6 @@ def _draw_amounts(
         norm=norm,
         linewidths=0,
     )
-    from matplotlib.ticker import FuncFormatter
-
     bar = figure.colorbar(marks, ax=axes, shrink=0.6, pad=0.02)
     bar.set_label(_plain(name) + (", logarithmic" if amounts.logarithmic else ""))
     bar.outline.set_visible(False)
@@ -129,6 +128,8 @@ def _draw_amounts(
 
 def _name(figure: Any, axes: Any, drawn: Points, labels: int) -> None:
     """Writes the titles of the most important points without overlaps."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Circle
     from matplotlib.patheffects import withStroke
 
     figure.draw_without_rendering()  # for the pixels of the data
@@ -153,26 +154,14 @@ def _name(figure: Any, axes: Any, drawn: Points, labels: int) -> None:
             text.remove()
             continue
         text.set_position((box.x0 + at.left + 2, box.y1 - (at.top + at.bottom) / 2))
-        end = nearest(spot, at)
-        _line(figure, axes, box, spot, end)
-        axes.add_artist(_ring(box, spot))
-
-
-def _ring(box: Any, spot: tuple[float, float]) -> Any:
-    """A ring around a named point."""
-    from matplotlib.patches import Circle
-
-    at = box.x0 + spot[0], box.y1 - spot[1]
-    return Circle(at, 0.03 * DPI, fill=False, color="#1b1f24", linewidth=0.9, transform=None)
-
-
-def _line(
-    figure: Any, axes: Any, box: Any, spot: tuple[float, float], end: tuple[float, float]
-) -> None:
-    from matplotlib.lines import Line2D
-
-    across, down = (box.x0 + spot[0], box.x0 + end[0]), (box.y1 - spot[1], box.y1 - end[1])
-    axes.add_artist(Line2D(across, down, color="#57606a", linewidth=0.7, transform=None))
+        ends = [(box.x0 + x, box.y1 - y) for x, y in (spot, nearest(spot, at))]
+        axes.add_artist(
+            Line2D(*zip(*ends, strict=True), color="#57606a", linewidth=0.7, transform=None)
+        )
+        ring = Circle(
+            ends[0], 0.03 * DPI, fill=False, color="#1b1f24", linewidth=0.9, transform=None
+        )
+        axes.add_artist(ring)
 
 
 def _plain(text: str) -> str:

@@ -79,8 +79,7 @@ def _scored(model: Recommender, codes: np.ndarray) -> Floats:
     cells = np.ones(n, dtype=np.float32), codes.astype(np.int32), starts
     histories = sp.csr_matrix(cells, shape=(n + 1, len(model.items_)))
     found = _finite(dense(model._score_rows(histories)))
-    added: Floats = found[:-1] - found[-1]
-    return added
+    return np.asarray(found[:-1] - found[-1])
 
 
 def _finite(rows: Tensor) -> Floats:
