@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,25 +15,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recae.apply.compress.coding import ROW, Tables
-from recae.apply.compress.fitted import LONGEST, FittedCodec, as_rows, psnr, read_images
-from recae.apply.compress.learning import Learning, codec_network
+from recae.apply.compress import coding
+from recae.apply.compress.coding import Coder, Tables
+from recae.apply.compress.images import LONGEST, as_rows, psnr, read_images
+from recae.apply.compress.learning import CodecNet, Learning, in_batches
 from recae.errors import DataError, TrainingInterrupted, warn
-from recae.estimators.params import estimator, learnt, param
+from recae.estimators.params import Estimator, estimator, learnt, param
 from recae.estimators.saved import Contents, filled, hyperparameters, shape_of, write
-from recae.nn import AutoencoderNet
 from recae.rng import check_seed
+from recae.system.files import as_path, atomic_file
 from recae.system.machine import enough_memory
-from recae.system.progress import check_progress
+from recae.system.progress import bar, check_progress
 from recae.system.threads import survives_fork
 from recae.training import resolve_device
 
 MISSED = 0.02
 """Relative deviation from the target bytes that gives no warning."""
 
+SLACK = 8
+"""Bytes that the range coder reads beyond the end of a code, as zeros."""
+
 
 @estimator
-class ImageCodec(FittedCodec):
+class ImageCodec(Estimator):
     """A lossy codec for images of one kind and size, learnt from examples of them.
 
     loss = sum_i (x_i - f(z)_i)^2 + weight * bits(z), z the code rounded to whole steps; the weight
@@ -68,7 +76,7 @@ class ImageCodec(FittedCodec):
     batch_size: int = param("images per update", default=128, low=1, usual=(32, 512))
     lr: float = param("learning rate", default=2e-3, above=0, usual=(3e-4, 3e-3))
 
-    network_: AutoencoderNet = learnt()
+    network_: CodecNet = learnt()
     tables_: Tables = learnt()
     shape_: tuple[int, ...] = learnt()
     bytes_: float = learnt()
@@ -95,9 +103,7 @@ class ImageCodec(FittedCodec):
         identical images, ConfigError for bad options, and on Ctrl-C TrainingInterrupted, with the
         codec fitted to its current state, once an epoch is finished.
 
-        >>> from recae.apply.compress import ImageCodec
-        >>> images = np.random.default_rng(0).integers(0, 255, (50, 4, 4)).astype("uint8")
-        >>> ImageCodec(bytes_per_image=12, hidden=(16,), epochs=20).fit(images).shape_
+        >>> codec.fit(images).shape_
         (4, 4)
         """
         self.check_params()
@@ -110,6 +116,160 @@ class ImageCodec(FittedCodec):
         with enough_memory(f"fitting {self!r} on {len(given):,} images"):
             self._learn(given, asked, seed, device, progress)
         return self
+
+    @survives_fork
+    def encode(self, images: Any, *, progress: bool | None = None) -> list[bytes]:
+        """Encodes each image by itself to bytes, in their order; `write` makes files of them.
+
+        images: (n, *shape_) uint8. Five bytes of each are a header with a checksum. Raises
+        DataError for other images, NotFittedError before fit.
+
+        >>> len(codec.encode(images))
+        50
+        """
+        self._check_fitted()
+        return self._written(self._symbols(read_images(images, self.shape_)), progress)
+
+    @survives_fork
+    def decode(
+        self, written: Sequence[bytes] | bytes, *, progress: bool | None = None
+    ) -> np.ndarray:
+        """Decodes the bytes of `encode`, (n, height, width) or (n, height, width, channels) uint8.
+
+        Raises DataError for bytes that are cut short, altered or of another codec, before decoding
+        any; NotFittedError before fit.
+
+        >>> codec.decode(codec.encode(images)).shape
+        (50, 4, 4)
+        """
+        self._check_fitted()
+        if isinstance(written, bytes):
+            raise DataError("decode takes the list that encode returns; for one image, [written]")
+        contents = []
+        for place, each in enumerate(written):
+            if not isinstance(each, bytes):
+                raise DataError(f"number {place} is {type(each).__name__}, not bytes from encode")
+            contents.append(coding.unwrap_row(each, self._digest))
+        symbols = np.empty((len(contents), self.tables_.latent), dtype=np.int32)
+        with bar(len(contents), "decoding", "image", progress) as progress_bar:
+            for row, content in enumerate(contents):
+                symbols[row] = self._coder.decode_row(content)
+                progress_bar.update()
+        return self._images(symbols)
+
+    @survives_fork
+    def write(self, path: str | Path, images: Any) -> Path:
+        """Writes images to one file atomically and returns the path.
+
+        One image is written as by `encode`; several share one header of 34 bytes, and their codes
+        are not rounded up to bytes. images: (n, *shape_) uint8. Raises DataError for other images,
+        StorageError for a missing folder, a directory in the way, no permission or a full disk.
+
+        >>> codec.write("fifty.rci", images).name
+        'fifty.rci'
+        """
+        self._check_fitted()
+        symbols = self._symbols(read_images(images, self.shape_))
+        if len(symbols) == 1:
+            (content,) = self._written(symbols)
+        else:
+            codes = self._coder.encode_columns(symbols)
+            content = coding.wrap_rows(codes, len(symbols), self.shape_, self._digest)
+        with atomic_file(path) as part:
+            part.write_bytes(content)
+        return Path(path)
+
+    @survives_fork
+    def read(self, path: str | Path) -> np.ndarray:
+        """The images of a file that `write` wrote, (n, height, width) or with channels, uint8.
+
+        Raises DataError for a file that is missing, cut short, altered, foreign, or of another
+        codec; NotFittedError before fit.
+
+        >>> codec.read(codec.write("fifty.rci", images)).shape
+        (50, 4, 4)
+        """
+        self._check_fitted()
+        try:
+            content = as_path(path).read_bytes()
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+        try:
+            if not content.startswith(coding.MAGIC):
+                return self.decode([content])
+            codes, rows = coding.unwrap_rows(content, self.shape_, self._digest)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        if rows * self.tables_.least > 8 * (len(codes) + SLACK):
+            raise DataError(
+                f"{path}: its header has {rows:,} images, more than fit into {len(codes):,} bytes "
+                "of code; write it again"
+            )
+        return self._images(self._coder.decode_columns(codes, rows))
+
+    @survives_fork
+    def bits(self, images: Any) -> np.ndarray:
+        """-log2 of the probability of each image's code, (n,) float64: the lower bound of its bits.
+
+        images: (n, *shape_) uint8. Raises DataError for other images, NotFittedError before fit.
+
+        >>> codec.bits(images).shape
+        (50,)
+        """
+        self._check_fitted()
+        return self.tables_.bits(self._symbols(read_images(images, self.shape_)))
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Writes the codec to a folder with a model card, atomically, for `recae.load`.
+
+        Weights take two bytes each. Raises StorageError for a path that is taken (unless it holds
+        what recae has saved and `overwrite`), no permission or a full disk; NotFittedError before
+        fit.
+
+        >>> recae.load(codec.save("codec")).shape_
+        (4, 4)
+        """
+        self._check_fitted()
+        reached = {
+            "bytes an image": f"{self.bytes_:.2f}",
+            "PSNR in dB": f"{self.psnr_:.2f}",
+            "shape of an image": " x ".join(map(str, self.shape_)),
+        }
+        settings = self._settings() | {
+            "bytes": self.bytes_,
+            "psnr": self.psnr_,
+            "proof": self._proof(),
+            "facts": {"Reached": reached},
+        }
+        return write(type(self), Contents(settings, self._arrays()), path, overwrite=overwrite)
+
+    @classmethod
+    def _restored(
+        cls, settings: Mapping[str, Any], arrays: Mapping[str, Tensor], files: Mapping[str, Path]
+    ) -> Self:
+        codec = cls().set_params(**hyperparameters(settings))
+        codec.check_params()
+        codec.fitted_params_, codec.shape_ = codec.get_params(), shape_of(settings["shape"])
+        if len(codec.shape_) not in (2, 3) or max(codec.shape_) > LONGEST:
+            raise ValueError(f"images of the shape {codec.shape_}")
+        codec.bytes_, codec.psnr_ = float(settings["bytes"]), float(settings["psnr"])
+        names = ("tables.low", "tables.sizes", "tables.counts")
+        codec.tables_ = Tables(*(arrays[name].numpy().astype(np.int64) for name in names))
+        problem = codec.tables_.problem()
+        if problem is not None:
+            raise ValueError(problem)
+        features, latent = math.prod(codec.shape_), codec.tables_.latent
+        codec.network_ = filled(
+            lambda: CodecNet(torch.empty(features), codec.hidden, latent),
+            {name: tensor.float() for name, tensor in arrays.items() if name not in names},
+            unsaved=".prior.",
+        )
+        if codec._proof() != settings["proof"]:
+            raise ValueError(
+                "the installed version of constriction codes differently than the one it was saved "
+                "with; install that version"
+            )
+        return codec
 
     def _learn(
         self,
@@ -124,7 +284,7 @@ class ImageCodec(FittedCodec):
         rows -= mean
         measured = rows if asked is given else as_rows(asked) - mean
         latent = min(self.latent, *rows.shape)
-        code_bytes = self.bytes_per_image - ROW.size
+        code_bytes = self.bytes_per_image - coding.ROW.size
         learning = Learning(rows, measured, mean, self.hidden, latent, code_bytes)
         interrupted = None
         try:
@@ -142,7 +302,8 @@ class ImageCodec(FittedCodec):
         self.network_, self.shape_ = learning.net, given.shape[1:]
         self.fitted_params_ = self.get_params()
         self.tables_ = learning.tables()
-        self._forget()
+        for name in ("_coder", "_digest"):  # of an earlier fit
+            self.__dict__.pop(name, None)
         sample = asked[np.unique(np.linspace(0, len(asked) - 1, 2000).astype(np.int64))]
         symbols = self._symbols(sample)
         self.bytes_ = float(np.mean([len(content) for content in self._written(symbols)]))
@@ -156,61 +317,60 @@ class ImageCodec(FittedCodec):
                 f"{self.bytes_per_image:g}: raise epochs or change bytes_per_image"
             )
 
-    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Writes the codec to a folder with a model card, atomically, for `recae.load`.
+    def _symbols(self, images: np.ndarray) -> np.ndarray:
+        net, flat = self.network_, torch.from_numpy(images.reshape(len(images), -1))
+        mean = net.decoder.mean
+        # Converted batch by batch: floats of all images would take four times the memory.
+        hidden = in_batches(lambda part: net.encoder(part.float() / 255 - mean), flat, mean.device)
+        numbers = net.code.numbers(hidden)
+        return self.tables_.symbols(numbers.clamp(-(2**30), 2**30).long().numpy())
 
-        Weights take two bytes each. Raises StorageError for a path that is taken (unless it holds
-        what recae has saved and `overwrite`), no permission or a full disk; NotFittedError before
-        fit.
+    def _images(self, symbols: np.ndarray) -> np.ndarray:
+        if not len(symbols):
+            return np.empty((0, *self.shape_), dtype=np.uint8)
+        net = self.network_
+        z = torch.from_numpy(self.tables_.numbers(symbols)).float() * net.code.step
+        images = in_batches(lambda part: (255 * net.decoder.rows(part)).round().byte(), z, z.device)
+        return images.numpy().reshape(len(z), *self.shape_)
 
-        >>> recae.apply.compress.ImageCodec().save("codec")
-        Traceback (most recent call last):
-        recae.errors.NotFittedError: this ImageCodec is not fitted: call fit first
-        """
-        self._check_fitted()
-        settings = self._settings() | {
-            "bytes": self.bytes_,
-            "psnr": self.psnr_,
-            "proof": self._proof(),
-            "facts": {
-                "Reached": {
-                    "bytes an image": f"{self.bytes_:.2f}",
-                    "PSNR in dB": f"{self.psnr_:.2f}",
-                    "shape of an image": " x ".join(map(str, self.shape_)),
-                }
-            },
+    def _written(self, symbols: np.ndarray, progress: bool | None = None) -> list[bytes]:
+        written = []
+        with bar(len(symbols), "encoding", "image", progress) as progress_bar:
+            for row in symbols:
+                written.append(coding.wrap_row(self._coder.encode_row(row), self._digest))
+                progress_bar.update()
+        return written
+
+    @cached_property
+    def _coder(self) -> Coder:
+        return Coder(self.tables_)
+
+    @cached_property
+    def _digest(self) -> bytes:
+        """SHA-256 of everything that the meaning of a code depends on."""
+        found = hashlib.sha256(json.dumps(self._settings(), sort_keys=True).encode())
+        for name, tensor in sorted(self._arrays().items()):
+            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            found.update(np.ascontiguousarray(tensor.numpy()).data)
+        return found.digest()
+
+    def _proof(self) -> int:
+        """A checksum of one encoded code, which detects an incompatible entropy coder."""
+        places = np.arange(self.tables_.latent)
+        symbols = (7 * places % self.tables_.sizes).astype(np.int32)
+        return zlib.crc32(self._coder.encode_row(symbols))
+
+    def _settings(self) -> dict[str, Any]:
+        return {"params": self.get_params(), "shape": list(self.shape_)}
+
+    def _arrays(self) -> dict[str, Tensor]:
+        tables = self.tables_
+        weights = {
+            name: tensor.half() if tensor.dim() else tensor
+            for name, tensor in self.network_.state_dict().items()
+            if not name.startswith("code.prior.")
         }
-        return write(type(self), Contents(settings, self._arrays()), path, overwrite=overwrite)
-
-    @classmethod
-    def _restored(
-        cls, settings: Mapping[str, Any], arrays: Mapping[str, Tensor], files: Mapping[str, Path]
-    ) -> Self:
-        codec = cls().set_params(**hyperparameters(settings))
-        codec.check_params()
-        codec._restore(settings, dict(arrays))
-        if codec._proof() != settings["proof"]:
-            raise ValueError(
-                "the installed version of constriction codes differently than the one it was saved "
-                "with; install that version"
-            )
-        return codec
-
-    def _restore(self, settings: Any, arrays: dict[str, Tensor]) -> None:
-        self.shape_ = shape_of(settings["shape"])
-        if len(self.shape_) not in (2, 3) or max(self.shape_) > LONGEST:
-            raise ValueError(f"images of the shape {self.shape_}")
-        self.bytes_, self.psnr_ = float(settings["bytes"]), float(settings["psnr"])
-        names = ("tables.low", "tables.sizes", "tables.counts")
-        self.tables_ = Tables(*(arrays.pop(name).numpy().astype(np.int64) for name in names))
-        problem = self.tables_.problem()
-        if problem is not None:
-            raise ValueError(problem)
-        self.fitted_params_ = self.get_params()
-        self.network_ = filled(
-            lambda: codec_network(
-                torch.empty(math.prod(self.shape_)), self.hidden, self.tables_.latent
-            ),
-            {name: tensor.float() for name, tensor in arrays.items()},
-            unsaved=".prior.",
-        )
+        return weights | {
+            f"tables.{name}": torch.from_numpy(getattr(tables, name).astype(np.int32))
+            for name in ("low", "sizes", "counts")
+        }

@@ -65,30 +65,25 @@ class Tables:
     @cached_property
     def starts(self) -> np.ndarray:
         """Where each table begins in `counts`, (latent,)."""
-        starts: np.ndarray = np.cumsum(self.sizes) - self.sizes
-        return starts
+        return np.asarray(np.cumsum(self.sizes) - self.sizes)
 
     def table(self, place: int) -> np.ndarray:
         """The counts of one place."""
         start = self.starts[place]
-        found: np.ndarray = self.counts[start : start + self.sizes[place]]
-        return found
+        return np.asarray(self.counts[start : start + self.sizes[place]])
 
     def symbols(self, numbers: np.ndarray) -> np.ndarray:
         """Numbers (n, latent) as positions in their tables, (n, latent) int32, clipped."""
-        symbols: np.ndarray = np.clip(numbers - self.low, 0, self.sizes - 1).astype(np.int32)
-        return symbols
+        return np.asarray(np.clip(numbers - self.low, 0, self.sizes - 1).astype(np.int32))
 
     def numbers(self, symbols: np.ndarray) -> np.ndarray:
         """The inverse of `symbols`, (n, latent) int64."""
-        numbers: np.ndarray = symbols + self.low
-        return numbers
+        return np.asarray(symbols + self.low)
 
     def bits(self, symbols: np.ndarray) -> np.ndarray:
         """-sum_j log2 p of each row of symbols, (n,) float64: the lower bound of any coder."""
         logs: np.ndarray = np.log2(self.counts)[self.starts + symbols]  # (n, latent)
-        bits: np.ndarray = PRECISION * self.latent - logs.sum(1)
-        return bits
+        return np.asarray(PRECISION * self.latent - logs.sum(1))
 
     @cached_property
     def least(self) -> float:
@@ -111,8 +106,7 @@ def integer_counts(weights: np.ndarray) -> np.ndarray:
     """Integer counts proportional to weights >= 0, each at least 1, with the sum 2^PRECISION."""
     counts = 1 + np.floor(weights / weights.sum() * (2**PRECISION - len(weights))).astype(np.int64)
     counts[np.argmax(weights)] += 2**PRECISION - counts.sum()
-    found: np.ndarray = counts
-    return found
+    return np.asarray(counts)
 
 
 WORD = 4
@@ -127,7 +121,11 @@ class Coder:
     """
 
     def __init__(self, tables: Tables) -> None:
-        stream = _stream()
+        try:
+            from constriction import stream
+        except ImportError as error:
+            hint = "entropy coding needs constriction: pip install 'recae[compress]'"
+            raise ConfigError(hint) from error
         self.tables, self._queue = tables, stream.queue
         self._models = [
             # perfect: the probabilities are used exactly; they are integer counts already.
@@ -190,16 +188,6 @@ class Coder:
 def _as_bytes(words: np.ndarray) -> bytes:
     content: bytes = words.astype(">u4").tobytes()
     return content
-
-
-def _stream() -> Any:
-    try:
-        from constriction import stream
-    except ImportError as error:
-        raise ConfigError(
-            "entropy coding needs constriction: pip install 'recae[compress]'"
-        ) from error
-    return stream
 
 
 MAGIC, VERSION = b"\x8aRci", 1

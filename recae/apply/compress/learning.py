@@ -44,17 +44,12 @@ class RateControl:
         return self.weight
 
 
-def step_of(weight: float) -> float:
-    """The optimal step for a weight, under squared error.
+def weight_of(step: float) -> float:
+    """The weight of a bit for which a step is optimal, under squared error.
 
     Rounding to steps d adds an error of d^2 / 12, and at high rates half the step costs one more
     bit, so that the optimum is weight = d^2 ln(2) / 6.
     """
-    return math.sqrt(6 * weight / math.log(2))
-
-
-def weight_of(step: float) -> float:
-    """The inverse of `step_of`."""
     return step**2 * math.log(2) / 6
 
 
@@ -78,8 +73,7 @@ def whole_bytes(bits: np.ndarray) -> np.ndarray:
     m = floor(bits / 8), and always one of 256^-(m + 1).
     """
     m = np.floor(bits / 8)
-    found: np.ndarray = m + 1 - 2.0 ** (8 * m - bits)
-    return found
+    return np.asarray(m + 1 - 2.0 ** (8 * m - bits))
 
 
 def entropy(numbers: np.ndarray) -> float:
@@ -151,18 +145,27 @@ class BoundedDecoder(nn.Module):
         return DenseScores(self.rows(z) - self.mean)
 
 
-def codec_network(mean: Tensor, hidden: tuple[int, ...], latent: int) -> AutoencoderNet:
+class CodecNet(AutoencoderNet):
     """Centred rows (n, features) -> integer multiples of a step (n, latent) -> rows.
 
     mean: (features,); the weights are not yet drawn.
     """
-    features = len(mean)
-    return AutoencoderNet(
-        corrupt=NoCorruption(),
-        encoder=LinearPlusMLP(features, hidden, latent),
-        code=Quantised(latent),
-        decoder=BoundedDecoder(LinearPlusMLP(latent, hidden[::-1], features), mean),
-    )
+
+    encoder: LinearPlusMLP
+    code: Quantised
+    decoder: BoundedDecoder
+
+    def __init__(self, mean: Tensor, hidden: tuple[int, ...], latent: int) -> None:
+        super().__init__(
+            corrupt=NoCorruption(),
+            encoder=LinearPlusMLP(len(mean), hidden, latent),
+            code=Quantised(latent),
+            decoder=BoundedDecoder(LinearPlusMLP(latent, hidden[::-1], len(mean)), mean),
+        )
+
+    def hidden(self, rows: Tensor) -> Tensor:
+        """The encoder's outputs of centred rows, (n, latent) float32 on the CPU."""
+        return in_batches(self.encoder, rows, self.code.step.device)
 
 
 def principal_axes(rows: Tensor, latent: int) -> Tensor:
@@ -200,8 +203,8 @@ class Learning:
         bytes_per_code: float,
     ) -> None:
         self.rows, self.measured, self.wanted = rows, spread_out(measured), bytes_per_code
-        self.net = codec_network(mean, hidden, latent)
-        self.code, self.latent = code_of(self.net), latent
+        self.net = CodecNet(mean, hidden, latent)
+        self.code, self.latent = self.net.code, latent
         self.wide = 1.0  # the step relative to the one that the prior was trained with
 
     def run(
@@ -265,9 +268,8 @@ class Learning:
         self.control.weight = weight_of(step)
         self.code.step.fill_(step)
         self.code.prior.spread(found.std(0).to(axes.device) / step)
-        for slot, weight in ((self.net.encoder, axes), (decoder_of(self.net).layers, axes.T)):
-            assert isinstance(slot, LinearPlusMLP)
-            slot.begin(weight)
+        self.net.encoder.begin(axes)
+        self.net.decoder.layers.begin(axes.T)
 
     @torch.no_grad()
     def settle(self) -> None:
@@ -275,7 +277,7 @@ class Learning:
         to_half(self.net.encoder)
         training = self.net.training
         self.net.eval()
-        seen, asked = (hidden_of(self.net, rows) for rows in (spread_out(self.rows), self.measured))
+        seen, asked = self.net.hidden(spread_out(self.rows)), self.net.hidden(self.measured)
         old = float(self.code.step)
 
         def bytes_of(step: float) -> float:
@@ -293,7 +295,7 @@ class Learning:
     def tables(self) -> Tables:
         """The tables of the codes of all rows under the current network."""
         step = float(self.code.step)
-        return self._tables(_numbers(hidden_of(self.net, self.rows), step))
+        return self._tables(_numbers(self.net.hidden(self.rows), step))
 
     @torch.no_grad()
     def _tables(self, numbers: np.ndarray) -> Tables:
@@ -307,11 +309,6 @@ class Learning:
             for column, size in zip(chance.double().numpy().T, sizes, strict=True)
         ]
         return Tables.of(numbers, low, [column + 1e-6 for column in expected])
-
-
-def hidden_of(net: AutoencoderNet, rows: Tensor) -> Tensor:
-    """The encoder's outputs, (n, latent) float32 on the CPU."""
-    return in_batches(net.encoder, rows, code_of(net).step.device)
 
 
 @torch.no_grad()
@@ -335,20 +332,6 @@ def spread_out(rows: Tensor, most: int = SAMPLE) -> Tensor:
     return rows[torch.linspace(0, len(rows) - 1, most).long()]
 
 
-def decoder_of(net: AutoencoderNet) -> BoundedDecoder:
-    """The decoder of a codec's network."""
-    assert isinstance(net.decoder, BoundedDecoder)
-    return net.decoder
-
-
-def code_of(net: AutoencoderNet) -> Quantised:
-    """The code of a codec's network."""
-    assert isinstance(net.code, Quantised)
-    return net.code
-
-
 def _numbers(hidden: Tensor, step: float) -> np.ndarray:
-    numbers: np.ndarray = (
-        (hidden / torch.tensor(step)).round().clamp(-(2**30), 2**30).long().numpy()
-    )
-    return numbers
+    numbers = (hidden / torch.tensor(step)).round().clamp(-(2**30), 2**30)
+    return np.asarray(numbers.long())

@@ -392,6 +392,6 @@ def test_without_constriction_the_error_says_what_to_install(
     import sys
 
     monkeypatch.setitem(sys.modules, "constriction", None)
-    codec._forget()
+    vars(codec).pop("_coder", None)
     with pytest.raises(ConfigError, match=r"recae\[compress\]"):
         codec.encode(discs(1, 0))

@@ -13,7 +13,6 @@ from recae.apply.compress.learning import (
     LinearPlusMLP,
     RateControl,
     principal_axes,
-    step_of,
     weight_of,
     whole_bytes,
 )
@@ -65,9 +64,8 @@ def test_the_weight_rises_while_codes_take_too_many_bits() -> None:
 def test_the_step_of_a_weight_balances_errors_and_bits() -> None:
     # Errors d^2 / 12 a number, log2(width / d) bits: the derivative of errors + weight * bits by d
     # is d / 6 - weight / (d ln 2).
-    step = step_of(0.02)
-    assert step / 6 == pytest.approx(0.02 / (step * math.log(2)))
-    assert weight_of(step) == pytest.approx(0.02)
+    for step in (0.02, 0.4):
+        assert step / 6 == pytest.approx(weight_of(step) / (step * math.log(2)))
 
 
 def test_the_bytes_of_bits_are_those_of_intervals_thrown_at_random() -> None:
