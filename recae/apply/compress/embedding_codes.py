@@ -15,7 +15,7 @@ from recae.apply.compress.dictionary import learn_dictionary
 from recae.apply.compress.embeddings import CompressedEmbeddings, Layout, Shared
 from recae.apply.compress.pursuit import Codes, nearest, pursue, quantise, refine, table
 from recae.apply.compress.sparse_index import checked_rows
-from recae.errors import ConfigError, DataError, check_integer
+from recae.errors import ConfigError, DataError, check_integer, check_number
 from recae.rng import Stream, check_seed, numpy_generator
 from recae.system.machine import enough_memory
 from recae.system.progress import check_progress
@@ -53,16 +53,14 @@ class Space:
         return Space(centre.astype(np.float32), root / longest, inverse * longest)
 
     def inwards(self, vectors: np.ndarray) -> np.ndarray:
-        rows: np.ndarray = ((vectors - self.centre) @ self.root).astype(np.float32)
-        return rows
+        return np.asarray(((vectors - self.centre) @ self.root).astype(np.float32))
 
     def within(self, directions: np.ndarray) -> Tensor:
         """Directions of the original space in this one, (rows, width) float32."""
         return torch.from_numpy((directions @ self.root).astype(np.float32))
 
     def outwards(self, directions: Tensor) -> np.ndarray:
-        out: np.ndarray = directions.numpy().astype(np.float64) @ self.inverse
-        return out
+        return np.asarray(directions.numpy().astype(np.float64) @ self.inverse)
 
 
 @dataclass(frozen=True)
@@ -206,11 +204,10 @@ def compress_embeddings(
             f"vectors have the shape {table_.shape}: a dictionary needs at least {FEWEST} items "
             "and one column"
         )
-    of_items = _biases(biases, len(table_))
+    of_items = None if biases is None else _biases(biases, len(table_))
     budget = check_integer("bytes_per_item", bytes_per_item, 1)
     epochs, rounds = check_integer("epochs", epochs, 1), check_integer("rounds", rounds, 0)
-    if isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < math.inf:
-        raise ConfigError(f"lr must be a number > 0, not {lr!r}", parameter="lr", value=lr)
+    lr = check_number("lr", lr, above=0)
     units = _units(units, len(table_))
     layouts = _layouts(units, budget, table_.shape[1], of_items is not None)
     space = Space.of(table_, None if users is None else _users(users, table_.shape[1]))
@@ -218,9 +215,7 @@ def compress_embeddings(
         rows = torch.from_numpy(space.inwards(table_))
         layout = _tried(rows, layouts, seed)
         head = Head.of(rows, layout.dense)
-        rest = rows - head.rebuilt()
-        lengths = rest.norm(dim=1)
-        unit = rest / lengths.clamp_min(1e-30)[:, None]
+        rest, lengths, unit = _remainders(rows, head)
         net = learn_dictionary(
             unit[lengths > 0] if bool((lengths > 0).any()) else unit,
             units,
@@ -248,6 +243,13 @@ def compress_embeddings(
         return assembled(rest, codes, atoms, head, space, layout, of_items)
 
 
+def _remainders(rows: Tensor, head: Head) -> tuple[Tensor, Tensor, Tensor]:
+    """What the leading directions leave of the rows, its norms, and its unit-norm rows."""
+    rest = rows - head.rebuilt()
+    lengths = rest.norm(dim=1)
+    return rest, lengths, rest / lengths.clamp_min(1e-30)[:, None]
+
+
 def _tried(rows: Tensor, layouts: list[Layout], seed: int) -> Layout:
     """The layout with the least error on a sample, with other items as the dictionary."""
     if len(layouts) == 1:
@@ -255,9 +257,7 @@ def _tried(rows: Tensor, layouts: list[Layout], seed: int) -> Layout:
     order = torch.from_numpy(numpy_generator(seed, Stream.EMBEDDING_TRIAL).permutation(len(rows)))
     best, least = layouts[0], math.inf
     for dense in sorted({layout.dense for layout in layouts}):
-        rest = rows - Head.of(rows, dense).rebuilt()
-        lengths = rest.norm(dim=1)
-        unit = rest / lengths.clamp_min(1e-30)[:, None]
+        _, lengths, unit = _remainders(rows, Head.of(rows, dense))
         for layout in layouts:
             if layout.dense != dense:
                 continue
@@ -320,9 +320,7 @@ def _users(users: Any, width: int) -> np.ndarray:
     return rows
 
 
-def _biases(biases: Any, n_items: int) -> np.ndarray | None:
-    if biases is None:
-        return None
+def _biases(biases: Any, n_items: int) -> np.ndarray:
     column = checked_rows(np.asarray(biases).reshape(-1, 1), "biases")[:, 0]
     if len(column) != n_items:
         raise DataError(

@@ -147,8 +147,7 @@ def _bits(numbers: Integers, width: int) -> Bytes:
 
 def _numbers(bits: Bytes, k: int, width: int) -> Integers:
     powers = 1 << np.arange(width - 1, -1, -1, dtype=np.int64)
-    numbers: Integers = bits.reshape(len(bits), k, width).astype(np.int64) @ powers
-    return numbers
+    return np.asarray(bits.reshape(len(bits), k, width).astype(np.int64) @ powers)
 
 
 def _halves(numbers: Floats) -> Bytes:
@@ -156,8 +155,7 @@ def _halves(numbers: Floats) -> Bytes:
 
 
 def _floats(halves: Bytes) -> Floats:
-    floats: Floats = np.ascontiguousarray(halves).view("<f2")[:, 0].astype(np.float32)
-    return floats
+    return np.asarray(np.ascontiguousarray(halves).view("<f2")[:, 0].astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,10 +173,6 @@ class Shared:
     dense_levels: np.ndarray
     centre: np.ndarray
     units_of: np.ndarray
-
-    @property
-    def n_bytes(self) -> int:
-        return sum(part.nbytes for part in vars(self).values())
 
 
 @register
@@ -224,7 +218,7 @@ class CompressedEmbeddings:
     @property
     def shared_bytes(self) -> int:
         """Bytes of what all items share: dictionary, tables of values, centre."""
-        return self.shared.n_bytes
+        return sum(part.nbytes for part in vars(self.shared).values())
 
     @property
     def n_bytes(self) -> int:
@@ -246,9 +240,7 @@ class CompressedEmbeddings:
         >>> bool(np.square(small.vectors() - X).mean() < 0.2)
         True
         """
-        codes, _ = self._codes()
-        decoded: np.ndarray = self.shared.centre + codes @ self._dictionary()
-        return decoded
+        return np.asarray(self.shared.centre + self._codes()[0] @ self._dictionary())
 
     def biases(self) -> np.ndarray:
         """The items' biases, (n_items,) float32; 0 where none were given.
@@ -286,12 +278,26 @@ class CompressedEmbeddings:
     def _restored(
         cls, settings: Mapping[str, Any], arrays: Mapping[str, Tensor], files: Mapping[str, Path]
     ) -> CompressedEmbeddings:
-        return _restored(settings["layout"], {name: t.numpy() for name, t in arrays.items()})
+        layout, shared = Layout(**settings["layout"]), {n: t.numpy() for n, t in arrays.items()}
+        small = cls(shared.pop("records"), layout, Shared(**shared))
+        rows = layout.dense + layout.units
+        shapes = {
+            "records": (small.n_items, layout.size),
+            "dictionary": (rows, small.width),
+            "row_scales": (rows,),
+            "levels": (2**layout.value_bits,),
+            "dense_levels": (layout.dense, 256),
+            "units_of": (2,),
+        }
+        for name, shape in shapes.items():
+            if arrays[name].shape != shape:
+                raise ValueError(f"{name} has the shape {tuple(arrays[name].shape)}, not {shape}")
+        layout.unpack(small.records)  # raises ValueError for damaged ones
+        return small
 
     def _dictionary(self) -> np.ndarray:
-        shared = self.shared
-        dictionary: np.ndarray = shared.dictionary.astype(np.float32) * shared.row_scales[:, None]
-        return dictionary
+        dictionary = self.shared.dictionary.astype(np.float32)
+        return np.asarray(dictionary * self.shared.row_scales[:, None])
 
     def _codes(self) -> tuple[Any, np.ndarray]:
         """Codes (n_items, dense + units) as CSR, biases (n_items,)."""
@@ -308,27 +314,3 @@ class CompressedEmbeddings:
             shape=(n, layout.dense + layout.units),
         )
         return codes, (biases * shared.units_of[1]).astype(np.float32)
-
-
-def _restored(
-    of_layout: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
-) -> CompressedEmbeddings:
-    layout = Layout(**of_layout)
-    arrays = dict(arrays)
-    records = arrays.pop("records")
-    shared = Shared(**arrays)
-    rows, width = layout.dense + layout.units, len(shared.centre)
-    shapes = {
-        "records": (records, (len(records), layout.size)),
-        "dictionary": (shared.dictionary, (rows, width)),
-        "row_scales": (shared.row_scales, (rows,)),
-        "levels": (shared.levels, (2**layout.value_bits,)),
-        "dense_levels": (shared.dense_levels, (layout.dense, 256)),
-        "units_of": (shared.units_of, (2,)),
-    }
-    for name, (array, shape) in shapes.items():
-        if array.shape != shape:
-            raise ValueError(f"{name} has the shape {array.shape}, not {shape}")
-    small = CompressedEmbeddings(records, layout, shared)
-    layout.unpack(records)
-    return small

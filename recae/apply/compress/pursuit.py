@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recae.rng import Stream, torch_generator
+from recae.system.machine import row_batches
 from recae.system.progress import bar
 
 STEPS = 6
@@ -38,14 +39,10 @@ class Codes:
     values: Tensor
     levels: Tensor
 
-    @property
-    def active(self) -> int:
-        return self.support.shape[1]
-
     def rebuilt(self, atoms: Tensor) -> Tensor:
         """The decoded rows, (n, width)."""
         out = torch.empty(len(self.support), atoms.shape[1])
-        for part in _blocks(len(self.support), self.active, atoms.shape[1]):
+        for part in _blocks(self.support, atoms.shape[1]):
             z = self.values[part, None]  # (rows, 1, active)
             out[part] = torch.bmm(z, atoms[self.support[part]])[:, 0]
         return out
@@ -60,7 +57,7 @@ def pursue(rows: Tensor, atoms: Tensor, active: int) -> tuple[Tensor, Tensor]:
     support = torch.empty(len(rows), active, dtype=torch.int64)
     values = torch.empty(len(rows), active)
     gram = atoms @ atoms.t()
-    for part in _blocks(len(rows), active, len(atoms) + atoms.shape[1] * active):
+    for part in _blocks(support, len(atoms) + atoms.shape[1] * active):
         some = rows[part]
         toward = some @ atoms.t()  # (rows, units)
         found, left = torch.empty(len(some), 0, dtype=torch.int64), toward
@@ -76,14 +73,6 @@ def pursue(rows: Tensor, atoms: Tensor, active: int) -> tuple[Tensor, Tensor]:
                 left = (some - rebuilt) @ atoms.t()
         support[part], values[part] = found, z
     return support, values
-
-
-def refit(rows: Tensor, atoms: Tensor, support: Tensor) -> Tensor:
-    """The least-squares values of given supports, (n, active)."""
-    values, gram = torch.empty(support.shape), atoms @ atoms.t()
-    for part in _blocks(len(support), support.shape[1], len(atoms)):
-        values[part] = _least_squares(rows[part] @ atoms.t(), gram, support[part])
-    return values
 
 
 def quantise(rows: Tensor, atoms: Tensor, support: Tensor, values: Tensor, bits: int) -> Codes:
@@ -164,7 +153,7 @@ def _descend(
     """Values quantised unit by unit, and the optimal value of each given the others."""
     rounded, free = values.clone(), torch.empty_like(values)
     gram = atoms @ atoms.t()
-    for part in _blocks(len(support), support.shape[1], len(atoms)):
+    for part in _blocks(support, len(atoms)):
         of, z = support[part], rounded[part]
         among = gram[of[:, :, None], of[:, None, :]]
         left = (rows[part] @ atoms.t()).gather(1, of) - torch.bmm(among, z[:, :, None])[:, :, 0]
@@ -180,7 +169,9 @@ def _descend(
 
 def _better(rows: Tensor, atoms: Tensor, codes: Codes, support: Tensor, bits: int) -> Codes:
     """For each row, the better of the codes and the codes with another support."""
-    values = refit(rows, atoms, support)
+    values, gram = torch.empty(support.shape), atoms @ atoms.t()
+    for part in _blocks(support, len(atoms)):
+        values[part] = _least_squares(rows[part] @ atoms.t(), gram, support[part])
     kept, _ = _descend(rows, atoms, support, values, codes.levels)
     other = Codes(support, kept, codes.levels)
     wins = other.errors(rows, atoms) < codes.errors(rows, atoms)
@@ -198,9 +189,7 @@ def _directions(
     error."""
     units, root = len(atoms), weights.sqrt()[:, None]
     among, toward = torch.zeros(units, units), torch.zeros_like(atoms)
-    step = max(CELLS // units, 1)
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
+    for part in row_batches(len(rows), units, CELLS):
         z = torch.zeros(len(rows[part]), units)
         z.scatter_(1, codes.support[part], codes.values[part] * root[part])
         among += z.t() @ z
@@ -216,7 +205,8 @@ def _directions(
     return F.normalize(found, dim=1)
 
 
-def _blocks(n: int, active: int, more: int) -> list[slice]:
-    """Slices of n rows, of which each holds active x active and `more` numbers."""
+def _blocks(support: Tensor, more: int) -> list[slice]:
+    """Slices of the rows, of which each holds active x active and `more` numbers."""
+    n, active = support.shape
     step = min(max(CELLS // (active * active + more), 16), 4096)
     return [slice(start, start + step) for start in range(0, n, step)]

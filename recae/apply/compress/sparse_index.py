@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
+from recae.data.csr import is_sparse
 from recae.errors import DataError, check_integer
 from recae.ranking.top_k import TopK, top_k
 from recae.system.machine import enough_memory
@@ -86,7 +87,14 @@ class SparseIndex:
         (1, 2)
         """
         k, rows = check_integer("k", k), self._checked(queries)
-        out = None if exclude is None else self._excluded(exclude, len(rows))
+        out: Any = None
+        if exclude is not None:
+            if not is_sparse(exclude) or exclude.shape != (len(rows), self.n_items):
+                raise DataError(
+                    f"exclude must be a scipy sparse matrix ({len(rows)}, {self.n_items}), a row "
+                    "for each query and a column for each item"
+                )
+            out = sp.csr_matrix(exclude)
         found = []
         for start in range(0, max(len(rows), 1), BLOCK):
             part = slice(start, start + BLOCK)
@@ -126,8 +134,7 @@ class SparseIndex:
         return scores
 
     def _decoded(self, items: np.ndarray) -> np.ndarray:
-        decoded: np.ndarray = self.centre + self.codes[items] @ self.dictionary.numpy()
-        return decoded
+        return np.asarray(self.centre + self.codes[items] @ self.dictionary.numpy())
 
     @cached_property
     def _lengths(self) -> np.ndarray:
@@ -139,14 +146,6 @@ class SparseIndex:
 
     def _checked(self, queries: np.ndarray) -> np.ndarray:
         return checked_rows(queries, "queries", self.dictionary.shape[1])
-
-    def _excluded(self, exclude: Any, rows: int) -> Any:
-        if not sp.issparse(exclude) or cast(Any, exclude).shape != (rows, self.n_items):
-            raise DataError(
-                f"exclude must be a scipy sparse matrix ({rows}, {self.n_items}), a row for each "
-                "query and a column for each item"
-            )
-        return sp.csr_matrix(cast(Any, exclude))
 
     def _items(self, items: Any) -> np.ndarray:
         chosen = np.asarray(items)
