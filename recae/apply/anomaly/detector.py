@@ -9,7 +9,14 @@ import numpy as np
 import scipy.sparse as sp
 
 from recae.apply.anomaly.threshold import conformal_limit, needed, p_values
-from recae.errors import ConfigError, DataError, NotFittedError, check_flag, check_number
+from recae.errors import (
+    ConfigError,
+    DataError,
+    NotFittedError,
+    check_flag,
+    check_number,
+    unknown_option,
+)
 from recae.rng import Stream, check_seed, numpy_generator
 
 
@@ -171,11 +178,7 @@ class AnomalyDetector:
             elif name in known:
                 setattr(self, name, value)
             else:
-                raise ConfigError(
-                    f"AnomalyDetector has no setting {name!r}; known: {', '.join(known)}",
-                    parameter=name,
-                    value=value,
-                )
+                raise unknown_option("setting of AnomalyDetector", name, known)
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
