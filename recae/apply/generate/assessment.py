@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -102,75 +101,126 @@ def synthetic_report(
             parameter="downstream",
             value=downstream,
         )
-    people = People.of(real, synthetic, holdout, sample, seed)
-    fitting = candidates(models, people.real.n_items)
-    notes = _Notes()
-    pairs = _count(notes, people)
-    if people.held_out is not None:
-        steps = len(people.contenders) + (len(people.contenders) + 1) * (len(fitting) + 1)
+    found = _Assessment(real, synthetic, holdout, sample, seed)
+    fitting = candidates(models, found.real.n_items)
+    pairs = found.count()
+    if found.held_out is not None:
+        steps = len(found.contenders) + (len(found.contenders) + 1) * (len(fitting) + 1)
         with bar(steps, "measuring synthetic users", "step", progress) as progress_bar:
-            _neighbours(notes, people, progress_bar.update)
-            _use_and_attacks(notes, people, fitting, metric, progress_bar.update)
-    users = {"real": people.real.matrix} | people.contenders
+            found.compare_neighbours(progress_bar.update)
+            found.use_and_attack(fitting, metric, progress_bar.update)
+    users = {"real": found.real.matrix} | found.contenders
     shares = {name: item_shares(matrix) for name, matrix in users.items()}
     counts = {name: users[name].shape[0] for name in ("real", "synthetic")}
-    counts["held-out"] = 0 if people.held_out is None else people.held_out.shape[0]
-    counts["pairs of items"] = pairs
+    counts["held-out"] = 0 if found.held_out is None else found.held_out.shape[0]
     columns = ["of", "attack", "auc", "low", "high", "members", "others"]
     return SyntheticReport(
-        users=counts,
+        users=counts | {"pairs of items": pairs},
         metric=metric,
-        items=pd.DataFrame(shares, index=pd.Index(people.real.items.ids, name="item_id")),
-        measures=pd.DataFrame(notes.values, index=list(MEASURES), columns=COLUMNS, dtype=float),
-        attacks=pd.DataFrame(notes.attacks, columns=columns),
-        nearest=notes.nearest,
-        floor=notes.floor,
+        items=pd.DataFrame(shares, index=pd.Index(found.real.items.ids, name="item_id")),
+        measures=pd.DataFrame(found.values, index=list(MEASURES), columns=COLUMNS, dtype=float),
+        attacks=pd.DataFrame(found.attacks, columns=columns),
+        nearest=found.nearest,
+        floor=found.floor,
     )
 
 
-@dataclass(frozen=True)
-class People:
-    """The users that a report compares, as CSR of ones over the items of `real`.
+class _Assessment:
+    """The users that a report compares, as CSR of ones over the items of `real`, and its measures.
 
     contenders: the measured users by name; held_out: None if there are none; members: a sample of
-    the rows of the real data.
+    the rows of the real data. values: by kind of users and measure; attacks: rows of the report;
+    nearest: similarities by kind of users.
     """
 
-    real: Interactions
-    contenders: dict[str, Any]
-    held_out: Any | None
-    members: Any
-    sample: int
-    seed: int
-
-    @classmethod
-    def of(cls, real: Any, synthetic: Any, holdout: Any, sample: int, seed: int) -> People:
-        real = active(as_interactions(real).binarised(), "no real user has an item")
-        made = _aligned(synthetic, real, "synthetic")
-        held_out = None
+    def __init__(self, real: Any, synthetic: Any, holdout: Any, sample: int, seed: int) -> None:
+        self.real = active(as_interactions(real).binarised(), "no real user has an item")
+        made, real = _aligned(synthetic, self.real, "synthetic"), self.real.matrix
+        self.held_out: Any = None
         if holdout is not None:
             if isinstance(holdout, Fold):  # the histories with the targets
                 history, targets = holdout.history, holdout.target.matrix
                 both = sp.csr_matrix(history.matrix.maximum(targets))
                 holdout = Interactions.from_csr(both, users=history.users, items=history.items)
-            held_out = _aligned(holdout, real, "held-out").matrix
-            if held_out.shape[0] < FEWEST:
-                raise DataError(
-                    f"holdout has {held_out.shape[0]} users; at least {FEWEST} are needed"
-                )
-        n = made.n_users
-        contenders = {
+            self.held_out = _aligned(holdout, self.real, "held-out").matrix
+            n = self.held_out.shape[0]
+            if n < FEWEST:
+                raise DataError(f"holdout has {n} users; at least {FEWEST} are needed")
+        self.contenders = {
             "synthetic": made.matrix,
-            "popularity": by_popularity(real.matrix, n, seed),
-            "resampled": resampled(real.matrix, n, seed),
+            "popularity": by_popularity(real, made.n_users, seed),
+            "resampled": resampled(real, made.n_users, seed),
         }
-        members = some_rows(real.matrix, sample, seed, Stream.REPORT_MEMBERS)
-        return cls(real, contenders, held_out, members, sample, seed)
+        self.members = some_rows(real, sample, seed, Stream.REPORT_MEMBERS)
+        self.sample, self.seed = sample, seed
+        self.values: dict[str, dict[str, float]] = {kind: {} for kind in COLUMNS}
+        self.attacks: list[dict[str, Any]] = []
+        self.nearest: dict[str, np.ndarray] = {}
+        self.floor = float("nan")
 
+    def count(self) -> int:
+        """Marginals, lengths, pairs and copies of all users; returns the number of pairs."""
+        real = self.real.matrix
+        pairs, shares = Pairs(real), item_shares(real)
+        held_out = {} if self.held_out is None else {"held-out": self.held_out}
+        self.values["real"]["mean_length"] = float(np.diff(real.indptr).mean())
+        for name, matrix in (self.contenders | held_out).items():
+            exact, near = copies(matrix, real)
+            self.values[name] |= compare_items(shares, item_shares(matrix))
+            self.values[name] |= compare_lengths(real, matrix) | pairs.compare(matrix)
+            self.values[name] |= {"exact_copies": exact, "near_copies": near}
+        return len(pairs)
 
-def in_items_of(matrix: Any, real: Interactions) -> Interactions:
-    """Rows as users 0, 1, ... over the items of the real data."""
-    return Interactions.from_csr(matrix, items=real.items)
+    def compare_neighbours(self, on_step: Any) -> None:
+        """The similarities of users to the nearest training user."""
+        real = self.real.matrix
+        theirs = nearest(self.held_out, real)
+        close = float(np.quantile(theirs, CLOSEST))
+        self.nearest["held-out"] = theirs
+        for name, matrix in self.contenders.items():
+            some = some_rows(matrix, self.sample, self.seed, Stream.REPORT_NEAREST)
+            self.nearest[name] = nearest(some, real)
+            on_step()
+        for name, ours in self.nearest.items():
+            self.values[name] |= {
+                "nearest_similarity": float(np.median(ours)),
+                "nearer": attack(ours, theirs).auc,
+                "close": float((ours > close).mean()),
+            }
+
+    def use_and_attack(self, fitting: Sequence[Recommender], metric: str, on_step: Any) -> None:
+        """The usefulness of models fitted on each contender, and the attacks on each."""
+        members, held_out = self.members, self.held_out
+        order = numpy_generator(self.seed, Stream.REPORT_HALVES).permutation(held_out.shape[0])
+        reference, others = (np.sort(half) for half in np.array_split(order, 2))
+        known, non_members = held_out[reference], held_out[others]
+        fold_in = StrongGeneralization(fold_in=0.8)
+        folds = [fold_in.fold(self._data(rows), self.seed) for rows in (known, non_members)]
+
+        self.floor, _ = fit_best([Popularity()], self.real, folds, metric)
+        in_general = nearest(members, known), nearest(non_members, known)
+        usual = item_weights(fitting[0].clone().fit(self._data(known), progress=False))
+        for name, matrix in {"real": self.real.matrix, **self.contenders}.items():
+            data = self.real if name == "real" else self._data(matrix)
+            self.values[name]["use"], model = fit_best(fitting, data, folds, metric, on_step)
+            if name != "real":  # where the nearest user of a member is the member
+                near = nearest(members, matrix), nearest(held_out, matrix)
+                self._attack(name, "nearest", *near)
+                calibrated = near[0] - in_general[0], near[1][others] - in_general[1]
+                self._attack(name, "nearest, calibrated", *calibrated)
+            weights = item_weights(model)
+            if weights is not None and usual is not None:
+                both = members, non_members
+                fits = [own_fit(weights, rows) - own_fit(usual, rows) for rows in both]
+                self._attack(name, "fit, calibrated", *fits)
+            on_step()
+
+    def _data(self, matrix: Any) -> Interactions:
+        """Rows as users 0, 1, ... over the items of the real data."""
+        return Interactions.from_csr(matrix, items=self.real.items)
+
+    def _attack(self, of: str, name: str, members: np.ndarray, others: np.ndarray) -> None:
+        self.attacks.append({"of": of, "attack": name, **vars(attack(members, others))})
 
 
 def _aligned(given: Any, real: Interactions, what: str) -> Interactions:
@@ -200,91 +250,3 @@ def some_rows(matrix: Any, most: int, seed: int, stream: int) -> Any:
         return matrix
     rows = numpy_generator(seed, stream).choice(matrix.shape[0], most, replace=False)
     return matrix[np.sort(rows)]
-
-
-@dataclass
-class _Notes:
-    """The measures so far: values by kind of users and measure, rows of attacks, similarities."""
-
-    values: dict[str, dict[str, float]] = field(default_factory=lambda: {c: {} for c in COLUMNS})
-    attacks: list[dict[str, Any]] = field(default_factory=list)
-    nearest: dict[str, np.ndarray] = field(default_factory=dict)
-    floor: float = float("nan")
-
-    def add(self, of: str, values: dict[str, float]) -> None:
-        self.values[of].update(values)
-
-    def attack(self, of: str, name: str, members: np.ndarray, others: np.ndarray) -> None:
-        self.attacks.append({"of": of, "attack": name, **vars(attack(members, others))})
-
-
-def _count(notes: _Notes, people: People) -> int:
-    """Marginals, lengths, pairs and copies of all users; returns the number of pairs."""
-    real = people.real.matrix
-    pairs, shares = Pairs(real), item_shares(real)
-    compared = dict(people.contenders)
-    if people.held_out is not None:
-        compared["held-out"] = people.held_out
-    notes.add("real", {"mean_length": float(np.diff(real.indptr).mean())})
-    for name, matrix in compared.items():
-        notes.add(name, compare_items(shares, item_shares(matrix)))
-        notes.add(name, compare_lengths(real, matrix))
-        notes.add(name, pairs.compare(matrix))
-        exact, near = copies(matrix, real)
-        notes.add(name, {"exact_copies": exact, "near_copies": near})
-    return len(pairs)
-
-
-def _neighbours(notes: _Notes, people: People, on_step: Any) -> None:
-    assert people.held_out is not None
-    real = people.real.matrix
-    theirs = nearest(people.held_out, real)
-    close = float(np.quantile(theirs, CLOSEST))
-    notes.nearest["held-out"] = theirs
-    for name, matrix in people.contenders.items():
-        notes.nearest[name] = nearest(
-            some_rows(matrix, people.sample, people.seed, Stream.REPORT_NEAREST), real
-        )
-        on_step()
-    for name, ours in notes.nearest.items():
-        found = {
-            "nearest_similarity": float(np.median(ours)),
-            "nearer": attack(ours, theirs).auc,
-            "close": float((ours > close).mean()),
-        }
-        notes.add(name, found)
-
-
-def _use_and_attacks(
-    notes: _Notes, people: People, fitting: Sequence[Recommender], metric: str, on_step: Any
-) -> None:
-    """The usefulness of models fitted on each contender, and the attacks on each."""
-    assert people.held_out is not None
-    real, members = people.real, people.members
-    order = numpy_generator(people.seed, Stream.REPORT_HALVES).permutation(people.held_out.shape[0])
-    reference, others = (np.sort(half) for half in np.array_split(order, 2))
-    known, non_members = people.held_out[reference], people.held_out[others]
-    fold_in = StrongGeneralization(fold_in=0.8)
-    folds = tuple(
-        fold_in.fold(in_items_of(rows, real), people.seed) for rows in (known, non_members)
-    )
-
-    notes.floor, _ = fit_best([Popularity()], real, folds, metric)
-    in_general = nearest(members, known), nearest(non_members, known)
-    usual = item_weights(fitting[0].clone().fit(in_items_of(known, real), progress=False))
-    for name, matrix in {"real": real.matrix, **people.contenders}.items():
-        data = real if name == "real" else in_items_of(matrix, real)
-        value, model = fit_best(fitting, data, folds, metric, on_step)
-        notes.add(name, {"use": value})
-        if name != "real":  # where the nearest user of a member is the member
-            near = nearest(members, matrix), nearest(people.held_out, matrix)
-            notes.attack(name, "nearest", *near)
-            calibrated = near[0] - in_general[0], near[1][others] - in_general[1]
-            notes.attack(name, "nearest, calibrated", *calibrated)
-        weights = item_weights(model)
-        if weights is not None and usual is not None:
-            fits = [
-                own_fit(weights, rows) - own_fit(usual, rows) for rows in (members, non_members)
-            ]
-            notes.attack(name, "fit, calibrated", *fits)
-        on_step()
