@@ -120,20 +120,16 @@ class VariationalAutoencoder(Transformer):
         if self.prior == "vamp":
             high = {"gaussian": None, "logistic": 1.0, "multinomial": math.inf}[self.loss]
             bounds = None if high is None else (0.0, high)
-            code.prior = Vamp(
-                self._pseudo_inputs(examples, seed), PosteriorOf(encoder, code), bounds
-            )
+            if not examples.sparse and examples.rows.is_meta:  # loading a saved model
+                first = torch.empty(self.components, math.prod(examples.shape))
+            else:  # the first pseudo-inputs: examples drawn with replacement
+                generator = torch_generator(seed, Stream.PSEUDO_INPUTS)
+                drawn = torch.randint(len(examples), (self.components,), generator=generator)
+                first = examples.dense(drawn).float()
+            code.prior = Vamp(first, PosteriorOf(encoder, code), bounds)
         return AutoencoderNet(
             corrupt=NoCorruption(), encoder=encoder, code=code, decoder=body.decoder(self.latent)
         )
-
-    def _pseudo_inputs(self, examples: Examples, seed: int) -> Tensor:
-        """The first pseudo-inputs: examples drawn with replacement."""
-        if not examples.sparse and examples.rows.is_meta:  # loading a saved model
-            return torch.empty(self.components, math.prod(examples.shape))
-        generator = torch_generator(seed, Stream.PSEUDO_INPUTS)
-        drawn = torch.randint(len(examples), (self.components,), generator=generator)
-        return examples.dense(drawn).float()
 
     def _objective(self, updates: int) -> Objective:
         return Objective(self.loss, {"kl": annealed(self.beta, self.anneal, updates)})

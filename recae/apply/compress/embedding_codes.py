@@ -210,7 +210,11 @@ def compress_embeddings(
     lr = check_number("lr", lr, above=0)
     units = _units(units, len(table_))
     layouts = _layouts(units, budget, table_.shape[1], of_items is not None)
-    space = Space.of(table_, None if users is None else _users(users, table_.shape[1]))
+    if users is not None:
+        users = checked_rows(users, "users", table_.shape[1])
+        if not users.any():
+            raise DataError("users are all zero: pass vectors of users with a history, or None")
+    space = Space.of(table_, users)
     with enough_memory(f"compressing {len(table_):,} vectors with {units:,} units"):
         rows = torch.from_numpy(space.inwards(table_))
         layout = _tried(rows, layouts, seed)
@@ -311,13 +315,6 @@ def _units(units: int | None, n_items: int) -> int:
             value=units,
         )
     return units
-
-
-def _users(users: Any, width: int) -> np.ndarray:
-    rows = checked_rows(users, "users", width)
-    if not rows.any():
-        raise DataError("users are all zero: pass vectors of users with a history, or None")
-    return rows
 
 
 def _biases(biases: Any, n_items: int) -> np.ndarray:

@@ -131,13 +131,8 @@ def coherence(labels: sp.csr_matrix, positions: Floats, k: int) -> Coherence:
     labels = sp.csr_matrix(labels[known], dtype=np.int64)
     near = nearest(positions[known], k)
     shared = [np.asarray(labels.multiply(labels[near[:, j]]).sum(axis=1)) > 0 for j in range(k)]
-    return Coherence(float(np.mean(shared)), _chance(labels))
-
-
-def _chance(labels: sp.csr_matrix) -> float:
-    """The share of all pairs of rows that have a label in common, computed on distinct rows."""
-    n = labels.shape[0]
-    # A random 62-bit number for each label: their sums distinguish sets of labels.
+    # All pairs are counted on distinct sets of labels, which the sums of a random 62-bit number for
+    # each label distinguish.
     numbers = numpy_generator(0).integers(1, 1 << 62, size=labels.shape[1])
     _, first, counts = np.unique(labels @ numbers, return_index=True, return_counts=True)
     distinct, pairs = labels[first], 0
@@ -145,4 +140,5 @@ def _chance(labels: sp.csr_matrix) -> float:
         part = slice(start, start + ROWS)
         common = (distinct[part] @ distinct.T).toarray() > 0
         pairs += int(counts[part] @ (common @ counts))
-    return (pairs - n) / (n * (n - 1))
+    n = len(known)
+    return Coherence(float(np.mean(shared)), (pairs - n) / (n * (n - 1)))
