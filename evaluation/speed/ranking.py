@@ -6,11 +6,12 @@ Top lists of all users from given factors, what is in the history left out:
 
 - recae: `PureSVD.recommend_array`, which also makes the factors of the users from their histories.
 - elsa, als, mult-vae: the same for these models, with products as wide (Mult-VAE with one hidden
-  layer of that width). ALS solves a linear system for every user, which implicit does not here.
+  layer of that width). ALS solves the equations of every user; compare it with implicit-new.
 - frame: `PureSVD.recommend`, the same as a frame.
 - product: torch.mm of the factors of users and items, in batches of 256 users into one buffer.
 - implicit: `AlternatingLeastSquares.recommend(..., filter_already_liked_items=True)` with the same
   factors of users and items, on as many threads, BLAS held to one as its authors ask.
+- implicit-new: the same with `recalculate_user=True`, which solves the equations of every user.
 
 Sides take turns. The lists of some users are compared with a full sort of `score`: by score
 descending, then by column. Factors are drawn with a long tail (`synthetic.py`). --curves also
@@ -40,7 +41,7 @@ from evaluation.speed import synthetic, worker
 from evaluation.speed.harness import Rounds, alternate, arguments
 
 ALL = (("--curves",),)
-SIDES = ("recae", "frame", "elsa", "als", "mult-vae", "product", "implicit")
+SIDES = ("recae", "frame", "elsa", "als", "mult-vae", "product", "implicit", "implicit-new")
 BATCH = 256
 CURVES: dict[str, list[int]] = {
     "users": [1_250, 2_500, 5_000, 10_000, 20_000],
@@ -125,7 +126,9 @@ def serve(options: argparse.Namespace) -> None:
         "frame": lambda: model.recommend(k=options.k),
         "product": lambda: product(torch.from_numpy(users), torch.from_numpy(items)),
     }
-    work = implicit_lists(users, items, history, options) if options.serve == "implicit" else None
+    work = None
+    if options.serve.startswith("implicit"):
+        work = implicit_lists(users, items, history, options)
     if options.serve in ("elsa", "als", "mult-vae"):
         other = neighbour(options.serve, history, items, options.latent)
         work = lambda: other.recommend_array(history, options.k)  # noqa: E731
@@ -182,11 +185,16 @@ def implicit_lists(
     with threadpool_limits(1, user_api="blas"):
         model = AlternatingLeastSquares(factors=users.shape[1], num_threads=options.threads)
     model.user_factors, model.item_factors = users, items
+    new = options.serve == "implicit-new"
 
     def lists() -> Any:
         with threadpool_limits(1, user_api="blas"):
             return model.recommend(
-                np.arange(len(users)), history, N=options.k, filter_already_liked_items=True
+                np.arange(len(users)),
+                history,
+                N=options.k,
+                filter_already_liked_items=True,
+                recalculate_user=new,
             )
 
     return lists

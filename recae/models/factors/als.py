@@ -11,9 +11,10 @@ from torch import Tensor
 
 from recae.data import Interactions
 from recae.data.splits import Fold
-from recae.errors import ConfigError, TrainingError, TrainingInterrupted
+from recae.errors import TrainingError, TrainingInterrupted
 from recae.estimators.params import estimator, param
 from recae.models.factors._base import FactorRecommender
+from recae.models.factors._fold_in import FoldIn
 from recae.recommend.sparse import with_weights_or_ones
 from recae.rng import numpy_generator
 from recae.system.progress import bar
@@ -80,17 +81,18 @@ class ALS(FactorRecommender):
         except KeyboardInterrupt:
             if not sweeps.done:
                 raise
-            self._own_solver(sweeps.model)
+            self._own_factors(sweeps.model)
             raise TrainingInterrupted(
                 f"interrupted after {sweeps.done} of {self.epochs} sweeps; the model keeps its "
                 "factors as they were then"
             ) from None
-        self._own_solver(sweeps.model)
+        self._own_factors(sweeps.model)
 
-    def _own_solver(self, model: Any) -> None:
-        self.item_factors_, self._solver = model.item_factors, model
+    def _own_factors(self, model: Any) -> None:
+        self.item_factors_ = model.item_factors
+        self._fold_in: FoldIn | None = None  # made from the item factors when it is needed
 
-    def _implicit(self, seed: int = 0) -> Any:
+    def _implicit(self, seed: int) -> Any:
         from implicit.cpu.als import AlternatingLeastSquares
 
         with ONE_BLAS:  # implicit warns about BLAS threads where it is made
@@ -107,20 +109,13 @@ class ALS(FactorRecommender):
             return with_weights_or_ones(matrix, self.weights == "target") * np.float32(self.alpha)
 
     def _embed_rows(self, matrix: Any) -> Tensor:
-        rows, confidences = np.arange(matrix.shape[0]), self._confidences(matrix)
-        with ONE_BLAS:
-            try:
-                users = self._solver.recalculate_user(rows, confidences)
-            except ValueError as error:
-                raise ConfigError(
-                    f"the factors of a user have no solution at l2={self.l2}: raise l2"
-                ) from error
-        return torch.from_numpy(users)  # (rows, latent)
+        if self._fold_in is None:
+            self._fold_in = FoldIn(self.item_factors_, self.l2)
+        return self._fold_in(self._confidences(matrix))  # (rows, latent)
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         super()._restore(arrays)
-        self._solver = self._implicit()
-        self._solver.item_factors = self.item_factors_
+        self._fold_in = None
 
 
 class _Sweeps:

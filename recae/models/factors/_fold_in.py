@@ -1,0 +1,110 @@
+"""The factors of users, given those of items: weighted least squares for many users at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recae.errors import ConfigError
+from recae.system.threads import in_threads
+
+CELLS = 1 << 21
+"""Numbers of the item factors of some users, padded to the longest history: 8 MiB."""
+
+SINGULAR = 3e-7
+"""The smallest pivot of a root, relative to the largest, that is not taken for zero."""
+
+
+LEAST = 1e-3
+"""The excess of a confidence over 1 that may be divided by its root."""
+
+
+class FoldIn:
+    """x_u = (Y'Y + l2 I + sum_i (c_ui - 1) y_i y_i')^-1 sum_i c_ui y_i, the sums over a history.
+
+    Hu, Koren & Volinsky (2008), eq. 4, for items Y (n_items, n) float32. With Y'Y + l2 I = L L' and
+    a_i = L^-1 y_i, both computed once, and B with the rows b_i = sqrt(c_ui - 1) a_i,
+
+        L' x_u = (I + B'B)^-1 B'w = B' (I + B B')^-1 w,  w_i = c_ui / sqrt(c_ui - 1)
+
+    which is a system of the size of the history for a user with fewer items than factors.
+
+    A user costs about items^2 x factors, or items x factors^2 where that is less; memory is a
+    second Y. Raises ConfigError if the equations have no single solution.
+    """
+
+    def __init__(self, items: np.ndarray, l2: float) -> None:
+        y = torch.from_numpy(items).double()
+        gram = y.t() @ y
+        gram.diagonal().add_(l2)
+        self.l2 = l2
+        self.root = self._cholesky(gram)  # (n, n)
+        whitened = torch.linalg.solve_triangular(self.root, y.t(), upper=False).t()
+        zero = whitened.new_zeros(1, len(gram))  # stands for no item, where histories are padded
+        self.whitened = torch.cat([whitened, zero]).float()  # (n_items + 1, n)
+
+    def __call__(self, confidences: Any) -> Tensor:
+        """The factors of CSR histories (rows, n_items) of confidences > 0: (rows, n) float32."""
+        n_items, n = len(self.whitened) - 1, len(self.root)
+        lengths = np.diff(confidences.indptr)
+        order = np.argsort(-lengths, kind="stable")  # users of like length are solved together
+        groups, start, long = [], 0, int((lengths >= n).sum())
+        while start < len(order):
+            longest = max(int(lengths[order[start]]), 1)
+            end = start + max(CELLS // (longest * n), 1)
+            groups.append(order[start : min(end, long) if start < long else end])
+            start += len(groups[-1])
+
+        def solve(rows: np.ndarray) -> Tensor:
+            entries, places = _entries(confidences.indptr, rows)
+            at = np.repeat(np.arange(len(rows)), lengths[rows]), places
+            items = np.full((len(rows), max(lengths[rows].max(), 1)), n_items)
+            items[at] = confidences.indices[entries]
+            c = np.full(items.shape, 2, dtype=np.float32)  # times zeros
+            c[at] = confidences.data[entries]
+            with torch.inference_mode():
+                return self._solve(torch.from_numpy(items), torch.from_numpy(c))
+
+        turned = torch.empty(len(order), n, dtype=torch.float64)
+        for rows, some in zip(groups, in_threads(solve, groups), strict=True):
+            turned[rows] = some.double()
+        found: Tensor = torch.linalg.solve_triangular(self.root.t(), turned.t(), upper=True)
+        return found.t().float().contiguous()
+
+    def _solve(self, items: Tensor, c: Tensor) -> Tensor:
+        """L' x of some users: items, confidences (rows, longest) -> (rows, n)."""
+        longest, n = items.shape[1], len(self.root)
+        a, more = self.whitened[items], c - 1  # (rows, longest, n), (rows, longest)
+        if longest < n and bool((more > LEAST).all()):
+            root = more.sqrt()
+            a *= root[:, :, None]
+            inner = a @ a.mT  # (rows, longest, longest)
+            inner.diagonal(dim1=1, dim2=2).add_(1)
+            solved = torch.cholesky_solve((c / root)[:, :, None], self._cholesky(inner))
+            return torch.squeeze(a.mT @ solved, 2)
+        outer = (a * more[:, :, None]).mT @ a  # (rows, n, n)
+        outer.diagonal(dim1=1, dim2=2).add_(1)
+        right = a.mT @ c[:, :, None]
+        return torch.cholesky_solve(right, self._cholesky(outer)).squeeze(2)
+
+    def _cholesky(self, matrix: Tensor) -> Tensor:
+        root: Tensor
+        root, failed = torch.linalg.cholesky_ex(matrix)
+        pivots = root.diagonal(dim1=-2, dim2=-1)
+        if failed.any() or not (pivots.amin(-1) > SINGULAR * pivots.amax(-1)).all():
+            raise ConfigError(
+                f"the factors of a user have no solution at l2={self.l2}: raise l2",
+                parameter="l2",
+                value=self.l2,
+            )
+        return root
+
+
+def _entries(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the entries of some rows of a CSR are, and the place of each in its row."""
+    lengths = np.diff(indptr)[rows]
+    places = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return np.repeat(indptr[:-1][rows], lengths) + places, places
