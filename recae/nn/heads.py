@@ -23,6 +23,7 @@ from recae.nn.products import (
     product,
     row_chunks,
     scaled,
+    with_bias,
 )
 from recae.nn.sampled import sampled_multinomial_loss
 
@@ -249,7 +250,7 @@ class LinearScores:
 
     def to_rank(self) -> FactoredScores:
         """The scores block by block, without gradients."""
-        return FactoredScores(self.hidden.detach(), self.weight.detach(), self.bias.detach())
+        return with_bias(self.hidden.detach(), self.weight.detach(), self.bias.detach())
 
 
 class LinearHead(nn.Module):

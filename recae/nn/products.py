@@ -18,6 +18,9 @@ from recae.nn.batch import Ragged
 BLOCK = 4096
 """Columns that oneDNN multiplies at a time: its result is copied while it is in the cache."""
 
+MANY_ROWS, MOST_COPIED = 1024, 1 << 26
+"""Rows from which the factors may be copied to save time, and the most of them, 256 MiB."""
+
 
 class BlockScores(Protocol):
     """Scores of (rows, n_items), higher is better, computed block by block when asked for."""
@@ -75,14 +78,25 @@ class FactoredScores:
                 subtract(out, self.minus, rows, columns)
 
 
+def with_bias(rows: Tensor, columns: Tensor, bias: Tensor) -> FactoredScores:
+    """R C' + b. For many rows on a CPU, b becomes one more factor, whose rows are ones.
+
+    To add b to scores that have left the cache takes as long as a third of their product.
+    """
+    if rows.device.type != "cpu" or len(rows) < MANY_ROWS or columns.numel() > MOST_COPIED:
+        return FactoredScores(rows, columns, bias)
+    ones = rows.new_ones(len(rows), 1)
+    return FactoredScores(torch.cat([rows, ones], 1), torch.cat([columns, bias[:, None]], 1))
+
+
 def subtract(out: Tensor, x: Ragged, rows: slice, columns: slice) -> None:
-    """Subtracts some rows and columns of a ragged batch from `out`, in place."""
+    """Subtracts some rows and columns of a ragged batch from `out`, which is contiguous."""
     entries = x.entries(rows)
     row, column, values = x.rows[entries] - rows.start, x.indices[entries], x.values[entries]
     if columns.start > 0 or columns.stop < x.n_columns:
         here = (column >= columns.start) & (column < columns.stop)
         row, column, values = row[here], column[here] - columns.start, values[here]
-    out[row, column] -= values  # a cell comes once only
+    out.view(-1).scatter_add_(0, row * out.shape[1] + column, -values)  # a cell comes once only
 
 
 def multiply(

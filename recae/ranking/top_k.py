@@ -198,22 +198,18 @@ class RunningTopK:
         least = np.maximum(_values(keys[rows, -1:]), LOWEST)  # of the k-th so far, (rows, 1)
         if levels[-1].shape[1] >= self.k:
             least = np.maximum(least, _kth_largest(levels[-1], self.k))
-        found = np.flatnonzero(levels[-1] >= least)
-        for upper, lower in zip(levels[:0:-1], levels[-2::-1], strict=True):
-            found = _in_groups(lower, upper.shape[1], found, least)
-        at = found // scores.shape[1]
+        at, columns, values = _reaching(scores, levels[min(1, len(levels) - 1)], least)
         counts = np.bincount(at, minlength=len(scores))
         # The table below is as wide as its fullest row, and one whose scores tie may fill it alone.
         most = max(2 * self.k, CROWD // len(scores))
-        if len(scores) > 1 and (len(found) > CROWD or counts.max() > most):
+        if len(scores) > 1 and (len(at) > CROWD or counts.max() > most):
             half = len(scores) // 2
             self._add(scores[:half], first, row)
             self._add(scores[half:], first, row + half)
             return
         places = np.arange(len(at)) - (np.cumsum(counts) - counts)[at]
-        columns = found - at * scores.shape[1] + first
         table = np.full((len(scores), max(counts.max(), self.k)), NOTHING)
-        table[at, places] = _keys(scores.reshape(-1)[found], columns)
+        table[at, places] = _keys(values, columns + first)
         if not self.empty:
             table = np.concatenate([keys[rows], table], axis=1)
         table.sort(axis=1)
@@ -263,20 +259,26 @@ def _peaks(values: FloatArray, size: int) -> FloatArray:
     return peaks
 
 
-def _in_groups(
-    values: FloatArray, groups: int, found: npt.NDArray[np.int64], least: FloatArray
-) -> npt.NDArray[np.int64]:
-    """Where values reach `least`, places in the flat values, row by row; found: the places of the
-    groups, in their flat maxima, that reach it."""
-    width = values.shape[1]
-    row, starts = found // groups, _starts(width, groups)
+def _reaching(
+    values: FloatArray, peaks: FloatArray, least: FloatArray
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
+    """Rows, ascending, columns and values of the cells that reach `least`, (rows, 1).
+
+    peaks: the maxima of groups of columns, see `_peaks`, or the values themselves.
+    """
+    width, groups = values.shape[1], peaks.shape[1]
+    found = np.flatnonzero(peaks >= least)
+    row = found // groups
+    starts = _starts(width, groups)
     cells = (found + row * (width - groups))[:, None] + starts
-    reached = values.reshape(-1).take(cells) >= least[row]
+    members = values.reshape(-1).take(cells)
+    reached = members >= least[row]
     twice = len(starts) * groups - width  # columns in the last slice and the one before it
     if twice:
         reached[:, -1] &= found - row * groups >= twice
-    places: npt.NDArray[np.int64] = cells.reshape(-1)[np.flatnonzero(reached)]
-    return places
+    kept = np.flatnonzero(reached)
+    row = row[kept // len(starts)]
+    return row, cells.reshape(-1)[kept] - row * width, members.reshape(-1)[kept]
 
 
 def _kth_largest(values: FloatArray, k: int) -> FloatArray:
