@@ -29,7 +29,7 @@ check: $(STAMP) ## lint, formatting and types
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
 
-processors: $(STAMP) ## the tests under the kernels of other processors, and with two threads: an hour
+processors: $(STAMP) ## the tests under the kernels of other processors, and with two threads: half an hour
 	@$(BIN)/python -m evaluation processors --jobs $(JOBS)
 
 oldest: constraints-oldest.txt ## the tests with the oldest dependencies that pyproject.toml allows

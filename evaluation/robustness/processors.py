@@ -1,11 +1,14 @@
 """The tests under the kernels of other processors (OpenBLAS, torch, oneDNN, MKL) and two threads.
 
-    python -m evaluation processors                      # all settings, the full suite: an hour
+    python -m evaluation processors           # all settings, all tests: half an hour
     python -m evaluation processors tests/nn tests/models --only OPENBLAS_CORETYPE
 
 Last digits and floating-point flags differ between kernels, and so may a test that relies on them.
-Each setting changes one environment variable and runs pytest once. Settings that this processor
-cannot run are left out: their kernels would end the process. The exit code is 1 if a test failed.
+A setting is an environment variable. Settings of different libraries do not affect each other, so a
+run of pytest combines one of each, and all settings take as many runs as the longest list has. With
+--only each setting has a run of its own, which tells the culprit after a failure. Settings that
+this processor cannot run are left out: their kernels would end the process. The exit code is 1 if a
+test failed.
 """
 
 from __future__ import annotations
@@ -25,23 +28,18 @@ ROOT = Path(__file__).parents[2]
 
 AVX2, AVX512 = frozenset({"avx2", "fma"}), frozenset({"avx512f", "avx512bw", "avx512vl"})
 
-SETTINGS: dict[tuple[str, str], frozenset[str]] = {
-    ("OMP_NUM_THREADS", "1"): frozenset(),
-    ("OMP_NUM_THREADS", "2"): frozenset(),
-    ("OPENBLAS_CORETYPE", "Haswell"): AVX2,
-    ("OPENBLAS_CORETYPE", "Zen"): AVX2,
-    ("OPENBLAS_CORETYPE", "SkylakeX"): AVX512,
-    ("ATEN_CPU_CAPABILITY", "default"): frozenset(),
-    ("ATEN_CPU_CAPABILITY", "avx2"): AVX2,
-    ("ATEN_CPU_CAPABILITY", "avx512"): AVX512,
-    ("ONEDNN_MAX_CPU_ISA", "SSE41"): frozenset({"sse4_1"}),
-    ("ONEDNN_MAX_CPU_ISA", "AVX2"): AVX2,
-    ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE"): AVX512,
-    ("MKL_ENABLE_INSTRUCTIONS", "SSE4_2"): frozenset({"sse4_2"}),
-    ("MKL_ENABLE_INSTRUCTIONS", "AVX2"): AVX2,
-    ("MKL_ENABLE_INSTRUCTIONS", "AVX512"): AVX512,
+SETTINGS: dict[str, dict[str, frozenset[str]]] = {
+    "OMP_NUM_THREADS": {"1": frozenset(), "2": frozenset()},
+    "OPENBLAS_CORETYPE": {"Haswell": AVX2, "Zen": AVX2, "SkylakeX": AVX512},
+    "ATEN_CPU_CAPABILITY": {"default": frozenset(), "avx2": AVX2, "avx512": AVX512},
+    "ONEDNN_MAX_CPU_ISA": {"SSE41": frozenset({"sse4_1"}), "AVX2": AVX2, "AVX512_CORE": AVX512},
+    "MKL_ENABLE_INSTRUCTIONS": {
+        "SSE4_2": frozenset({"sse4_2"}),
+        "AVX2": AVX2,
+        "AVX512": AVX512,
+    },
 }
-"""Variable and value, and the flags of /proc/cpuinfo that its kernels need."""
+"""Variables, their values, and the flags of /proc/cpuinfo that the kernels of a value need."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Outcome:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints a table of the settings and the tests that failed; 1 if one did."""
+    """Prints the settings of each run and the tests that failed; 1 if one did."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -62,21 +60,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", help="settings that contain this text, such as avx512")
     parser.add_argument("--jobs", type=int, default=2, help="processes of pytest-xdist")
     options = parser.parse_args(argv)
-    has, width = flags(), max(len("=".join(setting)) for setting in SETTINGS)
     failed = False
-    print(f"{'setting':<{width}}  passed  failed  seconds", flush=True)
-    for (variable, value), needed in SETTINGS.items():
-        setting = f"{variable}={value}"
-        if options.only and options.only.lower() not in setting.lower():
-            continue
-        if missing := sorted(needed - has):
-            print(f"{setting:<{width}}  left out: no {', '.join(missing)}", flush=True)
-            continue
-        found = outcome({variable: value}, options.tests, options.jobs)
-        counts = f"{found.passed:>6,}  {len(found.failed):>6,}  {found.seconds:>7.0f}"
-        print(f"{setting:<{width}}  {counts}", *found.failed, sep="\n    ", flush=True)
+    for setting in runs(options.only):
+        found = outcome(setting, options.tests, options.jobs)
+        print(*(f"{variable}={value}" for variable, value in setting.items()))
+        print(f"    {found.passed:,} passed, {len(found.failed):,} failed, {found.seconds:.0f} s")
+        print(*(f"    {name}\n" for name in found.failed), sep="", end="", flush=True)
         failed = failed or bool(found.failed)
     return int(failed)
+
+
+def runs(only: str | None) -> list[dict[str, str]]:
+    """The settings of each run; what the processor cannot run is printed."""
+    has, possible = flags(), dict[str, list[str]]()
+    for variable, values in SETTINGS.items():
+        for value, needed in values.items():
+            if only and only.lower() not in f"{variable}={value}".lower():
+                continue
+            if missing := sorted(needed - has):
+                print(f"{variable}={value} left out: no {', '.join(missing)}", flush=True)
+            else:
+                possible.setdefault(variable, []).append(value)
+    if only:
+        return [{name: value} for name, values in possible.items() for value in values]
+    count = max(map(len, possible.values()))
+    return [
+        {v: values[run % len(values)] for v, values in possible.items()} for run in range(count)
+    ]
 
 
 def flags(path: Path = Path("/proc/cpuinfo")) -> set[str]:
@@ -91,7 +101,8 @@ def outcome(setting: dict[str, str], tests: Sequence[str], jobs: int) -> Outcome
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", *tests, f"--junitxml={report}"]
         command += ["-p", "no:cacheprovider", "-n", str(jobs), "--dist", "worksteal"]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"} | setting
+        usual = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+        environment = os.environ | usual | setting
         started = time.perf_counter()
         done = subprocess.run(
             command,
