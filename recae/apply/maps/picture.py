@@ -67,30 +67,22 @@ def picture(
 def _draw_groups(axes: Any, drawn: Points, groups: Groups, name: str, size: float) -> None:
     """Draws each group in its colour and mark, rare groups above frequent ones."""
     looks = [*zip(groups.shown, LIGHT, MARKS, strict=False)]
-    others = groups.codes == len(groups.shown)
-    if others.any():
+    if (groups.codes == len(groups.shown)).any():
         looks.append(("other", OTHER_LIGHT, "."))
-    order = [len(groups.shown), *range(len(groups.shown))]
-    handles, texts = [], []
-    for code in (code for code in order if code < len(looks)):
-        label, shade, mark = looks[code]
-        here = drawn.positions[groups.codes == code]
-        marks = axes.scatter(
+    for code, (label, shade, mark) in enumerate(looks):
+        here, other = drawn.positions[groups.codes == code], code == len(groups.shown)
+        axes.scatter(
             *here.T,
-            s=size * (0.6 if label == "other" else 1.0),
+            s=size * (0.6 if other else 1.0),
             color=shade,
             marker=mark,
             alpha=0.85,
-            linewidths=0.9 if mark in "x+" else 0,
+            linewidths=0,
+            zorder=0.9 if other else 1,  # named last, drawn below the groups
+            # Legends omit labels that begin with _, so a zero-width space precedes them.
+            label=f"\u200b{_plain(shortened(label, 24))} ({len(here):,})",
         )
-        handles.append(marks)
-        # Legends omit labels that begin with _, so a zero-width space precedes them.
-        texts.append(f"\u200b{_plain(shortened(label, 24))} ({len(here):,})")
-    if others.any():  # drawn first, named last
-        handles, texts = [*handles[1:], handles[0]], [*texts[1:], texts[0]]
     axes.figure.legend(
-        handles,
-        texts,
         title=_plain(name),
         loc="outside right upper",
         frameon=False,
