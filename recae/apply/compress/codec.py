@@ -114,7 +114,43 @@ class ImageCodec(Estimator):
         if (given == given[:1]).all():
             raise DataError("all images are identical: pass images that differ")
         with enough_memory(f"fitting {self!r} on {len(given):,} images"):
-            self._learn(given, asked, seed, device, progress)
+            rows = as_rows(given)
+            mean = rows.mean(0).half().float()  # as it will be saved
+            rows -= mean
+            measured = rows if asked is given else as_rows(asked) - mean
+            latent = min(self.latent, *rows.shape)
+            code_bytes = self.bytes_per_image - coding.ROW.size
+            learning = Learning(rows, measured, mean, self.hidden, latent, code_bytes)
+            interrupted = None
+            try:
+                learning.run(
+                    epochs=self.epochs,
+                    batch_size=self.batch_size,
+                    lr=self.lr,
+                    seed=seed,
+                    device=device,
+                    progress=progress,
+                )
+            except TrainingInterrupted as interruption:
+                learning.finish()
+                interrupted = interruption
+            self.network_, self.shape_ = learning.net, given.shape[1:]
+            self.fitted_params_ = self.get_params()
+            self.tables_ = learning.tables()
+            for name in ("_coder", "_digest"):  # of an earlier fit
+                self.__dict__.pop(name, None)
+            sample = asked[np.unique(np.linspace(0, len(asked) - 1, 2000).astype(np.int64))]
+            symbols = self._symbols(sample)
+            self.bytes_ = float(np.mean([len(content) for content in self._written(symbols)]))
+            self.psnr_ = psnr(sample, self._images(symbols))
+        if interrupted is not None:
+            raise interrupted
+        off = self.bytes_ / self.bytes_per_image - 1
+        if abs(off) > MISSED:
+            warn(
+                f"an image takes {self.bytes_:.1f} bytes, not bytes_per_image="
+                f"{self.bytes_per_image:g}: raise epochs or change bytes_per_image"
+            )
         return self
 
     @survives_fork
@@ -270,52 +306,6 @@ class ImageCodec(Estimator):
                 "with; install that version"
             )
         return codec
-
-    def _learn(
-        self,
-        given: np.ndarray,
-        asked: np.ndarray,
-        seed: int,
-        device: torch.device,
-        progress: bool | None,
-    ) -> None:
-        rows = as_rows(given)
-        mean = rows.mean(0).half().float()  # as it will be saved
-        rows -= mean
-        measured = rows if asked is given else as_rows(asked) - mean
-        latent = min(self.latent, *rows.shape)
-        code_bytes = self.bytes_per_image - coding.ROW.size
-        learning = Learning(rows, measured, mean, self.hidden, latent, code_bytes)
-        interrupted = None
-        try:
-            learning.run(
-                epochs=self.epochs,
-                batch_size=self.batch_size,
-                lr=self.lr,
-                seed=seed,
-                device=device,
-                progress=progress,
-            )
-        except TrainingInterrupted as interruption:
-            learning.finish()
-            interrupted = interruption
-        self.network_, self.shape_ = learning.net, given.shape[1:]
-        self.fitted_params_ = self.get_params()
-        self.tables_ = learning.tables()
-        for name in ("_coder", "_digest"):  # of an earlier fit
-            self.__dict__.pop(name, None)
-        sample = asked[np.unique(np.linspace(0, len(asked) - 1, 2000).astype(np.int64))]
-        symbols = self._symbols(sample)
-        self.bytes_ = float(np.mean([len(content) for content in self._written(symbols)]))
-        self.psnr_ = psnr(sample, self._images(symbols))
-        if interrupted is not None:
-            raise interrupted
-        off = self.bytes_ / self.bytes_per_image - 1
-        if abs(off) > MISSED:
-            warn(
-                f"an image takes {self.bytes_:.1f} bytes, not bytes_per_image="
-                f"{self.bytes_per_image:g}: raise epochs or change bytes_per_image"
-            )
 
     def _symbols(self, images: np.ndarray) -> np.ndarray:
         net, flat = self.network_, torch.from_numpy(images.reshape(len(images), -1))
