@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from recae.errors import DataError
+from recae.system.machine import row_batches
 from recae.transformers.examples import Examples
 
 SHIFTED = ("squared", "gaussian")
@@ -140,6 +141,5 @@ def variance(examples: Examples) -> float:
 
 def _parts(rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """The rows in float64, some at a time."""
-    for start in range(0, len(rows), CHUNK):
-        at = slice(start, start + CHUNK)
+    for at in row_batches(len(rows), 1, CHUNK):
         yield at, rows[at].double()

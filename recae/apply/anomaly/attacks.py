@@ -11,6 +11,7 @@ import numpy as np
 from recae.data import IdMap, Interactions, as_interactions
 from recae.errors import DataError, check_flag, check_integer, check_number, unknown_option
 from recae.rng import Stream, numpy_generator
+from recae.system.machine import row_batches
 
 ATTACKS = ("random", "average", "bandwagon", "segment")
 BLOCK_CELLS = 1 << 22
@@ -177,10 +178,9 @@ def _selected(attack: str, items: ItemStatistics, targets: np.ndarray, selected:
 def _draw_rows(rng: np.random.Generator, allowed: np.ndarray, n_rows: int, size: int) -> np.ndarray:
     """Draws (n_rows, size) of `allowed`, without repetition in a row."""
     drawn = np.empty((n_rows, size), dtype=np.int64)
-    step = max(1, BLOCK_CELLS // max(len(allowed), 1))
-    for start in range(0, n_rows, step):
-        keys = rng.random((min(step, n_rows - start), len(allowed)))
-        drawn[start : start + step] = allowed[np.argsort(keys, axis=1)[:, :size]]
+    for rows in row_batches(n_rows, len(allowed), BLOCK_CELLS):
+        keys = rng.random((rows.stop - rows.start, len(allowed)))
+        drawn[rows] = allowed[np.argsort(keys, axis=1)[:, :size]]
     return drawn
 
 

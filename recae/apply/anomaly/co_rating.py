@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from recae.system.machine import row_batches
 from recae.system.progress import bar
 
 LEVELS = 20
@@ -64,14 +65,13 @@ class CoRating:
         Time: the sum over the items of the squared number of raters.
         """
         n_users = self.there.shape[0]
-        found, step = np.empty(n_users), max(1, CELLS // max(n_users, 1))
+        found = np.empty(n_users)
         people = self.there.T.tocsr()
         with bar(n_users, "comparing users", "user", progress) as progress_bar:
-            for start in range(0, n_users, step):
-                rows = slice(start, start + step)
+            for rows in row_batches(n_users, n_users, CELLS):
                 counts = (self.counts[rows] @ people).tocoo()  # (users, n_users)
                 squares = (self.squares[rows] @ people).tocsr()
-                met = (counts.data > 1e-12) & (counts.col != counts.row + start)
+                met = (counts.data > 1e-12) & (counts.col != counts.row + rows.start)
                 row, column = counts.row[met], counts.col[met]
                 pairs = counts.data[met] ** 2 - np.asarray(squares[row, column]).ravel()
                 found[rows] = np.bincount(row, np.maximum(pairs, 0), minlength=counts.shape[0])

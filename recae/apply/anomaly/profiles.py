@@ -228,9 +228,7 @@ def detect_profiles(
         limit = bulk_limit(score[active], rate)
     else:
         limit = conformal_limit(score[known], rate, "genuine users")
-    order = np.argsort(-score, kind="stable")
-    rank = np.empty(len(score), dtype=np.int64)
-    rank[order] = np.arange(1, len(score) + 1)
+    rank = pd.Series(-score).rank(method="first").astype(np.int64)
     users = pd.DataFrame(
         {"user_id": given.users.ids, "score": score, "rank": rank, "flagged": score > limit}
         | evidence

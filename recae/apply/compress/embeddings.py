@@ -15,6 +15,7 @@ from torch import Tensor
 
 from recae.apply.compress.sparse_index import SparseIndex
 from recae.estimators.saved import Contents, register, write
+from recae.system.machine import row_batches
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -89,8 +90,7 @@ class Layout:
         if self.biased:
             out[:, 2:4] = _halves(biases)
         out[:, self.head - self.dense : self.head] = dense
-        for start in range(0, len(support), ROWS):
-            rows = slice(start, start + ROWS)
+        for rows in row_batches(len(support), 1, ROWS):
             out[rows, self.head :] = self._packed(support[rows], places[rows])
         return out
 
@@ -104,8 +104,7 @@ class Layout:
         dense = records[:, self.head - self.dense : self.head]
         support = np.empty((len(records), self.active), dtype=np.int64)
         places = np.empty_like(support)
-        for start in range(0, len(records), ROWS):
-            rows = slice(start, start + ROWS)
+        for rows in row_batches(len(records), 1, ROWS):
             support[rows], places[rows] = self._unpacked(records[rows, self.head :])
         return scales, biases, dense, support, places
 

@@ -12,7 +12,7 @@ import torch
 from recae.data.csr import is_sparse
 from recae.errors import DataError, check_integer
 from recae.ranking.top_k import TopK, top_k
-from recae.system.machine import enough_memory
+from recae.system.machine import enough_memory, row_batches
 from recae.system.threads import survives_fork
 
 BLOCK = 256
@@ -70,8 +70,7 @@ class SparseIndex:
         rows = self._checked(queries)
         with enough_memory(f"scoring {self.n_items:,} items for {len(rows):,} queries"):
             out = np.empty((len(rows), self.n_items), dtype=np.float32)
-            for start in range(0, len(rows), BLOCK):
-                part = slice(start, start + BLOCK)
+            for part in row_batches(len(rows), 1, BLOCK):
                 out[part] = self._scores(rows[part])
         return out
 
@@ -133,14 +132,13 @@ class SparseIndex:
         scores += self.biases
         return scores
 
-    def _decoded(self, items: np.ndarray) -> np.ndarray:
+    def _decoded(self, items: np.ndarray | slice) -> np.ndarray:
         return np.asarray(self.centre + self.codes[items] @ self.dictionary.numpy())
 
     @cached_property
     def _lengths(self) -> np.ndarray:
         """Norms of the decoded vectors, (n_items,) float32; 1 for zero vectors."""
-        blocks = range(0, self.n_items, 4096)
-        parts = [np.arange(s, min(s + 4096, self.n_items)) for s in blocks]
+        parts = row_batches(self.n_items, 1, 4096)
         lengths = np.concatenate([np.linalg.norm(self._decoded(part), axis=1) for part in parts])
         return np.where(lengths > 0, lengths, 1).astype(np.float32)
 

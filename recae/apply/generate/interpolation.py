@@ -21,6 +21,7 @@ from recae.errors import check_integer, unknown_option
 from recae.models.neural._base import NeuralRecommender
 from recae.ranking.top_k import top_k
 from recae.recommend.requests import resolve
+from recae.system.machine import row_batches
 from recae.system.threads import survives_fork
 
 MOST_STEPS = 1000
@@ -178,9 +179,7 @@ def walk(model: NeuralRecommender, a: Any, b: Any, steps: int, k: int, path: str
     codes = path_codes(model._embed_rows(a).cpu(), model._embed_rows(b).cpu(), steps, path)
     items, scores = [], []
     likelihoods: tuple[list[FloatArray], list[FloatArray]] = ([], [])
-    pairs = max(ROWS // steps, 1)
-    for start in range(0, len(codes), pairs):
-        rows = slice(start, start + pairs)
+    for rows in row_batches(len(codes), steps, ROWS):
         some = decode(model, codes[rows].flatten(0, 1)).cpu()
         repeated = np.repeat(np.arange(len(codes))[rows], steps)  # a history for each step
         here, there = a[repeated], b[repeated]
@@ -232,8 +231,8 @@ def coherence(lists: npt.NDArray[np.int64], known: Any) -> FloatArray:
         (1 / lengths[known.indices], known.indices, known.indptr), shape=known.shape
     ).T.tocsr()
     out = np.empty(len(flat))
-    for start in range(0, len(flat), ROWS):
-        some = flat[start : start + ROWS]
+    for part in row_batches(len(flat), 1, ROWS):
+        some = flat[part]
         row, place = np.nonzero(some >= 0)
         columns = some[row, place]
         cells = sp.csr_matrix((np.ones(len(row)), (row, columns)), (len(some), known.shape[1]))
@@ -241,5 +240,5 @@ def coherence(lists: npt.NDArray[np.int64], known: Any) -> FloatArray:
         own = np.bincount(row, weights=counts[columns] > 0, minlength=len(some))
         size = (some >= 0).sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            out[start : start + ROWS] = (sums - own) / (size * (size - 1))
+            out[part] = (sums - own) / (size * (size - 1))
     return out.reshape(lists.shape[:-1])

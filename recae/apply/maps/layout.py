@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from recae.rng import numpy_generator
+from recae.system.machine import row_batches
 from recae.system.progress import bar
 
 Floats = npt.NDArray[np.float64]
@@ -136,8 +137,7 @@ def coherence(labels: sp.csr_matrix, positions: Floats, k: int) -> Coherence:
     numbers = numpy_generator(0).integers(1, 1 << 62, size=labels.shape[1])
     _, first, counts = np.unique(labels @ numbers, return_index=True, return_counts=True)
     distinct, pairs = labels[first], 0
-    for start in range(0, len(first), ROWS):
-        part = slice(start, start + ROWS)
+    for part in row_batches(len(first), 1, ROWS):
         common = (distinct[part] @ distinct.T).toarray() > 0
         pairs += int(counts[part] @ (common @ counts))
     n = len(known)
