@@ -19,8 +19,7 @@ these facts: a source, a comma and a digest."""
 
 
 def seeds_of(name: str, given: Reports) -> list[Report]:
-    """The reports of one model. Raises ConfigError for an empty list and for anything that is not a
-    report."""
+    """The reports of one model. Raises ConfigError for no report and for anything else."""
     if isinstance(given, Report):
         return [given]
     found = list(given) if isinstance(given, Iterable) else [given]

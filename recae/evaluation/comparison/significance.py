@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from statistics import NormalDist
 from zlib import crc32
 
@@ -49,8 +50,7 @@ class Spread:
         return cls(total, total**2 / sum(part**2 / freedom for part, freedom in parts))
 
     def quantile(self, share: float) -> float:
-        """A quantile of Student's t with these degrees of freedom, or of the normal
-        distribution."""
+        """A quantile of Student's t with these degrees of freedom; normal for infinitely many."""
         if np.isinf(self.freedom):
             return NormalDist().inv_cdf(share)
         from scipy.special import stdtrit  # here, to keep the import light
@@ -207,7 +207,13 @@ def detectable_difference(
         both = paired_values({"report": report, "other": other}, metric)
         differences = both["report"].mean(axis=0) - both["other"].mean(axis=0)
         return detectable(Spread.of(differences, both["report"], both["other"]), level, power)
-    shared = 0.0 if correlation is None else _checked(correlation)
+    shared = 0.0 if correlation is None else correlation
+    if not (isinstance(shared, Real) and -1 <= shared < 1):
+        raise ConfigError(
+            f"correlation must be at least -1 and less than 1, not {correlation!r}",
+            parameter="correlation",
+            value=correlation,
+        )
     seeds = paired_values({"report": report}, metric)["report"]
     # As many seeds of the other model with as much luck; luck has no correlation.
     differences = seeds.mean(axis=0) * math.sqrt(2 * (1 - shared))
@@ -218,17 +224,3 @@ def detectable(spread: Spread, level: float, power: float) -> float:
     """The difference for a mean of this spread."""
     quantiles = spread.quantile((1 + level) / 2) + spread.quantile(power)
     return quantiles * math.sqrt(spread.variance)
-
-
-def _checked(correlation: float) -> float:
-    try:
-        value = float(correlation)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not -1 <= value < 1:
-        raise ConfigError(
-            f"correlation must be at least -1 and less than 1, not {correlation!r}",
-            parameter="correlation",
-            value=correlation,
-        )
-    return value
