@@ -191,8 +191,7 @@ class Lists:
             )
 
     def _check_scores(self, scores: FloatArray) -> None:
-        """Ranks have priority. Scores that rise along the ranks are counted: one of the two is
-        inverted."""
+        """Warns of scores that rise along the ranks, which count: one of the two is inverted."""
         order = np.lexsort((self.places, self.user_codes))
         user, along = self.user_codes[order], scores[order]
         rising = (user[1:] == user[:-1]) & (along[1:] > along[:-1])

@@ -231,8 +231,7 @@ class Ensemble(Recommender):
         return fit_weights_by_ranking(scores, *rows, parse_metric(self.metric), start)
 
     def _standardised(self, matrix: Any) -> list[Tensor]:
-        """The standardised scores of each member for CSR histories: (rows, n_items) float32
-        each."""
+        """The standardised scores of each member for CSR histories, (rows, n_items) float32."""
         seen = cells(matrix)
         parts = []
         for member, columns in zip(self.members_, self.columns_, strict=True):

@@ -149,8 +149,7 @@ class Batch:
 
 
 Coded = tuple[Tensor, dict[str, Tensor]]
-"""What the code of a network makes of a batch: z, (rows, latent), and its penalty terms by name,
-(rows,) each."""
+"""What a code returns: z, (rows, latent), and its penalty terms by name, (rows,) each."""
 
 
 def some_rows(items: Tensor, values: Tensor, n_items: int) -> Tensor:

@@ -33,8 +33,7 @@ class Gated(nn.Module):
 
 
 def gated_mlp(widths: list[int], *, sparse: bool = False) -> nn.Sequential:
-    """widths[0] -> ... -> widths[-1] through gated layers; sparse: whether the first one reads
-    sparse rows."""
+    """widths[0] -> ... -> widths[-1], all gated; sparse: whether the first reads sparse rows."""
     pairs = zip(widths, widths[1:], strict=False)
     return nn.Sequential(
         *(Gated(a, b, sparse=sparse and not index) for index, (a, b) in enumerate(pairs))
@@ -46,8 +45,7 @@ LOW, HIGH = -12.0, 4.0
 
 
 class HierarchicalEncoder(nn.Module):
-    """x -> the hidden layers of both levels, side by side: (rows, 2 width), the upper level
-    first."""
+    """x -> the hidden layers of both levels, the upper one first: (rows, 2 width)."""
 
     def __init__(self, n_items: int, width: int, depth: int) -> None:
         super().__init__()

@@ -231,8 +231,7 @@ FAINT = 0.5
 of Bricken et al. revived units did not become active again (24 of 48, signed top-k)."""
 
 SHARE = 8
-"""At most one in so many units is revived at a time: more units revived on the same rows would be
-redundant."""
+"""At most one in so many units is revived at a time: more on the same rows are redundant."""
 
 
 @torch.no_grad()
@@ -275,7 +274,6 @@ def revive(
 
 
 def transposed_start(weight: nn.Parameter, atoms: nn.Parameter) -> None:
-    """Initialises the encoder as the transpose of the decoder (Gao et al. 2024): (n, units)
-    both."""
+    """Starts the encoder, (n, units), as the transposed decoder (Gao et al. 2024)."""
     with torch.no_grad():
         weight.copy_(F.normalize(atoms, dim=0))

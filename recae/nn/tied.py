@@ -37,8 +37,7 @@ class UnitRows(Derived):
 
 
 class TiedDecoder(nn.Module):
-    """h -> h A' - x, with A of `encoder`: the score of an item from the other items of the
-    history."""
+    """h -> h A' - x, with A of `encoder`: an item's score from the others of the history."""
 
     def __init__(self, encoder: UnitRows) -> None:
         super().__init__()

@@ -134,8 +134,7 @@ def as_path(path: object) -> Path:
 
 
 def check_target(path: str | Path) -> Path:
-    """The resolved target of a file to write. Raises StorageError for a missing folder or a
-    directory."""
+    """The resolved path of a file to write. Raises StorageError where none can be."""
     target = _target(path)
     if target.is_dir():
         raise StorageError(f"{target} is a directory: name a file to write")
@@ -197,8 +196,7 @@ def _delete_leftovers(target: Path) -> None:
 
 
 def _lock(handle: int) -> bool:
-    """Takes the lock of an open file or directory without waiting; False if another process has
-    it."""
+    """Takes the lock of an open directory without waiting; False if another process has it."""
     if sys.platform == "win32":
         return False
     try:

@@ -55,8 +55,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 BLOCK_ENTRIES = 1 << 22
-"""Entries gathered at a time, at least one batch: 48 MiB of temporary memory, and few kernel
-launches a batch."""
+"""Entries gathered at a time: 48 MiB of temporary memory, and few kernel launches a batch."""
 
 SHARE = 0.25
 """Share of a device's free memory that the matrix may take."""

@@ -132,8 +132,7 @@ FAILURES = (ConfigError, CapacityError, TrainingError)
 
 @dataclass(frozen=True)
 class Task:
-    """The state that all trials share. The template has the tuned metric as its own, if it has
-    one."""
+    """What all trials share. The template validates itself by the tuned metric, if it can."""
 
     template: Recommender
     data: Interactions

@@ -99,8 +99,7 @@ def dataset_folder(card: Card, root: str | os.PathLike[str] | None = None) -> Pa
 
 
 def dataset_state(card: Card) -> str:
-    """The state of a set: "bundled", "cached", or not there yet: "to fetch", "by hand", "not
-    here"."""
+    """The state of a set: "bundled", "cached", "to fetch", "by hand" or "not here"."""
     folder = dataset_folder(card)
     if is_bundled(card):
         whole = all((folder / file).is_file() for file in card["tables"].values())
@@ -128,8 +127,7 @@ def _bundled(card: Card, folder: Path, progress: bool | None) -> Dataset:
 
 
 def _checked(card: Card, folder: Path, progress: bool | None) -> Dataset:
-    """The set from its files; checksums of files without a published one are stored once the counts
-    match."""
+    """The set from its files; stores checksums that are not published once the counts match."""
     unpinned = unpinned_files(card, folder)
     try:
         data = _read(card, folder, progress)

@@ -40,8 +40,7 @@ Flags = npt.NDArray[np.bool_]
 
 
 def check_twins(train: Interactions, fold: Fold, name: str) -> dict[str, int]:
-    """The numbers of users of a fold with an exact or near twin in the training part; warns of
-    any."""
+    """The numbers of users of a fold with an exact or near twin in train; warns of any."""
     users, sets = whole_sets(train, fold)
     trained = np.zeros(len(users), dtype=np.bool_)
     trained[: train.n_users] = np.diff(train.matrix.indptr) > 0

@@ -257,8 +257,7 @@ def _recoded(ids: NewIds | KnownIds, codes: _Column) -> IdMap:
 def _repetitions(
     repeated: npt.NDArray[np.bool_], places: npt.NDArray[Any]
 ) -> tuple[csr.Index, csr.Index, csr.Index]:
-    """Entries of repeated cells: their places, a number for each cell, and their order in the
-    table."""
+    """Entries of repeated cells: their places, the number of the cell, their order in the table."""
     shared = repeated.copy()
     shared[:-1] |= repeated[1:]
     at = np.flatnonzero(shared)

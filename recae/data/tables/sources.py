@@ -49,8 +49,7 @@ class Source(Protocol):
         """The number of rows, if it is known before reading."""
 
     def blocks(self, columns: list[str], time: str | None = None) -> Iterator[Block]:
-        """The rows in their order, with these columns only; `time`: the column that may hold dates
-        as text."""
+        """The rows in order, with these columns; `time`: the column that may hold dates as text."""
 
 
 class FrameSource:

@@ -333,8 +333,7 @@ class NeuralRecommender(Recommender):
         return Batch(ragged, ragged)
 
     def _item_vectors(self) -> Tensor:
-        """The rows of the output layer, (n_items, width of the last layer) float32, if there is
-        one such layer."""
+        """The rows of the one output layer, (n_items, width) float32, if there is one."""
         head = getattr(self.network_.decoder, "head", None)
         if head is None:  # a product of several decoders
             return super()._item_vectors()

@@ -26,8 +26,7 @@ EPS = 1e-3
 
 @estimator
 class FocalRecommender(NeuralRecommender):
-    """Trained with NAdam under the focal loss, on halves of histories that predict the other
-    half."""
+    """Trained under the focal loss, on halves of histories that predict the other half."""
 
     lr: float = param("learning rate", default=5e-4, above=0, usual=(1e-5, 1e-3))
     optimiser: str = param(
