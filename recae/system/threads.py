@@ -66,15 +66,6 @@ class _Process:
         """Called in a new child, by the one thread that survives a fork."""
         self.survivor, self.worker = threading.get_ident(), None
 
-    def stranded(self) -> bool:
-        """Whether the caller is the thread that survived the fork."""
-        return self.survivor == threading.get_ident()
-
-    def thread(self) -> ThreadPoolExecutor:
-        if self.worker is None:
-            self.worker = ThreadPoolExecutor(1, "recae")
-        return self.worker
-
 
 _PROCESS = _Process()
 if hasattr(os, "register_at_fork"):
@@ -95,9 +86,10 @@ def survives_fork(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        if _PROCESS.stranded():
-            return _PROCESS.thread().submit(function, *args, **kwargs).result()
-        return function(*args, **kwargs)
+        if _PROCESS.survivor != threading.get_ident():
+            return function(*args, **kwargs)
+        _PROCESS.worker = _PROCESS.worker or ThreadPoolExecutor(1, "recae")
+        return _PROCESS.worker.submit(function, *args, **kwargs).result()
 
     return wrapper
 
