@@ -373,7 +373,7 @@ def _weights(matrix: csr.Matrix) -> table.Weights:
     if matrix.data.dtype == np.float32 and np.isfinite(matrix.data).all():
         return table.positive_float32(matrix.data)
     column = pd.Series(matrix.data, copy=False)
-    return table.positive_float32(table.weight_array(column, "matrix.data"))
+    return table.positive_float32(table.number_array(column, "matrix.data"))
 
 
 def _as_map(ids: Any, what: str) -> IdMap:

@@ -15,6 +15,7 @@ from recae.data import IdMap, Interactions, as_interactions, read_columns
 from recae.data.csr import cells
 from recae.data.ids import show
 from recae.data.splits import Fold
+from recae.data.tables.columns import number_array
 from recae.errors import ConfigError, DataError, unknown_option, warn
 from recae.metrics import FloatArray, IntArray
 from recae.ranking.batches import RankedLists, rows_per_batch
@@ -228,18 +229,7 @@ def _ranks(column: pd.Series[Any]) -> FloatArray:
 
 def _scores(column: pd.Series[Any], what: str = "scores") -> FloatArray:
     """A column as finite float64, (rows,)."""
-    numeric = pd.api.types.is_numeric_dtype(column.dtype)
-    if not numeric or pd.api.types.is_bool_dtype(column.dtype):
-        raise DataError(f"{what} must be numbers, not {column.dtype} (first: {column.iloc[0]!r})")
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    bad = ~np.isfinite(values)
-    if bad.any():
-        row = int(bad.argmax())
-        raise DataError(
-            f"{what} must be finite; found {values[row]} at row {row} ({int(bad.sum()):,} such "
-            "rows): a list without an item has no row for it"
-        )
-    return values
+    return number_array(column, "the table", what=what).astype(np.float64)
 
 
 class AlignedLists:

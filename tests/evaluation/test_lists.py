@@ -259,13 +259,13 @@ def test_lists_that_are_none() -> None:
     refused("1 rows repeat a rank of the same user; the first is rank 1 of user 'cat' at row 5",
             GOOD.assign(rank=[1, 2, 1, 2, 1, 1]))  # fmt: skip
     refused("ranks must be whole numbers; found 0.5 at row 0.*score=", GOOD.assign(rank=0.5))
-    refused("ranks must be finite; found nan at row 1", GOOD.assign(rank=[1, np.nan, 1, 2, 1, 2]))
+    refused("ranks must be finite.*nan at row 1", GOOD.assign(rank=[1, np.nan, 1, 2, 1, 2]))
     scored = GOOD.drop(columns="rank")
     refused("lists need a column of ranks, 'rank', or of scores, 'score'", scored)
-    refused("scores must be finite; found nan at row 3 \\(1 such", scored.assign(
+    refused("scores must be finite.*nan at row 3 \\(1 such", scored.assign(
         score=[1, 2, 3, np.nan, 5, 6]))  # fmt: skip
-    refused("scores must be finite; found -inf at row 0", scored.assign(score=-np.inf))
-    refused("scores must be numbers, not ", scored.assign(score="high"))
+    refused("scores must be finite.*-inf at row 0", scored.assign(score=-np.inf))
+    refused("scores must be numbers", scored.assign(score="high"))
     refused(
         "user column 'user_id' is needed.*columns: who", GOOD.rename(columns={"user_id": "who"})
     )

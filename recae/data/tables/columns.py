@@ -64,15 +64,17 @@ def _needed(label: str, names: list[str], columns: Columns) -> Columns:
     return user, item, weight, time
 
 
-def weight_array(column: pd.Series[Any], where: str, first_row: int = 0) -> npt.NDArray[Any]:
-    """A weight column as finite numbers in its own precision, (rows,).
+def number_array(
+    column: pd.Series[Any], where: str, first_row: int = 0, what: str = "weights"
+) -> npt.NDArray[Any]:
+    """A column of weights, scores or ranks as finite numbers in its own precision, (rows,).
 
     Its own precision, so that a threshold of 3.3 keeps a float32 weight of 3.3. first_row: the
     number of the first row in messages, when the column is part of one.
     """
     if not types.is_numeric_dtype(column.dtype) or types.is_bool_dtype(column.dtype):
         raise DataError(
-            f"weights must be numbers; {where} is {column.dtype} (first: {column.iloc[0]!r})"
+            f"{what} must be numbers; {where} is {column.dtype} (first: {column.iloc[0]!r})"
         )
     missing = column.isna().to_numpy()
     if isinstance(column.dtype, np.dtype):
@@ -83,7 +85,7 @@ def weight_array(column: pd.Series[Any], where: str, first_row: int = 0) -> npt.
     if unusable.any():
         row = int(unusable.argmax())
         raise DataError(
-            f"weights must be finite; {where} holds {weights[row]} at row {first_row + row} "
+            f"{what} must be finite; {where} holds {weights[row]} at row {first_row + row} "
             f"({int(unusable.sum()):,} such rows); drop or fill them"
         )
     return weights

@@ -148,7 +148,7 @@ def _read(
                 times = None if time is None else table.time_array(_series(some[time]), time, at)
                 weights, kept = np.ones(n, dtype=np.float32), None
                 if weight is not None:
-                    given = table.weight_array(_series(some[weight]), f"column {weight!r}", at)
+                    given = table.number_array(_series(some[weight]), f"column {weight!r}", at)
                     largest = max(largest, float(given.max()))
                     weights, kept = _kept(given, min_weight, at)
                 user_codes, item_codes = (coding.result() for coding in codes)
