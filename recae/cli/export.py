@@ -13,14 +13,18 @@ import argparse
 import time
 
 import recae
-from recae.cli import request
-from recae.cli.options import add_output_options, add_table_options
+from recae.cli.options import (
+    add_output_options,
+    add_table_options,
+    add_user_options,
+    users_and_history,
+)
 from recae.cli.output import Output
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of `recae export`."""
-    request.add_options(parser)
+    add_user_options(parser)
     parser.add_argument("out", metavar="OUT", help="the .parquet file to write, replaced if there")
     parser.add_argument(
         "-k", type=int, default=100, help="items for each user, at most (default: %(default)s)"
@@ -38,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, output: Output) -> None:
     """Loads, ranks and writes."""
     model = recae.load(args.model, recae.Recommender)
-    users, history = request.users_and_history(args, model, output)
+    users, history = users_and_history(args, model, output)
     started = time.perf_counter()
     rows = model.export(
         args.out,

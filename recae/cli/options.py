@@ -14,6 +14,7 @@ from recae.data.tables.columns import DUPLICATES
 from recae.data.tables.files import READERS
 from recae.errors import ConfigError, StorageError
 from recae.estimators.saved import CONFIG
+from recae.recommend.requests import UNKNOWN
 
 
 def add_table_options(parser: argparse.ArgumentParser, *, filters: bool = False) -> None:
@@ -147,3 +148,35 @@ def check_out(out: Path, overwrite: bool) -> None:
         raise StorageError(f"{out} exists and is not a model: name another place")
     elif not overwrite:
         raise StorageError(f"{out} exists: pass --overwrite or name another place")
+
+
+def add_user_options(parser: argparse.ArgumentParser) -> Any:
+    """Declares the model and its users; returns the group of options that name a history."""
+    parser.add_argument("model", metavar="MODEL", help="a directory that `recae fit` wrote")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--history", metavar="FILE", help="the table of the users' histories")
+    parser.add_argument(
+        "--users", type=names, metavar="IDS", help="only these users, with commas (default: all)"
+    )
+    parser.add_argument(
+        "--on-unknown",
+        choices=UNKNOWN,
+        default="raise",
+        help="users without a known history: reject them, skip them with a warning, or "
+        "give them the most popular items (default: %(default)s)",
+    )
+    return source
+
+
+def users_and_history(
+    args: argparse.Namespace, model: recae.Recommender, output: Output
+) -> tuple[list[Any] | None, recae.Interactions | None]:
+    """The requested users (None: all) and their histories (None: those saved with the model)."""
+    history = read_interactions(args.history, args, output) if args.history else None
+    known = model.history_ if history is None else history
+    if known is None:
+        raise ConfigError(
+            f"{args.model} was saved without its interactions: pass --history FILE, or fit it "
+            "with --with-history"
+        )
+    return (typed_ids(args.users, known.users) if args.users else None), history

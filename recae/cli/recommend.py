@@ -16,13 +16,14 @@ import argparse
 import pandas as pd
 
 import recae
-from recae.cli import request
 from recae.cli.options import (
     add_output_options,
     add_table_options,
+    add_user_options,
     check_writable,
     names,
     typed_ids,
+    users_and_history,
 )
 from recae.cli.output import Output
 from recae.data import ItemTable
@@ -32,7 +33,7 @@ from recae.system.files import atomic_file
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of `recae recommend`."""
-    source = request.add_options(parser)
+    source = add_user_options(parser)
     source.add_argument(
         "--items", type=names, metavar="IDS", help="the items of one new user, with commas"
     )
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         history = pd.DataFrame({"user_id": "new", "item_id": typed_ids(args.items, model.items_)})
         frame = model.recommend(k=args.k, history=history, on_unknown=args.on_unknown)
     else:
-        users, interactions = request.users_and_history(args, model, output)
+        users, interactions = users_and_history(args, model, output)
         frame = model.recommend(users, args.k, history=interactions, on_unknown=args.on_unknown)
     if titles is not None:
         frame[args.title_column] = titles.texts(frame["item_id"], args.title_column, missing="")
