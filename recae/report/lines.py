@@ -90,7 +90,9 @@ def _shortest(entry: Entry, metric: str) -> int:
 def popularity_lines(ordered: Sequence[Entry], k: int) -> tuple[list[Line], pd.DataFrame]:
     """The recall at k of items from the tail to the head, first seeds, and the groups."""
     lines, groups = [], pd.DataFrame()
-    for entry in few([e for e in ordered if _has_hits(e, k)]):
+    # Lists of another system need not say what it was trained on.
+    needed = {f"hits@{k}", "training_users"}
+    for entry in few([e for e in ordered if needed <= {*e.reports[0].items}]):
         frame = by_popularity(entry.reports[0], k)[::-1].reset_index(drop=True)
         groups = frame if groups.empty else groups
         if ranges(frame) != ranges(groups):
@@ -103,11 +105,6 @@ def popularity_lines(ordered: Sequence[Entry], k: int) -> tuple[list[Line], pd.D
         ]
         lines.append(Line(entry.name, range(len(frame)), frame["recall"].tolist(), hints=hints))
     return _drawable(lines), groups
-
-
-def _has_hits(entry: Entry, k: int) -> bool:
-    """Lists of another system need not say what it was trained on."""
-    return {f"hits@{k}", "training_users"} <= {*entry.reports[0].items}
 
 
 def ranges(bins: pd.DataFrame) -> list[str]:

@@ -144,7 +144,8 @@ def facts(ordered: Sequence[Entry], metric: str) -> Markup:
         values = _distinct(source.get(key) for source in sources)
         if values:
             code = key in ("target", "history", "mask", "commit")
-            said.append((name, [_joined(element("code", v) if code else v for v in values)]))
+            shown = [element("code", v) if code else v for v in values]
+            said.append((name, [part for v in shown for part in (", ", v)][1:]))
     dates = sorted(str(source["date"]) for source in sources if source.get("date"))
     if dates:
         first, last = dates[0][:10], dates[-1][:10]
@@ -202,10 +203,3 @@ def _distinct(values: Any) -> list[str]:
     found = [v for v in values if v is not None and v != ""]
     texts = list(dict.fromkeys(f"{v:,}" if isinstance(v, int) else str(v) for v in found))
     return texts if len(texts) <= 3 else [*texts[:3], f"{len(texts) - 3} more"]
-
-
-def _joined(values: Any) -> list[object]:
-    parts: list[object] = []
-    for value in values:
-        parts += [", ", value] if parts else [value]
-    return parts

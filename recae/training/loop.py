@@ -276,7 +276,8 @@ def train(
                 state.epochs.append(epoch)
                 if validate is not None:
                     state.best.update(epoch, net)
-                progress_bar.set_postfix({"loss": f"{epoch.loss:.4g}"} | _rounded(epoch.metrics))
+                measured = {name: f"{value:.4f}" for name, value in metrics.items()}
+                progress_bar.set_postfix({"loss": f"{loss:.4g}"} | measured)
                 wanted = [callback(epoch) for callback in callbacks]
                 late = state.best.since >= plan.patience
                 state.finished = number == plan.epochs or late or any(wanted)
@@ -388,7 +389,3 @@ def _interrupted(state: TrainingState) -> TrainingInterrupted:
     return TrainingInterrupted(
         f"interrupted after {done} epochs; the model keeps {kept}", state.epochs
     )
-
-
-def _rounded(metrics: Mapping[str, float]) -> dict[str, str]:
-    return {name: f"{value:.4f}" for name, value in metrics.items()}

@@ -63,12 +63,9 @@ class StrongGeneralization:
         """
         interactions = as_interactions(interactions)
         self._check()
-        generator = random_state(seed)
-        active = np.flatnonzero(np.diff(interactions.matrix.indptr))
-        active = active[np.argsort(interactions.users.ids[active], kind="stable")]
-        count = self._count(len(active))
-        shuffled = active[generator.permutation(len(active))]
-        first, second = len(active) - 2 * count, len(active) - count
+        shuffled = shuffled_users(interactions, seed)
+        count = self._count(len(shuffled))
+        first, second = len(shuffled) - 2 * count, len(shuffled) - count
         blocks = shuffled[:first], shuffled[first:second], shuffled[second:]
         return self._split_users(interactions, blocks, seed)
 
@@ -190,13 +187,11 @@ class UserKFold:
         check_integer("folds", self.folds, 3)
         strong = StrongGeneralization(fold_in=self.fold_in, min_target=self.min_target)
         strong._check()
-        active = np.flatnonzero(np.diff(interactions.matrix.indptr))
-        if len(active) < self.folds:
+        shuffled = shuffled_users(interactions, seed)
+        if len(shuffled) < self.folds:
             raise DataError(
-                f"{len(active):,} users have interactions, too few for folds={self.folds}"
+                f"{len(shuffled):,} users have interactions, too few for folds={self.folds}"
             )
-        active = active[np.argsort(interactions.users.ids[active], kind="stable")]
-        shuffled = active[random_state(seed).permutation(len(active))]
         blocks = np.array_split(shuffled, self.folds)
         splits = []
         for test in range(self.folds):
@@ -205,6 +200,13 @@ class UserKFold:
             parts = np.concatenate(train), blocks[valid], blocks[test]
             splits.append(strong._split_users(interactions, parts, seed))
         return splits
+
+
+def shuffled_users(interactions: Interactions, seed: int) -> Codes:
+    """The codes of the users with interactions, by ascending id and then permuted."""
+    active = np.flatnonzero(np.diff(interactions.matrix.indptr))
+    active = active[np.argsort(interactions.users.ids[active], kind="stable")]
+    return active[random_state(seed).permutation(len(active))]
 
 
 def random_state(seed: int) -> np.random.RandomState:
