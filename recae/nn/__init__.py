@@ -37,9 +37,6 @@ from recae.nn.network import NoCorruption as NoCorruption
 from recae.nn.network import SaltAndPepper as SaltAndPepper
 from recae.nn.network import UnitNorm as UnitNorm
 from recae.nn.network import UserNodes as UserNodes
-from recae.nn.priors import CompositeGaussian as CompositeGaussian
-from recae.nn.priors import Posterior as Posterior
-from recae.nn.priors import remember as remember
 from recae.nn.quantised import LogisticMixture as LogisticMixture
 from recae.nn.quantised import Quantised as Quantised
 from recae.nn.sparse import BatchTopUnits as BatchTopUnits
@@ -55,13 +52,16 @@ from recae.nn.sparse import transposed_start as transposed_start
 from recae.nn.tied import TiedDecoder as TiedDecoder
 from recae.nn.tied import TiedScores as TiedScores
 from recae.nn.tied import UnitRows as UnitRows
+from recae.nn.variational import CompositeGaussian as CompositeGaussian
 from recae.nn.variational import Mixture as Mixture
+from recae.nn.variational import Posterior as Posterior
 from recae.nn.variational import PosteriorOf as PosteriorOf
 from recae.nn.variational import StandardNormal as StandardNormal
 from recae.nn.variational import Vamp as Vamp
 from recae.nn.variational import Variational as Variational
 from recae.nn.variational import draw as draw
 from recae.nn.variational import log_density as log_density
+from recae.nn.variational import remember as remember
 from recae.nn.vasp import EmptyCode as EmptyCode
 from recae.nn.vasp import ProductDecoder as ProductDecoder
 from recae.nn.vasp import ZeroDiagonal as ZeroDiagonal

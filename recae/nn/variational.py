@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from recae.nn.batch import Batch, Coded, Ragged
 from recae.nn.layers import Linear
 
-Posterior = tuple[Tensor, Tensor]
+Moments = tuple[Tensor, Tensor]
 """Means and log variances of diagonal Gaussians, (rows, latent) each."""
 
 Density = Callable[[Tensor], Tensor]
@@ -27,7 +28,7 @@ def log_density(z: Tensor, mu: Tensor, log_variance: Tensor) -> Tensor:
     return -0.5 * (LOG_TWO_PI + log_variance + scaled).sum(1)
 
 
-def log_mixture(z: Tensor, parts: Posterior, log_shares: Tensor) -> Tensor:
+def log_mixture(z: Tensor, parts: Moments, log_shares: Tensor) -> Tensor:
     """log sum_c exp(log_shares_c) N(z; part c) of each row; parts: (components, latent)."""
     mu, log_variance = parts
     # The square is not multiplied out: with narrow parts the difference would cancel.
@@ -54,7 +55,7 @@ class StandardNormal(nn.Module):
 class Parts(nn.Module):
     """The base of priors that are mixtures of Gaussians."""
 
-    def parts(self) -> tuple[Posterior, Tensor]:
+    def parts(self) -> tuple[Moments, Tensor]:
         """The components and the logarithms of their shares."""
         raise NotImplementedError
 
@@ -85,7 +86,7 @@ class Mixture(Parts):
         nn.init.zeros_(self.log_variance)
         nn.init.zeros_(self.log_shares)
 
-    def parts(self) -> tuple[Posterior, Tensor]:
+    def parts(self) -> tuple[Moments, Tensor]:
         """The components and the logarithms of their shares."""
         return (self.mu, self.log_variance), self.log_shares.log_softmax(0)
 
@@ -109,7 +110,7 @@ class Vamp(Parts):
         self.inputs = nn.Parameter(inputs.clone())
         self.posterior, self.bounds = posterior, bounds
 
-    def parts(self) -> tuple[Posterior, Tensor]:
+    def parts(self) -> tuple[Moments, Tensor]:
         """The components and the logarithms of their shares."""
         inputs = self.inputs if self.bounds is None else self.inputs.clamp(*self.bounds)
         mu, log_variance = self.posterior(inputs)
@@ -134,7 +135,7 @@ class Variational(nn.Module):
         self.prior: Prior = prior
         self.free_bits = free_bits
 
-    def posterior(self, hidden: Tensor) -> Posterior:
+    def posterior(self, hidden: Tensor) -> Moments:
         """Means and log variances, (rows, latent) each; the variance is at most e^10."""
         return self.mu(hidden), self.log_variance(hidden).clamp(-20, 10)
 
@@ -177,5 +178,78 @@ class PosteriorOf:
     encoder: nn.Module
     code: Variational
 
-    def __call__(self, input: Ragged | Tensor) -> Posterior:
+    def __call__(self, input: Ragged | Tensor) -> Moments:
         return self.code.posterior(self.encoder(input))
+
+
+MIXTURE = ((3 / 20, 0.0), (1 / 10, 10.0))
+"""Shares and log variances of the parts of the composite prior around zero; the rest, 3/4, is the
+posterior of the encoder as it was (Shenbin et al. 2020, the authors' code)."""
+
+
+def log_normal(z: Tensor, mu: Tensor | float, log_variance: Tensor | float) -> Tensor:
+    """log N(z; mu, exp(log_variance)), number by number, in the shape of z."""
+    spread = torch.as_tensor(log_variance, dtype=z.dtype, device=z.device)
+    return -0.5 * (math.log(2 * math.pi) + spread + (z - mu).square() / spread.exp())
+
+
+class Posterior(nn.Module):
+    """Input -> mean and log variance of a diagonal Gaussian, (rows, latent) each."""
+
+    def __init__(self, read: nn.Module, encoder: nn.Module, n_hidden: int, latent: int) -> None:
+        super().__init__()
+        self.read, self.encoder = read, encoder
+        self.mu, self.log_variance = Linear(n_hidden, latent), Linear(n_hidden, latent)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        hidden = self.encoder(self.read(batch, None).input)
+        return self.mu(hidden), self.log_variance(hidden)
+
+
+class CompositeGaussian(nn.Module):
+    """A Gaussian posterior under a mixture of N(0, 1), a wide normal, and the posterior as it was.
+
+    The term `kl` is log q(z | x) - log p(z | x) of the one z drawn, summed over its dimensions; its
+    expectation is the divergence. `remember` makes today's encoder the one "as it was"; the prior
+    reads the batch before corruption, through `old`.
+    """
+
+    def __init__(self, n_hidden: int, latent: int, old: Posterior) -> None:
+        super().__init__()
+        self.mu, self.log_variance = Linear(n_hidden, latent), Linear(n_hidden, latent)
+        self.prior = old.requires_grad_(False)
+
+    def remember(self, encoder: nn.Module) -> None:
+        """Copies the encoder and the two heads into the prior."""
+        for old, new in (
+            (self.prior.encoder, encoder),
+            (self.prior.mu, self.mu),
+            (self.prior.log_variance, self.log_variance),
+        ):
+            old.load_state_dict(new.state_dict())
+
+    def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
+        mu = self.mu(hidden)  # (rows, latent)
+        if not self.training:
+            return mu, {}
+        log_variance = self.log_variance(hidden)
+        z = draw(mu, log_variance, generator)
+        kl = log_normal(z, mu, log_variance) - self.log_prior(z, batch)
+        return z, {"kl": kl.sum(1)}
+
+    def mean_and_deviation(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean and the standard deviation of the posterior, (rows, latent) each."""
+        return self.mu(hidden), (0.5 * self.log_variance(hidden)).exp()
+
+    def log_prior(self, z: Tensor, batch: Batch) -> Tensor:
+        """log p(z | x), dimension by dimension: (rows, latent)."""
+        old_mu, old_log_variance = self.prior(batch)
+        parts = [math.log(share) + log_normal(z, 0.0, spread) for share, spread in MIXTURE]
+        rest = math.log(1 - sum(share for share, _ in MIXTURE))
+        parts.append(rest + log_normal(z, old_mu, old_log_variance))
+        return torch.stack(parts).logsumexp(0)
+
+
+def remember(net: Any) -> None:
+    """Makes the encoder of a network with a CompositeGaussian the one of its prior."""
+    net.code.remember(net.encoder)

@@ -20,7 +20,7 @@ from recae.nn import (
     Ragged,
     UnitNorm,
 )
-from recae.nn.priors import MIXTURE
+from recae.nn.variational import MIXTURE
 
 N_ITEMS, WIDTH, LATENT, ROWS = 9, 7, 3, 5
 
