@@ -32,7 +32,8 @@ SINGLE = {
 OFFERED = {name: getattr(recae, name) for name in recae.__all__}
 for room in [*ROOMS, *SINGLE]:
     module = importlib.import_module(f"recae.{room}")
-    OFFERED |= {name: getattr(module, name) for name in SINGLE.get(room) or module.__all__}
+    names = getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
+    OFFERED |= {name: getattr(module, name) for name in SINGLE.get(room, names)}
 OFFERED = {
     name: value
     for name, value in OFFERED.items()

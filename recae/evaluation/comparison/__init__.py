@@ -1,7 +1,7 @@
 """Compares models: paired tests, minimal detectable difference, and sources of variance."""
 
-from recae.evaluation.comparison.paired import compare, verdicts
-from recae.evaluation.comparison.significance import detectable_difference
-from recae.evaluation.comparison.variance_sources import Variance, variance
-
-__all__ = ["Variance", "compare", "detectable_difference", "variance", "verdicts"]
+from recae.evaluation.comparison.paired import compare as compare
+from recae.evaluation.comparison.paired import verdicts as verdicts
+from recae.evaluation.comparison.significance import detectable_difference as detectable_difference
+from recae.evaluation.comparison.variance_sources import Variance as Variance
+from recae.evaluation.comparison.variance_sources import variance as variance
