@@ -28,6 +28,15 @@ from recae.system.progress import bar
 from recae.training import Run
 
 
+def weights_param() -> Any:
+    """The hyperparameter `weights` of a model of the histories X."""
+    return param(
+        "whether X holds the weights of interactions or ones",
+        default="neither",
+        choices=("neither", "both"),
+    )
+
+
 @estimator
 class LinearRecommender(Recommender):
     """B = I - P diag(c), with P = (X'X + diag(r))^-1 and the scores of a history x being x B.
@@ -49,11 +58,7 @@ class LinearRecommender(Recommender):
         above=0,
         usual=(0.1, 5000),
     )
-    weights: str = param(
-        "whether X holds the weights of interactions or ones",
-        default="neither",
-        choices=("neither", "both"),
-    )
+    weights: str = weights_param()
     user_power: float = param(
         "u: a user with n items has the weight n^(-2u)",
         default=0.0,

@@ -90,7 +90,7 @@ class RLAE(LinearRecommender):
 
 
 @estimator
-class RDLAE(LinearRecommender):
+class RDLAE(EDLAE):
     """A linear denoising autoencoder that may use an item to explain itself up to a bound.
 
     B = argmin E |X - D(X) B|^2 + l2 |B|^2 subject to diag(B) <= xi, where D drops entries with
@@ -113,7 +113,4 @@ class RDLAE(LinearRecommender):
         "paper": dict(l2=1000.0, dropout=0.2, xi=0.6)
     }
 
-    dropout: float = param(
-        "share of the interactions that are dropped", default=0.3, low=0, high=0.99, usual=(0, 0.8)
-    )
     xi: float = param("bound of the diagonal of B", default=0.3, low=0, high=1, usual=(0, 0.9))

@@ -13,6 +13,7 @@ from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import CapacityError
 from recae.estimators.params import estimator, learnt, param
+from recae.models.linear._base import weights_param
 from recae.models.linear._solve import blocks, device_that_fits, negative_inverse_, to_float32
 from recae.nn.products import multiply
 from recae.recommend.base import Recommender
@@ -56,11 +57,7 @@ class InfiniteAE(Recommender):
     l2: float = param(
         "ridge, as a share of the kernel's mean diagonal", default=5.0, above=0, usual=(0.1, 100)
     )
-    weights: str = param(
-        "whether X holds the weights of interactions or ones",
-        default="neither",
-        choices=("neither", "both"),
-    )
+    weights: str = weights_param()
 
     histories_: Any = learnt()
     inverse_: Tensor = learnt()

@@ -14,6 +14,7 @@ from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import CapacityError
 from recae.estimators.params import estimator, learnt, param
+from recae.models.linear._base import weights_param
 from recae.recommend.base import Recommender
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays
 from recae.recommend.sparse import nearest_columns, with_weights_or_ones
@@ -56,11 +57,7 @@ class SparseEASE(Recommender):
     l2: float = param(
         "ridge; grows with the density of the data, tune it", default=50.0, above=0, usual=(1, 5000)
     )
-    weights: str = param(
-        "whether X holds the weights of interactions or ones",
-        default="neither",
-        choices=("neither", "both"),
-    )
+    weights: str = weights_param()
 
     weights_: Any = learnt()
 
