@@ -149,36 +149,6 @@ class Task:
         return isinstance(model, NeuralRecommender) and model.metric == self.metric
 
 
-class Watch:
-    """Ends a training when the time is up, or when it has fallen too far behind."""
-
-    def __init__(self, task: Task, study: Study, epochs: int | None, budget: Budget) -> None:
-        self.study, self.epochs, self.budget = study, epochs, budget
-        self.metric = task.metric if task.halving and task.validates_itself else None
-        self.state, self.reason = COMPLETE, ""
-        self.best = -math.inf
-
-    def __call__(self, epoch: Epoch) -> bool:
-        """Whether to end after this epoch."""
-        if self.metric is not None:
-            self.best = max(self.best, epoch.metrics[self.metric])
-        if epoch.number == self.epochs:  # it ends by itself
-            return False
-        if self.metric is not None and self.study.behind(epoch.number, self.best):
-            self.state = PRUNED
-            self.reason = f"its {self.best:.4f} at epoch {epoch.number} was not in the best third"
-            return True
-        if self.budget.over:
-            self.state, self.reason = CUT, f"the time was up after epoch {epoch.number}"
-            return True
-        return False
-
-    def finish(self) -> None:
-        """Compares a training that ended by itself with all that come to a later rung."""
-        if self.metric is not None and self.state == COMPLETE:
-            self.study.behind(FINISHED, self.best)
-
-
 def attempt(
     task: Task,
     study: Study,
@@ -188,13 +158,28 @@ def attempt(
 ) -> tuple[Trial, Recommender | None]:
     """The trial of these settings, and its fitted model unless it failed."""
     model = task.template.clone().set_params(**params)
-    watch = Watch(task, study, model.get_params().get("epochs"), budget)
-    started = clock()
+    planned = model.get_params().get("epochs")
+    halving = task.halving and task.validates_itself
+    started, best = clock(), -math.inf
     value: float | None = None
+    state, reason = COMPLETE, ""
 
     def after_epoch(epoch: Epoch) -> bool:
+        """Ends a training when the time is up, or when it has fallen too far behind."""
+        nonlocal best, state, reason
         on_epoch()
-        return watch(epoch)
+        if halving:
+            best = max(best, epoch.metrics[task.metric])
+        if epoch.number == planned:  # it ends by itself
+            return False
+        if halving and study.behind(epoch.number, best):
+            state, reason = (
+                PRUNED,
+                f"its {best:.4f} at epoch {epoch.number} was not in the best third",
+            )
+        elif budget.over:
+            state, reason = CUT, f"the time was up after epoch {epoch.number}"
+        return state != COMPLETE
 
     with noted_warnings() as warned:
         try:
@@ -209,11 +194,12 @@ def attempt(
             value = _measured(task, model)
             if not math.isfinite(value):
                 raise TrainingError(f"its {task.metric} is {value}")
-            watch.finish()
+            if halving and state == COMPLETE:  # all that come to a later rung compete with it
+                study.behind(FINISHED, best)
         except FAILURES as error:
-            watch.state, watch.reason, value = FAILED, str(error), None
+            state, reason, value = FAILED, str(error), None
     trained = getattr(model, "epochs_", None)
-    failed = watch.state == FAILED
+    failed = state == FAILED
     trial = Trial(
         number=len(study.trials),
         params=dict(params),
@@ -221,8 +207,8 @@ def attempt(
         seconds=clock() - started,
         ended=budget.spent,
         epochs=len(trained) if trained is not None else None,
-        state=watch.state,
-        reason="; ".join([watch.reason, *warned] if watch.reason else warned),
+        state=state,
+        reason="; ".join([reason, *warned] if reason else warned),
         warned=tuple(warned),
         refit={} if failed else best_settings(model),
     )

@@ -59,10 +59,6 @@ class Range:
         """All numbers of it, None if there is no end to them."""
         return range(int(self.low), int(self.high) + 1) if self.integer else None
 
-    def described(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return {"low": self.low, "high": self.high}
-
 
 @dataclass(frozen=True)
 class Choices:
@@ -74,10 +70,6 @@ class Choices:
     def values(self) -> range:
         """The places of the options."""
         return range(len(self.options))
-
-    def described(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return {"choices": list(self.options)}
 
 
 @dataclass(frozen=True)
@@ -136,7 +128,12 @@ class Space:
 
     def described(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return {name: part.described() for name, part in self.parts.items()}
+        return {
+            name: {"choices": list(part.options)}
+            if isinstance(part, Choices)
+            else {"low": part.low, "high": part.high}
+            for name, part in self.parts.items()
+        }
 
 
 def _places(name: str, part: Range | Choices) -> list[str]:
