@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,40 +14,6 @@ from recae.errors import ConfigError, DataError, check_integer
 from recae.metrics.beyond_accuracy import CATALOGUE, OF_LISTS, FloatArray, ItemFacts
 from recae.metrics.metric import AnyMetric, IntArray, Metric, canonical, match, parse_metrics
 from recae.ranking.top_k import TopK
-
-
-class ItemCounts:
-    """Counts of listings and hits of each item within the first k, for some cut-offs k.
-
-    cutoffs: the k. `hits` and `listed` map each k, ascending, to (n_items,) int64.
-    """
-
-    def __init__(self, cutoffs: Iterable[int], n_items: int) -> None:
-        self.n_items = n_items
-        self.hits: dict[int, IntArray] = {}
-        self.listed: dict[int, IntArray] = {}
-        for k in sorted(cutoffs):
-            self.hits[k], self.listed[k] = (np.zeros(n_items, dtype=np.int64) for _ in range(2))
-
-    def add(self, items: npt.NDArray[np.integer[Any]], hits: npt.NDArray[np.bool_]) -> None:
-        """Adds lists (rows, k or more), -1 for an empty place, and which of their places hit."""
-        for table, counted in ((self.listed, items >= 0), (self.hits, hits)):
-            done, so_far = 0, np.zeros(self.n_items, dtype=np.int64)
-            for k, counts in table.items():
-                places = slice(done, k)  # only the ranks that the previous cut-off has not counted
-                some = items[:, places][counted[:, places]]
-                so_far += np.bincount(some, minlength=self.n_items)
-                counts += so_far
-                done = k
-
-    def named(self) -> dict[str, IntArray]:
-        """`hits@k` and `listed@k` for each k -> (n_items,) int64."""
-        return {
-            f"{what}@{k}": table[k]
-            for k in self.listed
-            for what, table in (("hits", self.hits), ("listed", self.listed))
-        }
-
 
 _NEEDS = {
     "counts": "the items' training users: pass item_counts",
@@ -90,7 +56,9 @@ class MetricAccumulator:
         self._facts = ItemFacts(n_items, item_counts, item_vectors, item_categories)
         self._longest = max(self.metrics, key=lambda metric: metric.k)
         self._values: dict[Metric, list[FloatArray]] = {m: [] for m in self.metrics if m.per_user}
-        self._counted = ItemCounts({metric.k for metric in self.metrics}, n_items)
+        cutoffs = sorted({metric.k for metric in self.metrics})
+        self._hits: dict[int, IntArray] = {k: np.zeros(n_items, dtype=np.int64) for k in cutoffs}
+        self._listed = {k: np.zeros(n_items, dtype=np.int64) for k in cutoffs}
         self.seconds = 0.0
 
     @property
@@ -116,8 +84,24 @@ class MetricAccumulator:
             else:
                 of_lists, _ = OF_LISTS[metric.name]
                 parts.append(of_lists(topk.items[:, : metric.k], ones, self._facts))
-        self._counted.add(topk.items, hits)
+        self._count(self._listed, topk.items, topk.items >= 0)
+        self._count(self._hits, topk.items, hits)
         self.seconds += time.perf_counter() - started
+
+    def _count(
+        self,
+        table: dict[int, IntArray],
+        items: npt.NDArray[np.integer[Any]],
+        counted: npt.NDArray[np.bool_],
+    ) -> None:
+        """Adds to each cut-off how often each item is at a counted place of the first k."""
+        done, so_far = 0, np.zeros(self.n_items, dtype=np.int64)
+        for k, counts in table.items():
+            places = slice(done, k)  # only the ranks that the previous cut-off has not counted
+            some = items[:, places][counted[:, places]]
+            so_far += np.bincount(some, minlength=self.n_items)
+            counts += so_far
+            done = k
 
     def _ones(self, history: Any, rows: int) -> Any:
         """The history as a canonical csr matrix of ones; None if no metric needs it."""
@@ -146,7 +130,7 @@ class MetricAccumulator:
     def catalogue(self) -> dict[str, float]:
         """Metric name -> value, for coverage and gini; users without a target count too."""
         some = [metric for metric in self.metrics if not metric.per_user]
-        return {str(m): CATALOGUE[m.name](self._counted.listed[m.k]) for m in some}
+        return {str(m): CATALOGUE[m.name](self._listed[m.k]) for m in some}
 
     def per_item(self) -> dict[str, IntArray]:
         """`hits@k` and `listed@k` for each cut-off, ascending -> (n_items,) int64.
@@ -154,4 +138,8 @@ class MetricAccumulator:
         hits: users who have the item as a target and in their first k; listed: users who have it in
         their first k, whether they have a target or not.
         """
-        return self._counted.named()
+        return {
+            f"{what}@{k}": table[k]
+            for k in self._listed
+            for what, table in (("hits", self._hits), ("listed", self._listed))
+        }
