@@ -143,12 +143,38 @@ class Entry:
         >>> recae.report.Entry.load(folder).value("ndcg@5")
         0.6
         """
-        about, reports = load_folder(folder)
+        folder = as_path(folder)
         try:
+            text = (folder / ENTRY).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise StorageError(f"{folder} holds no entry: {error}") from error
+        try:
+            content = json.loads(text)
+            if content["format"] != FORMAT:
+                raise StorageError(
+                    f"{folder} has format {content['format']}; this recae {__version__} reads "
+                    f"format {FORMAT}: it was saved by recae {content.get('recae')}, save it again"
+                )
+            if sha256_of_json(content["entry"]) != content["sha256"]:
+                raise ValueError(f"{ENTRY} is not what was saved")
+            names, files = list(content["reports"]), dict(content["files"])
+            check_digests(folder, files)
+            more = {file.name for file in folder.iterdir()} - {ENTRY, *files}
+            if more:
+                raise ValueError(f"{min(more)} is not part of the entry: remove it")
+            if unlisted := {*names} - {*files}:
+                raise ValueError(f"{min(unlisted)} is missing")
+            about = dict(content["entry"])
             published = {name: Published(**figure) for name, figure in about["published"].items()}
+            reports = [Report.load(folder / name) for name in names]
             return cls(**(about | {"published": published, "reports": reports}))
-        except (KeyError, TypeError, AttributeError, RecaeError) as error:
-            raise StorageError(f"{folder} is no entry of this recae: {error}") from error
+        except StorageError:
+            raise
+        except (*CANNOT, RecaeError) as error:
+            raise StorageError(
+                f"{folder / ENTRY} cannot be loaded: {reason(error)}; measure again and save it "
+                "again"
+            ) from error
 
 
 def load_entries(folder: str | Path, *, target: str | None = None) -> list[Entry]:
@@ -233,38 +259,6 @@ def check_entries(entries: Sequence[Entry]) -> list[Entry]:
                         "cannot stand in one report"
                     )
     return entries
-
-
-def load_folder(path: str | Path) -> tuple[dict[str, Any], list[Report]]:
-    """The fields of an entry, and its reports. Raises StorageError for a folder that is damaged."""
-    folder = as_path(path)
-    try:
-        text = (folder / ENTRY).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{folder} holds no entry: {error}") from error
-    try:
-        content = json.loads(text)
-        if content["format"] != FORMAT:
-            raise StorageError(
-                f"{folder} has format {content['format']}; this recae {__version__} reads format "
-                f"{FORMAT}: it was saved by recae {content.get('recae')}, save it again"
-            )
-        if sha256_of_json(content["entry"]) != content["sha256"]:
-            raise ValueError(f"{ENTRY} is not what was saved")
-        names, files = list(content["reports"]), dict(content["files"])
-        check_digests(folder, files)
-        more = {file.name for file in folder.iterdir()} - {ENTRY, *files}
-        if more:
-            raise ValueError(f"{min(more)} is not part of the entry: remove it")
-        if unlisted := {*names} - {*files}:
-            raise ValueError(f"{min(unlisted)} is missing")
-        return dict(content["entry"]), [Report.load(folder / name) for name in names]
-    except StorageError:
-        raise
-    except (*CANNOT, RecaeError) as error:
-        raise StorageError(
-            f"{folder / ENTRY} cannot be loaded: {reason(error)}; measure again and save it again"
-        ) from error
 
 
 def _finite(value: Any) -> Any:
