@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from statistics import NormalDist
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -207,8 +207,8 @@ def detectable_difference(
         both = paired_values({"report": report, "other": other}, metric)
         differences = both["report"].mean(axis=0) - both["other"].mean(axis=0)
         return detectable(Spread.of(differences, both["report"], both["other"]), level, power)
-    shared = 0.0 if correlation is None else correlation
-    if not (isinstance(shared, Real) and -1 <= shared < 1):
+    shared: Any = 0.0 if correlation is None else correlation
+    if not (isinstance(shared, int | float | np.floating) and -1 <= shared < 1):
         raise ConfigError(
             f"correlation must be at least -1 and less than 1, not {correlation!r}",
             parameter="correlation",
