@@ -157,7 +157,8 @@ def canonical_csr(matrix: Matrix) -> Matrix:
     _check_sound(matrix)
     if matrix.dtype == np.float32 and matrix.format == "csr" and _is_canonical(matrix):
         if matrix.data.all():
-            return sp.csr_matrix(matrix, copy=True)
+            parts = (matrix.data.copy(), matrix.indices.copy(), matrix.indptr.copy())
+            return sp.csr_matrix(parts, shape=matrix.shape)
     canonical: Matrix = sp.csr_matrix(matrix, dtype=np.float64, copy=True)
     canonical.sum_duplicates()
     canonical.eliminate_zeros()

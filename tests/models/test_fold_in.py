@@ -40,17 +40,21 @@ def one_by_one(confidences: sp.csr_matrix, l2: float) -> np.ndarray:
 def test_users_solve_their_equations(monkeypatch, low, high, off, cells, l2: float) -> None:
     monkeypatch.setattr(_fold_in, "CELLS", cells)
     confidences = histories([3, 0, 50, 1, 8, 7, 9, 0, 30], low, high)
-    found = FoldIn(ITEMS, l2)(confidences)
+    fold_in = FoldIn(ITEMS, l2)
+    found = fold_in.vectors(confidences, confidences.data)
     expected = one_by_one(confidences, l2)
     np.testing.assert_allclose(found, expected, atol=off * np.abs(expected).max())
+    scores = fold_in.scores(confidences, confidences.data).dense()
+    expected = expected @ ITEMS.T
+    np.testing.assert_allclose(scores, expected, atol=off * np.abs(expected).max())
     assert found.dtype == torch.float32 and not found[[1, 7]].any()
 
 
 def test_no_rows_and_rows_by_themselves() -> None:
     fold_in, confidences = FoldIn(ITEMS, 1.0), histories([5, 2, 9, 4], 1, 10)
-    assert fold_in(confidences[:0]).shape == (0, 8)
-    together = fold_in(confidences)
-    alone = torch.cat([fold_in(confidences[row]) for row in range(4)])
+    assert fold_in.vectors(confidences[:0], np.ones(0)).shape == (0, 8)
+    together = fold_in.vectors(confidences, confidences.data)
+    alone = torch.cat([fold_in.vectors(row, row.data) for row in confidences])
     torch.testing.assert_close(alone, together, rtol=1e-5, atol=1e-6)
 
 

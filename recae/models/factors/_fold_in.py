@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recae.errors import ConfigError
+from recae.nn.products import FactoredScores
 from recae.system.threads import in_threads
 
 CELLS = 1 << 21
@@ -46,10 +47,20 @@ class FoldIn:
         zero = whitened.new_zeros(1, len(gram))  # stands for no item, where histories are padded
         self.whitened = torch.cat([whitened, zero]).float()  # (n_items + 1, n)
 
-    def __call__(self, confidences: Any) -> Tensor:
-        """The factors of CSR histories (rows, n_items) of confidences > 0: (rows, n) float32."""
+    def vectors(self, histories: Any, confidences: np.ndarray) -> Tensor:
+        """The factors x of CSR histories (rows, n_items): (rows, n) float32."""
+        whitened = self.scores(histories, confidences).rows.double()
+        found: Tensor = torch.linalg.solve_triangular(self.root.t(), whitened.t(), upper=True)
+        return found.t().float().contiguous()
+
+    def scores(self, histories: Any, confidences: np.ndarray) -> FactoredScores:
+        """The scores x_u . y_i = (L' x_u) . a_i of CSR histories (rows, n_items).
+
+        confidences: (entries,) float32 > 0, one for each entry.
+        """
+        indptr, indices = histories.indptr, histories.indices
         n_items, n = len(self.whitened) - 1, len(self.root)
-        lengths = np.diff(confidences.indptr)
+        lengths = np.diff(indptr)
         order = np.argsort(-lengths, kind="stable")  # users of like length are solved together
         groups, start, long = [], 0, int((lengths >= n).sum())
         while start < len(order):
@@ -59,20 +70,19 @@ class FoldIn:
             start += len(groups[-1])
 
         def solve(rows: np.ndarray) -> Tensor:
-            entries, places = _entries(confidences.indptr, rows)
+            entries, places = _entries(indptr, rows)
             at = np.repeat(np.arange(len(rows)), lengths[rows]), places
             items = np.full((len(rows), max(lengths[rows].max(), 1)), n_items)
-            items[at] = confidences.indices[entries]
+            items[at] = indices[entries]
             c = np.full(items.shape, 2, dtype=np.float32)  # times zeros
-            c[at] = confidences.data[entries]
+            c[at] = confidences[entries]
             with torch.inference_mode():
                 return self._solve(torch.from_numpy(items), torch.from_numpy(c))
 
-        turned = torch.empty(len(order), n, dtype=torch.float64)
+        found = torch.empty(len(order), n)
         for rows, some in zip(groups, in_threads(solve, groups), strict=True):
-            turned[rows] = some.double()
-        found: Tensor = torch.linalg.solve_triangular(self.root.t(), turned.t(), upper=True)
-        return found.t().float().contiguous()
+            found[rows] = some
+        return FactoredScores(found, self.whitened[:-1])
 
     def _solve(self, items: Tensor, c: Tensor) -> Tensor:
         """L' x of some users: items, confidences (rows, longest) -> (rows, n)."""

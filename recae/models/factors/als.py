@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from recae.errors import TrainingError, TrainingInterrupted
 from recae.estimators.params import estimator, param
 from recae.models.factors._base import FactorRecommender
 from recae.models.factors._fold_in import FoldIn
-from recae.recommend.sparse import with_weights_or_ones
+from recae.nn.products import FactoredScores
 from recae.rng import numpy_generator
 from recae.system.progress import bar
 from recae.system.threads import ONE_BLAS
@@ -56,6 +57,9 @@ class ALS(FactorRecommender):
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         from implicit.recommender_base import ModelFitError
 
+        x = data.matrix  # `implicit` may change its input, which is therefore a copy
+        parts = (self._confidences(x), x.indices.copy(), x.indptr.copy())
+        confidences = sp.csr_matrix(parts, shape=x.shape)
         sweeps = _Sweeps(self._implicit(int(numpy_generator(run.seed).integers(2**31))))
         checkpoint = self._checkpoint(data, None, run)
         if checkpoint is not None:
@@ -72,7 +76,7 @@ class ALS(FactorRecommender):
                         checkpoint.after_epoch(sweeps)
 
                 if not sweeps.finished:
-                    sweeps.go_on(self._confidences(data.matrix), after_sweep)
+                    sweeps.go_on(confidences, after_sweep)
         except ModelFitError as error:
             raise TrainingError(
                 f"the factors are no longer numbers: raise l2 (now {self.l2}) or lower alpha "
@@ -103,15 +107,23 @@ class ALS(FactorRecommender):
                 random_state=seed,
             )
 
-    def _confidences(self, matrix: Any) -> Any:
-        """alpha x weight, as a copy, because `implicit` may change its input."""
+    def _confidences(self, matrix: Any) -> np.ndarray:
+        """alpha x weight of each entry, (entries,) float32."""
+        values = matrix.data if self.weights == "target" else np.ones_like(matrix.data)
         with np.errstate(over="ignore"):  # overflow shows in the factors
-            return with_weights_or_ones(matrix, self.weights == "target") * np.float32(self.alpha)
+            confidences: np.ndarray = values.astype(np.float32) * np.float32(self.alpha)
+        return confidences
 
-    def _embed_rows(self, matrix: Any) -> Tensor:
+    def _solver(self) -> FoldIn:
         if self._fold_in is None:
             self._fold_in = FoldIn(self.item_factors_, self.l2)
-        return self._fold_in(self._confidences(matrix))  # (rows, latent)
+        return self._fold_in
+
+    def _score_rows(self, matrix: Any) -> FactoredScores:
+        return self._solver().scores(matrix, self._confidences(matrix))
+
+    def _embed_rows(self, matrix: Any) -> Tensor:
+        return self._solver().vectors(matrix, self._confidences(matrix))
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         super()._restore(arrays)
