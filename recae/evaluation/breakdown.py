@@ -25,7 +25,7 @@ def by_history(
     of the mean over these users. A bin without users has NaN. seed: of the bootstrap.
 
     Raises ConfigError for an unknown metric, one without a value per user, or bad bins; DataError
-    if the report has no sizes of histories or no user a value.
+    if the report has no history lengths or no user has a value.
 
     >>> from recae.evaluation import by_history
     >>> lengths = pd.DataFrame({"history": [1, 2, 7], "targets": [1, 1, 1]}, index=[5, 6, 7])
@@ -38,14 +38,20 @@ def by_history(
     """
     if metric not in report.per_user:
         if metric in report.catalogue:
-            raise ConfigError(f"{metric} is one number, not one per user: it has no breakdown")
+            raise ConfigError(
+                f"{metric} is one number, not one per user: it has no breakdown",
+                parameter="metric",
+                value=metric,
+            )
         raise unknown_option("metric of this report", metric, map(str, report.per_user))
     if "history" not in report.users:
-        raise DataError("this report has no sizes of histories: evaluate the model again")
+        raise DataError("this report has no history lengths: evaluate the model again")
     values = report.per_user[metric].to_numpy(dtype=np.float64)
     lengths = report.users["history"].to_numpy(dtype=np.int64)
     if len(lengths) != len(values):
-        raise DataError(f"this report has {len(values)} users with values but {len(lengths)} sizes")
+        raise DataError(
+            f"this report has values of {len(values)} users but {len(lengths)} history lengths"
+        )
     some = ~np.isnan(values)
     if not some.any():
         raise DataError(f"no user has a value of {metric}: there is nothing to break down")
@@ -70,14 +76,24 @@ def _lows(bins: Any, lengths: IntArray) -> IntArray:
         return np.unique(np.sort(lengths)[quantiles])
     lows = np.asarray(bins)
     if lows.ndim != 1 or not lows.size or not np.issubdtype(lows.dtype, np.integer):
-        raise ConfigError(f"bins must be a number or lengths such as [1, 6, 11], not {bins!r}")
+        raise ConfigError(
+            f"bins must be a number or lengths such as [1, 6, 11], not {bins!r}",
+            parameter="bins",
+            value=bins,
+        )
     lows = lows.astype(np.int64)
     if (np.diff(lows) <= 0).any():
-        raise ConfigError(f"bins must ascend, each length once; found {lows.tolist()}")
+        raise ConfigError(
+            f"bins must ascend, each length once; found {lows.tolist()}",
+            parameter="bins",
+            value=bins,
+        )
     if lows[0] > lengths.min():
         raise ConfigError(
             f"bins begin at {lows[0]}, but {int((lengths < lows[0]).sum()):,} users have shorter "
-            f"histories: begin at {lengths.min()} or below"
+            f"histories: begin at {lengths.min()} or below",
+            parameter="bins",
+            value=bins,
         )
     return lows
 
@@ -95,7 +111,7 @@ def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
     targets), and listed_share (of all places within k that are not empty).
 
     Raises ConfigError for a k that no metric of the report has, or for groups < 1; DataError if the
-    report has no counts of items, or not of their training users.
+    report has no item counts, or no counts of training users.
 
     >>> fold = recae.data.splits.holdout_pairs(data, 0.5, seed=1).validation
     >>> report = recae.evaluate(recae.Popularity().fit(data), fold, "recall@1")
@@ -106,16 +122,20 @@ def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
     """
     items = report.items
     if "targets" not in items:
-        raise DataError("this report has no counts of items: evaluate the model again")
+        raise DataError("this report has no item counts: evaluate the model again")
     if "training_users" not in items:
         raise DataError(
-            "this report has no numbers of training users: pass train= to the Lists or the Scorer "
+            "this report has no counts of training users: pass train= to the Lists or the Scorer "
             "and evaluate again"
         )
     if f"hits@{k}" not in items:
         named = (str(name).partition("@") for name in items)
         known = sorted(int(cut) for what, _, cut in named if what == "hits")
-        raise ConfigError(f"this report has no lists of {k!r}; its cut-offs are {known}")
+        raise ConfigError(
+            f"this report has no lists of {k!r}; its cut-offs are {known}",
+            parameter="k",
+            value=k,
+        )
     groups = check_integer("groups", groups)
     training = items["training_users"].to_numpy(dtype=np.int64)
     sums = (

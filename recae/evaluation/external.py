@@ -283,9 +283,7 @@ class AlignedLists:
                 f"{show(users.ids[self.rows[at]])}"
             )
             if given.on_masked == "raise":
-                raise DataError(
-                    f"{message}; on_masked='drop' takes them out and moves the others up"
-                )
+                raise DataError(f"{message}; on_masked='drop' drops them and moves the others up")
             warn(f"{message}: they are dropped, and the items below move up")
             kept = ~masked
             self.rows, self.columns, self.items = (
@@ -299,7 +297,7 @@ class AlignedLists:
             raise DataError(
                 f"none of the recommended items is in the fold, the first "
                 f"{show(given.items.ids[0])}; the fold has {show(self.fold.target.items.ids[0])} "
-                "and others: were they numbered anew?"
+                "and others: were the ids renumbered?"
             )
         if unknown.any():
             first = given.items.ids[self.items[int(unknown.argmax())]]
@@ -345,8 +343,8 @@ def _matched(given: Lists, fold: Fold) -> tuple[IntArray, IntArray, int]:
     if not_in_fold == len(row):
         raise DataError(
             f"none of the {not_in_fold:,} users of these lists is in the fold (the first are "
-            f"{show(given.users.ids[0])} here, {show(users.ids[0])} there): were they numbered "
-            "anew?"
+            f"{show(given.users.ids[0])} here, {show(users.ids[0])} there): were the ids "
+            "renumbered?"
         )
     if not_in_fold:
         warn(f"the lists of {not_in_fold:,} users are ignored: they are not in the fold")

@@ -137,7 +137,7 @@ class Report:
                 for name, row in summary["metrics"].items()
             }
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise StorageError(f"{path} is no saved report: its metrics are damaged") from error
+            raise StorageError(f"{path} is not a saved report: its metrics are damaged") from error
         return cls(
             model=summary["model"],
             per_user=table,
@@ -212,9 +212,9 @@ def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     except OSError as error:
         raise StorageError(f"could not read the report {path}: {error.strerror}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise StorageError(f"{path} is no saved report: it is not JSON") from error
+        raise StorageError(f"{path} is not a saved report: it is not JSON") from error
     if not isinstance(summary, dict) or not summary.keys() >= KEYS:
-        raise StorageError(f"{path} is no saved report, which has {', '.join(sorted(KEYS))}")
+        raise StorageError(f"{path} is not a saved report, which has {', '.join(sorted(KEYS))}")
     if "per_user" not in summary:
         raise DataError(f"{path} has no values per user: save it with per_user=True")
     named = {name: summary[name] for name in INDEX if name in summary}
@@ -228,7 +228,7 @@ def _read_table(path: str | Path, name: str, entry: Any) -> pd.DataFrame:
     except OSError as error:
         raise StorageError(f"{file} is missing: {error.strerror}") from error
     except (TypeError, KeyError, ValueError) as error:
-        raise StorageError(f"{path} is no saved report: its {name} names no file") from error
+        raise StorageError(f"{path} is not a saved report: its {name} names no file") from error
     if sha256(content) != digest:
         raise StorageError(f"{file} does not belong to {path}, or is damaged")
     return read_frame(BytesIO(content)).set_index(INDEX[name]).rename_axis(None)

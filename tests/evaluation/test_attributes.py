@@ -1,4 +1,4 @@
-"""Vectors and categories of items: matched by id, and told where they do not fit."""
+"""Vectors and categories of items: matched by id, and rejected where they do not fit."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_vectors_of_models(int_data) -> None:
     own = evaluate(svd, some, "diversity@4")
     given = evaluate(svd, some, "diversity@4", item_vectors=svd)
     pd.testing.assert_frame_equal(own.per_user, given.per_user)
-    assert own.provenance["item_vectors"].startswith("of the model, ")
+    assert own.provenance["item_vectors"].startswith("of the model")
     assert given.provenance["item_vectors"].startswith("PureSVD(latent=3")
     # The digest is that of the vectors, whoever has them.
     digests = {r.provenance["item_vectors"].split(", ")[-1] for r in (own, given)}
@@ -80,7 +80,7 @@ CATEGORIES = pd.DataFrame(
 
 
 def test_categories_are_matched_by_id() -> None:
-    with pytest.warns(RecaeWarning, match="1 of 4 items have no category"):
+    with pytest.warns(RecaeWarning, match="1 of 4 .*category"):
         report = evaluate(MODEL, fold(), "miscalibration@2", item_categories=CATEGORIES)
     # 7: a is half x, half y; b, c are x and y. 8: c is y; a, b are three quarters x.
     expected = [0, math.log(1 / (0.99 * 0.25 + 0.01))]
@@ -105,26 +105,14 @@ def never(matrix: object) -> None:
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        (
-            None,
-            ConfigError,
-            "diversity@2 needs vectors of the items, and Popularity has none: pass",
-        ),
+        (None, ConfigError, "diversity@2 .*vectors.* Popularity .*item_vectors="),
         (VECTORS.drop("c"), DataError, "item_vectors lack 1 of the 4 items, the first 'c'"),
-        (
-            VECTORS.replace(7, np.nan),
-            DataError,
-            "NaN or infinite numbers for 1 items, the first 'd",
-        ),
-        (VECTORS.astype(str), DataError, "a row of numbers for each of 4 ids"),
-        (
-            (list("abc"), np.ones((4, 2))),
-            DataError,
-            r"each of 3 ids; found float64 of shape \(4, 2",
-        ),
-        ((list("aacd"), np.ones((4, 2))), DataError, "item ids must be distinct"),
-        (np.ones((4, 2)), DataError, "item_vectors cannot be ndarray: pass"),
-        (([1, 2, 3, 4], np.ones((4, 2))), DataError, "item ids are text here"),
+        (VECTORS.replace(7, np.nan), DataError, "NaN .*1 items, .*'d"),
+        (VECTORS.astype(str), DataError, "numbers .*4 ids"),
+        ((list("abc"), np.ones((4, 2))), DataError, r"3 ids; .*float64 .*\(4, 2"),
+        ((list("aacd"), np.ones((4, 2))), DataError, "item ids .*distinct"),
+        (np.ones((4, 2)), DataError, "item_vectors .*ndarray"),
+        (([1, 2, 3, 4], np.ones((4, 2))), DataError, "item ids .*text .*integers"),
     ],
 )
 def test_bad_vectors_are_named_before_anything_is_ranked(
@@ -141,8 +129,8 @@ def test_bad_vectors_are_named_before_anything_is_ranked(
         ({"a": "x"}, "item_categories .* dict"),
         (CATEGORIES.rename(columns={"category": "genre"}), "'category'.* genre"),
         (CATEGORIES.replace("w", None), "category ids .* 1 of 6 rows"),
-        (CATEGORIES.tail(1), "none of the 4 item ids"),
-        (CATEGORIES.assign(item_id=range(6)), "item ids are integers here"),
+        (CATEGORIES.tail(1), "none .*4 item ids"),
+        (CATEGORIES.assign(item_id=range(6)), "item ids .*integers .*text"),
     ],
 )
 def test_bad_categories_are_named_before_anything_is_ranked(given, message, monkeypatch) -> None:

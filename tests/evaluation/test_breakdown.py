@@ -76,13 +76,13 @@ def test_every_user_is_in_one_bin(lengths, bins) -> None:
 @pytest.mark.parametrize(
     ("bins", "message"),
     [
-        (0, "bins must be .*, not 0"),
-        (True, "a number or lengths such as"),
-        ("5", "a number or lengths such as"),
-        ([], "a number or lengths such as"),
-        ([1.0, 3.0], "a number or lengths such as"),
-        ([1, 3, 3], "bins must ascend"),
-        ([2, 5], "bins begin at 2, but 1 users have shorter histories: begin at 1 or below"),
+        (0, "bins .*, not 0"),
+        (True, "bins .*lengths .*, not True"),
+        ("5", "bins .*lengths .*, not '5'"),
+        ([], r"bins .*lengths .*, not \[\]"),
+        ([1.0, 3.0], r"bins .*lengths .*, not \[1.0, 3.0\]"),
+        ([1, 3, 3], r"ascend.* \[1, 3, 3\]"),
+        ([2, 5], "bins .* 2, .*1 users .*shorter histories: .* 1 "),
     ],
 )
 def test_bad_bins_are_named(bins, message) -> None:
@@ -92,25 +92,25 @@ def test_bad_bins_are_named(bins, message) -> None:
 
 def test_what_has_no_breakdown_says_why() -> None:
     report = users_report(LENGTHS, VALUES)
-    with pytest.raises(ConfigError, match="unknown metric of this report 'ndgc@5'. Did you mean"):
+    with pytest.raises(ConfigError, match="metric .*'ndgc@5'.* mean 'ndcg@5'"):
         by_history(report, "ndgc@5")
-    with pytest.raises(ConfigError, match="coverage@5 is one number"):
+    with pytest.raises(ConfigError, match="coverage@5 .*one number"):
         by_history(report, "coverage@5")
-    with pytest.raises(DataError, match="no user has a value of ndcg@5"):
+    with pytest.raises(DataError, match="no user .*ndcg@5"):
         by_history(users_report([1, 2], [NAN, NAN]), "ndcg@5")
     bare = Report("m", pd.DataFrame({"ndcg@5": [0.5]}))
-    with pytest.raises(DataError, match="no sizes of histories: evaluate the model again"):
+    with pytest.raises(DataError, match="history lengths: evaluate"):
         by_history(bare, "ndcg@5")
-    with pytest.raises(DataError, match="no counts of items: evaluate the model again"):
+    with pytest.raises(DataError, match="item counts: evaluate"):
         by_popularity(bare, 5)
     counted = items_report([1], [1], [1], [1])
     untrained = Report("m", bare.per_user, items=counted.items.drop(columns="training_users"))
     with pytest.raises(DataError, match="training users.* train="):
         by_popularity(untrained, 3)
-    with pytest.raises(ConfigError, match=r"no lists of 5; its cut-offs are \[3\]"):
+    with pytest.raises(ConfigError, match=r"lists .*5; .*cut-offs .*\[3\]"):
         by_popularity(counted, 5)
     for groups in (0, True, 2.0):
-        with pytest.raises(ConfigError, match="groups must be an integer"):
+        with pytest.raises(ConfigError, match=f"groups .*integer .*, not {groups}"):
             by_popularity(counted, 3, groups)
 
 
@@ -184,5 +184,5 @@ def test_a_real_report_is_shared_out_whole(int_data) -> None:
 
 def test_unsigned_bins_must_ascend_too() -> None:
     bins = np.array([1, 8, 4], dtype=np.uint64)  # 4 - 8 is a large number there
-    with pytest.raises(ConfigError, match=r"bins must ascend, each length once; found \[1, 8, 4\]"):
+    with pytest.raises(ConfigError, match=r"ascend.* \[1, 8, 4\]"):
         by_history(users_report(LENGTHS, VALUES), "ndcg@5", bins)

@@ -133,13 +133,13 @@ def test_damaged_counts_are_named(tmp_path) -> None:
     (items,) = tmp_path.glob("a.json.items-*.parquet")
     whole = items.read_bytes()
     items.write_bytes(whole[:-1])
-    with pytest.raises(recae.errors.StorageError, match=f"{items.name} does not belong to"):
+    with pytest.raises(recae.errors.StorageError, match=f"{items.name} .*belong"):
         Report.load(path)
     items.unlink()
     with pytest.raises(recae.errors.StorageError, match=f"{items.name} is missing"):
         Report.load(path)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"users": {"file": 3}}))
-    with pytest.raises(recae.errors.StorageError, match="its users names no file"):
+    with pytest.raises(recae.errors.StorageError, match="users .*no file"):
         Report.load(path)
 
 

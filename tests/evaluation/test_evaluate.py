@@ -134,19 +134,19 @@ def test_what_cannot_be_measured_is_refused_before_any_ranking(monkeypatch) -> N
 
     model = Popularity().fit(sp.csr_matrix(STAIRS))
     monkeypatch.setattr(model, "_score_rows", never)
-    with pytest.raises(DataError, match="no user of this fold has a target"):
+    with pytest.raises(DataError, match="no user .*target"):
         evaluate(model, fold([[1]], [[]], ["ann"]))
     for wrong in (FOLD.history, None):
-        with pytest.raises(DataError, match="a Fold is needed, such as Split.test, not"):
+        with pytest.raises(DataError, match="Fold .*, not (Interactions|NoneType)"):
             evaluate(model, wrong)
-    with pytest.raises(ConfigError, match="unknown metric 'ndgc'. Did you mean 'ndcg'"):
+    with pytest.raises(ConfigError, match="metric 'ndgc'.* mean 'ndcg'"):
         evaluate(model, FOLD, ["ndgc@10"])
-    with pytest.raises(ConfigError, match="batch_size must be"):
+    with pytest.raises(ConfigError, match="batch_size .*0"):
         evaluate(model, FOLD, batch_size=0)
-    with pytest.raises(NotFittedError, match="call fit first"):
+    with pytest.raises(NotFittedError, match="Popularity .*fit"):
         evaluate(Popularity(), FOLD)
 
 
 def test_a_report_cannot_be_saved_where_there_is_no_folder(tmp_path) -> None:
-    with pytest.raises(recae.errors.StorageError, match="does not exist: create it first"):
+    with pytest.raises(recae.errors.StorageError, match="absent .*exist"):
         evaluate(MODEL, FOLD).save(tmp_path / "absent" / "report.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def test_integer_ids_are_matched_by_id(int_data: Interactions) -> None:
 def test_without_training_users_there_is_no_novelty(fold: Fold, top: pd.DataFrame) -> None:
     report = recae.evaluate(Lists(top), fold, ["ndcg@5", "coverage@5"])
     assert "training_users" not in report.items and "hits@5" in report.items
-    with pytest.raises(ConfigError, match="novelty@5 needs the items' training users"):
+    with pytest.raises(ConfigError, match="novelty@5 .*training users"):
         recae.evaluate(Lists(top), fold, ["novelty@5"])
 
 
@@ -176,9 +177,9 @@ def test_by_hand() -> None:
 
 def test_a_user_without_a_list_is_refused_or_counted() -> None:
     some = GOOD[GOOD["user_id"] != "bob"]
-    with pytest.raises(DataError, match="1 of 3 users of the fold have no list, the first 'bob'; "):
+    with pytest.raises(DataError, match="1 of 3 users .*'bob'; on_missing='empty'"):
         recae.evaluate(Lists(some), SMALL, "recall@2")
-    with pytest.warns(RecaeWarning, match="no list, the first 'bob': they count as misses"):
+    with pytest.warns(RecaeWarning, match="no list, .*'bob': .*misses"):
         report = recae.evaluate(Lists(some, on_missing="empty"), SMALL, "recall@2")
     assert report.per_user["recall@2"].tolist() == [1, 0, 0]
     assert report.provenance["lists"]["users_without_list"] == 1
@@ -187,7 +188,7 @@ def test_a_user_without_a_list_is_refused_or_counted() -> None:
 
 def test_short_lists_are_counted() -> None:
     short = rows(ann=[2], bob=[2, 3], cat=[5])
-    with pytest.warns(RecaeWarning, match="lists of 2 of 3 users have fewer than 2.*'ann' with 1"):
+    with pytest.warns(RecaeWarning, match="2 of 3 users .*fewer than 2.*'ann' with 1"):
         report = recae.evaluate(Lists(short), SMALL, ["recall@1", "recall@2"])
     assert report.per_user["recall@2"].tolist() == [0, 1, 1]
     # Nobody can get more than the five items that are not known: no warning for a k of ten then.
@@ -198,7 +199,7 @@ def test_short_lists_are_counted() -> None:
 def test_what_is_masked_is_refused_or_dropped() -> None:
     seen = rows(ann=[0, 1, 2], bob=[2, 1, 3], cat=[4, 0, 5])
     with pytest.raises(
-        DataError, match="3 of 9 recommendations.*first item 0 for user 'ann'; on_masked='drop'"
+        DataError, match="3 of 9 recommendations.*item 0 .*user 'ann'; on_masked='drop'"
     ):
         recae.evaluate(Lists(seen), SMALL, "recall@2")
     with pytest.warns(RecaeWarning, match="3 of 9 .*dropped"):
@@ -209,7 +210,7 @@ def test_what_is_masked_is_refused_or_dropped() -> None:
     nothing_else = rows(ann=[0], bob=[2, 3], cat=[0, 5])
     with pytest.warns(RecaeWarning) as caught:
         recae.evaluate(Lists(nothing_else, on_masked="drop"), SMALL, "recall@2")
-    assert any("lists of 1 of 3 users have fewer than 2 items" in str(w.message) for w in caught)
+    assert any(re.search("1 of 3 users .*fewer than 2", str(w.message)) for w in caught)
     with pytest.warns(RecaeWarning):
         report = recae.evaluate(
             Lists(rows(ann=[0], bob=[1], cat=[4]), on_masked="drop"), SMALL, "recall@2"
@@ -217,26 +218,26 @@ def test_what_is_masked_is_refused_or_dropped() -> None:
     assert report["recall@2"] == 0
     # The mask of the fold counts, which need not be the history.
     masked = Fold(SMALL.history, SMALL.target, interactions(("cat", 0)))
-    with pytest.raises(DataError, match="1 of 9 recommendations.*first item 0 for user 'cat'"):
+    with pytest.raises(DataError, match="1 of 9 recommendations.*item 0 .*user 'cat'"):
         recae.evaluate(Lists(seen), masked, "recall@2")
 
 
 def test_unknown_items_are_misses_that_keep_their_places() -> None:
     strange = rows(ann=[77, 1], bob=[2, 3], cat=[78, 79])
-    with pytest.warns(RecaeWarning, match="3 of 6 recommendations .* does not have, the first 77"):
+    with pytest.warns(RecaeWarning, match="3 of 6 recommendations .*, the first 77"):
         report = recae.evaluate(Lists(strange), SMALL, ["mrr@2", "recall@1"])
     assert report.per_user["mrr@2"].tolist() == [0.5, 1, 0]
     assert report.per_user["recall@1"].tolist() == [0, 0.5, 0]
-    with pytest.raises(DataError, match="none of the recommended items .* numbered anew"):
+    with pytest.raises(DataError, match="none .*recommended items .*, the first 50"):
         recae.evaluate(Lists(GOOD.assign(item_id=GOOD["item_id"] + 50)), SMALL, "mrr@2")
 
 
 def test_users_who_are_not_in_the_fold_are_ignored_with_a_count() -> None:
     more = pd.concat([GOOD, rows(dan=[0, 1], eve=[2])])
-    with pytest.warns(RecaeWarning, match="lists of 2 users are ignored"):
+    with pytest.warns(RecaeWarning, match="2 users .*ignored"):
         report = recae.evaluate(Lists(more), SMALL, "recall@2")
     assert report.per_user["recall@2"].tolist() == [1, 1, 0]
-    with pytest.raises(DataError, match="none of the 2 users .* 'dan' here, 'ann' there"):
+    with pytest.raises(DataError, match="none .*2 users .*'dan'.* 'ann'"):
         recae.evaluate(Lists(rows(dan=[0, 1], eve=[2])), SMALL, "recall@2")
 
 
@@ -253,41 +254,41 @@ def test_lists_that_are_none() -> None:
         with pytest.raises((DataError, ConfigError), match=message):
             Lists(table, **options)
 
-    refused("1 rows repeat an item of the same user; the first is item 2 of user 'ann' at row 6",
+    refused("1 rows .*item 2 .*user 'ann' .*row 6",
             pd.concat([GOOD, pd.DataFrame([("ann", 2, 9)], columns=GOOD.columns)],
                       ignore_index=True))  # fmt: skip
-    refused("1 rows repeat a rank of the same user; the first is rank 1 of user 'cat' at row 5",
+    refused("1 rows .*rank 1 .*user 'cat' .*row 5",
             GOOD.assign(rank=[1, 2, 1, 2, 1, 1]))  # fmt: skip
-    refused("ranks must be whole numbers; found 0.5 at row 0.*score=", GOOD.assign(rank=0.5))
-    refused("ranks must be finite.*nan at row 1", GOOD.assign(rank=[1, np.nan, 1, 2, 1, 2]))
+    refused("ranks .*numbers; .*0.5 at row 0.*score=", GOOD.assign(rank=0.5))
+    refused("ranks .*finite.*nan .*row 1", GOOD.assign(rank=[1, np.nan, 1, 2, 1, 2]))
     scored = GOOD.drop(columns="rank")
-    refused("lists need a column of ranks, 'rank', or of scores, 'score'", scored)
-    refused("scores must be finite.*nan at row 3 \\(1 such", scored.assign(
+    refused("'rank', .*'score'; .*rank= or score=", scored)
+    refused(r"scores .*finite.*nan .*row 3 \(1 ", scored.assign(
         score=[1, 2, 3, np.nan, 5, 6]))  # fmt: skip
-    refused("scores must be finite.*-inf at row 0", scored.assign(score=-np.inf))
-    refused("scores must be numbers", scored.assign(score="high"))
+    refused("scores .*finite.*-inf .*row 0", scored.assign(score=-np.inf))
+    refused("scores .*numbers", scored.assign(score="high"))
     refused(
         "user column 'user_id' is needed.*columns: who", GOOD.rename(columns={"user_id": "who"})
     )
-    refused("the table has no rows", GOOD[:0])
-    refused("user ids are missing in 1 of 6", GOOD.assign(user_id=[None, *"abcde"]))
-    refused("a table is needed", 7)
-    refused("absent.parquet does not exist", "absent.parquet")
+    refused("no rows", GOOD[:0])
+    refused("user ids .*1 of 6", GOOD.assign(user_id=[None, *"abcde"]))
+    refused("table .*int", 7)
+    refused("absent.parquet .*exist", "absent.parquet")
     refused("on_missing 'drop'.*empty, raise", GOOD, on_missing="drop")
-    refused("on_masked 'dorp'. Did you mean 'drop'", GOOD, on_masked="dorp")
+    refused("on_masked 'dorp'.* mean 'drop'", GOOD, on_masked="dorp")
 
 
 def test_ids_of_another_kind_are_refused() -> None:
     for column in ("user_id", "item_id"):
         other = GOOD.assign(**{column: 5 if column == "user_id" else GOOD[column].astype(str)})
         other = other.drop_duplicates(["user_id", "item_id"]).drop_duplicates(["user_id", "rank"])
-        with pytest.raises(DataError, match="these lists do not fit the fold: .*cast one side"):
+        with pytest.raises(DataError, match="lists .*fold: .* ids "):
             recae.evaluate(Lists(other), SMALL, "recall@2")
 
 
 def test_scores_that_rise_along_the_ranks_are_reported() -> None:
     upside_down = GOOD.assign(score=[0.1, 0.9, 0.9, 0.1, 0.5, 0.5])
-    with pytest.warns(RecaeWarning, match="scores rise along the ranks of 1 of 3 users.*'ann'"):
+    with pytest.warns(RecaeWarning, match="scores rise .*1 of 3 users.*'ann'"):
         lists = Lists(upside_down)
     assert recae.evaluate(lists, SMALL, "mrr@2")["mrr@2"] == 0.5  # the ranks count
 

@@ -45,19 +45,19 @@ def test_items_that_the_model_does_not_know_are_left_out_with_a_warning() -> Non
     model = recae.AutoRec(latent=2, epochs=1).fit(Interactions.from_csr(DATA.matrix[:, :11]))
     history = Interactions.from_csr(sp.csr_matrix([[4.0, 0, 0]]), items=[0, 1, 99])
     target = Interactions.from_csr(sp.csr_matrix([[0, 3.0, 5]]), items=[0, 1, 99])
-    with pytest.warns(recae.RecaeWarning, match="1 of 2 interactions are left out"):
+    with pytest.warns(recae.RecaeWarning, match="1 of 2 interactions .*left out"):
         error = recae.evaluation.rmse(model, Fold(history, target))
     assert error == pytest.approx(abs(model.score(history)[0, 1] - 3), rel=1e-6)
     only = Interactions.from_csr(sp.csr_matrix([[0, 0, 5.0]]), items=[0, 1, 99])
     with (
         pytest.warns(recae.RecaeWarning),
-        pytest.raises(DataError, match="no item of the targets"),
+        pytest.raises(DataError, match="no item .*targets"),
     ):
         recae.evaluation.rmse(model, Fold(history, only))
 
 
 def test_what_is_no_fold_or_not_fitted_is_told() -> None:
-    with pytest.raises(DataError, match="must be a Fold"):
+    with pytest.raises(DataError, match="Fold.*not Interactions"):
         recae.evaluation.rmse(recae.AutoRec().fit(DATA), DATA)
     with pytest.raises(recae.errors.NotFittedError):
         recae.evaluation.rmse(recae.AutoRec(), SPLIT.validation)
@@ -69,5 +69,5 @@ def test_validation_keeps_the_epoch_with_the_lowest_error() -> None:
     errors = [epoch.metrics["rmse"] for epoch in model.epochs_]
     assert recae.evaluation.rmse(model, SPLIT.validation) == pytest.approx(min(errors), rel=1e-6)
     assert min(errors) < errors[0] and min(errors) < errors[-1]
-    with pytest.raises(recae.ConfigError, match="unknown metric of AutoRec 'ndcg@10'"):
+    with pytest.raises(recae.ConfigError, match="metric .*AutoRec 'ndcg@10'"):
         recae.AutoRec(metric="ndcg@10").fit(DATA)

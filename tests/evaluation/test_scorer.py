@@ -75,7 +75,7 @@ def test_columns_are_those_of_the_items_given(split: recae.data.splits.Split, fo
         seen.append(histories.shape)
         return np.tile(liked.astype(float), (histories.shape[0], 1))
 
-    with pytest.warns(recae.RecaeWarning, match="the model does not know their 1 items"):
+    with pytest.warns(recae.RecaeWarning, match="not know .*1 items"):
         report = recae.evaluate(Scorer(score, ids), fold, ["recall@17", "mrr@1"])
     assert seen == [(len(fold.history.users), 16)]
     assert report["mrr@1"] == 0  # "new" is first everywhere
@@ -118,25 +118,25 @@ def test_bad_scores_are_named(split: recae.data.splits.Split, fold: Fold) -> Non
 
         return score
 
-    refused(r"returned nan in row 1 of a batch, item .i10. \(1 of", bad(np.nan))
-    refused("returned inf in row 1 of a batch", bad(np.inf))
-    refused(r"must return scores of shape \(\d+, 16\), a row .*; it returned \(16, \d+\)",
+    refused(r"nan .*row 1 .*item .i10. \(1 of", bad(np.nan))
+    refused("inf .*row 1 ", bad(np.inf))
+    refused(r"shape \(\d+, 16\), .*returned \(16, \d+\)",
             lambda h: h.toarray().T)  # fmt: skip
-    refused("must return an array or tensor of numbers, not csr_matrix", lambda h: h)
-    refused("must return an array or tensor of numbers, not NoneType", lambda h: None)
-    refused("must return an array or tensor of numbers, not list", lambda h: [["a"]])
+    refused("numbers, not csr_matrix", lambda h: h)
+    refused("numbers, not NoneType", lambda h: None)
+    refused("numbers, not list", lambda h: [["a"]])
 
 
 def test_bad_scorers_are_refused(split: recae.data.splits.Split, fold: Fold) -> None:
-    with pytest.raises(ConfigError, match="score must be a function of histories, not int"):
+    with pytest.raises(ConfigError, match="score .*function .*not int"):
         Scorer(7, [1])  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="item ids must be distinct"):
+    with pytest.raises(DataError, match="item ids .*distinct"):
         Scorer(lambda histories: histories.toarray(), [1, 1])
     theirs = Scorer(lambda histories: histories.toarray(), split.train.items)
-    with pytest.raises(ConfigError, match="novelty@5 needs the items' training users"):
+    with pytest.raises(ConfigError, match="novelty@5 .*training users"):
         recae.evaluate(theirs, fold, "novelty@5")
     numbers = Scorer(lambda histories: histories.toarray(), range(16))
-    with pytest.raises(DataError, match="cast one side"):
+    with pytest.raises(DataError, match="item ids .*(integers|text)"):
         recae.evaluate(numbers, fold, "ndcg@5")
 
 

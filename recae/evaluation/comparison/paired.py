@@ -119,7 +119,7 @@ def compare(
     ''
     """
     if len(reports) < 2:
-        raise ConfigError(f"comparing needs at least two reports, not {len(reports)}")
+        raise ConfigError(f"compare needs at least two reports, not {len(reports)}")
     if baseline is not None and baseline not in reports:
         raise unknown_option("baseline", baseline, reports)
     level = check_share("level", level)
@@ -181,7 +181,7 @@ def verdicts(frame: pd.DataFrame) -> list[str]:
     """
     missing = [name for name in NEEDED if name not in frame]
     if missing:
-        raise ConfigError(f"this is no frame of recae.compare: it has no column {missing[0]!r}")
+        raise ConfigError(f"the frame has no column {missing[0]!r}: pass one made by recae.compare")
     return [_sentence(row) for _, row in frame.iterrows()]
 
 

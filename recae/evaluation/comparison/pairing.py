@@ -86,7 +86,7 @@ def _column(
             f"evaluate both with the same {about}="
         )
     if report.per_user.index.has_duplicates:
-        raise DataError(f"{label} has users twice: they cannot be paired")
+        raise DataError(f"{label} lists users twice: a user may have one value only")
     index: pd.Index = reference.per_user.index
     strange = len(report.per_user.index.symmetric_difference(index))
     if strange:

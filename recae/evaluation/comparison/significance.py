@@ -203,7 +203,11 @@ def detectable_difference(
     level, power = check_share("level", level), check_share("power", power)
     if other is not None:
         if correlation is not None:
-            raise ConfigError("correlation is for one report; of two it is in their values")
+            raise ConfigError(
+                "correlation is for one report only; with two it is computed from their values",
+                parameter="correlation",
+                value=correlation,
+            )
         both = paired_values({"report": report, "other": other}, metric)
         differences = both["report"].mean(axis=0) - both["other"].mean(axis=0)
         return detectable(Spread.of(differences, both["report"], both["other"]), level, power)

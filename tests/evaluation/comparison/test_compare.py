@@ -140,11 +140,11 @@ def test_a_null_is_rejected_about_as_often_as_stated():
 @pytest.mark.parametrize(
     ("other", "error", "message"),
     [
-        (report([0.1, 0.2], target="u"), DataError, "'b' was measured on other targets"),
-        (report([0.1, 0.2], users=[0, 5]), DataError, "2 users are in only one"),
+        (report([0.1, 0.2], target="u"), DataError, "'b' .*other targets"),
+        (report([0.1, 0.2], users=[0, 5]), DataError, "2 users .*only one"),
         (report([0.1, 0.2], users=[0, 0]), DataError, "users twice"),
-        (report([0.1, float("nan")]), DataError, "1 users have a value of ndcg@5 in only one"),
-        (Report("m", pd.DataFrame({"ndcg@50": [1.0]})), ConfigError, "Did you mean 'ndcg@50'"),
+        (report([0.1, float("nan")]), DataError, "1 users .*ndcg@5 .*only one"),
+        (Report("m", pd.DataFrame({"ndcg@50": [1.0]})), ConfigError, "mean 'ndcg@50'"),
     ],
 )
 def test_reports_that_do_not_pair_are_named(other, error, message):
@@ -154,15 +154,15 @@ def test_reports_that_do_not_pair_are_named(other, error, message):
 
 def test_bad_requests_are_named():
     reports = three()
-    with pytest.raises(ConfigError, match="at least two reports, not 1"):
+    with pytest.raises(ConfigError, match="two reports, not 1"):
         compare({"a": reports["a"]}, "ndcg@5")
     with pytest.raises(ConfigError, match="unknown baseline 'd'"):
         compare(reports, "ndcg@5", baseline="d")
     covered = report([0.1], catalogue={"coverage@5": 0.5})
-    with pytest.raises(ConfigError, match="one number, not one per user"):
+    with pytest.raises(ConfigError, match="coverage@5 .*one number"):
         compare({"a": covered, "b": covered}, "coverage@5")
     nothing = report([float("nan")])
-    with pytest.raises(DataError, match="no user has a value"):
+    with pytest.raises(DataError, match="no user .*ndcg@5"):
         compare({"a": nothing, "b": nothing}, "ndcg@5")
 
 
@@ -184,17 +184,17 @@ def test_a_report_is_read_back(tmp_path, users):
 
 def test_a_report_that_cannot_be_read_back_says_why(tmp_path):
     saved, path = report([0.1, 0.2]), tmp_path / "a.json"
-    with pytest.raises(StorageError, match="could not read the report"):
+    with pytest.raises(StorageError, match=r"not read .*a\.json"):
         Report.load(path)
     saved.save(path)
     assert "per_user" not in json.loads(path.read_text())
-    with pytest.raises(DataError, match="save it with per_user=True"):
+    with pytest.raises(DataError, match="per_user=True"):
         Report.load(path)
     saved.save(path, per_user=True)
     report([0.3, 0.4]).save(tmp_path / "b.json", per_user=True)
     (ours,), (theirs,) = (tmp_path.glob(f"{name}.json.per_user-*.parquet") for name in "ab")
     theirs.replace(ours)
-    with pytest.raises(StorageError, match="does not belong to"):
+    with pytest.raises(StorageError, match=f"{ours.name} .*belong"):
         Report.load(path)
     ours.unlink()
     with pytest.raises(StorageError, match=f"{ours.name} is missing"):
@@ -202,10 +202,10 @@ def test_a_report_that_cannot_be_read_back_says_why(tmp_path):
     summary = json.loads(path.read_text())
     for foreign in ("../secret", 7, None):
         path.write_text(json.dumps(summary | {"per_user": {"file": foreign}}))
-        with pytest.raises(StorageError, match="its per_user names no file"):
+        with pytest.raises(StorageError, match="per_user .*no file"):
             Report.load(path)
     path.write_text("{")
-    with pytest.raises(StorageError, match="it is not JSON"):
+    with pytest.raises(StorageError, match="not JSON"):
         Report.load(path)
 
 
@@ -217,7 +217,7 @@ def test_a_report_stays_whole_until_the_next_one_is(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", full)  # the values are written, the summary is not
-        with pytest.raises(StorageError, match="No space left"):
+        with pytest.raises(StorageError, match="No space"):
             report([0.3, 0.4]).save(path, per_user=True)
     assert Report.load(path)["ndcg@5"] == pytest.approx(0.15)
     report([0.3, 0.4]).save(path, per_user=True)
@@ -229,9 +229,9 @@ def test_a_report_stays_whole_until_the_next_one_is(tmp_path, monkeypatch):
 
 def test_no_reports_and_unknown_metrics_are_named(tmp_path):
     for show in (lambda: comparison({}), lambda: plot_comparison({}, "ndcg@5", tmp_path / "a.png")):
-        with pytest.raises(ConfigError, match="no reports to show"):
+        with pytest.raises(ConfigError, match="no reports"):
             show()
-    with pytest.raises(ConfigError, match="unknown metric of this report 'ndgc@5'. Did you mean"):
+    with pytest.raises(ConfigError, match="metric .*'ndgc@5'.* mean 'ndcg@5'"):
         report([0.1])["ndgc@5"]
 
 
@@ -246,7 +246,7 @@ def test_a_saved_report_keeps_all_digits(tmp_path):
 def test_damaged_metrics_are_named(tmp_path, damaged):
     path = report([0.1, 0.2]).save(tmp_path / "a.json", per_user=True)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"metrics": damaged}))
-    with pytest.raises(StorageError, match="its metrics are damaged"):
+    with pytest.raises(StorageError, match="metrics .*damaged"):
         Report.load(path)
 
 
@@ -262,6 +262,6 @@ def test_what_was_measured_by_other_facts_of_the_items_is_refused(metric, about)
     own, given, same = map(measured, ("of the model, 12ab", "given, 34cd", "PureSVD(), 34cd"))
     assert compare({"a": given, "b": same}, metric).at[0, "difference"] == 0
     assert compare({"a": own, "b": given}, "ndcg@5").at[0, "difference"] == 0
-    message = f"'b' has {metric} by other {about} than 'a' .*evaluate both with the same {about}="
+    message = f"'b' .*{metric} .*'a' .*{about}="
     with pytest.raises(DataError, match=message):
         compare({"a": own, "b": given}, metric)

@@ -78,13 +78,13 @@ def test_equal_reports_have_nothing_to_detect():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"level": 1}, "level must lie between 0 and 1"),
-        ({"power": 80}, "power must lie between 0 and 1"),
-        ({"correlation": 1}, "correlation must be at least -1 and less than 1"),
-        ({"correlation": "high"}, "correlation must be"),
-        ({"correlation": float("nan")}, "correlation must be"),
-        ({"metric": "ndgc@5"}, "Did you mean 'ndcg@5'"),
-        ({"other": report([0.2, 0.1]), "correlation": 0.5}, "correlation is for one report"),
+        ({"level": 1}, "level .*0 and 1"),
+        ({"power": 80}, "power .*0 and 1"),
+        ({"correlation": 1}, "correlation .*-1 .*less than 1"),
+        ({"correlation": "high"}, "correlation .*'high'"),
+        ({"correlation": float("nan")}, "correlation .*nan"),
+        ({"metric": "ndgc@5"}, "mean 'ndcg@5'"),
+        ({"other": report([0.2, 0.1]), "correlation": 0.5}, "correlation .*one report"),
     ],
 )
 def test_bad_requests_are_named(options, message):

@@ -114,13 +114,13 @@ def test_the_same_seed_gives_the_same_frame():
 def test_what_is_no_report_is_named():
     fine = report([0.1, 0.2])
     for wrong, message in (
-        ([], "'b' needs a Report, or one for each seed, not an empty sequence"),
-        ([fine, 3], "'b' needs a Report, or one for each seed, not int"),
-        (None, "not NoneType"),
+        ([], "'b' .*Report.*empty sequence"),
+        ([fine, 3], "'b' .*Report.*not int"),
+        (None, "'b' .*Report.*not NoneType"),
     ):
         with pytest.raises(ConfigError, match=message):
             compare({"a": fine, "b": wrong}, METRIC)
-    with pytest.raises(DataError, match=r"'b' \(report 2\) was measured on other targets than 'a'"):
+    with pytest.raises(DataError, match=r"'b' \(report 2\) .*targets than 'a'"):
         compare({"a": fine, "b": [fine, report([0.1, 0.2], target="u")]}, METRIC)
     with pytest.raises(DataError, match="'b' has 1 infinite values"):
         compare({"a": fine, "b": report([0.1, float("inf")])}, METRIC)

@@ -1,4 +1,6 @@
-"""Verdicts: the column `better`, and the sentences."""
+"""Verdicts: the column `better`, and the names and numbers in the sentences."""
+
+import re
 
 import numpy as np
 import pandas as pd
@@ -29,38 +31,40 @@ def row(**changes):
 
 
 def test_the_better_one_is_named_first():
-    assert verdicts(row()) == [
-        "EDLAE is better than EASE by 0.0011 [0.0004, 0.0018] in ndcg@10 (p = 0.0002 after Holm)"
-    ]
+    (line,) = verdicts(row())
+    assert re.fullmatch(
+        r"EDLAE .*better .*EASE .*0\.0011 \[0\.0004, 0\.0018\] .*ndcg@10 \(p = 0\.0002 .*Holm\)",
+        line,
+    )
     turned = row(a="EASE", b="EDLAE", difference=-0.0011, low=-0.0018, high=-0.0004)
     assert verdicts(turned) == verdicts(row())
 
 
 def test_no_difference_says_what_could_have_been_shown():
     unclear = row(difference=-0.0003, low=-0.0017, high=0.0011, p_holm=0.41, better="")
-    assert verdicts(unclear) == [
-        "EDLAE and EASE: no difference shown in ndcg@10, -0.0003 [-0.0017, 0.0011] (p = 0.41 after "
-        "Holm); such a test alone could have shown 0.0010"
-    ]
+    (line,) = verdicts(unclear)
+    assert re.fullmatch(
+        r"EDLAE .*EASE: no difference .*ndcg@10, -0\.0003 \[-0\.0017, 0\.0011\] "
+        r"\(p = 0\.41 .*Holm\).* 0\.0010",
+        line,
+    )
     alone = row(better="", p_holm=1.0, low=np.nan, high=np.nan, detectable=np.nan)
-    assert verdicts(alone)[0].endswith("0.0011 [nan, nan] (p = 1.00 after Holm)")
+    assert re.search(r"0\.0011 \[nan, nan\] \(p = 1\.00 .*Holm\)$", verdicts(alone)[0])
 
 
-def test_the_less_certain_test_is_told():
+def test_p_is_the_larger_of_the_two():
     (line,) = verdicts(row(p_mean_holm=0.03))
-    assert "(p = 0.03 after Holm)" in line
+    assert "(p = 0.03 " in line
     (line,) = verdicts(row(p_mean_holm=np.nan, better=""))
-    assert "(p unknown after Holm)" in line
+    assert "(p unknown " in line
 
 
 def test_small_and_certain_is_still_readable():
     tiny = row(
         difference=0.0000123, low=0.00000912, high=0.0000152, p_holm=1e-30, p_mean_holm=1e-30
     )
-    assert verdicts(tiny) == [
-        "EDLAE is better than EASE by 0.000012 [0.000009, 0.000015] in ndcg@10 "
-        "(p < 0.0001 after Holm)"
-    ]
+    (line,) = verdicts(tiny)
+    assert re.search(r" 0\.000012 \[0\.000009, 0\.000015\] .*\(p < 0\.0001 ", line)
 
 
 def test_a_sentence_for_every_row_in_order():
@@ -71,11 +75,10 @@ def test_a_sentence_for_every_row_in_order():
     frame = compare(reports, METRIC)
     assert frame["better"].tolist() == ["high", "", "high"]
     lines = verdicts(frame)
-    assert [line.split(" by ")[0] for line in (lines[0], lines[2])] == [
-        "high is better than low",
-        "high is better than same",
-    ]
-    assert lines[1].startswith("low and same: no difference shown")
+    assert re.match("high .*better .*low ", lines[0]) and re.match(
+        "high .*better .*same ", lines[2]
+    )
+    assert re.match("low .*same: no difference ", lines[1])
     assert verdicts(frame.iloc[:0]) == []
 
 
@@ -107,9 +110,6 @@ def test_where_less_is_better_the_lower_one_is() -> None:
     frame = compare(reports, "miscalibration@5")
     assert frame["better"].tolist() == ["near", "", "near"]
     assert frame["difference"].tolist() == pytest.approx([1, 0, -1])
-    assert [line.partition(" (p")[0] for line in (verdicts(frame)[0], verdicts(frame)[2])] == [
-        "near is better than far by 1.0000 [1.0000, 1.0000] in miscalibration@5, where less is "
-        "better,",
-        "near is better than again by 1.0000 [1.0000, 1.0000] in miscalibration@5, where less is "
-        "better,",
-    ]
+    for worse, line in (("far", verdicts(frame)[0]), ("again", verdicts(frame)[2])):
+        amount = r"1\.0000 \[1\.0000, 1\.0000\] .*miscalibration@5, .*less"
+        assert re.match(f"near .*better .*{worse} .*{amount}", line)
