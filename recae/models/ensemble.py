@@ -167,10 +167,14 @@ class Ensemble(Recommender):
         given = list(models)
         for model in given:
             if not isinstance(model, Recommender):
-                raise ConfigError(f"an ensemble is made of fitted models, not {model!r}")
+                raise ConfigError(
+                    f"an ensemble takes fitted models, not {model!r}",
+                    parameter="models",
+                    value=model,
+                )
             model._check_fitted()
         if not given:
-            raise ConfigError("an ensemble is made of fitted models: none was given")
+            raise ConfigError("an ensemble needs at least one fitted model", parameter="models")
         blend = cls(members=tuple(_spec(model) for model in given))
         counts = given[0].item_counts_
         common = given[0].items_.ids
@@ -191,7 +195,11 @@ class Ensemble(Recommender):
         super().check_params()
         check_metric(self.metric)
         if not self.members:
-            raise ConfigError("members of Ensemble must name at least one model, as 'EASE()'")
+            raise ConfigError(
+                "members of Ensemble must name at least one model, such as 'EASE()'",
+                parameter="members",
+                value=self.members,
+            )
         for text in self.members:
             read_model(text).check_params()
 
@@ -286,7 +294,11 @@ def read_model(text: str) -> Recommender:
             raise ValueError("no call")
         params = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
     except (ValueError, SyntaxError, TypeError, AttributeError) as error:
-        raise ConfigError(f"a member is written as 'EASE(l2=500.0)', not {text!r}") from error
+        raise ConfigError(
+            f"a member is written as 'EASE(l2=500.0)', not {text!r}",
+            parameter="members",
+            value=text,
+        ) from error
     if call.func.id not in known:
         raise unknown_option("model in members", call.func.id, sorted(known))
     model: Recommender = known[call.func.id]().set_params(**params)

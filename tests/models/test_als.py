@@ -116,11 +116,11 @@ def test_blas_threads_come_back_when_the_last_of_several_callers_leaves() -> Non
 
 
 def test_what_cannot_be_solved_says_which_setting_to_change() -> None:
-    with pytest.raises(recae.ConfigError, match="alpha of ALS must be a number > 0, not 0"):
+    with pytest.raises(recae.ConfigError, match="alpha .*ALS .*> 0, not 0"):
         recae.ALS(alpha=0).fit(X)
     # More factors than items and no ridge: the equations of a user are singular.
     model = recae.ALS(latent=40, l2=0, epochs=1).fit(X)
-    with pytest.raises(recae.ConfigError, match="no solution at l2=0: raise l2"):
+    with pytest.raises(recae.ConfigError, match="solution .*l2=0: raise l2"):
         model.score(X)
     huge = X * 3e38
     with pytest.raises(recae.errors.TrainingError, match="extreme weights"):
@@ -158,7 +158,7 @@ def test_a_killed_fit_goes_on_to_the_same_bits(monkeypatch, tmp_path, killed: in
     resumed = recae.ALS(latent=6, epochs=6).fit(X, seed=5, checkpoint=tmp_path / "c")
     np.testing.assert_array_equal(resumed.item_factors_, whole.item_factors_)
     np.testing.assert_array_equal(resumed.score(X), whole.score(X))
-    with pytest.raises(recae.ConfigError, match="c is of another run: seed 5 there, 6 here"):
+    with pytest.raises(recae.ConfigError, match="c .*seed 5.* 6"):
         recae.ALS(latent=6, epochs=6).fit(X, seed=6, checkpoint=tmp_path / "c")
 
 

@@ -181,8 +181,9 @@ def test_numbers_as_ids(fitted_int, int_data) -> None:
 
 @pytest.mark.parametrize("k", [0, -1, 1.5, "3", None, True, np.float64(2)])
 def test_k_must_be_a_positive_integer(fitted, k) -> None:
-    with pytest.raises(ConfigError, match="k must be an integer >= 1"):
+    with pytest.raises(ConfigError, match="^k .*>= 1") as error:
         fitted.recommend(k=k)
+    assert error.value.parameter == "k" and error.value.value is k
 
 
 def test_numpy_integers_are_integers(fitted) -> None:
@@ -193,7 +194,7 @@ def test_numpy_integers_are_integers(fitted) -> None:
 
 @pytest.mark.parametrize("size", [0, -3, 2.5, "all", True, None])
 def test_batch_size_must_be_auto_or_a_positive_integer(fitted, size) -> None:
-    with pytest.raises(ConfigError, match="batch_size must be 'auto' or an integer >= 1"):
+    with pytest.raises(ConfigError, match="^batch_size .*'auto' .*>= 1"):
         fitted.recommend(batch_size=size)
 
 
@@ -201,9 +202,9 @@ def test_unknown_items_in_the_lists_of_items_are_named(fitted) -> None:
     for option in ("items", "exclude_items"):
         with pytest.raises(DataError, match="unknown item 'i99'"):
             fitted.recommend(**{option: ["i1", "i99"]})
-        with pytest.raises(DataError, match="item ids must be a list or array, not 5"):
+        with pytest.raises(DataError, match="item ids .*array, not 5"):
             fitted.recommend(**{option: 5})
-        with pytest.raises(DataError, match="item ids are integers here"):
+        with pytest.raises(DataError, match="item ids .*integers .*text"):
             fitted.recommend(**{option: [1]})
 
 
@@ -220,5 +221,5 @@ def test_unknown_items_in_the_lists_of_items_are_named(fitted) -> None:
     ],
 )
 def test_an_unfitted_model_says_so(make, text_data, ask) -> None:
-    with pytest.raises(NotFittedError, match="is not fitted: call fit first"):
+    with pytest.raises(NotFittedError, match="not fitted: .*fit"):
         ask(make(), text_data)

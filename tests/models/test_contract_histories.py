@@ -81,7 +81,7 @@ def test_unknown_items_are_left_out_with_a_warning_that_counts_them(fitted) -> N
     known = pd.DataFrame({"user_id": ["a", "a", "b"], "item_id": ["i1", "i2", "i9"]})
     unknown = pd.DataFrame({"user_id": ["a", "b", "b"], "item_id": ["new", "new", "odd"]})
     history = pd.concat([known, unknown])
-    message = r"3 of 6 interactions are left out: the model does not know their 2 items.*'new'"
+    message = "3 of 6 interactions .*2 items.*'new'"
     expected = fitted.recommend(history=known)
     for ask in (
         lambda: fitted.recommend(history=history),
@@ -98,7 +98,7 @@ def test_unknown_items_are_left_out_with_a_warning_that_counts_them(fitted) -> N
 def test_unknown_users_raise_are_skipped_or_get_popular_items(fitted, text_data) -> None:
     with pytest.raises(DataError, match=r"unknown user 'who' at row 1 \(2 of 3 rows"):
         fitted.recommend(["u5", "who", "what"])
-    with pytest.warns(RecaeWarning, match="2 of 3 users .*the first 'who'; they are left out"):
+    with pytest.warns(RecaeWarning, match="2 of 3 users .*'who'; .*left out"):
         skipped = fitted.recommend(["who", "u5", "what"], on_unknown="skip")
     pd.testing.assert_frame_equal(skipped, fitted.recommend("u5"))
     popular = fitted.recommend(["who", "u5", "what"], k=16, on_unknown="popular", batch_size=1)
@@ -124,7 +124,7 @@ def test_empty_histories_raise_are_skipped_or_get_popular_items(fitted, text_dat
     first = repr(str(text_data.users.ids[2]))
     with pytest.raises(DataError, match=rf"2 of 36 users .*the first {first}"):
         fitted.recommend(history=emptied)
-    with pytest.warns(RecaeWarning, match="2 of 36 users .*; they are left out"):
+    with pytest.warns(RecaeWarning, match="2 of 36 users .*; .*left out"):
         skipped = fitted.recommend_array(emptied, on_unknown="skip")
     whole = fitted.recommend_array(text_data)
     rest = np.delete(np.arange(36), [2, 6])
@@ -159,12 +159,12 @@ def test_a_matrix_of_another_width_is_refused(fitted, text_data) -> None:
     [
         (np.ones((2, 16)), "expected Interactions.* not ndarray"),
         ([["u1", "i1"]], "not list"),
-        (sp.csr_matrix(np.full((1, 16), np.nan)), "weights must be finite"),
-        (sp.csr_matrix(-np.ones((1, 16))), "weights must be > 0"),
-        (sp.csr_matrix(np.ones((1, 16), complex)), "matrix of numbers is needed"),
-        (sp.coo_array(np.ones(16)), "a scipy sparse matrix of numbers is needed"),
-        (pd.DataFrame({"user_id": [1], "movie": [2]}), "item column 'item_id' is needed"),
-        (pd.DataFrame({"user_id": [1], "item_id": [2]}), "item ids are integers here"),
+        (sp.csr_matrix(np.full((1, 16), np.nan)), "weights .*finite"),
+        (sp.csr_matrix(-np.ones((1, 16))), "weights .*> 0"),
+        (sp.csr_matrix(np.ones((1, 16), complex)), "matrix .*numbers .*complex"),
+        (sp.coo_array(np.ones(16)), "sparse matrix .*numbers"),
+        (pd.DataFrame({"user_id": [1], "movie": [2]}), "item column 'item_id'.* movie"),
+        (pd.DataFrame({"user_id": [1], "item_id": [2]}), "item ids .*integers .*text"),
     ],
 )
 def test_what_is_no_history_is_refused(fitted, history, message) -> None:
@@ -174,7 +174,7 @@ def test_what_is_no_history_is_refused(fitted, history, message) -> None:
 
 
 def test_on_unknown_is_one_of_three(fitted) -> None:
-    with pytest.raises(ConfigError, match="unknown on_unknown 'skipp'. Did you mean 'skip'"):
+    with pytest.raises(ConfigError, match="on_unknown 'skipp'.* mean 'skip'"):
         fitted.recommend(on_unknown="skipp")
 
 

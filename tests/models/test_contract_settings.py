@@ -44,7 +44,7 @@ def test_a_fitted_model_refuses_settings_that_it_was_not_fitted_with(
             lambda: model.score(text_data),
             lambda: model.save(tmp_path / "model"),
         ):
-            with pytest.raises(ConfigError, match=f"{name} of this .* when it was fitted and is"):
+            with pytest.raises(ConfigError, match=f"{name} .* fitted "):
                 ask()
         model.set_params(**{name: value})
         np.testing.assert_array_equal(model.score(text_data), before)
@@ -86,20 +86,20 @@ def test_one_callback_needs_no_list(make, text_data) -> None:
 
 def test_arrays_far_longer_than_the_catalogue_are_refused(fitted, text_data) -> None:
     assert fitted.recommend_array(text_data, k=400).items.shape == (36, 400)
-    with pytest.raises(ConfigError, match="k=1,000,000,000 is far more than the 16 items"):
+    with pytest.raises(ConfigError, match="k=1,000,000,000 .*16 items"):
         fitted.recommend_array(text_data, k=10**9)
 
 
 @pytest.mark.parametrize("callbacks", [3, None, [3], "print"])
 def test_what_cannot_be_called_is_refused_before_training(make, text_data, callbacks) -> None:
-    with pytest.raises(ConfigError, match="callbacks must be functions of an Epoch"):
+    with pytest.raises(ConfigError, match="callbacks .*functions .*Epoch"):
         make().fit(text_data, callbacks=callbacks)
 
 
 @pytest.mark.parametrize("path", [None, 3, "", "a\0b"])
 def test_what_is_no_path_is_refused(fitted, path) -> None:
     for ask in (fitted.save, fitted.export, recae.load):
-        with pytest.raises(ConfigError, match="a path is needed, not"):
+        with pytest.raises(ConfigError, match="path .*, not "):
             ask(path)
 
 
@@ -109,7 +109,7 @@ def test_presets_are_settings_that_can_be(name) -> None:
         made = model.preset(preset)
         made.check_params()
         assert made.get_params() == model().get_params() | dict(model.presets[preset])
-    with pytest.raises(ConfigError, match=f"unknown preset of {model.__name__} 'papr'"):
+    with pytest.raises(ConfigError, match=f"preset .*{model.__name__} 'papr'"):
         model.preset("papr")
 
 

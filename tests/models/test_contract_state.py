@@ -38,7 +38,7 @@ def test_fitting_again_forgets_the_first_fit(make, text_data, int_data) -> None:
 
 @pytest.mark.parametrize("seed", [None, -1, 1.5, "1"])
 def test_a_seed_is_a_natural_number(make, text_data, seed) -> None:
-    with pytest.raises(ConfigError, match="seed must be an integer >= 0"):
+    with pytest.raises(ConfigError, match="^seed .*>= 0"):
         make().fit(text_data, seed=seed)
 
 
@@ -126,9 +126,9 @@ def test_a_loaded_model_is_the_model(fitted, fitted_int, text_data, int_data, tm
         np.testing.assert_array_equal(loaded.score(data), model.score(data))
         options = {"history": data, "k": 16, "users": data.users.ids[:9].tolist()}
         pd.testing.assert_frame_equal(loaded.recommend(**options), model.recommend(**options))
-        with pytest.raises(DataError, match=r"carries no interactions: pass history=.*with_hist"):
+        with pytest.raises(DataError, match="no interactions: .*history=.*with_history"):
             loaded.recommend()
-        with pytest.raises(DataError, match="no interactions to save"):
+        with pytest.raises(DataError, match="no interactions.*save"):
             loaded.save(tmp_path / "again", with_history=True)
         assert not (tmp_path / "again").exists()
 
@@ -204,7 +204,7 @@ def test_items_and_users_without_interactions_do_no_harm(make, sparing, proper, 
 
 
 def test_nothing_to_learn_from_is_refused(make) -> None:
-    with pytest.raises(DataError, match="no interactions to learn from"):
+    with pytest.raises(DataError, match="no interactions"):
         make().fit(sp.csr_matrix((3, 4)))
     with pytest.raises(DataError, match="expected Interactions"):
         make().fit(np.ones((3, 4)))

@@ -107,7 +107,7 @@ def test_memory_decides_the_precision_and_refuses_what_cannot_fit(
     monkeypatch.setattr(_solve, "total_memory", lambda: 6 * 37**2 / _solve.SPARE)
     with pytest.warns(recae.RecaeWarning, match="37 items inverts .* in float32"):
         recae.EASE(l2=3.0).fit(x)
-    with pytest.raises(recae.errors.CapacityError, match="in float64, and 0.0 GB may be used"):
+    with pytest.raises(recae.errors.CapacityError, match="float64, .*0.0 GB"):
         recae.EASE(l2=3.0, precision="float64").fit(x)
     monkeypatch.setattr(_solve, "total_memory", lambda: 3 * 37**2 / _solve.SPARE)
     with pytest.raises(recae.errors.CapacityError, match="37 items needs"):
@@ -115,7 +115,7 @@ def test_memory_decides_the_precision_and_refuses_what_cannot_fit(
 
 
 def test_the_ridge_must_be_positive() -> None:
-    with pytest.raises(recae.ConfigError, match="l2 of EASE must be a number > 0, not 0"):
+    with pytest.raises(recae.ConfigError, match="l2 .*EASE .*> 0, not 0"):
         recae.EASE(l2=0).fit(interactions())
 
 
@@ -127,11 +127,11 @@ def test_a_ridge_too_small_for_twins_is_refused(block, precision, monkeypatch) -
     x = np.zeros((4, 5))
     x[:3, 1] = x[:3, 3] = 1
     x[0, [0, 2]] = x[3, 4] = 1
-    with pytest.raises(recae.ConfigError, match="not positive definite at l2=1e-60: raise l2"):
+    with pytest.raises(recae.ConfigError, match="positive definite .*l2=1e-60: raise l2"):
         recae.EASE(l2=1e-60, precision=precision).fit(sp.csr_matrix(x))
 
 
-def test_similar_items_are_those_an_item_speaks_for() -> None:
+def test_similar_items_are_those_with_the_largest_weights() -> None:
     model = recae.EASE(l2=3.0).fit(interactions())
     weights = solved(interactions().toarray(), 3.0)
     expected = [j for j in np.argsort(-weights[5]) if j != 5][:3]
@@ -139,17 +139,17 @@ def test_similar_items_are_those_an_item_speaks_for() -> None:
 
 
 def test_a_matrix_beyond_the_float_is_refused() -> None:
-    with pytest.raises(recae.ConfigError, match="beyond the numbers of float32 at l2=1e.39: lower"):
+    with pytest.raises(recae.ConfigError, match="float32 at l2=1e.39: lower"):
         recae.EASE(l2=1e39, precision="float32").fit(sp.csr_matrix(np.eye(4)))
     heavy = sp.csr_matrix(np.full((3, 2), 1e20))
-    with pytest.raises(recae.ConfigError, match="scale down the weights"):
+    with pytest.raises(recae.ConfigError, match="float32.*scale .*weights"):
         recae.EASE(precision="float32", weights="both").fit(heavy)
 
 
-def test_a_ridge_that_the_float_cannot_resolve_is_told() -> None:
+def test_a_ridge_that_the_float_cannot_resolve_warns() -> None:
     # 10,000 users have the item: 1e4 ridges of 1, times float32's epsilon of 1.2e-7, is 1.2e-3.
     x = sp.csr_matrix(np.hstack([np.ones((10_000, 1)), np.eye(10_000, 2)]))
-    with pytest.warns(recae.RecaeWarning, match="may be off by a share of 1e-03: at l2=1.0"):
+    with pytest.warns(recae.RecaeWarning, match="1e-03.* l2=1.0"):
         recae.EASE(l2=1.0, precision="float32").fit(x)
     recae.EASE(l2=1.0, precision="float64").fit(x)
     recae.EASE(l2=2.0, precision="float32").fit(x)

@@ -103,7 +103,7 @@ def test_no_member_and_no_grid_ranks_much_better_than_the_blend() -> None:
 
 @pytest.mark.parametrize("metric", ["coverage@5", "novelty@5"])
 def test_a_metric_that_cannot_choose_is_refused(metric: str) -> None:
-    with pytest.raises(ConfigError, match="metric must measure hits"):
+    with pytest.raises(ConfigError, match="metric .*hits"):
         recae.Ensemble(metric=metric).fit(TRAIN)
 
 
@@ -111,7 +111,7 @@ def test_members_are_matched_by_item_id() -> None:
     # The same interactions under ids in another order, and with an item that only one has seen.
     frame = TRAIN.to_frame()
     more = pd.concat([frame, pd.DataFrame({"user_id": [0, 1], "item_id": [99, 99], "weight": 1.0})])
-    with pytest.warns(recae.RecaeWarning, match="1 items are left out: not all models"):
+    with pytest.warns(recae.RecaeWarning, match="1 items .*left out"):
         blend = recae.Ensemble.of([MODELS[0], recae.Popularity().fit(more)])
     backwards = Interactions.from_csr(
         sp.csr_matrix(TRAIN.matrix[:, ::-1]), items=TRAIN.items.ids[::-1].copy()
@@ -124,9 +124,9 @@ def test_members_are_matched_by_item_id() -> None:
         )
 
 
-def test_nothing_in_common_is_told() -> None:
+def test_models_without_a_common_item_are_refused() -> None:
     strange = Interactions.from_csr(TRAIN.matrix, items=np.arange(100, 114))
-    with pytest.raises(DataError, match="no item in common"):
+    with pytest.raises(DataError, match="no item"):
         recae.Ensemble.of([MODELS[0], recae.Popularity().fit(strange)])
 
 
@@ -152,14 +152,14 @@ def test_what_is_never_listed_counts_as_the_lowest() -> None:
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ((), "must name at least one model"),
-        (("EASE",), r"is written as 'EASE\(l2=500.0\)', not 'EASE'"),
-        (("EASE(5)",), "is written as"),
-        (("EASE(l2=open('x'))",), "is written as"),
-        (("recae.EASE()",), "is written as"),
-        (("EASY()",), "unknown model in members 'EASY'. Did you mean 'EASE'"),
-        (("EASE(precison='x')",), "of EASE 'precison'. Did you mean 'precision'"),
-        (("EASE(l2=-5)",), "l2 of EASE must be a number > 0, not -5"),
+        ((), "members .*one model"),
+        (("EASE",), r"'EASE\(l2=500.0\)', not 'EASE'"),
+        (("EASE(5)",), r"'EASE\(l2=500.0\)', not 'EASE\(5\)'"),
+        (("EASE(l2=open('x'))",), r"'EASE\(l2=500.0\)', not .*open"),
+        (("recae.EASE()",), r"'EASE\(l2=500.0\)', not 'recae"),
+        (("EASY()",), "members 'EASY'.* mean 'EASE'"),
+        (("EASE(precison='x')",), "EASE 'precison'.* mean 'precision'"),
+        (("EASE(l2=-5)",), "l2 .*EASE .*> 0, not -5"),
     ],
 )
 def test_members_that_cannot_be_are_named(members, message) -> None:
@@ -170,9 +170,9 @@ def test_members_that_cannot_be_are_named(members, message) -> None:
 @pytest.mark.parametrize(
     ("models", "error", "message"),
     [
-        ([], ConfigError, "none was given"),
+        ([], ConfigError, "one .*model$"),
         ([recae.EASE()], recae.errors.NotFittedError, "not fitted"),
-        (["EASE()"], ConfigError, "made of fitted models, not 'EASE"),
+        (["EASE()"], ConfigError, "fitted models, not 'EASE"),
     ],
 )
 def test_only_fitted_models_can_be_blended(models, error, message) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -34,7 +36,7 @@ def test_cholesky_gives_the_inverse_in_the_same_memory(n, dtype, rtol) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_what_is_not_positive_definite_is_refused(dtype) -> None:
     matrix = torch.tensor([[1.0, 2.0], [2.0, 1.0]], dtype=dtype)
-    with pytest.raises(recae.ConfigError, match="not positive definite at l2=0.5: raise l2"):
+    with pytest.raises(recae.ConfigError, match="positive definite .*l2=0.5: raise l2"):
         _solve.cholesky_inverse(matrix, 0.5)
 
 
@@ -104,10 +106,10 @@ def test_what_fits_decides_the_device(
     assert (where.type, plan.over_users, plan.dtype.name) == (device, over_users, dtype)
     if device == "cpu":
         (said,) = warnings
-        assert said.startswith("EASE inverts on the CPU") and f"{free}.0 GB may be used" in said
+        assert re.match(rf"EASE .*CPU.* {free}\.0 GB ", said)
     elif dtype == "float32" and precision == "auto":
         (said,) = warnings
-        assert said.endswith("float64 would need 16.0 GB on cuda")
+        assert re.search(r"float64 .*16\.0 GB .*cuda$", said)
     else:
         assert not warnings
 

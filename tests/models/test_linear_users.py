@@ -123,22 +123,18 @@ def test_memory_decides_the_side(gigabytes, precision, over_users, dtype, monkey
     monkeypatch.setattr(_solve, "total_memory", lambda: gigabytes * 1e9 / _solve.SPARE)
     args = ("EASE", 15_811, 31_623, 10.0, precision)
     if precision == "auto" and not over_users:
-        with pytest.warns(recae.RecaeWarning, match="item-item matrix in float32: .* need 6.0 GB"):
+        with pytest.warns(recae.RecaeWarning, match="item-item matrix .*float32: .* 6.0 GB"):
             plan, _ = _solve.plan_solver(*args)
     else:
         plan, _ = _solve.plan_solver(*args)
     assert (plan.over_users, plan.dtype.name) == (over_users, dtype)
 
 
-def test_what_does_not_fit_is_told_by_its_least_need(monkeypatch) -> None:
+def test_what_does_not_fit_names_its_least_need(monkeypatch) -> None:
     monkeypatch.setattr(_solve, "total_memory", lambda: 3e9)
-    with pytest.raises(
-        recae.errors.CapacityError, match="6.0 GB for a user-user matrix in float64 bes"
-    ):
+    with pytest.raises(recae.errors.CapacityError, match="6.0 GB .*user-user matrix .*float64"):
         _solve.plan_solver("EASE", 15_811, 31_623, 10.0, "float64")
-    with pytest.raises(
-        recae.errors.CapacityError, match="4.0 GB for one item-item matrix in float32"
-    ):
+    with pytest.raises(recae.errors.CapacityError, match="4.0 GB .*item-item matrix .*float32"):
         _solve.plan_solver("EASE", 15_811, 31_623, 10.0, "auto")
 
 

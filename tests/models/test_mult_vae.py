@@ -104,9 +104,9 @@ def test_a_validation_fold_that_cannot_measure_is_refused_before_training(kind) 
 
     nothing = Interactions.from_csr(sp.csr_matrix(NEW.shape))
     empty = Fold(Interactions.from_csr(sp.csr_matrix(NEW)), nothing)
-    with pytest.raises(DataError, match="no user of the validation fold has a target"):
+    with pytest.raises(DataError, match="no user .*validation fold .*target"):
         kind(**SETTINGS, epochs=1).fit(DATA, validation=empty, callbacks=[never])
-    with pytest.raises(DataError, match="validation must be a Fold, .*not Interactions"):
+    with pytest.raises(DataError, match="validation .*Fold, .*not Interactions"):
         kind(**SETTINGS, epochs=1).fit(DATA, validation=DATA, callbacks=[never])
 
 
@@ -176,11 +176,11 @@ def test_the_kl_weight_rises_over_the_stated_share_of_the_updates() -> None:
 
 
 def test_settings_that_make_no_network_are_refused() -> None:
-    with pytest.raises(ConfigError, match="hidden of MultVAE must name at least one width"):
+    with pytest.raises(ConfigError, match="hidden .*MultVAE .*width"):
         MultVAE(hidden=()).fit(DATA)
-    with pytest.raises(ConfigError, match="metric must measure hits"):
+    with pytest.raises(ConfigError, match="metric .*hits"):
         MultVAE(metric="coverage@10").fit(DATA)
-    with pytest.raises(ConfigError, match="unknown metric 'ndgc'.*Did you mean 'ndcg'"):
+    with pytest.raises(ConfigError, match="metric 'ndgc'.* mean 'ndcg'"):
         MultDAE(metric="ndgc@10").fit(DATA)
 
 

@@ -37,9 +37,9 @@ def test_counts_are_exact_where_float32_sums_would_stop() -> None:
 
 def test_it_has_no_vectors_and_says_so() -> None:
     model = recae.Popularity().fit(X)
-    with pytest.raises(recae.ConfigError, match="Popularity has no item embeddings"):
+    with pytest.raises(recae.ConfigError, match="Popularity .*item embeddings"):
         model.similar_items([1])
-    with pytest.raises(recae.ConfigError, match="Popularity has no latent space"):
+    with pytest.raises(recae.ConfigError, match="Popularity .*latent space"):
         model.embed_users(X)
-    with pytest.raises(recae.ConfigError, match="unknown weights of Popularity 'both'"):
+    with pytest.raises(recae.ConfigError, match="weights .*Popularity 'both'"):
         recae.Popularity(weights="both").fit(X)

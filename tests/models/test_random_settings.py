@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -52,10 +54,10 @@ def warned(scores):
     ("spoil", "why"),
     [
         (lambda scores: scores * torch.nan, "DataError: "),  # after the fit it is no refusal
-        (lambda scores: scores - torch.inf, "no numbers"),
-        (lambda scores: scores * 0, "the same score"),
-        (lambda scores: scores, "that of Random is 3"),
-        (warned, "RuntimeWarning: divide by zero"),
+        (lambda scores: scores - torch.inf, "not finite"),
+        (lambda scores: scores * 0, "same score"),
+        (lambda scores: scores, "Random is 3"),
+        (warned, "RuntimeWarning: divide"),
     ],
 )
 def test_what_is_broken_is_found(split, monkeypatch, spoil, why) -> None:
@@ -64,6 +66,6 @@ def test_what_is_broken_is_found(split, monkeypatch, spoil, why) -> None:
     assert outcome.kind == "failed" and why in outcome.why
 
 
-def test_what_recae_refuses_is_told(split, chance) -> None:
+def test_what_recae_refuses_is_reported(split, chance) -> None:
     outcome = attempt(EASE(l2=-1.0), split, chance)
-    assert outcome.kind == "refused" and "l2 of EASE must be a number > 0" in outcome.why
+    assert outcome.kind == "refused" and re.search("l2 .*EASE .*> 0", outcome.why)

@@ -110,9 +110,9 @@ def test_implicit_slim_changes_training_from_its_first_round_on(tmp_path) -> Non
 
 def test_settings_of_implicit_slim_that_cannot_be_are_refused() -> None:
     for name, value in (("slim_every", -1), ("slim_l2", 0), ("slim_alpha", 0.0)):
-        with pytest.raises(ConfigError, match=f"{name} of RecVAE must be"):
+        with pytest.raises(ConfigError, match=f"{name} .*RecVAE .*> ?=? ?0"):
             recae.RecVAE(**{name: value}).fit(X)
     most = int(X.sum(axis=0).max())
     recae.RecVAE(latent=3, width=5, epochs=1, slim_every=1, slim_threshold=most).fit(X)
-    with pytest.raises(ConfigError, match=f"no item has more than {most} interactions: lower it"):
+    with pytest.raises(ConfigError, match=f"slim_threshold .*{most + 1}.* {most} "):
         recae.RecVAE(slim_every=1, slim_threshold=most + 1).fit(X)

@@ -64,9 +64,9 @@ def test_a_sample_of_all_items_is_no_sample(planted) -> None:
     [
         (recae.MultVAE(softmax="sampled", optimiser="nadam"), "softmax.*'nadam'"),
         (recae.VanillaAE(softmax="sampled", loss="squared"), "softmax.*'squared'"),
-        (recae.MultVAE(softmax="some"), "softmax of MultVAE 'some'"),
-        (recae.MultVAE(precision="half"), "precision of MultVAE 'half'"),
-        (recae.MultVAE(num_sampled=0), "num_sampled of MultVAE"),
+        (recae.MultVAE(softmax="some"), "softmax .*MultVAE 'some'"),
+        (recae.MultVAE(precision="half"), "precision .*MultVAE 'half'"),
+        (recae.MultVAE(num_sampled=0), "num_sampled .*MultVAE"),
     ],
 )
 def test_what_does_not_go_together_is_refused(model, named: str, planted) -> None:

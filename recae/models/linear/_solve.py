@@ -115,9 +115,9 @@ def warn_if_light(name: str, l2: float, heaviest: float, plan: SolverPlan) -> No
     lost = heaviest * float(np.finfo(plan.dtype).eps)
     if lost > LOST:
         warn(
-            f"weights of {name} may be off by a share of {lost:.0e}: at l2={l2} a column is "
-            f"{heaviest:.0e} times as heavy as its ridge, which {plan.dtype} cannot resolve; raise "
-            "l2" + (" or take precision='float64'" if plan.dtype == np.float32 else "")
+            f"weights of {name} may have a relative error of {lost:.0e}: at l2={l2} a column of "
+            f"X'X is {heaviest:.0e} times l2, which {plan.dtype} cannot resolve; raise l2"
+            + (" or set precision='float64'" if plan.dtype == np.float32 else "")
         )
 
 
@@ -129,7 +129,7 @@ def device_that_fits(name: str, device: torch.device, inverted: int) -> torch.de
     if 2 * inverted <= _room(device):
         return device
     warn(
-        f"{name} inverts on the CPU: that takes {2 * inverted / 1e9:.1f} GB, and on {device} "
+        f"{name} inverts on the CPU: it needs {2 * inverted / 1e9:.1f} GB, but on {device} only "
         f"{_room(device) / 1e9:.1f} GB may be used"
     )
     return CPU
@@ -311,8 +311,10 @@ def over_items(
         gram[np.diag_indices_from(gram)] += ridge
     if not np.isfinite(gram.diagonal()).all():
         raise ConfigError(
-            f"X'X + l2 I is beyond the numbers of {dtype} at l2={l2}: lower l2, or scale down the "
-            "weights of interactions if they reach the model"
+            f"X'X + l2 I overflows {dtype} at l2={l2}: lower l2, or scale down the "
+            "interaction weights if the model uses them",
+            parameter="l2",
+            value=l2,
         )
     negative_inverse_(gram, l2, progress_bar, device)
     return gram, -gram.diagonal()

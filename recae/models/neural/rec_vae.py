@@ -214,8 +214,10 @@ class RecVAE(NeuralRecommender):
         most = int(histories.getnnz(axis=0).max())
         if most < self.slim_threshold:
             raise ConfigError(
-                f"slim_threshold of RecVAE is {self.slim_threshold:,}, and no item has more than "
-                f"{most:,} interactions: lower it, or nothing is left to smooth"
+                f"slim_threshold of RecVAE is {self.slim_threshold:,}, but no item has more than "
+                f"{most:,} interactions: lower it",
+                parameter="slim_threshold",
+                value=self.slim_threshold,
             )
 
         def smooth(net: Any, epoch: int) -> list[nn.Parameter]:

@@ -67,8 +67,10 @@ class SparseAE(NeuralRecommender):
         super().check_params()
         if self.sparsity == "top-k" and self.active > self.latent:
             raise ConfigError(
-                f"active={self.active} units cannot stay of the latent={self.latent} there are: "
-                "lower active or raise latent"
+                f"active={self.active} is more than latent={self.latent}: lower active or raise "
+                "latent",
+                parameter="active",
+                value=self.active,
             )
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
