@@ -190,17 +190,23 @@ class AnomalyDetector:
     def _check_model(self) -> None:
         if isinstance(self.model, type):
             raise ConfigError(
-                f"the model must be an instance: {self.model.__name__}(...), not the class"
+                f"the model must be an instance: {self.model.__name__}(...), not the class",
+                parameter="model",
+                value=self.model,
             )
         if not self.refit and getattr(self.model, "__sklearn_is_fitted__", lambda: True)() is False:
             raise ConfigError(
-                "refit=False needs a model fitted on other examples: fit it, or set refit=True"
+                "refit=False needs a model fitted on other examples: fit it, or set refit=True",
+                parameter="refit",
+                value=self.refit,
             )
         missing = [name for name in ("fit", "score_samples") if not hasattr(self.model, name)]
         if missing:
             raise ConfigError(
                 f"the model must have fit and score_samples; {type(self.model).__name__} has no "
-                f"{' and no '.join(missing)}"
+                f"{' and no '.join(missing)}",
+                parameter="model",
+                value=self.model,
             )
 
 

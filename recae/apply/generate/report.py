@@ -114,7 +114,7 @@ class SyntheticReport:
             shown = self.attacks.pivot(index="attack", columns="of", values="auc")
             shown = shown[[name for name in COLUMNS if name in shown]]
             shown.index.name = shown.columns.name = None
-            lines += ["Membership inference: AUC of each attack, 0.5 is a blind guess:"]
+            lines += ["Membership inference: AUC of each attack; 0.5 is chance:"]
             lines += [shown.to_string(float_format="%.3f"), ""]
         return "\n".join(lines + _sentences(self))
 
@@ -124,30 +124,29 @@ def _sentences(report: SyntheticReport) -> list[str]:
     found, users = report.measures, report.users
     ours, again, blind = (found[name] for name in ("synthetic", "resampled", "popularity"))
     lines = [
-        f"{users['synthetic']:,} synthetic users against {users['real']:,} real ones:",
-        f"- Items: {_percent(ours['item_distance'])} of the interactions would have to move for "
-        "every item to come up as often as in the real data (real users drawn again: "
-        f"{_percent(again['item_distance'])}).",
-        f"- Items that go together: over {users['pairs of items']:,} pairs the lifts correlate "
-        f"with the real ones at {ours['pair_correlation']:.2f} (real users drawn again "
+        f"{users['synthetic']:,} synthetic users compared with {users['real']:,} real users:",
+        f"- Item popularity: total variation distance {_percent(ours['item_distance'])} from the "
+        f"real data (a bootstrap sample of the real users: {_percent(again['item_distance'])}).",
+        f"- Item pairs: over {users['pairs of items']:,} pairs, log lift correlates with the real "
+        f"data at {ours['pair_correlation']:.2f} (bootstrap sample "
         f"{again['pair_correlation']:.2f}, items drawn by popularity "
         f"{blind['pair_correlation']:.2f}).",
-        f"- Copies: {_percent(ours['exact_copies'])} have exactly the items of a training user, "
-        f"{_percent(ours['near_copies'])} nearly or exactly.",
+        f"- Copies: {_percent(ours['exact_copies'])} of the synthetic users have exactly the items "
+        f"of a training user, {_percent(ours['near_copies'])} nearly or exactly.",
     ]
     if not report.nearest:
-        return [*lines, "- There are no held-out users: privacy and usefulness were not measured."]
+        return [*lines, "- Without held-out users, privacy and usefulness are not measured."]
     lines += [
-        f"- Nearness: a synthetic user is nearer to a training user than a held-out one is in "
-        f"{_percent(ours['nearer'])} of comparisons (50 % if they were held-out users themselves, "
-        f"{_percent(again['nearer'])} for real users drawn again); {_percent(ours['close'])} are "
-        "nearer than 95 in 100 held-out users (5 % expected).",
+        f"- Nearest neighbours: a synthetic user is nearer to a training user than a held-out user "
+        f"is in {_percent(ours['nearer'])} of comparisons (50 % for real users not seen in "
+        f"training, {_percent(again['nearer'])} for a bootstrap sample). "
+        f"{_percent(ours['close'])} are nearer than 95 % of the held-out users (5 % expected).",
         _attack_sentence(report),
-        f"- Use: a model fitted on them has {report.metric} {ours['use']:.4f} on real users, "
-        f"{_percent(report.kept)} of the {found['real']['use']:.4f} of one fitted on real users; "
-        f"popular items {report.floor:.4f}, items drawn by popularity {blind['use']:.4f}.",
-        "- These are measurements with the attacks named, no proof: nothing here is differentially "
-        "private.",
+        f"- Usefulness: a model fitted on the synthetic users reaches {report.metric} "
+        f"{ours['use']:.4f} on real users. That is {_percent(report.kept)} of the "
+        f"{found['real']['use']:.4f} of a model fitted on real users. Baselines: popular items "
+        f"{report.floor:.4f}, items drawn by popularity {blind['use']:.4f}.",
+        "- These are measurements with the attacks named, not a proof of differential privacy.",
     ]
     return lines
 
@@ -160,15 +159,15 @@ def _attack_sentence(report: SyntheticReport) -> str:
     best: Any = mine.loc[mine[by].idxmax()]
     same = attacks[attacks["attack"] == best["attack"]].set_index("of")["auc"]
     leak = (
-        "more than a blind guess: something of who was trained on shows"
+        "better than chance: membership in the training data leaks"
         if best["low"] > 0.5
-        else "no more than a blind guess"
+        else "not better than chance"
     )
     return (
-        f"- Membership: the {which} of {len(mine)} attacks ({best['attack']}) tells members from "
-        f"others with AUC {best['auc']:.3f} ({best['low']:.3f} to {best['high']:.3f}), {leak}. On "
-        f"items drawn by popularity, which depend on no single user, it has "
-        f"{same['popularity']:.3f} by chance; on real users drawn again {same['resampled']:.3f}."
+        f"- Membership inference: the {which} of {len(mine)} attacks ({best['attack']}) has AUC "
+        f"{best['auc']:.3f} ({best['low']:.3f} to {best['high']:.3f}), {leak}. It has "
+        f"{same['popularity']:.3f} on items drawn by popularity, which depend on no single user, "
+        f"and {same['resampled']:.3f} on a bootstrap sample of real users."
     )
 
 

@@ -122,7 +122,7 @@ def test_without_ratings_only_the_choice_is_left() -> None:
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
-        ({"attack": "averag"}, ConfigError, "Did you mean 'average'"),
+        ({"attack": "averag"}, ConfigError, "mean 'average'"),
         ({"share": 0}, ConfigError, "share"),
         ({"filler": 2.0}, ConfigError, "filler"),
         ({"filler": True}, ConfigError, "filler"),
@@ -154,5 +154,5 @@ def test_numbers_of_numpy_and_sets_of_targets(ratings: recae.Interactions) -> No
 
 def test_ids_that_leave_no_room_are_named() -> None:
     frame = pd.DataFrame({"user_id": [1, 2**63 - 1], "item_id": [1, 2]})
-    with pytest.raises(DataError, match="above the largest user id"):
+    with pytest.raises(DataError, match="largest .* 9223372036854775807"):
         recae.apply.anomaly.inject_profiles(frame, filler=1)

@@ -130,17 +130,17 @@ class Broken(First):
         (
             recae.apply.anomaly.AnomalyDetector(object(), 0.1),
             ConfigError,
-            "no fit and no score_samples",
+            "object .*score_samples",
         ),
         (
             recae.apply.anomaly.AnomalyDetector(Broken(lambda X: X), 0.1),
             DataError,
-            "one number for each",
+            r"score_samples .*Broken .*, 2\) .*one number",
         ),
         (
             recae.apply.anomaly.AnomalyDetector(Broken(lambda X: np.full(len(X), np.nan)), 0.1),
             DataError,
-            "NaN for example 0",
+            "NaN .*example 0",
         ),
     ],
 )
@@ -155,7 +155,7 @@ def test_bad_input_is_named(
 
 @pytest.mark.parametrize("X", [None, 5, "abc", np.array(5.0), (x for x in range(3))])
 def test_what_holds_no_examples_is_named(X: Any) -> None:
-    with pytest.raises(DataError, match="X must hold examples as rows"):
+    with pytest.raises(DataError, match="^X .*rows .*, not "):
         recae.apply.anomaly.AnomalyDetector(First(), 0.1).fit(X)
 
 
@@ -169,7 +169,7 @@ def test_infinite_scores_are_compared_like_others() -> None:
 
 
 def test_a_class_and_a_model_that_is_not_fitted_are_named() -> None:
-    with pytest.raises(ConfigError, match=r"must be an instance: Autoencoder\(...\)"):
+    with pytest.raises(ConfigError, match=r"instance: Autoencoder\("):
         recae.apply.anomaly.AnomalyDetector(recae.Autoencoder, 0.1).fit(np.ones((50, 2)))
     with pytest.raises(ConfigError, match="refit=False"):
         recae.apply.anomaly.AnomalyDetector(recae.Autoencoder(), 0.1, refit=False).fit(

@@ -184,7 +184,7 @@ def test_another_codecs_files_are_refused(
         ).fit(images)
     for n in (1, 2):
         path = other.write(tmp_path / "other", images[:n])
-        with pytest.raises(DataError, match="codec that wrote it"):
+        with pytest.raises(DataError, match="codec .*wrote"):
             codec.read(path)
 
 
@@ -236,7 +236,7 @@ def test_settings_that_ask_for_more_weights_than_there_are_take_no_memory(
         more = {"bytes": 1.0, "psnr": 1.0, "proof": codec._proof()}
         contents = Contents(settings | more | change, arrays)
         bad = write(type(codec), contents, tmp_path / "bad", overwrite=True)
-        with pytest.raises(DataError, match="cannot be loaded"):
+        with pytest.raises(DataError, match="bad.* loaded"):
             recae.load(bad)
 
 
@@ -316,7 +316,7 @@ def test_a_torch_tensor_will_do(codec: recae.apply.compress.ImageCodec, images: 
         (np.zeros((10, 10), np.uint8), r"images\[None\]"),
         (np.zeros((0, 10, 10), np.uint8), "no images"),
         (np.zeros((2, 10, 0), np.uint8), "no images"),
-        ([[1], [2, 3]], "read as one array"),
+        ([[1], [2, 3]], "images .*one array"),
         (np.zeros((1, 1, 2**16), np.uint8), "too large"),
         ("images", "uint8"),
         (np.full((3, 10, 10), 7, np.uint8), "identical"),

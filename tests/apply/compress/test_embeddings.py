@@ -243,22 +243,22 @@ def test_a_trained_recommender_keeps_its_lists() -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"vectors": np.full((40, 6), np.nan)}, DataError, "40 rows, the first is row 0"),
+        ({"vectors": np.full((40, 6), np.nan)}, DataError, "infinite .*40 rows.* row 0"),
         ({"vectors": np.ones((40, 6)) * 1e300}, DataError, "infinite"),
-        ({"vectors": np.ones(40)}, DataError, "table of numbers"),
-        ({"vectors": np.array([["a"] * 6] * 40)}, DataError, "table of numbers"),
+        ({"vectors": np.ones(40)}, DataError, r"numbers .*\(40,\)"),
+        ({"vectors": np.array([["a"] * 6] * 40)}, DataError, r"numbers .*\(40, 6\)"),
         ({"vectors": np.ones((7, 6))}, DataError, "16 items"),
         ({"bytes_per_item": 2}, ConfigError, "bytes_per_item=2 .* 3 or more"),
         ({"bytes_per_item": 12.5}, ConfigError, "bytes_per_item"),
-        ({"users": np.ones((4, 5))}, DataError, "users have 5 columns; the vectors have 6"),
+        ({"users": np.ones((4, 5))}, DataError, "users .*5 columns; .*6"),
         ({"users": np.zeros((4, 6))}, DataError, "all zero"),
         ({"biases": np.ones(39)}, DataError, "39 biases for 40 vectors"),
-        ({"biases": [np.nan] * 40}, DataError, "biases have NaN"),
+        ({"biases": [np.nan] * 40}, DataError, "biases .*NaN"),
         ({"units": 41}, ConfigError, "units=41 .*40 items"),
         ({"units": True}, ConfigError, "units"),
         ({"epochs": 0}, ConfigError, "epochs"),
         ({"rounds": -1}, ConfigError, "rounds"),
-        ({"lr": 0}, ConfigError, "lr must be a number > 0"),
+        ({"lr": 0}, ConfigError, "^lr .*> 0"),
         ({"seed": None}, ConfigError, "seed"),
         ({"progress": "yes"}, ConfigError, "progress"),
     ],
@@ -273,19 +273,19 @@ def test_questions_that_do_not_fit_are_refused(
     small: recae.apply.compress.CompressedEmbeddings,
 ) -> None:
     index, query = small.index(), np.ones((1, 24), dtype=np.float32)
-    with pytest.raises(DataError, match="queries have 23 columns; the vectors have 24"):
+    with pytest.raises(DataError, match="queries .*23 columns; .*24"):
         index.scores(query[:, 1:])
-    with pytest.raises(DataError, match="table of numbers"):
+    with pytest.raises(DataError, match=r"queries .*\(24,\)"):
         index.scores(query[0])
     with pytest.raises(DataError, match="NaN"):
         index.search(query * np.nan)
-    with pytest.raises(ConfigError, match="k must be"):
+    with pytest.raises(ConfigError, match="^k .*>= 1"):
         index.search(query, k=0)
-    with pytest.raises(DataError, match="exclude must be a scipy sparse matrix"):
+    with pytest.raises(DataError, match="exclude .*sparse matrix"):
         index.search(query, exclude=sp.eye(3))
     with pytest.raises(DataError, match="no item 600"):
         index.similar([1, 600])
-    with pytest.raises(DataError, match="vector of integers"):
+    with pytest.raises(DataError, match="items .*integers"):
         index.similar([0.5])
     assert index.search(query[:0], k=2).items.shape == (0, 2)
     assert index.n_bytes > small.n_bytes and index.n_items == 600

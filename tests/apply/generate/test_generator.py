@@ -70,7 +70,7 @@ def test_the_file_is_the_sample(users: recae.apply.generate.UserGenerator, tmp_p
     assert rows == whole.nnz == pq.read_metadata(path).num_rows
     read = recae.read_parquet(path).with_items(whole.items)[0]
     assert read.fingerprint() == whole.fingerprint()
-    with pytest.raises(recae.errors.StorageError, match="does not exist"):
+    with pytest.raises(recae.errors.StorageError, match="nowhere .*exist"):
         users.write(tmp_path / "nowhere" / "users.parquet", 3)
 
 
@@ -182,7 +182,7 @@ def test_a_large_catalogue_means_small_blocks(monkeypatch: Any, users: Any) -> N
         ({"temperature": 0}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
         ({"temperature": 1e-45}, "temperature"),  # scores of inf
-        ({"codes": "priors"}, "Did you mean 'prior'?"),
+        ({"codes": "priors"}, "mean 'prior'"),
         ({"components": 0}, "from 1 to 400"),
         ({"components": 401}, "from 1 to 400"),
         ({"components": 2, "codes": "prior"}, "'prior'"),

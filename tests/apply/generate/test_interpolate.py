@@ -28,7 +28,7 @@ def test_straight_and_spherical() -> None:
         np.testing.assert_allclose(
             path_codes(a, way, 5, "spherical"), path_codes(a, way, 5, "straight"), atol=1e-6
         )
-    with pytest.raises(recae.ConfigError, match="Did you mean 'straight'"):
+    with pytest.raises(recae.ConfigError, match="mean 'straight'"):
         path_codes(a, b, 3, "straigt")
 
 

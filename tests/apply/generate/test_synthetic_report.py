@@ -1,8 +1,9 @@
-"""The report tells structure without privacy from marginals without structure."""
+"""The report separates structure without privacy from marginals without structure."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def test_other_real_users_are_as_good_as_it_gets(people: Any, strangers: Any) ->
 
 def test_the_words_and_the_summary(report: recae.apply.generate.SyntheticReport) -> None:
     text = str(report)
-    for word in ("400 synthetic users against 400 real ones", "held-out", "AUC", "differential"):
+    for word in ("400 synthetic", "400 real", "held-out", "AUC", "differential"):
         assert word in text
     summary = json.loads(json.dumps(report.summary()))
     assert summary["users"] == {"real": 400, "synthetic": 400, "held-out": 200} | {
@@ -91,7 +92,7 @@ def test_without_held_out_users_only_counts(people: Any, tmp_path: Path) -> None
     assert not found.nearest and found.attacks.empty
     assert found.measures.loc["exact_copies", "synthetic"] == 1
     assert np.isnan(found.measures.loc["use", "synthetic"]) and np.isnan(found.kept)
-    assert "no held-out users" in str(found)
+    assert "not measured" in str(found)
     assert found.plot(tmp_path / "a.png").stat().st_size > 1000
 
 
@@ -116,7 +117,7 @@ def test_models_that_are_not_linear_have_two_attacks(people: Any, strangers: Any
 
 
 def test_mistakes(people: Any, strangers: Any) -> None:
-    with pytest.raises(recae.DataError, match="3 of the 3 held-out users are among the real ones"):
+    with pytest.raises(recae.DataError, match="3 .*3 held-out users .*real"):
         recae.apply.generate.synthetic_report(people, strangers, people.select_users([0, 1, 2]))
     with pytest.raises(recae.DataError, match="3 users; at least 20"):
         recae.apply.generate.synthetic_report(people, strangers, strangers.select_users([0, 1, 2]))
@@ -151,10 +152,10 @@ def test_words_go_by_the_surest_attack(report: recae.apply.generate.SyntheticRep
     mine = attacks.index[attacks["of"] == "synthetic"]
     attacks.loc[mine, ["auc", "low", "high"]] = [0.5, 0.45, 0.55]
     attacks.loc[mine[0], ["auc", "low", "high"]] = [0.55, 0.48, 0.62]
-    assert "no more than a blind guess" in str(replace(report, attacks=attacks))
+    assert "not better" in str(replace(report, attacks=attacks))
     attacks.loc[mine[1], ["auc", "low", "high"]] = [0.54, 0.51, 0.57]
     text = str(replace(report, attacks=attacks))
-    assert "AUC 0.540 (0.510 to 0.570), more than a blind guess" in text
+    assert re.search(r"AUC 0\.540 \(0\.510 to 0\.570\), better", text)
 
 
 def test_of_nothing_nothing_is_kept(report: recae.apply.generate.SyntheticReport) -> None:

@@ -38,15 +38,15 @@ def test_missing_titles_are_counted() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (pd.DataFrame({"item_id": [7, 7], "title": ["a", "b"]}), "must be distinct; 7"),
-        (pd.DataFrame({"item": [7], "title": ["a"]}), "unknown column 'item_id'. Did you mean"),
+        (pd.DataFrame({"item_id": [7, 7], "title": ["a", "b"]}), "distinct; 7"),
+        (pd.DataFrame({"item": [7], "title": ["a"]}), "column 'item_id'.* mean 'item'"),
         (
             pd.DataFrame({"item_id": [1], "title": ["a"]}),
-            "none of the 3 .*such as 7",
+            "none .*3 .* 7",
         ),
-        (pd.DataFrame({"item_id": ["7"], "title": ["a"]}), "cast one side"),
+        (pd.DataFrame({"item_id": ["7"], "title": ["a"]}), "integers .*text"),
         (pd.DataFrame({"item_id": [7.5], "title": ["a"]}), "floats"),
-        (["a", "b", "c"], "mapping from ids .*list"),
+        (["a", "b", "c"], "mapping .*list"),
     ],
 )
 def test_what_does_not_fit(given: object, message: str) -> None:

@@ -145,9 +145,9 @@ def test_names_belong_to_what_they_label(drawn: recae.apply.maps.Map, tmp_path: 
 
 def test_whole_or_not_at_all(drawn: recae.apply.maps.Map, tmp_path: Path) -> None:
     (tmp_path / "map.html").write_text("before")
-    with pytest.raises(recae.ConfigError, match="unknown colour 'genre'. Did you mean 'genres'"):
+    with pytest.raises(recae.ConfigError, match="colour 'genre'.* mean 'genres'"):
         drawn.html(tmp_path / "map.html", colour="genre")
-    with pytest.raises(recae.errors.StorageError, match="does not exist"):
+    with pytest.raises(recae.errors.StorageError, match="no .*exist"):
         drawn.html(tmp_path / "no" / "map.html")
     assert (tmp_path / "map.html").read_text() == "before"
     assert [path.name for path in tmp_path.iterdir()] == ["map.html"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def test_another_model_is_refused(
     tastes: recae.apply.steer.Tastes, plays: recae.Interactions, tmp_path: Path
 ) -> None:
     tastes.save(tmp_path / "tastes")
-    with pytest.raises(recae.DataError, match="tastes of another model, a MultVAE"):
+    with pytest.raises(recae.DataError, match="another model, a MultVAE"):
         recae.load(tmp_path / "tastes", model=recae.PureSVD(latent=3).fit(plays))
     config = tmp_path / "tastes" / "config.json"
     cut = json.loads(config.read_text())
@@ -59,7 +60,7 @@ def test_every_model_can_be_steered_or_says_why_not(name: str, noise: recae.Inte
     if name in WITHOUT_CODES:
         with pytest.raises(recae.ConfigError, match="MultVAE"):
             recae.apply.steer.find_tastes(model, noise, **QUICK)
-        with pytest.raises(recae.ConfigError, match="has no latent space"):
+        with pytest.raises(recae.ConfigError, match="latent space"):
             model.embed_users(noise)
         return
     tastes = recae.apply.steer.find_tastes(model, noise, **QUICK)
@@ -100,7 +101,7 @@ def test_bad_shifts(
         assert error.value.parameter in ("unit", "shift") and error.value.value == value
         with pytest.raises(recae.ConfigError, match="nan"):
             ask(plays, shift={0: float("nan")})
-        with pytest.raises(recae.ConfigError, match="Did you mean 'Horror"):
+        with pytest.raises(recae.ConfigError, match="mean 'Horror"):
             ask(plays, shift={"Horor": 1})
 
 
@@ -126,7 +127,7 @@ def test_units_by_name(tastes: recae.apply.steer.Tastes, plays: recae.Interactio
         ({"units": 0}, "latent"),
         ({"active": 5}, "active=5"),
         ({"sparsity": "kl"}, "'kl'"),
-        ({"sparsity": "top_k"}, "Did you mean 'top-k'"),
+        ({"sparsity": "top_k"}, "mean 'top-k'"),
         ({"min_users": 0}, "min_users"),
         ({"epochs": 0}, "epochs"),
         ({"batch_size": 0}, "batch_size"),
@@ -162,10 +163,8 @@ def test_rare_units_are_left_out_and_counted(
     assert len(everyone) + everyone.dead == 12
     assert len(few) == (everyone.users >= 25).sum() < 12
     assert (np.diff(few.users) <= 0).all() and few.users.sum() <= few.of_users
-    assert repr(few) == (
-        f"Tastes({len(few)} units over MultVAE, {few.dead} dead, "
-        f"{len(everyone) - len(few)} too rare)"
-    )
+    rare = len(everyone) - len(few)
+    assert re.match(rf"Tastes\({len(few)} units.* MultVAE, {few.dead} dead, {rare} ", repr(few))
 
 
 def test_titles_of_every_kind(tastes: recae.apply.steer.Tastes, movies: pd.DataFrame) -> None:
@@ -178,21 +177,21 @@ def test_titles_of_every_kind(tastes: recae.apply.steer.Tastes, movies: pd.DataF
     pd.testing.assert_frame_equal(tastes.name(dict(by_id["title"]), k=2, genres=lists), wanted)
     first = tastes.top[0, 0]
     assert tastes.name(k=1)["name"][0] == str(tastes.model.items_.ids[first])
-    assert "genre" not in tastes.name({first: "only this one"})
-    assert tastes.names[0].startswith("only this one; ")
+    assert "genre" not in tastes.name({first: "only this"})
+    assert tastes.names[0].startswith("only this; ")
     assert len({*tastes.name({item: "the same" for item in range(60)}, k=1)["name"]}) == len(tastes)
 
 
 @pytest.mark.parametrize(
     ("titles", "genres", "complaint"),
     [
-        ({"x": "Alien"}, None, "item ids|cast one side"),
-        ({1000: "Alien"}, None, "none of the 60"),
+        ({"x": "Alien"}, None, "item ids"),
+        ({1000: "Alien"}, None, "none .*60"),
         (["Alien"], None, "list"),
-        (pd.DataFrame({"item_id": [1], "titel": ["Alien"]}), None, "Did you mean 'titel'"),
-        (pd.Series(["a", "b"], index=[1, 1]), None, "must be distinct; 1"),
-        (None, {1000: "Horror"}, "none of the 60"),
-        (None, {1: 5}, "none of the 60"),
+        (pd.DataFrame({"item_id": [1], "titel": ["Alien"]}), None, "mean 'titel'"),
+        (pd.Series(["a", "b"], index=[1, 1]), None, "distinct; 1"),
+        (None, {1000: "Horror"}, "none .*60"),
+        (None, {1: 5}, "none .*60"),
     ],
 )
 def test_bad_titles(
