@@ -77,11 +77,19 @@ class Entry:
     def __post_init__(self) -> None:
         several = isinstance(self.reports, Sequence) and not isinstance(self.reports, str)
         if not several or not all(isinstance(report, Report) for report in self.reports):
-            raise ConfigError(f"the entry {self.name!r} needs a list of reports, one for each seed")
+            raise ConfigError(
+                f"the entry {self.name!r} needs a list of reports, one for each seed",
+                parameter="reports",
+                value=self.reports,
+            )
         if not self.reports:
-            raise ConfigError(f"the entry {self.name!r} has no report")
+            raise ConfigError(f"the entry {self.name!r} has no report", parameter="reports")
         if not np.iterable(self.fit_seconds):
-            raise ConfigError(f"the entry {self.name!r} needs a list of fit_seconds, one a report")
+            raise ConfigError(
+                f"the entry {self.name!r} needs a list of fit_seconds, one for each report",
+                parameter="fit_seconds",
+                value=self.fit_seconds,
+            )
 
     def value(self, metric: str) -> float:
         """The metric's mean over users, and over the seeds. Raises ConfigError for an unknown one.
@@ -103,7 +111,7 @@ class Entry:
 
         The directory holds `entry.json` and a report for each seed, with its values per user.
         overwrite: an entry that is there is replaced. NaN becomes None. Raises StorageError if it
-        cannot be written, DataError for what JSON cannot say.
+        cannot be written, DataError for values that JSON cannot represent.
 
         >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.7]}, index=[1, 2])
         >>> recae.report.Entry("ease", [recae.Report("EASE()", values)]).save("ease").name
@@ -211,7 +219,7 @@ def entry_places(folder: str | Path) -> list[Path]:
     """
     folder = as_path(folder)
     if (folder / ENTRY).is_file():
-        raise StorageError(f"{folder} is one entry: name the folder that holds it")
+        raise StorageError(f"{folder} is itself an entry: pass the folder that contains it")
     try:
         return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     except OSError as error:
@@ -225,7 +233,7 @@ def check_measured(entries: Sequence[Entry], target: str) -> None:
         if found != target:
             raise DataError(
                 f"{entry.name!r} was measured on targets {found}, not on {target}: "
-                "the data have changed since, measure it again"
+                "the data have changed since; evaluate the model again"
             )
 
 
@@ -242,7 +250,7 @@ def check_entries(entries: Sequence[Entry]) -> list[Entry]:
     for entry in entries:
         if not isinstance(entry, Entry):
             raise ConfigError(
-                f"a report is made of recae.report.Entry, not of {type(entry).__name__}"
+                f"a report needs recae.report.Entry objects, not {type(entry).__name__}"
             )
         if entry.name in names:
             raise ConfigError(f"two entries are called {entry.name!r}: rename one")
@@ -256,7 +264,7 @@ def check_entries(entries: Sequence[Entry]) -> list[Entry]:
                     raise DataError(
                         f"report {number} of {entry.name!r} was measured on another {part} than "
                         f"{entries[0].name!r} ({found} and {first}): entries of different data "
-                        "cannot stand in one report"
+                        "do not belong in one report"
                     )
     return entries
 

@@ -250,7 +250,7 @@ def plot_accuracy_against_time(entries: Iterable[Entry], metric: str, path: str 
     choose_metrics(entries, [metric], metric)
     ordered = best_first(entries, metric)
     if not _timed(ordered, metric):
-        raise ConfigError(f"no entry has both seconds of a fit and a value of {metric}")
+        raise ConfigError(f"no entry has both fit_seconds and a value of {metric}")
     return write(_against_time(ordered, metric).draw(), target)
 
 
@@ -276,7 +276,7 @@ def plot_by_history(entries: Iterable[Entry], metric: str, path: str | Path) -> 
     lines, bins = history_lines(ordered, metric)
     if not lines:
         raise DataError(
-            f"no entry has values of {metric} and sizes of histories: evaluate the models again"
+            f"no entry has values of {metric} and history lengths: evaluate the models again"
         )
     return write(_by_history(ordered, metric, lines, bins).draw(), target)
 

@@ -58,8 +58,10 @@ def choose_metrics(
     for entry in entries:
         if measured(entry, metric) is None:
             raise ConfigError(
-                f"a report of {entry.name!r} has no {metric}, which the entries are sorted by; "
-                f"all have: {', '.join(shared) or 'none'}"
+                f"a report of {entry.name!r} has no {metric}, the metric to sort by; metrics that "
+                f"every report has: {', '.join(shared) or 'none'}",
+                parameter="metric",
+                value=metric,
             )
     return [metric, *(name for name in shown if name != metric)]
 

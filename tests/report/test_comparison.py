@@ -76,7 +76,7 @@ def test_it_leaves_no_figure_behind_and_no_backend_chosen(tmp_path) -> None:
 
 
 def test_an_unknown_metric_is_named(tmp_path) -> None:
-    message = "unknown metric of these reports 'ndcg@1'. Did you mean 'ndcg@10'.*coverage@5"
+    message = "metric .*reports 'ndcg@1'.* mean 'ndcg@10'.*coverage@5"
     with pytest.raises(ConfigError, match=message):
         plot_comparison(REPORTS, "ndcg@1", tmp_path / "plot.png")
     assert not list(tmp_path.iterdir())
@@ -84,13 +84,13 @@ def test_an_unknown_metric_is_named(tmp_path) -> None:
 
 def test_without_matplotlib_it_says_what_to_install(tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ConfigError, match=r'plots need matplotlib: pip install "recae\[plot\]"'):
+    with pytest.raises(ConfigError, match=r'matplotlib: .*"recae\[plot\]"'):
         plot_comparison(REPORTS, "ndcg@10", tmp_path / "plot.png")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch) -> None:
-    with pytest.raises(StorageError, match="does not exist: create it first"):
+    with pytest.raises(StorageError, match="absent .*exist"):
         plot_comparison(REPORTS, "ndcg@10", tmp_path / "absent" / "plot.png")
     path = tmp_path / "plot.png"
     path.write_text("old")
@@ -100,7 +100,7 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
-    with pytest.raises(StorageError, match="No space left on device; nothing was changed"):
+    with pytest.raises(StorageError, match="No space .*nothing"):
         plot_comparison(REPORTS, "ndcg@10", path)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 

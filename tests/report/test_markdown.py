@@ -58,15 +58,15 @@ def test_the_whole_page(seeds) -> None:
     ]
     text = markdown(entries, title="Three", notes="What it is.")
     head, *pairs = tables(text)[1]
-    assert head[:3] == ["model", "against", "difference"] and head[4:6] == ["p", "the first is"]
+    assert head[:3] == ["model", "against", "difference"] and head[4] == "p"
     # Means over users and seeds of 0.45, 0.4 and 0.2; two users show nothing.
     assert [[*row[:3], *row[4:6]] for row in pairs] == [
         ["ease", "vae", "+0.0500", "1.000", "not settled"],
         ["vae", "pop", "+0.2000", "1.000", "not settled"],
     ]
-    assert re.sub(r"^\| model \| against (?:.*\n)+?\n", "PAIRS\n\n", text, flags=re.MULTILINE) == (
-        "# Three\n\n"
-        "What it is.\n\n"
+    title, notes, table, means, heading, method, _, sources = text.split("\n\n")
+    assert (title, notes) == ("# Three", "What it is.")
+    assert table == (
         "| model |                           ndcg@5 | published ndcg@5 | difference |"
         "        recall@5 | fit s | tuning s | memory GB |\n"
         "|-------|---------------------------------:|-----------------:|-----------:|"
@@ -76,18 +76,13 @@ def test_the_whole_page(seeds) -> None:
         "| vae   | 0.4000 ± 0.1000 [0.2500, 0.3500] |       0.3500 [2] |    +0.0500 |"
         " 0.2000 ± 0.0500 |  7.00 |    1,234 |      1.50 |\n"
         "| pop   |          0.2000 [0.1500, 0.2500] |                  |            |"
-        "          0.1000 | 0.250 |          |           |\n\n"
-        "Means over users and 1 to 3 seeds, ± the standard deviation over seeds. [low, high]: 95 % "
-        "bootstrap interval of ndcg@5 over the users, first seed.\n\n"
-        "## Each against the next\n\n"
-        "Paired over the users, ndcg@5. Better: Wilcoxon's signed-rank test and a t test of the "
-        "mean, p the larger of both, adjusted for all 3 pairs (Holm), and a bootstrap interval "
-        "that leaves out 0, at 5 %; otherwise not settled, which is no proof that there is no "
-        "difference. Detectable: the difference that one such comparison by itself "
-        "would miss one time in five.\n\n"
-        "PAIRS\n\n"
-        "[1] not comparable: other users. Read in: B. Author 2019  \n"
-        "[2] Read in: A. Author 2020, table 2\n"
+        "          0.1000 | 0.250 |          |           |"
+    )
+    assert re.search("1 to 3 seeds.*95 %.*ndcg@5", means) and heading.startswith("## ")
+    assert re.search("ndcg@5.*Wilcoxon.* 3 pairs .*Holm.* 5 %", method)
+    assert re.fullmatch(
+        r"\[1\] .*: other users\. .*: B\. Author 2019  \n\[2\] .*: A\. Author 2020, table 2\n",
+        sources,
     )
 
 
@@ -97,7 +92,7 @@ def test_a_clear_difference_is_said_to_be_one(make) -> None:
     (_, row) = tables(text)[1]
     # All 20 differences have one sign: exact p = 2 / 2^20.
     assert [*row[:3], *row[4:6]] == ["ahead", "behind", "+0.2095", "<0.001", "better"]
-    assert "p the larger of both, adjusted for the one pair (Holm)" in text
+    assert re.search("one pair .*Holm", text)
 
 
 def test_order_and_columns(make) -> None:
@@ -123,11 +118,11 @@ def test_the_metrics_can_be_chosen(report) -> None:
 
 def test_a_metric_that_some_lack(report) -> None:
     entries = [Entry("x", [report({"ndcg@5": [0.9]})]), Entry("y", [report({"recall@5": [0.2]})])]
-    with pytest.raises(ConfigError, match="no metric in common"):
+    with pytest.raises(ConfigError, match="no metric"):
         markdown(entries)
-    with pytest.raises(ConfigError, match="a report of 'y' has no ndcg@5.*all have: none"):
+    with pytest.raises(ConfigError, match="'y' .*ndcg@5.*: none"):
         markdown(entries, metric="ndcg@5")
-    with pytest.raises(ConfigError, match="unknown metric of these entries 'ndgc@5'. Did you mean"):
+    with pytest.raises(ConfigError, match="metric .*'ndgc@5'.* mean 'ndcg@5'"):
         markdown(entries, metric="ndgc@5")
     both = Entry("z", [report({"recall@5": [0.4], "ndcg@5": [0.3]})])
     head, *rows = tables(markdown([entries[0], both]))[0]

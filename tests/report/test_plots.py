@@ -73,17 +73,17 @@ def test_curves(full: list[Entry], tmp_path: Path, drawn: list) -> None:
     assert [text.get_text() for text in drawn[0].texts] == ["best", "middle"]
     plot_curves(entries, tmp_path / "b.png", metric="loss@1")
     assert drawn[1].lines[0].get_ydata().tolist() == [-1, -2]
-    with pytest.raises(ConfigError, match="unknown metric of these epochs 'ndgc@5'"):
+    with pytest.raises(ConfigError, match="metric .*epochs 'ndgc@5'"):
         plot_curves(entries, tmp_path / "c.png", metric="ndgc@5")
 
 
 def test_nothing_to_draw(make, tmp_path: Path) -> None:
     entries = [make("a", [0.5, 0.7])]
-    with pytest.raises(ConfigError, match="no entry has both seconds of a fit and a value"):
+    with pytest.raises(ConfigError, match="no entry .*ndcg@5"):
         plot_accuracy_against_time(entries, "ndcg@5", tmp_path / "a.png")
-    with pytest.raises(DataError, match="no entry has values of ndcg@5 and sizes of histories"):
+    with pytest.raises(DataError, match="no entry .*ndcg@5 .*histor.*evaluate"):
         plot_by_history(entries, "ndcg@5", tmp_path / "a.png")
-    with pytest.raises(ConfigError, match="no entry has epochs with a validation metric"):
+    with pytest.raises(ConfigError, match="no entry .*epochs"):
         plot_curves(entries, tmp_path / "a.png")
     assert not list(tmp_path.iterdir())
 
@@ -104,17 +104,15 @@ def test_mistakes(full: list[Entry], tmp_path: Path, monkeypatch) -> None:
         lambda metric, path: plot_by_history(full, metric, path),
     )
     for call in calls:
-        with pytest.raises(ConfigError, match="unknown metric of these entries 'ndcg@6'"):
+        with pytest.raises(ConfigError, match="metric .*entries 'ndcg@6'"):
             call("ndcg@6", tmp_path / "a.png")
-        with pytest.raises(StorageError, match="does not exist: create it first"):
+        with pytest.raises(StorageError, match="absent .*exist"):
             call("ndcg@5", tmp_path / "absent" / "a.png")
-    with pytest.raises(ConfigError, match="coverage@5 is one number"):
+    with pytest.raises(ConfigError, match="coverage@5 .*one number"):
         plot_by_history(full, "coverage@5", tmp_path / "a.png")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     for call in (*calls, lambda _, path: plot_curves(full, path)):
-        with pytest.raises(
-            ConfigError, match=r'plots need matplotlib: pip install "recae\[plot\]"'
-        ):
+        with pytest.raises(ConfigError, match=r'matplotlib: .*"recae\[plot\]"'):
             call("ndcg@5", tmp_path / "a.png")
     assert not list(tmp_path.iterdir())
 

@@ -57,21 +57,21 @@ def test_what_is_no_number_becomes_none(make, tmp_path: Path) -> None:
 
 
 def test_what_json_cannot_say_is_refused_and_nothing_is_written(make, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="'a' cannot be saved: cannot write set as JSON"):
+    with pytest.raises(DataError, match="'a' .*set .*JSON"):
         make("a", [0.5], provenance={"models": {1, 2}}).save(tmp_path / "a")
     assert not list(tmp_path.iterdir())
 
 
 def test_an_entry_is_replaced_only_on_demand(make, tmp_path: Path) -> None:
     folder = make("a", [0.5]).save(tmp_path / "a")
-    with pytest.raises(StorageError, match="pass overwrite=True"):
+    with pytest.raises(StorageError, match="overwrite=True"):
         make("a", [0.9]).save(folder)
     assert Entry.load(folder).value("ndcg@5") == 0.5
     make("a", [0.9]).save(folder, overwrite=True)
     assert Entry.load(folder).value("ndcg@5") == 0.9
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "diary.txt").write_text("mine")
-    with pytest.raises(StorageError, match="holds no entry.json"):
+    with pytest.raises(StorageError, match=r"precious .*entry\.json"):
         make("a", [0.9]).save(tmp_path / "precious", overwrite=True)
     assert (tmp_path / "precious" / "diary.txt").read_text() == "mine"
 
@@ -83,7 +83,7 @@ def test_a_failed_save_leaves_what_was_there(make, tmp_path: Path, monkeypatch) 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full_disk)
-    with pytest.raises(StorageError, match="No space left on device"):
+    with pytest.raises(StorageError, match="No space"):
         make("a", [0.9]).save(folder, overwrite=True)
     monkeypatch.undo()
     assert Entry.load(folder).value("ndcg@5") == 0.5
@@ -116,7 +116,7 @@ def test_every_file_that_is_changed_is_noticed(saved: Path, tmp_path: Path) -> N
         original = (saved / name).read_bytes()
         for damaged in (original[:-7], original[:50] + b"x" + original[51:], b""):
             (saved / name).write_bytes(damaged)
-            with pytest.raises(StorageError, match="cannot be loaded|holds no entry"):
+            with pytest.raises(StorageError, match="best.* (entry|loaded)"):
                 Entry.load(saved)
         (saved / name).write_bytes(original)
     Entry.load(saved)
@@ -127,20 +127,20 @@ def test_a_figure_cannot_be_edited(saved: Path) -> None:
     content = json.loads(file.read_text())
     content["entry"]["fit_seconds"][0] /= 10
     file.write_text(json.dumps(content))
-    with pytest.raises(StorageError, match="entry.json is not what was saved"):
+    with pytest.raises(StorageError, match=r"entry\.json is .*saved"):
         Entry.load(saved)
 
 
 def test_a_foreign_file_is_noticed(saved: Path) -> None:
     (saved / "report-3.json").write_text("{}")
-    with pytest.raises(StorageError, match="report-3.json is not part of the entry: remove it"):
+    with pytest.raises(StorageError, match=r"report-3\.json .*entry: remove"):
         Entry.load(saved)
 
 
 def test_another_format_says_who_wrote_it(saved: Path) -> None:
     content = json.loads((saved / "entry.json").read_text()) | {"format": 99, "recae": "7.0"}
     (saved / "entry.json").write_text(json.dumps(content))
-    with pytest.raises(StorageError, match="has format 99.*saved by recae 7.0"):
+    with pytest.raises(StorageError, match=r"format 99.*recae 7\.0"):
         Entry.load(saved)
 
 
@@ -154,18 +154,18 @@ def test_other_json_is_no_entry(saved: Path, text: str) -> None:
 
 
 def test_no_directory_is_no_entry(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="holds no entry: .*entry.json"):
+    with pytest.raises(StorageError, match=r"no entry: .*entry\.json"):
         Entry.load(tmp_path / "nowhere")
-    with pytest.raises(recae.ConfigError, match="a path is needed"):
+    with pytest.raises(recae.ConfigError, match="path .*, not ''"):
         Entry.load("")
 
 
 def test_an_entry_wants_reports(make) -> None:
     (report,) = make("a", [0.5]).reports
     for reports in (report, "report", [report, "report"], 3):
-        with pytest.raises(recae.ConfigError, match="'a' needs a list of reports, one for each"):
+        with pytest.raises(recae.ConfigError, match="'a' .*list .*reports"):
             Entry("a", reports)
-    with pytest.raises(recae.ConfigError, match="needs a list of fit_seconds"):
+    with pytest.raises(recae.ConfigError, match="'a' .*fit_seconds"):
         Entry("a", [report], fit_seconds=3.5)
 
 

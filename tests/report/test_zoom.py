@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -113,7 +114,7 @@ def test_a_weak_model_does_not_spoil_the_forest(make) -> None:
     intervals = [line.get_xdata() for line in figure.axes.lines if len(line.get_xdata()) == 2]
     assert len(intervals) == 4
     assert "weak   0.0500" in figure.texts and "0.0" not in figure.texts
-    assert figure.chart.note.endswith("◀ far below the axis, with its figure.")
+    assert "◀ far below" in figure.chart.note
     assert figure.chart.wide and figure.axes.figure.get_figwidth() * 72 == 1100
 
 
@@ -137,8 +138,8 @@ def test_a_model_that_the_axis_has_room_for_is_drawn_in_its_place(make) -> None:
 def test_a_published_figure_far_off_is_written_beside_its_arrow(make) -> None:
     entries = planted(make)
     for value, mark, note in ((0.9, ">", "▶ far above"), (0.1, "<", "◀ far below")):
-        told = {"ndcg@5": Published(value, "a paper")}
-        figure = one([replace(entries[0], published=told), *entries[1:]], "forest")
+        given = {"ndcg@5": Published(value, "a paper")}
+        figure = one([replace(entries[0], published=given), *entries[1:]], "forest")
         spots = figure.marks
         assert spots["published"][2] == mark and f"{value:.4f}" in figure.texts
         assert spots["published"][1] == spots["a"][1] and note in figure.chart.note
@@ -159,7 +160,7 @@ def test_where_less_is_better_the_weak_one_is_on_the_right(make) -> None:
     figure = one(turned, "forest", "gini@5")
     spots = figure.marks
     assert spots["weak"][2] == ">" and spots["weak"][0] > spots["d"][0] > spots["a"][0]
-    assert "▶ far above the axis" in figure.chart.note
+    assert "▶ far above" in figure.chart.note
 
 
 def test_seconds(make) -> None:
@@ -177,8 +178,8 @@ def test_seconds(make) -> None:
     assert spots["weak"][0] < spots["d"][0] + decade  # it does not stretch the other axis
     assert "≤ 0.01" in figure.texts and {*VALUES} <= {*figure.texts}
     caption = figure.chart.note
-    assert caption.endswith("▼ far below the axis, drawn at its end: weak (0.0500, 1,000 s).")
-    assert "a: 0.5000, 0.01 s or less" in [hint for hint, *_ in figure.hinted]
+    assert re.search(r"▼ far below .*weak \(0\.0500, 1,000 s\)", caption)
+    assert any(hint.startswith("a: 0.5000, 0.01 s ") for hint, *_ in figure.hinted)
 
 
 def test_coverage(make) -> None:
@@ -217,7 +218,7 @@ def test_tuning(make) -> None:
     # 0.01 lie within 0.34, and the axis goes half of 0.37 to 0.40 further down, to 0.355.
     beyond = [y for _, _, y, mark in figure.hinted if mark == "v"]
     assert len(beyond) == 3 and len(set(beyond)) == 1
-    assert "▼ at the lower edge: 3 of 12 settings beyond it." in figure.chart.note
+    assert re.search("▼ .*edge: 3 of 12 settings", figure.chart.note)
     first_line, second_line = [x for x in figure.axes.lines if x.get_drawstyle() == "steps-post"]
     low, high = figure.axes.get_ylim()
     assert low == pytest.approx(0.355, abs=0.001) and high == pytest.approx(0.4, abs=0.001)
