@@ -81,12 +81,18 @@ class DenoisingAutoencoder(Autoencoder):
         if self.noise != "gaussian" and self.amount >= 1:
             raise ConfigError(
                 f"amount={self.amount} of {type(self).__name__} is a share with noise="
-                f"{self.noise!r}: it must be below 1"
+                f"{self.noise!r}: it must be below 1",
+                parameter="amount",
+                value=self.amount,
             )
 
     def _corruption(self, examples: Examples) -> nn.Module:
         if self.noise == "salt-and-pepper" and examples.sparse:
-            raise ConfigError("salt-and-pepper would fill sparse examples: use masking or dropout")
+            raise ConfigError(
+                "noise='salt-and-pepper' needs dense examples, not sparse: use masking or dropout",
+                parameter="noise",
+                value=self.noise,
+            )
         low, high = 0.0, 1.0
         if not examples.sparse and not examples.rows.is_meta:  # as a saved model is loaded
             low, high = float(examples.rows.min()), float(examples.rows.max())

@@ -136,7 +136,7 @@ class Transformer(Fitted):
         if self.channels and channels_last(examples.shape):
             warn(
                 f"images of the shape {examples.shape} are read as {examples.shape[0]} channels of "
-                f"{examples.shape[1]} x {examples.shape[2]} pixels: if channels come last, give "
+                f"{examples.shape[1]} x {examples.shape[2]} pixels: if channels come last, pass "
                 "np.moveaxis(X, -1, 1)"
             )
         kept = None
@@ -216,7 +216,9 @@ class Transformer(Fitted):
         if examples.sparse and self.loss in self.only_dense:
             raise ConfigError(
                 f"loss {self.loss!r} of {owner} needs dense examples, not sparse: set "
-                "loss='multinomial' or 'logistic', or give X.toarray() if it is small"
+                "loss='multinomial' or 'logistic', or pass X.toarray() if it is small",
+                parameter="loss",
+                value=self.loss,
             )
         check_loss(examples, self.loss, owner)
         return examples
@@ -232,7 +234,7 @@ class Transformer(Fitted):
     def _body(self, shape: tuple[int, ...], scaling: Scaling) -> Body:
         if self.channels and len(shape) not in (2, 3):
             raise DataError(
-                f"channels={self.channels} wants images, (n, height, width) or (n, channels, "
+                f"channels={self.channels} needs images, (n, height, width) or (n, channels, "
                 f"height, width); X has examples of the shape {shape}: set channels=()"
             )
         return Body(shape, self.hidden, self.channels, self.activation, scaling.start)

@@ -91,23 +91,33 @@ class VariationalAutoencoder(Transformer):
         super().check_params()
         if not self.hidden:
             raise ConfigError(
-                "hidden of VariationalAutoencoder must name at least one width, such as (256,)"
+                "hidden of VariationalAutoencoder must name at least one width, such as (256,)",
+                parameter="hidden",
+                value=self.hidden,
             )
         if self.binarise and self.loss != "logistic":
             raise ConfigError(
-                f"binarise=True of VariationalAutoencoder needs loss='logistic', not {self.loss!r}"
+                f"binarise=True of VariationalAutoencoder needs loss='logistic', not {self.loss!r}",
+                parameter="binarise",
+                value=self.binarise,
             )
         if self.free_bits and self.prior != "standard":
             raise ConfigError(
-                f"free_bits={self.free_bits} needs prior='standard', whose KL has dimensions; "
-                f"with prior={self.prior!r} set it to 0"
+                f"free_bits={self.free_bits} needs prior='standard', whose KL is a sum over "
+                f"dimensions; with prior={self.prior!r} set it to 0",
+                parameter="free_bits",
+                value=self.free_bits,
             )
 
     def _loader(self, examples: Examples, seed: int) -> Loader:
         if not self.binarise:
             return super()._loader(examples, seed)
         if examples.sparse:
-            raise ConfigError("binarise=True of VariationalAutoencoder needs dense examples")
+            raise ConfigError(
+                "binarise=True of VariationalAutoencoder needs dense examples, not sparse",
+                parameter="binarise",
+                value=self.binarise,
+            )
         return ArrayLoader(examples.rows, None, self.batch_size, seed, binarise=True)
 
     def _network(self, body: Body, examples: Examples, seed: int) -> AutoencoderNet:

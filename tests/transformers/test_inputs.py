@@ -185,31 +185,31 @@ def broken(value: float) -> np.ndarray:
 
 
 BAD = {
-    "no rows": (np.zeros((0, 3)), r"Found array with 0 sample\(s\)"),
-    "no columns": (np.zeros((3, 0)), r"Found array with 0 feature\(s\)"),
-    "one dimension": (np.arange(3.0), r"shape \(3,\). Reshape your data"),
-    "a number": (3.0, "must have rows and columns"),
-    "nothing": (None, "must have rows and columns"),
-    "NaN": (broken(np.nan), "NaN in row 2"),
-    "inf": (broken(-np.inf), "infinity in row 2"),
-    "too large": (broken(1e300), "infinity in row 2 .*too large for float32 in 1 places"),
-    "texts": (np.array([["a", "b"]]), "must hold numbers, not <U1"),
-    "texts that look like numbers": (np.array([["1", "2"]]), "must hold numbers"),
-    "objects": (np.array([[{}, 1]], dtype=object), "must hold numbers: float"),
-    "complex": (ok * 1j, "Complex data not supported"),
-    "times": (np.array([["2020-01-01"]], dtype="datetime64[D]"), "must hold numbers, not datetime"),
-    "ragged": ([[1, 2], [3]], "must hold numbers: .*inhomogeneous"),
-    "masked": (np.ma.masked_equal(ok, 5.0), "NaN in row 1"),
-    "missing in a frame": (pd.DataFrame({"a": [1, None], "b": [2, 3]}), "NaN in row 1"),
-    "texts in a frame": (pd.DataFrame({"a": ["x", "y"], "b": [2, 3]}), "must hold numbers"),
-    "sparse NaN": (sp.csr_matrix(broken(np.nan)), "NaN in row 2"),
-    "sparse too large": (sp.csr_matrix(broken(1e300)), "infinity in row 2"),
-    "sparse complex": (sp.csr_matrix(ok * 1j), "Complex data not supported"),
+    "no rows": (np.zeros((0, 3)), r"0 sample\(s\)"),
+    "no columns": (np.zeros((3, 0)), r"0 feature\(s\)"),
+    "one dimension": (np.arange(3.0), r"shape \(3,\)\. Reshape"),
+    "a number": (3.0, r"columns, .*\(\)"),
+    "nothing": (None, r"columns, .*\(\)"),
+    "NaN": (broken(np.nan), "NaN .*row 2"),
+    "inf": (broken(-np.inf), "infinity .*row 2"),
+    "too large": (broken(1e300), "infinity .*row 2 .*float32 .*1 places"),
+    "texts": (np.array([["a", "b"]]), "numbers, not <U1"),
+    "texts that look like numbers": (np.array([["1", "2"]]), "numbers, not <U1"),
+    "objects": (np.array([[{}, 1]], dtype=object), "numbers: float"),
+    "complex": (ok * 1j, "Complex data"),
+    "times": (np.array([["2020-01-01"]], dtype="datetime64[D]"), "numbers, not datetime"),
+    "ragged": ([[1, 2], [3]], "numbers: .*inhomogeneous"),
+    "masked": (np.ma.masked_equal(ok, 5.0), "NaN .*row 1"),
+    "missing in a frame": (pd.DataFrame({"a": [1, None], "b": [2, 3]}), "NaN .*row 1"),
+    "texts in a frame": (pd.DataFrame({"a": ["x", "y"], "b": [2, 3]}), "numbers"),
+    "sparse NaN": (sp.csr_matrix(broken(np.nan)), "NaN .*row 2"),
+    "sparse too large": (sp.csr_matrix(broken(1e300)), "infinity .*row 2"),
+    "sparse complex": (sp.csr_matrix(ok * 1j), "Complex data"),
     "sparse without rows": (sp.csr_matrix((0, 3)), r"0 sample\(s\)"),
-    "sparse tensor": (torch.eye(3).to_sparse(), "sparse tensor: give a scipy matrix"),
-    "complex tensor": (torch.eye(3) * 1j, "Complex data not supported"),
-    "sparse zeros": (sp.csr_matrix((4, 3)), "no entry other than 0"),
-    "stored zeros": (sp.csr_matrix(([0.0], [0], [0, 1]), shape=(1, 3)), "no entry other than 0"),
+    "sparse tensor": (torch.eye(3).to_sparse(), "sparse tensor: .*scipy"),
+    "complex tensor": (torch.eye(3) * 1j, "Complex data"),
+    "sparse zeros": (sp.csr_matrix((4, 3)), "no entry .*0"),
+    "stored zeros": (sp.csr_matrix(([0.0], [0], [0, 1]), shape=(1, 3)), "no entry .*0"),
 }
 
 
@@ -219,7 +219,7 @@ def test_what_is_no_table_of_numbers_is_refused(what: str, kind: str) -> None:
     given, words = BAD[what]
     model = small(kind)
     if sp.issparse(given) and model.loss == "gaussian":
-        words += "|needs dense examples"
+        words += "|'gaussian' .*dense examples"
     with pytest.raises((recae.DataError, recae.ConfigError), match=words):
         model.fit(given)
     assert not hasattr(model, "network_")
@@ -237,10 +237,10 @@ def test_and_so_it_is_after_fit(what: str) -> None:
 @pytest.mark.parametrize(
     ("loss", "given", "words"),
     [
-        ("logistic", ok - 1, "Negative values in data .*lowest is -1"),
-        ("logistic", ok, "goes up to 11; loss='logistic'"),
+        ("logistic", ok - 1, "Negative values .*-1"),
+        ("logistic", ok, "11; loss='logistic'"),
         ("multinomial", ok - 1, "Negative values .*loss='multinomial'"),
-        ("multinomial", ok * 0, "no entry other than 0"),
+        ("multinomial", ok * 0, "no entry .*0"),
         ("multinomial", sp.csr_matrix(ok - 1), "Negative values"),
     ],
 )
@@ -254,18 +254,18 @@ def test_examples_must_suit_the_loss(loss: str, given: Any, words: str) -> None:
 
 def test_the_shape_is_that_of_fit(model: Any, X: np.ndarray) -> None:
     for method in ("transform", "reconstruct", "score_samples", "reconstruction_error"):
-        with pytest.raises(recae.DataError, match="X has 8 features, but .* is expecting 9"):
+        with pytest.raises(recae.DataError, match="8 features, .*9"):
             getattr(model, method)(X[:, :8])
-        with pytest.raises(recae.DataError, match=r"shape \(3, 3\); .* was fitted on \(9,\)"):
+        with pytest.raises(recae.DataError, match=r"shape \(3, 3\); .*\(9,\)"):
             getattr(model, method)(X.reshape(-1, 3, 3))
     for codes in (np.zeros((2, 4)), np.zeros(3), np.zeros((0, 3)), np.zeros((1, 3, 1))):
-        with pytest.raises(recae.DataError, match=r"have the shape \(rows, 3\)"):
+        with pytest.raises(recae.DataError, match=r"shape \(rows, 3\)"):
             model.inverse_transform(codes)
-    with pytest.raises(recae.DataError, match="codes of .* contains NaN in row 1"):
+    with pytest.raises(recae.DataError, match="codes .*NaN .*row 1"):
         model.inverse_transform([[0, 0, 0], [0, np.nan, 0]])
-    with pytest.raises(recae.DataError, match=r"dense .*\(8,\); X has dense .*\(9,\)"):
+    with pytest.raises(recae.DataError, match=r"dense .*\(8,\); X .*\(9,\)"):
         small("autoencoder").fit(X, validation=X[:, :8])
-    with pytest.raises(recae.DataError, match="validation has sparse"):
+    with pytest.raises(recae.DataError, match="validation .*sparse"):
         small("autoencoder").fit(X, validation=sp.csr_matrix(X))
     with pytest.raises(recae.DataError, match="set channels="):
         small("autoencoder", channels=(2,)).fit(X)
@@ -281,7 +281,7 @@ def test_the_shape_is_that_of_fit(model: Any, X: np.ndarray) -> None:
         ({"progress": "yes"}, "progress"),
     ],
 )
-def test_a_wrong_option_is_told_before_anything_happens(
+def test_a_wrong_option_is_refused_before_training(
     options: dict[str, Any], words: str, X: np.ndarray
 ) -> None:
     with pytest.raises(recae.ConfigError, match=words):
@@ -291,18 +291,18 @@ def test_a_wrong_option_is_told_before_anything_happens(
 @pytest.mark.parametrize(
     ("kind", "settings", "words"),
     [
-        ("autoencoder", {"latent": 0}, "latent of Autoencoder"),
-        ("autoencoder", {"hidden": 3}, "hidden of Autoencoder must be a tuple"),
-        ("autoencoder", {"loss": "squard"}, "Did you mean 'squared'"),
+        ("autoencoder", {"latent": 0}, "latent .*Autoencoder"),
+        ("autoencoder", {"hidden": 3}, "hidden .*Autoencoder .*tuple"),
+        ("autoencoder", {"loss": "squard"}, "mean 'squared'"),
         ("top-k", {"active": 13}, "active=13 .*latent=12"),
-        ("denoising", {"amount": 1.0}, "it must be below 1"),
-        ("variational", {"binarise": True}, "binarise=True .* needs loss='logistic', not"),
-        ("variational", {"hidden": ()}, "must name at least one width"),
-        ("vamp", {"free_bits": 0.1}, "free_bits=0.1 needs prior='standard'"),
+        ("denoising", {"amount": 1.0}, "amount=1.0 .*below 1"),
+        ("variational", {"binarise": True}, "binarise=True .*loss='logistic', not"),
+        ("variational", {"hidden": ()}, "hidden .*width"),
+        ("vamp", {"free_bits": 0.1}, "free_bits=0.1 .*prior='standard'"),
         ("variational", {"loss": "squared"}, "Known: gaussian, logistic, multinomial"),
     ],
 )
-def test_a_wrong_setting_is_told(
+def test_a_wrong_setting_is_refused(
     kind: str, settings: dict[str, Any], words: str, X: np.ndarray
 ) -> None:
     with pytest.raises(recae.ConfigError, match=words):
@@ -314,5 +314,5 @@ def test_a_wrong_setting_is_told(
 )
 def test_nothing_is_asked_of_what_is_not_fitted(method: str) -> None:
     arguments = [1, 2] if method == "interpolate" else [1]
-    with pytest.raises(recae.errors.NotFittedError, match="not fitted: call fit first"):
+    with pytest.raises(recae.errors.NotFittedError, match="not fitted: .*fit"):
         getattr(small("variational"), method)(*arguments)

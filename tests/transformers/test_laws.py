@@ -247,6 +247,6 @@ def test_a_changed_setting_is_refused_until_it_is_fitted(kind: str, X: np.ndarra
     model = small(kind).fit(X)
     model.set_params(lr=0.5)
     for method in READERS:
-        with pytest.raises(recae.ConfigError, match="lr of this .* was 0.001 when it was fitted"):
+        with pytest.raises(recae.ConfigError, match="lr .*0.001 .*fitted"):
             getattr(model, method)(X)
     model.set_params(lr=1e-3).transform(X)

@@ -24,7 +24,7 @@ import recae
 from .conftest import KINDS, small
 
 OLD = tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 6)
-"""Before estimators told their tags by `__sklearn_tags__`."""
+"""Before scikit-learn read the tags from `__sklearn_tags__`."""
 
 EXPECTED = {
     "check_dtype_object": "what is not a number is a DataError, a ValueError; wanted is TypeError"
@@ -105,7 +105,7 @@ def test_a_clone_has_the_settings_and_nothing_else(kind: str, X: np.ndarray) -> 
     assert type(copy) is type(model)
     with pytest.raises(sklearn.exceptions.NotFittedError):
         copy.transform(X)
-    with pytest.raises(recae.errors.NotFittedError, match="not fitted: call fit first") as caught:
+    with pytest.raises(recae.errors.NotFittedError, match="not fitted: .*fit") as caught:
         copy.transform(X)
     again = pickle.loads(pickle.dumps(caught.value))  # as from a process of joblib
     assert type(again) is recae.errors.NotFittedError and str(again) == str(caught.value)
@@ -151,8 +151,8 @@ def test_columns_keep_their_names_and_order(frame: pd.DataFrame, X: np.ndarray) 
     model = small("autoencoder").fit(frame)
     assert model.feature_names_in_.tolist() == list("abcdefghi")
     for wrong, words in (
-        (frame[list("bacdefghi")], "must be in the same order"),
-        (frame.rename(columns={"c": "x"}), "unseen at fit time:\n- x\n(.|\n)*now missing:\n- c"),
+        (frame[list("bacdefghi")], "same order"),
+        (frame.rename(columns={"c": "x"}), "unseen .*\n- x\n(.|\n)*missing:\n- c"),
     ):
         with pytest.raises(recae.DataError, match=words):
             model.transform(wrong)

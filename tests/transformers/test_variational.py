@@ -158,12 +158,12 @@ def test_a_way_leads_from_one_reconstruction_to_the_other(rows: np.ndarray) -> N
     assert np.allclose(way[[0, -1]], ends, atol=1e-5)
     codes = model.transform(rows[:2])
     assert np.allclose(way[2], model.inverse_transform(codes.mean(0, keepdims=True))[0], atol=1e-5)
-    for a, steps, words in ((rows, 5, "one has"), (rows[0], 1, "steps must be"), (3, 5, "shape")):
+    for a, steps, words in ((rows, 5, "one has"), (rows[0], 1, "^steps "), (3, 5, "shape")):
         with pytest.raises((recae.DataError, recae.ConfigError), match=words):
             model.interpolate(a, rows[1], steps)
-    with pytest.raises(recae.ConfigError, match="n must be an integer >= 1"):
+    with pytest.raises(recae.ConfigError, match="^n .*>= 1"):
         model.sample(0)
-    with pytest.raises(recae.ConfigError, match="samples must be an integer >= 1"):
+    with pytest.raises(recae.ConfigError, match="^samples .*>= 1"):
         model.log_likelihood(rows, samples=0)
 
 
@@ -216,5 +216,5 @@ def test_binarised_examples_are_drawn_anew_and_measured_as_they_are(counts: Any)
     assert np.array_equal(
         small("variational", **settings).fit(ones, seed=1).sample(3), plain.sample(3)
     )
-    with pytest.raises(recae.ConfigError, match="needs dense examples"):
+    with pytest.raises(recae.ConfigError, match="binarise=True .*dense examples"):
         small("variational", **settings).fit(counts > 0)
