@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def test_fit_export_recommend_agree(
     folder: Path, plays: pd.DataFrame, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("fit", "plays.parquet", "model", *TINY, "--with-history") == 0
-    assert "mult-vae keeps the epoch with the best ndcg@100" in capsys.readouterr().err
+    assert re.search("mult-vae .*best ndcg@100", capsys.readouterr().err)
     assert run("export", "model", "top.parquet", "--history", "plays.parquet", "-k", "5") == 0
     assert "300 rows" in capsys.readouterr().out
     parts = ("--history", "plays.parquet", "-k", "5", "--checkpoint", "parts")
@@ -64,7 +65,7 @@ def test_every_model_can_be_fitted(
     settings = [word for text in tiny for word in ("--set", text)]
     assert run("fit", "plays.parquet", "model", "--model", name, *settings) == 0
     said = capsys.readouterr().err
-    assert ("has no epochs to choose from" in said) != ("of each user's items, held out" in said)
+    assert ("no epochs" in said) != ("held out" in said)
     assert isinstance(recae.load("model"), recae.MODELS[name])
 
 
@@ -138,7 +139,7 @@ def test_strangers_are_skipped_or_get_what_is_popular(
     assert run(*stranger, "popular") == 0
     assert capsys.readouterr().out.splitlines()[1].split() == ["new", "1", "1000", "40.0000"]
     assert run(*stranger, "skip") == 0
-    assert capsys.readouterr().out == "nothing to recommend\n"
+    assert len(capsys.readouterr().out.splitlines()) == 1
     assert run(*stranger, "raise") == 3
 
 
@@ -157,7 +158,7 @@ def test_a_fit_goes_on_from_its_checkpoint_and_ctrl_c_saves_the_best(
     monkeypatch.setattr("recae.training.checkpoint.SHARE", float("inf"))
     monkeypatch.setattr("recae.training.loop._epoch", interrupted)
     assert run("fit", "plays.parquet", "part", "--checkpoint", "run", *settings) == 130
-    assert "interrupted after 2 epochs; the model keeps" in capsys.readouterr().err
+    assert "after 2 epochs" in capsys.readouterr().err
     assert len(recae.load("part").recommend(k=2, history=recae.read_parquet("plays.parquet")))
     assert Path("run").is_file()
     assert run("fit", "plays.parquet", "part", "--checkpoint", "run", "--overwrite", *settings) == 0

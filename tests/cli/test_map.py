@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -31,7 +32,7 @@ def model(folder: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 def test_a_page_of_items(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("map", "model", "map.html", "--titles", "films.csv", "--item", "movie") == 0
     said = capsys.readouterr().out
-    assert said.startswith("wrote 24 items to map.html; trustworthiness 0.")
+    assert re.search(r"24 items .*map\.html; trustworthiness 0\.", said)
     page = Path("map.html").read_text()
     assert '"groups":["love","war"]' in page and "A film" in page
 
@@ -48,7 +49,7 @@ def test_users(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pd.DataFrame({"user_id": range(60), "age": range(20, 80)}).to_csv("users.csv", index=False)
     options = ("--users", "--about", "users.csv", "--titles", "films.parquet")
     assert run("map", "model", "users.html", *options) == 0
-    assert capsys.readouterr().out.startswith("wrote 60 users to users.html")
+    assert re.search(r"60 users .*users\.html", capsys.readouterr().out)
     page = Path("users.html").read_text()
     assert '"name":"age"' in page and '"name":"genres"' in page
     assert run("map", "model", "u.html", "--users", "--history", "plays.parquet", "-q") == 0
@@ -57,13 +58,13 @@ def test_users(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("model", "map.svg"), 2, "must end in .html or .png"),
-        (("model", "no/map.png"), 4, "does not exist"),
-        (("model", "map.png", "--about", "films.csv"), 2, "pass --users too"),
-        (("model", "map.png", "--titles", "films.csv"), 3, "unknown column 'item_id'"),
-        (("model", "map.png", "--titles", "none.csv"), 3, "does not exist"),
-        (("model", "map.png", "--colour", "taste"), 2, "unknown colour 'taste'"),
-        (("model", "map.png", "--least", "0"), 2, "min_users must be"),
+        (("model", "map.svg"), 2, r"\.html or \.png"),
+        (("model", "no/map.png"), 4, "no .*exist"),
+        (("model", "map.png", "--about", "films.csv"), 2, "--users"),
+        (("model", "map.png", "--titles", "films.csv"), 3, "column 'item_id'"),
+        (("model", "map.png", "--titles", "none.csv"), 3, r"none\.csv .*exist"),
+        (("model", "map.png", "--colour", "taste"), 2, "colour 'taste'"),
+        (("model", "map.png", "--least", "0"), 2, "min_users .*0"),
         (("nowhere", "map.png"), 3, "nowhere"),
     ],
 )
@@ -71,5 +72,5 @@ def test_mistakes(
     model: Path, capsys: pytest.CaptureFixture[str], arguments: tuple, code: int, said: str
 ) -> None:
     assert run("map", *arguments) == code
-    assert said in capsys.readouterr().err
+    assert re.search(said, capsys.readouterr().err)
     assert not Path("map.png").exists()

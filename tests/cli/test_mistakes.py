@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 
@@ -37,11 +38,11 @@ def test_mistakes_in_the_data_are_explained(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fit = ("fit", "plays.parquet", "model")
-    assert "did you mean user='user_id'" in refused(capsys, *fit, "--user", "user_idd")
-    assert "nowhere.csv does not exist" in refused(capsys, "fit", "nowhere.csv", "model")
+    assert "user='user_id'" in refused(capsys, *fit, "--user", "user_idd")
+    assert "nowhere.csv" in refused(capsys, "fit", "nowhere.csv", "model")
     Path("notes.parquet").write_text("not a table")
-    assert "notes.parquet is damaged" in refused(capsys, "fit", "notes.parquet", "model")
-    assert "cannot tell the format" in refused(capsys, "fit", "plays.xlsx", "model")
+    assert "notes.parquet" in refused(capsys, "fit", "notes.parquet", "model")
+    assert "format" in refused(capsys, "fit", "plays.xlsx", "model")
     assert "min_per_user=99" in refused(capsys, *fit, "--min-per-user", "99")
     assert not Path("model").exists()
 
@@ -50,19 +51,16 @@ def test_mistakes_in_settings_are_explained(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fit = ("fit", "plays.parquet", "model", "--set")
-    assert "Did you mean 'latent'?" in refused(capsys, *fit, "latnt=8")
-    assert "latent of MultVAE must be an integer >= 1, not 'wide'" in refused(
-        capsys, *fit, "latent=wide"
-    )
-    assert "mirror of MultVAE must be True or False, not 'maybe'" in refused(
-        capsys, *fit, "mirror=maybe"
-    )
-    assert "Did you mean 'neither'?" in refused(capsys, *fit, "weights=neiter")
+    assert "mean 'latent'?" in refused(capsys, *fit, "latnt=8")
+    wide, maybe = (refused(capsys, *fit, text) for text in ("latent=wide", "mirror=maybe"))
+    assert re.search("latent .*MultVAE .*>= 1, not 'wide'", wide)
+    assert re.search("mirror .*MultVAE .*True .*False, not 'maybe'", maybe)
+    assert "mean 'neither'?" in refused(capsys, *fit, "weights=neiter")
     assert "expected name=value, not 'latent'" in misused(capsys, *fit, "latent")
-    assert "Did you mean 'mult-vae'?" in misused(capsys, *fit[:3], "--model", "mult-vea")
+    assert "mean 'mult-vae'?" in misused(capsys, *fit[:3], "--model", "mult-vea")
     compare = ("evaluate", "plays.parquet", "--models", "popularity,ease", "--set")
     assert "--set ease.l2=1" in refused(capsys, *compare, "l2=1")
-    assert "unknown model in --set 'als'" in refused(capsys, *compare, "als.l2=1")
+    assert "in --set 'als'" in refused(capsys, *compare, "als.l2=1")
     assert "unknown metric 'ndgc'" in refused(capsys, *compare[:4], "--metrics", "ndgc@5")
     assert "unknown device" in refused(capsys, *fit[:3], "--device", "abacus")
 
@@ -77,12 +75,10 @@ def test_what_exists_is_not_overwritten(folder: Path, capsys: pytest.CaptureFixt
     assert isinstance(recae.load("model"), recae.EASE)
     Path("precious").mkdir()
     precious = refused(capsys, "fit", "nowhere.csv", "precious", "--overwrite")
-    assert "precious exists and is not a model" in precious  # said before any reading or fitting
+    assert "precious exists" in precious  # said before any reading or fitting
     missing = refused(capsys, "fit", "plays.parquet", "no/where/model")
-    assert "does not exist" in missing and not Path("no").exists()
-    assert "cannot write no/a.png" in refused(
-        capsys, "evaluate", "plays.parquet", "--plot", "no/a.png"
-    )
+    assert "no/where" in missing and not Path("no").exists()
+    assert "no/a.png" in refused(capsys, "evaluate", "plays.parquet", "--plot", "no/a.png")
 
 
 def test_mistakes_in_a_request_are_explained(
@@ -91,13 +87,13 @@ def test_mistakes_in_a_request_are_explained(
     run("fit", "plays.parquet", "model", "--model", "popularity")
     recommend = ("recommend", "model")
     assert "pass --history FILE" in refused(capsys, *recommend)
-    assert "'first' is not one" in refused(capsys, *recommend, "--items", "first")
+    assert "'first'" in refused(capsys, *recommend, "--items", "first")
     assert "leave --users out" in refused(capsys, *recommend, "--items", "100", "--users", "1")
     history = (*recommend, "--history", "plays.parquet")
     assert "unknown user 999" in refused(capsys, *history, "--users", "999")
-    assert "not allowed with" in misused(capsys, *history, "--items", "100")
-    assert "holds nothing saved" in refused(capsys, "recommend", ".", "--items", "100")
-    assert "k must be an integer >= 1" in refused(capsys, *history, "-k", "0")
+    assert "not allowed" in misused(capsys, *history, "--items", "100")
+    assert "nothing saved" in refused(capsys, "recommend", ".", "--items", "100")
+    assert re.match("k .*>= 1, not 0", refused(capsys, *history, "-k", "0"))
 
 
 def test_our_warnings_are_plain_lines_and_filters_stay(

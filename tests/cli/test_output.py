@@ -43,7 +43,7 @@ def test_notes_are_no_results(said: Said) -> None:
     assert out.startswith("fitted MultVAE(") and len(out.splitlines()) == 1
     data, held_out = err.splitlines()
     assert data.startswith("plays.parquet: Interactions(60 users x 24 items, 480 interactions")
-    assert held_out.startswith("mult-vae keeps the epoch with the best ndcg@100")
+    assert held_out.startswith("mult-vae ") and "ndcg@100" in held_out
 
 
 def test_quiet_leaves_results_warnings_and_errors(said: Said) -> None:

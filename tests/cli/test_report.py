@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_the_report_is_markdown_on_stdout(results: Path, capsys) -> None:
 
 def test_files_instead_of_stdout(results: Path, capsys) -> None:
     assert run("report", "results", "--html", "a.html", "--markdown", "a.md") == 0
-    assert capsys.readouterr().out == "wrote 2 models to a.html and a.md\n"
+    assert re.fullmatch(r".*2 models .*a\.html .*a\.md\n", capsys.readouterr().out)
     assert Path("a.md").read_text() == recae.report.markdown(recae.report.load_entries("results"))
     assert Path("a.html").read_text().startswith("<!doctype html>")
     assert run("report", "results", "--html", "b.html", "--quiet") == 0
@@ -87,13 +88,13 @@ def error(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_mistakes(results: Path, capsys) -> None:
     assert run("report", "nowhere") == 4
-    assert "could not read the folder nowhere" in error(capsys)
+    assert "folder nowhere" in error(capsys)
     assert run("report", "results/ease") == 4
-    assert "is one entry: name the folder that holds it" in error(capsys)
+    assert re.search("results/ease .*entry: .*folder", error(capsys))
     assert run("report", "results", "--metric", "ndgc@5") == 2
-    assert "Did you mean 'ndcg@5'?" in error(capsys)
+    assert "mean 'ndcg@5'?" in error(capsys)
     assert run("report", "results", "--html", "no/a.html") == 4
-    assert "cannot write no/a.html" in error(capsys)
+    assert "no/a.html" in error(capsys)
     (results / "ease" / "report-1.json").write_text("{}")
     assert run("report", "results") == 4
     assert "report-1.json" in error(capsys)
@@ -107,7 +108,7 @@ def test_results_are_replaced_only_on_demand(results: Path, capsys) -> None:
     assert recae.report.Entry.load("results/ease").provenance == before
     assert run(*EVALUATE, *more, "--overwrite") == 0
     assert run(*EVALUATE, "--models", "item-knn", "--entries", "no/results") == 4
-    assert "cannot make the folder no/results" in error(capsys)
+    assert "folder no/results" in error(capsys)
 
 
 def test_results_of_other_data_stay_apart(results: Path, capsys, monkeypatch) -> None:
@@ -116,7 +117,7 @@ def test_results_of_other_data_stay_apart(results: Path, capsys, monkeypatch) ->
 
     monkeypatch.setattr(recae.ItemKNN, "fit", fit)
     assert run(*EVALUATE, "--models", "item-knn", "--entries", "results", "--seed", "1") == 3
-    assert "the data have changed since" in error(capsys)
+    assert re.search("data .*changed", error(capsys))
 
 
 def test_results_of_other_data_can_be_replaced(results: Path, capsys) -> None:
@@ -135,4 +136,4 @@ def test_files_in_the_folder_of_results_do_not_matter(folder: Path) -> None:
 def test_diversity_is_not_compared_under_other_vectors(folder: Path, capsys) -> None:
     start = ("evaluate", "plays.parquet", "--held-out", "0.2", "--metrics", "diversity@5")
     assert run(*start, "--models", "pure-svd,als") == 2
-    assert "diversity@5 is comparable under the same item vectors only" in error(capsys)
+    assert re.search("diversity@5 .*item vectors", error(capsys))

