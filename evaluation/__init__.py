@@ -1,1 +1,1 @@
-"""What recae's figures come from: `python -m evaluation` lists the scripts."""
+"""The scripts behind recae's figures: `python -m evaluation` lists them."""

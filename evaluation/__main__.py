@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Hands the arguments after the name to the script's `main`; returns what that returns."""
+    """Passes the arguments after the name to the script's `main`, and returns its exit code."""
     name, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     of_suites, of_scripts = suites(), scripts()
     known = of_suites | of_scripts
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(f"  {suite:<{width}}  {line}" for suite, line in of_suites.items()))
         print("\nor a script\n")
         print("\n".join(f"  {script:<{width}}  {line}" for script, line in of_scripts.items()))
-        print("\npython -m evaluation.speed lists the benchmarks beside other libraries")
+        print("\npython -m evaluation.speed lists the benchmarks against other libraries")
         return 0
     asked = name.replace("-", "_")
     if asked not in known:
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = f" Did you mean {near[0]}?" if near else ""
         print(f"there is no script {name}.{hint} Known: {', '.join(known)}", file=sys.stderr)
         return 2
-    sys.argv[0] = f"python -m evaluation {name}"  # what argparse calls the program in its help
+    sys.argv[0] = f"python -m evaluation {name}"  # the program name in argparse's help
     from recae.errors import RecaeError
 
     try:
@@ -67,7 +67,8 @@ def modules() -> dict[str, str]:
 
 
 def _found() -> dict[str, Path]:
-    """Name -> file that defines `main`: the name of the file, or of the folder of a run.py."""
+    """Maps a name to the file that defines `main`: the name of the file, or of the folder of a
+    run.py."""
     found = {}
     for path in sorted(FOLDER.rglob("[!_]*.py")):
         room = path.relative_to(FOLDER).parts[0]

@@ -39,14 +39,14 @@ APPLICATIONS: dict[str, Callable[[dict[str, Any]], Table]] = {
     "synthetic-users": synthetic,
     "steering": steering,
 }
-"""Name of a kept result -> the maker of its table, in the order of docs/results.md."""
+"""Name of a stored result -> the maker of its table, in the order of docs/results.md."""
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "results.md"
 
-PUBLISHED = """## Published figures beside ours
+PUBLISHED = """## Published figures compared with ours
 
-`python -m evaluation published`. Differences are ours minus theirs; the last columns say how far
-they can be compared.
+`python -m evaluation published`. Differences are ours minus theirs; the last columns state whether
+they are comparable.
 """
 
 PAGE = "the page with plots, training curves and trials."
@@ -55,9 +55,9 @@ HEAD = """# Results
 
 Made by `python -m evaluation tables --write` from the files in `evaluation/results/`; each of them
 holds settings, trials, seeds, values per user, versions and machine. Two CPU cores and no GPU,
-unless it says so. Hyperparameters were chosen on validation data carved from the training part, and
-each test was read once for every row. Most runs had other work beside them on the same two cores,
-so that seconds are upper bounds.
+unless stated otherwise. Hyperparameters were chosen on validation data carved from the training
+part, and each test was read once for every row. Most runs shared the two cores with other work, so
+the seconds are upper bounds.
 """
 
 
@@ -109,7 +109,7 @@ def suites() -> list[str]:
 
 
 def earlier() -> str:
-    """What was measured on Gowalla before there were suites, and not since: it takes an hour."""
+    """The result on Gowalla from before the suites, not repeated since: it takes an hour."""
     result = read_result("gowalla-macrid-vae")
     values, published = result["metrics"], result["published"]
     figures = [f"{values[m]:.4f} ({published[m]})" for m in ("recall@20", "ndcg@20")]
@@ -148,7 +148,7 @@ def ml20m() -> str:
     return section(
         "MovieLens 20M, the held-out users of Liang et al.",
         "`python -m evaluation ml20m_partial DATA`: fitted on the 10,000 validation users, tested "
-        "on the 10,000 test users, so that published rows are out of reach. Differences are in "
+        "on the 10,000 test users; published rows had more training users. Differences are in "
         "NDCG@100 to the next row, with bootstrap intervals and signed-rank tests after Holm's "
         "correction for all pairs.\n\n![NDCG@100](../evaluation/results/ml20m-partial.png)",
         ["model", "NDCG@100", "Recall@20", "Recall@50", "better than the next by", "seconds"],
@@ -174,7 +174,7 @@ def ratings() -> str:
 
 
 def closed_forms() -> str:
-    """What closed forms cost on 40,981 items."""
+    """The cost of closed forms on 40,981 items."""
     rows = [
         [
             _code(fit["model"]),
@@ -189,14 +189,14 @@ def closed_forms() -> str:
     ]
     return section(
         "Closed forms on 40,981 items",
-        "`python -m evaluation closed_forms DATA`, each in a process of its own.",
-        ["model", "fit", "peak memory", "fitted", "items in 24 GiB", "because"],
+        "`python -m evaluation closed_forms DATA`, each in its own process.",
+        ["model", "fit", "peak memory", "fitted", "items in 24 GiB", "formula"],
         rows,
     )
 
 
 def random_settings() -> str:
-    """How the random settings of every model ended."""
+    """The outcomes of the random settings of every model."""
     result = read_result("random-settings")
     rows = []
     for name, fits in result["fits"].items():
@@ -215,7 +215,7 @@ def random_settings() -> str:
 
 
 def _code(model: str) -> str:
-    """A model as code, without what only says how it was stopped."""
+    """A model as code, without settings that only concern stopping or precision."""
     idle = ("metric=", "patience=", "precision=")
     name, _, inside = model.removesuffix(")").partition("(")
     kept = [part for part in inside.split(", ") if part and not part.startswith(idle)]

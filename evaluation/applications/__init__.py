@@ -1,1 +1,1 @@
-"""What autoencoders do beside recommending, measured."""
+"""Measurements of the applications of autoencoders other than recommendation."""

@@ -1,1 +1,1 @@
-"""The demo, and how its settings were chosen."""
+"""The demo and the choice of its settings."""

@@ -1,4 +1,4 @@
-"""How the settings of the demo were chosen: a small grid for each model, on its validation users.
+"""Chooses the settings of the demo: a small grid for each model, on the validation users.
 
     python -m evaluation demo_settings
 
@@ -23,7 +23,7 @@ GRIDS: list[tuple[recae.Recommender, Grid]] = [
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints every trial and the best of each model."""
+    """Prints every trial and the best one of each model."""
     _, _, split = load_split()
     best = [choose(model, grid, split, METRICS[0], seed=0)[0] for model, grid in GRIDS]
     print("\nbest on validation:")

@@ -1,4 +1,4 @@
-"""The demo: from the bundled MovieLens to a comparison, a saved model and everybody's top 100."""
+"""The demo: from the bundled MovieLens to a comparison, a saved model and top-100 lists."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGE = 66
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the whole straight line and says where it left its results."""
+    """Runs all steps and prints where the results are."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo-output"), help="folder to write to")
     out: Path = parser.parse_args(argv).out
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     assert split.test is not None
     print(split)
 
-    title("3. Models: fitted on the training users, measured on users they never saw")
+    title("3. Models: fitted on the training users, evaluated on the test users")
     reports, fitted = {}, {}
     for model in MODELS:
         name = type(model).__name__
@@ -43,23 +43,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("\nmean over the test users, with 95 % bootstrap intervals:\n")
     print(recae.report.comparison(reports).to_string())
     print(
-        f"\nWith {reports['MultVAE'].provenance['users']} test users these intervals are wide: "
-        "take the order of the models with a grain of salt."
+        f"\nWith only {reports['MultVAE'].provenance['users']} test users the intervals are wide: "
+        "the order of the models is not certain."
     )
 
-    title("4. Recommendations: three test users, what they liked and what they get")
+    title("4. Recommendations for three test users")
     show_users(fitted["MultVAE"], split.test, dataset.items["title"])
 
     title("5. Files")
     with warnings.catch_warnings():
-        # Films that only held-out users rated are unknown to the model; it says so, once is enough.
+        # The model does not know films that only held-out users rated, and warns about them.
         warnings.simplefilter("ignore", recae.RecaeWarning)
         rows = fitted["MultVAE"].export(out / "top.parquet", data, k=100)
     fitted["MultVAE"].save(out / "model", overwrite=True)
     recae.report.plot_comparison(reports, "ndcg@100", out / "comparison.png")
     for name, report in reports.items():
         report.save(out / f"report-{name}.json")
-    print(f"{out / 'comparison.png'}      the comparison as a picture")
+    print(f"{out / 'comparison.png'}      the comparison as a plot")
     print(f"{out / 'report-*.json'}       every report, with its provenance")
     print(f"{out / 'model'}/              the Mult-VAE: recae.load({str(out / 'model')!r})")
     print(f"{out / 'top.parquet'}         {rows:,} rows: the top 100 of {data.n_users} users")
@@ -79,13 +79,13 @@ MODELS: list[recae.Recommender] = [
 NEXT = """
 What to try next
   .venv/bin/recae fit YOUR.parquet my-model --user USER_COLUMN --item ITEM_COLUMN
-  .venv/bin/recae recommend my-model --history YOUR.parquet --users SOMEBODY
+  .venv/bin/recae recommend my-model --history YOUR.parquet --users USER_ID
   .venv/bin/recae evaluate YOUR.parquet --models popularity,ease,mult-vae
   .venv/bin/python -m evaluation          lists the benchmarks"""
 
 
 def load_split() -> tuple[Dataset, recae.Interactions, recae.data.splits.Split]:
-    """The bundled dataset, what is kept of it, and its split."""
+    """The bundled dataset, its filtered interactions, and their split."""
     dataset = recae.load_dataset("ml-latest-small")
     data = dataset.interactions.filter(min_weight=4, min_per_user=5, binarise=True)
     return dataset, data, recae.StrongGeneralization(held_out=0.15).split(data, seed=98765)
@@ -97,7 +97,7 @@ def title(text: str) -> None:
 
 
 def show_users(model: recae.Recommender, fold: recae.Fold, titles: pd.Series) -> None:
-    """Prints for three users what is in their history beside what is recommended."""
+    """Prints the history and the recommendations of three users side by side."""
     chosen = fold.history.select_users(
         range(0, fold.history.n_users, fold.history.n_users // 3)[:3]
     )
@@ -110,10 +110,10 @@ def show_users(model: recae.Recommender, fold: recae.Fold, titles: pd.Series) ->
         got = top.loc[top["user_id"] == user, "item_id"]
         left = [titles.get(item, str(item)) for item in seen.sample(8, random_state=0)]
         right = [("* " if item in hidden else "  ") + titles.get(item, str(item)) for item in got]
-        print(f"\n{f'user {user} liked ({len(seen)} films, 8 of them)':<{PAGE}}is recommended")
+        print(f"\n{f'user {user} liked ({len(seen)} films, 8 of them)':<{PAGE}}recommended")
         for one, other in zip(left, right, strict=False):
             print(f"{one[: PAGE - 2]:<{PAGE}}{other}")
-    print("\n* the user did like it: it was hidden from the model")
+    print("\n* a held-out item: the user liked it, and the model did not see it")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,2 @@
-"""What the scripts share: provenance, tables, pictures, grid search, size and walks of recae."""
+"""Shared parts of the scripts: provenance, tables, pictures, grid search, size and call traces of
+recae."""

@@ -1,4 +1,4 @@
-"""A plain search: every setting of a grid is fitted on train and measured on validation."""
+"""Grid search: every setting is fitted on train and measured on validation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def choose(
     metric: str,
     seed: int,
 ) -> tuple[recae.Recommender, list[dict[str, Any]]]:
-    """The fitted model of the best setting on validation, and all trials, printed as they end."""
+    """The fitted model with the best setting on validation, and all trials. Prints each trial as it
+    ends."""
     best, best_value, trials = template, float("-inf"), []
     for values in itertools.product(*grid.values()):
         params = dict(zip(grid, values, strict=True))

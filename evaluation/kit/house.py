@@ -1,7 +1,7 @@
 """The architecture in numbers, read from the imports: rooms, floors, arrows, circles, files, lines.
 
-`python -m evaluation house` prints them for this tree, and for the tree of a commit beside it
-(`--before COMMIT`). The rules themselves are in `tests/test_layers.py`, which uses this reader.
+`python -m evaluation house` prints them for this tree; `--before COMMIT` adds those of a commit.
+The rules themselves are in `tests/test_layers.py`, which uses this reader.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NOT_OURS = {"tests", "evaluation", "datasets"}
 
 
 class Import(NamedTuple):
-    """An arrow between two modules; where is "module", "function" or "typing"."""
+    """An import between two modules; where is "module", "function" or "typing"."""
 
     importer: str
     target: str
@@ -31,7 +31,7 @@ class Import(NamedTuple):
 
 
 class Reader(ast.NodeVisitor):
-    """Collects the imports of one module, and where each of them stands."""
+    """Collects the imports of one module and the place of each."""
 
     def __init__(self, importer: str, modules: set[str]) -> None:
         self.importer, self.modules, self.where = importer, modules, "module"
@@ -79,13 +79,13 @@ def module_name(path: str) -> str:
 
 
 def sources(root: Path = ROOT) -> dict[str, str]:
-    """Path below `root` -> source, for every Python file of recae/."""
+    """Maps the path below `root` to the source of every Python file of recae/."""
     paths = sorted((root / "recae").rglob("*.py"))
     return {p.relative_to(root).as_posix(): p.read_text(encoding="utf-8") for p in paths}
 
 
 def sources_at(commit: str) -> dict[str, str]:
-    """The same for the tree of a commit."""
+    """Maps paths to sources for the tree of a commit."""
     command = ["git", "archive", commit, "recae"]
     data = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
@@ -103,7 +103,7 @@ def _parsed(source: str) -> ast.Module:
 
 
 def imports(modules: dict[str, str]) -> list[Import]:
-    """All arrows between modules, given module name -> source."""
+    """All imports between modules, given the source of each module."""
     found = []
     for name, source in modules.items():
         reader = Reader(name, set(modules))
@@ -113,12 +113,12 @@ def imports(modules: dict[str, str]) -> list[Import]:
 
 
 def room(module: str) -> str:
-    """The top-level package or module it belongs to: `data` for recae.data.csr."""
+    """The top-level package or module that contains it: `data` for recae.data.csr."""
     return module.split(".")[1] if "." in module else "__init__"
 
 
 def circles(arrows: Sequence[Import]) -> list[str]:
-    """Groups of files that import each other, wherever the imports stand."""
+    """Groups of files with circular imports, including imports inside functions."""
     graph: dict[str, set[str]] = {}
     for importer, target, _ in arrows:
         if importer != target:
@@ -136,7 +136,8 @@ def circles(arrows: Sequence[Import]) -> list[str]:
 
 
 def floors(rooms: set[str], arrows: set[tuple[str, str]]) -> int:
-    """The longest way down through the rooms; rooms that import each other share a floor."""
+    """The floor of each room: the longest import path below it. Rooms with circular imports share a
+    floor."""
     graph: dict[str, set[str]] = {name: set() for name in rooms}
     for high, low in arrows:
         if (low, high) not in arrows:
@@ -148,7 +149,7 @@ def floors(rooms: set[str], arrows: set[tuple[str, str]]) -> int:
 
 
 def measure(files: dict[str, str]) -> dict[str, int]:
-    """The numbers of one tree."""
+    """The figures of one tree."""
     modules = {module_name(path): source for path, source in files.items()}
     arrows = imports(modules)
     rooms = {room(name) for name in modules}
@@ -170,7 +171,7 @@ def measure(files: dict[str, str]) -> dict[str, int]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m evaluation house", description=__doc__)
-    parser.add_argument("--before", metavar="COMMIT", help="a commit to show beside this tree")
+    parser.add_argument("--before", metavar="COMMIT", help="a commit to compare with")
     args = parser.parse_args(argv)
     after = measure(sources())
     before = measure(sources_at(args.before)) if args.before else {}

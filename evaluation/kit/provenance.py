@@ -1,4 +1,4 @@
-"""Where a result comes from: commit, machine, versions, and the file it is kept in."""
+"""Provenance of a result: commit, machine, versions; and writing results to files."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ RESULTS = Path(__file__).parents[1] / "results"
 
 @cache
 def commit() -> str:
-    """The commit that the code stands at, marked when the code has changed since.
+    """The commit of the running code, with "-dirty" if files have changed since.
 
-    Of the first call in a process, so that what is committed during a run is not taken for it.
+    It is cached at the first call in a process, so that later commits do not affect it.
     """
 
     def git(*arguments: str) -> str:
@@ -28,7 +28,7 @@ def commit() -> str:
         done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
         return done.stdout.strip()
 
-    # Results that earlier scripts of the same run have written are no change of the code.
+    # Results that earlier scripts of the same run have written do not change the code.
     changed = git("status", "--porcelain", "--", ".", ":!evaluation/results")
     return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("-dirty" if changed else "")
 

@@ -1,4 +1,4 @@
-"""Parts of docs/results.md that every room's tables share: a section, and a kept result."""
+"""Shared parts of docs/results.md: a section, and reading a stored result."""
 
 from __future__ import annotations
 

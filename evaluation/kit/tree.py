@@ -1,4 +1,4 @@
-"""The files of the project, a line for each: how much code it holds and what it is for."""
+"""Lists the files of the project, one line each, with their lines of code and their purpose."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PURPOSES = {
     ".ci/run": "what CI runs",
-    ".gitignore": "what stays out of version control",
+    ".gitignore": "files outside version control",
     "LICENSE": "MIT",
-    "Makefile": "demo, test, check, clean, in a virtual environment of its own",
+    "Makefile": "demo, test, check, clean, in a virtual environment",
     "constraints.txt": "the versions that recae is tested with",
     "pyproject.toml": "the package, its dependencies and the settings of its tools",
-    "recae/py.typed": "says that the package carries types",
+    "recae/py.typed": "marks the package as typed",
 }
 BY_SUFFIX = {
     ".json": "a result, with its provenance",
     ".parquet": "a bundled table",
     ".png": "a figure",
-    ".txt": "the terms of a data set, as they came with it",
+    ".txt": "the terms of a data set, as downloaded",
     ".toml": "a dataset card: source, licence, checksum, counts",
 }
 NOT_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the tree, then the lines of code of every package."""
+    """Prints the file tree, then the lines of code of every package."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=ROOT, help="another checkout")
     root: Path = parser.parse_args(argv).root
@@ -56,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def project_files(root: Path) -> list[Path]:
-    """What git tracks, else everything but hidden folders and caches; folder by folder."""
+    """The files that git tracks, or without git all files outside hidden folders and caches, by
+    folder."""
     done = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True)
     if done.returncode == 0 and done.stdout:
         found = [Path(name) for name in done.stdout.split("\0") if name]
@@ -72,7 +73,7 @@ def _left_out(folder: str) -> bool:
 
 
 def purpose(file: Path, name: Path) -> str:
-    """A line about a file: its docstring or heading, or what is known of such files."""
+    """The purpose of a file: its docstring or heading, or the known purpose of such files."""
     if name.as_posix() in PURPOSES:
         return PURPOSES[name.as_posix()]
     if file.suffix == ".py":
@@ -85,7 +86,7 @@ def purpose(file: Path, name: Path) -> str:
 
 
 def lines_of_code(file: Path) -> int:
-    """Lines of a Python file that hold code; 0 for any other file."""
+    """Number of lines with code in a Python file; 0 for any other file."""
     if file.suffix != ".py":
         return 0
     source = file.read_text(encoding="utf-8")
@@ -94,7 +95,7 @@ def lines_of_code(file: Path) -> int:
         if token.type not in NOT_CODE and token.type != tokenize.ENDMARKER:
             code.update(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(ast.parse(source)):
-        # A text standing alone is a docstring, of a module, function or attribute.
+        # A string statement is a docstring, of a module, function or attribute.
         if (
             isinstance(node, ast.Expr)
             and isinstance(node.value, ast.Constant)

@@ -1,4 +1,4 @@
-"""How many files of recae a job passes: calls traced with sys.setprofile on the bundled data.
+"""Counts the files of recae that a job uses, by tracing calls with sys.setprofile.
 
 `python -m evaluation walks` prints, for each job, the files in which a function was called, the
 functions, and the arrows (distinct calls from one file into another); `--show JOB` lists the files.
@@ -25,7 +25,7 @@ PLAIN = {"<module>", "<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>", "<lam
 
 
 class Walk:
-    """The files, functions and arrows of what runs inside `tracing`."""
+    """The files, functions and arrows of the code that runs inside `tracing`."""
 
     def __init__(self) -> None:
         self.files: dict[str, int] = {}
@@ -61,7 +61,7 @@ class Walk:
 
 
 def jobs(folder: Path) -> dict[str, Callable[[], object]]:
-    """What is traced, in the order in which it can run."""
+    """The jobs to trace, in an order in which they can run."""
     from recae import cli
 
     data = recae.load_dataset("ml-latest-small").interactions
@@ -95,7 +95,7 @@ def jobs(folder: Path) -> dict[str, Callable[[], object]]:
 
 
 def walks() -> dict[str, Walk]:
-    """Every job once, traced."""
+    """Runs every job once under the trace."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, job in jobs(Path(folder)).items():

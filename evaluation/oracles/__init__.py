@@ -1,1 +1,1 @@
-"""Are the figures right? Metrics and tests against other libraries, plain arithmetic and chance."""
+"""Checks metrics and tests against other libraries, plain arithmetic and simulation."""

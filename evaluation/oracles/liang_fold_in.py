@@ -1,17 +1,17 @@
-"""Does our fold-in equal the published one? Liang et al. 2018, MovieLens 20M, held-out users.
+"""Compares our fold-in with the published one: Liang et al. 2018, MovieLens 20M, held-out users.
 
     python -m evaluation liang_fold_in FOLDER
 
 FOLDER holds valid_in, valid_out, test_in and test_out (user, item) and items (item, movieId) as
-Parquet: what the authors' notebook writes, with its renumbered users and items. History and target
-of each part are joined and hidden anew with seed 98765, after undoing both renumberings: the
-published stream runs over users and items in the order of the original ids. The original id of a
-movie is in the table; that of user u is not, but its rank among all 136,677 users is entry u of
-the permutation that the split itself starts with, so agreement confirms that permutation as well.
+Parquet: the output of the authors' notebook, with its renumbered users and items. History and
+target of each part are joined and held out again with seed 98765, after both renumberings are
+undone: the published random stream runs over users and items in the order of the original ids. The
+table has the original id of a movie, but not that of user u. The user's rank among all 136,677
+users is entry u of the permutation that the split itself starts with, so agreement also confirms
+that permutation.
 
-It also counts what the tables look like: how many of a user's n interactions are hidden, which is
-to be int(0.2 n) from n = 5 on and none below, and that no leak is in them (`recae.check_split`).
-All of it is kept in evaluation/results.
+It also counts how many of a user's n interactions are held out: int(0.2 n) from n = 5 on and none
+below. `recae.check_split` must find no leak. The results are written to evaluation/results.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ N_USERS = 136_677  # users of MovieLens 20M with at least five ratings of four s
 
 
 def compare(folder: Path, part: str) -> tuple[int, int, int]:
-    """Target pairs of the published part, of ours, and those in both."""
+    """Number of target pairs in the published part, in ours, and in both."""
     ranks = np.random.RandomState(98765).permutation(N_USERS)
     movies = pd.read_parquet(folder / "items.parquet").set_index("item")["movieId"]
 
@@ -51,7 +51,8 @@ def compare(folder: Path, part: str) -> tuple[int, int, int]:
 
 
 def structure(folder: Path, part: str) -> dict[str, int]:
-    """Users of a published part and their interactions, and for how many the 20 % rule holds."""
+    """Number of users of a published part and of their interactions, and of users that follow the
+    20 % rule."""
     counts = {
         name: pd.read_parquet(folder / f"{part}_{name}.parquet").groupby("user").size()
         for name in ("in", "out")
@@ -73,7 +74,7 @@ def structure(folder: Path, part: str) -> dict[str, int]:
 
 
 def leaks(folder: Path) -> dict[str, int]:
-    """What `check_split` counts with the validation users as training part."""
+    """The counts of `check_split`, with the validation users as training part."""
     known, hidden, test_in, test_out = (
         pd.read_parquet(folder / f"{name}.parquet").set_axis(["user_id", "item_id"], axis=1)
         for name in ("valid_in", "valid_out", "test_in", "test_out")
@@ -86,7 +87,7 @@ def leaks(folder: Path) -> dict[str, int]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints and keeps the comparison; 0 if both parts are as published, else 1."""
+    """Prints and stores the comparison. Returns 0 if both parts are as published, else 1."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args(argv).folder

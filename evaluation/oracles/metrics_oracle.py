@@ -1,13 +1,13 @@
-"""Are the metrics right? Random lists against trec_eval and against arithmetic in plain Python.
+"""Checks the metrics on random lists against trec_eval and against arithmetic in plain Python.
 
     python -m evaluation metrics_oracle
 
 Every case is one user with a random catalogue, target (some empty), list (some short or empty) and
-several cut-offs, measured in one pass. Four comparisons: given lists against pytrec_eval, whose
-ranks come from distinct scores; the same lists against the formulas written as loops; and lists
-ranked by `top_k` from scores of few values, with items excluded, against pytrec_eval on the tied
-scores and against `sorted` and the same loops. trec_eval breaks ties by name, the greater first:
-items are named so that this is the order of their columns.
+several cut-offs, measured in one pass. There are four comparisons: given lists against pytrec_eval,
+whose ranks come from distinct scores; the same lists against the formulas written as loops; and
+lists ranked by `top_k` from scores of few values, with excluded items, against pytrec_eval on the
+tied scores and against `sorted` and the same loops. trec_eval breaks ties by name, the greater
+first. The names of the items are chosen so that this is the order of their columns.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Values = dict[str, float]
 
 @dataclass(frozen=True)
 class Case:
-    """One user: a ranking without repetition, a target, tied scores, and what is excluded."""
+    """One user: a ranking without repetition, a target, tied scores, and excluded items."""
 
     n_items: int
     cutoffs: list[int]
@@ -87,7 +87,7 @@ def ours(case: Case, top: TopK) -> Values:
 
 
 def at_all(case: Case, measure: Callable[[int], Values]) -> Values:
-    """What a measure of one cut-off finds at each, under the names of recae."""
+    """The value of a measure at each cut-off, under recae's names."""
     return {f"{name}@{k}": value for k in case.cutoffs for name, value in measure(k).items()}
 
 
@@ -117,9 +117,9 @@ def written_out(ranking: list[int], target: set[int], k: int) -> Values:
 
 
 def trec_eval(target: set[int], scores: dict[int, float], k: int) -> Values:
-    """What trec_eval says of the items with a score; NaN without a target or without a list.
+    """The measures of trec_eval for the items with a score; NaN without a target or without a list.
 
-    recip_rank has no cut-off: it sees the first k alone.
+    recip_rank has no cut-off, so it gets the first k items only.
     """
     if not target:
         return dict.fromkeys(TREC_EVAL, math.nan)

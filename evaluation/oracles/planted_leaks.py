@@ -1,9 +1,9 @@
-"""Leaks planted into a clean split, one at a time, and what is said of each.
+"""Plants leaks into a clean split, one at a time, and checks that each is reported.
 
     python -m evaluation planted_leaks
 
-The split is one of the bundled MovieLens. A leak must be refused with an error, or reported with a
-warning where it could be chance (a user under a second id); the clean split must pass in silence.
+The split is of the bundled MovieLens. A leak must raise an error, or a warning if it could be
+chance (a user under a second id). The clean split must raise neither.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Tables = dict[str, pd.DataFrame]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints and keeps what is said of each leak; 1 if one of them goes unnoticed."""
+    """Prints and stores the outcome of each leak. Returns 1 if one is not noticed."""
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args(argv)
@@ -49,17 +49,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{name}\n    {said[name][0]}: {said[name][1]}", flush=True)
     keep("planted-leaks", {"leaks": {name: list(found) for name, found in said.items()}})
     wrong = [name for name, (how, _) in said.items() if how != expected(name)]
-    print(f"{len(said)} splits, {len(wrong)} not as they should be {' '.join(wrong)}")
+    print(f"{len(said)} splits, {len(wrong)} with an unexpected outcome {' '.join(wrong)}")
     return int(bool(wrong))
 
 
 def expected(name: str) -> str:
-    """How the split of a leak is to end: a user under a second id could be chance."""
+    """The expected outcome of a leak. A user under a second id could be chance."""
     return "silence" if name.startswith("none") else "reported" if name in TWINS else "refused"
 
 
 def outcome(make: Callable[..., recae.data.splits.Split], tables: Tables) -> tuple[str, str]:
-    """How a split of these tables ends: refused, reported or silence, and in which words."""
+    """The outcome of a split of these tables (refused, reported or silence) and its message."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

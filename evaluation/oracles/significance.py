@@ -1,19 +1,19 @@
-"""How often do the tests cry wolf? Thousands of comparisons of models that do not differ.
+"""Measures the false alarms of the tests on thousands of comparisons of models that do not differ.
 
     python -m evaluation significance
 
-For users with differences of several shapes, all with a true mean of 0: how often the signed-rank
-test, the t test, the bootstrap interval and the column `better` of `recae.compare` find a
-difference at 0.05. Then how often Holm's correction finds any false one among ten comparisons, how
-often the luck of seeds is taken for a better model, and how often a true difference of the size
-`detectable` is found. Beside each rate stands its 99 % interval (Clopper & Pearson 1934) and the
-nominal rate.
+The differences of users have several shapes, all with a true mean of 0. The script counts how often
+the signed-rank test, the t test, the bootstrap interval and the column `better` of `recae.compare`
+find a difference at 0.05. It also counts how often Holm's correction finds any false difference
+among ten comparisons, how often seed variance is taken for a better model, and how often a true
+difference of the size `detectable` is found. Each rate is printed with its 99 % interval (Clopper &
+Pearson 1934) and the nominal rate.
 
-The shapes "normal", "ndcg, signs flipped" and "zeros and ties" are symmetric, as they are of two
-exchangeable models. "ndcg, centred" and "skewed" are not: their mean is 0, their median is not, and
-the signed-rank test, which asks about symmetry, must find that: it is no test of the mean. There
-`better` rests on the t test and the interval. The ndcg are those of EASE and ItemKNN on the bundled
-MovieLens.
+The shapes "normal", "ndcg, signs flipped" and "zeros and ties" are symmetric, like the differences
+of two exchangeable models. "ndcg, centred" and "skewed" are not: their mean is 0, but their median
+is not. The signed-rank test rejects symmetry there, because it is not a test of the mean. In these
+cases `better` depends on the t test and the interval. The ndcg values are those of EASE and ItemKNN
+on the bundled MovieLens.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ Row = dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Simulates, prints and keeps the rates; 1 if a symmetric null is rejected more than stated."""
+    """Simulates, prints and stores the rates. Returns 1 if a symmetric null is rejected more often
+    than stated."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--repetitions", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
@@ -91,7 +92,7 @@ def simulate(real: np.ndarray, repetitions: int, seed: int) -> Iterator[Row]:
 
 
 def shapes(real: np.ndarray) -> Mapping[str, Draw]:
-    """Name -> draws (size,) differences of users, with a true mean of 0."""
+    """Maps a name to a function that draws (size,) differences of users with a true mean of 0."""
     return {
         "normal": lambda g, size: g.normal(size=size),
         "ndcg, signs flipped": lambda g, size: g.choice(real, size) * g.choice([-1.0, 1.0], size),
@@ -106,14 +107,15 @@ def shapes(real: np.ndarray) -> Mapping[str, Draw]:
 def false_alarms(
     case: str, draw: Draw, users: int, repetitions: int, generator: np.random.Generator
 ) -> Iterator[Row]:
-    """Signed rank, interval and both, for users without a true difference."""
+    """Rates of the signed-rank test, the interval and both, for users without a true difference."""
     columns = np.stack([draw(generator, users) for _ in range(repetitions)])
     for name, found in decisions(columns).items():
         yield rate(case, users, name, found, ALPHA)
 
 
 def decisions(columns: np.ndarray) -> dict[str, np.ndarray]:
-    """What each test finds in (repetitions, users) differences: name -> (repetitions,) truths."""
+    """The results of each test on (repetitions, users) differences: name -> (repetitions,)
+    booleans."""
     ranks, means, outside = p_values(columns), mean_p_values(columns), []
     for start in range(0, len(columns), BATCH):  # as the rows of a frame, which share their draws
         for resampled in resampled_means(list(columns[start : start + BATCH]), RESAMPLES, start):
@@ -139,7 +141,7 @@ def mean_p_values(columns: np.ndarray) -> np.ndarray:
 
 
 def families(better: float, repetitions: int, generator: np.random.Generator) -> Iterator[Row]:
-    """Any false alarm among the ten pairs of five models, of which one may be better."""
+    """Rate of any false alarm among the ten pairs of five models, of which one may be better."""
     users, pairs = 200, list(combinations(range(5), 2))
     equal = np.array([0 not in pair or not better for pair in pairs])
     found: dict[str, list[bool]] = {"any p, uncorrected": [], "any p after Holm": []}
@@ -156,7 +158,7 @@ def families(better: float, repetitions: int, generator: np.random.Generator) ->
 
 
 def skewed_families(draw: Draw, repetitions: int, generator: np.random.Generator) -> Iterator[Row]:
-    """Any false alarm among ten independent comparisons of mean 0 that are not symmetric."""
+    """Rate of any false alarm among ten independent comparisons, of mean 0 but not symmetric."""
     users, ranks, means = 1000, [], []
     for _ in range(repetitions):
         columns = np.stack([draw(generator, users) for _ in range(10)])
@@ -171,7 +173,8 @@ def skewed_families(draw: Draw, repetitions: int, generator: np.random.Generator
 def lucky(
     case: str, seeds: int, luck: float, repetitions: int, generator: np.random.Generator
 ) -> Iterator[Row]:
-    """Two models of one mean whose seeds have luck; the standard error by users is 0.01."""
+    """Rates for two models with the same mean and seed variance; the standard error over users is
+    0.01."""
     users, ranks, means, outside = 400, [], [], []
     for repetition in range(repetitions):
         base = generator.normal(size=users)
@@ -199,7 +202,7 @@ def lucky(
 def power(
     case: str, draw: Draw, users: int, repetitions: int, generator: np.random.Generator
 ) -> Iterator[Row]:
-    """How often a true difference equal to `detectable` is found."""
+    """The rate at which a true difference equal to `detectable` is found."""
     spread = float(draw(generator, 1_000_000).var())
     true = detectable(Spread(spread / users, float("inf")), LEVEL, POWER)
     columns = np.stack([draw(generator, users) for _ in range(repetitions)]) + true
@@ -211,7 +214,7 @@ def power(
 
 
 def rate(case: str, users: int, test: str, found: np.ndarray, nominal: float | None) -> Row:
-    """The share found with its 99 % interval, and where the nominal rate lies."""
+    """The rate with its 99 % interval, and the position of the nominal rate."""
     hits, tests = int(found.sum()), len(found)
     interval = stats.binomtest(hits, tests).proportion_ci(0.99, method="exact")
     low, high = float(interval.low), float(interval.high)
@@ -231,7 +234,7 @@ def rate(case: str, users: int, test: str, found: np.ndarray, nominal: float | N
 
 
 def real_differences() -> np.ndarray:
-    """NDCG@10 of EASE less that of ItemKNN for the users of the bundled MovieLens."""
+    """NDCG@10 of EASE minus that of ItemKNN for the users of the bundled MovieLens."""
     data = recae.load_dataset("ml-latest-small").interactions
     split = recae.data.splits.holdout_pairs(
         data.filter(min_weight=4, min_per_user=5, binarise=True), 0.2

@@ -1,18 +1,18 @@
-"""Are the tests and intervals right? Random comparisons against scipy, statsmodels and counting.
+"""Checks the tests and intervals on random comparisons against scipy, statsmodels and counting.
 
     python -m evaluation statistics_oracle
 
-Every case is a pair of reports with users of one of three kinds: normal values, values of few
-levels (ties and zeros), and values that are mostly 0. Printed are the largest absolute differences:
+Every case is a pair of reports whose values are of one of three kinds: normal, of few levels
+(ties and zeros), or mostly 0. The script prints the largest absolute differences:
 
     signed rank     p of scipy.stats.wilcoxon, zeros left out, no continuity correction: exact for
                     up to 50 untied differences, else normal
     all signs       p counted over all 2^n signs, for up to 12 differences
-    normal ranks    p of the normal approximation with the correction for ties, written out, for
+    normal ranks    p of the normal approximation with the correction for ties, in plain Python, for
                     more than 50 users
     t test          p of scipy.stats.ttest_rel
-    Holm            statsmodels' multipletests where it is installed, else the definition as a loop
-    detectable      statsmodels' solve_power of a z test where it is installed (relative)
+    Holm            statsmodels' multipletests if it is installed, else the definition as a loop
+    detectable      statsmodels' solve_power of a z test if it is installed (relative)
     interval        scipy.stats.bootstrap, percentile, which draws other users: both ends in
                     standard errors of two Monte Carlo quantiles, whose root mean square is near 1
 """
@@ -36,7 +36,7 @@ from recae.evaluation.comparison.significance import holm
 from recae.rng import numpy_generator
 
 METRIC, RESAMPLES = "ndcg@10", 4000
-TOLERANCE = {"detectable": 1e-5}  # the test's other tail, which the formula leaves out
+TOLERANCE = {"detectable": 1e-5}  # the formula omits the other tail
 KINDS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "normal": lambda g, users: g.normal(size=users),
     "levels": lambda g, users: g.integers(0, 9, size=users) / 8,
@@ -45,7 +45,7 @@ KINDS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints and keeps the largest differences; 1 if one is more than rounding."""
+    """Prints and stores the largest differences. Returns 1 if one is more than rounding."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--cases", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
@@ -73,13 +73,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def check(number: int, generator: np.random.Generator) -> dict[str, float]:
-    """The differences of one case under every comparison that fits it."""
+    """The differences of one case under every applicable comparison."""
     users = int(generator.choice([5, 12, 40, 60, 400]))
     kind = list(KINDS)[number % len(KINDS)]
     a, b = KINDS[kind](generator, users), KINDS[kind](generator, users)
     row = compared(a, b)
     found = {}
-    if (a != b).any():  # of no differences scipy says NaN
+    if (a != b).any():  # without differences scipy returns NaN
         found["t test"] = abs(row["p_mean_holm"] - stats.ttest_rel(a, b).pvalue)
     moved = (a - b)[a != b]
     tied = len(np.unique(abs(moved))) < len(moved)
@@ -96,7 +96,7 @@ def check(number: int, generator: np.random.Generator) -> dict[str, float]:
     power = detectable_of_others((a - b).std(ddof=1), users)
     if power:
         found["detectable"] = abs(row["detectable"] / power - 1)
-    # NaN on one side alone is as wrong as can be, and no maximum shows it.
+    # NaN on one side only is an error that a maximum would hide.
     return {name: math.inf if np.isnan(value) else float(value) for name, value in found.items()}
 
 
@@ -110,7 +110,8 @@ def compared(a: np.ndarray, b: np.ndarray, **options: int) -> pd.Series:
 
 
 def over_all_signs(differences: np.ndarray) -> float:
-    """The share of the 2^n signs whose rank sum is as far from its mean as that found."""
+    """The share of the 2^n sign patterns whose rank sum is at least as far from its mean as the
+    observed one."""
     ranks = stats.rankdata(abs(differences))
     signs = np.array(list(product([0, 1], repeat=len(ranks))))
     middle = ranks.sum() / 2
@@ -130,7 +131,7 @@ def normal_ranks(differences: np.ndarray) -> float:
 
 
 def holm_of_others(p: np.ndarray) -> np.ndarray:
-    """The adjusted p, not by our code."""
+    """The adjusted p, computed without recae."""
     try:
         from statsmodels.stats.multitest import multipletests
     except ImportError:
@@ -142,7 +143,7 @@ def holm_of_others(p: np.ndarray) -> np.ndarray:
 
 
 def detectable_of_others(spread: float, users: int) -> float | None:
-    """The effect that a z test of one sample finds with power 0.8; None without statsmodels."""
+    """The effect size that a one-sample z test finds with power 0.8; None without statsmodels."""
     try:
         from statsmodels.stats.power import NormalIndPower
     except ImportError:
@@ -153,7 +154,7 @@ def detectable_of_others(spread: float, users: int) -> float | None:
 
 
 def interval_errors(generator: np.random.Generator, number: int) -> list[float]:
-    """Both ends of an interval less scipy's, in standard errors."""
+    """Both ends of an interval minus scipy's, in standard errors."""
     a, b = generator.normal(size=(2, 200))
     row = compared(a, b, resamples=RESAMPLES, seed=number)
     other = stats.bootstrap(

@@ -1,14 +1,14 @@
-"""Lists of LensKit for `peers_lenskit`, made in an environment of its own, without recae.
+"""Makes lists with LensKit for `peers_lenskit`, in an environment without recae.
 
     python -m venv lenskit
-    lenskit/bin/pip install torch==2.13.0      # first, and of the kind that the machine needs
+    lenskit/bin/pip install torch==2.13.0   # first, in the build that the machine needs
     lenskit/bin/pip install lenskit==2025.8.1
     lenskit/bin/python evaluation/peers/lenskit_lists.py FOLDER
 
 FOLDER holds train, history and target.parquet (user_id, item_id), which `peers_lenskit` writes. A
-pipeline of EASE and one of item-kNN are trained on train, and recommend to the users of history,
-whom training has not seen. The lists go to ease.parquet and item-knn.parquet, and what LensKit
-measures of them, user by user, to ease.metrics.parquet and item-knn.metrics.parquet.
+pipeline of EASE and one of item-kNN are trained on train and recommend to the users of history, who
+are not in train. The lists are written to ease.parquet and item-knn.parquet. LensKit's own metrics
+per user are written to ease.metrics.parquet and item-knn.metrics.parquet.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def run(folder: Path) -> None:
         pd.read_parquet(folder / f"{name}.parquet") for name in ("train", "history", "target")
     )
     data = from_interactions_df(train, user_col="user_id", item_col="item_id")
-    # A query carries the history, so that nobody needs to be known. All of it is left out of the
-    # list: by default the candidates are the items that are not in it.
+    # A query carries the history, so users need not be known. Items of the history are excluded:
+    # by default the candidates are the items that are not in it.
     queries = [
         RecQuery(user_id=user, history_items=ItemList(item_ids=rows["item_id"].to_numpy()))
         for user, rows in history.groupby("user_id")
@@ -52,9 +52,9 @@ def run(folder: Path) -> None:
         lists = recommend(pipeline, queries, n=K, n_jobs=1)
         frame = lists.to_df()[["user_id", "item_id", "score", "rank"]]
         frame.to_parquet(folder / f"{name}.parquet", index=False)
-        # One for each run: it keeps what it has measured and would hand it out again. Its NDCG
-        # discounts the first two ranks alike unless an offset is asked for; its recall divides by
-        # min(targets, k), which recae calls calibrated_recall.
+        # A new one for each run, because it caches what it has measured. Its NDCG discounts the
+        # first two ranks equally unless an offset is given. Its recall divides by min(targets, k),
+        # which recae calls calibrated_recall.
         measures = RunAnalysis(NDCG(n=K), Recall(n=K))
         measures.add_metric(NDCG(n=K, weight=LogRankWeight(offset=1)), f"NDCG@{K} offset")
         values = measures.measure(lists, truth).list_metrics()

@@ -1,15 +1,14 @@
-"""Another library under our protocol: ALS and BPR of `implicit` beside models of ours.
+"""Compares ALS and BPR of `implicit` with models of recae under the same protocol.
 
     python -m evaluation peers_implicit [--k 20]
 
-The bundled MovieLens, ratings of 4 and more, RandomSplit. `implicit` fits on the training part and
-recommends with its own code; its lists go through `recae.Lists` into the same report as ours. Its
-own NDCG is printed beside it: `ranking_metrics_at_k` ranks again with the same model, masks what it
-is given as training rows, and takes the mean over the users with test items of the same formula
-(discounts log2(rank + 1), ideal over min(test items, k)), so that the two must agree; its MAP
-divides by min(test items, k), ours by the test items.
-
-The settings are defaults, not tuned: this compares evaluations, not models.
+Uses the bundled MovieLens, ratings of 4 and more, RandomSplit. `implicit` fits on the training part
+and recommends with its own code. Its lists go through `recae.Lists` into the same report as ours.
+The script also prints implicit's own NDCG: `ranking_metrics_at_k` ranks again with the same model,
+masks the given training rows, and averages the same formula over users with test items (discounts
+log2(rank + 1), ideal over min(test items, k)). The two must agree. MAP differs: implicit divides by
+min(test items, k), recae by the number of test items. The settings are defaults, not tuned: this
+compares evaluations, not models.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ import recae
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the comparison; 1 if their NDCG is not ours."""
+    """Prints the comparison. Returns 1 if their NDCG differs from ours."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -56,7 +55,7 @@ def peers() -> dict[str, Any]:
     from implicit.als import AlternatingLeastSquares
     from implicit.bpr import BayesianPersonalizedRanking
 
-    # implicit warns of a BLAS with several threads, which slows it down: one, and only here.
+    # implicit warns about a BLAS with several threads, which is slow. Use one thread here only.
     with threadpool_limits(1, "blas"):
         return {
             "ALS": AlternatingLeastSquares(factors=32, random_state=0, num_threads=1),
@@ -65,20 +64,20 @@ def peers() -> dict[str, Any]:
 
 
 def lists_of(model: Any, split: recae.data.splits.Split, k: int) -> tuple[pd.DataFrame, float]:
-    """Fits a model of implicit; its lists for the users of the test, and its own NDCG of them."""
+    """Fits a model of implicit; returns its lists for the test users, and its own NDCG."""
     from implicit.evaluation import ranking_metrics_at_k
 
     fold = split.test
     assert fold is not None
     with threadpool_limits(1, "blas"):
-        model.fit(split.train.matrix.copy(), show_progress=False)  # ours is read-only
-        # It knows rows and columns, no ids: row of each user of the fold in the training matrix.
+        model.fit(split.train.matrix.copy(), show_progress=False)  # recae's matrix is read-only
+        # implicit has rows, not ids: the row of each user of the fold in the training matrix.
         codes = split.train.users.encode(fold.history.users.ids)
-        # Row i of these histories belongs to codes[i]. What is in them is left out.
+        # Row i of these histories belongs to codes[i]. Their items are excluded.
         items, scores = model.recommend(
             codes, fold.history.matrix.copy(), N=k, filter_already_liked_items=True
         )
-        every = split.train.users  # its own measure wants a row for every user it was fitted on
+        every = split.train.users  # its metrics need a row for every training user
         history, target = (p.with_users(every).matrix.copy() for p in (fold.history, fold.target))
         theirs = ranking_metrics_at_k(
             model, history, target, K=k, show_progress=False, num_threads=1
@@ -87,10 +86,10 @@ def lists_of(model: Any, split: recae.data.splits.Split, k: int) -> tuple[pd.Dat
 
 
 def as_table(history: recae.Interactions, items: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
-    """What `recommend` of implicit returned, (users, k) each, as a row for each recommendation.
+    """The result of implicit's `recommend`, (users, k) each, with a row for each recommendation.
 
-    Users with fewer than k items left are padded with items that they have already, under the
-    lowest score that there is: those are no recommendations.
+    implicit pads the lists of users with fewer than k items left: it appends items that they
+    already have, with the lowest possible score. These rows are removed.
     """
     real = scores > np.finfo(np.float32).min
     rows, places = np.nonzero(real)

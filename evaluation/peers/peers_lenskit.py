@@ -1,14 +1,13 @@
-"""Another library under our protocol: pipelines of LensKit beside models of ours.
+"""Compares pipelines of LensKit with models of recae under the same protocol.
 
-    python -m evaluation peers_lenskit FOLDER     # writes the tables of a split, says what to run
+    python -m evaluation peers_lenskit FOLDER     # writes the tables of a split, prints what to run
     lenskit/bin/python evaluation/peers/lenskit_lists.py FOLDER
-    python -m evaluation peers_lenskit FOLDER     # measures the lists that are there now
+    python -m evaluation peers_lenskit FOLDER     # measures the lists
 
-The bundled MovieLens, ratings of 4 and more, StrongGeneralization: LensKit takes a new user's
-history with the query. It runs in an environment of its own; a few Parquet files are all that the
-two share. Its own NDCG and recall, where they are defined like ours, must agree user by user.
-
-The settings are not tuned: this compares evaluations, not models.
+Uses the bundled MovieLens, ratings of 4 and more, StrongGeneralization: LensKit takes a new user's
+history with the query. It runs in its own environment and exchanges only Parquet files with recae.
+LensKit's NDCG and recall, if defined as in recae, must agree for each user. The settings are not
+tuned: this compares evaluations, not models.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ THEIRS = {f"NDCG@{K} offset": f"ndcg@{K}", f"Recall@{K}": f"calibrated_recall@{K
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the comparison; 1 if their metrics are not ours, 2 while there are no lists."""
+    """Prints the comparison. Returns 1 if metrics differ from ours, 2 without lists."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="where the tables and lists are")
+    parser.add_argument("folder", type=Path, help="folder of the tables and lists")
     folder: Path = parser.parse_args(argv).folder
     data = recae.load_dataset().interactions
     data = data.filter(min_weight=4.0, min_per_user=5, binarise=True)

@@ -1,1 +1,1 @@
-"""What goes wrong, on purpose: kills, random bytes, malformed input, threads, random settings."""
+"""Robustness checks: kills, random bytes, malformed input, threads, random settings."""

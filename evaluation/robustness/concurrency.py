@@ -1,11 +1,11 @@
-"""Fit and recommend in eight threads at once, after a fork and in spawned processes: same results.
+"""Fits and recommends in eight threads, after a fork and in spawned processes: same results.
 
     python -m evaluation concurrency
 
-On the bundled MovieLens (items with at least 10 users: eight fits of EASE share two cores), every
-model. The settings of the whole process (states of the random
-generators, numbers of threads, flags of torch, warning filters, environment) are noted before and
-after. A child that hangs is killed and counts as different.
+Runs every model on the bundled MovieLens (items with at least 10 users: eight fits of EASE share
+two cores). It records the global state of the process before and after: states of the random
+generators, numbers of threads, flags of torch, warning filters, environment. A child process that
+hangs is killed and counts as different.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def model(name: str) -> recae.Recommender:
 
 
 def digest(name: str) -> str:
-    """Fits, recommends to everybody, evaluates; all results as one number."""
+    """Fits, recommends to all users and evaluates; returns a digest of all results."""
     data = recae.load_dataset().interactions.filter(min_per_item=10)
     split = recae.StrongGeneralization(held_out=0.2).split(data, seed=1)
     fitted = model(name).fit(split.train, split.validation, seed=3, progress=False)
@@ -64,7 +64,7 @@ def digest(name: str) -> str:
 
 
 def settings() -> dict[str, Any]:
-    """What belongs to the whole process and must not change."""
+    """The global state of the process, which must not change."""
     state = np.random.get_state()
     return {
         "random": hash(random.getstate()),
@@ -94,7 +94,7 @@ def _answer(queue: Any, name: str) -> None:
 
 
 def in_a_process(method: str, name: str) -> str:
-    """The digest from a child process, or why there is none."""
+    """The digest from a child process, or the reason why there is none."""
     processes: Any = multiprocessing.get_context(method)
     queue = processes.SimpleQueue()
     child = processes.Process(target=_answer, args=(queue, name))
@@ -107,21 +107,21 @@ def in_a_process(method: str, name: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints a table of what equals the first result; 1 if anything does not."""
+    """Prints a table of which results equal the first one. Returns 1 if any differs."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", nargs="+", default=list(recae.MODELS), metavar="NAME")
     options = parser.parse_args(argv)
     for name in options.models:
-        digest(name)  # what libraries set up when they are first used is not ours
+        digest(name)  # changes that libraries make at their first use are not ours
     before, rows = settings(), {}
     for name in options.models:
         expected, started = digest(name), time.perf_counter()
         with ThreadPoolExecutor(THREADS) as pool:
             found = {f"{THREADS} threads": set(pool.map(digest, [name] * THREADS))}
-        # The fork comes after computing, when there are pools of threads to lose; but not while
-        # other threads still compute or end, which no library survives (they may hold a lock).
+        # Fork after computing, when thread pools exist that a fork loses. Do not fork while other
+        # threads compute or end: they may hold a lock, and no library survives that.
         time.sleep(2)
         for method in multiprocessing.get_all_start_methods():
             found[method] = {in_a_process(method, name)}
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{name:<11} {time.perf_counter() - started:6.1f} s  {verdicts}", flush=True)
     after = settings()
     changed = [name for name in before if before[name] != after[name]]
-    print(f"settings of the process that changed: {', '.join(changed) or 'none'} of {len(before)}")
+    print(f"global settings that changed:  {', '.join(changed) or 'none'} of {len(before)}")
     result = {"suite": "threads and processes", "same": rows, "changed_settings": changed}
     print(f"kept in {keep('concurrency', result)}")
     return 0 if not changed and all(all(row.values()) for row in rows.values()) else 1

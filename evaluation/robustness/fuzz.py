@@ -1,9 +1,9 @@
-"""Random bytes as files, random frames, random questions: nothing but recae's own errors.
+"""Fuzzing: random files, frames and requests must raise only recae's own errors.
 
     python -m evaluation fuzz --cases 10000
 
-Hypothesis draws the cases and looks for the smallest one that raises anything else. A list that is
-given must hold no seen item, no item twice and no more than k.
+Hypothesis draws the cases and looks for the smallest one that raises any other error. A list that
+is returned must hold no seen item, no item twice and no more than k items.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ matrices = st.builds(
 
 
 def quiet(call: Callable[[], Any]) -> Any:
-    """The result, or None where recae refuses; anything else that is raised is found."""
+    """The result, or None if recae raises its own error. Any other exception is a finding."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -80,7 +80,7 @@ def quiet(call: Callable[[], Any]) -> Any:
     st.integers(0, 90),
 )
 def files(content: bytes, ending: str, cut: int) -> None:
-    """Bytes under a name, the last of them missing."""
+    """Reads a file of random bytes whose last `cut` bytes are missing."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"plays{ending}"
         path.write_bytes(content[: max(len(content) - cut, 0)] if cut > 60 else content)
@@ -111,7 +111,7 @@ def frames(content: dict[str, list[Any]], duplicates: str) -> None:
 def questions(
     number: int, users: Any, k: Any, items: Any, without: Any, on_unknown: str, size: Any
 ) -> None:
-    """Anything for every argument of `recommend`."""
+    """Random values for every argument of `recommend`."""
     options = {"items": items, "exclude_items": without, "on_unknown": on_unknown}
     top = quiet(lambda: MODELS[number].recommend(users, k, batch_size=size, **options))
     if top is not None:
@@ -126,7 +126,7 @@ def questions(
     st.integers(1, 20_000),
 )
 def histories(number: int, history: Any, k: int) -> None:
-    """Anything for a history."""
+    """Random values for a history."""
     quiet(lambda: MODELS[number].score(history))
     quiet(lambda: MODELS[number].recommend_array(history, k, on_unknown="popular"))
 
@@ -135,7 +135,7 @@ CHECKS = {"files": files, "frames": frames, "questions": questions, "histories":
 
 
 def run(check: Callable[[], None], cases: int, number: int = 0) -> int:
-    """Runs a check on so many cases; the number that ran. Raises what it finds."""
+    """Runs a check on `cases` random cases and returns how many ran. Raises the error it finds."""
     ran = 0
     inner = check.hypothesis.inner_test  # type: ignore[attr-defined]
 
@@ -159,7 +159,7 @@ def run(check: Callable[[], None], cases: int, number: int = 0) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs all checks and prints how many cases there were."""
+    """Runs all checks and prints the number of cases."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -172,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ran = run(check, -(-options.cases // len(CHECKS)), options.seed)
         total += ran
         print(f"{name:<10} {ran:6,} cases, {time.perf_counter() - started:.0f} s", flush=True)
-    print(f"{total:,} cases without a foreign exception")
+    print(f"{total:,} cases without an exception other than recae's")
     return 0
 
 

@@ -1,10 +1,10 @@
-"""What `import recae` costs beyond its dependencies, and what it must not bring along.
+"""Measures the time of `import recae` beyond its dependencies, and checks which modules it loads.
 
     python -m evaluation import_cost
 
-Fresh processes import torch alone, torch with pandas, scipy and pyarrow, and recae, in turn; the
-medians are printed. Then the modules that `import recae` loads are searched for those that most
-runs never need.
+Fresh processes import torch alone, torch with pandas, scipy and pyarrow, and recae, alternately;
+the medians are printed. The modules that `import recae` loads are then searched for modules that
+most runs never need.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ UNWANTED = (
 
 
 def seconds(statement: str) -> float:
-    """How long a statement takes in a fresh process, without starting the interpreter."""
+    """Seconds that a statement takes in a fresh process, without the start of the interpreter."""
     code = (
         f"import time; start = time.perf_counter(); {statement}; print(time.perf_counter()-start)"
     )
@@ -41,21 +41,22 @@ def seconds(statement: str) -> float:
 
 
 def loaded(statement: str) -> set[str]:
-    """The modules a statement leaves loaded in a fresh process."""
+    """The modules loaded in a fresh process after a statement."""
     code = f"import json, sys; {statement}; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(json.loads(done.stdout))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints medians and unwanted modules; 1 if recae brings one that torch does not."""
+    """Prints medians and unwanted modules. Returns 1 if recae loads an unwanted module that torch
+    does not."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args(argv)
     for statement in STEPS.values():
-        seconds(statement)  # from the disk into its cache
+        seconds(statement)  # warms the disk cache
     times: dict[str, list[float]] = {name: [] for name in STEPS}
     for _ in range(options.rounds):
         for name, statement in STEPS.items():
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ours_only = loaded(STEPS["recae"]) - loaded(STEPS["torch and the other dependencies"])
     own = {name for name in ours_only if name.partition(".")[0] == "recae"}
     unwanted = sorted(name for name in UNWANTED if name in ours_only)
-    print(f"{len(own)} modules of recae, {len(ours_only - own)} others that only recae brings")
+    print(f"{len(own)} modules of recae, {len(ours_only - own)} others that only recae loads")
     print(f"unwanted among them: {', '.join(unwanted) or 'none'} (looked for {len(UNWANTED)})")
     result = {"suite": "import", "seconds": medians, "unwanted": unwanted, "sought": UNWANTED}
     print(f"kept in {keep('import-cost', result)}")

@@ -1,14 +1,18 @@
-"""Kill -9 at random moments of fit, save and export: what is on disk, and what resuming gives.
+"""Kills fit, save and export with SIGKILL at random moments, then checks the disk and the rerun.
 
     python -m evaluation kill --kills 100
 
-On the bundled MovieLens. Each part is killed that many times: a fit with a checkpoint, which the
-next process goes on with until it is done and then begins anew; a process that saves two models
-over each other without end; one that exports two lists over each other without end; an export with
-a checkpoint, which the next process goes on with. After every kill the disk is looked at: a
-checkpoint must be whole, a model and an export must be the one or the other, bit for bit, and
-beside them may lie nothing but hidden leftovers. The recommendations of every resumed fit, and the
-bytes of every resumed export, are compared with those of an undisturbed one.
+Runs on the bundled MovieLens and kills each of four jobs that many times:
+
+- a fit with a checkpoint, which the next process resumes until it is done and then starts again;
+- a process that saves two models over each other in a loop;
+- a process that exports two lists over each other in a loop;
+- an export with a checkpoint, which the next process resumes.
+
+After every kill the disk is checked: a checkpoint must be complete; a model or an export must be
+one of the two, bit for bit; nothing else may remain except hidden leftovers. The recommendations of
+every resumed fit, and the bytes of every resumed export, are compared with those of an
+uninterrupted run.
 """
 
 from __future__ import annotations
@@ -42,16 +46,16 @@ READY = "ready"
 
 
 def interactions() -> recae.data.splits.Split:
-    """The bundled ratings, a tenth of each user's hidden for validation."""
+    """The bundled ratings, with a tenth of each user's ratings held out for validation."""
     return recae.data.splits.holdout_pairs(recae.load_dataset().interactions, 0.1, seed=1)
 
 
 def model() -> recae.MultVAE:
-    """Small enough that a fit takes seconds."""
+    """A model small enough that a fit takes seconds."""
     return recae.MultVAE(hidden=(200,), latent=64, epochs=EPOCHS, patience=EPOCHS, batch_size=50)
 
 
-# What the processes do that are killed. Each touches READY when its work begins.
+# The jobs of the processes to kill. Each touches READY when its work begins.
 
 
 def fit(folder: Path) -> None:
@@ -79,7 +83,7 @@ def export(folder: Path) -> None:
 
 
 def resume(folder: Path) -> None:
-    """An export of small parts, each written at once, that goes on where it was killed."""
+    """An export of small parts, each written at once, that resumes after a kill."""
     some, history = recae.load(folder / "a"), interactions().train
     parts.SECONDS = 0
     (folder / READY).touch()
@@ -87,7 +91,7 @@ def resume(folder: Path) -> None:
     some.export(folder / "top.parquet", history, k=K, **options)
 
 
-# The process that kills them, and what it finds.
+# The process that kills them, and its checks.
 
 
 class Killer:
@@ -99,7 +103,7 @@ class Killer:
         self.processes.set_forkserver_preload(["evaluation.robustness.kill"])
 
     def __call__(self, work: Callable[[Path], None], folder: Path, seconds: float) -> bool:
-        """Whether the process was killed; `seconds` after it was ready, at most."""
+        """Whether the process was killed, at most `seconds` after it was ready."""
         (folder / READY).unlink(missing_ok=True)
         process = self.processes.Process(target=work, args=(folder,))
         process.start()
@@ -117,7 +121,7 @@ class Killer:
 
 
 def look(folder: Path, expected: set[str]) -> int:
-    """The number of hidden leftovers; whatever else is not expected is an error."""
+    """The number of hidden leftovers. Any other unexpected file is an error."""
     names = {path.name for path in folder.iterdir()} - {READY}
     leftovers = {name for name in names if name.startswith(".") and name.endswith(".part")}
     if names - leftovers - expected:
@@ -126,7 +130,7 @@ def look(folder: Path, expected: set[str]) -> int:
 
 
 def kill_fits(kill: Killer, kills: int, shown: Any) -> dict[str, Any]:
-    """Kills fits; a fit that is done is compared with an undisturbed one, and another begins."""
+    """Kills fits. A finished fit is compared with an uninterrupted one, and another begins."""
     split = interactions()
     started = time.perf_counter()
     expected = model().fit(split.train, split.validation).recommend(k=K)
@@ -141,14 +145,14 @@ def kill_fits(kill: Killer, kills: int, shown: Any) -> dict[str, Any]:
                 if kill(fit, folder, seconds):
                     killed += 1
                     shown.update()
-                elif fresh:  # quicker than the first, when the machine had something else to do
+                elif fresh:  # faster than the first run, when the machine was busy
                     seconds = min(seconds, time.perf_counter() - began)
                 leftovers = max(leftovers, look(folder, {"checkpoint", "done"}))
                 found[on_disk(folder)] += 1
                 if (folder / "done").exists():
                     break
             else:
-                fit(folder)  # undisturbed to its end
+                fit(folder)  # runs to its end
             done = recae.load(folder / "done").recommend(k=K, history=split.train)
             pd.testing.assert_frame_equal(done, expected, check_exact=True)
             finished += 1
@@ -162,7 +166,7 @@ def kill_fits(kill: Killer, kills: int, shown: Any) -> dict[str, Any]:
 
 
 def on_disk(folder: Path) -> str:
-    """What a killed fit has left, read back."""
+    """Describes the checkpoint that a killed fit has left."""
     if (folder / "done").exists():
         recae.load(folder / "done")
         return "the saved model"
@@ -175,7 +179,7 @@ def on_disk(folder: Path) -> str:
 
 
 def two_models(folder: Path) -> list[pd.DataFrame]:
-    """Saves two different models as a and b; what each of them recommends."""
+    """Saves two different models as a and b; returns what each recommends."""
     train = interactions().train
     frames = []
     for name, latent in (("a", 64), ("b", 65)):
@@ -187,7 +191,7 @@ def two_models(folder: Path) -> list[pd.DataFrame]:
 
 
 def seconds_of_one(work: Callable[[Path], None], folder: Path) -> float:
-    """How long one writing takes, in this process."""
+    """Seconds that one write takes in this process."""
     some, started = recae.load(folder / "a"), time.perf_counter()
     if work is save:
         some.save(folder / "trial")
@@ -201,7 +205,8 @@ def seconds_of_one(work: Callable[[Path], None], folder: Path) -> float:
 def kill_writers(
     kill: Killer, kills: int, shown: Any, work: Callable[[Path], None], target: str
 ) -> dict[str, Any]:
-    """Kills processes that write one of two things over the other; it must be one of them."""
+    """Kills processes that alternately write two things to one path. The path must hold one of
+    them."""
     found: collections.Counter[str] = collections.Counter()
     train, leftovers = interactions().train, 0
     with tempfile.TemporaryDirectory() as name:
@@ -210,7 +215,7 @@ def kill_writers(
         seconds = 3 * seconds_of_one(work, folder)
         for _ in range(kills):
             if not kill(work, folder, seconds):
-                raise AssertionError("a writer without end has ended")
+                raise AssertionError("the endless writer has ended")
             shown.update()
             leftovers = max(leftovers, look(folder, {"a", "b", target}))
             path = folder / target
@@ -226,7 +231,7 @@ def kill_writers(
             if len(which) != 1:
                 raise AssertionError(f"{path} is neither of the two")
             found[f"the whole of {which[0]}"] += 1
-            if found.total() % 2:  # half of the kills meet an empty place
+            if found.total() % 2:  # half of the kills happen while the path is empty
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     return {
         "kills": kills,
@@ -236,7 +241,7 @@ def kill_writers(
 
 
 def kill_exports(kill: Killer, kills: int, shown: Any) -> dict[str, Any]:
-    """Kills exports with a checkpoint; one that is done is compared with an undisturbed one."""
+    """Kills exports with a checkpoint. A finished one is compared with an uninterrupted one."""
     train = interactions().train
     found: collections.Counter[str] = collections.Counter()
     killed = finished = leftovers = 0
@@ -256,14 +261,14 @@ def kill_exports(kill: Killer, kills: int, shown: Any) -> dict[str, Any]:
                 if kill(resume, folder, seconds):
                     killed += 1
                     shown.update()
-                elif fresh:  # quicker than the first, when the machine had something else to do
+                elif fresh:  # faster than the first run, when the machine was busy
                     seconds = min(seconds, time.perf_counter() - began)
                 known = {"a", "b", "expected", "parts", "top.parquet"}
                 leftovers = max(leftovers, look(folder, known))
                 written = len(list((folder / "parts").glob("[0-9]*")))
                 found[f"{written // 10 * 10:3d} or more parts" if written else "no part"] += 1
             if not (folder / "top.parquet").exists() or (folder / "parts").exists():
-                resume(folder)  # undisturbed to its end
+                resume(folder)  # runs to its end
             assert (folder / "top.parquet").read_bytes() == expected
             assert not (folder / "parts").exists()
             finished += 1
@@ -277,7 +282,7 @@ def kill_exports(kill: Killer, kills: int, shown: Any) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Kills, looks, compares and prints; any difference is an AssertionError."""
+    """Kills, checks, compares and prints. Any difference raises an AssertionError."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,12 +1,12 @@
-"""A million recommended rows of all models, checked by joins that share nothing with recae.
+"""Checks a million recommended rows of all models with pandas joins that share no code with recae.
 
     python -m evaluation million_rows
 
-Ten random tables (numbers or text as ids, skewed popularity, weights, users who have nearly every
-item, two groups of users that share no item), every model, random k, whitelists and blacklists.
-Each list is checked in pandas: no seen item, no excluded item, no id that is not in the table, no
-item twice, ranks 1..n, scores that fall, and as many rows as there is room for. The score of every
-row is compared with the score that `model.score` gives the id's column. 1 if anything is wrong.
+Ten random tables have numbers or text as ids, skewed popularity, weights, users with nearly every
+item, and two groups of users without a common item. Every model gets random k, whitelists and
+blacklists. Each list is checked in pandas: no seen item, no excluded item, no unknown id, no
+repeated item, ranks 1..n, scores in descending order, and as many rows as possible. Every score is
+compared with the score of `model.score` in the id's column. Returns 1 if anything is wrong.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PAIR = ["user_id", "item_id"]
 
 
 def table(number: int, rng: np.random.Generator) -> pd.DataFrame:
-    """A random table of interactions; the ids say nothing of the order of anything."""
+    """A random table of interactions. The order of the ids carries no information."""
     users, items = int(rng.integers(300, 900)), int(rng.integers(60, 900))
     popularity = rng.permutation(np.arange(1, items + 1)) ** -rng.uniform(0.3, 1.2)
     group = rng.integers(0, 2, items)
@@ -51,7 +51,7 @@ def table(number: int, rng: np.random.Generator) -> pd.DataFrame:
 def wrong(
     frame: pd.DataFrame, top: pd.DataFrame, scores: pd.DataFrame, k: int, allowed: set[Any]
 ) -> dict[str, int]:
-    """How many rows break each rule."""
+    """The number of rows that break each rule."""
     seen = frame[PAIR]
     finite = np.isfinite(scores.to_numpy())
     room = pd.Series(
@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"table {number}: {history}", flush=True)
         for name in recae.MODELS:
             fitted = model(name).fit(frame, seed=number, progress=False)
-            # The columns of `score` under their ids, which is what the lists are checked by.
+            # The columns of `score` by id: the reference for the lists.
             scores = pd.DataFrame(
                 fitted.score(history), index=history.users.ids, columns=fitted.items_.ids
             )

@@ -1,22 +1,21 @@
-"""Random hyperparameters for every model: each fit trains, or says what is wrong.
+"""Fits every model with random hyperparameters: each fit must train or raise a clear error.
 
     python -m evaluation random_settings --draws 20
 
-Settings are drawn from the ranges that the models document (`recae.tuning.draw`); an ensemble
-blends two other models with drawn settings. Each is fitted on the bundled MovieLens, items with at
-least 25 users, ratings as weights, and without validation, so that the last state counts. Training
-is cut to a few epochs. A fit may be refused with an error of recae's own. Else it must have
+Settings are drawn from the ranges that the models document (`recae.tuning.draw`). An ensemble
+blends two other models with random settings. Each model is fitted on the bundled MovieLens, items
+with at least 25 users, ratings as weights. There is no validation, so the last state counts.
+Training is cut to a few epochs. A fit may raise one of recae's own errors. Otherwise it must have
 
-- a finite loss in every epoch and finite scores (of a kNN also -inf, which is what it promises);
-- lists without a seen item or one twice;
-- no warning but recae's own;
-- no sign of a divergence, unless recae warned of one. The signs are a mean loss in the last epoch
-  above twice that of the first (where no annealed KL term makes it rise), the same score for all
-  the items that a user could be given, for half of the users, and an NDCG@100 on held-out users
-  below half of Random's: what has learnt little is about as good as chance, what has blown up may
-  be far worse.
+- a finite loss in every epoch and finite scores (kNN models may also give -inf);
+- lists without seen items and without repeated items;
+- no warnings other than recae's own;
+- no sign of divergence, unless recae warned of it.
 
-1 if any fit ends otherwise.
+The signs of divergence are: a mean loss in the last epoch above twice that of the first (unless an
+annealed KL term makes it rise); the same score for all candidate items, for half of the users; and
+an NDCG@100 on held-out users below half of Random's. A model that has learnt little is about as
+good as Random, but a diverged one may be far worse. Returns 1 if any fit breaks a rule.
 """
 
 from __future__ import annotations
@@ -40,16 +39,16 @@ from recae.tuning import draw
 
 EPOCHS = 4
 SPARING = {"item-knn", "user-knn"}
-"""Models that give -inf to what nothing in a history speaks for."""
+"""Models that give -inf to items without any evidence in the history."""
 
 RISE, CHANCE, SAME = 2.0, 0.5, 0.5
-"""Limits of what is no divergence: of the loss, of Random's NDCG@100, and of users whose scores are
-all the same."""
+"""Limits that count as divergence: ratio of losses, ratio to Random's NDCG@100, and share of users
+whose scores are all equal."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one fit ended (trained, warned of, refused or failed), and why."""
+    """The outcome of a fit (trained, warned of, refused or failed) and the reason."""
 
     settings: str
     kind: str
@@ -59,12 +58,12 @@ class Outcome:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Draws, fits, checks and prints a line for each model; 1 if any fit failed."""
+    """Draws, fits, checks and prints a line for each model. Returns 1 if any fit failed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--draws", type=int, default=20, help="settings for each model")
-    parser.add_argument("--models", help="names with commas between them (default: all)")
+    parser.add_argument("--models", help="model names, comma-separated (default: all)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
     names = options.models.split(",") if options.models else list(recae.MODELS)
@@ -79,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     found: dict[str, list[Outcome]] = {}
     with bar(len(names) * options.draws, "settings", "fit", None) as shown:
         for name in names:
-            # From the name, not from its place: other models do not change what is drawn.
+            # Seeded by the name, not the position: other models do not change the draws.
             generator = np.random.default_rng([options.seed, *name.encode()])
             found[name] = []
             for number in range(options.draws):
@@ -112,14 +111,14 @@ def drawn(name: str, generator: np.random.Generator) -> recae.Recommender:
         return kind(members=tuple(repr(drawn(str(member), generator)) for member in pair))
     model = kind(**draw(kind, generator))
     if isinstance(model, NeuralRecommender):
-        # Whatever learns in turn has had its turn.
+        # Long enough for every part that trains in turns to have had a turn.
         round_of_phases = sum(phase.epochs for phase in model._phases())
         model.set_params(epochs=max(EPOCHS, round_of_phases))
     return model
 
 
 def chance_of(split: Any) -> float:
-    """The NDCG@100 of random lists, the mean of five."""
+    """The mean NDCG@100 of five sets of random lists."""
     fits = (recae.Random().fit(split.train, seed=seed) for seed in range(5))
     return float(np.mean([ndcg(model, split.test) for model in fits]))
 
@@ -131,7 +130,7 @@ def ndcg(model: recae.Recommender, fold: Any) -> float:
 
 
 def attempt(model: recae.Recommender, split: Any, chance: float, *, seed: int = 0) -> Outcome:
-    """Fits a model on the training users of a split and judges it by the test users."""
+    """Fits a model on the training users of a split and evaluates it on the test users."""
     started, settings = time.perf_counter(), repr(model)
     kind, why, measured, fitted = "trained", "", None, False
     # An ensemble learns its weights from validation users; the others would choose an epoch.
@@ -146,7 +145,7 @@ def attempt(model: recae.Recommender, split: Any, chance: float, *, seed: int = 
             if not why and not said:
                 why = diverged(model, split.test.history, measured, chance)
             kind = "failed" if why else "trained"
-        except Exception as error:  # whatever it is, it is what is looked for
+        except Exception as error:  # any exception counts: it is what this script looks for
             refused = isinstance(error, recae.RecaeError) and not fitted
             kind = "refused" if refused else "failed"
             why = f"{type(error).__name__}: {error}"
@@ -160,17 +159,17 @@ def attempt(model: recae.Recommender, split: Any, chance: float, *, seed: int = 
 
 
 def broken(model: recae.Recommender, history: Any) -> str:
-    """Which rule of losses, scores and lists a fitted model breaks; empty if none."""
+    """The rule of losses, scores or lists that a fitted model breaks; empty if none."""
     losses = [epoch.loss for epoch in getattr(model, "epochs_", [])]
     if not all(map(math.isfinite, losses)):
         return f"losses {losses}"
     scores, seen = model.score(history), history.matrix.toarray() > 0
     if not (np.isfinite(scores) | (np.isneginf(scores) & (model.name in SPARING))).all():
-        return f"{(~np.isfinite(scores)).sum()} of {scores.size} scores are no numbers"
+        return f"{(~np.isfinite(scores)).sum()} of {scores.size} scores are not finite"
     top = model.recommend_array(history, 20)
     filled = np.sort(np.where(top.items < 0, -1 - np.arange(20), top.items))
     if (np.diff(filled) == 0).any():
-        return "an item stands twice in a list"
+        return "an item occurs twice in a list"
     rows = np.arange(len(top.items))[:, None]
     if (seen[rows, top.items] & (top.items >= 0)).any():
         return "a seen item is recommended"
@@ -194,7 +193,7 @@ def diverged(model: recae.Recommender, history: Any, measured: float, chance: fl
 
 
 def line(name: str, outcomes: list[Outcome]) -> str:
-    """What became of the settings of one model, and below it each that did not train."""
+    """The outcomes of one model, followed by every setting that did not train."""
     values = [outcome.ndcg for outcome in outcomes if outcome.ndcg is not None]
     scope = f"ndcg@100 {min(values):.3f} to {max(values):.3f}" if values else "ndcg@100 of none"
     counts = ", ".join(

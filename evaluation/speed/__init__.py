@@ -1,1 +1,1 @@
-"""Benchmarks of recae beside other libraries; `python -m evaluation.speed` lists and runs them."""
+"""Benchmarks of recae against other libraries; `python -m evaluation.speed` lists and runs them."""

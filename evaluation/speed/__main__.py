@@ -16,11 +16,11 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 ONCE: tuple[tuple[str, ...], ...] = ((),)
-"""The runs of a benchmark that says nothing: one, without arguments."""
+"""The default runs of a benchmark: one, without arguments."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Hands the arguments after the name to the benchmark's `main`; returns what that returns."""
+    """Passes the arguments after the name to the benchmark's `main`, and returns its exit code."""
     name, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     known = benchmarks()
     if name in ("-h", "--help", "list"):
@@ -40,10 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(module: str, arguments: Sequence[str]) -> int:
-    """Runs a benchmark; a mistake of the user's becomes one line and the code 1."""
+    """Runs a benchmark. A RecaeError is printed as one line and gives exit code 1."""
     from recae.errors import RecaeError
 
-    sys.argv[0] = f"python -m evaluation.speed {module}"  # what argparse calls the program
+    sys.argv[0] = f"python -m evaluation.speed {module}"  # the program name in argparse's help
     try:
         code: int = importlib.import_module(f"evaluation.speed.{module}").main(list(arguments))
     except RecaeError as error:
@@ -53,7 +53,7 @@ def run(module: str, arguments: Sequence[str]) -> int:
 
 
 def run_all(arguments: Sequence[str]) -> int:
-    """Runs every benchmark; 1 if one of them failed, after the others have run."""
+    """Runs every benchmark. Returns 1 if one of them failed, after the others have run."""
     if len(arguments) != 1 or not Path(arguments[0]).is_dir():
         print(
             "python -m evaluation.speed all DATA: DATA is the folder that holds gowalla/ and "
@@ -85,7 +85,7 @@ def runs_of(path: Path) -> Sequence[Sequence[str]]:
 
 
 def benchmarks() -> dict[str, str]:
-    """The modules here that define `main`, with the first line of their docstrings."""
+    """The modules in this folder that define `main`, with the first line of their docstrings."""
     found = {}
     for path in sorted(FOLDER.glob("[!_]*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))  # read, not imported: that takes seconds

@@ -1,23 +1,23 @@
-"""Seconds and memory of EASE's inverse beside numpy's and scipy's, against the number of items.
+"""Seconds and memory of the inverse in EASE, compared with numpy and scipy, by number of items.
 
     python -m evaluation.speed closed_form DATA --items 2000 8000 40981
 
-DATA holds train.parquet (user, item); of its items the most popular n are taken, for each n. Every
-side makes X'X + l2 I from the sparse X, inverts it in float32 and makes B = I - P / diag(P):
+DATA holds train.parquet (user, item). For each n, the n most popular items are used. Every side
+makes X'X + l2 I from the sparse X, inverts it in float32 and makes B = I - P / diag(P):
 
 - recae: `EASE(precision="float32").fit`: items^3 operations, multiplications and additions.
-- recae-float64: the same in float64, kept in float32.
-- numpy: `numpy.linalg.inv`, which solves for the identity, 8/3 items^3, and works in float64
-  whatever it is given.
-- scipy: `scipy.linalg.inv`, which may overwrite its argument. Since 1.17 it sees that the matrix
-  is positive definite, and takes Cholesky: items^3; 2 items^3 before.
+- recae-float64: the same in float64, stored in float32.
+- numpy: `numpy.linalg.inv`, which solves for the identity, 8/3 items^3, and always works in
+  float64.
+- scipy: `scipy.linalg.inv`, which may overwrite its argument. Since 1.17 it detects that the matrix
+  is positive definite and uses Cholesky: items^3; 2 items^3 before.
 - cholesky: `spotrf` and `spotri` of scipy's LAPACK, in place: items^3.
 
-"seconds" are those of the inverse alone, "fit_seconds" all of it. A side that would not fit in
-memory is left out and said so; so is one that ends on the way. Sizes above 10,000 get one round,
-a side after the other; those below alternate. Errors are those of the weights of a few items
-against conjugate gradients in float64. Memory is a process's peak above its imports, as a multiple
-of one matrix of 4 items^2 bytes.
+"seconds" are those of the inverse alone, "fit_seconds" those of the full fit. A side that would not
+fit in memory is skipped with a message, and so is one that fails. Sizes above 10,000 get one round,
+one side after the other; sides of smaller sizes alternate. Errors are those of the weights of a few
+items against conjugate gradients in float64. Memory is the peak of a process above its imports, as
+a multiple of one matrix of 4 items^2 bytes.
 """
 
 from __future__ import annotations
@@ -50,23 +50,23 @@ ITEMS = (2000, 4000, 8000, 16000, 28000, 40981)
 FEW = 10_000
 """Items up to which sides alternate for several rounds."""
 MATRICES = {"recae": 1.25, "recae-float64": 2.4, "numpy": 9.2, "scipy": 1.9, "cholesky": 1.9}
-"""How many matrices in float32 a side holds at once, for deciding whether it is tried at all."""
+"""Number of float32 matrices that a side holds at once; decides whether it is tried."""
 OURS = {"recae": "float32", "recae-float64": "float64"}
 
 
 def numpy_inverse(gram: np.ndarray) -> np.ndarray:
-    """By LU, for the identity as right-hand sides."""
+    """Inverts by LU, with the identity as right-hand sides."""
     return np.linalg.inv(gram)
 
 
 def scipy_inverse(gram: np.ndarray) -> np.ndarray:
-    """By what scipy finds best, in place: the transposed view is in the order of LAPACK."""
+    """Inverts by scipy's own choice, in place: the transposed view has the order of LAPACK."""
     found: np.ndarray = scipy.linalg.inv(gram.T, overwrite_a=True, check_finite=False)
     return found
 
 
 def cholesky_inverse(gram: np.ndarray) -> np.ndarray:
-    """By Cholesky, in place; LAPACK leaves one triangle, which is then copied to the other."""
+    """Inverts by Cholesky, in place. LAPACK fills one triangle, which is copied to the other."""
     factor, failed = scipy.linalg.lapack.spotrf(gram.T, lower=1, overwrite_a=1)
     half, failed_too = scipy.linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
     if failed or failed_too:
@@ -99,7 +99,7 @@ def by_lapack(x: Any, l2: float, inverse: Callable[[np.ndarray], np.ndarray]) ->
 
 
 def by_ease(x: Any, l2: float, precision: str = "float32") -> tuple[Any, float]:
-    """The same by `fit`, whose inverse is timed from within."""
+    """B by `fit`, and the seconds of its inverse, timed from within."""
     inverted = _solve.negative_inverse_
     seconds = []
 
@@ -140,16 +140,17 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def fits(side: str, n_items: int) -> bool:
-    """Whether a side is tried; says so if it is not."""
+    """Whether a side is tried; prints a message if not."""
     needed = MATRICES[side] * 4 * n_items**2
     if needed <= 0.93 * total_memory():
         return True
-    print(f"  {side} is left out at {n_items:,} items: it would need {needed / 1e9:.1f} GB")
+    print(f"  {side} is skipped at {n_items:,} items: it would need {needed / 1e9:.1f} GB")
     return False
 
 
 def measure(sides: dict[str, list[str]], n_items: int, options: argparse.Namespace) -> Rounds:
-    """The sides in turn up to `FEW` items; above, each by itself, and those that end left out."""
+    """Runs the sides alternately up to `FEW` items; above, one after the other, without those that
+    fail."""
     if n_items <= FEW:
         return alternate(sides, options.rounds, threads=options.threads)
     found = Rounds({})
@@ -157,7 +158,7 @@ def measure(sides: dict[str, list[str]], n_items: int, options: argparse.Namespa
         try:
             alone = alternate({name: command}, 1, warm=0, threads=options.threads)
         except RecaeError as error:
-            print(f"  {name} is left out at {n_items:,} items: {error}")
+            print(f"  {name} is skipped at {n_items:,} items: {error}")
             continue
         found.answers |= alone.answers
         found.memory |= alone.memory
@@ -165,7 +166,7 @@ def measure(sides: dict[str, list[str]], n_items: int, options: argparse.Namespa
 
 
 def report(rounds: Rounds, n_items: int, n_users: int) -> dict[str, Any]:
-    """Prints and returns what one size gave."""
+    """Prints and returns the results for one size."""
     print(rounds.summary())
     found = rounds.as_dict()
     one = 4e-9 * n_items**2
@@ -175,7 +176,7 @@ def report(rounds: Rounds, n_items: int, n_users: int) -> dict[str, Any]:
         print(
             f"{side:<13} {about['matrices']:.2f} matrices of {one:.2f} GB above imports, "
             f"fit {last['fit_seconds']:.2f} s, inverse at {last['gflops']:.0f} GFLOP/s if items^3, "
-            f"weights off by {last['largest_error']:.1e}"
+            f"largest error of the weights {last['largest_error']:.1e}"
         )
     if "recae" in found["sides"]:
         plan, _ = _solve.plan_solver("EASE", n_users, n_items, 1.0, "float32")
@@ -191,7 +192,7 @@ def report(rounds: Rounds, n_items: int, n_users: int) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints, keeps and plots what each size costs on every side."""
+    """Prints, stores and plots the cost of each size on every side."""
     parser = arguments(__doc__, rounds=3)
     parser.add_argument("data", type=Path)
     parser.add_argument("--items", nargs="+", type=int, default=ITEMS, help="sizes")

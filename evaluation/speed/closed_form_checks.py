@@ -1,4 +1,4 @@
-"""What EASE's inverse is held against: the rate of products, and exact weights of some items."""
+"""References for EASE's inverse: the rate of matrix products, and exact weights of some items."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHECKED = 6
 
 
 def product_rate(size: int = 1024, tries: int = 8) -> float:
-    """GFLOP/s of float32 products of blocks, the best of what torch, numpy and oneDNN reach."""
+    """GFLOP/s of float32 products of blocks: the best of torch, numpy and oneDNN."""
     left, right = (torch.rand(size, size) for _ in range(2))
     operands = _solve.operand(left), _solve.operand(right)
     best = float("inf")

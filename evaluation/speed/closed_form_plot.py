@@ -1,4 +1,4 @@
-"""Seconds and memory of an inverse against the number of items, as a picture."""
+"""Plots seconds and memory of an inverse against the number of items."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def plot(sizes: Mapping[str, Any], path: Path) -> None:
-    """Draws what `closed_form` found: sizes maps the number of items to its sides."""
+    """Plots the results of `closed_form`. sizes maps the number of items to its sides."""
     import matplotlib
 
     matplotlib.use("agg")

@@ -1,4 +1,4 @@
-"""Seconds and memory of an epoch of Mult-VAE, beside RecBole's, RecPack's and Cornac's.
+"""Seconds and memory of an epoch of Mult-VAE, compared with RecBole, RecPack and Cornac.
 
     python -m evaluation.speed epoch DATA --rounds 5
 
@@ -6,15 +6,15 @@ DATA holds train.parquet (user, item), or ratings.parquet (user, item, rating), 
 3 and more and the 10-core are taken. Every side has layers of 600, 200 and 600, batches of 500
 users and Adam, all in float32 unless its name says otherwise, and gets the same matrix:
 
-- recae: `MultVAE.fit`, exact softmax; an epoch is what it measures itself.
+- recae: `MultVAE.fit`, exact softmax; an epoch is what `fit` itself measures.
 - recae-bfloat16: the same, with the products of the last layer in bfloat16.
-- recbole: MultiVAE, an epoch by `Trainer._train_epoch`; data and loader are its own.
+- recbole: MultiVAE, an epoch by `Trainer._train_epoch`; data and loader are RecBole's.
 - recpack: MultVAE, an epoch by its own `_train_epoch`.
-- cornac: VAECF with the multinomial likelihood, an epoch by its own `learn`. It neither normalises
-  its input nor drops any of it, and does not shuffle the users: less work than the others do.
+- cornac: VAECF with the multinomial likelihood, an epoch by its own `learn`. It does not normalise
+  or drop input and does not shuffle the users: less work than the others do.
 
-Epochs alternate; the first of each side is not counted (`--warm`). Memory is the peak of a process,
-with everything that it loads, above what it is after its imports.
+Epochs alternate; the first of each side is not counted (`--warm`). Memory is the peak of a process
+above the peak after its imports.
 """
 
 from __future__ import annotations
@@ -42,20 +42,22 @@ OURS: dict[str, dict[str, Any]] = {
     "recae": {"precision": "float32"},
     "recae-bfloat16": {"precision": "bfloat16"},
 }
-"""Our sides: what each sets beside the sizes."""
+"""The sides of recae: the settings of each besides the sizes."""
 THEIRS = ("recbole", "recpack", "cornac")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints and keeps what an epoch costs on every side."""
+    """Prints and stores the cost of an epoch on every side."""
     parser = arguments(__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--sides", nargs="+", choices=[*OURS, *THEIRS], default=[*OURS, *THEIRS])
     parser.add_argument("--hidden", type=int, default=600)
     parser.add_argument("--latent", type=int, default=200)
     parser.add_argument("--batch", type=int, default=500, help="users a batch")
-    parser.add_argument("--users", type=int, help="only so many, for a dry run")
-    parser.add_argument("--warm", type=int, default=1, help="epochs of each that are not counted")
+    parser.add_argument("--users", type=int, help="number of users, for a dry run")
+    parser.add_argument(
+        "--warm", type=int, default=1, help="first epochs of each side that are not counted"
+    )
     venvs.add_arguments(parser, THEIRS)
     parser.add_argument("--serve", choices=OURS, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -90,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def serve(options: argparse.Namespace) -> None:
-    """One of our sides: an epoch of `fit` whenever it is told to."""
+    """A side of recae: an epoch of `fit` per request."""
     bare = worker.peak_gb()
     torch.set_num_threads(options.threads)
     data = recae.Interactions.from_csr(sp.load_npz(options.data / "train.npz"))

@@ -1,20 +1,20 @@
-"""Evaluation end to end on 100,000 users x 20,000 items, beside RecBole's and LensKit's.
+"""Evaluation end to end on 100,000 users x 20,000 items, compared with RecBole and LensKit.
 
     python -m evaluation.speed evaluate --rounds 5
 
-The synthetic histories, targets and factors of `evaluation/speed/synthetic.py`: about 50 items a
-user, at most 10 targets, a PureSVD of 64 factors. From factors to the means of NDCG@100, Recall@20
-and Recall@50, everything in between; ours makes intervals and everything else of a report as well.
-Data and models are in memory before a round; so is RecBole's loader, with its set of items for
-every user.
+Uses the synthetic histories, targets and factors of `evaluation/speed/synthetic.py`: about 50 items
+per user, at most 10 targets, a PureSVD of 64 factors. A round goes from factors to the means of
+NDCG@100, Recall@20 and Recall@50. recae also computes intervals and the rest of a report. Data and
+models are in memory before a round, and so is RecBole's loader with its set of items for every
+user.
 
 - recae: `recae.evaluate`, all users.
-- recbole: its Trainer's `evaluate` on the same users, as many at a time as recae takes;
-  recbole-default at its default batch, which is one user at a time.
+- recbole: its Trainer's `evaluate` on the same users, with recae's batch size. recbole-default has
+  RecBole's default batch, which is one user at a time.
 - lenskit: `batch.recommend` and `RunAnalysis` in one process, which was faster than two, for the
-  first --lenskit-users; recae-few evaluates those too, and stands beside it.
+  first --lenskit-users. recae-few evaluates the same users, for the comparison with lenskit.
 
-All metrics must agree to 1e-3 (LensKit knows no items that nobody has).
+All metrics must agree to 1e-3 (LensKit knows no items without interactions).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SIDES = ("recae", "recbole", "recbole-default", "recae-few", "lenskit")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints and keeps what evaluating costs; 1 if the libraries do not agree on the metrics."""
+    """Prints and stores the cost of evaluation. Returns 1 if metrics of the libraries differ."""
     parser = arguments(__doc__)
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--items", type=int, default=20_000)
@@ -90,7 +90,7 @@ def prepare(folder: Path, n_users: int, n_items: int, latent: int) -> str:
 
 
 def command_of(side: str, options: argparse.Namespace, folder: Path, few: int) -> list[str]:
-    """What starts a side."""
+    """The command of a side."""
     users = few if side in ("recae-few", "lenskit") else options.users
     some = [f"--users={users}", f"--threads={options.threads}"]
     if side.startswith("recae"):
@@ -104,7 +104,7 @@ def command_of(side: str, options: argparse.Namespace, folder: Path, few: int) -
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Our side: evaluates whenever it is told to."""
+    """The side of recae: evaluates on each request."""
     bare = worker.peak_gb()
     torch.set_num_threads(options.threads)
     parts = (
@@ -123,7 +123,7 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def disagreements(rounds: Rounds) -> list[str]:
-    """What is not the same on two sides with the same users, in words."""
+    """Describes the metrics that differ between two sides with the same users."""
     metrics: dict[str, Mapping[str, float]] = {
         side: answers[0]["metrics"] for side, answers in rounds.answers.items()
     }

@@ -1,4 +1,4 @@
-"""The data that every side of a benchmark gets, and the files they get them in."""
+"""The data of a benchmark, and the files that pass them to the sides."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from recae.rng import numpy_generator
 
 
 def read(folder: Path, users: int | None = None) -> recae.Interactions:
-    """The training interactions of a data set in a folder, each counting 1.
+    """The training interactions of a data set in a folder, each with weight 1.
 
-    train.parquet (user, item) as it is, or else ratings.parquet (user, item, rating) as RecBole's
-    benchmark of MovieLens 1M takes it: ratings of 3 and more, users and items with at least 10 of
-    them until none is left to leave. users: a random so many of them, for a dry run; their items
-    are all that there is then.
-
-    Raises DataError if neither file is there.
+    train.parquet (user, item) unchanged, or else ratings.parquet (user, item, rating) filtered as
+    in RecBole's benchmark of MovieLens 1M: ratings of 3 and more, then the 10-core. users: the
+    number of random users to keep, for a dry run; only their items are kept. Raises DataError if
+    neither file exists.
     """
     train, ratings = folder / "train.parquet", folder / "ratings.parquet"
     if train.is_file():
@@ -38,9 +36,9 @@ def read(folder: Path, users: int | None = None) -> recae.Interactions:
 
 
 def write_atomic(folder: Path, part: str, matrix: sp.csr_matrix) -> None:
-    """The cells of a matrix as an atomic file of RecBole: FOLDER/given/given.PART.inter.
+    """Writes the cells of a matrix as an atomic file of RecBole: FOLDER/given/given.PART.inter.
 
-    Its ids are the numbers of rows and columns; RecBole numbers them again as they come.
+    Its ids are the numbers of rows and columns. RecBole renumbers them in order of appearance.
     """
     place = folder / "given"
     place.mkdir(exist_ok=True)

@@ -1,23 +1,24 @@
-"""Training, EASE and export on a GPU, beside what the chip can do; --dry-run on the CPU.
+"""Training, EASE and export on a GPU, compared with the chip's measured rates; --dry-run on CPU.
 
     python -m evaluation.speed gpu
     python -m evaluation.speed gpu --dry-run
 
-Needs no data: synthetic interactions with a long tail, of the shape of MovieLens 20M and of a
-million users by 41,000 items, are made from a seed. In order, each of them chosen by --parts:
+Needs no data: synthetic interactions with a long tail are generated from a seed, in the shape of
+MovieLens 20M and of a million users by 41,000 items. The parts run in this order; --parts selects
+some:
 
 - chip: products of matrices in float32, TF32 and bfloat16, and a copy, measured.
-- mult-vae: an epoch of 600-200-600 in batches of 500, by `fit`, by a dense network in plain torch
-  and by RecBole where --recbole-python names an interpreter that has it, each in a process of its
-  own on the same device, in turn, in float32; ours in bfloat16 too, its default there, which the
-  target is held to. 6 x users x width x items operations for the output layer.
+- mult-vae: an epoch of 600-200-600 in batches of 500, by `fit`, by a dense network in plain torch,
+  and by RecBole if --recbole-python names an interpreter that has it. Each runs in its own process
+  on the same device, alternately, in float32. recae also runs in bfloat16, its default there, which
+  the target applies to. 6 x users x width x items operations for the output layer.
 - rec-vae: a few rounds of three epochs and one, from which 50 are extrapolated.
 - ease: `EASE(precision="float32").fit` on 40,981 items, with the weights of a few items compared
   with conjugate gradients; items^3 operations.
 - top: `export` of the top 100 of a million users from 41,000 items.
 
 Shares are of the measured rates: operations and bytes are the fewest that the computation needs.
-Without a GPU and without --dry-run it says so and measures nothing.
+Without a GPU and without --dry-run it prints a message and measures nothing.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ ROUND = 4
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large everything is: users, items and interactions of the two data sets, and the rest."""
+    """Sizes: users, items and interactions of the two data sets, and the other sizes."""
 
     fitted: tuple[int, int, int] = (116_677, 20_108, 8_500_000)
     served: tuple[int, int, int] = (1_000_000, 40_981, 27_000_000)
@@ -67,7 +68,7 @@ DRY = Sizes((400, 300, 8_000), (900, 500, 9_000), 300, 128, 1, 10)
 
 @dataclass
 class Machine:
-    """Where it runs, how large it is, and the rates that were measured there."""
+    """The device, the sizes, and the measured rates of the device."""
 
     device: torch.device
     sizes: Sizes
@@ -75,13 +76,14 @@ class Machine:
     options: argparse.Namespace
 
     def shares(self, operations: float, moved: float, seconds: float) -> dict[str, float]:
-        """Of the measured rates, that so many operations and bytes in so many seconds are."""
+        """The shares of the measured rates that this many operations and bytes in these seconds
+        reach."""
         work = dict.fromkeys(self.rates, operations) | {"copy": moved}
         return {name: round(work[name] / seconds / rate, 4) for name, rate in self.rates.items()}
 
 
 def measure_chip(machine: Machine) -> dict[str, Any]:
-    """The rates, which are measured before everything else."""
+    """The rates of the device, measured first."""
     for name, rate in machine.rates.items():
         unit = "GB/s" if name == "copy" else "GFLOP/s"
         print(f"  {name:<9} {rate / 1e9:,.0f} {unit}")
@@ -114,7 +116,7 @@ def mult_vae(machine: Machine) -> dict[str, Any]:
 
 
 def rec_vae(machine: Machine) -> dict[str, Any]:
-    """Some rounds, and what 50 would take."""
+    """Runs some rounds and extrapolates to 50."""
     rounds = machine.sizes.rounds
     data = recae.Interactions.from_csr(synthetic(*machine.sizes.fitted))
     model = recae.RecVAE.preset("paper")
@@ -133,7 +135,7 @@ def rec_vae(machine: Machine) -> dict[str, Any]:
 def ease(machine: Machine) -> dict[str, Any]:
     """Seconds of a fit, the first one and the next, and the error of a few items' weights."""
     x = synthetic(*machine.sizes.served)
-    x = x[: 4 * x.shape[1]]  # some 160,000 users: a Gram matrix with what EASE meets
+    x = x[: 4 * x.shape[1]]  # about 160,000 users: a typical Gram matrix for EASE
     seconds = []
     for _ in range(2):
         started = time.perf_counter()
@@ -141,14 +143,14 @@ def ease(machine: Machine) -> dict[str, Any]:
         seconds.append(time.perf_counter() - started)
     items = checked(x.shape[1])
     error = np.abs(model.weights_[:, items].cpu().numpy() - exact(x, L2, items)).max()
-    print(f"  {seconds[1]:.2f} s ({seconds[0]:.2f} s at first), weights off by {error:.1e}")
+    print(f"  {seconds[1]:.2f} s ({seconds[0]:.2f} s at first), largest weight error {error:.1e}")
     found = {"first_seconds": seconds[0], "seconds": seconds[1], "largest_error": float(error)}
-    moved = 8.0 * x.shape[1] ** 2  # there and back
+    moved = 8.0 * x.shape[1] ** 2  # to the device and back
     return found | _shares(machine, float(x.shape[1]) ** 3, moved, seconds[1])
 
 
 def top(machine: Machine) -> dict[str, Any]:
-    """Seconds of an export for everybody, by a Mult-VAE that has seen some of them for an epoch."""
+    """Seconds of an export for all users, by a Mult-VAE trained on some of them for an epoch."""
     users, items, _ = machine.sizes.served
     everybody = recae.Interactions.from_csr(synthetic(*machine.sizes.served))
     some = recae.Interactions.from_csr(everybody.matrix[: machine.sizes.learnt_from])
@@ -172,7 +174,7 @@ PARTS: dict[str, tuple[Callable[[Machine], dict[str, Any]], float | None]] = {
     "ease": (ease, 10.0),
     "top": (top, 60.0),
 }
-"""What is measured, and the seconds that it is to take at most."""
+"""What is measured, and the target in seconds."""
 
 
 def _shares(machine: Machine, operations: float, moved: float, seconds: float) -> dict[str, Any]:
@@ -186,9 +188,11 @@ def _shares(machine: Machine, operations: float, moved: float, seconds: float) -
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints and keeps what each part takes, and whether that is what it is to take."""
+    """Prints and stores the seconds of each part, and whether they reach the target."""
     parser = arguments(__doc__)
-    parser.add_argument("--dry-run", action="store_true", help="all of it, small, on the CPU")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="everything, at a small size, on the CPU"
+    )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--recbole-python", metavar="PYTHON", help="an interpreter with RecBole")
@@ -200,7 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     device = torch.device("cpu" if options.dry_run else options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
-        print("not run: there is no GPU here; --dry-run does all of it in small on the CPU")
+        print("not run: no GPU found; --dry-run runs everything at a small size on the CPU")
         return 0
     sizes = DRY if options.dry_run else Sizes()
     options.rounds = 1 if options.dry_run else options.rounds

@@ -1,4 +1,4 @@
-"""What a chip can do, measured, and the data that models are timed on there."""
+"""Measures the rates of a chip, and generates the data on which models are timed."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from recae.errors import ConfigError
 from recae.rng import numpy_generator
 
 EXPONENT = 0.8
-"""Popularity falls with the rank to this power."""
+"""Exponent of the power law of popularity by rank."""
 
 
 def matrix_rate(size: int, dtype: torch.dtype, device: torch.device, tries: int = 5) -> float:
-    """FLOP/s of a product of square matrices, the best of some."""
+    """FLOP/s of a product of square matrices, the best of several runs."""
     left, right = (torch.rand(size, size, device=device).to(dtype) for _ in range(2))
     return 2 * size**3 / best_seconds(lambda: left @ right, device, tries)
 
 
 def copy_rate(size: int, device: torch.device, tries: int = 5) -> float:
-    """Bytes a second that a copy of so many bytes moves, read and written ones."""
+    """Bytes per second of a copy of this many bytes, counting reads and writes."""
     source = torch.zeros(size // 4, device=device)
     target = torch.empty_like(source)
     return 2 * 4 * len(source) / best_seconds(lambda: target.copy_(source), device, tries)
 
 
 def chip(device: torch.device, size: int) -> dict[str, float]:
-    """FLOP/s in float32, with TF32 and in bfloat16, and bytes a second of a copy."""
+    """FLOP/s in float32, with TF32 and in bfloat16, and bytes per second of a copy."""
     with tf32(False):
         found = {"float32": matrix_rate(size, torch.float32, device)}
     if device.type == "cuda":
@@ -42,7 +42,7 @@ def chip(device: torch.device, size: int) -> dict[str, float]:
 
 
 def best_seconds(run: Callable[[], object], device: torch.device, tries: int) -> float:
-    """The shortest of some runs, after one that does not count, each waited for."""
+    """The shortest of several synchronised runs, after one that does not count."""
     best = float("inf")
     for number in range(tries + 1):
         wait(device)
@@ -55,7 +55,7 @@ def best_seconds(run: Callable[[], object], device: torch.device, tries: int) ->
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done what it was given."""
+    """Waits until the device has finished."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -72,15 +72,15 @@ def tf32(allowed: bool) -> Iterator[None]:
 
 
 def synthetic(users: int, items: int, interactions: int, seed: int = 0) -> sp.csr_matrix:
-    """So many interactions, each once and counting 1, (users, items) float32: items with a long
-    tail, histories of log-normal length, nobody without any.
+    """A matrix of `interactions` ones, (users, items) float32: items with a long tail, histories of
+    log-normal length, no empty user.
 
-    Raises ConfigError for more than half of the cells, and fewer interactions than users.
+    Raises ConfigError for more than half of the cells, or for fewer interactions than users.
     """
     if not users <= interactions <= users * items // 2:
         raise ConfigError(
-            f"{interactions:,} interactions of {users:,} users and {items:,} items: take at least "
-            "one a user and at most half of the cells"
+            f"{interactions:,} interactions of {users:,} users and {items:,} items: need at least "
+            "one per user and at most half of the cells"
         )
     generator = numpy_generator(seed)
     popularity = np.cumsum(np.arange(10, items + 10, dtype=np.float64) ** -EXPONENT)

@@ -24,7 +24,7 @@ HIDDEN, LATENT, BATCH, LR = 600, 200, 500, 1e-3
 def serve_recae(
     matrix: Any, device: torch.device, precision: str = "float32"
 ) -> Callable[[], dict[str, Any]]:
-    """An epoch of `fit`, with the exact softmax as the others have it."""
+    """An epoch of `fit`, with the exact softmax like the other sides."""
     data = recae.Interactions.from_csr(matrix)
     model = recae.MultVAE(
         hidden=(HIDDEN,),
@@ -62,7 +62,7 @@ class DenseMultVAE(nn.Module):
 
 
 def serve_dense(matrix: Any, device: torch.device) -> Callable[[], dict[str, Any]]:
-    """An epoch of the published way: dense rows from the host, their log-softmax, Adam."""
+    """An epoch as published: dense rows from the host, their log-softmax, Adam."""
     net = DenseMultVAE(matrix.shape[1]).to(device)
     optimiser = torch.optim.Adam(net.parameters(), lr=LR)
     numbers = np.random.default_rng(0)

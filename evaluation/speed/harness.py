@@ -1,4 +1,4 @@
-"""Runs the sides of a benchmark in turn, and says by how much they differ."""
+"""Runs the sides of a benchmark alternately and compares their times."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from recae.system.machine import cores
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 TAIL = 15
-"""Lines of a dead side's stderr that are shown."""
+"""Number of lines shown of a failed side's stderr."""
 
 
 def arguments(doc: str | None, rounds: int = 5) -> argparse.ArgumentParser:
-    """A parser with what every benchmark has: --rounds and --threads."""
+    """A parser with the options of every benchmark: --rounds and --threads."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -33,33 +33,33 @@ def arguments(doc: str | None, rounds: int = 5) -> argparse.ArgumentParser:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The environment of a side that may use so many threads."""
+    """The environment of a side that may use this many threads."""
     return dict(os.environ) | dict.fromkeys(THREADS, str(threads))
 
 
 @dataclass
 class Rounds:
-    """What the sides answered."""
+    """The answers of the sides."""
 
     answers: dict[str, list[dict[str, Any]]]
-    """Of each side, one a round: "seconds", and what else it says."""
+    """For each side, one answer per round: "seconds" and any other values."""
     memory: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Of each side: "peak_gb" of its process, and "bare_gb", the peak after its imports."""
+    """For each side: "peak_gb" of its process, and "bare_gb", the peak after its imports."""
     against: Mapping[str, str] = field(default_factory=dict)
-    """The side that a side is divided by, where it is not the first; a side by itself: by none."""
+    """The side to divide by, if not the first; a side that maps to itself has no ratio."""
 
     def seconds(self, side: str) -> list[float]:
-        """Of its rounds."""
+        """The seconds of each round of a side."""
         return [answer["seconds"] for answer in self.answers[side]]
 
     def ratios(self, side: str, to: str) -> dict[str, float]:
-        """How many times as long as `to` a side takes: median, lowest, highest of the rounds."""
+        """The time of a side divided by that of `to`: median, lowest, highest of the rounds."""
         pairs = zip(self.seconds(side), self.seconds(to), strict=True)
         paired = [theirs / ours for theirs, ours in pairs]
         return {"median": median(paired), "lowest": min(paired), "highest": max(paired)}
 
     def pairs(self) -> list[tuple[str, str]]:
-        """The sides to compare, each with the one that it is divided by."""
+        """The sides to compare, each with the side to divide by."""
         first = next(iter(self.answers))
         pairs = [(side, self.against.get(side, first)) for side in self.answers]
         return [(side, to) for side, to in pairs if side != to and to in self.answers]
@@ -111,14 +111,14 @@ def alternate(
     pause: float = 0.5,
     against: Mapping[str, str] | None = None,
 ) -> Rounds:
-    """Starts a process for each side, and lets them do their rounds in turn.
+    """Starts a process for each side, and runs their rounds alternately.
 
-    sides: the command of each, which ends in `worker.serve`. rounds: timed ones. warm: rounds of
-    each side before them, which are not counted. threads: of each side, through the environment.
-    pause: seconds of rest before each round, in which the threads of the other side fall asleep.
-    Every second round takes the sides in the opposite order. against: see `Rounds`.
+    sides: the command of each, which ends in `worker.serve`. rounds: number of timed rounds. warm:
+    rounds of each side before them, which are not counted. threads: of each side, through the
+    environment. pause: seconds of rest before each round, in which the threads of the other side
+    fall asleep. Every second round takes the sides in the opposite order. against: see `Rounds`.
 
-    Raises ConfigError if there is nothing to do, RecaeError if a side ends before it is told to.
+    Raises ConfigError if there is nothing to do, RecaeError if a side ends too early.
     """
     if not sides or rounds < 1:
         raise ConfigError(f"nothing to measure: {len(sides)} sides, {rounds} rounds")
@@ -142,7 +142,7 @@ def alternate(
 
 
 class _Side:
-    """A process that serves; entered, it is ready."""
+    """The process of a side. On entering the context, it waits until the side is ready."""
 
     def __init__(self, name: str, command: Sequence[str], threads: int | None) -> None:
         self.name, self.command = name, [str(part) for part in command]
@@ -177,12 +177,12 @@ class _Side:
             assert stream is not None
             try:
                 stream.close()
-            except BrokenPipeError:  # a line that the dead side has not read
+            except BrokenPipeError:  # the failed side has not read a line
                 pass
         self.stderr.close()
 
     def ask(self, command: str) -> dict[str, Any]:
-        """What the side answers."""
+        """Sends a command and returns the answer of the side."""
         assert self.process.stdin is not None
         try:
             print(command, file=self.process.stdin, flush=True)
@@ -195,7 +195,7 @@ class _Side:
         for line in self.process.stdout:
             try:
                 found = json.loads(line)
-            except ValueError:  # something that a library printed before the side was ready
+            except ValueError:  # output of a library before the side was ready
                 continue
             if isinstance(found, dict):
                 return found
@@ -204,7 +204,7 @@ class _Side:
     def _dead(self) -> RecaeError:
         code = self.process.wait()
         self.stderr.seek(0)
-        tail = "".join(self.stderr.readlines()[-TAIL:]).strip() or "it said nothing on stderr"
+        tail = "".join(self.stderr.readlines()[-TAIL:]).strip() or "nothing on stderr"
         command = " ".join(self.command)
         return RecaeError(f"{self.name} ended with the code {code}: {command}\n{tail}")
 

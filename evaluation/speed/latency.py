@@ -1,13 +1,13 @@
-"""Milliseconds until one new user's top 10 are there: median and 99th percentile.
+"""Latency of the top 10 for one new user in milliseconds: median and 99th percentile.
 
     python -m evaluation.speed latency
     python -m evaluation.speed latency --busy 2
 
-A user whom the model has never seen, with some 80 items, by `recommend_array` of a CSR and by
-`recommend` of a frame, every call for another one. Weights are drawn (`synthetic.py`), which
-costs the same as learnt ones. One thread, calls one after the other, the first 100 not counted.
-implicit: `AlternatingLeastSquares.recommend(..., recalculate_user=True)` with the factors of ALS.
---busy starts so many processes beside it that compute without end, and ends them.
+A new user with about 80 items, by `recommend_array` of a CSR and by `recommend` of a frame, every
+call for another user. Weights are random (`synthetic.py`), which costs the same as trained ones.
+One thread, calls one after the other, the first 100 not counted. implicit:
+`AlternatingLeastSquares.recommend(..., recalculate_user=True)` with the factors of ALS. --busy
+starts this many processes that compute without end at the same time, and stops them afterwards.
 """
 
 from __future__ import annotations
@@ -35,13 +35,15 @@ BUSY = "while True: sum(range(10_000))"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints and keeps the percentiles."""
+    """Prints and stores the percentiles."""
     parser = arguments(__doc__, rounds=1)
     parser.set_defaults(threads=1)
     parser.add_argument("--items", type=int, nargs="+", default=[20_000, 200_000])
     parser.add_argument("--latent", type=int, default=200)
     parser.add_argument("--calls", type=int, default=2_000)
-    parser.add_argument("--busy", type=int, default=0, help="processes that compute beside it")
+    parser.add_argument(
+        "--busy", type=int, default=0, help="number of busy processes at the same time"
+    )
     parser.add_argument("--dry", action="store_true", help="keep nothing")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with busy(options.busy):
         rounds = alternate(sides, options.rounds, warm=0, threads=options.threads)
     for side, answers in rounds.answers.items():
-        print(f"\n{side}, {options.calls:,} calls, {options.busy} busy processes beside")
+        print(f"\n{side}, {options.calls:,} calls, {options.busy} busy processes")
         print(f"{'':<28}{'p50':>9}{'p99':>9}{'longest':>9}   milliseconds")
         for way, found in answers[-1]["milliseconds"].items():
             print(f"{way:<28}" + "".join(f"{found[n]:>9.2f}" for n in ("p50", "p99", "longest")))
@@ -68,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def busy(n: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """So many processes that compute, for as long as the block lasts."""
+    """Runs `n` busy processes for the duration of the block."""
     started = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(n)]
     try:
         yield started
@@ -79,7 +81,7 @@ def busy(n: int) -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 def serve(options: argparse.Namespace) -> None:
-    """A catalogue: every model and way of asking, one after the other."""
+    """Measures one catalogue: every model and call, one after the other."""
     bare = worker.peak_gb()
     torch.set_num_threads(options.threads)
     matrix = synthetic.histories(WARM + options.calls, options.serve, seed=3)
@@ -111,11 +113,11 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def implicit(factors: np.ndarray, threads: int) -> Callable[[Any], Any]:
-    """What `implicit` does for a new user."""
+    """The call of `implicit` for a new user."""
     from implicit.cpu.als import AlternatingLeastSquares
     from threadpoolctl import threadpool_limits
 
-    threadpool_limits(1, user_api="blas")  # this process is for measuring only
+    threadpool_limits(1, user_api="blas")  # this process only measures
     model = AlternatingLeastSquares(
         factors=factors.shape[1], regularization=10.0, num_threads=threads
     )
@@ -125,7 +127,7 @@ def implicit(factors: np.ndarray, threads: int) -> Callable[[Any], Any]:
 
 
 def percentiles(ask: Callable[[Any], object], given: Sequence[Any]) -> dict[str, float]:
-    """Milliseconds of a call: median, 99th percentile, longest; the first WARM do not count."""
+    """Milliseconds per call: median, 99th percentile, longest; without the first WARM calls."""
     seconds = []
     for one in given:
         started = time.perf_counter()

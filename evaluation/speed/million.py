@@ -1,13 +1,13 @@
-"""One million items and five million users: time, memory, and how much planted taste comes back.
+"""One million items and five million users: time, memory, and recovery of planted tastes.
 
     python -m evaluation.speed million
-    python -m evaluation.speed million --users 20000 --items 5000 --epochs 2    # a dry run
+    python -m evaluation.speed million --users 20000 --items 5000 --epochs 2     # a dry run
 
-Mult-VAE with a sampled softmax learns synthetic histories (`evaluation/speed/synthetic.py`), in
-which every user likes one to three groups of items. Printed are the seconds of every epoch, the
-peak memory of the process so far (GB, 10^9 bytes), and the share of the top 10, seen items left
-out, that lies in the groups of the user: of training users, and of strangers, of whom only the
-history is known. Beside it stand the most popular items, and items drawn at random.
+Mult-VAE with a sampled softmax is trained on synthetic histories (`evaluation/speed/synthetic.py`),
+in which every user likes one to three groups of items. The script prints the seconds of every
+epoch, the peak memory of the process so far (GB, 10^9 bytes), and the share of the top 10, without
+seen items, that lies in the groups of the user. It does so for training users and for new users, of
+whom only the history is known. Baselines: the most popular items, and random items.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TOP = 10
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Makes the data, trains, asks, and prints."""
+    """Generates the data, trains, recommends, and prints."""
     options = parser().parse_args(argv)
     torch.set_num_threads(options.threads)
     result: dict[str, Any] = {"suite": "a million items", "options": vars(options)}
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = result["taste"][who]
             found["model"] = taste(model, catalogue, some)
         print(
-            f"{who}: {found['model']:.1%} of the top {TOP} is to their taste; of the most popular "
+            f"{who}: {found['model']:.1%} of the top {TOP} is in their groups; of the most popular "
             f"items {found['popularity']:.1%}, of items at random {found['chance']:.2%}"
         )
     median = statistics.median(epoch["seconds"] for epoch in epochs)
@@ -95,11 +95,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class Steps(list[dict[str, Any]]):
-    """What was done: seconds, and peak memory so far."""
+    """A finished step: seconds, and peak memory so far."""
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Times what is done inside."""
+        """Times the block."""
         started = time.perf_counter()
         yield
         seconds = time.perf_counter() - started
@@ -114,7 +114,7 @@ def taste(model: Any, catalogue: Catalogue, people: People) -> float:
 
 
 def model_for(options: argparse.Namespace) -> Any:
-    """The model of these options."""
+    """The model with these options."""
     shared = {
         "latent": options.width,
         "batch_size": options.batch_size,
@@ -142,7 +142,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--lr", type=float, default=1e-3)
     made.add_argument("--beta", type=float, default=0.2, help="weight of the KL term")
     made.add_argument("--epochs", type=int, default=3)
-    made.add_argument("--seconds", type=float, help="no epoch begins that would end after so many")
+    made.add_argument(
+        "--seconds", type=float, help="starts no epoch that would end after this many seconds"
+    )
     made.add_argument("--asked", type=int, default=2000, help="users of each kind to recommend to")
     made.add_argument("--seed", type=int, default=0)
     return made

@@ -1,4 +1,4 @@
-"""What came of a race to a quality: when, how good, by how much sooner, and the picture."""
+"""Results of a race to a target quality: times, metrics, ratios, and the plot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ METRIC, K = "recall@20", 20
 
 
 def summary(curve: Sequence[Mapping[str, Any]], target: float) -> dict[str, Any]:
-    """When a side was best, and when it reached the target (None: it did not)."""
+    """The time when a side was best, and when it reached the target (None: never)."""
     best = max(curve, key=lambda line: line[METRIC])
     reached = next((line["seconds"] for line in curve if line[METRIC] >= target), None)
     return {
@@ -33,7 +33,7 @@ def tested(
     """Recall@20 of lists of columns, a row for each user of train, by `recae.evaluate`."""
     known, unknown = test.with_items(train.items)
     if unknown:
-        print(f"{unknown} pairs of the test have items that train lacks: left out")
+        print(f"{unknown} test pairs have items that train lacks: they are dropped")
     rows, places = np.nonzero(lists >= 0)
     table = pd.DataFrame(
         {
@@ -50,8 +50,8 @@ def tested(
 
 
 def ratios(found: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """How many times as long the others take as recae-fast to the target: RecBole to its own best,
-    and to the target where it gets there, our plain recipe to the target."""
+    """The times of the other sides divided by that of recae-fast to the target: RecBole to its own
+    best and to the target if it reaches it, recae-plain to the target."""
     fast = found.get("recae-fast", {}).get("seconds_to_target")
     if not fast:
         return {}
@@ -81,7 +81,7 @@ def in_words(found: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def misses(line: Mapping[str, Any], published: float) -> bool:
-    """Whether a side has not reached its target, or on the test not what is published."""
+    """Whether a side missed its target on validation, or the published value on the test."""
     return line["seconds_to_target"] is None or line["test"] < published
 
 

@@ -1,8 +1,8 @@
-"""Users a second of `recommend`, beside the bare matrix product and `implicit`'s ALS.
+"""Users per second of `recommend`, compared with the bare matrix product and `implicit`'s ALS.
 
     python -m evaluation.speed ranking --curves
 
-Top lists of all users from given factors, what is in the history left out:
+Top lists of all users from given factors, without the items of the history:
 
 - recae: `PureSVD.recommend_array`, which also makes the factors of the users from their histories.
 - elsa, als, mult-vae: the same for these models, with products as wide (Mult-VAE with one hidden
@@ -13,10 +13,9 @@ Top lists of all users from given factors, what is in the history left out:
   factors of users and items, on as many threads, BLAS held to one as its authors ask.
 - implicit-new: the same with `recalculate_user=True`, which solves the equations of every user.
 
-Sides take turns. The lists of some users are compared with a full sort of `score`: by score
-descending, then by column. Factors are drawn with a long tail (`synthetic.py`). --curves also
-measures recae and the product against the numbers of users, items and places of a list, and draws
-them.
+Sides alternate. The lists of some users are compared with a full sort of `score`: by score
+descending, then by column. Factors have a long tail (`synthetic.py`). --curves also measures recae
+and the product against the numbers of users, items and list places, and plots them.
 """
 
 from __future__ import annotations
@@ -48,11 +47,11 @@ CURVES: dict[str, list[int]] = {
     "items": [5_000, 20_000, 50_000, 200_000, 500_000, 1_000_000],
     "k": [1, 10, 100, 1_000],
 }
-"""What is varied, the others being 5,000 users (500 against items), 20,000 items and k=100."""
+"""The varied sizes; the others are 5,000 users (500 against items), 20,000 items and k=100."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints and keeps the shares; draws the curves when asked to."""
+    """Prints and stores the results; plots the curves on request."""
     parser = arguments(__doc__)
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--items", type=int, nargs="+", default=[20_000, 200_000])
@@ -61,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--checked", type=int, default=1000, help="users checked by a full sort")
     parser.add_argument("--curves", action="store_true", help="also against users, items and k")
-    parser.add_argument("--largest", type=int, help="cuts the curves off here, for a dry run")
+    parser.add_argument("--largest", type=int, help="largest value of the curves, for a dry run")
     parser.add_argument("--dry", action="store_true", help="keep nothing")
     parser.add_argument("--serve", choices=[*SIDES, "curves"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -86,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measured(n_items: int, options: argparse.Namespace) -> dict[str, Any]:
-    """The rounds for a catalogue, and whether the lists are those of a full sort."""
+    """The rounds for a catalogue, and whether the lists equal those of a full sort."""
     print(f"{options.users:,} users x {n_items:,} items, k={options.k}", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -116,7 +115,7 @@ def _command(options: argparse.Namespace, side: str, folder: Path) -> list[str]:
 
 
 def serve(options: argparse.Namespace) -> None:
-    """One side: the lists of all users whenever it is told to."""
+    """One side: the lists of all users per request."""
     bare = worker.peak_gb()
     history = sp.load_npz(options.folder / "history.npz")
     model = ranker(history, np.load(options.folder / "items.npy"))
@@ -154,7 +153,7 @@ def ranker(history: sp.csr_matrix, factors: np.ndarray) -> recae.Recommender:
 
 
 def neighbour(name: str, history: sp.csr_matrix, factors: np.ndarray, latent: int) -> Any:
-    """Another model of the same width; the weights of a network are drawn, and never trained."""
+    """Another model of the same width; network weights are random and untrained."""
     data = recae.Interactions.from_csr(history)
     if name == "als":
         return synthetic.factor_model(recae.ALS(latent=latent), data, factors)
@@ -168,7 +167,7 @@ def neighbour(name: str, history: sp.csr_matrix, factors: np.ndarray, latent: in
 
 
 def product(users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-    """All scores, one batch of users over the other."""
+    """All scores; each batch of users overwrites the previous one."""
     buffer = torch.empty(min(BATCH, len(users)), len(items))
     for part in users.split(BATCH):
         torch.mm(part, items.t(), out=buffer[: len(part)])
@@ -178,7 +177,7 @@ def product(users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
 def implicit_lists(
     users: np.ndarray, items: np.ndarray, history: sp.csr_matrix, options: argparse.Namespace
 ) -> Callable[[], Any]:
-    """What `implicit` does with the same factors."""
+    """The call of `implicit` with the same factors."""
     from implicit.cpu.als import AlternatingLeastSquares
     from threadpoolctl import threadpool_limits
 
@@ -203,8 +202,8 @@ def implicit_lists(
 def alike(
     model: recae.Recommender, history: sp.csr_matrix, ids: np.ndarray, users: int
 ) -> dict[str, float]:
-    """Shares of lists and of places with the same ids as a full sort of `score`, over some users
-    spread evenly."""
+    """Shares of lists and of places with the same ids as a full sort of `score`, over evenly spaced
+    users."""
     rows = np.unique(np.linspace(0, history.shape[0] - 1, users).astype(np.int64))
     same = []
     for row in rows:
@@ -218,7 +217,7 @@ def alike(
 
 
 def serve_curves(options: argparse.Namespace) -> None:
-    """Seconds of recae and of the product, the faster of two each, while one number varies."""
+    """Seconds of recae and of the product, the faster of two runs each, while one number varies."""
     bare = worker.peak_gb()
     most = options.largest or max(max(sizes) for sizes in CURVES.values())
 
@@ -254,7 +253,7 @@ def quickest(work: Callable[[], Any]) -> float:
 
 
 def draw(points: Sequence[dict[str, Any]], options: argparse.Namespace, path: Path) -> None:
-    """A panel for each number that was varied: seconds of recae and of the product."""
+    """A panel for each varied number: seconds of recae and of the product."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter

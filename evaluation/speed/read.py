@@ -1,10 +1,10 @@
-"""Seconds and peak memory of reading a large Parquet file, beside pandas and polars.
+"""Seconds and peak memory of reading a large Parquet file, compared with pandas and polars.
 
     python -m evaluation.speed read --rows 100000000 --rounds 3
 
-Makes a file of that many rows in a temporary folder (users and items drawn with a long tail, some
-pairs twice, a float32 weight and, with --times, an int64 time), reads it in a process of its own
-with recae and with the usual lines of pandas and (if it is there) polars, and checks that the
+Writes a file with this many rows to a temporary folder: users and items with a long tail, some
+repeated pairs, a float32 weight and, with --times, an int64 time. Reads it in separate processes
+with recae and with the usual lines of pandas and, if installed, polars, and checks that the
 matrices are equal.
 """
 
@@ -34,7 +34,7 @@ USERS, ITEMS, GROUP = 1_000_000, 100_000, 1_000_000
 
 
 def make(path: Path, rows: int, times: bool) -> None:
-    """The table, a group of rows at a time; ids are spread out, so that they are no row numbers."""
+    """The table, one group of rows at a time. Ids have gaps, so that they are not row numbers."""
     rng = np.random.default_rng(0)
     names = ["user_id", "item_id", "weight", *(["timestamp"] if times else [])]
     types = [pa.int64(), pa.int64(), pa.float32(), pa.int64()]
@@ -64,7 +64,7 @@ def with_pandas(path: Path) -> Any:
 
 
 def with_polars(path: Path) -> Any:
-    """The same through polars."""
+    """The same with polars."""
     import polars
 
     columns = ["user_id", "item_id", "weight"]
@@ -98,7 +98,7 @@ def measure(reader: str, path: Path) -> dict[str, Any]:
 
 
 def read(reader: str, path: Path) -> dict[str, Any]:
-    """What `measure` asks the fresh process for."""
+    """The work of the fresh process that `measure` starts."""
     if reader == "recae":
         import recae  # noqa: F401  its import is not part of reading
     before, started = peak_gb(), time.perf_counter()
@@ -123,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--times", action="store_true", help="with a column of times")
-    parser.add_argument("--rounds", type=int, default=1, help="of all readers, in turn")
+    parser.add_argument("--rounds", type=int, default=1, help="alternating rounds of all readers")
     parser.add_argument("--readers", nargs="+", choices=READERS, default=list(READERS))
     parser.add_argument("--reader", choices=READERS, help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
@@ -140,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = Path(folder) / "plays.parquet"
         make(path, options.rows, options.times)
         print(f"{options.rows:,} rows, {path.stat().st_size / 1e9:.2f} GB on disk", flush=True)
-        path.read_bytes()  # from here on it is in the cache of the system, for all alike
+        path.read_bytes()  # from here on the file is in the system's cache for all readers
         for number in range(options.rounds):
             for reader in readers[number % len(readers) :] + readers[: number % len(readers)]:
                 found = measure(reader, path)

@@ -1,12 +1,12 @@
-"""Sampled against full softmax: quality on validation and test, and seconds an epoch.
+"""Sampled against full softmax: quality on validation and test, and seconds per epoch.
 
     python -m evaluation.speed sampled DATA
 
-DATA is the folder of Gowalla's published split. A tenth of every user's training pairs validates,
-as in `time_to_quality`; both sides train for the same epochs with the same settings, but for the
-softmax, and keep the epoch that is best on validation. The test is looked at once for each, after
-both have ended. Two more sides halve and double the sample, on validation alone. An epoch's seconds
-are those of training, without validating.
+DATA is the folder of Gowalla's published split. A tenth of every user's training pairs is for
+validation, as in `time_to_quality`. Both sides train for the same epochs with the same settings
+except the softmax, and keep the epoch that is best on validation. The test is used once for each,
+after both have ended. Two more sides halve and double the sample, on validation alone. The seconds
+of an epoch are those of training, without validation.
 """
 
 from __future__ import annotations
@@ -45,11 +45,12 @@ TESTED = ("full", "sampled")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Fits the sides, prints and keeps; 1 if the sampled one is behind by more than 1 %."""
+    """Fits the sides, prints and stores the results. Returns 1 if the sampled softmax loses more
+    than 1 %."""
     parser = arguments(__doc__, rounds=1)
     parser.add_argument("data", type=Path)
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
-    parser.add_argument("--users", type=int, help="only so many, for a dry run")
+    parser.add_argument("--users", type=int, help="number of users, for a dry run")
     parser.add_argument("--epochs", type=int, default=SETTINGS["epochs"])
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
@@ -69,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     result |= {"settings": SETTINGS | {"epochs": options.epochs}, "sides": found}
     if options.users is not None:
         return 0
-    test = raw(options.data / "test.parquet")  # not before all have ended
+    test = raw(options.data / "test.parquet")  # only after all sides have ended
     for side in set(TESTED) & set(lists):
         found[side]["test"] = tested(side, lists[side], train, test)
         print(f"{side}: {METRIC} on the test {found[side]['test']:.4f}")
@@ -85,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def fit(model: recae.MultVAE, split: recae.data.splits.Split) -> dict[str, Any]:
-    """Fits a side; its curve, best validation figure and median seconds of training an epoch."""
+    """Fits a side; returns its curve, best validation value and median seconds of an epoch."""
     curve: list[dict[str, float]] = []
     validating = Timed(model)
 
@@ -105,7 +106,7 @@ def fit(model: recae.MultVAE, split: recae.data.splits.Split) -> dict[str, Any]:
 
 
 class Timed:
-    """How long a model validates, epoch by epoch."""
+    """Records how long a model validates, epoch by epoch."""
 
     def __init__(self, model: Any) -> None:
         self.spent, make = 0.0, model._validator
@@ -124,7 +125,7 @@ class Timed:
         model._validator = validator
 
     def taken(self) -> float:
-        """Seconds of validating since it was last asked."""
+        """Seconds of validation since the last call."""
         spent, self.spent = self.spent, 0.0
         return spent
 

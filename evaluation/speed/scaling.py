@@ -1,14 +1,14 @@
-"""What an epoch costs as the catalogue grows, and as the interactions do: full and sampled softmax.
+"""Cost of an epoch as the catalogue or the interactions grow: full and sampled softmax.
 
     python -m evaluation.speed scaling
-    python -m evaluation.speed scaling --items 3000 6000 --interactions 20000 40000 \
-        --users 2000 --at 5000 --rounds 2                                        # a dry run
+    python -m evaluation.speed scaling --items 3000 6000 --interactions 20000 40000 --users 2000
+        --at 5000 --rounds 2                    # a dry run
 
 Histories are synthetic (`evaluation/speed/synthetic.py`). The first curve keeps users and
-interactions and grows the catalogue; the second keeps the catalogue (`--at`) and grows users and
-interactions alike, so that histories stay as long. The points take turns, an epoch each a round,
-after a first epoch that is not counted. A slope is the exponent of a power law through the medians,
-by least squares: 0 is flat, 1 is linear.
+interactions and grows the catalogue. The second keeps the catalogue (`--at`) and grows users and
+interactions together, so that the length of histories stays the same. The points alternate, one
+epoch each per round, after a first epoch that is not counted. A slope is the exponent of a power
+law through the medians, by least squares: 0 is flat, 1 is linear.
 """
 
 from __future__ import annotations
@@ -35,12 +35,11 @@ INTERACTIONS = (250_000, 500_000, 1_000_000, 2_000_000, 4_000_000)
 Curve = Mapping[int, Sequence[float]]
 """Seconds of the counted epochs, by the size of the point."""
 Curves = dict[str, dict[str, Curve]]
-"""By what grows, then by the softmax."""
+"""Seconds by the growing quantity, then by the softmax."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints both curves; keeps and draws them at their full size, or draws them where it is
-    told to."""
+    """Prints both curves. Stores and plots them at full size, or plots them to the given path."""
     options = parser().parse_args(argv)
     torch.set_num_threads(options.threads)
     whole = max(options.items) >= max(ITEMS)
@@ -79,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure(
     by: str, points: Mapping[int, tuple[int, int]], options: argparse.Namespace
 ) -> dict[str, Curve]:
-    """Seconds of the epochs of every point, of both softmaxes."""
+    """Seconds of the epochs of every point, for both softmaxes."""
     running: dict[tuple[str, int], Stepwise] = {}
     for size, (users, items) in points.items():
         data = recae.Interactions.from_csr(shape(users, items, users * options.mean))
@@ -103,7 +102,9 @@ def measure(
         output: {size: some for (of, size), some in seconds.items() if of == output}
         for output in dict.fromkeys(output for output, _ in running)
     }
-    return {output: curve for output, curve in found.items() if len(curve) > 1}  # one is no curve
+    return {
+        output: curve for output, curve in found.items() if len(curve) > 1
+    }  # a curve needs two points
 
 
 def training(data: recae.Interactions, output: str, options: argparse.Namespace) -> Stepwise:
@@ -112,7 +113,7 @@ def training(data: recae.Interactions, output: str, options: argparse.Namespace)
         hidden=(options.width,),
         latent=options.width,
         batch_size=options.batch_size,
-        epochs=options.rounds + 2,  # the last is never begun
+        epochs=options.rounds + 2,  # the last epoch never starts
         softmax=output,
         num_sampled=options.samples,
     )
@@ -120,7 +121,7 @@ def training(data: recae.Interactions, output: str, options: argparse.Namespace)
 
 
 def exponent(curve: Curve) -> float:
-    """Of the power law through the medians; NaN for a single point."""
+    """The slope of the power law through the medians; NaN for a single point."""
     if len(curve) < 2:
         return float("nan")
     medians = [statistics.median(seconds) for seconds in curve.values()]
@@ -130,7 +131,7 @@ def exponent(curve: Curve) -> float:
 def draw(
     curves: Curves, slopes: Mapping[str, float], options: argparse.Namespace, path: Path
 ) -> Path:
-    """Both curves side by side, with logarithmic axes."""
+    """Plots both curves side by side, with logarithmic axes."""
     figure, _ = canvas(10, 4.2, layout="constrained")
     figure.clear()
     fixed = {
@@ -165,7 +166,7 @@ def draw(
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
+    """The command-line options."""
     made = arguments(__doc__, rounds=5)
     made.add_argument("--items", type=int, nargs="+", default=ITEMS, help="the first curve")
     made.add_argument("--users", type=int, default=50_000, help="of the first curve")
@@ -180,7 +181,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--width", type=int, default=64, help="of the code and the hidden layer")
     made.add_argument("--batch-size", type=int, default=500, help="users an update")
     made.add_argument("--samples", type=int, default=2000, help="items drawn for an update")
-    made.add_argument("--picture", type=Path, help="where to draw it")
+    made.add_argument("--picture", type=Path, help="path of the plot")
     return made
 
 

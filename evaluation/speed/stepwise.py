@@ -1,4 +1,4 @@
-"""A model's own `fit`, an epoch at a time."""
+"""Runs a model's own `fit` one epoch at a time."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from recae.training import Epoch
 
 
 class Stepwise:
-    """Lets a training run in a thread of its own, which waits after every epoch.
+    """Runs a training in its own thread, which waits after every epoch.
 
-    fit: trains until the callback that it is given returns True. Every epoch is what `fit` makes
-    of it, with the seconds that it measures itself.
+    fit: trains until the callback that it gets returns True. The epochs are those of `fit`, with
+    the seconds that it measures.
     """
 
     def __init__(self, fit: Callable[[Callable[[Epoch], bool]], Any]) -> None:
@@ -24,7 +24,7 @@ class Stepwise:
         self._stopped = False
 
     def epoch(self) -> Epoch:
-        """The next epoch. Raises what the training raises."""
+        """Runs the next epoch. Raises any exception of the training."""
         if self._thread.ident is None:
             self._thread.start()
         else:

@@ -1,11 +1,10 @@
-"""Synthetic data: users with a known taste, and histories, targets and factors with long tails.
+"""Synthetic data: users with known tastes, and histories, targets and factors with long tails.
 
-Items belong to groups. A user likes one to three of them and takes most items from those, popular
-ones more often. Sizes of groups, popularity within a group and lengths of histories have long
-tails. So a model can be asked how much of what it recommends lies in the groups of a user
-(`Catalogue`, `People`).
-
-What only ranks or measures needs no taste (`histories`, `histories_and_targets`, `item_factors`).
+Items belong to groups. A user likes one to three groups and takes most items from them, popular
+items more often. Sizes of groups, popularity within a group and lengths of histories have long
+tails. So a benchmark can measure how many recommended items are in the groups of a user
+(`Catalogue`, `People`). Benchmarks that only rank or evaluate need no tastes (`histories`,
+`histories_and_targets`, `item_factors`).
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ LENGTH = 80
 """Items of a user of `histories`, on average."""
 
 CHUNK = 1 << 17
-"""Users made at a time. Another number would make other users of the same seed."""
+"""Users generated at a time. Another number gives other users for the same seed."""
 
 MOST_GROUPS = 3
 SPREAD = 1.0
@@ -54,12 +53,12 @@ class Catalogue:
 
     @classmethod
     def plant(cls, n_items: int, seed: int = 0, groups: int | None = None) -> Catalogue:
-        """groups: the square root of `n_items` by default; the first is some ten to a hundred
-        times as large as the last."""
+        """groups: the square root of `n_items` by default; the first group is about ten to a
+        hundred times as large as the last."""
         groups = groups or max(round(math.sqrt(n_items)), 1)
         weight = 1 / (np.arange(groups) + HEAD)
         bounds = np.cumsum(weight) / weight.sum() * (n_items - groups)
-        ends = np.round(bounds).astype(np.int64) + np.arange(1, groups + 1)  # nobody is empty
+        ends = np.round(bounds).astype(np.int64) + np.arange(1, groups + 1)  # no group is empty
         starts = np.concatenate([[0], ends])
         order = numpy_generator(seed, PLANT).permutation(n_items).astype(np.int32)
         group = np.empty(n_items, dtype=np.int32)
@@ -81,10 +80,10 @@ class Catalogue:
     ) -> People:
         """Users and their histories.
 
-        mean: interactions of a user, on average, nearly. stray: the share of interactions that are
-        with any group at all. Another seed gives strangers with the same tastes.
+        mean: approximate mean number of interactions per user. stray: the share of interactions
+        with items of any group. Another seed gives other users with the same tastes.
         """
-        # Whoever draws an item twice has it once: a sample says how much longer to draw.
+        # Items drawn twice count once, so draw more: a sample estimates how many more.
         drawn = mean
         for _ in range(3):
             sample = self._chunk(min(n_users, 20_000), drawn, seed, -1, stray)
@@ -162,7 +161,7 @@ def in_taste(
 
 
 def by_chance(catalogue: Catalogue, groups: npt.NDArray[np.int32]) -> float:
-    """What `in_taste` is of items drawn at random."""
+    """The value of `in_taste` for random items."""
     repeated = np.stack(
         [(groups[:, :n] == groups[:, n : n + 1]).any(axis=1) for n in range(MOST_GROUPS)], axis=1
     )
@@ -171,13 +170,13 @@ def by_chance(catalogue: Catalogue, groups: npt.NDArray[np.int32]) -> float:
 
 
 def shape(n_users: int, n_items: int, interactions: int, seed: int = 0) -> Any:
-    """A csr_matrix of that shape with nearly so many interactions, for curves of cost."""
+    """A csr_matrix of that shape with about that many interactions, for cost curves."""
     return Catalogue.plant(n_items, seed).people(n_users, interactions / n_users, seed).matrix
 
 
 def histories(n_users: int, n_items: int, seed: int = 0) -> sp.csr_matrix:
-    """Ones, (n_users, n_items): an item of rank r comes in proportion to (r + 20)^-0.8, and users
-    have a lognormal number of items, about LENGTH on average and at least 5."""
+    """A matrix of ones, (n_users, n_items). An item of rank r occurs in proportion to (r +
+    20)^-0.8. Users have a lognormal number of items, about LENGTH on average and at least 5."""
     rng = numpy_generator(seed)
     lengths = rng.lognormal(np.log(LENGTH) - 0.32, 0.8, n_users).astype(np.int64)
     lengths = np.clip(lengths, 5, n_items // 4)
@@ -190,8 +189,8 @@ def histories(n_users: int, n_items: int, seed: int = 0) -> sp.csr_matrix:
 
 
 def item_factors(n_items: int, latent: int, seed: int = 1) -> np.ndarray:
-    """(n_items, latent) float32: directions that matter less and less, and items that are the
-    longer the more popular they are, as they come out of a factorisation."""
+    """Item factors, (n_items, latent) float32, similar to those of a factorisation: dimensions
+    decrease in scale, and popular items have larger norms."""
     drawn = numpy_generator(seed).standard_normal((n_items, latent), dtype=np.float32)
     drawn *= (1 + np.arange(latent, dtype=np.float32) / 20) ** -0.5
     drawn *= ((np.arange(n_items, dtype=np.float32) + 20) ** -0.2)[:, None]
@@ -201,7 +200,7 @@ def item_factors(n_items: int, latent: int, seed: int = 1) -> np.ndarray:
 def factor_model(
     model: FactorRecommender, data: recae.Interactions, factors: np.ndarray
 ) -> FactorRecommender:
-    """The model as if it had been fitted on these data and had found these item factors."""
+    """The model with these item factors, as if fitted on these data."""
     model._own(data)
     given = torch.from_numpy(factors)
     model._restore({"item_factors": given, "input_factors": given})
@@ -209,7 +208,7 @@ def factor_model(
 
 
 def vae(data: recae.Interactions, latent: int, seed: int = 2) -> recae.MultVAE:
-    """A Mult-VAE of its default shape whose weights are drawn, and never trained."""
+    """An untrained Mult-VAE of the default shape with random weights."""
     model = recae.MultVAE(latent=latent)
     model._own(data)
     model.network_ = model._network(data.n_items, data.n_users).eval()
@@ -222,8 +221,8 @@ def histories_and_targets(
 ) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Histories of about 50 and targets of at most 10 items, (n_users, n_items) of ones each.
 
-    The chance of an item of rank r is proportional to (r + 20)^-0.8; a user draws a lognormal
-    number of items, and those drawn twice count once.
+    The probability of an item of rank r is proportional to (r + 20)^-0.8. A user draws a lognormal
+    number of items; items drawn twice count once.
     """
     rng = np.random.default_rng(seed)
     draws = np.clip(rng.lognormal(np.log(52), 0.55, n_users).astype(np.int64), 15, n_items // 2)

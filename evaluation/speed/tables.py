@@ -1,4 +1,4 @@
-"""The tables of what things cost: seconds, memory, and other libraries beside."""
+"""The tables of costs: seconds, memory, and other libraries in comparison."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ def epoch(result: dict[str, Any]) -> Table:
     rounds = len(next(iter(result["sides"].values()))["rounds"])
     text = (
         f"`python -m evaluation.speed epoch DATA`. {result['data']}; layers of {result['hidden']}, "
-        f"{result['latent']} and {result['hidden']}, {result['batch']} users a batch, "
-        f"{_threads(result)}, {rounds} rounds in turn. Exact softmax everywhere; `recae` in "
-        "float32. Ratios are medians of pairs; memory is the peak above the bare imports."
+        f"{result['latent']} and {result['hidden']}, {result['batch']} users per batch, "
+        f"{_threads(result)}, {rounds} alternating rounds. Exact softmax everywhere; `recae` in "
+        "float32. Ratios are medians of pairs. Memory is the peak above the imports alone."
     )
     head = ["side", "an epoch", "from, to", "times as long as recae", "memory"]
     return f"An epoch of Mult-VAE: {_users(result['data'])}", text, head, rows
 
 
 def beside_recbole(result: dict[str, Any]) -> Table:
-    """The first race, with RecBole in it; `recae-fast` had other settings then."""
+    """The first comparison with RecBole; `recae-fast` had other settings then."""
     title, text, head, rows = time_to_quality(result)
     text = text.replace("quality.png", "quality-recbole.png").replace(
-        "The test was looked at",
-        "A race before `start='svd'`: `recae-fast` began as drawn, and missed 0.1641 on the test. "
-        "The test was looked at",
+        "The test was used",
+        "Measured before `start='svd'` existed: `recae-fast` started from random weights and "
+        "missed 0.1641 on the test. The test was used",
     )
-    return f"{title}, RecBole beside", text, head, rows
+    return f"{title}, with RecBole", text, head, rows
 
 
 def time_to_quality(result: dict[str, Any]) -> Table:
-    """From the raw table to a stated quality."""
+    """From the raw table to a target quality."""
     rows = [
         [
             side,
@@ -57,13 +57,14 @@ def time_to_quality(result: dict[str, Any]) -> Table:
         for side, about in result["sides"].items()
     ]
     ratios = "; ".join(f"{pair}: {ratio:.1f} times" for pair, ratio in result["ratios"].items())
-    ratios = ratios or "Sides run apart have no ratios"
+    ratios = ratios or "Sides measured separately have no ratios"
     text = (
-        "`python -m evaluation.speed time_to_quality DATA`. From reading the Parquet table, with "
-        f"{_threads(result)}; validated after every epoch on a tenth of the training pairs until "
-        f"Recall@20 is {result['target']}; RecBole's MultiVAE, with its own defaults, until it "
-        f"stops or for {result['cap_seconds']:.0f} s. The test was looked at once, after all had "
-        f"ended. {ratios}.\n\n![Curves](../evaluation/results/speed-time-to-quality.png)"
+        "`python -m evaluation.speed time_to_quality DATA`. Seconds from reading the Parquet "
+        f"table, with {_threads(result)}. Validation after every epoch on a tenth of the training "
+        f"pairs, until Recall@20 is {result['target']}. RecBole's MultiVAE has its own defaults "
+        f"and runs until it stops or for {result['cap_seconds']:.0f} s. The test was used once, "
+        "after all sides had ended. "
+        f"{ratios}.\n\n![Curves](../evaluation/results/speed-time-to-quality.png)"
     )
     head = ["side", "to the target", "to its best", "best on validation", "test", "epochs"]
     return "Time from a raw table to Gowalla's Recall@20", text, head, rows
@@ -82,20 +83,20 @@ def sampled(result: dict[str, Any]) -> Table:
     ]
     text = (
         f"`python -m evaluation.speed sampled DATA`. {result['data']}, {_threads(result)}; the "
-        f"same settings, {result['settings']['epochs']} epochs. `sampled` draws 4,000 items an "
-        f"update and keeps {result.get('share_of_quality', 0):.2%} of the quality on the test at "
-        f"{result.get('speed_up', 0):.2f} times the speed of an epoch."
+        f"same settings, {result['settings']['epochs']} epochs. `sampled` draws 4,000 items per "
+        f"update and keeps {result.get('share_of_quality', 0):.2%} of the test quality at "
+        f"{result.get('speed_up', 0):.2f} times the speed per epoch."
     )
     return (
         "Sampled softmax on Gowalla",
         text,
-        ["softmax", "training an epoch", "validation Recall@20", "test"],
+        ["softmax", "seconds per epoch", "validation Recall@20", "test"],
         rows,
     )
 
 
 def scaling(result: dict[str, Any]) -> Table:
-    """What an epoch costs as things grow."""
+    """Cost of an epoch as users or items grow."""
     rows = [
         [by, output, f"{int(size):,}", f"{median(seconds):.2f} s"]
         for by, curves in result["seconds"].items()
@@ -108,7 +109,7 @@ def scaling(result: dict[str, Any]) -> Table:
         f"the medians (0 is flat, 1 linear): {slopes}.\n\n"
         "![Cost](../evaluation/results/speed-scaling.png)"
     )
-    return "What an epoch costs as data grow", text, ["grows", "softmax", "size", "an epoch"], rows
+    return "Cost of an epoch as data grow", text, ["grows", "softmax", "size", "an epoch"], rows
 
 
 def million(result: dict[str, Any]) -> Table:
@@ -119,15 +120,15 @@ def million(result: dict[str, Any]) -> Table:
     ]
     text = (
         f"`python -m evaluation.speed million`. {result['data']}; `{result['model']}`: "
-        f"{result['epoch_seconds']:.0f} s an epoch with {result['options']['threads']} thread(s), "
+        f"{result['epoch_seconds']:.0f} s per epoch with {result['options']['threads']} thread(s), "
         f"{len(result['epochs'])} epochs, peak memory {result['peak_gb']:.2f} GB. The share of the "
-        "top 10 that is to a user's planted taste:"
+        "top 10 in the planted groups of the user:"
     )
     return "A million items", text, ["users", "model", "most popular", "at random"], rows
 
 
 def ranking(result: dict[str, Any]) -> Table:
-    """Everybody's top k beside the bare product and implicit."""
+    """Top-k lists of all users, compared with the bare product and implicit."""
     rows = []
     for n_items, about in result["items"].items():
         for side, rate in about["users_a_second"].items():
@@ -136,10 +137,15 @@ def ranking(result: dict[str, Any]) -> Table:
         f"`python -m evaluation.speed ranking`. {result['users']:,} users, top {result['k']}, "
         f"{result['latent']} dimensions, {_threads(result)}; `product` is `torch.mm` of the "
         "factors alone, `implicit` its ALS on the same factors. Above 1 means slower than recae, "
-        "which multiplies by oneDNN where that is quicker than what `torch.mm` calls. The ids are "
-        "those of a full sort.\n\n![Cost](../evaluation/results/speed-ranking.png)"
+        "which uses oneDNN products where they are faster than `torch.mm`. The ids equal those of "
+        "a full sort.\n\n![Cost](../evaluation/results/speed-ranking.png)"
     )
-    return "Everybody's top k", text, ["items", "side", "users a second", "times as long"], rows
+    return (
+        "Top-k lists of all users",
+        text,
+        ["items", "side", "users per second", "times as long"],
+        rows,
+    )
 
 
 def latency(result: dict[str, Any]) -> Table:
@@ -149,7 +155,7 @@ def latency(result: dict[str, Any]) -> Table:
         for items, about in result["sides"].items()
         for way, found in about["rounds"][-1]["milliseconds"].items()
     ]
-    beside = f", with {result['busy']} busy processes beside" if result["busy"] else ""
+    beside = f", with {result['busy']} busy processes" if result["busy"] else ""
     command = "latency" + (f" --busy {result['busy']}" if beside else "")
     text = (
         f"`python -m evaluation.speed {command}`. "
@@ -166,7 +172,7 @@ def evaluating(result: dict[str, Any]) -> Table:
     ]
     text = (
         f"`python -m evaluation.speed evaluate`. {result['data']}, the same {result['latent']} "
-        f"factors everywhere, {_threads(result)}. LensKit and `recae-few` measure "
+        f"factors everywhere, {_threads(result)}. LensKit and `recae-few` evaluate "
         f"{result['lenskit_users']:,} of the users."
     )
     return "Evaluation end to end", text, ["side", "seconds", "times as long", "memory"], rows
@@ -188,9 +194,9 @@ def closed_form(result: dict[str, Any]) -> Table:
     ]
     text = (
         f"`python -m evaluation.speed closed_form DATA`. The most popular items of Gowalla, "
-        f"{_threads(result)}; `numpy` is `numpy.linalg.inv`, which computes in float64 whatever it "
-        "is given, as `recae-float64` does. Memory above the imports, in GB and in item-item "
-        "matrices of float32.\n\n![Cost](../evaluation/results/speed-closed-form-gowalla.png)"
+        f"{_threads(result)}; `numpy` is `numpy.linalg.inv`, which always computes in float64, "
+        "like `recae-float64`. Memory above the imports, in GB and in item-item matrices of "
+        "float32.\n\n![Cost](../evaluation/results/speed-closed-form-gowalla.png)"
     )
     head = ["items", "side", "seconds", "times as long as recae", "memory", "matrices"]
     return "The inverse of EASE", text, head, rows
@@ -240,4 +246,4 @@ TABLES: dict[str, Callable[[dict[str, Any]], Table]] = {
     "speed-evaluate": evaluating,
     "speed-closed-form-gowalla": closed_form,
 }
-"""Name of a kept result -> the maker of its table, in the order of docs/results.md."""
+"""Name of a stored result -> the maker of its table, in the order of docs/results.md."""

@@ -1,30 +1,31 @@
-"""Time from the raw table to a stated quality, beside RecBole's MultiVAE and our plain recipe.
+"""Time from the raw table to a target quality, compared with RecBole's MultiVAE.
 
     python -m evaluation.speed time_to_quality DATA --cap 1800
 
-DATA is the folder of Gowalla's published split: train.parquet and test.parquet (user, item). Of
-every user's training pairs a tenth, at least one, is held out to validate (`RandomSplit` of seed
-0); all sides validate on it after every epoch, with Recall@20 over all users. The sides run one
-after the other, each in a process of its own, all with --threads:
+DATA is the folder of Gowalla's published split: train.parquet and test.parquet (user, item). A
+tenth of every user's training pairs, at least one, is held out for validation (`RandomSplit` of
+seed 0). All sides validate on it after every epoch, with Recall@20 over all users. The sides run
+one after the other, each in its own process, all with --threads:
 
 - recae-plain: the recipe of `evaluation/suites/gowalla.toml`: exact softmax, Adam, float32.
 - recae-fast: the recipe below.
 - recbole: MultiVAE with its own defaults, early stopping included, for at most --cap seconds.
 - recbole-alike: the same with the layers, the batches and the learning rate of recae-plain.
 
-Ours stop at the first epoch whose validation Recall@20 reaches --target. It stands for the
-published 0.1641 on the test, times 1.22: the published test is no random part of the pairs, and
-validation figures are higher by that factor for the nearest relative of Mult-VAE whose kept runs
-have both (MacridVAE .2088 and .1714; ELSA has .1726 and .1425, also 1.21, but ItemKNN .2050 and
-.1566; evaluation/results/gowalla*). Whether it was enough is what the test says in the end.
+The sides of recae stop at the first epoch whose validation Recall@20 reaches --target. The target
+is the published 0.1641 on the test, times 1.22. The published test is not a random part of the
+pairs, and validation values are higher by that factor for the nearest relative of Mult-VAE whose
+stored runs have both (MacridVAE .2088 and .1714; ELSA has .1726 and .1425, also 1.21, but ItemKNN
+.2050 and .1566; evaluation/results/gowalla*). The test decides in the end whether the target was
+high enough.
 
 RecBole's time is that of its best epoch. The clock starts after the imports and before a table is
-read; RecBole is given the parts as its atomic files, whose writing is not counted, and validates
-500 users at a time, as its default would take them one by one.
+read. RecBole gets the parts as its atomic files; writing them is not counted. It validates 500
+users at a time, because its default would be one user at a time.
 
-The test is looked at once, when all have ended: history and mask are the whole of train, as the
-split is published, folded in without refitting. A side of ours that reached its target on
-validation but not 0.1641 on the test is a miss, and the script says so.
+The test is used once, after all sides have ended. History and mask are all of train, as published,
+folded in without refitting. If a side of recae reaches its target on validation but not 0.1641 on
+the test, the script reports a miss.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ ALL = (("DATA/gowalla",),)
 PEER = Path(__file__).parent / "peers" / "recbole_fit.py"
 PUBLISHED = 0.1641
 EASIER = 1.22
-"""Validation Recall@20 over that on the test."""
+"""Ratio of validation Recall@20 to test Recall@20."""
 HELD_OUT = 0.1
 
 OURS: dict[str, dict[str, Any]] = {
@@ -85,23 +86,24 @@ THEIRS: dict[str, dict[str, Any]] = {
     "recbole": {},
     "recbole-alike": {
         "mlp_hidden_size": [600],
-        "latent_dimension": 400,  # it halves this: 200 means
+        "latent_dimension": 400,  # RecBole halves this: 200 means
         "train_batch_size": 500,
         "learning_rate": 1e-3,
     },
 }
-"""Settings of RecBole's MultiVAE, by side, beside its own defaults."""
+"""Settings of RecBole's MultiVAE that differ from its defaults, by side."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the sides, tests them, prints, plots and keeps; 1 if a side of ours misses."""
+    """Runs and tests the sides, prints, plots and stores the results. Returns 1 if a side of recae
+    misses."""
     parser = arguments(__doc__, rounds=1)
     parser.add_argument("data", type=Path)
     parser.add_argument("--sides", nargs="+", choices=[*OURS, *THEIRS], default=[*OURS, *THEIRS])
     parser.add_argument("--cap", type=float, default=1800.0, help="seconds of a side of RecBole")
     parser.add_argument("--target", type=float, default=round(PUBLISHED * EASIER, 4))
-    parser.add_argument("--users", type=int, help="only so many, for a dry run")
-    parser.add_argument("--epochs", type=int, help="at most so many, for a dry run")
+    parser.add_argument("--users", type=int, help="number of users, for a dry run")
+    parser.add_argument("--epochs", type=int, help="largest number of epochs, for a dry run")
     parser.add_argument("--work", type=Path, help="keep parts, curves and lists in this folder")
     venvs.add_arguments(parser, ["recbole"])
     parser.add_argument("--side", choices=OURS, help=argparse.SUPPRESS)
@@ -119,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for side in options.sides:
             command = command_of(side, options, folder, python)
             curves[side], lists[side] = run(side, command, folder, options)
-        test = raw(table)  # not before all have ended
+        test = raw(table)  # only after all sides have ended
         found = {
             side: summary(curve, options.target) | {"test": tested(side, lists[side], train, test)}
             for side, curve in curves.items()
@@ -148,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def working_folder(work: Path | None) -> Iterator[Path]:
-    """The folder given, or one that goes away."""
+    """The given folder, or a temporary one."""
     if work is not None:
         work.mkdir(parents=True, exist_ok=True)
         yield work
@@ -168,8 +170,8 @@ def raw(path: Path) -> recae.Interactions:
 
 
 def prepare(options: argparse.Namespace, folder: Path) -> tuple[recae.Interactions, Path]:
-    """Writes what RecBole reads, and for a dry run the smaller tables; all of train, and where the
-    test is."""
+    """Writes RecBole's files and, for a dry run, the smaller tables; returns train and the path of
+    the test."""
     tables = options.data
     if options.users is not None:
         tables = folder
@@ -188,7 +190,7 @@ def prepare(options: argparse.Namespace, folder: Path) -> tuple[recae.Interactio
 
 
 def command_of(side: str, options: argparse.Namespace, folder: Path, python: str) -> list[str]:
-    """What runs a side."""
+    """The command of a side."""
     threads = ["--threads", str(options.threads)]
     if side in OURS:
         command = [sys.executable, "-m", "evaluation.speed.time_to_quality", str(options.data)]
@@ -205,7 +207,7 @@ def run(
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
     """The curve of a side, and its lists, (users, K) columns. Raises RecaeError if it fails."""
     print(f"{side} ...", flush=True)
-    (folder / f"{side}.jsonl").unlink(missing_ok=True)  # of an earlier run
+    (folder / f"{side}.jsonl").unlink(missing_ok=True)  # left by an earlier run
     done = subprocess.run(
         command,
         env=environment(options.threads),
@@ -226,7 +228,7 @@ def run(
 
 
 def ours(options: argparse.Namespace) -> None:
-    """A side of ours: from the raw table to the end of training, then its lists for the test."""
+    """A side of recae: from the raw table to the end of training, then its lists for the test."""
     torch.set_num_threads(options.threads)
     started = time.perf_counter()
     train = raw(options.data / "train.parquet")

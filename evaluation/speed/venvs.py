@@ -1,4 +1,4 @@
-"""An interpreter for each peer, in a virtual environment of its own that is made on first use."""
+"""An interpreter for each peer library, in its own virtual environment, made on first use."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from recae.errors import RecaeError, unknown_option
 
 ROOT = Path(__file__).parents[2]
 MARK = "installed.txt"
-"""The file in an environment that says what is in it; without it, the environment is half made."""
+"""The file that lists the content of an environment; without it, the environment is incomplete."""
 TORCH = "torch==2.13.0"
 
 
 @dataclass(frozen=True)
 class Peer:
-    """What to install."""
+    """The packages to install."""
 
     packages: tuple[str, ...]
     torch: bool = True
-    """First and on its own, so that a build for this machine that pip is offered is taken."""
+    """Installed first and separately, so that pip's build for this machine is used."""
     dependencies: bool = True
     """Whether pip may install more than the packages."""
 
 
 PEERS = {
-    # Without dependencies: ray, tensorboard and plotly are not used by what is measured.
+    # Without dependencies: the measured code does not use ray, tensorboard and plotly.
     "recbole": Peer(
         (
             "recbole==1.2.1",
@@ -80,10 +80,10 @@ def add_arguments(parser: argparse.ArgumentParser, peers: Sequence[str]) -> None
 
 
 def python_of(peer: str, options: argparse.Namespace) -> str:
-    """The interpreter of a peer: the one that the options name, or of its environment.
+    """The interpreter of a peer: from the options or from its environment.
 
-    options: parsed by a parser that has been through `add_arguments`. Raises ConfigError for a peer
-    that is not listed here, RecaeError if the environment cannot be made.
+    options: parsed by a parser with `add_arguments`. Raises ConfigError for a peer that is not
+    listed here, RecaeError if the environment cannot be made.
     """
     if peer not in PEERS:
         raise unknown_option("peer", peer, PEERS)
@@ -92,7 +92,7 @@ def python_of(peer: str, options: argparse.Namespace) -> str:
 
 
 def make(peer: str, folder: Path) -> Path:
-    """Makes the environment of a peer under `folder`, unless it is there; its interpreter."""
+    """Makes the environment of a peer under `folder` if it is missing; returns its interpreter."""
     wanted, place = PEERS[peer], folder / peer
     steps = [[TORCH]] * wanted.torch
     steps.append([*([] if wanted.dependencies else ["--no-deps"]), *wanted.packages])
@@ -100,7 +100,7 @@ def make(peer: str, folder: Path) -> Path:
     python = place / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if (place / MARK).is_file() and (place / MARK).read_text() == content:
         return python
-    if place.exists():  # half made, or with other versions
+    if place.exists():  # incomplete, or with other versions
         shutil.rmtree(place)
     say(f"making the environment of {peer} in {place} (once; this takes some minutes)")
     try:
@@ -117,7 +117,7 @@ def make(peer: str, folder: Path) -> Path:
 
 
 def say(line: str) -> None:
-    """On stderr, where it is in nobody's way."""
+    """Prints to stderr, to keep stdout for results."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -127,5 +127,5 @@ def _run(peer: str, command: list[str]) -> None:
         tail = "\n".join(done.stdout.splitlines()[-15:])
         raise RecaeError(
             f"{peer} could not be installed; --{peer}-python takes an interpreter that has it. "
-            f"{' '.join(command)} said:\n{tail}"
+            f"Output of {' '.join(command)}:\n{tail}"
         )

@@ -1,6 +1,6 @@
-"""One side of a benchmark: a process that does a round whenever it is told to.
+"""One side of a benchmark: a process that runs a round on request.
 
-Only the standard library, and read from its file by interpreters that know no recae:
+It uses only the standard library, and interpreters without recae read it from its file:
 
     sys.path.append(str(Path(__file__).parents[1]))  # from evaluation/speed/peers/
     import worker
@@ -9,9 +9,9 @@ Only the standard library, and read from its file by interpreters that know no r
     ...
     worker.serve(run, bare)
 
-The process says {"ready": true} on stdout, one line of JSON. For every line "run" on stdin it does
-a round and answers {"seconds": ..., ...}; at "end", or when stdin closes, it answers
-{"peak_gb": ..., "bare_gb": ...} and is done. What libraries print goes to stderr meanwhile.
+The process writes {"ready": true} to stdout, one line of JSON. For every line "run" on stdin it
+runs a round and answers {"seconds": ..., ...}. At "end", or when stdin closes, it answers
+{"peak_gb": ..., "bare_gb": ...} and exits. Output of libraries goes to stderr.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def serve(
     commands: TextIO | None = None,
     answers: TextIO | None = None,
 ) -> None:
-    """Answers until it is told to end.
+    """Runs a round for each request until the end is requested.
 
-    run: one round. It may return more to say of the round, and "seconds" of its own, if not all
-    that it does is to be timed. bare_gb: `peak_gb()` right after the imports; the default is the
-    peak when this is called, which counts the data too.
+    run: one round. It may return more results, and its own "seconds" if only a part of it is to be
+    timed. bare_gb: `peak_gb()` right after the imports; the default is the peak at this call, which
+    includes the data.
     """
     commands, answers = commands or sys.stdin, answers or sys.stdout
     if bare_gb is None:
@@ -57,9 +57,9 @@ def serve(
 
 
 def peak_gb() -> float:
-    """The most memory that this process has held so far, in GB (10^9 bytes)."""
+    """The peak memory of this process so far, in GB (10^9 bytes)."""
     status = Path("/proc/self/status")
-    if status.is_file():  # ru_maxrss would count what the process that started this one held
+    if status.is_file():  # ru_maxrss would count the memory of the parent process
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM"):
                 return int(line.split()[1]) * 1024 / 1e9

@@ -2,18 +2,19 @@
 
     python -m evaluation closed_forms DATA --models ease,elsa
 
-DATA holds a train.parquet with the columns user and item, and may hold a test.parquet, on which
-each model is then measured; settings are those of the suite `gowalla`, in float32. Each
-model is fitted in a process of its own, whose peak memory is that of this fit. The items a model
-can take in 24 GiB follow from a formula in bytes, printed beside them:
+DATA holds a train.parquet with the columns user and item. If it also holds a test.parquet, each
+model is measured on it. The settings are those of the suite `gowalla`, in float32. Each model is
+fitted in its own process, so the peak memory is that of one fit. The number of items that a model
+can take in 24 GiB follows from a formula in bytes, printed with the result:
 
 - EASE and its family: 4 items^2 in 0.85 of the memory, their own rule for one matrix in float32;
-- ELSA: 4 items (10 latent + batch): weights, gradient, two moments of the optimiser, the unit rows
-  of encoder and decoder with a gradient each, what is in passing, and the scores of a batch. (A fit
-  on 150,000 items with latent 256 added 9.6 times items x latent numbers, and the scores.);
-- SparseEASE: its own bound, 28 bytes for each pair of items of a user in half of the memory; the
-  pairs an item has stay those of this data;
-- SVDAE: 10 (users + items) latent, with the users and the latent of this data.
+- ELSA: 4 items (10 latent + batch). This counts the weights, the gradient, two moments of the
+  optimiser, the normalised rows of encoder and decoder with their gradients, temporary arrays, and
+  the scores of a batch. (A fit on 150,000 items with latent 256 added 9.6 times items x latent
+  numbers, and the scores.);
+- SparseEASE: its own bound, 28 bytes for each pair of items of a user in half of the memory. The
+  number of pairs per item is that of these data;
+- SVDAE: 10 (users + items) latent, with the users and the latent of these data.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ for _model in MODELS.values():
 
 
 def largest(model: Any, data: recae.Interactions, total: int = MEMORY) -> tuple[int, str]:
-    """The most items that a model can take in so many bytes, and the formula it follows from."""
+    """The largest number of items a model can take in `total` bytes, and the formula for it."""
     if isinstance(model, LinearRecommender):
         return largest_catalogue(total), "4 items^2 <= 0.85 memory"
     if isinstance(model, recae.ELSA):
@@ -67,8 +68,8 @@ def largest(model: Any, data: recae.Interactions, total: int = MEMORY) -> tuple[
 
 
 def fit(model: recae.Recommender, data: recae.Interactions, folder: Path) -> dict[str, Any]:
-    """Fits a model: seconds, GB of this process at most, GB of it that came with the fit, GB of the
-    fitted model, and its metrics on the test if there is one."""
+    """Fits a model and returns seconds, peak GB of this process, GB added by the fit, GB of the
+    fitted model, and the metrics on the test data if there are any."""
     before = peak_gb()
     started = time.perf_counter()
     model.fit(data)
@@ -93,7 +94,7 @@ def fit(model: recae.Recommender, data: recae.Interactions, folder: Path) -> dic
 
 
 def alone(name: str, data: Path) -> dict[str, Any]:
-    """What `fit` gives in a fresh process, or {"error": its last words}."""
+    """The result of `fit` in a fresh process, or {"error": the end of its output}."""
     command = [sys.executable, "-m", "evaluation.suites.closed_forms", str(data), "--only", name]
     done = subprocess.run(command, capture_output=True, text=True)
     sys.stderr.write(done.stderr)
@@ -104,12 +105,12 @@ def alone(name: str, data: Path) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints a line for each model; 1 if one of them failed."""
+    """Prints a line for each model. Returns 1 if one of them failed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, help="folder with train.parquet")
-    parser.add_argument("--models", default=",".join(MODELS), help="names, with commas between")
+    parser.add_argument("--models", default=",".join(MODELS), help="model names, comma-separated")
     parser.add_argument("--only", choices=MODELS, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     names = options.models.split(",")
@@ -120,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(fit(MODELS[options.only], train, options.data)))
         return 0
     print(f"{train}\n{'':<12} seconds  peak GB  above data  model GB  items in 24 GiB", flush=True)
-    kept = RESULTS / "closed-forms.json"  # models that are not asked for stay as they were
+    kept = RESULTS / "closed-forms.json"  # results of other models stay unchanged
     results = json.loads(kept.read_text())["models"] if kept.is_file() else {}
     about = {"suite": "closed forms and ELSA", "data": repr(train), "memory": MEMORY}
     failed = False
@@ -131,7 +132,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{name:<12} {found['error']}", flush=True)
             continue
         results[name] = found
-        keep("closed-forms", about | {"models": results})  # now: the next may take an hour
+        keep(
+            "closed-forms", about | {"models": results}
+        )  # written now: the next model may take an hour
         print(
             f"{name:<12} {found['seconds']:>7.1f}  {found['peak_gb']:>7.2f}  "
             f"{found['above_data_gb']:>10.2f}  {found['model_gb']:>8.3f}  "

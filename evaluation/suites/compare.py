@@ -20,14 +20,14 @@ from recae.report.rows import best_first
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the comparison, row by row and in words."""
+    """Prints the comparison as a table and as sentences."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("suite", choices=suite_names())
-    parser.add_argument("--metric", help="instead of the suite's own")
+    parser.add_argument("--metric", help="metric to compare by (default: the suite's)")
     parser.add_argument("--baseline", help="compare every other model with this one")
-    parser.add_argument("--models", help="some of the models, by commas")
+    parser.add_argument("--models", help="some of the models, comma-separated")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(argv)
     suite = read_suite(options.suite)

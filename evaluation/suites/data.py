@@ -1,4 +1,4 @@
-"""The data of a suite: its tables, from a folder or file by file, and the split they make."""
+"""Reads the data of a suite: the tables, from a folder or file by file, and their split."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ ROLES = {
 """The tables that each kind of protocol takes; `validation` of "fixed" may be missing."""
 
 CARVING = 7
-"""Seed of what is held out of train where no validation is published."""
+"""Seed for holding out validation pairs of train if no validation data are published."""
 
 CARVED = 0.1
-"""What is held out there, unless the suite says another share."""
+"""Default share of train that is held out then."""
 
 _FILTERS = ("min_per_user", "min_per_item", "binarise")
 
 
 def add_table_options(parser: argparse.ArgumentParser) -> None:
-    """Declares an option for every role, so that a split of one's own runs without code."""
+    """Declares an option for every role, so that your own split needs no code."""
     for role in dict.fromkeys(role for roles in ROLES.values() for role in roles):
         parser.add_argument(
             f"--{role.replace('_', '-')}",
             type=Path,
             metavar="FILE",
-            help=f"Parquet or CSV to take for the suite's table {role!r}",
+            help=f"Parquet or CSV file with the suite's table {role!r}",
         )
     for column in ("user", "item", "weight", "time"):
         parser.add_argument(
             f"--{column}-column",
             metavar="NAME",
-            help=f"the {column}'s column in the tables",
+            help=f"name of the {column} column in the tables",
         )
 
 
 def given_tables(options: argparse.Namespace) -> dict[str, Path]:
-    """The tables that were named one by one."""
+    """The tables given one by one on the command line."""
     roles = dict.fromkeys(role for roles in ROLES.values() for role in roles)
     return {role: path for role in roles if (path := getattr(options, role)) is not None}
 
 
 def given_columns(options: argparse.Namespace) -> dict[str, str]:
-    """The columns that were named."""
+    """The columns given on the command line."""
     found = {
         name: getattr(options, f"{name}_column") for name in ("user", "item", "weight", "time")
     }
@@ -74,7 +74,8 @@ def read_split(
     columns: Mapping[str, str] | None = None,
     progress: bool | None = None,
 ) -> recae.data.splits.Split:
-    """The split of a suite. Its tables are those given, then those in the folder, then its set's.
+    """The split of a suite. Given tables come first, then those in the folder, then the suite's
+    data set.
 
     Raises ConfigError for tables that the protocol does not take, DataError for missing ones.
     """
@@ -87,7 +88,7 @@ def read_split(
             raise ConfigError(f"{suite.name} takes the tables {', '.join(ROLES[kind])}, not {role}")
     if given and (missing := [r for r in ROLES[kind] if r not in given and r != "validation"]):
         raise ConfigError(
-            f"name every table of {suite.name}, or only a folder: missing "
+            f"pass every table of {suite.name}, or only a folder: missing "
             + ", ".join(f"--{role.replace('_', '-')}" for role in missing)
         )
     found = _tables(suite, kind, folder, given, dict(columns or {}), progress)
@@ -109,10 +110,12 @@ def read_split(
 
 
 def carved(split: recae.data.splits.Split, suite: Suite) -> recae.data.splits.Split:
-    """The split to choose settings on: its own validation, or what `carve` holds out of train.
+    """The split to choose settings on: the suite's own validation data, or what `carve` holds out
+    of train.
 
-    A share of every user's pairs where the test's users are known; where they are new (protocol
-    "folds"), a number of whole users, or a share of them, split as Liang et al. (2018) do.
+    If the test users are known in training, it holds out a share of every user's pairs. If they are
+    new (protocol "folds"), it holds out a number or a share of the users, split as in Liang et al.
+    (2018).
     """
     if split.validation is not None:
         return split
@@ -138,7 +141,7 @@ def _tables(
     columns: dict[str, str],
     progress: bool | None,
 ) -> dict[str, Any]:
-    """Role -> Interactions."""
+    """Maps each role to its Interactions."""
     if not given and folder is None:
         return _of_card(suite, kind, progress)
     named = {role: suite.data[role] for role in ROLES[kind] if role in suite.data}
@@ -152,14 +155,14 @@ def _tables(
         missing = [str(p) for files in paths.values() for p in files if not p.exists()]
         if missing:
             raise DataError(
-                f"{suite.name} needs {', '.join(missing)}: name the folder that holds them, or the "
+                f"{suite.name} needs {', '.join(missing)}: pass the folder with them, or the "
                 "tables one by one (--train FILE --test FILE ...)"
             )
     reading: dict[str, Any] = dict(suite.data.get("columns", {})) if not given else {}
     reading |= columns
     if kind in ("strong", "random"):
         reading["min_weight"] = suite.data.get("min_weight")
-    else:  # a pair that comes twice in a part of a split is a mistake
+    else:  # a pair must occur once in a part of a split
         reading["duplicates"] = "error"
     read = {
         role: recae.read_table(path, progress=progress, **reading) for role, path in paths.items()
@@ -168,10 +171,10 @@ def _tables(
 
 
 def _of_card(suite: Suite, kind: str, progress: bool | None) -> dict[str, Any]:
-    """The tables of the data set that the suite names, fetched where they are not here yet."""
+    """The tables of the suite's data set, downloaded if they are missing."""
     name = suite.data.get("dataset")
     if name is None:
-        raise DataError(f"{suite.name} has no data set of its own: name the folder of its tables")
+        raise DataError(f"{suite.name} names no data set: pass the folder with its tables")
     preprocessed = bool(suite.data.get("preprocessed"))
     found = recae.load_dataset(name, preprocessed=preprocessed, progress=progress)
     if kind in ("strong", "random"):
@@ -180,7 +183,9 @@ def _of_card(suite: Suite, kind: str, progress: bool | None) -> dict[str, Any]:
             data = data.filter(min_weight=suite.data["min_weight"])
         return {"interactions": data if preprocessed else _filtered(suite, data)}
     if not found.parts:
-        raise DataError(f"the set {name} has no published parts: name the folder of its tables")
+        raise DataError(
+            f"the data set {name} has no published parts: pass the folder with its tables"
+        )
     return dict(found.parts)
 
 

@@ -30,14 +30,14 @@ from recae.system.files import atomic_file, plain
 USERS, ITEMS = "users.parquet", "items.parquet"
 
 SINGLE = 2.0**-25
-"""Half the distance of float32 numbers below 1: the error of a share that is kept."""
+"""Half the distance of float32 numbers below 1: the largest error of a stored share."""
 
 TOLERANCE = 1e-6
-"""Of the means of float32 values, beside the means that the JSON holds."""
+"""Tolerance between the means of the float32 values and the means in the JSON file."""
 
 
 def save_entry(folder: Path, entry: Entry) -> Path:
-    """Writes the result of a model, in the place of an earlier one. Returns the path of its JSON.
+    """Writes the result of a model and replaces an earlier one. Returns the path of its JSON file.
 
     Raises DataError if the folder holds results of other users or items.
     """
@@ -45,7 +45,7 @@ def save_entry(folder: Path, entry: Entry) -> Path:
     file = folder / f"{entry.name}.json"
     users = _merged(folder / USERS, entry.name, _columns_of_users(entry))
     items = _merged(folder / ITEMS, entry.name, _columns_of_items(entry))
-    file.unlink(missing_ok=True)  # a kill must not leave it beside the values of the new result
+    file.unlink(missing_ok=True)  # an interrupted call must not leave it with the new values
     for name, table in ((USERS, users), (ITEMS, items)):
         if len(table.columns):
             _write(folder / name, table)
@@ -75,10 +75,10 @@ def names(folder: Path) -> list[str]:
 
 
 def load_entries(folder: Path, *, target: str | None = None) -> list[Entry]:
-    """The results of a suite, in the order of their names, as `recae.report` takes them.
+    """The results of a suite in the order of their names, as entries of `recae.report`.
 
     target: the fingerprint of the targets that they must have been measured on. Raises StorageError
-    if there are none or they do not fit together, DataError if they are of different data.
+    if there are no results or they do not fit together, DataError if they are of different data.
     """
     found = {name: read_about(folder, name) for name in names(folder)}
     if not found:
@@ -103,11 +103,8 @@ def _entry(about: dict[str, Any], users: pd.DataFrame, items: pd.DataFrame) -> E
         }
         wrong = [m for m in values if abs(values[m].mean() - rows[m][0]) > TOLERANCE]
         if wrong or values.empty:
-            what = f"values of {wrong[0]}" if wrong else "no values"
-            raise StorageError(
-                f"{USERS} holds {what} of {name}, seed {seed}, that do not belong to {name}.json: "
-                f"run {name} again"
-            )
+            what = f"other values of {wrong[0]} than {name}.json" if wrong else "no values"
+            raise StorageError(f"{USERS} has {what} for {name}, seed {seed}: run {name} again")
         first = not seed
         reports.append(
             recae.Report(
@@ -125,9 +122,10 @@ def _entry(about: dict[str, Any], users: pd.DataFrame, items: pd.DataFrame) -> E
 
 
 def _shares(values: pd.Series[float], targets: pd.Series[int] | None) -> pd.Series[float]:
-    """In float64, with shares of a user's targets as they were before they became float32.
+    """The values in float64, with shares of a user's targets restored to their exact value before
+    float32.
 
-    Tests of ranks depend on it: 2/3 - 1/3 and 1/3 - 0 are ties, unless they are rounded before.
+    Rank tests depend on it: 2/3 - 1/3 and 1/3 - 0 are ties only in exact arithmetic.
     """
     exact = values.astype(np.float64)
     if targets is None:
@@ -151,7 +149,7 @@ def _columns_of_items(entry: Entry) -> pd.DataFrame:
 
 
 def _merged(path: Path, name: str, new: pd.DataFrame) -> pd.DataFrame:
-    """The table of a suite with the columns of a model in the place of those it had."""
+    """The table of a suite with the columns of one model replaced."""
     old = _read(path)
     if old.empty or new.empty:
         return new if old.empty else old
@@ -166,7 +164,7 @@ def _merged(path: Path, name: str, new: pd.DataFrame) -> pd.DataFrame:
 
 
 def _part(table: pd.DataFrame, prefix: str) -> pd.DataFrame:
-    """The columns that begin with the prefix, without it."""
+    """The columns that begin with the prefix; their new names are without it."""
     found = [column for column in table if column.startswith(prefix)]
     return table[found].rename(columns=lambda column: column.removeprefix(prefix))
 
@@ -192,7 +190,7 @@ def _write(path: Path, table: pd.DataFrame) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """The same with None for NaN and infinities, which JSON does not have."""
+    """The same value with None instead of NaN and infinity, which JSON cannot represent."""
     if isinstance(value, Mapping):
         return {str(key): _finite(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

@@ -1,11 +1,11 @@
-"""MovieLens 1M as ratings: the root mean squared error of AutoRec beside the published one.
+"""MovieLens 1M as ratings: compares the RMSE of AutoRec with the published one.
 
     python -m evaluation ml1m_ratings DATA
 
 DATA holds ratings.parquet with the columns user, item and rating. As in Sedhain et al. (2015), a
-random tenth of the ratings is the test; a twentieth of the rest decides settings and epochs. The
-model is then fitted on all that is not the test, which is the history at the test too. Beside it
-stand the means of the rating's user and item alone, the floor that any model must beat.
+random tenth of the ratings is the test. A twentieth of the rest is for choosing settings and the
+number of epochs. The model is then fitted on everything except the test; these data are also the
+history at the test. The baseline predicts from the means of the rating's user and item alone.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def chosen(train: recae.Interactions) -> tuple[recae.AutoRec, list[dict[str, Any]]]:
-    """The settings, epochs among them, with the lowest error on a twentieth of `train`; trials."""
+    """The model with the lowest error on a twentieth of `train`, its number of epochs included; and
+    all trials."""
     split = recae.data.splits.holdout_pairs(train, share=0.05, seed=0)
     best, lowest, trials = recae.AutoRec(), math.inf, []
     for params in SETTINGS:
@@ -85,7 +86,8 @@ def chosen(train: recae.Interactions) -> tuple[recae.AutoRec, list[dict[str, Any
 
 
 def floor(train: recae.Interactions, fold: recae.Fold) -> float:
-    """RMSE of mean + user's deviation + item's deviation, plain means of the training ratings."""
+    """RMSE of the baseline mean + user's deviation + item's deviation, from means of the training
+    ratings."""
     matrix, target = train.matrix.tocoo(), fold.target.with_users(train.users).matrix.tocoo()
     overall = matrix.data.mean()
     sides = []

@@ -1,17 +1,17 @@
-"""MovieLens 20M, the held-out users of Liang et al.: the family in one table, tested in pairs.
+"""MovieLens 20M, the held-out users of Liang et al.: all model families, with paired tests.
 
     python -m evaluation ml20m_partial DATA
     python -m evaluation ml20m_partial DATA --models edlae,rec-vae
 
 DATA holds valid_in, valid_out, test_in and test_out.parquet with the columns user and item. The
-published training users are missing, so the 10,000 validation users are the training part, with
-their whole histories, and published rows are out of reach. Settings, and the number of epochs, are
-chosen by NDCG@100 on 2,000 of them, held out, from their published fold-in to the rest; the model
-is then fitted on all 10,000 and measured once on the 10,000 test users. The weights of the ensemble
-are those that 500 more held-out users give to the chosen models, which have not seen them.
+published training users are missing, so the 10,000 validation users with all their interactions are
+the training part. Published rows are therefore out of reach. Settings and the number of epochs are
+chosen by NDCG@100 on 2,000 of them, held out, from their published fold-in to the rest. The model
+is then fitted on all 10,000 and measured once on the 10,000 test users. The ensemble weights are
+chosen on 500 more held-out users, whom the chosen models have not seen.
 
-Fitted models and reports stay in a folder (`--work`); a model whose report is there already is not
-fitted again. The table and the paired tests are made of all reports in it.
+Fitted models and reports stay in a folder (`--work`). A model whose report exists is not fitted
+again. The table and the paired tests use all reports in the folder.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from recae.tuning import at_best_epoch
 METRIC = "ndcg@100"
 METRICS = [METRIC, "calibrated_recall@20", "calibrated_recall@50"]
 HELD_OUT, BLENDING = 2000, 500
-"""Users that settings are chosen on, and users that an ensemble's weights are learnt on."""
+"""Numbers of users for choosing settings, and for choosing the weights of an ensemble."""
 
 NEURAL: dict[str, Any] = {"metric": METRIC, "batch_size": 200, "epochs": 60, "patience": 6}
 SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
@@ -77,7 +77,7 @@ SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
     ),
 }
 MIN_USERS = {"vasp": 5}
-"""Users that an item must have for models with items^2 weights; what is left out is missed."""
+"""Fewest users of an item, for models with items^2 weights; missing items count as misses."""
 
 BLENDED = ("rdlae", "mult-vae", "rec-vae", "h-vamp")
 """Members of the ensemble."""
@@ -85,8 +85,8 @@ BLENDED = ("rdlae", "mult-vae", "rec-vae", "h-vamp")
 
 @dataclass(frozen=True)
 class Parts:
-    """whole: the training part; train, validation: what settings are chosen on; blending: what the
-    weights of an ensemble are learnt on; test: the fold of the test."""
+    """whole: the training part; train, validation: for choosing settings; blending: for choosing
+    the weights of an ensemble; test: the fold of the test."""
 
     whole: recae.Interactions
     train: recae.Interactions
@@ -96,13 +96,13 @@ class Parts:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Chooses, fits and tests what is missing in the folder, then prints the table."""
+    """Tunes, fits and tests the models without a report in the folder, then prints the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, help="folder with the four tables")
     names = [*SEARCH, "ensemble"]
-    parser.add_argument("--models", default=",".join(names), help="names, by commas")
+    parser.add_argument("--models", default=",".join(names), help="model names, comma-separated")
     parser.add_argument("--work", type=Path, default=Path("build/ml20m-partial"))
     options = parser.parse_args(argv)
     parts = read(options.data)
@@ -141,7 +141,7 @@ def read(folder: Path) -> Parts:
 
 
 def run(name: str, parts: Parts, work: Path) -> None:
-    """Chooses, fits, tests and keeps one model."""
+    """Tunes, fits and tests one model, and stores the result."""
     started = time.perf_counter()
     (work / name).mkdir(parents=True, exist_ok=True)
     if name == "ensemble":
@@ -180,7 +180,7 @@ def run(name: str, parts: Parts, work: Path) -> None:
 
 
 def table(work: Path, names: Sequence[str]) -> None:
-    """Prints every report in the folder and keeps the paired comparison of them."""
+    """Prints every report in the folder and stores their paired comparison."""
     reports = {
         name: recae.Report.load(work / name / "report.json")
         for name in names

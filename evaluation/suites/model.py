@@ -1,4 +1,4 @@
-"""One model of a suite: chosen, fitted, tested and kept."""
+"""Runs one model of a suite: tunes, fits and tests it, and stores the result."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from recae.training import Callback
 
 @dataclass(frozen=True)
 class Places:
-    """Where the results of a suite, and what is half done, lie."""
+    """The folders for the results of a suite and for unfinished work."""
 
     results: Path
     work: Path
 
 
 def identity(suite: Suite, candidate: Candidate, split: recae.data.splits.Split) -> dict[str, Any]:
-    """What a result depends on: with any of it changed, it is another result."""
+    """The inputs that determine a result. If any of them changes, the result is out of date."""
     assert split.test is not None
     said = {
         "suite": suite.name,
@@ -56,7 +56,7 @@ def identity(suite: Suite, candidate: Candidate, split: recae.data.splits.Split)
 
 
 def of_fit(said: dict[str, Any]) -> dict[str, Any]:
-    """The part of an identity that a fitted model depends on, as JSON has it."""
+    """The part of an identity that a fitted model depends on, in JSON types."""
     others = ("suite", "seeds", "metrics", "test")
     kept = {name: value for name, value in said.items() if name not in others}
     return dict(json.loads(json.dumps(kept, default=plain)))
@@ -65,7 +65,7 @@ def of_fit(said: dict[str, Any]) -> dict[str, Any]:
 def is_done(
     suite: Suite, candidate: Candidate, split: recae.data.splits.Split, places: Places
 ) -> bool:
-    """Whether this very result is there. Raises StorageError for one that is damaged."""
+    """Whether a result with this identity exists. Raises StorageError for a damaged one."""
     about = read_about(places.results, candidate.name)
     if about is None:
         return False
@@ -73,7 +73,7 @@ def is_done(
     wanted = json.loads(json.dumps(identity(suite, candidate, split)))
     changed = [key for key in wanted if kept.get(key) != wanted[key]]
     if changed:
-        print(f"{candidate.name}: its result is of another {', '.join(changed)}", flush=True)
+        print(f"{candidate.name}: the result is out of date: {', '.join(changed)}", flush=True)
     return not changed
 
 
@@ -84,12 +84,12 @@ def run(
     places: Places,
     fit_only: bool,
 ) -> None:
-    """Chooses, fits, tests and keeps one model."""
+    """Tunes, fits and tests one model, and stores the result."""
     assert split.test is not None
     started = time.perf_counter()
     work = places.work / candidate.name
     work.mkdir(parents=True, exist_ok=True)
-    commit()  # of the code that runs, whatever is committed meanwhile
+    commit()  # cached now: later commits do not change the running code
     tuning = None if candidate.search is None else tuned(suite, candidate, split, work)
     about = of_fit(identity(suite, candidate, split))
     fits = [fitted(candidate, split, tuning, seed, work, about) for seed in range(candidate.seeds)]
@@ -136,7 +136,7 @@ def run(
 def tuned(
     suite: Suite, candidate: Candidate, split: recae.data.splits.Split, work: Path
 ) -> recae.tuning.Tuning:
-    """The search of a model, on the validation of the split or on pairs carved out of train."""
+    """Tunes a model on the validation data of the split, or on pairs carved out of train."""
     choosing = carved(split, suite)
     return recae.tune(
         candidate.template,
@@ -157,11 +157,11 @@ def fitted(
     work: Path,
     about: dict[str, Any],
 ) -> dict[str, Any]:
-    """Fits one seed, unless that is done, and saves the model; returns what the fit cost.
+    """Fits one seed unless it is already fitted, saves the model, and returns the cost of the fit.
 
-    With a validation of its own a suite's models stop at its best epoch; where validation pairs
-    were carved out of train, the settings and epochs they chose are fitted on all of train. A model
-    that was fitted to other data or settings (`about`) is fitted again.
+    If the suite has validation data, a model stops at its best epoch. If validation pairs were
+    carved out of train, the chosen settings and number of epochs are used for a fit on all of
+    train. A model that was fitted to other data or settings (`about`) is fitted again.
     """
     place, note = work / f"seed-{seed}", work / f"seed-{seed}.json"
     checkpoint = work / f"seed-{seed}.safetensors"
@@ -187,7 +187,7 @@ def fitted(
     seconds = time.perf_counter() - started
     if tuning is not None and split.validation is not None and not seed:
         seconds = float(best_trial(tuning)["seconds"])
-    note.unlink(missing_ok=True)  # a kill must not leave the note of another model
+    note.unlink(missing_ok=True)  # an interrupted save must not leave the old model's note
     model.save(place, overwrite=True)
     fit = {
         "about": about,
@@ -203,7 +203,7 @@ def fitted(
 
 
 def noted(note: Path, about: dict[str, Any]) -> dict[str, Any] | None:
-    """What a finished fit cost; None if there is none of these data and settings."""
+    """The cost of a finished fit, or None if no fit with these data and settings exists."""
     if not note.is_file():
         return None
     kept: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
@@ -211,8 +211,8 @@ def noted(note: Path, about: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def to_keep(report: recae.Report, first: bool) -> recae.Report:
-    """What is kept of a report: values per user of the metrics that look at targets, the means of
-    the others, and the tables of users and items of the first seed alone. It is a third in size."""
+    """The stored part of a report, a third of its size: values per user of the metrics that use
+    targets, means of the other metrics, and for the first seed the tables of users and items."""
     names = [name for name in report.per_user if not parse_metric(name).needs]
     means = {name: mean for name, mean in report.mean.items() if name not in names}
     kept = replace(report, per_user=report.per_user[names], catalogue=means)
@@ -220,21 +220,23 @@ def to_keep(report: recae.Report, first: bool) -> recae.Report:
 
 
 def item_vectors(suite: Suite, split: recae.data.splits.Split) -> recae.Recommender | None:
-    """What the diversity of lists is measured with, the same for every model; None if it is not."""
+    """The model whose item vectors measure the diversity of every model's lists; None if no metric
+    needs it."""
     if not any(metric.startswith("diversity@") for metric in suite.metrics):
         return None
     return recae.PureSVD(latent=min(64, split.train.n_items - 1)).fit(split.train)
 
 
 def cut_short(tuning: recae.tuning.Tuning | None) -> str:
-    """What to say of a model whose best trial the time has ended: it had not finished learning."""
+    """The note for a model whose best trial was still improving when the time limit ended it."""
     if tuning is None or best_trial(tuning)["state"] != "cut":
         return ""
-    return f"its best trial was ended by the {tuning.seconds:.0f} s of tuning, still learning"
+    return f"the {tuning.seconds:.0f} s of tuning ended its best trial before it converged"
 
 
 def as_long_as(tuning: recae.tuning.Tuning) -> list[Callback]:
-    """What ends a training where the best trial was cut, so that all seeds train alike."""
+    """Callbacks that stop training after the epochs of the best trial if the time limit cut that
+    trial. Then all seeds train equally long."""
     best = best_trial(tuning)
     if best["state"] != "cut":
         return []
@@ -249,9 +251,9 @@ def best_trial(tuning: recae.tuning.Tuning) -> Any:
 def blended(
     candidate: Candidate, split: recae.data.splits.Split, work: Path, members: dict[str, Any]
 ) -> recae.Recommender:
-    """The blend of the members' first seeds; `validation` gives the weights.
+    """The ensemble of the members' first seeds, with weights chosen on `validation`.
 
-    members: what each must have been fitted to, see `of_fit`.
+    members: the identity that each member must have been fitted with, see `of_fit`.
     """
     places = {name: work.parent / name / "seed-0" for name in candidate.members}
     missing = [
@@ -261,14 +263,14 @@ def blended(
     ]
     if missing:
         raise ConfigError(
-            f"{candidate.name} is a blend of models that are not fitted to these data and "
-            f"settings: run {', '.join(missing)} first, with --again if their result is there"
+            f"{candidate.name} blends models that are not fitted to these data and settings: run "
+            f"{', '.join(missing)} first, with --again if their result exists"
         )
     return recae.Ensemble.of([recae.load(place) for place in places.values()], split.validation)
 
 
 def trials(tuning: recae.tuning.Tuning) -> list[dict[str, Any]]:
-    """The trials as an Entry holds them."""
+    """The trials in the format of `Entry.trials`."""
     fixed = {"number", "value", "seconds", "epochs", "state", "reason"}
     rows = tuning.trials.to_dict(orient="records")
     return [

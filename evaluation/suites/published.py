@@ -1,9 +1,9 @@
-"""Every published row, beside ours: the difference, and whether the protocol is the same.
+"""Compares every published row with our result, and states whether the protocol is the same.
 
-    python -m evaluation published            # all suites that have results, then what has none
+    python -m evaluation published            # all suites: first those with results
     python -m evaluation published gowalla
 
-The figures, with where each was read, are in `evaluation/published.toml`.
+The figures and their sources are in `evaluation/published.toml`.
 """
 
 from __future__ import annotations
@@ -41,12 +41,13 @@ def document(suites: Sequence[str], results: Path = RESULTS) -> str:
 
 
 def read(path: Path = FILE) -> dict[str, Any]:
-    """Suite -> its title, protocol and rows."""
+    """Maps each suite to its title, protocol and rows."""
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def of(suite: str, model: str) -> dict[str, Published]:
-    """Metric -> figure of a model in a suite; the first row that has it."""
+    """Maps each metric to the published figure of a model in a suite; the first row with the metric
+    counts."""
     found: dict[str, Published] = {}
     for row in read().get(suite, {}).get("rows", []):
         if row["model"] == model:
@@ -89,7 +90,7 @@ def _section(suite: str, folder: Path) -> Iterator[str]:
 
 
 def _ours(suite: str, folder: Path) -> dict[str, recae.report.Entry]:
-    """Key of the published row -> our entry; none where nothing was run."""
+    """Maps the key of a published row to our entry; empty if the suite has no results."""
     if not names(folder):
         return {}
     models = read_suite(suite).models

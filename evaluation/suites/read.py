@@ -1,10 +1,10 @@
 """A suite, read from `evaluation/suites/NAME.toml`: data, protocol, models, searches, seeds.
 
 title = "..."                 one line
-about = "..."                 what is measured, on what, by whom published
+about = "..."                 what is measured on which data, and who published the setting
 
 [data]                        where the tables are
-dataset = "gowalla"           fetched by its card where no folder is given; preprocessed = true
+dataset = "gowalla"           downloaded as its card says if no folder is given; preprocessed = true
                               applies the published filters
 train = "train.parquet"       tables by their role in the folder (see data.ROLES)
 columns = { user = "user", item = "item" }
@@ -14,9 +14,9 @@ min_weight, min_per_user, min_per_item, k_core, binarise, top_users: filters of 
 
 [measure]                     metric = "recall@20" chooses and sorts; metrics = [...] are kept
 
-[tuning]                      seconds (for every model alike), sampler, halving; refit = true
+[tuning]                      seconds per model, sampler, halving; refit = true
                               fits the chosen settings on train and validation pairs together
-seeds = 3                     fits of a model that chance is part of; the others are fitted once
+seeds = 3                     number of fits of a random model; other models are fitted once
 
 [models.ease]                 model = "EASE", set = { l2 = 80 },
                               search = { l2 = { low = 1.0, high = 1e4 }, latent = [32, 64] }
@@ -43,7 +43,7 @@ _TUNING = {"seconds", "sampler", "halving"}
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model of a suite: what is fixed of it, what is searched, and how often it is fitted."""
+    """A model of a suite: its fixed settings, its search space and its number of fits."""
 
     name: str
     template: recae.Recommender
@@ -55,13 +55,13 @@ class Candidate:
 
     @property
     def is_random(self) -> bool:
-        """Whether another seed gives another model: not of closed forms, nor of a blend."""
+        """Whether the model depends on the seed. Closed forms and ensembles do not."""
         return is_random(self.template) and not self.members
 
 
 @dataclass(frozen=True)
 class Suite:
-    """What `evaluation/suites/NAME.toml` says."""
+    """The content of `evaluation/suites/NAME.toml`."""
 
     name: str
     title: str
@@ -75,35 +75,35 @@ class Suite:
 
     @property
     def members(self) -> set[str]:
-        """The models that a blend is made of; they stay until it is."""
+        """The members of ensembles. Their fitted models are kept until the ensemble is fitted."""
         return {member for model in self.models.values() for member in model.members}
 
 
 def suite_names() -> list[str]:
-    """The suites that there are."""
+    """The names of all suites."""
     return sorted(path.stem for path in SUITES.glob("*.toml"))
 
 
 def read_suite(name: str, folder: Path = SUITES) -> Suite:
-    """The suite of this name. Raises ConfigError for an unknown one or what it must not say."""
+    """The suite of this name. Raises ConfigError for an unknown name or invalid content."""
     path = folder / f"{name}.toml"
     if not path.is_file():
         raise unknown_option("suite", name, [p.stem for p in folder.glob("*.toml")])
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path.name} is no TOML: {error}") from error
+        raise ConfigError(f"{path.name} is not valid TOML: {error}") from error
     _known(path.name, said, _TABLES)
     missing = {"title", "data", "protocol", "measure", "models"} - said.keys()
     if missing:
-        raise ConfigError(f"{path.name} lacks {', '.join(sorted(missing))}")
+        raise ConfigError(f"{path.name} has no {', '.join(sorted(missing))}")
     _known(f"{path.name} [tuning]", said.get("tuning", {}), _TUNING)
     _known(f"{path.name} [measure]", said["measure"], {"metric", "metrics"})
     metric = said["measure"]["metric"]
     for model in said["models"].values():
         for member in model.get("members", ()):
             if member not in said["models"]:
-                raise unknown_option(f"member of a blend in {path.name}", member, said["models"])
+                raise unknown_option(f"ensemble member in {path.name}", member, said["models"])
     return Suite(
         name=name,
         title=said["title"],
@@ -151,12 +151,12 @@ def _candidate(file: str, key: str, said: Mapping[str, Any], seeds: int, metric:
 
 
 def is_random(model: recae.Recommender) -> bool:
-    """Whether another seed gives another model; closed forms are fitted once."""
+    """Whether the model depends on the seed. Closed forms do not and are fitted once."""
     return "epochs" in model.param_fields() or model.name in ("als", "bpr", "random", "ensemble")
 
 
 def _range(file: str, key: str, name: str, values: Any) -> Any:
-    """A list of choices as it is, a table of low and high as the pair that `recae.tune` takes."""
+    """A list of choices unchanged, or a table of low and high as a pair that `recae.tune` takes."""
     if isinstance(values, list):
         return [_setting(value) for value in values]
     if isinstance(values, Mapping) and values.keys() == {"low", "high"}:

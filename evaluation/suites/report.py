@@ -18,7 +18,7 @@ from evaluation.suites.kept import load_entries
 from evaluation.suites.read import Suite, read_suite, suite_names
 
 SHOWN = 4
-"""Metrics in the Markdown; the page has them all."""
+"""Number of metrics in the Markdown; the HTML page has all of them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("suite", choices=suite_names())
-    parser.add_argument("--metric", help="to sort and compare by, instead of the suite's own")
+    parser.add_argument("--metric", help="metric to sort and compare by (default: the suite's)")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(argv)
     suite = read_suite(options.suite)
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def write(suite: Suite, folder: Path, metric: str | None = None) -> str:
-    """Writes `report.md` and `report.html` beside the results; returns the Markdown."""
+    """Writes `report.md` and `report.html` to the folder of the results; returns the Markdown."""
     entries = with_published(suite, in_order(suite, load_entries(folder)))
     about = {"metric": metric or suite.metric, "title": suite.title, "notes": suite.about}
     recae.report.html(entries, folder / "report.html", **about)
@@ -46,7 +46,7 @@ def write(suite: Suite, folder: Path, metric: str | None = None) -> str:
 
 
 def with_published(suite: Suite, entries: Sequence[recae.report.Entry]) -> list[recae.report.Entry]:
-    """The entries with the figures that `published.toml` has for them today."""
+    """The entries with the current figures of `published.toml`."""
     keys = {name: candidate.published for name, candidate in suite.models.items()}
     return [
         replace(entry, published=published.of(suite.name, keys.get(entry.name, "")))
@@ -55,7 +55,7 @@ def with_published(suite: Suite, entries: Sequence[recae.report.Entry]) -> list[
 
 
 def in_order(suite: Suite, entries: Sequence[recae.report.Entry]) -> list[recae.report.Entry]:
-    """The entries of models that the suite has, in its order, then any others."""
+    """The entries of the suite's models in its order, then all others."""
     places = {name: place for place, name in enumerate(suite.models)}
     return sorted(entries, key=lambda entry: (places.get(entry.name, len(places)), entry.name))
 

@@ -1,12 +1,12 @@
-"""Runs a suite: chooses, fits and tests each of its models, in a process of its own.
+"""Runs a suite: tunes, fits and tests each of its models in its own process.
 
     python -m evaluation NAME DATA                      # all models, then the report
     python -m evaluation NAME DATA --models ease,als
     python -m evaluation NAME --train my-train.parquet --test my-test.parquet
 
-A model whose result is there already, for the same data and settings, is not run again; a training
-or a search that was killed goes on where it was. Results lie in `evaluation/results/NAME/`
-(`kept.py` says how), fitted models in `--work` until their result is written.
+A model that already has a result for the same data and settings is not run again. An interrupted
+training or search is resumed. Results are in `evaluation/results/NAME/` (see `kept.py`); fitted
+models stay in `--work` until their result is written.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OWN_RESULTS = Path("build/results")
 
 
 def main(name: str, argv: Sequence[str]) -> int:
-    """Runs what is missing of a suite and prints its report."""
+    """Runs the models without a result and prints the report."""
     suite = read_suite(name)
     parser = argparse.ArgumentParser(
         prog=f"python -m evaluation {name}",
@@ -43,17 +43,19 @@ def main(name: str, argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("data", nargs="?", type=Path, help="folder with the tables of the suite")
-    parser.add_argument("--models", help="some of the suite's models, by commas")
-    parser.add_argument("--seconds", type=float, help="for tuning each model, instead of its own")
-    parser.add_argument("--seeds", type=int, help="fits of models that chance is part of")
+    parser.add_argument("--models", help="some of the suite's models, comma-separated")
+    parser.add_argument(
+        "--seconds", type=float, help="tuning time per model (default: the suite's)"
+    )
+    parser.add_argument("--seeds", type=int, help="number of fits of each random model")
     parser.add_argument(
         "--results",
         type=Path,
-        help="where results are kept: evaluation/results, or build/results for your own tables",
+        help="folder of results: evaluation/results, or build/results for your own tables",
     )
     parser.add_argument("--work", type=Path, default=Path("build/suites"))
-    parser.add_argument("--fit-only", action="store_true", help="leave the measuring for later")
-    parser.add_argument("--again", action="store_true", help="run even what has its result")
+    parser.add_argument("--fit-only", action="store_true", help="fit only, do not evaluate")
+    parser.add_argument("--again", action="store_true", help="run also models that have a result")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     add_table_options(parser)
     options = parser.parse_args(argv)
@@ -70,7 +72,7 @@ def main(name: str, argv: Sequence[str]) -> int:
     failed = []
     for candidate in map(suite.models.__getitem__, chosen(suite, options.models)):
         if not options.again and is_done(suite, candidate, split, places):
-            print(f"{candidate.name}: there already", flush=True)
+            print(f"{candidate.name}: result exists", flush=True)
             continue
         child = [sys.executable, "-m", "evaluation", name, *argv, "--only", candidate.name]
         if subprocess.run(child, env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode:
@@ -94,8 +96,8 @@ def chosen(suite: Suite, names: str | None) -> list[str]:
 
 
 def _changed(suite: Suite, options: argparse.Namespace) -> Suite:
-    """The suite with the seeds and seconds that the options ask for; it keeps all its models, so
-    that one which runs alone knows whether it is to be a member of another."""
+    """The suite with the seeds and seconds of the options. It keeps all its models, because a
+    single model must know whether it is a member of an ensemble."""
     for option in ("seeds", "seconds"):
         value = getattr(options, option)
         if value is not None and not value > 0:

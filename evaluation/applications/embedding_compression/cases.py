@@ -1,4 +1,4 @@
-"""The data, model and protocol of `embedding_compression`, and how what is served is measured."""
+"""The data, model and protocol of `embedding_compression`, and its measures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Case(NamedTuple):
 
 
 def case(folder: Path, kept: Path, users: int) -> Case:
-    """Reads the data, fits or loads the model; `users` test users are drawn, 0 for all."""
+    """Reads the data, fits or loads the model. users: number of random test users, 0 for all."""
 
     def read(name: str) -> recae.Interactions:
         return recae.read_parquet(folder / f"{name}.parquet", user="user", item="item")
@@ -52,7 +52,7 @@ def case(folder: Path, kept: Path, users: int) -> Case:
 
 
 def measured(case: Case, scores: Callable[[np.ndarray], np.ndarray], fold: recae.Fold) -> Any:
-    """The report of a fold whose users are served by `scores` of their vectors."""
+    """The report of a fold whose users get the `scores` of their vectors."""
     model: Any = case.model
 
     def score(histories: Any) -> np.ndarray:
@@ -63,6 +63,7 @@ def measured(case: Case, scores: Callable[[np.ndarray], np.ndarray], fold: recae
 
 
 def score_error(exact: np.ndarray, found: np.ndarray) -> float:
-    """Squared error of scores as a share of their variance over the items, user by user's mean."""
+    """Squared error of scores as a share of their variance over the items, after removing each
+    user's mean."""
     exact, found = (s - s.mean(axis=1, keepdims=True) for s in (exact, found))
     return float(np.square(exact - found).sum() / np.square(exact).sum())

@@ -1,4 +1,4 @@
-"""The picture of docs/compress-embeddings.md: NDCG against bytes on the bundled MovieLens."""
+"""The plot of docs/compress-embeddings.md: NDCG against bytes on the bundled MovieLens."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SHOWN = ("PCA, bits by variance", "PCA, int8", "PCA, float16", "truncation")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Compresses, measures and draws; the model and the split are those of the page."""
+    """Compresses, measures and plots, with the model and the split of the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=PATH, help="where the PNG goes")
+    parser.add_argument("--out", type=Path, default=PATH, help="path of the PNG")
     options = parser.parse_args(argv)
     ratings = recae.load_dataset("ml-latest-small").interactions
     data = ratings.filter(min_per_item=3, min_per_user=5)

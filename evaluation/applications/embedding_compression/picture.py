@@ -1,4 +1,4 @@
-"""The picture of `embedding_compression`: the share of NDCG that is kept against bytes."""
+"""Plots `embedding_compression`: the share of NDCG that is kept against bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recae.report.canvas import COLOURS, MARKS, canvas, write
 
 OURS = "sparse codes"
 LEAST = 0.7
-"""The share of the uncompressed NDCG that the axis begins at; what is below it is not drawn."""
+"""The lower end of the axis, as a share of the uncompressed NDCG; lower values are not drawn."""
 
 
 def curves(result: Mapping[str, Any], path: Path) -> Path:

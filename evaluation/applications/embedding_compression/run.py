@@ -1,17 +1,19 @@
-"""Item embeddings in 32 to 1,024 bytes: how much NDCG is kept, beside PCA, quantisation and PQ.
+"""Item embeddings in 32 to 1,024 bytes: NDCG kept, compared with PCA, quantisation and PQ.
 
     python -m evaluation embedding_compression DATA --models FOLDER
 
-DATA is a folder with train.parquet, test.parquet and perhaps valid.parquet (columns user and item),
-such as ml-1m_infae or gowalla. A recommender whose scores are inner products is fitted (and kept
-in FOLDER, for the next run), its item vectors are compressed by every method of `vector_codecs` and
-by `compress_embeddings`, and users are served from what is left. For every budget the best
-variant of a method counts: chosen on valid by the metric of the protocol, or, without valid, by the
-squared error of the scores of training users, which looks at no label. Every method but truncation
-may work in the space where squared errors are those of users' scores, and has the mean for nothing:
-it moves all scores of a user alike. The test is read once for each budget and method. What items
-share (dictionary, codebooks, axes) is counted beside: `bytes` is of an item, `amortised` adds the
-shared bytes, divided by the items.
+DATA is a folder with train.parquet, test.parquet and optionally valid.parquet (columns user and
+item), such as ml-1m_infae or gowalla. A recommender whose scores are inner products is fitted and
+saved in FOLDER for the next run. Its item vectors are compressed by every method of `vector_codecs`
+and by `compress_embeddings`, and users get recommendations from the compressed vectors.
+
+For every budget the best variant of a method counts. It is chosen on valid by the metric of the
+protocol, or without valid by the squared error of the scores of training users, which uses no
+label. Every method except truncation may work in the space where squared errors equal those of
+users' scores. The mean vector is free for all methods, because it moves all scores of a user
+equally. The test is read once for each budget and method. Shared parts (dictionary, codebooks,
+axes) are counted separately: `bytes` are those of an item; `amortised` adds the shared bytes,
+divided by the number of items.
 """
 
 from __future__ import annotations
@@ -40,11 +42,11 @@ OURS = "sparse codes"
 UNITS = (256, 512, 1024)
 TRAINING_USERS = 2000
 SLOW = {"OPQ": (32, 64, 128)}
-"""Methods that are too slow for all budgets; the others would be near lossless anyway."""
+"""Methods that are too slow for all budgets; at the others they would be nearly lossless."""
 
 
 class Small(NamedTuple):
-    """Item vectors that have been small: what scores queries, and what it cost."""
+    """Compressed item vectors: the function that scores queries, and the cost."""
 
     scores: Callable[[np.ndarray], np.ndarray]
     item_bytes: int
@@ -56,7 +58,7 @@ class Small(NamedTuple):
 def variants(
     method: str, budget: int, vectors: np.ndarray, users: np.ndarray, units_tried: Sequence[int]
 ) -> Iterator[Small]:
-    """What a method makes of the vectors in so many bytes, one variant after the other."""
+    """The vectors compressed by a method to this many bytes, one variant after the other."""
     spaces = {"users' errors": Space.of(vectors, users), "plain": Space.of(vectors, None)}
     if method == OURS:
         for units in (u for u in units_tried if u <= len(vectors) // 4):
@@ -91,7 +93,7 @@ def _small(found: Decoded, space: Space, about: str, seconds: float) -> Small:
 def run(
     case: Case, methods: Sequence[str], budgets: Sequence[int], units: Sequence[int], path: Path
 ) -> dict[str, Any]:
-    """Every method at every budget; what is in `path` already is not done again."""
+    """Every method at every budget. Results that are in `path` are not computed again."""
     vectors = np.array(case.model.item_embeddings_)
     everybody = case.model.embed_users(case.train)
     some = everybody[np.random.default_rng(1).permutation(len(everybody))[:TRAINING_USERS]]
@@ -155,9 +157,9 @@ def _report(path: Path, method: str, budget: int) -> Path:
 
 
 def steps(case: Case, size: int) -> list[dict[str, Any]]:
-    """What each part of the way to the codes is worth, at one budget, with 256 units.
+    """The effect of each step of the sparse codes, at one budget, with 256 units.
 
-    On the validation users where there are any; the autoencoder's own codes come first.
+    Measured on the validation users if there are any; the autoencoder's own codes come first.
     """
     vectors, users = np.array(case.model.item_embeddings_), case.model.embed_users(case.train)
     some = users[np.random.default_rng(1).permutation(len(users))[:TRAINING_USERS]]
@@ -166,7 +168,7 @@ def steps(case: Case, size: int) -> list[dict[str, Any]]:
         ("the autoencoder's own codes", 0, users),
         ("codes by pursuit", 1, users),
         ("codes and dictionary refined", 6, users),
-        ("the same, not told of users", 6, None),
+        ("the same, without the users' vectors", 6, None),
     ):
         small = compress_embeddings(vectors, size, users=seen, units=256, rounds=rounds)
         scores = small.index().scores
@@ -179,7 +181,7 @@ def steps(case: Case, size: int) -> list[dict[str, Any]]:
 
 
 def paired(case: Case, rows: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
-    """Ours against every other method of the same budget, over the users of the test."""
+    """Our codes against every other method of the same budget, over the users of the test."""
     found = []
     for budget in sorted({row["budget"] for row in rows}):
         names = [row["method"] for row in rows if row["budget"] == budget]
@@ -194,7 +196,7 @@ def paired(case: Case, rows: list[dict[str, Any]], path: Path) -> list[dict[str,
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints a row for every method and budget, and who is better."""
+    """Prints a row for every method and budget, and which is better."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""How long searching takes: sparse codes, float32 products and faiss PQ, on one thread."""
+"""Search times: sparse codes, float32 products and faiss PQ, on one thread."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ K = 10
 def speed(model: recae.Recommender, train: recae.Interactions, size: int) -> dict[str, Any]:
     """Median seconds over ROUNDS of the K best of all items, for 1 query and for 256.
 
-    The methods take turns. PQ is faiss' IndexPQ by inner product, its distances by tables.
+    The methods alternate. PQ is faiss' IndexPQ by inner product, with distance tables.
     """
     import faiss
 

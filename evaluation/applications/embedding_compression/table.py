@@ -28,14 +28,15 @@ def compression(result: dict[str, Any]) -> Table:
         f"`python -m evaluation embedding_compression DATA --models FOLDER`: {n:,} item vectors of "
         f"`{result['model']}`, {full['bytes']:,} bytes each, with {metric.upper()} "
         f"{full[metric]:.4f} and {second.upper()} {full[second]:.4f} on {result['test_users']:,} "
-        "test users. `better`: who is, by paired tests over the users against the sparse codes of "
-        "the same budget. Amortised bytes count what all items share (dictionary, codebooks, axes) "
-        "divided by the items. Error: squared error of training users' scores, as a share of their "
-        f"variance. The best {times['k']} of all items by {times['bytes']}-byte codes on one "
-        f"thread, medians of {times['rounds']}: for one query {took('1 queries')}; for 256 "
-        f"{took('256 queries')}; in memory the sparse index takes {times['index_bytes'] / 1e6:.1f} "
-        f"MB, the float32 vectors {times['float32_bytes'] / 1e6:.1f} MB.\n\n"
-        f"![NDCG against bytes](../evaluation/results/{name(result)}.png)"
+        "test users. `better`: the better method by paired tests over the users against the "
+        "sparse codes of the same budget. Amortised bytes add the shared parts (dictionary, "
+        "codebooks, axes) divided by the number of items. Error: squared error of training users' "
+        f"scores, as a share of their variance. Search for the best {times['k']} of all items by "
+        f"{times['bytes']}-byte codes on one thread, medians of {times['rounds']}: one query "
+        f"{took('1 queries')}; 256 queries {took('256 queries')}. In memory the sparse index takes "
+        f"{times['index_bytes'] / 1e6:.1f} MB, the float32 vectors "
+        f"{times['float32_bytes'] / 1e6:.1f} MB.\n\n![NDCG against "
+        f"bytes](../evaluation/results/{name(result)}.png)"
     )
     head = ["bytes at most", "method", "bytes", "amortised", metric, second, "kept", "error"]
     rows = [
@@ -58,5 +59,5 @@ def compression(result: dict[str, Any]) -> Table:
 
 
 def name(result: dict[str, Any]) -> str:
-    """What the result is kept as."""
+    """The name of the stored result."""
     return f"embedding-compression-{result['data'].replace('_', '-')}"

@@ -1,10 +1,10 @@
-"""Other ways to put an item vector into so many bytes: what `embedding_compression` compares with.
+"""The other methods of `embedding_compression` to compress item vectors.
 
-Each takes rows (n, d) float32 and bytes an item, and gives the decoded rows, the bytes an item that
-it really takes, and the bytes that all items share (axes, codebooks, scales; axes and codebooks
-count half precision, though faiss keeps twice that). Rows come centred, and turned into the
-space where squared errors are those of users' scores, where the caller says so: what helps one
-helps all. faiss is needed for product quantisation only.
+Each takes rows (n, d) float32 and bytes per item. It returns the decoded rows, the actual bytes per
+item, and the bytes that all items share (axes, codebooks, scales; axes and codebooks count in half
+precision, though faiss keeps twice that). Rows are centred, and transformed to the space where
+squared errors equal those of users' scores if the caller asks for it: all methods get the same
+transformation. Only product quantisation needs faiss.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 SEED = 0
 OPQ_ROUNDS = 10
 OPQ_ITEMS = 16384
-"""Rows that the rotation of OPQ is learnt on, at most; its codebooks see all."""
+"""Largest number of rows for learning the rotation of OPQ; its codebooks use all rows."""
 
 
 class Decoded(NamedTuple):
-    """rows (n, d) float32 as they come back; bytes of an item; bytes that all share."""
+    """rows: decoded, (n, d) float32; bytes per item; bytes that all items share."""
 
     rows: np.ndarray
     item_bytes: int
@@ -37,7 +37,7 @@ def truncated(rows: np.ndarray, size: int) -> Decoded:
 
 
 def leading(rows: np.ndarray, size: int) -> Decoded:
-    """The first dimensions, in half precision: those that singular vectors begin with."""
+    """The first dimensions, in half precision: the largest ones of singular vectors."""
     return _kept(rows, np.arange(rows.shape[1])[: size // 2])
 
 
@@ -49,7 +49,7 @@ def pca_half(rows: np.ndarray, size: int) -> Decoded:
 
 
 def pca_int8(rows: np.ndarray, size: int) -> Decoded:
-    """Leading principal axes, a byte each, with a scale for each axis."""
+    """Leading principal axes, one byte each, with a scale for each axis."""
     axes = _axes(rows)[:, :size]
     values = rows @ axes
     scales = _scales(values, 0, 127)
@@ -68,9 +68,9 @@ def pca_int8_by_item(rows: np.ndarray, size: int) -> Decoded:
 
 
 def pca_bits(rows: np.ndarray, size: int) -> Decoded:
-    """All principal axes, the bits given where variance is left (Huang & Schultheiss 1963).
+    """All principal axes, with bits allocated by variance (Huang & Schultheiss 1963).
 
-    Each axis has a table of its own, of its quantiles moved to the means (Lloyd 1982).
+    Each axis has its own table: quantiles refined to cell means (Lloyd 1982).
     """
     axes = _axes(rows)
     values = rows @ axes
@@ -90,7 +90,7 @@ def pca_bits(rows: np.ndarray, size: int) -> Decoded:
 
 
 def scalar(bits: int) -> Codec:
-    """Every dimension as it is, in so many bits, with a scale for each."""
+    """Every dimension unchanged, in this many bits, with a scale for each."""
 
     def codec(rows: np.ndarray, size: int) -> Decoded | None:
         needed = -(-rows.shape[1] * bits // 8)
@@ -120,7 +120,9 @@ def product(bits: int = 8, *, rotated: bool = False) -> Codec:
         if rotated:
             rotation = faiss.OPQMatrix(padded.shape[1], parts)
             inner = faiss.ProductQuantizer(padded.shape[1], parts, bits)
-            inner.cp.min_points_per_centroid = 1  # else faiss warns, for every codebook and round
+            inner.cp.min_points_per_centroid = (
+                1  # otherwise faiss warns, for every codebook and round
+            )
             rotation.niter, rotation.pq = OPQ_ROUNDS, inner
             few = np.random.default_rng(SEED).permutation(n)[:OPQ_ITEMS]
             rotation.train(np.ascontiguousarray(padded[few]))
@@ -152,7 +154,7 @@ METHODS: dict[str, dict[str, Codec]] = {
     "PQ": {"8 bits": product(8), "4 bits": product(4)},
     "OPQ": {"8 bits": product(8, rotated=True)},
 }
-"""method -> its variants, of which each budget takes its best."""
+"""Maps a method to its variants; each budget takes the best variant."""
 
 
 def _kept(rows: np.ndarray, kept: np.ndarray) -> Decoded:

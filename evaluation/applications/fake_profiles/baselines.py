@@ -1,4 +1,4 @@
-"""What fake_profiles compares with: detectors of scikit-learn, and two of the literature."""
+"""The baselines of fake_profiles: detectors of scikit-learn, and two of the literature."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from recae.apply.anomaly import Profiles
 from recae.data.csr import row_numbers
 
 LATENT = 32
-"""Components of the rating matrix, as many as the code of our networks has units."""
+"""Components of the rating matrix: as many as the latent units of our networks."""
 
 
 def baselines(found: Profiles, seed: int) -> dict[str, np.ndarray]:
-    """The suspicion of every user, (n_users,) each, higher is more suspicious.
+    """The score of every user by each detector, (n_users,) each, higher is more suspicious.
 
-    On the rating matrix (deviations from item means), on the features of `detect_profiles`
-    (how many spreads a user lies from the median in each kind of evidence, and the logarithm of the
-    number of ratings), and on the classic ones (RDMA, WDMA, DegSim, length).
+    The detectors use the rating matrix (deviations from item means), the features of
+    `detect_profiles` (the distance of a user from the median in spreads, for each kind of evidence,
+    and the logarithm of the number of ratings), and the classic features (RDMA, WDMA, DegSim,
+    length).
     """
     from sklearn.decomposition import TruncatedSVD
 
@@ -91,9 +92,11 @@ def standard(features: np.ndarray) -> np.ndarray:
 
 
 def var_select(matrix: Any, seed: int) -> np.ndarray:
-    """Mehta & Nejdl (2009): attackers load least on the first three components of the users.
+    """Mehta & Nejdl (2009): attackers have the smallest loadings on the first three components of
+    the users.
 
-    Rows are scaled to one length; items without a rating count as average, as sparse as they are.
+    Rows are scaled to unit norm. Items without a rating count as average, so the matrix stays
+    sparse.
     """
     from sklearn.decomposition import TruncatedSVD
 

@@ -1,4 +1,4 @@
-"""The picture of docs/detect-anomalies.md: profiles planted in the bundled MovieLens."""
+"""The plot of docs/detect-anomalies.md: profiles injected into the bundled MovieLens."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ KINDS = {"choice": "#4477aa", "rating": "#ccbb44", "co_rating": "#ee6677"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Detects, and draws scores and evidence."""
+    """Detects, and plots scores and evidence."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=PATH, help="where the PNG goes")
+    parser.add_argument("--out", type=Path, default=PATH, help="path of the PNG")
     options = parser.parse_args(argv)
     ratings = recae.load_dataset("ml-latest-small").interactions
     planted = recae.apply.anomaly.inject_profiles(
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def draw(found: recae.apply.anomaly.Profiles, fake: np.ndarray, path: Path) -> Path:
-    """Writes the PNG: a histogram of scores, and the evidence against the 50 highest."""
+    """Writes the PNG: a histogram of scores, and the evidence for the 50 highest scores."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""The picture of fake_profiles: ROC curves on the two labelled sets."""
+"""Plots the ROC curves of fake_profiles on the two labelled data sets."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""Fake and spam profiles found without labels, beside detectors of scikit-learn.
+"""Detection of fake and spam profiles without labels, compared with detectors of scikit-learn.
 
     python -m evaluation fake_profiles DATA
 
-DATA is the folder of data sets. Two of them have labels, which are read for the final figures only:
+DATA is the folder of data sets. Two of them have labels, which are used for the final figures only:
 anomaly_filmtrust_averageattack (an injected average attack) and anomaly_amazon_spam (reviewers
-labelled by people). Into ml-100k the four classic attacks are injected, at 1, 3, 5 and 10 % of its
-users. The settings of `detect_profiles` were chosen on attacks injected into ml-latest-small,
-a sparse sample of it and jester5k, with those on ml-100k in view during development.
+labelled by people). The four classic attacks are injected into ml-100k, at 1, 3, 5 and 10 % of its
+users. The settings of `detect_profiles` were chosen on attacks injected into ml-latest-small, a
+sparse sample of it and jester5k. Results on ml-100k were visible during development.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ LABELLED = {
     "the same, ratings cut at 4": ("anomaly_filmtrust_averageattack", 4.0),
     "anomaly_amazon_spam": ("anomaly_amazon_spam", None),
 }
-"""Folder, and the highest rating: FilmTrust's scale ends at 4, and the 5s in it (0.3 % of the
-ratings) look like a slip of those who injected the attack."""
+"""Folder, and the highest rating: FilmTrust's scale ends at 4. The 5s in it (0.3 % of the ratings)
+look like a mistake of the people who injected the attack."""
 ATTACKS = ("random", "average", "bandwagon", "segment")
 SHARES = (0.01, 0.03, 0.05, 0.1)
 RATE = 0.01
@@ -47,7 +47,7 @@ PUBLISHED = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Scores everybody, then reads the labels; prints tables, keeps JSON and a picture."""
+    """Scores all users, then reads the labels; prints tables, stores JSON and a plot."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def labelled(folder: Path, seeds: int) -> None:
-    """The two sets with labels, which are read once everybody has a score."""
+    """The two labelled data sets. Labels are read after all users have a score."""
     rows: list[dict[str, Any]] = []
     curves = {}
     for name, (place, highest) in LABELLED.items():
@@ -110,7 +110,7 @@ def labels_of(folder: Path, data: recae.Interactions) -> np.ndarray:
 
 
 def score_all(data: recae.Interactions, seed: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The suspicion of every user by each detector; and what ours flags and costs."""
+    """The score of every user by each detector; and the flags and cost of ours."""
     started = time.perf_counter()
     found = detect_profiles(data, false_alarm_rate=RATE, seed=seed, progress=False)
     seconds = time.perf_counter() - started
@@ -123,7 +123,7 @@ def score_all(data: recae.Interactions, seed: int) -> tuple[dict[str, np.ndarray
 def judged(
     scores: dict[str, np.ndarray], fake: np.ndarray, about: dict[str, Any], **where: Any
 ) -> list[dict[str, Any]]:
-    """A row for each detector: ROC AUC and average precision, and for ours what is flagged."""
+    """A row for each detector: ROC AUC and average precision, and for ours the flagged share."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     rows = []

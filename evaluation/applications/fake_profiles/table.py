@@ -34,15 +34,15 @@ def labelled(result: dict[str, Any]) -> Table:
     )
     text = (
         "`python -m evaluation fake_profiles DATA --part labelled`. ROC AUC / average precision, "
-        f"median of {seeds(rows)}; nobody is shown a label, and settings were chosen on attacks "
-        "injected into other data. Flagged at a false-alarm rate of 0.01, an estimate that assumes "
-        f"fewer than a quarter of fakes: {flagged}. Of the Amazon reviewers 39 % are labelled as "
-        "spammers. What lies below 0.5 there has the wrong sign: they differ less from the items' "
-        "means than genuine reviewers do, which nothing tells without labels. Their labels were "
-        "looked at for two versions: the first had 0.474 / 0.438, which prompted another measure "
-        "of company, chosen on injected groups and the same ever since. A supervised "
-        f"detector has a published F1 of {f1} on Amazon data, which no row here compares with.\n\n"
-        "![ROC curves](../evaluation/results/fake-profiles-labelled.png)"
+        f"median of {seeds(rows)}. No detector uses labels; settings were chosen on attacks "
+        "injected into other data. Flagged at a false-alarm rate of 0.01, an estimate that "
+        f"assumes fewer than a quarter of fakes: {flagged}. Of the Amazon reviewers 39 % are "
+        "labelled as spammers. Values below 0.5 have the wrong sign: spammers differ less from "
+        "the items' means than genuine reviewers do, which cannot be known without labels. The "
+        "labels were used for two versions: the first had 0.474 / 0.438, and led to another "
+        "co-rating measure, chosen on injected groups and unchanged since. A supervised detector "
+        f"has a published F1 of {f1} on Amazon data, which is not comparable with any "
+        "row.\n\n![ROC curves](../evaluation/results/fake-profiles-labelled.png)"
     )
     return "Fake profiles: two labelled sets", text, ["detector", *names], body
 
@@ -69,9 +69,9 @@ def injected(result: dict[str, Any]) -> Table:
     caught = pick(rows, "caught", low=True, detector=OURS)
     alarms = [row["false_alarms"] for row in rows if row["detector"] == OURS]
     text = (
-        "`python -m evaluation fake_profiles DATA --part injected`. Average precision where "
-        f"{', '.join(f'{s:.0%}' for s in shares)} as many fake users are injected into ml-100k, "
-        f"5 % of the items as fillers, median of {seeds(rows)}; last the lowest ROC AUC. "
+        "`python -m evaluation fake_profiles DATA --part injected`. Average precision with "
+        f"{', '.join(f'{s:.0%}' for s in shares)} fake users injected into ml-100k, 5 % of the "
+        f"items as fillers, median of {seeds(rows)}. Last column: the lowest ROC AUC. "
         f"At a stated rate of 0.01, {min(alarms):.4f} to {max(alarms):.4f} of the genuine users "
         f"are flagged, and at least {caught} of the fakes."
     )
@@ -79,12 +79,12 @@ def injected(result: dict[str, Any]) -> Table:
 
 
 def seeds(rows: Iterable[dict[str, Any]]) -> str:
-    """How many seeds there were, in words."""
+    """The number of seeds, in words."""
     n = len({row["seed"] for row in rows})
     return "1 seed" if n == 1 else f"{n} seeds"
 
 
 def pick(rows: Iterable[dict[str, Any]], value: str, low: bool = False, **where: Any) -> str:
-    """The median (or the lowest) of a value over the rows that fit."""
+    """The median (or the lowest) of a value over the matching rows."""
     found = [row[value] for row in rows if all(row.get(k) == v for k, v in where.items())]
     return f"{min(found) if low else np.median(found):.3f}"

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: the four kinds against PCA, the variational one by its likelihood, pictures."""
+"""Fashion-MNIST: four kinds of autoencoder against PCA, and the likelihood of the variational one."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from recae.system.progress import bar
 
 NAME = "fashion_mnist"
 HELD_OUT = 5_000
-"""Training images that choose epochs and settings; the test images are read once, at the end."""
+"""Number of training images for choosing epochs and settings. The test images are read once, at the
+end."""
 
 TRIED: dict[str, dict[str, Any]] = {
     "conv": dict(channels=(16, 32), hidden=(256,), activation="swish"),
     "mlp": dict(hidden=(512, 256), activation="swish"),
 }
-"""Bodies among which the vanilla kind chooses on held-out images, at one code size."""
+"""Network bodies for the vanilla kind, chosen on held-out images at one code size."""
 
 PUBLISHED = {
     "VAE, Gaussian prior": 228.70,
@@ -36,7 +37,7 @@ the protocol was read in the authors' code, the table itself could not be opened
 
 
 def kinds(size: int, epochs: int, body: dict[str, Any]) -> dict[str, Any]:
-    """The four kinds with a code of so many numbers."""
+    """The four kinds with a code of this many numbers."""
     shared = dict(epochs=epochs, batch_size=128, lr=1e-3, patience=5)
     return {
         "vanilla": recae.Autoencoder(latent=size, **body, **shared),
@@ -51,17 +52,26 @@ def kinds(size: int, epochs: int, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the tables and keeps them, with the pictures, in evaluation/results."""
+    """Prints the tables and stores them, with the pictures, in evaluation/results."""
     parser = argparse.ArgumentParser(prog=f"python -m evaluation {NAME}", description=__doc__)
     parser.add_argument("data", type=Path, help="folder with train.npz and test.npz")
     parser.add_argument("--sizes", type=int, nargs="+", default=[8, 16, 32], help="code sizes")
-    parser.add_argument("--epochs", type=int, default=30, help="at most, for each fit")
     parser.add_argument(
-        "--density-epochs", type=int, default=150, help="at most, for the likelihood"
+        "--epochs", type=int, default=30, help="largest number of epochs of each fit"
     )
-    parser.add_argument("--samples", type=int, default=2000, help="importance samples an image")
-    parser.add_argument("--part", choices=("errors", "likelihood"), help="one of the two alone")
-    parser.add_argument("--rows", type=int, default=None, help="training images, all without")
+    parser.add_argument(
+        "--density-epochs",
+        type=int,
+        default=150,
+        help="largest number of epochs for the likelihood",
+    )
+    parser.add_argument("--samples", type=int, default=2000, help="importance samples per image")
+    parser.add_argument(
+        "--part", choices=("errors", "likelihood"), help="run only one of the two parts"
+    )
+    parser.add_argument(
+        "--rows", type=int, default=None, help="number of training images (default: all)"
+    )
     args = parser.parse_args(argv)
     train, valid, test, labels = read(args.data, args.rows)
     if args.part != "likelihood":
@@ -155,7 +165,7 @@ class Principal:
         self.axes = np.linalg.eigh(np.cov(rows.T))[1][:, ::-1]
 
     def reconstruct(self, images: np.ndarray, size: int) -> np.ndarray:
-        """Images through the first `size` axes and back."""
+        """Images projected on the first `size` axes and reconstructed."""
         rows = images.reshape(len(images), -1) - self.mean
         axes = self.axes[:, :size]
         return (rows @ axes @ axes.T + self.mean).reshape(images.shape)
@@ -213,7 +223,7 @@ def pictures(
     labels: np.ndarray,
     size: int,
 ) -> None:
-    """Reconstructions, samples and interpolations, beside the results."""
+    """Writes pictures of reconstructions, samples and interpolations next to the results."""
     first = np.array([np.flatnonzero(labels == label)[0] for label in range(10)])
     rows = {"original": test[first], f"PCA {size}": principal.reconstruct(test[first], size)}
     for kind in ("vanilla", "denoising", "sparse", "variational"):

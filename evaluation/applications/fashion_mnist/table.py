@@ -11,10 +11,10 @@ def errors(result: dict[str, Any]) -> Table:
     """Fashion-MNIST: each kind against PCA."""
     return (
         "Fashion-MNIST: four kinds against PCA",
-        "`python -m evaluation fashion_mnist DATA --part errors`. Mean squared error a pixel on "
-        "the 10,000 test images, pixels from 0 to 1; epochs and body chosen on "
-        f"{result['held_out']:,} training images held out. The sparse kind has so many active of "
-        "1,024 units, and PCA so many axes.\n\n"
+        "`python -m evaluation fashion_mnist DATA --part errors`. Mean squared error per pixel on "
+        "the 10,000 test images, pixels from 0 to 1. Epochs and body are chosen on "
+        f"{result['held_out']:,} held-out training images. Numbers: size of the code, active units "
+        "(of 1,024) for the sparse kind, axes for PCA.\n\n"
         "![Reconstructions](../evaluation/results/fashion_mnist_reconstructions.png)\n"
         "![Samples](../evaluation/results/fashion_mnist_samples.png)\n"
         "![Morphs](../evaluation/results/fashion_mnist_morphs.png)",
@@ -53,8 +53,8 @@ def likelihood(result: dict[str, Any]) -> Table:
         "the binarised test images, importance-weighted with "
         f"{result['rows'][0]['samples']:,} samples, ± standard error over images. Published: "
         "Norouzi, Fleet & Norouzi 2020, two gated layers of 300, 40 codes, 5,000 samples; the "
-        "protocol was read in the authors' code, the figures are from memory. The binarised test "
-        "images are another draw.",
+        "protocol was read in the authors' code, the figures are from memory. The test images were "
+        "binarised with another random draw.",
         ["model", "-log p(x)", "epochs", "fit"],
         [*ours, *theirs],
     )

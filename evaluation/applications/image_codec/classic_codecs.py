@@ -1,4 +1,4 @@
-"""JPEG and WebP on small grey images, one by one and many in one picture, as small as they get."""
+"""JPEG and WebP on small grey images at their smallest: image by image, and many in one picture."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUALITY_OF_JPEG = (1, 2, 3, 4, 5, 7, 10, 15, 20, 25, 30, 40, 50, 60, 75)
 
 @dataclass(frozen=True)
 class Point:
-    """A codec at one quality: mean bytes an image, those without fixed headers, and the images."""
+    """A codec at one quality: mean bytes per image, with and without fixed headers, and images."""
 
     bytes: float
     bare_bytes: float
@@ -30,7 +30,8 @@ Make = Callable[[np.ndarray, int], Point]
 
 
 def classic_codecs() -> dict[str, tuple[Make, tuple[int, ...]]]:
-    """Name -> (how, qualities): (n, height, width) uint8 and a quality become a Point."""
+    """Maps a name to (function, qualities). The function maps (n, height, width) uint8 and a
+    quality to a Point."""
     kinds = {
         "JPEG": (jpeg, jpeg_scan_bytes, QUALITY_OF_JPEG),
         "WebP": (webp, lambda content: len(content) - WEBP_HEADER, QUALITIES),
@@ -46,7 +47,7 @@ def classic_codecs() -> dict[str, tuple[Make, tuple[int, ...]]]:
 
 
 def jpeg(image: Any, quality: int) -> bytes:
-    """The smaller of sequential and progressive, with Huffman tables made for the image."""
+    """The smaller of sequential and progressive JPEG, with Huffman tables made for the image."""
     return min((_saved(image, "JPEG", quality, progressive=p) for p in (False, True)), key=len)
 
 
@@ -61,7 +62,7 @@ def one_by_one(
     images: np.ndarray,
     quality: int,
 ) -> Point:
-    """Every image as a file of its own."""
+    """Every image in its own file."""
     from PIL import Image
 
     files = [write(Image.fromarray(image), quality) for image in images]
@@ -81,8 +82,8 @@ def tiled(
 ) -> Point:
     """All images side by side in one picture, which shares its header and its tables.
 
-    scale: what the picture is shrunk to before and enlarged from afterwards, each image by itself,
-    which goes below what the lowest quality takes.
+    scale: each image is shrunk to this scale before and enlarged afterwards. This reaches fewer
+    bytes than the lowest quality.
     """
     from PIL import Image
 
@@ -111,12 +112,12 @@ def resized(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def jpeg_scan_bytes(content: bytes) -> int:
-    """Bytes of the entropy-coded data of a JPEG file: no marker, header, or table counts."""
-    place, total = 2, 0  # after the marker that begins the file
+    """Bytes of the entropy-coded data of a JPEG file, without markers, headers and tables."""
+    place, total = 2, 0  # after the start marker of the file
     while place < len(content) - 2:
         marker, length = content[place + 1], int.from_bytes(content[place + 2 : place + 4], "big")
         place += 2 + length
-        if marker != 0xDA:  # the header of a scan, after which its data come
+        if marker != 0xDA:  # the header of a scan; its data follow
             continue
         start = place
         while (

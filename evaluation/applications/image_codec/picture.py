@@ -1,4 +1,4 @@
-"""The curves of `image_codec`: rate against distortion."""
+"""Plots the curves of `image_codec`: rate against distortion."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ def curves(result: Mapping[str, Any], path: Path) -> Path:
             axis.set_xticks(ticks, [str(tick) for tick in ticks])
             axis.set_xticks([], minor=True)
         axes[0, column].set_ylim(14, 31)
-        axes[0, column].set_title(
-            "thousands of images in one file" if together else "every image a file of its own"
-        )
+        axes[0, column].set_title("all images in one file" if together else "one image per file")
         axes[1, column].set_xlabel("bytes an image")
         axes[0, column].legend(fontsize=8, loc="upper left", frameon=False)
     figure.tight_layout()
@@ -43,7 +41,7 @@ def curves(result: Mapping[str, Any], path: Path) -> Path:
 
 
 def _draw(axis: Any, name: str, rows: Any, measure: str, *, bare: bool) -> None:
-    """A codec's line, dashed beside it the same without fixed headers."""
+    """A codec's curve, and dashed the curve without fixed headers."""
     points = [row for row in rows if row["codec"] == name]
     colour = COLOURS[name.partition(",")[0]]
     ours = name.startswith("ImageCodec")

@@ -1,4 +1,4 @@
-"""What `image_codec` compares: one codec beside another at as many bytes."""
+"""The comparison of `image_codec`: one codec against another at equal bytes."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ class Measured:
     shown: np.ndarray
 
     def row(self) -> dict[str, Any]:
-        """What is kept of it."""
+        """The stored values."""
         names = ("codec", "setting", "bytes", "bare_bytes", "psnr", "ssim")
         return {name: getattr(self, name) for name in names}
 
 
 def versus(ours: tuple[Measured, Measured], classics: list[Measured]) -> dict[str, Any]:
-    """One of our rates beside every rival at as many bytes, or at the fewest it can take.
+    """One of our rates compared with every rival at equal bytes, or at the fewest bytes it can
+    reach.
 
-    Files of one image meet files of one image, real bytes and those without fixed headers; one file
-    of ours meets those that are tiled.
+    Files of one image are compared with files of one image, both with real bytes and without fixed
+    headers; our single file is compared with tiled pictures.
     """
     alone, packed = ours
     rows = []
@@ -52,7 +53,7 @@ def versus(ours: tuple[Measured, Measured], classics: list[Measured]) -> dict[st
                     "rival_psnr": rival.psnr,
                     "our_ssim": mine.ssim,
                     "rival_ssim": rival.ssim,
-                    # Squared error saved an image, in standard errors of its mean: paired.
+                    # Squared error saved per image, in standard errors of its mean: a paired test.
                     "z": float(gain.mean() / (gain.std(ddof=1) / np.sqrt(len(gain)))),
                     "bytes_for_our_psnr": bytes_at(points, size, mine.psnr),
                 }
@@ -61,10 +62,10 @@ def versus(ours: tuple[Measured, Measured], classics: list[Measured]) -> dict[st
 
 
 def shared(points: list[Measured], size: str, wanted: float) -> Measured:
-    """A rival at so many bytes: some images at one quality and the others at the next.
+    """A rival at this many bytes: some images at one quality and the others at the next.
 
-    That takes exactly as many bytes, and the errors and similarities in between; the setting is in
-    between, too. The point with the fewest (or most) bytes where all take more (or fewer).
+    The mixture takes exactly these bytes, with errors, similarities and setting interpolated. If
+    all points take more (or fewer) bytes, it is the point with the fewest (or most).
     """
     rising = sorted(points, key=lambda m: float(getattr(m, size)))
     above = next((i for i, m in enumerate(rising) if getattr(m, size) >= wanted), len(rising))
@@ -83,7 +84,8 @@ def shared(points: list[Measured], size: str, wanted: float) -> Measured:
 
 
 def bytes_at(points: list[Measured], size: str, psnr: float) -> float | None:
-    """The bytes at which a rival reaches a PSNR, between its qualities; None beyond them."""
+    """The bytes at which a rival reaches a PSNR, interpolated between its qualities; None outside
+    them."""
     sizes = [getattr(m, size) for m in points]
     reached = [m.psnr for m in points]
     if not min(reached) <= psnr <= max(reached):
@@ -94,7 +96,7 @@ def bytes_at(points: list[Measured], size: str, psnr: float) -> float | None:
 
 
 def pays_after(facts: dict[str, Any], found: dict[str, Any]) -> dict[str, float | None]:
-    """After how many images the bytes saved make up for those of the codec itself."""
+    """Number of images after which the saved bytes exceed those of the codec itself."""
     answer: dict[str, float | None] = {}
     for row in found["rows"]:
         if row["counted"] == "real" and row["rival"] in ("JPEG", "WebP", "WebP, tiled"):

@@ -1,4 +1,4 @@
-"""Fashion-MNIST in few bytes: ImageCodec beside JPEG and WebP, rate against distortion."""
+"""Fashion-MNIST in few bytes: ImageCodec compared with JPEG and WebP, rate against distortion."""
 
 from __future__ import annotations
 
@@ -23,24 +23,28 @@ from recae.apply.compress.coding import HEAD_BYTES, ROW
 
 NAME = "image_codec"
 BYTES = (12.0, 24.0, 40.0, 64.0)
-"""Asked of the four codecs; chosen on training images: below what WebP's smallest files take, the
-last above where WebP takes the lead when thousands of images share one picture."""
+"""Target bytes of the four codecs, chosen on training images: below WebP's smallest files, and the
+last above the point where WebP is better for thousands of images in one picture."""
 
 HELD_OUT = 5_000
-"""Training images on which the bytes are met."""
+"""Number of training images on which the target bytes are met."""
 
 SSIM_IMAGES = 2_000
 OURS = "ImageCodec"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the table and keeps it, with two pictures, in evaluation/results."""
+    """Prints the table and stores it, with two plots, in evaluation/results."""
     parser = argparse.ArgumentParser(prog=f"python -m evaluation {NAME}", description=__doc__)
     parser.add_argument("data", type=Path, help="folder with train.npz and test.npz")
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--rows", type=int, default=None, help="training images, all without")
-    parser.add_argument("--codecs", type=Path, help="folder of fitted codecs, used or made")
-    parser.add_argument("--images", type=int, default=None, help="test images, all without")
+    parser.add_argument(
+        "--rows", type=int, default=None, help="number of training images (default: all)"
+    )
+    parser.add_argument("--codecs", type=Path, help="folder of fitted codecs, made if missing")
+    parser.add_argument(
+        "--images", type=int, default=None, help="number of test images (default: all)"
+    )
     args = parser.parse_args(argv)
     train, valid, test = read(args.data, args.rows, args.images)
     kept = args.codecs or Path(tempfile.mkdtemp())
@@ -92,7 +96,7 @@ def read(
 def fitted(
     asked: float, train: np.ndarray, valid: np.ndarray, epochs: int, folder: Path
 ) -> tuple[ImageCodec, float | None]:
-    """The codec kept in the folder, or one fitted now and kept there; and the seconds it took."""
+    """The codec saved in the folder, or a new one saved there; and the seconds of its fit."""
     path = folder / f"{asked:g}"
     if path.is_dir():
         return recae.load(path, ImageCodec), None
@@ -107,9 +111,9 @@ def fitted(
 def of_codec(
     codec: ImageCodec, test: np.ndarray, saved: Path
 ) -> tuple[Measured, Measured, dict[str, Any]]:
-    """Ours image by image and all in one file, from real bytes, and its sizes and speeds.
+    """ImageCodec image by image and with all images in one file: real bytes, sizes and speeds.
 
-    Speeds are images a second of processor time: the machine may have other work.
+    Speeds are images per second of processor time, because the machine may do other work.
     """
     clock = [time.process_time()]
     written = codec.encode(test)
@@ -166,7 +170,7 @@ def measured(name: str, setting: float, point: Point, test: np.ndarray) -> Measu
 def pictured(
     test: np.ndarray, ours: list[tuple[Measured, Measured]], classics: list[Measured]
 ) -> dict[str, np.ndarray]:
-    """Ten test images, and what becomes of them at our rates and at as many bytes of WebP."""
+    """Ten test images, decoded by ImageCodec at each rate and by WebP at equal bytes."""
     rows = {"original": test[:: max(len(test) // 10, 1)][:10]}
     for _, packed in ours:
         rows[f"ImageCodec\n{packed.bytes:.0f} B, {packed.psnr:.1f} dB"] = packed.shown
@@ -183,7 +187,7 @@ def pictured(
 
 
 def report(rivals: list[dict[str, Any]], about: list[dict[str, Any]]) -> None:
-    """The comparison as a table on stdout."""
+    """Prints the comparison as a table."""
     for found, facts in zip(rivals, about, strict=True):
         print(
             f"\n{facts['asked']:g} bytes asked, {facts['bytes']:.2f} a file of one image, "

@@ -1,4 +1,4 @@
-"""The table of what `image_codec` has measured, for docs/results.md."""
+"""The table of `image_codec` for docs/results.md."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RIVALS = {
     "WebP, shrunk": ("WebP, tiled at 50%", "real"),
     "JPEG, tiled": ("JPEG, tiled", "real"),
 }
-"""Column -> a rival and what of its bytes was counted."""
+"""Maps a column to a rival and to the bytes that count."""
 
 HEAD = [
     "one image",
@@ -30,29 +30,27 @@ HEAD = [
 
 
 def image_codec(result: dict[str, Any]) -> Table:
-    """Bytes and distortion of Fashion-MNIST beside JPEG and WebP."""
+    """Bytes and distortion of Fashion-MNIST compared with JPEG and WebP."""
     return "Fashion-MNIST in few bytes", text(result), HEAD, rows(result)
 
 
 def text(result: dict[str, Any]) -> str:
-    """What the table shows."""
+    """The text above the table."""
     return (
         f"`python -m evaluation image_codec DATA --images {result['images']}`. "
-        f"{result['images']:,} test images, "
-        f"{result['training_images']:,} to train on and {result['held_out']:,} others on which the "
-        "bytes asked for were met. Bytes an image as real files: each image by itself, all in one "
-        "file. A rival's cell is its PSNR at as many bytes as ours (some images at one quality, "
-        "the others at the next) or, where its lowest quality takes more, at that one; and the "
-        "bytes it took. Bare: "
-        "neither its fixed headers (for JPEG no header or table at all) nor our five bytes are "
-        "counted. Tiled: all images in one picture, against our one file; shrunk: every image at "
-        "50 % of its size and enlarged again. Paid for: the "
-        "images after which the codec's own bytes are saved against WebP of the same PSNR (or its "
-        "lowest), by itself / tiled. Encode and decode are images a second of processor "
-        "time, one by one. PSNR is that of the mean squared error of "
-        f"all images, SSIM the mean of {result['ssim_images']:,}; Gaussian windows.\n\n"
-        "![Rate against distortion](../evaluation/results/image_codec_curves.png)\n"
-        "![Images](../evaluation/results/image_codec_images.png)"
+        f"{result['images']:,} test images, {result['training_images']:,} training images, and "
+        f"{result['held_out']:,} others for meeting the target bytes. Bytes per image of real "
+        "files: one image per file, or all in one file. Each cell of JPEG or WebP has its PSNR at "
+        "equal bytes (some images at one quality, the others at the next), or at its lowest "
+        "quality if that takes more, and its bytes. Bare: without its fixed headers (for JPEG "
+        "without any header or table) and without our five bytes. Tiled: all images in one "
+        "picture, compared with our single file. Shrunk: every image at 50 % of its size and "
+        "enlarged again. Paid for: the number of images that save the codec's own bytes, compared "
+        "with WebP of the same PSNR (or its lowest), single / tiled. Encode and decode are images "
+        "per second of processor time, one by one. PSNR is that of the mean squared error of all "
+        f"images; SSIM is the mean of {result['ssim_images']:,}, with Gaussian windows.\n\n![Rate "
+        "against "
+        "distortion](../evaluation/results/image_codec_curves.png)\n![Images](../evaluation/results/image_codec_images.png)"
     )
 
 

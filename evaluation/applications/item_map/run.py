@@ -1,13 +1,13 @@
-"""Maps of items: how many true neighbours and how much of the genres they show, by method.
+"""Maps of items: how many true neighbours and how much of the genres each method shows.
 
     python -m evaluation item_map DATA
 
 DATA is ml-1m (ratings.parquet with user, item and rating, movies.parquet with item, title and
-genres), or the folder that it lies in. Items are embedded by models with their default settings,
-fitted on the ratings of 4 and more, and drawn by t-SNE, by principal components, and by an
-autoencoder with a code of two numbers. Trustworthiness at 10 is measured against the vectors that
-were drawn; genre coherence is the share of an item's 10 nearest on the map that have one of its
-genres, beside that of all pairs. Genres are used for nothing but that. Chance: three seeds.
+genres), or its parent folder. Items are embedded by models with default settings, fitted on ratings
+of 4 and more. The maps are made by t-SNE, by principal components, and by an autoencoder with a
+code of two numbers. Trustworthiness at 10 is measured against the mapped vectors. Genre coherence
+is the share of an item's 10 nearest items on the map that have one of its genres, compared with the
+share over all pairs. Genres are used for nothing else. Random parts run with three seeds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MODELS: list[recae.Recommender] = [recae.MultVAE(), recae.ELSA(), recae.EASE()]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Fits, draws, measures, prints and keeps."""
+    """Fits, maps, measures, prints and stores the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(model: recae.Recommender, films: pd.DataFrame, seeds: int) -> list[dict[str, object]]:
-    """A row for each map of a fitted model; those of MultVAE with the first seed are drawn."""
+    """A row for each map of a fitted model; the maps of MultVAE with the first seed are plotted."""
     name, rows = type(model).__name__, []
     for method in ("tsne", "pca", "autoencoder", "tsne, popularity kept"):
         for seed in range(seeds if method in ("tsne", "autoencoder") else 1):
@@ -97,7 +97,7 @@ def measure(model: recae.Recommender, films: pd.DataFrame, seeds: int) -> list[d
 def by_autoencoder(
     model: recae.Recommender, films: pd.DataFrame, seed: int
 ) -> recae.apply.maps.Map:
-    """The same vectors, drawn by the code of an autoencoder of two numbers."""
+    """The same vectors, mapped by the code of an autoencoder with two numbers."""
     drawn = recae.apply.maps.map_items(model, films, method="pca", seed=seed)
     places = model.items_.encode(drawn.ids)
     vectors = item_vectors(model)[0][places]

@@ -8,7 +8,7 @@ from evaluation.kit.tables import Table
 
 
 def item_map(result: dict[str, Any]) -> Table:
-    """Maps of items: each model by each method."""
+    """The table of maps of items: each model with each method."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in result["maps"]:
         groups.setdefault((row["model"], row["method"]), []).append(row)
@@ -19,8 +19,8 @@ def item_map(result: dict[str, Any]) -> Table:
     return (
         "MovieLens 1M: maps of items",
         "`python -m evaluation item_map DATA`. Trustworthiness at 10, and the share of an item's "
-        "10 nearest on the map that have one of its genres, beside that of all pairs; means over "
-        "seeds where chance is involved. No model is told the genres.\n\n"
+        "10 nearest items on the map that have one of its genres, compared with the share over all "
+        "pairs. Random parts are means over seeds. No model uses the genres.\n\n"
         "![t-SNE](../evaluation/results/item-map-tsne.png)",
         ["model", "method", "maps", "items", "trustworthiness", "genre shared", "of all pairs"],
         [

@@ -1,4 +1,4 @@
-"""What happens to the top 10 of all users when scores are changed by so much of a direction."""
+"""Measures the top 10 of all users when scores are shifted along a direction by a dose."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recae.ranking.top_k import top_k
 K = 10
 METRIC = f"ndcg@{K}"
 BUDGET = 0.01
-"""Share of NDCG@10 that steering may cost."""
+"""Share of NDCG@10 that steering may lose."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Audience:
 
     @classmethod
     def of(cls, model: recae.Recommender, fold: recae.Fold, rows: Any = None) -> Audience:
-        """Of some rows of a fold, whose items are those of the model."""
+        """The users of some rows of a fold, which has the items of the model."""
         parts = fold.history, fold.target, fold.mask or fold.history
         if rows is not None:
             parts = tuple(part.select_users(rows) for part in parts)
@@ -36,7 +36,7 @@ class Audience:
         return cls(some, torch.from_numpy(model.score(some.history)))
 
     def lists(self, change: np.ndarray | None = None) -> recae.ranking.TopK:
-        """The top 10 once `change`, (n_items,), is added to everybody's scores."""
+        """The top 10 after `change`, (n_items,), is added to the scores of all users."""
         scores = self.scores if change is None else self.scores + torch.from_numpy(change)
         assert self.fold.mask is not None
         return top_k(scores.clone() if change is None else scores, K, exclude=self.fold.mask.matrix)
@@ -71,10 +71,10 @@ class Audience:
 
 
 def dose_within(curve: dict[str, list[float]], budget: float = BUDGET) -> float:
-    """The dose at which a curve that starts unsteered has lost so much of NDCG@10.
+    """The dose at which a curve that starts unsteered has lost this share of NDCG@10.
 
-    Read off the line between the last dose within the budget and the first beyond it; the largest
-    dose where none is beyond.
+    Interpolated between the last dose within the budget and the first dose beyond it; the largest
+    dose if none is beyond.
     """
     lost = 1 - np.array(curve[METRIC]) / curve[METRIC][0]
     beyond = np.flatnonzero(lost > budget)
@@ -87,7 +87,7 @@ def dose_within(curve: dict[str, list[float]], budget: float = BUDGET) -> float:
 
 
 def steps(rises: np.ndarray) -> list[float]:
-    """Doses of a direction from nothing to where its rises spread as far as scores do."""
+    """Doses of a direction from 0 to the dose at which the shift has the spread of the scores."""
     spread = float(rises.std())
     grid = (0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5)
     return [dose / spread for dose in grid]

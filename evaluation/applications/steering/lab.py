@@ -1,4 +1,4 @@
-"""A fitted model under steering: what turning does to everybody's top 10, and its baselines."""
+"""Steers a fitted model: the effect on the top 10 of all users, and the baselines."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ SETTINGS = [(32, 3), (32, 4), (64, 3), (64, 4), (64, 8), (128, 4)]
 CHOICE_USERS = 2000
 STRENGTHS = (-2, -1, -0.5, 0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 1.5)
 OWN = 50
-"""Items that are called a unit's own."""
+"""Number of items that count as a unit's own."""
 
 
 class Lab:
-    """A fitted model, with what is measured about it on the parts of a split."""
+    """A fitted model, with its measurements on the parts of a split."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Lab:
         print(f"{model!r}\nNDCG@10 valid {self.base['valid']:.4f}, test {self.base['test']:.4f}")
 
     def choose(self) -> tuple[recae.apply.steer.Tastes, list[dict[str, Any]]]:
-        """Tastes of the settings that are best on some users of valid; all trials."""
+        """Tastes with the settings that are best on some users of valid; all trials."""
         fold = self.valid.fold
         rows = numpy_generator(self.seed, 1).permutation(fold.history.n_users)[:CHOICE_USERS]
         few = Audience.of(self.model, fold, np.sort(rows))
@@ -80,14 +80,14 @@ class Lab:
         return found, trials
 
     def purest(self, moves: np.ndarray, genre: str) -> int:
-        """The direction among whose first 20 items most have the genre."""
+        """The direction whose first 20 items have the genre most often."""
         top = highest(particular(moves, self.model.item_counts_), 20)
         return int(self.members[genre][top].mean(axis=1).argmax())
 
     def steer(
         self, tastes: recae.apply.steer.Tastes, named: pd.DataFrame, ten: list[int]
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """The curves of ten units on the test, and the costs at a strength chosen on valid."""
+        """The curves of ten units on the test, and the losses at a strength chosen on valid."""
         up = [strength for strength in STRENGTHS if strength >= 0]
         moves = rises(self.model, self.histories, tastes.moves[ten])
         losses, curves = [], []
@@ -124,7 +124,7 @@ class Lab:
     def check(
         self, tastes: recae.apply.steer.Tastes, unit: int, curve: dict[str, list[float]]
     ) -> None:
-        """Raises unless what is kept is what `Tastes.recommend` gives."""
+        """Raises an error unless the computed lists equal those of `Tastes.recommend`."""
         history, place = self.test.fold.history, STRENGTHS.index(1)
         top = tastes.recommend(history, shift={unit: 1})
         report = recae.evaluate(
@@ -135,7 +135,7 @@ class Lab:
         pd.testing.assert_frame_equal(plain, self.model.recommend(history=history))
 
     def directions(self, tastes: recae.apply.steer.Tastes) -> dict[str, np.ndarray]:
-        """What each kind of direction raises, (directions, n_items)."""
+        """The items that each kind of direction raises, (directions, n_items)."""
         _, spread, axes = np.linalg.svd(self.codes - self.codes.mean(axis=0), full_matrices=False)
         first = (axes * (spread / np.sqrt(len(self.codes)))[:, None])[: len(tastes)]
         raw = np.diag(self.codes.std(axis=0))
@@ -150,7 +150,8 @@ class Lab:
     def compare(
         self, tastes: recae.apply.steer.Tastes, named: pd.DataFrame, ten: list[int]
     ) -> list[dict[str, Any]]:
-        """For the genres of the ten: what each way gives on the test, where valid has lost 1 %."""
+        """For the genres of the ten units: the test results of each method, at the dose that loses
+        1 % on valid."""
         kinds, found = self.directions(tastes), []
         for unit in ten:
             genre = named["genre"][unit]
@@ -174,7 +175,7 @@ class Lab:
         return found
 
     def pieces(self, tastes: recae.apply.steer.Tastes) -> dict[str, dict[str, float]]:
-        """How far each kind of direction is of one piece: the means over its directions."""
+        """How coherent each kind of direction is: the means over its directions."""
         found = {}
         known = well_known(self.model.item_counts_)
         everywhere = np.asarray(self.of_items[known].mean(axis=0)).ravel()
@@ -193,7 +194,7 @@ class Lab:
         return found
 
     def agreement(self, tastes: recae.apply.steer.Tastes) -> dict[str, float]:
-        """Cosines of each unit with the nearest of another seed's, and of random directions."""
+        """Cosines of each unit with the nearest unit of another seed, and of random directions."""
         units, active = tastes.dictionary.latent, tastes.dictionary.active
         cosines = np.concatenate(
             [

@@ -1,4 +1,4 @@
-"""The picture of steering: for ten units, the share of their genre against NDCG@10."""
+"""Plots steering: for ten units, the share of their genre against NDCG@10."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ WAYS = {
     "rerank": "bonus on the genre, which it knows",
 }
 FLOOR = -12.0
-"""Per cent of NDCG@10 lost, at which the panels end."""
+"""Loss of NDCG@10 in per cent at which the panels end."""
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
-    """Ten panels, written to a PNG."""
+    """Plots ten panels and writes a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

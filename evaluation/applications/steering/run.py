@@ -1,17 +1,16 @@
-"""Steering by tastes on MovieLens 1M: units in words, dose and response, and what it costs.
+"""Steering by tastes on MovieLens 1M: names of units, dose and response, and loss of NDCG.
 
     python -m evaluation steering DATA
 
 DATA holds the folders ml-1m_infae (train, valid and test.parquet) and ml-1m (movies.parquet, with
-titles and genres). MultVAE is fitted on train and stopped by valid. The number of units, and how
-many a user has, are those that raise the share of each genre in the top 10 most before NDCG@10 on
-valid has lost 1 %; so is every dose, of the baselines too. The ten units shown are those with the
-clearest genres, one a genre, among those that at least 3 % of users have. At the test, history and
-mask are train and valid together, all users count, and every one is steered by each of the ten.
-
-Baselines: the axis of PCA, or the raw dimension of the code, either way up, whose first 20 items
-have the most of the genre; random directions for how far units are of one piece; and, knowing the
-genres, a bonus on the score of every item of the genre.
+titles and genres). MultVAE is fitted on train with early stopping on valid. The number of units,
+and of active units per user, are those that raise the share of each genre in the top 10 most before
+NDCG@10 on valid has lost 1 %. Every dose is chosen the same way, also for the baselines. The ten
+units shown are those with the clearest genres, one per genre, among units that at least 3 % of
+users have. At the test, history and mask are train and valid together, all users count, and every
+user is steered by each of the ten units. Baselines: the axis of PCA, or the raw dimension of the
+code, with either sign, whose first 20 items have the genre most often; random directions for the
+coherence of units; and a bonus on the score of every item of the genre, which uses the genres.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ UNITS, RAREST = 10, 0.03
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Chooses on valid, measures on test, prints, keeps a JSON and draws a picture."""
+    """Chooses on valid, measures on test, prints, stores a JSON and a plot."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -89,7 +88,8 @@ def read(folder: Path) -> tuple[recae.data.splits.Split, pd.DataFrame]:
 
 
 def clearest(named: pd.DataFrame) -> list[int]:
-    """The units whose first 20 items say most about a genre, one a genre, the clearest first."""
+    """The units whose first 20 items are most specific to a genre, one per genre, the clearest
+    first."""
     enough = named[(named["share"] >= RAREST) & named["genre"].notna()]
     clarity = enough["precision"] * np.log(enough["lift"])
     best = enough.assign(clarity=clarity).sort_values("clarity", ascending=False)

@@ -1,4 +1,4 @@
-"""What docs/results.md says about steering."""
+"""The section of docs/results.md on steering."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def steering(result: dict[str, Any]) -> Table:
     text = (
         "`python -m evaluation steering DATA`. Units of a sparse autoencoder over the codes of "
         f"`{result['model']}` on MovieLens 1M: {result['chosen']['units']} units, "
-        f"{result['chosen']['active']} active for a user, {result['dead']} dead, "
+        f"{result['chosen']['active']} active per user, {result['dead']} dead, "
         f"{result['explained']:.3f} of the codes' variance explained. Settings and doses are "
-        "chosen on valid, everything below is of the test, all users steered by every unit.\n\n"
+        "chosen on valid. All figures below are of the test; every unit steers all users.\n\n"
         f"At strength {small['strength']:g}, the largest within 1 % for each of the ten on valid, "
         f"NDCG@10 changes by {small['ndcg_change_mean']:+.2%} on average and "
         f"{small['ndcg_change_worst']:+.2%} for the worst unit; a unit's own 50 films go from "
@@ -31,15 +31,15 @@ def steering(result: dict[str, Any]) -> Table:
         f"{small['own_at_minus_1']:.2%} and {small['genre_at_minus_1']:.2%}. From -2 to 1.5 the "
         f"share of the own films never falls for {small['own_monotone']} of 10 units, that of the "
         f"genre for {small['genre_monotone']}.\n\n"
-        "Of one piece: the share of a direction's first 20 films that have its commonest genre "
-        f"is {each('precision', '.3f')}; its first ten films meet in a history more often than "
-        f"by chance, times {each('together', '.2f')}. Found again with two other seeds, a unit's "
-        f"nearest has a cosine of {seeds['mean']:.3f} ({seeds['random_mean']:.3f} among random "
-        f"directions), above 0.8 for {seeds['above_0.8']:.0%}.\n\n"
+        "Coherence: the share of a direction's first 20 films that have its most common genre is "
+        f"{each('precision', '.3f')}. The lift of pairs of its first ten films in histories is "
+        f"{each('together', '.2f')}. Stability: with two other seeds, the nearest unit has a "
+        f"cosine of {seeds['mean']:.3f} ({seeds['random_mean']:.3f} among random directions), "
+        f"above 0.8 for {seeds['above_0.8']:.0%}.\n\n"
         "The table: the share of the top 10 that has the genre, at the dose at which NDCG@10 on "
-        "valid has lost 1 %, with the change of NDCG@10 on the test behind it. PCA and raw are "
-        "the axis and the dimension, either way up, that have most of the genre; the bonus knows "
-        "the genres, the others do not.\n\n"
+        "valid has lost 1 %, and in parentheses the change of NDCG@10 on the test. PCA and raw are "
+        "the axis and the dimension, with either sign, with the largest share of the genre. Only "
+        "the bonus uses the genres.\n\n"
         "![Ten units and three baselines](../evaluation/results/steering.png)"
     )
     rows = []

@@ -1,16 +1,16 @@
-"""Synthetic users: what a model fitted on them is worth, and what they give away of real ones.
+"""Synthetic users: the usefulness of a model fitted on them, and what they leak about real users.
 
     python -m evaluation synthetic_users DATA
 
 DATA is the folder of MovieLens 1M (ratings.parquet), or of another data set with such a file.
-Ratings of 4 and more are kept; 15 % of the users are held out to choose settings on, 15 % to
-measure on, and none of them is ever trained on. The temperature is the one under which EASE fitted
-on synthetic users is best on the validation users, among those whose users are no nearer to
-training users than validation users are. Then, for each seed, a MultVAE is fitted, as many
-synthetic users as there are training users are drawn, and measured against the test users
-(`synthetic_report`); for the first seed also four times as many, and users drawn from the
-posterior of real ones and from the prior. Last, ways between pairs of test users, straight and
-spherical. Results go to synthetic-users.json, with a picture beside it.
+Ratings of 4 and more are kept. 15 % of the users are held out for choosing settings and 15 % for
+the test; no model is trained on them. The temperature is the one at which EASE fitted on synthetic
+users is best on the validation users, among temperatures whose users are no nearer to training
+users than validation users are. Then, for each seed, a MultVAE is fitted, as many synthetic users
+as training users are drawn, and compared with the test users (`synthetic_report`). The first seed
+also draws four times as many users, users from the posterior of real ones, and users from the
+prior. Finally, it interpolates between pairs of test users, along straight and spherical paths.
+Results are stored in synthetic-users.json, with a plot.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def load(folder: Path) -> recae.Interactions:
     """The ratings of 4 and more, of items and users with 5 or more of them."""
     path = folder / "ratings.parquet"
     if not path.is_file():
-        raise recae.DataError(f"{folder} holds no ratings.parquet: name the folder of MovieLens 1M")
+        raise recae.DataError(f"{folder} has no ratings.parquet: pass the folder of MovieLens 1M")
     names = pq.read_schema(path).names
     columns = {part: part if part in names else f"{part}_id" for part in ("user", "item")}
     data = recae.read_parquet(path, **columns, weight="rating", time=None)
@@ -49,30 +49,31 @@ def load(folder: Path) -> recae.Interactions:
 
 
 def whole(fold: recae.Fold) -> recae.Interactions:
-    """The histories of a fold with their targets."""
+    """The histories of a fold joined with their targets."""
     matrix = fold.history.matrix + fold.target.matrix
     users = fold.history.users
     return recae.Interactions.from_csr(matrix, users=users, items=fold.history.items)
 
 
 def model_for(users: int) -> recae.MultVAE:
-    """Settings by the number of training users, found on validation users."""
+    """Settings by the number of training users, chosen on validation users."""
     if users < 2000:
         return recae.MultVAE(latent=32, hidden=(200,), epochs=60, dropout=0.7)
     return recae.MultVAE(latent=64, hidden=(300,), dropout=0.7, epochs=40, batch_size=200, lr=2e-3)
 
 
 def downstream_for(users: int) -> list[recae.EASE]:
-    """What to fit on real and on synthetic users, the best of each on validation users.
+    """The models to fit on real and on synthetic users, with settings chosen on validation users.
 
-    Of few real users l2=100 is much better than 1,000, which would flatter synthetic ones; of the
-    4,224 of MovieLens 1M 1,000 is the best of these, and alone is a third of the work.
+    On few real users l2=100 is much better than 1,000, which would favour synthetic users. On the
+    4,224 of MovieLens 1M, 1,000 is the best of these, and trying only this value takes a third of
+    the time.
     """
     return [recae.EASE(l2=l2) for l2 in ((100.0, 300.0, 1000.0) if users < 2000 else (1000.0,))]
 
 
 def choose(model: Any, split: Split) -> tuple[float, list[dict[str, float]]]:
-    """The temperature to take, and what each of them gave on validation users."""
+    """The chosen temperature, and the result of each temperature on validation users."""
     assert split.validation is not None
     real, found = split.train.matrix, []
     theirs = nearest(whole(split.validation).matrix, real)
@@ -91,7 +92,7 @@ def choose(model: Any, split: Split) -> tuple[float, list[dict[str, float]]]:
 
 
 def stream(generator: UserGenerator, users: int) -> dict[str, float]:
-    """Seconds and additional memory of writing so many users to a file."""
+    """Seconds and additional memory of writing this many users to a file."""
     before, started, worked = peak_gb(), time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         rows = generator.write(Path(folder) / "users.parquet", users)
@@ -108,7 +109,7 @@ def stream(generator: UserGenerator, users: int) -> dict[str, float]:
 
 
 def ways(model: Any, people: recae.Interactions, data: Any, pairs: int) -> dict[str, Any]:
-    """Means over pairs of users, step by step, along straight and spherical ways."""
+    """Means over pairs of users, step by step, along straight and spherical paths."""
     order = np.random.default_rng(0).permutation(people.n_users)
     pairs = min(pairs, people.n_users // 2)
     a, b = people.matrix[order[:pairs]], people.matrix[order[pairs : 2 * pairs]]
@@ -131,17 +132,19 @@ def ways(model: Any, people: recae.Interactions, data: Any, pairs: int) -> dict[
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints every report; keeps the numbers and the picture of the first one."""
+    """Prints every report; stores the numbers and the plot of the first one."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, help="folder with ratings.parquet")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--pairs", type=int, default=400, help="pairs of users to walk between")
+    parser.add_argument(
+        "--pairs", type=int, default=400, help="pairs of users to interpolate between"
+    )
     parser.add_argument("--stream", type=int, default=100_000, help="users written to a file")
-    parser.add_argument("--picture", type=Path, help="where to draw the first report")
+    parser.add_argument("--picture", type=Path, help="path of the plot of the first report")
     options = parser.parse_args(argv)
-    commit()  # what the code stands at now
+    commit()  # the commit of the running code
     data = load(options.data)
     split = recae.StrongGeneralization(held_out=0.15).split(data)
     assert split.validation is not None and split.test is not None

@@ -45,14 +45,15 @@ def synthetic(result: dict[str, Any]) -> Table:
     rows += [row("real users drawn again", first, "resampled")]
     text = (
         f"`python -m evaluation synthetic_users DATA`. `{result['model']}` on "
-        f"{first['users']['real']:,} users of MovieLens 1M; as many synthetic ones at temperature "
-        f"{result['temperature']}, chosen on validation users; EASE fitted on them and tested on "
-        f"{first['users']['held-out']} real ones; in parentheses the share that is kept of EASE "
-        "fitted on the real users of that seed. Apart: total variation of how often items come up "
-        "and of lengths. Pairs: items that meet in histories, against the real lift. Nearer: the "
-        "share that is nearer to a training user than a held-out user is, 0.5 for real strangers. "
-        "AUC: membership inference, the best of three attacks, 95 % interval. No differential "
-        "privacy.\n\n![Synthetic users](../evaluation/results/synthetic-users.png)"
+        f"{first['users']['real']:,} users of MovieLens 1M, and as many synthetic ones at "
+        f"temperature {result['temperature']}, chosen on validation users. EASE is fitted on them "
+        f"and tested on {first['users']['held-out']} real users; in parentheses its share of the "
+        "metric of EASE fitted on the real users of that seed. Apart: total variation distance of "
+        "item popularity and of history lengths. Pairs: lift of item pairs, compared with the "
+        "real lift. Nearer: share of synthetic users that are nearer to a training user than a "
+        "held-out user is; 0.5 for real users not seen in training. AUC: membership inference, "
+        "the best of three attacks, 95 % interval. No differential privacy.\n\n"
+        "![Synthetic users](../evaluation/results/synthetic-users.png)"
     )
     return "MovieLens 1M: synthetic users", text, HEAD, rows
 

@@ -1,1 +1,1 @@
-"""Malformed input of more than a hundred kinds, and the one error that each of them gets."""
+"""More than a hundred kinds of malformed input, and the error that each must raise."""

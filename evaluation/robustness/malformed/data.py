@@ -1,4 +1,4 @@
-"""Malformed tables, matrices and files, and words that the error about each must hold."""
+"""Malformed tables, matrices and files, with a pattern that each error message must match."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ import scipy.sparse as sp
 import recae
 
 Case = tuple[str, str, Callable[[], object], str]
-"""Group, what is malformed, the call, and words that its message must hold (a pattern)."""
+"""Group, description of the fault, the call, and the pattern that its message must match."""
 
 PAIRS = {"user_id": [1, 1, 2], "item_id": [7, 8, 7]}
 
 
 def frame(**columns: Any) -> pd.DataFrame:
-    """Three good rows, with other columns in place of theirs."""
+    """A frame of three valid rows, with some columns replaced."""
     return pd.DataFrame(PAIRS | columns)
 
 
 def tables() -> Iterator[Case]:
-    """Frames whose columns are not what they should be."""
+    """Frames with invalid columns."""
     read = recae.Interactions.from_frame
     bad: dict[str, tuple[Any, str]] = {
         "a float": ([1.5, 2, 3], "user ids are floats"),
@@ -84,7 +84,7 @@ def tables() -> Iterator[Case]:
 
 
 def matrices() -> Iterator[Case]:
-    """Sparse matrices that are none, or not of interactions."""
+    """Matrices that are not sparse, or not of interactions."""
     make = recae.Interactions.from_csr
     good = sp.csr_matrix(np.eye(3))
 
@@ -106,7 +106,7 @@ def matrices() -> Iterator[Case]:
 
 
 def files(here: Path) -> Iterator[Case]:
-    """Files that are absent, damaged, or of another kind."""
+    """Files that are missing, damaged or of another kind."""
     frame().to_parquet(here / "good.parquet")
     frame().to_csv(here / "good.csv", index=False)
     whole = (here / "good.parquet").read_bytes()

@@ -1,4 +1,4 @@
-"""Malformed settings, questions, model directories and command lines, as in `malformed_data`."""
+"""Malformed settings, requests, model directories and command lines, as in `malformed_data`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from recae.system.digests import sha256_of_json
 
 
 def fits(data: recae.Interactions, here: Path) -> Iterator[Case]:
-    """Hyperparameters, options and data that no fit can take."""
+    """Hyperparameters, options and data that `fit` must reject."""
     quick = {"latent": 4, "hidden": (4,), "epochs": 1}
 
     def vae(**more: Any) -> recae.MultVAE:
@@ -95,7 +95,7 @@ def fits(data: recae.Interactions, here: Path) -> Iterator[Case]:
 
 
 def requests(data: recae.Interactions, here: Path) -> Iterator[Case]:
-    """Questions that a fitted model cannot answer."""
+    """Requests that a fitted model must reject."""
     model = recae.EASE().fit(data)
     ask = model.recommend
     for users, words in (
@@ -155,7 +155,7 @@ def requests(data: recae.Interactions, here: Path) -> Iterator[Case]:
     yield "ensemble", "no call", lambda: blend(members=("EASE",)).fit(data), "is written as"
     yield "ensemble", "unknown", lambda: blend(members=("EASY()",)).fit(data), "mean 'EASE'"
     yield "ensemble", "unfitted", lambda: blend.of([recae.EASE()]), "not fitted"
-    yield "ensemble", "no models", lambda: blend.of([]), "none was given"
+    yield "ensemble", "no models", lambda: blend.of([]), "at least one"
     yield "rmse", "no fold", lambda: recae.evaluation.rmse(model, data), "must be a Fold"
     rated = recae.AutoRec(metric="ndcg@10")
     yield "AutoRec", "a ranking metric", lambda: rated.fit(data), "unknown metric of AutoRec"
@@ -166,11 +166,11 @@ def requests(data: recae.Interactions, here: Path) -> Iterator[Case]:
     for name, text in (("not json", "{"), ("foreign", '{"a": 1}'), ("a list", "[]")):
         path = here / f"{name}.json"
         path.write_text(text)
-        yield "report", name, lambda p=path: recae.Report.load(p), "no saved report"
+        yield "report", name, lambda p=path: recae.Report.load(p), "saved report"
 
 
 def loads(data: recae.Interactions, here: Path) -> Iterator[Case]:
-    """Model directories that are not what was saved."""
+    """Model directories that were changed after saving."""
     good = recae.EASE().fit(data).save(here / "good model")
     for part in ("config.json", "items.parquet", "model.safetensors"):
         whole = (good / part).read_bytes()
@@ -185,7 +185,7 @@ def loads(data: recae.Interactions, here: Path) -> Iterator[Case]:
             if content is None:
                 (path / part).unlink()
             if part == "config.json" and how == "a bit":
-                continue  # one character of a name or number, which other checks are about
+                continue  # a single character of a name or number: other checks cover it
             words = f"{re.escape(part)}|config.json"
             yield "load", f"{part}: {how}", lambda p=path: recae.load(p), words
     settings = json.loads((good / "config.json").read_text())["settings"]
@@ -212,7 +212,7 @@ def loads(data: recae.Interactions, here: Path) -> Iterator[Case]:
 
 
 def commands(here: Path) -> Iterator[Case]:
-    """Command lines that cannot be obeyed; `Said` is raised with what stderr says."""
+    """Command lines that must fail. Their stderr is raised as `Said`."""
     plays, model = str(here / "good.parquet"), str(here / "good model")
     for line, words in (
         (["fit", plays], "required"),
@@ -240,11 +240,11 @@ def commands(here: Path) -> Iterator[Case]:
 
 
 class Said(recae.RecaeError):
-    """What a command that ended with a mistake has said."""
+    """The stderr of a command that failed."""
 
 
 def command(line: list[str]) -> None:
-    """Runs a command; what it says to stderr becomes an error, unless it is a traceback."""
+    """Runs a command and raises its stderr as an error, unless it is a traceback."""
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
         try:

@@ -1,11 +1,11 @@
-"""More than a hundred kinds of malformed input, and the one error that each of them gets.
+"""Runs more than a hundred kinds of malformed input and checks the error that each raises.
 
     python -m evaluation malformed
 
-Every case is run for real in a temporary folder. Its error must be one of recae's own, and its
-message must hold the words given with the case, which were written from what a user would need. The
-command line must end in a code that is not 0, without a traceback. A model that existed before must
-be the same afterwards. 1 if any case fails.
+Every case runs in a temporary folder. It must raise one of recae's own errors, and the message must
+match the pattern of the case. The patterns were written from what a user needs to know. A command
+must exit with a code other than 0 and without a traceback. A model that existed before must be
+unchanged. Returns 1 if any case fails.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from evaluation.robustness.malformed.models import commands, fits, loads, reques
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs every case and prints what it got; 1 if any is not as it should be."""
+    """Runs every case and prints its error. Returns 1 if any case fails."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         model = recae.load(here / "good model")
         unharmed = len(model.recommend(k=3, history=data)) and (here / "thesis").read_text()
     kinds = len({(group, what) for group, what, *_ in rows})
-    print(f"\n{kinds} kinds, {failed} without a clear error of ours; what existed is unharmed: ")
+    print(f"\n{kinds} kinds, {failed} without a clear error of recae; existing files unchanged: ")
     print("yes" if unharmed else "no")
     print(f"kept in {keep('malformed', {'suite': 'malformed input', 'cases': rows})}")
     return 0 if not failed and unharmed and kinds >= 100 else 1
@@ -64,7 +64,7 @@ OURS = {
 
 
 def outcome(call: Callable[[], object]) -> tuple[str, str]:
-    """The name of the error a call ends in, and its message in one line."""
+    """The name of the error that a call raises, and its message in one line."""
     try:
         result = call()
     except Exception as error:

@@ -16,9 +16,9 @@ import worker  # noqa: E402
 
 
 def main() -> None:
-    """Prepares as its `fit` does, then trains an epoch whenever it is told to.
+    """Prepares as its `fit` does, then trains an epoch on each request.
 
-    Its `learn` makes a new Adam whenever it is called, so that every epoch here is a first one.
+    Cornac's `learn` makes a new Adam at each call, so every epoch here is a first one.
     """
     bare = worker.peak_gb()
     parser = argparse.ArgumentParser(description=__doc__)

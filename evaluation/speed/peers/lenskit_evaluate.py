@@ -1,9 +1,9 @@
-"""LensKit's evaluation of given factors, a round at a time, for `python -m evaluation.speed
+"""LensKit's evaluation of given factors, one round per request, for `python -m evaluation.speed
 evaluate`.
 
 Its pipeline of implicit MF is trained for one epoch on the histories, so that every part of it
-knows users and items; then the given factors take the place of those it has learnt, and it is told
-to prefer them to folding a user in. A round is `lenskit.batch.recommend` and `RunAnalysis`.
+knows users and items. Then the given factors replace the trained ones, and the pipeline is set to
+prefer them to folding a user in. A round is `lenskit.batch.recommend` and `RunAnalysis`.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def frame(matrix: sp.csr_matrix) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Builds the pipeline, then evaluates whenever it is told to."""
+    """Builds the pipeline, then evaluates on each request."""
     bare = worker.peak_gb()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="with history.npz, target.npz and factors.npz")
-    parser.add_argument("--users", type=int, required=True, help="the first so many")
+    parser.add_argument("--users", type=int, required=True, help="number of users, from the first")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--threads", type=int, required=True)
     options = parser.parse_args()
@@ -62,8 +62,8 @@ def main() -> None:
 
     def run() -> dict[str, object]:
         lists = recommend(pipeline, users, n=K, n_jobs=options.jobs)
-        # Its NDCG discounts the first two ranks alike unless an offset is asked for; its recall
-        # divides by min(targets, k), and nobody here has more targets than 20.
+        # LensKit's NDCG discounts the first two ranks equally unless an offset is given. Its recall
+        # divides by min(targets, k), and no user here has more than 20 targets.
         measures = RunAnalysis()
         measures.add_metric(NDCG(n=K, weight=LogRankWeight(offset=1)), f"ndcg@{K}")
         measures.add_metric(Recall(n=20), "recall@20")

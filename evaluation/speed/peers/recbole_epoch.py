@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import torch
-from recbole_setup import configured, dataset_of  # first: it makes the imports below possible
+from recbole_setup import configured, dataset_of  # first: the imports below need it
 
 from recbole.data.utils import get_dataloader  # isort: skip
 from recbole.model.general_recommender import MultiVAE  # isort: skip
@@ -18,7 +18,7 @@ import worker  # noqa: E402
 
 
 def main() -> None:
-    """Prepares as RecBole does, then trains an epoch whenever it is told to."""
+    """Prepares as RecBole does, then trains an epoch on each request."""
     bare = worker.peak_gb()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
@@ -31,7 +31,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     sizes = {
         "mlp_hidden_size": [options.hidden],
-        "latent_dimension": 2 * options.latent,  # it halves this: means and log variances
+        "latent_dimension": 2 * options.latent,  # RecBole halves this: means and log variances
         "train_batch_size": options.batch,
     }
     config = configured(options.folder, ["train"], sizes, options.device)

@@ -1,7 +1,8 @@
-"""RecBole's evaluation of given factors, a round at a time, for `python -m evaluation.speed
-evaluate`: its own `Trainer` with its `FullSortEvalDataLoader`, `Collector` and `Evaluator`. Data
-set and model are stand-ins that hold the given arrays. Items move up by one, as RecBole keeps item
-0 for padding.
+"""RecBole's evaluation of given factors, one round per request, for `python -m evaluation.speed
+evaluate`: its own `Trainer` with its `FullSortEvalDataLoader`, `Collector` and `Evaluator`.
+
+Data set and model are stand-ins that hold the given arrays. Item numbers are shifted by one,
+because RecBole keeps item 0 for padding.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 import torch
-from recbole_setup import Config  # first: it makes the imports below possible
+from recbole_setup import Config  # first: the imports below need it
 
 from recbole.data.dataloader import FullSortEvalDataLoader  # isort: skip
 from recbole.data.interaction import Interaction  # isort: skip
@@ -28,7 +29,7 @@ DIGITS = 10
 
 
 class Data:
-    """What the loader and the trainer ask of a data set."""
+    """The attributes of a data set that the loader and the trainer need."""
 
     uid_field, iid_field = "user_id", "item_id"
 
@@ -48,7 +49,7 @@ class Data:
         return users
 
     def get_item_feature(self) -> Interaction:
-        """Nothing but the items."""
+        """Only the items."""
         return Interaction({self.iid_field: torch.arange(self.item_num)})
 
 
@@ -77,15 +78,15 @@ class Factors(torch.nn.Module):
 
 
 def main() -> None:
-    """Builds data, model and loader, then evaluates whenever it is told to."""
+    """Builds data, model and loader, then evaluates on each request."""
     bare = worker.peak_gb()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="with history.npz, target.npz and factors.npz")
-    parser.add_argument("--users", type=int, required=True, help="the first so many")
+    parser.add_argument("--users", type=int, required=True, help="number of users, from the first")
     parser.add_argument("--eval-batch-size", type=int, required=True, help="cells")
     parser.add_argument("--threads", type=int, required=True)
     options = parser.parse_args()
-    sys.argv = sys.argv[:1]  # RecBole reads what is left of it
+    sys.argv = sys.argv[:1]  # RecBole reads the remaining arguments
     torch.set_num_threads(options.threads)
     history, target = (
         sp.load_npz(options.folder / f"{part}.npz")[: options.users]

@@ -1,11 +1,11 @@
 """RecBole's MultiVAE trained by its own Trainer, for `python -m evaluation.speed time_to_quality`.
 
-FOLDER holds given/given.train.inter and given.valid.inter, and histories.npz, the rows whose lists
-are wanted. The clock starts before RecBole reads its files. After every epoch a line of JSON goes
-to --curve: number, seconds so far, recall@20 on the validation pairs by its own Evaluator. Training
-ends by its own early stopping, or with the epoch in which --cap seconds have passed. Then the best
-state is put back (kept in memory, not in its checkpoints, which need pickle), and the 20 best
-columns of every row, without those of the row itself, go to --lists.
+FOLDER holds given/given.train.inter and given.valid.inter, and histories.npz, the rows to make
+lists for. The clock starts before RecBole reads its files. After every epoch a line of JSON is
+written to --curve: number, seconds so far, recall@20 on the validation pairs by its own Evaluator.
+Training ends by its own early stopping, or after the epoch in which --cap seconds have passed. Then
+the best state is restored (kept in memory, not in its checkpoints, which need pickle). The 20 best
+columns of every row, without those of the row itself, are written to --lists.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
-from recbole_setup import configured, dataset_of  # first: it makes the imports below possible
+from recbole_setup import configured, dataset_of  # first: the imports below need it
 
 from recbole.data.utils import get_dataloader  # isort: skip
 from recbole.model.general_recommender import MultiVAE  # isort: skip
@@ -34,7 +34,7 @@ class Capped(Exception):
 
 
 class NoBoard:
-    """In place of TensorBoard."""
+    """Replaces TensorBoard."""
 
     def add_scalar(self, *_: object) -> None:
         """Nothing is drawn."""
@@ -60,7 +60,7 @@ def main() -> None:
         "topk": [K],
         "valid_metric": f"Recall@{K}",
         "metric_decimal_place": 10,
-        # Its default of 4,096 cells would take one user at a time.
+        # Its default of 4,096 cells would evaluate one user at a time.
         "eval_batch_size": USERS_AT_ONCE * (shape[1] + 1),
     }
     started = time.perf_counter()
@@ -99,7 +99,7 @@ def main() -> None:
 def lists_of(model: MultiVAE, data: Any, histories: sp.csr_matrix) -> np.ndarray:
     """The K best columns of every row by its own forward pass: (rows, K), -1 where none is left."""
     n_items = histories.shape[1]
-    tokens = data.field2id_token[data.iid_field]  # its number -> our column; 0 is padding
+    tokens = data.field2id_token[data.iid_field]  # RecBole's number -> our column; 0 is padding
     columns = np.array([-1, *(int(token) for token in tokens[1:])])
     numbers = np.zeros(n_items, dtype=np.int64)
     numbers[columns[1:]] = np.arange(1, len(columns))
@@ -108,7 +108,7 @@ def lists_of(model: MultiVAE, data: Any, histories: sp.csr_matrix) -> np.ndarray
         rows = histories[start : start + USERS_AT_ONCE].tocoo()
         x = torch.zeros(rows.shape[0], len(columns))
         x[torch.from_numpy(rows.row).long(), torch.from_numpy(numbers[rows.col])] = 1.0
-        x[:, 0] = 0.0  # items that it has not met in training
+        x[:, 0] = 0.0  # items that are not in its training data
         with torch.no_grad():
             scores = model(x)[0]
         scores[x > 0] = -torch.inf

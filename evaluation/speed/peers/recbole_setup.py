@@ -1,7 +1,7 @@
-"""RecBole 1.2.1 on a data set that lies in a folder as its own atomic files.
+"""Sets up RecBole 1.2.1 on a data set in its own atomic files.
 
-The environment has no ray, tensorboard or plotly, which training and evaluating do not use. Import
-this module before RecBole: it puts an empty module in the place of tensorboard.
+The environment has no ray, tensorboard or plotly, because training and evaluation do not use them.
+Import this module before RecBole: it replaces tensorboard by an empty module.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def stand_in(name: str, **members: object) -> None:
 
 
 stand_in("torch.utils.tensorboard", SummaryWriter=lambda *arguments: None)
-# RecBole's settings name types that NumPy 2 has under one name only.
+# RecBole's settings use type names that NumPy 2 has removed.
 for _old, _new in {"float_": "float64", "complex_": "complex128", "unicode_": "str_"}.items():
     setattr(np, _old, getattr(np, _new))
 
@@ -39,7 +39,7 @@ def configured(
     folder: Path, parts: list[str], settings: dict[str, Any], device: str = "cpu"
 ) -> Config:
     """The configuration of its MultiVAE on folder/given/given.PART.inter, silent."""
-    sys.argv = sys.argv[:1]  # RecBole reads what is left of it
+    sys.argv = sys.argv[:1]  # RecBole reads the remaining arguments
     given = {
         "data_path": str(folder),
         "checkpoint_dir": str(folder),

@@ -16,7 +16,7 @@ import worker  # noqa: E402
 
 
 def main() -> None:
-    """Prepares as its `fit` does, then trains an epoch whenever it is told to."""
+    """Prepares as its `fit` does, then trains an epoch on each request."""
     bare = worker.peak_gb()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="with train.npz")

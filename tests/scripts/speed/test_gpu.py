@@ -27,7 +27,7 @@ def test_the_data_have_their_shape_and_a_long_tail() -> None:
     assert (matrix != gpu_chip.synthetic(500, 1000, 12_000, seed=1)).nnz == 0
     assert (matrix != gpu_chip.synthetic(500, 1000, 12_000, seed=2)).nnz > 0
     for wrong in (499, 50_001):
-        with pytest.raises(ConfigError, match="take at least one a user and at most half"):
+        with pytest.raises(ConfigError, match="500 users .*200 items"):
             gpu_chip.synthetic(500, 200, wrong)
 
 
@@ -70,4 +70,4 @@ def test_without_a_gpu_nothing_is_claimed(monkeypatch, capsys) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(gpu, "keep", lambda *_: pytest.fail("kept what was not measured"))
     assert gpu.main([]) == 0
-    assert capsys.readouterr().out.startswith("not run: there is no GPU here")
+    assert capsys.readouterr().out.startswith("not run: ")

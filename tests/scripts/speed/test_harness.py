@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_the_sides_take_turns(tmp_path, capsys) -> None:
     assert found.seconds("a") == [2, 3, 4] and found.seconds("b") == [5, 7.5, 10]
     assert found.ratios("b", "a") == {"median": 2.5, "lowest": 2.5, "highest": 2.5}
     assert 0 <= found.above_bare_gb("a") < found.memory["a"]["peak_gb"] < 1
-    assert "b / a: 2.50 times as long" in found.summary()
+    assert "b / a: 2.50 times " in found.summary()
     kept = json.loads(json.dumps(found.as_dict()))
     assert kept["sides"]["b"]["median_seconds"] == 7.5
     assert kept["sides"]["a"]["rounds"][0] == {"seconds": 2.0, "loss": 0.5}
@@ -67,13 +68,13 @@ def test_ratios_are_of_pairs() -> None:
 
 def test_a_side_that_dies_says_why(tmp_path) -> None:
     sides = {"a": side(tmp_path, "a", 1.0), "b": side(tmp_path, "b", 1.0, dies_at=2)}
-    with pytest.raises(RecaeError, match=r"(?s)^b ended with the code 1: .*no space left on"):
+    with pytest.raises(RecaeError, match=r"(?s)^b .*code 1: .*no space"):
         harness.alternate(sides, rounds=2, warm=1, pause=0)
-    with pytest.raises(RecaeError, match="it said nothing on stderr"):
+    with pytest.raises(RecaeError, match="nothing .*stderr"):
         harness.alternate({"a": [sys.executable, "-c", ""]}, rounds=1)
-    with pytest.raises(ConfigError, match="a could not be started: .*no-such-python"):
+    with pytest.raises(ConfigError, match="^a .*started: .*no-such-python"):
         harness.alternate({"a": ["no-such-python"]}, rounds=1)
-    with pytest.raises(ConfigError, match="nothing to measure: 1 sides, 0 rounds"):
+    with pytest.raises(ConfigError, match="1 sides?, 0 rounds"):
         harness.alternate({"a": ["x"]}, rounds=0)
 
 
@@ -104,9 +105,9 @@ def test_the_list_and_the_runs_of_all(tmp_path, monkeypatch, capsys) -> None:
     out = capsys.readouterr().out
     assert "fast   How fast." in out and "plain" in out and "helper" not in out
     assert speed.main(["plainn"]) == 2
-    assert "Did you mean plain?" in capsys.readouterr().err
+    assert "mean plain?" in capsys.readouterr().err
     assert speed.main(["all"]) == 2
-    assert "DATA is the folder that holds gowalla/" in capsys.readouterr().err
+    assert re.search("DATA .*gowalla/", capsys.readouterr().err)
     ran = []
     monkeypatch.setattr(speed, "run", lambda module, some: ran.append((module, some)) or 1)
     assert speed.main(["all", str(tmp_path)]) == 1
@@ -164,12 +165,12 @@ def test_environments_are_made_once_and_failures_leave_nothing(
 
 def test_an_interpreter_that_is_there_is_taken(tmp_path) -> None:
     assert venvs.python_of("recbole", options_of("--recbole-python", "x/python")) == "x/python"
-    with pytest.raises(ConfigError, match="unknown peer 'recbool'. Did you mean 'recbole'?"):
+    with pytest.raises(ConfigError, match="peer 'recbool'.* mean 'recbole'"):
         venvs.python_of("recbool", options_of())
 
 
 def test_a_failed_install_shows_the_end_of_what_pip_said() -> None:
-    with pytest.raises(RecaeError, match=r"(?s)--x-python takes an interpreter.*went wrong"):
+    with pytest.raises(RecaeError, match=r"(?s)--x-python .*went wrong"):
         venvs._run("x", [sys.executable, "-c", "import sys; sys.exit('went wrong')"])
 
 

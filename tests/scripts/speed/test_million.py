@@ -94,7 +94,7 @@ def test_a_dry_run_of_a_million(capsys):
     assert million.main(f"{command} --batch-size 100 --asked 200 --threads 1".split()) == 0
     out = capsys.readouterr().out
     assert "softmax='sampled'" in out and "peak memory" in out
-    lines = [line for line in out.splitlines() if "to their taste" in line]
+    lines = [line for line in out.splitlines() if "in their groups" in line]
     assert [line.split(":")[0] for line in lines] == ["training users", "strangers"]
     for line in lines:
         model, popularity, chance = (

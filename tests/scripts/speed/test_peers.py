@@ -18,7 +18,7 @@ from recae.errors import ConfigError, DataError, RecaeError
 
 
 def test_the_table_is_taken_as_it_is_or_as_recbole_takes_movielens(tmp_path) -> None:
-    with pytest.raises(DataError, match="neither train.parquet nor ratings.parquet"):
+    with pytest.raises(DataError, match="train.parquet .*ratings.parquet"):
         given.read(tmp_path)
     users, items = np.divmod(np.arange(144), 12)
     ratings = pd.DataFrame({"user": users, "item": items, "rating": 3.0})
@@ -106,7 +106,7 @@ def test_ratios_of_times_by_hand() -> None:
         "recbole to its best / recae-fast": 9.0,
     }
     words = quality.in_words(found)
-    assert "target not reached; test" in words and "3.00 times as long" in words
+    assert "not reached" in words and "3.00 times " in words
     assert quality.ratios({"recbole": found["recbole"]}) == {}
 
 
@@ -140,14 +140,14 @@ def test_our_sides_race_from_the_table(tmp_path, capsys) -> None:
     kept = tmp_path / "curves"
     code = time_to_quality.main([*argv, "--work", str(kept)])
     out = capsys.readouterr().out
-    assert "target reached after" in out and code in (0, 1)
+    assert "target reached" in out and code in (0, 1)
     (line,) = (kept / "recae-plain.jsonl").read_text().splitlines()  # it stops when it is there
     assert json.loads(line)["recall@20"] >= 0.01
 
 
 def test_a_side_that_fails_says_why(tmp_path) -> None:
     options = type("Options", (), {"threads": 1})
-    with pytest.raises(RecaeError, match=r"(?s)recbole ended with the code 2.*unrecognized"):
+    with pytest.raises(RecaeError, match=r"(?s)^recbole .*code 2.*unrecognized"):
         command = [sys.executable, "-m", "evaluation.speed.epoch", str(tmp_path), "--nonsense"]
         time_to_quality.run("recbole", command, tmp_path, options)
 
@@ -168,7 +168,7 @@ def test_the_sides_must_agree_on_the_metrics() -> None:
 def test_evaluation_is_measured_on_our_side(capsys) -> None:
     argv = ["--users=200", "--items=150", "--latent=8", "--rounds=1", "--threads=1"]
     assert evaluate.main([*argv, "--sides", "recae"]) == 0
-    assert "the metrics agree" in capsys.readouterr().out
+    assert "metrics agree" in capsys.readouterr().out
 
 
 def test_the_peers_scripts_are_where_they_are_looked_for() -> None:

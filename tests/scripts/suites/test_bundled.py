@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -101,7 +102,7 @@ def test_what_is_there_is_not_run_again(folder: Path, capfd: pytest.CaptureFixtu
     before = (folder / "results" / "bundled" / "ease.json").stat().st_mtime_ns
     again = ["bundled", "--seconds", "1", "--models", "ease,popularity", *places(folder)]
     assert evaluation.main(again) == 0
-    assert capfd.readouterr().out.count("there already") == 2
+    assert capfd.readouterr().out.count("result exists") == 2
     after = (folder / "results" / "bundled" / "ease.json").stat().st_mtime_ns
     assert before == after
 
@@ -117,8 +118,8 @@ def test_a_result_of_other_data_or_settings_is_not_taken_for_this_one(
     )
     assert identity(SUITE, popularity, other) != identity(SUITE, popularity, SPLIT)
     assert not is_done(SUITE, popularity, other, of)
-    assert "its result is of another train, validation, test" in capfd.readouterr().out
-    with pytest.raises(DataError, match="the data have changed since"):
+    assert "train, validation, test" in capfd.readouterr().out
+    with pytest.raises(DataError, match="data .*changed"):
         load_entries(of.results, target=other.test.target.fingerprint())
 
 
@@ -134,7 +135,7 @@ def test_a_model_that_runs_alone_stays_for_the_blend_it_is_a_member_of(tmp_path:
         },
     )
     here = Places(tmp_path / "results", tmp_path / "work")
-    with pytest.raises(ConfigError, match="blend is a blend of models that are not fitted"):
+    with pytest.raises(ConfigError, match="^blend .*not fitted"):
         run(suite, blend, SPLIT, here, fit_only=False)
     for candidate in suite.models.values():
         run(suite, candidate, SPLIT, here, fit_only=False)
@@ -164,7 +165,7 @@ def test_models_are_compared_and_reported_by_name(
     where = ["--results", str(folder / "results")]
     compare.main(["bundled", "--models", "ease,popularity", *where])
     out = capsys.readouterr().out
-    assert "ease is better than popularity" in out
+    assert re.search("ease .*better .*popularity", out)
     assert report.main(["bundled", "--metric", "recall@20", *where]) == 0
     assert "recall@20" in capsys.readouterr().out.splitlines()[4].split("|")[2]
 
@@ -201,7 +202,7 @@ def test_a_blend_takes_no_member_of_other_settings(tmp_path: Path) -> None:
     (suite, here), (changed, _) = blend(tmp_path, 3.0), blend(tmp_path, 300.0)
     for name in ("ease", "popularity"):
         run(suite, suite.models[name], SPLIT, here, fit_only=True)
-    with pytest.raises(ConfigError, match="not fitted to these data and settings: run ease first"):
+    with pytest.raises(ConfigError, match="not fitted .*: run ease "):
         run(changed, changed.models["both"], SPLIT, here, fit_only=True)
 
 

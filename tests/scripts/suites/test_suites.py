@@ -55,16 +55,16 @@ def test_every_suite_can_be_read_and_draws_from_valid_ranges(name: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("[models.ease]", "[models.esae]", "unknown model in mine.toml 'esae'"),
-        ("[models.ease]", "[models.ease]\nsets = {}", "unknown entry of mine.toml .models.ease."),
-        ("[models.ease]", "[models.ease]\nset = { l2 = -1 }", "l2 of EASE must be a number > 0"),
-        ("[models.ease]", "[models.ease]\nsearch = { l2 = 3 }", "search.l2 of ease is a list"),
-        ("[models.ease]", "[models.ease]\nsearch = 'all'", 'is a table or "usual"'),
-        ("[models.ease]", "[models.ensemble]\nmembers = ['x']", "unknown member of a blend"),
-        ('title = "a"', 'title = "a', "mine.toml is no TOML"),
-        ('title = "a"', 'title = "a"\ntest = 1', "unknown entry of mine.toml 'test'"),
-        ("[data]", "[date]", "unknown entry of mine.toml 'date'"),
-        ('[measure]\nmetric = "recall@2"', "", "mine.toml lacks measure"),
+        ("[models.ease]", "[models.esae]", "model .*mine.toml 'esae'"),
+        ("[models.ease]", "[models.ease]\nsets = {}", r"entry .*mine.toml \[models.ease\] 'sets'"),
+        ("[models.ease]", "[models.ease]\nset = { l2 = -1 }", "l2 .*EASE .*> 0"),
+        ("[models.ease]", "[models.ease]\nsearch = { l2 = 3 }", r"search\.l2 .*ease .*list"),
+        ("[models.ease]", "[models.ease]\nsearch = 'all'", '"usual"'),
+        ("[models.ease]", "[models.ensemble]\nmembers = ['x']", "ensemble member .*'x'"),
+        ('title = "a"', 'title = "a', "mine.toml .*TOML: "),
+        ('title = "a"', 'title = "a"\ntest = 1', "entry .*mine.toml 'test'"),
+        ("[data]", "[date]", "entry .*mine.toml 'date'"),
+        ('[measure]\nmetric = "recall@2"', "", "mine.toml .* measure"),
     ],
 )
 def test_what_a_suite_must_not_say(tmp_path: Path, old: str, new: str, complaint: str) -> None:
@@ -102,9 +102,9 @@ def test_tables_that_are_missing_or_of_another_protocol(tmp_path: Path) -> None:
         read_split(suite, tmp_path)
     with pytest.raises(ConfigError, match="missing --test"):
         read_split(suite, None, {"train": tmp_path / "train.csv"})
-    with pytest.raises(ConfigError, match="mine takes the tables train, validation, test"):
+    with pytest.raises(ConfigError, match="train, validation, test"):
         read_split(suite, None, {"interactions": tmp_path / "train.csv"})
-    with pytest.raises(DataError, match="mine has no data set of its own"):
+    with pytest.raises(DataError, match="^mine .*data set"):
         read_split(suite, None)
 
 
@@ -115,7 +115,7 @@ def test_leaks_in_tables_of_ones_own_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="1 of 2 test"):
         read_split(suite, None, {"train": train, "test": leaking})
     twice = table(tmp_path / "twice.csv", (1, "c"), (1, "c"), (2, "b"))
-    with pytest.raises(DataError, match="1 rows repeat a pair"):
+    with pytest.raises(DataError, match="1 rows .*pair"):
         read_split(suite, None, {"train": train, "test": twice})
 
 
@@ -194,10 +194,8 @@ def test_no_seeds_and_no_seconds_are_refused(option: str) -> None:
 
 
 def test_a_suite_without_published_figures_has_no_table_of_them() -> None:
-    assert published.document(["bundled"]) == (
-        "### MovieLens latest small, the bundled sample: every step of a suite in a minute\n\n"
-        "No published figures.\n"
-    )
+    title, text = published.document(["bundled"]).split("\n\n")
+    assert title == f"### {read_suite('bundled').title}" and "|" not in text
 
 
 def test_what_is_at_second_hand_or_from_memory_is_not_called_checked() -> None:
