@@ -1,2 +1,1 @@
-"""Shared parts of the scripts: provenance, tables, pictures, grid search, size and call traces of
-recae."""
+"""Shared parts of the scripts: provenance, tables, pictures, grid search, size, call traces."""

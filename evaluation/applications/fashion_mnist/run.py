@@ -1,4 +1,4 @@
-"""Fashion-MNIST: four kinds of autoencoder against PCA, and the likelihood of the variational one."""
+"""Fashion-MNIST: four kinds of autoencoder against PCA, and the likelihood of the variational."""
 
 from __future__ import annotations
 
