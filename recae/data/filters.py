@@ -17,7 +17,7 @@ def passing(
     matrix: csr.Matrix, min_weight: float | None, min_per_item: int, min_per_user: int
 ) -> Mask:
     """The entries of a CSR that pass all filters, (nnz,) bool. Each is applied once, in this order:
-    the weight of an entry, the entries of its column, the entries of its row; each counts the
+    the weight of an entry, the entries of its column, the entries of its row. Each counts the
     entries that pass the filters before it.
 
     Raises DataError, naming the filter, if nothing is left; ConfigError for a negative count or a
@@ -41,9 +41,9 @@ def passing(
 
 
 def k_core(matrix: csr.Matrix, min_per_user: int, min_per_item: int) -> tuple[Mask, Mask]:
-    """The rows and the columns of the k-core, (n_users,) and (n_items,) bool: the largest part in
-    which every row has `min_per_user` entries and every column `min_per_item` (Seidman 1983, for
-    two kinds of nodes).
+    """The rows and the columns of the k-core, (n_users,) and (n_items,) bool. It is the largest
+    part in which every row has `min_per_user` entries and every column `min_per_item` (Seidman
+    1983, for two kinds of nodes).
 
     Repeatedly drops rows and columns with too few entries until nothing changes. Each entry is
     looked at a few times in all, however long the chain of removals is. Raises ConfigError unless

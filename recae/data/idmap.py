@@ -24,7 +24,7 @@ _KIND_WORDS = {"int": "integers", "str": "text"}
 class IdMap:
     """A frozen list of distinct ids; the code of an id is its position in the list.
 
-    ids: distinct ids in the order of their codes, all integers or all text (list, numpy, pandas);
+    ids: distinct ids in the order of their codes, all integers or all text (list, numpy, pandas).
     what: the word for one of them in messages, such as "user" or "item".
 
     >>> items = IdMap(["b", "a"], what="item")

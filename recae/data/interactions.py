@@ -23,7 +23,7 @@ class Interactions:
     """A frozen (users x items) matrix of positive weights, with the ids of its rows and columns.
 
     matrix: (n_users, n_items) float32 scipy csr_matrix in canonical form: columns ascending in each
-    row, no cell twice, weights finite and > 0; users, items: the ids of its rows and columns;
+    row, no cell twice, weights finite and > 0. users, items: the ids of its rows and columns.
     times: (nnz,) int64 beside `matrix.data`, or None; nanoseconds since 1970 if they were read from
     dates, else in the unit of the table. Arrays are copied in and are read-only afterwards.
 
@@ -91,14 +91,14 @@ class Interactions:
         """Interactions of a frame with a row for each; the order of the rows does not matter.
 
         frame: pandas, polars, an Arrow table, batch, reader or dataset, or anything else with the
-        Arrow (`__arrow_c_stream__`) or dataframe interchange (`__dataframe__`) protocol.
-        user, item, weight, time: column names. Weight and time may be absent under their default
-        names (weights are then 1); None leaves the column unused. duplicates: the treatment of
-        repeated (user, item) pairs: "last" in time (in row order where times tie or there are
-        none), "first", "sum" (at the latest time), "max" (at its own time) or "error". min_weight:
-        keep the rows of at least this weight, before anything else. users, items: known ids to code
-        against; by default those of the kept rows, ascending. progress: True, False, or None to ask
-        the terminal.
+        Arrow (`__arrow_c_stream__`) or dataframe interchange (`__dataframe__`) protocol. user,
+        item, weight, time: column names. Weight and time may be absent under their default names
+        (weights are then 1); None leaves the column unused. duplicates: the treatment of repeated
+        (user, item) pairs. "last" keeps the last in time (in row order if times tie or there are
+        none). The others are "first", "sum" (at the latest time), "max" (at its own time) and
+        "error". min_weight: keep the rows of at least this weight, before anything else. users,
+        items: known ids to code against; by default those of the kept rows, ascending. progress:
+        True, False, or None to ask the terminal.
 
         Raises DataError with the column, the first row and the count: absent columns, no rows, bad
         ids (see `as_ids`), ids unknown to a given map, weights that are not finite and > 0, times

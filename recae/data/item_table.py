@@ -22,10 +22,10 @@ class ItemTable:
     """Facts about items by id: a row for each item, or several.
 
     given: a table (pandas, polars, Arrow), or the path of one (Parquet, CSV or TSV), with a column
-    of ids; a pandas frame may have the ids as its index instead; or a mapping or Series from ids to
-    values, which become the column `value`. what: the word for one of them in messages, such as
-    "item" or "user"; the column of ids is `item_id` or `user_id` accordingly, unless `id_column`
-    names another.
+    of ids. A pandas frame may have the ids as its index instead. It may also be a mapping or Series
+    from ids to values, which become the column `value`. what: the word for one of them in messages,
+    such as "item" or "user"; the column of ids is `item_id` or `user_id` accordingly, unless
+    `id_column` names another.
 
     ids: (rows,) in the normal form of `as_ids`; columns: a frame of the other columns, whose index
     is 0..rows-1. Raises DataError for another type, for a path that cannot be read and without a

@@ -65,10 +65,10 @@ def subspace_svd(
     powers: int = POWERS,
     progress: bool | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """U diag(s) (rows, k), s (k,) falling and V (columns, k), nearly, of a matrix A that is given
-    by its products only, so that it need not be stored.
+    """U diag(s) (rows, k), s (k,) falling and V (columns, k), approximately, of a matrix A. A is
+    given by its products only, so it need not be stored.
 
-    image: B (columns, width) -> A B (rows, width); gram: B -> A' A B (columns, width); start: the
+    image: B (columns, width) -> A B (rows, width). gram: B -> A' A B (columns, width). start: the
     random subspace (columns, width), with some directions more than `k`, in the precision of the
     result. It is multiplied by A' A `powers` times, which leaves the leading singular vectors:
     exact where the spectrum falls steeply, and mixed with their neighbours where it is flat.

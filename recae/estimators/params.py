@@ -30,7 +30,7 @@ def param(
 
     low, high: bounds that are valid themselves; above: a bound that is not; choices: the valid
     texts. usual: the range (low, high) that a search draws from, see `recae.tuning.space.draw`, or
-    the choices it takes; without it a number stays at its default, and any of the choices is taken.
+    the choices it takes. Without it a number stays at its default, and any of the choices is taken.
     For a tuple bounds and range are those of each member. Raises ConfigError for a usual range that
     is none or not valid throughout.
     """

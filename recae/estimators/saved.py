@@ -130,8 +130,8 @@ def load(path: str | Path, kind: Any = object, *, model: Any = None) -> Any:
     while it is read gives the old or the new one.
 
     Raises DataError for a folder that is damaged, incomplete, altered, of another format or of
-    another class; ConfigError for a kind that is no class, and for a model that is missing or not
-    needed.
+    another class. Raises ConfigError for a kind that is no class, and for a model that is missing
+    or not needed.
 
     >>> recae.load(recae.EASE(l2=3).fit(data).save("model"))
     EASE(l2=3)

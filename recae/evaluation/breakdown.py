@@ -18,11 +18,11 @@ def by_history(
 ) -> pd.DataFrame:
     """A metric by the number of items in the users' histories, shortest first.
 
-    bins: how many, with nearly equal numbers of users (users with histories of one length stay
-    together, so there can be fewer), or the lowest length of each, ascending, as `[1, 6, 11]`. A
-    row for each bin, with the columns low and high (its lengths, both included), users (those who
-    have a value; others count nowhere), mean, and ci_low and ci_high, the 95 % bootstrap interval
-    of the mean over these users. A bin without users has NaN. seed: of the bootstrap.
+    bins: the number of bins, with nearly equal numbers of users (users with histories of one length
+    stay together, so there can be fewer). Or the lowest length of each bin, ascending, as `[1, 6,
+    11]`. A row for each bin, with the columns low and high (its lengths, both included) and users
+    (those who have a value; others count nowhere). mean, ci_low and ci_high are the mean over these
+    users and its 95 % bootstrap interval. A bin without users has NaN. seed: of the bootstrap.
 
     Raises ConfigError for an unknown metric, one without a value per user, or bad bins; DataError
     if the report has no history lengths or no user has a value.
@@ -102,7 +102,7 @@ def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
     """Hits within the first k by the popularity of the items, from the head to the tail.
 
     The items, most training users first, are cut into groups that hold nearly equal numbers of
-    training interactions, not of items: a few popular items make up the first group, most of the
+    training interactions, not of items. A few popular items make up the first group, most of the
     catalogue the last. Items with equally many training users stay together, in the group in which
     the middle of their interactions falls, so there can be fewer groups than requested. A row for
     each group, with the columns low and high (training users of its items), items, training_share

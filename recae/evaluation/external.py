@@ -29,12 +29,12 @@ class Scorer:
     lists.
 
     score: called with a scipy csr_matrix (rows, n_items) float32 of histories whose columns are
-    `items`; returns a numpy array or torch tensor (rows, n_items) of numbers, higher is better, or
-    -inf for an item that must not be recommended. Scores are rounded to float32; equal scores are
-    in the order of `items`. It is called batch by batch and sees no user ids: a system that needs
-    them is measured by its `Lists`. items: the ids of the columns, (n_items,) integers or text.
-    train: what the system was fitted on, for novelty, popularity and the items' training users.
-    name: what reports call it.
+    `items`. It returns a numpy array or torch tensor (rows, n_items) of numbers, higher is better,
+    or -inf for an item that must not be recommended. Scores are rounded to float32; equal scores
+    are in the order of `items`. It is called batch by batch and sees no user ids: a system that
+    needs them is measured by its `Lists`. items: the ids of the columns, (n_items,) integers or
+    text. train: what the system was fitted on, for novelty, popularity and the items' training
+    users. name: what reports call it.
 
     Raises ConfigError if `score` cannot be called, DataError for bad ids; `evaluate` raises
     DataError for scores of another shape, or NaN.

@@ -26,17 +26,17 @@ INDEX = {"per_user": "user_id", "users": "user_id", "items": "item_id"}
 class Report:
     """The results of a model on a fold.
 
-    model: its repr; per_user: one row per user of the fold (index: user id), one column per metric,
-    NaN for users without a target; catalogue: metrics of the whole set of lists, such as coverage;
-    interval: the 95 % bootstrap interval of every mean; provenance: data, versions, machine,
+    model: its repr. per_user: one row per user of the fold (index: user id), one column per metric,
+    NaN for users without a target. catalogue: metrics of the whole set of lists, such as coverage.
+    interval: the 95 % bootstrap interval of every mean. provenance: data, versions, machine,
     seconds, see `evaluate`.
 
-    users: the users of per_user, with the columns history (items in it) and targets (items in it);
-    items: one row per item of the fold (index: item id), with the columns training_users (absent if
-    they are not known), targets (users who have it as a target), and for every cut-off k of the
-    metrics hits@k (users who have it as a target and in their first k) and listed@k (users who have
-    it in their first k). All are integers; users without a target count in listed@k. Both frames
-    are empty if the counts are unknown.
+    users: the users of per_user, with the columns history (items in it) and targets (items in it).
+    items: one row per item of the fold (index: item id). The columns are training_users (absent if
+    they are not known) and targets (users who have it as a target). For every cut-off k of the
+    metrics there are hits@k (users who have it as a target and in their first k) and listed@k
+    (users who have it in their first k). All are integers; users without a target count in
+    listed@k. Both frames are empty if the counts are unknown.
 
     >>> fold = recae.data.splits.holdout_pairs(data, 0.5).validation
     >>> report = recae.evaluate(recae.EASE().fit(data), fold, ["recall@4"])
@@ -98,11 +98,11 @@ class Report:
     def save(self, path: str | Path, *, per_user: bool = False) -> Path:
         """Writes the `summary` as JSON, atomically. Returns the path.
 
-        per_user: also writes the users' values, and the frames users and items, each to a Parquet
-        beside it whose name begins alike and holds its digest; `load` then reads the report back,
-        for instance to `recae.compare` it with one of another day. An existing report is replaced
-        only when the new one is complete. The ids must be integers or text. Raises StorageError if
-        a file cannot be written.
+        per_user: also writes the users' values and the frames users and items. Each gets a Parquet
+        file in the same folder, whose name begins alike and holds its digest. `load` can then read
+        the report back, for instance to `recae.compare` it with a later one. An existing report is
+        replaced only when the new one is complete. The ids must be integers or text. Raises
+        StorageError if a file cannot be written.
 
         >>> report = recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}, index=[7]))
         >>> report.save("report.json").name

@@ -28,9 +28,9 @@ With c(i) the training users of item i and C the sum of c over the items:
 Coverage and gini are one number for the whole catalogue, the items of the targets; gini is NaN if
 nothing is listed. The others have a value per user, users without a target included. A short list
 counts the items that it has; an empty list is NaN. An item without training users has no finite
-self-information: novelty leaves it out, and is NaN for a list of such items; popularity counts it
+self-information: novelty leaves it out, and is NaN for a list of such items. popularity counts it
 as 0. popularity_lift is NaN for a history that is empty or only of such items. Items without a
-vector (or with only zeros) or without a category are left out: diversity is NaN for a list with
+vector (or with only zeros) or without a category are left out. diversity is NaN for a list with
 fewer than two items left, miscalibration for a history or list with none. Memory is the users of a
 batch times the latent dimensions, or times the categories.
 """
@@ -67,8 +67,8 @@ CELLS = 1 << 22
 class ItemFacts:
     """Training users, vectors and categories of n_items items; None where unknown.
 
-    counts: (n_items,) training users, >= 0; vectors: (n_items, d) finite numbers, only zeros for an
-    item without one; categories: csr (n_items, n_categories), non-zero where an item is of a
+    counts: (n_items,) training users, >= 0. vectors: (n_items, d) finite numbers, only zeros for an
+    item without one. categories: csr (n_items, n_categories), non-zero where an item is of a
     category. Raises DataError for other shapes or values.
     """
 
@@ -116,7 +116,7 @@ class ItemFacts:
     @cached_property
     def category_shares(self) -> Any:
         """p(category | item): csr (n_items, n_categories) float64 whose rows sum to one, or to zero
-        for an item without a category; of popularity groups where no categories are given."""
+        for an item without a category. Without given categories they are groups of popularity."""
         if self.categories is None:
             group = popularity_groups(self.counts.astype(np.int64), POPULARITY_GROUPS)
             cells = (np.ones(self.n_items), (np.arange(self.n_items), group))

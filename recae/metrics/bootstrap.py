@@ -81,9 +81,9 @@ def bootstrap_intervals(
 def resampled_means(columns: Sequence[FloatArray], resamples: int, seed: int) -> FloatArray:
     """The means of (users,) columns over the same resamples of users: (columns, resamples).
 
-    Every resample of `users` users with replacement is drawn once and serves all columns, so that
-    more columns do not change the figures of a column, and each costs a third of the first. The
-    extra memory is 2^17 draws at a time, 2 MiB, and 16 MiB more for several columns.
+    Every resample of `users` users with replacement is drawn once and serves all columns. So more
+    columns do not change the figures of a column, and each costs a third of the first. The extra
+    memory is 2^17 draws at a time, 2 MiB, and 16 MiB more for several columns.
     """
     count = len(columns[0])
     totals = np.zeros((len(columns), resamples))

@@ -139,7 +139,7 @@ class Metric:
         """A metric of your own, at a cut-off k.
 
         function: called with hits, (rows, k) bool, column r - 1 for rank r, and relevant, (rows,)
-        int64, the number of targets, for rows with at least one target; returns (rows,) finite
+        int64, the number of targets, for rows with at least one target. It returns (rows,) finite
         numbers, the higher the better. Rows may come in batches of any size. name: what reports
         call it, a Python identifier, `function.__name__` by default.
 

@@ -123,7 +123,7 @@ class Ensemble(Recommender):
 
     score_uj = sum_m w_m (s_muj - mean_u s_mu) / std_u s_mu, over the items that are not in the
     history, with w >= 0 (stacked generalisation, Wolpert 1992). A search finds the w with the
-    highest `metric` on validation users; it begins with the best of each member alone, equal
+    highest `metric` on validation users. It begins with the best of each member alone, equal
     weights, and the w under which the targets are likeliest by softmax(score_u), the multinomial
     likelihood of Liang et al. (2018), which is convex. Without validation all weights are 1.
 

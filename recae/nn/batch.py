@@ -37,9 +37,9 @@ class Sample:
 class Ragged:
     """A sparse batch: row r holds `indices[offsets[r]:offsets[r + 1]]` with their `values`.
 
-    indices: (nnz,) int64 columns, each at most once a row; offsets: (rows + 1,) int64;
-    values: (nnz,) float32; n_columns: the width that the row would have if it were dense;
-    sample: columns that a sampled loss uses in place of all.
+    indices: (nnz,) int64 columns, each at most once a row. offsets: (rows + 1,) int64. values:
+    (nnz,) float32. n_columns: the width that the row would have if it were dense. sample: columns
+    that a sampled loss uses in place of all.
     """
 
     indices: Tensor
@@ -120,7 +120,7 @@ class Ragged:
 class Batch:
     """The batch of one training step; loaders build it, and the trainer passes it on unread.
 
-    input: the rows for the encoder; target: the rows for the loss (may differ from the input);
+    input: the rows for the encoder. target: the rows for the loss (may differ from the input).
     rows: (batch,) int64 row numbers in the training matrix, for models with a node per user.
     """
 

@@ -90,8 +90,7 @@ class HierarchicalVamp(nn.Module):
     """z2 ~ q(z2 | x), z1 ~ q(z1 | x, z2) under p(z2) p(z1 | z2); the code is (z1, z2).
 
     The term `kl` is log q(z2 | x) + log q(z1 | x, z2) - log p(z2) - log p(z1 | z2) of the one pair
-    drawn; its expectation is the divergence (Kim & Suh 2019). In
-    evaluation both are their means.
+    drawn. Its expectation is the divergence (Kim & Suh 2019). In evaluation both are their means.
     """
 
     def __init__(

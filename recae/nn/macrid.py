@@ -199,8 +199,8 @@ class DrawConcepts(nn.Module):
 class ConceptGaussians(nn.Module):
     """A Gaussian posterior for every concept, around a direction of length one.
 
-    mu_k = a_k / |a_k|, sigma_k = s exp(b_k / 2), with one layer for all concepts; the prior of each
-    is N(0, s^2), and the term `kl` their divergence, summed over concepts and dimensions. The code
+    mu_k = a_k / |a_k|, sigma_k = s exp(b_k / 2), with one layer for all concepts. The prior of each
+    is N(0, s^2). The term `kl` is their divergence, summed over concepts and dimensions. The code
     of a row is (n_concepts x latent) numbers.
     """
 

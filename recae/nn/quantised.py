@@ -58,12 +58,12 @@ class LogisticMixture(nn.Module):
 class Quantised(nn.Module):
     """z = step * round(hidden / step), with the term `bits`: the estimated bits of a row's code.
 
-    Rounding has no gradient. In training uniform noise of one step's width takes its place, and
-    `bits` is -sum_j log2 p_j((hidden_j + noise_j) / step) of each row under the learnt `prior`,
-    whose expectation is the differential entropy that approximates the bits of rounded codes
-    (Balle, Laparra & Simoncelli 2017; Theis et al. 2017). With `rounds` set, training rounds too
-    and has no term: the decoder adapts to the rounded codes, and the encoder gets no gradient. In
-    evaluation codes are rounded, ties to the even number, and there is no term.
+    Rounding has no gradient. In training, uniform noise of one step's width replaces rounding.
+    `bits` is -sum_j log2 p_j((hidden_j + noise_j) / step) of each row under the learnt `prior`. Its
+    expectation is the differential entropy that approximates the bits of rounded codes (Balle,
+    Laparra & Simoncelli 2017; Theis et al. 2017). With `rounds` set, training rounds too and has no
+    term: the decoder adapts to the rounded codes, and the encoder gets no gradient. In evaluation
+    codes are rounded, ties to the even number, and there is no term.
 
     spent: the mean bits of the last training batch, for the controller of their weight.
     """

@@ -31,11 +31,11 @@ def sampled_multinomial_loss(
 ) -> Tensor:
     """Minus the multinomial log likelihood with an estimated normaliser, averaged over rows.
 
-    loss_u = -sum_i x_ui (f_ui - log Z_u), where Z_u, the sum of exp(f_uj) over all items, is taken
-    as the sum of exp(f_ui) over the items i of the row and of exp(f_uj) / pi_j over the items j of
-    the sample that the row does not have, pi_j being the chance that j comes into a sample. This
-    estimate of Z_u is unbiased (Horvitz & Thompson 1952); the slopes are those of the loss with it.
-    Shapes as in `multinomial_loss`; gradients of weight and bias are sparse.
+    loss_u = -sum_i x_ui (f_ui - log Z_u). Z_u, the sum of exp(f_uj) over all items, is estimated:
+    exp(f_ui) is summed over the items i of the row, and exp(f_uj) / pi_j over the items j of the
+    sample that the row does not have. pi_j is the probability that j is in a sample. This estimate
+    of Z_u is unbiased (Horvitz & Thompson 1952); the slopes are those of the loss with it. Shapes
+    as in `multinomial_loss`; gradients of weight and bias are sparse.
     """
     loss: Tensor = _Sampled.apply(  # type: ignore[no-untyped-call]
         hidden, weight, bias, target, sample, products

@@ -91,11 +91,11 @@ class JumpReLUCode(UsageCounter):
     JumpReLU (Rajamanoharan et al. 2024). The term `sparsity` is (mean number of active units /
     `active` - 1)^2 of the batch, the same for every row, as in their appendix on aiming at a
     number. It and the loss reach a threshold t through a rectangle about it, of width w =
-    `bandwidth` x t (straight-through, their equations 11 and 12): d step(h - t) / dt = -K / w and
-    d z / dt = -t K / w, where K is 1 if |h - t| < w / 2 and else 0.
+    `bandwidth` x t (straight-through, their equations 11 and 12). d step(h - t) / dt = -K / w and d
+    z / dt = -t K / w, where K is 1 if |h - t| < w / 2 and else 0.
 
-    Thresholds are exp(level + speed x drift_j): `level`, from the first batch, is where `active`
-    units of a row stay on average, and `drift` is learnt, `speed` times as fast as other weights.
+    Thresholds are exp(level + speed x drift_j). `level`, from the first batch, is where `active`
+    units of a row stay on average. `drift` is learnt, `speed` times as fast as other weights.
     """
 
     level: Tensor

@@ -123,8 +123,8 @@ Prior = StandardNormal | Parts
 class Variational(nn.Module):
     """z ~ N(mu(h), sigma(h)^2) under a prior; mu in evaluation.
 
-    The term `kl` is, under N(0, 1), the divergence 1/2 sum(sigma^2 + mu^2 - 1 - log sigma^2) of
-    each row; under another prior log q(z | x) - log p(z) of the one z drawn, whose expectation is
+    The term `kl` under N(0, 1) is the divergence 1/2 sum(sigma^2 + mu^2 - 1 - log sigma^2) of each
+    row. Under another prior it is log q(z | x) - log p(z) of the one z drawn, whose expectation is
     the divergence. free_bits: nats of each dimension without a penalty, on average over the batch
     (Kingma et al. 2016, eq. 15): max(free_bits, mean KL_j) summed over j; with N(0, 1) alone.
     """

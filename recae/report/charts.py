@@ -266,8 +266,8 @@ def draw_lines(
 ) -> Any:
     """A figure of at most eight lines with their names at the right end.
 
-    kinds: the colour and mark of each; names: of the axes; groups: names of the positions 0, 1, ...
-    on the x axis; bounds: of the y axis, at whose edges points beyond it are arrows.
+    kinds: the colour and mark of each. names: of the axes. groups: names of the positions 0, 1, ...
+    on the x axis. bounds: of the y axis, at whose edges points beyond it are arrows.
     """
     figure_, axes = canvas(WIDTH / INCH, 360 / INCH, layout="constrained")
     _style(axes, names)

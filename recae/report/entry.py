@@ -51,11 +51,11 @@ class Published:
 class Entry:
     """A model in a report.
 
-    name: how it is called there, unique; reports: one for each seed, at least one; fit_seconds: one
-    for each report (of the fit of the settings alone); tuning_seconds: of choosing the settings;
-    peak_gb: the most memory of the process, in 10^9 bytes; epochs: of the first fit, `{"number",
-    "loss", "seconds", "metrics": {name: value}}` each; trials: of choosing the settings,
-    `{"params": {...}, "value", "seconds", "state"}` each; published: metric -> figure; provenance:
+    name: how it is called there, unique. reports: one for each seed, at least one. fit_seconds: one
+    for each report (of the fit of the settings alone). tuning_seconds: of choosing the settings.
+    peak_gb: the most memory of the process, in 10^9 bytes. epochs: of the first fit, `{"number",
+    "loss", "seconds", "metrics": {name: value}}` each. trials: of choosing the settings,
+    `{"params": {...}, "value", "seconds", "state"}` each. published: metric -> figure. provenance:
     where it all comes from.
 
     >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.7]}, index=[1, 2])
@@ -192,7 +192,7 @@ def load_entries(folder: str | Path, *, target: str | None = None) -> list[Entry
     `split.test.target.fingerprint()`. Every directory must be a whole entry (hidden ones are no
     entries: a killed writer may leave one behind); files beside them do not matter. Raises
     StorageError for a folder that is absent or without entries and for a directory that is not an
-    entry; DataError if they were measured on other data than each other or than `target`.
+    entry. Raises DataError if they were measured on other data than each other or than `target`.
 
     >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.7]}, index=[1, 2])
     >>> import pathlib

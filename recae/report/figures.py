@@ -258,8 +258,8 @@ def plot_by_history(entries: Iterable[Entry], metric: str, path: str | Path) -> 
     """Draws a metric by the length of the users' histories, a line each, and writes a PNG.
 
     First seeds, with 95 % intervals; of many entries the best and the baselines. Needs matplotlib
-    (`pip install "recae[plot]"`). Raises ConfigError without it and for an unknown metric;
-    DataError for entries of different data, and if the lengths of the histories are unknown;
+    (`pip install "recae[plot]"`). Raises ConfigError without it and for an unknown metric. Raises
+    DataError for entries of different data, and if the lengths of the histories are unknown. Raises
     StorageError if the picture cannot be written.
 
     >>> values = pd.DataFrame({"recall@5": [0.5, 0.7]}, index=[1, 2])

@@ -38,8 +38,8 @@ def place(
     *,
     mark: float = 6,
 ) -> list[Box | None]:
-    """A box in the area for the label of each point, that covers no point and no other label, and
-    that a straight line from its point reaches without crossing one.
+    """A box in the area for the label of each point. It covers no point and no other label, and a
+    straight line from its point reaches it without crossing one.
 
     sizes: width and height of each label; the first points choose first. None where all places
     around the point are taken.

@@ -24,8 +24,8 @@ BASELINES = ("Popularity", "ItemKNN", "EASE")
 class Line:
     """A name and its points.
 
-    low, high: the intervals of y, empty where there are none; hints: the tooltip of each point;
-    steps: the line runs on level to the next point; dots: single points, with their hints.
+    low, high: the intervals of y, empty where there are none. hints: the tooltip of each point.
+    steps: the line runs on level to the next point. dots: single points, with their hints.
     """
 
     name: str

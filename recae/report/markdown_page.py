@@ -38,11 +38,11 @@ def markdown(
 
     metrics: the columns (all by default); metric: the one to sort by and to test (the first of them
     that all entries have). The table has, for each entry, the mean of each metric over users and
-    seeds, with its standard deviation over the seeds where there are several and for the main one
-    the 95 % interval over the users of the first seed; published figures, ours less theirs, in
-    parentheses where a footnote says why they cannot be compared; median seconds of a fit, seconds
-    of tuning, and peak memory. Columns that nothing is known of are left out. notes: paragraphs
-    after the title.
+    seeds, with its standard deviation if there are several seeds. The main metric also has the 95 %
+    interval over the users of the first seed. Published figures follow, and ours minus theirs, in
+    parentheses if a footnote explains why they cannot be compared. The last columns are median
+    seconds of a fit, seconds of tuning, and peak memory. Columns that nothing is known of are left
+    out. notes: paragraphs after the title.
 
     Raises ConfigError without entries, for two of one name and for unknown metrics; DataError for
     entries that were not measured on the same data.

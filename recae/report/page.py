@@ -52,13 +52,13 @@ def html(
 ) -> Path:
     """Writes entries as one HTML page that fetches nothing from the network. Returns the path.
 
-    It holds a table that can be sorted; the main metric with its intervals and published figures;
-    accuracy against seconds, against coverage and by length of history; recall by popularity;
-    training curves and tuning; which model is better than which; and the provenance of each entry.
-    Parts without data are omitted. The charts are those of matplotlib; without it
-    (`pip install "recae[plot]"`) the page has the tables. metric: the main one (the first that all
-    entries have); notes: paragraphs after the title. The page is written atomically, and the same
-    entries give the same bytes.
+    It holds a sortable table and the main metric with its intervals and published figures. There
+    are charts of accuracy against seconds, against coverage and by length of history, of recall by
+    popularity, and of training curves and tuning. It also shows which model is better than which,
+    and the provenance of each entry. Parts without data are omitted. The charts are those of
+    matplotlib; without it (`pip install "recae[plot]"`) the page has the tables. metric: the main
+    one (the first that all entries have); notes: paragraphs after the title. The page is written
+    atomically, and the same entries give the same bytes.
 
     Raises ConfigError without entries, for two of one name and for unknown metrics; DataError for
     entries that were not measured on the same data; StorageError if it cannot be written.

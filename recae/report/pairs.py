@@ -25,9 +25,9 @@ HEAD = ("model", "against", "difference", "95 % interval", "p", "the first is", 
 class Pair(NamedTuple):
     """Two entries as `recae.compare` finds them, seen from a.
 
-    difference, low, high: the mean of a - b over users (and seeds) and its 95 % interval; p: the
-    larger of the two adjusted ones; detectable: the difference that one such comparison by itself
-    would miss one time in five; verdict: "better" or "worse" if that is shown, else "not settled".
+    difference, low, high: the mean of a - b over users (and seeds) and its 95 % interval. p: the
+    larger of the two adjusted ones. detectable: the difference that one such comparison by itself
+    would miss one time in five. verdict: "better" or "worse" if that is shown, else "not settled".
     """
 
     a: str

@@ -17,8 +17,8 @@ from recae.report.entry import Entry, Published
 class Measured:
     """One metric of one entry.
 
-    mean: over users and seeds; sd: of the seeds' means, NaN for one seed; low, high: the 95 %
-    interval over the users of the first seed, NaN where there is none; seeds: the mean of each.
+    mean: over users and seeds. sd: of the seeds' means, NaN for one seed. low, high: the 95 %
+    interval over the users of the first seed, NaN where there is none. seeds: the mean of each.
     """
 
     mean: float

@@ -75,8 +75,8 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     """Yields a path to write to, in a hidden folder beside `path`; the file then replaces `path`.
 
     If the block fails, `path` is unchanged. (A folder, because some writers leave temporary files
-    beside theirs when they are killed.) Raises StorageError for a missing folder, a directory in
-    the way, no permission or a full disk.
+    in it when they are killed.) Raises StorageError for a missing folder, a directory in the way,
+    no permission or a full disk.
     """
     target = check_target(path)
     with _beside(target) as part:

@@ -13,7 +13,7 @@ from pathlib import Path
 from recae.errors import CapacityError
 
 BATCH_CELLS = 1 << 22
-"""Default number of values that a step of a computation holds at a time: 16 MB of float32, which is
+"""Default number of values that a step of a computation holds at a time: 16 MB of float32. That is
 large enough to hide the cost of a call and small against any matrix of scores."""
 
 CGROUP_LIMITS = (

@@ -128,7 +128,7 @@ def _alone(usual: int) -> None:
     """Lets torch compute with one thread in this thread, and with the usual number in others.
 
     torch keeps a number for each thread and one for threads that have not used it yet, and sets
-    both at once: another thread has to set the second one back. A thread that uses torch for the
+    both at once. So another thread has to set the second one back. A thread that uses torch for the
     first time in between would keep the 1.
     """
     torch.get_num_threads()  # this thread has used it now, and keeps its own number

@@ -73,12 +73,12 @@ class SparseLoader:
 class HalvesLoader(SparseLoader):
     """Batches of full histories as SparseLoader's, together with halves of other users' histories.
 
-    A batch has three parts: rows that are their own target; the rows of the next batch of the
-    epoch, with a random half as input and the rest as target; and the rows of the batch after that,
-    with the rest as input and the half as target. So two thirds of the targets are not in the
-    input. Without `whole` there are only the halves. The generator of Vancura & Kordik (2021) has
-    both modes; their notebook trains on halves alone. A row of n entries has int(n / 2) of them in
-    its half; halves are drawn anew for every epoch.
+    A batch has three parts. The first are rows that are their own target. The second are the rows
+    of the next batch of the epoch, with a random half as input and the rest as target. The third
+    are the rows of the batch after that, with the rest as input and the half as target. So two
+    thirds of the targets are not in the input. Without `whole` there are only the halves. The
+    generator of Vancura & Kordik (2021) has both modes; their notebook trains on halves alone. A
+    row of n entries has int(n / 2) of them in its half; halves are drawn anew for every epoch.
     """
 
     whole: bool = True
@@ -165,12 +165,12 @@ class SampledLoader(SparseLoader):
     """Batches as SparseLoader's, whose targets have a `Sample` of the columns (sampled softmax).
 
     The sample of a batch holds the columns of its rows, which are computed anyway, and `samples`
-    different columns drawn at random: half of the probability is uniform, half in proportion to the
+    different columns drawn at random. Half of the probability is uniform, half in proportion to the
     number of rows that have the column. The sample's probability of a column that a row does not
     have is that of being drawn or being in one of the other rows of a random batch. The draw is
     systematic (Madow 1949): the probabilities are laid end to end, and a comb with teeth one apart
-    picks the columns. So each column has exactly its probability, and a draw takes
-    samples x log(columns) steps.
+    picks the columns. So each column has exactly its probability, and a draw takes samples x
+    log(columns) steps.
     """
 
     samples: int = 1

@@ -49,11 +49,11 @@ class Checkpoint:
     """The file of a training run.
 
     path: a safetensors file, about 4 times as large as the weights of a network (5 times with
-    validation), or as large as the factors of users and items; run: everything that the result
+    validation), or as large as the factors of users and items. run: everything that the result
     depends on, ready for JSON (model, hyperparameters, seed, fingerprints of the data). A file of
     another run is never overwritten. Before training, it raises StorageError for a path that cannot
-    be written, DataError for a file that is damaged or no checkpoint, and ConfigError for a file of
-    another run, with the differences.
+    be written and DataError for a file that is damaged or not a checkpoint. It raises ConfigError
+    for a file of another run, with the differences.
     """
 
     def __init__(self, path: str | Path, run: Mapping[str, Any]) -> None:

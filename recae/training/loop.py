@@ -188,7 +188,7 @@ def starting_loss(
 ) -> float:
     """The mean loss of an untrained network, over the first batches of the first epoch.
 
-    For each batch the larger one of the loss and the reconstruction loss counts: a KL term that is
+    For each batch the larger one of the loss and the reconstruction loss counts. A KL term that is
     estimated from one sample can be negative, and bring the loss near zero.
 
     The terms have their weights after `updates` updates: with an annealed KL term the loss rises

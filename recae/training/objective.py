@@ -62,7 +62,7 @@ class Accumulation:
 
     If a batch does not fit in memory it is cut in halves, with a warning, and every later batch is
     cut to the same number of rows (gradient accumulation). The loss of a part is weighted by its
-    rows, so the sum is the mean over the batch: loss and gradients are those of the full batch up
+    rows, so the sum is the mean over the batch. Loss and gradients are those of the full batch up
     to rounding. The exception is a penalty of the mean over a batch (free bits, `KLSparseCode`, the
     "gaussian" loss), which becomes the mean over a part. Parts draw one after the other from the
     same generator, which is reset before a batch is tried again. Dropout and the samples of a

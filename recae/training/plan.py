@@ -104,12 +104,12 @@ BeforeEpoch = Callable[[Any, int], Sequence[nn.Parameter]]
 class Plan:
     """The hyperparameters of a training.
 
-    epochs: at most; lr: the learning rate; l2: the loss gains l2 * (sum of squared weights, biases
-    not counted); metric: the validation metric to maximise; patience: epochs without a new best
-    before stopping; optimiser: a name in OPTIMISERS; phases: taken in turn, over and over;
-    lowest_is_best: of the metric; milestones: epochs after which the learning rate falls;
+    epochs: at most. lr: the learning rate. l2: the loss gains l2 * (sum of squared weights, biases
+    not counted). metric: the validation metric to maximise. patience: epochs without a new best
+    before stopping. optimiser: a name in OPTIMISERS. phases: taken in turn, over and over.
+    lowest_is_best: of the metric. milestones: epochs after which the learning rate falls.
     before_epoch: called before every epoch; the optimisers forget their moments of the parameters
-    that it returns; start: called once before training, with the network as drawn.
+    that it returns. start: called once before training, with the network as drawn.
     """
 
     epochs: int

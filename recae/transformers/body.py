@@ -35,8 +35,8 @@ def channels_last(shape: tuple[int, ...]) -> bool:
 class Body:
     """The shape of a network around its code.
 
-    shape: of an example; hidden: widths of the dense layers between example and code; channels: of
-    the convolutions before them, () for an MLP; start: the initial biases of an MLP's output,
+    shape: of an example. hidden: widths of the dense layers between example and code. channels: of
+    the convolutions before them, () for an MLP. start: the initial biases of an MLP's output,
     (features,). Inputs and outputs are rows of (features,).
     """
 

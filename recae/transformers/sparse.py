@@ -43,8 +43,8 @@ REVIVE_CELLS = 1 << 24
 COUNTED = ("top-k", "signed-top-k", "batch-top-k", "jump-relu")
 
 SHARE = {"kl": 1.0, "jump-relu": 4.0}
-"""Cost of a penalty of 1 at beta = 1, as a multiple of the loss of outputs of 0: large enough that
-codes get the sparsity asked for, within some hundredths (jump-relu) or a quarter (kl)."""
+"""Cost of a penalty of 1 at beta = 1, as a multiple of the loss of outputs of 0. It is large enough
+that codes get the requested sparsity, within some hundredths (jump-relu) or a quarter (kl)."""
 
 
 @estimator
@@ -65,10 +65,10 @@ class SparseAutoencoder(Transformer):
     are near zero but never exactly, and w_j has any length. The penalties of jump-relu and kl are
     relative to the loss of an output of zeros.
 
-    With `revive`, units that were inactive for a whole epoch are moved towards the examples with
-    the largest reconstruction error (Bricken et al. 2023), at most an eighth of all units at a
-    time, during the first nine tenths of the epochs. An epoch takes about 6 x examples x weights
-    operations. Raises ConfigError if `active` exceeds `latent`.
+    With `revive`, units that were inactive for an entire epoch are moved towards the examples with
+    the largest reconstruction error (Bricken et al. 2023). This moves at most an eighth of all
+    units at a time, during the first nine tenths of the epochs. An epoch takes about 6 x examples x
+    weights operations. Raises ConfigError if `active` exceeds `latent`.
 
     >>> model = recae.SparseAutoencoder(latent=12, active=3, epochs=2).fit(X)
     >>> int((model.transform(X) != 0).sum(axis=1).max())

@@ -26,12 +26,12 @@ COLUMNS = ("number", "value", "seconds", "epochs", "state", "reason")
 class Tuning:
     """The outcome of `recae.tune`.
 
-    model: the fitted model of the best trial; params: its settings, those that were searched;
+    model: the fitted model of the best trial. params: its settings, those that were searched.
     value: its metric on validation, which is too good by the choice itself: measure on a test.
-    seconds: spent in all. trials: a frame with the columns number (0 is the template's own
-    settings), value (NaN if it failed), seconds, epochs (trained; missing for a model without),
-    state ("complete", "pruned" by halving, "cut" by the end of the time, "failed"), reason, and one
-    for every searched setting.
+    seconds: spent in all. trials: a frame with a row per trial. Its columns are number (0 is the
+    template's own settings), value (NaN if it failed), seconds, epochs (trained; missing for a
+    model without), state, reason, and one for every searched setting. state is "complete", "pruned"
+    by halving, "cut" by the end of the time, or "failed".
 
     >>> split = recae.data.splits.holdout_pairs(data, 0.5)
     >>> recae.tune(recae.EASE(), split.train, split.validation, "recall@4", trials=1).params["l2"]

@@ -53,19 +53,19 @@ def tune(
     range that `param(usual=...)` names. sampler: "tpe" learns from past trials (Bergstra et al.,
     "Algorithms for Hyper-Parameter Optimization", NIPS 2011), "random" does not. halving: ends
     models trained in epochs that are not in the best third after 3, 9, 27 ... of them (successive
-    halving); settings that are slow at first and better in the end can fall victim to it.
+    halving). It can end settings that are slow at first and better in the end.
 
     The budget is `seconds`, `trials` or both. No trial begins after it, or when even the fastest
-    one would not fit in what is left; a model trained in epochs ends with the epoch in which the
-    time is up, any other may end late. A finite space ends the search when all of it was tried.
+    one would not fit in the remaining time. A model trained in epochs ends with the epoch in which
+    the time is up; any other may end late. A finite space ends the search when all of it was tried.
     Settings that are refused, too large or diverge are failed trials. The best is the highest
     value, the earlier trial of equals. Memory is that of two fitted models.
 
     seed: of the sampler and of every fit; with `trials` alone the same call finds the same again.
-    device, progress: as in `fit`. folder: keeps every finished trial and the best model, so that
-    the same call goes on after a kill with what is left of the budget (the trial that was killed
-    begins anew; its time is not counted); with a larger budget it goes on where it ended, with one
-    that is spent already it returns what is there, all trials of the larger one.
+    device, progress: as in `fit`. folder: keeps every finished trial and the best model. After a
+    kill the same call resumes with the rest of the budget (the killed trial begins again; its time
+    is not counted). With a larger budget it continues where it ended. If the budget is already
+    spent, it returns the stored result with all its trials.
 
     Needs Optuna (`pip install "recae[tune]"`). Raises ConfigError without it and for bad options,
     DataError for bad data, StorageError for the folder, all before any fit, and TrainingError if

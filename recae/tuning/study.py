@@ -40,10 +40,10 @@ COMPLETE, PRUNED, CUT, FAILED = "complete", "pruned", "cut", "failed"
 class Trial:
     """A setting and its result.
 
-    params: the searched settings; value: the metric on validation, None if it failed; ended: the
-    seconds that the search had spent when the trial ended; epochs: those trained, None for a model
-    without; refit: the settings to change for a fit without validation; warned: the warnings of
-    the fit.
+    params: the searched settings. value: the metric on validation, None if it failed. ended: the
+    seconds that the search had spent when the trial ended. epochs: those trained, None for a model
+    without. refit: the settings to change for a fit without validation. warned: the warnings of the
+    fit.
     """
 
     number: int

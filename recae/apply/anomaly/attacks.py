@@ -60,9 +60,9 @@ class ItemStatistics:
 class Injected:
     """Interactions with injected fake users.
 
-    data: the genuine rows, unchanged, then the fake ones; users: ids of the fake users, (n,);
+    data: the genuine rows, unchanged, then the fake ones. users: ids of the fake users, (n,).
     targets, selected: ids of the pushed items and of the other items that all fake users rate
-    highest, (n,) each; is_fake: (n_users,) bool, aligned with the rows of `data`.
+    highest, (n,) each. is_fake: (n_users,) bool, aligned with the rows of `data`.
 
     >>> planted = recae.apply.anomaly.inject_profiles(data, share=0.4, filler=1)
     >>> planted.users.tolist(), int(planted.is_fake.sum())
@@ -105,15 +105,15 @@ def inject_profiles(
     "Toward Trustworthy Recommender Systems", ACM TOIT 7(4), 2007. Ratings are rounded to the
     nearest rating in `data`. Without ratings (all weights 1) an attack only chooses items.
 
-    share: fake users per genuine user, at least one in total; filler: fillers of a profile, a share
-    of the items (float) or their number (int), drawn uniformly from the `top` share of items with
-    the most ratings (top=1: all items; less makes "average" harder to detect, as in Hurley, Cheng &
-    Zhang, "Statistical Attack Detection", RecSys 2009); target: an item id or several, None for one
-    drawn among all rated items. Times, if `data` has any, are drawn from those in `data`. Fake ids
-    are integers above the largest, or "fake-1", "fake-2" and so on.
+    share: fake users per genuine user, at least one in total. filler: fillers of a profile, a share
+    of the items (float) or their number (int). They are drawn uniformly from the `top` share of
+    items with the most ratings. top=1 means all items; less makes "average" harder to detect (as in
+    Hurley, Cheng & Zhang, "Statistical Attack Detection", RecSys 2009). target: an item id or
+    several, None for one drawn among all rated items. Times, if `data` has any, are drawn from
+    those in `data`. Fake ids are integers above the largest, or "fake-1", "fake-2" and so on.
 
-    Raises ConfigError for an unknown attack and a number out of range; DataError for a target that
-    is not an item of `data`, and for too few items for the profile.
+    Raises ConfigError for an unknown attack and a number out of range. Raises DataError for a
+    target that is not an item of `data`, and for too few items for the profile.
 
     >>> planted = recae.apply.anomaly.inject_profiles(data, share=0.2, filler=2, target=3)
     >>> planted.data.to_frame().query("user_id == 5")["item_id"].size  # two fillers and the target

@@ -23,8 +23,8 @@ class CoRating:
 
     Draw a rating of user u, of item i, and then another user who rated i: each is met with
     probability 1 / (other raters of i). A meeting counts 1 with a user who gave the same rating r,
-    and -f_r / (1 - f_r) with any other, where f_r is the share of r among all ratings, so that
-    agreement by chance sums to 0 (as in Cohen's kappa, 1960). With s_iv the count of a meeting,
+    and -f_r / (1 - f_r) with any other user. f_r is the share of r among all ratings, so agreement
+    by chance sums to 0 (as in Cohen's kappa, 1960). With s_iv the count of a meeting,
 
         c_u = sum over v of max(sum over i != j of s_iv s_jv, 0) / ((n_u + 4)(n_u + 3)),
 

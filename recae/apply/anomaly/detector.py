@@ -35,7 +35,7 @@ class AnomalyDetector:
 
     model: an object with fit(X) and score_samples(X) (n,), higher = more normal, such as the
     transformers of recae or IsolationForest of scikit-learn; a copy of it is fitted.
-    false_alarm_rate: between 0 and 1; held_out: the share of examples that sets the threshold;
+    false_alarm_rate: between 0 and 1. held_out: the share of examples that sets the threshold.
     refit: False uses the model as it is, fitted on other examples, and holds all of X out.
 
     After fit: model_, threshold_, calibration_ (the held-out scores, (n,) ascending).

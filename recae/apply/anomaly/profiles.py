@@ -33,8 +33,8 @@ LEAST_MEDIAN = 0.01
 class Profiles:
     """The result of `detect_profiles`.
 
-    users: a frame with a row for each user in the order of the data, columns user_id, score (>= 0,
-    higher is more suspicious), rank (1 is the most suspicious), flagged, and three kinds of
+    users: a frame with a row for each user in the order of the data. Its columns are user_id, score
+    (>= 0, higher is more suspicious), rank (1 is the most suspicious), flagged, and three kinds of
     evidence that sum to the score: choice, rating, co_rating. threshold: users with a higher score
     are flagged; false_alarm_rate: the rate that the threshold was chosen for.
 
@@ -62,12 +62,12 @@ class Profiles:
     def explain(self, user: Any, k: int | None = 10) -> pd.DataFrame:
         """The k interactions of a user that contribute most to the score; None for all of them.
 
-        Columns: item_id; rating; contribution, whose sum over all interactions of a user is the
-        score; choice, rating_error and co_rating, which sum to the user's evidence of that kind;
-        probability of the item given the user's other items, and usual_probability, given other
-        users' items; expected_rating; also_rated, how many other users gave the item the same
-        rating. A negative contribution makes the user less suspicious. Raises DataError for an
-        unknown user, ConfigError for k < 1.
+        Columns: item_id; rating; contribution (the contributions of all interactions sum to the
+        user's score). choice, rating_error and co_rating sum to the user's evidence of that kind.
+        probability is that of the item given the user's other items; usual_probability is given
+        other users' items. expected_rating; also_rated is the number of other users with the same
+        rating of the item. A negative contribution makes the user less suspicious. Raises DataError
+        for an unknown user, ConfigError for k < 1.
 
         >>> parts = profiles.explain(7, k=None)["contribution"]
         >>> bool(abs(parts.sum() - profiles.users["score"][7]) < 1e-9)
@@ -108,8 +108,8 @@ class Measured:
     """The reconstruction of each interaction, and the standardised evidence of each user.
 
     own, usual: log probabilities of the items given the user's others and averaged over users,
-    (nnz,); predicted, error: of the ratings, (nnz,), None without ratings; co_rating: of the users
-    with interactions; spreads: by kind of evidence, (n_users,), 0 for users without interactions.
+    (nnz,). predicted, error: of the ratings, (nnz,), None without ratings. co_rating: of the users
+    with interactions. spreads: by kind of evidence, (n_users,), 0 for users without interactions.
     """
 
     own: np.ndarray
@@ -183,8 +183,8 @@ def detect_profiles(
     - co_rating: the same few users gave the same items the same ratings, more often than by chance
       (groups that work through a list of targets; see `recae.apply.anomaly.co_rating`).
 
-    Each is standardised to z by the users below the median, who are assumed genuine, and
-    score = sum of (w max(z, 0))^2, with w = 1 for choice, 0.3 for rating and 0.7 for co_rating.
+    Each is standardised to z by the users below the median, who are assumed genuine. The score is
+    the sum of (w max(z, 0))^2, with w = 1 for choice, 0.3 for rating and 0.7 for co_rating.
 
     data: Interactions whose weights are ratings, a table, or a CSR, (n_users, n_items). ratings:
     whether weights are ratings; None means that they are if they differ. Without ratings only
@@ -192,10 +192,11 @@ def detect_profiles(
     ids of users known to be genuine, or None. false_alarm_rate: the share of genuine users that may
     be flagged. With `genuine` it holds exactly for users who are exchangeable with them (a
     conformal test; the scores do not use `genuine`); at least 1 / rate - 1 of them with
-    interactions are needed. Without `genuine` it is an estimate, which assumes that less than a
-    quarter of the users are fake and that the scores of the others, to the power of 0.8, fall off
-    exponentially above their median. (At 0.01 it flags 0.013 of MovieLens 100K, 0 of Jester, but
-    0.03 to 0.06 of sparse or bimodal clean data.) seed, progress: as in `fit` of a model.
+    interactions are needed. Without `genuine` the threshold is an estimate. It assumes that less
+    than a quarter of the users are fake, and that the scores of the others, to the power of 0.8,
+    fall off exponentially above their median. (At 0.01 it flags 0.013 of MovieLens 100K, 0 of
+    Jester, but 0.03 to 0.06 of sparse or bimodal clean data.) seed, progress: as in `fit` of a
+    model.
 
     Raises DataError for fewer than 20 users with interactions, for genuine users that are unknown
     or too few, and for unreadable data; ConfigError for other bad options. Time: the training of

@@ -22,8 +22,8 @@ def p_values(suspicion: np.ndarray, genuine: np.ndarray) -> np.ndarray:
     """(1 + number of genuine examples at least as suspicious) / (1 + their number); (n,).
 
     For an example that is exchangeable with the genuine ones P(p <= a) <= a, exactly, for every a
-    and any distribution (Vovk, Gammerman & Shafer, "Algorithmic Learning in a Random
-    World", 2005; split conformal: Papadopoulos et al. 2002).
+    and any distribution. (Vovk, Gammerman & Shafer, "Algorithmic Learning in a Random World", 2005;
+    split conformal: Papadopoulos et al. 2002).
     """
     below = np.searchsorted(np.sort(genuine), suspicion, side="left")
     return np.asarray((1 + len(genuine) - below) / (1 + len(genuine)))

@@ -44,7 +44,7 @@ class ImageCodec(Estimator):
     is adapted in training, and the step set at its end, so that an image takes `bytes_per_image`
     bytes on average (Balle, Laparra & Simoncelli 2017; Theis et al. 2017). Encoder and decoder are
     each a linear map, initialised with principal axes, plus an MLP. Codes are written by a range
-    coder with integer tables, so that they are decoded identically on every machine; the pixels are
+    coder with integer tables, so they are decoded identically on every machine. The pixels are
     floating point, rounded to 0 ... 255, and may differ by 1 between machines or batch sizes.
 
     Good for many small similar images, at rates below the headers of JPEG or WebP. Decoding needs

@@ -30,11 +30,11 @@ class Layout:
     """The fields of a record, which describes one item in a fixed number of bytes.
 
     A record is a float16 scale, a float16 bias if items have biases, one byte for each of the
-    `dense` directions that every item has, and a string of bits: the `active` of `units` units of
-    the item in ascending order, after Elias (1974) and Fano (1971), then `value_bits` for the value
-    of each. Elias-Fano stores the low bits of every unit and the gaps of the high bits in unary: k
-    of U units take about k (2 + log2(U / k)) bits, or U if that is less, which is near the optimum,
-    and the size is constant, so that a record is found by its row.
+    `dense` directions that every item has, and a string of bits. The bits hold the `active` of
+    `units` units of the item in ascending order, after Elias (1974) and Fano (1971). Then come
+    `value_bits` for the value of each unit. Elias-Fano stores the low bits of every unit and the
+    gaps of the high bits in unary. k of U units take about k (2 + log2(U / k)) bits, or U if that
+    is less, which is near the optimum. The size is constant, so a record is found by its row.
     """
 
     units: int
@@ -179,9 +179,10 @@ class Shared:
 class CompressedEmbeddings:
     """Item vectors as records of a few bytes, and a dictionary that all of them share.
 
-    v_i = c + z_i W: W (units, width) is the dictionary, c the centre, z_i the sparse code of item
-    i: some units and a small number for each, scaled to the length of the item. `index` searches
-    them without decoding, `vectors` decodes. `recae.apply.compress.compress_embeddings` makes them.
+    v_i = c + z_i W. W (units, width) is the dictionary, c the centre, z_i the sparse code of item
+    i. A code has some units and a small number for each, scaled to the norm of the item. `index`
+    searches them without decoding, `vectors` decodes. `recae.apply.compress.compress_embeddings`
+    makes them.
 
     records: (n_items, bytes_per_item) uint8; layout: the fields of a record; shared: the rest.
 

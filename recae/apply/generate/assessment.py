@@ -57,15 +57,14 @@ def synthetic_report(
 ) -> SyntheticReport:
     """Measures how realistic, how private and how useful synthetic users are.
 
-    real: the interactions that the generator was fitted on; synthetic: the users it drew; holdout:
+    real: the interactions that the generator was fitted on. synthetic: the users it drew. holdout:
     comparable users who were kept from it, with full histories, or a Fold, whose targets are added
     to its histories. Without them the report has no measures of privacy and usefulness. All users
     are matched to the items of `real` by id, and every interaction counts as 1.
 
-    The same is measured of three others: the held-out users, which are what perfect synthetic users
-    would look like (except for their number); as many users with items drawn by popularity, whose
-    marginals are right and who have no structure; and as many real users drawn with replacement,
-    who have all structure and no privacy.
+    The same is measured for three other groups. The held-out users are what perfect synthetic users
+    would look like (except for their number). Users with items drawn by popularity have the right
+    marginals and no structure. Real users drawn with replacement have all structure and no privacy.
 
     downstream: unfitted models to fit on each; the best on half of the held-out users is measured
     on the other half; None for EASE with l2 of 300, 1000 and 3000 (PureSVD above 10,000 items).
@@ -80,9 +79,9 @@ def synthetic_report(
     predicts each item of a history from the others, minus how well one fitted on that half does. A
     blind attack has an expected AUC of 0.5; 0.5 proves nothing about stronger attacks.
 
-    Raises DataError for unusable data and too few users, for synthetic items that are not in the
-    real data, and for held-out users whose ids are (rows of a CSR have no ids); ConfigError for bad
-    options.
+    Raises DataError for unusable data and too few users, and for synthetic items that are not in
+    the real data. It also rejects held-out users whose ids are in the real data (rows of a CSR have
+    no ids). Raises ConfigError for bad options.
 
     >>> report = recae.apply.generate.synthetic_report(data, data)  # compared with themselves
     >>> float(report.measures.loc["item_distance", "synthetic"])

@@ -102,7 +102,7 @@ def inclusion(logs: Tensor, noise: Tensor, lengths: Tensor) -> Tensor:
     """An unbiased estimate of the probability that each item is drawn, (rows, n_items).
 
     Given the noise of the other items, an item is drawn if its own noise lifts it above their n-th
-    highest value t: with probability 1 - exp(-exp(log - t)) (priority sampling, Duffield, Lund &
+    highest value t. The probability is 1 - exp(-exp(log - t)) (priority sampling, Duffield, Lund &
     Thorup 2007). Its variance is lower than that of counting the drawn items.
     """
     n_items, lengths = logs.shape[1], lengths.to(logs.device)

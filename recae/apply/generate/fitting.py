@@ -65,9 +65,9 @@ class Mixture:
         """Fits a mixture to points (n, d) with scikit-learn's GaussianMixture (k-means, then EM).
 
         Each covariance is then shrunk towards the pooled one, with the weight of d points (as in
-        regularised discriminant analysis, Friedman 1989), and gets a thousandth of the mean
-        variance on its diagonal, so that no component fits a few points closely. Memory:
-        components x (n + d^2) numbers; time of an EM step: components x n x d^2 operations.
+        regularised discriminant analysis, Friedman 1989). Its diagonal gets a thousandth of the
+        mean variance, so that no component fits a few points closely. Memory: components x (n +
+        d^2) numbers; time of an EM step: components x n x d^2 operations.
         """
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture

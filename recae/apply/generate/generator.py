@@ -41,9 +41,9 @@ class UserGenerator:
     z ~ p(z), n ~ p(n | z), then n different items, one after the other, with probabilities
     proportional to exp(f_i(z) / temperature + b_i), where f are the scores of the decoder.
 
-    p(z) is one of `codes`: "mixture", a Gaussian mixture fitted jointly to sampled codes of the
+    p(z) is one of `codes`. "mixture": a Gaussian mixture fitted jointly to sampled codes of the
     users and the lengths of their histories (for density estimation on codes see Ghosh et al., ICLR
-    2020); "posterior", the posterior of a random training user, with that user's length; "prior",
+    2020). "posterior": the posterior of a random training user, with that user's length. "prior":
     N(0, 1). b are offsets that give every item its training frequency. See `fit` for the choice.
     Users are drawn in blocks, each with its own random numbers: the first users do not depend on
     how many are drawn, and memory is one block. Attributes: temperature, and offsets, (n_items,)
@@ -78,13 +78,13 @@ class UserGenerator:
 
         model: a fitted MultVAE, RecVAE, MacridVAE or HVamp, or another with a posterior of codes.
         data: the interactions it was fitted on; None for those stored in the model. codes:
-        "mixture" (the default), of `components` normal distributions, None for one per 10 x (width
-        of the code) users and at most 20; "posterior", closer to the data and to individual users;
-        "prior", for MultVAE only, with weaker structure and less risk. temperature: below 1 tastes
-        are sharper and models fitted on the users are better, but the users are closer to real
-        ones: take the lowest value at which `synthetic_report` finds them no closer than held-out
-        users. calibrate: whether to give the items their training frequencies, in 16 rounds of
-        1,024 pilot users.
+        "mixture" (the default), of `components` normal distributions; None means one per 10 x
+        (width of the code) users and at most 20. "posterior" is closer to the data and to
+        individual users. "prior", for MultVAE only, has weaker structure and less risk.
+        temperature: below 1 tastes are sharper and models fitted on the users are better, but the
+        users are closer to real ones. Use the lowest value at which `synthetic_report` finds them
+        no closer than held-out users. calibrate: whether to give the items their training
+        frequencies, in 16 rounds of 1,024 pilot users.
 
         Raises ConfigError for a model without such a code and for bad options, DataError for
         unusable data.

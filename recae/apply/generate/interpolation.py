@@ -42,7 +42,7 @@ def interpolate(
 ) -> pd.DataFrame:
     """Recommends for codes between those of two users.
 
-    The codes of the two histories are joined by a line; `steps` codes on it are decoded, and the
+    The codes of the two histories are joined by a line, and `steps` codes on it are decoded. The
     best k items of each form a list, without the items that either user has. Returns a frame `step,
     share, item_id, score, rank`, with share from 0 (user_a) to 1 (user_b), and title if titles are
     given: a mapping or Series from item ids, or a table with the columns item_id and title.
@@ -93,11 +93,12 @@ def path_quality(
 ) -> pd.DataFrame:
     """Measures the lists on the path between two users.
 
-    A frame with the columns step; share; likelihood_a and likelihood_b, the mean log probability
-    (softmax of the scores) of each user's items; kept_a and kept_b, the share of the first and of
-    the last list in this step's list; coherence, the mean cosine between the items of the list by
-    their users in `data` (None for the interactions stored in the model); mixed, the same for a
-    list mixed from the best items of both ends, in proportion to the step's share.
+    A frame with the columns step and share, and these measures. likelihood_a and likelihood_b: the
+    mean log probability (softmax of the scores) of each user's items. kept_a and kept_b: the share
+    of the first and of the last list in this step's list. coherence: the mean cosine between the
+    items of the list by their users in `data` (None for the interactions stored in the model).
+    mixed: the same for a list mixed from the best items of both ends, in proportion to the step's
+    share.
 
     Raises as `interpolate` does, and DataError without data to measure coherence.
 

@@ -66,8 +66,8 @@ def compare_lengths(real: Any, other: Any) -> dict[str, float]:
 class Pairs:
     """Pairs of items popular enough to be compared, and their lifts.
 
-    real: CSR of ones. lift: log of (share of users with both) / (product of the items' shares), for
-    the pairs (n,) of the most popular items that at least EXPECTED users would have under
+    real: CSR of ones. lift: log of (share of users with both) / (product of the items' shares). It
+    covers the pairs (n,) of the most popular items that at least EXPECTED users would have under
     independence. (Choosing pairs by their actual count would exclude those that avoid each other.)
     """
 

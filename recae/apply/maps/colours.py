@@ -31,7 +31,7 @@ MOST_LABELS = 64
 class Groups:
     """Labels of points.
 
-    labels: CSR (n, labels) of ones; names: of the labels; shown: the labels that have a colour;
+    labels: CSR (n, labels) of ones. names: of the labels. shown: the labels that have a colour.
     codes: the place in `shown` of each point's colour, (n,), len(shown) for points without one.
     """
 
@@ -151,9 +151,9 @@ def grouped(labels: sp.csr_matrix, names: list[str]) -> Groups:
 def taste(history: Interactions, titles: Any) -> dict[str, Groups]:
     """The most overrepresented item label of each user, as a colour named like the label column.
 
-    A label with the share p of all interactions, and m of a user's n, has the standard score
-    (m - n p) / sqrt(n p (1 - p)); the largest among labels with m > 0 wins. Users whose items have
-    no label get none. Raises DataError for titles without a column of labels.
+    A label has the share p of all interactions, and m of a user's n. Its standard score is (m - n
+    p) / sqrt(n p (1 - p)); the largest among labels with m > 0 wins. Users whose items have no
+    label get none. Raises DataError for titles without a column of labels.
     """
     frame = about_points(titles, history.items)
     for name in (str(name) for name in frame.columns if name != TITLE):

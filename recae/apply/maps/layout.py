@@ -102,8 +102,8 @@ def trustworthiness(
 
     1: all neighbours on the map are neighbours by vectors; about 0.5: the map is random. Venna &
     Kaski, "Neighborhood preservation in nonlinear projection methods", ICANN 2001. k < n / 2.
-    scikit-learn's function computes the same from all n x n distances; this one, for more than
-    `sample` points, averages over that many drawn with the seed, so that large maps fit in memory.
+    scikit-learn's function computes the same from all n x n distances. This one averages over
+    `sample` points drawn with the seed if there are more, so that large maps fit in memory.
     """
     from sklearn.metrics import pairwise_distances_chunked
 
@@ -126,7 +126,7 @@ def trustworthiness(
 
 def coherence(labels: sp.csr_matrix, positions: Floats, k: int) -> Coherence:
     """The share of the k nearest points on the map that have a label in common with a point, beside
-    the share of all others that have; labels: (n, labels) of ones. Ignores points without a label.
+    the share of all others that have. labels: (n, labels) of ones. Ignores points without a label.
     """
     known = np.flatnonzero(np.diff(labels.indptr))
     labels = sp.csr_matrix(labels[known], dtype=np.int64)

@@ -162,8 +162,8 @@ def map_codes(
 ) -> Map:
     """A map of any codes, such as those of an autoencoder of images.
 
-    codes: (n, d) numbers: an array, a tensor or a frame; ids: of the rows, by default the index of
-    a frame, else 0..n-1; about: a table with the column id and others, such as `title` and columns
+    codes: (n, d) numbers: an array, a tensor or a frame. ids: of the rows, by default the index of
+    a frame, else 0..n-1. about: a table with the column id and others, such as `title` and columns
     to colour by, or a mapping from ids to titles. The other options are those of `map_items`.
 
     Raises ConfigError for bad options, DataError for codes that are not finite numbers, for ids

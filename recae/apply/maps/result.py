@@ -20,11 +20,11 @@ from recae.errors import ConfigError, check_integer, unknown_option
 class Map(Points):
     """Positions of items, of users or of codes in the plane, as `map_items` makes them.
 
-    ids: (n,) ids; positions: (n, 2) float64; titles: the names of the points; colours: by name, the
-    `recae.apply.maps.Groups` of labels or `recae.apply.maps.Amounts` to colour the points by; near:
-    (n, m) int64, the nearest other points by vectors, nearest first; what: "item", "user" or
-    "point"; method: "tsne" or "pca"; size: the name of the amounts that say how important a point
-    is, or None; provenance: the model, the options, the `trustworthiness` and, with PCA, the
+    ids: (n,) ids. positions: (n, 2) float64. titles: the names of the points. colours: by name, the
+    `recae.apply.maps.Groups` of labels or `recae.apply.maps.Amounts` to colour the points by. near:
+    (n, m) int64, the nearest other points by vectors, nearest first. what: "item", "user" or
+    "point". method: "tsne" or "pca". size: the name of the amounts that say how important a point
+    is, or None. provenance: the model, the options, the `trustworthiness` and, with PCA, the
     `explained_variance`.
 
     >>> recae.apply.maps.map_codes(X, method="pca")
@@ -51,7 +51,7 @@ class Map(Points):
 
     def coherence(self, colour: str | None = None, k: int = K) -> Coherence:
         """The share of the k nearest points on the map that have a label in common with a point,
-        averaged over the points, and the share of all pairs that have.
+        averaged over the points. Also the share of all pairs that have one.
 
         colour: the name of groups, by default the first; points without a label are left out.
         Raises ConfigError for a colour without groups and for a bad k.

@@ -31,10 +31,10 @@ def item_vectors(model: Recommender, progress: bool | None = None) -> tuple[Floa
     """A vector for each item in the order of `items_`, (n_items, d), and what it is.
 
     The item embeddings, if the model has some. Otherwise the first singular vectors times their
-    singular values, U diag(s), of a matrix S of items by items: the similarities, such as the
-    weights of EASE, or how the scores of a history with one item differ from those of an empty
-    history. Items are near each other if the same items follow from them. Raises ConfigError for a
-    model whose scores do not depend on who interacted with an item.
+    singular values, U diag(s), of a matrix S of items by items. S holds the similarities, such as
+    the weights of EASE, or the difference between the scores of a history with one item and those
+    of an empty history. Items are near each other if the same items follow from them. Raises
+    ConfigError for a model whose scores do not depend on who interacted with an item.
     """
     try:
         return model.item_embeddings_.astype(np.float64), "item embeddings"

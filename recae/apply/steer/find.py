@@ -52,9 +52,9 @@ def find_tastes(
     """Finds interpretable units in the latent space of a fitted recommender.
 
     A sparse autoencoder writes the code z of each user of `data` as a sum of few of many
-    directions, z ~ b + sum_j c_j w_j with c_j >= 0, of which `active` are above 0 for a user. After
-    Spisak et al. (2025), who put sparse autoencoders inside collaborative filtering autoencoders;
-    the dictionary is a `SparseAutoencoder`.
+    directions, z ~ b + sum_j c_j w_j. All c_j are >= 0, and `active` of them are above 0 for a
+    user. After Spisak et al. (2025), who put sparse autoencoders inside collaborative filtering
+    autoencoders; the dictionary is a `SparseAutoencoder`.
 
     model: an autoencoder, such as MultVAE, or a model of factors, such as ALS or SVDAE. data:
     histories, as for `fit`; the training data are a good choice. units: width of the sparse code;

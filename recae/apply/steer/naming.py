@@ -101,9 +101,9 @@ def genre_shares(top: np.ndarray, of_items: Any) -> np.ndarray:
 def telling(shares: np.ndarray, everywhere: np.ndarray, most: int = 2) -> list[list[int]]:
     """The most characteristic genres of each unit, best first, at most `most`.
 
-    shares: (units, genres) among the unit's items; everywhere: (genres,) in the catalogue. Among
-    the genres with a share of at least SUPPORT and a lift of at least LIFT, those with the largest
-    share x log(lift): frequent in the unit and rare elsewhere.
+    shares: (units, genres) among the unit's items; everywhere: (genres,) in the catalogue.
+    Considers the genres with a share of at least SUPPORT and a lift of at least LIFT. Returns those
+    with the largest share x log(lift): frequent in the unit and rare elsewhere.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         lift = shares / everywhere
@@ -116,9 +116,9 @@ def read_genres(given: Any, items: IdMap) -> tuple[list[str], Any]:
     """The genres in ascending order, and which item has which: CSR (n_items, genres) of ones.
 
     given: a table for `ItemTable`, with texts such as "Comedy|Romance" or lists of texts in a
-    column `genres`; or a table with the columns `item_id` and `category`, one row per item and
-    category. Warns about items without a genre. Raises DataError for anything else and if no item
-    has one.
+    column `genres`. It may also be a table with the columns `item_id` and `category`, one row per
+    item and category. Warns about items without a genre. Raises DataError for anything else and if
+    no item has one.
     """
     table = given if isinstance(given, ItemTable) else ItemTable(given, value="genres")
     if "category" in table.columns:

@@ -38,15 +38,15 @@ class Tastes:
 
     A user's code is z ~ b + sum_j s_j m_j. m_j, `moves[j]`, is the direction of unit j, scaled to
     the mean strength of the users who have the unit. s_j is the user's strength, 0 for most users.
-    A shift of unit j by t decodes z' = z + t m_j: the part of z that the units do not explain is
+    A shift of unit j by t decodes z' = z + t m_j. The part of z that the units do not explain is
     kept, and t = 0 gives exactly the scores of the model.
 
-    Units are in descending order of their number of users. model: the recommender; moves:
-    (units, latent) float32; users: how many of the `of_users` users have each unit, (units,); top:
-    each unit's items, best first, as columns of `model.items_`, (units, at most 100); raised: how
-    much their scores rise beyond the catalogue's; together: how often its first ten items occur
-    together in a history, relative to chance, (units,); explained: the share of the variance of the
-    codes that the units explain; dead: the number of units without any user.
+    Units are in descending order of their number of users. model: the recommender. moves: (units,
+    latent) float32. users: how many of the `of_users` users have each unit, (units,). top: each
+    unit's items, best first, as columns of `model.items_`, (units, at most 100). raised: how much
+    their scores rise beyond the catalogue's. together: how often its first ten items occur together
+    in a history, relative to chance, (units,). explained: the share of the variance of the codes
+    that the units explain. dead: the number of units without any user.
 
     >>> model = recae.PureSVD(latent=2).fit(data)
     >>> from recae.apply.steer import find_tastes
@@ -90,19 +90,19 @@ class Tastes:
         titles: by item id, a mapping, a Series, or a table with a column `title` such as
         `load_dataset().items`; items without a title are named by their id. genres: the same with a
         column `genres` of texts such as "Comedy|Drama" or of lists, or a table with `item_id` and
-        `category`; by default the table of titles, if it has that column.
+        `category`. The default is the table of titles, if it has that column.
 
         A unit's items are those whose scores rise most when the unit is shifted up, adjusted for
-        popularity: the rise minus the catalogue's mean and minus the linear effect of the logarithm
-        of the number of training users. Only the more popular half of the items is considered. The
-        name has the most characteristic genres of the first 20 items (of a tenth of the considered
-        ones in a small catalogue), then the first k titles.
+        popularity. The adjustment subtracts the catalogue's mean and the linear effect of the
+        logarithm of the number of training users. Only the more popular half of the items is
+        considered. The name has the most characteristic genres of the first 20 items (of a tenth of
+        the considered ones in a small catalogue), then the first k titles.
 
-        Columns: unit, name; with genres: genre, the most characteristic one (None if there is
-        none), precision, its share of these first items, lift, precision divided by its share of
-        the considered items, support, how many of them have it; users and share, who has the unit;
-        together, how often its first ten items occur together in a history, relative to chance;
-        rise, how much a strength of 1 raises the scores of the first k items.
+        Columns: unit and name. With genres: genre, the most characteristic one (None if there is
+        none); precision, its share of these first items; lift, precision divided by its share of
+        the considered items; support, the number of items that have it. users and share: the users
+        who have the unit. together: how often its first ten items occur together in a history,
+        relative to chance. rise: how much a strength of 1 raises the scores of the first k items.
 
         Raises DataError for unusable titles and genres, ConfigError for a bad k.
 

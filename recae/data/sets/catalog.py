@@ -31,9 +31,9 @@ from recae.errors import DataError
 class Dataset:
     """A named data set.
 
-    interactions: with weights and times where the set has them; items: facts about the items,
-    indexed by item_id (a superset of the items with interactions), in text columns such as title;
-    card: the parsed `card.toml` (url, licence, citation, columns, counts and their sources); parts:
+    interactions: with weights and times where the set has them. items: facts about the items,
+    indexed by item_id (a superset of the items with interactions), in text columns such as title.
+    card: the parsed `card.toml` (url, licence, citation, columns, counts and their sources). parts:
     the published parts by name ("train", "test"), over the ids of `interactions`, which is all of
     them together; empty where no parts are published.
     """
@@ -55,20 +55,20 @@ def load_dataset(
 ) -> Dataset:
     """The data set of this name, its counts checked against its card.
 
-    root: the folder that holds the folder `name` with the files; by default `datasets/` of the
-    source checkout for the bundled set, else the folder that the environment variable RECAE_DATA
-    names, else one of the user's caches. The package has the cards, but not the data, because their
-    licences forbid it. Missing files are downloaded once, unless `download` is False, and read
-    without being unpacked. Check the licence in the card first.
+    root: the folder that holds the folder `name` with the files. The default for the bundled set is
+    `datasets/` of the source checkout. Otherwise it is the folder that the environment variable
+    RECAE_DATA names, or one of the user's caches. The package has the cards, but not the data,
+    because their licences forbid it. Missing files are downloaded once, unless `download` is False,
+    and read without being unpacked. Check the licence in the card first.
 
     preprocessed: apply the usual preprocessing of the literature (Liang et al. 2018 for ml-20m,
     netflix and msd-taste-profile), and check the published counts of its result. progress: as in
     `fit`.
 
-    Raises ConfigError for an unknown name, or where no preprocessing is published; DataError if
-    files are missing (with the steps if they must be fetched by hand), do not match their checksum,
-    or if the counts differ from the card; DownloadError, StorageError if fetching fails. Warns
-    (RecaeWarning) when a file without a published checksum is fetched: its checksum is stored and
+    Raises ConfigError for an unknown name, or if no preprocessing is published. Raises DataError if
+    files are missing (with the steps of a manual download), do not match their checksum, or if the
+    counts differ from the card. Raises DownloadError or StorageError if fetching fails. Warns
+    (RecaeWarning) when it fetches a file without a published checksum: the checksum is stored and
     compared later.
 
     >>> load_dataset().interactions.n_users

@@ -101,7 +101,7 @@ def download(
     and more before later ones. Redirections are followed to http(s) only, never from https to http.
 
     Raises DownloadError, with the address and the reason, for a server that cannot be reached, that
-    refuses, stalls or closes the connection early, and for another checksum; StorageError if
+    refuses, stalls or closes the connection early, and for another checksum. Raises StorageError if
     writing fails. Neither leaves a file behind.
     """
     import requests  # with pooch it takes half a second to import

@@ -1,10 +1,11 @@
 """Reads the tables of data sets as their cards describe them, without unpacking archives.
 
 A card has for each table: `file` (or several, one after the other), `member` (in an archive),
-`separator` (one character, or the same twice), `encoding`, `quoted`, and `columns`: a list names
-the fields of a table without a header line, with "" for a field to skip; a table maps our names to
-those of the header line. Our names are user_id, item_id, weight and timestamp; `ids = "text"` if
-the first two are not integers. With `rest`, the last field of a line may contain the separator.
+`separator` (one character, or the same twice), `encoding`, `quoted`, and `columns`. A list in
+`columns` names the fields of a table without a header line, with "" for a field to skip. A table in
+`columns` maps our names to those of the header line. Our names are user_id, item_id, weight and
+timestamp; `ids = "text"` if the first two are not integers. With `rest`, the last field of a line
+may contain the separator.
 """
 
 from __future__ import annotations

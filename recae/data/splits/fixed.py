@@ -35,12 +35,12 @@ def fixed_split(
 
     history, mask: "train+validation" or "train", the history of the test fold and the items that
     must not be recommended in it; the mask is the history unless stated. Users and items are the
-    union of all tables, those of `train` first, so every part has a column for every test item; a
+    union of all tables, those of `train` first, so every part has a column for every test item. A
     fold holds only the users that have a target.
 
-    overlap: how to treat pairs that are in two tables. "raise" refuses them, "drop" takes them out
-    of the later table (of train, validation, test), "keep" leaves them there; the last two warn
-    with a count. A pair that stays in both train and validation counts with the larger weight.
+    overlap: how to treat pairs that are in two tables. "raise" refuses them. "drop" takes them out
+    of the later table (of train, validation, test), and "keep" leaves them there; both warn with a
+    count. A pair that stays in both train and validation counts with the larger weight.
 
     The split goes through `check_split`, as one of weak generalisation. Raises DataError for the
     leaks that it rejects and for a table that repeats a (user, item), ConfigError for an unknown
@@ -95,13 +95,13 @@ def fixed_folds(
                          |                      | test_target
 
     items: "train", as published, leaves out held-out interactions with items that `train` does not
-    have (`left_out` counts them); "all" keeps them as items without training users, so that such a
+    have (`left_out` counts them). "all" keeps them as items without training users, so that such a
     target counts as a miss. A held-out user without a target, or with an empty history, keeps an
     empty row. The mask is the history.
 
     The split goes through `check_split`, as one of strong generalisation. Raises DataError for the
     leaks that it rejects, for a table that repeats a (user, item), for only one of the two
-    validation tables, and for an empty target; ConfigError for other `items`.
+    validation tables, and for an empty target. Raises ConfigError for other `items`.
 
     >>> plays = {"train": [(1, "a"), (1, "b")], "history": [(2, "a")], "target": [(2, "b")]}
     >>> columns = ["user_id", "item_id"]

@@ -2,9 +2,9 @@
 
 All items of a user in a split, history and target together, form one set. Equal sets have equal
 hashes: the sum, modulo 2^64, of a random number for each item. Nearly equal ones share one of a few
-bands of MinHash values with high probability (Broder 1997, On the resemblance and containment of
-documents; bands as in Leskovec, Rajaraman & Ullman, Mining of massive datasets, section 3.4), and
-are then compared.
+bands of MinHash values with high probability, and are then compared. (Broder 1997, On the
+resemblance and containment of documents; bands as in Leskovec, Rajaraman & Ullman, Mining of
+massive datasets, section 3.4.)
 """
 
 from __future__ import annotations

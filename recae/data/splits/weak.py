@@ -118,10 +118,10 @@ class RandomSplit:
         test                 o       o     o
 
     By user, int(share * n) of a user's n interactions are drawn for each part, but at least 1 each
-    where n >= 3; with n = 2 one is for testing (for validation if test is 0), with n = 1 none; one
-    always trains. By all, int(share * n) of all n interactions are drawn, whoever has them: a user
-    may then be tested with an empty history. `train` keeps all users and items, a fold holds the
-    users with a target, and nothing is left out. A share of 0 means no such fold (None).
+    if n >= 3. With n = 2 one is for testing (for validation if test is 0), with n = 1 none. One
+    always remains for training. By all, int(share * n) of all n interactions are drawn, whoever has
+    them: a user may then be tested with an empty history. `train` keeps all users and items, a fold
+    holds the users with a target, and nothing is left out. A share of 0 means no such fold (None).
 
     >>> import pandas as pd, recae
     >>> plays = pd.DataFrame({"user_id": [1] * 5, "item_id": range(5)})

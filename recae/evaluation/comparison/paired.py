@@ -79,7 +79,7 @@ def compare(
     decides.
 
     Two tests, because the signed-rank test asks whether the differences are symmetric about 0, not
-    whether their mean is 0, and those of real models are not symmetric: many small losses and few
+    whether their mean is 0. Differences of real models are not symmetric: many small losses and few
     large gains can have a mean of 0 and a tiny p. The t test asks about the mean, but a few users
     can decide it. `better` needs both, and keeps the stated rate of false alarms over all rows
     together; the interval holds for a row by itself. At 1,000 users that was found to hold (the
@@ -103,10 +103,10 @@ def compare(
     report is treated as if it had no variance over seeds, which holds for closed forms only.
 
     About 1.6 ns for a user and resample, and 0.8 ns more for every report. The same seed gives the
-    same frame. Raises ConfigError for fewer than two reports, an unknown
-    baseline or metric, a metric without a value per user or a bad level, resamples or seed;
-    DataError if the reports have other targets, users or defined values, infinite ones, or the
-    diversity by other item vectors (miscalibration: categories).
+    same frame. Raises ConfigError for fewer than two reports, an unknown baseline or metric, a
+    metric without a value per user or a bad level, resamples or seed. Raises DataError if the
+    reports have other targets, users or defined values, infinite ones, or the diversity by other
+    item vectors (miscalibration: categories).
 
     >>> import pandas as pd, recae
     >>> users = pd.Index([1, 2, 3])

@@ -68,8 +68,8 @@ def intervals(
 ) -> list[Interval]:
     """The interval of the mean difference a - b of every pair; see `recae.compare`.
 
-    values: name -> (seeds, users). The users are drawn once for all; a model's seeds are drawn once
-    for all of its pairs, by a stream of its name's own, so that a row does not depend on the
+    values: name -> (seeds, users). The users are drawn once for all. A model's seeds are drawn once
+    for all of its pairs, by the random stream of its name, so that a row does not depend on the
     others. The mean of a difference is the difference of the means. So the reports are resampled,
     which are fewer than their pairs.
     """
@@ -180,17 +180,17 @@ def detectable_difference(
     test set will mostly not show it: more users, or users with less spread, would. It is about one
     comparison; Holm's correction over many needs more.
 
-    report, other: a Report each, or the Reports of one model under several seeds; the standard
+    report, other: a Report each, or the Reports of one model under several seeds. The standard
     error is then that of `recae.compare`, seeds included, and z is Student's t with its degrees of
-    freedom. Without `other`: for a comparison with an unknown model of the same spread:
-    sd(differences) = sd * sqrt(2 (1 - correlation)), where correlation is that between the values
-    of the two models over the users. The default 0 assumes independent models (sqrt 2 times the
-    spread), which is conservative: on the same users the values of two models often have a
-    correlation of 0.7 to 0.95.
+    freedom. Without `other`, for a comparison with an unknown model of the same spread:
+    sd(differences) = sd * sqrt(2 (1 - correlation)). correlation is that between the values of the
+    two models over the users. The default 0 assumes independent models (sqrt 2 times the spread),
+    which is conservative: on the same users the values of two models often have a correlation of
+    0.7 to 0.95.
 
     In the unit of the metric; NaN for a single user. Raises ConfigError for an unknown metric or
     one without a value per user, a bad level, power or correlation, or a correlation beside
-    `other`; DataError if the reports have other targets, users or defined values.
+    `other`. Raises DataError if the reports have other targets, users or defined values.
 
     >>> from recae.evaluation.comparison import detectable_difference
     >>> users = pd.Index(range(100))

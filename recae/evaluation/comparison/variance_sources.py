@@ -16,12 +16,12 @@ NAN = float("nan")
 class Variance:
     """The mean of a metric, and the shares of its variance that are due to users and to seeds.
 
-    metric; users, seeds: their numbers; mean: over users and seeds;
-    sd_seeds: standard deviation of the seeds' means, as papers give it;
-    se_users: standard error of one run's mean by the choice of users, sd over users / sqrt(users);
-    se_seeds: by the choice of the seed, beyond what chance among these users explains;
-    se: of one run's mean by both, sqrt(se_users^2 + se_seeds^2); share_users, share_seeds: of se^2;
-    se_mean: standard error of `mean`, over all users and seeds given;
+    metric. users, seeds: their numbers. mean: over users and seeds.
+    sd_seeds: standard deviation of the seeds' means, as papers give it.
+    se_users: standard error of one run's mean by the choice of users, sd over users / sqrt(users).
+    se_seeds: by the choice of the seed, beyond what chance among these users explains.
+    se: of one run's mean by both, sqrt(se_users^2 + se_seeds^2). share_users, share_seeds: of se^2.
+    se_mean: standard error of `mean`, over all users and seeds given.
     var_user, var_seed, var_rest: the components of the variance of one user's value in one run.
 
     See `variance`. Of one seed all but mean and se_users are NaN; of one user all but mean

@@ -28,8 +28,8 @@ MUCH_FEWER = 0.5
 are inverted only where that takes a fraction of the time."""
 
 LOST = 1e-3
-"""Relative rounding error of a weight above which a warning is given: epsilon times the weight of a
-column in ridges, which bounds the condition of X'X + diag(r) for two equal columns."""
+"""Relative rounding error of a weight above which a warning is given. It is epsilon times the
+weight of a column in ridges, which bounds the condition of X'X + diag(r) for two equal columns."""
 
 CPU = torch.device("cpu")
 
@@ -233,11 +233,11 @@ def _sweep(gram: np.ndarray, l2: float, progress_bar: Any) -> None:
     """The inversion on the CPU, in the memory of one matrix and of some 4 x BLOCK rows.
 
     Sweeps one block of rows after the other (Goodnight, "A Tutorial on the SWEEP Operator", The
-    American Statistician 1979): with P = A_kk^-1, sweeping block k turns A_ij into
-    A_ij - A_ik P A_kj, A_ik into A_ik P, and A_kk into -P. Of the symmetric matrix only the upper
-    triangle of blocks is kept up. So it costs rows^3 operations (multiplications and additions),
-    as Cholesky and the inverse of the factor do, nearly all in products of blocks, where a general
-    inverse costs 2 rows^3. (The LAPACK that scipy ships crashed on 40,981 items.)
+    American Statistician 1979). With P = A_kk^-1, sweeping block k turns A_ij into A_ij - A_ik P
+    A_kj, A_ik into A_ik P, and A_kk into -P. Of the symmetric matrix only the upper triangle of
+    blocks is kept up. So it costs rows^3 operations (multiplications and additions), as Cholesky
+    and the inverse of the factor do, nearly all in products of blocks, where a general inverse
+    costs 2 rows^3. (The LAPACK that scipy ships crashed on 40,981 items.)
     """
     whole, n = torch.from_numpy(gram), len(gram)
     bounds = [slice(low, min(low + BLOCK, n)) for low in range(0, n, BLOCK)]
@@ -329,7 +329,7 @@ def over_users(
     Costs users^3 operations and interactions x (users + items / 2) for the products, which are
     sparse; one user-user matrix in float64 beside the result. The subtraction in the brackets
     cancels digits where an item has many users. In float32 the errors of scores were up to a
-    hundred times those of the inverse over items, so the computation is in float64 and only its
+    hundred times those of the inverse over items. So the computation is in float64 and only its
     result is in float32.
     """
     roots = ridge**-0.5

@@ -17,9 +17,9 @@ class EASE(LinearRecommender):
 
     Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019, eq. 8. Often the best
     single model up to some 50,000 items, with one hyperparameter. Costs items^3 operations and one
-    item-item matrix, 8 items^2 bytes while fitting in float64 and 4 items^2 otherwise and after;
-    with clearly fewer users than items users^3 operations and 8 users^2 + 4 items^2 bytes of
-    memory, in float64, by the identity of Woodbury. `weights_[i, j]` is how much item i in a
+    item-item matrix, 8 items^2 bytes while fitting in float64 and 4 items^2 otherwise and after.
+    With clearly fewer users than items it costs users^3 operations and 8 users^2 + 4 items^2 bytes
+    of memory, in float64, by the identity of Woodbury. `weights_[i, j]` is how much item i in a
     history adds to the score of item j. Inverts on a GPU where there is one and the matrix fits
     twice, else on the CPU.
 

@@ -33,10 +33,11 @@ class ItemKNN(Recommender):
     algorithms", WWW 2001, whose weighted sum, with item means, is "centred"; neighbours from
     `implicit`. A hard baseline to beat where users have few items, and quick to fit and to explain.
     Costs about the sum over users of (items of the user)^2 operations; memory is n_items x
-    neighbours. With "sum" an item that is no neighbour of anything in the history has score -inf
-    and is never recommended, so lists can be shorter than k; "centred" falls back on popularity.
+    neighbours. With "sum" an item that is not a neighbour of anything in the history has score -inf
+    and is never recommended, so lists can be shorter than k. "centred" falls back on popularity.
     Learnt: `similarity_`, CSR (n_items, n_items) float32, the contribution of item i in the history
-    to the score of item j; `bias_`, (n_items,) float32, the additive term of "centred", else None.
+    to the score of item j. `bias_`, (n_items,) float32, is the additive term of "centred", else
+    None.
 
     >>> data = recae.Interactions.from_csr(scipy.sparse.csr_matrix([[1, 1, 0], [1, 1, 1.0]]))
     >>> model = recae.ItemKNN(neighbours=1).fit(data)

@@ -30,10 +30,10 @@ class AutoRec(NeuralRecommender):
 
     f(x) = W g(V x + a) + b;  loss = sum over the rated i of (x_i - f_i)^2, plus l2.
 
-    Sedhain, Menon, Sanner & Xie, "AutoRec: Autoencoders Meet Collaborative Filtering", WWW 2015,
-    in its user-based form (U-AutoRec), because a user is a history here; as in the paper, but for
-    the optimiser (there Rprop or L-BFGS) and items without ratings (there 3). Validation keeps the
-    epoch with the lowest root mean squared error, which `rmse` measures. A high rating does not
+    Sedhain, Menon, Sanner & Xie, "AutoRec: Autoencoders Meet Collaborative Filtering", WWW 2015, in
+    its user-based form (U-AutoRec), because a user is a history here. Differences from the paper
+    are the optimiser (there Rprop or L-BFGS) and items without ratings (there 3). Validation keeps
+    the epoch with the lowest root mean squared error, which `rmse` measures. A high rating does not
     predict the next choice: for top-k lists try Mult-DAE. An epoch costs 4 x ratings x latent
     operations; memory is 2 x items x latent weights, their gradients and moments.
 

@@ -23,8 +23,8 @@ class CDAE(NeuralRecommender):
     Mult-DAE is a better successor. An epoch costs 6 x users x items x latent operations, or
     interactions x (1 + negatives) x latent; memory is (2 x items + users) x latent weights, their
     gradients and moments. As in the paper, W and U are two matrices (the authors' code can tie
-    them); it trains with AdaGrad (optimiser="adagrad", lr=0.1), five negatives and the logistic
-    loss, where a negative that is drawn twice counts twice and here once.
+    them). It trains with AdaGrad (optimiser="adagrad", lr=0.1), five negatives and the logistic
+    loss. A negative that is drawn twice counts twice in the paper and once here.
 
     >>> recae.CDAE(latent=2, epochs=2).fit(data).score(data).shape
     (5, 4)

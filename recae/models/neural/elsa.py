@@ -20,11 +20,11 @@ class ELSA(NeuralRecommender):
     loss = |o / |o| - x / |x||^2.
 
     Vancura, Alves, Kasalicky & Kordik, "Scalable Linear Shallow Autoencoder for Collaborative
-    Filtering", RecSys 2022; as in the authors' torch code (their other one cuts the output off
-    below zero), the loss summed over items, not averaged, which NAdam does not see. As good as EASE
-    from some hundred dimensions on, without its item-item matrix: try it above 50,000 items. An
-    epoch costs 6 x users x items x latent operations, or fewer; memory is some 10 x items x latent
-    numbers in training, and items x latent after.
+    Filtering", RecSys 2022. This follows the authors' torch code (their other one cuts the output
+    off below zero). The loss is summed over items, not averaged, which makes no difference to
+    NAdam. As good as EASE from some hundred dimensions on, without its item-item matrix: try it
+    above 50,000 items. An epoch costs 6 x users x items x latent operations, or fewer; memory is
+    some 10 x items x latent numbers in training, and items x latent after.
 
     >>> recae.ELSA(latent=2, epochs=5).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]

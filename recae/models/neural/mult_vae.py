@@ -37,14 +37,14 @@ class MultVAE(NeuralRecommender):
     z ~ N(mu(x), sigma(x)^2), f = decoder(z);
     loss = -sum_i x_i log softmax(f)_i + beta KL(q(z | x) || N(0, 1)), plus l2.
 
-    Liang, Krishnan, Hoffman & Jebara, "Variational Autoencoders for Collaborative Filtering",
-    WWW 2018, eq. 2 and 5; trained as in the authors' code, but biases start at zero and beta rises
-    over a share of the run. Their network is items-600-200-600-items with tanh (`mirror=True`);
+    Liang, Krishnan, Hoffman & Jebara, "Variational Autoencoders for Collaborative Filtering", WWW
+    2018, eq. 2 and 5. Trained as in the authors' code, but biases start at zero and beta rises over
+    a share of the run. Their network is items-600-200-600-items with tanh (`mirror=True`);
     items-600-200-items was clearly better on validation users of MovieLens 1M and 20M. A good first
     choice where users have more than a handful of items. `init="svd"` reaches the same quality in
     fewer epochs. An epoch costs about 6 x users x items x (width of the last layer) operations, or
-    with `softmax="sampled"` the same with the items of a sample; memory is 2 x items x width
-    weights, their gradients (those of the items that were met, when sampled) and two moments, and
+    with `softmax="sampled"` the same with the items of a sample. Memory is 2 x items x width
+    weights, their gradients (only of the items that occurred, when sampled) and two moments, and
     one chunk of logits.
 
     >>> recae.MultVAE(latent=2, hidden=(3,), epochs=2).fit(data).embed_users(data).shape

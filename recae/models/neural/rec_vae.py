@@ -45,10 +45,10 @@ def implicit_slim(
     """Embeddings smoothed over the neighbours of the items, close to the given ones: (n_items,
     width).
 
-    With G = X'X and D = diag(1 / (G_ii + l2)), SLIM without its sparsity has the closed form
-    B = I - (G + l2 I)^-1 diag((G + l2 I)^-1)^-1, in which the diagonal of the inverse is taken to
-    be D. Locally linear embedding asks of embeddings F that F = B'F. With A the given embeddings E,
-    the rows of items with fewer than `threshold` interactions set to zero, the result minimises
+    With G = X'X and D = diag(1 / (G_ii + l2)), SLIM without its sparsity has the closed form B = I
+    - (G + l2 I)^-1 diag((G + l2 I)^-1)^-1. The diagonal of the inverse is approximated by D.
+    Locally linear embedding asks of embeddings F that F = B'F. With A the given embeddings E, the
+    rows of items with fewer than `threshold` interactions set to zero, the result minimises
 
         |(I - B)' F|^2 + alpha |A' (F - E)|^2,
 
@@ -112,16 +112,16 @@ class RecVAE(NeuralRecommender):
     `encoder_epochs` epochs from corrupted histories, then the decoder for one from the originals.
 
     Shenbin, Alekseev, Tutubalina, Malykh & Nikolenko, "RecVAE: a New Variational Autoencoder for
-    Top-N Recommendations with Implicit Feedback", WSDM 2020; the authors' master branch is
-    followed, where the old posterior is that of an old encoder; in the first round it is the
-    encoder as drawn, there another draw. Better than Mult-VAE on dense data, for about the same
+    Top-N Recommendations with Implicit Feedback", WSDM 2020. This follows the authors' master
+    branch, where the old posterior is that of an old encoder. In the first round it is the initial
+    encoder; theirs is another random draw. Better than Mult-VAE on dense data, for about the same
     time. An epoch costs 6 x users x items x latent operations for the decoder and half for the
     encoder; memory is 3 x items x width weights, their gradients and moments.
 
     With `slim_every`, ImplicitSLIM (Shenbin & Nikolenko, ICLR 2024; `implicit_slim`) overwrites the
-    item rows of the first and the last layer, and their moments begin anew; each time costs
-    8 x interactions x (width + latent) operations on the CPU. Interactions count 1 in it. Its
-    l2 and threshold grow with the data and must be tuned: wrong ones cost accuracy.
+    item rows of the first and the last layer, and resets their moments. Each time costs 8 x
+    interactions x (width + latent) operations on the CPU. Interactions count 1 in it. Its l2 and
+    threshold grow with the data and must be tuned: wrong ones cost accuracy.
 
     >>> recae.RecVAE(latent=2, width=3, epochs=4).fit(data).score(data).shape
     (5, 4)
