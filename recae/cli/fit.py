@@ -2,7 +2,7 @@
 
 The table has a row for each interaction: a user, an item, and optionally a weight and a time. For a
 model that trains in epochs, a share of each user's items is held out for validation and the best
-epoch is kept; all other models are fitted on all interactions. The result is a directory that
+epoch is kept. All other models are fitted on all interactions. The result is a directory that
 `recae recommend` and `recae export` read, and recae.load() in Python.
 
 example:

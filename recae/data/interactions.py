@@ -100,9 +100,10 @@ class Interactions:
         items: known ids to code against; by default those of the kept rows, ascending. progress:
         True, False, or None to ask the terminal.
 
-        Raises DataError with the column, the first row and the count: absent columns, no rows, bad
-        ids (see `as_ids`), ids unknown to a given map, weights that are not finite and > 0, times
-        that are neither dates nor whole numbers. ConfigError for another value of `duplicates`.
+        Raises DataError with the column, the first row and the count. The faults are absent
+        columns, no rows, bad ids (see `as_ids`), ids unknown to a given map, weights that are not
+        finite and > 0, and times that are neither dates nor whole numbers. ConfigError for another
+        value of `duplicates`.
 
         >>> plays = pd.DataFrame({"who": ["a", "a"], "what": [7, 7], "weight": [1, 2]})
         >>> sums = recae.Interactions.from_frame(plays, user="who", item="what", duplicates="sum")

@@ -104,11 +104,12 @@ def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
     The items, most training users first, are cut into groups that hold nearly equal numbers of
     training interactions, not of items. A few popular items make up the first group, most of the
     catalogue the last. Items with equally many training users stay together, in the group in which
-    the middle of their interactions falls, so there can be fewer groups than requested. A row for
-    each group, with the columns low and high (training users of its items), items, training_share
-    (of all training interactions), targets (held-out interactions with its items), hits (those
-    found within k), recall (hits / targets, pooled over users: not the mean over users; NaN without
-    targets), and listed_share (of all places within k that are not empty).
+    the middle of their interactions falls, so there can be fewer groups than requested. The
+    frame has a row for each group. Its columns low and high bound the training users of the items;
+    items and training_share (of all training interactions) are the size. targets are the held-out
+    interactions with these items, hits those found within k. recall is hits / targets, pooled over
+    users: not the mean over users, and NaN without targets. listed_share is the share of the list
+    places within k that are not empty.
 
     Raises ConfigError for a k that no metric of the report has, or for groups < 1; DataError if the
     report has no item counts, or no counts of training users.

@@ -34,9 +34,9 @@ class Report:
     users: the users of per_user, with the columns history (items in it) and targets (items in it).
     items: one row per item of the fold (index: item id). The columns are training_users (absent if
     they are not known) and targets (users who have it as a target). For every cut-off k of the
-    metrics there are hits@k (users who have it as a target and in their first k) and listed@k
-    (users who have it in their first k). All are integers; users without a target count in
-    listed@k. Both frames are empty if the counts are unknown.
+    metrics there are hits@k and listed@k. hits@k counts users who have it as a target and in their
+    first k, listed@k users who have it in their first k. All are integers; users without a target
+    count in listed@k. Both frames are empty if the counts are unknown.
 
     >>> fold = recae.data.splits.holdout_pairs(data, 0.5).validation
     >>> report = recae.evaluate(recae.EASE().fit(data), fold, ["recall@4"])

@@ -107,10 +107,11 @@ def inject_profiles(
 
     share: fake users per genuine user, at least one in total. filler: fillers of a profile, a share
     of the items (float) or their number (int). They are drawn uniformly from the `top` share of
-    items with the most ratings. top=1 means all items; less makes "average" harder to detect (as in
-    Hurley, Cheng & Zhang, "Statistical Attack Detection", RecSys 2009). target: an item id or
-    several, None for one drawn among all rated items. Times, if `data` has any, are drawn from
-    those in `data`. Fake ids are integers above the largest, or "fake-1", "fake-2" and so on.
+    items with the most ratings. With top=1 these are all items. Less makes "average" harder to
+    detect (as in Hurley, Cheng & Zhang, "Statistical Attack Detection", RecSys 2009). target: an
+    item id or several, None for one drawn among all rated items. Times, if `data` has any, are
+    drawn from those in `data`. Fake ids are integers above the largest, or "fake-1", "fake-2" and
+    so on.
 
     Raises ConfigError for an unknown attack and a number out of range. Raises DataError for a
     target that is not an item of `data`, and for too few items for the profile.

@@ -66,18 +66,19 @@ def synthetic_report(
     would look like (except for their number). Users with items drawn by popularity have the right
     marginals and no structure. Real users drawn with replacement have all structure and no privacy.
 
-    downstream: unfitted models to fit on each; the best on half of the held-out users is measured
-    on the other half; None for EASE with l2 of 300, 1000 and 3000 (PureSVD above 10,000 items).
+    downstream: unfitted models to fit on each. The best on half of the held-out users is measured
+    on the other half. None means EASE with l2 of 300, 1000 and 3000 (PureSVD above 10,000 items).
     metric: a ranking metric per user. sample: the largest number of users for nearest neighbours,
-    and of members for the attacks. Memory: the data, blocks of sparse products, and tables of
-    3,000 x 3,000 items.
+    and of members for the attacks. Memory: the data, blocks of sparse products, and tables of 3,000
+    x 3,000 items.
 
-    The membership inference attacks: "nearest", the similarity to the nearest synthetic user;
-    "nearest, calibrated", the same minus the similarity to the nearest user of one half of the
-    held-out users, who represent the population (after DOMIAS, van Breugel et al., AISTATS 2023);
-    "fit, calibrated", with linear downstream models, how well a model fitted on synthetic users
-    predicts each item of a history from the others, minus how well one fitted on that half does. A
-    blind attack has an expected AUC of 0.5; 0.5 proves nothing about stronger attacks.
+    There are three membership inference attacks. "nearest" is the similarity to the nearest
+    synthetic user. "nearest, calibrated" subtracts the similarity to the nearest user of one half
+    of the held-out users, who represent the population (after DOMIAS, van Breugel et al., AISTATS
+    2023). "fit, calibrated" needs linear downstream models. It is how well a model fitted on
+    synthetic users predicts each item of a history from the others, minus the same for a model
+    fitted on that half. A blind attack has an expected AUC of 0.5; 0.5 proves nothing about
+    stronger attacks.
 
     Raises DataError for unusable data and too few users, and for synthetic items that are not in
     the real data. It also rejects held-out users whose ids are in the real data (rows of a CSR have

@@ -38,7 +38,7 @@ PILOT, ROUNDS = 1024, 16
 class UserGenerator:
     """Draws synthetic users from a fitted variational autoencoder.
 
-    z ~ p(z), n ~ p(n | z), then n different items, one after the other, with probabilities
+    z ~ p(z), n ~ p(n | z), then n different items, one after the other. Their probabilities are
     proportional to exp(f_i(z) / temperature + b_i), where f are the scores of the decoder.
 
     p(z) is one of `codes`. "mixture": a Gaussian mixture fitted jointly to sampled codes of the

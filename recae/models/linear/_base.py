@@ -42,7 +42,7 @@ class LinearRecommender(Recommender):
     """B = I - P diag(c), with P = (X'X + diag(r))^-1 and the scores of a history x being x B.
 
     With powers u and v, X is first scaled by the degrees of users and items, and the result scaled
-    back: X becomes D_U^-u X D_I^-v, and then B becomes D_I^-v B D_I^v.
+    back. X becomes D_U^-u X D_I^-v, and then B becomes D_I^-v B D_I^v.
 
     With p = `dropout` the ridge is r_i = l2 + X'X_ii p / (1 - p), and with the bound `xi` of the
     diagonal of B the scale is c_j = max(r_j, (1 - xi) / P_jj). c = r is a plain ridge regression of
