@@ -33,7 +33,7 @@ class MacridVAE(NeuralRecommender):
     Ma, Zhou, Cui, Yang & Zhu, "Learning Disentangled Representations for Recommendation", NeurIPS
     2019. For users with several different tastes, and for codes with interpretable parts. Training
     draws the c_ik anew for every step (Gumbel-softmax); recommending uses their expectation. An
-    epoch costs some 6 x users x items x latent operations for each concept. Memory is items x
+    epoch costs some 6 x users x items x latent operations for each concept. The memory is items x
     (width + latent) weights, their gradients and moments, and 256 MiB of scores at most.
 
     >>> recae.MacridVAE(latent=2, concepts=2, width=3, epochs=2).fit(data).embed_users(data).shape

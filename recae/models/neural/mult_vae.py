@@ -43,7 +43,7 @@ class MultVAE(NeuralRecommender):
     items-600-200-items was clearly better on validation users of MovieLens 1M and 20M. A good first
     choice where users have more than a handful of items. `init="svd"` reaches the same quality in
     fewer epochs. An epoch costs about 6 x users x items x (width of the last layer) operations, or
-    with `softmax="sampled"` the same with the items of a sample. Memory is 2 x items x width
+    with `softmax="sampled"` the same with the items of a sample. The memory is 2 x items x width
     weights, their gradients (only of the items that occurred, when sampled) and two moments, and
     one chunk of logits.
 

@@ -40,9 +40,9 @@ class SparseAE(NeuralRecommender):
     The code is interpretable: a unit of z, given by `embed_users`, is a taste that a user has or
     lacks. The items of unit j have the largest `item_embeddings_[:, j]`. l1 gives the clearest
     units. Units may die: a unit that is active for no user stays inactive. An epoch costs about 6 x
-    users x items x latent operations. Memory is 2 x items x latent weights, their gradients and two
-    moments, the item vectors scaled to unit norm, and one chunk of logits. Raises ConfigError if
-    more units shall stay than there are.
+    users x items x latent operations. The memory is 2 x items x latent weights, their gradients and
+    two moments, the item vectors scaled to unit norm, and one chunk of logits. Raises ConfigError
+    if more units shall stay than there are.
 
     >>> model = recae.SparseAE(sparsity="top-k", latent=6, active=2, epochs=2).fit(data)
     >>> (model.embed_users(data) != 0).sum(axis=1)

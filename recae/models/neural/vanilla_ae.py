@@ -32,7 +32,7 @@ class VanillaAE(NeuralRecommender):
     Hinton & Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks", Science
     2006. Only the width of the code keeps it from copying its input. It is the reference for the
     effect of denoising: Mult-DAE with `lr=0.003` differs from it only in its dropout. An epoch
-    costs about 6 x users x items x (width of the last layer) operations. Memory is 2 x items x
+    costs about 6 x users x items x (width of the last layer) operations. The memory is 2 x items x
     width weights, their gradients and two moments, and one chunk of logits.
 
     >>> recae.VanillaAE(latent=2, epochs=2).fit(data).score(data).shape

@@ -107,8 +107,9 @@ class VASP(DeepFocalRecommender):
     Recommendation (VASP)", ICANN 2021. As in the authors' code, the KL term is averaged over the
     code, and histories are neither scaled nor dropped. All items have the shallow path (the
     authors' option to leave rare items out of the model is `data.filter`). Meant for a large GPU:
-    an epoch costs 36 x users x items x width operations. Memory is items^2 + (2 x width + latent) x
-    items weights, their gradients and two moments, and some ten matrices of 3 x batch_size x items.
+    an epoch costs 36 x users x items x width operations. The memory is items^2 + (2 x width +
+    latent) x items weights, their gradients and two moments, and some ten matrices of 3 x
+    batch_size x items.
 
     >>> recae.VASP(latent=2, width=3, epochs=2).fit(data).score(data).shape
     (5, 4)
