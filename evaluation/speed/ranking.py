@@ -4,14 +4,15 @@
 
 Top lists of all users from given factors, without the items of the history:
 
-- recae: `PureSVD.recommend_array`, which also makes the factors of the users from their histories.
-- elsa, als, mult-vae: the same for these models, with products as wide (Mult-VAE with one hidden
-  layer of that width). ALS solves the equations of every user; compare it with implicit-new.
+- recae: `PureSVD.recommend_array`, which also computes the users' factors from their histories.
+- elsa, als, mult-vae: the same for these models, with products of the same width (Mult-VAE with one
+  hidden layer). ALS solves a linear system for every user, as implicit-new does.
 - frame: `PureSVD.recommend`, the same as a frame.
 - product: torch.mm of the factors of users and items, in batches of 256 users into one buffer.
 - implicit: `AlternatingLeastSquares.recommend(..., filter_already_liked_items=True)` with the same
-  factors of users and items, on as many threads, BLAS held to one as its authors ask.
-- implicit-new: the same with `recalculate_user=True`, which solves the equations of every user.
+  factors of users and items, on the same number of threads; BLAS with one thread, as its
+  authors advise.
+- implicit-new: the same with `recalculate_user=True`, which solves a linear system for every user.
 
 Sides alternate. The lists of some users are compared with a full sort of `score`: by score
 descending, then by column. Factors have a long tail (`synthetic.py`). --curves also measures recae
