@@ -50,5 +50,5 @@ def test_salt_and_pepper_takes_the_extremes_of_the_scaled_examples(X: np.ndarray
     scaled = (X - X.mean(0)) / np.sqrt(X.var(axis=0).mean())
     noise = model.network_.corrupt
     assert (noise.low, noise.high) == pytest.approx((scaled.min(), scaled.max()), rel=1e-5)
-    with pytest.raises(recae.ConfigError, match="salt-and-pepper .*sparse"):
+    with pytest.raises(recae.ConfigError, match="salt-and-pepper.*sparse"):
         small("denoising", noise="salt-and-pepper").fit(sp.csr_matrix(X))
