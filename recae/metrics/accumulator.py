@@ -53,7 +53,9 @@ class MetricAccumulator:
                     raise ConfigError(
                         f"{metric} needs {_NEEDS[need]}", parameter="metrics", value=str(metric)
                     )
-        self._facts = ItemFacts(n_items, item_counts, item_vectors, item_categories)
+        self._facts: Any = None
+        if any(fact is not None for fact in (item_counts, item_vectors, item_categories)):
+            self._facts = ItemFacts(n_items, item_counts, item_vectors, item_categories)
         self._longest = max(self.metrics, key=lambda metric: metric.k)
         self._values: dict[Metric, list[FloatArray]] = {m: [] for m in self.metrics if m.per_user}
         cutoffs = sorted({metric.k for metric in self.metrics})
