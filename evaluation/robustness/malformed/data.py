@@ -30,11 +30,11 @@ def tables() -> Iterator[Case]:
     """Frames with invalid columns."""
     read = recae.Interactions.from_frame
     bad: dict[str, tuple[Any, str]] = {
-        "a float": ([1.5, 2, 3], "user ids are floats"),
-        "a whole float": ([1.0, 2, 3], "user ids are floats.*cast to int"),
-        "None": (["a", None, "b"], "missing in 1 of 3 rows, the first at row 1"),
+        "a float": ([1.5, 2, 3], "user ids .*floats"),
+        "a whole float": ([1.0, 2, 3], "user ids .*floats.*int"),
+        "None": (["a", None, "b"], "missing .*1 of 3 rows, .*row 1"),
         "NaN": ([1, np.nan, 2], "missing.*row 1"),
-        "text among integers": ([1, "a", 2], "mix integers and text: 1 at row 0, 'a' at row 1"),
+        "text among integers": ([1, "a", 2], "mix .*1 at row 0, 'a' at row 1"),
         "a bool": ([True, False, True], "not bool"),
         "bytes": ([b"a", b"b", b"c"], "b'a'.*row 0"),
         "a list": ([[1], [2], [3]], r"\[1\].*row 0"),
@@ -43,32 +43,32 @@ def tables() -> Iterator[Case]:
         "a moment": (pd.to_datetime(["2026-01-01 10:00"] * 3), "time of day"),
         "a timedelta": (pd.to_timedelta([1, 2, 3]), "timedelta"),
         "a complex number": ([1j, 2, 3], "complex"),
-        "a date among text": ([datetime.date(2026, 1, 1), "a", "b"], "mix dates and text"),
+        "a date among text": ([datetime.date(2026, 1, 1), "a", "b"], "mix .*dates .*text"),
     }
     for what, (values, words) in bad.items():
         yield "user ids", what, lambda values=values: read(frame(user_id=values)), words
     weights: dict[str, tuple[Any, str]] = {
-        "NaN": ([1, np.nan, 1], "column 'weight' holds nan at row 1"),
-        "inf": ([1, 1, np.inf], "column 'weight' holds inf at row 2"),
-        "negative": ([1, -2, 1], "weights must be > 0; found -2.*row 1.*min_weight"),
-        "zero": ([0, 1, 1], "weights must be > 0; found 0.*row 0"),
-        "text": (["a", "b", "c"], "weights must be numbers"),
-        "bool": ([True, True, False], "weights must be numbers"),
+        "NaN": ([1, np.nan, 1], "column 'weight' .*nan .*row 1"),
+        "inf": ([1, 1, np.inf], "column 'weight' .*inf .*row 2"),
+        "negative": ([1, -2, 1], "weights .*> 0; .*-2.*row 1.*min_weight"),
+        "zero": ([0, 1, 1], "weights .*> 0; .*0.*row 0"),
+        "text": (["a", "b", "c"], "weights .*numbers"),
+        "bool": ([True, True, False], "weights .*numbers"),
         "beyond float32": ([1e300, 1, 1], "float32.*1e\\+300"),
-        "a list": ([[1], [2], [3]], "weights must be numbers"),
+        "a list": ([[1], [2], [3]], "weights .*numbers"),
     }
     for what, (values, words) in weights.items():
         yield "weights", what, lambda values=values: read(frame(weight=values)), words
     times: dict[str, tuple[Any, str]] = {
         "NaT": (pd.to_datetime(["2026-01-01", None, "2026-01-02"]), "missing in 1 rows.*row 1"),
-        "a fraction": ([1.5, 2, 3], "whole numbers or dates.*1.5 at row 0"),
+        "a fraction": ([1.5, 2, 3], "times .*1.5 .*row 0"),
         "text": (["yesterday", "b", "c"], "to_datetime"),
         "inf": ([np.inf, 1, 2], "whole numbers"),
         "a year far away": (np.array(["3000-01-01"] * 3, dtype="M8[s]"), "1678 to 2262"),
     }
     for what, (values, words) in times.items():
         yield "times", what, lambda values=values: read(frame(timestamp=values)), words
-    yield "columns", "misspelt", lambda: read(frame(), user="userid"), "did you mean user='user_id'"
+    yield "columns", "misspelt", lambda: read(frame(), user="userid"), "user='user_id'"
     yield "columns", "absent", lambda: read(frame(), time="when"), "'when' is needed.*columns: user"
     yield "columns", "the same twice", lambda: read(frame(), item="user_id"), "different columns"
     twice = pd.DataFrame([[1, 2, 3]], columns=["user_id", "item_id", "item_id"])
@@ -80,7 +80,7 @@ def tables() -> Iterator[Case]:
     yield "rows", "threshold without weights", lambda: read(frame(), min_weight=1), "weight column"
     for thing in ([(1, 2)], "plays.csv", 7, None, {"user_id": [1]}, np.ones((2, 2))):
         name = type(thing).__name__
-        yield "tables", name, lambda thing=thing: read(thing), f"table is needed.*not {name}"
+        yield "tables", name, lambda thing=thing: read(thing), f"table .*not {name}"
 
 
 def matrices() -> Iterator[Case]:
@@ -135,13 +135,18 @@ def files(here: Path) -> Iterator[Case]:
         yield "files", name, lambda name=name: recae.read_table(here / name), wanted
     for call in (recae.read_parquet, recae.read_csv, recae.read_table):
         label = call.__name__
-        yield label, "absent", lambda call=call: call(here / "no.csv"), "no.csv does not exist"
-        yield label, "a number", lambda call=call: call(7), "path is needed.*7"
+        yield label, "absent", lambda call=call: call(here / "no.csv"), "no.csv .*exist"
+        yield label, "a number", lambda call=call: call(7), "path .*7"
         yield label, "no path", lambda call=call: call([]), "empty"
         (here / "nothing").mkdir(exist_ok=True)
-        yield label, "an empty folder", lambda call=call: call(here / "nothing"), "holds no file"
+        yield (
+            label,
+            "an empty folder",
+            lambda call=call: call(here / "nothing"),
+            "nothing .*no file",
+        )
         glob = str(here / "no*thing.csv")
-        yield label, "a glob of nothing", lambda call=call, g=glob: call(g), "no file matches"
+        yield label, "a glob of nothing", lambda call=call, g=glob: call(g), "no file .*thing.csv"
     sheet = here / "plays.xlsx"
     sheet.write_bytes(b"PK")
     yield "files", "unknown ending", lambda: recae.read_table(sheet), "known endings: .parquet"

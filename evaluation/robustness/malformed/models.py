@@ -53,28 +53,33 @@ def fits(data: recae.Interactions, here: Path) -> Iterator[Case]:
         what = f"{name}={value!r}"
         yield "settings", what, lambda n=name, v=value: vae(**{n: v}).fit(data), name.split("=")[0]
     yield "settings", "l2=0 of EASE", lambda: recae.EASE(l2=0).fit(data), "l2 of EASE.*> 0"
-    yield "settings", "unknown", lambda: vae().set_params(latnt=3), "Did you mean 'latent'"
+    yield "settings", "unknown", lambda: vae().set_params(latnt=3), "mean 'latent'"
     for seed in (-1, 1.5, "a", None, True):
-        yield "fit", f"seed={seed!r}", lambda s=seed: vae().fit(data, seed=s), "seed must be"
+        yield "fit", f"seed={seed!r}", lambda s=seed: vae().fit(data, seed=s), "^seed .*>= 0"
     for device in ("tpu:0", "cuda:99", 3.5):
         yield "fit", f"device={device!r}", lambda d=device: vae().fit(data, device=d), "device"
     for show in ("x", 1):
-        wanted = "progress must be True, False or None"
+        wanted = "^progress .*True, False .*None"
         yield "fit", f"progress={show!r}", lambda s=show: vae().fit(data, progress=s), wanted
     for large in (recae.MultVAE, recae.ALS, recae.BPR):
         call = large(latent=10**12)
-        yield "fit", f"{call}", lambda c=call: c.fit(data), "does not fit in memory"
+        yield "fit", f"{call}", lambda c=call: c.fit(data), "not fit .*memory"
     for odd in (None, 7, "plays", np.ones((2, 2)), [[1, 2]]):
         yield "fit", type(odd).__name__, lambda o=odd: recae.EASE().fit(o), "expected Interactions"
     yield "fit", "no interactions", lambda: vae().fit(sp.csr_matrix((3, 3))), "no interactions"
-    yield "fit", "validation is data", lambda: vae().fit(data, data), "must be a Fold"
-    yield "fit", "callbacks=[3]", lambda: vae().fit(data, callbacks=[3]), "functions of an Epoch"
+    yield "fit", "validation is data", lambda: vae().fit(data, data), "Fold, .*not "
+    yield "fit", "callbacks=[3]", lambda: vae().fit(data, callbacks=[3]), "callbacks .*Epoch"
     yield "fit", "lr too high", lambda: vae(lr=1e38, epochs=5).fit(data), "epoch.*lower lr"
     lost = here / "nowhere" / "c"
-    yield "fit", "checkpoint nowhere", lambda: vae().fit(data, checkpoint=lost), "does not exist"
+    yield "fit", "checkpoint nowhere", lambda: vae().fit(data, checkpoint=lost), "not exist"
     (here / "thesis").write_text("It was a dark night.")
     other = here / "thesis"
-    yield "fit", "checkpoint foreign", lambda: vae().fit(data, checkpoint=other), "no checkpoint"
+    yield (
+        "fit",
+        "checkpoint foreign",
+        lambda: vae().fit(data, checkpoint=other),
+        "thesis .*checkpoint",
+    )
     strong = recae.StrongGeneralization
     yield "splits", "share", lambda: strong(held_out=0.9).split(data), "held_out.*0.9"
     yield "splits", "too few users", lambda: strong(held_out=10**6).split(data), "too few"
@@ -85,9 +90,14 @@ def fits(data: recae.Interactions, here: Path) -> Iterator[Case]:
     for splitter in (recae.RandomSplit(), recae.UserKFold(), strong()):
         what = type(splitter).__name__
         yield "splits", what, lambda s=splitter: s.split("plays.csv"), "expected Interactions"
-    yield "folds", "a frame", lambda: recae.Fold(data.to_frame(), data), "must be Interactions"
-    yield "folds", "other users", lambda: recae.Fold(data, data.select_users([1])), "users of its"
-    yield "parts", "mask", lambda: data.keep(np.ones(3, dtype=bool)), "mask must be"
+    yield (
+        "folds",
+        "a frame",
+        lambda: recae.Fold(data.to_frame(), data),
+        "Interactions, not DataFrame",
+    )
+    yield "folds", "other users", lambda: recae.Fold(data, data.select_users([1])), "target .*users"
+    yield "parts", "mask", lambda: data.keep(np.ones(3, dtype=bool)), "^mask "
     yield "parts", "a user twice", lambda: data.select_users([1, 1]), "distinct; 1 at"
     yield "parts", "no such item", lambda: data.select_items([-1]), "found -1"
     yield "filters", "negative", lambda: data.filter(min_per_user=-1), "min_per_user.*-1"
@@ -108,15 +118,15 @@ def requests(data: recae.Interactions, here: Path) -> Iterator[Case]:
     ):
         yield "recommend", f"users={users!r}", lambda u=users: ask(u), words
     for k in (0, -1, 2.5, "ten", None, True):
-        yield "recommend", f"k={k!r}", lambda k=k: ask(k=k), "k must be an integer >= 1"
+        yield "recommend", f"k={k!r}", lambda k=k: ask(k=k), "^k .*>= 1"
     for size in (0, "all", 1.5):
         yield "recommend", f"batch_size={size!r}", lambda s=size: ask(batch_size=s), "batch_size"
     for flag in ("no", 0, None):
-        wanted = "exclude_seen must be True or False"
+        wanted = "^exclude_seen .*True .*False"
         yield "recommend", f"exclude_seen={flag!r}", lambda f=flag: ask(exclude_seen=f), wanted
     yield "recommend", "unknown item wanted", lambda: ask(items=[-5]), "unknown item -5"
     yield "recommend", "unknown item excluded", lambda: ask(exclude_items=["x"]), "item ids"
-    yield "recommend", "on_unknown", lambda: ask(on_unknown="skp"), "Did you mean 'skip'"
+    yield "recommend", "on_unknown", lambda: ask(on_unknown="skp"), "mean 'skip'"
     wide = sp.csr_matrix((1, data.n_items + 1))
     yield "score", "wrong width", lambda: model.score(wide), f"{data.n_items + 1} item columns"
     odd = np.ones((1, data.n_items))
@@ -126,39 +136,44 @@ def requests(data: recae.Interactions, here: Path) -> Iterator[Case]:
     yield "similar_items", "unknown", lambda: model.similar_items([-1]), "unknown item -1"
     floor = recae.Popularity().fit(data)
     yield "similar_items", "no notion", lambda: floor.similar_items([7]), "no item embeddings|item"
-    yield "embed_users", "no space", lambda: model.embed_users(data), "no latent space"
+    yield "embed_users", "no space", lambda: model.embed_users(data), "latent space"
     far = 10**9
     yield "arrays", "k=10**9", lambda: model.recommend_array(data, k=far), "k=1,000,000,000"
     for name in ("recommend", "score", "save", "similar_items"):
         call = getattr(recae.EASE(), name)
         argument = {"recommend": (), "score": (data,), "save": (here / "x",)}.get(name, ([7],))
-        yield "not fitted", name, lambda c=call, a=argument: c(*a), "not fitted: call fit first"
+        yield "not fitted", name, lambda c=call, a=argument: c(*a), "not fitted: .*fit"
     changed = recae.EASE().fit(data).set_params(l2=7.0)
-    yield "changed", "l2 after fit", lambda: changed.recommend(), "l2 of this EASE"
+    yield "changed", "l2 after fit", lambda: changed.recommend(), "l2 .*EASE"
     nowhere = here / "no" / "top.parquet"
-    yield "export", "nowhere", lambda: model.export(nowhere), "no does not exist"
-    yield "export", "a folder", lambda: model.export(here), "is a directory"
+    yield "export", "nowhere", lambda: model.export(nowhere), "no .*exist"
+    yield "export", "a folder", lambda: model.export(here), "directory"
     (here / "letters").mkdir()
     (here / "letters" / "dear.txt").write_text("you")
     top, letters = here / "top.parquet", here / "letters"
-    wanted = "holds no checkpoint of an export"
+    wanted = "letters .*checkpoint"
     yield "export", "checkpoint", lambda: model.export(top, checkpoint=letters), wanted
-    yield "save", "overwrite", lambda: model.save(here / "m", overwrite="yes"), "True or False"
-    yield "save", "in the way", lambda: model.save(here, overwrite=True), "holds no config.json"
+    yield (
+        "save",
+        "overwrite",
+        lambda: model.save(here / "m", overwrite="yes"),
+        "^overwrite .*True .*False",
+    )
+    yield "save", "in the way", lambda: model.save(here, overwrite=True), "config.json"
     fold = recae.data.splits.holdout_pairs(data, 0.2).validation
     yield "evaluate", "unknown metric", lambda: recae.evaluate(model, fold, ["ndgc@5"]), "'ndcg'"
     yield "evaluate", "no k", lambda: recae.evaluate(model, fold, ["ndcg"]), "name@k"
-    yield "evaluate", "metrics=5", lambda: recae.evaluate(model, fold, 5), "metrics are names"
+    yield "evaluate", "metrics=5", lambda: recae.evaluate(model, fold, 5), "metrics .*names"
     yield "evaluate", "[5]", lambda: recae.evaluate(model, fold, [5]), "name@k|metric"
-    yield "evaluate", "no fold", lambda: recae.evaluate(model, data), "Fold is needed"
+    yield "evaluate", "no fold", lambda: recae.evaluate(model, data), "Fold .*needed"
     blend = recae.Ensemble
-    yield "ensemble", "no call", lambda: blend(members=("EASE",)).fit(data), "is written as"
+    yield "ensemble", "no call", lambda: blend(members=("EASE",)).fit(data), "member .*not 'EASE'"
     yield "ensemble", "unknown", lambda: blend(members=("EASY()",)).fit(data), "mean 'EASE'"
     yield "ensemble", "unfitted", lambda: blend.of([recae.EASE()]), "not fitted"
     yield "ensemble", "no models", lambda: blend.of([]), "at least one"
-    yield "rmse", "no fold", lambda: recae.evaluation.rmse(model, data), "must be a Fold"
+    yield "rmse", "no fold", lambda: recae.evaluation.rmse(model, data), "Fold, .*not "
     rated = recae.AutoRec(metric="ndcg@10")
-    yield "AutoRec", "a ranking metric", lambda: rated.fit(data), "unknown metric of AutoRec"
+    yield "AutoRec", "a ranking metric", lambda: rated.fit(data), "metric .*AutoRec"
     report = recae.evaluate(model, fold, ["ndcg@5"])
     yield "compare", "one report", lambda: recae.compare({"a": report}, "ndcg@5"), "at least two"
     yield "report", "unknown metric", lambda: report["recall@5"], "recall@5"
@@ -196,7 +211,7 @@ def loads(data: recae.Interactions, here: Path) -> Iterator[Case]:
         ("kind", None, "None.*Known"),
         ("settings", settings | {"params": {"l3": 1}}, "l3"),
         ("settings", settings | {"params": {"l2": -1}}, "l2"),
-        ("files", {"../good model/config.json": "0"}, "not the name of a file"),
+        ("files", {"../good model/config.json": "0"}, "name .*file"),
     )
     for number, (key, value, words) in enumerate(changes):
         path = here / f"changed {number}"
@@ -208,7 +223,7 @@ def loads(data: recae.Interactions, here: Path) -> Iterator[Case]:
         yield "load", f"{key}={value}", lambda p=path: recae.load(p), words
     for odd in (None, 7, here / "absent", here):
         what = odd.name if isinstance(odd, Path) else repr(odd)
-        yield "load", what, lambda o=odd: recae.load(o), "holds nothing saved|path is needed"
+        yield "load", what, lambda o=odd: recae.load(o), "nothing saved|path "
 
 
 def commands(here: Path) -> Iterator[Case]:
@@ -217,23 +232,23 @@ def commands(here: Path) -> Iterator[Case]:
     for line, words in (
         (["fit", plays], "required"),
         (["fti", plays, "m"], "invalid choice"),
-        (["fit", "no.csv", str(here / "m")], "no.csv does not exist"),
+        (["fit", "no.csv", str(here / "m")], "no.csv .*exist"),
         (
             ["fit", plays, str(here / "m"), "--model", "vae"],
-            "Did you mean 'mult-vae'|unknown model",
+            "model 'vae'.* mean ",
         ),
-        (["fit", plays, str(here / "m"), "--set", "latnt=4"], "Did you mean 'latent'"),
+        (["fit", plays, str(here / "m"), "--set", "latnt=4"], "mean 'latent'"),
         (["fit", plays, str(here / "m"), "--set", "latent"], "name=value"),
         (["fit", plays, str(here / "m"), "--user", "who"], "'who' is needed"),
         (["fit", plays, model, "--model", "ease"], "overwrite"),
-        (["recommend", str(here), "--items", "7"], "holds nothing saved"),
-        (["recommend", model, "--items", "seven"], "'seven' is not one"),
+        (["recommend", str(here), "--items", "7"], "nothing saved"),
+        (["recommend", model, "--items", "seven"], "'seven'"),
         (["recommend", model], "--history"),
-        (["export", model, str(here / "no" / "a.parquet"), "--history", plays], "does not exist"),
+        (["export", model, str(here / "no" / "a.parquet"), "--history", plays], "not exist"),
         (["evaluate", plays, "--metrics", "ndgc@5"], "ndcg"),
         (["datasets", "ml-30m"], "Did you mean"),
         (["completion", "fish"], "invalid choice"),
-        (["recommend", model, "--items", "7", "-q", "-v"], "not allowed with"),
+        (["recommend", model, "--items", "7", "-q", "-v"], "not allowed"),
         (["export", model, str(here / "t.parquet"), "--history", plays, "-k", "0"], ">= 1"),
     ):
         yield "command", " ".join(map(os.path.basename, line)), lambda c=line: command(c), words
