@@ -15,23 +15,15 @@ from recae.system.machine import out_of_memory
 Weight = float | Callable[[Batch, int], "float | Tensor"]
 
 
-@dataclass(frozen=True)
-class LinearAnneal:
-    """A weight that rises linearly with the updates and stops at `cap`: min(cap, rate * step).
-
-    Liang et al. (2018, section 2.2.2) anneal the KL term so, with cap 0.2 and rate 1 / 200,000.
-    """
-
-    cap: float
-    rate: float
-
-    def __call__(self, batch: Batch, step: int) -> float:
-        return min(self.cap, self.rate * step)
-
-
 def annealed(cap: float, share: float, updates: int) -> Weight:
-    """A weight that rises to `cap` over a share of the planned updates; `cap` for a share of 0."""
-    return LinearAnneal(cap, cap / (share * updates)) if share else cap
+    """A weight that rises linearly to `cap` over a share of the planned updates.
+
+    Liang et al. (2018, section 2.2.2) anneal the KL term so, to 0.2 over 40,000 updates.
+    """
+    if not share:
+        return cap
+    rate = cap / (share * updates)
+    return lambda batch, step: min(cap, rate * step)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from recae.models import MultDAE
 from recae.nn import AutoencoderNet, DeterministicCode
 from recae.rng import Stream
 from recae.training import OPTIMISERS, Epoch, Plan, SparseLoader, resolve_device, train
-from recae.training.objective import LinearAnneal, Objective
+from recae.training.objective import Objective, annealed
 
 MATRIX = sp.random(40, 30, 0.2, format="csr", random_state=1, dtype=np.float32)
 CPU = torch.device("cpu")
@@ -137,7 +137,7 @@ def test_a_loss_that_rises_with_its_kl_weight_is_no_divergence() -> None:
     net = MultDAE(latent=4)._network(30, 40)
     net.code = Costly()
     loader = SparseLoader(MATRIX, None, batch_size=10, seed=0)
-    objective = Objective("multinomial", {"kl": LinearAnneal(1.0, 1 / 12)})
+    objective = Objective("multinomial", {"kl": annealed(1.0, 1.0, 12)})
     epochs = train(net, loader, objective, plan(epochs=4), seed=0, device=CPU)
     assert epochs[-1].loss > 2 * epochs[0].loss
 
@@ -180,7 +180,7 @@ def test_nothing_global_changes() -> None:
 
 
 def test_annealing_rises_linearly_and_stops_at_the_cap() -> None:
-    weight = LinearAnneal(cap=0.2, rate=0.01)
+    weight = annealed(0.2, share=0.5, updates=40)
     assert [weight(None, step) for step in (0, 10, 20, 30)] == [0.0, 0.1, 0.2, 0.2]
 
 
