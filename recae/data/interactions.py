@@ -129,8 +129,8 @@ class Interactions:
         """
         canonical = csr.canonical_csr(matrix)
         n_users, n_items = canonical.shape
-        user_map = users if isinstance(users, IdMap) else _ids(users, n_users, "user")
-        item_map = items if isinstance(items, IdMap) else _ids(items, n_items, "item")
+        user_map = IdMap.range(n_users, "user") if users is None else _as_map(users, "user")
+        item_map = IdMap.range(n_items, "item") if items is None else _as_map(items, "item")
         _check_sizes(canonical, user_map, item_map)
         weights = _weights(canonical)
         return cls._owning(user_map, item_map, weights, canonical.indices, canonical.indptr, None)
@@ -379,7 +379,3 @@ def _weights(matrix: csr.Matrix) -> table.Weights:
 
 def _as_map(ids: Any, what: str) -> IdMap:
     return ids if isinstance(ids, IdMap) else IdMap(ids, what)
-
-
-def _ids(ids: Any, n: int, what: str) -> IdMap:
-    return IdMap.range(n, what) if ids is None else IdMap(ids, what)

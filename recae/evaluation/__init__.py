@@ -7,10 +7,8 @@ from recae.evaluation.breakdown import by_popularity as by_popularity
 from recae.evaluation.external import Lists as Lists
 from recae.evaluation.external import Scorer as Scorer
 from recae.evaluation.report import Report as Report
-from recae.evaluation.run import METRICS as METRICS
 from recae.evaluation.run import evaluate as evaluate
 from recae.evaluation.run import rmse as rmse
-from recae.system.machine import versions as versions
 
 # `recae.evaluation.comparison` is there without an import of its own.
 __getattr__, _, _ = lazy_loader.attach(__name__, submodules=["comparison"])

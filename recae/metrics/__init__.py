@@ -3,7 +3,6 @@
 from recae.metrics.accumulator import MetricAccumulator as MetricAccumulator
 from recae.metrics.beyond_accuracy import FloatArray as FloatArray
 from recae.metrics.beyond_accuracy import popularity_groups as popularity_groups
-from recae.metrics.bootstrap import BOOTSTRAP_CELLS as BOOTSTRAP_CELLS
 from recae.metrics.bootstrap import bootstrap_interval as bootstrap_interval
 from recae.metrics.bootstrap import bootstrap_intervals as bootstrap_intervals
 from recae.metrics.bootstrap import check_share as check_share

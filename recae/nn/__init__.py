@@ -11,10 +11,8 @@ from recae.nn.h_vamp import HierarchicalDecoder as HierarchicalDecoder
 from recae.nn.h_vamp import HierarchicalEncoder as HierarchicalEncoder
 from recae.nn.h_vamp import HierarchicalVamp as HierarchicalVamp
 from recae.nn.heads import LinearHead as LinearHead
-from recae.nn.heads import LinearScores as LinearScores
 from recae.nn.heads import Scores as Scores
 from recae.nn.heads import UnitHead as UnitHead
-from recae.nn.layers import ACTIVATIONS as ACTIVATIONS
 from recae.nn.layers import DenselyConnected as DenselyConnected
 from recae.nn.layers import InputLinear as InputLinear
 from recae.nn.layers import Linear as Linear
@@ -50,7 +48,6 @@ from recae.nn.sparse import UsageCounter as UsageCounter
 from recae.nn.sparse import revive as revive
 from recae.nn.sparse import transposed_start as transposed_start
 from recae.nn.tied import TiedDecoder as TiedDecoder
-from recae.nn.tied import TiedScores as TiedScores
 from recae.nn.tied import UnitRows as UnitRows
 from recae.nn.variational import CompositeGaussian as CompositeGaussian
 from recae.nn.variational import Mixture as Mixture

@@ -1,6 +1,5 @@
 """Training: batches, objective, loop, checkpoint."""
 
-from recae.system.progress import bar as bar
 from recae.training.batches import ArrayLoader as ArrayLoader
 from recae.training.batches import HalvesLoader as HalvesLoader
 from recae.training.batches import Loader as Loader
@@ -16,10 +15,8 @@ from recae.training.device import resolve_device as resolve_device
 from recae.training.loop import Callback as Callback
 from recae.training.loop import Epoch as Epoch
 from recae.training.loop import Run as Run
-from recae.training.loop import check_callbacks as check_callbacks
 from recae.training.loop import train as train
 from recae.training.objective import Accumulation as Accumulation
-from recae.training.objective import LinearAnneal as LinearAnneal
 from recae.training.objective import Objective as Objective
 from recae.training.objective import annealed as annealed
 from recae.training.plan import OPTIMISERS as OPTIMISERS
