@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -273,22 +274,13 @@ class _Halving:
 
     def prune(self, study: Any, trial: Any) -> bool:
         """Whether to end a trial, in the form that Optuna calls."""
-        return bool(self.rule.prune(_WithoutFailed(study), trial))
-
-
-class _WithoutFailed:
-    """An Optuna study that does not list failed and interrupted trials."""
-
-    def __init__(self, study: Any) -> None:
-        self._study = study
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._study, name)
-
-    def get_trials(self, **options: Any) -> list[Any]:
-        """The other trials."""
-        found = self._study.get_trials(**options)
-        return [t for t in found if t.user_attrs.get(KEPT, {}).get("state", FAILED) != FAILED]
+        view = copy(study)  # which does not list failed and interrupted trials
+        view.get_trials = lambda **options: [
+            found
+            for found in study.get_trials(**options)
+            if found.user_attrs.get(KEPT, {}).get("state", FAILED) != FAILED
+        ]
+        return bool(self.rule.prune(view, trial))
 
 
 def _journal_of(folder: Path) -> Path:
