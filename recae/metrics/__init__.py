@@ -5,7 +5,6 @@ from recae.metrics.beyond_accuracy import FloatArray as FloatArray
 from recae.metrics.beyond_accuracy import popularity_groups as popularity_groups
 from recae.metrics.bootstrap import bootstrap_interval as bootstrap_interval
 from recae.metrics.bootstrap import bootstrap_intervals as bootstrap_intervals
-from recae.metrics.bootstrap import check_share as check_share
 from recae.metrics.bootstrap import percentile_interval as percentile_interval
 from recae.metrics.bootstrap import resampled_means as resampled_means
 from recae.metrics.metric import AnyMetric as AnyMetric

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from recae.errors import ConfigError, DataError, check_integer
+from recae.errors import DataError, check_integer, check_number
 from recae.metrics.beyond_accuracy import FloatArray
 from recae.rng import numpy_generator
 
@@ -18,15 +17,6 @@ BOOTSTRAP_CELLS = 1 << 17
 """Draws held at once by the bootstrap: few enough for the cache, which is three times as fast."""
 BLOCKS_HELD = 16
 """Draws held at once for several columns: a column stays in the cache while all draws are used."""
-
-
-def check_share(name: str, value: object) -> float:
-    """The value as a float. Raises ConfigError unless it is a number between 0 and 1."""
-    if not isinstance(value, Real) or not 0 < float(value) < 1:
-        raise ConfigError(
-            f"{name} must lie between 0 and 1, not {value!r}", parameter=name, value=value
-        )
-    return float(value)
 
 
 def bootstrap_interval(
@@ -56,7 +46,7 @@ def bootstrap_intervals(
     Columns that are defined for the same users share their draws, so that each costs a third of the
     first. Raises as `bootstrap_interval` does.
     """
-    check_share("level", level)
+    check_number("level", level, above=0, below=1)
     check_integer("resamples", resamples)
     numpy_generator(seed)  # a bad seed fails whatever the values are
     alike: dict[bytes, dict[int, FloatArray]] = {}

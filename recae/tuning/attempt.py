@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,6 +22,7 @@ from recae.errors import (
     RecaeWarning,
     TrainingError,
     check_integer,
+    check_number,
 )
 from recae.evaluation import evaluate
 from recae.models import Ensemble
@@ -42,14 +42,7 @@ def check_budget(seconds: object, trials: object) -> tuple[float | None, int | N
     """
     if seconds is None and trials is None:
         raise ConfigError("the search needs a budget: seconds=60, trials=20, or both")
-    number = None
-    if seconds is not None:
-        real = isinstance(seconds, Real) and not isinstance(seconds, bool)
-        number = float(seconds) if real else math.nan  # type: ignore[arg-type]
-        if not 0 < number < math.inf:
-            raise ConfigError(
-                f"seconds must be a number > 0, not {seconds!r}", parameter="seconds", value=seconds
-            )
+    number = None if seconds is None else check_number("seconds", seconds, above=0)
     return number, None if trials is None else check_integer("trials", trials)
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from recae.data.interactions import Interactions, as_interactions
 from recae.data.splits.folds import Fold, Split
 from recae.data.splits.weak import is_share
-from recae.errors import ConfigError, DataError, check_integer
+from recae.errors import ConfigError, DataError, check_integer, check_number
 
 Codes = npt.NDArray[np.intp]
 Blocks = tuple[Codes, Codes, Codes]
@@ -114,12 +114,7 @@ class StrongGeneralization:
         return Fold(history.with_items(items)[0], target.with_items(items)[0])
 
     def _check(self) -> None:
-        if not is_share(self.fold_in, 1):
-            raise ConfigError(
-                f"fold_in must be a share in (0, 1), not {self.fold_in!r}",
-                parameter="fold_in",
-                value=self.fold_in,
-            )
+        check_number("fold_in", self.fold_in, above=0, below=1)
         check_integer("min_target", self.min_target)
         is_count = isinstance(self.held_out, int | np.integer)
         if isinstance(self.held_out, bool) or not (

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from recae.data.csr import row_blocks, row_numbers
 from recae.data.interactions import Interactions, as_interactions
 from recae.data.splits.folds import Fold, Split
-from recae.errors import ConfigError, DataError, unknown_option
+from recae.errors import ConfigError, DataError, check_number, unknown_option
 from recae.rng import check_seed, numpy_generator
 
 PARTS = ("train", "train+validation")
@@ -190,13 +190,7 @@ class RandomSplit:
 
     def _check(self) -> None:
         for name in ("validation", "test"):
-            value = getattr(self, name)
-            if not (isinstance(value, int | float) and 0 <= value < 1):
-                raise ConfigError(
-                    f"{name} must be a share in [0, 1), not {value!r}",
-                    parameter=name,
-                    value=value,
-                )
+            check_number(name, getattr(self, name), low=0, below=1)
         if not 0 < self.validation + self.test < 1:
             raise ConfigError(
                 "validation and test together must be a share in (0, 1), "
@@ -230,8 +224,7 @@ def holdout_pairs(interactions: Interactions | Any, share: float = 0.1, seed: in
     6
     """
     interactions = as_interactions(interactions)
-    if not is_share(share, 1):
-        raise ConfigError(f"share must be in (0, 1), not {share!r}", parameter="share", value=share)
+    check_number("share", share, above=0, below=1)
     indptr = interactions.matrix.indptr
     n = np.diff(indptr)
     hide = np.where(n >= 2, np.clip(_share(share, n), 1, np.maximum(n - 1, 1)), 0)

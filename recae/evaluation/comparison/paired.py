@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from recae.errors import ConfigError, check_integer, unknown_option
+from recae.errors import ConfigError, check_integer, check_number, unknown_option
 from recae.evaluation.comparison.pairing import Reports, paired_values
 from recae.evaluation.comparison.significance import (
     POWER,
@@ -20,7 +20,7 @@ from recae.evaluation.comparison.significance import (
     mean_test,
     signed_rank,
 )
-from recae.metrics import check_share, less_is_better
+from recae.metrics import less_is_better
 from recae.rng import check_seed
 
 
@@ -122,7 +122,7 @@ def compare(
         raise ConfigError(f"compare needs at least two reports, not {len(reports)}")
     if baseline is not None and baseline not in reports:
         raise unknown_option("baseline", baseline, reports)
-    level = check_share("level", level)
+    level = check_number("level", level, above=0, below=1)
     check_integer("resamples", resamples)
     check_seed(seed)
     values = paired_values(reports, metric)

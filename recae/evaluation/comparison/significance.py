@@ -6,14 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 from zlib import crc32
 
 import numpy as np
 
-from recae.errors import ConfigError
+from recae.errors import ConfigError, check_number
 from recae.evaluation.comparison.pairing import Reports, paired_values
-from recae.metrics import FloatArray, check_share, percentile_interval, resampled_means
+from recae.metrics import FloatArray, percentile_interval, resampled_means
 from recae.rng import numpy_generator
 
 Interval = tuple[float, float]
@@ -200,7 +199,10 @@ def detectable_difference(
     >>> round(detectable_difference(half, metric="ndcg@5", correlation=0.92), 3)
     0.056
     """
-    level, power = check_share("level", level), check_share("power", power)
+    level, power = (
+        check_number(name, share, above=0, below=1)
+        for name, share in (("level", level), ("power", power))
+    )
     if other is not None:
         if correlation is not None:
             raise ConfigError(
@@ -211,13 +213,8 @@ def detectable_difference(
         both = paired_values({"report": report, "other": other}, metric)
         differences = both["report"].mean(axis=0) - both["other"].mean(axis=0)
         return detectable(Spread.of(differences, both["report"], both["other"]), level, power)
-    shared: Any = 0.0 if correlation is None else correlation
-    if not (isinstance(shared, int | float | np.floating) and -1 <= shared < 1):
-        raise ConfigError(
-            f"correlation must be at least -1 and less than 1, not {correlation!r}",
-            parameter="correlation",
-            value=correlation,
-        )
+    default = 0.0 if correlation is None else correlation
+    shared = check_number("correlation", default, low=-1, below=1)
     seeds = paired_values({"report": report}, metric)["report"]
     # As many seeds of the other model with as much luck; luck has no correlation.
     differences = seeds.mean(axis=0) * math.sqrt(2 * (1 - shared))

@@ -78,9 +78,9 @@ def test_equal_reports_have_nothing_to_detect():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"level": 1}, "level .*0 and 1"),
-        ({"power": 80}, "power .*0 and 1"),
-        ({"correlation": 1}, "correlation .*-1 .*less than 1"),
+        ({"level": 1}, "level .*> 0 and < 1"),
+        ({"power": 80}, "power .*> 0 and < 1"),
+        ({"correlation": 1}, "correlation .*>= -1 and < 1"),
         ({"correlation": "high"}, "correlation .*'high'"),
         ({"correlation": float("nan")}, "correlation .*nan"),
         ({"metric": "ndgc@5"}, "mean 'ndcg@5'"),
