@@ -297,7 +297,6 @@ class Interactions:
         Repeatedly drops users and items with too few interactions until nothing changes; the others
         keep their order. Raises ConfigError for counts below 1, DataError if nothing is left.
 
-        >>> import pandas as pd, recae
         >>> plays = pd.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": [7, 8, 7, 8, 9]})
         >>> recae.Interactions.from_frame(plays).k_core(2, 2).users.ids.tolist()
         [1, 2]

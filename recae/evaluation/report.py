@@ -122,11 +122,8 @@ class Report:
         Reports of older versions have empty users and items. Raises StorageError if a file is
         absent or damaged, DataError if the report was saved without its users' values.
 
-        >>> import pandas as pd, recae, tempfile
         >>> report = recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}, index=[7]))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = report.save(f"{folder}/a.json", per_user=True)
-        ...     recae.Report.load(path)["ndcg@5"]
+        >>> recae.Report.load(report.save("a.json", per_user=True))["ndcg@5"]
         0.5
         """
         summary, tables = _read(path)

@@ -85,7 +85,6 @@ class Popularity(Recommender):
     A baseline for every comparison, and a fallback for users without a history. It costs one pass
     over the interactions and one number per item.
 
-    >>> import recae
     >>> data = recae.Interactions.from_csr(scipy.sparse.csr_matrix([[1, 1, 0], [0, 1, 1.0]]))
     >>> recae.Popularity().fit(data).recommend(0)["item_id"].tolist()
     [2]

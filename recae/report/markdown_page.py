@@ -47,9 +47,7 @@ def markdown(
     Raises ConfigError without entries, for two of one name and for unknown metrics; DataError for
     entries that were not measured on the same data.
 
-    >>> from recae.report import Entry, markdown
-    >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.7]}, index=[1, 2])
-    >>> print(markdown([Entry("ease", [recae.Report("EASE()", values)])], title="Two"))
+    >>> print(recae.report.markdown([entry], title="Two"))
     # Two
     <BLANKLINE>
     | model | ndcg@5 |

@@ -63,9 +63,7 @@ def html(
     Raises ConfigError without entries, for two of one name and for unknown metrics; DataError for
     entries that were not measured on the same data; StorageError if it cannot be written.
 
-    >>> from recae.report import Entry, html
-    >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.7]}, index=[1, 2])
-    >>> html([Entry("ease", [recae.Report("EASE()", values)])], "page.html").name
+    >>> recae.report.html([entry], "page.html").name
     'page.html'
     """
     entries, target = check_entries(list(entries)), check_target(path)

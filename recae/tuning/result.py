@@ -34,7 +34,8 @@ class Tuning:
     by halving, "cut" by the end of the time, or "failed".
 
     >>> split = recae.data.splits.holdout_pairs(data, 0.5)
-    >>> recae.tune(recae.EASE(), split.train, split.validation, "recall@4", trials=1).params["l2"]
+    >>> tuning = recae.tune(recae.EASE(), split.train, split.validation, "recall@4", trials=2)
+    >>> tuning.params["l2"]
     200.0
     """
 
@@ -61,8 +62,6 @@ class Tuning:
         weights that were best. seed, device, progress: as in `fit`. Raises ConfigError and
         DataError as `fit` does.
 
-        >>> split = recae.data.splits.holdout_pairs(data, 0.5)
-        >>> tuning = recae.tune(recae.EASE(), split.train, split.validation, "recall@4", trials=1)
         >>> tuning.refit(data)
         EASE()
         """
@@ -81,8 +80,6 @@ class Tuning:
         Needs matplotlib (`pip install "recae[plot]"`). Raises ConfigError without it, StorageError
         for a file that cannot be written.
 
-        >>> split = recae.data.splits.holdout_pairs(data, 0.5)
-        >>> tuning = recae.tune(recae.EASE(), split.train, split.validation, "recall@4", trials=2)
         >>> tuning.plot("trials.png").name
         'trials.png'
         """

@@ -44,7 +44,6 @@ class LeaveLastOut:
     items, a fold holds the users with a target, and nothing is left out. The test times of users
     are not aligned: the model may learn from interactions after a user's test; see `GlobalTime`.
 
-    >>> import pandas as pd, recae
     >>> plays = pd.DataFrame({"user_id": [1, 1, 1], "item_id": [7, 8, 9], "timestamp": [3, 1, 2]})
     >>> split = recae.LeaveLastOut().split(recae.Interactions.from_frame(plays))
     >>> split.test.target.to_frame()["item_id"].tolist()
@@ -103,7 +102,6 @@ class GlobalTime:
     those with interactions before the first cut; later ones of others (c) are counted in
     `left_out`. A fold holds the users with a target; their history is everything before its cut.
 
-    >>> import pandas as pd, recae
     >>> plays = pd.DataFrame(
     ...     {"user_id": [1, 2, 1, 3], "item_id": [7, 8, 8, 8], "timestamp": [1, 2, 5, 6]}
     ... )

@@ -154,7 +154,6 @@ class UserKFold:
     sizes differ by at most 1. Each split is one of `StrongGeneralization`, over its own training
     items, with its own `left_out`.
 
-    >>> import pandas as pd, recae
     >>> plays = pd.DataFrame({"user_id": [1, 2, 3, 1, 2, 3], "item_id": [7, 7, 7, 8, 8, 8]})
     >>> splits = recae.UserKFold(folds=3, fold_in=0.5, min_target=2).split(
     ...     recae.Interactions.from_frame(plays)

@@ -123,7 +123,6 @@ class RandomSplit:
     them: a user may then be tested with an empty history. `train` keeps all users and items, a fold
     holds the users with a target, and nothing is left out. A share of 0 means no such fold (None).
 
-    >>> import pandas as pd, recae
     >>> plays = pd.DataFrame({"user_id": [1] * 5, "item_id": range(5)})
     >>> split = recae.RandomSplit(0.2, 0.2).split(recae.Interactions.from_frame(plays), seed=0)
     >>> split.train.nnz, split.validation.target.nnz, split.test.target.nnz

@@ -108,7 +108,6 @@ def compare(
     reports have other targets, users or defined values, infinite ones, or the diversity by other
     item vectors (miscalibration: categories).
 
-    >>> import pandas as pd, recae
     >>> users = pd.Index([1, 2, 3])
     >>> a = recae.Report("a", pd.DataFrame({"ndcg@5": [0.5, 0.9, 0.4]}, index=users))
     >>> b = recae.Report("b", pd.DataFrame({"ndcg@5": [0.4, 0.7, 0.1]}, index=users))
