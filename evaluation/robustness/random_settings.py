@@ -2,7 +2,7 @@
 
     python -m evaluation random_settings --draws 20
 
-Settings are drawn from the ranges that the models document (`recae.tuning.draw`). An ensemble
+Settings are drawn from the ranges that the models document (`draw`). An ensemble
 blends two other models with random settings. Each model is fitted on the bundled MovieLens, items
 with at least 25 users, ratings as weights. There is no validation, so the last state counts.
 Training is cut to a few epochs. A fit may raise one of recae's own errors. Otherwise it must have
@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+import typing
 import warnings
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -33,9 +34,10 @@ import numpy as np
 import recae
 from evaluation.kit.provenance import keep
 from recae.errors import unknown_option
+from recae.estimators.params import Estimator
 from recae.models.neural._base import NeuralRecommender
 from recae.system.progress import bar
-from recae.tuning import draw
+from recae.tuning.space import DIGITS, Range
 
 EPOCHS = 4
 SPARING = {"item-knn", "user-knn"}
@@ -44,6 +46,50 @@ SPARING = {"item-knn", "user-knn"}
 RISE, CHANCE, SAME = 2.0, 0.5, 0.5
 """Limits that count as divergence: ratio of losses, ratio to Random's NDCG@100, and share of users
 whose scores are all equal."""
+
+
+def draw(model: type[Estimator], generator: np.random.Generator) -> dict[str, Any]:
+    """Random settings of a class of models, ready for its constructor and for JSON.
+
+    Numbers come from the `usual` range that `param` declares: log-uniformly where it starts above 0
+    and spans a factor of ten or more, else uniformly; integers are rounded. A tuple gets as many
+    members as its default has, or one more. A choice is any of the `usual` ones, or of all where
+    none is named; a truth value is either. What has no range is left out and keeps its default.
+    Equal generators give equal settings. `fit` checks whether values fit each other.
+    """
+    hints = typing.get_type_hints(model)
+    found: dict[str, Any] = {}
+    for name, declared in model.param_fields().items():
+        hint, about = hints[name], declared.metadata
+        if about["choices"] is not None:
+            options = about["usual"] or about["choices"]
+            found[name] = str(options[generator.integers(len(options))])
+        elif hint is bool:
+            found[name] = bool(generator.integers(2))
+        elif about["usual"] is not None:
+            found[name] = _value(hint, declared.default, about["usual"], generator)
+    return found
+
+
+def _value(
+    hint: Any, default: Any, usual: tuple[float, float], generator: np.random.Generator
+) -> Any:
+    if typing.get_origin(hint) is tuple:
+        kind = typing.get_args(hint)[0]
+        length = len(default) + generator.integers(2)
+        return tuple(_number(kind, *usual, generator) for _ in range(length))
+    return _number(hint, *usual, generator)
+
+
+def _number(kind: type, low: float, high: float, generator: np.random.Generator) -> Any:
+    if Range(low, high, kind is int).log:
+        number = math.exp(generator.uniform(math.log(low), math.log(high)))
+    elif kind is int:  # rounding would halve the chance of both ends
+        return int(generator.integers(int(low), int(high) + 1))
+    else:
+        number = generator.uniform(low, high)
+    rounded = round(number) if kind is int else float(f"{number:.{DIGITS}g}")
+    return kind(min(max(rounded, low), high))
 
 
 @dataclass(frozen=True)

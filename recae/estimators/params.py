@@ -29,10 +29,9 @@ def param(
     """A hyperparameter: one line of meaning, its default, the valid values and those worth a try.
 
     low, high: bounds that are valid themselves; above: a bound that is not; choices: the valid
-    texts. usual: the range (low, high) that a search draws from, see `recae.tuning.space.draw`, or
-    the choices it takes. Without it a number stays at its default, and any of the choices is taken.
-    For a tuple bounds and range are those of each member. Raises ConfigError for a usual range that
-    is none or not valid throughout.
+    texts. usual: the range (low, high) that a search draws from, or the choices it takes. Without
+    it a number stays at its default. For a tuple bounds and range are those of each member. Raises
+    ConfigError for a usual range that is none or not valid throughout.
     """
     valid = {"low": low, "above": above, "high": high, "choices": choices}
     if usual is not None:

@@ -4,7 +4,6 @@ from recae.tuning.attempt import at_best_epoch as at_best_epoch
 from recae.tuning.attempt import check_budget as check_budget
 from recae.tuning.result import Tuning as Tuning
 from recae.tuning.run import tune as tune
-from recae.tuning.space import draw as draw
 from recae.tuning.space import read_space as read_space
 from recae.tuning.study import SAMPLERS as SAMPLERS
 from recae.tuning.study import check_optuna as check_optuna

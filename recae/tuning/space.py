@@ -1,4 +1,4 @@
-"""The space of a search: ranges and choices of hyperparameters, and random draws from them."""
+"""The space of a search: ranges and choices of hyperparameters."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
-
-import numpy as np
 
 from recae.errors import ConfigError, unknown_option
 from recae.estimators.params import Estimator
@@ -23,11 +21,6 @@ width of the range."""
 
 FEW = 10_000
 """Settings that a space may have to be listed."""
-
-
-def is_logarithmic(low: float, high: float) -> bool:
-    """Whether a range is one of magnitudes, which a search covers by factors."""
-    return low > 0 and high >= 10 * low
 
 
 @dataclass(frozen=True)
@@ -44,8 +37,8 @@ class Range:
 
     @property
     def log(self) -> bool:
-        """Whether it is covered by factors."""
-        return is_logarithmic(self.low, self.high)
+        """Whether it is one of magnitudes, which is covered by factors."""
+        return self.low > 0 and self.high >= 10 * self.low
 
     def rounded(self, number: float) -> float:
         """The number with few digits, inside the range."""
@@ -265,51 +258,3 @@ def _check(model: Estimator, name: str, value: Any) -> None:
         Estimator.check_params(model.clone().set_params(**{name: value}))
     except ConfigError as error:
         raise ConfigError(f"{error} as in the space", parameter=name, value=value) from error
-
-
-def draw(model: type[Estimator], generator: np.random.Generator) -> dict[str, Any]:
-    """Random settings of a class of models, ready for its constructor and for JSON.
-
-    Numbers come from the `usual` range that `param` declares: log-uniformly where it starts above 0
-    and spans a factor of ten or more, else uniformly; integers are rounded. A tuple gets as many
-    members as its default has, or one more. A choice is any of the `usual` ones, or of all where
-    none is named; a truth value is either. What has no range is left out and keeps its default.
-    Equal generators give equal settings. `fit` checks whether values fit each other.
-
-    >>> settings = draw(recae.PureSVD, np.random.default_rng(0))
-    >>> list(settings), 16 <= settings["latent"] <= 512
-    (['latent', 'weights'], True)
-    """
-    hints = typing.get_type_hints(model)
-    found: dict[str, Any] = {}
-    for name, declared in model.param_fields().items():
-        hint, about = hints[name], declared.metadata
-        if about["choices"] is not None:
-            options = about["usual"] or about["choices"]
-            found[name] = str(options[generator.integers(len(options))])
-        elif hint is bool:
-            found[name] = bool(generator.integers(2))
-        elif about["usual"] is not None:
-            found[name] = _value(hint, declared.default, about["usual"], generator)
-    return found
-
-
-def _value(
-    hint: Any, default: Any, usual: tuple[float, float], generator: np.random.Generator
-) -> Any:
-    if typing.get_origin(hint) is tuple:
-        kind = typing.get_args(hint)[0]
-        length = len(default) + generator.integers(2)
-        return tuple(_number(kind, *usual, generator) for _ in range(length))
-    return _number(hint, *usual, generator)
-
-
-def _number(kind: type, low: float, high: float, generator: np.random.Generator) -> Any:
-    if is_logarithmic(low, high):
-        number = math.exp(generator.uniform(math.log(low), math.log(high)))
-    elif kind is int:  # rounding would halve the chance of both ends
-        return int(generator.integers(int(low), int(high) + 1))
-    else:
-        number = generator.uniform(low, high)
-    rounded = round(number) if kind is int else float(f"{number:.{DIGITS}g}")
-    return kind(min(max(rounded, low), high))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import recae
+from evaluation.robustness.random_settings import draw
 from recae import ConfigError
 from recae.estimators.params import Estimator, complaint, estimator, param
-from recae.tuning import draw
 
 DRAWS = 4000
 
