@@ -55,8 +55,8 @@ def test_bootstrap_of_equal_values_has_no_width() -> None:
 @pytest.mark.parametrize(
     "values, options, error, message",
     [
-        ([0.0, 1.0], {"level": 1.0}, ConfigError, "level .* 0 and 1"),
-        ([0.0, 1.0], {"level": 95}, ConfigError, "level .* 0 and 1"),
+        ([0.0, 1.0], {"level": 1.0}, ConfigError, "level .*> 0 and < 1"),
+        ([0.0, 1.0], {"level": 95}, ConfigError, "level .*> 0 and < 1"),
         ([0.0, 1.0], {"resamples": 0}, ConfigError, "resamples .*>= 1"),
         ([0.0, 1.0], {"resamples": 10.5}, ConfigError, "resamples .*>= 1"),
         ([0.0, 1.0], {"seed": -1}, ConfigError, "seed .*>= 0"),
