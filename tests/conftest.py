@@ -23,7 +23,8 @@ NOT_QUICK = {
     *("test_docstrings.py", "test_import.py", "test_packaging.py", "test_readme.py"),
     *("test_bootstrap.py", "test_large.py", "test_saved.py", "test_typing.py"),
     *("test_cdae.py", "test_contract_gradients.py", "test_linear_users.py", "test_softmax.py"),
-    "test_sparse_ae.py",
+    *("test_concepts.py", "test_rating_error.py", "test_repeatable.py", "test_sources.py"),
+    *("test_sparse_ae.py", "test_vanilla_ae.py"),
 }
 QUICK_MODELS = ("ease", "item-knn", "mult-vae", "pure-svd")
 

@@ -97,19 +97,17 @@ def sources_at(commit: str) -> dict[str, str]:
     return found
 
 
-@cache
-def _parsed(source: str) -> ast.Module:
-    return ast.parse(source)
-
-
 def imports(modules: dict[str, str]) -> list[Import]:
     """All imports between modules, given the source of each module."""
-    found = []
-    for name, source in modules.items():
-        reader = Reader(name, set(modules))
-        reader.visit(_parsed(source))
-        found += reader.found
-    return found
+    names = frozenset(modules)
+    return [found for name, source in modules.items() for found in _imports(name, source, names)]
+
+
+@cache
+def _imports(name: str, source: str, modules: frozenset[str]) -> list[Import]:
+    reader = Reader(name, set(modules))
+    reader.visit(ast.parse(source))
+    return reader.found
 
 
 def room(module: str) -> str:
