@@ -162,7 +162,9 @@ def check_number(
     if not math.isfinite(number) or not all(fits[sign](number, b) for sign, b in given.items()):
         wanted = " and ".join(f"{sign} {bound:g}" for sign, bound in given.items())
         raise ConfigError(
-            f"{name} must be a number {wanted}, not {value!r}", parameter=name, value=value
+            f"{name} must be a {f'number {wanted}' if wanted else 'finite number'}, not {value!r}",
+            parameter=name,
+            value=value,
         )
     return number
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 import numpy.typing as npt
 
 from recae.data import csr
-from recae.errors import ConfigError, DataError, check_integer
+from recae.errors import DataError, check_integer, check_number
 
 Mask = npt.NDArray[np.bool_]
 
@@ -27,9 +25,7 @@ def passing(
     check_integer("min_per_user", min_per_user, 0)
     mask = np.ones(len(matrix.data), dtype=np.bool_)
     if min_weight is not None:
-        if not _is_finite(min_weight):
-            message = f"min_weight must be a finite number, not {min_weight!r}"
-            raise ConfigError(message, parameter="min_weight", value=min_weight)
+        check_number("min_weight", min_weight)
         mask = _some(matrix.data >= min_weight, "min_weight", f"{min_weight:g}")
     per_item = csr.counts(matrix.indices[mask], matrix.shape[1])
     mask = _some(
@@ -86,10 +82,6 @@ def _entries(indptr: csr.Index, rows: csr.Index) -> csr.Index:
     ends = np.cumsum(lengths)
     places: csr.Index = np.arange(lengths.sum()) + np.repeat(starts - (ends - lengths), lengths)
     return places
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, Real) and bool(np.isfinite(float(value)))
 
 
 def _some(mask: Mask, name: str, value: str) -> Mask:
