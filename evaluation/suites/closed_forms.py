@@ -25,14 +25,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
 import recae
 from evaluation.kit.provenance import RESULTS, commit, keep, peak_gb
 from evaluation.suites.read import read_suite
+from recae.models.linear import _solve
 from recae.models.linear._base import LinearRecommender
-from recae.models.linear._solve import largest_catalogue
 from recae.models.linear.sparse_ease import SPARE, cooccurrence_bytes
 
 MEMORY = 24 * 2**30
@@ -55,7 +56,7 @@ for _model in MODELS.values():
 def largest(model: Any, data: recae.Interactions, total: int = MEMORY) -> tuple[int, str]:
     """The largest number of items a model can take in `total` bytes, and the formula for it."""
     if isinstance(model, LinearRecommender):
-        return largest_catalogue(total), "4 items^2 <= 0.85 memory"
+        return isqrt(int(_solve.SPARE * total) // 4), "4 items^2 <= 0.85 memory"
     if isinstance(model, recae.ELSA):
         an_item = 4 * (10 * model.latent + model.batch_size)
         return total // an_item, f"4 items (10 x {model.latent} + {model.batch_size}) <= memory"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -141,15 +140,6 @@ def _room(device: torch.device) -> float:
         return float("inf")
     free, _ = torch.cuda.mem_get_info(device)
     return SPARE * free
-
-
-def largest_catalogue(total: int) -> int:
-    """The most items whose item-item matrix in float32 fits into so many bytes of memory.
-
-    >>> largest_catalogue(24 * 2**30)  # 4 items^2 <= 0.85 x 24 GiB
-    74000
-    """
-    return isqrt(int(SPARE * total) // 4)
 
 
 def by_onednn(dtype: torch.dtype) -> bool:
