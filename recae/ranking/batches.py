@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -145,21 +145,33 @@ BLOCK_ROWS = 4096
 
 @dataclass(frozen=True)
 class Request:
-    """Rows to rank: external user ids (rows,), their histories (rows, n_items) and whether anything
-    is known of them, (rows,) bool; where nothing is, the most popular items are the answer."""
+    """Rows to rank, and what may be listed.
+
+    users: (rows,) external ids; matrix: CSR (rows, n_items), their histories; known: (rows,) bool,
+    whether anything is known of them. exclude: CSR (rows, n_items) of cells that must not come
+    back; allowed: (n_items,) bool; popularity: (n_items,) scores for rows that are not known. None
+    excludes nothing, allows everything, and scores all rows as usual.
+    """
 
     users: np.ndarray
     matrix: Any
     known: np.ndarray
+    exclude: Any | None = None
+    allowed: np.ndarray | None = None
+    popularity: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.users)
 
-    def part(self, rows: slice) -> Request:
+    def part(self, rows: slice | np.ndarray) -> Request:
         """Some of the rows."""
-        if rows.start == 0 and rows.stop is not None and rows.stop >= len(self):
+        if isinstance(rows, slice) and rows.start == 0 and (rows.stop or 0) >= len(self):
             return self  # to slice a scipy matrix takes longer than to rank one row
-        return Request(self.users[rows], self.matrix[rows], self.known[rows])
+        matrix, exclude = self.matrix[rows], self.exclude
+        if exclude is not None:
+            exclude = matrix if exclude is self.matrix else exclude[rows]
+        users, known = self.users[rows], self.known[rows]
+        return replace(self, users=users, matrix=matrix, known=known, exclude=exclude)
 
 
 def rows_per_batch(batch_size: Any, n_items: int) -> int:
@@ -177,20 +189,9 @@ def rows_per_batch(batch_size: Any, n_items: int) -> int:
 
 
 def rank_batches(
-    score_rows: ScoreRows,
-    request: Request,
-    k: int,
-    *,
-    exclude: Any | None,
-    allowed: np.ndarray | None = None,
-    popularity: np.ndarray | None = None,
-    batch_size: int | str = "auto",
+    score_rows: ScoreRows, request: Request, k: int, *, batch_size: int | str = "auto"
 ) -> RankedLists:
-    """Yields the top k of each batch of rows, in order; one empty batch when there are no rows.
-
-    exclude: CSR (rows, n_items) of cells that must not come back; allowed: (n_items,) bool;
-    popularity: (n_items,) scores for rows without a known history (None: score them as usual).
-    """
+    """Yields the top k of each batch of rows, in order; one empty batch when there are no rows."""
     n_rows, n_items = request.matrix.shape
     step, start = rows_per_batch(batch_size, n_items), 0
     if batch_size == "auto" and step < n_rows:
@@ -200,16 +201,17 @@ def rank_batches(
         rows = slice(start, min(start + step, n_rows))
         part = request.part(rows)
         scores = score_rows(part.matrix)
-        excluded = exclude if exclude is None or part is request else exclude[rows]
-        cold_users = np.flatnonzero(~part.known)
-        instead = (cold_users, popularity) if popularity is not None and len(cold_users) else None
+        cold_users, exclude, allowed = np.flatnonzero(~part.known), part.exclude, part.allowed
+        instead = None
+        if part.popularity is not None and len(cold_users):
+            instead = cold_users, part.popularity
         if not isinstance(scores, Tensor):
-            top = top_k_of_blocks(scores, k, exclude=excluded, allowed=allowed, instead=instead)
+            top = top_k_of_blocks(scores, k, exclude=exclude, allowed=allowed, instead=instead)
         else:
             if instead is not None:
-                rows_of_cold_users, counts = (torch.from_numpy(part) for part in instead)
+                rows_of_cold_users, counts = map(torch.from_numpy, instead)
                 scores[rows_of_cold_users.to(scores.device)] = counts.to(scores)
-            top = top_k(scores, k, exclude=excluded, allowed=allowed, overwrite=True)
+            top = top_k(scores, k, exclude=exclude, allowed=allowed, overwrite=True)
         del scores  # before the next are made
         yield rows, top
         start = max(rows.stop, 1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -20,15 +21,22 @@ from recae.errors import ConfigError, DataError, TrainingInterrupted, check_flag
 from recae.estimators.params import Estimator
 from recae.estimators.saved import hyperparameters, write
 from recae.nn.products import multiply
-from recae.ranking.batches import Request, RowScores, dense, rank_batches, rows_per_batch
+from recae.ranking.batches import (
+    RankedLists,
+    Request,
+    RowScores,
+    dense,
+    rank_batches,
+    rows_per_batch,
+)
 from recae.ranking.top_k import TopK, top_k
 from recae.recommend.export import write_lists
-from recae.recommend.requests import align, check_validation, resolve, top_k_frame
-from recae.recommend.saved import contents, facts, read_history, read_items
+from recae.recommend.requests import align, allowed_items, check_validation, resolve, top_k_frame
+from recae.recommend.saved import contents, read_history, read_items
 from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
 from recae.system.machine import enough_memory
 from recae.system.threads import survives_fork
-from recae.training import Callback, Checkpoint, Run
+from recae.training import Callback, Run
 
 
 class Recommender(Estimator, ABC):
@@ -172,9 +180,9 @@ class Recommender(Estimator, ABC):
            user_id  item_id  score  rank
         0        0        2    3.0     1
         """
-        request, allowed = self._request(users, history, items, exclude_items, on_unknown)
+        request = self._request(users, history, items, exclude_items, exclude_seen, on_unknown)
         most = min(check_integer("k", k), len(self.items_))  # a frame has no empty places
-        ranked = self._rank(request, most, exclude_seen, allowed, batch_size)
+        ranked = rank_batches(self._score_rows, request, most, batch_size=batch_size)
         frames = [top_k_frame(request.users[rows], self.items_, top) for rows, top in ranked]
         return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
 
@@ -199,8 +207,8 @@ class Recommender(Estimator, ABC):
         >>> recae.Popularity().fit(data).recommend_array(data, k=1).items.tolist()
         [[2], [3], [0], [0], [1]]
         """
-        request, allowed = self._request(None, history, items, exclude_items, on_unknown)
-        ranked = self._rank(request, k, exclude_seen, allowed, batch_size)
+        request = self._request(None, history, items, exclude_items, exclude_seen, on_unknown)
+        ranked = rank_batches(self._score_rows, request, k, batch_size=batch_size)
         return TopK.concatenate([top for _, top in ranked])
 
     @survives_fork
@@ -252,10 +260,7 @@ class Recommender(Estimator, ABC):
         kept = self.history_ if check_flag("with_history", with_history) else None
         if with_history and kept is None:
             raise DataError("this model has no interactions to save: it was loaded without them")
-        epochs, lowest = getattr(self, "epochs_", ()), getattr(self, "lowest_is_best", False)
-        known = facts(self._facts, self.history_, epochs, lowest)
-        settings = {"params": self.get_params(), "facts": known}
-        saved = contents(settings, self._arrays(), self.items_, self.item_counts_, kept)
+        saved = contents(self, self._facts, kept)
         return write(type(self), saved, path, overwrite=overwrite)
 
     @classmethod
@@ -318,20 +323,20 @@ class Recommender(Estimator, ABC):
         >>> recae.Popularity().fit(data).export("top.parquet", data, k=1)
         5
         """
-        request, allowed = self._request(users, history, items, exclude_items, on_unknown)
+        request = self._request(users, history, items, exclude_items, exclude_seen, on_unknown)
         most = min(check_integer("k", k), len(self.items_))
 
-        def ranked(first: int) -> Iterator[tuple[slice, TopK]]:
-            rest = request.part(slice(first, None)) if first else request  # a part is a copy
-            return self._rank(rest, most, exclude_seen, allowed, batch_size)
+        def ranked(first: int) -> RankedLists:
+            rest = request.part(slice(first, None)) if first else request
+            return rank_batches(self._score_rows, rest, most, batch_size=batch_size)
 
         def job() -> dict[str, Any]:
+            allowed = request.allowed
             return {
                 "model": self.name,
                 "hyperparameters": self.get_params(),
                 "fingerprint": self.fingerprint(),
-                "k": most,
-                "exclude_seen": exclude_seen,
+                **{"k": most, "exclude_seen": exclude_seen},
                 "allowed items": None if allowed is None else sha256_of_arrays(allowed),
             }
 
@@ -372,60 +377,26 @@ class Recommender(Estimator, ABC):
         vectors = torch.nn.functional.normalize(self._item_vectors().cpu(), dim=1)
         return multiply(vectors[torch.from_numpy(codes)], vectors)
 
-    # Shared implementation.
-
-    def _checkpoint(
-        self, data: Interactions, validation: Fold | None, run: Run
-    ) -> Checkpoint | None:
-        """The file that keeps the state of this training, if one is wanted."""
-        if run.checkpoint is None:
-            return None
-        about = {
-            "model": self.name,
-            "hyperparameters": self.get_params(),
-            "seed": run.seed,
-            "data": data.fingerprint(),
-            "validation": None if validation is None else validation.fingerprint(),
-        }
-        return Checkpoint(run.checkpoint, about)
-
     def _own(self, data: Interactions) -> None:
         self.items_, self.history_ = data.items, data
         self.fitted_params_ = self.get_params()
         self.item_counts_ = column_counts(data.matrix)
 
     def _request(
-        self, users: Any, history: Any, items: Any, exclude_items: Any, on_unknown: str
-    ) -> tuple[Request, np.ndarray | None]:
+        self,
+        users: Any,
+        history: Any,
+        items: Any,
+        exclude_items: Any,
+        exclude_seen: bool,
+        on_unknown: str,
+    ) -> Request:
+        """The rows to rank and what may be listed, from the options of `recommend`."""
         self._check_fitted()
         request = resolve(self.items_, self.history_, users, history, on_unknown)
-        return request, self._allowed(items, exclude_items)
-
-    def _allowed(self, items: Any, exclude_items: Any) -> np.ndarray | None:
-        """The items that may be returned, (n_items,) bool, or None for all."""
-        if items is None and exclude_items is None:
-            return None
-        allowed = np.full(len(self.items_), items is None)
-        if items is not None:
-            allowed[self.items_.encode(items)] = True
-        if exclude_items is not None and np.size(exclude_items):
-            allowed[self.items_.encode(exclude_items)] = False
-        return allowed
-
-    def _rank(
-        self,
-        request: Request,
-        k: int,
-        exclude_seen: bool,
-        allowed: np.ndarray | None,
-        batch_size: int | str,
-    ) -> Iterator[tuple[slice, TopK]]:
-        return rank_batches(
-            self._score_rows,
+        return replace(
             request,
-            k,
             exclude=request.matrix if check_flag("exclude_seen", exclude_seen) else None,
-            allowed=allowed,
+            allowed=allowed_items(self.items_, items, exclude_items),
             popularity=self.item_counts_,
-            batch_size=batch_size,
         )

@@ -73,6 +73,18 @@ def resolve(
     return _without_cold_users(request, on_unknown)
 
 
+def allowed_items(known: IdMap, items: Any, exclude_items: Any) -> np.ndarray | None:
+    """The items that may be returned, (n_items,) bool, or None for all. Raises DataError."""
+    if items is None and exclude_items is None:
+        return None
+    allowed = np.full(len(known), items is None)
+    if items is not None:
+        allowed[known.encode(items)] = True
+    if exclude_items is not None and np.size(exclude_items):
+        allowed[known.encode(exclude_items)] = False
+    return allowed
+
+
 def _pick(source: Interactions, users: Any, on_unknown: str) -> Request:
     """The rows of `source` for `users` (None: all of them); the others get an empty row."""
     if users is None:
@@ -103,8 +115,7 @@ def _without_cold_users(request: Request, on_unknown: str) -> Request:
             f"{message}: pass on_unknown='popular' to give them popular items, or 'skip'"
         )
     warn(f"{message}; they are left out")
-    keep = np.flatnonzero(request.known)
-    return Request(request.users[keep], request.matrix[keep], request.known[keep])
+    return request.part(np.flatnonzero(request.known))
 
 
 def check_validation(validation: object) -> None:
@@ -163,7 +174,6 @@ class AlignedFold:
     """
 
     request: Request
-    mask: Any
     history: Interactions
     target: Interactions
     items: IdMap
@@ -175,10 +185,11 @@ class AlignedFold:
         miss; in a history such an item is left out with a warning."""
         history = align(fold.history, items)
         mask = history if fold.mask is None else align(fold.mask, items)
-        request = Request(history.users.ids, history.matrix, np.ones(history.n_users, dtype=bool))
+        known = np.ones(history.n_users, dtype=bool)
+        request = Request(history.users.ids, history.matrix, known, exclude=mask.matrix)
         same = fold.target.items == items
         to_fold = None if same else np.append(fold.target.items.lookup(items.ids), -1)
-        return cls(request, mask.matrix, fold.history, fold.target, items, to_fold)
+        return cls(request, fold.history, fold.target, items, to_fold)
 
     def counts(self, item_counts: np.ndarray) -> np.ndarray:
         """Counts of the model's items, in the order of the fold's items; 0 for other items."""
@@ -189,9 +200,7 @@ class AlignedFold:
 
     def ranked(self, score_rows: ScoreRows, k: int, batch_size: int | str = "auto") -> RankedLists:
         """Yields the top k of each batch of the fold's rows, in order, as columns of the fold."""
-        for rows, top in rank_batches(
-            score_rows, self.request, k, exclude=self.mask, batch_size=batch_size
-        ):
+        for rows, top in rank_batches(score_rows, self.request, k, batch_size=batch_size):
             to_fold = self.to_fold
             yield rows, top if to_fold is None else TopK(to_fold[top.items], top.scores)
 

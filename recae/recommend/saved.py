@@ -7,7 +7,7 @@ users.parquet     beside them, the user ids in row order
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,27 +20,41 @@ import torch
 from torch import Tensor
 
 from recae.data import IdMap, Interactions, as_ids
+from recae.data.splits import Fold
 from recae.data.tables.readers import read_interactions, write_interactions
 from recae.data.tables.sources import read_frame
 from recae.estimators.saved import ARRAYS, Contents
-from recae.training import Epoch
+from recae.training import Checkpoint, Run
 
 ITEMS, USERS, HISTORY = "items.parquet", "users.parquet", "history.parquet"
 
 
-def contents(
-    settings: Mapping[str, Any],
-    arrays: Mapping[str, Tensor],
-    items: IdMap,
-    item_counts: np.ndarray,
-    history: Interactions | None,
-) -> Contents:
-    """Everything that is saved of a recommender; history: the interactions to keep, if any."""
-    files: dict[str, Any] = {ITEMS: partial(_write, {"item_id": items.ids, "users": item_counts})}
+def contents(model: Any, known: Mapping[str, Any], history: Interactions | None) -> Contents:
+    """Everything that is saved of a recommender. known: the tables of its model card from the last
+    `save`, for a loaded model; history: the interactions to keep, if any."""
+    about = {"item_id": model.items_.ids, "users": model.item_counts_}
+    files: dict[str, Any] = {ITEMS: partial(_write, about)}
     if history is not None:
         files[USERS] = partial(_write, {"user_id": history.users.ids})
         files[HISTORY] = partial(write_interactions, history)
-    return Contents(settings, arrays, files)
+    settings = {"params": model.get_params(), "facts": {**known, **_facts(model)}}
+    return Contents(settings, model._arrays(), files)
+
+
+def checkpoint(
+    model: Any, data: Interactions, validation: Fold | None, run: Run
+) -> Checkpoint | None:
+    """The file that keeps the state of a training, if one is wanted."""
+    if run.checkpoint is None:
+        return None
+    about = {
+        "model": model.name,
+        "hyperparameters": model.get_params(),
+        "seed": run.seed,
+        "data": data.fingerprint(),
+        "validation": None if validation is None else validation.fingerprint(),
+    }
+    return Checkpoint(run.checkpoint, about)
 
 
 def read_items(files: Mapping[str, Path]) -> tuple[IdMap, np.ndarray]:
@@ -58,25 +72,16 @@ def read_history(files: Mapping[str, Path], items: IdMap) -> Interactions | None
     return read_interactions(files[HISTORY], users, items)
 
 
-def facts(
-    known: Mapping[str, Any], history: Interactions | None, epochs: Sequence[Epoch], lowest: bool
-) -> dict[str, Any]:
-    """The tables of the model card: training data, and the validation metric of the kept epoch.
-
-    known: the tables of the last `save`, for a loaded model; lowest: whether a lower metric is
-    better.
-    """
-    found = dict(known)
-    if history is not None:
-        found["Training data"] = {
-            "users": history.n_users,
-            "items": history.n_items,
-            "interactions": history.nnz,
-            "fingerprint": history.fingerprint(),
-        }
+def _facts(model: Any) -> dict[str, Any]:
+    """The tables of the model card: training data, and the validation metric of the kept epoch."""
+    found, data, epochs = {}, model.history_, getattr(model, "epochs_", ())
+    if data is not None:
+        sizes = {"users": data.n_users, "items": data.n_items, "interactions": data.nnz}
+        found["Training data"] = {**sizes, "fingerprint": data.fingerprint()}
     if epochs and epochs[0].metrics:
         metric = next(iter(epochs[0].metrics))
-        best = (min if lowest else max)(epochs, key=lambda epoch: epoch.metrics[metric])
+        kept = min if model.lowest_is_best else max
+        best = kept(epochs, key=lambda epoch: epoch.metrics[metric])
         found["Validation"] = {metric: round(best.metrics[metric], 6), "epoch": best.number}
     return found
 

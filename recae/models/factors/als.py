@@ -17,6 +17,7 @@ from recae.estimators.params import estimator, param
 from recae.models.factors._base import FactorRecommender
 from recae.models.factors._fold_in import FoldIn
 from recae.nn.products import FactoredScores
+from recae.recommend.saved import checkpoint
 from recae.rng import numpy_generator
 from recae.system.progress import bar
 from recae.system.threads import ONE_BLAS
@@ -61,9 +62,9 @@ class ALS(FactorRecommender):
         parts = (self._confidences(x), x.indices.copy(), x.indptr.copy())
         confidences = sp.csr_matrix(parts, shape=x.shape)
         sweeps = _Sweeps(self._implicit(int(numpy_generator(run.seed).integers(2**31))))
-        checkpoint = self._checkpoint(data, None, run)
-        if checkpoint is not None:
-            checkpoint.resume(sweeps)
+        kept = checkpoint(self, data, None, run)
+        if kept is not None:
+            kept.resume(sweeps)
         try:
             name, progress = type(self).__name__, run.progress
             with bar(self.epochs, name, "sweep", progress) as progress_bar, ONE_BLAS:
@@ -72,8 +73,8 @@ class ALS(FactorRecommender):
                 def after_sweep(*progress: object) -> None:
                     sweeps.done += 1
                     progress_bar.update()
-                    if checkpoint is not None:
-                        checkpoint.after_epoch(sweeps)
+                    if kept is not None:
+                        kept.after_epoch(sweeps)
 
                 if not sweeps.finished:
                     sweeps.go_on(confidences, after_sweep)

@@ -22,6 +22,7 @@ from recae.nn import AutoencoderNet, Batch, InputLinear, LinearHead, Ragged, Sco
 from recae.ranking.batches import BLOCK_ROWS, RowScores, ScoreRows
 from recae.recommend.base import Recommender
 from recae.recommend.requests import AlignedFold, check_metric, measure
+from recae.recommend.saved import checkpoint
 from recae.training import (
     OPTIMISERS,
     BeforeEpoch,
@@ -294,7 +295,7 @@ class NeuralRecommender(Recommender):
                 device=run.device,
                 validate=validate,
                 callbacks=run.callbacks,
-                checkpoint=self._checkpoint(data, validation, run),
+                checkpoint=checkpoint(self, data, validation, run),
                 progress=run.progress,
                 name=type(self).__name__,
             )
