@@ -136,7 +136,8 @@ def ranking(result: dict[str, Any]) -> Table:
     text = (
         f"`python -m evaluation.speed ranking`. {result['users']:,} users, top {result['k']}, "
         f"{result['latent']} dimensions, {_threads(result)}; `product` is `torch.mm` of the "
-        "factors alone, `implicit` its ALS on the same factors. Above 1 means slower than recae, "
+        "factors alone, `implicit` its ALS on the same factors. `als` and `implicit-new` also "
+        "solve the equations of every user. Above 1 means slower than recae (`PureSVD`), "
         "which uses oneDNN products where they are faster than `torch.mm`. The ids equal those of "
         "a full sort.\n\n![Cost](../evaluation/results/speed-ranking.png)"
     )
