@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import recae
 from recae.models.factors import _fold_in
@@ -31,9 +32,10 @@ def one_by_one(confidences: sp.csr_matrix, l2: float) -> np.ndarray:
 
 
 # Histories shorter than a vector, as long, longer, of all items, and empty; confidences above 1,
-# far above, where the equations are ill-conditioned, and on both sides of 1.
+# far above, where the equations are ill-conditioned, from tiny to huge, and on both sides of 1.
 @pytest.mark.parametrize(
-    ("low", "high", "off"), [(1, 40, 2e-5), (1e3, 1e5, 1e-3), (0.1, 3, 2e-5), (1, 1, 2e-5)]
+    ("low", "high", "off"),
+    [(1, 40, 2e-5), (1e3, 1e5, 2e-5), (1e-3, 1e8, 2e-5), (0.1, 3, 2e-5), (1, 1, 2e-5)],
 )
 @pytest.mark.parametrize("cells", [1, 100, 1 << 21])
 @pytest.mark.parametrize("l2", [0.0, 2.0])
@@ -65,3 +67,34 @@ def test_equations_without_a_single_solution_are_refused() -> None:
             FoldIn(items, 0.0)
         assert error.value.parameter == "l2" and error.value.value == 0
         FoldIn(items, 0.1)
+
+
+class Largest(TorchDispatchMode):
+    """Keeps the size of the largest result."""
+
+    cells = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **kwargs or {})
+        leaves = torch.utils._pytree.tree_leaves(result)
+        sizes = [leaf.numel() for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        self.cells = max([self.cells, *sizes])
+        return result
+
+
+@pytest.mark.parametrize("confidence", [0.5, 1, 2])
+def test_short_histories_do_not_take_the_memory_of_long_ones(monkeypatch, confidence) -> None:
+    monkeypatch.setattr(_fold_in, "CELLS", 1 << 12)
+    confidences = sp.csr_matrix(np.eye(50, dtype=np.float32)) * confidence
+    fold_in, largest = FoldIn(ITEMS, 1.0), Largest()
+    with largest:
+        fold_in.scores(confidences, confidences.data)
+    assert largest.cells == 50 * 8  # a matrix for each user would be 8 times as large
+
+
+def test_infinite_confidences_are_refused() -> None:
+    confidences = histories([3], 0.5, 2)
+    confidences.data[0] = np.inf
+    with pytest.raises(recae.ConfigError) as error:
+        FoldIn(ITEMS, 1.0).vectors(confidences, confidences.data)
+    assert error.value.parameter == "l2"

@@ -18,9 +18,11 @@ CELLS = 1 << 21
 SINGULAR = 3e-7
 """The smallest pivot of a root, relative to the largest, that is not taken for zero."""
 
-
 LEAST = 1e-3
 """The excess of a confidence over 1 that may be divided by its root."""
+
+EXTREME = 300
+"""The confidence above which float32 is off by more than 1e-5: those are solved in float64."""
 
 
 class FoldIn:
@@ -31,10 +33,12 @@ class FoldIn:
 
         L' x_u = (I + B'B)^-1 B'w = B' (I + B B')^-1 w,  w_i = c_ui / sqrt(c_ui - 1)
 
-    which is a system of the size of the history for a user with fewer items than factors.
+    which is a system of the size of the history for a user with fewer items than factors. Where
+    c_ui - 1 has no root, D = diag(c_ui - 1) and A with the rows a_i give A' (I + D A A')^-1 c.
 
     A user costs about items^2 x factors, or items x factors^2 where that is less; memory is a
-    second Y. Raises ConfigError if the equations have no single solution.
+    second Y, and six times Y at the start. Raises ConfigError if the equations have no single
+    solution.
     """
 
     def __init__(self, items: np.ndarray, l2: float) -> None:
@@ -44,8 +48,8 @@ class FoldIn:
         self.l2 = l2
         self.root = self._cholesky(gram)  # (n, n)
         whitened = torch.linalg.solve_triangular(self.root, y.t(), upper=False).t()
-        zero = whitened.new_zeros(1, len(gram))  # stands for no item, where histories are padded
-        self.whitened = torch.cat([whitened, zero]).float()  # (n_items + 1, n)
+        zero = torch.zeros(1, len(gram))  # stands for no item, where histories are padded
+        self.whitened = torch.cat([whitened.float(), zero])  # (n_items + 1, n)
 
     def vectors(self, histories: Any, confidences: np.ndarray) -> Tensor:
         """The factors x of CSR histories (rows, n_items): (rows, n) float32."""
@@ -87,30 +91,43 @@ class FoldIn:
     def _solve(self, items: Tensor, c: Tensor) -> Tensor:
         """L' x of some users: items, confidences (rows, longest) -> (rows, n)."""
         longest, n = items.shape[1], len(self.root)
-        a, more = self.whitened[items], c - 1  # (rows, longest, n), (rows, longest)
-        if longest < n and bool((more > LEAST).all()):
+        a = self.whitened[items]  # (rows, longest, n)
+        if c.max() > EXTREME:
+            a, c = a.double(), c.double()
+        more = c - 1
+        if longest >= n:
+            outer = (a * more[:, :, None]).mT @ a  # (rows, n, n)
+            outer.diagonal(dim1=1, dim2=2).add_(1)
+            right = a.mT @ c[:, :, None]
+            return torch.cholesky_solve(right, self._cholesky(outer)).squeeze(2).float()
+        if more.min() > LEAST:
             root = more.sqrt()
             a *= root[:, :, None]
             inner = a @ a.mT  # (rows, longest, longest)
             inner.diagonal(dim1=1, dim2=2).add_(1)
             solved = torch.cholesky_solve((c / root)[:, :, None], self._cholesky(inner))
-            return torch.squeeze(a.mT @ solved, 2)
-        outer = (a * more[:, :, None]).mT @ a  # (rows, n, n)
-        outer.diagonal(dim1=1, dim2=2).add_(1)
-        right = a.mT @ c[:, :, None]
-        return torch.cholesky_solve(right, self._cholesky(outer)).squeeze(2)
+        else:
+            inner = more[:, :, None] * (a @ a.mT)
+            inner.diagonal(dim1=1, dim2=2).add_(1)
+            solved = torch.linalg.solve_ex(inner, c[:, :, None]).result
+            if not solved.isfinite().all():
+                raise self._no_solution()
+        return (a.mT @ solved).squeeze(2).float()
 
     def _cholesky(self, matrix: Tensor) -> Tensor:
         root: Tensor
         root, failed = torch.linalg.cholesky_ex(matrix)
         pivots = root.diagonal(dim1=-2, dim2=-1)
         if failed.any() or not (pivots.amin(-1) > SINGULAR * pivots.amax(-1)).all():
-            raise ConfigError(
-                f"the factors of a user have no solution at l2={self.l2}: raise l2",
-                parameter="l2",
-                value=self.l2,
-            )
+            raise self._no_solution()
         return root
+
+    def _no_solution(self) -> ConfigError:
+        return ConfigError(
+            f"the factors of a user have no solution at l2={self.l2}: raise l2",
+            parameter="l2",
+            value=self.l2,
+        )
 
 
 def _entries(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
