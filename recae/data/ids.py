@@ -56,7 +56,8 @@ def checked(values: Any, what: str, first_row: int = 0) -> Any:
 
     first_row: the number of the first row in messages, when the values are part of a column.
     """
-    if isinstance(values, np.ndarray) and values.dtype == np.int64 and values.ndim == 1:
+    # Not a subclass, such as a masked array.
+    if type(values) is np.ndarray and values.dtype == np.int64 and values.ndim == 1:
         return values
     column = _series(values, what)
     if isinstance(column.dtype, pd.CategoricalDtype) and not column.hasnans:

@@ -107,6 +107,7 @@ def test_text_of_any_storage_becomes_str(values):
         ([datetime.datetime(2020, 1, 1, 5)], r"integers .*found datetime\.datetime"),
         ([b"a"], "found b'a' \\(bytes\\) at row 0"),
         (np.ones((2, 2), dtype=int), r"one dimension, not shape \(2, 2\)"),
+        (np.ma.masked_equal([5, 6], 6), "missing .* row 1"),
         ("abc", "list .*array.* 'abc'"),
         (7, "list .*array.* 7"),
     ],
