@@ -155,7 +155,10 @@ def check_number(
     1.0
     """
     real = isinstance(value, int | float | numbers.Real) and not isinstance(value, bool)
-    number = float(value) if real else math.nan  # type: ignore[arg-type]
+    try:
+        number = float(value) if real else math.nan  # type: ignore[arg-type]
+    except OverflowError:
+        number = math.inf
     bounds = {">=": low, ">": above, "<": below, "<=": high}
     fits = {">=": operator.ge, ">": operator.gt, "<": operator.lt, "<=": operator.le}
     given = {sign: bound for sign, bound in bounds.items() if bound is not None}

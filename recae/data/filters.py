@@ -25,7 +25,7 @@ def passing(
     check_integer("min_per_user", min_per_user, 0)
     mask = np.ones(len(matrix.data), dtype=np.bool_)
     if min_weight is not None:
-        check_number("min_weight", min_weight)
+        min_weight = check_number("min_weight", min_weight)
         mask = _some(matrix.data >= min_weight, "min_weight", f"{min_weight:g}")
     per_item = csr.counts(matrix.indices[mask], matrix.shape[1])
     mask = _some(

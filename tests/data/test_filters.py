@@ -78,6 +78,7 @@ def test_the_filter_that_leaves_nothing_is_named(conditions, culprit):
         {"min_per_user": True},
         {"min_weight": float("nan")},
         {"min_weight": "4"},
+        {"min_weight": 10**400},
     ],
 )
 def test_options_of_the_wrong_kind_are_named(options: dict) -> None:

@@ -241,4 +241,4 @@ def holdout_pairs(interactions: Interactions | Any, share: float = 0.1, seed: in
 def _share(share: float, n: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """int(share * n) of each count."""
     # Rounded before it is cut, so that a share of 0.29 hides 29 of 100 and not 28.
-    return np.floor(np.round(share * n, 9)).astype(np.int64)
+    return np.floor(np.round(float(share) * n, 9)).astype(np.int64)

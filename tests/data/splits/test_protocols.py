@@ -193,6 +193,7 @@ def test_every_user_is_tested_once(seed, folds):
         (RandomSplit(-0.1, 0.5), "validation", -0.1),
         (RandomSplit(by="item"), "by", "item"),
         (RandomSplit(history="all"), "history", "all"),
+        pytest.param(RandomSplit(10**400), "validation", 10**400, id="huge"),
         (LeaveLastOut(-1), "validation", -1),
         (LeaveLastOut(1, 0), "test", 0),
         (GlobalTime(40, 30), "validation", 40),

@@ -1,5 +1,7 @@
 """Splits whose users are known: published tables, and pairs hidden from every user."""
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -145,3 +147,11 @@ def test_holdout_refuses_what_it_cannot_do():
         holdout_pairs(TRAIN, seed=-1)
     with pytest.raises(DataError, match="two interactions"):
         holdout_pairs(TEST)
+
+
+def test_a_share_may_be_a_fraction():
+    table, quarter = Interactions.from_frame(random_frame(0)), Fraction(1, 4)
+    one, other = (RandomSplit(share, share).split(table) for share in (quarter, 0.25))
+    assert pairs(one.test.target) == pairs(other.test.target)
+    assert pairs(holdout_pairs(table, quarter).train) == pairs(holdout_pairs(table, 0.25).train)
+    assert table.filter(min_weight=Fraction(1)).nnz == table.nnz
