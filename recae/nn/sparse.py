@@ -167,7 +167,7 @@ def keep_largest(values: Tensor, by: Tensor, count: int) -> Tensor:
         return values
     # Not torch.topk alone, because its order of ties is undefined.
     bound = by.detach().topk(count, dim=1).values[:, -1:]  # (rows, 1)
-    above, equal = by > bound, by == bound
+    above, equal = ~(by <= bound), by == bound  # NaN is above all, as in topk
     room = count - above.sum(1, keepdim=True)
     stays = above | (equal & (equal.cumsum(1) <= room))
     return torch.where(stays, values, 0.0)

@@ -16,6 +16,7 @@ from recae.nn import (
     JumpReLUCode,
     PositiveTopUnits,
     SignedTopUnits,
+    TopUnits,
     UsageCounter,
     revive,
     transposed_start,
@@ -54,6 +55,12 @@ def test_the_lowest_of_equals_stays() -> None:
     assert read(SignedTopUnits(4, 2), torch.ones(1, 4)).tolist() == [[1, 1, 0, 0]]
     assert read(SignedTopUnits(4, 2), torch.tensor([[-1.0, 1, -1, 1]])).tolist() == [[-1, 1, 0, 0]]
     assert read(BatchTopUnits(2, 1), torch.ones(2, 2)).tolist() == [[1, 1], [0, 0]]
+
+
+@pytest.mark.parametrize("code", [TopUnits(3), SignedTopUnits(5, 3), PositiveTopUnits(5, 3)])
+def test_a_row_that_is_no_number_stays_none(code: Any) -> None:
+    hidden = torch.tensor([[1.0, 2, 3, 4, 5], [5, 4, torch.nan, 2, 1], [torch.nan] * 5])
+    assert read(code, hidden).isnan().any(1).tolist() == [False, True, True]
 
 
 def test_batch_top_units_share_their_places() -> None:
