@@ -41,8 +41,8 @@ def check_recommender(model: Recommender) -> None:
     - `fit` returns the model, with the item vocabulary of the data;
     - scores are float32, (users, n_items), and finite (-inf too, if the class has
       `scores_every_item = False`);
-    - lists are the items by falling score, without seen items, and end in -1 where none is left; -
-      the scores of a row do not depend on its batch, nor on the order of users and items. They
+    - lists are the items by falling score, without seen items, and end in -1 where none is left;
+    - the scores of a row do not depend on its batch, nor on the order of users and items: they
       differ by at most 1e-5 of the largest score of the row;
     - the same seed gives the same scores, and a second fit forgets the first;
     - unknown users, bad histories and a bad k are refused, unknown items left out with a warning;

@@ -36,10 +36,10 @@ def check_split(
 
     Reported with a RecaeWarning, because real data have some:
 
-    - in weak generalisation, users of a fold without interactions in the training part; - twins:
-      users of a fold with 5 items or more, who have exactly the items of another user of the
-      training part. With 10 items or more, nearly the same items are enough: a Jaccard similarity
-      of 0.8, found by MinHash (Broder 1997; it may miss a few).
+    - in weak generalisation, users of a fold without interactions in the training part;
+    - twins: users of a fold with 5 items or more, who have exactly the items of another user of
+      the training part. With 10 items or more, nearly the same items are enough: a Jaccard
+      similarity of 0.8, found by MinHash (Broder 1997; it may miss a few).
 
     generalization: "weak" if the folds' users are those of the training part, "strong" if they
     are others, None to go by the majority of each fold. About a second and 100 bytes for each

@@ -45,8 +45,8 @@ def implicit_slim(
     """Embeddings smoothed over the neighbours of the items, close to the given ones: (n_items,
     width).
 
-    With G = X'X and D = diag(1 / (G_ii + l2)), SLIM without its sparsity has the closed form B = I
-    - (G + l2 I)^-1 diag((G + l2 I)^-1)^-1. The diagonal of the inverse is approximated by D.
+    With G = X'X and D = diag(1 / (G_ii + l2)), SLIM without its sparsity has the closed form
+    B = I - (G + l2 I)^-1 diag((G + l2 I)^-1)^-1. The diagonal of the inverse is approximated by D.
     Locally linear embedding asks of embeddings F that F = B'F. With A the given embeddings E, the
     rows of items with fewer than `threshold` interactions set to zero, the result minimises
 
