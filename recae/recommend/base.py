@@ -77,10 +77,9 @@ class Recommender(Estimator, ABC):
         (4, 2)
         """
         self._check_fitted()
-        vectors = self._item_vectors().detach().cpu().numpy()
-        view: np.ndarray = vectors.view()
-        view.flags.writeable = False
-        return view
+        vectors: np.ndarray = self._item_vectors().detach().cpu().numpy()
+        vectors.flags.writeable = False  # of this view: the model's own memory stays as it is
+        return vectors
 
     @survives_fork
     def fit(
@@ -340,9 +339,8 @@ class Recommender(Estimator, ABC):
                 "allowed items": None if allowed is None else sha256_of_arrays(allowed),
             }
 
-        ids = self.items_.ids
         return write_lists(
-            path, request, ids, ranked, job, progress=progress, checkpoint=checkpoint
+            path, request, self.items_.ids, ranked, job, progress=progress, checkpoint=checkpoint
         )
 
     # A model implements these methods: the first two and the saved form always, the rest if needed.
