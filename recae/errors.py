@@ -8,7 +8,7 @@ import numbers
 import operator
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 
@@ -177,6 +177,14 @@ def check_flag(name: str, value: object) -> bool:
     if value is True or value is False or type(value).__name__ in ("bool", "bool_"):
         return bool(value)
     raise ConfigError(f"{name} must be True or False, not {value!r}", parameter=name, value=value)
+
+
+def check_option(
+    kind: str, name: object, known: Collection[str], *, parameter: str | None = None
+) -> None:
+    """Raises the ConfigError of `unknown_option` unless the name is one of the known ones."""
+    if name not in known:
+        raise unknown_option(kind, name, known, parameter=parameter)
 
 
 def unknown_option(

@@ -11,7 +11,7 @@ from typing import Any
 
 import recae
 from recae.cli.options import add_output_options, add_run_options, add_table_options
-from recae.errors import ConfigError, unknown_option
+from recae.errors import ConfigError, check_option, unknown_option
 from recae.estimators.params import usually
 
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -57,8 +57,7 @@ def build_models(
                 f"--set {key}={text}: several models are compared, say which one is meant: "
                 f"--set {chosen[-1]}.{key}={text}"
             )
-        if name not in own:
-            raise unknown_option("model in --set", name, own)
+        check_option("model in --set", name, own)
         own[name].append((hyperparameter, text))
     return {name: build_model(name, own[name]) for name in chosen}
 

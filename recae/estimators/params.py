@@ -10,7 +10,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
-from recae.errors import ConfigError, NotFittedError, unknown_option
+from recae.errors import ConfigError, NotFittedError, check_option
 from recae.estimators.saved import register
 
 T = TypeVar("T")
@@ -141,8 +141,7 @@ class Estimator:
         >>> recae.MultDAE.preset("paper").l2
         2e-05
         """
-        if name not in cls.presets:
-            raise unknown_option(f"preset of {cls.__name__}", name, cls.presets)
+        check_option(f"preset of {cls.__name__}", name, cls.presets)
         return cls(**cls.presets[name])
 
     @classmethod
@@ -170,8 +169,7 @@ class Estimator:
         """
         known = self.param_fields()
         for name in params:
-            if name not in known:
-                raise unknown_option(f"hyperparameter of {type(self).__name__}", name, known)
+            check_option(f"hyperparameter of {type(self).__name__}", name, known)
         for name, value in params.items():
             setattr(self, name, value)
         return self
@@ -204,10 +202,7 @@ class Estimator:
             value, about = getattr(self, name), declared.metadata
             owner = type(self).__name__
             if about["choices"] is not None:
-                if value not in about["choices"]:
-                    raise unknown_option(
-                        f"{name} of {owner}", value, about["choices"], parameter=name
-                    )
+                check_option(f"{name} of {owner}", value, about["choices"], parameter=name)
                 continue
             wanted = complaint(value, hints[name], about)
             if wanted is not None:

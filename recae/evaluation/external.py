@@ -16,7 +16,7 @@ from recae.data.csr import cells
 from recae.data.ids import show
 from recae.data.splits import Fold
 from recae.data.tables.columns import number_array
-from recae.errors import ConfigError, DataError, unknown_option, warn
+from recae.errors import ConfigError, DataError, check_option, warn
 from recae.metrics import FloatArray, IntArray
 from recae.ranking.batches import RankedLists, rows_per_batch
 from recae.ranking.top_k import TopK
@@ -81,7 +81,11 @@ class Scorer:
             if isinstance(given, Tensor):
                 scores = given.detach().to(dtype=torch.float32, copy=True)
             else:
-                scores = torch.from_numpy(_float32(given))
+                array = np.asarray(given)
+                if array.dtype.kind not in "fiu":
+                    raise TypeError(f"of {array.dtype}")
+                with np.errstate(over="ignore"):  # beyond float32 numbers become inf: see below
+                    scores = torch.from_numpy(np.array(array, dtype=np.float32, order="C"))
         except (TypeError, ValueError, RuntimeError) as error:
             raise DataError(
                 f"{self.name!r} must return an array or tensor of numbers, not "
@@ -101,14 +105,6 @@ class Scorer:
                 "every score must be finite, or -inf for an item that must not be recommended"
             )
         return scores
-
-
-def _float32(given: Any) -> np.ndarray:
-    array = np.asarray(given)
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"of {array.dtype}")
-    with np.errstate(over="ignore"):  # numbers beyond float32 become inf, which is rejected
-        return np.array(array, dtype=np.float32, order="C")
 
 
 class Lists:
@@ -152,8 +148,7 @@ class Lists:
             ("on_missing", on_missing, ("raise", "empty")),
             ("on_masked", on_masked, ("raise", "drop")),
         ):
-            if value not in known:
-                raise unknown_option(option, value, known)
+            check_option(option, value, known)
         self.name, self.on_missing, self.on_masked = name, on_missing, on_masked
         self.train = None if train is None else as_interactions(train)
         frame = read_columns(table, user, item, (rank, score))

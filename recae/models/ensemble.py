@@ -15,7 +15,7 @@ from torch import Tensor
 from recae.data import IdMap, Interactions
 from recae.data.csr import cells
 from recae.data.splits import Fold
-from recae.errors import ConfigError, DataError, TrainingInterrupted, unknown_option, warn
+from recae.errors import ConfigError, DataError, TrainingInterrupted, check_option, warn
 from recae.estimators.params import estimator, learnt, param
 from recae.metrics import Metric, MetricAccumulator, parse_metric
 from recae.ranking.batches import dense, rows_per_batch
@@ -66,8 +66,7 @@ def fit_weights_by_likelihood(scores: Tensor, mask: Any, target: Any) -> np.ndar
     found = minimize(
         loss, np.ones(len(scores)), jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(scores)
     )
-    weights: np.ndarray = found.x if found.x.any() else np.ones(len(scores))
-    return weights
+    return found.x if found.x.any() else np.ones(len(scores))
 
 
 def fit_weights_by_ranking(
@@ -299,8 +298,7 @@ def read_model(text: str) -> Recommender:
             parameter="members",
             value=text,
         ) from error
-    if call.func.id not in known:
-        raise unknown_option("model in members", call.func.id, sorted(known))
+    check_option("model in members", call.func.id, known)
     model: Recommender = known[call.func.id]().set_params(**params)
     return model
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from recae.errors import unknown_option
+from recae.errors import check_option
 from recae.nn.batch import Ragged
 
 DenseLoss = Callable[[Tensor, Tensor], Tensor]
@@ -72,8 +72,7 @@ class DenseScores:
 
     def losses(self, kind: str, target: Ragged | Tensor) -> Tensor:
         """The named loss of each row, (rows,)."""
-        if kind not in DENSE_LOSSES:
-            raise unknown_option("reconstruction loss", kind, DENSE_LOSSES)
+        check_option("reconstruction loss", kind, DENSE_LOSSES)
         if isinstance(target, Ragged):
             raise TypeError("dense scores take a dense target, not a ragged one")
         return DENSE_LOSSES[kind](self.output, target)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recae.errors import unknown_option
+from recae.errors import check_option
 from recae.nn.batch import Batch, Coded, Ragged
 from recae.nn.heads import CHUNK_CELLS
 from recae.nn.layers import InputLinear, Linear
@@ -36,8 +36,7 @@ class MixtureScores:
 
     def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
         """Minus the multinomial log likelihood, averaged over rows."""
-        if kind != "multinomial":
-            raise unknown_option("reconstruction loss", kind, ["multinomial"])
+        check_option("reconstruction loss", kind, ["multinomial"])
         if not isinstance(target, Ragged):
             raise TypeError("the multinomial loss takes a ragged target")
         loss: Tensor = _Likelihood.apply(  # type: ignore[no-untyped-call]

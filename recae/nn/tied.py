@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recae.errors import unknown_option
+from recae.errors import check_option
 from recae.nn.batch import Batch, Ragged, bag
 from recae.nn.layers import Derived
 from recae.nn.products import FactoredScores, gather
@@ -61,8 +61,7 @@ class TiedScores:
         o are these scores and x the target, which must have the cells of the input. No matrix of
         scores is made where the code is narrower than the batch is long: |h A'|^2 = h (A'A) h'.
         """
-        if kind != "cosine":
-            raise unknown_option("reconstruction loss", kind, ["cosine"])
+        check_option("reconstruction loss", kind, ["cosine"])
         x = self.input
         if not isinstance(x, Ragged) or not isinstance(target, Ragged):
             raise TypeError("the cosine loss takes ragged input and target")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recae.errors import unknown_option
+from recae.errors import check_option
 from recae.nn.batch import Batch, Ragged, bag
 from recae.nn.dense import DenseScores
 from recae.nn.heads import LinearHead, Scores
@@ -34,8 +34,7 @@ class ProductScores:
         With p the product of the sigmoids, sum over the entries of -x a (1 - p)^g log p, and over
         all other items of -(1 - a) p^g log(1 - p).
         """
-        if kind != "focal":
-            raise unknown_option("reconstruction loss", kind, ["focal"])
+        check_option("reconstruction loss", kind, ["focal"])
         if not isinstance(target, Ragged):
             raise TypeError("the focal loss takes a ragged target")
         log_p = self.dense().clamp_max(-CERTAIN)  # (rows, n_items)

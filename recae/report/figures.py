@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from recae.errors import ConfigError, DataError, unknown_option
+from recae.errors import ConfigError, DataError, check_option, unknown_option
 from recae.evaluation import Report
 from recae.report.canvas import write
 from recae.report.charts import WIDTH, Chart, Row, draw_lines, forest, scatter
@@ -226,8 +226,7 @@ def plot_comparison(reports: Mapping[str, Report], metric: str, path: str | Path
     """
     _require_some(reports)
     for report in reports.values():
-        if metric not in report.metrics:
-            raise unknown_option("metric of these reports", metric, report.metrics)
+        check_option("metric of these reports", metric, report.metrics)
     ordered = best_first([Entry(name, [report]) for name, report in reports.items()], metric)
     rows = [Row(e.name, found) for e in ordered if (found := measured(e, metric))]
     return write(forest(rows, metric, less_is_better(metric), WIDTH).draw(), path)

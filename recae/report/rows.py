@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from recae.errors import ConfigError, unknown_option
+from recae.errors import ConfigError, check_option
 from recae.metrics import less_is_better as less_is_better
 from recae.report.entry import Entry, Published
 
@@ -49,8 +49,7 @@ def choose_metrics(
     shared = [name for name in known if all(measured(entry, name) for entry in entries)]
     shown = known if metrics is None else list(dict.fromkeys(metrics))
     for name in (*shown, *([] if metric is None else [metric])):
-        if name not in known:
-            raise unknown_option("metric of these entries", name, known)
+        check_option("metric of these entries", name, known)
     if metric is None:
         metric = next((name for name in shown if name in shared), None)
         if metric is None:

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from recae.errors import DataError, NotFittedError, unknown_option
+from recae.errors import DataError, NotFittedError, check_option
 from recae.estimators.params import Estimator
 from recae.nn import DENSE_LOSSES, AutoencoderNet, Batch
 from recae.system.machine import row_batches
@@ -185,8 +185,7 @@ class Fitted(Estimator, ABC):
         ['autoencoder0', 'autoencoder1']
         """
         if transform is not None:
-            if transform not in OUTPUTS:
-                raise unknown_option("output of transform", transform, OUTPUTS)
+            check_option("output of transform", transform, OUTPUTS)
             self._output = transform
         return self
 

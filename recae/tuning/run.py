@@ -11,7 +11,7 @@ import torch
 
 from recae.data import Interactions, as_interactions
 from recae.data.splits import Fold
-from recae.errors import ConfigError, DataError, TrainingError, check_flag, unknown_option, warn
+from recae.errors import ConfigError, DataError, TrainingError, check_flag, check_option, warn
 from recae.recommend.base import Recommender
 from recae.recommend.requests import check_metric, check_validation
 from recae.rng import check_seed
@@ -86,8 +86,7 @@ def tune(
         )
     check_metric(metric)
     limits = check_budget(seconds, trials)
-    if sampler not in SAMPLERS:
-        raise unknown_option("sampler", sampler, SAMPLERS)
+    check_option("sampler", sampler, SAMPLERS)
     check_flag("halving", halving)
     check_seed(seed)
     place = resolve_device(device)

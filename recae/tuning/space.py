@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from recae.errors import ConfigError, unknown_option
+from recae.errors import ConfigError, check_option
 from recae.estimators.params import Estimator
 
 Given = Mapping[str, Any]
@@ -187,10 +187,7 @@ def _usual(model: Estimator) -> dict[str, Range | Choices]:
 
 def _read(model: Estimator, name: str, given: Any) -> Range | Choices:
     owner, known = type(model).__name__, model.param_fields()
-    if name not in known:
-        raise unknown_option(
-            f"hyperparameter of {owner} in the space", name, known, parameter="space"
-        )
+    check_option(f"hyperparameter of {owner} in the space", name, known, parameter="space")
     if name == "metric":
         raise ConfigError(
             f"metric of {owner} cannot be searched: the search maximises one metric",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recae.data import IdMap, Interactions, as_interactions
-from recae.errors import DataError, check_flag, check_integer, check_number, unknown_option
+from recae.errors import DataError, check_flag, check_integer, check_number, check_option
 from recae.rng import Stream, numpy_generator
 from recae.system.machine import row_batches
 
@@ -120,8 +120,7 @@ def inject_profiles(
     >>> planted.data.to_frame().query("user_id == 5")["item_id"].size  # two fillers and the target
     3
     """
-    if attack not in ATTACKS:
-        raise unknown_option("attack", attack, ATTACKS)
+    check_option("attack", attack, ATTACKS)
     share = check_number("share", share, above=0, high=10)
     top = check_number("top", top, above=0, high=1)
     selected, push = check_integer("selected", selected, 0), check_flag("push", push)

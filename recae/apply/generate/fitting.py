@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from recae.apply.generate.codes import check_samples, posterior
 from recae.data import Interactions, as_interactions
-from recae.errors import ConfigError, DataError, check_integer, unknown_option
+from recae.errors import ConfigError, DataError, check_integer, check_option
 from recae.models.neural._base import NeuralRecommender
 from recae.nn import Gaussian
 from recae.recommend.requests import align
@@ -161,8 +161,7 @@ def source_of(
     Raises ConfigError and DataError before any history is encoded.
     """
     model = check_samples(model)
-    if codes not in CODES:
-        raise unknown_option("codes", codes, CODES)
+    check_option("codes", codes, CODES)
     if codes == "prior" and not isinstance(model.network_.code, Gaussian):
         raise ConfigError(
             f"{type(model).__name__} has no standard normal prior, as MultVAE has: take "

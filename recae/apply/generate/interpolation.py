@@ -17,7 +17,7 @@ from recae.apply.generate.fitting import FloatArray, histories
 from recae.data import Interactions
 from recae.data.csr import row_means, row_numbers
 from recae.data.item_table import ItemTable
-from recae.errors import check_integer, unknown_option
+from recae.errors import check_integer, check_option
 from recae.models.neural._base import NeuralRecommender
 from recae.ranking.top_k import top_k
 from recae.recommend.requests import resolve
@@ -145,8 +145,7 @@ def path_codes(start: Tensor, end: Tensor, steps: int, path: str) -> Tensor:
     changing linearly (Shoemake, SIGGRAPH 1985); straight for parallel, opposite or zero codes.
     Raises ConfigError for another path.
     """
-    if path not in PATHS:
-        raise unknown_option("path", path, PATHS)
+    check_option("path", path, PATHS)
     t = torch.linspace(0, 1, steps, dtype=torch.float64)[None, :, None]
     a, b = start.double()[:, None, :], end.double()[:, None, :]
     straight = (1 - t) * a + t * b

@@ -16,7 +16,7 @@ from recae.apply.maps.result import Map
 from recae.apply.maps.vectors import item_vectors, prepared, user_vectors
 from recae.data import IdMap, Interactions, as_interactions
 from recae.data.ids import show
-from recae.errors import ConfigError, DataError, check_flag, check_integer, unknown_option
+from recae.errors import ConfigError, DataError, check_flag, check_integer, check_option
 from recae.recommend.base import Recommender
 from recae.recommend.requests import align
 from recae.rng import check_seed
@@ -175,8 +175,7 @@ def map_codes(
     options = _Options(method, distance, seed, progress)
     if ids is None and isinstance(codes, pd.DataFrame):
         ids = codes.index
-    array = codes.detach().cpu() if hasattr(codes, "detach") else codes
-    array = np.asarray(array)
+    array = np.asarray(codes.detach().cpu() if hasattr(codes, "detach") else codes)
     if array.ndim != 2 or array.dtype.kind not in "fiu" or not array.shape[1]:
         raise DataError(
             f"codes must be (n, d) numbers; found {array.dtype} of shape {array.shape}; flatten "
@@ -217,10 +216,8 @@ class _Options:
     progress: bool | None
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise unknown_option("method", self.method, METHODS)
-        if self.distance not in DISTANCES:
-            raise unknown_option("distance", self.distance, DISTANCES)
+        check_option("method", self.method, METHODS)
+        check_option("distance", self.distance, DISTANCES)
         check_seed(self.seed)
         check_progress(self.progress)
 

@@ -11,7 +11,7 @@ import torch
 from recae.apply.steer.naming import highest, particular, together, well_known
 from recae.apply.steer.tastes import Tastes, check_steerable, shifted_scores
 from recae.data import as_interactions
-from recae.errors import DataError, check_integer, unknown_option
+from recae.errors import DataError, check_integer, check_option
 from recae.models.factors._base import FactorRecommender
 from recae.recommend.base import Recommender
 from recae.recommend.requests import align
@@ -77,8 +77,7 @@ def find_tastes(
     """
     check_steerable(model)
     model._check_fitted()
-    if sparsity not in SPARSITIES:
-        raise unknown_option("sparsity of find_tastes", sparsity, SPARSITIES)
+    check_option("sparsity of find_tastes", sparsity, SPARSITIES)
     check_progress(progress)
     seed, min_users = check_seed(seed), check_integer("min_users", min_users)
     sae = SparseAutoencoder(

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from recae.errors import ConfigError, unknown_option
+from recae.errors import ConfigError, check_option
 
 Card = dict[str, Any]
 
@@ -30,8 +30,7 @@ def dataset_card(name: str) -> Card:
     1000209
     """
     cards = _cards()
-    if name not in cards:
-        raise unknown_option("dataset", name, cards)
+    check_option("dataset", name, cards)
     return tomllib.loads(cards[name].read_text(encoding="utf-8"))
 
 

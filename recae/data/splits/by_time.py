@@ -14,17 +14,17 @@ from recae.data.csr import row_numbers
 from recae.data.interactions import Interactions, as_interactions
 from recae.data.splits.folds import Split
 from recae.data.splits.weak import (
+    PARTS,
     TEST,
     TRAIN,
     VALIDATION,
-    check_history,
     draws,
     fold_of,
     is_share,
     part_of_last,
     weak_split,
 )
-from recae.errors import ConfigError, DataError, check_integer
+from recae.errors import ConfigError, DataError, check_integer, check_option
 from recae.rng import check_seed
 
 
@@ -71,7 +71,7 @@ class LeaveLastOut:
         check_seed(seed)
         for name, low in (("validation", 0), ("test", 1)):
             check_integer(name, getattr(self, name), low)
-        check_history(self.history)
+        check_option("history", self.history, PARTS)
         times = _times(interactions)
         indptr = interactions.matrix.indptr
         enough = (np.diff(indptr) > self.validation + self.test).astype(np.int64)
@@ -132,7 +132,7 @@ class GlobalTime:
         """
         interactions = as_interactions(interactions)
         check_seed(seed)
-        check_history(self.history)
+        check_option("history", self.history, PARTS)
         times = _times(interactions)
         last = np.sort(times)
         test, after = _cut("test", self.test, last, 0.0)

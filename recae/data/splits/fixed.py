@@ -11,9 +11,9 @@ import pandas as pd
 from recae.data.interactions import Interactions, as_interactions
 from recae.data.splits.folds import Fold, Split
 from recae.data.splits.leaks import OVERLAPS, check_spellings, check_split, repeated_pairs
-from recae.data.splits.weak import check_history, fold_of
+from recae.data.splits.weak import PARTS, fold_of
 from recae.data.tables.sources import is_table
-from recae.errors import DataError, unknown_option, warn
+from recae.errors import DataError, check_option, warn
 
 FOLD_ITEMS = ("train", "all")
 
@@ -51,10 +51,9 @@ def fixed_split(
     Fold(5 users, 6 interactions in the history, 5 in the target)
     """
     mask = history if mask is None else mask
-    check_history(history)
-    check_history(mask, "mask")
-    if overlap not in OVERLAPS:
-        raise unknown_option("overlap", overlap, OVERLAPS)
+    check_option("history", history, PARTS)
+    check_option("mask", mask, PARTS)
+    check_option("overlap", overlap, OVERLAPS)
     between = {} if validation is None else {"validation": validation}
     tables = _tables({"train": train} | between | {"test": test})
     users, items = tables["train"].users, tables["train"].items
@@ -109,8 +108,7 @@ def fixed_folds(
     >>> recae.data.splits.fixed_folds(train, test_history=history, test_target=target).test
     Fold(1 users, 1 interactions in the history, 1 in the target)
     """
-    if items not in FOLD_ITEMS:
-        raise unknown_option("items", items, FOLD_ITEMS)
+    check_option("items", items, FOLD_ITEMS)
     if (validation_history is None) != (validation_target is None):
         missing = "history" if validation_history is None else "target"
         raise DataError(f"validation needs both of its tables: validation_{missing} is missing")

@@ -13,7 +13,7 @@ from recae.data.ids import show
 from recae.data.interactions import Interactions
 from recae.data.splits.folds import Fold, Split
 from recae.data.splits.twins import check_twins
-from recae.errors import DataError, unknown_option, warn
+from recae.errors import DataError, check_option, unknown_option, warn
 
 OVERLAPS = ("raise", "drop", "keep")
 GENERALIZATIONS = ("weak", "strong")
@@ -49,8 +49,7 @@ def check_split(
     >>> counts["validation targets in train"], counts["validation users not in train"]
     (0, 0)
     """
-    if overlap not in ("raise", "keep"):
-        raise unknown_option("overlap", overlap, ("raise", "keep"))
+    check_option("overlap", overlap, ("raise", "keep"))
     if generalization is not None and generalization not in GENERALIZATIONS:
         raise unknown_option("generalization", generalization, GENERALIZATIONS)
     found: dict[str, int] = {}
@@ -137,6 +136,7 @@ def _check_pairs(split: Split, overlap: str) -> dict[str, int]:
     """Targets that are in another part as well."""
     found = {}
     for name, fold in folds_of(split):
+        mask = fold.history if fold.mask is None else fold.mask
         others = {"train": split.train}
         if name == "test" and split.validation is not None:
             others["the validation targets"] = split.validation.target
@@ -147,7 +147,7 @@ def _check_pairs(split: Split, overlap: str) -> dict[str, int]:
             found[f"{name} targets in {where}"] = count = int(repeated.sum())
             if not count:
                 continue
-            masked = int(repeated_pairs(fold.target.keep(repeated), _mask(fold)).sum())
+            masked = int(repeated_pairs(fold.target.keep(repeated), mask).sum())
             effect = (
                 f"{masked:,} masked, and so a miss for every model"
                 if masked
@@ -167,10 +167,6 @@ def _check_pairs(split: Split, overlap: str) -> dict[str, int]:
                 warn(message)
             said.append(count)
     return found
-
-
-def _mask(fold: Fold) -> Interactions:
-    return fold.history if fold.mask is None else fold.mask
 
 
 def _first_pairs(part: Interactions, chosen: npt.NDArray[np.bool_]) -> str:

@@ -13,17 +13,12 @@ import numpy.typing as npt
 from recae.data.csr import row_blocks, row_numbers
 from recae.data.interactions import Interactions, as_interactions
 from recae.data.splits.folds import Fold, Split
-from recae.errors import ConfigError, DataError, check_number, unknown_option
+from recae.errors import ConfigError, DataError, check_number, check_option
 from recae.rng import check_seed, numpy_generator
 
 PARTS = ("train", "train+validation")
 TRAIN, VALIDATION, TEST = 0, 1, 2
 _BY = ("user", "all")
-
-
-def check_history(history: str, what: str = "history") -> None:
-    if history not in PARTS:
-        raise unknown_option(what, history, PARTS)
 
 
 def weak_split(
@@ -167,15 +162,10 @@ class RandomSplit:
             if self.validation:
                 room = np.maximum(n - test - 1, 0)
                 valid = np.minimum(np.maximum(_share(self.validation, n), 1), room)
-            part = part_of_last(indptr, (drawn,), valid, test)
         else:
-            total = np.array([interactions.nnz])
-            part = part_of_last(
-                np.array([0, interactions.nnz]),
-                (drawn,),
-                _share(self.validation, total),
-                _share(self.test, total),
-            )
+            indptr = np.array([0, interactions.nnz])
+            valid, test = (_share(share, indptr[1:]) for share in (self.validation, self.test))
+        part = part_of_last(indptr, (drawn,), valid, test)
         for name, share, code in (
             ("validation", self.validation, VALIDATION),
             ("test", self.test, TEST),
@@ -197,11 +187,10 @@ class RandomSplit:
                 parameter="test",
                 value=self.test,
             )
-        if self.by not in _BY:
-            raise unknown_option("by", self.by, _BY)
-        check_history(self.history)
+        check_option("by", self.by, _BY)
+        check_option("history", self.history, PARTS)
         if self.mask is not None:
-            check_history(self.mask, "mask")
+            check_option("mask", self.mask, PARTS)
 
 
 def holdout_pairs(interactions: Interactions | Any, share: float = 0.1, seed: int = 0) -> Split:
@@ -229,13 +218,9 @@ def holdout_pairs(interactions: Interactions | Any, share: float = 0.1, seed: in
     hide = np.where(n >= 2, np.clip(_share(share, n), 1, np.maximum(n - 1, 1)), 0)
     if not hide.any():
         raise DataError("no user has two interactions: there is nothing to hide")
-    rows = row_numbers(indptr)
-    shuffled = np.lexsort((numpy_generator(seed).random(interactions.nnz), rows))
-    rank = np.arange(interactions.nnz) - indptr[rows]
-    hidden = np.zeros(interactions.nnz, dtype=bool)
-    hidden[shuffled[rank < hide[rows]]] = True
-    train, target = interactions.keep(~hidden), interactions.keep(hidden)
-    return Split(train, fold_of(train, target, train), None)
+    drawn = numpy_generator(seed).random(interactions.nnz)
+    part = part_of_last(indptr, (-drawn,), hide, np.zeros_like(hide))  # the least are hidden
+    return weak_split(interactions, part, "train")
 
 
 def _share(share: float, n: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
-from recae.errors import DataError, unknown_option
+from recae.errors import DataError
 
 Weights = npt.NDArray[np.float32]
 Times = npt.NDArray[np.int64]
@@ -153,12 +153,6 @@ def checked_times(times: npt.ArrayLike, n: int) -> Times:
             f"{array.shape}"
         )
     return array.astype(np.int64)
-
-
-def check_duplicates(how: str) -> None:
-    """Raises ConfigError unless `how` is a way to treat repeated pairs."""
-    if how not in DUPLICATES:
-        raise unknown_option("duplicates", how, DUPLICATES)
 
 
 def merge_duplicates(

@@ -16,7 +16,7 @@ from recae.data import csr
 from recae.data.idmap import Codes32, IdMap, KnownIds, NewIds
 from recae.data.tables import columns as table
 from recae.data.tables.sources import Block, Source
-from recae.errors import DataError
+from recae.errors import DataError, check_option
 from recae.system.progress import bar
 
 FEW_ROWS = 10_000
@@ -48,7 +48,7 @@ def read_entries(
     columns: the names of the user, item, weight and time columns. The most memory held at a time is
     24 bytes for each row (32 with times), two hash tables of ids, and one block.
     """
-    table.check_duplicates(duplicates)
+    check_option("duplicates", duplicates, table.DUPLICATES)
     names = table.needed_columns(source.headers, columns)
     if min_weight is not None and names[2] is None:
         raise DataError("min_weight= needs a weight column, and there is none")

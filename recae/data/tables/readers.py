@@ -17,8 +17,8 @@ from recae.data.interactions import Interactions
 from recae.data.tables.columns import (
     DEFAULT_TIME,
     DEFAULT_WEIGHT,
+    DUPLICATES,
     Columns,
-    check_duplicates,
     needed_columns,
 )
 from recae.data.tables.entries import read_entries
@@ -32,7 +32,7 @@ from recae.data.tables.files import (
     find_files,
 )
 from recae.data.tables.sources import Source, as_source, frame_of
-from recae.errors import ConfigError
+from recae.errors import ConfigError, check_option
 
 
 def read_parquet(
@@ -60,7 +60,7 @@ def read_parquet(
     >>> recae.read_parquet("plays.parquet").nnz
     2
     """
-    check_duplicates(duplicates)
+    check_option("duplicates", duplicates, DUPLICATES)
     source, columns = ParquetSource(find_files(path, PARQUET)), (user, item, weight, time)
     return Interactions._owning(*read_entries(source, columns, duplicates, min_weight, progress))
 
@@ -95,7 +95,7 @@ def read_csv(
     """
     if len(sep) != 1:
         raise ConfigError(f"sep must be one character, not {sep!r}", parameter="sep", value=sep)
-    check_duplicates(duplicates)
+    check_option("duplicates", duplicates, DUPLICATES)
     source, columns = TextSource(find_files(path, TEXT), progress, sep), (user, item, weight, time)
     return Interactions._owning(*read_entries(source, columns, duplicates, min_weight, progress))
 
@@ -121,7 +121,7 @@ def read_table(
     >>> recae.read_table("plays.tsv").nnz
     2
     """
-    check_duplicates(duplicates)
+    check_option("duplicates", duplicates, DUPLICATES)
     source, columns = file_source(path, progress), (user, item, weight, time)
     return Interactions._owning(*read_entries(source, columns, duplicates, min_weight, progress))
 
