@@ -82,18 +82,18 @@ def run(args: argparse.Namespace, output: Output) -> None:
     titles = _table(args.titles, args.item, "item_id")
     about = _table(args.about, args.user, "user_id")
     _check_colour(args, titles, about)
-    common: dict[str, Any] = {
+    options: dict[str, Any] = {
         "method": args.method,
         "seed": args.seed,
         "progress": output.progress,
     }
+    if args.least is not None:
+        options["min_items" if args.users else "min_users"] = args.least
     if args.users:
         history = read_interactions(args.history, args, output) if args.history else None
-        least = {} if args.least is None else {"min_items": args.least}
-        drawn = recae.apply.maps.map_users(model, history, about, titles=titles, **least, **common)
+        drawn = recae.apply.maps.map_users(model, history, about, titles=titles, **options)
     else:
-        least = {} if args.least is None else {"min_users": args.least}
-        drawn = recae.apply.maps.map_items(model, titles, **least, **common)
+        drawn = recae.apply.maps.map_items(model, titles, **options)
     if ending == ".html":
         drawn.html(args.out, colour=args.colour)
     else:

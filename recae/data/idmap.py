@@ -42,7 +42,13 @@ class IdMap:
         ids = as_ids(ids, what).copy()
         # Ascending integers, as in most maps, are distinct without a hash table of them all.
         if ids.dtype != np.int64 or not (ids[1:] > ids[:-1]).all():
-            _check_distinct(ids, what)
+            repeated = pd.Series(ids, dtype=ids.dtype).duplicated().to_numpy()
+            if repeated.any():
+                row = int(repeated.argmax())
+                raise DataError(
+                    f"{noun(what)} must be distinct; {show(ids[row])} at position {row} is a "
+                    f"repetition ({int(repeated.sum())} in all)"
+                )
         ids.setflags(write=False)
         vars(self).update(ids=ids, what=what)  # it is frozen
 
@@ -198,16 +204,6 @@ class IdMap:
         if len(self) > 3:
             shown += ["..."] * (len(self) > 4) + [show(self.ids[-1])]
         return f"IdMap({len(self):,} {self.what}s{': ' if shown else ''}{', '.join(shown)})"
-
-
-def _check_distinct(ids: Ids, what: str) -> None:
-    repeated = pd.Series(ids, dtype=ids.dtype).duplicated().to_numpy()
-    if repeated.any():
-        row = int(repeated.argmax())
-        raise DataError(
-            f"{noun(what)} must be distinct; {show(ids[row])} at position {row} is a repetition "
-            f"({int(repeated.sum())} in all)"
-        )
 
 
 RECENT_SHARE = 0.25

@@ -67,8 +67,7 @@ class ItemTable:
         """The values of a column, (rows,). Raises DataError, naming the columns there are."""
         if name not in self.columns:
             raise self._absent(name, self.columns)
-        values: pd.Series[Any] = self.columns[name]
-        return values
+        return self.columns[name]
 
     @cached_property
     def _distinct(self) -> IdMap:

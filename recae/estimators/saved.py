@@ -229,7 +229,10 @@ def _read(folder: Path, text: str, model: Any) -> Any:
         cls = _class(config["kind"])
     except CANNOT as error:
         raise _damaged(folder, error) from error
-    context = _context(cls, model)
+    if getattr(cls, "needs_model", False) != (model is not None):
+        wanted = "is needed for" if model is None else "must not be given for"
+        raise ConfigError(f"model {wanted} {cls.__name__}", parameter="model", value=model)
+    context = {} if model is None else {"model": model}
     try:
         files = {name: folder / name for name in config["files"]}
         return cls._restored(config["settings"], load_file(files[ARRAYS]), files, **context)
@@ -254,14 +257,6 @@ def _kinds() -> set[str]:
     """The kinds that can be loaded: neither abstract, nor estimators that are never saved."""
     restorable = (n for n, cls in KINDS.items() if hasattr(cls, "_restored"))
     return {name for name in restorable if not inspect.isabstract(KINDS[name])}
-
-
-def _context(cls: Any, model: Any) -> dict[str, Any]:
-    """The keyword arguments that a class needs beside the folder."""
-    if getattr(cls, "needs_model", False) == (model is not None):
-        return {} if model is None else {"model": model}
-    wanted = "is needed for" if model is None else "must not be given for"
-    raise ConfigError(f"model {wanted} {cls.__name__}", parameter="model", value=model)
 
 
 def _ours(folder: Path) -> bool:

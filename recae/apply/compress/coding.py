@@ -186,8 +186,7 @@ class Coder:
 
 
 def _as_bytes(words: np.ndarray) -> bytes:
-    content: bytes = words.astype(">u4").tobytes()
-    return content
+    return words.astype(">u4").tobytes()
 
 
 MAGIC, VERSION = b"\x8aRci", 1

@@ -204,7 +204,14 @@ def compress_embeddings(
             f"vectors have the shape {table_.shape}: a dictionary needs at least {FEWEST} items "
             "and one column"
         )
-    of_items = None if biases is None else _biases(biases, len(table_))
+    of_items = None
+    if biases is not None:
+        of_items = checked_rows(np.asarray(biases).reshape(-1, 1), "biases")[:, 0]
+        if len(of_items) != len(table_):
+            raise DataError(
+                f"there are {len(of_items)} biases for {len(table_)} vectors: pass one for each "
+                "vector"
+            )
     budget = check_integer("bytes_per_item", bytes_per_item, 1)
     epochs, rounds = check_integer("epochs", epochs, 1), check_integer("rounds", rounds, 0)
     lr = check_number("lr", lr, above=0)
@@ -243,7 +250,11 @@ def compress_embeddings(
             )
         else:
             with torch.no_grad():
-                codes = _own_codes(net.encoder(unit), layout)
+                hidden = net.encoder(unit)
+            support = hidden.abs().topk(layout.active, dim=1).indices
+            values = hidden.gather(1, support)
+            levels = table(values, layout.value_bits)
+            codes = Codes(support, levels[nearest(values, levels)], levels)
         return assembled(rest, codes, atoms, head, space, layout, of_items)
 
 
@@ -273,13 +284,6 @@ def _tried(rows: Tensor, layouts: list[Layout], seed: int) -> Layout:
             if error < least:
                 best, least = layout, error
     return best
-
-
-def _own_codes(hidden: Tensor, layout: Layout) -> Codes:
-    support = hidden.abs().topk(layout.active, dim=1).indices
-    values = hidden.gather(1, support)
-    levels = table(values, layout.value_bits)
-    return Codes(support, levels[nearest(values, levels)], levels)
 
 
 def _layouts(units: int, budget: int, width: int, biased: bool) -> list[Layout]:
@@ -315,12 +319,3 @@ def _units(units: int | None, n_items: int) -> int:
             value=units,
         )
     return units
-
-
-def _biases(biases: Any, n_items: int) -> np.ndarray:
-    column = checked_rows(np.asarray(biases).reshape(-1, 1), "biases")[:, 0]
-    if len(column) != n_items:
-        raise DataError(
-            f"there are {len(column)} biases for {n_items} vectors: pass one for each vector"
-        )
-    return column

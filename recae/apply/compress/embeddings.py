@@ -76,12 +76,7 @@ class Layout:
         return replace(self, active=fits) if fits else None
 
     def pack(
-        self,
-        scales: Floats,
-        biases: Floats,
-        dense: Bytes,
-        support: Integers,
-        places: Integers,
+        self, scales: Floats, biases: Floats, dense: Bytes, support: Integers, places: Integers
     ) -> Bytes:
         """(n, size) records. scales, biases: (n,); dense: (n, dense); support: (n, active), each
         row ascending, with the places of its values."""
@@ -91,7 +86,11 @@ class Layout:
             out[:, 2:4] = _halves(biases)
         out[:, self.head - self.dense : self.head] = dense
         for rows in row_batches(len(support), 1, ROWS):
-            out[rows, self.head :] = self._packed(support[rows], places[rows])
+            some = support[rows]
+            gaps = np.zeros((len(some), self._unary(self.low)), dtype=np.uint8)
+            np.put_along_axis(gaps, (some >> self.low) + self._ranks(), 1, axis=1)
+            parts = [_bits(some, self.low), gaps, _bits(places[rows], self.value_bits)]
+            out[rows, self.head :] = np.packbits(np.concatenate(parts, axis=1), axis=1)
         return out
 
     def unpack(self, records: Bytes) -> tuple[Floats, Floats, Bytes, Integers, Integers]:
@@ -116,13 +115,6 @@ class Layout:
     def _ranks(self) -> Integers:
         """The offsets of the units' high bits, which make their places distinct."""
         return np.arange(self.active) if self.low else np.zeros(self.active, dtype=np.int64)
-
-    def _packed(self, support: Integers, places: Integers) -> Bytes:
-        low = self.low
-        gaps = np.zeros((len(support), self._unary(low)), dtype=np.uint8)
-        np.put_along_axis(gaps, (support >> low) + self._ranks(), 1, axis=1)
-        parts = [_bits(support, low), gaps, _bits(places, self.value_bits)]
-        return np.packbits(np.concatenate(parts, axis=1), axis=1)
 
     def _unpacked(self, packed: Bytes) -> tuple[Integers, Integers]:
         low, k = self.low, self.active

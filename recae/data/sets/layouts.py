@@ -105,6 +105,8 @@ class ArchiveSource:
             # Arrow knows separators of one character: two of them enclose a field without text.
             names = [name for field in names for name in (field, f"_{field}")][:-1]
         wanted = {name: theirs[name] for name in columns}
+        ids = pa.string() if self.layout.get("ids") == "text" else pa.int64()
+        types = {"user_id": ids, "item_id": ids, "weight": pa.float64(), "timestamp": pa.int64()}
         reader = csv.open_csv(
             stream,
             read_options=csv.ReadOptions(
@@ -115,19 +117,13 @@ class ArchiveSource:
             ),
             convert_options=csv.ConvertOptions(
                 include_columns=list(wanted.values()),
-                column_types={theirs[name]: self._type(name) for name in columns},
+                column_types={theirs[name]: types[name] for name in columns},
                 null_values=[""],
                 strings_can_be_null=True,
             ),
         )
         for batch in reader:
             yield {name: batch.column(their) for name, their in wanted.items()}
-
-    def _type(self, name: str) -> pa.DataType:
-        if name == "weight":
-            return pa.float64()
-        text = name != "timestamp" and self.layout.get("ids") == "text"
-        return pa.string() if text else pa.int64()
 
 
 def read_lists(folder: Path, layout: Layout) -> pd.DataFrame:

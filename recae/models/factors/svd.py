@@ -70,5 +70,4 @@ class SVDAE(SVDRecommender):
 
 def _inverse_root(degrees: Any) -> np.ndarray:
     flat = np.asarray(degrees, dtype=np.float64).ravel()
-    roots: np.ndarray = np.where(flat > 0, flat, 1) ** -0.5
-    return roots
+    return np.where(flat > 0, flat, 1) ** -0.5

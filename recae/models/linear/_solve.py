@@ -70,20 +70,14 @@ def plan_solver(
     "auto": float64 if that fits, else float32, and a warning. device: taken if one of the plans
     fits there, else the CPU, and a warning. Raises CapacityError.
     """
-    items, users = n_items**2, n_users**2
-    double, single = (
-        np.dtype(np.float64),
-        SolverPlan(False, np.dtype(np.float32), 4 * items, 4 * items),
-    )
+    items, users, double = n_items**2, n_users**2, np.dtype(np.float64)
+    single = SolverPlan(False, np.dtype(np.float32), 4 * items, 4 * items)
     doubled = [SolverPlan(False, double, 8 * items, 8 * items)]
     fewer = MUCH_FEWER if precision == "float32" else FEWER
     if n_users < fewer * n_items and heaviest <= HEAVY:
         doubled.insert(0, SolverPlan(True, double, 8 * users, 8 * users + 4 * items))
-    plans = {
-        "auto": [*doubled, single],
-        "float64": doubled,
-        "float32": [*doubled[:-1], single],
-    }[precision]
+    plans = doubled[:-1] if precision == "float32" else doubled
+    plans = plans if precision == "float64" else [*plans, single]
     available = SPARE * total_memory()
     least = min(plans, key=lambda plan: plan.needed)
     if least.needed > available:
