@@ -70,30 +70,24 @@ def by_history(
 
 def _lows(bins: Any, lengths: IntArray) -> IntArray:
     """The lowest length of each bin, ascending."""
+
+    def bad(message: str) -> ConfigError:
+        return ConfigError(message, parameter="bins", value=bins)
+
     if isinstance(bins, int | np.integer) and not isinstance(bins, bool):
         bins = min(check_integer("bins", bins), len(lengths))
         quantiles = np.arange(bins) * len(lengths) // bins
         return np.unique(np.sort(lengths)[quantiles])
     lows = np.asarray(bins)
     if lows.ndim != 1 or not lows.size or not np.issubdtype(lows.dtype, np.integer):
-        raise ConfigError(
-            f"bins must be a number or lengths such as [1, 6, 11], not {bins!r}",
-            parameter="bins",
-            value=bins,
-        )
+        raise bad(f"bins must be a number or lengths such as [1, 6, 11], not {bins!r}")
     lows = lows.astype(np.int64)
     if (np.diff(lows) <= 0).any():
-        raise ConfigError(
-            f"bins must ascend, each length once; found {lows.tolist()}",
-            parameter="bins",
-            value=bins,
-        )
+        raise bad(f"bins must ascend, each length once; found {lows.tolist()}")
     if lows[0] > lengths.min():
-        raise ConfigError(
+        raise bad(
             f"bins begin at {lows[0]}, but {int((lengths < lows[0]).sum()):,} users have shorter "
-            f"histories: begin at {lengths.min()} or below",
-            parameter="bins",
-            value=bins,
+            f"histories: begin at {lengths.min()} or below"
         )
     return lows
 

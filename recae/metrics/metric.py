@@ -238,11 +238,7 @@ def parse_metric(text: str) -> Metric:
     """The metric called `name@k`, such as "ndcg@100". Raises ConfigError for anything else."""
     match = re.fullmatch("([^@]+)@([1-9][0-9]*)", str(text), re.ASCII)
     if match is None:
-        raise ConfigError(
-            f'a metric is name@k with an integer k >= 1, as "ndcg@100"; not {text!r}',
-            parameter="metrics",
-            value=text,
-        )
+        raise _bad(f'a metric is name@k with an integer k >= 1, as "ndcg@100"; not {text!r}', text)
     return Metric(match[1], int(match[2]))
 
 
@@ -255,34 +251,31 @@ def parse_metrics(metrics: AnyMetric | Sequence[AnyMetric]) -> list[Metric]:
     if isinstance(metrics, str | Metric) or callable(metrics):
         metrics = [metrics]
     if not isinstance(metrics, Iterable):
-        raise ConfigError(
-            f'metrics are names such as "ndcg@100", not {metrics!r}',
-            parameter="metrics",
-            value=metrics,
-        )
+        raise _bad(f'metrics are names such as "ndcg@100", not {metrics!r}', metrics)
     given = [
         item if isinstance(item, Metric) or callable(item) else parse_metric(item)
         for item in metrics
     ]
     if not given:
-        raise ConfigError(
-            'no metric given; name at least one, as "ndcg@100"', parameter="metrics", value=metrics
-        )
+        raise _bad('no metric given; name at least one, as "ndcg@100"', metrics)
     longest = max((item.k for item in given if isinstance(item, Metric)), default=None)
     parsed: dict[str, Metric] = {}
     for item in given:
         if not isinstance(item, Metric):
             if longest is None:
-                raise ConfigError(
+                raise _bad(
                     f"the metric {item!r} has no k: use Metric.of(function, k), or name another "
                     'metric, such as "ndcg@100", beside it',
-                    parameter="metrics",
-                    value=item,
+                    item,
                 )
             item = Metric.of(item, longest)
         if parsed.setdefault(str(item), item) != item:
-            raise ConfigError(f"two metrics are called {item}", parameter="metrics", value=item)
+            raise _bad(f"two metrics are called {item}", item)
     return list(parsed.values())
+
+
+def _bad(message: str, value: object) -> ConfigError:
+    return ConfigError(message, parameter="metrics", value=value)
 
 
 def less_is_better(metric: str) -> bool:

@@ -64,7 +64,10 @@ class _Sampled(torch.autograd.Function):
         learning = any(ctx.needs_input_grad[1:3])
         loss, slopes, parts = -torch.dot(values, own), torch.empty_like(own), []
         grad_sample, grad_offset = torch.zeros_like(w, dtype=hidden.dtype), torch.zeros_like(offset)
-        for chunk in _chunks(hidden, len(w)):
+        chunks = [slice(0, len(hidden))]
+        if hidden.device.type == "cpu":  # as many rows as its cache holds the logits of
+            chunks = row_chunks(len(hidden), len(w), LOGIT_CELLS)
+        for chunk in chunks:
             entries = target.entries(chunk)
             row, mine, drawn = rows[entries] - chunk.start, own[entries], has[entries]
             rest = product(h[chunk], w.t()).to(hidden.dtype).add_(offset)  # what the others say
@@ -106,13 +109,6 @@ class _Sampled(torch.autograd.Function):
         grad_hidden, *of_items = scaled([grad_hidden, *of_items], upstream)
         rows = (some_rows(items, grad, ctx.n_items) for grad in of_items)
         return (grad_hidden, *rows, None, None, None)
-
-
-def _chunks(hidden: Tensor, n_sampled: int) -> list[slice]:
-    """Rows that are taken together: on a CPU as many as its cache holds the logits of."""
-    if hidden.device.type != "cpu":
-        return [slice(0, len(hidden))]
-    return row_chunks(len(hidden), n_sampled, LOGIT_CELLS)
 
 
 def _entry_scores(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:

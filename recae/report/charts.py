@@ -183,8 +183,8 @@ def scatter(
         edge = 0.02 * (top - bottom)
         for name, x, y in points:
             marker = "v" if y < bottom else "^" if y > top else "o"
-            height = y if marker == "o" else min(max(y, bottom + edge), top - edge)
-            spot = min(max(x, limits[0]), limits[1]), height
+            shown = y if marker == "o" else min(max(y, bottom + edge), top - edge)
+            spot = min(max(x, limits[0]), limits[1]), shown
             dot = axes.plot(*spot, marker, color=COLOURS[0], markersize=7, clip_on=False)[0]
             hinted(dot, f"{name}: {_at(x, y, timed)}")
             spots.append(spot)

@@ -40,9 +40,9 @@ NEGLIGIBLE = 1e-5
 def svd_init(net: AutoencoderNet, histories: Any, seed: int, progress: bool | None = None) -> None:
     """Overwrites the first and the last layer of a network of one hidden layer, on the CPU.
 
-    With c the items' numbers of users, d = (c / mean c)^-1/2, L the lengths of the histories and
-    s, V the leading singular values and vectors of R = diag(L^-1/2) X diag(d), each direction j is
-    scaled by a_j = spread / (s_j / sqrt(users)):
+    With c the items' numbers of users (one or more), d = (c / mean c)^-1/2, L the lengths of the
+    histories and s, V the leading singular values and vectors of R = diag(L^-1/2) X diag(d), each
+    direction j is scaled by a_j = spread / (s_j / sqrt(users)):
 
         first layer W_ij = d_i V_ij a_j;  means mu_j = 2 h_j;  last layer G V_ij / (d_i a_j m)
 
@@ -59,7 +59,8 @@ def svd_init(net: AutoencoderNet, histories: Any, seed: int, progress: bool | No
     head = cast(LinearHead, net.decoder.head)
     k = min(first.weight.shape[1], head.weight.shape[1], *histories.shape)
     generator = numpy_generator(seed, Stream.SVD_START)
-    damping = item_damping(histories)
+    counts = column_counts(histories).clip(1)
+    damping = ((counts / counts.mean()) ** -0.5).astype(np.float32)  # d, (n_items,)
     rows = normalised(histories, damping)
     s, v = randomised_svd(rows, k, generator, progress)
     k = int((s > NEGLIGIBLE * s[0]).sum())
@@ -78,13 +79,6 @@ def svd_init(net: AutoencoderNet, histories: Any, seed: int, progress: bool | No
     gain = likeliest_gain(codes, v_out, head.bias, histories[some])
     first.weight[:, :k] = torch.from_numpy(v * damping[:, None] * scale)
     head.weight[:, :k] = v_out * torch.from_numpy(gain / (lift * scale))
-
-
-def item_damping(histories: Any) -> np.ndarray:
-    """d = (c / mean c)^-1/2 with counts of at least one: (n_items,) float32."""
-    counts = column_counts(histories).clip(1)
-    damping: np.ndarray = ((counts / counts.mean()) ** -0.5).astype(np.float32)
-    return damping
 
 
 def normalised(histories: Any, damping: np.ndarray) -> Any:
