@@ -103,7 +103,7 @@ class Interactions:
         Raises DataError with the column, the first row and the count. The faults are absent
         columns, no rows, bad ids (see `as_ids`), ids unknown to a given map, weights that are not
         finite and > 0, and times that are neither dates nor whole numbers. ConfigError for another
-        value of `duplicates`.
+        value of `duplicates`, and for a `min_weight` that is not a finite number.
 
         >>> plays = pd.DataFrame({"who": ["a", "a"], "what": [7, 7], "weight": [1, 2]})
         >>> sums = recae.Interactions.from_frame(plays, user="who", item="what", duplicates="sum")

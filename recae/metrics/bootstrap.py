@@ -46,7 +46,7 @@ def bootstrap_intervals(
     Columns that are defined for the same users share their draws, so that each costs a third of the
     first. Raises as `bootstrap_interval` does.
     """
-    check_number("level", level, above=0, below=1)
+    level = check_number("level", level, above=0, below=1)
     check_integer("resamples", resamples)
     numpy_generator(seed)  # a bad seed fails whatever the values are
     alike: dict[bytes, dict[int, FloatArray]] = {}

@@ -16,7 +16,7 @@ from recae.data import csr
 from recae.data.idmap import Codes32, IdMap, KnownIds, NewIds
 from recae.data.tables import columns as table
 from recae.data.tables.sources import Block, Source
-from recae.errors import DataError, check_option
+from recae.errors import DataError, check_number, check_option
 from recae.system.progress import bar
 
 FEW_ROWS = 10_000
@@ -50,8 +50,10 @@ def read_entries(
     """
     check_option("duplicates", duplicates, table.DUPLICATES)
     names = table.needed_columns(source.headers, columns)
-    if min_weight is not None and names[2] is None:
-        raise DataError("min_weight= needs a weight column, and there is none")
+    if min_weight is not None:
+        check_number("min_weight", min_weight)
+        if names[2] is None:
+            raise DataError("min_weight= needs a weight column, and there is none")
     user_ids = NewIds("user") if users is None else KnownIds(users)
     item_ids = NewIds("item") if items is None else KnownIds(items)
     rows = _read(source, names, min_weight, user_ids, item_ids, progress)

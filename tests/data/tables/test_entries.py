@@ -131,6 +131,13 @@ def test_bad_weights(weights, options, message):
         Interactions.from_frame(data, **options)
 
 
+@pytest.mark.parametrize("value", ["4", float("nan"), True, pd.NA])
+def test_a_min_weight_that_is_no_number_is_named(value):
+    with pytest.raises(ConfigError) as caught:
+        Interactions.from_frame(frame([(1, "a", 3, 0)]), min_weight=value)
+    assert caught.value.parameter == "min_weight" and caught.value.value is value
+
+
 def test_min_weight_keeps_equal_weights_and_drops_what_is_left_empty():
     records = frame([(1, "a", 3.3, 0), (2, "b", -1.0, 0), (3, "a", 4.0, 0)])
     data = Interactions.from_frame(records.astype({"weight": "float32"}), min_weight=3.3)
