@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from recae.data import IdMap, Interactions, as_interactions
-from recae.errors import DataError, check_flag, check_integer, check_number, check_option
+from recae.errors import (
+    ConfigError,
+    DataError,
+    check_flag,
+    check_integer,
+    check_number,
+    check_option,
+)
 from recae.rng import Stream, numpy_generator
 from recae.system.machine import row_batches
 
@@ -124,10 +131,7 @@ def inject_profiles(
     share = check_number("share", share, above=0, high=10)
     top = check_number("top", top, above=0, high=1)
     selected, push = check_integer("selected", selected, 0), check_flag("push", push)
-    if isinstance(filler, float):  # a share
-        filler = check_number("filler", filler, low=0, high=1)
-    else:
-        filler = check_integer("filler", filler, 0)
+    filler = _filler(filler)
     genuine = as_interactions(data)
     if not genuine.nnz:
         raise DataError("data must have interactions before fake users can be added")
@@ -153,6 +157,21 @@ def inject_profiles(
     columns = np.hstack([fillers, np.tile(fixed, (n_fakes, 1))])
     weights = np.hstack([ratings, np.tile(values, (n_fakes, 1))])
     return _appended(genuine, columns, weights, targets, chosen, seed)
+
+
+def _filler(filler: Any) -> float | int:
+    """A share of the items as a float, or their number as an int. Raises ConfigError."""
+    try:
+        if isinstance(filler, float | np.floating):
+            return check_number("filler", filler, low=0, high=1)
+        return check_integer("filler", filler, 0)
+    except ConfigError:
+        raise ConfigError(
+            "filler must be a share of the items (a float from 0 to 1) or their number (an integer "
+            f">= 0), not {filler!r}",
+            parameter="filler",
+            value=filler,
+        ) from None
 
 
 def _targets(genuine: Interactions, items: ItemStatistics, target: Any, seed: int) -> np.ndarray:

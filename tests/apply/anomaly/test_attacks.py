@@ -126,6 +126,8 @@ def test_without_ratings_only_the_choice_is_left() -> None:
         ({"share": 0}, ConfigError, "share"),
         ({"filler": 2.0}, ConfigError, "filler"),
         ({"filler": True}, ConfigError, "filler"),
+        ({"filler": "0.1"}, ConfigError, "filler .*float .*integer"),
+        ({"share": 10**400}, ConfigError, "share"),
         ({"selected": -1}, ConfigError, "selected"),
         ({"top": 1.5}, ConfigError, "top"),
         ({"filler": 60}, DataError, "lower filler"),
