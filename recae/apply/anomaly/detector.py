@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from typing import Any, Self
 
@@ -73,8 +74,6 @@ class AnomalyDetector:
         >>> detector.fit(X).calibration_.shape
         (30,)
         """
-        from sklearn.base import clone
-
         rate = check_number("false_alarm_rate", self.false_alarm_rate, above=0, below=1)
         check_number("held_out", self.held_out, above=0, below=1)
         check_flag("refit", self.refit)
@@ -91,7 +90,7 @@ class AnomalyDetector:
         if self.refit:
             order = numpy_generator(seed, Stream.DETECTOR_SPLIT).permutation(n)
             inside, outside = np.sort(order[held:]), np.sort(order[:held])
-            model = clone(self.model, safe=False)  # a deep copy of a model without settings
+            model = _copy(self.model)
             if "seed" in inspect.signature(model.fit).parameters:
                 options = {"seed": seed} | options
             model.fit(_rows(X, inside), **options)
@@ -178,7 +177,7 @@ class AnomalyDetector:
             elif name in known:
                 setattr(self, name, value)
             else:
-                raise unknown_option("setting of AnomalyDetector", name, known)
+                raise unknown_option("setting of AnomalyDetector", name, known, parameter=name)
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -231,6 +230,18 @@ def _rows(X: Any, rows: np.ndarray) -> Any:
         sparse: Any = X
         return sparse.tocsr()[rows]
     return X[rows] if hasattr(X, "shape") else np.asarray(X)[rows]
+
+
+def _copy(model: Any) -> Any:
+    """An unfitted copy with the same settings; a deep copy of models without settings.
+
+    Not scikit-learn's clone: it refuses a model whose constructor converts its arguments.
+    """
+    if hasattr(model, "clone"):
+        return model.clone()
+    if hasattr(model, "get_params"):
+        return type(model)(**copy.deepcopy(model.get_params(deep=False)))
+    return copy.deepcopy(model)
 
 
 def _scores(model: Any, X: Any) -> np.ndarray:

@@ -112,6 +112,29 @@ def test_models_and_manners_of_scikit_learn() -> None:
     assert detector.get_params(deep=False)["false_alarm_rate"] == 0.1
 
 
+class Converts(First):
+    """Its constructor converts its argument, which scikit-learn's clone refuses."""
+
+    def __init__(self, widths: Any = (1,)) -> None:
+        self.widths = list(widths)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        return {"widths": self.widths}
+
+
+class Clones(Converts):
+    def clone(self) -> Clones:
+        return Clones([*self.widths, 7])
+
+
+def test_models_that_convert_their_settings_or_clone_themselves() -> None:
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    for model, widths in ((Converts((3,)), [3]), (Clones((3,)), [3, 7])):
+        detector = recae.apply.anomaly.AnomalyDetector(model, 0.1).fit(X)
+        assert detector.model_ is not model
+        assert detector.model_.widths == widths
+
+
 class Broken(First):
     def __init__(self, scores: Any) -> None:
         self.scores = scores
@@ -175,8 +198,9 @@ def test_a_class_and_a_model_that_is_not_fitted_are_named() -> None:
         recae.apply.anomaly.AnomalyDetector(recae.Autoencoder(), 0.1, refit=False).fit(
             np.ones((50, 2))
         )
-    with pytest.raises(ConfigError, match="setting.*'model__depth'"):
+    with pytest.raises(ConfigError, match="setting.*'model__depth'") as caught:
         recae.apply.anomaly.AnomalyDetector(First()).set_params(model__depth=3)
+    assert caught.value.parameter == "model__depth"
 
 
 def test_a_rate_is_as_good_as_its_fraction() -> None:
