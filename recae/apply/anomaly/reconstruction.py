@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from recae.data.csr import row_numbers, take_rows
+from recae.data.csr import row_numbers
 from recae.nn import (
     AutoencoderNet,
     Batch,
@@ -180,9 +180,11 @@ def _read(
     """The hidden entries of these users, their scores, and the sum over the users, by batch."""
     for batch in row_batches(len(users), matrix.shape[1]):
         some = users[batch]
-        (entries,), indptr = take_rows(matrix.indptr, some, np.arange(matrix.nnz))
-        rows, gone = row_numbers(indptr), hidden[entries]
-        ragged = Ragged.from_csr(matrix[some]).where(torch.from_numpy(~gone))
+        theirs = matrix[some]
+        rows = row_numbers(theirs.indptr)
+        entries = np.arange(theirs.nnz) + (matrix.indptr[some] - theirs.indptr[:-1])[rows]
+        gone = hidden[entries]
+        ragged = Ragged.from_csr(theirs).where(torch.from_numpy(~gone))
         with torch.no_grad():
             scores = read(net(Batch(ragged, ragged))[0].dense()).double().numpy()
         asked = entries[gone]
