@@ -86,10 +86,11 @@ class Pairs:
 
     def compare(self, other: Any) -> dict[str, float]:
         """Pearson's correlation of the log lifts of the pairs in other data with the real ones, and
-        the slope of the regression on them (1: as strong; 0: independent). NaN below 3 pairs."""
+        the slope of the regression on them (1: as strong; 0: independent). NaN below 3 pairs and
+        if all real lifts are equal."""
         from scipy.stats import linregress
 
-        if len(self) < 3 or not self.lift.std():
+        if len(self) < 3 or not np.ptp(self.lift):
             return {"pair_correlation": float("nan"), "pair_slope": float("nan")}
         line: Any = linregress(self.lift, self._lift(self._both(other), other.shape[0]))
         return {

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import recae
 
@@ -162,3 +163,12 @@ def test_of_nothing_nothing_is_kept(report: recae.apply.generate.SyntheticReport
     measures = report.measures.copy()
     measures.loc["use"] = 0.0
     assert np.isnan(replace(report, measures=measures).kept)
+
+
+def test_equal_lifts_have_no_correlation() -> None:
+    """Their computed standard deviation may be 1e-17 instead of 0."""
+    everything = sp.csr_matrix(np.ones((12, 4)))
+    made = sp.csr_matrix(np.maximum(np.eye(12, 4), np.arange(48).reshape(12, 4) % 3 > 0))
+    found = recae.apply.generate.synthetic_report(everything, made)
+    assert np.isnan(found.measures.loc["pair_correlation", "synthetic"])
+    assert np.isnan(found.measures.loc["pair_slope", "synthetic"])
