@@ -11,7 +11,7 @@ from recae import ConfigError, DataError, Interactions, Recommender
 from recae.errors import NotFittedError
 from recae.ranking import TopK
 from recae.ranking import batches as rank
-from tests.laws import assert_same_lists, assert_same_scores
+from tests.laws import assert_same_frames, assert_same_lists, assert_same_scores
 
 
 def sorted_out(scores: np.ndarray, left: np.ndarray, k: int) -> list[tuple[int, float]]:
@@ -172,11 +172,11 @@ def test_numbers_as_ids(fitted_int, int_data) -> None:
     assert frame["item_id"].tolist()[-1] == 891
     assert frame["rank"].tolist() == [1, 2, 3, 1]
     assert frame["user_id"].dtype == frame["item_id"].dtype == np.int64
-    pd.testing.assert_frame_equal(fitted_int.recommend(345, k=3), frame[:3])
-    pd.testing.assert_frame_equal(fitted_int.recommend(np.int32(345), k=3), frame[:3])
+    assert_same_frames(fitted_int.recommend(345, k=3), frame[:3])
+    assert_same_frames(fitted_int.recommend(np.int32(345), k=3), frame[:3])
     scores = fitted_int.score(int_data)[int_data.users.encode([345])[0]]
     code = fitted_int.items_.encode(frame["item_id"][:3])
-    np.testing.assert_array_equal(frame["score"][:3], scores[code])
+    assert_same_scores(frame["score"][:3], scores[code])
 
 
 @pytest.mark.parametrize("k", [0, -1, 1.5, "3", None, True, np.float64(2)])

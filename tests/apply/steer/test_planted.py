@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import recae
+from tests.laws import assert_same_frames
 
 from .conftest import GENRES, SIZE, TASTES, USERS
 
@@ -102,7 +103,7 @@ def test_batches_change_nothing(
 ) -> None:
     lists = tastes.recommend(plays, shift={1: 0.7})
     again = tastes.recommend(plays, shift={1: 0.7}, batch_size=7)
-    pd.testing.assert_frame_equal(again, lists, rtol=1e-5)
+    assert_same_frames(again, lists)
     rows = [5, 100, 3]
     some = tastes.score(plays.select_users(rows), {1: 0.7})
     np.testing.assert_allclose(some, tastes.score(plays, {1: 0.7})[rows], rtol=1e-5, atol=1e-6)
