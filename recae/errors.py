@@ -183,7 +183,8 @@ def check_option(
     kind: str, name: object, known: Collection[str], *, parameter: str | None = None
 ) -> None:
     """Raises the ConfigError of `unknown_option` unless the name is one of the known ones."""
-    if name not in known:
+    # A list has no hash, and an array is equal to nothing in one piece.
+    if not (name is None or isinstance(name, str)) or name not in known:
         raise unknown_option(kind, name, known, parameter=parameter)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import recae
+from recae.errors import check_option
 from recae.system.machine import enough_memory
 
 
@@ -110,3 +112,12 @@ def test_validation_with_unknown_items_warns_once_not_each_epoch(
         model = recae.MultVAE(hidden=(8,), latent=4, epochs=3).fit(train, split.validation)
     assert len(model.epochs_) == 3
     assert ["left out" in str(entry.message) for entry in caught] == [True]
+
+
+@pytest.mark.parametrize("known", [("a", "b"), {"a": 1, "b": 2}])
+@pytest.mark.parametrize("value", [["a"], {}, np.array(["a", "b"]), 3, None, "c"])
+def test_options_of_any_type_are_refused(value: object, known: Collection[str]) -> None:
+    with pytest.raises(recae.ConfigError, match="unknown way .*Known: a, b") as caught:
+        check_option("way", value, known)
+    assert caught.value.parameter == "way" and caught.value.value is value
+    check_option("way", "a", known)
