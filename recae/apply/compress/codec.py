@@ -23,7 +23,7 @@ from recae.errors import DataError, TrainingInterrupted, warn
 from recae.estimators.params import Estimator, estimator, learnt, param
 from recae.estimators.saved import Contents, filled, hyperparameters, shape_of, write
 from recae.rng import check_seed
-from recae.system.files import as_path, atomic_file
+from recae.system.files import as_path, atomic_file, plain
 from recae.system.machine import enough_memory
 from recae.system.progress import bar, check_progress
 from recae.system.threads import survives_fork
@@ -338,7 +338,7 @@ class ImageCodec(Estimator):
     @cached_property
     def _digest(self) -> bytes:
         """SHA-256 of everything that the meaning of a code depends on."""
-        found = hashlib.sha256(json.dumps(self._settings(), sort_keys=True).encode())
+        found = hashlib.sha256(json.dumps(self._settings(), sort_keys=True, default=plain).encode())
         for name, tensor in sorted(self._arrays().items()):
             found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             found.update(np.ascontiguousarray(tensor.numpy()).data)

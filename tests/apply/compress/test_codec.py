@@ -309,6 +309,15 @@ def test_a_torch_tensor_will_do(codec: recae.apply.compress.ImageCodec, images: 
     assert codec.encode(torch.from_numpy(images)) == codec.encode(images)
 
 
+def test_settings_of_numpy_will_do() -> None:
+    images = np.random.default_rng(0).integers(0, 255, (20, 3, 3)).astype(np.uint8)
+    options = {"lr": np.float32(2e-3), "latent": np.int64(4), "epochs": np.int64(2)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", recae.RecaeWarning)  # the bytes, after two epochs
+        codec = recae.apply.compress.ImageCodec(bytes_per_image=8, hidden=(4,), **options)
+        assert codec.fit(images, progress=False).decode(codec.encode(images)).shape == (20, 3, 3)
+
+
 @pytest.mark.parametrize(
     ("bad", "complaint"),
     [
