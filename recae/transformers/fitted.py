@@ -44,9 +44,8 @@ class Fitted(Estimator, ABC):
         """The codes of examples, (n, latent) float32; posterior means of a variational autoencoder.
 
         A frame instead, with the index of X, if `set_output` or scikit-learn's configuration asks
-        for one. Raises
-        DataError for unusable examples and for another shape, NotFittedError before fit,
-        ConfigError if a hyperparameter was changed after fit.
+        for one. Raises DataError for unusable examples and for another shape, NotFittedError before
+        fit, ConfigError if a hyperparameter was changed after fit.
 
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).transform(X[:3]).shape
         (3, 2)
