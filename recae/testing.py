@@ -125,21 +125,20 @@ def _expect(holds: object, message: str) -> None:
         raise AssertionError(message)
 
 
-def _largest(scores: np.ndarray) -> np.ndarray:
-    return np.abs(np.where(np.isfinite(scores), scores, 0)).max(axis=1, keepdims=True, initial=0)
-
-
 def _expect_close(
-    found: np.ndarray, expected: np.ndarray, what: str, scale: np.ndarray | None = None
+    found: np.ndarray, expected: np.ndarray, what: str, rows: np.ndarray | None = None
 ) -> None:
-    """Scores (rows, n) that differ by at most 1e-5 of the largest of their row; scale: those
-    largest, (rows, 1), where these are not all scores of a row."""
+    """Scores (rows, n) that differ by at most 1e-5 of the largest of their row. rows: all scores,
+    where these are some."""
     _expect(found.shape == expected.shape, f"{what}: shapes {found.shape} and {expected.shape}")
     finite = np.isfinite(expected)
     _expect((np.isfinite(found) == finite).all(), f"{what}: not the same scores are finite")
     off = np.abs(np.where(finite, found, 0) - np.where(finite, expected, 0))
-    most = TOLERANCE * (_largest(expected) if scale is None else scale)
-    _expect((off <= most).all(), f"{what}: scores differ by up to {off.max(initial=0):g}")
+    every = expected if rows is None else rows
+    scale = np.abs(np.where(np.isfinite(every), every, 0)).max(axis=1, keepdims=True, initial=0)
+    _expect(
+        (off <= TOLERANCE * scale).all(), f"{what}: scores differ by up to {off.max(initial=0):g}"
+    )
 
 
 def _expect_equal(found: np.ndarray, expected: np.ndarray, what: str) -> None:
@@ -183,8 +182,7 @@ def _lists_are_the_unseen_items_by_falling_score(case: Case) -> None:
             left = np.where(seen & exclude, -np.inf, case.scores)
             expected = np.full((USERS, k), -np.inf)
             expected[:, : min(k, ITEMS)] = -np.sort(-left, axis=1)[:, :k]
-            largest = _largest(case.scores)
-            _expect_close(top.scores, expected, f"the scores of the first {k}", largest)
+            _expect_close(top.scores, expected, f"the scores of the first {k}", case.scores)
             _expect(((top.items >= 0) == np.isfinite(expected)).all(), "-1 must fill short lists")
             _expect_listed(top, left)
     frame = model.recommend(k=ITEMS)
@@ -198,8 +196,7 @@ def _expect_listed(top: TopK, left: np.ndarray) -> None:
         _expect(len(set(items.tolist())) == len(items), f"row {row} has an item twice")
         _expect(np.isfinite(left[row, items]).all(), f"row {row} lists an item that was seen")
         scores = top.scores[row, : len(items)]
-        largest = _largest(left[[row]])
-        _expect_close(left[row, items][None], scores[None], f"the scores of row {row}", largest)
+        _expect_close(left[row, items][None], scores[None], f"row {row}", left[[row]])
 
 
 def _a_row_does_not_depend_on_its_batch(case: Case) -> None:
@@ -207,7 +204,7 @@ def _a_row_does_not_depend_on_its_batch(case: Case) -> None:
     top = model.recommend_array(data, 5)
     for size in (1, 7, 1000):
         part = model.recommend_array(data, 5, batch_size=size)
-        _expect_close(part.scores, top.scores, f"batches of {size}", _largest(scores))
+        _expect_close(part.scores, top.scores, f"batches of {size}", scores)
     rows = [model.score(data.select_users([row]))[0] for row in range(USERS)]
     _expect_close(np.stack(rows), scores, "one row at a time")
 

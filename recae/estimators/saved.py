@@ -25,7 +25,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from recae.errors import ConfigError, DataError, StorageError, check_flag
-from recae.estimators.card import card
 from recae.system.digests import check_digests, digests, reason, sha256_of_json
 from recae.system.files import as_path, atomic_directory, plain
 from recae.system.machine import __version__
@@ -274,3 +273,51 @@ def _damaged(path: Path, error: Exception) -> DataError:
 
 def _a(name: str) -> str:
     return f"an {name}" if name[0] in "AEIO" else f"a {name}"
+
+
+TEMPLATE = """---
+library_name: recae
+tags:
+- recae
+- {kind}
+---
+
+# {kind}
+
+{doc}
+
+```python
+import recae
+
+loaded = recae.load("this-folder"{needs})
+```
+
+{tables}Saved by recae {version}. `config.json` lists the SHA-256 of the other files, \
+which `recae.load` compares; this README may be edited.
+"""
+
+
+def card(kind: str, doc: str, settings: Mapping[str, Any]) -> str:
+    """The model card, Markdown in the format of the Hugging Face hub.
+
+    kind: the class; doc: its docstring, of which the card has the first line; settings: the
+    hyperparameters `params` and the tables `facts`, {heading: {name: value}}, as far as they exist.
+    """
+    tables = {"Hyperparameters": settings.get("params", {}), **settings.get("facts", {})}
+    return TEMPLATE.format(
+        kind=kind,
+        doc=doc.partition("\n")[0],
+        needs=", model=model" if "model" in settings else "",
+        tables="".join(_table(heading, values) for heading, values in tables.items() if values),
+        version=__version__,
+    )
+
+
+def _table(heading: str, values: Mapping[str, Any]) -> str:
+    rows = "".join(f"| {name} | {_cell(value)} |\n" for name, value in values.items())
+    return f"## {heading}\n\n| name | value |\n|---|---|\n{rows}\n"
+
+
+def _cell(value: Any) -> str:
+    shown = f"{value:,}" if type(value) is int else repr(value) if value == "" else str(value)
+    return " ".join(shown.replace("|", "\\|").split())

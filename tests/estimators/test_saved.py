@@ -17,8 +17,7 @@ import torch
 import recae
 from recae import Interactions
 from recae.estimators import saved
-from recae.estimators.card import card
-from recae.estimators.saved import ARRAYS, CARD, CONFIG, FORMAT, Contents, register, write
+from recae.estimators.saved import ARRAYS, CARD, CONFIG, FORMAT, Contents, card, register, write
 from recae.system.digests import sha256, sha256_of_json
 
 SETTINGS = {"a": [1, 2.5, None], "b": {"c": "d"}, "n": np.int64(3)}
