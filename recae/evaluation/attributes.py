@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from recae.data.tables.sources import is_table
 from recae.errors import ConfigError, DataError
 from recae.evaluation.external import Lists, Scorer
 from recae.recommend.base import Recommender
+from recae.system.digests import sha256_of_arrays
 
 REMEDY = (
     "pass item_vectors=, such as a fitted recae.PureSVD, a pair (ids, array) or a frame with the "
@@ -51,7 +51,7 @@ def vectors_for(
         )
     # The added row of zeros is that of an item without a vector, at -1.
     vectors = np.concatenate([array, np.zeros((1, array.shape[1]), dtype=array.dtype)])[known]
-    return vectors, f"{source}, {_digest(vectors)}"
+    return vectors, f"{source}, {sha256_of_arrays(vectors)[:16]}"
 
 
 def _vectors_of(model: Recommender | Lists | Scorer) -> np.ndarray:
@@ -88,10 +88,13 @@ def _pair(given: Any) -> tuple[IdMap, np.ndarray]:
 def categories_for(given: Any, items: IdMap) -> tuple[Any, str]:
     """Categories of a fold's items, csr (n_items, n_categories) of ones, and where they are from.
 
-    given: a table with the columns item_id and category, a row for each category of an item; items
-    that the fold does not have are ignored. Items without a category are counted in a RecaeWarning.
-    Raises DataError for another type, missing columns or values, or if no item has a category.
+    given: a table with the columns item_id and category, a row for each category of an item, where
+    items that the fold does not have are ignored; None for groups of popularity, which follow from
+    the counts. Items without a category are counted in a RecaeWarning. Raises DataError for another
+    type, missing columns or values, or if no item has a category.
     """
+    if given is None:
+        return None, "head, middle and tail"
     if not is_table(given):
         raise DataError(
             "item_categories must be a table with the columns item_id and category, not "
@@ -99,11 +102,4 @@ def categories_for(given: Any, items: IdMap) -> tuple[Any, str]:
             parameter="item_categories",
         )
     _, matrix = ItemTable(given).categories(items)
-    return matrix, f"given, {_digest(matrix.indptr, matrix.indices)}"
-
-
-def _digest(*arrays: np.ndarray) -> str:
-    whole = sha256()
-    for array in arrays:
-        whole.update(np.ascontiguousarray(array).tobytes())
-    return whole.hexdigest()[:16]
+    return matrix, f"given, {sha256_of_arrays(matrix.indptr, matrix.indices)[:16]}"

@@ -21,7 +21,7 @@ from recae.evaluation.report import Report
 from recae.metrics import AnyMetric, Metric, MetricAccumulator, bootstrap_intervals, parse_metrics
 from recae.ranking.batches import RankedLists, RowScores
 from recae.recommend.base import Recommender
-from recae.recommend.requests import AlignedFold, align, check_validation, rating_error
+from recae.recommend.requests import AlignedFold, align, check_fold, rating_error
 from recae.system.machine import cores, machine, peak_gb, versions
 from recae.system.progress import bar
 from recae.system.threads import survives_fork
@@ -88,15 +88,7 @@ def evaluate(
             parameter="model",
             value=model,
         )
-    if not isinstance(fold, Fold):
-        raise DataError(
-            f"a Fold is needed, such as Split.test, not {type(fold).__name__}",
-            parameter="fold",
-            value=fold,
-        )
-    with_target = int((np.diff(fold.target.matrix.indptr) > 0).sum())
-    if not with_target:
-        raise DataError("no user of this fold has a target: there is nothing to measure")
+    check_fold("fold", fold)
     asked = _asked(model, fold, batch_size)
     parsed = parse_metrics(metrics)
     about = _about(parsed, model, fold, item_vectors, item_categories)
@@ -125,7 +117,7 @@ def evaluate(
         catalogue=measured.catalogue(),
         interval=interval,
         provenance={
-            "users": with_target,
+            "users": int((np.diff(fold.target.matrix.indptr) > 0).sum()),
             "items": asked.n_items,
             "history": fold.history.fingerprint(),
             "target": fold.target.fingerprint(),
@@ -212,11 +204,7 @@ def _about(
     if "vectors" in needs:
         found["item_vectors"] = vectors_for(vectors, model, items, needs["vectors"])
     if "categories" in needs:
-        found["item_categories"] = (
-            (None, "head, middle and tail")
-            if categories is None
-            else categories_for(categories, items)
-        )
+        found["item_categories"] = categories_for(categories, items)
     return found
 
 
@@ -251,7 +239,7 @@ def rmse(model: Recommender, fold: Fold) -> float:
     >>> recae.evaluation.rmse(model, fold) < 1.5
     True
     """
-    check_validation(fold)
+    check_fold("fold", fold)
     model._check_fitted()
     histories = align(fold.history, model.items_).matrix
     targets = align(fold.target, model.items_).matrix

@@ -31,7 +31,7 @@ from recae.ranking.batches import (
 )
 from recae.ranking.top_k import TopK, top_k
 from recae.recommend.export import write_lists
-from recae.recommend.requests import align, allowed_items, check_validation, resolve, top_k_frame
+from recae.recommend.requests import align, allowed_items, check_fold, resolve, top_k_frame
 from recae.recommend.saved import contents, read_history, read_items
 from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
 from recae.system.machine import enough_memory
@@ -115,7 +115,7 @@ class Recommender(Estimator, ABC):
         if not data.nnz:
             raise DataError("there are no interactions to learn from")
         if validation is not None:
-            check_validation(validation)
+            check_fold("validation", validation)
         try:
             with enough_memory(f"fitting {self!r} on {data}"):
                 self._fit(data, validation, run)

@@ -20,6 +20,7 @@ from recae.system.files import as_path, atomic_file, check_target, plain, remove
 from recae.system.machine import __version__
 from recae.system.progress import bar
 
+COLUMNS = ("user_id", "item_id", "score", "rank")
 JOB = "export.json"
 NUMBER = "[0-9]" * 12
 SECONDS, ROWS = 10.0, 1 << 20
@@ -140,14 +141,8 @@ def write_lists(
     `Recommender.export`.
     """
     user_ids, listed_ids = _ids(request.users), _ids(item_ids)
-    schema = pa.schema(
-        [
-            ("user_id", user_ids.type),
-            ("item_id", listed_ids.type),
-            ("score", pa.float32()),
-            ("rank", pa.int32()),
-        ]
-    )
+    types = user_ids.type, listed_ids.type, pa.float32(), pa.int32()
+    schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
 
     def tables(first: int) -> Iterator[tuple[pa.Table, int]]:
         """The lists of the users from `first` on, and the number of users."""

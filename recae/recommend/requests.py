@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -118,14 +117,16 @@ def _without_cold_users(request: Request, on_unknown: str) -> Request:
     return request.part(np.flatnonzero(request.known))
 
 
-def check_validation(validation: object) -> None:
-    """Checks a validation fold before the training begins."""
-    if not isinstance(validation, Fold):
+def check_fold(name: str, fold: object) -> None:
+    """Raises DataError unless this is a Fold in which a user has a target."""
+    if not isinstance(fold, Fold):
         raise DataError(
-            f"validation must be a Fold, such as Split.validation, not {type(validation).__name__}"
+            f"{name} must be a Fold, such as Split.test, not {type(fold).__name__}",
+            parameter=name,
+            value=fold,
         )
-    if not validation.target.nnz:
-        raise DataError("no user of the validation fold has a target: there is nothing to measure")
+    if not fold.target.nnz:
+        raise DataError(f"no user of {name} has a target: there is nothing to measure")
 
 
 def top_k_frame(users: np.ndarray, items: IdMap, top: TopK) -> pd.DataFrame:
@@ -143,14 +144,8 @@ def top_k_frame(users: np.ndarray, items: IdMap, top: TopK) -> pd.DataFrame:
 
 
 def _column(ids: np.ndarray) -> pd.Series[Any]:
-    """Ids as a column of a frame, of the same type when there are none."""
-    return pd.Series(ids, dtype=_text() if ids.dtype == object else None)
-
-
-@cache
-def _text() -> Any:
-    """The text type of pandas, which differs between versions 2 and 3."""
-    return pd.Series(["text"]).dtype
+    """Ids as a column of a frame, of the text type of this pandas even when there are none."""
+    return pd.Series(ids, dtype="str" if ids.dtype == object else None)
 
 
 def check_metric(name: str) -> None:

@@ -13,7 +13,7 @@ from recae.data import Interactions, as_interactions
 from recae.data.splits import Fold
 from recae.errors import ConfigError, DataError, TrainingError, check_flag, check_option, warn
 from recae.recommend.base import Recommender
-from recae.recommend.requests import check_metric, check_validation
+from recae.recommend.requests import check_fold, check_metric
 from recae.rng import check_seed
 from recae.system.progress import bar, check_progress
 from recae.system.threads import survives_fork
@@ -98,7 +98,7 @@ def tune(
     data = as_interactions(train)
     if not data.nnz:
         raise DataError("there are no interactions to learn from")
-    check_validation(validation)
+    check_fold("validation", validation)
     task = Task(model, data, validation, str(metric), halving, seed, place)
     study = Study(searched, sampler, seed, folder, _about(task, searched, sampler))
     budget = Budget(*limits, before=study.trials[-1].ended if study.trials else 0.0)

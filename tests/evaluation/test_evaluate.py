@@ -137,8 +137,9 @@ def test_what_cannot_be_measured_is_refused_before_any_ranking(monkeypatch) -> N
     with pytest.raises(DataError, match="no user .*target"):
         evaluate(model, fold([[1]], [[]], ["ann"]))
     for wrong in (FOLD.history, None):
-        with pytest.raises(DataError, match="Fold .*, not (Interactions|NoneType)"):
+        with pytest.raises(DataError, match="not (Interactions|NoneType)") as error:
             evaluate(model, wrong)
+        assert error.value.parameter == "fold" and error.value.value is wrong
     with pytest.raises(ConfigError, match="metric 'ndgc'.* mean 'ndcg'"):
         evaluate(model, FOLD, ["ndgc@10"])
     with pytest.raises(ConfigError, match="batch_size .*0"):

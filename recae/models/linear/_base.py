@@ -60,11 +60,7 @@ class LinearRecommender(Recommender):
     )
     weights: str = weights_param()
     user_power: float = param(
-        "u: a user with n items has the weight n^(-2u)",
-        default=0.0,
-        low=0,
-        high=1,
-        usual=(0, 0.5),
+        "u: a user with n items has the weight n^(-2u)", default=0.0, low=0, high=1, usual=(0, 0.5)
     )
     item_power: float = param(
         "v: from 0, as in the paper, to 0.5, which favours rare items; l2 shrinks with it",
