@@ -5,9 +5,10 @@
 
 A new user with about 80 items, by `recommend_array` of a CSR and by `recommend` of a frame, every
 call for another user. Weights are random (`synthetic.py`), which costs the same as trained ones.
-One thread, calls one after the other, the first 100 not counted. implicit:
-`AlternatingLeastSquares.recommend(..., recalculate_user=True)` with the factors of ALS. --busy
-starts this many processes that compute without end at the same time, and stops them afterwards.
+One thread, calls one after the other, the ways in turns of 100; the first turn is not counted.
+implicit: `AlternatingLeastSquares.recommend(..., recalculate_user=True)` with the factors of ALS.
+--busy starts this many processes that compute without end at the same time, and stops them
+afterwards.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -95,21 +96,12 @@ def serve(options: argparse.Namespace) -> None:
         "Mult-VAE": synthetic.vae(data, options.latent),
     }
 
-    def run() -> dict[str, Any]:
-        found = {}
-        for name, model in models.items():
-            found[f"{name}, array"] = percentiles(
-                lambda user: model.recommend_array(user, 10),  # noqa: B023
-                users,
-            )
-            found[f"{name}, frame"] = percentiles(
-                lambda frame: model.recommend(history=frame, k=10),  # noqa: B023
-                frames,
-            )
-        found["implicit ALS"] = percentiles(implicit(factors, options.threads), users)
-        return {"milliseconds": found}
-
-    worker.serve(run, bare)
+    ways: dict[str, tuple[Callable[[Any], object], Sequence[Any]]] = {}
+    for name, model in models.items():
+        ways[f"{name}, array"] = (lambda u, m=model: m.recommend_array(u, 10)), users
+        ways[f"{name}, frame"] = (lambda f, m=model: m.recommend(history=f, k=10)), frames
+    ways["implicit ALS"] = implicit(factors, options.threads), users
+    worker.serve(lambda: {"milliseconds": percentiles(ways)}, bare)
 
 
 def implicit(factors: np.ndarray, threads: int) -> Callable[[Any], Any]:
@@ -126,15 +118,27 @@ def implicit(factors: np.ndarray, threads: int) -> Callable[[Any], Any]:
     return lambda user: model.recommend(0, user * 10, N=10, recalculate_user=True)
 
 
-def percentiles(ask: Callable[[Any], object], given: Sequence[Any]) -> dict[str, float]:
-    """Milliseconds per call: median, 99th percentile, longest; without the first WARM calls."""
-    seconds = []
-    for one in given:
-        started = time.perf_counter()
-        ask(one)
-        seconds.append(time.perf_counter() - started)
-    p50, p99, longest = np.quantile(seconds[WARM:], [0.5, 0.99, 1]) * 1e3
-    return {"p50": round(p50, 3), "p99": round(p99, 3), "longest": round(longest, 3)}
+def percentiles(
+    ways: Mapping[str, tuple[Callable[[Any], object], Sequence[Any]]],
+) -> dict[str, dict[str, float]]:
+    """Milliseconds of a call of each way: median, 99th percentile, longest.
+
+    The ways take turns of WARM calls, so that a slow minute of the machine hits them all, each with
+    its own factors in the cache; the first turn does not count.
+    """
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    calls = len(next(iter(ways.values()))[1])
+    for turn in range(0, calls, WARM):
+        for way, (ask, given) in ways.items():
+            for one in given[turn : turn + WARM]:
+                started = time.perf_counter()
+                ask(one)
+                seconds[way].append(time.perf_counter() - started)
+    found = {}
+    for way, taken in seconds.items():
+        numbers = np.quantile(taken[WARM:], [0.5, 0.99, 1]) * 1e3
+        found[way] = dict(zip(("p50", "p99", "longest"), numbers.round(3).tolist(), strict=True))
+    return found
 
 
 if __name__ == "__main__":

@@ -184,7 +184,7 @@ def implicit_lists(
 
     with threadpool_limits(1, user_api="blas"):
         model = AlternatingLeastSquares(factors=users.shape[1], num_threads=options.threads)
-    model.user_factors, model.item_factors = users, items
+    model.user_factors, model.item_factors = np.array(users), np.array(items)  # to be written into
     new = options.serve == "implicit-new"
 
     def lists() -> Any:
