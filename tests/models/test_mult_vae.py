@@ -105,7 +105,7 @@ def test_a_validation_fold_that_cannot_measure_is_refused_before_training(kind) 
 
     nothing = Interactions.from_csr(sp.csr_matrix(NEW.shape))
     empty = Fold(Interactions.from_csr(sp.csr_matrix(NEW)), nothing)
-    with pytest.raises(DataError, match="no user .*validation fold .*target"):
+    with pytest.raises(DataError, match="no user .*validation.*target"):
         kind(**SETTINGS, epochs=1).fit(DATA, validation=empty, callbacks=[never])
     with pytest.raises(DataError, match="validation .*Fold, .*not Interactions"):
         kind(**SETTINGS, epochs=1).fit(DATA, validation=DATA, callbacks=[never])
