@@ -24,9 +24,11 @@ NOT_QUICK = {
     *("test_bootstrap.py", "test_large.py", "test_saved.py", "test_typing.py"),
     *("test_cdae.py", "test_contract_gradients.py", "test_linear_users.py", "test_softmax.py"),
     *("test_concepts.py", "test_rating_error.py", "test_repeatable.py", "test_sources.py"),
-    *("test_sparse_ae.py", "test_vanilla_ae.py"),
+    *("test_attributes.py", "test_download.py", "test_ensemble.py", "test_entries.py"),
+    *("test_forks.py", "test_infinite_ae.py", "test_k_core.py", "test_protocols.py"),
+    *("test_sparse_ae.py", "test_vanilla_ae.py", "test_variational.py"),
 }
-QUICK_MODELS = ("ease", "item-knn", "mult-vae", "pure-svd")
+QUICK_MODELS = ("ease", "mult-vae", "pure-svd")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m is looked at
