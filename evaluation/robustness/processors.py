@@ -4,11 +4,10 @@
     python -m evaluation processors tests/nn tests/models --only OPENBLAS_CORETYPE
 
 Last digits and floating-point flags differ between kernels, and so may a test that relies on them.
-A setting is an environment variable. Settings of different libraries do not affect each other, so a
-run of pytest combines one of each, and all settings take as many runs as the longest list has. With
---only each setting has a run of its own, which tells the culprit after a failure. Settings that
-this processor cannot run are left out: their kernels would end the process. The exit code is 1 if a
-test failed.
+A setting is an environment variable. Settings of different libraries do not affect each other, so
+each run of pytest combines one setting of each library. With --only each setting has a run of its
+own, to find the setting that makes a test fail. Settings that this processor cannot run are left
+out: their kernels would end the process. The exit code is 1 if a test failed.
 """
 
 from __future__ import annotations

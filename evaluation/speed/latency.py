@@ -82,7 +82,7 @@ def busy(n: int) -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Measures one catalogue: every model and call, one after the other."""
+    """Measures one catalogue: every model and call, in turns."""
     bare = worker.peak_gb()
     torch.set_num_threads(options.threads)
     matrix = synthetic.histories(WARM + options.calls, options.serve, seed=3)
@@ -123,8 +123,8 @@ def percentiles(
 ) -> dict[str, dict[str, float]]:
     """Milliseconds of a call of each way: median, 99th percentile, longest.
 
-    The ways take turns of WARM calls, so that a slow minute of the machine hits them all, each with
-    its own factors in the cache; the first turn does not count.
+    The ways take turns of WARM calls, so that a slow minute of the machine affects all of them.
+    Within a turn the factors stay in the cache. The first turn does not count.
     """
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     calls = len(next(iter(ways.values()))[1])

@@ -92,11 +92,10 @@ def evaluate(
     asked = _asked(model, fold, batch_size)
     parsed = parse_metrics(metrics)
     about = _about(parsed, model, fold, item_vectors, item_categories)
-    needs = frozenset().union(*(metric.needs for metric in parsed))
     measured = MetricAccumulator(
         parsed,
         fold.target.n_items,
-        asked.counts if needs & {"counts", "categories"} else None,
+        asked.counts,
         **{name: matrix for name, (matrix, _) in about.items()},
     )
     started = time.perf_counter()

@@ -31,7 +31,7 @@ class MetricAccumulator:
     (n_items, d) numbers; item_categories, csr (n_items, n_categories), groups of popularity if
     None. Memory is one float64 for each user and metric, two counts for each item and cut-off, and
     a float32 copy of the vectors. `seconds` is the time that updates have taken. Raises ConfigError
-    if a needed fact is missing, DataError if a fact does not fit.
+    if a needed fact is missing, DataError if a needed fact does not fit.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class MetricAccumulator:
                         f"{metric} needs {_NEEDS[need]}", parameter="metrics", value=str(metric)
                     )
         self._facts: Any = None
-        if any(fact is not None for fact in (item_counts, item_vectors, item_categories)):
+        if any(metric.needs & given.keys() for metric in self.metrics):
             self._facts = ItemFacts(n_items, item_counts, item_vectors, item_categories)
         self._longest = max(self.metrics, key=lambda metric: metric.k)
         self._values: dict[Metric, list[FloatArray]] = {m: [] for m in self.metrics if m.per_user}

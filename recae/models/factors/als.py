@@ -33,10 +33,10 @@ class ALS(FactorRecommender):
 
     Hu, Koren & Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008;
     fitted by `implicit` with conjugate gradients (Takacs, Pilaszy & Tikk 2011). Every user, known
-    or new, is folded in: x_u is solved exactly from the history given (Hu et al., eq. 4).
-    Their confidence is 1 + alpha x weight, that of `implicit` and here alpha x weight. A strong
+    or new, is folded in: x_u is solved exactly from the history given (Hu et al., eq. 4). In the
+    paper the confidence is 1 + alpha x weight, in `implicit` and here alpha x weight. A strong
     baseline when alpha, l2 and the number of factors are tuned. A sweep costs about
-    interactions x factors^2; memory is (users + items) x factors.
+    interactions x factors^2; memory is (users + items) x factors, and items x factors for scoring.
 
     >>> recae.ALS(latent=2, epochs=3).fit(data).embed_users(data).shape
     (5, 2)
