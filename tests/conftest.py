@@ -19,7 +19,17 @@ settings.register_profile("recae", deadline=None)
 settings.load_profile("recae")
 
 NOT_QUICK = {
-    *("apply", "cli", "comparison", "report", "scripts", "training", "transformers", "tuning"),
+    *(
+        "apply",
+        "cli",
+        "comparison",
+        "gpu",
+        "report",
+        "scripts",
+        "training",
+        "transformers",
+        "tuning",
+    ),
     *("test_docstrings.py", "test_import.py", "test_packaging.py", "test_readme.py"),
     *("test_bootstrap.py", "test_large.py", "test_saved.py", "test_typing.py"),
     *("test_cdae.py", "test_contract_gradients.py", "test_linear_users.py", "test_softmax.py"),

@@ -25,7 +25,10 @@ def commit() -> str:
 
     def git(*arguments: str) -> str:
         folder = Path(__file__).parents[2]
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+        try:
+            done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+        except OSError:  # a machine without git
+            return ""
         return done.stdout.strip()
 
     # Results that earlier scripts of the same run have written do not change the code.
@@ -33,15 +36,17 @@ def commit() -> str:
     return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("-dirty" if changed else "")
 
 
-def keep(name: str, result: dict[str, Any]) -> Path:
-    """Writes a result with its provenance to `evaluation/results/NAME.json`."""
-    RESULTS.mkdir(exist_ok=True)
+def keep(name: str, result: dict[str, Any], folder: Path | None = None) -> Path:
+    """Writes a result with its provenance to NAME.json in a folder, by default
+    `evaluation/results`."""
+    folder = RESULTS if folder is None else folder
+    folder.mkdir(exist_ok=True)
     provenance = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "machine": machine(),
         "versions": versions(),
     }
-    path = RESULTS / f"{name}.json"
+    path = folder / f"{name}.json"
     path.write_text(json.dumps(result | {"provenance": provenance}, indent=2) + "\n")
     return path

@@ -18,7 +18,8 @@ some:
 - top: `export` of the top 100 of a million users from 41,000 items.
 
 Shares are of the measured rates: operations and bytes are the fewest that the computation needs.
-Without a GPU and without --dry-run it prints a message and measures nothing.
+Without a GPU and without --dry-run it prints a message and measures nothing. The result is written
+after every part, so that a run that is stopped keeps the parts before; --out names its folder.
 """
 
 from __future__ import annotations
@@ -196,6 +197,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--recbole-python", metavar="PYTHON", help="an interpreter with RecBole")
+    parser.add_argument("--out", type=Path, help="folder for the result (evaluation/results)")
     parser.add_argument("--serve", choices=SERVED, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -221,10 +223,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"  target {most:g} s: {'met' if found['met'] else 'missed'}", flush=True)
         if device.type == "cuda":
             torch.cuda.empty_cache()
+        if options.out is not None or not options.dry_run:
+            print(f"kept in {keep('speed-gpu', result, options.out)}", flush=True)
     if options.dry_run:
         print(json.dumps({part: result[part].get("seconds") for part in options.parts}))
-    else:
-        print(f"kept in {keep('speed-gpu', result)}")
     return 0
 
 

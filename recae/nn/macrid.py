@@ -109,7 +109,7 @@ class _Likelihood(torch.autograd.Function):
             p = parts[0].clone()
             for part in parts[1:]:
                 p += part
-            entries = slice(int(target.offsets[chunk.start]), int(target.offsets[chunk.stop]))
+            entries = target.entries(chunk)
             cells = (target.rows[entries] - chunk.start, target.indices[entries])
             values, found, norms = target.values[entries], p[cells], p.sum(1)
             loss += (torch.dot(totals[chunk], norms.log()) - torch.dot(values, found.log())) / rows

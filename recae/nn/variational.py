@@ -163,8 +163,13 @@ def draw(mu: Tensor, log_variance: Tensor, generator: torch.Generator | None) ->
 
 
 def normal_like(values: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Numbers drawn from N(0, 1), in the shape, type and device of `values`."""
-    return torch.randn(values.shape, generator=generator, device=values.device, dtype=values.dtype)
+    """Numbers drawn from N(0, 1), in the shape, type and device of `values`.
+
+    They are drawn on the device of the generator: torch takes no generator of another one.
+    """
+    where = values.device if generator is None else generator.device
+    drawn = torch.randn(values.shape, generator=generator, device=where, dtype=values.dtype)
+    return drawn.to(values.device)
 
 
 @dataclass(frozen=True)
@@ -189,7 +194,8 @@ posterior of the encoder as it was (Shenbin et al. 2020, the authors' code)."""
 
 def log_normal(z: Tensor, mu: Tensor | float, log_variance: Tensor | float) -> Tensor:
     """log N(z; mu, exp(log_variance)), number by number, in the shape of z."""
-    spread = torch.as_tensor(log_variance, dtype=z.dtype, device=z.device)
+    # A number stays a scalar of the host, which a GPU reads without waiting.
+    spread = torch.as_tensor(log_variance, dtype=z.dtype)
     return -0.5 * (math.log(2 * math.pi) + spread + (z - mu).square() / spread.exp())
 
 

@@ -274,13 +274,21 @@ class ArrayLoader:
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of one epoch, on the device of the input."""
-        generator = numpy_generator(self.seed, Stream.SHUFFLE, number)
-        order = torch.from_numpy(generator.permutation(len(self.input)))
+        generator, device = numpy_generator(self.seed, Stream.SHUFFLE, number), self.input.device
+        order = sent(torch.from_numpy(generator.permutation(len(self.input))), device)
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
             input = self.input[rows]
             if self.binarise:
                 chance = torch.from_numpy(generator.random(tuple(input.shape), dtype=np.float32))
-                input = (chance < input).float()
+                input = (sent(chance, device) < input).float()
             target = input if self.target is None else self.target[rows]
             yield Batch(input, target, rows)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device; to a GPU from pinned memory, so that the host does not
+    wait."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from recae.errors import ConfigError
 from recae.nn import Batch, Ragged
 from recae.rng import Stream, numpy_generator
-from recae.training.batches import Loader, SparseLoader
+from recae.training.batches import ArrayLoader, Loader, SparseLoader, sent
 
 CPU_UNITS = ("avx512_bf16", "amx_tile")
 """Instruction sets with which a processor multiplies in bfloat16."""
@@ -32,7 +33,8 @@ def has_bfloat16(device: torch.device) -> bool:
 def resolve_device(device: str | torch.device) -> torch.device:
     """The torch device of that name; "auto" is the first GPU if there is one, else the CPU.
 
-    Raises ConfigError when the device does not exist here.
+    Raises ConfigError for a device that does not exist here, and for one that is neither a CPU nor
+    a GPU of CUDA or ROCm: nothing is tested on others ("mps", "xpu", "meta").
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -44,6 +46,12 @@ def resolve_device(device: str | torch.device) -> torch.device:
             parameter="device",
             value=device,
         ) from error
+    if resolved.type not in ("cpu", "cuda"):
+        raise ConfigError(
+            f"device {str(resolved)!r} is not supported: use 'auto', 'cpu', 'cuda' or 'cuda:1'",
+            parameter="device",
+            value=device,
+        )
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
         raise ConfigError(
@@ -122,23 +130,34 @@ class DeviceLoader:
             yield Batch(input, target, rows[low:high])
 
     def _up(self, numbers: np.ndarray) -> Tensor:
-        """A copy on the device; to a GPU from pinned memory, so that the host does not wait."""
-        tensor = torch.from_numpy(np.ascontiguousarray(numbers))
-        if self.device.type == "cuda":
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor.to(self.device, copy=True)
+        # A copy first: matrices of histories are read-only, and torch has no read-only tensors.
+        return sent(torch.from_numpy(np.array(numbers)), self.device)
 
 
 def on_device(loader: Loader, device: torch.device) -> Loader:
-    """A DeviceLoader, for a plain SparseLoader whose matrix fits in `SHARE` of the free memory of
-    the device; else, and always on the CPU, the loader itself."""
-    if device.type == "cpu" or type(loader) is not SparseLoader:
+    """A loader whose data are on the device, if they fit in `SHARE` of its free memory: a
+    DeviceLoader for a plain SparseLoader, an ArrayLoader for an ArrayLoader; else, and always on
+    the CPU, the loader itself."""
+    if device.type == "cpu" or type(loader) not in (SparseLoader, ArrayLoader):
         return loader
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        if matrix_bytes(loader.input, loader.target) > SHARE * free:
+        if loader_bytes(loader) > SHARE * free:
             return loader
+    if isinstance(loader, ArrayLoader):
+        target = None if loader.target is None else sent(loader.target, device)
+        return replace(loader, input=sent(loader.input, device), target=target)
+    assert isinstance(loader, SparseLoader)
     return DeviceLoader(loader, device)
+
+
+def loader_bytes(loader: Loader) -> int:
+    """Bytes that the data of a loader take on a device."""
+    if isinstance(loader, ArrayLoader):
+        parts = [part for part in (loader.input, loader.target) if part is not None]
+        return sum(part.numel() * part.element_size() for part in parts)
+    assert isinstance(loader, SparseLoader)
+    return matrix_bytes(loader.input, loader.target)
 
 
 def matrix_bytes(input: Any, target: Any | None) -> int:

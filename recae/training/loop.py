@@ -162,6 +162,9 @@ class TrainingState:
                 moments.setdefault(int(index), {})[moment] = tensor
             groups = optimiser.state_dict()["param_groups"]
             optimiser.load_state_dict({"state": moments, "param_groups": groups})
+            for state in optimiser.state.values():  # NAdam reads this number in every step
+                if "mu_product" in state:
+                    state["mu_product"] = state["mu_product"].cpu()
         best = {name: tensor.to(device) for name, tensor in under("best.").items()}
         self.best.weights = best or None
         self.best.value, self.best.since = progress["best"]["value"], progress["best"]["since"]

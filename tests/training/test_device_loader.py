@@ -8,7 +8,7 @@ import scipy.sparse as sp
 import torch
 
 from recae.nn import Batch
-from recae.training import DeviceLoader, HalvesLoader, SparseLoader, on_device
+from recae.training import ArrayLoader, DeviceLoader, HalvesLoader, SparseLoader, on_device
 from recae.training import device as device_loader
 
 CPU = torch.device("cpu")
@@ -75,6 +75,22 @@ def test_which_loaders_move() -> None:
     assert isinstance(on_device(plain, meta), DeviceLoader)
     halves = HalvesLoader(MATRIX, None, 8, seed=0)
     assert on_device(halves, meta) is halves
+
+
+def test_a_read_only_matrix_is_copied_without_a_warning() -> None:
+    frozen = MATRIX.copy()
+    for part in (frozen.data, frozen.indices, frozen.indptr):
+        part.flags.writeable = False
+    DeviceLoader(SparseLoader(frozen, None, 8, seed=0), CPU)  # warnings are errors here
+
+
+def test_dense_rows_move_too() -> None:
+    rows, meta = torch.rand(9, 3), torch.device("meta")
+    plain = ArrayLoader(rows, None, 4, seed=0)
+    assert on_device(plain, CPU) is plain
+    moved = on_device(plain, meta)
+    assert moved.input.is_meta and moved.target is None
+    assert device_loader.loader_bytes(ArrayLoader(rows, rows, 4, seed=0)) == 2 * 9 * 3 * 4
 
 
 def test_a_matrix_that_would_fill_the_device_stays(monkeypatch) -> None:

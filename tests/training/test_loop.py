@@ -190,3 +190,10 @@ def test_devices() -> None:
         resolve_device("gpu")
     with pytest.raises(ConfigError, match="cuda:99"):
         resolve_device("cuda:99")
+
+
+@pytest.mark.parametrize("device", ["mps", "xpu", "meta", torch.device("meta"), None, 1.5])
+def test_devices_that_nothing_is_tested_on_are_refused(device) -> None:
+    with pytest.raises(ConfigError) as refused:
+        resolve_device(device)
+    assert refused.value.parameter == "device" and refused.value.value == device

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from evaluation.kit import provenance
 from evaluation.speed import gpu, gpu_chip
 from recae.errors import ConfigError
 
@@ -64,6 +65,22 @@ def test_a_dry_run_does_all_of_it(capsys, monkeypatch) -> None:
     assert all(value > 0 for value in seconds.values())
     assert "dense / recae" in out and "extrapolated from 1 after" in out
     assert "1,000 rows for 200 users" in out
+
+
+def test_a_run_that_is_stopped_keeps_its_finished_parts(monkeypatch, tmp_path) -> None:
+    def stopped(machine: gpu.Machine) -> dict:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gpu, "chip", lambda *_: {"copy": 1.0})
+    monkeypatch.setitem(gpu.PARTS, "ease", (stopped, None))
+    monkeypatch.setenv("PATH", "")  # a machine without git
+    provenance.commit.cache_clear()
+    with pytest.raises(KeyboardInterrupt):
+        gpu.main(["--dry-run", "--out", str(tmp_path), "--parts", "chip", "ease"])
+    provenance.commit.cache_clear()
+    kept = json.loads((tmp_path / "speed-gpu.json").read_text())
+    assert kept["chip"]["rates"] == {"copy": 1.0} and "ease" not in kept
+    assert kept["provenance"]["commit"] == "unknown"
 
 
 def test_without_a_gpu_nothing_is_claimed(monkeypatch, capsys) -> None:

@@ -1,0 +1,133 @@
+"""recae under the rules of CUDA: no mixed devices, no waits in a batch, the results of the CPU."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+import recae
+from recae.training import Epoch, loop
+from tests.gpu.pretend import PretendGPU
+
+RNG = np.random.default_rng(0)
+HISTORIES = sp.csr_matrix((RNG.random((60, 24)) < 0.25) * 1.0)
+ROWS = (RNG.normal(size=(60, 3)) @ RNG.normal(size=(3, 6))).astype(np.float32)
+KINDS = ("sync", "download", "upload")
+TRANSFORMERS = (
+    recae.Autoencoder(),
+    recae.DenoisingAutoencoder(noise="gaussian"),
+    recae.SparseAutoencoder(active=2),
+    recae.VariationalAutoencoder(prior="vamp", components=4),
+)
+
+
+def events_of_a_batch(fit) -> dict[str, float]:
+    """Events by kind of one batch more; fit: takes a batch size."""
+    counts = []
+    for size in (24, 12):  # 2 and 4 batches of the 48 rows
+        with PretendGPU() as gpu:
+            fit(size)
+        counts.append([gpu.count(kind) for kind in KINDS])
+    return {k: (more - few) / 2 for k, few, more in zip(KINDS, *counts, strict=True)}
+
+
+@pytest.mark.parametrize("name", ["auto-rec", "mult-vae", "ease", "infinite-ae"])
+def test_a_fit_there_gives_the_scores_of_a_fit_here(name, tmp_path) -> None:
+    train = recae.Interactions.from_csr(HISTORIES)  # with a read-only matrix
+    wanted = {"epochs": 2, "batch_size": 20, "latent": 4, "precision": "float32"}
+    model = recae.MODELS[name]()
+    model.set_params(**{n: v for n, v in wanted.items() if n in model.get_params()})
+    here = model.clone().fit(train, device="cpu", progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with PretendGPU():
+            model.fit(train, device="cuda", progress=False)
+            scores = model.score(train)
+            lists = model.recommend_array(train, k=5).items
+            model.save(tmp_path / "model")
+    np.testing.assert_allclose(scores, here.score(train), rtol=1e-3, atol=1e-4)
+    assert lists.shape == (60, 5)
+    found = recae.load(tmp_path / "model").score(train)
+    np.testing.assert_allclose(found, scores, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("model", TRANSFORMERS, ids=lambda model: type(model).__name__)
+def test_transformers_run_there(model, tmp_path) -> None:
+    model.set_params(latent=3, epochs=2, hidden=(8,))
+    with PretendGPU():
+        model.fit(ROWS, validation=ROWS[:20], device="cuda", progress=False)
+        codes, scores = model.transform(ROWS), model.score_samples(ROWS)
+        model.save(tmp_path / "model")
+    here = model.clone().fit(ROWS, validation=ROWS[:20], device="cpu", progress=False)
+    assert codes.shape == (60, 3) and np.isfinite(scores).all()
+    if not isinstance(model, recae.DenoisingAutoencoder):  # the noise is drawn on the device
+        np.testing.assert_allclose(codes, here.transform(ROWS), rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(scores, here.score_samples(ROWS), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        recae.load(tmp_path / "model").score_samples(ROWS), scores, rtol=1e-3, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("name", ["mult-vae", "rec-vae", "macrid-vae"])
+def test_no_batch_of_histories_waits(name, monkeypatch) -> None:
+    monkeypatch.setattr(loop, "starting_loss", lambda *_: 1e9)  # it waits, once in a training
+
+    def fit(size: int) -> None:
+        model = recae.MODELS[name](epochs=1, batch_size=size, latent=4)
+        model.fit(HISTORIES[:48], device="cuda", progress=False)
+
+    assert events_of_a_batch(fit) == dict.fromkeys(KINDS, 0)
+
+
+def test_no_batch_of_examples_waits(monkeypatch) -> None:
+    monkeypatch.setattr(loop, "starting_loss", lambda *_: 1e9)
+
+    def fit(size: int) -> None:
+        model = recae.Autoencoder(latent=2, epochs=1, batch_size=size)
+        model.fit(ROWS[:48], device="cuda", progress=False)
+
+    assert events_of_a_batch(fit) == dict.fromkeys(KINDS, 0)
+
+
+def test_no_step_of_a_resumed_nadam_waits(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(loop, "starting_loss", lambda *_: 1e9)
+
+    def stop(epoch: Epoch) -> None:
+        if epoch.number == 2:
+            raise RuntimeError("killed")
+
+    def fit(size: int) -> None:
+        model = recae.MultDAE(epochs=3, batch_size=size, latent=4, optimiser="nadam")
+        run = {"device": "cuda", "checkpoint": tmp_path / f"state-{size}", "progress": False}
+        with pytest.raises(RuntimeError, match="killed"):
+            model.fit(HISTORIES[:48], **run, callbacks=stop)
+        model.fit(HISTORIES[:48], **run)
+
+    assert events_of_a_batch(fit) == dict.fromkeys(KINDS, 0)
+
+
+def test_a_batch_that_does_not_fit_is_cut() -> None:
+    settings = {"epochs": 1, "batch_size": 60, "latent": 4, "precision": "float32"}
+    with PretendGPU() as gpu:
+        whole = recae.MultDAE(**settings).fit(HISTORIES, device="cuda", progress=False)
+    peak = gpu.peak
+    with PretendGPU(memory=int(0.9 * peak)) as gpu, pytest.warns(match="memory"):
+        model = recae.MultDAE(**settings).fit(HISTORIES, device="cuda", progress=False)
+    assert gpu.peak < peak and model.epochs_[0].loss == pytest.approx(
+        whole.epochs_[0].loss, rel=0.1
+    )
+
+
+def test_an_inversion_without_room_is_done_on_the_cpu() -> None:
+    need = 2 * 24**2 * 4 / 0.85
+    model = recae.EASE(precision="float32")
+    with PretendGPU(memory=int(need) + 100) as gpu:
+        model.fit(HISTORIES, device="cuda", progress=False)
+        assert gpu.operations
+    with PretendGPU(memory=int(need) - 100) as gpu, pytest.warns(recae.RecaeWarning):
+        model.fit(HISTORIES, device="cuda", progress=False)
+    assert not gpu.operations and torch.zeros(1).is_cpu
