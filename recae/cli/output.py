@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from recae.system.files import plain
-from recae.system.machine import __version__
+from recae.system.machine import __version__, cores
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,9 @@ def versions() -> str:
     """The software that a run depends on, in one line."""
     import torch  # here, because `recae --help` needs none
 
+    from recae.system.openmp import threads
+
     return (
-        f"recae {__version__}, torch {torch.__version__} ({torch.get_num_threads()} threads), "
+        f"recae {__version__}, torch {torch.__version__} ({threads()} threads on {cores()} cores), "
         f"Python {platform.python_version()}"
     )

@@ -20,6 +20,14 @@ CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
+CGROUP_QUOTAS = (
+    (Path("/sys/fs/cgroup/cpu.max"),),
+    (
+        Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
+        Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+    ),
+)
+"""Where Linux says how many microseconds of computing in which period a container has."""
 
 
 def rows_that_fit(width: int, cells: int = BATCH_CELLS) -> int:
@@ -120,10 +128,24 @@ def machine() -> str:
 
 
 def cores() -> int:
-    """The cores that this process may run on, which can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """The cores that this process may use: those of its affinity, or the quota of its container if
+    that is less. That can be fewer than the machine has."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux
+    found = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(found, cpu_quota() or found)
+
+
+def cpu_quota() -> int | None:
+    """The cores whose time the container of this process may use, rounded up; None without such a
+    limit."""
+    for files in CGROUP_QUOTAS:
+        try:
+            quota, period = " ".join(file.read_text() for file in files).split()
+            if int(quota) > 0:  # -1 is no limit
+                return -(-int(quota) // int(period))
+        except (OSError, ValueError):  # no such file, or the word "max"
+            continue
+    return None
 
 
 def versions() -> dict[str, str]:

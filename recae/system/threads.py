@@ -13,6 +13,8 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from threadpoolctl import ThreadpoolController
 
+from recae.system.openmp import WITHIN_QUOTA, let_threads_sleep
+
 
 class _OneBlas:
     """Limits BLAS to one thread inside the block: `implicit` has its own threads and is slow
@@ -73,7 +75,8 @@ if hasattr(os, "register_at_fork"):
 
 
 def survives_fork(function: Callable[P, R]) -> Callable[P, R]:
-    """Runs a function in a new thread if its caller is the only thread of a forked process.
+    """Runs a function in a new thread if its caller is the only thread of a forked process; and
+    with the OpenMP threads that `openmp.py` describes, in any process.
 
     OpenMP, which torch and implicit compute with, keeps a pool of threads for every thread that has
     used it. A fork copies the pool but not the threads in it, and the next computation waits for
@@ -86,10 +89,12 @@ def survives_fork(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        if _PROCESS.survivor != threading.get_ident():
-            return function(*args, **kwargs)
-        _PROCESS.worker = _PROCESS.worker or ThreadPoolExecutor(1, "recae")
-        return _PROCESS.worker.submit(function, *args, **kwargs).result()
+        let_threads_sleep()
+        with WITHIN_QUOTA:
+            if _PROCESS.survivor != threading.get_ident():
+                return function(*args, **kwargs)
+            _PROCESS.worker = _PROCESS.worker or ThreadPoolExecutor(1, "recae")
+            return _PROCESS.worker.submit(function, *args, **kwargs).result()
 
     return wrapper
 
