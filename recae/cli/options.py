@@ -42,7 +42,10 @@ def add_table_options(parser: argparse.ArgumentParser, *, filters: bool = False)
         help="which of several rows with the same user and item counts (default: %(default)s)",
     )
     group.add_argument(
-        "--min-weight", type=float, metavar="W", help="keep rows of at least this weight"
+        "--min-weight",
+        type=float,
+        metavar="W",
+        help="keep interactions of at least this weight, once repeated rows are merged",
     )
     if not filters:
         return

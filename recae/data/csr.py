@@ -151,18 +151,44 @@ def canonical_csr(matrix: Matrix) -> Matrix:
 
     Its numbers are float64, but float32 ones of a matrix that is in this form already.
     """
-    if not is_sparse(matrix) or matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
-        kind = f"{type(matrix).__name__} of {getattr(matrix, 'dtype', 'no dtype')}"
-        raise DataError(f"a scipy sparse matrix of numbers is needed, not {kind}")
+    check_numbers(matrix)
     _check_sound(matrix)
     if matrix.dtype == np.float32 and matrix.format == "csr" and _is_canonical(matrix):
         if matrix.data.all():
             parts = (matrix.data.copy(), matrix.indices.copy(), matrix.indptr.copy())
             return sp.csr_matrix(parts, shape=matrix.shape)
-    canonical: Matrix = sp.csr_matrix(matrix, dtype=np.float64, copy=True)
-    canonical.sum_duplicates()
+    canonical = added_up(matrix)
     canonical.eliminate_zeros()
     return canonical
+
+
+def added_up(matrix: Matrix) -> Matrix:
+    """A float64 CSR copy of a scipy sparse matrix of any format, repeated cells added up.
+
+    Every number is cast before it meets another one: `tocsr`, `toarray` and `sum_duplicates` add up
+    in the type of the matrix, where 256 cells of uint8 are 0, and 2**24 + 1 is 2**24 in float32.
+    Raises DataError as `check_numbers` does.
+    """
+    check_numbers(matrix)
+    try:
+        canonical: Matrix = sp.csr_matrix(matrix.astype(np.float64))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the {matrix.format.upper()} matrix cannot be read: {error}") from None
+    canonical.sum_duplicates()
+    return canonical
+
+
+def check_numbers(matrix: Matrix) -> None:
+    """DataError unless it is a sparse matrix, (rows, columns), of booleans or real numbers."""
+    if not is_sparse(matrix):
+        raise DataError(f"a scipy sparse matrix is needed, not {type(matrix).__name__}")
+    if matrix.ndim != 2:
+        raise DataError(f"a sparse matrix needs 2 dimensions; this one has shape {matrix.shape}")
+    if matrix.dtype.kind not in "biuf":
+        raise DataError(
+            f"a sparse matrix of real numbers is needed, not of {matrix.dtype}; "
+            "convert its values, for instance with .astype(float)"
+        )
 
 
 def check_canonical(matrix: Matrix) -> None:

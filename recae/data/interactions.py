@@ -96,9 +96,10 @@ class Interactions:
         (weights are then 1); None leaves the column unused. duplicates: the treatment of repeated
         (user, item) pairs. "last" keeps the last in time (in row order if times tie or there are
         none). The others are "first", "sum" (at the latest time), "max" (at its own time) and
-        "error". min_weight: keep the rows of at least this weight, before anything else. users,
-        items: known ids to code against; by default those of the kept rows, ascending. progress:
-        True, False, or None to ask the terminal.
+        "error". min_weight: keep the interactions of at least this weight once repeated pairs are
+        merged, as `filter` does; rows below it may have any finite weight. users, items: known ids
+        to code against; by default those of what is kept, ascending. progress: True, False, or
+        None to ask the terminal.
 
         Raises DataError with the column, the first row and the count. The faults are absent
         columns, no rows, bad ids (see `as_ids`), ids unknown to a given map, weights that are not

@@ -46,6 +46,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from recae.data.csr import added_up
 from recae.errors import DataError
 
 FloatArray = npt.NDArray[np.float64]
@@ -121,8 +122,7 @@ class ItemFacts:
             group = popularity_groups(self.counts.astype(np.int64), POPULARITY_GROUPS)
             cells = (np.ones(self.n_items), (np.arange(self.n_items), group))
             return sp.csr_matrix(cells, shape=(self.n_items, POPULARITY_GROUPS))
-        shares = sp.csr_matrix(self.categories, dtype=np.float64, copy=True)
-        shares.sum_duplicates()
+        shares = added_up(self.categories)
         shares.eliminate_zeros()
         number = np.diff(shares.indptr)
         shares.data = 1 / np.repeat(number, number)

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from recae.data.csr import added_up
 from recae.errors import ConfigError, DataError, check_integer, unknown_option
 from recae.metrics.beyond_accuracy import CATALOGUE, LESS_IS_BETTER, OF_LISTS, FloatArray
 from recae.ranking.top_k import TopK
@@ -73,8 +74,7 @@ def match(topk: TopK, targets: Any, metric: str, k: int) -> tuple[HitTable, IntA
 def canonical(matrix: Any) -> Any:
     """A csr matrix with every cell once, in order, and no stored zeros; a copy if need be."""
     if not matrix.has_canonical_format or not np.all(matrix.data):
-        matrix = matrix.copy()  # the caller's matrix stays as it is
-        matrix.sum_duplicates()
+        matrix = added_up(matrix)  # a copy: the caller's matrix stays as it is
         matrix.eliminate_zeros()
     return matrix
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from recae.data import Interactions
-from recae.data.csr import is_sparse
+from recae.data.csr import added_up, is_sparse
 from recae.errors import DataError
 from recae.nn import Batch, Ragged
 
@@ -122,7 +122,7 @@ def check_not_empty(examples: Examples, loss: str, owner: str) -> None:
 
 def read_codes(given: Any, latent: int, owner: str) -> Tensor:
     """Codes to decode, (n, latent) float32. Raises DataError for anything else."""
-    array = _as_array(given.toarray() if is_sparse(given) else given, owner, "codes")
+    array = _as_array(added_up(given).toarray() if is_sparse(given) else given, owner, "codes")
     if array.ndim != 2 or array.shape[1] != latent or not len(array):
         raise DataError(f"codes of this {owner} have the shape (rows, {latent}), not {array.shape}")
     _check_finite(array, owner, lambda place: place // latent, "codes")
@@ -134,15 +134,17 @@ def _as_csr(given: Any, owner: str) -> Any:
     _check_kind(given.dtype, owner)
     _check_size(given.shape, owner)
     with np.errstate(over="ignore"):  # too large numbers become inf and are refused below
-        matrix = scipy.sparse.csr_matrix(given, dtype=np.float32)
+        # Only a COO adds up while it is converted, and it does so in its own type.
+        matrix = added_up(given) if given.format == "coo" else given
+        matrix = scipy.sparse.csr_matrix(matrix, dtype=np.float32)
     if matrix.nnz and not 0 <= matrix.indices.min() <= matrix.indices.max() < matrix.shape[1]:
         raise DataError(
             f"X of {owner} has entries in columns {matrix.indices.min()} to "
             f"{matrix.indices.max()}, and {matrix.shape[1]} columns: build the matrix again"
         )
     if not matrix.has_canonical_format or not matrix.data.all():
-        matrix = matrix.copy()
-        matrix.sum_duplicates()
+        with np.errstate(over="ignore"):
+            matrix = added_up(given).astype(np.float32)
         matrix.eliminate_zeros()
     rows = matrix.indptr
     _check_finite(matrix.data, owner, lambda p: int(np.searchsorted(rows, p, side="right")) - 1)

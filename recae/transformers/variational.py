@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recae.data.csr import is_sparse
+from recae.data.csr import added_up, is_sparse
 from recae.errors import ConfigError, DataError, check_integer
 from recae.estimators.params import estimator, learnt, param
 from recae.nn import (
@@ -286,7 +286,7 @@ class VariationalAutoencoder(Transformer):
 def _one(example: Any, shape: tuple[int, ...]) -> np.ndarray:
     """One example as an array of one row. Raises DataError for another shape."""
     if is_sparse(example):
-        example = example.toarray()
+        example = added_up(example).toarray()
     array = np.asarray(example.detach().cpu() if isinstance(example, Tensor) else example)
     if array.shape not in (shape, (1, *shape)):
         raise DataError(f"an example has the shape {shape}; this one has {array.shape}")

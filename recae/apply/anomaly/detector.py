@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from recae.apply.anomaly.threshold import conformal_limit, needed, p_values
+from recae.data.csr import added_up
 from recae.errors import (
     ConfigError,
     DataError,
@@ -228,7 +229,7 @@ def _rows(X: Any, rows: np.ndarray) -> Any:
         return X.iloc[rows]
     if sp.issparse(X):
         sparse: Any = X
-        return sparse.tocsr()[rows]
+        return (added_up(sparse) if sparse.format == "coo" else sparse.tocsr())[rows]
     return X[rows] if hasattr(X, "shape") else np.asarray(X)[rows]
 
 

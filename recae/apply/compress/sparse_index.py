@@ -93,7 +93,7 @@ class SparseIndex:
                     f"exclude must be a scipy sparse matrix ({len(rows)}, {self.n_items}), a row "
                     "for each query and a column for each item"
                 )
-            out = sp.csr_matrix(exclude)
+            out = sp.csr_matrix(exclude.astype(bool))  # added up, small integers can become 0
         found = []
         for start in range(0, max(len(rows), 1), BLOCK):
             part = slice(start, start + BLOCK)

@@ -91,6 +91,22 @@ def number_array(
     return weights
 
 
+def stored_weights(
+    weights: npt.NDArray[Any], first_row: int = 0, min_weight: float | None = None
+) -> Weights:
+    """The weights as float32, some of them below a threshold, (rows,).
+
+    DataError for those at or above the threshold that are not above zero and finite in float32.
+    Below it they may be anything: a row of weight 0 or -1 may take an earlier one back.
+    """
+    if min_weight is None:
+        return positive_float32(weights, first_row)
+    with np.errstate(over="ignore"):
+        stored = weights.astype(np.float32)
+    positive_float32(np.where(stored < min_weight, 1, weights), first_row)
+    return stored
+
+
 def positive_float32(weights: npt.NDArray[Any], first_row: int = 0) -> Weights:
     """The weights as float32; DataError unless all are above zero and finite there.
 
@@ -180,7 +196,13 @@ def merge_duplicates(
     ends = np.append(starts[1:], len(pairs)) - 1
     kept = starts if how == "first" else ends
     if how == "sum":
-        weights = positive_float32(np.add.reduceat(weights, starts, dtype=np.float64))
+        with np.errstate(over="ignore"):
+            sums = np.add.reduceat(weights, starts, dtype=np.float64).astype(np.float32)
+        if np.isposinf(sums).any():
+            raise DataError(
+                "weights must fit in float32 (3.4e38); the sum of repeated rows does not"
+            )
+        weights = sums
     else:
         weights = weights[kept]
     return pairs[starts], weights, None if times is None else times[kept]

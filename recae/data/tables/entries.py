@@ -46,12 +46,13 @@ def read_entries(
     """The work of `Interactions.from_frame`, which documents the arguments and the errors.
 
     columns: the names of the user, item, weight and time columns. The most memory held at a time is
-    24 bytes for each row (32 with times), two hash tables of ids, and one block.
+    24 bytes for each row (32 with times), two hash tables of ids, and one block. Rows below
+    `min_weight` are among them, because a later row of low weight replaces an earlier one.
     """
     check_option("duplicates", duplicates, table.DUPLICATES)
     names = table.needed_columns(source.headers, columns)
     if min_weight is not None:
-        check_number("min_weight", min_weight)
+        min_weight = check_number("min_weight", min_weight)
         if names[2] is None:
             raise DataError("min_weight= needs a weight column, and there is none")
     user_ids = NewIds("user") if users is None else KnownIds(users)
@@ -59,13 +60,21 @@ def read_entries(
     rows = _read(source, names, min_weight, user_ids, item_ids, progress)
     with _worker(source, "recode") as other:
         recoded = other.submit(_recoded, user_ids, rows.users)
-        items = _recoded(item_ids, rows.items)
-        users = recoded.result()
+        new_items = _recoded(item_ids, rows.items)
+        new_users = recoded.result()
+    entries = _merged(rows, new_users, new_items, names[3] is not None, duplicates)
+    if min_weight is None:
+        return entries
+    return _at_least(min_weight, entries, source.label, users is None, items is None)
+
+
+def _merged(rows: _Rows, users: IdMap, items: IdMap, timed: bool, duplicates: str) -> Entries:
+    """One entry for each cell."""
     indices, indptr, places = csr.sorted_csr(
         rows.users.take(), rows.items.take(), (len(users), len(items))
     )
     weights = rows.weights.take().take(places, mode="clip")  # places fit; "raise" is slower
-    times = None if names[3] is None else rows.times.take().take(places, mode="clip")
+    times = rows.times.take().take(places, mode="clip") if timed else None
     repeated = csr.repeated_cells(indices, indptr)
     if not repeated.any():
         return Entries(users, items, weights, indices, indptr, times)
@@ -89,6 +98,35 @@ def read_entries(
         times = times[~repeated]
     indptr = indptr - np.searchsorted(np.flatnonzero(repeated), indptr).astype(indptr.dtype)
     return Entries(users, items, weights[~repeated], indices[~repeated], indptr, times)
+
+
+def _at_least(
+    min_weight: float, entries: Entries, label: str, drop_users: bool, drop_items: bool
+) -> Entries:
+    """The entries of at least this weight; users and items that lose all of theirs are dropped."""
+    users, items, weights, indices, indptr, times = entries
+    kept = weights >= min_weight
+    if not kept.any():
+        raise DataError(
+            f"{label}no interaction has a weight >= {min_weight:g}; the largest is "
+            f"{weights.max():g}",
+            parameter="min_weight",
+            value=min_weight,
+        )
+    weights, indices = table.positive_float32(weights[kept]), indices[kept]
+    indptr, times = csr.keep_entries(indptr, kept), None if times is None else times[kept]
+    if drop_users:
+        some = np.diff(indptr) > 0
+        users, indptr = _some(users, some), indptr[np.append(True, some)]
+    if drop_items:
+        some = csr.counts(indices, len(items)) > 0
+        indices = (np.cumsum(some) - 1).astype(indices.dtype)[indices]
+        items = _some(items, some)
+    return Entries(users, items, weights, indices, indptr, times)
+
+
+def _some(ids: IdMap, kept: npt.NDArray[np.bool_]) -> IdMap:
+    return ids if kept.all() else IdMap(ids.ids[kept], ids.what)
 
 
 class _Column:
@@ -135,7 +173,7 @@ def _read(
     progress: bool | None,
 ) -> _Rows:
     user, item, weight, time = names
-    rows, largest, found = _Rows(), -np.inf, 0
+    rows = _Rows()
     columns = {user: user_ids, item: item_ids}
     blocks = source.blocks([name for name in names if name is not None], time)
     with (
@@ -145,30 +183,21 @@ def _read(
         for block, codes in ahead:
             at, some = block.first_row, block.columns
             n = len(some[user])
-            found += n
             with block.errors():
                 times = None if time is None else table.time_array(_series(some[time]), time, at)
-                weights, kept = np.ones(n, dtype=np.float32), None
+                weights = np.ones(n, dtype=np.float32)
                 if weight is not None:
                     given = table.number_array(_series(some[weight]), f"column {weight!r}", at)
-                    largest = max(largest, float(given.max()))
-                    weights, kept = _kept(given, min_weight, at)
+                    weights = table.stored_weights(given, at, min_weight)
                 user_codes, item_codes = (coding.result() for coding in codes)
-            if kept is not None:
-                user_codes, item_codes = user_codes[kept], item_codes[kept]
-                times = None if times is None else times[kept]
             rows.users.append(user_codes)
             rows.items.append(item_codes)
             rows.weights.append(weights)
             if times is not None:
                 rows.times.append(times)
             shown.update(n)
-    if not found:
-        raise DataError(f"{source.label}the table has no rows")
     if not rows.users.size:
-        raise DataError(
-            f"{source.label}no row has a weight >= {min_weight:g}; the largest is {largest:g}"
-        )
+        raise DataError(f"{source.label}the table has no rows")
     return rows
 
 
@@ -225,17 +254,6 @@ def _coded(
             waiting = block, codes
         if waiting is not None:
             yield waiting
-
-
-def _kept(
-    weights: npt.NDArray[Any], min_weight: float | None, first_row: int
-) -> tuple[table.Weights, npt.NDArray[np.bool_] | None]:
-    """The weights of at least `min_weight` as float32, and which they are, None for all."""
-    if min_weight is None:
-        return table.positive_float32(weights, first_row), None
-    kept = weights >= min_weight
-    # Dropped rows count as 1 here, so that row numbers in messages are those of the table.
-    return table.positive_float32(np.where(kept, weights, 1), first_row)[kept], kept
 
 
 def _series(column: Any) -> pd.Series[Any]:

@@ -145,6 +145,39 @@ def test_min_weight_keeps_equal_weights_and_drops_what_is_left_empty():
     assert data.items.ids.tolist() == ["a"]
 
 
+RERATED = [(1, 7, 5, 1), (1, 7, 1, 2), (2, 8, 5, 1), (2, 9, 2, 1), (2, 9, 2, 3), (3, 9, -1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("duplicates", "kept"),
+    [
+        ("last", [[2, 8, 5, 1]]),  # user 1 has rated item 7 again, with 1
+        ("first", [[1, 7, 5, 1], [2, 8, 5, 1]]),
+        ("sum", [[1, 7, 6, 2], [2, 8, 5, 1], [2, 9, 4, 3]]),  # 2 + 2 plays of item 9
+        ("max", [[1, 7, 5, 1], [2, 8, 5, 1]]),
+    ],
+)
+def test_min_weight_acts_after_repeated_pairs_are_merged(duplicates, kept):
+    data = Interactions.from_frame(frame(RERATED), duplicates=duplicates, min_weight=4)
+    assert data.to_frame().to_numpy().tolist() == kept
+    assert data.users.ids.tolist() == sorted({row[0] for row in kept})
+    assert data.items.ids.tolist() == sorted({row[1] for row in kept})
+    positive = frame([row for row in RERATED if row[2] > 0])
+    later = Interactions.from_frame(positive, duplicates=duplicates).filter(min_weight=4)
+    assert later.fingerprint() == data.fingerprint()
+
+
+def test_a_row_of_low_weight_takes_an_earlier_one_back():
+    taken_back = frame([(1, "a", 1, 1), (1, "a", -1, 2), (1, "b", 1, 1)])
+    data = Interactions.from_frame(taken_back, min_weight=1)
+    assert data.items.ids.tolist() == ["b"]
+    users = IdMap([1, 2], what="user")
+    assert Interactions.from_frame(taken_back, min_weight=1, users=users).users is users
+    with pytest.raises(DataError, match="> 0.* -0.5"):
+        both = frame([(1, "a", 1, 1), (1, "a", -1.5, 2)])
+        Interactions.from_frame(both, duplicates="sum", min_weight=-1)
+
+
 @pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
 def test_dates_become_nanoseconds_whatever_their_resolution(zone):
     moment = pd.Timestamp("1970-01-02", tz="UTC").tz_convert(zone)

@@ -205,9 +205,14 @@ def test_blocks_and_files_change_nothing(tmp_path_factory, duplicates, records, 
     if data.draw(st.booleans()):
         frame["item_id"] = frame["item_id"].map("i{}".format)
     frame = frame.drop(columns=data.draw(st.sampled_from([[], ["weight"], ["timestamp"]])))
-    least = 3 if "weight" in frame and frame["weight"].max() >= 3 else None
+    least = data.draw(st.sampled_from(sorted(frame["weight"]))) if "weight" in frame else None
     least = data.draw(st.sampled_from([None, least]))
     expected = naive(frame, duplicates, least)
+    if not expected:  # only rows that others replace reach it
+        with pytest.raises(DataError) as caught:
+            Interactions.from_frame(frame, duplicates=duplicates, min_weight=least)
+        assert caught.value.parameter == "min_weight"
+        return
     folder = tmp_path_factory.mktemp("plays")
     cut = data.draw(st.integers(0, len(frame)))
     schema = pa.Schema.from_pandas(frame, preserve_index=False)
@@ -221,6 +226,9 @@ def test_blocks_and_files_change_nothing(tmp_path_factory, duplicates, records, 
         from_files = recae.read_parquet(folder, **options)
     from_frame = Interactions.from_frame(frame, **options)
     assert same(from_files, from_frame)
+    if least is not None:
+        later = Interactions.from_frame(frame, duplicates=duplicates).filter(min_weight=least)
+        assert same(from_frame, later)
     assert from_frame.to_frame().to_numpy(dtype=object).tolist() == expected
 
 
@@ -231,8 +239,6 @@ def naive(frame: pd.DataFrame, duplicates: str, least: float | None) -> list[lis
     in_time = frame.sort_values("timestamp", kind="stable") if timed else frame
     for row in in_time.itertuples():
         weight, time = getattr(row, "weight", 1), getattr(row, "timestamp", 0)
-        if least is not None and weight < least:
-            continue
         pair = (row.user_id, row.item_id)
         before = found.get(pair)
         if before is None or duplicates == "last":
@@ -241,7 +247,8 @@ def naive(frame: pd.DataFrame, duplicates: str, least: float | None) -> list[lis
             found[pair] = (before[0] + weight, time)
         elif duplicates == "max" and weight >= before[0]:
             found[pair] = (weight, time)
-    return [[*pair, w, *([t] if timed else [])] for pair, (w, t) in sorted(found.items())]
+    kept = [(pair, w, t) for pair, (w, t) in sorted(found.items()) if least is None or w >= least]
+    return [[*pair, w, *([t] if timed else [])] for pair, w, t in kept]
 
 
 def test_a_pandas_frame_is_one_block_and_is_not_changed() -> None:
