@@ -86,6 +86,7 @@ class Interactions:
         min_weight: float | None = None,
         users: IdMap | None = None,
         items: IdMap | None = None,
+        on_bad_rows: str = "error",
         progress: bool | None = None,
     ) -> Interactions:
         """Interactions of a frame with a row for each; the order of the rows does not matter.
@@ -98,13 +99,14 @@ class Interactions:
         none). The others are "first", "sum" (at the latest time), "max" (at its own time) and
         "error". min_weight: keep the interactions of at least this weight once repeated pairs are
         merged, as `filter` does; rows below it may have any finite weight. users, items: known ids
-        to code against; by default those of what is kept, ascending. progress: True, False, or
-        None to ask the terminal.
+        to code against; by default those of what is kept, ascending. on_bad_rows: "error" refuses
+        rows with missing or unusable values, "drop" leaves them out and warns with their number.
+        progress: True, False, or None to ask the terminal.
 
-        Raises DataError with the column, the first row and the count. The faults are absent
+        Raises one DataError with every fault, its first row and the count. The faults are absent
         columns, no rows, bad ids (see `as_ids`), ids unknown to a given map, weights that are not
         finite and > 0, and times that are neither dates nor whole numbers. ConfigError for another
-        value of `duplicates`, and for a `min_weight` that is not a finite number.
+        value of `duplicates` or `on_bad_rows`, and for a `min_weight` that is not a finite number.
 
         >>> plays = pd.DataFrame({"who": ["a", "a"], "what": [7, 7], "weight": [1, 2]})
         >>> sums = recae.Interactions.from_frame(plays, user="who", item="what", duplicates="sum")
@@ -112,9 +114,10 @@ class Interactions:
         array([[3.]], dtype=float32)
         """
         source, columns = as_source(frame), (user, item, weight, time)
-        return cls._owning(
-            *read_entries(source, columns, duplicates, min_weight, progress, users, items)
+        entries = read_entries(
+            source, columns, duplicates, min_weight, progress, users, items, on_bad_rows
         )
+        return cls._owning(*entries)
 
     @classmethod
     def from_csr(cls, matrix: csr.Matrix, *, users: Any = None, items: Any = None) -> Interactions:

@@ -34,7 +34,7 @@ def tables() -> Iterator[Case]:
         "a whole float": ([1.0, 2, 3], "user ids .*floats.*int"),
         "None": (["a", None, "b"], "missing .*1 of 3 rows, .*row 1"),
         "NaN": ([1, np.nan, 2], "missing.*row 1"),
-        "text among integers": ([1, "a", 2], "mix .*1 at row 0, 'a' at row 1"),
+        "text among integers": ([1, "a", 2], "mix .*'a' at row 1"),
         "a bool": ([True, False, True], "not bool"),
         "bytes": ([b"a", b"b", b"c"], "b'a'.*row 0"),
         "a list": ([[1], [2], [3]], r"\[1\].*row 0"),
@@ -43,12 +43,12 @@ def tables() -> Iterator[Case]:
         "a moment": (pd.to_datetime(["2026-01-01 10:00"] * 3), "time of day"),
         "a timedelta": (pd.to_timedelta([1, 2, 3]), "timedelta"),
         "a complex number": ([1j, 2, 3], "complex"),
-        "a date among text": ([datetime.date(2026, 1, 1), "a", "b"], "mix .*dates .*text"),
+        "a date among text": ([datetime.date(2026, 1, 1), "a", "b"], "mix .*text .*dates"),
     }
     for what, (values, words) in bad.items():
         yield "user ids", what, lambda values=values: read(frame(user_id=values)), words
     weights: dict[str, tuple[Any, str]] = {
-        "NaN": ([1, np.nan, 1], "column 'weight' .*nan .*row 1"),
+        "NaN": ([1, np.nan, 1], "column 'weight' .*missing .*row 1"),
         "inf": ([1, 1, np.inf], "column 'weight' .*inf .*row 2"),
         "negative": ([1, -2, 1], "weights .*> 0; .*-2.*row 1.*min_weight"),
         "zero": ([0, 1, 1], "weights .*> 0; .*0.*row 0"),
@@ -60,7 +60,7 @@ def tables() -> Iterator[Case]:
     for what, (values, words) in weights.items():
         yield "weights", what, lambda values=values: read(frame(weight=values)), words
     times: dict[str, tuple[Any, str]] = {
-        "NaT": (pd.to_datetime(["2026-01-01", None, "2026-01-02"]), "missing in 1 rows.*row 1"),
+        "NaT": (pd.to_datetime(["2026-01-01", None, "2026-01-02"]), "missing .*1 of 3 .*row 1"),
         "a fraction": ([1.5, 2, 3], "times .*1.5 .*row 0"),
         "text": (["yesterday", "b", "c"], "to_datetime"),
         "inf": ([np.inf, 1, 2], "whole numbers"),

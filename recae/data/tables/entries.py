@@ -15,9 +15,13 @@ import pyarrow as pa
 from recae.data import csr
 from recae.data.idmap import Codes32, IdMap, KnownIds, NewIds
 from recae.data.tables import columns as table
+from recae.data.tables.bad_values import encoded, times_of, weights_of
+from recae.data.tables.faults import BadRows, Found
 from recae.data.tables.sources import Block, Source
 from recae.errors import DataError, check_number, check_option
 from recae.system.progress import bar
+
+Codes = list[Future[tuple[Codes32, list[Found]]]]
 
 FEW_ROWS = 10_000
 """Rows up to which starting threads takes longer than their work."""
@@ -42,6 +46,7 @@ def read_entries(
     progress: bool | None,
     users: IdMap | None = None,
     items: IdMap | None = None,
+    on_bad_rows: str = "error",
 ) -> Entries:
     """The work of `Interactions.from_frame`, which documents the arguments and the errors.
 
@@ -57,7 +62,7 @@ def read_entries(
             raise DataError("min_weight= needs a weight column, and there is none")
     user_ids = NewIds("user") if users is None else KnownIds(users)
     item_ids = NewIds("item") if items is None else KnownIds(items)
-    rows = _read(source, names, min_weight, user_ids, item_ids, progress)
+    rows = _read(source, names, min_weight, user_ids, item_ids, progress, on_bad_rows)
     with _worker(source, "recode") as other:
         recoded = other.submit(_recoded, user_ids, rows.users)
         new_items = _recoded(item_ids, rows.items)
@@ -171,9 +176,10 @@ def _read(
     user_ids: NewIds | KnownIds,
     item_ids: NewIds | KnownIds,
     progress: bool | None,
+    on_bad_rows: str = "error",
 ) -> _Rows:
     user, item, weight, time = names
-    rows = _Rows()
+    rows, bad = _Rows(), BadRows(on_bad_rows)
     columns = {user: user_ids, item: item_ids}
     blocks = source.blocks([name for name in names if name is not None], time)
     with (
@@ -181,21 +187,49 @@ def _read(
         bar(source.rows, "reading", "row", progress) as shown,
     ):
         for block, codes in ahead:
-            at, some = block.first_row, block.columns
-            n = len(some[user])
+            n = len(block.columns[user])
+            for known in block.faults:
+                bad.add(known)
+            bad.total += n + block.dropped
+            bad.bad += block.dropped
+            if not n:
+                continue
+            found: list[tuple[str, list[Found]]] = []
             with block.errors():
-                times = None if time is None else table.time_array(_series(some[time]), time, at)
-                weights = np.ones(n, dtype=np.float32)
-                if weight is not None:
-                    given = table.number_array(_series(some[weight]), f"column {weight!r}", at)
-                    weights = table.stored_weights(given, at, min_weight)
-                user_codes, item_codes = (coding.result() for coding in codes)
+                try:
+                    (user_codes, odd), (item_codes, odd_items) = (code.result() for code in codes)
+                    found += [("user", odd), ("item", odd_items)]
+                    times = None
+                    if time is not None:
+                        times, odd = times_of(_series(block.columns[time]), time, block.first_row)
+                        found.append(("time", odd))
+                    weights = np.ones(n, dtype=np.float32)
+                    if weight is not None:
+                        column = _series(block.columns[weight])
+                        weights, odd = weights_of(column, weight, block.first_row, min_weight)
+                        found.append(("weight", odd))
+                except DataError as error:
+                    raise bad.error("", str(error)) if bad.faults else error from None
+            faults = [fault for _, some in found for fault in some]
+            for role, some in found:
+                for fault in some:
+                    bad.add(fault.at(block.place, role, block.file))
+            if faults:
+                good = ~np.logical_or.reduce([fault.mask for fault in faults])
+                bad.bad += n - int(good.sum())
+                user_codes, item_codes, weights = user_codes[good], item_codes[good], weights[good]
+                times = None if times is None else times[good]
             rows.users.append(user_codes)
             rows.items.append(item_codes)
             rows.weights.append(weights)
             if times is not None:
                 rows.times.append(times)
             shown.update(n)
+    for note in getattr(source, "notes", ()):
+        bad.note(note)
+    if not bad.total:
+        raise DataError(f"{source.label}the table has no rows")
+    bad.end(source.label)
     if not rows.users.size:
         raise DataError(f"{source.label}the table has no rows")
     return rows
@@ -221,7 +255,7 @@ def _worker(source: Source, name: str) -> Executor:
 
 def _coded(
     source: Source, blocks: Iterator[Block], columns: Mapping[str, NewIds | KnownIds]
-) -> Generator[tuple[Block, list[Future[Codes32]]]]:
+) -> Generator[tuple[Block, Codes]]:
     """The blocks with the codes of their columns of ids, which are computed one block ahead.
 
     A thread each for reading and for either column: they are most of the work, and leave the
@@ -232,7 +266,7 @@ def _coded(
             stack.enter_context(_worker(source, name)) for name in ("read", *columns)
         )
         following = reader.submit(next, blocks, None)
-        waiting: tuple[Block, list[Future[Codes32]]] | None = None
+        waiting: tuple[Block, Codes] | None = None
         while True:
             try:
                 block = following.result()
@@ -243,10 +277,10 @@ def _coded(
             if block is None:
                 break
             following = reader.submit(next, blocks, None)
-            if not len(block.columns[next(iter(columns))]):
+            if not len(block.columns[next(iter(columns))]) and not block.dropped:
                 continue
             codes = [
-                coder.submit(ids.encode, block.columns[name], block.first_row)
+                coder.submit(encoded, ids, block.columns[name], block.first_row)
                 for coder, (name, ids) in zip(coders, columns.items(), strict=True)
             ]
             if waiting is not None:

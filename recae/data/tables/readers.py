@@ -44,6 +44,7 @@ def read_parquet(
     time: str | None = DEFAULT_TIME,
     duplicates: str = "last",
     min_weight: float | None = None,
+    on_bad_rows: str = "error",
     progress: bool | None = None,
 ) -> Interactions:
     """Interactions of Parquet files; the other arguments are those of `Interactions.from_frame`.
@@ -62,7 +63,7 @@ def read_parquet(
     """
     check_option("duplicates", duplicates, DUPLICATES)
     source, columns = ParquetSource(find_files(path, PARQUET)), (user, item, weight, time)
-    return Interactions._owning(*read_entries(source, columns, duplicates, min_weight, progress))
+    return _interactions(source, columns, duplicates, min_weight, on_bad_rows, progress)
 
 
 def read_csv(
@@ -75,6 +76,7 @@ def read_csv(
     duplicates: str = "last",
     min_weight: float | None = None,
     sep: str = ",",
+    on_bad_rows: str = "error",
     progress: bool | None = None,
 ) -> Interactions:
     """Interactions of text files with a header line each; compressed if the name ends in .gz.
@@ -97,7 +99,7 @@ def read_csv(
         raise ConfigError(f"sep must be one character, not {sep!r}", parameter="sep", value=sep)
     check_option("duplicates", duplicates, DUPLICATES)
     source, columns = TextSource(find_files(path, TEXT), progress, sep), (user, item, weight, time)
-    return Interactions._owning(*read_entries(source, columns, duplicates, min_weight, progress))
+    return _interactions(source, columns, duplicates, min_weight, on_bad_rows, progress)
 
 
 def read_table(
@@ -109,6 +111,7 @@ def read_table(
     time: str | None = DEFAULT_TIME,
     duplicates: str = "last",
     min_weight: float | None = None,
+    on_bad_rows: str = "error",
     progress: bool | None = None,
 ) -> Interactions:
     """`read_parquet` for .parquet and .pq, `read_csv` for .csv and .tsv (also with .gz).
@@ -123,7 +126,21 @@ def read_table(
     """
     check_option("duplicates", duplicates, DUPLICATES)
     source, columns = file_source(path, progress), (user, item, weight, time)
-    return Interactions._owning(*read_entries(source, columns, duplicates, min_weight, progress))
+    return _interactions(source, columns, duplicates, min_weight, on_bad_rows, progress)
+
+
+def _interactions(
+    source: Source,
+    columns: Columns,
+    duplicates: str,
+    min_weight: float | None,
+    on_bad_rows: str,
+    progress: bool | None,
+) -> Interactions:
+    entries = read_entries(
+        source, columns, duplicates, min_weight, progress, on_bad_rows=on_bad_rows
+    )
+    return Interactions._owning(*entries)
 
 
 def read_columns(given: Any, user: str, item: str, others: tuple[str, ...]) -> pd.DataFrame:

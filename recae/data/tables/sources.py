@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recae.data import csr
 from recae.data.tables.columns import Headers
+from recae.data.tables.faults import Fault
 from recae.errors import DataError
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some rows of a table: equally long columns (pandas or Arrow) by name, and where they lie."""
+    """Some rows of a table: equally long columns (pandas or Arrow) by name, and where they lie.
+
+    lines: the line of each row, for text. faults: of rows that the source has left out already,
+    `dropped` in number.
+    """
 
     columns: Mapping[str, Any]
     first_row: int = 0
     file: str | None = None
+    lines: Sequence[int] | npt.NDArray[np.int64] | None = None
+    faults: tuple[Fault, ...] = ()
+    dropped: int = 0
+
+    def place(self, row: int) -> str:
+        """Where a row stands, for messages."""
+        return f"row {self.first_row + row}" if self.lines is None else f"line {self.lines[row]}"
 
     @contextmanager
     def errors(self) -> Iterator[None]:

@@ -113,7 +113,7 @@ def test_weight_and_time_are_optional_under_their_default_names_only():
 @pytest.mark.parametrize(
     ("weights", "options", "message"),
     [
-        ([1, np.nan, np.nan], {}, r"column 'weight' .*nan .*row 1 \(2 "),
+        ([1, np.nan, np.nan], {}, "'weight' .*missing .*2 of 3 .*row 1"),
         ([1, 2, np.inf], {"min_weight": 0}, "'weight' .*inf .*row 2"),
         ([1, 0, -1], {}, r"found 0.* at row 1 \(2 .*min_weight="),
         ([1, 0, 2], {"min_weight": 0}, "weights .*> 0"),
@@ -192,9 +192,9 @@ def test_dates_become_nanoseconds_whatever_their_resolution(zone):
     ("times", "message"),
     [
         ([1.5, 2.0], "1.5 at row 0"),
-        ([1.0, np.nan], "missing in 1 .*'timestamp'.* row 1"),
+        ([1.0, np.nan], "'timestamp' .*missing .*1 of 2 .* row 1"),
         (["2020-01-01", "2020-01-02"], r"pandas\.to_datetime"),
-        (pd.to_datetime(["2020-01-01", None]), "missing in 1 rows"),
+        (pd.to_datetime(["2020-01-01", None]), "'timestamp' .*missing .*1 of 2 .* row 1"),
         (np.array(["9999-01-01"] * 2, dtype="M8[s]"), "outside .*years"),
         ([True, False], "is bool"),
         ([2**63, 1], "numbers .*dates"),

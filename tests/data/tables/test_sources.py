@@ -176,7 +176,7 @@ def test_a_uuid_finds_its_user_again() -> None:
     [
         (pa.array([1, None, 2]), "user ids .*(missing|floats)"),
         (pa.array(["a", None, "b"]), "user ids .*missing in 1 of 3 .* row 1"),
-        (pa.array([1.5, 2, 3]), r"user ids .*floats .*1\.5 at row 0\)"),
+        (pa.array([1.5, 2, 3]), r"user ids .*floats.* 1\.5 at row 0 .*1 of 3"),
         (pa.array([True, False, True]), "user ids .*integers, text.*, not bool"),
         (pa.array([b"a", b"b", b"c"]), r"found b'a' \(bytes\) at row 0"),
         (pa.array([[1], [2], [3]]), "user ids .*(found|not) "),
