@@ -111,12 +111,20 @@ class RecaeWarning(UserWarning):
     """
 
 
-def warn(message: str) -> None:
+class UnusedWeights(RecaeWarning):
+    """Interactions have weights, and the model that is fitted to them does not use them.
+
+    >>> issubclass(recae.errors.UnusedWeights, recae.RecaeWarning)
+    True
+    """
+
+
+def warn(message: str, category: type[RecaeWarning] = RecaeWarning) -> None:
     """Warns with a RecaeWarning that points at the line outside recae that led to it."""
     frame, level = sys._getframe(), 1
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "recae":
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, RecaeWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)
 
 
 def check_integer(name: str, value: object, low: int = 1, high: int | None = None) -> int:

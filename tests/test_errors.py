@@ -109,6 +109,7 @@ def test_validation_with_unknown_items_warns_once_not_each_epoch(
     assert train.n_items < int_data.n_items and split.validation is not None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.simplefilter("ignore", recae.errors.UnusedWeights)
         model = recae.MultVAE(hidden=(8,), latent=4, epochs=3).fit(train, split.validation)
     assert len(model.epochs_) == 3
     assert ["left out" in str(entry.message) for entry in caught] == [True]

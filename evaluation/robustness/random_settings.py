@@ -33,7 +33,7 @@ import numpy as np
 
 import recae
 from evaluation.kit.provenance import keep
-from recae.errors import unknown_option
+from recae.errors import UnusedWeights, unknown_option
 from recae.estimators.params import Estimator
 from recae.models.neural._base import NeuralRecommender
 from recae.system.progress import bar
@@ -59,7 +59,9 @@ def draw(model: type[Estimator], generator: np.random.Generator) -> dict[str, An
     """
     hints = typing.get_type_hints(model)
     found: dict[str, Any] = {}
-    for name, declared in model.param_fields().items():
+    # The transform last: what the kept results drew for the others is drawn again.
+    fields = sorted(model.param_fields().items(), key=lambda field: field[0] == "weight_transform")
+    for name, declared in fields:
         hint, about = hints[name], declared.metadata
         if about["choices"] is not None:
             options = about["usual"] or about["choices"]
@@ -155,7 +157,10 @@ def drawn(name: str, generator: np.random.Generator) -> recae.Recommender:
         others = [other for other in recae.MODELS if other != name]
         pair = generator.choice(others, 2, replace=False)
         return kind(members=tuple(repr(drawn(str(member), generator)) for member in pair))
-    model = kind(**draw(kind, generator))
+    settings = draw(kind, generator)
+    if settings.get("weights") == "neither":
+        settings["weight_transform"] = "none"  # of weights that are not used there is none
+    model = kind(**settings)
     if isinstance(model, NeuralRecommender):
         # Long enough for every part that trains in turns to have had a turn.
         round_of_phases = sum(phase.epochs for phase in model._phases())
@@ -183,6 +188,7 @@ def attempt(model: recae.Recommender, split: Any, chance: float, *, seed: int = 
     validation = split.validation if isinstance(model, recae.Ensemble) else None
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
+        warnings.simplefilter("ignore", UnusedWeights)  # what the draw says, and no fault
         try:
             model.fit(split.train, validation, seed=seed, progress=False)
             fitted = True

@@ -162,7 +162,7 @@ def _check(args: argparse.Namespace, template: recae.Recommender, space: Any) ->
         raise ConfigError("the search needs a budget: --seconds 60, --trials 20, or both")
     check_budget(args.seconds, args.trials)
     check_metric(args.metric)
-    read_space(template, space)
+    read_space(template, space, weighted=True)  # whether the data are is not known yet
     check_optuna()
     check_out(Path(args.out), args.overwrite)
     check_writable(args.plot, args.trials_out)

@@ -149,7 +149,7 @@ class Estimator:
         """The declared hyperparameters by name; metadata: as in `param`.
 
         >>> list(recae.PureSVD.param_fields())
-        ['latent', 'weights']
+        ['latent', 'weights', 'weight_transform']
         """
         return {f.name: f for f in params(cls)}
 
@@ -157,7 +157,7 @@ class Estimator:
         """The hyperparameters by name. `deep` is there for scikit-learn and changes nothing.
 
         >>> recae.PureSVD(latent=5).get_params()
-        {'latent': 5, 'weights': 'neither'}
+        {'latent': 5, 'weights': 'neither', 'weight_transform': 'none'}
         """
         return {name: getattr(self, name) for name in self.param_fields()}
 

@@ -13,9 +13,10 @@ from torch import Tensor
 from recae.data import Interactions
 from recae.data.csr import column_counts
 from recae.data.splits import Fold
-from recae.estimators.params import estimator, learnt, param
+from recae.estimators.params import estimator, learnt
 from recae.recommend.base import Recommender
 from recae.recommend.saved import expect
+from recae.recommend.weights import transformed, weight_transform_param, weights_param
 from recae.rng import numpy_generator
 from recae.training import Run
 
@@ -93,11 +94,10 @@ class Popularity(Recommender):
     name = "popularity"
     personalised = False
 
-    weights: str = param(
-        "whether an interaction counts its weight or 1",
-        default="neither",
-        choices=("neither", "target"),
+    weights: str = weights_param(
+        "whether an interaction counts its weight or 1", choices=("neither", "target")
     )
+    weight_transform: str = weight_transform_param()
 
     item_scores_: np.ndarray = learnt()
 
@@ -106,7 +106,7 @@ class Popularity(Recommender):
             self.item_scores_ = column_counts(data.matrix).astype(np.float64)
             return
         # Not matrix.sum: scipy adds float32 up in float32, whatever dtype is asked for.
-        matrix = data.matrix
+        matrix = transformed(self, data.matrix)
         self.item_scores_ = np.bincount(matrix.indices, matrix.data, minlength=data.n_items)
 
     def _score_rows(self, matrix: Any) -> Tensor:

@@ -22,6 +22,7 @@ from recae.ranking.batches import dense, rows_per_batch
 from recae.ranking.top_k import top_k
 from recae.recommend.base import Recommender
 from recae.recommend.requests import align, check_metric
+from recae.recommend.weights import learn_weighting, set_state, state
 from recae.rng import numpy_generator
 from recae.training import Run
 
@@ -208,6 +209,7 @@ class Ensemble(Recommender):
             member = read_model(text)
             file = None if run.checkpoint is None else f"{run.checkpoint}.{number}"
             try:
+                learn_weighting(member, data)
                 member._fit(data, validation, dataclasses.replace(run, checkpoint=file))
             except TrainingInterrupted:  # an ensemble needs all of its members
                 raise KeyboardInterrupt from None
@@ -261,7 +263,7 @@ class Ensemble(Recommender):
         for number, member in enumerate(self.members_):
             arrays[f"{number}.columns"] = torch.from_numpy(self.columns_[number].astype(np.int64))
             arrays[f"{number}.item_counts"] = torch.from_numpy(member.item_counts_)
-            for name, tensor in member._arrays().items():
+            for name, tensor in state(member).items():
                 arrays[f"{number}.member.{name}"] = tensor
         return arrays
 
@@ -274,7 +276,7 @@ class Ensemble(Recommender):
             # From here on only the columns are used, not the member's own ids.
             member.items_ = IdMap(np.arange(len(member.item_counts_)), "item")
             own = {n.removeprefix(prefix): t for n, t in arrays.items() if n.startswith(prefix)}
-            member._restore(own)
+            set_state(member, own)
             member.history_, member.fitted_params_ = None, member.get_params()
             self.members_.append(member)
             self.columns_.append(arrays[f"{number}.columns"].numpy())

@@ -33,6 +33,7 @@ from recae.ranking.top_k import TopK, top_k
 from recae.recommend.export import write_lists
 from recae.recommend.requests import align, allowed_items, check_fold, resolve, top_k_frame
 from recae.recommend.saved import contents, read_history, read_items
+from recae.recommend.weights import learn_weighting, set_state, state
 from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
 from recae.system.machine import enough_memory
 from recae.system.threads import survives_fork
@@ -112,8 +113,7 @@ class Recommender(Estimator, ABC):
         self.check_params()
         run = Run.checked(seed, device, callbacks, progress, checkpoint)
         data = as_interactions(data)
-        if not data.nnz:
-            raise DataError("there are no interactions to learn from")
+        learn_weighting(self, data)
         if validation is not None:
             check_fold("validation", validation)
         try:
@@ -269,7 +269,7 @@ class Recommender(Estimator, ABC):
         model = cls().set_params(**hyperparameters(settings))
         model.check_params()
         model.items_, model.item_counts_ = read_items(files)
-        model._restore(arrays)
+        set_state(model, arrays)
         model.history_ = read_history(files, model.items_)
         model.fitted_params_, model._facts = model.get_params(), dict(settings["facts"])
         return model
@@ -285,7 +285,7 @@ class Recommender(Estimator, ABC):
         True
         """
         self._check_fitted()
-        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in self._arrays().items()}
+        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state(self).items()}
         about = sha256_of_json([type(self).__name__, self.get_params(), [*arrays]])
         learnt = sha256_of_arrays(self.items_.ids, self.item_counts_, *arrays.values())
         return sha256((about + learnt).encode())[:16]

@@ -24,6 +24,7 @@ from recae.data.splits import Fold
 from recae.data.tables.readers import read_interactions, write_interactions
 from recae.data.tables.sources import read_frame
 from recae.estimators.saved import ARRAYS, Contents
+from recae.recommend.weights import state
 from recae.training import Checkpoint, Run
 
 ITEMS, USERS, HISTORY = "items.parquet", "users.parquet", "history.parquet"
@@ -38,7 +39,7 @@ def contents(model: Any, known: Mapping[str, Any], history: Interactions | None)
         files[USERS] = partial(_write, {"user_id": history.users.ids})
         files[HISTORY] = partial(write_interactions, history)
     settings = {"params": model.get_params(), "facts": {**known, **_facts(model)}}
-    return Contents(settings, model._arrays(), files)
+    return Contents(settings, state(model), files)
 
 
 def checkpoint(

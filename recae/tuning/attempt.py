@@ -21,6 +21,7 @@ from recae.errors import (
     NotFittedError,
     RecaeWarning,
     TrainingError,
+    UnusedWeights,
     check_integer,
     check_number,
 )
@@ -175,6 +176,7 @@ def attempt(
         return state != COMPLETE
 
     with noted_warnings() as warned:
+        warnings.simplefilter("ignore", UnusedWeights)  # the search itself warns once
         try:
             model.fit(
                 task.data,

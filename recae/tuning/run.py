@@ -14,6 +14,7 @@ from recae.data.splits import Fold
 from recae.errors import ConfigError, DataError, TrainingError, check_flag, check_option, warn
 from recae.recommend.base import Recommender
 from recae.recommend.requests import check_fold, check_metric
+from recae.recommend.weights import warn_if_unused
 from recae.rng import check_seed
 from recae.system.progress import bar, check_progress
 from recae.system.threads import survives_fork
@@ -50,7 +51,8 @@ def tune(
     them on validation. metric: the metric to maximise, with a value per user, such as "ndcg@100"; a
     model that validates itself does so by this metric. space: hyperparameter -> a tuple (low, high)
     to search between, by factors where it spans ten or more, or a list of choices; None: every
-    range that `param(usual=...)` names. sampler: "tpe" learns from past trials (Bergstra et al.,
+    range that `param(usual=...)` names, `weights` and `weight_transform` only where the data have
+    weights other than 1. sampler: "tpe" learns from past trials (Bergstra et al.,
     "Algorithms for Hyper-Parameter Optimization", NIPS 2011), "random" does not. halving: ends
     models trained in epochs that are not in the best third after 3, 9, 27 ... of them (successive
     halving). It can end settings that are slow at first and better in the end.
@@ -93,12 +95,14 @@ def tune(
     check_progress(progress)
     model = measuring(template, metric)
     model.check_params()
-    searched = read_space(model, space)
     check_optuna()
     data = as_interactions(train)
     if not data.nnz:
         raise DataError("there are no interactions to learn from")
+    searched = read_space(model, space, data.weighted)
     check_fold("validation", validation)
+    if "weights" not in searched.parts:
+        warn_if_unused(model, data)
     task = Task(model, data, validation, str(metric), halving, seed, place)
     study = Study(searched, sampler, seed, folder, _about(task, searched, sampler))
     budget = Budget(*limits, before=study.trials[-1].ended if study.trials else 0.0)

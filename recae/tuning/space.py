@@ -19,6 +19,8 @@ DIGITS = 3
 """Significant digits of a number that is proposed: of itself in a logarithmic range, else of the
 width of the range."""
 
+TRANSFORM = "weight_transform"
+
 FEW = 10_000
 """Settings that a space may have to be listed."""
 
@@ -91,6 +93,8 @@ class Space:
                 continue
             numbers = [part.rounded(coordinates[place]) for place in _places(name, part)]
             found[name] = numbers[0] if part.members is None else tuple(numbers)
+        if found.get("weights") == "neither" and TRANSFORM in found:
+            found[TRANSFORM] = "none"  # of weights that are not used there is one setting
         return found
 
     def place(self, params: Mapping[str, Any]) -> dict[str, float] | None:
@@ -133,17 +137,19 @@ def _places(name: str, part: Range | Choices) -> list[str]:
     return [name] if part.members is None else [f"{name}[{i}]" for i in range(part.members)]
 
 
-def read_space(model: Estimator, given: Given | None) -> Space:
+def read_space(model: Estimator, given: Given | None, weighted: bool = False) -> Space:
     """The search space of a model: the given one, else the ranges of its `param(usual=...)`.
 
-    A tuple of two numbers is a range, a list is choices. Raises ConfigError for an unknown name, a
+    weighted: whether the data have weights other than 1; without them `weights` and
+    `weight_transform` are not among the ranges. A tuple of two numbers is a range, a list is
+    choices. Raises ConfigError for an unknown name, a
     invalid range, values that the hyperparameter does not take, and nothing to search.
 
     >>> read_space(recae.PureSVD(), None).parts
     {'latent': Range(low=16, high=512, integer=True, members=None)}
     """
     if given is None:
-        parts = _usual(model)
+        parts = _usual(model, weighted)
     elif not isinstance(given, Mapping):
         raise ConfigError(
             f"space must map names to ranges or choices, as {EXAMPLE}, not {given!r}",
@@ -170,9 +176,13 @@ def read_space(model: Estimator, given: Given | None) -> Space:
 EXAMPLE = '{"l2": (100.0, 2000.0), "latent": [100, 148]}'
 
 
-def _usual(model: Estimator) -> dict[str, Range | Choices]:
+def _usual(model: Estimator, weighted: bool) -> dict[str, Range | Choices]:
     found: dict[str, Range | Choices] = {}
-    for name, declared in model.param_fields().items():
+    known = model.param_fields()
+    # A model that has no usual `weights` is one of ratings, and its weights are their unit.
+    if not weighted or "weights" not in known or known["weights"].metadata["usual"] is None:
+        known = {name: about for name, about in known.items() if name not in ("weights", TRANSFORM)}
+    for name, declared in known.items():
         usual = declared.metadata["usual"]
         if usual is None:
             continue

@@ -134,6 +134,7 @@ class TestWeights:
         assert self.first_loss(kind, 3 * TRAIN, "input") == pytest.approx(plain, rel=1e-5)
         assert self.first_loss(kind, 3 * TRAIN, "both") == pytest.approx(3 * plain, rel=1e-5)
 
+    @pytest.mark.filterwarnings("ignore::recae.RecaeWarning")  # the weights span a factor of 1000
     def test_an_item_of_great_weight_scores_higher(self, kind) -> None:
         dear = TRAIN.copy()
         dear[:, 11] *= 1000

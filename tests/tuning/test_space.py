@@ -22,9 +22,11 @@ def proposed(model: recae.Recommender, given: object, count: int, sampler: str =
 
 def test_the_usual_ranges_are_the_default() -> None:
     declared = recae.MultVAE.param_fields()
-    space = read_space(recae.MultVAE(hidden=(600, 200)), None)
     searched = {n for n, f in declared.items() if len(f.metadata["usual"] or ()) > 1}
-    assert set(space.parts) == searched
+    weighted = read_space(recae.MultVAE(hidden=(600, 200)), None, weighted=True)
+    assert set(weighted.parts) == searched
+    space = read_space(recae.MultVAE(hidden=(600, 200)), None)
+    assert searched - set(space.parts) == {"weights", "weight_transform"}
     for name, part in space.parts.items():
         assert (part.low, part.high) == tuple(declared[name].metadata["usual"])
     assert list(space.coordinates())[4:7] == ["hidden[0]", "hidden[1]", "l2"]

@@ -17,7 +17,13 @@ from recae.estimators.params import estimator, learnt, param
 from recae.nn.products import FactoredScores
 from recae.recommend.base import Recommender
 from recae.recommend.saved import expect
-from recae.recommend.sparse import summed, with_weights_or_ones
+from recae.recommend.sparse import summed
+from recae.recommend.weights import (
+    transformed,
+    weight_transform_param,
+    weighted,
+    weights_param,
+)
 from recae.training import Run
 
 
@@ -52,11 +58,8 @@ class SVDRecommender(FactorRecommender):
     latent: int = param(
         "number of singular vectors, at most; tune it", default=64, low=1, usual=(16, 512)
     )
-    weights: str = param(
-        "whether X holds the weights of interactions or ones",
-        default="neither",
-        choices=("neither", "both"),
-    )
+    weights: str = weights_param()
+    weight_transform: str = weight_transform_param()
 
     input_factors_: np.ndarray = learnt()
 
@@ -65,7 +68,7 @@ class SVDRecommender(FactorRecommender):
         """E and F, given X."""
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
-        matrix = with_weights_or_ones(data.matrix, self.weights == "both")
+        matrix = weighted(self, data.matrix, "both")
         factors = self._factors(matrix.astype(np.float64))
         with np.errstate(over="ignore"):
             self.input_factors_, self.item_factors_ = (
@@ -79,7 +82,9 @@ class SVDRecommender(FactorRecommender):
             )
 
     def _embed_rows(self, matrix: Any) -> Tensor:
-        return summed(matrix, torch.from_numpy(self.input_factors_), self.weights == "both")
+        used = self.weights == "both"
+        histories = transformed(self, matrix) if used else matrix
+        return summed(histories, torch.from_numpy(self.input_factors_), used)
 
     def _arrays(self) -> Mapping[str, Tensor]:
         return {**super()._arrays(), "input_factors": torch.from_numpy(self.input_factors_)}

@@ -18,6 +18,7 @@ from recae.models.factors._base import FactorRecommender
 from recae.models.factors._fold_in import FoldIn
 from recae.nn.products import FactoredScores
 from recae.recommend.saved import checkpoint
+from recae.recommend.weights import weight_transform_param, weighted, weights_param
 from recae.rng import numpy_generator
 from recae.system.progress import bar
 from recae.system.threads import ONE_BLAS
@@ -51,9 +52,10 @@ class ALS(FactorRecommender):
         "confidence of an interaction, beside 1 for none", default=10.0, above=0, usual=(1, 100)
     )
     epochs: int = param("sweeps over users and items", default=15, low=1, usual=(5, 30))
-    weights: str = param(
-        "whether confidence grows with the weight", default="neither", choices=("neither", "target")
+    weights: str = weights_param(
+        "whether confidence grows with the weight", choices=("neither", "target")
     )
+    weight_transform: str = weight_transform_param()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         from implicit.recommender_base import ModelFitError
@@ -110,9 +112,9 @@ class ALS(FactorRecommender):
 
     def _confidences(self, matrix: Any) -> np.ndarray:
         """alpha x weight of each entry, (entries,) float32."""
-        values = matrix.data if self.weights == "target" else np.ones_like(matrix.data)
+        values = weighted(self, matrix, "target").data
         with np.errstate(over="ignore"):  # overflow shows in the factors
-            confidences: np.ndarray = values.astype(np.float32) * np.float32(self.alpha)
+            confidences: np.ndarray = values * np.float32(self.alpha)
         return confidences
 
     def _solver(self) -> FoldIn:

@@ -23,18 +23,10 @@ from recae.models.linear._solve import (
 )
 from recae.recommend.base import Recommender
 from recae.recommend.saved import expect
-from recae.recommend.sparse import summed, with_weights_or_ones
+from recae.recommend.sparse import summed
+from recae.recommend.weights import weight_transform_param, weighted, weights_param
 from recae.system.progress import bar
 from recae.training import Run
-
-
-def weights_param() -> Any:
-    """The hyperparameter `weights` of a model of the histories X."""
-    return param(
-        "whether X holds the weights of interactions or ones",
-        default="neither",
-        choices=("neither", "both"),
-    )
 
 
 @estimator
@@ -59,6 +51,7 @@ class LinearRecommender(Recommender):
         usual=(0.1, 5000),
     )
     weights: str = weights_param()
+    weight_transform: str = weight_transform_param()
     user_power: float = param(
         "u: a user with n items has the weight n^(-2u)", default=0.0, low=0, high=1, usual=(0, 0.5)
     )
@@ -83,7 +76,7 @@ class LinearRecommender(Recommender):
     weights_: Tensor = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
-        histories = with_weights_or_ones(data.matrix, self.weights == "both")
+        histories = weighted(self, data.matrix, "both")
         with np.errstate(over="ignore", invalid="ignore"):  # the solver checks what it inverts
             matrix, item_scale = self._scaled(histories)
             squares = np.asarray(matrix.multiply(matrix).sum(axis=0, dtype=np.float64)).ravel()
@@ -124,7 +117,7 @@ class LinearRecommender(Recommender):
         return matrix, of_items
 
     def _score_rows(self, matrix: Any) -> Tensor:
-        histories = with_weights_or_ones(matrix, self.weights == "both")
+        histories = weighted(self, matrix, "both")
         return summed(histories, self.weights_)  # (rows, n_items)
 
     def _similarities(self, codes: np.ndarray) -> Tensor:

@@ -13,12 +13,11 @@ from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import CapacityError
 from recae.estimators.params import estimator, learnt, param
-from recae.models.linear._base import weights_param
 from recae.models.linear._solve import blocks, device_that_fits, negative_inverse_, to_float32
 from recae.nn.products import multiply
 from recae.recommend.base import Recommender
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays, expect
-from recae.recommend.sparse import with_weights_or_ones
+from recae.recommend.weights import weight_transform_param, weighted, weights_param
 from recae.system.machine import total_memory
 from recae.system.progress import bar
 from recae.training import Run
@@ -58,6 +57,7 @@ class InfiniteAE(Recommender):
         "ridge, as a share of the kernel's mean diagonal", default=5.0, above=0, usual=(0.1, 100)
     )
     weights: str = weights_param()
+    weight_transform: str = weight_transform_param()
 
     histories_: Any = learnt()
     inverse_: Tensor = learnt()
@@ -69,7 +69,7 @@ class InfiniteAE(Recommender):
                 f"InfiniteAE on {n:,} users needs {8 * n**2 / 1e9:.1f} GB for a user-user matrix, "
                 f"and {available / 1e9:.1f} GB may be used: keep fewer users, or use SVDAE or EASE"
             )
-        self.histories_ = with_weights_or_ones(data.matrix, self.weights == "both")
+        self.histories_ = weighted(self, data.matrix, "both")
         system = np.empty((n, n))
         with bar(blocks(n), type(self).__name__, "block", run.progress) as progress_bar:
             for start in range(0, n, ROWS):
@@ -104,7 +104,7 @@ class InfiniteAE(Recommender):
         return kernel
 
     def _score_rows(self, matrix: Any) -> Tensor:
-        histories = with_weights_or_ones(matrix, self.weights == "both")
+        histories = weighted(self, matrix, "both")
         parts = [torch.empty(0, matrix.shape[1])]
         for start in range(0, matrix.shape[0], ROWS):
             kernel = self._kernel(histories[start : start + ROWS]).astype(np.float32)

@@ -14,10 +14,10 @@ from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import CapacityError
 from recae.estimators.params import estimator, learnt, param
-from recae.models.linear._base import weights_param
 from recae.recommend.base import Recommender
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays
-from recae.recommend.sparse import nearest_columns, with_weights_or_ones
+from recae.recommend.sparse import nearest_columns
+from recae.recommend.weights import weight_transform_param, weighted, weights_param
 from recae.system.machine import total_memory
 from recae.system.progress import bar
 from recae.training import Run
@@ -58,11 +58,12 @@ class SparseEASE(Recommender):
         "ridge; grows with the density of the data, tune it", default=50.0, above=0, usual=(1, 5000)
     )
     weights: str = weights_param()
+    weight_transform: str = weight_transform_param()
 
     weights_: Any = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
-        matrix = with_weights_or_ones(data.matrix, self.weights == "both")
+        matrix = weighted(self, data.matrix, "both")
         self._check_memory(matrix)
         lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0), np.float64).ravel())
         unit = sp.csr_matrix(matrix @ sp.diags(1 / np.where(lengths > 0, lengths, 1)))
@@ -114,7 +115,7 @@ class SparseEASE(Recommender):
         return entries
 
     def _score_rows(self, matrix: Any) -> Tensor:
-        histories = with_weights_or_ones(matrix, self.weights == "both")
+        histories = weighted(self, matrix, "both")
         product = sp.csr_matrix(histories @ self.weights_)
         return torch.from_numpy(product.toarray().astype(np.float32))
 

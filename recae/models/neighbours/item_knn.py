@@ -15,7 +15,8 @@ from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
 from recae.recommend.base import Recommender
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays
-from recae.recommend.sparse import nearest_columns, sparse_scores, with_weights_or_ones
+from recae.recommend.sparse import nearest_columns, sparse_scores
+from recae.recommend.weights import weight_transform_param, weighted, weights_param
 from recae.training import Run
 
 
@@ -62,11 +63,8 @@ class ItemKNN(Recommender):
         default="sum",
         choices=("sum", "centred"),
     )
-    weights: str = param(
-        "whether X holds the weights of interactions or ones",
-        default="neither",
-        choices=("neither", "both"),
-    )
+    weights: str = weights_param()
+    weight_transform: str = weight_transform_param()
 
     similarity_: Any = learnt()
     bias_: np.ndarray | None = learnt()
@@ -97,7 +95,7 @@ class ItemKNN(Recommender):
         return sp.csr_matrix(items.T)
 
     def _histories(self, matrix: Any) -> Any:
-        return with_weights_or_ones(matrix, self.weights == "both")
+        return weighted(self, matrix, "both")
 
     def _score_rows(self, matrix: Any) -> Tensor:
         scores = sparse_scores(self._histories(matrix), self.similarity_)

@@ -16,7 +16,8 @@ from recae.estimators.params import estimator, learnt, param
 from recae.ranking.top_k import top_k
 from recae.recommend.base import Recommender
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays
-from recae.recommend.sparse import sparse_scores, with_weights_or_ones
+from recae.recommend.sparse import sparse_scores
+from recae.recommend.weights import weight_transform_param, weighted, weights_param
 from recae.training import Run
 
 ROWS = 256
@@ -49,11 +50,8 @@ class UserKNN(Recommender):
     neighbours: int = param(
         "nearest training users of a history", default=100, low=1, usual=(10, 1000)
     )
-    weights: str = param(
-        "whether histories hold the weights of interactions or ones",
-        default="neither",
-        choices=("neither", "both"),
-    )
+    weights: str = weights_param("whether histories hold the weights of interactions or ones")
+    weight_transform: str = weight_transform_param()
 
     training_: Any = learnt()
 
@@ -65,7 +63,7 @@ class UserKNN(Recommender):
         self._columns = sp.csr_matrix(_unit_rows(training).T)  # (n_items, n_users)
 
     def _values(self, matrix: Any) -> Any:
-        return with_weights_or_ones(matrix, self.weights == "both")
+        return weighted(self, matrix, "both")
 
     def _score_rows(self, matrix: Any) -> Tensor:
         histories = _unit_rows(self._values(matrix))

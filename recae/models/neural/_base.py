@@ -23,6 +23,7 @@ from recae.ranking.batches import BLOCK_ROWS, RowScores, ScoreRows
 from recae.recommend.base import Recommender
 from recae.recommend.requests import AlignedFold, check_metric, measure
 from recae.recommend.saved import checkpoint
+from recae.recommend.weights import transformed, weight_transform_param, weights_param
 from recae.training import (
     OPTIMISERS,
     BeforeEpoch,
@@ -159,11 +160,11 @@ class NeuralRecommender(Recommender):
     )
     metric: str = param("validation metric that decides which epoch is kept", default="ndcg@100")
     patience: int = param("epochs without a new best before training stops", default=10, low=1)
-    weights: str = param(
+    weights: str = weights_param(
         "where the weights of interactions go; elsewhere every interaction counts 1",
-        default="neither",
         choices=("neither", "input", "target", "both"),
     )
+    weight_transform: str = weight_transform_param()
 
     latent: int = param("width of the code", default=200, low=1, usual=(16, 512))
 
@@ -263,8 +264,9 @@ class NeuralRecommender(Recommender):
         net = self._network(data.n_items, data.n_users)
         ones = data.binarised().matrix
         self._prepare(net, ones, run.device)
-        input = data.matrix if self.weights in ("input", "both") else ones
-        target = data.matrix if self.weights in ("target", "both") else ones
+        own = ones if self.weights == "neither" else transformed(self, data.matrix)
+        input = own if self.weights in ("input", "both") else ones
+        target = own if self.weights in ("target", "both") else ones
         loader = self._loader(input, None if target is input else target, run.seed)
 
         start = None
@@ -328,8 +330,10 @@ class NeuralRecommender(Recommender):
 
     def _batch(self, net: AutoencoderNet, matrix: Any) -> Batch:
         """CSR histories as the network reads them, on its device."""
-        ragged = Ragged.from_csr(matrix).to(next(net.parameters()).device)
-        if self.weights not in ("input", "both"):
+        used = self.weights in ("input", "both")
+        read = transformed(self, matrix) if used else matrix
+        ragged = Ragged.from_csr(read).to(next(net.parameters()).device)
+        if not used:
             ragged = ragged.with_values(torch.ones_like(ragged.values))
         return Batch(ragged, ragged)
 

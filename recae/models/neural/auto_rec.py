@@ -54,6 +54,11 @@ class AutoRec(NeuralRecommender):
         default="both",
         choices=("neither", "input", "target", "both"),
     )
+    weight_transform: str = param(
+        "scores are ratings in their own unit, so there is no transform",
+        default="none",
+        choices=("none",),
+    )
     activation: str = param("g", default="sigmoid", choices=("sigmoid", "tanh", "relu", "swish"))
 
     def _validator(

@@ -1,0 +1,152 @@
+"""The weights of interactions that a model uses: its hyperparameters, transforms and warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recae.data import Interactions
+from recae.data.weighting import TRANSFORMS, Weighting
+from recae.errors import ConfigError, DataError, UnusedWeights, warn
+from recae.estimators.params import param
+from recae.recommend.sparse import with_weights_or_ones
+
+WIDE = 100.0
+"""Ratio of the largest weight to the smallest above which raw weights are warned of."""
+
+ALIKE = 2.0
+"""Ratio below which the weights tell so little that nobody misses them."""
+
+PREFIX = "weighting."
+"""Of the saved arrays of a transform."""
+
+
+def weights_param(
+    doc: str = "whether X holds the weights of interactions or ones",
+    choices: tuple[str, ...] = ("neither", "both"),
+) -> Any:
+    """The hyperparameter `weights`: where a model uses the weights of interactions."""
+    return param(doc, default="neither", choices=choices, usual=choices)
+
+
+def weight_transform_param() -> Any:
+    """The hyperparameter `weight_transform` of a model with `weights`, see `Weighting`."""
+    return param(
+        "what the weights become first: themselves (none), ln(1 + w) (log1p), saturated and "
+        "normalised (bm25), 1 (binarise), or the share of the user's weights that are at most as "
+        "large (quantile)",
+        default="none",
+        choices=TRANSFORMS,
+        usual=("none", "log1p", "bm25", "quantile"),
+    )
+
+
+def learn_weighting(model: Any, data: Interactions) -> None:
+    """Sets the transform of a model that is about to be fitted, and warns of unhelpful weights.
+
+    Raises DataError for no interactions, ConfigError for a transform of weights that the model does
+    not use.
+    """
+    if not data.nnz:
+        raise DataError("there are no interactions to learn from")
+    known = model.param_fields()
+    used = getattr(model, "weights", "neither")
+    name = getattr(model, "weight_transform", "none")
+    if used == "neither" and name != "none":
+        others = _others(known)
+        raise ConfigError(
+            f"weight_transform={name!r} of {type(model).__name__} needs the weights of "
+            f"interactions, and weights='neither' does not use them: set weights to {others}",
+            parameter="weights",
+            value=used,
+        )
+    model._weighting = Weighting.learn(name, data.matrix)
+    warn_if_unused(model, data)
+    if used == "neither" or name != "none" or known["weight_transform"].metadata["usual"] is None:
+        return
+    low, high = float(data.matrix.data.min()), float(data.matrix.data.max())
+    if high > WIDE * low:
+        warn(
+            f"weights={used!r} of {type(model).__name__} takes weights from {low:g} to {high:g} as "
+            "they are: a few large ones can outweigh all others. Set weight_transform to log1p, "
+            "bm25 or quantile (on the command line --set weight_transform=log1p), or scale the "
+            "weights"
+        )
+
+
+def warn_if_unused(model: Any, data: Interactions) -> None:
+    """Warns with `UnusedWeights` if the data have weights and the model counts 1 for each.
+
+    Weights whose ratio is below 2, such as ratings of 4 and 5, are not missed.
+    """
+    owner, known = type(model).__name__, model.param_fields()
+    if "members" in known:  # each member of an ensemble is asked by itself
+        return
+    low, high = float(data.matrix.data.min()), float(data.matrix.data.max())
+    if high < ALIKE * low or getattr(model, "weights", "neither") != "neither":
+        return
+    if "weights" in known:
+        remedy = (
+            f"to use them set weights to {_others(known)} (on the command line --set "
+            f"weights={known['weights'].metadata['choices'][-1]})"
+        )
+    elif model.personalised:
+        remedy = "EASE, ALS and Mult-VAE are models that can use them"
+    else:
+        return
+    warn(
+        f"the weights, from {low:g} to {high:g}, are not used: to {owner} every interaction counts "
+        f"1; {remedy}. Interactions.binarised() drops the weights, and this warning with them",
+        UnusedWeights,
+    )
+
+
+def _others(known: Mapping[str, Any]) -> str:
+    """The values of `weights` other than "neither", in words."""
+    return " or ".join(repr(c) for c in known["weights"].metadata["choices"] if c != "neither")
+
+
+def weighted(model: Any, matrix: Any, *where: str) -> Any:
+    """CSR histories as the model reads them, float32: the transformed weights where the
+    hyperparameter `weights` is one of `where`, else ones."""
+    used = model.weights in where
+    return with_weights_or_ones(transformed(model, matrix) if used else matrix, used)
+
+
+def transformed(model: Any, matrix: Any) -> Any:
+    """The matrix with the weights that the hyperparameter `weight_transform` makes of its own; the
+    matrix itself for "none"."""
+    return _weighting(model).apply(matrix)
+
+
+def _weighting(model: Any) -> Weighting:
+    found: Weighting = getattr(model, "_weighting", Weighting())  # a blend of models has none
+    return found
+
+
+def state(model: Any) -> dict[str, Tensor]:
+    """The learnt arrays of a model, those of its transform among them."""
+    weighting, arrays = _weighting(model), dict(model._arrays())
+    if weighting.idf is not None:
+        arrays[f"{PREFIX}idf"] = torch.from_numpy(weighting.idf)
+        arrays[f"{PREFIX}length"] = torch.tensor([weighting.length], dtype=torch.float64)
+    return arrays
+
+
+def set_state(model: Any, arrays: Mapping[str, Tensor]) -> None:
+    """The inverse of `state`; `items_` and the hyperparameters are set. Raises ValueError."""
+    name = getattr(model, "weight_transform", "none")
+    own = {key: tensor for key, tensor in arrays.items() if not key.startswith(PREFIX)}
+    model._weighting = Weighting(name)
+    if name == "bm25":
+        idf, length = (arrays[f"{PREFIX}{part}"].double().numpy() for part in ("idf", "length"))
+        if idf.shape != (len(model.items_),) or length.shape != (1,):
+            raise ValueError(f"{PREFIX}idf holds {idf.shape} numbers, not {len(model.items_)}")
+        if not (np.isfinite(idf).all() and (idf > 0).all() and 0 < length[0] < np.inf):
+            raise ValueError(f"{PREFIX}idf and {PREFIX}length must be finite and above zero")
+        model._weighting = Weighting(name, idf, float(length[0]))
+    model._restore(own)
