@@ -11,6 +11,17 @@ Interactions go in; a model is fitted on them; it recommends, is evaluated, save
 The public names are listed in `__init__.pyi`; each is imported when it is first used.
 """
 
+from typing import Any
+
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from recae.errors import did_you_mean
+
+_attribute, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name; an unknown one is answered with the nearest."""
+    if name in __all__ or name.startswith("_"):
+        return _attribute(name)
+    raise AttributeError(f"recae has no {name!r}.{did_you_mean(name, __all__)}")

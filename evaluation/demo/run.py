@@ -54,11 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         # The model does not know films that only held-out users rated, and warns about them.
         warnings.simplefilter("ignore", recae.RecaeWarning)
-        rows = fitted["MultVAE"].export(out / "top.parquet", data, k=100)
+        rows = fitted["MultVAE"].export(out / "top.parquet", data, k=100, overwrite=True)
     fitted["MultVAE"].save(out / "model", overwrite=True)
-    recae.report.plot_comparison(reports, "ndcg@100", out / "comparison.png")
+    recae.report.plot_comparison(reports, "ndcg@100", out / "comparison.png", overwrite=True)
     for name, report in reports.items():
-        report.save(out / f"report-{name}.json")
+        report.save(out / f"report-{name}.json", overwrite=True)
     print(f"{out / 'comparison.png'}      the comparison as a plot")
     print(f"{out / 'report-*.json'}       every report, with its provenance")
     print(f"{out / 'model'}/              the Mult-VAE: recae.load({str(out / 'model')!r})")

@@ -84,10 +84,12 @@ def jobs(folder: Path) -> dict[str, Callable[[], object]]:
         "split": lambda: recae.StrongGeneralization().split(data, seed=0),
         "EASE.fit": lambda: ease.fit(split.train),
         "MultVAE.fit with validation": lambda: vae.fit(split.train, split.validation),
-        "EASE.recommend": lambda: ease.recommend(history=split.test.history, k=5),
-        "MultVAE.recommend": lambda: vae.recommend(history=split.test.history, k=5),
+        "EASE.recommend": lambda: ease.recommend(history=split.test.history, k=5, overwrite=True),
+        "MultVAE.recommend": lambda: vae.recommend(history=split.test.history, k=5, overwrite=True),
         "evaluate": lambda: recae.evaluate(vae, split.test),
-        "export": lambda: vae.export(folder / "top.parquet", split.test.history, k=5),
+        "export": lambda: vae.export(
+            folder / "top.parquet", split.test.history, k=5, overwrite=True
+        ),
         "save": lambda: vae.save(saved),
         "load": lambda: recae.load(saved),
         "recae fit": fit_command,

@@ -79,7 +79,7 @@ def export(folder: Path) -> None:
     (folder / READY).touch()
     while True:
         for some in models:
-            some.export(folder / "top.parquet", history, k=K)
+            some.export(folder / "top.parquet", history, k=K, overwrite=True)
 
 
 def resume(folder: Path) -> None:
@@ -88,7 +88,7 @@ def resume(folder: Path) -> None:
     parts.SECONDS = 0
     (folder / READY).touch()
     options: dict[str, Any] = {"batch_size": USERS_AT_ONCE, "checkpoint": folder / "parts"}
-    some.export(folder / "top.parquet", history, k=K, **options)
+    some.export(folder / "top.parquet", history, k=K, overwrite=True, **options)
 
 
 # The process that kills them, and its checks.
@@ -197,8 +197,8 @@ def seconds_of_one(work: Callable[[Path], None], folder: Path) -> float:
         some.save(folder / "trial")
         shutil.rmtree(folder / "trial")
     else:
-        some.export(folder / "trial", interactions().train, k=K)
-        (folder / "trial").unlink()
+        some.export(folder / "trial.parquet", interactions().train, k=K)
+        (folder / "trial.parquet").unlink()
     return time.perf_counter() - started
 
 
@@ -249,8 +249,8 @@ def kill_exports(kill: Killer, kills: int, shown: Any) -> dict[str, Any]:
         folder = Path(name)
         two_models(folder)
         model = recae.load(folder / "a")
-        model.export(folder / "expected", train, k=K, batch_size=USERS_AT_ONCE)
-        expected = (folder / "expected").read_bytes()
+        model.export(folder / "expected.parquet", train, k=K, batch_size=USERS_AT_ONCE)
+        expected = (folder / "expected.parquet").read_bytes()
         started = time.perf_counter()
         resume(folder)
         seconds = time.perf_counter() - started

@@ -53,7 +53,7 @@ def save_entry(folder: Path, entry: Entry) -> Path:
     about["published"] = {name: asdict(figure) for name, figure in entry.published.items()}
     about["reports"] = [report.summary() for report in entry.reports]
     text = json.dumps(_finite(about), indent=2, default=plain, allow_nan=False, ensure_ascii=False)
-    with atomic_file(file) as part:
+    with atomic_file(file, overwrite=True) as part:
         part.write_text(text + "\n", encoding="utf-8")
     return file
 
@@ -185,7 +185,7 @@ def _write(path: Path, table: pd.DataFrame) -> None:
     index = "user_id" if path.name == USERS else "item_id"
     flat = table.rename_axis(index).reset_index()
     flat.to_parquet(content, index=False, compression="zstd", compression_level=19)
-    with atomic_file(path) as part:
+    with atomic_file(path, overwrite=True) as part:
         part.write_bytes(content.getvalue())
 
 

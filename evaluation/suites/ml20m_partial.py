@@ -163,7 +163,7 @@ def run(name: str, parts: Parts, work: Path) -> None:
     fit_seconds = time.perf_counter() - started
     report = recae.evaluate(model, parts.test, METRICS, progress=False)
     model.save(work / name / "model", overwrite=True)
-    report.save(work / name / "report.json", per_user=True)
+    report.save(work / name / "report.json", per_user=True, overwrite=True)
     keep(
         f"ml20m-partial-{name}",
         {
@@ -194,7 +194,7 @@ def table(work: Path, names: Sequence[str]) -> None:
     print(pairs.to_string(float_format="%.4g"))
     rows = {name: report.mean for name, report in ordered.items()}
     keep("ml20m-partial", {"metrics": rows, "pairs": pairs.to_dict(orient="records")})
-    recae.report.plot_comparison(ordered, METRIC, RESULTS / "ml20m-partial.png")
+    recae.report.plot_comparison(ordered, METRIC, RESULTS / "ml20m-partial.png", overwrite=True)
 
 
 if __name__ == "__main__":

@@ -196,7 +196,7 @@ def fitted(
         "commit": commit(),
         "curve": [vars(epoch) for epoch in getattr(model, "epochs_", [])],
     }
-    with atomic_file(note) as part:
+    with atomic_file(note, overwrite=True) as part:
         part.write_text(json.dumps(fit, default=plain), encoding="utf-8")
     checkpoint.unlink(missing_ok=True)
     return fit

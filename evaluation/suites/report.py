@@ -39,7 +39,7 @@ def write(suite: Suite, folder: Path, metric: str | None = None) -> str:
     """Writes `report.md` and `report.html` to the folder of the results; returns the Markdown."""
     entries = with_published(suite, in_order(suite, load_entries(folder)))
     about = {"metric": metric or suite.metric, "title": suite.title, "notes": suite.about}
-    recae.report.html(entries, folder / "report.html", **about)
+    recae.report.html(entries, folder / "report.html", overwrite=True, **about)
     text = recae.report.markdown(entries, [*suite.metrics[:SHOWN]], **about)
     (folder / "report.md").write_text(text, encoding="utf-8")
     return text

@@ -6,6 +6,7 @@ Only the module of the command that is called is imported.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -16,7 +17,10 @@ from importlib import import_module
 from typing import Any
 
 from recae.cli.output import Output, versions
+from recae.cli.parser import Parser
+from recae.cli.words import in_shell
 from recae.errors import (
+    ArgumentError,
     CapacityError,
     ConfigError,
     DataError,
@@ -61,6 +65,7 @@ exit codes: 0 done, 2 wrong usage or setting, 3 unusable data, 4 cannot write, 5
 """
 
 EXIT_CODES: dict[type[RecaeError], int] = {
+    ArgumentError: 2,
     ConfigError: 2,
     NotFittedError: 2,
     DataError: 3,
@@ -71,40 +76,57 @@ EXIT_CODES: dict[type[RecaeError], int] = {
     RecaeError: 1,
 }
 """The exit code of each kind of error; the first kind that fits counts."""
+FOREIGN: dict[type[Exception], int] = {MemoryError: 5, OSError: 4}
+"""The same for errors of the system that no function of recae explains."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; `argv` is `sys.argv[1:]` by default.
 
     Returns 0, the code of `EXIT_CODES` after a mistake that recae explains, or 130 after Ctrl-C; a
-    wrong usage leaves through SystemExit with code 2, as argparse does.
+    wrong usage leaves through SystemExit with code 2, as argparse does. No mistake is a traceback:
+    with --verbose it is shown too.
     """
-    output = Output()
+    output, command = Output(), None
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["help"]:
+        given = [*given[1:], "--help"]
+    for stream in (sys.stdout, sys.stderr):  # names of files and titles may not be printable
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        args = build_parser(_needed(argv)).parse_args(argv)
+        args = build_parser(_needed(given)).parse_args(given)
+        command = args.command
         asked = {name: getattr(args, name, False) for name in ("quiet", "verbose", "json")}
         output = Output(**asked)
         output.detail(versions())
-        with _readable_warnings():
+        with _readable_warnings(command):
             args.run(args, output)
         sys.stdout.flush()
     except RecaeError as error:
         if output.verbose:
             traceback.print_exc()
-        print(f"recae: error: {error}", file=sys.stderr)
+        print(f"recae: error: {in_shell(str(error), command)}", file=sys.stderr)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     except KeyboardInterrupt as interruption:
         print(f"recae: {str(interruption) or 'interrupted'}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the pipe was closed, as by `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+    except Exception as error:  # of the system, such as a full disk, or a fault of recae
+        if output.verbose:
+            traceback.print_exc()
+        said = " ".join(str(error).split()) or "no message"
+        more = "" if output.verbose else "; --verbose shows where"
+        print(f"recae: error: {type(error).__name__}: {said}{more}", file=sys.stderr)
+        return next((code for kind, code in FOREIGN.items() if isinstance(error, kind)), 1)
     return 0
 
 
-def build_parser(needed: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
+def build_parser(needed: Collection[str] = tuple(COMMANDS)) -> Parser:
     """The parser of `recae` and its commands; those that are not needed have no options."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="recae", description=DESCRIPTION, formatter_class=raw)
+    parser = Parser(prog="recae", description=DESCRIPTION, formatter_class=raw)
     parser.add_argument("--version", action="version", version=f"recae {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
@@ -116,26 +138,25 @@ def build_parser(needed: Collection[str] = tuple(COMMANDS)) -> argparse.Argument
             module = import_module(f"recae.cli.{MODULES.get(name, name)}")
             command.description = (module.__doc__ or "").strip()
             module.add_options(command)
-            command.set_defaults(run=module.run, parser=parser)
+            command.set_defaults(run=module.run, parser=parser, command=command)
     return parser
 
 
-def _needed(argv: Sequence[str] | None) -> Collection[str]:
+def _needed(given: Sequence[str]) -> Collection[str]:
     """The commands whose options the arguments may use: one, or all to complete them."""
-    given = sys.argv[1:] if argv is None else argv
     named = next((text for text in given if text in COMMANDS), "")
     return COMMANDS if named == "completion" else {named}
 
 
 @contextmanager
-def _readable_warnings() -> Iterator[None]:
+def _readable_warnings(command: argparse.ArgumentParser) -> Iterator[None]:
     """Shows recae's warnings as one line without file and source; others are unchanged."""
     with warnings.catch_warnings():
         show_as_ever = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
             if issubclass(category, RecaeWarning):
-                print(f"recae: warning: {message}", file=sys.stderr)
+                print(f"recae: warning: {in_shell(str(message), command)}", file=sys.stderr)
             else:
                 show_as_ever(message, category, *place, **more)
 

@@ -9,9 +9,9 @@ examples:
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 
 from recae.cli.output import Output
+from recae.cli.parser import options_of
 from recae.data import dataset_names
 from recae.errors import ConfigError
 from recae.models import MODELS
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         raise ConfigError(
             'completion needs the library shtab: pip install "recae[completion]"'
         ) from None
-    for action in _actions(args.parser):
+    for action in options_of(args.parser):
         place = str(action.metavar).partition(".")[0]
         if place in FILES:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
@@ -42,13 +42,3 @@ def run(args: argparse.Namespace, output: Output) -> None:
         elif place == "NAME":
             action.choices = dataset_names() if action.dest == "name" else list(MODELS)
     print(shtab.complete(args.parser, args.shell))
-
-
-def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """The options and arguments of a parser and of its commands."""
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for command in action.choices.values():
-                yield from _actions(command)
-        else:
-            yield action

@@ -23,16 +23,16 @@ from recae.cli.options import (
     add_output_options,
     add_run_options,
     add_table_options,
-    check_writable,
     count_or_share,
     names,
     read_interactions,
 )
 from recae.cli.output import Output, as_json
+from recae.cli.places import add_overwrite_option, check_places
 from recae.errors import ConfigError, DataError, StorageError
 from recae.metrics import parse_metrics
 from recae.report.entry import check_measured, entry_places
-from recae.system.files import atomic_file
+from recae.system.files import PAGES, PICTURES, atomic_file
 from recae.training import Epoch
 
 
@@ -90,9 +90,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="keep the result of each model in a directory there, for `recae report`",
     )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace results that are already at --entries"
-    )
+    add_overwrite_option(parser, "files and results at --entries")
     add_table_options(parser, filters=True)
     add_output_options(parser)
     parser.epilog = hyperparameters.describe_models()
@@ -102,7 +100,12 @@ def run(args: argparse.Namespace, output: Output) -> None:
     """Splits, fits, measures, prints and writes."""
     models = hyperparameters.build_models(args.models, args.set)
     _check_metrics(args.metrics, len(models))
-    check_writable(args.plot, args.out, args.html)
+    check_places(
+        args,
+        files=[(args.plot, PICTURES), (args.out, (".json",)), (args.html, PAGES)],
+        folders=[args.entries],
+        inputs=[args.data],
+    )
     folder = None if args.entries is None else _entries_folder(args, list(models))
     data = read_interactions(args.data, args, output)
     protocol = recae.StrongGeneralization(held_out=args.held_out, fold_in=args.fold_in)
@@ -145,12 +148,12 @@ def run(args: argparse.Namespace, output: Output) -> None:
     }
     output.result(recae.report.comparison(reports).to_string(), content)
     if args.out:
-        with atomic_file(args.out) as part:
+        with atomic_file(args.out, overwrite=args.overwrite) as part:
             part.write_text(as_json(content) + "\n", encoding="utf-8")
     if args.plot:
-        recae.report.plot_comparison(reports, args.metrics[0], args.plot)
+        recae.report.plot_comparison(reports, args.metrics[0], args.plot, overwrite=args.overwrite)
     if args.html:
-        recae.report.html(entries, args.html, metric=args.metrics[0])
+        recae.report.html(entries, args.html, metric=args.metrics[0], overwrite=args.overwrite)
 
 
 def _check_metrics(metrics: list[str], models: int) -> None:

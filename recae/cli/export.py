@@ -1,7 +1,7 @@
 """Write the top k of every user to a Parquet file.
 
-The file has the columns user_id, item_id, score and rank. Only the histories and one batch of users
-are in memory. The file appears when it is complete.
+The file has the columns user_id, item_id, score and rank, and with --titles also title. Only the
+histories and one batch of users are in memory. The file appears when it is complete.
 
 example:
   recae export model top.parquet --history plays.parquet -k 100
@@ -12,20 +12,27 @@ from __future__ import annotations
 import argparse
 import time
 
+import pandas as pd
+
 import recae
-from recae.cli.options import (
-    add_output_options,
-    add_table_options,
+from recae.cli.options import add_output_options, add_table_options
+from recae.cli.output import Output
+from recae.cli.places import add_overwrite_option, check_places
+from recae.cli.requests import (
+    add_item_options,
     add_user_options,
+    id_files,
+    item_options,
+    read_titles,
     users_and_history,
 )
-from recae.cli.output import Output
+from recae.system.files import TABLES
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of `recae export`."""
     add_user_options(parser)
-    parser.add_argument("out", metavar="OUT", help="the .parquet file to write, replaced if there")
+    parser.add_argument("out", metavar="OUT", help="the .parquet file to write")
     parser.add_argument(
         "-k", type=int, default=100, help="items for each user, at most (default: %(default)s)"
     )
@@ -35,13 +42,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="keep the lists so far there: after an interruption the same command resumes from it; "
         "deleted once the file is complete",
     )
+    add_overwrite_option(parser, "the file")
+    add_item_options(parser)
     add_table_options(parser)
     add_output_options(parser)
 
 
 def run(args: argparse.Namespace, output: Output) -> None:
     """Loads, ranks and writes."""
+    check_places(
+        args,
+        files=[(args.out, TABLES)],
+        folders=[args.checkpoint],
+        inputs=[args.model, *(args.history or ()), *id_files(args), args.titles],
+    )
     model = recae.load(args.model, recae.Recommender)
+    titles, rules = read_titles(args), item_options(args, model)
     users, history = users_and_history(args, model, output)
     started = time.perf_counter()
     rows = model.export(
@@ -50,8 +66,11 @@ def run(args: argparse.Namespace, output: Output) -> None:
         args.k,
         users=users,
         on_unknown=args.on_unknown,
+        titles=titles and pd.Series(titles.column(args.title_column).to_numpy(), titles.ids),
+        **rules,
         progress=output.progress,
         checkpoint=args.checkpoint,
+        overwrite=args.overwrite,
     )
     seconds = time.perf_counter() - started
     written = {"path": args.out, "rows": rows, "k": args.k, "seconds": seconds}

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import recae
 from recae.cli import hyperparameters
-from recae.cli.options import check_out, read_interactions
+from recae.cli.options import read_interactions
 from recae.cli.output import Output
+from recae.cli.places import check_model_place, check_places
 from recae.errors import TrainingInterrupted
 
 
@@ -45,7 +46,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, output: Output) -> None:
     """Reads, fits and saves."""
     model = hyperparameters.build_model(args.model, args.set)
-    check_out(Path(args.out), args.overwrite)
+    check_places(args, folders=[args.out, args.checkpoint], inputs=[args.data])
+    check_model_place(args.out, args.overwrite)
     data = read_interactions(args.data, args, output)
     train, validation = data, None
     if not model.uses_validation:

@@ -6,29 +6,37 @@ import argparse
 import inspect
 import textwrap
 import typing
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import recae
 from recae.cli.options import add_output_options, add_run_options, add_table_options
-from recae.errors import ConfigError, check_option, unknown_option
+from recae.cli.parser import Parser
+from recae.cli.places import add_overwrite_option
+from recae.errors import ConfigError, check_option, folded, unknown_option
 from recae.estimators.params import usually
 
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 WIDTH = 88
 
 
+SAME = {"multivae": "mult-vae", "multidae": "mult-dae"}
+"""Folded names of the same models in RecBole."""
+
+
 def model_name(text: str) -> str:
-    """The name of a model as an argparse type."""
-    if text not in recae.MODELS:
+    """The name of a model as an argparse type; the name of its class and any case will do."""
+    ours = {folded(name): name for name in recae.MODELS} | SAME
+    if folded(text) not in ours:
         raise argparse.ArgumentTypeError(str(unknown_option("model", text, recae.MODELS)))
-    return text
+    return ours[folded(text)]
 
 
 def setting(text: str) -> tuple[str, str]:
     """`name=value` as an argparse type."""
     name, equals, value = text.partition("=")
-    if not (name and equals):
+    if not (name.strip() and equals):
         raise argparse.ArgumentTypeError(f"expected name=value, not {text!r}")
     return name.strip(), value.strip()
 
@@ -38,10 +46,19 @@ def build_model(name: str, settings: list[tuple[str, str]]) -> recae.Recommender
     model = recae.MODELS[name]()
     hints = typing.get_type_hints(type(model))
     known = model.param_fields()
+    twice = [key for key, count in Counter(key for key, _ in settings).items() if count > 1]
+    if twice:
+        raise ConfigError(f"--set {twice[0]} is given twice", parameter=twice[0])
     for key, text in settings:
         # An unknown or unreadable value stays text: the model rejects it with its own message.
         model.set_params(**{key: read_value(text, hints[key]) if key in known else text})
-    model.check_params()
+    try:
+        model.check_params()
+    except ConfigError as error:
+        if typing.get_origin(hints.get(str(error.parameter))) is not tuple:
+            raise
+        form = "600,200" if error.parameter == "hidden" else "A;B"
+        raise ConfigError(f"{error}; write it as --set {error.parameter}={form}") from error
     return model
 
 
@@ -52,6 +69,7 @@ def build_models(
     own: dict[str, list[tuple[str, str]]] = {name: [] for name in chosen}
     for key, text in settings:
         name, dot, hyperparameter = key.partition(".")
+        name = next((one for one in own if folded(one) == folded(name)), name)
         if not dot:
             raise ConfigError(
                 f"--set {key}={text}: several models are compared, say which one is meant: "
@@ -74,7 +92,7 @@ def read_value(text: str, hint: Any) -> Any:
             return None
         hint = next(option for option in options if option is not type(None))
     if typing.get_origin(hint) is tuple:
-        given = text.split(";") if options[0] is str else text.strip("()").split(",")
+        given = text.split(";") if options[0] is str else text.strip("()[] ").split(",")
         parts = [part.strip() for part in given if part.strip()]
         return tuple(read_value(part, options[0]) for part in parts)
     if hint is bool:
@@ -85,8 +103,11 @@ def read_value(text: str, hint: Any) -> Any:
         return text
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: Parser) -> None:
     """Declares the options of the commands that fit a model and save it."""
+    parser.hyperparameters = sorted(
+        {key for m in recae.MODELS.values() for key in m.param_fields()}
+    )
     parser.add_argument("data", metavar="DATA", help="the table of interactions")
     parser.add_argument("out", metavar="OUT", help="the directory to save the model to")
     parser.add_argument(
@@ -110,9 +131,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="save the interactions too, to recommend for these users by their ids",
     )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace a model that is already at OUT"
-    )
+    add_overwrite_option(parser, "a model at OUT and the files")
     add_table_options(parser, filters=True)
     add_output_options(parser)
     parser.add_argument(

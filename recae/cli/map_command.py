@@ -20,20 +20,19 @@ from recae.apply.maps.points import METHODS
 from recae.cli.options import (
     add_output_options,
     add_table_options,
-    check_writable,
     read_interactions,
 )
 from recae.cli.output import Output
+from recae.cli.places import add_overwrite_option, check_places
 from recae.data import ItemTable
 from recae.errors import ConfigError, unknown_option
-
-ENDINGS = (".html", ".png")
+from recae.system.files import PAGES, PICTURES
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of `recae map`."""
     parser.add_argument("model", metavar="MODEL", help="a directory that `recae fit` wrote")
-    parser.add_argument("out", metavar="OUT", help="the .html or .png to write, replaced if there")
+    parser.add_argument("out", metavar="OUT", help="the .html or .png to write")
     parser.add_argument(
         "--titles",
         metavar="FILE",
@@ -60,6 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "(default: 5)",
     )
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
+    add_overwrite_option(parser, "the file")
     group = parser.add_argument_group("maps of users")
     group.add_argument("--users", action="store_true", help="draw users, not items")
     group.add_argument("--history", metavar="FILE", help="the table of the users' histories")
@@ -72,12 +72,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> None:
     """Loads, draws and writes."""
-    ending = Path(args.out).suffix.lower()
-    if ending not in ENDINGS:
-        raise ConfigError(f"{args.out} must end in {' or '.join(ENDINGS)}")
     if not args.users and (args.history or args.about):
         raise ConfigError("--history and --about are for maps of users: pass --users too")
-    check_writable(args.out)
+    check_places(
+        args,
+        files=[(args.out, (*PAGES, *PICTURES))],
+        inputs=[args.model, args.titles, args.history, args.about],
+    )
     model = recae.load(args.model)
     titles = _table(args.titles, args.item, "item_id")
     about = _table(args.about, args.user, "user_id")
@@ -94,10 +95,10 @@ def run(args: argparse.Namespace, output: Output) -> None:
         drawn = recae.apply.maps.map_users(model, history, about, titles=titles, **options)
     else:
         drawn = recae.apply.maps.map_items(model, titles, **options)
-    if ending == ".html":
-        drawn.html(args.out, colour=args.colour)
+    if Path(args.out).suffix.lower() in PAGES:
+        drawn.html(args.out, colour=args.colour, overwrite=args.overwrite)
     else:
-        drawn.plot(args.out, colour=args.colour, labels=args.labels)
+        drawn.plot(args.out, colour=args.colour, labels=args.labels, overwrite=args.overwrite)
     trust = float(drawn.provenance["trustworthiness"])
     written = {
         "path": args.out,

@@ -15,10 +15,11 @@ import argparse
 from typing import Any
 
 import recae
-from recae.cli.options import add_output_options, check_writable
+from recae.cli.options import add_output_options
 from recae.cli.output import Output
+from recae.cli.places import add_overwrite_option, check_places
 from recae.report import TITLE
-from recae.system.files import atomic_file
+from recae.system.files import PAGES, atomic_file
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -34,20 +35,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="metric to sort by and to test (default: the first that all results have)",
     )
     parser.add_argument("--title", default=TITLE, help="the heading (default: %(default)s)")
+    add_overwrite_option(parser, "the files")
     add_output_options(parser)
 
 
 def run(args: argparse.Namespace, output: Output) -> None:
     """Reads the entries, and prints or writes their report."""
-    check_writable(args.html, args.markdown)
+    check_places(args, files=[(args.html, PAGES), (args.markdown, (".md", ".markdown"))])
     entries = recae.report.load_entries(args.folder)
     written = [path for path in (args.html, args.markdown) if path]
     if args.html:
-        recae.report.html(entries, args.html, metric=args.metric, title=args.title)
+        recae.report.html(
+            entries,
+            args.html,
+            metric=args.metric,
+            title=args.title,
+            overwrite=args.overwrite,
+        )
     if args.markdown or not args.html:
         text = recae.report.markdown(entries, metric=args.metric, title=args.title)
     if args.markdown:
-        with atomic_file(args.markdown) as part:
+        with atomic_file(args.markdown, overwrite=args.overwrite) as part:
             part.write_text(text, encoding="utf-8")
     if written:
         content = {"entries": [entry.name for entry in entries], "paths": written}

@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import argparse
 import typing
-from pathlib import Path
 from typing import Any
 
 import recae
 from recae.cli import hyperparameters
-from recae.cli.options import check_out, check_writable, read_interactions
+from recae.cli.options import read_interactions
 from recae.cli.output import Output
+from recae.cli.places import check_model_place, check_places
 from recae.errors import ConfigError
 from recae.recommend.requests import check_metric
-from recae.system.files import atomic_file
+from recae.system.files import PICTURES, atomic_file
 from recae.tuning import SAMPLERS, check_budget, check_optuna, read_space
 
 
@@ -107,10 +107,10 @@ def run(args: argparse.Namespace, output: Output) -> None:
     output.detail(tuning.trials.to_string(index=False))
     # The result of the search is written before the last fit, which may fail.
     if args.trials_out:
-        with atomic_file(args.trials_out) as part:
+        with atomic_file(args.trials_out, overwrite=args.overwrite) as part:
             tuning.trials.to_csv(part, index=False)
     if args.plot:
-        tuning.plot(args.plot)
+        tuning.plot(args.plot, overwrite=args.overwrite)
     output.note(f"the best of {len(tuning.trials)} trials is fitted again, on everything")
     model = tuning.refit(data, seed=args.seed, device=args.device, progress=output.progress)
     model.save(args.out, with_history=args.with_history, overwrite=args.overwrite)
@@ -164,5 +164,10 @@ def _check(args: argparse.Namespace, template: recae.Recommender, space: Any) ->
     check_metric(args.metric)
     read_space(template, space, weighted=True)  # whether the data are is not known yet
     check_optuna()
-    check_out(Path(args.out), args.overwrite)
-    check_writable(args.plot, args.trials_out)
+    check_places(
+        args,
+        files=[(args.plot, PICTURES), (args.trials_out, (".csv",))],
+        folders=[args.out, args.folder],
+        inputs=[args.data],
+    )
+    check_model_place(args.out, args.overwrite)

@@ -10,7 +10,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
-from recae.errors import ConfigError, NotFittedError, check_option
+from recae.errors import ConfigError, NotFittedError, check_option, explained
 from recae.estimators.saved import register
 
 T = TypeVar("T")
@@ -50,6 +50,8 @@ def learnt(*, init: Literal[False] = False) -> Any:
 def estimator(cls: type[T]) -> type[T]:
     """Makes a class of `param` fields an estimator and adds its arguments to its docstring."""
     made = dataclasses.dataclass(eq=False, kw_only=True, repr=False)(cls)
+    made.__init__.__qualname__ = f"{cls.__name__}.__init__"  # of an older Python it has no class
+    made.__init__ = explained(made.__init__)  # type: ignore[misc]
     lines = [
         f"    {f.name} (default {f.default!r}{usually(f, ', ')}): {f.metadata['doc']}"
         for f in params(made)
@@ -130,6 +132,9 @@ class Estimator:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         register(cls)  # so that `recae.load` knows it by its name
+        for name, method in list(vars(cls).items()):
+            if inspect.isfunction(method) and not name.startswith("_"):
+                setattr(cls, name, explained(method))
 
     @classmethod
     def preset(cls, name: str = "paper") -> Self:

@@ -102,11 +102,10 @@ def write(cls: type, contents: Contents, path: str | Path, *, overwrite: bool = 
 def write_arrays(
     path: Path, arrays: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Writes a safetensors file with the permissions of the umask. Raises OSError."""
+    """Writes a safetensors file. Raises OSError."""
     try:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in arrays.items()}
         save_file(tensors, path, None if metadata is None else dict(metadata))
-        path.chmod(path.parent.stat().st_mode & 0o666)  # safetensors gives it to its owner alone
     except SafetensorError as error:  # a full disk, among others
         raise OSError(str(error)) from error
 

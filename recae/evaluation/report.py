@@ -15,9 +15,10 @@ import pandas as pd
 from recae.data.tables.sources import read_frame
 from recae.errors import DataError, StorageError, unknown_option
 from recae.system.digests import sha256
-from recae.system.files import as_path, atomic_file, plain
+from recae.system.files import as_path, atomic_file, check_target, plain
 
 KEYS = {"model", "metrics", "provenance"}
+ENDINGS = (".json",)
 INDEX = {"per_user": "user_id", "users": "user_id", "items": "item_id"}
 """The tables of a report, and the name of the column that holds their index."""
 
@@ -95,14 +96,14 @@ class Report:
         users = self.provenance.get("users", len(self.per_user))
         return f"{self.model} on {users:,} users\n{self.frame().to_string(float_format='%.4f')}"
 
-    def save(self, path: str | Path, *, per_user: bool = False) -> Path:
+    def save(self, path: str | Path, *, per_user: bool = False, overwrite: bool = False) -> Path:
         """Writes the `summary` as JSON, atomically. Returns the path.
 
         per_user: also writes the users' values and the frames users and items. Each gets a Parquet
         file in the same folder, whose name begins alike and holds its digest. `load` can then read
-        the report back, for instance to `recae.compare` it with a later one. An existing report is
-        replaced only when the new one is complete. The ids must be integers or text. Raises
-        StorageError if a file cannot be written.
+        the report back, for instance to `recae.compare` it with a later one. overwrite: replace a
+        report that is there, once the new one is complete. The ids must be integers or text. Raises
+        ConfigError unless the path ends in .json, StorageError if a file cannot be written.
 
         >>> report = recae.Report("a", pd.DataFrame({"ndcg@5": [0.5]}, index=[7]))
         >>> report.save("report.json").name
@@ -113,7 +114,7 @@ class Report:
             tables["per_user"] = self.per_user
             for name, table in (("users", self.users), ("items", self.items)):
                 tables[name] = table if len(table.columns) else None
-        return _write(path, self.summary(), tables)
+        return _write(path, self.summary(), tables, overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Report:
@@ -166,7 +167,10 @@ def _number(value: float | None) -> float:
 
 
 def _write(
-    path: str | Path, summary: Mapping[str, Any], tables: Mapping[str, pd.DataFrame | None]
+    path: str | Path,
+    summary: Mapping[str, Any],
+    tables: Mapping[str, pd.DataFrame | None],
+    overwrite: bool,
 ) -> Path:
     """Writes the tables first and then the summary, which names them with their digests.
 
@@ -174,10 +178,11 @@ def _write(
     new summary does not name are deleted. Raises StorageError if one cannot be written.
     """
     path, content = as_path(path), dict(summary)
+    check_target(path, overwrite=overwrite, endings=ENDINGS)
     for name, table in tables.items():
         if table is not None:
             content[name] = _write_table(path, name, table)
-    with atomic_file(path) as part:
+    with atomic_file(path, overwrite=overwrite) as part:
         part.write_text(json.dumps(content, indent=2, default=plain) + "\n", encoding="utf-8")
     for name in INDEX:
         for old in path.parent.glob(f"{glob.escape(path.name)}.{name}-????????.parquet"):
@@ -193,7 +198,7 @@ def _write_table(path: Path, name: str, table: pd.DataFrame) -> dict[str, str]:
     )
     digest = sha256(content.getvalue())
     file = path.with_name(f"{path.name}.{name}-{digest[:8]}.parquet")
-    with atomic_file(file) as part:
+    with atomic_file(file, overwrite=True) as part:  # its name has its digest
         part.write_bytes(content.getvalue())
     return {"file": file.name, "sha256": digest}
 

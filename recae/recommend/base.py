@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from recae.data import IdMap, Interactions, as_interactions
+from recae.data import IdMap, Interactions, ItemTable, as_interactions
 from recae.data.csr import column_counts
 from recae.data.splits import Fold
 from recae.errors import ConfigError, DataError, TrainingInterrupted, check_flag, check_integer
@@ -305,25 +305,31 @@ class Recommender(Estimator, ABC):
         batch_size: int | str = "auto",
         progress: bool | None = None,
         checkpoint: str | Path | None = None,
+        overwrite: bool = False,
+        titles: Any = None,
     ) -> int:
         """Streams the rows of `recommend(users, k, history=history, ...)` to a Parquet file.
 
         Columns: user_id, item_id (int64 or string), score (float32), rank (int32, from 1). Only one
-        batch of them is in memory at a time. The file appears when it is complete; an existing file
-        stays until then. Returns the number of rows.
+        batch of them is in memory at a time. The file appears when it is complete. overwrite:
+        replace a file that is there, which stays until then. titles: a mapping or Series from item
+        ids to titles, or a table or its path with the columns item_id and title; the file then has
+        the column title (string, null without one). Returns the number of rows.
 
         checkpoint: a folder, new or empty, that keeps the lists so far. After an interruption the
         same call resumes from it, writes the same file and deletes the folder. The lists are
         written twice.
 
         Raises DataError as `recommend` does, StorageError when the file cannot be written, and
-        ConfigError for a checkpoint of another model, other histories or other options.
+        ConfigError for a checkpoint of another model, other histories or other options, and for a
+        path that does not end in .parquet or .pq.
 
         >>> recae.Popularity().fit(data).export("top.parquet", data, k=1)
         5
         """
         request = self._request(users, history, items, exclude_items, exclude_seen, on_unknown)
         most = min(check_integer("k", k), len(self.items_))
+        texts = None if titles is None else ItemTable(titles).texts(self.items_, missing="")
 
         def ranked(first: int) -> RankedLists:
             rest = request.part(slice(first, None)) if first else request
@@ -340,7 +346,15 @@ class Recommender(Estimator, ABC):
             }
 
         return write_lists(
-            path, request, self.items_.ids, ranked, job, progress=progress, checkpoint=checkpoint
+            path,
+            request,
+            self.items_.ids,
+            ranked,
+            job,
+            progress=progress,
+            checkpoint=checkpoint,
+            overwrite=overwrite,
+            titles=None if texts is None else [text or None for text in texts],
         )
 
     # A model implements these methods: the first two and the saved form always, the rest if needed.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,16 @@ import pyarrow.parquet as pq
 from recae.errors import ConfigError, DataError, StorageError
 from recae.ranking.batches import Request
 from recae.ranking.top_k import TopK
-from recae.system.digests import sha256_of_arrays
-from recae.system.files import as_path, atomic_file, check_target, plain, remove_directory
+from recae.system.digests import sha256_of_arrays, sha256_of_json
+from recae.system.files import (
+    TABLES,
+    as_path,
+    atomic_file,
+    check_apart,
+    check_target,
+    plain,
+    remove_directory,
+)
 from recae.system.machine import __version__
 from recae.system.progress import bar
 
@@ -50,7 +58,7 @@ class Parts:
             self.folder.mkdir(exist_ok=True)
         except OSError as error:
             raise StorageError(f"cannot make the folder {folder}: {error.strerror}") from error
-        with atomic_file(self.folder / JOB) as part:
+        with atomic_file(self.folder / JOB, overwrite=True) as part:
             part.write_text(json.dumps(self.job, indent=2), encoding="utf-8")
 
     def add(self, table: pa.Table, users: int) -> None:
@@ -67,7 +75,7 @@ class Parts:
             return
         file = self.folder / f"{_end(self.files):012d}-{self.done:012d}.parquet"
         with (
-            atomic_file(file) as part,
+            atomic_file(file, overwrite=True) as part,
             pq.ParquetWriter(part, self.waiting[0].schema, compression="zstd") as writer,
         ):
             for table in self.waiting:
@@ -129,6 +137,8 @@ def write_lists(
     *,
     progress: bool | None,
     checkpoint: str | Path | None,
+    overwrite: bool,
+    titles: Sequence[str | None] | None = None,
 ) -> int:
     """Writes the lists of the users of a request to a Parquet file; returns the number of rows.
 
@@ -137,44 +147,53 @@ def write_lists(
 
     item_ids: the ids of the items in the lists; ranked: called with the number of the first user,
     gives the lists batch by batch with the rows (from 0) of their users; job: everything else that
-    the rows depend on, called with a checkpoint only. progress, checkpoint: as in
-    `Recommender.export`.
+    the rows depend on, called with a checkpoint only. progress, checkpoint, overwrite: as in
+    `Recommender.export`. titles: of the items in the lists, which become the column title (string).
     """
     user_ids, listed_ids = _ids(request.users), _ids(item_ids)
     types = user_ids.type, listed_ids.type, pa.float32(), pa.int32()
     schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
+    listed = [listed_ids]
+    if titles is not None:
+        listed.append(pa.array(titles, type=pa.string()))
+        schema = schema.append(pa.field("title", pa.string()))
 
     def tables(first: int) -> Iterator[tuple[pa.Table, int]]:
         """The lists of the users from `first` on, and the number of users."""
         with bar(len(request), "exporting", "user", progress, initial=first) as shown:
             for rows, top in ranked(first):
                 users = user_ids.slice(first + rows.start, rows.stop - rows.start)
-                yield _table(schema, users, listed_ids, top), len(users)
+                yield _table(schema, users, listed, top), len(users)
                 shown.update(len(users))
 
     if checkpoint is None:
-        return _write(path, schema, (table for table, _ in tables(0)))
-    check_target(path)  # before hours of ranking
+        return _write(path, schema, (table for table, _ in tables(0)), overwrite)
+    # before hours of ranking
+    check_target(path, overwrite=overwrite, endings=TABLES), check_apart([path, checkpoint], [])
     matrix = request.matrix
     about = {
         "recae": __version__,
         "users": sha256_of_arrays(request.users, request.known),
         "histories": sha256_of_arrays(matrix.indptr, matrix.indices, matrix.data),
+        "titles": None if titles is None else sha256_of_json(list(titles)),
     }
     parts = Parts(checkpoint, {**job(), **about})
     if not parts.files or parts.done < len(request):
         for table, users in tables(parts.done):
             parts.add(table, users)
         parts.write()
-    written = _write(path, schema, parts.tables())
+    written = _write(path, schema, parts.tables(), overwrite)
     parts.remove()
     return written
 
 
-def _write(path: str | Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
+def _write(path: str | Path, schema: pa.Schema, tables: Iterable[pa.Table], overwrite: bool) -> int:
     """Writes a row group for each table; the number of rows."""
     written = 0
-    with atomic_file(path) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
+    with (
+        atomic_file(path, overwrite=overwrite, endings=TABLES) as part,
+        pq.ParquetWriter(part, schema, compression="zstd") as writer,
+    ):
         for table in tables:
             writer.write_table(table)
             written += len(table)
@@ -186,12 +205,15 @@ def _ids(ids: np.ndarray) -> pa.Array:
     return pa.array(ids, type=pa.string() if ids.dtype == object else pa.int64())
 
 
-def _table(schema: pa.Schema, user_ids: pa.Array, item_ids: pa.Array, top: TopK) -> pa.Table:
+def _table(schema: pa.Schema, user_ids: pa.Array, listed: list[pa.Array], top: TopK) -> pa.Table:
+    """A row for each item of the lists; listed: what is written of the items, their ids first."""
     rows, places = np.nonzero(top.items >= 0)
+    ids, *titles = (column.take(pa.array(top.items[rows, places])) for column in listed)
     columns = [
         user_ids.take(pa.array(rows)),
-        item_ids.take(pa.array(top.items[rows, places])),
+        ids,
         pa.array(top.scores[rows, places]),
         pa.array((places + 1).astype(np.int32)),
+        *titles,
     ]
     return pa.Table.from_arrays(columns, schema=schema)

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from recae.errors import ConfigError
 from recae.report.markup import NOT_SHOWN, Markup, element, together
-from recae.system.files import atomic_file
+from recae.system.files import PICTURES, atomic_file
 
 DPI = 150
 COLOURS = (
@@ -71,9 +71,9 @@ def hinted(artist: Any, hint: str) -> Any:
     return artist
 
 
-def write(figure: Any, path: str | Path) -> Path:
+def write(figure: Any, path: str | Path, *, overwrite: bool) -> Path:
     """Writes a PNG atomically. Returns the path."""
-    with atomic_file(path) as part, _any_letters():
+    with atomic_file(path, overwrite=overwrite, endings=PICTURES) as part, _any_letters():
         figure.savefig(part, format="png", dpi=DPI)
     return Path(path)
 

@@ -31,7 +31,7 @@ from recae.report.rows import (
     main_group,
     measured,
 )
-from recae.system.files import check_target
+from recae.system.files import PICTURES, check_target
 
 
 def report_charts(ordered: Sequence[Entry], metric: str) -> Iterator[Chart]:
@@ -213,53 +213,69 @@ def _require_some(reports: Mapping[str, Report]) -> None:
         raise ConfigError("there are no reports to show; give at least one, as {name: report}")
 
 
-def plot_comparison(reports: Mapping[str, Report], metric: str, path: str | Path) -> Path:
+def _target(path: str | Path, overwrite: bool) -> Path:
+    return check_target(path, overwrite=overwrite, endings=PICTURES)
+
+
+def plot_comparison(
+    reports: Mapping[str, Report], metric: str, path: str | Path, *, overwrite: bool = False
+) -> Path:
     """Draws one metric of every report with its 95 % interval, best on top, and writes a PNG.
 
     A report that is far behind the others is an arrow at the end of the axis. Needs matplotlib
     (`pip install "recae[plot]"`). Raises ConfigError without it, without reports, or for a metric
     that they do not have; StorageError if the picture cannot be written.
+    overwrite: replace a file that is there.
 
     >>> values = pd.DataFrame({"recall@5": [0.5, 0.7]}, index=[1, 2])
     >>> recae.report.plot_comparison({"a": recae.Report("a", values)}, "recall@5", "a.png").name
     'a.png'
     """
     _require_some(reports)
+    target = _target(path, overwrite)
     for report in reports.values():
         check_option("metric of these reports", metric, report.metrics)
     ordered = best_first([Entry(name, [report]) for name, report in reports.items()], metric)
     rows = [Row(e.name, found) for e in ordered if (found := measured(e, metric))]
-    return write(forest(rows, metric, less_is_better(metric), WIDTH).draw(), path)
+    return write(
+        forest(rows, metric, less_is_better(metric), WIDTH).draw(), target, overwrite=overwrite
+    )
 
 
-def plot_accuracy_against_time(entries: Iterable[Entry], metric: str, path: str | Path) -> Path:
+def plot_accuracy_against_time(
+    entries: Iterable[Entry], metric: str, path: str | Path, *, overwrite: bool = False
+) -> Path:
     """Draws a metric of every entry against its median seconds of a fit, and writes a PNG.
 
     The axis of seconds is logarithmic; entries of unknown seconds are left out, and no label covers
     another. Needs matplotlib (`pip install "recae[plot]"`). Raises ConfigError without it, for an
     unknown metric, and if no entry has seconds; DataError for entries of different data;
     StorageError if the picture cannot be written.
+    overwrite: replace a file that is there.
 
     >>> values = pd.DataFrame({"recall@5": [0.5, 0.7]}, index=[1, 2])
     >>> entry = recae.report.Entry("ease", [recae.Report("EASE()", values)], fit_seconds=[12.5])
     >>> recae.report.plot_accuracy_against_time([entry], "recall@5", "time.png").name
     'time.png'
     """
-    entries, target = check_entries(list(entries)), check_target(path)
+    entries, target = check_entries(list(entries)), _target(path, overwrite)
     choose_metrics(entries, [metric], metric)
     ordered = best_first(entries, metric)
     if not _timed(ordered, metric):
         raise ConfigError(f"no entry has both fit_seconds and a value of {metric}")
-    return write(_against_time(ordered, metric).draw(), target)
+    return write(_against_time(ordered, metric).draw(), target, overwrite=overwrite)
 
 
-def plot_by_history(entries: Iterable[Entry], metric: str, path: str | Path) -> Path:
+def plot_by_history(
+    entries: Iterable[Entry], metric: str, path: str | Path, *, overwrite: bool = False
+) -> Path:
     """Draws a metric by the length of the users' histories, a line each, and writes a PNG.
 
     First seeds, with 95 % intervals; of many entries the best and the baselines. Needs matplotlib
     (`pip install "recae[plot]"`). Raises ConfigError without it and for an unknown metric. Raises
     DataError for entries of different data, and if the lengths of the histories are unknown. Raises
     StorageError if the picture cannot be written.
+    overwrite: replace a file that is there.
 
     >>> values = pd.DataFrame({"recall@5": [0.5, 0.7]}, index=[1, 2])
     >>> users = pd.DataFrame({"history": [3, 9], "targets": [1, 1]}, index=[1, 2])
@@ -267,7 +283,7 @@ def plot_by_history(entries: Iterable[Entry], metric: str, path: str | Path) -> 
     >>> recae.report.plot_by_history([entry], "recall@5", "history.png").name
     'history.png'
     """
-    entries, target = check_entries(list(entries)), check_target(path)
+    entries, target = check_entries(list(entries)), _target(path, overwrite)
     choose_metrics(entries, [metric], metric)
     if not any(metric in entry.reports[0].per_user for entry in entries):
         raise ConfigError(f"{metric} is one number, not one per user: it has no breakdown")
@@ -277,16 +293,23 @@ def plot_by_history(entries: Iterable[Entry], metric: str, path: str | Path) -> 
         raise DataError(
             f"no entry has values of {metric} and history lengths: evaluate the models again"
         )
-    return write(_by_history(ordered, metric, lines, bins).draw(), target)
+    return write(_by_history(ordered, metric, lines, bins).draw(), target, overwrite=overwrite)
 
 
-def plot_curves(entries: Iterable[Entry], path: str | Path, *, metric: str | None = None) -> Path:
+def plot_curves(
+    entries: Iterable[Entry],
+    path: str | Path,
+    *,
+    metric: str | None = None,
+    overwrite: bool = False,
+) -> Path:
     """Draws a validation metric after each epoch, a line for each entry, and writes a PNG.
 
     metric: one of the epochs' (the first by default). At most eight lines, of the first seeds.
     Needs matplotlib (`pip install "recae[plot]"`). Raises ConfigError without it, for an unknown
     metric, and if no entry has epochs with validation metrics; DataError for entries of different
     data; StorageError if the picture cannot be written.
+    overwrite: replace a file that is there.
 
     >>> values = pd.DataFrame({"recall@5": [0.5, 0.7]}, index=[1, 2])
     >>> epochs = [{"number": n, "metrics": {"recall@5": 0.1 * n}} for n in (1, 2, 3)]
@@ -294,7 +317,7 @@ def plot_curves(entries: Iterable[Entry], path: str | Path, *, metric: str | Non
     >>> recae.report.plot_curves([entry], "curves.png").name
     'curves.png'
     """
-    entries, target = check_entries(list(entries)), check_target(path)
+    entries, target = check_entries(list(entries)), _target(path, overwrite)
     ordered = best_first(entries, choose_metrics(entries, None, None)[0])
     curves = curve_lines(ordered)
     if not curves:
@@ -302,4 +325,4 @@ def plot_curves(entries: Iterable[Entry], path: str | Path, *, metric: str | Non
     if metric is not None and metric not in curves:
         raise unknown_option("metric of these epochs", metric, curves)
     metric, lines = next((m, found) for m, found in curves.items() if metric in (None, m))
-    return write(_training(ordered, 0, metric, lines).draw(), target)
+    return write(_training(ordered, 0, metric, lines).draw(), target, overwrite=overwrite)

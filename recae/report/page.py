@@ -25,7 +25,7 @@ from recae.report.markup import (
 from recae.report.pairs import all_pairs
 from recae.report.rows import Footnotes, amount, best_first, choose_metrics, with_published
 from recae.report.table import main_table, matrix
-from recae.system.files import atomic_file, check_target, plain
+from recae.system.files import PAGES, atomic_file, check_target, plain
 
 NO_FIGURES = 'The charts need matplotlib: pip install "recae[plot]" and write this page again.'
 
@@ -49,6 +49,7 @@ def html(
     metric: str | None = None,
     title: str = TITLE,
     notes: str | Sequence[str] = (),
+    overwrite: bool = False,
 ) -> Path:
     """Writes entries as one HTML page that fetches nothing from the network. Returns the path.
 
@@ -57,8 +58,8 @@ def html(
     popularity, and of training curves and tuning. It also shows which model is better than which,
     and the provenance of each entry. Parts without data are omitted. The charts are those of
     matplotlib; without it (`pip install "recae[plot]"`) the page has the tables. metric: the main
-    one (the first that all entries have); notes: paragraphs after the title. The page is written
-    atomically, and the same entries give the same bytes.
+    one (the first that all entries have); notes: paragraphs after the title; overwrite: replace a
+    file that is there. The page is written atomically, and the same entries give the same bytes.
 
     Raises ConfigError without entries, for two of one name and for unknown metrics; DataError for
     entries that were not measured on the same data; StorageError if it cannot be written.
@@ -66,7 +67,10 @@ def html(
     >>> recae.report.html([entry], "page.html").name
     'page.html'
     """
-    entries, target = check_entries(list(entries)), check_target(path)
+    entries, target = (
+        check_entries(list(entries)),
+        check_target(path, overwrite=overwrite, endings=PAGES),
+    )
     metrics = choose_metrics(entries, None, metric)
     ordered, footnotes = best_first(entries, metrics[0]), Footnotes()
     paragraphs = [notes] if isinstance(notes, str) else notes
@@ -81,7 +85,7 @@ def html(
         element("div", _figures(ordered, metrics[0]), class_="figures"),
         origins(ordered),
     )
-    with atomic_file(target) as part:
+    with atomic_file(target, overwrite=overwrite) as part:
         style, script = (resource("recae.report", name) for name in ("page.css", "page.js"))
         part.write_text(document(title, body, style, script), encoding="utf-8")
     return Path(path)

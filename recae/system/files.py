@@ -10,14 +10,14 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from recae.errors import ConfigError, RecaeError, StorageError
+from recae.errors import ConfigError, RecaeError, StorageError, check_flag
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 _RENAME_SWAP = 2  # sys/stdio.h of macOS
@@ -66,23 +66,29 @@ def _rename_thrice(first: Path, second: Path) -> None:
 if sys.platform != "win32":  # on Windows leftovers of killed writers stay
     import fcntl
 
+PICTURES, PAGES, TABLES = (".png",), (".html", ".htm"), (".parquet", ".pq")
+"""The endings of the files that are written in more than one place."""
 STALE_SECONDS = 60
 """Temporary folders of killed writers are deleted by the next writer when they are older."""
 
 
 @contextmanager
-def atomic_file(path: str | Path) -> Iterator[Path]:
-    """Yields a path to write to, in a hidden folder beside `path`; the file then replaces `path`.
+def atomic_file(
+    path: str | Path, *, overwrite: bool, endings: Sequence[str] = ()
+) -> Iterator[Path]:
+    """Yields a path to write to, in a hidden folder beside `path`; the file then becomes `path`.
 
-    If the block fails, `path` is unchanged. (A folder, because some writers leave temporary files
-    in it when they are killed.) Raises StorageError for a missing folder, a directory in the way,
+    overwrite, endings: as in `check_target`, which is asked before the block and after it. If the
+    block fails, `path` is unchanged. (A folder, because some writers leave temporary files in it
+    when they are killed.) The file has the permissions of the umask. Raises StorageError also for
     no permission or a full disk.
     """
-    target = check_target(path)
+    target = check_target(path, overwrite=overwrite, endings=endings)
     with _beside(target) as part:
         file = part / target.name
         yield file
         _sync(file)
+        check_target(path, overwrite=overwrite)  # something may have appeared meanwhile
         os.replace(file, target)
 
 
@@ -99,7 +105,11 @@ def atomic_directory(path: str | Path, *, overwrite: bool, marker: str) -> Itera
         if not (target / marker).is_file():
             raise StorageError(f"{target} exists and holds no {marker}: name another place")
         if not overwrite:
-            raise StorageError(f"{target} exists: pass overwrite=True or name another place")
+            raise StorageError(
+                f"{target} exists: pass overwrite=True to replace it, or name another place",
+                parameter="overwrite",
+                value=overwrite,
+            )
     with _beside(target) as part:
         yield part
         for file in part.iterdir():
@@ -133,18 +143,66 @@ def as_path(path: object) -> Path:
     return Path(path)
 
 
-def check_target(path: str | Path) -> Path:
-    """The resolved path of a file to write. Raises StorageError where none can be."""
+def check_target(path: str | Path, *, overwrite: bool, endings: Sequence[str] = ()) -> Path:
+    """The resolved path of a file to write. Everything that writes a file asks this first.
+
+    overwrite: whether a file that is there may be replaced. endings: those of the format, such as
+    (".parquet", ".pq"), in any case of letters; "" allows a name without one. Raises ConfigError
+    for another ending, and StorageError for a file that is there (without `overwrite`), a directory
+    or a device in the way, and a missing folder.
+    """
+    check_flag("overwrite", overwrite)
     target = _target(path)
     if target.is_dir():
         raise StorageError(f"{target} is a directory: name a file to write")
+    if endings and as_path(path).suffix.lower() not in endings:
+        wanted = " or ".join(ending or "have no ending" for ending in endings)
+        raise ConfigError(f"the file {path} must end in {wanted}", parameter="path", value=path)
+    if target.exists() and not target.is_file():
+        raise StorageError(f"{target} is a device or a pipe: name a file to write")
+    if target.exists() and not overwrite:
+        raise StorageError(
+            f"{target} exists: pass overwrite=True to replace it, or name another file",
+            parameter="overwrite",
+            value=overwrite,
+        )
     return target
+
+
+def check_apart(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
+    """Raises StorageError if a file to write is one to read, or lies in a folder to read.
+
+    Links are followed, and a hard link is the same file. `overwrite` does not allow it: the data
+    would be lost, or the result would be read as data the next time. Two outputs must differ too.
+    """
+    read, written = [as_path(path) for path in inputs], list[Path]()
+    for path in map(as_path, outputs):
+        target = path.resolve()
+        for source in read:
+            if _same(path, source):
+                raise StorageError(f"{path} is read here: name another place to write to")
+            if source.is_dir() and source.resolve() in target.parents:
+                raise StorageError(
+                    f"{path} lies in {source}, which is read here: name a place outside it"
+                )
+        if target in written:
+            raise StorageError(f"{path} would be written twice: name two places")
+        written.append(target)
+
+
+def _same(one: Path, other: Path) -> bool:
+    with suppress(OSError):
+        if os.path.samefile(one, other):
+            return True
+    return one.resolve() == other.resolve()
 
 
 def _target(path: str | Path) -> Path:
     target = as_path(path).resolve()  # a link stays a link, to the written file
     if not target.parent.is_dir():
-        raise StorageError(f"the folder {target.parent} does not exist: create it first")
+        raise StorageError(
+            f"cannot write {path}: the folder {target.parent} does not exist: create it first"
+        )
     return target
 
 
@@ -207,6 +265,13 @@ def _lock(handle: int) -> bool:
 
 
 def _sync(path: Path) -> None:
+    """Waits until a file or folder is on the disk, with the permissions that the umask gives.
+
+    Some writers, such as safetensors, keep their files from everybody else. The folder that
+    `_beside` made has the bits that the umask leaves.
+    """
+    if path.is_file():
+        path.chmod(path.parent.stat().st_mode & 0o666)
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -94,7 +94,7 @@ class Checkpoint:
             "versions": _versions(state.device),
             "progress": state.progress(),
         }
-        with atomic_file(self.path) as part:
+        with atomic_file(self.path, overwrite=True) as part:
             write_arrays(part, state.tensors(), {KEY: json.dumps(header, default=plain)})
         self.written = time.perf_counter()
         self.cost = self.written - started

@@ -15,7 +15,7 @@ from recae.data import Interactions
 from recae.errors import ConfigError
 from recae.models import Ensemble
 from recae.recommend.base import Recommender
-from recae.system.files import atomic_file
+from recae.system.files import PICTURES, atomic_file
 from recae.tuning.space import Choices, Range, Space
 from recae.tuning.study import COMPLETE, CUT, FAILED, PRUNED, Trial, best_of
 
@@ -73,17 +73,18 @@ class Tuning:
             model.member_weights_ = self.model.member_weights_.copy()
         return model
 
-    def plot(self, path: str | Path) -> Path:
+    def plot(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Draws the trials and writes a PNG: value against seconds spent and, for every searched
         setting, against its values.
 
-        Needs matplotlib (`pip install "recae[plot]"`). Raises ConfigError without it, StorageError
-        for a file that cannot be written.
+        overwrite: replace a file that is there. Needs matplotlib (`pip install "recae[plot]"`).
+        Raises ConfigError without it and for an ending other than .png, StorageError for a file
+        that cannot be written.
 
         >>> tuning.plot("trials.png").name
         'trials.png'
         """
-        return draw_trials(self._past, self._space, self.metric, path)
+        return draw_trials(self._past, self._space, self.metric, path, overwrite=overwrite)
 
     def __repr__(self) -> str:
         return (
@@ -122,7 +123,9 @@ ACROSS = 4
 """Panels of settings beside each other."""
 
 
-def draw_trials(trials: Sequence[Trial], space: Space, metric: str, path: str | Path) -> Path:
+def draw_trials(
+    trials: Sequence[Trial], space: Space, metric: str, path: str | Path, *, overwrite: bool
+) -> Path:
     """Writes a PNG: value against seconds spent with the best so far, and a panel per setting.
 
     Raises ConfigError without matplotlib, StorageError for a file that cannot be written.
@@ -148,7 +151,7 @@ def draw_trials(trials: Sequence[Trial], space: Space, metric: str, path: str | 
             axes.tick_params(labelleft=False)
         else:
             axes.set_ylabel(metric)
-    with atomic_file(path) as file:
+    with atomic_file(path, overwrite=overwrite, endings=PICTURES) as file:
         figure.savefig(file, format="png", dpi=150)
     return Path(path)
 

@@ -78,7 +78,7 @@ def test_recommend_for_typed_items_finds_their_taste(
     run("fit", "plays.parquet", "model", "--model", "ease")
     capsys.readouterr()
     titles = ("--titles", "titles.csv", "--title-column", "name")
-    assert run("recommend", "model", "--items", "112,113,114", "-k", "9", *titles) == 0
+    assert run("recommend", "model", "--liked", "112,113,114", "-k", "9", *titles) == 0
     header, *rows = capsys.readouterr().out.splitlines()
     assert header.split() == ["user_id", "rank", "item_id", "score", "name"]
     cells = [row.split() for row in rows]
@@ -134,7 +134,7 @@ def test_strangers_are_skipped_or_get_what_is_popular(
     favourite = plays.loc[plays["user_id"] < 40].assign(item_id=1000).drop_duplicates("user_id")
     pd.concat([plays, favourite]).to_parquet("plays.parquet")  # 40 of 60 users: none has more
     run("fit", "plays.parquet", "model", *TINY, "--held-out", "0")
-    stranger = ("recommend", "model", "--items", "7", "-k", "1", "--on-unknown")
+    stranger = ("recommend", "model", "--liked", "7", "-k", "1", "--on-unknown")
     capsys.readouterr()
     assert run(*stranger, "popular") == 0
     assert capsys.readouterr().out.splitlines()[1].split() == ["new", "1", "1000", "40.0000"]

@@ -58,7 +58,7 @@ def test_users(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("model", "map.svg"), 2, r"\.html or \.png"),
+        (("model", "map.svg"), 2, r"\.html .*\.png"),
         (("model", "no/map.png"), 4, "no .*exist"),
         (("model", "map.png", "--about", "films.csv"), 2, "--users"),
         (("model", "map.png", "--titles", "films.csv"), 3, "column 'item_id'"),

@@ -38,12 +38,12 @@ def test_mistakes_in_the_data_are_explained(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fit = ("fit", "plays.parquet", "model")
-    assert "user='user_id'" in refused(capsys, *fit, "--user", "user_idd")
+    assert "--user 'user_id'" in refused(capsys, *fit, "--user", "user_idd")
     assert "nowhere.csv" in refused(capsys, "fit", "nowhere.csv", "model")
     Path("notes.parquet").write_text("not a table")
     assert "notes.parquet" in refused(capsys, "fit", "notes.parquet", "model")
     assert "format" in refused(capsys, "fit", "plays.xlsx", "model")
-    assert "min_per_user=99" in refused(capsys, *fit, "--min-per-user", "99")
+    assert "--min-per-user 99" in refused(capsys, *fit, "--min-per-user", "99")
     assert not Path("model").exists()
 
 
@@ -87,12 +87,12 @@ def test_mistakes_in_a_request_are_explained(
     run("fit", "plays.parquet", "model", "--model", "popularity")
     recommend = ("recommend", "model")
     assert "pass --history FILE" in refused(capsys, *recommend)
-    assert "'first'" in refused(capsys, *recommend, "--items", "first")
-    assert "leave --users out" in refused(capsys, *recommend, "--items", "100", "--users", "1")
+    assert "'first'" in refused(capsys, *recommend, "--liked", "first")
+    assert "leave --users out" in refused(capsys, *recommend, "--liked", "100", "--users", "1")
     history = (*recommend, "--history", "plays.parquet")
     assert "unknown user 999" in refused(capsys, *history, "--users", "999")
-    assert "not allowed" in misused(capsys, *history, "--items", "100")
-    assert "nothing saved" in refused(capsys, "recommend", ".", "--items", "100")
+    assert "not allowed" in misused(capsys, *history, "--liked", "100")
+    assert "nothing saved" in refused(capsys, "recommend", ".", "--liked", "100")
     assert re.match("k .*>= 1, not 0", refused(capsys, *history, "-k", "0"))
 
 
@@ -102,7 +102,7 @@ def test_our_warnings_are_plain_lines_and_filters_stay(
     run("fit", "plays.parquet", "model", "--model", "popularity")
     capsys.readouterr()
     filters, show = list(warnings.filters), warnings.showwarning
-    assert run("recommend", "model", "--items", "100,999", "-k", "1") == 0
+    assert run("recommend", "model", "--liked", "100,999", "-k", "1") == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("recae: warning: ") and "999" in line and ".py" not in line
     assert warnings.filters == filters and warnings.showwarning is show

@@ -49,7 +49,7 @@ def test_notes_are_no_results(said: Said) -> None:
 def test_quiet_leaves_results_warnings_and_errors(said: Said) -> None:
     assert said(*FIT, "--quiet") == ("", "")
     assert said("export", "model", "top.parquet", "--history", "plays.parquet", "-q") == ("", "")
-    out, err = said("recommend", "model", "--items", "100,999", "-k", "2", "-q")
+    out, err = said("recommend", "model", "--liked", "100,999", "-k", "2", "-q")
     assert len(out.splitlines()) == 3  # a header and two items
     assert err.startswith("recae: warning: ") and len(err.splitlines()) == 1
     assert said(*EVALUATE, "--quiet")[1] == ""

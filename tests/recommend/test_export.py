@@ -63,13 +63,13 @@ def test_the_columns_have_stated_types(text_model, int_model, tmp_path) -> None:
             ("rank", pa.int32()),
         ]
         path = tmp_path / "top.parquet"
-        model.export(path, k=2)
+        model.export(path, k=2, overwrite=True)
         assert pq.read_schema(path).equals(pa.schema(types))
-        assert model.export(path, users=[]) == 0
+        assert model.export(path, users=[], overwrite=True) == 0
         assert pq.read_schema(path).equals(pa.schema(types))
         stranger = "who" if kind == pa.string() else 5
         with pytest.warns(RecaeWarning, match="1 of 1 users"):
-            assert model.export(path, users=[stranger], on_unknown="skip") == 0
+            assert model.export(path, users=[stranger], on_unknown="skip", overwrite=True) == 0
         assert pq.read_schema(path).equals(pa.schema(types))
 
 
@@ -110,7 +110,7 @@ def test_a_failure_halfway_leaves_what_was_there(
 
     monkeypatch.setattr(text_model, "_score_rows", failing)
     with pytest.raises(StorageError if isinstance(error, OSError) else MemoryError):
-        text_model.export(path, k=2, batch_size=10)
+        text_model.export(path, k=2, batch_size=10, overwrite=True)
     assert next(calls) == 3  # two batches had been written
     assert [part.name for part in tmp_path.iterdir()] == (["top.parquet"] if there else [])
     assert not there or path.read_text() == "old"
@@ -128,7 +128,7 @@ def test_mistakes_touch_nothing(text_model, text_data, tmp_path) -> None:
         (ConfigError, "unknown on_unknown", {"on_unknown": "ignore"}),
     ):
         with pytest.raises(error, match=message):
-            text_model.export(path, **options)
+            text_model.export(path, overwrite=True, **options)
     with pytest.raises(NotFittedError, match="EASE .*fit"):
         EASE().export(path)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

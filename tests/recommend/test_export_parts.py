@@ -52,18 +52,20 @@ def killed_after(
 
 @pytest.mark.parametrize("batches", [0, 1, 3, 7])
 def test_it_goes_on_to_the_same_file(model, tmp_path, monkeypatch, batches) -> None:
-    whole, path, folder = tmp_path / "whole", tmp_path / "top", tmp_path / "parts"
+    whole, path, folder = tmp_path / "whole.parquet", tmp_path / "top.parquet", tmp_path / "parts"
     rows = model.export(whole, k=4, batch_size=BATCH)
     killed_after(monkeypatch, model, batches, path, checkpoint=folder)
     assert len(list(folder.glob("0*"))) == batches
     # 36 users in batches of 5 are 8: the rest is ranked, and nothing twice.
     assert killed_after(monkeypatch, model, 99, path, checkpoint=folder) == 8 - batches
     assert path.read_bytes() == whole.read_bytes() and not folder.exists()
-    assert model.export(path, k=4, checkpoint=folder) == rows  # nothing is left to go on
+    assert (
+        model.export(path, k=4, checkpoint=folder, overwrite=True) == rows
+    )  # nothing is left to go on
 
 
 def test_what_is_ranked_but_not_written_is_ranked_again(model, tmp_path, monkeypatch) -> None:
-    path, folder = tmp_path / "top", tmp_path / "parts"
+    path, folder = tmp_path / "top.parquet", tmp_path / "parts"
     monkeypatch.setattr(parts, "SECONDS", 1e9)
     monkeypatch.setattr(parts, "ROWS", 30)  # 5 users of 4 are 20 rows
     killed_after(monkeypatch, model, 3, path, checkpoint=folder)
@@ -76,7 +78,7 @@ def test_what_is_ranked_but_not_written_is_ranked_again(model, tmp_path, monkeyp
 
 
 def test_a_kill_between_the_last_part_and_the_file(model, tmp_path, monkeypatch) -> None:
-    path, folder = tmp_path / "top", tmp_path / "parts"
+    path, folder = tmp_path / "top.parquet", tmp_path / "parts"
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(parts.Parts, "tables", lambda self: (_ for _ in ()).throw(Killed()))
         model.export(path, k=4, checkpoint=folder)
@@ -86,7 +88,7 @@ def test_a_kill_between_the_last_part_and_the_file(model, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("gone", ["000000000000", "000000000010", "export.json"])
 def test_a_kill_while_the_parts_are_deleted(model, tmp_path, monkeypatch, gone) -> None:
-    whole, path, folder = tmp_path / "whole", tmp_path / "top", tmp_path / "parts"
+    whole, path, folder = tmp_path / "whole.parquet", tmp_path / "top.parquet", tmp_path / "parts"
     model.export(whole, k=4, batch_size=BATCH)
 
     def some(path: Path, **options: Any) -> None:
@@ -97,13 +99,13 @@ def test_a_kill_while_the_parts_are_deleted(model, tmp_path, monkeypatch, gone) 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr("shutil.rmtree", some)
         model.export(path, k=4, batch_size=BATCH, checkpoint=folder)
-    model.export(path, k=4, batch_size=BATCH, checkpoint=folder)
+    model.export(path, k=4, batch_size=BATCH, checkpoint=folder, overwrite=True)
     assert path.read_bytes() == whole.read_bytes() and not folder.exists()
 
 
 @pytest.mark.parametrize("gone", ["000000000000", "000000000005"])
 def test_a_part_that_is_missing_is_told(model, tmp_path, monkeypatch, gone) -> None:
-    path, folder = tmp_path / "top", tmp_path / "parts"
+    path, folder = tmp_path / "top.parquet", tmp_path / "parts"
     killed_after(monkeypatch, model, 4, path, checkpoint=folder)
     next(folder.glob(f"{gone}-*")).unlink()
     with pytest.raises(DataError, match=rf"parts: users from {int(gone)} .*missing"):
@@ -112,7 +114,7 @@ def test_a_part_that_is_missing_is_told(model, tmp_path, monkeypatch, gone) -> N
 
 
 def test_no_users_are_an_empty_file(model, tmp_path) -> None:
-    path = tmp_path / "top"
+    path = tmp_path / "top.parquet"
     assert model.export(path, users=[], checkpoint=tmp_path / "parts") == 0
     assert pd.read_parquet(path).empty
 
@@ -129,7 +131,7 @@ def test_no_users_are_an_empty_file(model, tmp_path) -> None:
 def test_parts_of_another_export_are_refused(
     model, tmp_path, monkeypatch, differs, options
 ) -> None:
-    path, folder = tmp_path / "top", tmp_path / "parts"
+    path, folder = tmp_path / "top.parquet", tmp_path / "parts"
     killed_after(monkeypatch, model, 2, path, checkpoint=folder)
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     with pytest.raises(ConfigError, match=rf"parts .*another export.*other: {differs}\)"):
@@ -139,14 +141,14 @@ def test_parts_of_another_export_are_refused(
 
 def test_parts_of_another_model_are_refused(model, text_data, tmp_path, monkeypatch) -> None:
     folder = tmp_path / "parts"
-    killed_after(monkeypatch, model, 2, tmp_path / "top", checkpoint=folder)
+    killed_after(monkeypatch, model, 2, tmp_path / "top.parquet", checkpoint=folder)
     other = EASE(l2=3.5).fit(text_data)
     with pytest.raises(ConfigError, match="other: hyperparameters, fingerprint"):
-        other.export(tmp_path / "top", k=4, checkpoint=folder)
+        other.export(tmp_path / "top.parquet", k=4, checkpoint=folder)
 
 
 def test_places_that_are_no_checkpoint(model, tmp_path, monkeypatch) -> None:
-    path, precious = tmp_path / "top", tmp_path / "precious"
+    path, precious = tmp_path / "top.parquet", tmp_path / "precious"
     precious.mkdir()
     (precious / "letter").write_text("dear")
     (tmp_path / "file").write_text("old")
@@ -172,6 +174,6 @@ def test_places_that_are_no_checkpoint(model, tmp_path, monkeypatch) -> None:
 
 def test_the_job_is_readable(model, tmp_path, monkeypatch) -> None:
     folder = tmp_path / "parts"
-    killed_after(monkeypatch, model, 1, tmp_path / "top", checkpoint=folder)
+    killed_after(monkeypatch, model, 1, tmp_path / "top.parquet", checkpoint=folder)
     job = json.loads((folder / parts.JOB).read_text())
     assert job["model"] == "ease" and job["k"] == 4 and job["hyperparameters"]["l2"] == 3.0

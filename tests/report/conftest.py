@@ -187,7 +187,7 @@ def page(tmp_path: Path):
     """The tree of the page of some entries."""
 
     def build(entries: list[recae.report.Entry], **options: object) -> Node:
-        path = recae.report.html(entries, tmp_path / "page.html", **options)  # type: ignore[arg-type]
+        path = recae.report.html(entries, tmp_path / "page.html", overwrite=True, **options)  # type: ignore[arg-type]
         return check(parsed(path.read_text(encoding="utf-8")))
 
     return build

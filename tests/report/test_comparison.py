@@ -101,7 +101,7 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypat
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
     with pytest.raises(StorageError, match="No space .*nothing"):
-        plot_comparison(REPORTS, "ndcg@10", path)
+        plot_comparison(REPORTS, "ndcg@10", path, overwrite=True)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 

@@ -238,17 +238,17 @@ def test_it_is_written_whole_or_not_at_all(make, tmp_path: Path, monkeypatch) ->
     with pytest.raises(StorageError, match="directory"):
         html([make("a", [0.5])], tmp_path)
     with pytest.raises(ConfigError, match="metric .*'mrr'"):
-        html([make("a", [0.5])], path, metric="mrr")
+        html([make("a", [0.5])], path, metric="mrr", overwrite=True)
 
     def full_disk(self: Path, *_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full_disk)
     with pytest.raises(StorageError, match="No space .*nothing"):
-        html([make("a", [0.5])], path)
+        html([make("a", [0.5])], path, overwrite=True)
     monkeypatch.undo()
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["page.html"]
-    assert html([make("a", [0.5])], str(path)) == path and path.read_text() != "old"
+    assert html([make("a", [0.5])], str(path), overwrite=True) == path and path.read_text() != "old"
 
 
 def test_the_same_entries_give_the_same_page(page, full: list[Entry], tmp_path: Path) -> None:

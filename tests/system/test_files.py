@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recae import DataError
+from recae import ConfigError, DataError
 from recae.errors import StorageError
 from recae.system import files
-from recae.system.files import atomic_directory, atomic_file, plain
+from recae.system.files import atomic_directory, atomic_file, check_apart, check_target, plain
 
 
 def names(folder: Path) -> set[str]:
@@ -30,7 +30,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path, old, kind) -> None:
     path = tmp_path / "file.txt"
     if old is not None:
         path.write_text(old)
-    with atomic_file(kind(path)) as part:
+    with atomic_file(kind(path), overwrite=True) as part:
         part.write_text("new")
         assert part.parent.parent == path.parent  # on the same disk: the move is one step
         assert path.exists() == (old is not None) and (old is None or path.read_text() == old)
@@ -51,7 +51,7 @@ def test_a_file_stays_as_it_was_when_writing_fails(tmp_path, old, error, raised)
     path = tmp_path / "file.txt"
     if old is not None:
         path.write_text(old)
-    with pytest.raises(raised), atomic_file(path) as part:
+    with pytest.raises(raised), atomic_file(path, overwrite=True) as part:
         part.write_text("half")
         raise error
     assert names(tmp_path) == (set() if old is None else {"file.txt"})
@@ -61,20 +61,20 @@ def test_a_file_stays_as_it_was_when_writing_fails(tmp_path, old, error, raised)
 def test_messages_of_files(tmp_path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(StorageError, match="folder .*directory: .*file"):
-        with atomic_file(tmp_path / "folder"):
+        with atomic_file(tmp_path / "folder", overwrite=True):
             raise AssertionError("the block must not run")
     with pytest.raises(StorageError, match="folder .*absent .*not exist"):
-        with atomic_file(tmp_path / "absent" / "file"):
+        with atomic_file(tmp_path / "absent" / "file", overwrite=True):
             raise AssertionError("the block must not run")
     with pytest.raises(StorageError, match="file: No space.*nothing.* changed"):
-        with atomic_file(tmp_path / "file"):
+        with atomic_file(tmp_path / "file", overwrite=True):
             raise full_disk()
     assert isinstance(StorageError("x"), OSError)
 
 
 def test_a_relative_path_means_the_current_folder(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with atomic_file("file") as part:
+    with atomic_file("file", overwrite=True) as part:
         part.write_text("new")
     with atomic_directory("folder", overwrite=False, marker="m") as part:
         (part / "m").write_text("new")
@@ -137,7 +137,7 @@ def test_leftovers_of_killed_writers_go_and_those_of_living_ones_stay(tmp_path, 
     handle = os.open(alive, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
     if kind == "file":
-        with atomic_file(tmp_path / "x") as part:
+        with atomic_file(tmp_path / "x", overwrite=True) as part:
             part.write_text("new")
     else:
         write_model(tmp_path / "x", "new")
@@ -147,7 +147,7 @@ def test_leftovers_of_killed_writers_go_and_those_of_living_ones_stay(tmp_path, 
 
 def test_a_part_is_locked_while_it_is_written(tmp_path) -> None:
     fcntl = pytest.importorskip("fcntl")
-    with atomic_file(tmp_path / "x") as part:
+    with atomic_file(tmp_path / "x", overwrite=True) as part:
         part.write_text("new")
         other = os.open(part.parent, os.O_RDONLY)
         with pytest.raises(BlockingIOError):
@@ -156,7 +156,7 @@ def test_a_part_is_locked_while_it_is_written(tmp_path) -> None:
 
 
 def test_what_a_writer_leaves_beside_its_file_goes_too(tmp_path) -> None:
-    with atomic_file(tmp_path / "x") as part:
+    with atomic_file(tmp_path / "x", overwrite=True) as part:
         part.write_text("new")
         (part.parent / ".tmp123").write_text("of the writer")
     assert names(tmp_path) == {"x"}
@@ -168,7 +168,7 @@ def test_a_link_stays_a_link_to_what_is_written(tmp_path) -> None:
     for name in ("model", "file"):
         (tmp_path / f"link to {name}").symlink_to(tmp_path / name)
     write_model(tmp_path / "link to model", "new", overwrite=True)
-    with atomic_file(tmp_path / "link to file") as part:
+    with atomic_file(tmp_path / "link to file", overwrite=True) as part:
         part.write_text("new")
     assert names(tmp_path) == {"model", "file", "link to model", "link to file"}
     assert (tmp_path / "link to model").is_symlink() and (tmp_path / "link to file").is_symlink()
@@ -193,3 +193,65 @@ def test_numpy_scalars_become_plain_numbers() -> None:
     assert json.dumps(values, default=plain) == '{"a": 3, "b": 0.5, "c": true}'
     with pytest.raises(TypeError, match="set .*JSON"):
         json.dumps({"a": {1}}, default=plain)
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077, 0o002])
+def test_permissions_are_those_of_the_umask(tmp_path, mask) -> None:
+    before = os.umask(mask)
+    try:
+        with atomic_file(tmp_path / "a", overwrite=False) as part:
+            part.write_text("x")
+            part.chmod(0o600)  # as safetensors does
+        with atomic_directory(tmp_path / "b", overwrite=False, marker="m") as part:
+            (part / "m").write_text("x")
+            (part / "m").chmod(0o600)
+    finally:
+        os.umask(before)
+    for file in (tmp_path / "a", tmp_path / "b" / "m"):
+        assert file.stat().st_mode & 0o777 == 0o666 & ~mask
+    assert (tmp_path / "b").stat().st_mode & 0o777 == 0o777 & ~mask
+
+
+def test_a_file_that_is_there_stays_without_overwrite(tmp_path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("mine")
+    with pytest.raises(StorageError) as caught, atomic_file(path, overwrite=False):
+        raise AssertionError("the block must not run")
+    assert caught.value.parameter == "overwrite" and path.read_text() == "mine"
+    late = tmp_path / "late"
+    with pytest.raises(StorageError), atomic_file(late, overwrite=False) as part:
+        part.write_text("ours")
+        late.write_text("mine")  # it appears while ours is written
+    assert late.read_text() == "mine" and names(tmp_path) == {"a.csv", "late"}
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a", "a.parquet.csv", ".parquet"])
+def test_an_ending_of_another_format_is_refused(tmp_path, name) -> None:
+    with pytest.raises(ConfigError):
+        check_target(tmp_path / name, overwrite=True, endings=(".parquet", ".pq"))
+    for good in ("a.parquet", "a.PQ", "a.csv.parquet"):
+        assert check_target(tmp_path / good, overwrite=True, endings=(".parquet", ".pq"))
+
+
+def test_devices_are_not_replaced() -> None:
+    with pytest.raises(StorageError):
+        check_target("/dev/null", overwrite=True)
+
+
+def test_an_output_is_no_input(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    log, folder = tmp_path / "log.csv", tmp_path / "days"
+    log.write_text("x")
+    (folder / "new").mkdir(parents=True)
+    (tmp_path / "soft").symlink_to(log)
+    os.link(log, tmp_path / "hard")
+    (tmp_path / "link").symlink_to(folder)
+    for output in ("log.csv", "./days/../log.csv", "soft", "hard"):
+        with pytest.raises(StorageError):
+            check_apart([output], [log])
+    for output in ("days", "days/out.parquet", "days/new/out", "link/out", "link"):
+        with pytest.raises(StorageError):
+            check_apart([output], ["days"])
+    with pytest.raises(StorageError):
+        check_apart(["a.png", "./a.png"], [])
+    check_apart(["out.csv", "days.parquet", "days2/x"], [log, folder])

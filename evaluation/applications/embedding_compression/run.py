@@ -141,11 +141,11 @@ def run(
                 "commit": commit(),
                 **{name: round(report[name], 6) for name in case.metrics},
             }
-            report.save(_report(path, method, budget), per_user=True)
+            report.save(_report(path, method, budget), per_user=True, overwrite=True)
             result["rows"].append(row)
             path.write_text(json.dumps(result, indent=2))
             print(json.dumps(row), flush=True)
-    full.save(_report(path, "uncompressed", 0), per_user=True)
+    full.save(_report(path, "uncompressed", 0), per_user=True, overwrite=True)
     result["paired"] = paired(case, result["rows"], path)
     return result
 

@@ -90,7 +90,7 @@ def measure(model: recae.Recommender, films: pd.DataFrame, seeds: int) -> list[d
             print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
             rows.append(row)
             if not seed and name == "MultVAE" and method in ("tsne", "pca", "autoencoder"):
-                drawn.plot(RESULTS / f"item-map-{method}.png", colour="genres")
+                drawn.plot(RESULTS / f"item-map-{method}.png", colour="genres", overwrite=True)
     return rows
 
 

@@ -52,5 +52,5 @@ def draw(result: dict[str, Any], path: Path) -> None:
     figure.legend(lines, labels, loc="outside upper center", ncols=4, fontsize=9, frameon=False)
     figure.supxlabel("films of the genre among the top 10, %", fontsize=10)
     figure.supylabel("change of NDCG@10, %", fontsize=10)
-    with atomic_file(path) as part:
+    with atomic_file(path, overwrite=True) as part:
         figure.savefig(part)

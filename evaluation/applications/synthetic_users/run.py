@@ -188,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = report(generator, n, seed)
         reports[f"mixture, seed {seed}"] = found.summary()
         if not seed:
-            found.plot(options.picture or RESULTS / "synthetic-users.png")
+            found.plot(options.picture or RESULTS / "synthetic-users.png", overwrite=True)
             reports["mixture, 4 x users"] = report(generator, 4 * n, seed).summary()
     for codes in ("posterior", "prior"):
         generator = recae.apply.generate.UserGenerator.fit(

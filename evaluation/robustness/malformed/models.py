@@ -241,14 +241,14 @@ def commands(here: Path) -> Iterator[Case]:
         (["fit", plays, str(here / "m"), "--set", "latent"], "name=value"),
         (["fit", plays, str(here / "m"), "--user", "who"], "'who' is needed"),
         (["fit", plays, model, "--model", "ease"], "overwrite"),
-        (["recommend", str(here), "--items", "7"], "nothing saved"),
-        (["recommend", model, "--items", "seven"], "'seven'"),
+        (["recommend", str(here), "--liked", "7"], "nothing saved"),
+        (["recommend", model, "--liked", "seven"], "'seven'"),
         (["recommend", model], "--history"),
         (["export", model, str(here / "no" / "a.parquet"), "--history", plays], "not exist"),
         (["evaluate", plays, "--metrics", "ndgc@5"], "ndcg"),
         (["datasets", "ml-30m"], "Did you mean"),
         (["completion", "fish"], "invalid choice"),
-        (["recommend", model, "--items", "7", "-q", "-v"], "not allowed"),
+        (["recommend", model, "--liked", "7", "-q", "-v"], "not allowed"),
         (["export", model, str(here / "t.parquet"), "--history", plays, "-k", "0"], ">= 1"),
     ):
         yield "command", " ".join(map(os.path.basename, line)), lambda c=line: command(c), words

@@ -23,7 +23,7 @@ from recae.errors import DataError, TrainingInterrupted, warn
 from recae.estimators.params import Estimator, estimator, learnt, param
 from recae.estimators.saved import Contents, filled, hyperparameters, shape_of, write
 from recae.rng import check_seed
-from recae.system.files import as_path, atomic_file, plain
+from recae.system.files import as_path, atomic_file, check_target, plain
 from recae.system.machine import enough_memory
 from recae.system.progress import bar, check_progress
 from recae.system.threads import survives_fork
@@ -194,24 +194,26 @@ class ImageCodec(Estimator):
         return self._images(symbols)
 
     @survives_fork
-    def write(self, path: str | Path, images: Any) -> Path:
+    def write(self, path: str | Path, images: Any, *, overwrite: bool = False) -> Path:
         """Writes images to one file atomically and returns the path.
 
         One image is written as by `encode`; several share one header of 34 bytes, and their codes
-        are not rounded up to bytes. images: (n, *shape_) uint8. Raises DataError for other images,
+        are not rounded up to bytes. images: (n, *shape_) uint8. overwrite: replace a file that is
+        there. Raises DataError for other images, ConfigError for an ending other than .rci or none,
         StorageError for a missing folder, a directory in the way, no permission or a full disk.
 
         >>> codec.write("fifty.rci", images).name
         'fifty.rci'
         """
         self._check_fitted()
+        check_target(path, overwrite=overwrite, endings=(".rci", ""))
         symbols = self._symbols(read_images(images, self.shape_))
         if len(symbols) == 1:
             (content,) = self._written(symbols)
         else:
             codes = self._coder.encode_columns(symbols)
             content = coding.wrap_rows(codes, len(symbols), self.shape_, self._digest)
-        with atomic_file(path) as part:
+        with atomic_file(path, overwrite=overwrite) as part:
             part.write_bytes(content)
         return Path(path)
 

@@ -21,7 +21,7 @@ from recae.data.csr import row_numbers
 from recae.errors import check_flag, check_integer, check_number
 from recae.models.neural._base import NeuralRecommender
 from recae.rng import Stream, check_seed, numpy_generator, torch_generator
-from recae.system.files import atomic_file
+from recae.system.files import TABLES, atomic_file
 from recae.system.progress import bar, check_progress
 from recae.system.threads import survives_fork
 
@@ -138,12 +138,19 @@ class UserGenerator:
         return self._batches(n_users, size, check_seed(seed), progress)
 
     def write(
-        self, path: str | Path, n_users: int, *, seed: int = 0, progress: bool | None = None
+        self,
+        path: str | Path,
+        n_users: int,
+        *,
+        seed: int = 0,
+        progress: bool | None = None,
+        overwrite: bool = False,
     ) -> int:
         """Streams the users of `sample` to a Parquet file with the columns user_id and item_id.
 
-        Returns the number of rows. The file is written atomically. Raises StorageError if it
-        cannot be written, ConfigError for a bad number or seed.
+        Returns the number of rows. The file is written atomically. overwrite: replace a file that
+        is there. Raises StorageError if it cannot be written, ConfigError for a bad number or seed
+        and for an ending other than .parquet or .pq.
 
         >>> recae.apply.generate.UserGenerator.fit(vae).write("users.parquet", 3) >= 3
         True
@@ -152,7 +159,10 @@ class UserGenerator:
         item_ids = pa.array(items.ids, type=pa.string() if items.kind == "str" else pa.int64())
         schema = pa.schema([("user_id", pa.string()), ("item_id", item_ids.type)])
         written = 0
-        with atomic_file(path) as part, pq.ParquetWriter(part, schema, compression="zstd") as file:
+        with (
+            atomic_file(path, overwrite=overwrite, endings=TABLES) as part,
+            pq.ParquetWriter(part, schema, compression="zstd") as file,
+        ):
             for batch in batches:  # a row group for each
                 users = pa.array(batch.users.ids, type=pa.string())
                 rows, indices = row_numbers(batch.matrix.indptr), batch.matrix.indices

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from recae.report.canvas import COLOURS, canvas, write
+from recae.system.files import PICTURES, check_target
 
 MEASURES = {
     "item_distance": "items: share of interactions that would have to move",
@@ -84,15 +85,16 @@ class SyntheticReport:
             summary["use"] = {"kept": self.kept, "popular_items": self.floor}
         return summary
 
-    def plot(self, path: str | Path) -> Path:
+    def plot(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Plots marginals, nearest neighbours and the usefulness of each kind of users as a PNG.
 
-        Returns the path. Raises ConfigError without matplotlib, StorageError if the file cannot be
-        written.
+        overwrite: replace a file that is there. Returns the path. Raises ConfigError without
+        matplotlib and for an ending other than .png, StorageError if the file cannot be written.
 
         >>> recae.apply.generate.synthetic_report(data, data).plot("synthetic.png").name
         'synthetic.png'
         """
+        check_target(path, overwrite=overwrite, endings=PICTURES)
         panels = [_plot_marginals, _plot_neighbours, _plot_use]
         panels = panels if self.nearest else panels[:1]
         figure, axes = canvas(3.9 * len(panels), 3.5, layout="constrained")
@@ -103,7 +105,7 @@ class SyntheticReport:
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(alpha=0.3)
             panel(self, axes)
-        return write(figure, path)
+        return write(figure, path, overwrite=overwrite)
 
     def __str__(self) -> str:
         table = self.measures.rename(index=MEASURES | {"use": f"{self.metric}: {MEASURES['use']}"})

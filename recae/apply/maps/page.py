@@ -22,7 +22,7 @@ from recae.apply.maps.colours import (
 )
 from recae.apply.maps.points import Points, chosen, heading, model_name, quality
 from recae.report.markup import NOT_SHOWN, Markup, document, element, resource
-from recae.system.files import atomic_file, check_target
+from recae.system.files import PAGES, atomic_file, check_target
 
 UNITS = 1 << 16
 """Positions are integers below this: a thousandth of the width of any screen."""
@@ -32,9 +32,11 @@ SPREAD = 400
 """Points that are labelled first, spread over all regions."""
 
 
-def page(drawn: Points, path: str | Path, colour: str | None, title: str | None) -> Path:
+def page(
+    drawn: Points, path: str | Path, colour: str | None, title: str | None, *, overwrite: bool
+) -> Path:
     """Writes the page of a map; see `Map.html`."""
-    target = check_target(path)
+    target = check_target(path, overwrite=overwrite, endings=PAGES)
     name = title or heading(drawn)
     body = element(
         "main",
@@ -48,7 +50,7 @@ def page(drawn: Points, path: str | Path, colour: str | None, title: str | None)
     style = resource("recae.report", "page.css") + "\n" + resource("recae.apply.maps", "page.css")
     script = "\n".join(resource("recae.apply.maps", name) for name in ("draw.js", "hands.js"))
     content = document(name, Markup(body + data), style, script)
-    with atomic_file(target) as part:
+    with atomic_file(target, overwrite=overwrite) as part:
         part.write_text(content, encoding="utf-8")
     return Path(path)
 

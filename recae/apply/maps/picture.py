@@ -14,7 +14,7 @@ from recae.errors import check_integer
 from recae.report.canvas import DPI, canvas, write
 from recae.report.labels import Box, nearest, place
 from recae.report.markup import NOT_SHOWN, shortened
-from recae.system.files import check_target
+from recae.system.files import PICTURES, check_target
 
 WIDTH, BESIDE, LOWEST, HIGHEST = 11.0, 2.2, 6.0, 9.5
 """Inches: width of the picture, width of its legend, least and greatest height."""
@@ -26,11 +26,17 @@ SIZES = 7.0, 60.0
 
 
 def picture(
-    drawn: Points, path: str | Path, colour: str | None, labels: int, title: str | None
+    drawn: Points,
+    path: str | Path,
+    colour: str | None,
+    labels: int,
+    title: str | None,
+    *,
+    overwrite: bool,
 ) -> Path:
     """Draws a map and writes it; see `Map.plot`."""
     labels = check_integer("labels", labels, 0)
-    check_target(path)
+    check_target(path, overwrite=overwrite, endings=PICTURES)
     wide, high = np.maximum(drawn.positions.max(axis=0) - drawn.positions.min(axis=0), 1e-300)
     height = float(np.clip(1 + (WIDTH - BESIDE) * high / wide, LOWEST, HIGHEST))
     figure, axes = canvas(WIDTH, height, layout="constrained")
@@ -61,7 +67,7 @@ def picture(
     axes.set_aspect("equal", adjustable="datalim")
     if labels and drawn.named:
         _name(figure, axes, drawn, labels)
-    return write(figure, path)
+    return write(figure, path, overwrite=overwrite)
 
 
 def _draw_groups(axes: Any, drawn: Points, groups: Groups, name: str, size: float) -> None:

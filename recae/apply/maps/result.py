@@ -81,38 +81,45 @@ class Map(Points):
         colour: str | None = None,
         labels: int = 20,
         title: str | None = None,
+        overwrite: bool = False,
     ) -> Path:
         """Writes a PNG atomically and returns the path.
 
         colour: one of `colours`, by default the first groups, else the first. labels: the largest
         number of points that are named, if they have titles: the most important of each region,
-        where there is room.
+        where there is room. overwrite: replace a file that is there.
 
-        Raises ConfigError for an unknown colour, a bad number or title, and without matplotlib;
-        StorageError if the file cannot be written.
+        Raises ConfigError for an unknown colour, a bad number or title, an ending other than .png,
+        and without matplotlib; StorageError if the file cannot be written.
 
         >>> recae.apply.maps.map_codes(X, method="pca").plot("map.png", labels=3).name
         'map.png'
         """
         _check_title(title)
-        return picture(self, path, self.colour_name(colour), labels, title)
+        return picture(self, path, self.colour_name(colour), labels, title, overwrite=overwrite)
 
     def html(
-        self, path: str | Path, *, colour: str | None = None, title: str | None = None
+        self,
+        path: str | Path,
+        *,
+        colour: str | None = None,
+        title: str | None = None,
+        overwrite: bool = False,
     ) -> Path:
         """Writes one self-contained HTML page atomically and returns the path.
 
         The page can be zoomed and searched, lists the nearest neighbours of every point (by
         vectors, not on the map) and switches between the colours. colour: the first one shown.
+        overwrite: replace a file that is there.
 
-        Raises ConfigError for an unknown colour or a bad title, StorageError if the file cannot be
-        written.
+        Raises ConfigError for an unknown colour, a bad title or an ending other than .html;
+        StorageError if the file cannot be written.
 
         >>> recae.apply.maps.map_codes(X, method="pca").html("map.html").name
         'map.html'
         """
         _check_title(title)
-        return page(self, path, self.colour_name(colour), title)
+        return page(self, path, self.colour_name(colour), title, overwrite=overwrite)
 
     def colour_name(self, wanted: str | None = None) -> str | None:
         """The name of a colour; by default the first groups, else the first; None without any.

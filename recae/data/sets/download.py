@@ -108,7 +108,7 @@ def download(
 
     if not url.lower().startswith(("http://", "https://")):
         raise DownloadError(f"{url!r} is not an http or https address; use one of these")
-    with atomic_file(target) as part:
+    with atomic_file(target, overwrite=True) as part:
         for attempt in range(1, attempts + 1):
             try:
                 _attempt(url, part, target.name, checksum, progress, timeout)
@@ -202,7 +202,7 @@ def pin_files(paths: list[Path]) -> None:
     for path in paths:
         if os.access(path.parent, os.W_OK):
             found = digest(path, "sha256:")
-            with atomic_file(_pin(path)) as part:
+            with atomic_file(_pin(path), overwrite=True) as part:
                 part.write_text(f"{found}\n", encoding="utf-8")
             warn(
                 f"no checksum of {path.name} is known to its card; this copy has {found}, which is "

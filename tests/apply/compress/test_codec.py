@@ -107,7 +107,7 @@ def test_codes_are_exact_for_any_images(
     assert np.array_equal(codec._coder.decode_columns(together, len(symbols)), symbols)
     back = codec.decode(written)
     assert back.dtype == np.uint8 and back.shape == strange.shape
-    assert np.array_equal(codec.read(codec.write(tmp_path / "file", strange)), back)
+    assert np.array_equal(codec.read(codec.write(tmp_path / "file", strange, overwrite=True)), back)
 
 
 def test_an_image_becomes_the_same_whatever_the_batch(
@@ -183,7 +183,7 @@ def test_another_codecs_files_are_refused(
             bytes_per_image=14, hidden=(8,), latent=4, epochs=2
         ).fit(images)
     for n in (1, 2):
-        path = other.write(tmp_path / "other", images[:n])
+        path = other.write(tmp_path / "other", images[:n], overwrite=True)
         with pytest.raises(DataError, match="codec .*wrote"):
             codec.read(path)
 

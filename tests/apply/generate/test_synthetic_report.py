@@ -98,7 +98,7 @@ def test_without_held_out_users_only_counts(people: Any, tmp_path: Path) -> None
 
 
 def test_the_picture(report: recae.apply.generate.SyntheticReport, tmp_path: Path) -> None:
-    assert report.plot(tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert report.plot(tmp_path / "a.png", overwrite=True).read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_fold_is_whole_histories(people: Any, strangers: Any, report: Any) -> None:

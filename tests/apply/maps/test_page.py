@@ -63,7 +63,7 @@ def content(tree: Tree) -> dict:
 
 
 def read(drawn: recae.apply.maps.Map, folder: Path, **options) -> tuple[str, Tree]:
-    text = drawn.html(folder / "map.html", **options).read_text(encoding="utf-8")
+    text = drawn.html(folder / "map.html", overwrite=True, **options).read_text(encoding="utf-8")
     return text, Tree(text)
 
 

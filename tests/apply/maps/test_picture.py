@@ -32,7 +32,10 @@ def test_points_without_anything_known_can_be_drawn(codes: np.ndarray, tmp_path:
     for about in (None, kinds):
         drawn = recae.apply.maps.map_codes(codes, about=about, method="pca")
         for colour in (None, *drawn.colours):
-            assert drawn.plot(tmp_path / "map.png", colour=colour).stat().st_size > 5000
+            assert (
+                drawn.plot(tmp_path / "map.png", colour=colour, overwrite=True).stat().st_size
+                > 5000
+            )
 
 
 def test_whole_or_not_at_all(
@@ -52,7 +55,7 @@ def test_whole_or_not_at_all(
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
     with pytest.raises(recae.errors.StorageError, match="No space"):
-        drawn.plot(tmp_path / "map.png")
+        drawn.plot(tmp_path / "map.png", overwrite=True)
     assert (tmp_path / "map.png").read_text() == "before"
     assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
 
@@ -135,7 +138,7 @@ def test_every_group_is_in_the_legend(codes: np.ndarray, monkeypatch: pytest.Mon
     )
     found = []
 
-    def keep(figure: Any, path: Path) -> Path:
+    def keep(figure: Any, path: Path, **options: Any) -> Path:
         (legend,) = figure.legends
         found.extend(text.get_text().strip("\u200b") for text in legend.get_texts())
         return path

@@ -1,0 +1,48 @@
+"""Where a command writes: checked before any work is done, so that nothing of a user is lost."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from recae.errors import StorageError
+from recae.estimators.saved import CONFIG
+from recae.system.files import check_apart, check_target
+
+
+def add_overwrite_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """Declares --overwrite; what: the things that it may replace."""
+    parser.add_argument("--overwrite", action="store_true", help=f"replace {what} if there already")
+
+
+def check_places(
+    args: argparse.Namespace,
+    *,
+    files: Iterable[tuple[str | None, Sequence[str]]] = (),
+    folders: Iterable[str | None] = (),
+    inputs: Iterable[str | None] = (),
+) -> None:
+    """Raises the errors of `check_target` and `check_apart` for what a command would write.
+
+    files: paths and the endings of their formats; folders: those that may hold earlier results of
+    the command, which checks them itself; inputs: what it reads. None is an option not given.
+    """
+    wanted = [(path, endings) for path, endings in files if path]
+    written = [path for path, _ in wanted] + [path for path in folders if path]
+    check_apart(written, [path for path in inputs if path])
+    for path, endings in wanted:
+        check_target(path, overwrite=args.overwrite, endings=endings)
+
+
+def check_model_place(out: str, overwrite: bool) -> None:
+    """Raises StorageError, before the fit, for a folder that `save` would reject."""
+    target = Path(out)
+    if not target.exists():
+        check_target(out, overwrite=False)
+    elif not (target / CONFIG).is_file():
+        raise StorageError(f"{out} exists and is not a model: name another place")
+    elif not overwrite:
+        raise StorageError(
+            f"{out} exists: pass overwrite=True to replace it, or name another place"
+        )

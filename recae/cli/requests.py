@@ -1,0 +1,168 @@
+"""For whom a command recommends and what: options of users, items and titles, and their readers."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import recae
+from recae.cli.options import names, read_interactions
+from recae.cli.output import Output
+from recae.data import IdMap, ItemTable
+from recae.errors import ConfigError, DataError
+from recae.recommend.requests import UNKNOWN
+
+
+def add_user_options(parser: argparse.ArgumentParser) -> Any:
+    """Declares the model and its users; returns the group of options that name a history."""
+    parser.add_argument("model", metavar="MODEL", help="a directory that `recae fit` wrote")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--history",
+        metavar="FILE",
+        action="append",
+        help="a table of the users' histories, or a folder of them; may be repeated",
+    )
+    users = parser.add_mutually_exclusive_group()
+    users.add_argument(
+        "--users", type=names, metavar="IDS", help="only these users, with commas (default: all)"
+    )
+    users.add_argument("--users-file", metavar="FILE", help=_file("users", "--user"))
+    parser.add_argument(
+        "--on-unknown",
+        choices=UNKNOWN,
+        default="raise",
+        help="users without a known history: reject them, skip them with a warning, or "
+        "give them the most popular items (default: %(default)s)",
+    )
+    return source
+
+
+def add_item_options(parser: argparse.ArgumentParser) -> None:
+    """Declares which items may be recommended, and their titles."""
+    group = parser.add_argument_group("items")
+    only, never = (group.add_mutually_exclusive_group() for _ in range(2))
+    only.add_argument(
+        "--items", type=names, metavar="IDS", help="recommend only these, such as those in stock"
+    )
+    only.add_argument("--items-file", metavar="FILE", help=_file("items", "--item"))
+    never.add_argument("--exclude-items", type=names, metavar="IDS", help="never recommend these")
+    never.add_argument("--exclude-items-file", metavar="FILE", help=_file("items", "--item"))
+    group.add_argument(
+        "--no-exclude-seen",
+        dest="exclude_seen",
+        action="store_false",
+        help="recommend the items of the history too",
+    )
+    add_title_options(group)
+
+
+def add_title_options(group: Any) -> None:
+    """Declares the table of items and the column of their titles."""
+    group.add_argument(
+        "--titles",
+        "--items-table",
+        metavar="FILE",
+        help="a table with more about the items, in the --item column",
+    )
+    group.add_argument(
+        "--title-column",
+        default="title",
+        metavar="COLUMN",
+        help="the column of it to show (default: %(default)s)",
+    )
+
+
+def _file(what: str, column: str) -> str:
+    return (
+        f"the {what} in a file: one id a line, or the column {column} of a table; - reads them "
+        "from stdin"
+    )
+
+
+def item_options(args: argparse.Namespace, model: recae.Recommender) -> dict[str, Any]:
+    """The arguments of `recommend` and `export` that say which items may come."""
+    options = {
+        "exclude_seen": args.exclude_seen,
+        "items": _ids(args.items, args.items_file, args.item, model.items_),
+        "exclude_items": _ids(args.exclude_items, args.exclude_items_file, args.item, model.items_),
+    }
+    return options
+
+
+def id_files(args: argparse.Namespace) -> list[str | None]:
+    """The files of ids that a command reads."""
+    files = (args.users_file, args.items_file, args.exclude_items_file)
+    return [None if file == "-" else file for file in files]
+
+
+def users_and_history(
+    args: argparse.Namespace, model: recae.Recommender, output: Output
+) -> tuple[Any, recae.Interactions | None]:
+    """The requested users (None: all) and their histories (None: those saved with the model)."""
+    history = read_interactions(args.history, args, output) if args.history else None
+    known = model.history_ if history is None else history
+    if known is None:
+        raise ConfigError(
+            f"{args.model} was saved without its interactions: pass --history FILE, or fit it "
+            "with --with-history"
+        )
+    return _ids(args.users, args.users_file, args.user, known.users), history
+
+
+def read_titles(args: argparse.Namespace) -> ItemTable | None:
+    """The table of --titles, with its column of titles; mistakes in it are found at once."""
+    if args.titles is None:
+        return None
+    table = ItemTable(args.titles, id_column=args.item)
+    table.column(args.title_column), table.places([])
+    return table
+
+
+def typed_ids(texts: list[str], known: IdMap) -> list[Any]:
+    """Ids typed on the command line, as integers where the known ones are. Raises ConfigError."""
+    if known.kind == "str":
+        return list(texts)
+    wrong = [text for text in texts if not re.fullmatch("-?[0-9]+", text)]
+    if wrong:
+        raise ConfigError(f"{known.what} ids are integers here; {wrong[0]!r} is not one")
+    return [int(text) for text in texts]
+
+
+def _ids(texts: list[str] | None, file: str | None, column: str, known: IdMap) -> Any:
+    """Ids from an option or from a file, of the kind of the known ones; None without either."""
+    if file is None:
+        return None if texts is None else typed_ids(texts, known)
+    if file != "-" and Path(file).suffix.lower() in (".parquet", ".pq"):
+        found = ItemTable(file, what=known.what, id_column=column).ids
+        return pd.unique(found)
+    lines = [line.strip() for line in _text(file).splitlines()]
+    lines = [line for line in lines if line]
+    if lines and column in re.split("[,;\t|]", lines[0].replace('"', "")) and file != "-":
+        header = re.split("[,;\t|]", lines[0])
+        if len(header) > 1:
+            return pd.unique(ItemTable(file, what=known.what, id_column=column).ids)
+        lines = lines[1:]
+    if not lines:
+        raise DataError(f"{file} holds no {known.what} ids")
+    try:
+        return typed_ids(list(dict.fromkeys(line.strip('"') for line in lines)), known)
+    except ConfigError as error:
+        raise DataError(f"{file}: {error}; it needs one id a line, or a column {column}") from error
+
+
+def _text(file: str) -> str:
+    """The content of a text file, or of stdin."""
+    try:
+        if file == "-":
+            return sys.stdin.read()
+        return Path(file).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not text in UTF-8: name a text file or a .parquet") from error
