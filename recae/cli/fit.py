@@ -20,11 +20,12 @@ import recae
 from recae.cli import hyperparameters
 from recae.cli.options import read_interactions
 from recae.cli.output import Output
+from recae.cli.parser import Parser
 from recae.cli.places import check_model_place, check_places
 from recae.errors import TrainingInterrupted
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: Parser) -> None:
     """Declares the arguments of `recae fit`."""
     hyperparameters.add_options(parser)
     parser.add_argument(

@@ -20,6 +20,7 @@ import recae
 from recae.cli import hyperparameters
 from recae.cli.options import read_interactions
 from recae.cli.output import Output
+from recae.cli.parser import Parser
 from recae.cli.places import check_model_place, check_places
 from recae.errors import ConfigError
 from recae.recommend.requests import check_metric
@@ -27,7 +28,7 @@ from recae.system.files import PICTURES, atomic_file
 from recae.tuning import SAMPLERS, check_budget, check_optuna, read_space
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: Parser) -> None:
     """Declares the arguments of `recae tune`."""
     hyperparameters.add_options(parser)
     parser.add_argument(

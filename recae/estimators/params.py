@@ -51,7 +51,7 @@ def estimator(cls: type[T]) -> type[T]:
     """Makes a class of `param` fields an estimator and adds its arguments to its docstring."""
     made = dataclasses.dataclass(eq=False, kw_only=True, repr=False)(cls)
     made.__init__.__qualname__ = f"{cls.__name__}.__init__"  # of an older Python it has no class
-    made.__init__ = explained(made.__init__)  # type: ignore[misc]
+    made.__init__ = explained(made.__init__)  # type: ignore[method-assign]
     lines = [
         f"    {f.name} (default {f.default!r}{usually(f, ', ')}): {f.metadata['doc']}"
         for f in params(made)

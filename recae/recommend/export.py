@@ -169,7 +169,8 @@ def write_lists(
     if checkpoint is None:
         return _write(path, schema, (table for table, _ in tables(0)), overwrite)
     # before hours of ranking
-    check_target(path, overwrite=overwrite, endings=TABLES), check_apart([path, checkpoint], [])
+    check_target(path, overwrite=overwrite, endings=TABLES)
+    check_apart([path, checkpoint], [])
     matrix = request.matrix
     about = {
         "recae": __version__,

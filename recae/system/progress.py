@@ -1,9 +1,11 @@
-"""The progress bar: shown in a terminal only, and only after two seconds."""
+"""Signs of life: a bar in terminals and notebooks, a line every few seconds in logs."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+import time
+from collections.abc import Mapping
+from typing import Any, Self
 
 from tqdm import tqdm
 
@@ -11,6 +13,65 @@ from recae.errors import ConfigError
 
 DELAY = 2.0
 """Seconds of silence before a bar appears; short work shows none."""
+FIRST, EVERY = 5.0, 10.0
+"""Seconds before the first line in a log, and between two lines."""
+UNITS = {"B": "", "s": " s", "batch": " batches"}
+"""Units that have no plural in -s."""
+
+
+class Lines:
+    """What the code uses of a tqdm bar, for logs: lines that stay, one in `EVERY` seconds.
+
+    A line is written when there is progress; there is no thread that would write otherwise.
+    """
+
+    def __init__(self, total: float | None, what: str, unit: str, initial: float = 0) -> None:
+        self.total, self.what, self.unit, self.n, self.initial = total, what, unit, initial, initial
+        self.started = time.monotonic()
+        self.due, self.written = self.started + FIRST, False
+        self.more = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.written and error[:1] == (None,) and self.n == self.total:
+            self._write()
+
+    def update(self, n: float = 1) -> None:
+        """Counts progress, and writes a line if it is time for one."""
+        self.n += n
+        if time.monotonic() >= self.due:
+            self._write()
+
+    def set_postfix(self, facts: Mapping[str, object]) -> None:
+        """What the next lines say at their end."""
+        self.more = "".join(f", {name} {value}" for name, value in facts.items())
+
+    def _write(self) -> None:
+        now = time.monotonic()
+        self.written, self.due, spent = True, now + EVERY, now - self.started
+        done = self.n - self.initial
+        line = f"{self.what}: {self._amount(self.n)}"
+        if self.total:
+            line += f" of {self._amount(self.total)}"
+        line += UNITS.get(self.unit, f" {self.unit}s")
+        if self.total:
+            line += f" ({self.n / self.total:.0%})"
+        line += f", {tqdm.format_interval(spent)}"
+        if self.total and done and self.n < self.total:
+            left = spent * (self.total - self.n) / done
+            line += f", about {tqdm.format_interval(left)} left"
+        say(line + self.more)
+
+    def _amount(self, n: float) -> str:
+        return tqdm.format_sizeof(n, "B") if self.unit == "B" else f"{n:,.0f}"
+
+
+def say(text: str, progress: bool | None = None) -> None:
+    """Writes a line to stderr, above a bar if there is one; nothing with `progress=False`."""
+    if progress is not False and sys.stderr is not None:
+        tqdm.write(text, file=sys.stderr)
 
 
 def check_progress(progress: object) -> bool | None:
@@ -25,19 +86,35 @@ def check_progress(progress: object) -> bool | None:
 
 
 def bar(total: int | None, what: str, unit: str, progress: bool | None, *, initial: int = 0) -> Any:
-    """A tqdm bar on stderr. `progress`: True shows it, False hides it, None asks the terminal.
+    """A tqdm bar on stderr. `progress`: True shows it, False hides it; None shows it in a terminal
+    or a notebook, and elsewhere, as in a log, a line every few seconds.
 
     total: None if it is not known. initial: progress made before; it does not count as speed. The
     unit "B" is shown as kB, MB and so on.
     """
-    shown = sys.stderr.isatty() if check_progress(progress) is None else progress
+    asked = check_progress(progress)
+    if asked is None and sys.stderr is not None and not (_in_terminal() or in_notebook()):
+        return Lines(total, what, unit, initial)
     return tqdm(
         total=total,
         initial=initial,
         desc=what,
         unit=unit,
         unit_scale=unit == "B",
-        disable=not shown,
+        disable=asked is False or sys.stderr is None,
         delay=DELAY,
         dynamic_ncols=True,
     )
+
+
+def _in_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def in_notebook() -> bool:
+    """Whether this runs in the kernel of a notebook, such as Jupyter's or Colab's.
+
+    IPython is only asked if it is loaded. Its terminal is no notebook: it has a terminal.
+    """
+    found = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return found is not None and getattr(found, "kernel", None) is not None
