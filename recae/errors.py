@@ -53,9 +53,9 @@ class ConfigError(RecaeError, ValueError):
 class ArgumentError(ConfigError, TypeError):
     """A function or a model has no argument of that name; the message has the nearest one.
 
-    >>> recae.EASE(reg=3)
+    >>> recae.PureSVD(factors=3)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    recae.errors.ArgumentError: EASE has no argument 'reg'. Did you mean 'l2'? Known: l2, weights
+    recae.errors.ArgumentError: PureSVD has no argument 'factors'. Did you mean 'latent'? Known: ...
     """
 
 

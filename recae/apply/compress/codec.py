@@ -202,8 +202,8 @@ class ImageCodec(Estimator):
         there. Raises DataError for other images, ConfigError for an ending other than .rci or none,
         StorageError for a missing folder, a directory in the way, no permission or a full disk.
 
-        >>> codec.write("fifty.rci", images).name
-        'fifty.rci'
+        >>> codec.write("many.rci", images).name
+        'many.rci'
         """
         self._check_fitted()
         check_target(path, overwrite=overwrite, endings=(".rci", ""))
