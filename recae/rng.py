@@ -58,6 +58,9 @@ class Stream(IntEnum):
     RECONSTRUCTION_FOLDS = 41
     RECONSTRUCTION_PARTS = 42
     DETECTOR_SPLIT = 51
+    # splits
+    TESTED_USERS = 61
+    WEAK_FOLDS = 62
 
 
 def check_seed(seed: object) -> int:

@@ -7,6 +7,9 @@ from recae.data.splits.fixed import fixed_split as fixed_split
 from recae.data.splits.folds import Fold as Fold
 from recae.data.splits.folds import Split as Split
 from recae.data.splits.leaks import check_split as check_split
+from recae.data.splits.repeats import WeakKFold as WeakKFold
+from recae.data.splits.repeats import repeated as repeated
+from recae.data.splits.rolling import RollingTime as RollingTime
 from recae.data.splits.strong import StrongGeneralization as StrongGeneralization
 from recae.data.splits.strong import UserKFold as UserKFold
 from recae.data.splits.weak import RandomSplit as RandomSplit

@@ -1,31 +1,34 @@
-"""Splits by time: leave the last interactions out, or cut all histories at one time."""
+"""Splits by time: leave the last interactions out, or cut all histories at one or several times."""
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from recae.data.csr import row_numbers
 from recae.data.interactions import Interactions, as_interactions
-from recae.data.splits.folds import Split
+from recae.data.splits.folds import Fold, Split
+from recae.data.splits.moments import Moment, moment_of, times_of, unit_hint
 from recae.data.splits.weak import (
     PARTS,
     TEST,
     TRAIN,
     VALIDATION,
+    check_users,
+    counts_of_shares,
     draws,
     fold_of,
     is_share,
     part_of_last,
+    some_users,
     weak_split,
 )
-from recae.errors import ConfigError, DataError, check_integer, check_option
+from recae.errors import ConfigError, DataError, check_integer, check_number, check_option
 from recae.rng import check_seed
+
+COLD = ("drop", "users", "items", "keep")
 
 
 @dataclass(frozen=True)
@@ -44,21 +47,33 @@ class LeaveLastOut:
     items, a fold holds the users with a target, and nothing is left out. The test times of users
     are not aligned: the model may learn from interactions after a user's test; see `GlobalTime`.
 
+    Shares instead of counts, such as `LeaveLastOut(0.1, 0.1)`, take the last part of every user's
+    interactions, as many as `RandomSplit` would draw (the chronological split of Microsoft's
+    recommenders, `LastFrac` of LensKit).
+
     >>> plays = pd.DataFrame({"user_id": [1, 1, 1], "item_id": [7, 8, 9], "timestamp": [3, 1, 2]})
     >>> split = recae.LeaveLastOut().split(recae.Interactions.from_frame(plays))
     >>> split.test.target.to_frame()["item_id"].tolist()
     [7]
     """
 
-    validation: int = 1
-    """Interactions of a user that validate, >= 0; 0 for no validation fold."""
-    test: int = 1
-    """Interactions of a user that test, >= 1."""
+    validation: int | float = 1
+    """Interactions of a user that validate: a count >= 0, or a share in [0, 1); 0 for no validation
+    fold."""
+    test: int | float = 1
+    """Interactions of a user that test: a count >= 1, or a share in (0, 1) where `validation` is
+    one (or 0)."""
     history: str = "train+validation"
     """What the test fold's history and mask are: "train+validation" or "train"."""
+    latest: int | None = None
+    """The number of latest interactions that the histories of the folds hold, >= 1; None: all. The
+    mask keeps all (`n_most_recent_in` of RecPack)."""
+    users: float | int | None = None
+    """The users that validate and test: a share in (0, 1], or a count; the others only train. None:
+    all."""
 
     def split(self, interactions: Interactions | Any, seed: int = 0) -> Split:
-        """The split; seed, an integer >= 0, orders the ties alone.
+        """The split; seed, an integer >= 0, orders the ties, and draws the `users`.
 
         Raises ConfigError for settings out of range, DataError without times, or if no user has
         enough interactions.
@@ -69,20 +84,45 @@ class LeaveLastOut:
         """
         interactions = as_interactions(interactions)
         check_seed(seed)
-        for name, low in (("validation", 0), ("test", 1)):
-            check_integer(name, getattr(self, name), low)
-        check_option("history", self.history, PARTS)
-        times = _times(interactions)
+        self._check()
+        times = times_of(interactions)
         indptr = interactions.matrix.indptr
-        enough = (np.diff(indptr) > self.validation + self.test).astype(np.int64)
-        if not enough.any():
+        n = np.diff(indptr).astype(np.int64)
+        if isinstance(self.test, int | np.integer):
+            enough = (n > self.validation + self.test).astype(np.int64)
+            valid, test = enough * int(self.validation), enough * int(self.test)
+            needed = int(self.validation + self.test) + 1
+        else:
+            valid, test = counts_of_shares(n, self.validation, self.test)
+            needed = 2
+        if self.users is not None:
+            chosen = some_users(interactions, valid + test > 0, self.users, seed)
+            valid, test = valid * chosen, test * chosen
+        if not (valid + test).any():
             raise DataError(
-                f"no user has {self.validation + self.test + 1} interactions, which validation="
-                f"{self.validation} and test={self.test} need; lower them"
+                f"no user has {needed} interactions, which validation={self.validation} and "
+                f"test={self.test} need; lower them"
             )
-        keys = (draws(interactions, seed), times)
-        part = part_of_last(indptr, keys, enough * self.validation, enough * self.test)
-        return weak_split(interactions, part, self.history)
+        part = part_of_last(indptr, (draws(interactions, seed), times), valid, test)
+        return with_latest(weak_split(interactions, part, self.history), self.latest, seed)
+
+    def _check(self) -> None:
+        if isinstance(self.test, int | np.integer):
+            check_integer("validation", self.validation, 0)
+            check_integer("test", self.test, 1)
+        else:
+            check_number("validation", self.validation, low=0, below=1)
+            check_number("test", self.test, above=0, below=1)
+            if self.validation + self.test >= 1:
+                raise ConfigError(
+                    "validation and test together must be a share below 1, not "
+                    f"{self.validation!r} + {self.test!r}",
+                    parameter="test",
+                    value=self.test,
+                )
+        check_option("history", self.history, PARTS)
+        check_latest(self.latest)
+        check_users(self.users)
 
 
 @dataclass(frozen=True)
@@ -100,7 +140,12 @@ class GlobalTime:
     Interactions at the time of a cut belong to the later part. So interactions at the same time
     stay together, and a share can be larger than requested if times tie. The users and items are
     those with interactions before the first cut; later ones of others (c) are counted in
-    `left_out`. A fold holds the users with a target; their history is everything before its cut.
+    `left_out`, unless `cold` keeps them. A fold holds the users with a target; their history is
+    everything before its cut.
+
+    A date also cuts times that are whole numbers, if all of them are seconds, milliseconds,
+    microseconds or nanoseconds since 1970 in the years 1980 to 2099: `Split.notes` says how they
+    were read. Other whole numbers need an integer cut. `RollingTime` makes several cuts.
 
     >>> plays = pd.DataFrame(
     ...     {"user_id": [1, 2, 1, 3], "item_id": [7, 8, 8, 8], "timestamp": [1, 2, 5, 6]}
@@ -111,19 +156,28 @@ class GlobalTime:
     (2, 1, 1)
     """
 
-    validation: float | int | str | datetime | None = 0.1
+    validation: float | Moment | None = 0.1
     """The start of the validation: a share in (0, 1) of the interactions, the last before the test;
-    or a time: an integer in the unit of the times, or a date. None: no validation fold."""
-    test: float | int | str | datetime = 0.1
+    or a time: an integer in the unit of the times, or a date (a datetime, a datetime.date, or text
+    as "2020-01-31"). None: no validation fold."""
+    test: float | Moment = 0.1
     """The start of the test: a share of the interactions, the last ones; or a time."""
     history: str = "train+validation"
     """What the test fold's history and mask are: "train+validation" or "train"."""
+    latest: int | None = None
+    """The number of latest interactions that the histories of the folds hold, >= 1; None: all. The
+    mask keeps all (`n_most_recent_in` of RecPack)."""
+    cold: str = "drop"
+    """"drop": cold users and items, those without training interactions, are left out. "users" and
+    "items" keep either, "keep" both: a cold user has an empty training row, and a cold item counts
+    as a miss if the model does not list it (`filter_cold_users` and `filter_cold_items` of
+    RecTools)."""
 
     def split(self, interactions: Interactions | Any, seed: int = 0) -> Split:
-        """The split; nothing is drawn, so that the seed, an integer >= 0, changes nothing.
+        """The split; the seed, an integer >= 0, orders the ties among the `latest` alone.
 
-        Raises ConfigError for settings out of range, DataError without times, or if a part would
-        be empty.
+        Raises ConfigError for settings out of range, DataError without times, for a date where the
+        times are whole numbers of an unknown unit, or if a part would be empty.
 
         >>> plays = pd.DataFrame({"user_id": [1, 1], "item_id": [7, 8], "timestamp": [3, 1]})
         >>> plays = pd.concat([plays, plays.assign(user_id=2, timestamp=[2, 4])])
@@ -133,44 +187,68 @@ class GlobalTime:
         interactions = as_interactions(interactions)
         check_seed(seed)
         check_option("history", self.history, PARTS)
-        times = _times(interactions)
+        check_option("cold", self.cold, COLD)
+        check_latest(self.latest)
+        times = times_of(interactions)
         last = np.sort(times)
-        test, after = _cut("test", self.test, last, 0.0)
-        first = test
+        test, after, note = _cut("test", self.test, last, 0.0)
+        notes, first = [note], test
         if self.validation is not None and last[0] < test:  # else training has nothing, below
-            first, _ = _cut("validation", self.validation, last, after)
+            first, _, note = _cut("validation", self.validation, last, after)
+            notes.insert(0, note)
             if first > test:
                 raise ConfigError(
                     f"validation starts at {first}, after the test at {test}",
                     parameter="validation",
                     value=self.validation,
                 )
-        part = np.full(interactions.nnz, TRAIN, dtype=np.int8)
-        part[times >= first] = VALIDATION
-        part[times >= test] = TEST
-        names = ("training", "validation", "test")
-        for name, code in zip(names, (TRAIN, VALIDATION, TEST), strict=True):
-            wanted = code != VALIDATION or self.validation is not None
-            if wanted and not (part == code).any():
-                raise DataError(
-                    f"no interactions are left for {name}: the cuts are at {first} and {test}, "
-                    f"the times {last[0]} to {last[-1]}"
-                )
-        return _of_training_vocabulary(interactions, part, self.history)
+        split = cut_at(
+            interactions, first, test, self.validation is not None, self.history, self.cold, notes
+        )
+        return with_latest(split, self.latest, seed)
 
 
-def _of_training_vocabulary(data: Interactions, part: np.ndarray, history: str) -> Split:
-    """The split over the users and items of the training part; the rest is counted."""
+def cut_at(
+    data: Interactions,
+    first: int,
+    test: int,
+    validates: bool,
+    history: str,
+    cold: str,
+    notes: Any = (),
+) -> Split:
+    """The split whose validation starts at `first` and whose test starts at `test`."""
+    times = times_of(data)
+    part = np.full(data.nnz, TRAIN, dtype=np.int8)
+    part[times >= first] = VALIDATION
+    part[times >= test] = TEST
+    names = ("training", "validation", "test")
+    for name, code in zip(names, (TRAIN, VALIDATION, TEST), strict=True):
+        wanted = code != VALIDATION or validates
+        if wanted and not (part == code).any():
+            raise DataError(
+                f"no interactions are left for {name}: the cuts are at {first} and {test}, the "
+                f"times {times.min()} to {times.max()}{unit_hint(test, times)}"
+            )
+    return _of_training_vocabulary(data, part, history, cold, tuple(filter(None, notes)))
+
+
+def _of_training_vocabulary(
+    data: Interactions, part: np.ndarray, history: str, cold: str, notes: tuple[str, ...]
+) -> Split:
+    """The split over the users and items of the training part, and the cold ones that are kept;
+    the rest is counted."""
     rows, columns = row_numbers(data.matrix.indptr), data.matrix.indices
-    trains = part == TRAIN
-    known_user = np.bincount(rows[trains], minlength=data.n_users) > 0
-    known_item = np.bincount(columns[trains], minlength=data.n_items) > 0
+    of_users = (part == TRAIN) | (cold in ("users", "keep"))
+    of_items = (part == TRAIN) | (cold in ("items", "keep"))
+    known_user = np.bincount(rows[of_users], minlength=data.n_users) > 0
+    known_item = np.bincount(columns[of_items], minlength=data.n_items) > 0
     stays = known_user[rows] & known_item[columns]
     for name, code in (("validation", VALIDATION), ("test", TEST)):
         if (part == code).any() and not (stays & (part == code)).any():
             raise DataError(
                 f"none of {(part == code).sum():,} {name} interactions has a user and an item of "
-                "the training part: cut later"
+                "the training part: cut later, or keep cold users and items with cold='keep'"
             )
     users, items = (
         codes[np.argsort(ids[codes], kind="stable")]
@@ -189,47 +267,51 @@ def _of_training_vocabulary(data: Interactions, part: np.ndarray, history: str) 
         fold_of(train, valid, train) if valid.nnz else None,
         fold_of(before, test, before),
         left_out=int((~stays).sum()),
+        notes=notes,
     )
 
 
-def _cut(name: str, value: Any, ordered: np.ndarray, after: float) -> tuple[int, float]:
-    """The moment at which a part starts, and the share of the interactions from there on.
+def with_latest(split: Split, latest: int | None, seed: int) -> Split:
+    """The split whose histories hold the latest interactions of each user; the masks keep all."""
+    if latest is None:
+        return split
+
+    def cut(fold: Fold | None) -> Fold | None:
+        if fold is None:
+            return None
+        history, mask = fold.history, fold.history if fold.mask is None else fold.mask
+        counts = np.full(history.n_users, latest, dtype=np.int64)
+        keys = (draws(history, seed), times_of(history))
+        part = part_of_last(history.matrix.indptr, keys, np.zeros_like(counts), counts)
+        return Fold(history.keep(part == TEST), fold.target, mask)
+
+    return Split(split.train, cut(split.validation), cut(split.test), split.left_out, split.notes)
+
+
+def check_latest(latest: object) -> None:
+    """Raises ConfigError unless it is None or a count."""
+    if latest is not None:
+        check_integer("latest", latest)
+
+
+def _cut(name: str, value: Any, ordered: np.ndarray, after: float) -> tuple[int, float, str]:
+    """The moment at which a part starts, the share of the interactions from there on, and a note.
 
     ordered: (nnz,) times, ascending; after: the share that later parts take.
     """
+    note = ""
     if isinstance(value, float | np.floating):
         if not is_share(value, 1 - after):
-            raise _bad_cut(name, value, share=f" in (0, {1 - after:g})")
-        count = int(np.floor(np.round((value + after) * len(ordered), 9)))
+            raise ConfigError(
+                f"{name} must be a share in (0, {1 - after:g}), an integer or a date, not "
+                f"{value!r}",
+                parameter=name,
+                value=value,
+            )
+        count = int(np.floor(np.round((float(value) + after) * len(ordered), 9)))
         if count < 1:
             raise DataError(f"{name}={value:g} takes none of {len(ordered):,} interactions")
         moment = int(ordered[len(ordered) - count])
-        return moment, float((ordered >= moment).mean())  # more than the share, where times tie
-    try:
-        if isinstance(value, bool):
-            raise TypeError("not a time")
-        if isinstance(value, str | datetime | np.datetime64):
-            # Times that were read from dates are nanoseconds since 1970.
-            stamp = pd.Timestamp(value)
-            if pd.isna(stamp):
-                raise ValueError("not a time")
-            moment = int(stamp.as_unit("ns").value)
-        else:
-            moment = operator.index(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise _bad_cut(name, value, reason=f" ({error})") from None
-    return moment, float((ordered >= moment).mean())
-
-
-def _times(data: Interactions) -> np.ndarray:
-    if data.times is None:
-        raise DataError("these interactions have no times; name their column with time=")
-    return data.times
-
-
-def _bad_cut(name: str, value: object, share: str = "", reason: str = "") -> ConfigError:
-    return ConfigError(
-        f"{name} must be a share{share}, an integer or a date, not {value!r}{reason}",
-        parameter=name,
-        value=value,
-    )
+    else:
+        moment, note = moment_of(name, value, ordered, share=True)
+    return moment, float((ordered >= moment).mean()), note  # more than a share, where times tie

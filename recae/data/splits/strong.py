@@ -10,8 +10,16 @@ import numpy.typing as npt
 
 from recae.data.interactions import Interactions, as_interactions
 from recae.data.splits.folds import Fold, Split
-from recae.data.splits.weak import is_share
-from recae.errors import ConfigError, DataError, check_integer, check_number
+from recae.data.splits.moments import Moment, moment_of, times_of
+from recae.data.splits.weak import TEST, draws, is_share, part_of_last
+from recae.errors import (
+    ConfigError,
+    DataError,
+    check_flag,
+    check_integer,
+    check_number,
+    check_option,
+)
 
 Codes = npt.NDArray[np.intp]
 Blocks = tuple[Codes, Codes, Codes]
@@ -51,11 +59,24 @@ class StrongGeneralization:
     """Share of a held-out user's interactions that stays in the history, in (0, 1)."""
     min_target: int = 5
     """Interactions, within the training items, that a user needs to get a target; >= 1."""
+    target: str = "random"
+    """Which of a held-out user's interactions are the target: "random", as published; or "last",
+    the last in time (ties in random order). Models that know no order rank the future better than
+    they should from random targets."""
+    moment: Moment | None = None
+    """A time that cuts all histories: an integer in the unit of the times, or a date. Training has
+    the interactions before it; of the held-out users those before it are the history and the others
+    the target, whatever `fold_in`, `min_target` and `target` say (`StrongGeneralizationTimed` of
+    RecPack)."""
+    validation: bool = True
+    """Whether as many users validate as test; without, they train (`StrongGeneralization` of
+    RecPack without `validation`)."""
 
     def split(self, interactions: Interactions | Any, seed: int = 98765) -> Split:
         """The split of this seed, an integer from 0 to 2**32 - 1.
 
-        Raises ConfigError for settings out of range, DataError if there are too few users.
+        Raises ConfigError for settings out of range, DataError if there are too few users, or
+        without times where they are needed.
 
         >>> split = recae.StrongGeneralization(held_out=1, min_target=2).split(data, seed=0)
         >>> split.test.history.n_users
@@ -65,7 +86,7 @@ class StrongGeneralization:
         self._check()
         shuffled = shuffled_users(interactions, seed)
         count = self._count(len(shuffled))
-        first, second = len(shuffled) - 2 * count, len(shuffled) - count
+        first, second = len(shuffled) - self._blocks * count, len(shuffled) - count
         blocks = shuffled[:first], shuffled[first:second], shuffled[second:]
         return self._split_users(interactions, blocks, seed)
 
@@ -75,12 +96,19 @@ class StrongGeneralization:
             interactions.select_users(block[np.argsort(interactions.users.ids[block])])
             for block in blocks
         )
+        notes: tuple[str, ...] = ()
+        if self.moment is not None:
+            moment, note = moment_of("moment", self.moment, times_of(interactions))
+            notes = (note,) if note else ()
+            train = train.keep(times_of(train) < moment)
+            if not train.nnz:
+                raise DataError(f"no interactions are left for training before {moment}")
         seen = np.unique(train.matrix.indices)
         train = train.select_items(seen[np.argsort(train.items.ids[seen], kind="stable")])
         (valid, left_valid), (test, left_test) = (part.with_items(train.items) for part in held_out)
         # Each fold starts the random stream anew, as published.
-        folds = self.fold(valid, seed), self.fold(test, seed)
-        return Split(train, *folds, left_out=left_valid + left_test)
+        folds = (self.fold(valid, seed) if self.validation else None, self.fold(test, seed))
+        return Split(train, *folds, left_out=left_valid + left_test, notes=notes)
 
     def fold(self, interactions: Interactions | Any, seed: int = 98765) -> Fold:
         """The fold-in step alone: hides part of every user's interactions.
@@ -94,6 +122,8 @@ class StrongGeneralization:
         """
         interactions = as_interactions(interactions)
         self._check()
+        if self.moment is not None or self.target == "last":
+            return self._fold_in_time(interactions, seed)
         generator = random_state(seed)
         by_item = np.argsort(interactions.items.ids, kind="stable")
         ordered = interactions
@@ -113,7 +143,28 @@ class StrongGeneralization:
         items = interactions.items
         return Fold(history.with_items(items)[0], target.with_items(items)[0])
 
+    def _fold_in_time(self, data: Interactions, seed: int) -> Fold:
+        """The fold whose targets are the last interactions, or those from the moment on."""
+        times = times_of(data) if data.nnz else np.empty(0, dtype=np.int64)
+        if self.moment is not None and data.nnz:
+            hidden = times >= moment_of("moment", self.moment, times)[0]
+        else:
+            n = np.diff(data.matrix.indptr).astype(np.int64)
+            share = round(1 - float(self.fold_in), 10)
+            hide = np.where(n >= self.min_target, np.floor(np.round(share * n, 9)), 0)
+            keys = (draws(data, seed), times)
+            counts = hide.astype(np.int64)
+            hidden = part_of_last(data.matrix.indptr, keys, np.zeros_like(n), counts) == TEST
+        return Fold(data.keep(~hidden), data.keep(hidden))
+
+    @property
+    def _blocks(self) -> int:
+        """The blocks of held-out users: those of the validation and the test."""
+        return 2 if self.validation else 1
+
     def _check(self) -> None:
+        check_option("target", self.target, ("random", "last"))
+        check_flag("validation", self.validation)
         check_number("fold_in", self.fold_in, above=0, below=1)
         check_integer("min_target", self.min_target)
         is_count = isinstance(self.held_out, int | np.integer)
@@ -130,10 +181,11 @@ class StrongGeneralization:
     def _count(self, n_users: int) -> int:
         is_count = isinstance(self.held_out, int | np.integer)
         count = int(self.held_out) if is_count else round(self.held_out * n_users)
-        if count < 1 or 2 * count >= n_users:
+        if count < 1 or self._blocks * count >= n_users:
+            each = "each of validation and test" if self.validation else "the test"
             raise DataError(
-                f"held_out={self.held_out} takes {count} users for each of validation and test, "
-                f"but {n_users:,} users have interactions: too few"
+                f"held_out={self.held_out} takes {count} users for {each}, but {n_users:,} "
+                "users have interactions: too few"
             )
         return count
 

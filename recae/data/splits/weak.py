@@ -13,8 +13,8 @@ import numpy.typing as npt
 from recae.data.csr import row_blocks, row_numbers
 from recae.data.interactions import Interactions, as_interactions
 from recae.data.splits.folds import Fold, Split
-from recae.errors import ConfigError, DataError, check_number, check_option
-from recae.rng import check_seed, numpy_generator
+from recae.errors import ConfigError, DataError, check_integer, check_number, check_option
+from recae.rng import Stream, check_seed, numpy_generator
 
 PARTS = ("train", "train+validation")
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -101,6 +101,55 @@ def is_share(value: object, below: float) -> bool:
     return isinstance(value, Real) and 0 < float(value) < below
 
 
+def counts_of_shares(
+    n: npt.NDArray[np.int64], validation: float, test: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """How many of each user's n interactions validate and test, as `RandomSplit` says."""
+    tests, valid = np.zeros_like(n), np.zeros_like(n)
+    if test:
+        spare = 1 + ((n >= 3) & (validation > 0))  # for training and validation
+        tests = np.where(n >= 2, np.clip(_share(test, n), 1, np.maximum(n - spare, 1)), 0)
+    if validation:
+        room = np.maximum(n - tests - 1, 0)
+        valid = np.minimum(np.maximum(_share(validation, n), 1), room)
+    return valid, tests
+
+
+def check_users(users: object) -> None:
+    """Raises ConfigError unless it is None, a share in (0, 1] or a count."""
+    if users is None:
+        return
+    if isinstance(users, int | np.integer):
+        check_integer("users", users)
+    elif not is_share(users, np.nextafter(1, 2)):
+        raise ConfigError(
+            f"users must be a share in (0, 1] or a count >= 1, not {users!r}",
+            parameter="users",
+            value=users,
+        )
+
+
+def some_users(
+    data: Interactions, able: npt.NDArray[np.bool_], users: Any, seed: int
+) -> npt.NDArray[np.bool_]:
+    """(n_users,) flags of a share or a count of the users that are able, drawn by ascending id.
+
+    Raises DataError for more than there are.
+    """
+    codes = np.flatnonzero(able)
+    codes = codes[np.argsort(data.users.ids[codes], kind="stable")]
+    is_count = isinstance(users, int | np.integer)
+    count = int(users) if is_count else max(round(float(users) * len(codes)), 1)
+    if count > len(codes) and (is_count or not len(codes)):
+        raise DataError(
+            f"users={users} is more than the {len(codes):,} users with enough interactions for a "
+            "target"
+        )
+    chosen = np.zeros(len(able), dtype=np.bool_)
+    chosen[numpy_generator(seed, Stream.TESTED_USERS).permutation(codes)[:count]] = True
+    return chosen
+
+
 @dataclass(frozen=True)
 class RandomSplit:
     """Weak generalisation: random shares of the interactions validate and test.
@@ -135,6 +184,9 @@ class RandomSplit:
     mask: str | None = None
     """The mask of the test fold: "train+validation" or "train"; None: the history. RecBole has the
     history "train" and the mask "train+validation"."""
+    users: float | int | None = None
+    """The users that validate and test: a share in (0, 1], or a count; the others only train
+    (`sample_users` of LensKit). None: all. Only with `by="user"`."""
 
     def split(self, interactions: Interactions | Any, seed: int = 0) -> Split:
         """The split of this seed, an integer >= 0; the order of rows and ids does not matter.
@@ -152,16 +204,10 @@ class RandomSplit:
         drawn = draws(interactions, seed)
         if self.by == "user":
             n = np.diff(indptr).astype(np.int64)
-            test = np.zeros_like(n)
-            if self.test:
-                spare = 1 + ((n >= 3) & (self.validation > 0))  # for training and validation
-                test = np.where(
-                    n >= 2, np.clip(_share(self.test, n), 1, np.maximum(n - spare, 1)), 0
-                )
-            valid = np.zeros_like(n)
-            if self.validation:
-                room = np.maximum(n - test - 1, 0)
-                valid = np.minimum(np.maximum(_share(self.validation, n), 1), room)
+            valid, test = counts_of_shares(n, self.validation, self.test)
+            if self.users is not None:
+                chosen = some_users(interactions, valid + test > 0, self.users, seed)
+                valid, test = valid * chosen, test * chosen
         else:
             indptr = np.array([0, interactions.nnz])
             valid, test = (_share(share, indptr[1:]) for share in (self.validation, self.test))
@@ -172,8 +218,8 @@ class RandomSplit:
         ):
             if share and not (part == code).any():
                 raise DataError(
-                    f"{name}={share:g} hides none of {interactions.nnz:,} interactions; give more "
-                    "interactions, or a larger share"
+                    f"{name}={float(share):g} hides none of {interactions.nnz:,} interactions; "
+                    "give more interactions, or a larger share"
                 )
         return weak_split(interactions, part, self.history, self.mask)
 
@@ -183,7 +229,7 @@ class RandomSplit:
         if not 0 < self.validation + self.test < 1:
             raise ConfigError(
                 "validation and test together must be a share in (0, 1), "
-                f"not {self.validation:g} + {self.test:g}",
+                f"not {float(self.validation):g} + {float(self.test):g}",
                 parameter="test",
                 value=self.test,
             )
@@ -191,6 +237,13 @@ class RandomSplit:
         check_option("history", self.history, PARTS)
         if self.mask is not None:
             check_option("mask", self.mask, PARTS)
+        check_users(self.users)
+        if self.users is not None and self.by != "user":
+            raise ConfigError(
+                'users needs by="user": the shares of all interactions belong to all users',
+                parameter="users",
+                value=self.users,
+            )
 
 
 def holdout_pairs(interactions: Interactions | Any, share: float = 0.1, seed: int = 0) -> Split:
