@@ -23,9 +23,13 @@ ROOMS += ["apply.steer"]
 SINGLE = {
     "apply.maps": ["Coherence", "Map", "map_codes", "map_items", "map_users"],
     "data": ["IdMap"],
-    "data.splits": ["Split", "fixed_folds", "holdout_pairs"],
+    "data.splits": [
+        *("RollingTime", "Split", "WeakKFold", "fixed_folds", "holdout_pairs", "repeated"),
+    ],
     "errors": [name for name, value in vars(recae.errors).items() if inspect.isclass(value)],
-    "evaluation": ["Scorer", "by_history", "by_popularity", "rmse"],
+    "evaluation": [
+        *("Scorer", "by_history", "by_popularity", "rank_biased_overlap", "rating_errors", "rmse"),
+    ],
     "ranking": ["TopK"],
     "tuning": ["Tuning"],
 }

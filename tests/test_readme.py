@@ -139,6 +139,7 @@ PAGES = [
     "data",
     "recommend",
     "evaluate",
+    "definitions",
     "tune",
     "command-line",
     "suites",

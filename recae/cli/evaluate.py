@@ -115,7 +115,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         raise DataError("the split has no test users: raise --held-out")
     if folder is not None:  # entries that stay must fit into one report with the new ones
         stay = [place for place in entry_places(folder) if place.name not in models]
-        check_measured([*map(recae.report.Entry.load, stay)], split.test.target.fingerprint())
+        check_measured([*map(recae.report.Entry.load, stay)], split.test)
     settings = {"held_out": args.held_out, "fold_in": args.fold_in, "seed": args.seed}
     entries = []
     for name, model in models.items():

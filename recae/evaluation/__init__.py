@@ -6,6 +6,8 @@ from recae.evaluation.breakdown import by_history as by_history
 from recae.evaluation.breakdown import by_popularity as by_popularity
 from recae.evaluation.external import Lists as Lists
 from recae.evaluation.external import Scorer as Scorer
+from recae.evaluation.overlap import rank_biased_overlap as rank_biased_overlap
+from recae.evaluation.ratings import rating_errors as rating_errors
 from recae.evaluation.report import Report as Report
 from recae.evaluation.run import evaluate as evaluate
 from recae.evaluation.run import rmse as rmse

@@ -13,18 +13,34 @@ import pandas as pd
 import torch
 
 from recae.data import Interactions
+from recae.data.csr import cells
 from recae.data.splits import Fold
-from recae.errors import DataError
+from recae.errors import ConfigError, DataError, warn
 from recae.evaluation.attributes import categories_for, vectors_for
 from recae.evaluation.external import AlignedLists, Lists, Scorer
 from recae.evaluation.report import Report
-from recae.metrics import AnyMetric, Metric, MetricAccumulator, bootstrap_intervals, parse_metrics
+from recae.evaluation.same_data import fingerprints
+from recae.metrics import (
+    AnyMetric,
+    Metric,
+    MetricAccumulator,
+    TargetRanks,
+    bootstrap_intervals,
+    parse_metrics,
+)
 from recae.ranking.batches import RankedLists, RowScores
 from recae.recommend.base import Recommender
 from recae.recommend.requests import AlignedFold, align, check_fold, rating_error
+from recae.recommend.tuned import tuning_of
 from recae.system.machine import cores, machine, peak_gb, versions
 from recae.system.progress import bar
 from recae.system.threads import survives_fork
+
+SEEN_SHARE, SEEN_FEW = 0.3, 10
+"""Share and number of the targets that a model may have been fitted on without a warning: real data
+repeat some pairs, and two matrices without ids number different users alike."""
+SEEN_ROWS = 1 << 16
+"""Users whose interactions are compared with the targets at a time."""
 
 METRICS = ("ndcg@100", "recall@20", "recall@50")
 
@@ -60,6 +76,10 @@ def evaluate(
     miscalibration: a frame with the columns item_id and category, with a row for each category of
     an item; None for head, middle and tail, items with a third of the training interactions each.
 
+    Warns if the model was fitted on more than 30 % of the targets (and more than 10), which makes
+    its figures too good. This is known for models that keep their interactions (`history_`), and
+    for Lists and Scorers with `train=`.
+
     Raises DataError if no user has a target or if vectors or categories do not fit the items,
     ConfigError for an unknown metric, or diversity of a model without vectors.
 
@@ -89,8 +109,8 @@ def evaluate(
             value=model,
         )
     check_fold("fold", fold)
-    asked = _asked(model, fold, batch_size)
     parsed = parse_metrics(metrics)
+    asked = _asked(model, fold, batch_size)
     about = _about(parsed, model, fold, item_vectors, item_categories)
     measured = MetricAccumulator(
         parsed,
@@ -100,8 +120,13 @@ def evaluate(
     )
     started = time.perf_counter()
     with bar(fold.history.n_users, f"evaluating {type(model).__name__}", "user", progress) as shown:
-        for rows, top in asked.ranked(measured.max_k):
-            measured.update(top, fold.target.matrix[rows], fold.history.matrix[rows])
+        _warn_if_seen(model, fold)  # after all that can be refused
+        ranks: list[TargetRanks] | None = [] if measured.needs_ranks else None
+        for rows, top in asked.ranked(measured.max_k, ranks):
+            seen = TargetRanks.concatenate(ranks) if ranks else None
+            measured.update(top, fold.target.matrix[rows], fold.history.matrix[rows], seen)
+            if ranks is not None:
+                ranks.clear()
             shown.update(rows.stop - rows.start)
     ranked = time.perf_counter()
     seconds = ranked - started
@@ -109,7 +134,7 @@ def evaluate(
     values = [column.to_numpy() for _, column in per_user.items()]
     interval = dict(zip(map(str, per_user), bootstrap_intervals(values, seed=seed), strict=True))
     interval_seconds = time.perf_counter() - ranked
-    peak = peak_gb()
+    peak, tuned = peak_gb(), tuning_of(model)
     return Report(
         model=repr(model),
         per_user=per_user,
@@ -118,12 +143,11 @@ def evaluate(
         provenance={
             "users": int((np.diff(fold.target.matrix.indptr) > 0).sum()),
             "items": asked.n_items,
-            "history": fold.history.fingerprint(),
-            "target": fold.target.fingerprint(),
-            "mask": (fold.history if fold.mask is None else fold.mask).fingerprint(),
+            **fingerprints(fold),
             "bootstrap_seed": seed,
             **{name: source for name, (_, source) in about.items()},
             "params": dict(model.get_params()),
+            **({} if tuned is None else {"tuning": tuned}),
             **asked.found,
             "seconds": round(seconds, 3),
             "scoring_seconds": round(seconds - measured.seconds, 3),
@@ -142,13 +166,41 @@ def evaluate(
     )
 
 
+def _warn_if_seen(model: Recommender | Lists | Scorer, fold: Fold) -> None:
+    """Warns if the model was fitted on a good part of the targets, as far as is known."""
+    fitted = model.history_ if isinstance(model, Recommender) else model.train
+    if fitted is None:
+        return
+    try:
+        rows = fitted.users.lookup(fold.target.users.ids)
+        columns = fold.target.items.lookup(fitted.items.ids)
+    except DataError:  # text and integers: these are not the same users
+        return
+    shared = np.flatnonzero(rows >= 0)
+    seen = 0
+    for start in range(0, len(shared), SEEN_ROWS):
+        some = shared[start : start + SEEN_ROWS]
+        target, theirs = fold.target.matrix[some], fitted.matrix[rows[some]]
+        row = np.repeat(np.arange(len(some)), np.diff(theirs.indptr))
+        place = columns[theirs.indices]
+        known = row[place >= 0] * fold.target.n_items + place[place >= 0]
+        seen += len(np.intersect1d(cells(target), known, assume_unique=True))
+    if seen > max(SEEN_SHARE * fold.target.nnz, SEEN_FEW):
+        warn(
+            f"{seen:,} of the {fold.target.nnz:,} targets are among the interactions that "
+            f"{model!r} was fitted on, so its figures are too good: fit it on the training part "
+            "of the split alone"
+        )
+
+
 @dataclass(frozen=True)
 class _Asked:
-    """ranked: gives the lists of a length for the rows of the fold; counts: training users of the
+    """ranked: gives the lists of a length for the rows of the fold, and appends the ranks of their
+    targets to a list, if one is given; counts: training users of the
     fold's items, None if unknown; n_items: the number of ranked items; found: counts of irregular
     lists, for the provenance; devices: those that scored, so far."""
 
-    ranked: Callable[[int], RankedLists]
+    ranked: Callable[[int, list[TargetRanks] | None], RankedLists]
     counts: np.ndarray | None
     n_items: int
     found: dict[str, Any] = field(default_factory=dict)
@@ -161,7 +213,8 @@ def _asked(model: Recommender | Lists | Scorer, fold: Fold, batch_size: int | st
     if isinstance(model, Lists):
         lists = AlignedLists(model, fold)
         counts = _trained(model.train, fold)
-        return _Asked(lists.ranked, counts, len(model.items), {"lists": lists.found})
+        of_lists = len(model.items)
+        return _Asked(lambda k, _: lists.ranked(k), counts, of_lists, {"lists": lists.found})
     if isinstance(model, Recommender):
         aligned = AlignedFold.of(fold, model.items_)
         counts = aligned.counts(model.item_counts_)
@@ -175,8 +228,9 @@ def _asked(model: Recommender | Lists | Scorer, fold: Fold, batch_size: int | st
             devices.add(str(scores.device))
         return scores
 
-    def ranked(k: int) -> RankedLists:
-        return aligned.ranked(score_rows, k, batch_size)
+    def ranked(k: int, ranks: list[TargetRanks] | None) -> RankedLists:
+        look = None if ranks is None else aligned.look_for_ranks(ranks)
+        return aligned.ranked(score_rows, k, batch_size, look)
 
     return _Asked(ranked, counts, len(aligned.items), devices=devices)
 
@@ -229,8 +283,10 @@ def rmse(model: Recommender, fold: Fold) -> float:
 
     sqrt(mean over the pairs (u, i) of the target of (score_ui - rating_ui)^2), in the unit of the
     ratings, with scores from the fold's histories (Sedhain et al. 2015). Only models of ratings,
-    such as AutoRec, have scores that are ratings. Targets with items that the model does not have
-    are left out with a warning that counts them. Raises DataError if no target remains.
+    such as AutoRec, have scores that are ratings; others are refused. Targets with items that the
+    model does not have are left out with a warning that counts them. For tables of other systems,
+    and for MAE and R2, see `rating_errors`. Raises DataError if no target remains, ConfigError for
+    a model that does not predict ratings.
 
     >>> ratings = recae.Interactions.from_csr(scipy.sparse.csr_matrix([[5, 3.0], [4, 2], [1, 1]]))
     >>> fold = recae.data.splits.holdout_pairs(ratings, 0.5).validation
@@ -238,6 +294,20 @@ def rmse(model: Recommender, fold: Fold) -> float:
     >>> recae.evaluation.rmse(model, fold) < 1.5
     True
     """
+    if not isinstance(model, Recommender):
+        raise DataError(
+            f"a fitted model is needed, not {type(model).__name__}: recae.evaluation.rating_errors "
+            "measures tables of predictions",
+            parameter="model",
+            value=model,
+        )
+    if not model.predicts_ratings:
+        raise ConfigError(
+            f"the scores of {type(model).__name__} are no ratings, so they have no error: fit "
+            "recae.AutoRec, or measure lists with recae.evaluate",
+            parameter="model",
+            value=model,
+        )
     check_fold("fold", fold)
     model._check_fitted()
     histories = align(fold.history, model.items_).matrix

@@ -12,7 +12,9 @@ import scipy.sparse as sp
 
 from recae.errors import ConfigError, DataError, check_integer
 from recae.metrics.beyond_accuracy import CATALOGUE, OF_LISTS, FloatArray, ItemFacts
-from recae.metrics.metric import AnyMetric, IntArray, Metric, canonical, match, parse_metrics
+from recae.metrics.hits import IntArray, canonical, match
+from recae.metrics.metric import AnyMetric, Metric, parse_metrics
+from recae.metrics.ranks import OF_RANKS, TargetRanks
 from recae.ranking.top_k import TopK
 
 _NEEDS = {
@@ -58,37 +60,64 @@ class MetricAccumulator:
             self._facts = ItemFacts(n_items, item_counts, item_vectors, item_categories)
         self._longest = max(self.metrics, key=lambda metric: metric.k)
         self._values: dict[Metric, list[FloatArray]] = {m: [] for m in self.metrics if m.per_user}
-        cutoffs = sorted({metric.k for metric in self.metrics})
+        cutoffs = sorted({metric.k for metric in self.metrics if not metric.of_ranks})
         self._hits: dict[int, IntArray] = {k: np.zeros(n_items, dtype=np.int64) for k in cutoffs}
         self._listed = {k: np.zeros(n_items, dtype=np.int64) for k in cutoffs}
         self.seconds = 0.0
 
     @property
     def max_k(self) -> int:
-        """The list length that the metrics need: the largest of their k."""
-        return self._longest.k
+        """The list length that the metrics need: the largest of their k, 1 for those without."""
+        return max(self._longest.k, 1)
 
-    def update(self, topk: TopK, target: Any, history: Any | None = None) -> None:
+    @property
+    def needs_ranks(self) -> bool:
+        """Whether a metric is about the ranks of the targets among all items."""
+        return any(metric.of_ranks for metric in self.metrics)
+
+    def update(
+        self,
+        topk: TopK,
+        target: Any,
+        history: Any | None = None,
+        ranks: TargetRanks | None = None,
+    ) -> None:
         """Adds a batch: lists of at least `max_k` columns and their csr target (rows, n_items).
 
-        history: csr (rows, n_items), non-zero = in it, for metrics that need it: ConfigError if
-        they are asked for without. Raises DataError if these do not fit each other or n_items.
+        history: csr (rows, n_items), non-zero = in it, for metrics that need it; ranks: the ranks
+        of the targets among all items, for `auc` and `percentile_rank`. Raises ConfigError if one
+        of them is needed and absent, DataError if these do not fit each other or n_items.
         """
         started = time.perf_counter()
         longest = self._longest
-        hits, relevant = match(topk, target, str(longest), longest.k)
+        matched = match(topk, target, str(longest), self.max_k)
         if target.shape[1] != self.n_items:
             raise DataError(f"target has {target.shape[1]} items; expected {self.n_items}")
         ones = self._ones(history, len(topk))
         for metric, parts in self._values.items():
             if metric.of_hits:
-                parts.append(metric.from_hits(hits, relevant))
+                parts.append(metric.from_matched(matched))
+            elif metric.of_ranks:
+                parts.append(OF_RANKS[metric.name](self._ranks(metric, ranks, len(topk))))
             else:
                 of_lists, _ = OF_LISTS[metric.name]
                 parts.append(of_lists(topk.items[:, : metric.k], ones, self._facts))
         self._count(self._listed, topk.items, topk.items >= 0)
-        self._count(self._hits, topk.items, hits)
+        self._count(self._hits, topk.items, matched.hits)
         self.seconds += time.perf_counter() - started
+
+    @staticmethod
+    def _ranks(metric: Metric, ranks: TargetRanks | None, rows: int) -> TargetRanks:
+        if ranks is None:
+            raise ConfigError(
+                f"{metric} needs the scores of all items, which lists do not have: evaluate a "
+                "model, or a Scorer",
+                parameter="metrics",
+                value=str(metric),
+            )
+        if len(ranks.targets) != rows:
+            raise DataError(f"there are ranks of {len(ranks.targets)} rows but {rows} lists")
+        return ranks
 
     def _count(
         self,

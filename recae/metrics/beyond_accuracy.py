@@ -252,4 +252,4 @@ OF_LISTS: dict[str, tuple[OfLists, frozenset[str]]] = {
 CATALOGUE: dict[str, Callable[[Items], float]] = {"coverage": coverage, "gini": gini}
 """The metrics with one value for the catalogue."""
 
-LESS_IS_BETTER = ("gini", "popularity", "popularity_lift", "miscalibration")
+LESS_IS_BETTER = ("gini", "popularity", "popularity_lift", "miscalibration", "percentile_rank")

@@ -1,4 +1,4 @@
-"""Accuracy metrics by name: top-k lists against held-out targets with binary relevance.
+"""Metrics by name, and the formulas of those that look at targets.
 
 For one user, h(r) is 1 if the item at rank r = 1..k is a target and else 0, and n is the number of
 targets. A rank whose item is -1 (none left) never hits, so a short list is scored as if it were
@@ -9,13 +9,28 @@ filled up with misses. An item listed twice hits once, at its better rank.
     calibrated_recall   hits / min(k, n), Liang et al.: Variational autoencoders for collaborative
                         filtering, WWW 2018
     precision           hits / k, for short lists too
+    f1                  2 hits / (k + n), the harmonic mean of precision and recall
     hit_rate            1 if there is a hit, else 0
     mrr                 1 / rank of the first hit, 0 without one within k
     map                 sum over the hits of (hits up to r) / r, over n
+    truncated_map       the same sum over min(k, n): the MAP@k of RecBole, implicit and RecTools
+    r_precision         hits within the first min(n, k), over n: k should be the largest n at least
+    rbp                 (1 - p) times the sum of h(r) p^(r - 1), p = 0.8: rank-biased precision,
+                        Moffat & Zobel 2008 (ACM TOIS 27). rbp.95@k has p = 0.95, as in ranx
 
-trec_eval calls them ndcg_cut, recall, -, P, success, recip_rank (of a list cut at k) and map_cut.
-The metrics that do not look at targets, such as novelty and coverage, are in `beyond_accuracy`.
-Your own function of hits can be a metric too, see `Metric.of`.
+trec_eval calls them ndcg_cut, recall, -, P, -, success, recip_rank (of a list cut at k), map_cut, -
+and Rprec.
+
+With w(r) the weight of the target at rank r, 0 for a miss:
+
+    dcg                 sum of w(r) / log2(r + 1): the ratings or counts are linear gains
+    graded_ndcg         dcg over that of the best list of k: ndcg_cut of trec_eval, ndcg of ranx
+    exponential_dcg     sum of (2^w(r) - 1) / log2(r + 1): the ndcg_burges of ranx
+    exponential_ndcg    exponential_dcg over that of the best list of k
+
+`auc` and `percentile_rank` are about the ranks of the targets among all items and have no k: see
+`ranks`. The metrics that do not look at targets, such as novelty and coverage, are in
+`beyond_accuracy`. Your own function of hits can be a metric too, see `Metric.of`.
 """
 
 from __future__ import annotations
@@ -27,94 +42,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 
-from recae.data.csr import added_up
 from recae.errors import ConfigError, DataError, check_integer, unknown_option
 from recae.metrics.beyond_accuracy import CATALOGUE, LESS_IS_BETTER, OF_LISTS, FloatArray
+from recae.metrics.graded import GRADED, graded
+from recae.metrics.hits import OF_HITS, HitTable, IntArray, Matched, match, of_hits
+from recae.metrics.ranks import OF_RANKS
 from recae.ranking.top_k import TopK
-
-IntArray = npt.NDArray[np.int64]
-HitTable = npt.NDArray[np.bool_]
-
-
-def match(topk: TopK, targets: Any, metric: str, k: int) -> tuple[HitTable, IntArray]:
-    """Hits (rows, k) and the number of targets (rows,), after checking the shapes.
-
-    metric: whose k it is, for messages. Raises DataError if the two do not fit.
-    """
-    target: Any = targets  # scipy has two csr classes without a common type
-    if not sp.issparse(targets) or target.format != "csr":
-        raise DataError(f"the target must be a scipy csr matrix, not {type(targets).__name__}")
-    rows, n_items = target.shape
-    if len(topk) != rows:
-        raise DataError(f"there are {len(topk)} lists but {rows} rows of targets")
-    if topk.items.shape[1] < k:
-        raise DataError(f"{metric} needs lists of {k} items, not {topk.items.shape[1]}")
-    items = topk.items[:, :k].astype(np.int64)
-    if items.size and not (-1 <= items.min() and items.max() < n_items):
-        span = f"{items.min()}..{items.max()}"
-        raise DataError(f"lists hold items {span}, not within 0..{n_items - 1} or -1 for none")
-    target = canonical(target)
-    relevant = np.diff(target.indptr).astype(np.int64)
-    row = np.arange(rows, dtype=np.int64)
-    # One int64 key for each cell, ascending because the csr is sorted; the -1 at the end keeps a
-    # look-up beyond the last cell inside the array, and -2 stands for an empty place.
-    cells = np.append(np.repeat(row, relevant) * n_items + target.indices, np.int64(-1))
-    asked = np.where(items >= 0, row[:, None] * n_items + items, -2).ravel()
-    found = np.searchsorted(cells[:-1], asked)
-    places = np.flatnonzero(cells[found] == asked)
-    # An item listed twice finds the same cell twice; np.unique keeps the first, at the better rank.
-    _, first = np.unique(found[places], return_index=True)
-    hits = np.zeros(items.size, dtype=np.bool_)
-    hits[places[first]] = True
-    return hits.reshape(items.shape), relevant
-
-
-def canonical(matrix: Any) -> Any:
-    """A csr matrix with every cell once, in order, and no stored zeros; a copy if need be."""
-    if not matrix.has_canonical_format or not np.all(matrix.data):
-        matrix = added_up(matrix)  # a copy: the caller's matrix stays as it is
-        matrix.eliminate_zeros()
-    return matrix
-
-
-# Each takes hits (rows, k) and targets (rows,) >= 1, and returns (rows,). Sums run along the rows
-# one by one (no matrix product), so that a row's value does not depend on its batch.
-
-
-def _sum(table: npt.NDArray[Any]) -> FloatArray:
-    total: FloatArray = np.sum(table, axis=1, dtype=np.float64)
-    return total
-
-
-def _ndcg(hits: HitTable, relevant: IntArray) -> FloatArray:
-    k = hits.shape[1]
-    discount = 1 / np.log2(np.arange(2, k + 2))
-    ideal: FloatArray = np.cumsum(discount)[np.minimum(relevant, k) - 1]
-    return _sum(hits * discount) / ideal
-
-
-def _mrr(hits: HitTable, relevant: IntArray) -> FloatArray:
-    first = np.argmax(hits, axis=1) + 1
-    return np.where(np.any(hits, axis=1), 1 / first, 0.0)
-
-
-def _map(hits: HitTable, relevant: IntArray) -> FloatArray:
-    precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
-    return _sum(hits * precision) / relevant
-
-
-OF_HITS: dict[str, Callable[[HitTable, IntArray], FloatArray]] = {
-    "ndcg": _ndcg,
-    "recall": lambda hits, relevant: _sum(hits) / relevant,
-    "calibrated_recall": lambda hits, relevant: _sum(hits) / np.minimum(relevant, hits.shape[1]),
-    "precision": lambda hits, relevant: _sum(hits) / hits.shape[1],
-    "hit_rate": lambda hits, relevant: np.any(hits, axis=1).astype(np.float64),
-    "mrr": _mrr,
-    "map": _map,
-}
-
 
 MetricFunction = Callable[[HitTable, IntArray], npt.ArrayLike]
 """A metric of the caller's: from hits (rows, k) and the number of targets (rows,) to (rows,)."""
@@ -123,6 +57,8 @@ MetricFunction = Callable[[HitTable, IntArray], npt.ArrayLike]
 @dataclass(frozen=True)
 class Metric:
     """A metric at a cut-off; `parse_metric("ndcg@100")` makes one and `str` gives the name back.
+
+    k is 0 for the metrics of the ranks among all items, `auc` and `percentile_rank`.
 
     Called with a TopK of at least k columns and a scipy csr target (rows, n_items), non-zero =
     relevant, it returns (rows,) float64, NaN where a row has no target. Raises ConfigError for the
@@ -158,8 +94,8 @@ class Metric:
         return cls(str(name or getattr(function, "__name__", "")), k, function)
 
     def __post_init__(self) -> None:
-        known = [*OF_HITS, *OF_LISTS, *CATALOGUE]
-        if self.function is None and self.name not in known:
+        known = [*OF_HITS, *GRADED, *OF_RANKS, *OF_LISTS, *CATALOGUE]
+        if self.function is None and self.name not in known and of_hits(self.name) is None:
             raise unknown_option("metric", self.name, known)
         if self.function is not None and (not self.name.isidentifier() or self.name in known):
             reason = "recae has a metric of that name" if self.name in known else "not a name"
@@ -169,10 +105,16 @@ class Metric:
                 parameter="name",
                 value=self.name,
             )
-        check_integer(f"the k of {self}", self.k)
+        if self.of_ranks:
+            if self.k:
+                raise _bad(
+                    f"{self.name} is about all items and has no k: write {self.name!r}", str(self)
+                )
+        else:
+            check_integer(f"the k of {self}", self.k)
 
     def __str__(self) -> str:
-        return f"{self.name}@{self.k}"
+        return self.name if self.of_ranks else f"{self.name}@{self.k}"
 
     @property
     def per_user(self) -> bool:
@@ -181,8 +123,14 @@ class Metric:
 
     @property
     def of_hits(self) -> bool:
-        """Whether it measures hits; the others do not look at the targets."""
-        return self.function is not None or self.name in OF_HITS
+        """Whether it measures hits in the first k; the others do not look at the targets, or look
+        at the ranks among all items."""
+        return self.function is not None or self.name in GRADED or of_hits(self.name) is not None
+
+    @property
+    def of_ranks(self) -> bool:
+        """Whether it measures the ranks of the targets among all items."""
+        return self.function is None and self.name in OF_RANKS
 
     @property
     def needs(self) -> frozenset[str]:
@@ -195,16 +143,21 @@ class Metric:
             raise ConfigError(f"{self} is one number, not one per user; use a MetricAccumulator")
         if not self.of_hits:
             raise ConfigError(f"{self} needs more than lists and targets; use a MetricAccumulator")
-        return self.from_hits(*match(topk, target, str(self), self.k))
+        return self.from_matched(match(topk, target, str(self), self.k))
 
-    def from_hits(self, hits: HitTable, relevant: IntArray) -> FloatArray:
-        """From hits (rows, k or more) and the number of targets (rows,)."""
+    def from_matched(self, matched: Matched) -> FloatArray:
+        """From the matched places of lists of k or more: (rows,)."""
+        if self.function is None and self.name in GRADED:
+            return graded(self.name, matched, self.k)
+        hits, relevant = matched.hits, matched.relevant
         values = np.full(len(relevant), np.nan)
         some = relevant > 0
         hits, relevant = hits[some, : self.k], relevant[some]
-        if self.function is None:
-            values[some] = OF_HITS[self.name](hits, relevant)
+        known = None if self.function is not None else of_hits(self.name)
+        if known is not None:
+            values[some] = known(hits, relevant)
         elif len(hits):
+            assert self.function is not None  # as for every other metric of hits
             values[some] = self._checked(self.function(hits, relevant), len(hits))
         return values
 
@@ -235,11 +188,14 @@ AnyMetric = str | Metric | MetricFunction
 
 
 def parse_metric(text: str) -> Metric:
-    """The metric called `name@k`, such as "ndcg@100". Raises ConfigError for anything else."""
-    match = re.fullmatch("([^@]+)@([1-9][0-9]*)", str(text), re.ASCII)
-    if match is None:
+    """The metric called `name@k`, such as "ndcg@100", or `auc` and `percentile_rank`, which have no
+    k. Raises ConfigError for anything else."""
+    if text in OF_RANKS:
+        return Metric(str(text), 0)
+    found = re.fullmatch("([^@]+)@([1-9][0-9]*)", str(text), re.ASCII)
+    if found is None:
         raise _bad(f'a metric is name@k with an integer k >= 1, as "ndcg@100"; not {text!r}', text)
-    return Metric(match[1], int(match[2]))
+    return Metric(found[1], int(found[2]))
 
 
 def parse_metrics(metrics: AnyMetric | Sequence[AnyMetric]) -> list[Metric]:
@@ -258,7 +214,8 @@ def parse_metrics(metrics: AnyMetric | Sequence[AnyMetric]) -> list[Metric]:
     ]
     if not given:
         raise _bad('no metric given; name at least one, as "ndcg@100"', metrics)
-    longest = max((item.k for item in given if isinstance(item, Metric)), default=None)
+    cuts = [item.k for item in given if isinstance(item, Metric) and not item.of_ranks]
+    longest = max(cuts, default=None)
     parsed: dict[str, Metric] = {}
     for item in given:
         if not isinstance(item, Metric):
@@ -286,3 +243,13 @@ def less_is_better(metric: str) -> bool:
     (True, False)
     """
     return metric.partition("@")[0] in LESS_IS_BETTER
+
+
+def uses_weights(metric: str) -> bool:
+    """Whether a metric called `name@k` uses the weights of the targets.
+
+    >>> from recae.metrics import uses_weights
+    >>> uses_weights("graded_ndcg@10"), uses_weights("ndcg@10")
+    (True, False)
+    """
+    return metric.partition("@")[0] in GRADED

@@ -22,6 +22,7 @@ from recae.ranking.batches import dense, rows_per_batch
 from recae.ranking.top_k import top_k
 from recae.recommend.base import Recommender
 from recae.recommend.requests import align, check_metric
+from recae.recommend.tuned import mark_tuned, tuning_of_members
 from recae.recommend.weights import learn_weighting, set_state, state
 from recae.rng import numpy_generator
 from recae.training import Run
@@ -220,6 +221,8 @@ class Ensemble(Recommender):
 
     def _blend(self, fitted: list[Recommender], validation: Fold | None, run: Run) -> None:
         self.members_ = fitted
+        if (tuned := tuning_of_members(fitted)) is not None:
+            mark_tuned(self, tuned)
         self.columns_ = [member.items_.encode(self.items_.ids) for member in fitted]
         self.member_weights_ = np.ones(len(fitted))
         if validation is not None:

@@ -129,6 +129,22 @@ def _replace(
     block[here.to(block.device)] = others
 
 
+def _show(look: Look, rows: slice, scores: RowScores, exclude: Any, allowed: Any) -> None:
+    """Calls `look` with the scores of these rows, at most 2^24 of them at a time."""
+    n_rows, n_items = scores.shape
+    for some in _parts(n_rows, rows_per_batch("auto", n_items)) if n_rows else []:
+        if isinstance(scores, Tensor):
+            shown = scores[some].clone()
+        else:
+            shown = torch.empty(some.stop - some.start, n_items, device=scores.device)
+            scores.write(shown, some, slice(0, n_items))
+        if allowed is not None:
+            shown.masked_fill_(torch.from_numpy(~allowed).to(scores.device), -torch.inf)
+        if exclude is not None:
+            _hide(shown, *_cells(exclude, some), slice(0, n_items))
+        look(slice(rows.start + some.start, rows.start + some.stop), shown)
+
+
 ScoreRows = Callable[[Any], RowScores]
 """Maps a CSR matrix (rows, n_items) to scores: a fresh tensor (rows, n_items) float32, or
 `BlockScores`."""
@@ -188,10 +204,23 @@ def rows_per_batch(batch_size: Any, n_items: int) -> int:
         ) from None
 
 
+Look = Callable[[slice, Tensor], None]
+"""Called with some rows of a request and their scores, (rows, n_items) float32, -inf where an item
+may not be listed; it must not change them."""
+
+
 def rank_batches(
-    score_rows: ScoreRows, request: Request, k: int, *, batch_size: int | str = "auto"
+    score_rows: ScoreRows,
+    request: Request,
+    k: int,
+    *,
+    batch_size: int | str = "auto",
+    look: Look | None = None,
 ) -> RankedLists:
-    """Yields the top k of each batch of rows, in order; one empty batch when there are no rows."""
+    """Yields the top k of each batch of rows, in order; one empty batch when there are no rows.
+
+    look: sees all scores, some rows at a time, before their batch is yielded.
+    """
     n_rows, n_items = request.matrix.shape
     step, start = rows_per_batch(batch_size, n_items), 0
     if batch_size == "auto" and step < n_rows:
@@ -202,6 +231,8 @@ def rank_batches(
         part = request.part(rows)
         scores = score_rows(part.matrix)
         cold_users, exclude, allowed = np.flatnonzero(~part.known), part.exclude, part.allowed
+        if look is not None:
+            _show(look, rows, scores, exclude, allowed)
         instead = None
         if part.popularity is not None and len(cold_users):
             instead = cold_users, part.popularity

@@ -50,7 +50,8 @@ class Recommender(Estimator, ABC):
     The class of a model declares: `name`, as on the command line; `small`, settings for quick
     tests; `uses_validation` and `uses_seed`, whether the result depends on a validation fold and on
     the seed; `scores_every_item`, whether no item gets the score -inf; `personalised`, whether
-    scores are learnt from which users have which items in common.
+    scores are learnt from which users have which items in common; `predicts_ratings`, whether
+    scores are in the unit of the weights.
 
     >>> all(issubclass(model, recae.Recommender) for model in recae.MODELS.values())
     True
@@ -62,6 +63,7 @@ class Recommender(Estimator, ABC):
     uses_seed: ClassVar[bool] = False
     scores_every_item: ClassVar[bool] = True
     personalised: ClassVar[bool] = True
+    predicts_ratings: ClassVar[bool] = False
     items_: IdMap
     item_counts_: np.ndarray
     history_: Interactions | None
@@ -391,6 +393,7 @@ class Recommender(Estimator, ABC):
 
     def _own(self, data: Interactions) -> None:
         self.items_, self.history_ = data.items, data
+        self._facts = {}  # those of an earlier fit
         self.fitted_params_ = self.get_params()
         self.item_counts_ = column_counts(data.matrix)
 

@@ -16,8 +16,15 @@ from recae.data import IdMap, Interactions, as_ids, as_interactions
 from recae.data.ids import show
 from recae.data.splits import Fold
 from recae.errors import ConfigError, DataError, unknown_option, warn
-from recae.metrics import AnyMetric, MetricAccumulator, parse_metric
+from recae.metrics import (
+    AnyMetric,
+    MetricAccumulator,
+    TargetRanks,
+    parse_metric,
+    target_ranks,
+)
 from recae.ranking.batches import (
+    Look,
     RankedLists,
     Request,
     ScoreRows,
@@ -193,11 +200,29 @@ class AlignedFold:
         places = self.items.lookup(self.target.items.ids)  # -1, not found, is the added 0
         return np.append(item_counts, 0)[places]
 
-    def ranked(self, score_rows: ScoreRows, k: int, batch_size: int | str = "auto") -> RankedLists:
+    def ranked(
+        self,
+        score_rows: ScoreRows,
+        k: int,
+        batch_size: int | str = "auto",
+        look: Look | None = None,
+    ) -> RankedLists:
         """Yields the top k of each batch of the fold's rows, in order, as columns of the fold."""
-        for rows, top in rank_batches(score_rows, self.request, k, batch_size=batch_size):
+        batches = rank_batches(score_rows, self.request, k, batch_size=batch_size, look=look)
+        for rows, top in batches:
             to_fold = self.to_fold
             yield rows, top if to_fold is None else TopK(to_fold[top.items], top.scores)
+
+    def look_for_ranks(self, found: list[TargetRanks]) -> Look:
+        """Appends the ranks of the targets among the model's items, for `rank_batches`."""
+        target = self.target if self.to_fold is None else self.target.with_items(self.items)[0]
+        lacking = np.diff(self.target.matrix.indptr) - np.diff(target.matrix.indptr)
+
+        def look(rows: slice, scores: torch.Tensor) -> None:
+            targets = target.matrix[rows]
+            found.append(target_ranks(scores, targets, lacking[rows].astype(np.int64)))
+
+        return look
 
 
 def measure(

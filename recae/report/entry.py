@@ -16,18 +16,18 @@ from typing import Any
 
 import numpy as np
 
+from recae.data.splits import Fold
 from recae.errors import ConfigError, DataError, RecaeError, StorageError
 from recae.estimators.saved import CANNOT
 from recae.evaluation import Report
+from recae.evaluation.same_data import check_same_data, fingerprints
+from recae.metrics import uses_weights
 from recae.system.digests import check_digests, digests, reason, sha256_of_json
 from recae.system.files import as_path, atomic_directory, plain
 from recae.system.machine import __version__
 
 FORMAT = 1
 ENTRY = "entry.json"
-
-DATA = ("target", "history", "mask")
-"""The fingerprints of data in the provenance of a report."""
 
 
 @dataclass(frozen=True)
@@ -181,14 +181,15 @@ class Entry:
             ) from error
 
 
-def load_entries(folder: str | Path, *, target: str | None = None) -> list[Entry]:
+def load_entries(folder: str | Path, *, target: str | Fold | None = None) -> list[Entry]:
     """The entries of a folder that holds a directory for each, in the order of their names.
 
-    target: the fingerprint of the targets that they must have been measured on, such as
-    `split.test.target.fingerprint()`. Every directory must be a whole entry (hidden ones are no
-    entries: a killed writer may leave one behind); files beside them do not matter. Raises
-    StorageError for a folder that is absent or without entries and for a directory that is not an
-    entry. Raises DataError if they were measured on other data than each other or than `target`.
+    target: the fold that they must have been measured on, such as `split.test`, or the fingerprint
+    of its targets, `split.test.target.fingerprint()`. Every directory must be a whole entry (hidden
+    ones are no entries: a killed writer may leave one behind); files beside them do not matter.
+    Raises StorageError for a folder that is absent or without entries and for a directory that is
+    not an entry. Raises DataError if they were measured on other data than each other or than
+    `target`.
 
     >>> values = pd.DataFrame({"ndcg@5": [0.5, 0.7]}, index=[1, 2])
     >>> import pathlib
@@ -222,15 +223,20 @@ def entry_places(folder: str | Path) -> list[Path]:
         raise StorageError(f"could not read the folder {folder}: {error.strerror}") from error
 
 
-def check_measured(entries: Sequence[Entry], target: str) -> None:
-    """Raises DataError for an entry that was measured on other targets than those."""
+def check_measured(entries: Sequence[Entry], on: str | Fold) -> None:
+    """Raises DataError for an entry that was measured on other data than those.
+
+    on: the fingerprint of the targets, or the fold, whose mask and history must then be those of
+    the entries too.
+    """
+    remedy = "the data have changed since; evaluate the model again"
     for entry in entries:
-        found = entry.reports[0].provenance.get("target")
-        if found != target:
-            raise DataError(
-                f"{entry.name!r} was measured on targets {found}, not on {target}: "
-                "the data have changed since; evaluate the model again"
-            )
+        found = entry.reports[0].provenance
+        if isinstance(on, Fold):
+            now = fingerprints(on)
+        else:
+            now = {**found, "target": on, "target_pairs": on}
+        check_same_data({"the data of now": now, repr(entry.name): found}, remedy=remedy)
 
 
 def check_entries(entries: Sequence[Entry]) -> list[Entry]:
@@ -251,17 +257,14 @@ def check_entries(entries: Sequence[Entry]) -> list[Entry]:
         if entry.name in names:
             raise ConfigError(f"two entries are called {entry.name!r}: rename one")
         names.add(entry.name)
-    for part in DATA:
-        first = entries[0].reports[0].provenance.get(part)
-        for entry in entries:
-            for number, report in enumerate(entry.reports, start=1):
-                found = report.provenance.get(part)
-                if found != first:
-                    raise DataError(
-                        f"report {number} of {entry.name!r} was measured on another {part} than "
-                        f"{entries[0].name!r} ({found} and {first}): entries of different data "
-                        "do not belong in one report"
-                    )
+    provenances = {
+        f"report {number} of {entry.name!r}": report.provenance
+        for entry in entries
+        for number, report in enumerate(entry.reports, start=1)
+    }
+    weights = any(uses_weights(m) for e in entries for r in e.reports for m in r.metrics)
+    remedy = "entries of different data do not belong in one report"
+    check_same_data(provenances, weights=weights, remedy=remedy)
     return entries
 
 

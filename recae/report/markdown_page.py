@@ -13,6 +13,7 @@ from recae.report.rows import (
     amount,
     best_first,
     choose_metrics,
+    cut_short,
     decimals,
     described,
     difference,
@@ -20,6 +21,8 @@ from recae.report.rows import (
     interval,
     measured,
     published_figure,
+    tuned,
+    tuning_seconds,
     with_published,
 )
 
@@ -41,8 +44,9 @@ def markdown(
     seeds, with its standard deviation if there are several seeds. The main metric also has the 95 %
     interval over the users of the first seed. Published figures follow, and ours minus theirs, in
     parentheses if a footnote explains why they cannot be compared. The last columns are median
-    seconds of a fit, seconds of tuning, and peak memory. Columns that nothing is known of are left
-    out. notes: paragraphs after the title.
+    seconds of a fit, seconds of tuning, peak memory, and the settings that were tuned with the
+    number of trials. Columns without a value are omitted. A footnote marks a model whose best trial
+    was cut by the end of the tuning time. notes: paragraphs after the title.
 
     Raises ConfigError without entries, for two of one name and for unknown metrics; DataError for
     entries that were not measured on the same data.
@@ -80,15 +84,17 @@ def _main_table(
     head = ["model"]
     for name in digits:
         head += [name, f"published {name}", "difference"] if name in published else [name]
-    head += ["fit s", "tuning s", "memory GB"]
+    head += ["fit s", "tuning s", "memory GB", "tuned"]
     rows = []
     for entry in ordered:
-        row = [_escaped(entry.name)]
+        cut = cut_short(entry)
+        row = [_escaped(entry.name) + (f" [{footnotes.number(cut)}]" if cut else "")]
         for name, count in digits.items():
             row.append(_cell(entry, name, name == main, count))
             if name in published:
                 row += _published(entry, name, footnotes, count)
-        rows.append([*row, *map(amount, (entry.seconds, entry.tuning_seconds, entry.peak_gb))])
+        costs = (entry.seconds, tuning_seconds(entry), entry.peak_gb)
+        rows.append([*row, *map(amount, costs), _escaped(tuned(entry))])
     kept = [at for at in range(len(head)) if any(row[at] for row in rows)]
     return [_escaped(head[at]) for at in kept], [[row[at] for at in kept] for row in rows]
 

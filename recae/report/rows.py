@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -134,6 +135,41 @@ def main_group(values: Sequence[float], *, less: bool = False) -> tuple[float, f
     best = ranked[0]
     reach = TIMES * abs(ranked[math.floor(SHARE * (len(ranked) - 1))] - best)
     return (best - reach, best + reach) if reach else (-math.inf, math.inf)
+
+
+def tuning_seconds(entry: Entry) -> float | None:
+    """The seconds that settings were chosen in; of a blend, those of its members."""
+    known: float | None = _tuning(entry).get("seconds")
+    return known if entry.tuning_seconds is None else entry.tuning_seconds
+
+
+def tuned(entry: Entry) -> str:
+    """The settings that were chosen and the number of trials, nothing where none were.
+
+    >>> tuned(Entry("ease", entry.reports, trials=[{"params": {"l2": 9}, "value": 0.3}]))
+    'l2 (1 trial)'
+    """
+    facts = _tuning(entry)
+    names = [name for trial in entry.trials for name in trial.get("params", {})]
+    searched = facts.get("searched") or ", ".join(dict.fromkeys(names))
+    trials = int(facts.get("trials") or len(entry.trials))
+    return f"{searched} ({trials:,} trial{'' if trials == 1 else 's'})" if searched else ""
+
+
+def cut_short(entry: Entry) -> str:
+    """The footnote of a model whose best trial was cut by the end of the time, else nothing."""
+    reason = _tuning(entry).get("cut")
+    valued = [trial for trial in entry.trials if trial.get("value") is not None]
+    if not reason and valued:
+        best = max(valued, key=lambda trial: float(trial["value"]))
+        reason = "its time was up" if best.get("state") == "cut" else None
+    return f"the time limit of the tuning cut its best trial: {reason}" if reason else ""
+
+
+def _tuning(entry: Entry) -> Mapping[str, Any]:
+    """What the first report knows of the tuning of its model."""
+    known = entry.reports[0].provenance.get("tuning")
+    return known if isinstance(known, Mapping) else {}
 
 
 @dataclass

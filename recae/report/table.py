@@ -12,6 +12,7 @@ from recae.report.rows import (
     Footnotes,
     Measured,
     amount,
+    cut_short,
     decimals,
     described,
     difference,
@@ -21,6 +22,8 @@ from recae.report.rows import (
     measured,
     published_figure,
     signed,
+    tuned,
+    tuning_seconds,
     with_published,
 )
 
@@ -47,18 +50,21 @@ def main_table(ordered: Sequence[Entry], metrics: Sequence[str], footnotes: Foot
         columns.append((name, cells))
     known = {
         "fit s": [entry.seconds for entry in ordered],
-        "tuning s": [entry.tuning_seconds for entry in ordered],
+        "tuning s": [tuning_seconds(entry) for entry in ordered],
         "memory GB": [entry.peak_gb for entry in ordered],
     }
     for name, values in known.items():
         if any(amount(value) for value in values):
             columns.append((name, [_cell(value, amount(value)) for value in values]))
+    settings = [tuned(entry) for entry in ordered]
+    if any(settings):
+        columns.append(("tuned", [element("td", text, data_value=text) for text in settings]))
     head = [_head("model", None)]
     for name, _ in columns:
         direction = "ascending" if less_is_better(name) else "descending"
         head.append(_head(name, direction if name == metrics[0] else None))
     rows = [
-        element("tr", _name(number, entry), [cells[number - 1] for _, cells in columns])
+        element("tr", _name(number, entry, footnotes), [cells[number - 1] for _, cells in columns])
         for number, entry in enumerate(ordered, start=1)
     ]
     sortable = element(
@@ -77,9 +83,16 @@ def _head(name: str, sorted_: str | None) -> Markup:
     return element("th", element("button", name, type="button"), scope="col", aria_sort=sorted_)
 
 
-def _name(number: int, entry: Entry) -> Markup:
-    link = element("a", entry.name, href=f"#entry-{number}")
-    return element("th", link, scope="row", data_value=entry.name.lower())
+def _name(number: int, entry: Entry, footnotes: Footnotes) -> Markup:
+    link, cut = element("a", entry.name, href=f"#entry-{number}"), cut_short(entry)
+    mark = _note(footnotes.number(cut)) if cut else None
+    return element("th", link, mark, scope="row", data_value=entry.name.lower())
+
+
+def _note(number: int) -> Markup:
+    """The number of a note, as a link to it."""
+    link = element("a", str(number), href=f"#note-{number}", aria_label=f"note {number}")
+    return element("sup", link)
 
 
 def _cell(value: float | None, *shown: object) -> Markup:
@@ -126,8 +139,7 @@ def _published(entry: Entry, metric: str, footnotes: Footnotes, digits: int) -> 
 def _figure(theirs: Published, footnotes: Footnotes, digits: int) -> Markup:
     """A published figure with the number of its note."""
     number = footnotes.number(described(theirs))
-    link = element("a", str(number), href=f"#note-{number}", aria_label=f"note {number}")
-    return together(published_figure(theirs, digits), element("sup", link))
+    return together(published_figure(theirs, digits), _note(number))
 
 
 def _difference(entry: Entry, metric: str, digits: int) -> Markup:

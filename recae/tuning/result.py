@@ -15,6 +15,7 @@ from recae.data import Interactions
 from recae.errors import ConfigError
 from recae.models import Ensemble
 from recae.recommend.base import Recommender
+from recae.recommend.tuned import mark_tuned, tuning_of
 from recae.system.files import PICTURES, atomic_file
 from recae.tuning.space import Choices, Range, Space
 from recae.tuning.study import COMPLETE, CUT, FAILED, PRUNED, Trial, best_of
@@ -71,6 +72,8 @@ class Tuning:
         model.fit(data, seed=seed, device=device, progress=progress)
         if isinstance(model, Ensemble) and isinstance(self.model, Ensemble):
             model.member_weights_ = self.model.member_weights_.copy()
+        if (tuned := tuning_of(self.model)) is not None:
+            mark_tuned(model, tuned)
         return model
 
     def plot(self, path: str | Path, *, overwrite: bool = False) -> Path:

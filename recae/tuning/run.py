@@ -14,6 +14,7 @@ from recae.data.splits import Fold
 from recae.errors import ConfigError, DataError, TrainingError, check_flag, check_option, warn
 from recae.recommend.base import Recommender
 from recae.recommend.requests import check_fold, check_metric
+from recae.recommend.tuned import mark_tuned
 from recae.recommend.weights import warn_if_unused
 from recae.rng import check_seed
 from recae.system.progress import bar, check_progress
@@ -22,7 +23,7 @@ from recae.training import resolve_device
 from recae.tuning.attempt import Budget, Task, attempt, check_budget
 from recae.tuning.result import Tuning, frame
 from recae.tuning.space import Given, Space, read_space
-from recae.tuning.study import FAILED, SAMPLERS, Study, Trial, best_of, check_optuna
+from recae.tuning.study import CUT, FAILED, SAMPLERS, Study, Trial, best_of, check_optuna
 
 PATIENCE = 20
 """Trials that may fail before the first that does not."""
@@ -71,7 +72,9 @@ def tune(
 
     Needs Optuna (`pip install "recae[tune]"`). Raises ConfigError without it and for bad options,
     DataError for bad data, StorageError for the folder, all before any fit, and TrainingError if
-    every trial fails, or the first 20.
+    every trial fails, or the first 20. Warns if the end of the time cut the best trial: `compare`,
+    `verdicts` and the pages of `recae.report` then mark the model. Warns of what the fit of the
+    best trial warned of.
 
     >>> split = recae.data.splits.holdout_pairs(data, 0.5)
     >>> tuning = recae.tune(
@@ -115,6 +118,20 @@ def tune(
         found.history_ = data
     for message in best.warned:
         warn(message)
+    facts: dict[str, Any] = {
+        "searched": ", ".join(searched.parts),
+        "metric": task.metric,
+        "trials": len(study.trials),
+        "seconds": round(budget.spent, 1),
+    }
+    if best.state == CUT:
+        facts["cut"] = f"the time was up after epoch {best.epochs}"
+        warn(
+            f"the best trial of {type(model).__name__}, number {best.number}, was cut: "
+            f"{facts['cut']}{_of(found)}, and its {task.metric} of {best.value:.4f} may be far "
+            "from what the model can reach. Give the search more seconds before you compare it"
+        )
+    mark_tuned(found, facts)
     assert best.value is not None  # as of every trial that counts
     return Tuning(
         model=found,
@@ -183,6 +200,12 @@ def _about(task: Task, space: Space, sampler: str) -> Mapping[str, Any]:
         "data": task.data.fingerprint(),
         "validation": task.validation.fingerprint(),
     }
+
+
+def _of(model: Recommender) -> str:
+    """The epochs that were planned, where they are known."""
+    planned = model.get_params().get("epochs")
+    return "" if planned is None else f" of {planned}"
 
 
 def _why(past: Sequence[Trial]) -> str:

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 import recae
 from recae import ConfigError, DataError, Fold, Interactions, MultVAE, Popularity, Report, evaluate
-from recae.errors import NotFittedError
+from recae.errors import NotFittedError, RecaeWarning
 
 # Item i has 10 - i of ten training users: everybody is told 0, 1, 2, ... but what they have.
 STAIRS = np.tril(np.ones((10, 10)))[::-1]
@@ -97,7 +97,8 @@ def test_a_report_is_saved_as_json(tmp_path, text_data) -> None:
     rows = text_data.select_users(range(8))
     model = MultVAE(latent=np.int64(4), hidden=(np.int64(12),), lr=np.float32(0.5), epochs=1)
     mask = Interactions.from_csr(sp.csr_matrix((8, 16)), users=rows.users, items=rows.items)
-    report = evaluate(model.fit(text_data), Fold(rows, rows, mask), ["ndcg@5", "coverage@5"])
+    with pytest.warns(RecaeWarning, match=f"{rows.nnz} .* {rows.nnz} "):  # it knows the targets
+        report = evaluate(model.fit(text_data), Fold(rows, rows, mask), ["ndcg@5", "coverage@5"])
     path = tmp_path / "report.json"
     assert report.save(path) == path
     saved = json.loads(path.read_text(encoding="utf-8"))

@@ -17,7 +17,11 @@ from recae import ConfigError, DataError, Fold, Interactions, Lists, RecaeWarnin
 
 METRICS = [
     f"{name}@{k}"
-    for name in ("ndcg", "recall", "calibrated_recall", "precision", "hit_rate", "mrr", "map")
+    for name in (
+        *("ndcg", "recall", "calibrated_recall", "precision", "hit_rate", "mrr", "map", "f1"),
+        *("truncated_map", "r_precision", "rbp", "dcg", "graded_ndcg"),
+        *("exponential_dcg", "exponential_ndcg"),
+    )
     for k in (1, 5)
 ] + ["novelty@5", "popularity@3", "coverage@5", "gini@5"]
 
@@ -79,6 +83,7 @@ def test_metrics_of_variety_too(
     vectors = recae.PureSVD(latent=3).fit(split.train)
     metrics = ["diversity@5", "miscalibration@5", "popularity_lift@4"]
     names = {str(metric).partition("@")[0] for metric in METRICS + metrics}
+    names |= {"auc", "percentile_rank"}  # which need the scores of all items
     with pytest.raises(ConfigError) as error:
         recae.evaluate(model, fold, "nothing@5")
     assert str(error.value).partition("Known: ")[2].split(", ") == sorted(names)  # none left out

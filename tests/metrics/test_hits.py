@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recae.metrics import metric as hits
+from recae.metrics import hits
 from recae.ranking.top_k import TopK
 
 
@@ -28,6 +28,9 @@ def case(seed: int) -> tuple[TopK, sp.csr_matrix, list[list[bool]]]:
 @pytest.mark.parametrize("seed", range(5))
 def test_hits_are_those_found_one_by_one(seed) -> None:
     topk, target, expected = case(seed)
-    found, relevant = hits.match(topk, target, "recall@12", 12)
-    assert found.tolist() == expected
-    assert relevant.tolist() == np.diff(target.indptr).tolist()
+    found = hits.match(topk, target, "recall@12", 12)
+    assert found.hits.tolist() == expected
+    assert found.relevant.tolist() == np.diff(target.indptr).tolist()
+    rows, places = np.nonzero(found.hits)
+    columns = target.indices[found.places[rows, places]]
+    assert columns.tolist() == topk.items[rows, places].tolist()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import recae
-from recae.errors import TrainingError
+from recae.errors import RecaeWarning, TrainingError
 from recae.tuning.attempt import Budget
 from recae.tuning.study import Trial
 
@@ -29,7 +29,8 @@ def test_the_first_trial_runs_however_long_it_takes(planted) -> None:
 
 
 def test_a_training_in_epochs_is_cut_and_its_best_epoch_counts(planted) -> None:
-    tuning = planted.tune(planted.Curve(quality=0.8), seconds=7)
+    with pytest.warns(RecaeWarning, match="7"):
+        tuning = planted.tune(planted.Curve(quality=0.8), seconds=7)
     (trial,) = tuning.trials.to_dict("records")
     assert (trial["state"], trial["epochs"], trial["seconds"]) == ("cut", 7, 7.0)
     assert trial["reason"] == "the time was up after epoch 7"
@@ -77,7 +78,8 @@ def test_the_bar_counts_seconds_or_trials(planted, capsys, monkeypatch) -> None:
     planted.tune(planted.Flat(), trials=3, progress=True)
     said = capsys.readouterr().err
     assert "tuning Flat: 100%" in said and "3/3" in said and "best=" in said
-    planted.tune(planted.Curve(epochs=9), seconds=5, progress=True)
+    with pytest.warns(RecaeWarning, match="5"):
+        planted.tune(planted.Curve(epochs=9), seconds=5, progress=True)
     said = capsys.readouterr().err
     assert "tuning Curve: 100%" in said and "5/5" in said
 

@@ -10,7 +10,12 @@ import numpy as np
 import pandas as pd
 
 from recae.errors import ConfigError, check_integer, check_number, unknown_option
-from recae.evaluation.comparison.pairing import Reports, paired_values
+from recae.evaluation.comparison.pairing import (
+    Reports,
+    check_reports,
+    cut_note,
+    paired_values,
+)
 from recae.evaluation.comparison.significance import (
     POWER,
     Spread,
@@ -35,12 +40,15 @@ class Comparison(pd.DataFrame):
     """
 
     def __repr__(self) -> str:
-        """All rows and columns, without the numbers of the rows."""
-        return self.to_string(float_format="%.4g", index=False)
+        """All rows and columns, without the numbers of the rows; each note has a line below."""
+        shown = pd.DataFrame(self).drop(columns="note", errors="ignore")
+        notes = dict.fromkeys(self["note"]) if "note" in self else {}
+        table = shown.to_string(float_format="%.4g", index=False)
+        return "\n".join([table, *(f"note: {note}" for note in notes if note)])
 
 
 COLUMNS = ["metric", "a", "b", "mean_a", "mean_b", "difference", "low", "high", "p", "p_holm"]
-COLUMNS += ["p_mean_holm", "detectable", "better"]
+COLUMNS += ["p_mean_holm", "detectable", "better", "note"]
 
 
 def compare(
@@ -69,6 +77,7 @@ def compare(
         better       the one with the higher mean if p_holm and p_mean_holm are below 1 - level and
                      the interval leaves out 0, else ""; of gini, popularity, popularity_lift and
                      miscalibration the one with the lower mean
+        note         names a model whose best trial was cut by the end of the tuning time, else ""
 
     Printed, it shows all columns with four digits; `verdicts` puts the rows into sentences.
 
@@ -105,8 +114,9 @@ def compare(
     About 1.6 ns for a user and resample, and 0.8 ns more for every report. The same seed gives the
     same frame. Raises ConfigError for fewer than two reports, an unknown baseline or metric, a
     metric without a value per user or a bad level, resamples or seed. Raises DataError if the
-    reports have other targets, users or defined values, infinite ones, or the diversity by other
-    item vectors (miscalibration: categories).
+    reports have other targets, masks, histories, users or defined values, infinite ones, or the
+    diversity by other item vectors (miscalibration: categories). Other weights of the same pairs
+    are allowed, unless the metric uses the weights of the targets.
 
     >>> users = pd.Index([1, 2, 3])
     >>> a = recae.Report("a", pd.DataFrame({"ndcg@5": [0.5, 0.9, 0.4]}, index=users))
@@ -117,6 +127,7 @@ def compare(
     >>> row["better"]  # three users cannot show it
     ''
     """
+    check_reports(reports)
     if len(reports) < 2:
         raise ConfigError(f"compare needs at least two reports, not {len(reports)}")
     if baseline is not None and baseline not in reports:
@@ -139,7 +150,8 @@ def compare(
         p = signed_rank(averages[a], averages[b])
         p_mean = mean_test(float(means[2]), spread, len(differences))
         visible = detectable(spread, level, POWER)
-        rows.append([metric, a, b, *means, low, high, p, p, p_mean, visible, ""])
+        note = "; ".join(filter(None, (cut_note(name, reports[name]) for name in (a, b))))
+        rows.append([metric, a, b, *means, low, high, p, p, p_mean, visible, "", note])
     frame = pd.DataFrame(rows, columns=COLUMNS)
     for name in ("p_holm", "p_mean_holm"):
         frame[name] = holm(frame[name].to_numpy())
@@ -164,8 +176,9 @@ def verdicts(frame: pd.DataFrame) -> list[str]:
     Frames of several metrics may be concatenated. One is "better" if both tests and the interval
     agree on it; p is the larger of p_holm and p_mean_holm. "No difference shown" means that the
     test is not significant, not that the models are equal. The column `detectable` has the
-    difference that a single test, not adjusted for the others, finds four times in five. Raises
-    ConfigError for a frame without the columns of `recae.compare`.
+    difference that a single test, not adjusted for the others, finds four times in five. The note
+    of a row ends its sentence. Raises ConfigError for anything but a frame with the columns of
+    `recae.compare`.
 
     >>> users = pd.Index(range(40))
     >>> a = recae.Report("a", pd.DataFrame({"ndcg@5": [0.5, 0.7] * 20}, index=users))
@@ -178,10 +191,20 @@ def verdicts(frame: pd.DataFrame) -> list[str]:
     c and b: no difference shown in ndcg@5, -0.0000 [-0.0600, 0.0600] (p = 1.00 after Holm);
     such a test alone could have shown 0.0897
     """
+    if not isinstance(frame, pd.DataFrame):
+        raise ConfigError(
+            f"verdicts need a frame made by recae.compare, not {type(frame).__name__}",
+            parameter="frame",
+            value=frame,
+        )
     missing = [name for name in NEEDED if name not in frame]
     if missing:
         raise ConfigError(f"the frame has no column {missing[0]!r}: pass one made by recae.compare")
-    return [_sentence(row) for _, row in frame.iterrows()]
+    return [_sentence(row) + _note(row.get("note")) for _, row in frame.iterrows()]
+
+
+def _note(note: object) -> str:
+    return f". Note: {note}" if isinstance(note, str) and note else ""
 
 
 def _sentence(row: pd.Series) -> str:

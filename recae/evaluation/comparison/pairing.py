@@ -9,7 +9,8 @@ import pandas as pd
 
 from recae.errors import ConfigError, DataError, unknown_option
 from recae.evaluation.report import Report
-from recae.metrics import FloatArray
+from recae.evaluation.same_data import check_same_data
+from recae.metrics import FloatArray, uses_weights
 
 Reports = Report | Sequence[Report]
 """A model's report, or its reports under several seeds."""
@@ -30,6 +31,24 @@ def seeds_of(name: str, given: Reports) -> list[Report]:
     return found
 
 
+def check_reports(reports: object) -> None:
+    """Raises ConfigError unless these are named: a mapping from names to reports."""
+    if not isinstance(reports, Mapping):
+        raise ConfigError(
+            "reports must be a dict from names to reports, such as {'ease': report}, not "
+            f"{type(reports).__name__}",
+            parameter="reports",
+            value=reports,
+        )
+
+
+def cut_note(name: str, reports: Reports) -> str:
+    """A note on a model whose best trial was cut by the end of the tuning time, else ""."""
+    tuning = seeds_of(name, reports)[0].provenance.get("tuning")
+    cut = tuning.get("cut") if isinstance(tuning, Mapping) else None
+    return f"{name}: the time limit of the tuning cut its best trial ({cut})" if cut else ""
+
+
 def paired_values(reports: Mapping[str, Reports], metric: str) -> dict[str, FloatArray]:
     """The values of the users with a target: name -> (seeds, users), users in the same order.
 
@@ -44,6 +63,12 @@ def paired_values(reports: Mapping[str, Reports], metric: str) -> dict[str, Floa
     }
     (first, _), first_label = next(iter(labelled.items()))
     reference = seeds[first][0]
+    for (name, number), label in labelled.items():
+        _check_metric(seeds[name][number], label, metric)
+    check_same_data(
+        {label: seeds[name][number].provenance for (name, number), label in labelled.items()},
+        weights=uses_weights(metric),
+    )
     columns = {
         key: _column(seeds[key[0]][key[1]], label, metric, reference, first_label)
         for key, label in labelled.items()
@@ -64,20 +89,23 @@ def paired_values(reports: Mapping[str, Reports], metric: str) -> dict[str, Floa
     }
 
 
-def _column(
-    report: Report, label: str, metric: str, reference: Report, first_label: str
-) -> FloatArray:
-    """One report's values, in the order of the users of the first."""
+def _check_metric(report: Report, label: str, metric: object) -> None:
+    if not isinstance(metric, str):
+        raise ConfigError(
+            f'metric must be a name such as "ndcg@100", not {metric!r}',
+            parameter="metric",
+            value=metric,
+        )
     if metric not in report.per_user:
         if metric in report.catalogue:
             raise ConfigError(f"{metric} is one number, not one per user: nothing to pair")
         raise unknown_option(f"metric of report {label}", metric, map(str, report.per_user))
-    ours, theirs = (r.provenance.get("target") for r in (report, reference))
-    if ours != theirs:
-        raise DataError(
-            f"{label} was measured on other targets than {first_label} ({ours} and {theirs}): "
-            "evaluate both on the same fold"
-        )
+
+
+def _column(
+    report: Report, label: str, metric: str, reference: Report, first_label: str
+) -> FloatArray:
+    """One report's values, in the order of the users of the first."""
     about = KNOWN_OF_ITEMS.get(metric.partition("@")[0], "")
     ours, theirs = (str(r.provenance.get(about)) for r in (report, reference))
     if ours.rpartition(", ")[2] != theirs.rpartition(", ")[2]:

@@ -45,6 +45,7 @@ class AutoRec(NeuralRecommender):
     small = dict(latent=8, epochs=2, batch_size=10, lr=0.01)
 
     lowest_is_best: ClassVar[bool] = True
+    predicts_ratings: ClassVar[bool] = True
 
     metric: str = param(
         "validation metric that decides which epoch is kept", default="rmse", choices=("rmse",)

@@ -74,7 +74,7 @@ def test_the_mean_is_tested_as_scipy_does():
 def test_it_prints_whole():
     frame = compare(three(), "ndcg@5")
     head, *rows = str(frame).splitlines()
-    assert head.split() == list(frame.columns) and len(rows) == 3
+    assert [*head.split(), "note"] == list(frame.columns) and len(rows) == 3
     assert all(len(line) < 140 for line in (head, *rows))
     assert rows[2].split()[:3] == ["ndcg@5", "b", "c"] and rows[2].endswith("c")
     assert f"{frame.at[2, 'difference']:.4g}" in rows[2]
@@ -140,7 +140,7 @@ def test_a_null_is_rejected_about_as_often_as_stated():
 @pytest.mark.parametrize(
     ("other", "error", "message"),
     [
-        (report([0.1, 0.2], target="u"), DataError, "'b' .*other targets"),
+        (report([0.1, 0.2], target="u"), DataError, "'b' .*another target"),
         (report([0.1, 0.2], users=[0, 5]), DataError, "2 users .*only one"),
         (report([0.1, 0.2], users=[0, 0]), DataError, "users twice"),
         (report([0.1, float("nan")]), DataError, "1 users .*ndcg@5 .*only one"),

@@ -93,5 +93,5 @@ def test_bad_requests_are_named(options, message):
 
 
 def test_reports_must_pair():
-    with pytest.raises(DataError, match="other targets"):
+    with pytest.raises(DataError, match="another target"):
         detectable_difference(report([0.1, 0.2]), report([0.1, 0.2], target="u"), metric=METRIC)

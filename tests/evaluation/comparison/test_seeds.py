@@ -120,7 +120,7 @@ def test_what_is_no_report_is_named():
     ):
         with pytest.raises(ConfigError, match=message):
             compare({"a": fine, "b": wrong}, METRIC)
-    with pytest.raises(DataError, match=r"'b' \(report 2\) .*targets than 'a'"):
+    with pytest.raises(DataError, match=r"'b' \(report 2\) .*target .*'a'"):
         compare({"a": fine, "b": [fine, report([0.1, 0.2], target="u")]}, METRIC)
     with pytest.raises(DataError, match="'b' has 1 infinite values"):
         compare({"a": fine, "b": report([0.1, float("inf")])}, METRIC)

@@ -110,7 +110,7 @@ def test_it_reads_as_a_sentence():
 def test_mistakes_are_named():
     with pytest.raises(ConfigError, match="empty sequence"):
         variance([], METRIC)
-    with pytest.raises(DataError, match=r"\(report 2\) .*other targets"):
+    with pytest.raises(DataError, match=r"\(report 2\) .*another target"):
         variance([*reports([[1.0, 2.0]]), *reports([[1.0, 2.0]], target="u")], METRIC)
 
 
