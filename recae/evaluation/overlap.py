@@ -37,7 +37,8 @@ def rank_biased_overlap(
     length = None if k is None else check_integer("k", k)
     both = [given if isinstance(given, Lists) else Lists(given) for given in (first, second)]
     users, items = (_union(*(getattr(one, name) for one in both)) for name in ("users", "items"))
-    found = list_overlap(*(_table(one, users, items, length) for one in both), p)
+    tables = [_table(one, users, items, length) for one in both]
+    found = list_overlap(tables[0], tables[1], p)
     if np.isnan(found).all():
         raise DataError(
             "no user has a list in both tables: the first users are "

@@ -38,7 +38,7 @@ def list_overlap(first: Items, second: Items, p: float) -> FloatArray:
         order = np.argsort(key, kind="stable")
         keys.append(key[order])
         ranks.append(rank[order])
-    shared, here, there = np.intersect1d(*keys, assume_unique=True, return_indices=True)
+    shared, here, there = np.intersect1d(keys[0], keys[1], assume_unique=True, return_indices=True)
     deepest = np.maximum(ranks[0][here], ranks[1][there])
     if len(shared):
         cell = (shared // width) * depth + deepest
