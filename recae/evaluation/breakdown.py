@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recae.errors import ConfigError, DataError, check_integer, unknown_option
-from recae.evaluation.report import Report
+from recae.errors import ConfigError, DataError, check_integer, check_option
+from recae.evaluation.report import Report, check_report
 from recae.metrics import IntArray, bootstrap_interval, popularity_groups
 
 
@@ -36,14 +36,14 @@ def by_history(
     0    1     3      2  0.25
     1    4     7      1  0.50
     """
+    check_report(report)
+    check_option("metric of this report", metric, report.metrics, parameter="metric")
     if metric not in report.per_user:
-        if metric in report.catalogue:
-            raise ConfigError(
-                f"{metric} is one number, not one per user: it has no breakdown",
-                parameter="metric",
-                value=metric,
-            )
-        raise unknown_option("metric of this report", metric, map(str, report.per_user))
+        raise ConfigError(
+            f"{metric} is one number, not one per user: it has no breakdown",
+            parameter="metric",
+            value=metric,
+        )
     if "history" not in report.users:
         raise DataError("this report has no history lengths: evaluate the model again")
     values = report.per_user[metric].to_numpy(dtype=np.float64)
@@ -115,6 +115,7 @@ def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
     0    3     3      3
     1    2     2      1
     """
+    check_report(report)
     items = report.items
     if "targets" not in items:
         raise DataError("this report has no item counts: evaluate the model again")

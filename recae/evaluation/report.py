@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from recae.data.tables.sources import read_frame
-from recae.errors import DataError, StorageError, unknown_option
+from recae.errors import DataError, StorageError, check_option
 from recae.system.digests import sha256
 from recae.system.files import as_path, atomic_file, check_target, plain
 
@@ -64,10 +64,9 @@ class Report:
         return means | dict(self.catalogue)
 
     def __getitem__(self, metric: str) -> float:
+        check_option("metric of this report", metric, self.metrics)
         if metric in self.catalogue:
             return float(self.catalogue[metric])
-        if metric not in self.per_user:
-            raise unknown_option("metric of this report", metric, self.metrics)
         return float(self.per_user[metric].mean())
 
     @property
@@ -162,6 +161,16 @@ class Report:
         }
 
 
+def check_report(report: object) -> None:
+    """Raises DataError unless this is a Report."""
+    if not isinstance(report, Report):
+        raise DataError(
+            f"a Report is needed, as recae.evaluate returns it, not {type(report).__name__}",
+            parameter="report",
+            value=report,
+        )
+
+
 def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
@@ -210,7 +219,7 @@ def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     there are no values per user.
     """
     try:
-        summary = json.loads(Path(path).read_text(encoding="utf-8"))
+        summary = json.loads(as_path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise StorageError(f"could not read the report {path}: {error.strerror}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

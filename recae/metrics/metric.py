@@ -190,7 +190,7 @@ AnyMetric = str | Metric | MetricFunction
 def parse_metric(text: str) -> Metric:
     """The metric called `name@k`, such as "ndcg@100", or `auc` and `percentile_rank`, which have no
     k. Raises ConfigError for anything else."""
-    if text in OF_RANKS:
+    if isinstance(text, str) and text in OF_RANKS:
         return Metric(str(text), 0)
     found = re.fullmatch("([^@]+)@([1-9][0-9]*)", str(text), re.ASCII)
     if found is None:

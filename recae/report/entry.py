@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,8 @@ class Entry:
             )
         if not self.reports:
             raise ConfigError(f"the entry {self.name!r} has no report", parameter="reports")
-        if not np.iterable(self.fit_seconds):
+        seconds = self.fit_seconds
+        if not np.iterable(seconds) or not all(map(_is_seconds, seconds)):
             raise ConfigError(
                 f"the entry {self.name!r} needs a list of fit_seconds, one for each report",
                 parameter="fit_seconds",
@@ -239,12 +240,23 @@ def check_measured(entries: Sequence[Entry], on: str | Fold) -> None:
         check_same_data({"the data of now": now, repr(entry.name): found}, remedy=remedy)
 
 
-def check_entries(entries: Sequence[Entry]) -> list[Entry]:
+def _is_seconds(value: object) -> bool:
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return value is None or number
+
+
+def check_entries(entries: Iterable[Entry]) -> list[Entry]:
     """The entries of a report as a list: at least one, names apart, all measured on the same data.
 
     Raises ConfigError for no entry, for anything else than entries and for a repeated name;
     DataError, with both sides, where targets, histories or masks differ.
     """
+    if not isinstance(entries, Iterable) or isinstance(entries, Entry):
+        raise ConfigError(
+            f"a report needs a list of recae.report.Entry objects, not {type(entries).__name__}",
+            parameter="entries",
+            value=entries,
+        )
     entries = list(entries)
     if not entries:
         raise ConfigError("there are no entries to show: give at least one recae.report.Entry")

@@ -10,6 +10,8 @@ import pandas as pd
 
 from recae.errors import ConfigError, DataError, check_option, unknown_option
 from recae.evaluation import Report
+from recae.evaluation.comparison.pairing import check_reports
+from recae.evaluation.report import check_report
 from recae.report.canvas import write
 from recae.report.charts import WIDTH, Chart, Row, draw_lines, forest, scatter
 from recae.report.entry import Entry, check_entries
@@ -209,6 +211,9 @@ def _cells(report: Report) -> dict[str, str]:
 
 
 def _require_some(reports: Mapping[str, Report]) -> None:
+    check_reports(reports)
+    for report in reports.values():
+        check_report(report)
     if not reports:
         raise ConfigError("there are no reports to show; give at least one, as {name: report}")
 
@@ -258,7 +263,7 @@ def plot_accuracy_against_time(
     >>> recae.report.plot_accuracy_against_time([entry], "recall@5", "time.png").name
     'time.png'
     """
-    entries, target = check_entries(list(entries)), _target(path, overwrite)
+    entries, target = check_entries(entries), _target(path, overwrite)
     choose_metrics(entries, [metric], metric)
     ordered = best_first(entries, metric)
     if not _timed(ordered, metric):
@@ -283,7 +288,7 @@ def plot_by_history(
     >>> recae.report.plot_by_history([entry], "recall@5", "history.png").name
     'history.png'
     """
-    entries, target = check_entries(list(entries)), _target(path, overwrite)
+    entries, target = check_entries(entries), _target(path, overwrite)
     choose_metrics(entries, [metric], metric)
     if not any(metric in entry.reports[0].per_user for entry in entries):
         raise ConfigError(f"{metric} is one number, not one per user: it has no breakdown")
@@ -317,7 +322,7 @@ def plot_curves(
     >>> recae.report.plot_curves([entry], "curves.png").name
     'curves.png'
     """
-    entries, target = check_entries(list(entries)), _target(path, overwrite)
+    entries, target = check_entries(entries), _target(path, overwrite)
     ordered = best_first(entries, choose_metrics(entries, None, None)[0])
     curves = curve_lines(ordered)
     if not curves:

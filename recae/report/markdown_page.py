@@ -21,6 +21,7 @@ from recae.report.rows import (
     interval,
     measured,
     published_figure,
+    texts,
     tuned,
     tuning_seconds,
     with_published,
@@ -59,11 +60,11 @@ def markdown(
     | ease  | 0.6000 |
     <BLANKLINE>
     """
-    entries = check_entries(list(entries))
+    entries = check_entries(entries)
     main, *others = shown = choose_metrics(entries, metrics, metric)
     ordered, footnotes = best_first(entries, main), Footnotes()
     head, rows = _main_table(ordered, main, others, with_published(ordered, shown), footnotes)
-    parts = [f"# {_escaped(title)}", *map(_escaped, [notes] if isinstance(notes, str) else notes)]
+    parts = [f"# {_escaped(title)}", *map(_escaped, texts("notes", notes))]
     parts += [_table(head, rows), *_legend(ordered, main)]
     parts += _pairs(ordered, main)
     if footnotes.texts:

@@ -23,7 +23,14 @@ from recae.report.markup import (
     together,
 )
 from recae.report.pairs import all_pairs
-from recae.report.rows import Footnotes, amount, best_first, choose_metrics, with_published
+from recae.report.rows import (
+    Footnotes,
+    amount,
+    best_first,
+    choose_metrics,
+    texts,
+    with_published,
+)
 from recae.report.table import main_table, matrix
 from recae.system.files import PAGES, atomic_file, check_target, plain
 
@@ -68,12 +75,12 @@ def html(
     'page.html'
     """
     entries, target = (
-        check_entries(list(entries)),
+        check_entries(entries),
         check_target(path, overwrite=overwrite, endings=PAGES),
     )
     metrics = choose_metrics(entries, None, metric)
     ordered, footnotes = best_first(entries, metrics[0]), Footnotes()
-    paragraphs = [notes] if isinstance(notes, str) else notes
+    paragraphs = texts("notes", notes)
     body = element(
         "main",
         element("h1", title),

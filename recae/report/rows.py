@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,7 @@ def choose_metrics(
     Raises ConfigError for a metric that no entry has, and for a main one that some entry lacks.
     """
     known = list(dict.fromkeys(name for entry in entries for name in entry.reports[0].metrics))
+    metrics = None if metrics is None else texts("metrics", metrics)
     shared = [name for name in known if all(measured(entry, name) for entry in entries)]
     shown = known if metrics is None else list(dict.fromkeys(metrics))
     for name in (*shown, *([] if metric is None else [metric])):
@@ -64,6 +65,18 @@ def choose_metrics(
                 value=metric,
             )
     return [metric, *(name for name in shown if name != metric)]
+
+
+def texts(parameter: str, given: object) -> list[str]:
+    """One text or several as a list. Raises ConfigError for anything else."""
+    found = [given] if isinstance(given, str) else given
+    if not isinstance(found, Iterable) or not all(isinstance(text, str) for text in found):
+        raise ConfigError(
+            f"{parameter} must be a text, or a list of texts, not {type(given).__name__}",
+            parameter=parameter,
+            value=given,
+        )
+    return list(found)
 
 
 def best_first(entries: Sequence[Entry], metric: str) -> list[Entry]:

@@ -115,7 +115,7 @@ def test_the_counts_are_saved_and_read_back(tmp_path, users) -> None:
     pd.testing.assert_frame_equal(read.items, report.items)
     pd.testing.assert_frame_equal(read.per_user, report.per_user)
     assert len(list(tmp_path.iterdir())) == 4
-    report.save(tmp_path / "a.json")
+    report.save(tmp_path / "a.json", overwrite=True)
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
 
 

@@ -86,7 +86,7 @@ def test_a_result_says_what_it_depends_on() -> None:
     assert provenance["users"] == 3 and provenance["items"] == 10
     assert provenance["history"] == FOLD.history.fingerprint()
     assert provenance["target"] == FOLD.target.fingerprint()
-    assert provenance["params"] == {"weights": "neither"}
+    assert provenance["params"] == {"weights": "neither", "weight_transform": "none"}
     assert provenance["versions"]["recae"] == recae.__version__
     assert provenance["versions"]["numpy"] == np.__version__
     assert 0 <= provenance["seconds"] < 60

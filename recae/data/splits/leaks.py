@@ -13,7 +13,7 @@ from recae.data.ids import show
 from recae.data.interactions import Interactions
 from recae.data.splits.folds import Fold, Split
 from recae.data.splits.twins import check_twins
-from recae.errors import DataError, check_option, unknown_option, warn
+from recae.errors import DataError, check_option, warn
 
 OVERLAPS = ("raise", "drop", "keep")
 GENERALIZATIONS = ("weak", "strong")
@@ -50,8 +50,14 @@ def check_split(
     (0, 0)
     """
     check_option("overlap", overlap, ("raise", "keep"))
-    if generalization is not None and generalization not in GENERALIZATIONS:
-        raise unknown_option("generalization", generalization, GENERALIZATIONS)
+    if generalization is not None:
+        check_option("generalization", generalization, GENERALIZATIONS)
+    if not isinstance(split, Split):
+        raise DataError(
+            f"split must be a Split, as splitters return it, not {type(split).__name__}",
+            parameter="split",
+            value=split,
+        )
     found: dict[str, int] = {}
     for name, fold in folds_of(split):
         for what in ("user", "item"):

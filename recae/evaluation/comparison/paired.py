@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from recae.errors import ConfigError, check_integer, check_number, unknown_option
+from recae.errors import ConfigError, check_integer, check_number, check_option
 from recae.evaluation.comparison.pairing import (
     Reports,
     check_reports,
@@ -130,8 +130,8 @@ def compare(
     check_reports(reports)
     if len(reports) < 2:
         raise ConfigError(f"compare needs at least two reports, not {len(reports)}")
-    if baseline is not None and baseline not in reports:
-        raise unknown_option("baseline", baseline, reports)
+    if baseline is not None:
+        check_option("baseline", baseline, list(reports))
     level = check_number("level", level, above=0, below=1)
     check_integer("resamples", resamples)
     check_seed(seed)

@@ -190,7 +190,7 @@ def test_a_report_that_cannot_be_read_back_says_why(tmp_path):
     assert "per_user" not in json.loads(path.read_text())
     with pytest.raises(DataError, match="per_user=True"):
         Report.load(path)
-    saved.save(path, per_user=True)
+    saved.save(path, per_user=True, overwrite=True)
     report([0.3, 0.4]).save(tmp_path / "b.json", per_user=True)
     (ours,), (theirs,) = (tmp_path.glob(f"{name}.json.per_user-*.parquet") for name in "ab")
     theirs.replace(ours)
@@ -218,12 +218,12 @@ def test_a_report_stays_whole_until_the_next_one_is(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", full)  # the values are written, the summary is not
         with pytest.raises(StorageError, match="No space"):
-            report([0.3, 0.4]).save(path, per_user=True)
+            report([0.3, 0.4]).save(path, per_user=True, overwrite=True)
     assert Report.load(path)["ndcg@5"] == pytest.approx(0.15)
-    report([0.3, 0.4]).save(path, per_user=True)
+    report([0.3, 0.4]).save(path, per_user=True, overwrite=True)
     assert Report.load(path)["ndcg@5"] == pytest.approx(0.35)
     assert len(list(tmp_path.iterdir())) == 2  # the values of the report before are gone
-    report([0.3]).save(path)
+    report([0.3]).save(path, overwrite=True)
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
 
 
