@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 import recae
-from recae.errors import check_option
+from recae.errors import ArgumentError, check_option
+from recae.errors.names import PEERS, folded, nearest
 from recae.system.machine import enough_memory
 
 
@@ -122,3 +123,72 @@ def test_options_of_any_type_are_refused(value: object, known: Collection[str]) 
         check_option("way", value, known)
     assert caught.value.parameter == "way" and caught.value.value is value
     check_option("way", "a", known)
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "meant"),
+    [
+        (lambda: recae.EASE(reg=3), "reg", "'l2'"),
+        (lambda: recae.ALS(factors=64), "factors", "'latent'"),
+        (lambda: recae.MultVAE(mlp_hidden_size=64), "mlp_hidden_size", "'hidden'"),
+        (lambda: recae.ItemKNN(K=20), "K", "'neighbours'"),
+        (lambda: recae.Autoencoder(n_components=2), "n_components", "'latent'"),
+        (lambda: recae.MultVAE().fit(None, epochs=3), "epochs", "MultVAE(epochs=3)"),
+        (lambda: recae.EASE().recommend(n=5), "n", "'k'"),
+        (lambda: recae.EASE().recommend(filter_items=[5]), "filter_items", "'exclude_items'"),
+        (lambda: recae.EASE().save("m", force=True), "force", "'overwrite'"),
+        (lambda: recae.RandomSplit(test_size=0.2), "test_size", "'test'"),
+        (lambda: recae.Interactions.from_frame(None, user_col="u"), "user_col", "'user'"),
+        (lambda: recae.read_csv("a", delimiter=";"), "delimiter", "'sep'"),
+        (lambda: recae.tune(None, None, n_trials=3), "n_trials", "'trials'"),
+        (lambda: recae.evaluate(None, None, metric="ndcg@5"), "metric", "'metrics'"),
+    ],
+)
+def test_an_argument_that_is_none_is_answered_with_the_right_one(call, name, meant) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        call()
+    assert caught.value.parameter == name and meant in str(caught.value)
+    assert isinstance(caught.value, TypeError) and isinstance(caught.value, recae.ConfigError)
+
+
+def test_too_many_arguments_without_a_name() -> None:
+    with pytest.raises(ArgumentError, match="l2"):
+        recae.EASE(3)  # type: ignore[call-arg]
+    with pytest.raises(ArgumentError, match="history"):
+        recae.EASE().recommend([1], 5, None)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("name", ["MultiVAE", "Ease", "AlternatingLeastSquares", "read_table_"])
+def test_a_name_that_recae_lacks_is_answered(name: str) -> None:
+    with pytest.raises(AttributeError, match="'(MultVAE|EASE|ALS|read_table)'"):
+        getattr(recae, name)
+    assert not hasattr(recae, name) and not hasattr(recae, "__nothing__")
+
+
+@pytest.mark.parametrize(
+    ("typed", "known", "meant"),
+    [
+        ("Mult_VAE", ["ease", "mult-vae"], "mult-vae"),
+        ("L2", ["l2", "lr"], "l2"),
+        ("learning_rate", ["l2", "lr"], "lr"),
+        ("topn", ["k", "users"], "k"),
+        ("wieghts", ["l2", "weights"], "weights"),
+        ("zebra", ["l2", "weights"], None),
+        ("", ["l2"], None),
+        (None, ["l2"], None),
+        (3, ["l2"], None),
+    ],
+)
+def test_the_nearest_name(typed: object, known: list[str], meant: str | None) -> None:
+    assert nearest(typed, known) == meant
+
+
+def test_peers_names_are_not_ours() -> None:
+    ours, theirs = set(), set()
+    for line in PEERS.strip().splitlines():
+        left, right = line.split(": ")
+        ours |= {folded(name) for name in left.split() if not name.startswith("-")}
+        theirs |= {folded(name) for name in right.split()}
+    fields = {key for model in recae.MODELS.values() for key in model.param_fields()}
+    assert {"latent", "l2", "epochs", "hidden", "lr", "neighbours"} <= fields & ours
+    assert not {folded(name) for name in fields} & theirs  # or a right name would be corrected

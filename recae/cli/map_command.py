@@ -24,6 +24,7 @@ from recae.cli.options import (
 )
 from recae.cli.output import Output
 from recae.cli.places import add_overwrite_option, check_places
+from recae.cli.requests import add_title_options
 from recae.data import ItemTable
 from recae.errors import ConfigError, unknown_option
 from recae.system.files import PAGES, PICTURES
@@ -33,10 +34,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of `recae map`."""
     parser.add_argument("model", metavar="MODEL", help="a directory that `recae fit` wrote")
     parser.add_argument("out", metavar="OUT", help="the .html or .png to write")
-    parser.add_argument(
-        "--titles",
-        metavar="FILE",
-        help="a table of items: the --item column, title, and others to colour by, such as genres",
+    add_title_options(
+        parser, "a table of items: the --item column, titles, and others to colour by, as genres"
     )
     parser.add_argument(
         "--method",
@@ -80,7 +79,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         inputs=[args.model, args.titles, args.history, args.about],
     )
     model = recae.load(args.model)
-    titles = _table(args.titles, args.item, "item_id")
+    titles = _table(args.titles, args.item, "item_id", args.title_column)
     about = _table(args.about, args.user, "user_id")
     _check_colour(args, titles, about)
     options: dict[str, Any] = {
@@ -122,9 +121,12 @@ def _check_colour(args: argparse.Namespace, titles: Any, about: Any) -> None:
         raise unknown_option("colour", args.colour, known)
 
 
-def _table(path: str | None, column: str, name: str) -> Any:
-    """Reads a table and renames its column of ids to the one that maps expect."""
+def _table(path: str | None, column: str, name: str, title: str = "title") -> Any:
+    """Reads a table and renames its columns of ids and titles to those that maps expect."""
     if path is None:
         return None
     table = ItemTable(path, id_column=column)
-    return table.columns.assign(**{name: table.ids})
+    found = table.columns
+    if title != "title":
+        found = found.assign(title=table.column(title)).drop(columns=title)
+    return found.assign(**{name: table.ids})

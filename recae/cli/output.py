@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-import sys
 from dataclasses import dataclass
 from typing import Any
-
-from tqdm import tqdm
 
 from recae.system.files import plain
 from recae.system.machine import __version__, cores
@@ -30,7 +27,9 @@ class Output:
     def note(self, text: str) -> None:
         """Writes a note to stderr unless --quiet is given."""
         if not self.quiet:
-            tqdm.write(text, file=sys.stderr)  # above a bar, if there is one
+            from recae.system.progress import say  # here, because `recae --help` needs no tqdm
+
+            say(text)
 
     def detail(self, text: str) -> None:
         """Writes a note to stderr if --verbose is given."""

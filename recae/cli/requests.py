@@ -59,16 +59,16 @@ def add_item_options(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         help="recommend the items of the history too",
     )
-    add_title_options(group)
+    add_title_options(group, "a table with more about the items, in the --item column")
 
 
-def add_title_options(group: Any) -> None:
+def add_title_options(group: Any, what: str) -> None:
     """Declares the table of items and the column of their titles."""
     group.add_argument(
         "--titles",
         "--items-table",
         metavar="FILE",
-        help="a table with more about the items, in the --item column",
+        help=what,
     )
     group.add_argument(
         "--title-column",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 
-NAMED = re.compile(r"(?<![\w.'\"])([a-z][a-z0-9_]*)=(\"[^\"]*\"|'[^']*'|[^\s,;:)\]]*[^\s,;:)\].])?")
+NAMED = re.compile(
+    r"(?<![\w.'\"])([a-z][a-z0-9_]*)=(\.\.\.|\"[^\"]*\"|'[^']*'|[^\s,;:)\]]*[^\s,;:)\].])?"
+)
 """An argument as Python names it, such as item='Item' or overwrite=True."""
 
 

@@ -162,7 +162,10 @@ class IdMap:
         if not positions.size:
             positions = positions.astype(np.int64)
         if not np.issubdtype(positions.dtype, np.integer):
-            raise DataError(f"{self.what} codes must be integers, not {positions.dtype}")
+            raise DataError(
+                f"{self.what} codes must be integers, not {positions.dtype}; "
+                f"{self.what}s.encode(...) gives the codes of ids"
+            )
         outside = (positions < 0) | (positions >= len(self))
         if outside.any():
             first = int(positions[outside][0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,10 @@ from recae.data.idmap import IdMap
 from recae.data.tables import columns as table
 from recae.data.tables.entries import read_entries
 from recae.data.tables.sources import as_source, is_table
-from recae.errors import DataError
+from recae.errors import DataError, explained
 
 
+@explained
 @dataclass(frozen=True, eq=False, repr=False)
 class Interactions:
     """A frozen (users x items) matrix of positive weights, with the ids of its rows and columns.
@@ -360,9 +362,11 @@ def as_interactions(given: Any, items: IdMap | None = None) -> Interactions:
                 f"{len(items)}; encode it with model.items_, or give a frame or Interactions"
             )
         return Interactions.from_csr(given, items=items)
+    a_file = isinstance(given, str | os.PathLike)
     raise DataError(
         "expected Interactions, a table (pandas, polars, Arrow) or a scipy sparse matrix, "
         f"not {type(given).__name__}"
+        + (f"; recae.read_table({os.fspath(given)!r}) reads a file" if a_file else "")
     )
 
 

@@ -132,9 +132,7 @@ class Estimator:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         register(cls)  # so that `recae.load` knows it by its name
-        for name, method in list(vars(cls).items()):
-            if inspect.isfunction(method) and not name.startswith("_"):
-                setattr(cls, name, explained(method))
+        explained(cls)
 
     @classmethod
     def preset(cls, name: str = "paper") -> Self:

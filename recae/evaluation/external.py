@@ -16,7 +16,7 @@ from recae.data.csr import cells
 from recae.data.ids import show
 from recae.data.splits import Fold
 from recae.data.tables.columns import number_array
-from recae.errors import ConfigError, DataError, check_option, warn
+from recae.errors import ConfigError, DataError, check_option, explained, warn
 from recae.metrics import FloatArray, IntArray
 from recae.ranking.batches import RankedLists, rows_per_batch
 from recae.ranking.top_k import TopK
@@ -107,6 +107,7 @@ class Scorer:
         return scores
 
 
+@explained
 class Lists:
     """Top-k lists that any system made for the users of a fold; `evaluate` measures them.
 

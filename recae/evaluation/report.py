@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from recae.data.tables.sources import read_frame
-from recae.errors import DataError, StorageError, check_option
+from recae.errors import DataError, StorageError, check_option, folded
 from recae.system.digests import sha256
 from recae.system.files import as_path, atomic_file, check_target, plain
 
@@ -64,6 +64,9 @@ class Report:
         return means | dict(self.catalogue)
 
     def __getitem__(self, metric: str) -> float:
+        if isinstance(metric, str) and metric not in self.metrics:
+            spellings = {folded(name): name for name in self.metrics}
+            metric = spellings.get(folded(metric), metric)
         check_option("metric of this report", metric, self.metrics)
         if metric in self.catalogue:
             return float(self.catalogue[metric])

@@ -15,7 +15,7 @@ import torch
 from recae.data import Interactions
 from recae.data.csr import cells
 from recae.data.splits import Fold
-from recae.errors import ConfigError, DataError, warn
+from recae.errors import ConfigError, DataError, explained, warn
 from recae.evaluation.attributes import categories_for, vectors_for
 from recae.evaluation.external import AlignedLists, Lists, Scorer
 from recae.evaluation.report import Report
@@ -45,6 +45,7 @@ SEEN_ROWS = 1 << 16
 METRICS = ("ndcg@100", "recall@20", "recall@50")
 
 
+@explained
 @survives_fork
 def evaluate(
     model: Recommender | Lists | Scorer,

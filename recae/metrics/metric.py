@@ -43,7 +43,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recae.errors import ConfigError, DataError, check_integer, unknown_option
+from recae.errors import ConfigError, DataError, check_integer, folded, nearest, unknown_option
 from recae.metrics.beyond_accuracy import CATALOGUE, LESS_IS_BETTER, OF_LISTS, FloatArray
 from recae.metrics.graded import GRADED, graded
 from recae.metrics.hits import OF_HITS, HitTable, IntArray, Matched, match, of_hits
@@ -183,19 +183,37 @@ class Metric:
         return values.astype(np.float64)
 
 
+SAME = {"hr": "hit_rate", "hit": "hit_rate", "hits": "hit_rate"}
+"""Folded names that mean the same metric everywhere."""
+
 AnyMetric = str | Metric | MetricFunction
 """A name such as "ndcg@100", a Metric, or a function (hits, relevant)."""
 
 
 def parse_metric(text: str) -> Metric:
     """The metric called `name@k`, such as "ndcg@100", or `auc` and `percentile_rank`, which have no
-    k. Raises ConfigError for anything else."""
-    if isinstance(text, str) and text in OF_RANKS:
-        return Metric(str(text), 0)
-    found = re.fullmatch("([^@]+)@([1-9][0-9]*)", str(text), re.ASCII)
+    k. Case does not count: "NDCG@100" is "ndcg@100"; `hr`, `hit` and `hits` are `hit_rate`.
+
+    Raises ConfigError for anything else, with the nearest name.
+    """
+    given = str(text)
+    known = [*OF_HITS, *GRADED, *OF_LISTS, *CATALOGUE]
+    spellings = {folded(name): name for name in (*known, *OF_RANKS)} | SAME
+    if isinstance(text, str) and spellings.get(folded(given)) in OF_RANKS:
+        return Metric(spellings[folded(given)], 0)
+    found = re.fullmatch("([^@]+)@([1-9][0-9]*)", given, re.ASCII)
     if found is None:
-        raise _bad(f'a metric is name@k with an integer k >= 1, as "ndcg@100"; not {text!r}', text)
-    return Metric(found[1], int(found[2]))
+        loose = re.fullmatch("(.*?[^@ _0-9-])[@ _-]*([1-9][0-9]*)", given, re.ASCII)
+        name, k = given.partition("@")[0], "10"
+        if loose is not None and folded(name) not in spellings:
+            name, k = loose.groups()
+        near = spellings.get(folded(name)) or nearest(name, known)
+        hint = "" if near is None else f" Did you mean '{near}@{k}'?"
+        raise _bad(
+            f'a metric is name@k with an integer k >= 1, as "ndcg@100"; not {text!r}.{hint}', text
+        )
+    name = found[1] if of_hits(found[1]) else spellings.get(folded(found[1]), found[1])
+    return Metric(name, int(found[2]))
 
 
 def parse_metrics(metrics: AnyMetric | Sequence[AnyMetric]) -> list[Metric]:

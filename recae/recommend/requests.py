@@ -158,6 +158,9 @@ def _column(ids: np.ndarray) -> pd.Series[Any]:
 def check_metric(name: str) -> None:
     """Raises ConfigError unless the metric can choose among epochs or weights."""
     metric = parse_metric(name)
+    # The values of epochs and trials are found under the name that was given.
+    if isinstance(name, str) and str(metric) != name:
+        raise ConfigError(f"write {name!r} as {str(metric)!r}", parameter="metric", value=name)
     if not metric.of_hits:
         raise ConfigError(
             f"metric must measure hits and have a value per user, as ndcg@100; not {name!r}",

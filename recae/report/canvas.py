@@ -36,10 +36,29 @@ HINT = "hint:"
 """Begins the id of an artist whose text is shown where a page is pointed at."""
 
 
+FALLBACKS = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Source Han Sans",
+    "WenQuanYi Zen Hei",
+    "Droid Sans Fallback",
+    "IPAexGothic",
+    "Hiragino Sans",
+    "PingFang SC",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "Microsoft YaHei",
+    "Arial Unicode MS",
+    "Noto Sans Arabic",
+    "Noto Sans Devanagari",
+    "Noto Sans Thai",
+)
+"""Fonts with the letters that DejaVu Sans lacks; those that a machine has are used."""
+
+
 def canvas(width: float, height: float, **options: Any) -> tuple[Any, Any]:
     """A figure of so many inches and its axes. Raises ConfigError without matplotlib."""
-    if not can_draw():
-        raise ConfigError('plots need matplotlib: pip install "recae[plot]"')
+    _check_can_draw()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -49,6 +68,11 @@ def canvas(width: float, height: float, **options: Any) -> tuple[Any, Any]:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
     return figure, axes
+
+
+def _check_can_draw() -> None:
+    if not can_draw():
+        raise ConfigError('plots need matplotlib: pip install "recae[plot]"')
 
 
 def can_draw() -> bool:
@@ -73,7 +97,7 @@ def hinted(artist: Any, hint: str) -> Any:
 
 def write(figure: Any, path: str | Path, *, overwrite: bool) -> Path:
     """Writes a PNG atomically. Returns the path."""
-    with atomic_file(path, overwrite=overwrite, endings=PICTURES) as part, _any_letters():
+    with atomic_file(path, overwrite=overwrite, endings=PICTURES) as part, _no_warnings():
         figure.savefig(part, format="png", dpi=DPI)
     return Path(path)
 
@@ -90,7 +114,7 @@ def as_svg(figure: Any, key: str, title: str) -> Markup:
     # The figure of 72 dots an inch, so a unit of the SVG is a pixel of the page.
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": key}
     buffer = io.StringIO()
-    with matplotlib.rc_context(settings), _any_letters():
+    with matplotlib.rc_context(settings), _no_warnings():
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     root = ElementTree.fromstring(buffer.getvalue())
     used = set(re.findall(r"(?:href=\"#|url\(#)([^)\"]+)", buffer.getvalue()))
@@ -164,8 +188,23 @@ def _rounded(value: str) -> str:
 
 
 @contextmanager
-def _any_letters() -> Iterator[None]:
-    """Suppresses the warnings of letters that matplotlib's own font does not have."""
+def any_letters() -> Iterator[None]:
+    """Draws letters that matplotlib's own font does not have with a font of this machine that has
+    them, and without a warning where there is none. Raises ConfigError without matplotlib."""
+    _check_can_draw()
+    import matplotlib
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    family: list[str] = matplotlib.rcParams["font.family"]
+    others = [name for name in FALLBACKS if name in installed]
+    with matplotlib.rc_context({"font.family": [*family, *others]}), _no_warnings():
+        yield
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Suppresses the warnings of letters that no font has."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(?s).*[Gg]lyph.*missing from", append=False)
         yield

@@ -15,8 +15,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from recae.errors import ConfigError, RecaeError, StorageError, check_flag
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
@@ -131,7 +129,8 @@ def remove_directory(path: Path) -> None:
 
 def plain(value: Any) -> Any:
     """Numpy scalars as plain numbers: the `default` of `json.dumps`."""
-    if isinstance(value, np.generic):
+    numpy = sys.modules.get("numpy")  # not imported here: the command line starts without it
+    if numpy is not None and isinstance(value, numpy.generic):
         return value.item()
     raise TypeError(f"cannot write {type(value).__name__} as JSON")
 

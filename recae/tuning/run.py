@@ -11,7 +11,15 @@ import torch
 
 from recae.data import Interactions, as_interactions
 from recae.data.splits import Fold
-from recae.errors import ConfigError, DataError, TrainingError, check_flag, check_option, warn
+from recae.errors import (
+    ConfigError,
+    DataError,
+    TrainingError,
+    check_flag,
+    check_option,
+    explained,
+    warn,
+)
 from recae.recommend.base import Recommender
 from recae.recommend.requests import check_fold, check_metric
 from recae.recommend.tuned import mark_tuned
@@ -29,6 +37,7 @@ PATIENCE = 20
 """Trials that may fail before the first that does not."""
 
 
+@explained
 @survives_fork
 def tune(
     template: Recommender,

@@ -41,6 +41,11 @@ class Groups:
     codes: npt.NDArray[np.int64]
 
     @property
+    def groups_some(self) -> bool:
+        """Whether the labels group the points: there are at most half as many as points."""
+        return 2 * len(self.names) <= self.n_labelled
+
+    @property
     def n_labelled(self) -> int:
         """The number of points that have a label."""
         return int((np.diff(self.labels.indptr) > 0).sum())

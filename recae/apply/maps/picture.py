@@ -11,7 +11,7 @@ import numpy as np
 from recae.apply.maps.colours import LIGHT, MARKS, OTHER_LIGHT, SCALE, Amounts, Groups
 from recae.apply.maps.points import Points, chosen, heading, model_name, quality
 from recae.errors import check_integer
-from recae.report.canvas import DPI, canvas, write
+from recae.report.canvas import DPI, any_letters, canvas, write
 from recae.report.labels import Box, nearest, place
 from recae.report.markup import NOT_SHOWN, shortened
 from recae.system.files import PICTURES, check_target
@@ -37,6 +37,11 @@ def picture(
     """Draws a map and writes it; see `Map.plot`."""
     labels = check_integer("labels", labels, 0)
     check_target(path, overwrite=overwrite, endings=PICTURES)
+    with any_letters():  # titles have any script
+        return write(_figure(drawn, colour, labels, title), path, overwrite=overwrite)
+
+
+def _figure(drawn: Points, colour: str | None, labels: int, title: str | None) -> Any:
     wide, high = np.maximum(drawn.positions.max(axis=0) - drawn.positions.min(axis=0), 1e-300)
     height = float(np.clip(1 + (WIDTH - BESIDE) * high / wide, LOWEST, HIGHEST))
     figure, axes = canvas(WIDTH, height, layout="constrained")
@@ -67,7 +72,7 @@ def picture(
     axes.set_aspect("equal", adjustable="datalim")
     if labels and drawn.named:
         _name(figure, axes, drawn, labels)
-    return write(figure, path, overwrite=overwrite)
+    return figure
 
 
 def _draw_groups(axes: Any, drawn: Points, groups: Groups, name: str, size: float) -> None:

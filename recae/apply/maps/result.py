@@ -122,7 +122,10 @@ class Map(Points):
         return page(self, path, self.colour_name(colour), title, overwrite=overwrite)
 
     def colour_name(self, wanted: str | None = None) -> str | None:
-        """The name of a colour; by default the first groups, else the first; None without any.
+        """The name of a colour; by default the first groups, else the first amounts, else None.
+
+        A column with nearly as many labels as points, such as addresses, groups nothing: it is a
+        colour only for who names it.
 
         Raises ConfigError for an unknown name.
 
@@ -131,7 +134,12 @@ class Map(Points):
         recae.errors.ConfigError: unknown colour 'taste'. Known: none: pass a table with columns
         """
         if wanted is None:
-            ordered = sorted(self.colours, key=lambda name: isinstance(self.colours[name], Amounts))
+            useful = [
+                name
+                for name, colour in self.colours.items()
+                if isinstance(colour, Amounts) or colour.groups_some
+            ]
+            ordered = sorted(useful, key=lambda name: isinstance(self.colours[name], Amounts))
             return ordered[0] if ordered else None
         if wanted not in self.colours:
             known = self.colours or ("none: pass a table with columns",)

@@ -24,7 +24,7 @@ from recae.data.tables.entries import read_entries
 from recae.data.tables.files import file_errors
 from recae.data.tables.readers import COLUMNS, read_parquet
 from recae.data.tables.sources import read_frame
-from recae.errors import DataError
+from recae.errors import DataError, explained
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Dataset:
     parts: dict[str, Interactions] = field(default_factory=dict, repr=False)
 
 
+@explained
 def load_dataset(
     name: str = "ml-latest-small",
     root: str | os.PathLike[str] | None = None,

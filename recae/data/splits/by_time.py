@@ -25,12 +25,20 @@ from recae.data.splits.weak import (
     some_users,
     weak_split,
 )
-from recae.errors import ConfigError, DataError, check_integer, check_number, check_option
+from recae.errors import (
+    ConfigError,
+    DataError,
+    check_integer,
+    check_number,
+    check_option,
+    explained,
+)
 from recae.rng import check_seed
 
 COLD = ("drop", "users", "items", "keep")
 
 
+@explained
 @dataclass(frozen=True)
 class LeaveLastOut:
     """The last interactions of every user are the test, those before them the validation.
@@ -125,6 +133,7 @@ class LeaveLastOut:
         check_users(self.users)
 
 
+@explained
 @dataclass(frozen=True)
 class GlobalTime:
     """Cuts all histories at one time: earlier interactions are for training, later ones for the

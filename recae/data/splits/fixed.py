@@ -13,11 +13,12 @@ from recae.data.splits.folds import Fold, Split
 from recae.data.splits.leaks import OVERLAPS, check_spellings, check_split, repeated_pairs
 from recae.data.splits.weak import PARTS, fold_of
 from recae.data.tables.sources import is_table
-from recae.errors import DataError, check_option, warn
+from recae.errors import DataError, check_option, explained, warn
 
 FOLD_ITEMS = ("train", "all")
 
 
+@explained
 def fixed_split(
     train: Interactions | Any,
     *,
@@ -72,6 +73,7 @@ def fixed_split(
     return split
 
 
+@explained
 def fixed_folds(
     train: Interactions | Any,
     *,

@@ -7,9 +7,10 @@ from hashlib import sha256
 
 from recae.data.csr import is_sparse
 from recae.data.interactions import Interactions
-from recae.errors import DataError
+from recae.errors import DataError, explained
 
 
+@explained
 @dataclass(frozen=True)
 class Fold:
     """Users whose `history` a model sees and whose `target` it should rank high.
@@ -64,6 +65,7 @@ class Fold:
         )
 
 
+@explained
 @dataclass(frozen=True)
 class Split:
     """A training part, a fold for validation and a fold for the test, all over its items.

@@ -13,7 +13,7 @@ from recae.data.ids import show
 from recae.data.interactions import Interactions
 from recae.data.splits.folds import Fold, Split
 from recae.data.splits.twins import check_twins
-from recae.errors import DataError, check_option, warn
+from recae.errors import DataError, check_option, explained, warn
 
 OVERLAPS = ("raise", "drop", "keep")
 GENERALIZATIONS = ("weak", "strong")
@@ -21,6 +21,7 @@ GENERALIZATIONS = ("weak", "strong")
 Ids = npt.NDArray[np.generic]
 
 
+@explained
 def check_split(
     split: Split, *, overlap: str = "raise", generalization: str | None = None
 ) -> dict[str, int]:

@@ -19,6 +19,7 @@ from recae.errors import (
     check_integer,
     check_number,
     check_option,
+    explained,
 )
 
 Codes = npt.NDArray[np.intp]
@@ -26,6 +27,7 @@ Blocks = tuple[Codes, Codes, Codes]
 """The codes of the training, the validation and the test users."""
 
 
+@explained
 @dataclass(frozen=True)
 class StrongGeneralization:
     """Held-out users are never in the training part (Liang et al. 2018, WWW, section 4.2).
@@ -190,6 +192,7 @@ class StrongGeneralization:
         return count
 
 
+@explained
 @dataclass(frozen=True)
 class UserKFold:
     """Cross-validation over users: strong generalisation in which every user tests once.

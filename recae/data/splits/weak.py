@@ -13,7 +13,14 @@ import numpy.typing as npt
 from recae.data.csr import row_blocks, row_numbers
 from recae.data.interactions import Interactions, as_interactions
 from recae.data.splits.folds import Fold, Split
-from recae.errors import ConfigError, DataError, check_integer, check_number, check_option
+from recae.errors import (
+    ConfigError,
+    DataError,
+    check_integer,
+    check_number,
+    check_option,
+    explained,
+)
 from recae.rng import Stream, check_seed, numpy_generator
 
 PARTS = ("train", "train+validation")
@@ -150,6 +157,7 @@ def some_users(
     return chosen
 
 
+@explained
 @dataclass(frozen=True)
 class RandomSplit:
     """Weak generalisation: random shares of the interactions validate and test.
@@ -246,6 +254,7 @@ class RandomSplit:
             )
 
 
+@explained
 def holdout_pairs(interactions: Interactions | Any, share: float = 0.1, seed: int = 0) -> Split:
     """Weak generalisation: hides a random part of every user's interactions, for validation.
 

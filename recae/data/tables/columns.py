@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
-from recae.errors import DataError
+from recae.errors import DataError, nearest
 
 Weights = npt.NDArray[np.float32]
 Times = npt.NDArray[np.int64]
@@ -50,8 +49,8 @@ def _needed(label: str, names: list[str], columns: Columns) -> Columns:
     for role, name in (("user", user), ("item", item), ("weight", weight), ("time", time)):
         if name is not None and names.count(name) != 1:
             found = "there are several" if name in names else "there is none"
-            near = difflib.get_close_matches(str(name), names, n=1)
-            hint = f"; did you mean {role}={near[0]!r}?" if near and name not in names else ""
+            near = None if name in names else _meant(role, name, names)
+            hint = "" if near is None else f"; did you mean {role}={near!r}?"
             raise DataError(
                 f"{label}the {role} column {name!r} is needed, but {found}{hint}; columns: "
                 f"{', '.join(names)}",
@@ -62,6 +61,12 @@ def _needed(label: str, names: list[str], columns: Columns) -> Columns:
     if len(set(used)) < len(used):
         raise DataError(f"user, item, weight and time must be different columns, not {used}")
     return user, item, weight, time
+
+
+def _meant(role: str, name: str, names: list[str]) -> str | None:
+    """The column that is spelt like the name, or else one that is called like the role."""
+    like = (column for column in names if nearest(column, [role]) == role)
+    return nearest(name, names) or next(like, None)
 
 
 def number_array(

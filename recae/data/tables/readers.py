@@ -32,9 +32,10 @@ from recae.data.tables.files import (
     find_files,
 )
 from recae.data.tables.sources import Source, as_source, frame_of
-from recae.errors import ConfigError, check_option
+from recae.errors import ConfigError, check_option, explained
 
 
+@explained
 def read_parquet(
     path: Paths,
     *,
@@ -66,6 +67,7 @@ def read_parquet(
     return _interactions(source, columns, duplicates, min_weight, on_bad_rows, progress)
 
 
+@explained
 def read_csv(
     path: Paths,
     *,
@@ -102,6 +104,7 @@ def read_csv(
     return _interactions(source, columns, duplicates, min_weight, on_bad_rows, progress)
 
 
+@explained
 def read_table(
     path: Paths,
     *,

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from recae.errors import ConfigError, check_integer, check_number, check_option
+from recae.errors import ConfigError, check_integer, check_number, check_option, explained
 from recae.evaluation.comparison.pairing import (
     Reports,
     check_reports,
@@ -51,6 +51,7 @@ COLUMNS = ["metric", "a", "b", "mean_a", "mean_b", "difference", "low", "high", 
 COLUMNS += ["p_mean_holm", "detectable", "better", "note"]
 
 
+@explained
 def compare(
     reports: Mapping[str, Reports],
     metric: str,

@@ -1,0 +1,77 @@
+"""Signs of life: lines in logs, bars in terminals and notebooks, silence on request."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from recae.system import progress
+from recae.system.progress import Lines, bar, in_notebook, say
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, which a test sets."""
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_log_gets_a_line_every_ten_seconds(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with bar(1000, "exporting", "user", None, initial=200) as shown:
+        for second in range(1, 41):
+            clock[0] = 100.0 + second
+            shown.update(20)
+    lines = capsys.readouterr().err.splitlines()
+    # Lines at 5, 15, 25 and 35 seconds, and one at the end; 20 users a second, so (1000 - n) / 20 s
+    # are left, of which 300 users at 5 s make 35.
+    assert [line.partition(" of ")[0].split()[-1] for line in lines] == [
+        "300",
+        "500",
+        "700",
+        "900",
+        "1,000",
+    ]
+    assert "00:35" in lines[0] and "30%" in lines[0] and "left" not in lines[-1]
+
+
+def test_short_work_says_nothing(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with bar(10, "fitting", "epoch", None) as shown:
+        clock[0] += 4
+        shown.update(10)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("total", "unit"), [(None, "row"), (10**9, "B"), (60, "s"), (9, "batch")])
+def test_units(
+    clock: list[float], capsys: pytest.CaptureFixture[str], total: int | None, unit: str
+) -> None:
+    with bar(total, "working", unit, None) as shown:
+        clock[0] += 6
+        shown.set_postfix({"loss": "0.5"})
+        shown.update(3)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("working: 3") and line.endswith("loss 0.5")
+
+
+def test_false_is_silence(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with bar(10, "fitting", "epoch", False) as shown:
+        clock[0] += 100
+        shown.update(10)
+    say("resumed", False)
+    assert capsys.readouterr().err == ""
+    say("resumed")
+    assert capsys.readouterr().err == "resumed\n"
+
+
+@pytest.mark.parametrize("shell", [None, SimpleNamespace(), SimpleNamespace(kernel=1)])
+def test_a_notebook_has_a_bar(monkeypatch: pytest.MonkeyPatch, shell: object) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    notebook = getattr(shell, "kernel", None) is not None
+    assert in_notebook() == notebook
+    with bar(1, "fitting", "epoch", None) as shown:
+        assert isinstance(shown, Lines) != notebook
