@@ -212,7 +212,8 @@ def parse_metric(text: str) -> Metric:
         raise _bad(
             f'a metric is name@k with an integer k >= 1, as "ndcg@100"; not {text!r}.{hint}', text
         )
-    name = found[1] if of_hits(found[1]) else spellings.get(folded(found[1]), found[1])
+    plain = of_hits(found[1]) is None and "." not in found[1]  # rbp.5 is not rbp5
+    name = spellings.get(folded(found[1]), found[1]) if plain else found[1]
     return Metric(name, int(found[2]))
 
 
