@@ -36,6 +36,7 @@ from recae.system.machine import __version__
 COMMANDS = {
     "fit": "Fit a model on a table of interactions and save it.",
     "tune": "Search the settings of a model, then fit it with the best and save it.",
+    "best": "Find a good model: tune a few, test each once, and save the best.",
     "evaluate": "Compare models on users that they have never seen.",
     "recommend": "Print the best items for known or new users.",
     "export": "Write the top k of every user to a Parquet file.",

@@ -68,7 +68,7 @@ def learn_weighting(model: Any, data: Interactions) -> None:
     warn_if_unused(model, data)
     if used == "neither" or name != "none" or known["weight_transform"].metadata["usual"] is None:
         return
-    low, high = float(data.matrix.data.min()), float(data.matrix.data.max())
+    low, high = _range(data)
     if high > WIDE * low:
         warn(
             f"weights={used!r} of {type(model).__name__} takes weights from {low:g} to {high:g} as "
@@ -76,6 +76,17 @@ def learn_weighting(model: Any, data: Interactions) -> None:
             "bm25 or quantile (on the command line --set weight_transform=log1p), or scale the "
             "weights"
         )
+
+
+def weights_differ(data: Interactions) -> bool:
+    """Whether the largest weight is at least twice the smallest: ratings of 4 and 5 tell little."""
+    low, high = _range(data)
+    return high >= ALIKE * low
+
+
+def _range(data: Interactions) -> tuple[float, float]:
+    weights = data.matrix.data
+    return float(weights.min()), float(weights.max())
 
 
 def warn_if_unused(model: Any, data: Interactions) -> None:
@@ -86,9 +97,9 @@ def warn_if_unused(model: Any, data: Interactions) -> None:
     owner, known = type(model).__name__, model.param_fields()
     if "members" in known:  # each member of an ensemble is asked by itself
         return
-    low, high = float(data.matrix.data.min()), float(data.matrix.data.max())
-    if high < ALIKE * low or getattr(model, "weights", "neither") != "neither":
+    if not weights_differ(data) or getattr(model, "weights", "neither") != "neither":
         return
+    low, high = _range(data)
     if "weights" in known:
         remedy = (
             f"to use them set weights to {_others(known)} (on the command line --set "

@@ -23,7 +23,7 @@ from recae.errors import (
 from recae.recommend.base import Recommender
 from recae.recommend.requests import check_fold, check_metric
 from recae.recommend.tuned import mark_tuned
-from recae.recommend.weights import warn_if_unused
+from recae.recommend.weights import warn_if_unused, weights_differ
 from recae.rng import check_seed
 from recae.system.progress import bar, check_progress
 from recae.system.threads import survives_fork
@@ -61,8 +61,8 @@ def tune(
     them on validation. metric: the metric to maximise, with a value per user, such as "ndcg@100"; a
     model that validates itself does so by this metric. space: hyperparameter -> a tuple (low, high)
     to search between, by factors where it spans ten or more, or a list of choices; None: every
-    range that `param(usual=...)` names, `weights` and `weight_transform` only where the data have
-    weights other than 1. sampler: "tpe" learns from past trials (Bergstra et al.,
+    range that `param(usual=...)` names, `weights` and `weight_transform` only where the largest
+    weight is at least twice the smallest. sampler: "tpe" learns from past trials (Bergstra et al.,
     "Algorithms for Hyper-Parameter Optimization", NIPS 2011), "random" does not. halving: ends
     models trained in epochs that are not in the best third after 3, 9, 27 ... of them (successive
     halving). It can end settings that are slow at first and better in the end.
@@ -111,7 +111,7 @@ def tune(
     data = as_interactions(train)
     if not data.nnz:
         raise DataError("there are no interactions to learn from")
-    searched = read_space(model, space, data.weighted)
+    searched = read_space(model, space, weights_differ(data))
     check_fold("validation", validation)
     if "weights" not in searched.parts:
         warn_if_unused(model, data)

@@ -140,7 +140,7 @@ def _places(name: str, part: Range | Choices) -> list[str]:
 def read_space(model: Estimator, given: Given | None, weighted: bool = False) -> Space:
     """The search space of a model: the given one, else the ranges of its `param(usual=...)`.
 
-    weighted: whether the data have weights other than 1; without them `weights` and
+    weighted: whether the weights of the data differ; without that `weights` and
     `weight_transform` are not among the ranges. A tuple of two numbers is a range, a list is
     choices. Raises ConfigError for an unknown name, a
     invalid range, values that the hyperparameter does not take, and nothing to search.
