@@ -43,6 +43,7 @@ class Random(Recommender):
 
     name = "random"
     personalised = False
+    needs_history = False
     uses_seed = True
 
     item_keys_: Bits = learnt()
@@ -93,6 +94,7 @@ class Popularity(Recommender):
 
     name = "popularity"
     personalised = False
+    needs_history = False
 
     weights: str = weights_param(
         "whether an interaction counts its weight or 1", choices=("neither", "target")
@@ -113,6 +115,9 @@ class Popularity(Recommender):
         with np.errstate(over="ignore"):  # ranking refuses inf
             scores = torch.from_numpy(self.item_scores_.astype(np.float32))
         return scores.repeat(matrix.shape[0], 1)  # (rows, n_items)
+
+    def _popularity(self) -> np.ndarray:
+        return self.item_scores_
 
     def _arrays(self) -> Mapping[str, Tensor]:
         return {"item_scores": torch.from_numpy(self.item_scores_)}

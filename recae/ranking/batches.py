@@ -166,7 +166,8 @@ class Request:
     users: (rows,) external ids; matrix: CSR (rows, n_items), their histories; known: (rows,) bool,
     whether anything is known of them. exclude: CSR (rows, n_items) of cells that must not come
     back; allowed: (n_items,) bool; popularity: (n_items,) scores for rows that are not known. None
-    excludes nothing, allows everything, and scores all rows as usual.
+    excludes nothing, allows everything, and scores all rows as usual. skipped: ids of users who
+    were asked for and left out.
     """
 
     users: np.ndarray
@@ -175,6 +176,7 @@ class Request:
     exclude: Any | None = None
     allowed: np.ndarray | None = None
     popularity: np.ndarray | None = None
+    skipped: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.users)

@@ -55,7 +55,10 @@ class TopK:
 
     items: (rows, k) integers, int32 from `top_k`; columns of the scores, -1 where none is left.
     scores: (rows, k) float32, -inf where none is left.
-    Raises DataError unless both are tables of the same shape and the items are integers.
+    users: (rows,) ids, whose row is whose; None where rows have no ids.
+    skipped: (n,) ids of users who were asked for and have no row, as with on_unknown="skip".
+    Raises DataError unless items and scores are tables of the same shape and the items are
+    integers, and unless there is a user for each row.
 
     >>> scores = np.array([[0.5, -np.inf]], dtype=np.float32)
     >>> len(recae.ranking.TopK(np.array([[2, -1]]), scores))  # one row, with one item
@@ -64,8 +67,16 @@ class TopK:
 
     items: npt.NDArray[np.integer[Any]]
     scores: npt.NDArray[np.float32]
+    users: npt.NDArray[Any] | None = None
+    skipped: npt.NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
+        if self.users is not None and len(self.users) != len(self.items):
+            raise DataError(
+                f"users of a TopK must name each of the {len(self.items)} rows; found "
+                f"{len(self.users)}",
+                parameter="users",
+            )
         if self.items.ndim != 2 or self.items.shape != self.scores.shape:
             raise DataError(
                 "items and scores of a TopK must both be (rows, k); "
@@ -80,7 +91,7 @@ class TopK:
 
     @staticmethod
     def concatenate(parts: Sequence[TopK]) -> TopK:
-        """The rows of all parts, one after the other: (rows of all, k).
+        """The rows of all parts, one after the other: (rows of all, k); `users` if all have them.
 
         Raises DataError for no parts and for parts of unequal k.
 
@@ -93,7 +104,14 @@ class TopK:
             found = f"k = {widths}" if widths else "none"
             raise DataError(f"concatenate needs one or more TopK of the same k; found {found}")
         items = np.concatenate([part.items for part in parts])
-        return TopK(items, np.concatenate([part.scores for part in parts]))
+        scores = np.concatenate([part.scores for part in parts])
+        users = [part.users for part in parts if part.users is not None]
+        if len(users) < len(parts):
+            return TopK(items, scores)
+        skipped = [part.skipped for part in parts if part.skipped is not None]
+        return TopK(
+            items, scores, np.concatenate(users), np.concatenate(skipped) if skipped else None
+        )
 
 
 def top_k(

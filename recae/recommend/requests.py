@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 import torch
 
 from recae.data import IdMap, Interactions, as_ids, as_interactions
+from recae.data.csr import is_sparse
 from recae.data.ids import show
 from recae.data.splits import Fold
-from recae.errors import ConfigError, DataError, unknown_option, warn
+from recae.data.tables.sources import is_table
+from recae.errors import ConfigError, DataError, check_option, warn
 from recae.metrics import (
     AnyMetric,
     MetricAccumulator,
@@ -33,6 +34,7 @@ from recae.ranking.batches import (
     rows_per_batch,
 )
 from recae.ranking.top_k import TopK
+from recae.recommend.rules import of_users, rows_or_empty
 
 UNKNOWN = ("raise", "skip", "popular")
 
@@ -56,6 +58,35 @@ def align(history: Interactions, items: IdMap) -> Interactions:
     return aligned
 
 
+def as_histories(history: Any, items: IdMap) -> Interactions:
+    """Histories in the item order of `items`: Interactions, a table, a scipy matrix in that order
+    already, {user: item ids}, or the item ids of one user, who is then user 0.
+
+    Raises DataError for anything else. Unknown items are left out with a warning, see `align`.
+    """
+    if isinstance(history, Mapping):
+        return align(of_users("history", history), items)
+    if _is_list(history):
+        history = history if hasattr(history, "to_pandas") else [*history]
+        if len(history) and isinstance(history[0], list | tuple | set | np.ndarray):
+            raise DataError(
+                "history holds several lists of items: give {user: items}, a table or Interactions",
+                parameter="history",
+                value=history,
+            )
+        return align(of_users("history", {0: as_ids(history, "item")}), items)
+    return align(as_interactions(history, items), items)
+
+
+def _is_list(given: Any) -> bool:
+    """Whether this is one list of ids: of any kind, but with one dimension."""
+    if type(given).__name__ in ("Series", "ChunkedArray"):  # Arrow streams too, of one column
+        return True
+    if is_table(given) or is_sparse(given) or isinstance(given, Interactions | str | bytes):
+        return False
+    return isinstance(given, Iterable) and getattr(given, "ndim", 1) == 1
+
+
 def resolve(
     items: IdMap, fitted: Interactions | None, users: Any, history: Any, on_unknown: str
 ) -> Request:
@@ -64,8 +95,13 @@ def resolve(
     Raises DataError for unknown users and for users without items of the model, unless `on_unknown`
     is "skip" (leave them out) or "popular" (give the most popular items).
     """
-    if on_unknown not in UNKNOWN:
-        raise unknown_option("on_unknown", on_unknown, UNKNOWN)
+    check_option("on_unknown", on_unknown, UNKNOWN)
+    if is_table(users) or is_sparse(users) or isinstance(users, Interactions):
+        raise DataError(
+            f"users must be user ids, not {type(users).__name__}: pass histories as history=...",
+            parameter="users",
+            value=users,
+        )
     if history is None:
         if fitted is None:
             raise DataError(
@@ -74,21 +110,20 @@ def resolve(
             )
         known_users = fitted
     else:
-        known_users = align(as_interactions(history, items), items)
-    request = _pick(known_users, users, on_unknown)
+        known_users = as_histories(history, items)
+    try:
+        request = _pick(known_users, users, on_unknown)
+    except DataError as error:
+        if history is None or not (is_sparse(history) or _is_list(history)):
+            raise
+        raise DataError(
+            f"{error}. The rows of this history have no ids: they are the users 0 to "
+            f"{known_users.n_users - 1}. Leave users out, or name them: "
+            "Interactions.from_csr(history, users=[...], items=model.items_)",
+            parameter="users",
+            value=users,
+        ) from None
     return _without_cold_users(request, on_unknown)
-
-
-def allowed_items(known: IdMap, items: Any, exclude_items: Any) -> np.ndarray | None:
-    """The items that may be returned, (n_items,) bool, or None for all. Raises DataError."""
-    if items is None and exclude_items is None:
-        return None
-    allowed = np.full(len(known), items is None)
-    if items is not None:
-        allowed[known.encode(items)] = True
-    if exclude_items is not None and np.size(exclude_items):
-        allowed[known.encode(exclude_items)] = False
-    return allowed
 
 
 def _pick(source: Interactions, users: Any, on_unknown: str) -> Request:
@@ -99,12 +134,7 @@ def _pick(source: Interactions, users: Any, on_unknown: str) -> Request:
         ids = as_ids([users] if np.isscalar(users) else users, "user")
         ids = ids if len(ids) else source.users.ids[:0]  # of the type that other lists would have
         codes = source.users.encode(ids) if on_unknown == "raise" else source.users.lookup(ids)
-        known = source.matrix[codes[codes >= 0]]
-        lengths = np.zeros(len(ids), dtype=np.int64)
-        lengths[codes >= 0] = np.diff(known.indptr)
-        indptr = np.concatenate([[0], np.cumsum(lengths)])
-        shape = (len(ids), source.n_items)
-        matrix = sp.csr_matrix((known.data, known.indices, indptr), shape=shape)
+        matrix = rows_or_empty(source.matrix, codes)
     return Request(ids, matrix, np.diff(matrix.indptr) > 0)
 
 
@@ -112,16 +142,17 @@ def _without_cold_users(request: Request, on_unknown: str) -> Request:
     cold_users = np.flatnonzero(~request.known)
     if not len(cold_users) or on_unknown == "popular":
         return request
+    skipped = request.users[cold_users]
     message = (
         f"{len(cold_users)} of {len(request)} users have no known history "
-        f"(no interactions with items of the model), the first {show(request.users[cold_users[0]])}"
+        f"(no interactions with items of the model), the first {show(skipped[0])}"
     )
     if on_unknown == "raise":
         raise DataError(
             f"{message}: pass on_unknown='popular' to give them popular items, or 'skip'"
         )
     warn(f"{message}; they are left out")
-    return request.part(np.flatnonzero(request.known))
+    return replace(request.part(np.flatnonzero(request.known)), skipped=skipped)
 
 
 def check_fold(name: str, fold: object) -> None:

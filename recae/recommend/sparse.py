@@ -36,6 +36,16 @@ def with_weights_or_ones(matrix: Any, weighted: bool) -> Any:
     return sp.csr_matrix(parts, shape=matrix.shape)
 
 
+def unit_rows(matrix: Any) -> Any:
+    """Rows of Euclidean length 1; empty ones stay empty."""
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    squares = np.square(matrix.data, dtype=np.float64)  # those of the largest float32 fit
+    lengths = np.sqrt(np.bincount(rows, squares, minlength=matrix.shape[0]))
+    inverse = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    values = (matrix.data * inverse[rows]).astype(np.float32)
+    return sp.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
 def summed(histories: Any, table: Tensor, weighted: bool = True) -> Tensor:
     """histories @ table: CSR (rows, n_items) float32, table (n_items, n) -> (rows, n) float32.
 

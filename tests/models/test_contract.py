@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from recae import ConfigError, DataError, Interactions, Recommender
+from recae import ConfigError, DataError, Interactions, RecaeWarning, Recommender
 from recae.errors import NotFittedError
 from recae.ranking import TopK
 from recae.ranking import batches as rank
@@ -198,14 +198,20 @@ def test_batch_size_must_be_auto_or_a_positive_integer(fitted, size) -> None:
         fitted.recommend(batch_size=size)
 
 
-def test_unknown_items_in_the_lists_of_items_are_named(fitted) -> None:
+def test_unknown_items_in_the_lists_of_items_are_counted_or_named(fitted) -> None:
     for option in ("items", "exclude_items"):
+        with pytest.warns(RecaeWarning, match=f"1 of 2 .*{option} .*'i99'"):
+            found = fitted.recommend(**{option: ["i1", "i99"]})
+        pd.testing.assert_frame_equal(found, fitted.recommend(**{option: ["i1"]}))
         with pytest.raises(DataError, match="unknown item 'i99'"):
-            fitted.recommend(**{option: ["i1", "i99"]})
+            fitted.recommend(**{option: ["i1", "i99"]}, on_unknown_items="raise")
         with pytest.raises(DataError, match="item ids .*array, not 5"):
             fitted.recommend(**{option: 5})
         with pytest.raises(DataError, match="item ids .*integers .*text"):
             fitted.recommend(**{option: [1]})
+    with pytest.raises(DataError, match="none of .*2 .*items.*'i99'") as error:
+        fitted.recommend(items=["i99", "i98"])
+    assert error.value.parameter == "items"
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,13 @@ def test_the_score_is_the_number_of_users() -> None:
 def test_or_the_sum_of_weights() -> None:
     model = recae.Popularity(weights="target").fit(X)
     assert model.score(X[:1]).tolist() == [[9, 3, 6.5, 0]]
-    # What a stranger gets is always counted in users.
-    popular = model.recommend(history=X, users=[7], on_unknown="popular")
-    assert popular["score"].tolist() == [3, 3, 1, 0]
+    # A stranger gets the same list as everybody, and needs no option for it.
+    for options in ({}, {"on_unknown": "popular"}):
+        popular = model.recommend([0, 7], k=4, exclude_seen=False, **options)
+        assert popular["item_id"].tolist() == [0, 2, 1, 3] * 2
+        assert popular["score"].tolist() == [9, 6.5, 3, 0] * 2
+    with pytest.warns(recae.RecaeWarning, match="1 of 1 .*7"):
+        assert len(model.recommend([7], on_unknown="skip")) == 0
 
 
 def test_counts_are_exact_where_float32_sums_would_stop() -> None:

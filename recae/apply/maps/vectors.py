@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-import scipy.sparse as sp
 from torch import Tensor
 
 from recae.apply.maps.layout import Floats
 from recae.data import Interactions
 from recae.data.svd import subspace_svd
 from recae.errors import ConfigError
-from recae.ranking.batches import dense
 from recae.recommend.base import Recommender
 from recae.recommend.requests import align
 from recae.rng import numpy_generator
 
-Rows = Callable[[Recommender, np.ndarray], Floats]
-"""Rows of a matrix of items by items of a model, (len(codes), n_items)."""
 LATENT = 64
 """Singular vectors kept of a matrix of items by items."""
 OVERSAMPLED, POWERS = 16, 4
@@ -47,12 +41,9 @@ def item_vectors(model: Recommender, progress: bool | None = None) -> tuple[Floa
             parameter="model",
             value=model,
         )
-    try:
-        model._similarities(np.zeros(1, dtype=np.int64))
-        rows, of = _similar, "its similarities of items"
-    except ConfigError:
-        rows, of = _scored, "its scores of single items"
-    return _singular(model, rows, progress), f"{LATENT} singular vectors of {of}"
+    own = type(model)._similarities is not Recommender._similarities
+    of = "its similarities of items" if own else "its scores of single items"
+    return _singular(model, progress), f"{LATENT} singular vectors of {of}"
 
 
 def user_vectors(
@@ -72,33 +63,23 @@ def _similar(model: Recommender, codes: np.ndarray) -> Floats:
     return _finite(model._similarities(codes))
 
 
-def _scored(model: Recommender, codes: np.ndarray) -> Floats:
-    """Scores of histories with one item minus those of an empty one, (len(codes), n_items)."""
-    n = len(codes)
-    starts = np.append(np.arange(n + 1), n)  # the last row is empty
-    cells = np.ones(n, dtype=np.float32), codes.astype(np.int32), starts
-    histories = sp.csr_matrix(cells, shape=(n + 1, len(model.items_)))
-    found = _finite(dense(model._score_rows(histories)))
-    return np.asarray(found[:-1] - found[-1])
-
-
 def _finite(rows: Tensor) -> Floats:
     found = rows.cpu().numpy().astype(np.float64)
     return np.where(np.isfinite(found), found, 0)
 
 
-def _singular(model: Recommender, rows: Rows, progress: bool | None) -> Floats:
+def _singular(model: Recommender, progress: bool | None) -> Floats:
     """U diag(s) of S, (n_items, LATENT), from a block of rows of S at a time."""
     n = len(model.items_)
     blocks = [np.arange(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
 
     def image(basis: Floats) -> Floats:
-        return np.concatenate([rows(model, codes) @ basis for codes in blocks])
+        return np.concatenate([_similar(model, codes) @ basis for codes in blocks])
 
     def gram(basis: Floats) -> Floats:
         total = np.zeros_like(basis)
         for codes in blocks:
-            some = rows(model, codes)
+            some = _similar(model, codes)
             total += some.T @ (some @ basis)
         return total
 

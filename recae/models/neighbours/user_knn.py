@@ -16,7 +16,7 @@ from recae.estimators.params import estimator, learnt, param
 from recae.ranking.top_k import top_k
 from recae.recommend.base import Recommender
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays
-from recae.recommend.sparse import sparse_scores
+from recae.recommend.sparse import sparse_scores, unit_rows
 from recae.recommend.weights import weight_transform_param, weighted, weights_param
 from recae.training import Run
 
@@ -60,13 +60,13 @@ class UserKNN(Recommender):
 
     def _set(self, training: Any) -> None:
         self.training_ = training
-        self._columns = sp.csr_matrix(_unit_rows(training).T)  # (n_items, n_users)
+        self._columns = sp.csr_matrix(unit_rows(training).T)  # (n_items, n_users)
 
     def _values(self, matrix: Any) -> Any:
         return weighted(self, matrix, "both")
 
     def _score_rows(self, matrix: Any) -> Tensor:
-        histories = _unit_rows(self._values(matrix))
+        histories = unit_rows(self._values(matrix))
         parts = [torch.empty(0, matrix.shape[1])]
         for start in range(0, matrix.shape[0], ROWS):
             cosines = sparse_scores(histories[start : start + ROWS], self._columns)
@@ -79,16 +79,6 @@ class UserKNN(Recommender):
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         n_users = len(arrays["training.indptr"]) - 1
         self._set(csr_from_arrays("training", arrays, (n_users, len(self.items_))))
-
-
-def _unit_rows(matrix: Any) -> Any:
-    """Rows of Euclidean length 1; empty ones stay empty."""
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    squares = np.square(matrix.data, dtype=np.float64)  # those of the largest float32 fit
-    lengths = np.sqrt(np.bincount(rows, squares, minlength=matrix.shape[0]))
-    inverse = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-    values = (matrix.data * inverse[rows]).astype(np.float32)
-    return sp.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _nearest(cosines: Tensor, neighbours: int) -> Any:
