@@ -72,9 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "seed": options.seed,
         "rows": rows,
         "verdicts": said,
-        "users": split.test.target.users.ids.tolist() if split.test else [],
+        # As texts, so that a report takes one line of the file.
+        "users": " ".join(map(str, split.test.target.users.ids)),
         "per_user": {
-            name: [round(float(value), 4) for value in report.per_user[METRIC]]
+            name: " ".join(f"{value:.4f}" for value in report.per_user[METRIC])
             for name, report in reports.items()
         },
     }
