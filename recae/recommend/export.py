@@ -26,7 +26,7 @@ from recae.system.files import (
     remove_directory,
 )
 from recae.system.machine import __version__
-from recae.system.progress import bar
+from recae.system.progress import bar, say
 
 COLUMNS = ("user_id", "item_id", "score", "rank")
 JOB = "export.json"
@@ -179,6 +179,11 @@ def write_lists(
         "titles": None if titles is None else sha256_of_json(list(titles)),
     }
     parts = Parts(checkpoint, {**job(), **about})
+    if parts.done:
+        say(
+            f"exporting: resumed after user {parts.done:,} of {len(request):,}, {parts.folder}",
+            progress,
+        )
     if not parts.files or parts.done < len(request):
         for table, users in tables(parts.done):
             parts.add(table, users)

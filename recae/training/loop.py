@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from recae.errors import ConfigError, TrainingError, TrainingInterrupted, warn
 from recae.nn import AutoencoderNet, Batch
 from recae.rng import Stream, check_seed, torch_generator
-from recae.system.progress import bar, check_progress
+from recae.system.progress import bar, check_progress, say
 from recae.training.batches import Loader
 from recae.training.checkpoint import Checkpoint
 from recae.training.device import on_device, resolve_device
@@ -267,8 +267,10 @@ def train(
     start = starting_loss(net, loader, objective, updates, seed, state.accumulation)
     if checkpoint is not None:
         checkpoint.resume(state)
-    with bar(updates, name, "batch", progress) as progress_bar:
-        progress_bar.update(len(state.epochs) * batches)
+    before = len(state.epochs)
+    if checkpoint is not None and before:
+        say(f"{name}: resumed after epoch {before} of {plan.epochs}, {checkpoint.path}", progress)
+    with bar(updates, name, "batch", progress, initial=before * batches) as progress_bar:
         try:
             while not state.finished:
                 number, started = len(state.epochs) + 1, time.perf_counter()

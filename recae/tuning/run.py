@@ -25,7 +25,7 @@ from recae.recommend.requests import check_fold, check_metric
 from recae.recommend.tuned import mark_tuned
 from recae.recommend.weights import warn_if_unused, weights_differ
 from recae.rng import check_seed
-from recae.system.progress import bar, check_progress
+from recae.system.progress import bar, check_progress, say
 from recae.system.threads import survives_fork
 from recae.training import resolve_device
 from recae.tuning.attempt import Budget, Task, attempt, check_budget
@@ -170,7 +170,12 @@ def _search(task: Task, study: Study, budget: Budget, progress: bool | None) -> 
     total = budget.trials if by_trials else int(budget.seconds or 0)
     template = {name: getattr(task.template, name) for name in study.space.parts}
     name = f"tuning {type(task.template).__name__}"
-    with bar(total, name, "trial" if by_trials else "s", progress) as shown:
+    if past:
+        best = best_of(past)
+        value = "none has a result" if best is None else f"best {task.metric} {best.value:.4f}"
+        say(f"{name}: resumed after trial {len(past)} ({value}), {study.folder}", progress)
+    before = len(past) if by_trials else min(int(budget.spent), total or 0)
+    with bar(total, name, "trial" if by_trials else "s", progress, initial=before) as shown:
 
         def show() -> None:
             now = len(past) if by_trials else min(int(budget.spent), total or 0)

@@ -51,17 +51,19 @@ def killed_after(
 
 
 @pytest.mark.parametrize("batches", [0, 1, 3, 7])
-def test_it_goes_on_to_the_same_file(model, tmp_path, monkeypatch, batches) -> None:
+def test_it_goes_on_to_the_same_file(model, tmp_path, monkeypatch, capsys, batches) -> None:
     whole, path, folder = tmp_path / "whole.parquet", tmp_path / "top.parquet", tmp_path / "parts"
     rows = model.export(whole, k=4, batch_size=BATCH)
     killed_after(monkeypatch, model, batches, path, checkpoint=folder)
     assert len(list(folder.glob("0*"))) == batches
+    assert capsys.readouterr().err == ""
     # 36 users in batches of 5 are 8: the rest is ranked, and nothing twice.
     assert killed_after(monkeypatch, model, 99, path, checkpoint=folder) == 8 - batches
+    said = capsys.readouterr().err
+    assert (f"resumed after user {5 * batches} of 36, {folder}" in said) == (batches > 0)
     assert path.read_bytes() == whole.read_bytes() and not folder.exists()
-    assert (
-        model.export(path, k=4, checkpoint=folder, overwrite=True) == rows
-    )  # nothing is left to go on
+    again = model.export(path, k=4, checkpoint=folder, overwrite=True)
+    assert again == rows  # nothing is left to go on
 
 
 def test_what_is_ranked_but_not_written_is_ranked_again(model, tmp_path, monkeypatch) -> None:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import recae
 from recae.system import progress
 from recae.system.progress import Lines, bar, in_notebook, say
 
@@ -75,3 +76,27 @@ def test_a_notebook_has_a_bar(monkeypatch: pytest.MonkeyPatch, shell: object) ->
     assert in_notebook() == notebook
     with bar(1, "fitting", "epoch", None) as shown:
         assert isinstance(shown, Lines) != notebook
+
+
+@pytest.mark.parametrize("model", [recae.ALS(latent=2, epochs=3), recae.CDAE(latent=2, epochs=3)])
+def test_a_resumed_fit_says_so(
+    model: recae.Recommender, int_data, tmp_path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model.fit(int_data, checkpoint=tmp_path / "run")
+    assert "resumed" not in capsys.readouterr().err
+    model.fit(int_data, checkpoint=tmp_path / "run")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "resumed" in line and "3 of 3" in line and str(tmp_path / "run") in line
+    model.fit(int_data, checkpoint=tmp_path / "run", progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_resumed_search_says_so(int_data, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("optuna")
+    split = recae.data.splits.holdout_pairs(int_data, 0.3)
+    search = (recae.EASE(), split.train, split.validation, "ndcg@5")
+    recae.tune(*search, trials=2, folder=tmp_path / "search")
+    assert "resumed" not in capsys.readouterr().err
+    recae.tune(*search, trials=2, folder=tmp_path / "search")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "resumed after trial 2" in line and str(tmp_path / "search") in line

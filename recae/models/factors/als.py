@@ -20,7 +20,7 @@ from recae.nn.products import FactoredScores
 from recae.recommend.saved import checkpoint
 from recae.recommend.weights import weight_transform_param, weighted, weights_param
 from recae.rng import numpy_generator
-from recae.system.progress import bar
+from recae.system.progress import bar, say
 from recae.system.threads import ONE_BLAS
 from recae.training import Run
 
@@ -68,9 +68,11 @@ class ALS(FactorRecommender):
         if kept is not None:
             kept.resume(sweeps)
         try:
-            name, progress = type(self).__name__, run.progress
-            with bar(self.epochs, name, "sweep", progress) as progress_bar, ONE_BLAS:
-                progress_bar.update(sweeps.done)
+            name, progress, done = type(self).__name__, run.progress, sweeps.done
+            if kept is not None and done:
+                say(f"{name}: resumed after sweep {done} of {self.epochs}, {kept.path}", progress)
+            shown = bar(self.epochs, name, "sweep", progress, initial=done)
+            with shown as progress_bar, ONE_BLAS:
 
                 def after_sweep(*progress: object) -> None:
                     sweeps.done += 1
