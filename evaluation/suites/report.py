@@ -7,7 +7,7 @@ python -m evaluation report gowalla --metric ndcg@20
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def write(suite: Suite, folder: Path, metric: str | None = None) -> str:
     """Writes `report.md` and `report.html` to the folder of the results; returns the Markdown."""
-    entries = with_published(suite, in_order(suite, load_entries(folder)))
+    entries = with_members(suite, with_published(suite, in_order(suite, load_entries(folder))))
     about = {"metric": metric or suite.metric, "title": suite.title, "notes": suite.about}
     recae.report.html(entries, folder / "report.html", overwrite=True, **about)
     text = recae.report.markdown(entries, [*suite.metrics[:SHOWN]], **about)
@@ -52,6 +52,37 @@ def with_published(suite: Suite, entries: Sequence[recae.report.Entry]) -> list[
         replace(entry, published=published.of(suite.name, keys.get(entry.name, "")))
         for entry in entries
     ]
+
+
+def with_members(suite: Suite, entries: Sequence[recae.report.Entry]) -> list[recae.report.Entry]:
+    """The entries; those of blends know what their members were tuned in, and for how long."""
+    known = {entry.name: entry for entry in entries}
+    return [_blend(suite, entry, known) for entry in entries]
+
+
+def _blend(
+    suite: Suite, entry: recae.report.Entry, known: Mapping[str, recae.report.Entry]
+) -> recae.report.Entry:
+    candidate = suite.models.get(entry.name)
+    members = [known[name] for name in (candidate.members if candidate else ()) if name in known]
+    searched = {
+        member.name: dict.fromkeys(
+            key.removesuffix("_set") for trial in member.trials for key in trial["params"]
+        )
+        for member in members
+    }
+    first, *others = entry.reports
+    if not any(searched.values()) or "tuning" in first.provenance:
+        return entry
+    facts = {
+        "searched": "; ".join(
+            f"{name} {', '.join(keys)}" for name, keys in searched.items() if keys
+        ),
+        "trials": sum(len(member.trials) for member in members),
+        "seconds": sum(member.tuning_seconds or 0.0 for member in members),
+    }
+    first = replace(first, provenance={**first.provenance, "tuning": facts})
+    return replace(entry, reports=[first, *others])
 
 
 def in_order(suite: Suite, entries: Sequence[recae.report.Entry]) -> list[recae.report.Entry]:

@@ -36,7 +36,7 @@ from recae.system.machine import cores, machine, peak_gb, versions
 from recae.system.progress import bar
 from recae.system.threads import survives_fork
 
-SEEN_SHARE, SEEN_FEW = 0.3, 10
+SEEN_SHARE, SEEN_FEW = 0.5, 10
 """Share and number of the targets that a model may have been fitted on without a warning: real data
 repeat some pairs, and two matrices without ids number different users alike."""
 SEEN_ROWS = 1 << 16
@@ -77,7 +77,7 @@ def evaluate(
     miscalibration: a frame with the columns item_id and category, with a row for each category of
     an item; None for head, middle and tail, items with a third of the training interactions each.
 
-    Warns if the model was fitted on more than 30 % of the targets (and more than 10), which makes
+    Warns if the model was fitted on more than half of the targets (and more than 10), which makes
     its figures too good. This is known for models that keep their interactions (`history_`), and
     for Lists and Scorers with `train=`.
 

@@ -65,7 +65,8 @@ def markdown(
     ordered, footnotes = best_first(entries, main), Footnotes()
     head, rows = _main_table(ordered, main, others, with_published(ordered, shown), footnotes)
     parts = [f"# {_escaped(title)}", *map(_escaped, texts("notes", notes))]
-    parts += [_table(head, rows), *_legend(ordered, main)]
+    left = [at for at, name in enumerate(head) if name in ("model", "tuned")]
+    parts += [_table(head, rows, text=left), *_legend(ordered, main)]
     parts += _pairs(ordered, main)
     if footnotes.texts:
         lines = [f"[{n}] {_escaped(text)}  " for n, text in enumerate(footnotes.texts, start=1)]

@@ -163,7 +163,8 @@ def tuned(entry: Entry) -> str:
     'l2 (1 trial)'
     """
     facts = _tuning(entry)
-    names = [name for trial in entry.trials for name in trial.get("params", {})]
+    # A setting called like a column of the table of trials has this ending there.
+    names = [n.removesuffix("_set") for trial in entry.trials for n in trial.get("params", {})]
     searched = facts.get("searched") or ", ".join(dict.fromkeys(names))
     trials = int(facts.get("trials") or len(entry.trials))
     return f"{searched} ({trials:,} trial{'' if trials == 1 else 's'})" if searched else ""
@@ -171,12 +172,12 @@ def tuned(entry: Entry) -> str:
 
 def cut_short(entry: Entry) -> str:
     """The footnote of a model whose best trial was cut by the end of the time, else nothing."""
-    reason = _tuning(entry).get("cut")
+    note, reason = "the time limit of the tuning cut its best trial", _tuning(entry).get("cut")
+    if reason:
+        return f"{note}: {reason}"
     valued = [trial for trial in entry.trials if trial.get("value") is not None]
-    if not reason and valued:
-        best = max(valued, key=lambda trial: float(trial["value"]))
-        reason = "its time was up" if best.get("state") == "cut" else None
-    return f"the time limit of the tuning cut its best trial: {reason}" if reason else ""
+    best = max(valued, key=lambda trial: float(trial["value"]), default={})
+    return note if best.get("state") == "cut" else ""
 
 
 def _tuning(entry: Entry) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             return start(command, **options)
         return subprocess.CompletedProcess(command, evaluation.main(command[3:]))
 
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", recae.RecaeWarning)  # a second may cut a training
         patch.setattr(subprocess, "run", child)
         assert evaluation.main(["bundled", "--seconds", "1", *places(folder)]) == 0
     return folder
