@@ -141,6 +141,7 @@ PAGES = [
     "evaluate",
     "definitions",
     "tune",
+    "weights",
     "command-line",
     "suites",
     "building-blocks",

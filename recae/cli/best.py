@@ -65,7 +65,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help=f"some of the models below, with commas (default: {','.join(USUAL)})",
     )
-    add_title_options(parser.add_argument_group("lists of some users, with the titles of items"))
+    add_title_options(parser, "a table with the titles of items: shows the lists of some users")
     add_run_options(parser, seed=0)
     parser.add_argument(
         "--with-history",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from recae.errors import (
 )
 from recae.evaluation import Report, evaluate
 from recae.evaluation.comparison import compare, verdicts
-from recae.models import MODELS
+from recae.models import MODELS, InfiniteAE
 from recae.models.linear._base import LinearRecommender
 from recae.models.linear._solve import plan_solver
 from recae.recommend.base import Recommender
@@ -34,7 +34,7 @@ from recae.recommend.requests import check_metric
 from recae.recommend.weights import weights_differ
 from recae.rng import check_seed
 from recae.system.threads import survives_fork
-from recae.tuning.attempt import clock
+from recae.tuning.attempt import clock, noted_warnings
 from recae.tuning.result import Tuning
 from recae.tuning.run import tune
 from recae.tuning.space import read_space
@@ -147,7 +147,8 @@ def find_best(
     everything = as_interactions(data)
     splitter, split, why = _split(everything, protocol, seed)
     say(f"split: {splitter}{why}")
-    job = _Job(split, metric, seed, device, progress, say)
+    options = {"seed": seed, "device": device, "progress": progress}
+    job = _Job(split, str(metric), options, say)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnusedWeights)  # the searches decide
         job.search(templates, started + SEARCH * budget)
@@ -170,52 +171,53 @@ def find_best(
     )
 
 
+@dataclass(frozen=True)
 class _Job:
-    """The searches, their tests, and the sentences about them."""
+    """The searches, their tests, and the sentences about them.
 
-    def __init__(
-        self,
-        split: Split,
-        metric: str,
-        seed: int,
-        device: Any,
-        progress: bool | None,
-        say: Callable[[str], object],
-    ) -> None:
-        assert split.validation is not None and split.test is not None
-        self.train, self.validation, self.test_fold = split.train, split.validation, split.test
-        self.metric, self.seed, self.say = str(metric), seed, say
-        self.how: dict[str, Any] = {"seed": seed, "device": device, "progress": progress}
-        self.tunings: dict[str, Tuning] = {}
-        self.reports: dict[str, Report] = {}
-        self.skipped: dict[str, str] = {}
+    options: seed, device and progress; skipped: the reasons.
+    """
+
+    split: Split
+    metric: str
+    options: Mapping[str, Any]
+    say: Callable[[str], object]
+    tunings: dict[str, Tuning] = field(default_factory=dict)
+    reports: dict[str, Report] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
 
     def search(self, templates: Mapping[str, Recommender], end: float) -> None:
         """Tunes one model after the other until `end`, a time of the clock."""
+        train, validation = self.split.train, self.split.validation
+        assert validation is not None
         for place, (name, template) in enumerate(templates.items()):
             share = max(end - clock(), 0.0) / (len(templates) - place)
-            reason = _too_large(template, self.train, share)
+            reason = _too_large(template, train, share)
             if reason:
                 self._skip(name, reason)
                 continue
             try:
-                self.tunings[name] = tune(
-                    template,
-                    self.train,
-                    self.validation,
-                    self.metric,
-                    seconds=max(share, 1e-3),
-                    trials=TRIALS,
-                    space=_space(template, weights_differ(self.train)),
-                    **self.how,
-                )
+                with noted_warnings() as warned:
+                    warnings.simplefilter("ignore", UnusedWeights)  # the searches decide
+                    self.tunings[name] = tune(
+                        template,
+                        train,
+                        validation,
+                        self.metric,
+                        seconds=max(share, 1e-3),
+                        trials=TRIALS,
+                        space=_space(template, weights_differ(train)),
+                        **self.options,
+                    )
             except (CapacityError, TrainingError, ConfigError) as error:
                 self._skip(name, str(error))
                 continue
-            tuning = self.tunings[name]
+            tuning, cut = self.tunings[name], self._note(name)
+            for message in warned[: len(warned) - bool(cut)]:  # the last one is about the cut
+                self.say(f"{name}: {message}")
             self.say(
                 f"{name}: {self.metric} {tuning.value:.4f} on validation, best of "
-                f"{len(tuning.trials)} trials in {tuning.seconds:.1f} s{self._note(name)}"
+                f"{len(tuning.trials)} trials in {tuning.seconds:.1f} s{cut}"
             )
         if not self.tunings:
             raise TrainingError(
@@ -225,16 +227,14 @@ class _Job:
 
     def test(self) -> None:
         """Fits every best setting on training and validation data, and measures it on the test."""
-        before = joined(self.train, self.validation)
+        before, test = joined(self.split.train, self.split.validation), self.split.test
+        assert test is not None
+        seed, progress = self.options["seed"], self.options["progress"]
         for name, tuning in list(self.tunings.items()):
             try:
-                model = tuning.refit(before, **self.how)
+                model = tuning.refit(before, **self.options)
                 self.reports[name] = evaluate(
-                    model,
-                    self.test_fold,
-                    self.metric,
-                    seed=self.seed,
-                    progress=self.how["progress"],
+                    model, test, self.metric, seed=seed, progress=progress
                 )
             except (CapacityError, TrainingError) as error:
                 del self.tunings[name]
@@ -265,10 +265,9 @@ class _Job:
                     "note": self._note(name).removeprefix("; "),
                 }
             )
-        none = {"validation": np.nan, "test": np.nan, "low": np.nan, "high": np.nan, "trials": 0}
+        none = {"trials": 0, "seconds": 0.0, "settings": ""}
         rows += [
-            {"model": name, **none, "seconds": 0.0, "settings": "", "note": f"skipped: {why}"}
-            for name, why in self.skipped.items()
+            {"model": name, **none, "note": f"skipped: {why}"} for name, why in self.skipped.items()
         ]
         return pd.DataFrame(rows)
 
@@ -281,8 +280,8 @@ class _Job:
             f"{self.reports[name].mean[self.metric]:.4f} [{low:.4f}, {high:.4f}]."
         ]
         if others:
-            reports = {found: self.reports[found] for found in (name, *others)}
-            said += verdicts(compare(reports, self.metric, baseline=name, seed=self.seed))
+            seed, reports = self.options["seed"], {one: self.reports[one] for one in self.ranked()}
+            said += verdicts(compare(reports, self.metric, baseline=name, seed=seed))
         return said
 
     def _note(self, name: str) -> str:
@@ -378,15 +377,18 @@ def _space(template: Recommender, weighted: bool) -> dict[str, Any] | None:
 
 def _too_large(template: Recommender, data: Interactions, seconds: float) -> str:
     """Why a closed form cannot be fitted in the memory or the time; "" if it can."""
-    if not isinstance(template, LinearRecommender):
+    if isinstance(template, InfiniteAE):
+        size = data.n_users
+    elif isinstance(template, LinearRecommender):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                plan, _ = plan_solver(template.name, data.n_users, data.n_items, 0.0, "auto")
+        except CapacityError as error:
+            return str(error)
+        size = data.n_users if plan.over_users else data.n_items
+    else:
         return ""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            plan, _ = plan_solver(template.name, data.n_users, data.n_items, 0.0, "auto")
-    except CapacityError as error:
-        return str(error)
-    size = data.n_users if plan.over_users else data.n_items
     forecast = size**3 / SPEED
     if forecast <= seconds:
         return ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -165,3 +167,14 @@ def test_a_search_that_does_not_use_weights_mentions_them_once() -> None:
         warnings.simplefilter("always")
         recae.tune(recae.EASE(), split.train, split.validation, trials=2, space={"l2": (1.0, 50.0)})
     assert [w.category for w in caught] == [UnusedWeights]
+
+
+def test_the_page_names_every_model_and_its_choices() -> None:
+    page = Path(recae.__file__).parents[1] / "docs" / "weights.md"
+    table = page.read_text(encoding="utf-8").split("## Which model")[1]
+    rows = [line.split("|")[1:4] for line in table.splitlines() if line.startswith("| `")]
+    named = {name: cell for names, cell, _ in rows for name in re.findall("`(.+?)`", names)}
+    assert set(named) == {model.__name__ for model in recae.MODELS.values()}
+    for model in USING.values():
+        choices = re.findall("`(.+?)`", named[model.__name__])
+        assert tuple(choices) == model.param_fields()["weights"].metadata["choices"]
