@@ -31,6 +31,7 @@ from recae.cli.places import add_overwrite_option, check_model_place, check_plac
 from recae.cli.requests import add_title_options, read_titles
 from recae.data import ItemTable
 from recae.errors import check_number
+from recae.metrics import parse_metric
 from recae.recommend.requests import check_metric
 from recae.tuning import check_optuna
 from recae.tuning.best import USUAL
@@ -81,6 +82,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, output: Output) -> None:
     """Reads, searches, tests, prints and saves."""
     check_number("seconds", args.seconds, above=0)
+    args.metric = str(parse_metric(args.metric))
     check_metric(args.metric)
     check_optuna()
     if args.out:

@@ -8,6 +8,9 @@ from typing import Any, NoReturn
 
 from recae.errors import did_you_mean, nearest, unknown_option
 
+NUMBERS = {"int": "a whole number", "float": "a number", "count_or_share": "a number or a share"}
+"""What the types of arguments are called."""
+
 
 class Parser(argparse.ArgumentParser):
     """An argparse parser of `recae` or of one command.
@@ -34,7 +37,21 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Prints the usage and the mistake, and exits with code 2."""
-        self.exit(2, f"{self.format_usage()}recae: error: {message}\n")
+        said = message.removeprefix("argument ")
+        self.exit(2, f"{self.format_usage()}recae: error: {said}\n")
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """The value of an argument; what is no number is said in words."""
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError:
+            wanted = NUMBERS.get(getattr(action.type, "__name__", ""))
+            if wanted is None:
+                raise
+            name = "/".join(action.option_strings) or _name(action)
+            raise argparse.ArgumentError(
+                None, f"{name} must be {wanted}, not {arg_string!r}"
+            ) from None
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Raises the error of a value that is no choice, with the nearest one."""

@@ -16,6 +16,7 @@ from recae.cli.output import Output
 from recae.data import IdMap, ItemTable
 from recae.errors import ConfigError, DataError
 from recae.recommend.requests import UNKNOWN
+from recae.recommend.rules import UNKNOWN_ITEMS
 
 
 def add_user_options(parser: argparse.ArgumentParser) -> Any:
@@ -54,15 +55,24 @@ def add_item_options(parser: argparse.ArgumentParser) -> None:
     never.add_argument("--exclude-items", type=names, metavar="IDS", help="never recommend these")
     never.add_argument("--exclude-items-file", metavar="FILE", help=_file("items", "--item"))
     group.add_argument(
+        "--on-unknown-items",
+        choices=UNKNOWN_ITEMS,
+        default="ignore",
+        help="items in these lists that the model does not know: ignore them with a warning, or "
+        "reject them (default: %(default)s)",
+    )
+    group.add_argument(
         "--no-exclude-seen",
         dest="exclude_seen",
         action="store_false",
         help="recommend the items of the history too",
     )
-    add_title_options(group, "a table with more about the items, in the --item column")
+    add_title_options(group)
 
 
-def add_title_options(group: Any, what: str) -> None:
+def add_title_options(
+    group: Any, what: str = "a table with more about the items, in the --item column"
+) -> None:
     """Declares the table of items and the column of their titles."""
     group.add_argument(
         "--titles",
@@ -89,6 +99,7 @@ def item_options(args: argparse.Namespace, model: recae.Recommender) -> dict[str
     """The arguments of `recommend` and `export` that say which items may come."""
     options = {
         "exclude_seen": args.exclude_seen,
+        "on_unknown_items": args.on_unknown_items,
         "items": _ids(args.items, args.items_file, args.item, model.items_),
         "exclude_items": _ids(args.exclude_items, args.exclude_items_file, args.item, model.items_),
     }

@@ -23,6 +23,7 @@ from recae.cli.output import Output
 from recae.cli.parser import Parser
 from recae.cli.places import check_model_place, check_places
 from recae.errors import ConfigError
+from recae.metrics import parse_metric
 from recae.recommend.requests import check_metric
 from recae.system.files import PICTURES, atomic_file
 from recae.tuning import SAMPLERS, check_budget, check_optuna, read_space
@@ -162,6 +163,7 @@ def _check(args: argparse.Namespace, template: recae.Recommender, space: Any) ->
     if args.seconds is None and args.trials is None:
         raise ConfigError("the search needs a budget: --seconds 60, --trials 20, or both")
     check_budget(args.seconds, args.trials)
+    args.metric = str(parse_metric(args.metric))
     check_metric(args.metric)
     read_space(template, space, weighted=True)  # whether the data are is not known yet
     check_optuna()

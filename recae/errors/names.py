@@ -105,6 +105,7 @@ lastfm-hetrec: lastfm last.fm hetrec
 msd-taste-profile: msd millionsong
 yelp2018: yelp
 fit: train learn
+best: auto automl find_best
 recommend: predict recs rec suggest topn
 tune: search optimize optimise hyperopt hpo
 evaluate: eval benchmark test compare measure

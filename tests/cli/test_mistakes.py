@@ -84,7 +84,7 @@ def test_what_exists_is_not_overwritten(folder: Path, capsys: pytest.CaptureFixt
 def test_mistakes_in_a_request_are_explained(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run("fit", "plays.parquet", "model", "--model", "popularity")
+    run("fit", "plays.parquet", "model", "--model", "ease")
     recommend = ("recommend", "model")
     assert "pass --history FILE" in refused(capsys, *recommend)
     assert "'first'" in refused(capsys, *recommend, "--liked", "first")

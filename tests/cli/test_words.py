@@ -201,3 +201,35 @@ def test_no_mistake_is_a_traceback(
         assert cli.main(("recommend", "model")) == code
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("recae: error: ") and type(error).__name__ in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("fit", "a", "b", "--seed", "x"),
+        ("recommend", "m", "-k", "1e3"),
+        ("tune", "a", "b", "--trials="),
+    ],
+)
+def test_a_number_that_is_none(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    usage, error = said(capsys, *arguments)
+    assert "number" in error and arguments[-1].partition("=")[2] in error
+
+
+def test_items_that_the_model_does_not_know(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ("recommend", "model", "--users", "7", "-k", "2", "--exclude-items", "5,113")
+    capsys.readouterr()
+    assert cli.main(more) == 0
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    assert line.startswith("recae: warning: ") and "--on-unknown-items" in line
+    assert cli.main((*more, "--on-unknown-items", "raise")) == 3
+
+
+def test_every_command_can_be_completed() -> None:
+    pytest.importorskip("shtab")
+    assert cli.main(["completion", "bash"]) == 0
