@@ -12,7 +12,6 @@ import pandas as pd
 import pyarrow as pa
 
 from recae.data.ids import Codes, Ids, as_array, as_ids, checked, noun, show
-from recae.data.tables.sources import for_pandas
 from recae.errors import DataError
 
 Codes32 = npt.NDArray[np.int32]
@@ -222,7 +221,7 @@ class KnownIds:
 
     def encode(self, column: Any, first_row: int) -> Codes32:
         """The codes of a batch, (rows,) int32; `first_row` is the number of its first row."""
-        return self.ids.encode(for_pandas(column), first_row).astype(np.int32)
+        return self.ids.encode(column, first_row).astype(np.int32)
 
 
 class NewIds:
@@ -242,7 +241,7 @@ class NewIds:
             codes, distinct = _factorized(column, self.what, first_row)
             of_rows: Codes32 = self._places(distinct, first_row)[codes]
             return of_rows
-        return self._places(checked(for_pandas(column), self.what, first_row), first_row)
+        return self._places(checked(column, self.what, first_row), first_row)
 
     def _places(self, values: Any, first_row: int) -> Codes32:
         """The codes of checked values, new ones added to those known."""
@@ -312,9 +311,8 @@ def _factorized(column: pa.Array, what: str, first_row: int) -> tuple[npt.NDArra
         encoded = column if is_encoded else column.dictionary_encode()
         if encoded.null_count or encoded.dictionary.null_count:
             raise DataError("the message comes from the rows, below")
-        distinct = as_array(checked(for_pandas(encoded.dictionary), what))
+        distinct = as_array(checked(encoded.dictionary, what))
     except (DataError, pa.ArrowException):  # named by row, not by place among distinct values
-        plain = column.dictionary_decode() if is_encoded else column
-        codes, values = pd.factorize(checked(for_pandas(plain), what, first_row))
+        codes, values = pd.factorize(checked(column, what, first_row))
         return codes, as_array(values)
     return encoded.indices.to_numpy(), distinct

@@ -6,6 +6,7 @@ UUIDs and dates become their standard text: "0b9a...-...", "2026-11-23".
 from __future__ import annotations
 
 import datetime
+import decimal
 import uuid
 from collections.abc import Iterable
 from typing import Any, cast
@@ -13,8 +14,10 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 from pandas.api import types
 
+from recae.data.tables.arrays import for_pandas, is_arrow, plain, series, whole
 from recae.errors import DataError
 
 Ids = npt.NDArray[np.int64] | npt.NDArray[np.object_]
@@ -59,9 +62,7 @@ def checked(values: Any, what: str, first_row: int = 0) -> Any:
     # Not a subclass, such as a masked array.
     if type(values) is np.ndarray and values.dtype == np.int64 and values.ndim == 1:
         return values
-    column = _series(values, what)
-    if isinstance(column.dtype, pd.CategoricalDtype) and not column.hasnans:
-        column = column.astype(column.cat.categories.dtype)
+    column = as_series(values, what)
     if types.is_float_dtype(column.dtype):
         raise DataError(_float_message(column, what, first_row))
     missing = column.isna().to_numpy()
@@ -85,15 +86,19 @@ def checked(values: Any, what: str, first_row: int = 0) -> Any:
     )
 
 
-def _series(values: Any, what: str) -> pd.Series[Any]:
+def as_series(values: Any, what: str) -> pd.Series[Any]:
+    """A column of ids, still unchecked, as a Series of numbers, text, dates or objects."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise DataError(f"{noun(what)} must be a list or array, not {values!r}")
-    if not isinstance(values, pd.Series) and hasattr(values, "to_pandas"):
+    if is_arrow(values):
+        values = _from_arrow(plain(values), what)
+    elif not isinstance(values, pd.Series) and hasattr(values, "to_pandas"):
         values = values.to_pandas()
+        values = _from_arrow(plain(values), what) if is_arrow(values) else values
     if getattr(values, "ndim", 1) != 1:
         raise DataError(f"{noun(what)} must have one dimension, not shape {values.shape}")
     if isinstance(values, pd.Series | pd.Index | pd.api.extensions.ExtensionArray):
-        return pd.Series(values)
+        return series(values)
     if isinstance(values, np.ndarray) and not len(values):
         return pd.Series(values, dtype=np.int64)  # np.array([]) holds floats, but no float id
     if isinstance(values, np.ndarray) and values.dtype.kind != "O":
@@ -101,6 +106,25 @@ def _series(values: Any, what: str) -> pd.Series[Any]:
     # Anything else goes in as objects: numpy and pandas would cast [1, "a"] to text by themselves.
     column: pd.Series[Any] = pd.Series(list(values), dtype=object)
     return column if len(column) else column.astype(np.int64)
+
+
+def _from_arrow(column: pa.Array, what: str) -> pd.Series[Any]:
+    """Integers that may be missing stay integers, and decimals without digits become some."""
+    if pa.types.is_dictionary(column.type):
+        column = plain(column.dictionary_decode())
+    if pa.types.is_decimal(column.type):
+        if column.type.scale > 0:
+            raise DataError(
+                f"{noun(what)} must be integers, text, UUIDs or dates, not {column.type}; cast to "
+                "int or str"
+            )
+        column = whole(column)
+        if pa.types.is_decimal(column.type):  # some do not fit: they are named by their row
+            integers = [None if value is None else int(value) for value in column.to_pylist()]
+            return pd.Series(integers, dtype=object)
+    if pa.types.is_integer(column.type):
+        return series(column)
+    return pd.Series(for_pandas(column))
 
 
 def _as_int64(column: pd.Series[Any], what: str, first_row: int) -> Codes:
@@ -132,10 +156,14 @@ def _dates(column: pd.Series[Any], what: str, first_row: int) -> Any:
 def _checked_objects(column: pd.Series[Any], what: str, first_row: int) -> Any:
     array = column.to_numpy()
     kind = types.infer_dtype(array, skipna=False)
-    if kind in ("string", "empty"):
+    if kind == "empty":
         return array
     if kind == "integer":
         return _as_int64(column, what, first_row)
+    if kind == "decimal" and all(_is_whole(value) for value in array):
+        return _as_int64(pd.Series([int(value) for value in array], dtype=object), what, first_row)
+    if kind == "string":
+        return _sound(array, what, first_row)
     if kind == "date":
         return np.array([day.isoformat() for day in array], dtype=object)
     if all(isinstance(value, uuid.UUID) for value in array):
@@ -167,15 +195,52 @@ def _sort(value: object) -> str | None:
     return None
 
 
+def _is_whole(value: decimal.Decimal) -> bool:
+    """Whether a decimal has no digits behind its point; 7.0 has one, as in a column of Arrow."""
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= 0
+
+
+def _sound(array: npt.NDArray[np.object_], what: str, first_row: int) -> npt.NDArray[np.object_]:
+    """The texts; DataError for half a surrogate pair, which no file can hold."""
+    for start in range(0, len(array), _TEXTS):
+        part = array[start : start + _TEXTS]
+        try:
+            "".join(part).encode()
+        except UnicodeEncodeError:
+            bad = [_is_broken(text) for text in array]
+            row = bad.index(True)
+            raise DataError(
+                f"{noun(what)} must be Unicode text; {array[row]!r} at row {first_row + row} has "
+                f"half a surrogate pair ({sum(bad):,} such rows); correct how the text was decoded"
+            ) from None
+    return array
+
+
+_TEXTS = 1 << 16
+
+
+def _is_broken(text: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def _float_message(column: pd.Series[Any], what: str, first_row: int) -> str:
     missing = column.isna().to_numpy()
-    present = column[~missing].to_numpy(dtype=np.float64)
-    row = first_row + int((~missing).argmax()) if len(present) else 0
-    example = f" (first: {present[0]} at row {row})" if len(present) else ""
-    message = f"{noun(what)} are floats{example}; cast to int"
+    numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    with np.errstate(invalid="ignore"):
+        odd = ~missing & ~(np.isfinite(numbers) & (numbers == np.floor(numbers)))
+    if odd.any():
+        row = int(odd.argmax())
+        return (
+            f"{noun(what)} must be integers or text, not floats; found {numbers[row]} at row "
+            f"{first_row + row} ({int(odd.sum()):,} of {len(numbers):,} have no whole number); "
+            "correct them and cast to int or str"
+        )
     if missing.any():
         return (
-            f"{message} after dropping the {int(missing.sum()):,} rows where they are missing "
-            f"(first: row {first_row + int(missing.argmax())})"
+            f"{noun(what)} are missing in {int(missing.sum()):,} of {len(numbers):,} rows, the "
+            f"first at row {first_row + int(missing.argmax())}; drop those rows, and cast the "
+            "floats that they made of the column to int"
         )
-    return message if (present == np.floor(present)).all() else f"{message} or str"
+    example = f" (first: {numbers[0]} at row {first_row})" if len(numbers) else ""
+    return f"{noun(what)} are floats{example}; cast to int"

@@ -93,7 +93,7 @@ def test_text_of_any_storage_becomes_str(values):
         ([1, True], r"found True \(bool\) at row 1"),
         (np.array([True]), "user ids .*integers, text.*, not bool"),
         (np.array([1.0, 2.0]), r"floats .*1\.0 at row 0\).* int$"),
-        (np.array([np.nan, 2.0]), "floats.* int .* 1 rows .*row 0"),
+        (np.array([np.nan, 2.0]), "missing .*1 of 2 rows.* row 0.* int$"),
         (np.array([1.5]), "floats.* int .*str$"),
         (["a", None, None], "missing in 2 of 3 .* row 1"),
         (pd.Series([1, None], dtype="Int64"), "missing in 1 of 2 .* row 1"),

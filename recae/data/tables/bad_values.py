@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 from pandas.api import types
 
-from recae.data.ids import as_array, checked, noun
+from recae.data.ids import as_array, as_series, checked, noun
 from recae.data.tables import columns as table
 from recae.data.tables.faults import Found, Mask
-from recae.data.tables.sources import for_pandas
+from recae.data.tables.times import time_array
 from recae.errors import DataError
 
 
@@ -27,17 +26,9 @@ def id_faults(column: Any, what: str) -> tuple[list[Found], Any, Mask]:
     column is of a wrong type.
     """
     ids = noun(what)
-    if isinstance(column, pa.Array):
-        if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
-        missing = column.is_null().to_numpy(zero_copy_only=False)
-        series = pd.Series(for_pandas(column.drop_null()))
-    else:
-        series = pd.Series(column)
-        if isinstance(series.dtype, pd.CategoricalDtype):
-            series = series.astype(series.cat.categories.dtype if not series.hasnans else object)
-        missing = series.isna().to_numpy()
-        series = series[~missing]
+    series = as_series(column, what)
+    missing = series.isna().to_numpy()
+    series = series[~missing]
     found = [Found(f"{ids} are missing", missing)] if missing.any() else []
     good = ~missing
 
@@ -130,7 +121,7 @@ def weight_faults(
     """
     missing = column.isna().to_numpy(dtype=np.bool_)
     words = types.is_object_dtype(column.dtype) or types.is_string_dtype(column.dtype)
-    if not words and (types.is_bool_dtype(column.dtype) or not types.is_numeric_dtype(column)):
+    if not words and (column.dtype.kind in "bc" or not types.is_numeric_dtype(column)):
         return np.ones(len(column)), []
     given = column.astype(object).to_numpy()
     read = pd.to_numeric(column, errors="coerce") if words else column
@@ -220,11 +211,11 @@ def weights_of(
 def times_of(column: pd.Series[Any], name: str, first_row: int) -> tuple[table.Times, list[Found]]:
     """The times of a block, any in rows with a fault, and the faults; errors as in `weights_of`."""
     try:
-        return table.time_array(column, name, first_row), []
+        return time_array(column, name, first_row), []
     except DataError:
         rest, found = time_faults(column, name)
         if not found:
             raise
         if np.logical_or.reduce([fault.mask for fault in found]).all():
             return np.zeros(len(column), dtype=np.int64), found
-        return table.time_array(rest, name, first_row), found
+        return time_array(rest, name, first_row), found

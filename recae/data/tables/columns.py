@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import decimal
+import math
+import numbers
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
+from recae.data.tables.arrays import series
 from recae.errors import DataError, nearest
 
 Weights = npt.NDArray[np.float32]
@@ -43,7 +47,8 @@ def needed_columns(headers: Headers, columns: Columns) -> Columns:
 
 
 def _needed(label: str, names: list[str], columns: Columns) -> Columns:
-    user, item, weight, time = columns
+    user, item = map(str, columns[:2])  # labels of a frame may be numbers
+    weight, time = (None if name is None else str(name) for name in columns[2:])
     weight = None if weight == DEFAULT_WEIGHT and weight not in names else weight
     time = None if time == DEFAULT_TIME and time not in names else time
     for role, name in (("user", user), ("item", item), ("weight", weight), ("time", time)):
@@ -70,23 +75,26 @@ def _meant(role: str, name: str, names: list[str]) -> str | None:
 
 
 def number_array(
-    column: pd.Series[Any], where: str, first_row: int = 0, what: str = "weights"
+    column: Any, where: str, first_row: int = 0, what: str = "weights"
 ) -> npt.NDArray[Any]:
     """A column of weights, scores or ranks as finite numbers in its own precision, (rows,).
 
     Its own precision, so that a threshold of 3.3 keeps a float32 weight of 3.3. first_row: the
     number of the first row in messages, when the column is part of one.
     """
-    if not types.is_numeric_dtype(column.dtype) or types.is_bool_dtype(column.dtype):
+    column = series(column)
+    dtype = column.dtype
+    if types.is_object_dtype(dtype) or types.is_string_dtype(dtype):
+        weights = _numbers(column, where, first_row, what)
+    elif not types.is_numeric_dtype(dtype) or types.is_bool_dtype(dtype) or dtype.kind == "c":
         raise DataError(
-            f"{what} must be numbers; {where} is {column.dtype} (first: {column.iloc[0]!r})"
+            f"{what} must be real numbers; {where} is {dtype} (first: {column.iloc[0]!r})"
         )
-    missing = column.isna().to_numpy()
-    if isinstance(column.dtype, np.dtype):
+    elif isinstance(dtype, np.dtype):
         weights = column.to_numpy()
     else:
         weights = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    unusable = missing | ~np.isfinite(weights)
+    unusable = ~np.isfinite(weights)
     if unusable.any():
         row = int(unusable.argmax())
         raise DataError(
@@ -94,6 +102,43 @@ def number_array(
             f"({int(unusable.sum()):,} such rows); drop or fill them"
         )
     return weights
+
+
+def _numbers(
+    column: pd.Series[Any], where: str, first_row: int, what: str
+) -> npt.NDArray[np.float64]:
+    """Objects, such as decimals, as numbers, NaN for missing ones."""
+    values = column.to_numpy(dtype=object)
+    missing = pd.isna(values)
+    wrong = np.array([not _is_number(value) for value in values], dtype=np.bool_) & ~missing
+    if not wrong.any():
+        found = np.full(len(values), np.nan)
+        with np.errstate(over="ignore"):
+            found[~missing] = [_float(value) for value in values[~missing]]
+        return found
+    # Of text in which most are numbers, the one that is none is the culprit.
+    read = pd.to_numeric(column.where(~missing, "0"), errors="coerce")
+    unread = wrong & read.isna().to_numpy()
+    row, cast = int((unread if unread.any() else wrong).argmax()), not unread.any()
+    count = int((wrong if cast else unread).sum())
+    raise DataError(
+        f"{what} must be numbers; {where} holds {values[row]!r} ({type(values[row]).__name__}) at "
+        f"row {first_row + row} ({count:,} such rows); "
+        f"{'cast the column to float' if cast else 'drop or correct them'}"
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real | decimal.Decimal) and not isinstance(
+        value, bool | np.bool_
+    )
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def stored_weights(
@@ -131,38 +176,6 @@ def positive_float32(weights: npt.NDArray[Any], first_row: int = 0) -> Weights:
             "them"
         )
     return stored
-
-
-def time_array(column: pd.Series[Any], name: str, first_row: int = 0) -> Times:
-    """A time column as (rows,) int64: nanoseconds since 1970 (UTC) of dates, else its own unit."""
-    missing = column.isna().to_numpy()
-    if missing.any():
-        raise DataError(
-            f"times are missing in {int(missing.sum()):,} rows of column {name!r}, the first at "
-            f"row {first_row + int(missing.argmax())}; drop those rows, or leave times out with "
-            "time=None"
-        )
-    if types.is_datetime64_any_dtype(column.dtype):
-        try:
-            return pd.DatetimeIndex(column).as_unit("ns").asi8
-        except (OverflowError, ValueError):  # OutOfBoundsDatetime is a ValueError
-            raise DataError(f"column {name!r} has dates outside the years 1678 to 2262") from None
-    if types.is_integer_dtype(column.dtype) and column.max() <= np.iinfo(np.int64).max:
-        return column.to_numpy(dtype=np.int64)
-    if types.is_float_dtype(column.dtype):
-        times = column.to_numpy(dtype=np.float64)
-        good = (times == np.floor(times)) & (np.abs(times) < 2.0**63)
-        if good.all():
-            return times.astype(np.int64)
-        row = int(good.argmin())
-        raise DataError(
-            f"times must be whole numbers or dates; column {name!r} holds {times[row]} at row "
-            f"{first_row + row} ({int((~good).sum()):,} such rows)"
-        )
-    raise DataError(
-        f"times must be whole numbers or dates; column {name!r} is {column.dtype} "
-        f"(first: {column.iloc[0]!r}); convert it with pandas.to_datetime"
-    )
 
 
 def checked_times(times: npt.ArrayLike, n: int) -> Times:

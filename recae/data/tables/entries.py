@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
 from recae.data import csr
 from recae.data.idmap import Codes32, IdMap, KnownIds, NewIds
 from recae.data.tables import columns as table
+from recae.data.tables.arrays import series
 from recae.data.tables.bad_values import encoded, times_of, weights_of
 from recae.data.tables.faults import BadRows, Found
 from recae.data.tables.sources import Block, Source
+from recae.data.tables.times import OneKind, moments
 from recae.errors import DataError, check_number, check_option
 from recae.system.progress import bar
 
@@ -179,7 +180,7 @@ def _read(
     on_bad_rows: str = "error",
 ) -> _Rows:
     user, item, weight, time = names
-    rows, bad = _Rows(), BadRows(on_bad_rows)
+    rows, bad, kinds = _Rows(), BadRows(on_bad_rows), OneKind(time or "")
     columns = {user: user_ids, item: item_ids}
     blocks = source.blocks([name for name in names if name is not None], time)
     with (
@@ -201,11 +202,13 @@ def _read(
                     found += [("user", odd), ("item", odd_items)]
                     times = None
                     if time is not None:
-                        times, odd = times_of(_series(block.columns[time]), time, block.first_row)
+                        column = moments(block.columns[time], time, block.first_row)
+                        times, odd = times_of(column, time, block.first_row)
+                        kinds.check(column, block.first_row, block.file)
                         found.append(("time", odd))
                     weights = np.ones(n, dtype=np.float32)
                     if weight is not None:
-                        column = _series(block.columns[weight])
+                        column = series(block.columns[weight])
                         weights, odd = weights_of(column, weight, block.first_row, min_weight)
                         found.append(("weight", odd))
                 except DataError as error:
@@ -288,11 +291,6 @@ def _coded(
             waiting = block, codes
         if waiting is not None:
             yield waiting
-
-
-def _series(column: Any) -> pd.Series[Any]:
-    series: pd.Series[Any] = column.to_pandas() if isinstance(column, pa.Array) else column
-    return series
 
 
 def _recoded(ids: NewIds | KnownIds, codes: _Column) -> IdMap:

@@ -16,8 +16,9 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from recae.data.csr import BLOCK
+from recae.data.tables.arrays import plain
 from recae.data.tables.columns import Headers
-from recae.data.tables.sources import Block, Source, plain
+from recae.data.tables.sources import Block, Source
 from recae.errors import DataError
 from recae.system.progress import bar
 

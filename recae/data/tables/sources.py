@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recae.data import csr
+from recae.data.tables.arrays import for_pandas, is_arrow, plain
 from recae.data.tables.columns import Headers
 from recae.data.tables.faults import Fault
-from recae.errors import DataError
+from recae.errors import DataError, RecaeError
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,12 @@ class FrameSource:
         self.headers = [("", [str(name) for name in frame.columns])]
 
     def blocks(self, columns: list[str], time: str | None = None) -> Iterator[Block]:
-        """The frame."""
-        yield Block({name: self.frame[name] for name in columns})
+        """The frame; columns in Arrow storage as Arrow ones."""
+        names = self.headers[0][1]  # labels may be numbers or tuples
+        some = {name: self.frame.iloc[:, names.index(name)] for name in columns}
+        yield Block(
+            {n: plain(column) if is_arrow(column) else column for n, column in some.items()}
+        )
 
 
 class ArrowSource:
@@ -85,76 +89,81 @@ class ArrowSource:
 
     label = ""
 
-    def __init__(self, names: list[str], open: Callable[[list[str]], pa.RecordBatchReader]) -> None:
-        self.headers, self.open, self.rows = [("", names)], open, None
+    def __init__(
+        self, names: list[str], open: Callable[[list[str]], pa.RecordBatchReader], origin: str
+    ) -> None:
+        self.headers, self.open, self.origin, self.rows = [("", names)], open, origin, None
 
     def blocks(self, columns: list[str], time: str | None = None) -> Iterator[Block]:
         """One block for each batch, cut where it is very long."""
-        reader, row = self.open(columns), 0
-        places = {name: reader.schema.names.index(name) for name in columns}
-        for batch in reader:
-            for start in range(0, len(batch), csr.BLOCK):
-                part = batch.slice(start, csr.BLOCK)
-                yield Block({name: plain(part.column(at)) for name, at in places.items()}, row)
-                row += len(part)
+        with handed_over(self.origin):
+            reader, row = self.open(columns), 0
+            places = {name: reader.schema.names.index(name) for name in columns}
+            for batch in reader:
+                for start in range(0, len(batch), csr.BLOCK):
+                    part = batch.slice(start, csr.BLOCK)
+                    yield Block({name: plain(part.column(at)) for name, at in places.items()}, row)
+                    row += len(part)
+
+
+@contextmanager
+def handed_over(origin: str) -> Iterator[None]:
+    """Makes any error of another library, while it hands its data over, a DataError."""
+    try:
+        yield
+    except RecaeError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"{origin} cannot be read as an Arrow table: {' '.join(str(error).split())}"
+        ) from error
 
 
 def is_table(value: Any) -> bool:
     """Whether `as_source` supports a value."""
     if isinstance(value, pd.Series):  # which is an Arrow stream too, of one column
         return False
+    ways = ("__arrow_c_stream__", "__dataframe__", "scanner", "collect_schema")
     return isinstance(value, pd.DataFrame | pa.RecordBatch | pa.RecordBatchReader) or any(
-        hasattr(value, way) for way in ("__arrow_c_stream__", "__dataframe__", "scanner")
+        hasattr(value, way) for way in ways
     )
 
 
 def as_source(value: Any) -> Source:
     """A table as a source of blocks: pandas; polars, Arrow tables, batches, readers and datasets,
-    and whatever else has the Arrow or the dataframe interchange protocol.
+    and whatever else has the Arrow or the dataframe interchange protocol. A lazy frame of polars
+    is collected. Only the columns that are needed are handed over, where the other library can
+    select some.
 
     Raises DataError for anything else, and where the other library cannot hand its data over.
     """
     if isinstance(value, pd.DataFrame):
         return FrameSource(value)
     if not is_table(value):
-        lazy = "; call its collect() first" if hasattr(value, "collect") else ""
         raise DataError(
             "a table is needed (pandas, polars, Arrow, or anything with __arrow_c_stream__ or "
-            f"__dataframe__), not {type(value).__name__}{lazy}"
+            f"__dataframe__), not {type(value).__name__}"
         )
-    try:
-        if hasattr(value, "scanner"):  # a pyarrow.dataset: only some of it is read
-            return ArrowSource(
-                list(value.schema.names), lambda some: value.scanner(columns=some).to_reader()
-            )
-        reader = _reader(value)
-    except (pa.ArrowException, TypeError, ValueError, RuntimeError, NotImplementedError) as error:
-        raise DataError(
-            f"{type(value).__module__}.{type(value).__name__} cannot be read as an Arrow table: "
-            f"{' '.join(str(error).split())}"
-        ) from error
-    return ArrowSource(list(reader.schema.names), lambda some: reader)
+    origin = f"{type(value).__module__}.{type(value).__name__}"
+    with handed_over(origin):
+        names, open = _stream(value)
+    return ArrowSource(names, open, origin)
 
 
-def plain(column: pa.Array) -> pa.Array:
-    """The column in a plain type: of a UUID the 16 bytes, of a decimal a float, no views."""
-    if isinstance(column, pa.ExtensionArray):
-        column = column.storage
-    if str(column.type) == "string_view":
-        column = column.cast(pa.large_string())
-    if pa.types.is_decimal(column.type):
-        column = column.cast(pa.float64())
-    return column
-
-
-def for_pandas(column: Any) -> Any:
-    """Arrow columns as pandas ones; 16 bytes are taken for a UUID."""
-    if not isinstance(column, pa.Array):
-        return column
-    if str(column.type) == "fixed_size_binary[16]":
-        ids = [None if value is None else uuid.UUID(bytes=value) for value in column.to_pylist()]
-        return pd.Series(ids, dtype=object)
-    return column.to_pandas()
+def _stream(value: Any) -> tuple[list[str], Callable[[list[str]], pa.RecordBatchReader]]:
+    """The names of the columns, and what opens a stream of some of them."""
+    if hasattr(value, "scanner"):  # a pyarrow.dataset
+        return list(value.schema.names), lambda some: value.scanner(columns=some).to_reader()
+    if hasattr(value, "collect_schema"):  # of a lazy frame: only what is needed is computed
+        names = list(value.collect_schema().names())
+        if hasattr(value, "collect"):
+            return names, lambda some: _reader(value.select(some).collect())
+        return names, lambda some: _reader(value.select(some))
+    if not hasattr(value, "__arrow_c_stream__") and hasattr(value, "__dataframe__"):
+        table = value.__dataframe__()
+        return list(table.column_names()), lambda some: _imported(table, some)
+    reader = _reader(value)
+    return list(reader.schema.names), lambda some: reader
 
 
 def _reader(value: Any) -> pa.RecordBatchReader:
@@ -162,11 +171,14 @@ def _reader(value: Any) -> pa.RecordBatchReader:
         return value
     if isinstance(value, pa.RecordBatch):
         return pa.Table.from_batches([value]).to_reader()
-    if hasattr(value, "__arrow_c_stream__"):
-        return pa.RecordBatchReader.from_stream(value)
+    return pa.RecordBatchReader.from_stream(value)
+
+
+def _imported(table: Any, columns: list[str]) -> pa.RecordBatchReader:
+    """Some columns of a table of the interchange protocol."""
     from pyarrow.interchange import from_dataframe
 
-    return from_dataframe(value).to_reader()
+    return from_dataframe(table.select_columns_by_name(columns)).to_reader()
 
 
 def frame_of(source: Source, columns: list[str] | None = None) -> pd.DataFrame:

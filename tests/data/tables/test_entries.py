@@ -193,7 +193,9 @@ def test_dates_become_nanoseconds_whatever_their_resolution(zone):
     [
         ([1.5, 2.0], "1.5 at row 0"),
         ([1.0, np.nan], "'timestamp' .*missing .*1 of 2 .* row 1"),
-        (["2020-01-01", "2020-01-02"], r"pandas\.to_datetime"),
+        (["2020-01-01", "yesterday"], r"'timestamp' .*'yesterday' .*row 1 "),
+        (["2020-01-01", "2020-01-01T00:00Z"], r"'2020-01-01T00:00Z' .*row 1 "),
+        (["1577836800", "1577836801"], r"'1577836800' .*row 0 .*2 "),
         (pd.to_datetime(["2020-01-01", None]), "'timestamp' .*missing .*1 of 2 .* row 1"),
         (np.array(["9999-01-01"] * 2, dtype="M8[s]"), "outside .*years"),
         ([True, False], "is bool"),

@@ -95,8 +95,49 @@ def test_polars_frames_are_tables(tmp_path: Path) -> None:
         assert same(Interactions.from_frame(other), expected)
     frame.write_parquet(tmp_path / "plays.parquet")
     assert same(recae.read_parquet(tmp_path / "plays.parquet"), expected)
-    with pytest.raises(DataError, match=r"LazyFrame.* collect\(\)"):
-        Interactions.from_frame(frame.lazy())
+    assert same(Interactions.from_frame(frame.lazy()), expected)
+    renamed = frame.lazy().rename({"user_id": "who"}).filter(polars.col("weight") > 0)
+    assert same(Interactions.from_frame(renamed, user="who"), expected)
+    with pytest.raises(DataError, match='LazyFrame .*"nowhere"'):
+        Interactions.from_frame(frame.lazy().select("nowhere", "item_id"))
+
+
+def test_columns_that_are_not_needed_do_no_harm() -> None:
+    frame = polars.from_arrow(TABLE)
+    assert isinstance(frame, polars.DataFrame)
+    wide = frame.with_columns(note=polars.lit(1, dtype=polars.Int128))  # Arrow has no such type
+    for table in (wide, wide.lazy()):
+        assert same(Interactions.from_frame(table), Interactions.from_frame(FRAME))
+    with pytest.raises(DataError, match="DataFrame .*pli128"):
+        Interactions.from_frame(wide, weight="note")
+    asked = []
+
+    class Selects(Interchange):
+        """Notes the columns that it is asked for."""
+
+        def __dataframe__(self, **options: object) -> object:
+            return self
+
+        def column_names(self) -> list[str]:
+            return self.table.column_names
+
+        def select_columns_by_name(self, names: list[str]) -> object:
+            asked.append(list(names))
+            return self.table.select(names).__dataframe__()
+
+    Interactions.from_frame(Selects(TABLE), weight=None, time=None)
+    assert asked == [["user_id", "item_id"]]
+
+
+def test_labels_of_a_frame_may_be_numbers_or_tuples() -> None:
+    pairs = pd.DataFrame([[1, 2, 5], [3, 4, 1]])
+    data = Interactions.from_frame(pairs, user=0, item=1, weight=2)
+    assert data.to_frame().to_numpy().tolist() == [[1, 2, 5], [3, 4, 1]]
+    assert same(Interactions.from_frame(pairs, user="0", item="1", weight="2"), data)
+    deep = pairs.set_axis(pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)]), axis=1)
+    assert same(Interactions.from_frame(deep, user=("a", 1), item=("a", 2), weight=("b", 1)), data)
+    with pytest.raises(DataError, match="'0' .*several"):
+        Interactions.from_frame(pairs.set_axis([0, "0", 2], axis=1), user=0, item=2)
 
 
 @pytest.mark.parametrize("kind", [pa.decimal128(5, 2), pa.decimal256(40, 2)])
