@@ -78,6 +78,12 @@ def usually(declared: dataclasses.Field[Any], before: str) -> str:
 
 def complaint(value: object, hint: Any, about: Mapping[str, Any]) -> str | None:
     """The expected value, such as "an integer >= 1"; None if the value is valid."""
+    if type(None) in typing.get_args(hint):  # such as int | None
+        if value is None:
+            return None
+        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+        wanted = complaint(value, hint, about)
+        return None if wanted is None else f"{wanted}, or None"
     many = typing.get_origin(hint) is tuple
     kind = typing.get_args(hint)[0] if many else hint
     values = value if many and isinstance(value, (tuple, list)) else [value]

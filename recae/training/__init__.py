@@ -8,6 +8,7 @@ from recae.training.batches import SampledLoader as SampledLoader
 from recae.training.batches import SparseLoader as SparseLoader
 from recae.training.batches import draw_shares as draw_shares
 from recae.training.checkpoint import Checkpoint as Checkpoint
+from recae.training.convergence import warn_if_not_converged as warn_if_not_converged
 from recae.training.device import DeviceLoader as DeviceLoader
 from recae.training.device import has_bfloat16 as has_bfloat16
 from recae.training.device import on_device as on_device

@@ -1,4 +1,4 @@
-"""The training loop, its state, and a warning when training diverges."""
+"""The training loop and its state."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from recae.errors import ConfigError, TrainingError, TrainingInterrupted, warn
+from recae.errors import ConfigError, TrainingError, TrainingInterrupted
 from recae.nn import AutoencoderNet, Batch
 from recae.rng import Stream, check_seed, torch_generator
 from recae.system.progress import bar, check_progress, say
 from recae.training.batches import Loader
 from recae.training.checkpoint import Checkpoint
+from recae.training.convergence import starting_loss, warn_if_diverged
 from recae.training.device import on_device, resolve_device
 from recae.training.objective import Accumulation, Objective
 from recae.training.plan import Plan, make_optimiser
@@ -173,60 +174,6 @@ class TrainingState:
         self.accumulation.rows = progress.get("rows")  # earlier versions had no such number
 
 
-STARTING_ROWS = 1000
-"""The loss before training is averaged over at least so many users, if there are so many."""
-
-DIVERGED = 2.0
-"""A training has diverged if its loss is so many times that of the untrained network. The
-choice of users and the noise change the loss by far less."""
-
-
-def starting_loss(
-    net: AutoencoderNet,
-    loader: Loader,
-    objective: Objective,
-    updates: int,
-    seed: int,
-    accumulation: Accumulation,
-) -> float:
-    """The mean loss of an untrained network, over the first batches of the first epoch.
-
-    For each batch the larger one of the loss and the reconstruction loss counts. A KL term that is
-    estimated from one sample can be negative, and bring the loss near zero.
-
-    The terms have their weights after `updates` updates: with an annealed KL term the loss rises
-    during training though it falls at equal weights. The noise comes from a random stream of its
-    own. A batch that does not fit in memory is cut by `accumulation`, which remembers the size.
-    """
-    device = next(net.parameters()).device
-    noise = torch_generator(seed, Stream.UNTRAINED, device=device)
-    losses, rows = [], 0
-
-    def loss(part: Batch) -> Tensor:
-        scores, terms = net(part, noise)
-        whole = objective(scores, terms, part, updates)
-        return torch.maximum(whole, scores.loss(objective.reconstruction, part.target))
-
-    net.train()
-    with torch.no_grad():
-        for batch in loader.epoch(1):
-            losses.append(float(accumulation.backward(batch.to(device), loss, (), noise)))
-            rows += len(batch.target)
-            if rows >= STARTING_ROWS:
-                break
-    return sum(losses) / len(losses)
-
-
-def warn_if_diverged(name: str, kept: Epoch, start: float, lr: float) -> None:
-    """Warns if the loss is finite, but far above that of the untrained network."""
-    if kept.loss > DIVERGED * abs(start):
-        warn(
-            f"the training of {name} has diverged: its mean loss is {kept.loss:.4g} in epoch "
-            f"{kept.number}, whose weights are kept, and was {start:.4g} before the first update: "
-            f"lower lr (now {lr}), or look for extreme weights in the data if they reach the model"
-        )
-
-
 Validate = Callable[[], Mapping[str, float]]
 
 
@@ -256,8 +203,6 @@ def train(
     weights restored, if an epoch is finished.
     """
     net.initialise(torch_generator(seed, Stream.WEIGHTS))
-    if plan.start is not None:
-        plan.start(net)
     net.to(device)
     optimisers = [make_optimiser(net, plan, phase, device) for phase in plan.phases]
     state = TrainingState(net, optimisers, Best(plan.metric, plan.lowest_is_best))
@@ -265,6 +210,11 @@ def train(
     batches = len(loader)
     updates = plan.epochs * batches
     start = starting_loss(net, loader, objective, updates, seed, state.accumulation)
+    if plan.start is not None:  # which may begin at the optimum, or above the loss as drawn
+        plan.start(net.to("cpu"))
+        net.to(device)
+        started = starting_loss(net, loader, objective, updates, seed, state.accumulation)
+        start = max(start, started)
     if checkpoint is not None:
         checkpoint.resume(state)
     before = len(state.epochs)
@@ -295,7 +245,8 @@ def train(
             raise _interrupted(state) from None
     state.best.restore(net.eval())  # a resumed run that was finished has not called eval() yet
     since = state.best.since if state.best.weights is not None else 0
-    warn_if_diverged(name, state.epochs[-1 - since], start, plan.lr)
+    kept = state.epochs[-1 - since]
+    warn_if_diverged(name, kept.loss, kept.number, start, plan.lr)
     return state.epochs
 
 

@@ -109,7 +109,8 @@ class Plan:
     before stopping. optimiser: a name in OPTIMISERS. phases: taken in turn, over and over.
     lowest_is_best: of the metric. milestones: epochs after which the learning rate falls.
     before_epoch: called before every epoch; the optimisers forget their moments of the parameters
-    that it returns. start: called once before training, with the network as drawn.
+    that it returns. start: called once before training, with the network as drawn,
+    on the CPU.
     """
 
     epochs: int

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+import torch
 from torch import nn
 
+from recae.data.svd import OVERSAMPLED, subspace_svd
 from recae.errors import ConfigError
 from recae.estimators.params import estimator, param
 from recae.nn import (
@@ -11,13 +18,25 @@ from recae.nn import (
     DeterministicCode,
     Dropout,
     GaussianNoise,
+    LinearHead,
     Masking,
     NoCorruption,
     SaltAndPepper,
 )
+from recae.rng import Stream, numpy_generator
 from recae.transformers.base import Transformer
 from recae.transformers.body import Body
 from recae.transformers.examples import Examples
+from recae.transformers.scaling import column_means
+
+WIDTH = 64
+"""Directions of the decomposition, at least; it is exact for no more rows or features."""
+
+DOUBLE_CELLS = 10**7
+"""Numbers below which the components are computed in float64."""
+
+NEGLIGIBLE = 1e-5
+"""Singular values below this share of the largest one are rounding errors."""
 
 
 @estimator
@@ -26,8 +45,13 @@ class Autoencoder(Transformer):
 
     z = encoder(x), f(x) = decoder(z), loss = sum_i (f_i - x_i)^2 or another (Rumelhart, Hinton &
     Williams 1986; Hinton & Salakhutdinov, "Reducing the dimensionality of data with neural
-    networks", Science 2006). With hidden=() it is linear and spans the subspace of PCA. An epoch
-    takes about 6 x examples x weights operations; memory: four times the weights and one batch.
+    networks", Science 2006). An epoch takes about 6 x examples x weights operations; memory: four
+    times the weights and one batch.
+
+    With hidden=() it is linear. With loss "squared" and l2=0 its optimum is PCA, which is computed
+    and not trained: z = V'(x - mean) with the leading singular vectors V of the centred examples
+    (Baldi & Hornik 1989). Then seed, lr, batch_size and optimiser have no effect, and an epoch
+    (one, by default) only measures the loss. With l2 above 0 training starts there.
 
     >>> model = recae.Autoencoder(latent=2, epochs=2).fit(X)
     >>> model.inverse_transform(model.transform(X)).shape
@@ -44,6 +68,47 @@ class Autoencoder(Transformer):
 
     def _corruption(self, examples: Examples) -> nn.Module:
         return NoCorruption()
+
+    def _is_linear(self) -> bool:
+        return not self.hidden and not self.channels and self.loss == "squared"
+
+    def _solved(self) -> bool:
+        return self._is_linear() and self.l2 == 0
+
+    def _start(self, examples: Examples, seed: int) -> Callable[[Any], None] | None:
+        return partial(as_pca, examples=examples) if self._is_linear() else None
+
+
+@torch.no_grad()
+def as_pca(net: AutoencoderNet, examples: Examples) -> None:
+    """Makes a linear network the projection onto the principal components of scaled examples.
+
+    The largest number of each component is positive. Units beyond the components of the data keep
+    their first layer and add nothing to the output. Costs what `subspace_svd` costs.
+    """
+    first, head = cast(Any, net.encoder)[0], cast(LinearHead, net.decoder.head)
+    rows = examples.rows if examples.sparse else examples.rows.numpy()
+    kind = np.float64 if rows.shape[0] * rows.shape[1] < DOUBLE_CELLS else np.float32
+    mean = column_means(examples).numpy().astype(kind)
+    width = min(max(first.weight.shape[1] + OVERSAMPLED, WIDTH), *rows.shape)
+    generator = numpy_generator(0, Stream.SVD_START)  # the result does not depend on it
+    start = generator.standard_normal((rows.shape[1], width), dtype=kind)
+
+    def image(basis: np.ndarray) -> np.ndarray:  # of the centred rows, which are not made
+        found: np.ndarray = rows @ basis - mean @ basis
+        return found
+
+    def gram(basis: np.ndarray) -> np.ndarray:
+        found = image(basis)
+        product: np.ndarray = rows.T @ found - np.outer(mean, found.sum(axis=0))
+        return product
+
+    _, s, v = subspace_svd(image, gram, start, first.weight.shape[1], progress=False)
+    k = int((s > NEGLIGIBLE * s[0]).sum())
+    v = v[:, :k] * np.where(v.max(axis=0) < -v.min(axis=0), -1, 1)[:k]  # (features, k)
+    first.weight[:, :k], first.bias[:k] = torch.from_numpy(v), torch.from_numpy(-(mean @ v))
+    head.weight.zero_()[:, :k] = torch.from_numpy(v)
+    head.bias.copy_(torch.from_numpy(mean))
 
 
 @estimator
@@ -85,6 +150,9 @@ class DenoisingAutoencoder(Autoencoder):
                 parameter="amount",
                 value=self.amount,
             )
+
+    def _solved(self) -> bool:
+        return super()._solved() and self.amount == 0
 
     def _corruption(self, examples: Examples) -> nn.Module:
         if self.noise == "salt-and-pepper" and examples.sparse:

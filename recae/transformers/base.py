@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -30,11 +30,18 @@ from recae.training import (
     Run,
     SparseLoader,
     train,
+    warn_if_not_converged,
 )
 from recae.transformers.body import Body, channels_last
 from recae.transformers.examples import Examples, check_loss, check_not_empty, read_examples
 from recae.transformers.fitted import Fitted
 from recae.transformers.scaling import Scaling, positive
+
+EPOCHS, UPDATES = 50, 1000
+"""Epochs by default, and the updates that they give at least."""
+
+PATIENCE, PATIENT_UPDATES = 5, 100
+"""The same for the epochs without a new best."""
 
 
 @estimator
@@ -66,7 +73,12 @@ class Transformer(Fitted):
         default="squared",
         choices=("squared", "logistic", "multinomial"),
     )
-    epochs: int = param("largest number of passes over the examples", default=50, low=1)
+    epochs: int | None = param(
+        "largest number of passes over the examples; None: 50, or with few examples as many as "
+        "give 1000 updates",
+        default=None,
+        low=1,
+    )
     batch_size: int = param("examples per update", default=128, low=1, usual=(32, 1024))
     lr: float = param("learning rate", default=1e-3, above=0, usual=(1e-4, 1e-2))
     optimiser: str = param("how the weights are updated", default="adam", choices=tuple(OPTIMISERS))
@@ -76,8 +88,11 @@ class Transformer(Fitted):
         low=0,
         usual=(1e-7, 1e-3),
     )
-    patience: int = param(
-        "with validation: epochs without a new best before training stops", default=5, low=1
+    patience: int | None = param(
+        "with validation: epochs without a new best before training stops; None: 5, or with few "
+        "examples as many as give 100 updates",
+        default=None,
+        low=1,
     )
 
     network_: AutoencoderNet = learnt()
@@ -96,6 +111,18 @@ class Transformer(Fitted):
 
     def _before_epoch(self, examples: Examples, seed: int) -> BeforeEpoch | None:
         """A function that overwrites weights before some epochs."""
+        return None
+
+    def _planned(self, loader: Loader) -> int:
+        """The largest number of epochs."""
+        return self.epochs or max(EPOCHS, -(-UPDATES // len(loader)))
+
+    def _solved(self) -> bool:
+        """Whether `_start` gives the optimum, so that there is nothing to train."""
+        return False
+
+    def _start(self, examples: Examples, seed: int) -> Callable[[Any], None] | None:
+        """A function that overwrites the network as drawn, given the scaled examples."""
         return None
 
     @survives_fork
@@ -171,15 +198,18 @@ class Transformer(Fitted):
         held_out = None if validation is None else scaling.apply(validation)
         net = self._network(self._body(examples.shape, scaling), scaled, seed)
         loader = self._loader(scaled, seed)
+        solved = self._solved()
+        planned = (self.epochs or 1) if solved else self._planned(loader)
         plan = Plan(
-            epochs=self.epochs,
-            lr=self.lr,
+            epochs=planned,
+            lr=0.0 if solved else self.lr,
             l2=self.l2,
             metric="loss",
-            patience=self.patience,
+            patience=self.patience or max(PATIENCE, -(-PATIENT_UPDATES // len(loader))),
             optimiser=self.optimiser,
             lowest_is_best=True,
             before_epoch=self._before_epoch(scaled, seed),
+            start=self._start(scaled, seed),
         )
 
         def validate() -> Mapping[str, float]:
@@ -190,7 +220,7 @@ class Transformer(Fitted):
             epochs = train(
                 net,
                 loader,
-                self._objective(self.epochs * len(loader)),
+                self._objective(planned * len(loader)),
                 plan,
                 seed=seed,
                 device=run.device,
@@ -208,6 +238,8 @@ class Transformer(Fitted):
         self._after(scaled, seed)
         if interrupted is not None:
             raise interrupted
+        losses = [e.loss if held_out is None else e.metrics["loss"] for e in epochs]
+        warn_if_not_converged(type(self).__name__, losses, planned)
 
     def _checked(self, given: Any) -> Examples:
         """Reads examples and checks them against the loss."""

@@ -152,7 +152,7 @@ class SparseAutoencoder(Transformer):
     def _before_epoch(self, examples: Examples, seed: int) -> BeforeEpoch | None:
         if not self.revive or self.sparsity not in COUNTED:
             return None
-        last = int(0.9 * self.epochs)
+        last = int(0.9 * self._planned(self._loader(examples, seed)))
 
         def revive_units(net: AutoencoderNet, number: int) -> list[nn.Parameter]:
             if number == 1:  # the counts are from the network before training

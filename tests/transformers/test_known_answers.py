@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+import sklearn.datasets
 import torch
+from sklearn.decomposition import PCA
 from torch.nn import functional as F
 
 import recae
@@ -25,6 +28,72 @@ def test_a_linear_autoencoder_explains_what_pca_explains(latent: int, X: np.ndar
     model = recae.Autoencoder(latent=latent, hidden=(), epochs=150, lr=0.01, batch_size=35).fit(X)
     best = share_of_variance(X, latent)
     assert best - 0.003 < model.explained_variance(X) < best + 1e-6
+
+
+@pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "digits", "of rank 3"])
+def test_the_default_explains_what_pca_explains(name: str) -> None:
+    if name == "of rank 3":
+        rng = np.random.default_rng(0)
+        data = rng.normal(size=(300, 3)) @ rng.normal(size=(3, 8))
+    else:
+        data = getattr(sklearn.datasets, f"load_{name}")().data
+    for latent in (2, 3, 3 * data.shape[1]):
+        model = recae.Autoencoder(latent=latent, hidden=()).fit(data)
+        best = share_of_variance(data, latent)
+        assert model.explained_variance(data) == pytest.approx(best, abs=1e-5)
+    codes = recae.Autoencoder(latent=2, hidden=()).fit(data, seed=4).transform(data)
+    expected = PCA(2, svd_solver="full").fit_transform(data)
+    scale = np.sqrt(data.var(axis=0).mean())
+    assert np.allclose(np.abs(codes * scale), np.abs(expected), atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_pca_without_directions_left_is_the_mean(sparse: bool) -> None:
+    rows = np.tile([[1.0, 0, 4]], (6, 1))
+    model = recae.Autoencoder(latent=2, hidden=()).fit(sp.csr_matrix(rows) if sparse else rows)
+    assert np.allclose(model.reconstruct(rows), rows, atol=1e-5)
+    assert np.allclose(model.inverse_transform([[3.0, -2]]), rows[:1], atol=1e-5)
+
+
+def test_a_linear_one_of_sparse_examples_is_centred_without_a_copy(counts: Any) -> None:
+    model = recae.Autoencoder(latent=3, hidden=()).fit(counts)
+    best = share_of_variance(counts.toarray(), 3)
+    assert model.explained_variance(counts) == pytest.approx(best, abs=1e-5)
+
+
+def test_with_decay_or_noise_the_linear_one_is_trained(X: np.ndarray) -> None:
+    plain = recae.Autoencoder(latent=2, hidden=()).fit(X)
+    assert len(plain.epochs_) == 1
+    shrunk = recae.Autoencoder(latent=2, hidden=(), l2=0.5, epochs=20, lr=0.01).fit(X)
+    assert np.square(shrunk.transform(X)).sum() < 0.9 * np.square(plain.transform(X)).sum()
+    noisy = recae.DenoisingAutoencoder(latent=2, hidden=(), epochs=2, amount=0.0).fit(X)
+    assert np.array_equal(noisy.transform(X), plain.transform(X))
+    noisy.set_params(amount=0.5).fit(X)
+    assert not np.allclose(noisy.transform(X), plain.transform(X), atol=1e-3)
+
+
+@pytest.mark.parametrize(("rows", "batch_size", "epochs"), [(20, 128, 1000), (20, 1, 50)])
+def test_few_examples_get_enough_updates(rows, batch_size, epochs, X, monkeypatch) -> None:
+    planned = {}
+
+    def train(net, loader, objective, plan, **options) -> list:
+        planned.update(epochs=plan.epochs, patience=plan.patience)
+        return [recae.training.Epoch(1, 1.0, 0.0)]
+
+    monkeypatch.setattr("recae.transformers.base.train", train)
+    recae.Autoencoder(latent=2, hidden=(4,), batch_size=batch_size).fit(X[:rows])
+    assert planned == {"epochs": epochs, "patience": max(epochs // 10, 5)}
+    recae.Autoencoder(latent=2, hidden=(4,), epochs=7, patience=3).fit(X[:rows])
+    assert planned == {"epochs": 7, "patience": 3}
+
+
+def test_a_training_that_ends_too_early_warns(X: np.ndarray) -> None:
+    slow = recae.Autoencoder(latent=2, hidden=(8,), epochs=50, lr=1e-4)
+    for validation in (None, X[:30]):
+        with pytest.warns(recae.RecaeWarning, match="Autoencoder.* 50 .*epochs"):
+            slow.fit(X, validation=validation)
+    slow.fit(X, callbacks=lambda epoch: epoch.number == 40)  # whoever stops it knows
+    recae.Autoencoder(latent=2, hidden=(8,), epochs=300, lr=5e-3).fit(X)
 
 
 def test_a_nonlinear_one_follows_a_curve_that_pca_cannot() -> None:

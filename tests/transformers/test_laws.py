@@ -77,7 +77,8 @@ def test_the_size_of_batches_changes_nothing_but_rounding(
 def test_the_seed_decides(kind: str, fitted, X: np.ndarray) -> None:
     same, other = small(kind).fit(X, seed=1), small(kind).fit(X, seed=2)
     assert np.array_equal(same.transform(X), fitted[kind].transform(X))
-    assert not np.array_equal(other.transform(X), fitted[kind].transform(X))
+    differs = not np.array_equal(other.transform(X), fitted[kind].transform(X))
+    assert differs is (kind != "linear")  # which is computed: nothing is drawn
 
 
 def test_what_is_saved_comes_back(kind: str, fitted, X: np.ndarray, tmp_path: Path) -> None:

@@ -176,6 +176,7 @@ def test_a_way_between_sparse_examples_and_images(counts: Any) -> None:
     assert model.sample(2).shape == (2, 4, 6)
 
 
+@pytest.mark.filterwarnings("ignore::recae.RecaeWarning")  # the variance still falls
 def test_beta_and_free_bits_set_what_the_code_may_cost() -> None:
     rng = np.random.default_rng(3)
     X = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 8)) + 0.1 * rng.normal(size=(300, 8))
