@@ -26,6 +26,7 @@ from recae.nn import (
     draw,
     log_density,
 )
+from recae.nn.batch import bag
 from recae.rng import Stream, check_seed, torch_generator
 from recae.system.threads import survives_fork
 from recae.training import ArrayLoader, Loader, Objective, annealed
@@ -36,6 +37,14 @@ from recae.transformers.fitted import dense_target
 
 VALIDATION_DRAWS = 4
 """Codes drawn for each validation example after an epoch."""
+
+FREQUENCY = 16.0
+"""Periods of the shift of the noise for a change of a scaled example by 1."""
+
+EDGE = 1e-9
+"""Uniform numbers are held this far from 0 and 1, where normal numbers would be infinite."""
+
+Noise = Callable[[Batch], Iterator[Tensor]]
 
 
 @estimator
@@ -163,10 +172,12 @@ class VariationalAutoencoder(Transformer):
         """A lower bound of log p(x) of each example in nats, (n,) float32, tight for many samples.
 
         log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x) with K = samples draws from q(z | x) (Burda et
-        al. 2016, eq. 8); the same K normal draws for every example. With loss "gaussian" a density
-        in the units of the examples; with "logistic" on grey values a cross entropy, not a
-        probability. Raises ConfigError for bad options, DataError and NotFittedError as `transform`
-        does.
+        al. 2016, eq. 8). The draws of an example depend on its numbers and the seed, not on the
+        other examples. They are nearly independent between examples, so that in the mean over many
+        examples the noise of the draws averages out. The expectation grows with `samples`. With
+        loss "gaussian" a density in the units of the examples; with "logistic" on grey values a
+        cross entropy, not a probability. Raises ConfigError for bad options, DataError and
+        NotFittedError as `transform` does.
 
         >>> X = (np.eye(6) > 0) * 1.0
         >>> model = recae.VariationalAutoencoder(latent=2, epochs=1, loss="logistic").fit(X)
@@ -176,7 +187,7 @@ class VariationalAutoencoder(Transformer):
         samples = self.samples if samples is None else check_integer("samples", samples)
         examples = self._read(X)
         net, seed = self.network_, check_seed(seed)
-        draws = self._draws(net, samples, seed)
+        draws = self._draws(net, self._own_noise(samples, seed))
 
         def bound(batch: Batch) -> Tensor:
             target = dense_target(batch)
@@ -238,20 +249,50 @@ class VariationalAutoencoder(Transformer):
     def _posterior(self, net: AutoencoderNet, batch: Batch) -> tuple[Tensor, Tensor]:
         return cast(Variational, net.code).posterior(net.encoder(batch.input))
 
-    def _draws(
-        self, net: AutoencoderNet, samples: int, seed: int
-    ) -> Callable[[Batch], Iterator[tuple[Tensor, Tensor]]]:
-        """Batch -> for each draw z from q(z | x), the same for every row of it, the output of the
-        decoder, (rows, features), and log q(z | x) - log p(z), (rows,)."""
+    def _shared_noise(self, samples: int, seed: int) -> Noise:
+        """Batch -> for each draw the same normal numbers for every row, (latent,)."""
         generator = torch_generator(seed, Stream.LIKELIHOOD)
         noise = torch.randn(samples, self.latent, generator=generator)
+        return lambda batch: iter(noise)
+
+    def _own_noise(self, samples: int, seed: int) -> Noise:
+        """Batch -> for each draw normal numbers from the content of each row, (rows, latent).
+
+        Uniform numbers, the same for every row, are shifted modulo 1 by a random projection of the
+        row (as Cranley & Patterson 1976 shift by a random number). So each is uniform over the
+        seeds, and nearly independent between rows that differ by more than 1 / `FREQUENCY`. A
+        rounding error in a row changes them only a little.
+        """
+        generator = torch_generator(seed, Stream.LIKELIHOOD)
+        normal = torch.randn(samples, self.latent, generator=generator)
+        uniform = torch.special.ndtr(normal.double())
+        size = (self.n_features_in_, self.latent)
+        turns = FREQUENCY * torch.randn(size, generator=generator, dtype=torch.float64)
+
+        def noise(batch: Batch) -> Iterator[Tensor]:
+            x = batch.input
+            if isinstance(x, Tensor):
+                shift = x.double() @ turns.to(x.device)  # (rows, latent)
+            else:
+                shift = bag(turns.to(x.values.device), x.with_values(x.values.double()))
+            for place in uniform.to(shift.device):
+                u = (place + shift).remainder(1.0).clamp(EDGE, 1 - EDGE)
+                yield torch.special.ndtri(u).float()
+
+        return noise
+
+    def _draws(
+        self, net: AutoencoderNet, noise: Noise
+    ) -> Callable[[Batch], Iterator[tuple[Tensor, Tensor]]]:
+        """Batch -> for each draw z from q(z | x) the output of the decoder, (rows, features), and
+        log q(z | x) - log p(z), (rows,)."""
         with torch.no_grad():
             log_prior = cast(Variational, net.code).prior.density()
 
         def draws(batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
             mu, log_variance = self._posterior(net, batch)
-            for eps in noise.to(mu.device):
-                z = mu + eps * (0.5 * log_variance).exp()
+            for eps in noise(batch):
+                z = mu + eps.to(mu.device) * (0.5 * log_variance).exp()
                 output: Tensor = net.decoder(z, batch).dense()
                 yield output, log_density(z, mu, log_variance) - log_prior(z)
 
@@ -267,7 +308,7 @@ class VariationalAutoencoder(Transformer):
     def _losses(self, net: AutoencoderNet, examples: Examples, seed: int) -> np.ndarray:
         """Minus the evidence bound (beta = 1) of each scaled example from a few draws, (n,)."""
         kind = "squared" if self.loss == "gaussian" else self.loss
-        draws = self._draws(net, VALIDATION_DRAWS, seed)
+        draws = self._draws(net, self._shared_noise(VALIDATION_DRAWS, seed))
 
         def loss_and_kl(batch: Batch) -> Tensor:
             loss, target = DENSE_LOSSES[kind], dense_target(batch)

@@ -75,6 +75,38 @@ def test_with_another_posterior_it_is_a_bound_that_rises_with_the_draws(rows: np
     assert gaps[0] > 0.1 > 3 * gaps[-1]
 
 
+def test_the_mean_over_rows_averages_the_noise_out() -> None:
+    X = np.random.default_rng(1).normal(size=(300, FEATURES))
+    model, exact = linear_gaussian(X, wrong=0.4)
+    means = {}
+    for samples in (1, 4, 16):
+        found = np.array([model.log_likelihood(X, samples=samples, seed=s) for s in range(20)])
+        means[samples] = found.mean(axis=1)
+        each = found.std(axis=0).mean()  # of one row between seeds
+        assert means[samples].std() < 2 * each / np.sqrt(300)
+    assert means[1].max() < means[4].min() < means[4].max() < means[16].min() < exact.mean()
+    # Single draws are normal: their mean is the evidence bound, log p(x) - KL(q || p(z | x)).
+    M = np.exp(-model.network_.code.log_variance.bias.detach().numpy())  # 1 / variance
+    assert means[1].mean() == pytest.approx(exact.mean() - 0.5 * (0.4**2 * M).sum(), abs=0.01)
+
+
+def test_the_noise_of_a_row_is_its_own(rows: np.ndarray) -> None:
+    model, _ = linear_gaussian(rows, wrong=0.4)
+    found = model.log_likelihood(rows, samples=2, seed=3)
+    assert np.allclose(model.log_likelihood(rows[40:41], samples=2, seed=3), found[40], atol=1e-5)
+    assert np.allclose(model.log_likelihood(rows[::-1], samples=2, seed=3), found[::-1], atol=1e-5)
+    near = rows * (1 + 1e-7)
+    assert np.allclose(model.log_likelihood(near, samples=2, seed=3), found, atol=1e-3)
+    shifts = model.log_likelihood(rows, samples=2, seed=4) - found
+    assert shifts.std() > 0.1
+
+
+def test_the_noise_of_sparse_rows_is_that_of_dense_ones(counts: Any) -> None:
+    model = small("variational", loss="multinomial").fit(counts)
+    dense = model.log_likelihood(counts.toarray(), samples=3)
+    assert np.allclose(model.log_likelihood(counts, samples=3), dense, atol=1e-4)
+
+
 def test_the_evidence_bound_of_validation_is_that_of_the_formula(rows: np.ndarray) -> None:
     """With the exact posterior any draw gives -log p(x), at the variance that suits the draws."""
     model, _ = linear_gaussian(rows)
