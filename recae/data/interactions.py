@@ -17,6 +17,7 @@ from recae.data.tables import columns as table
 from recae.data.tables.entries import read_entries
 from recae.data.tables.sources import as_source, is_table
 from recae.errors import DataError, explained
+from recae.system.display import html_table
 
 
 @explained
@@ -344,6 +345,10 @@ class Interactions:
             parts.append(f"weights {self.matrix.data.min():g} to {self.matrix.data.max():g}")
         parts.append(f"density {float(f'{100 * self.density:.2g}'):g} %")
         return f"Interactions({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        counts = [("users", self.n_users), ("items", self.n_items), ("interactions", self.nnz)]
+        return html_table(repr(self), ("", "count"), counts)
 
 
 def as_interactions(given: Any, items: IdMap | None = None) -> Interactions:

@@ -15,6 +15,7 @@ import pandas as pd
 from recae.data.tables.sources import read_frame
 from recae.errors import DataError, StorageError, check_option, folded
 from recae.system.digests import sha256
+from recae.system.display import html_table
 from recae.system.files import as_path, atomic_file, check_target, plain
 
 KEYS = {"model", "metrics", "provenance"}
@@ -97,6 +98,11 @@ class Report:
     def __str__(self) -> str:
         users = self.provenance.get("users", len(self.per_user))
         return f"{self.model} on {users:,} users\n{self.frame().to_string(float_format='%.4f')}"
+
+    def _repr_html_(self) -> str:
+        rows = [(str(name), *map(float, row)) for name, *row in self.frame().itertuples()]
+        heading = str(self).partition("\n")[0]
+        return html_table(heading, ("metric", "mean", "low", "high"), rows)
 
     def save(self, path: str | Path, *, per_user: bool = False, overwrite: bool = False) -> Path:
         """Writes the `summary` as JSON, atomically. Returns the path.

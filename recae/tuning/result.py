@@ -16,6 +16,7 @@ from recae.errors import ConfigError
 from recae.models import Ensemble
 from recae.recommend.base import Recommender
 from recae.recommend.tuned import mark_tuned, tuning_of
+from recae.system.display import html_table
 from recae.system.files import PICTURES, atomic_file
 from recae.tuning.space import Choices, Range, Space
 from recae.tuning.study import COMPLETE, CUT, FAILED, PRUNED, Trial, best_of
@@ -95,6 +96,11 @@ class Tuning:
             f"{len(self.trials):,} trials in {self.seconds:.1f} s)"
         )
 
+    def _repr_html_(self) -> str:
+        best = self.trials.sort_values("value", ascending=False, kind="stable").head(BEST_SHOWN)
+        rows = best.astype(object).itertuples(index=False, name=None)
+        return html_table(repr(self), list(best.columns), rows)
+
 
 def frame(trials: Sequence[Trial], searched: Sequence[str]) -> pd.DataFrame:
     """A row for each trial; the columns of `COLUMNS` and one for each searched setting."""
@@ -122,6 +128,8 @@ RING: dict[str, Any] = {
     "color": "black",
     "zorder": 4,
 }
+BEST_SHOWN = 10
+"""Trials that a notebook shows, the best first."""
 ACROSS = 4
 """Panels of settings beside each other."""
 

@@ -37,6 +37,14 @@ def page(
 ) -> Path:
     """Writes the page of a map; see `Map.html`."""
     target = check_target(path, overwrite=overwrite, endings=PAGES)
+    text = content(drawn, colour, title)
+    with atomic_file(target, overwrite=overwrite) as part:
+        part.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+def content(drawn: Points, colour: str | None, title: str | None) -> str:
+    """The page of a map as HTML."""
     name = title or heading(drawn)
     body = element(
         "main",
@@ -49,10 +57,7 @@ def page(
     data = element("script", Markup(_json(_content(drawn))), type="application/json", id="points")
     style = resource("recae.report", "page.css") + "\n" + resource("recae.apply.maps", "page.css")
     script = "\n".join(resource("recae.apply.maps", name) for name in ("draw.js", "hands.js"))
-    content = document(name, Markup(body + data), style, script)
-    with atomic_file(target, overwrite=overwrite) as part:
-        part.write_text(content, encoding="utf-8")
-    return Path(path)
+    return document(name, Markup(body + data), style, script)
 
 
 def _about(drawn: Points, colour: str | None) -> str:

@@ -10,10 +10,11 @@ import pandas as pd
 
 from recae.apply.maps.colours import Amounts, Groups
 from recae.apply.maps.layout import Coherence, K, coherence
-from recae.apply.maps.page import page
+from recae.apply.maps.page import content, page
 from recae.apply.maps.picture import picture
 from recae.apply.maps.points import Points
 from recae.errors import ConfigError, check_integer, unknown_option
+from recae.system.display import html_frame
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,6 +146,9 @@ class Map(Points):
             known = self.colours or ("none: pass a table with columns",)
             raise unknown_option("colour", wanted, known)
         return wanted
+
+    def _repr_html_(self) -> str:
+        return html_frame(content(self, self.colour_name(), None))
 
     def __repr__(self) -> str:
         return f"Map({len(self.ids):,} {self.what}s, {self.method})"

@@ -8,6 +8,7 @@ from hashlib import sha256
 from recae.data.csr import is_sparse
 from recae.data.interactions import Interactions
 from recae.errors import DataError, explained
+from recae.system.display import html_table
 
 
 @explained
@@ -117,3 +118,12 @@ class Split:
             )
         lines += [f"note        {note}" for note in self.notes]
         return "Split(\n  " + "\n  ".join(lines) + "\n)"
+
+    def _repr_html_(self) -> str:
+        parts = [("train", self.train)]
+        for name, fold in (("validation", self.validation), ("test", self.test)):
+            if fold is not None:
+                parts += [(f"{name}, history", fold.history), (f"{name}, target", fold.target)]
+        rows = [(name, part.n_users, part.n_items, part.nnz) for name, part in parts]
+        heading = "; ".join(["Split", *self.notes])
+        return html_table(heading, ("part", "users", "items", "interactions"), rows)
