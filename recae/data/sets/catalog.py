@@ -21,7 +21,7 @@ from recae.data.sets.download import (
 )
 from recae.data.sets.layouts import ArchiveSource, ByItemSource, read_items, read_lists
 from recae.data.tables.entries import read_entries
-from recae.data.tables.files import file_errors
+from recae.data.tables.paths import file_errors
 from recae.data.tables.readers import COLUMNS, read_parquet
 from recae.data.tables.sources import read_frame
 from recae.errors import DataError, explained

@@ -78,14 +78,15 @@ class BadRows:
             for text in self.notes:
                 warn(f"{label}{text}")
 
-    def error(self, label: str, more: str = "") -> DataError:
-        """All faults as one DataError; more: one of a column, not of rows."""
+    def error(self, label: str, more: str = "", *, rows: bool = True) -> DataError:
+        """All faults as one DataError; more: one of a column; rows: whether rows can be dropped."""
         faults = list(self.faults.values())
         first = faults[0] if faults else None
         role, value = (first.role, first.value) if first else (None, None)
         drop = 'on_bad_rows="drop" (--on-bad-rows drop) drops such rows'
         if self.how == "drop":
             drop = "no row is left without them"
+        drop = drop if rows else "correct the file"
         if more or len(faults) > 1 or self.notes:
             head = f"{self.bad:,} of {self.total:,} rows cannot be used"
             lines = [f"  {text}" for text in (*([more] if more else []), *self.notes)]

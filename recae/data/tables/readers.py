@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +20,19 @@ from recae.data.tables.columns import (
     Columns,
     needed_columns,
 )
+from recae.data.tables.dialect import TextFormat
 from recae.data.tables.entries import read_entries
+from recae.data.tables.faults import BAD_ROWS
 from recae.data.tables.files import (
     PARQUET,
-    TEXT,
     ParquetSource,
-    Paths,
-    TextSource,
     file_source,
-    find_files,
+    is_path,
+    text_source,
 )
+from recae.data.tables.paths import Paths, find_files
 from recae.data.tables.sources import Source, as_source, frame_of
-from recae.errors import ConfigError, check_option, explained
+from recae.errors import check_option, explained
 
 
 @explained
@@ -62,74 +62,117 @@ def read_parquet(
     >>> recae.read_parquet("plays.parquet").nnz
     2
     """
-    check_option("duplicates", duplicates, DUPLICATES)
+    _checked(duplicates, on_bad_rows)
     source, columns = ParquetSource(find_files(path, PARQUET)), (user, item, weight, time)
     return _interactions(source, columns, duplicates, min_weight, on_bad_rows, progress)
 
 
 @explained
 def read_csv(
-    path: Paths,
+    path: Paths | Any,
     *,
-    user: str = "user_id",
-    item: str = "item_id",
-    weight: str | None = DEFAULT_WEIGHT,
-    time: str | None = DEFAULT_TIME,
+    user: str | int = "user_id",
+    item: str | int = "item_id",
+    weight: str | int | None = DEFAULT_WEIGHT,
+    time: str | int | None = DEFAULT_TIME,
     duplicates: str = "last",
     min_weight: float | None = None,
-    sep: str = ",",
     on_bad_rows: str = "error",
+    sep: str | None = None,
+    quoting: bool = True,
+    decimal: str = ".",
+    encoding: str | None = None,
+    header: bool = True,
+    ids: str | tuple[str, str] = "auto",
+    time_format: str | None = None,
     progress: bool | None = None,
 ) -> Interactions:
-    """Interactions of text files with a header line each; compressed if the name ends in .gz.
+    """Interactions of text files: CSV, TSV, RecBole's .inter, MovieLens' .dat and the like.
 
-    path: a file, a folder (every .csv and .tsv below it, also with .gz), a glob, or a list of them.
-    The other arguments are those of `Interactions.from_frame`. Types are those of whole columns:
-    integers (so 007 is 7), else floats, else text; times may also be ISO dates. Only an empty field
-    is missing, so an id may be "NA". The files are read twice, first for the types; memory is as in
-    `read_parquet`.
+    path: a file of any name (also compressed by gzip), a folder (every .csv, .tsv and .inter below
+    it, also with .gz), a glob, a list of them, "-" for standard input, or an open file. Folders
+    such as `date=2026-01-01` are columns too. The first arguments are those of
+    `Interactions.from_frame`.
 
-    Raises DataError naming the file, as `read_parquet`, also where a line has more or fewer fields
-    than the header; ConfigError if `sep` is not one character.
+    sep: the separator, one character or several; None finds it among comma, semicolon, tab, "|" and
+    "::", and asks where several fit. quoting: whether fields may be quoted by "; off where quotes
+    are part of the text. decimal: "." or ",". encoding: that of the file, by default UTF-8, or
+    UTF-16 with a byte order mark. header: False for files without a header line, whose columns are
+    0, 1, 2 ... ids: "auto" (integers, so 007 is 7, or text where a field is no integer), "text",
+    "integer", or two of them for users and items. time_format: that of times, as in
+    "%d.%m.%Y %H:%M"; by default whole numbers or ISO dates. Times without a zone are UTC.
+
+    An empty field is missing, and nothing else, so an id may be "NA". Where most ids are integers,
+    `on_bad_rows="drop"` drops the others; else they make all of them text, and a few of them a
+    warning. Large files are read twice, first for the types; memory is as in `read_parquet`.
+
+    Raises one DataError for all bad rows, with file, line, the first value and the count: a line
+    with more or fewer fields than the header, a repeated header, a quote that is not closed, a NUL
+    byte, other bytes than the encoding's, a bad id, weight or time. ConfigError for an argument
+    that cannot be meant.
 
     >>> plays = pd.DataFrame({"user_id": [1, 1], "item_id": [7, 8]})
-    >>> plays.to_csv("plays.csv", index=False)
+    >>> plays.to_csv("plays.csv", index=False, sep=";")
     >>> recae.read_csv("plays.csv").nnz
     2
     """
-    if len(sep) != 1:
-        raise ConfigError(f"sep must be one character, not {sep!r}", parameter="sep", value=sep)
-    check_option("duplicates", duplicates, DUPLICATES)
-    source, columns = TextSource(find_files(path, TEXT), progress, sep), (user, item, weight, time)
+    form = TextFormat(sep, quoting, decimal, encoding, header, ids, time_format)
+    columns = _named(user, item, weight, time)
+    drop = _checked(duplicates, on_bad_rows)
+    source = text_source(path, progress, form, columns, drop=drop)
     return _interactions(source, columns, duplicates, min_weight, on_bad_rows, progress)
 
 
 @explained
 def read_table(
-    path: Paths,
+    path: Paths | Any,
     *,
-    user: str = "user_id",
-    item: str = "item_id",
-    weight: str | None = DEFAULT_WEIGHT,
-    time: str | None = DEFAULT_TIME,
+    user: str | int = "user_id",
+    item: str | int = "item_id",
+    weight: str | int | None = DEFAULT_WEIGHT,
+    time: str | int | None = DEFAULT_TIME,
     duplicates: str = "last",
     min_weight: float | None = None,
     on_bad_rows: str = "error",
+    sep: str | None = None,
+    quoting: bool = True,
+    decimal: str = ".",
+    encoding: str | None = None,
+    header: bool = True,
+    ids: str | tuple[str, str] = "auto",
+    time_format: str | None = None,
     progress: bool | None = None,
 ) -> Interactions:
-    """`read_parquet` for .parquet and .pq, `read_csv` for .csv and .tsv (also with .gz).
+    """`read_parquet` for .parquet and .pq, `read_csv` for .csv, .tsv, .txt, .dat and .inter.
 
-    path: as there; the ending of the names decides (`recae.data.tables.files.READERS`).
-    Raises DataError for any other name, and for files of several formats.
+    path: as there; the ending of the names decides, in any case of letters, also with .gz. Standard
+    input ("-") and open files are text. The arguments from `sep` on are those of `read_csv`, and
+    have no meaning for Parquet. Raises DataError for any other name, and for files of several
+    formats.
 
     >>> plays = pd.DataFrame({"user_id": [1, 1], "item_id": [7, 8]})
     >>> plays.to_csv("plays.tsv", index=False, sep="\\t")
     >>> recae.read_table("plays.tsv").nnz
     2
     """
-    check_option("duplicates", duplicates, DUPLICATES)
-    source, columns = file_source(path, progress), (user, item, weight, time)
+    form = TextFormat(sep, quoting, decimal, encoding, header, ids, time_format)
+    columns = _named(user, item, weight, time)
+    drop = _checked(duplicates, on_bad_rows)
+    source = file_source(path, progress, form, columns, drop=drop)
     return _interactions(source, columns, duplicates, min_weight, on_bad_rows, progress)
+
+
+def _named(user: Any, item: Any, weight: Any, time: Any) -> Columns:
+    """The names of columns as text; those of a file without a header are numbers."""
+    texts = [str(name) if type(name) is int else name for name in (user, item, weight, time)]
+    return texts[0], texts[1], texts[2], texts[3]
+
+
+def _checked(duplicates: str, on_bad_rows: str) -> bool:
+    """Checks two options before any file is opened; whether bad rows are dropped."""
+    check_option("duplicates", duplicates, DUPLICATES)
+    check_option("on_bad_rows", on_bad_rows, BAD_ROWS)
+    return on_bad_rows == "drop"
 
 
 def _interactions(
@@ -168,8 +211,7 @@ def read_whole_table(given: Any) -> pd.DataFrame:
 
 
 def _source(given: Any) -> Source:
-    is_path = isinstance(given, str | os.PathLike | list | tuple)
-    return file_source(given) if is_path else as_source(given)
+    return file_source(given) if is_path(given) else as_source(given)
 
 
 COLUMNS: Columns = ("user_id", "item_id", DEFAULT_WEIGHT, DEFAULT_TIME)

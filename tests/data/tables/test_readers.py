@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from recae.data import Interactions, read_csv, read_parquet, read_table
-from recae.errors import ConfigError, DataError
+from recae.errors import ConfigError, DataError, RecaeWarning
 
 FRAME = pd.DataFrame(
     {
@@ -89,18 +89,18 @@ def test_damaged_files_are_named(file):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"plays\.csv .*damaged.*: Empty CSV"),
+        (b"", r"plays\.csv: .*empty"),
         (b"user_id,item_id\n", "no rows"),
         (
             b"user_id,item_id\n1,2\n3,4,5\n",
-            r"plays\.csv .*damaged.*Expected 2 columns, got 3: 3,4,5",
+            r"plays\.csv: .*2 fields.* '3,4,5' at line 3",
         ),
-        (b"user_id,item_id\n1,2,9\n3,4,9\n", "Expected 2 columns, got 3: 1,2,9"),
-        (b"user_id,item_id\n1,2\n3\n", "Expected 2 columns, got 1: 3"),
+        (b"user_id,item_id\n1,2,9\n3,4,9\n", "2 fields.* '1,2,9' at line 2 .*2 of 2"),
+        (b"user_id,item_id\n1,2\n3\n", "2 fields.* '3' at line 3"),
         (b"user_id,item_id,user_id\n1,2,3\n", "user column 'user_id' .*several"),
         (b"user_id,item_id\n1.0,2\n3.0,4\n", "user ids .*floats"),
-        (b"user_id,item_id\n1,2\n,4\n", "user ids .*missing .*row 1"),
-        (b"user_id,item_id\n\xff\xfe,1\n", r"plays\.csv .*damaged"),
+        (b"user_id,item_id\n1,2\n,4\n", "user ids .*missing .*line 3"),
+        (b"user_id,item_id\n\xff\xfe,1\n", r"plays\.csv: .*UTF-8.* line 2 .*encoding="),
         (b"user_id,item_id,weight\n1,2,many\n", "weights .*numbers.*'many'"),
         (b"PAR1\x00\x00\x01\x02", "plays.csv"),
     ],
@@ -130,12 +130,18 @@ def test_a_gzip_cut_short(tmp_path):
 def test_a_separator_and_whole_columns_decide_the_type_of_ids(tmp_path):
     path = tmp_path / "plays.txt"
     path.write_text("user_id;item_id\n" + "1;2\n" * 300_000 + "2;x\n")  # far beyond one block
-    assert read_csv(path, sep=";").items.ids.tolist() == ["2", "x"]
+    with pytest.warns(RecaeWarning, match="1 of 300,001 item ids.* 'x' at line 300002 .*text"):
+        assert read_csv(path, sep=";").items.ids.tolist() == ["2", "x"]
+    with pytest.warns(RecaeWarning, match="'x' at line 300002 .*1 of 300,001"):
+        assert read_csv(path, on_bad_rows="drop").items.ids.tolist() == [2]
 
 
-def test_a_separator_is_one_character(tmp_path):
-    with pytest.raises(ConfigError, match="sep .*one character.* '::'"):
-        read_csv(tmp_path / "plays.dat", sep="::")
+@pytest.mark.parametrize("sep", ["", "\n", '"', 3])
+def test_a_separator_separates(tmp_path, sep):
+    with pytest.raises(ConfigError) as error:
+        read_csv(tmp_path / "plays.dat", sep=sep)
+    assert error.value.parameter == "sep"
+    assert error.value.value == sep
 
 
 def test_text_quirks_that_are_no_mistakes(tmp_path):

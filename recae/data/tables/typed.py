@@ -1,0 +1,376 @@
+"""The type of each column of text, and the rows whose fields do not fit it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recae.data.ids import noun
+from recae.data.tables.faults import Found, Mask
+from recae.errors import ConfigError
+
+INTEGER = r"^[+-]?[0-9]+$"
+NUMBER = r"(?i)^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)(e[+-]?[0-9]+)?$"
+ZONED = r"[0-9](Z|[+-][0-9]{2}:?([0-9]{2})?)$"
+FEW = 0.1
+"""The share of ids that are no integers up to which a note is worth it."""
+
+FORMATS = (
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%Y %H:%M:%S",
+    "%d.%m.%Y",
+    "%d/%m/%Y %H:%M",
+    "%d/%m/%Y",
+    "%m/%d/%Y %H:%M",
+    "%m/%d/%Y",
+    "%Y/%m/%d %H:%M:%S",
+    "%Y/%m/%d",
+    "%a %b %d %H:%M:%S %z %Y",
+    "%d %b %Y",
+    "%b %d, %Y",
+)
+"""Formats of times that are proposed where they fit the first bad value."""
+
+Lines = Any
+
+
+class Column:
+    """One column: `see` every block, `decide` once, then `convert` every block.
+
+    type: what blocks are parsed as where all fields fit; must_reread: text that was parsed as
+    numbers is needed after all.
+    """
+
+    role: str | None = None
+    decimal = "."
+    type: Any = pa.string()
+    must_reread = False
+    note = ""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def see(self, column: pa.Array, lines: Lines, file: str) -> None:
+        """Counts the fields of each kind."""
+
+    def decide(self, drop: bool) -> None:
+        """Chooses the type of the column."""
+
+    def convert(self, column: pa.Array) -> tuple[Any, list[Found]]:
+        """A block in that type, and its rows that do not fit."""
+        raise NotImplementedError
+
+
+class Generic(Column):
+    """Integers, floats or text, whatever all the fields are."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.left: list[Any] = [pa.int64(), pa.float64(), None]
+
+    def see(self, column: pa.Array, lines: Lines, file: str) -> None:
+        """Strikes out the types that do not fit."""
+        while not _fits(column, self.left[0]):
+            del self.left[0]
+
+    def convert(self, column: pa.Array) -> tuple[Any, list[Found]]:
+        """The column in the first type that is left."""
+        kind = self.left[0]
+        return (column if kind is None else pc.cast(pc.utf8_trim_whitespace(column), kind)), []
+
+
+class Ids(Column):
+    """Integers, or text where a field is none, or what the caller says."""
+
+    def __init__(self, name: str, what: str, kind: str) -> None:
+        super().__init__(name)
+        self.role, self.what, self.kind = what, what, kind
+        self.type = pa.string() if kind == "text" else pa.int64()
+        self.whole = self.far = self.floats = self.words = 0
+        self.first: tuple[str, str] | None = None
+        self.typed_blocks = False
+
+    def see(self, column: pa.Array, lines: Lines, file: str) -> None:
+        """Counts integers, larger integers, floats and other fields."""
+        if self.kind != "auto":
+            return
+        if pa.types.is_integer(column.type):
+            self.typed_blocks = True
+            self.whole += len(column) - column.null_count
+            return
+        trimmed, missing = _trimmed(column)
+        if _all_integers(trimmed):
+            self.whole += len(column) - int(missing.sum())
+            return
+        whole, far, floats = _kinds(trimmed)
+        words = ~(whole | far | floats | missing)
+        self.whole += int(whole.sum())
+        self.far += int(far.sum())
+        self.floats += int(floats.sum())
+        self.words += int(words.sum())
+        if self.first is None and words.any():
+            row = int(words.argmax())
+            self.first = column[row].as_py(), f"line {lines[row]} of {file}"
+
+    def decide(self, drop: bool) -> None:
+        """Text if there is some; with `drop` only if it is not the smaller part."""
+        if self.kind != "auto":
+            return
+        others = self.far + self.floats + self.words
+        keep = self.words and not (drop and self.whole > others)
+        self.kind = "text" if keep else "integer"
+        if keep and self.first is not None and others <= FEW * self.whole:
+            value, place = self.first
+            total = others + self.whole
+            self.note = (
+                f"{others:,} of {total:,} {noun(self.what)} are no integers (first: {value!r} at "
+                f'{place}), so all of them are text; if that is meant, say ids="text" (--ids text)'
+            )
+        if keep:
+            self.type = pa.string()
+            self.must_reread = self.typed_blocks
+
+    def convert(self, column: pa.Array) -> tuple[Any, list[Found]]:
+        """The ids as text or int64, null where they are missing or no integer."""
+        if self.kind == "text" or pa.types.is_integer(column.type):
+            return column, []
+        trimmed, missing = _trimmed(column)
+        if _all_integers(trimmed):
+            return pc.cast(trimmed, pa.int64()), []
+        whole, far, floats = _kinds(trimmed)
+        words = ~(whole | far | floats | missing)
+        values, ids, found = column.to_pandas().to_numpy(), noun(self.what), []
+        text = 'read them as text with ids="text" (--ids text)'
+        for what, mask in (
+            (f"{ids} must be integers or text, not floats", floats),
+            (f"{ids} must fit in 64 bits", far),
+            (f"{ids} mix integers and text", words),
+        ):
+            if mask.any():
+                found.append(Found(what, mask, values, text))
+        good = pc.if_else(pa.array(whole), trimmed, pa.scalar(None, pa.string()))
+        return pc.cast(good, pa.int64()), found
+
+
+class Weights(Column):
+    """Numbers, with a point or a comma for their decimals."""
+
+    role = "weight"
+    type = pa.float64()
+
+    def __init__(self, name: str, decimal: str) -> None:
+        super().__init__(name)
+        self.decimal = decimal
+
+    def convert(self, column: pa.Array) -> tuple[Any, list[Found]]:
+        """Floats, null where the weight is missing or no number."""
+        if pa.types.is_floating(column.type):
+            return column, []
+        trimmed, missing = _trimmed(column)
+        point = trimmed
+        if self.decimal == ",":
+            dotted = pc.fill_null(pc.match_substring(trimmed, "."), False)
+            point = pc.replace_substring(trimmed, ",", ".")
+            point = pc.if_else(dotted, pa.scalar("not a number"), point)
+        words = pc.fill_null(pc.match_substring_regex(point, NUMBER), False)
+        special = pc.is_in(pc.utf8_lower(point), pa.array(["nan", "inf", "-inf", "infinity"]))
+        good = _mask(pc.or_(words, special))
+        bad = ~good & ~missing
+        numbers = pc.cast(
+            pc.if_else(pa.array(good), point, pa.scalar(None, pa.string())), pa.float64()
+        )
+        if not bad.any():
+            return numbers, []
+        values = column.to_pandas().to_numpy()
+        first = str(values[int(bad.argmax())])
+        remedy = ""
+        if self.decimal == "." and re.fullmatch(r"\s*-?[0-9.]*,[0-9]+\s*", first):
+            remedy = 'decimal commas are read with decimal="," (--decimal ,)'
+        elif self.decimal == "," and "." in first:
+            remedy = 'this number has a point; decimal="," was given'
+        return numbers, [
+            Found(f"weights of column {self.name!r} must be numbers", bad, values, remedy)
+        ]
+
+
+class Times(Column):
+    """Whole numbers, or ISO dates with or without a zone, or times in a given format: what most
+    fields are."""
+
+    role = "time"
+
+    def __init__(self, name: str, time_format: str | None) -> None:
+        super().__init__(name)
+        self.format = time_format
+        self.type = pa.int64() if time_format is None else pa.string()
+        self.counts = {"numbers": 0, "dates": 0, "zoned dates": 0}
+        self.kind = "numbers"
+
+    def see(self, column: pa.Array, lines: Lines, file: str) -> None:
+        """Counts numbers, dates and dates with a zone."""
+        if pa.types.is_integer(column.type):
+            self.counts["numbers"] += len(column) - column.null_count
+        elif self.format is None:
+            for kind, (mask, _) in self._parsed(column).items():
+                self.counts[kind] += int(mask.sum())
+
+    def decide(self, drop: bool) -> None:
+        """The kind of most fields."""
+        self.kind = max(self.counts, key=lambda kind: self.counts[kind])
+
+    def convert(self, column: pa.Array) -> tuple[Any, list[Found]]:
+        """Integers or nanoseconds, null where the time is missing or of another kind."""
+        if pa.types.is_integer(column.type) and self.kind == "numbers":
+            return column, []
+        if pa.types.is_integer(column.type):
+            column = pc.cast(column, pa.string())
+        trimmed, missing = _trimmed(column)
+        if self.format is not None:
+            good, times = _formatted(trimmed, self.format)
+        else:
+            good, times = self._parsed(column)[self.kind]
+        bad = ~good & ~missing
+        if not bad.any():
+            return times, []
+        values = column.to_pandas().to_numpy()
+        what, remedy = self._words(str(values[int(bad.argmax())]).strip())
+        return times, [Found(what, bad, values, remedy)]
+
+    def _words(self, first: str) -> tuple[str, str]:
+        if self.format is not None:
+            return f"times of column {self.name!r} must be like {self.format!r}", ""
+        kind = f", as most are {self.kind}" if self.counts[self.kind] else ""
+        what = f"times of column {self.name!r} must be whole numbers or ISO dates{kind}"
+        fits = [known for known in FORMATS if _formatted(pa.array([first]), known)[0].any()]
+        if len(fits) > 1 and any(known.startswith("%m") for known in fits):
+            fits = [" or ".join(fits)]
+        example = fits[0] if fits else "%d.%m.%Y %H:%M"
+        return what, f"other times are read with time_format= (--time-format), such as {example}"
+
+    def _parsed(self, column: pa.Array) -> dict[str, tuple[Mask, Any]]:
+        """For each kind which fields are of it, and all of them in it, null for the others."""
+        trimmed, _ = _trimmed(column)
+        null = pa.scalar(None, pa.string())
+        number = pc.fill_null(pc.match_substring_regex(trimmed, NUMBER), False)
+        floats = pc.cast(pc.if_else(number, trimmed, null), pa.float64())
+        numbers = floats.to_numpy(zero_copy_only=False)
+        integer = _mask(pc.fill_null(pc.match_substring_regex(trimmed, INTEGER), False))
+        with np.errstate(invalid="ignore"):
+            whole = (numbers == np.floor(numbers)) & (np.abs(numbers) < 2.0**63)
+            exact = np.where(whole & ~integer, numbers, 0).astype(np.int64)
+        signless = pc.replace_substring_regex(trimmed, r"^\+", "")
+        of_text = pc.cast(
+            pc.fill_null(pc.if_else(pa.array(integer & whole), signless, null), "0"), pa.int64()
+        )
+        integers = pa.array(np.where(integer, of_text.to_numpy(), exact), mask=~whole)
+        rest = _mask(pc.fill_null(pc.invert(number), False))
+        zone = _mask(pc.fill_null(pc.match_substring_regex(trimmed, ZONED), False)) & rest
+        zone &= _mask(pc.fill_null(pc.match_substring(trimmed, ":"), False))
+        dates = _iso(trimmed, rest & ~zone)
+        zoned = _iso(trimmed, zone)
+        return {"numbers": (whole, integers), "dates": dates, "zoned dates": zoned}
+
+
+def constant(
+    value: str | None,
+    every: list[str | None],
+    rows: int,
+    *,
+    text: bool = False,
+    dates: bool = False,
+) -> pa.Array:
+    """The value of a folder for all rows of its file, in the type into which those of all fit.
+
+    text: as text; dates: it may be ISO dates.
+    """
+    known = [other for other in every if other is not None]
+    kind: Any = pa.string()
+    if not text and all(re.fullmatch("-?[0-9]{1,18}", other) for other in known):
+        kind = pa.int64()
+    elif not text and dates and _iso(pa.array(known), np.ones(len(known), np.bool_))[0].all():
+        kind = pa.timestamp("ns")
+    one = pc.cast(pa.array([value], pa.string()), kind)
+    return one.take(pa.array(np.zeros(rows, dtype=np.int64)))
+
+
+def _fits(texts: pa.Array, kind: Any) -> bool:
+    if kind is None:
+        return True
+    if pc.any(pc.match_substring(texts, "0x", ignore_case=True)).as_py():
+        return False  # Arrow would read hexadecimal numbers
+    try:
+        pc.cast(pc.utf8_trim_whitespace(texts), kind)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _trimmed(column: pa.Array) -> tuple[pa.Array, Mask]:
+    """The fields without spaces around them, null where nothing is left; and which are missing."""
+    trimmed = pc.utf8_trim_whitespace(column)
+    trimmed = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+    return trimmed, _mask(trimmed.is_null())
+
+
+def _mask(values: Any) -> Mask:
+    mask: npt.NDArray[np.bool_] = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _all_integers(trimmed: pa.Array) -> bool:
+    if pc.any(pc.match_substring(trimmed, "x", ignore_case=True)).as_py():
+        return False
+    try:
+        pc.cast(trimmed, pa.int64())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _kinds(trimmed: pa.Array) -> tuple[Mask, Mask, Mask]:
+    """Which fields are integers of 64 bits, larger integers, and other numbers."""
+    digits = _mask(pc.match_substring_regex(trimmed, "^-?[0-9]+$"))
+    number = _mask(pc.match_substring_regex(trimmed, NUMBER))
+    long = _mask(pc.greater(pc.utf8_length(trimmed), 18)) & digits
+    far = np.zeros_like(digits)
+    limits = np.iinfo(np.int64)
+    for row in np.flatnonzero(long):
+        far[row] = not limits.min <= int(trimmed[int(row)].as_py()) <= limits.max
+    return digits & ~far, far, number & ~digits
+
+
+def _iso(trimmed: pa.Array, some: Mask) -> tuple[Mask, Any]:
+    """Which of some fields are ISO dates, and the fields as nanoseconds, null for the others."""
+    null = pa.scalar(None, pa.string())
+    texts = pc.if_else(pa.array(some), trimmed, null).to_pandas().astype(object)
+    parsed = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
+    return _nanoseconds(parsed)
+
+
+def _formatted(trimmed: pa.Array, time_format: str) -> tuple[Mask, Any]:
+    try:
+        parsed = pd.to_datetime(
+            trimmed.to_pandas().astype(object), errors="coerce", utc=True, format=time_format
+        )
+    except (ValueError, TypeError, re.error) as error:
+        raise ConfigError(
+            f"time_format {time_format!r} cannot be used: {error}",
+            parameter="time_format",
+            value=time_format,
+        ) from None
+    return _nanoseconds(parsed)
+
+
+def _nanoseconds(parsed: Any) -> tuple[Mask, Any]:
+    """Which moments are within the years 1678 to 2262, and all as Arrow nanoseconds."""
+    seconds = parsed.dt.as_unit("us")
+    low, high = pd.Timestamp.min.as_unit("us"), pd.Timestamp.max.as_unit("us")
+    good = ((seconds > low.tz_localize("UTC")) & (seconds < high.tz_localize("UTC"))).to_numpy()
+    exact = parsed.where(good).dt.as_unit("ns")
+    return good, pa.array(exact.dt.tz_convert(None), pa.timestamp("ns"))
