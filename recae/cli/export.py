@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         inputs=[args.model, *(args.history or ()), *id_files(args), args.titles],
     )
     model = recae.load(args.model, recae.Recommender)
-    titles, rules = read_titles(args), item_options(args, model)
+    titles, rules = read_titles(args, model.items_), item_options(args, model)
     users, history = users_and_history(args, model, output)
     started = time.perf_counter()
     rows = model.export(

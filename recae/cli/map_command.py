@@ -79,7 +79,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         inputs=[args.model, args.titles, args.history, args.about],
     )
     model = recae.load(args.model)
-    titles = _table(args.titles, args.item, "item_id", args.title_column)
+    titles = _table(args.titles, args.title_id or args.item, "item_id", args.title_column)
     about = _table(args.about, args.user, "user_id")
     _check_colour(args, titles, about)
     options: dict[str, Any] = {
@@ -90,7 +90,9 @@ def run(args: argparse.Namespace, output: Output) -> None:
     if args.least is not None:
         options["min_items" if args.users else "min_users"] = args.least
     if args.users:
-        history = read_interactions(args.history, args, output) if args.history else None
+        history = None
+        if args.history:
+            history = read_interactions(args.history, args, output, model.items_)
         drawn = recae.apply.maps.map_users(model, history, about, titles=titles, **options)
     else:
         drawn = recae.apply.maps.map_items(model, titles, **options)

@@ -7,13 +7,16 @@ from typing import Any
 
 import recae
 from recae.cli.output import Output
+from recae.data import IdMap
 from recae.data.tables.columns import DUPLICATES
-from recae.data.tables.files import READERS
+from recae.data.tables.dialect import KINDS
+from recae.data.tables.faults import BAD_ROWS
+from recae.data.tables.files import PARQUET, TEXT
 
 
 def add_table_options(parser: argparse.ArgumentParser, *, filters: bool = False) -> None:
     """How to read a table of interactions, and with `filters` those of users and items."""
-    group = parser.add_argument_group(f"the table ({', '.join(READERS)})")
+    group = parser.add_argument_group(f"the table ({', '.join((*PARQUET, *TEXT))}, also .gz)")
     columns = (
         ("user", "user_id", "users"),
         ("item", "item_id", "items"),
@@ -29,6 +32,7 @@ def add_table_options(parser: argparse.ArgumentParser, *, filters: bool = False)
         group.add_argument(
             f"--{name}", default=column, metavar="COLUMN", help=f"{what} (default: %(default)s)"
         )
+    _add_text_options(parser)
     group.add_argument(
         "--duplicates",
         default="last",
@@ -41,6 +45,13 @@ def add_table_options(parser: argparse.ArgumentParser, *, filters: bool = False)
         metavar="W",
         help="keep interactions of at least this weight, once repeated rows are merged",
     )
+    group.add_argument(
+        "--on-bad-rows",
+        default="error",
+        choices=BAD_ROWS,
+        help="rows with missing or unusable values: report all of them, or leave them out with a "
+        "warning (default: %(default)s)",
+    )
     if not filters:
         return
     group = parser.add_argument_group("filters, applied once: items first, then users")
@@ -52,6 +63,43 @@ def add_table_options(parser: argparse.ArgumentParser, *, filters: bool = False)
             metavar="N",
             help=f"keep {what} (default: %(default)s, all)",
         )
+
+
+def _add_text_options(parser: argparse.ArgumentParser) -> None:
+    """How a text file is written, for what its first lines do not show."""
+    group = parser.add_argument_group("text files; - reads one from stdin")
+    group.add_argument(
+        "--sep", type=_separator, metavar="SEP", help=r"between fields, such as ';' or '\t'"
+    )
+    group.add_argument("--decimal", default=".", choices=(".", ","), help="in weights (default: .)")
+    group.add_argument(
+        "--encoding", metavar="NAME", help="such as cp1252 (default: UTF-8, or UTF-16 by its mark)"
+    )
+    group.add_argument(
+        "--time-format",
+        metavar="FORMAT",
+        help="of times that are no ISO dates, such as '%%d.%%m.%%Y %%H:%%M'",
+    )
+    group.add_argument(
+        "--ids",
+        default="auto",
+        choices=KINDS,
+        help="integers where all fields are, or always text (007), or always integers",
+    )
+    group.add_argument(
+        "--no-quoting", dest="quoting", action="store_false", help='" is part of the text'
+    )
+    group.add_argument(
+        "--no-header",
+        dest="header",
+        action="store_false",
+        help="the first line is a row; name columns by number: --user 0 --item 1",
+    )
+
+
+def _separator(text: str) -> str:
+    """A separator as an argparse type; \\t and "tab" are a tab."""
+    return "\t" if text in ("\\t", "tab") else text
 
 
 def add_run_options(parser: argparse.ArgumentParser, *, seed: int) -> None:
@@ -82,8 +130,14 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_interactions(path: Any, args: argparse.Namespace, output: Output) -> recae.Interactions:
-    """The interactions of a table, read and filtered according to the options."""
+def read_interactions(
+    path: Any, args: argparse.Namespace, output: Output, items: IdMap | None = None
+) -> recae.Interactions:
+    """The interactions of a table, read and filtered according to the options.
+
+    items: those of a model, whose kind the ids of items have then.
+    """
+    kind = args.ids if items is None else {"int": "integer", "str": "text"}[items.kind]
     data = recae.read_table(
         path,
         user=args.user,
@@ -92,6 +146,14 @@ def read_interactions(path: Any, args: argparse.Namespace, output: Output) -> re
         time=args.time or None,
         duplicates=args.duplicates,
         min_weight=args.min_weight,
+        on_bad_rows=args.on_bad_rows,
+        sep=args.sep,
+        quoting=args.quoting,
+        decimal=args.decimal,
+        encoding=args.encoding,
+        header=args.header,
+        ids=(args.ids, kind),
+        time_format=args.time_format,
         progress=output.progress,
     )
     least: dict[str, Any] = {

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         inputs=[args.model, *(args.history or ()), *id_files(args), args.titles],
     )
     model = recae.load(args.model, recae.Recommender)
-    titles = read_titles(args)
+    titles = read_titles(args, model.items_)
     rules = item_options(args, model)
     if args.liked and (args.users or args.users_file):
         raise ConfigError("--liked is one new user's history: leave --users out")

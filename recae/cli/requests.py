@@ -86,6 +86,9 @@ def add_title_options(
         metavar="COLUMN",
         help="the column of it to show (default: %(default)s)",
     )
+    group.add_argument(
+        "--title-id", metavar="COLUMN", help="the column of ids in it (default: that of --item)"
+    )
 
 
 def _file(what: str, column: str) -> str:
@@ -112,11 +115,20 @@ def id_files(args: argparse.Namespace) -> list[str | None]:
     return [None if file == "-" else file for file in files]
 
 
+def _history(
+    args: argparse.Namespace, model: recae.Recommender, output: Output
+) -> recae.Interactions | None:
+    """The table of --history, with ids of items like those of the model."""
+    if not args.history:
+        return None
+    return read_interactions(args.history, args, output, model.items_)
+
+
 def users_and_history(
     args: argparse.Namespace, model: recae.Recommender, output: Output
 ) -> tuple[Any, recae.Interactions | None]:
     """The requested users (None: all) and their histories (None: those saved with the model)."""
-    history = read_interactions(args.history, args, output) if args.history else None
+    history = _history(args, model, output)
     known = model.history_ if history is None else history
     if known is None:
         raise ConfigError(
@@ -126,11 +138,15 @@ def users_and_history(
     return _ids(args.users, args.users_file, args.user, known.users), history
 
 
-def read_titles(args: argparse.Namespace) -> ItemTable | None:
-    """The table of --titles, with its column of titles; mistakes in it are found at once."""
+def read_titles(args: argparse.Namespace, items: IdMap | None = None) -> ItemTable | None:
+    """The table of --titles, with its column of titles; mistakes in it are found at once.
+
+    items: those of a model, whose kind the ids of a text file have then.
+    """
     if args.titles is None:
         return None
-    table = ItemTable(args.titles, id_column=args.item)
+    kind = "text" if items is not None and items.kind == "str" else "auto"
+    table = ItemTable(args.titles, id_column=args.title_id or args.item, ids=kind)
     table.column(args.title_column), table.places([])
     return table
 

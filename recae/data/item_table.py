@@ -15,7 +15,7 @@ from recae.data.idmap import IdMap
 from recae.data.ids import Codes, Ids, as_ids, show
 from recae.data.tables.readers import read_whole_table
 from recae.data.tables.sources import is_table
-from recae.errors import DataError, unknown_option, warn
+from recae.errors import DataError, check_option, unknown_option, warn
 
 
 class ItemTable:
@@ -25,7 +25,8 @@ class ItemTable:
     of ids. A pandas frame may have the ids as its index instead. It may also be a mapping or Series
     from ids to values, which become the column `value`. what: the word for one of them in messages,
     such as "item" or "user"; the column of ids is `item_id` or `user_id` accordingly, unless
-    `id_column` names another.
+    `id_column` names another. ids: "text" reads those of a text file as text, such as 007; "auto"
+    as integers where all are.
 
     ids: (rows,) in the normal form of `as_ids`; columns: a frame of the other columns, whose index
     is 0..rows-1. Raises DataError for another type, for a path that cannot be read and without a
@@ -37,30 +38,39 @@ class ItemTable:
     """
 
     def __init__(
-        self, given: Any, *, value: str = "title", what: str = "item", id_column: str | None = None
+        self,
+        given: Any,
+        *,
+        value: str = "title",
+        what: str = "item",
+        id_column: str | None = None,
+        ids: str = "auto",
     ) -> None:
         self.what, self.label = what, ""
-        ids: Any
+        check_option("ids", ids, ("auto", "text"))
+        found: Any
         id_column = f"{what}_id" if id_column is None else id_column
         if isinstance(given, Mapping):
             values = pd.Series(list(given.values()), dtype=object if not given else None)
-            ids, columns = list(given), pd.DataFrame({value: values})
+            found, columns = list(given), pd.DataFrame({value: values})
         elif isinstance(given, pd.Series):
-            ids, columns = given.index, pd.DataFrame({value: given.to_numpy()})
+            found, columns = given.index, pd.DataFrame({value: given.to_numpy()})
         elif isinstance(given, str | os.PathLike) or is_table(given):
-            frame, self.label = read_whole_table(given), "" if is_table(given) else f"{given}: "
+            texts = (id_column,) if ids == "text" else ()
+            frame = read_whole_table(given, texts)
+            self.label = "" if is_table(given) else f"{given}: "
             if id_column in frame.columns:
-                ids, columns = frame[id_column], frame.drop(columns=id_column)
+                found, columns = frame[id_column], frame.drop(columns=id_column)
             elif isinstance(frame.index, pd.RangeIndex) and frame.index.name is None:
                 raise self._absent(id_column, frame)
             else:
-                ids, columns = frame.index, frame
+                found, columns = frame.index, frame
         else:
             raise DataError(
                 f"{what}s must be described by a table with the column {id_column}, by its path, "
                 f"or by a mapping from ids to values, not by {type(given).__name__}"
             )
-        self.ids: Ids = as_ids(ids, what)
+        self.ids: Ids = as_ids(found, what)
         self.columns: pd.DataFrame = columns.reset_index(drop=True)
 
     def column(self, name: str) -> pd.Series[Any]:

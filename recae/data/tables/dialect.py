@@ -119,7 +119,7 @@ def layout_of(sample: bytes, form: TextFormat, wanted: Iterable[str] = ()) -> La
     if b"\0" in first:
         raise DataError(
             f"line {number + 1} has NUL bytes, so this is no text in UTF-8; UTF-16 is read with "
-            'encoding="utf-16" (--encoding utf-16)'
+            'encoding="utf-16"'
         )
     _text(first, number + 1)
     wanted = [strip_type(name) for name in wanted]
@@ -150,7 +150,7 @@ def _text(line: bytes, number: int) -> str:
     except UnicodeDecodeError as error:
         raise DataError(
             f"line {number} is not UTF-8 (byte 0x{line[error.start]:02x}); name its encoding, such "
-            'as encoding="cp1252" (--encoding cp1252)'
+            'as encoding="cp1252"'
         ) from None
 
 
@@ -181,7 +181,7 @@ def _found(lines: list[bytes], form: TextFormat, wanted: list[str]) -> str:
         some = same or some
     if len(some) > 1:
         raise DataError(
-            f"the separator may be {' or '.join(map(repr, some))}: name it with sep= (--sep)",
+            f"the separator may be {' or '.join(map(repr, some))}: name it with sep=",
             parameter="sep",
         )
     return some[0] if some else ","

@@ -83,7 +83,7 @@ class BadRows:
         faults = list(self.faults.values())
         first = faults[0] if faults else None
         role, value = (first.role, first.value) if first else (None, None)
-        drop = 'on_bad_rows="drop" (--on-bad-rows drop) drops such rows'
+        drop = 'on_bad_rows="drop" drops such rows'
         if self.how == "drop":
             drop = "no row is left without them"
         drop = drop if rows else "correct the file"
@@ -125,7 +125,7 @@ class Found:
         """The first such row of the block."""
         return int(self.mask.argmax())
 
-    def at(self, place: Callable[[int], str], role: str, file: str | None) -> Fault:
+    def at(self, place: Callable[[int], str], role: str | None, file: str | None) -> Fault:
         """The fault of a block: `place` says where a row stands."""
         first = self.first
         value = None if self.values is None else self.values[first]

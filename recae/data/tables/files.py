@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from recae.data.tables.paths import (
     partitions,
 )
 from recae.data.tables.sources import Block, Source
-from recae.data.tables.text import TextSource, constant
+from recae.data.tables.text import TextSource
+from recae.data.tables.typed import constant
 from recae.errors import DataError
 
 PARQUET = (".parquet", ".pq")
@@ -80,13 +81,16 @@ def file_source(
     columns: Columns | None = None,
     *,
     drop: bool = False,
+    texts: Collection[str] = (),
 ) -> Source:
     """The files of a path, folder, glob or list as one source.
+
+    form, columns, drop, texts: of text, as for TextSource.
 
     Raises DataError for a name whose ending has no reader, and for files of several formats.
     """
     if hasattr(paths, "read"):
-        return TextSource([paths], progress, form, columns, drop=drop)
+        return TextSource([paths], progress, form, columns, drop=drop, texts=texts)
     files = find_files(paths, IN_FOLDERS)
     for file in files:
         if ending(file) not in READERS and not is_stream(file):
@@ -102,7 +106,7 @@ def file_source(
         )
     if formats.pop():
         return ParquetSource(files, progress)
-    return TextSource(files, progress, form, columns, drop=drop)
+    return TextSource(files, progress, form, columns, drop=drop, texts=texts)
 
 
 def text_source(

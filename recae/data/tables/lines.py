@@ -191,13 +191,13 @@ BROKEN = "a closing quote must end the field"
 SWALLOWED = "a quote is opened, and the lines up to its end look like rows"
 NUL = "a line must have no NUL byte"
 NOT_UTF8 = "a line must be UTF-8"
-_UNQUOTED = "if quotes are part of the text, read it with quoting=False (--no-quoting)"
+_UNQUOTED = "if quotes are part of the text, read it with quoting=False"
 REMEDIES = {
     OPEN: _UNQUOTED,
     BROKEN: _UNQUOTED,
     SWALLOWED: _UNQUOTED,
-    NUL: 'a file of UTF-16 is read with encoding="utf-16" (--encoding utf-16)',
-    NOT_UTF8: 'name its encoding, such as encoding="cp1252" (--encoding cp1252)',
+    NUL: 'a file of UTF-16 is read with encoding="utf-16"',
+    NOT_UTF8: 'name its encoding, such as encoding="cp1252"',
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -202,16 +203,17 @@ def read_columns(given: Any, user: str, item: str, others: tuple[str, ...]) -> p
     return frame_of(source, [user, item, *(name for name in others if name in present)])
 
 
-def read_whole_table(given: Any) -> pd.DataFrame:
+def read_whole_table(given: Any, texts: Collection[str] = ()) -> pd.DataFrame:
     """All columns of what `read_columns` takes, as a frame; a pandas frame as it is.
 
+    texts: the columns of a text file that are text in any case, such as ids like 007.
     Raises DataError for anything else and for a file that cannot be read.
     """
-    return given if isinstance(given, pd.DataFrame) else frame_of(_source(given))
+    return given if isinstance(given, pd.DataFrame) else frame_of(_source(given, texts))
 
 
-def _source(given: Any) -> Source:
-    return file_source(given) if is_path(given) else as_source(given)
+def _source(given: Any, texts: Collection[str] = ()) -> Source:
+    return file_source(given, texts=texts) if is_path(given) else as_source(given)
 
 
 COLUMNS: Columns = ("user_id", "item_id", DEFAULT_WEIGHT, DEFAULT_TIME)

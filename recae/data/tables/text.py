@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -33,6 +33,10 @@ class Part:
     columns: dict[str, Any]
     rows: Rows
 
+    def place(self, row: int) -> str:
+        """Where a row stands."""
+        return f"line {self.rows.lines[row]}"
+
 
 class TextSource:
     """Text files, one after the other. The type of a column is that of all its fields.
@@ -40,7 +44,7 @@ class TextSource:
     files: paths, or open files, which are read from where they stand. columns: those of users,
     items, weights and times, where that is what will be read; of other columns the type is that
     into which all fields fit: integers, floats or text. drop: rows with bad values are left out, so
-    that ids are integers where most are.
+    that ids are integers where most are. texts: columns that are text in any case.
     """
 
     rows: int | None = None
@@ -53,9 +57,10 @@ class TextSource:
         columns: Columns | None = None,
         *,
         drop: bool = False,
+        texts: Collection[str] = (),
     ) -> None:
         self.form = TextFormat() if form is None else form
-        self.progress, self.columns, self.drop = progress, columns, drop
+        self.progress, self.columns, self.drop, self.texts = progress, columns, drop, texts
         self.inputs = [Input(file, self.form.encoding) for file in files]
         first = self.inputs[0].name
         self.label = f"{first}: " if len(files) == 1 else f"{first} and {len(files) - 1} more: "
@@ -94,7 +99,7 @@ class TextSource:
     def _typed(self, columns: list[str]) -> dict[str, Column]:
         form = self.form
         if self.columns is None:
-            return {name: Generic(name) for name in columns}
+            return {name: Generic(name, text=name in self.texts) for name in columns}
         user, item, weight, time = self.columns
         kinds = dict(zip((user, item), form.kinds_of_ids, strict=True))
         made: dict[str, Column] = {
@@ -117,7 +122,7 @@ class TextSource:
             arrays[name], found = typed[name].convert(part.columns[name])
             for fault in found:
                 role = typed[name].role
-                faults.append(fault.at(lambda row: f"line {lines[row]}", role, part.file))
+                faults.append(fault.at(part.place, role, part.file))
                 bad |= fault.mask
         for line in part.rows.bad:
             faults.append(
@@ -210,7 +215,7 @@ def _check_names(layout: Layout, columns: Columns | None, form: TextFormat) -> N
     if not form.header:
         raise DataError(
             f"columns of a file without a header line are numbers, here {shown}: name them as in "
-            "user=0, item=1 (--user 0 --item 1)",
+            "user=0, item=1",
             parameter="user",
             value=columns[0],
         )
@@ -218,15 +223,14 @@ def _check_names(layout: Layout, columns: Columns | None, form: TextFormat) -> N
     if len(names) == 1 and (others or " " in shown):
         sep = others[0] if others else " "
         raise DataError(
-            f"the only column is {shown!r}: is the separator {sep!r}? Then pass "
-            f"sep={sep!r} (--sep)",
+            f"the only column is {shown!r}: is the separator {sep!r}? Then pass sep={sep!r}",
             parameter="sep",
             value=form.sep,
         )
     if any(re.fullmatch(r"[+-]?[0-9]+([.,][0-9]+)?", name) for name in names):
         raise DataError(
             f"the first line looks like a row, not like names ({shown}): if there is no header "
-            "line, pass header=False, user=0, item=1 (--no-header --user 0 --item 1)",
+            "line, pass header=False, user=0, item=1",
             parameter="header",
             value=True,
         )

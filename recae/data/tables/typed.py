@@ -70,9 +70,9 @@ class Column:
 class Generic(Column):
     """Integers, floats or text, whatever all the fields are."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, text: bool = False) -> None:
         super().__init__(name)
-        self.left: list[Any] = [pa.int64(), pa.float64(), None]
+        self.left: list[Any] = [None] if text else [pa.int64(), pa.float64(), None]
 
     def see(self, column: pa.Array, lines: Lines, file: str) -> None:
         """Strikes out the types that do not fit."""
@@ -130,7 +130,7 @@ class Ids(Column):
             total = others + self.whole
             self.note = (
                 f"{others:,} of {total:,} {noun(self.what)} are no integers (first: {value!r} at "
-                f'{place}), so all of them are text; if that is meant, say ids="text" (--ids text)'
+                f'{place}), so all of them are text; if that is meant, say ids="text"'
             )
         if keep:
             self.type = pa.string()
@@ -146,7 +146,7 @@ class Ids(Column):
         whole, far, floats = _kinds(trimmed)
         words = ~(whole | far | floats | missing)
         values, ids, found = column.to_pandas().to_numpy(), noun(self.what), []
-        text = 'read them as text with ids="text" (--ids text)'
+        text = 'read them as text with ids="text"'
         for what, mask in (
             (f"{ids} must be integers or text, not floats", floats),
             (f"{ids} must fit in 64 bits", far),
@@ -191,7 +191,7 @@ class Weights(Column):
         first = str(values[int(bad.argmax())])
         remedy = ""
         if self.decimal == "." and re.fullmatch(r"\s*-?[0-9.]*,[0-9]+\s*", first):
-            remedy = 'decimal commas are read with decimal="," (--decimal ,)'
+            remedy = 'decimal commas are read with decimal=","'
         elif self.decimal == "," and "." in first:
             remedy = 'this number has a point; decimal="," was given'
         return numbers, [
@@ -251,7 +251,7 @@ class Times(Column):
         if len(fits) > 1 and any(known.startswith("%m") for known in fits):
             fits = [" or ".join(fits)]
         example = fits[0] if fits else "%d.%m.%Y %H:%M"
-        return what, f"other times are read with time_format= (--time-format), such as {example}"
+        return what, f"other times are read with time_format={example!r}"
 
     def _parsed(self, column: pa.Array) -> dict[str, tuple[Mask, Any]]:
         """For each kind which fields are of it, and all of them in it, null for the others."""
