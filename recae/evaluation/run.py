@@ -13,13 +13,13 @@ import pandas as pd
 import torch
 
 from recae.data import Interactions
-from recae.data.csr import cells
 from recae.data.splits import Fold
-from recae.errors import ConfigError, DataError, explained, warn
+from recae.errors import ConfigError, DataError, explained
 from recae.evaluation.attributes import categories_for, vectors_for
 from recae.evaluation.external import AlignedLists, Lists, Scorer
 from recae.evaluation.report import Report
 from recae.evaluation.same_data import fingerprints
+from recae.evaluation.seen import warn_if_seen
 from recae.metrics import (
     AnyMetric,
     Metric,
@@ -35,12 +35,6 @@ from recae.recommend.tuned import tuning_of
 from recae.system.machine import cores, machine, peak_gb, versions
 from recae.system.progress import bar
 from recae.system.threads import survives_fork
-
-SEEN_SHARE, SEEN_FEW = 0.5, 10
-"""Share and number of the targets that a model may have been fitted on without a warning: real data
-repeat some pairs, and two matrices without ids number different users alike."""
-SEEN_ROWS = 1 << 16
-"""Users whose interactions are compared with the targets at a time."""
 
 METRICS = ("ndcg@100", "recall@20", "recall@50")
 
@@ -121,7 +115,8 @@ def evaluate(
     )
     started = time.perf_counter()
     with bar(fold.history.n_users, f"evaluating {type(model).__name__}", "user", progress) as shown:
-        _warn_if_seen(model, fold)  # after all that can be refused
+        for fitted in _fitted_on(model):  # after all that can be refused
+            warn_if_seen(fitted, fold, f"{model!r} was fitted on, so its figures are too good")
         ranks: list[TargetRanks] | None = [] if measured.needs_ranks else None
         for rows, top in asked.ranked(measured.max_k, ranks):
             seen = TargetRanks.concatenate(ranks) if ranks else None
@@ -167,31 +162,19 @@ def evaluate(
     )
 
 
-def _warn_if_seen(model: Recommender | Lists | Scorer, fold: Fold) -> None:
-    """Warns if the model was fitted on a good part of the targets, as far as is known."""
-    fitted = model.history_ if isinstance(model, Recommender) else model.train
-    if fitted is None:
-        return
-    try:
-        rows = fitted.users.lookup(fold.target.users.ids)
-        columns = fold.target.items.lookup(fitted.items.ids)
-    except DataError:  # text and integers: these are not the same users
-        return
-    shared = np.flatnonzero(rows >= 0)
-    seen = 0
-    for start in range(0, len(shared), SEEN_ROWS):
-        some = shared[start : start + SEEN_ROWS]
-        target, theirs = fold.target.matrix[some], fitted.matrix[rows[some]]
-        row = np.repeat(np.arange(len(some)), np.diff(theirs.indptr))
-        place = columns[theirs.indices]
-        known = row[place >= 0] * fold.target.n_items + place[place >= 0]
-        seen += len(np.intersect1d(cells(target), known, assume_unique=True))
-    if seen > max(SEEN_SHARE * fold.target.nnz, SEEN_FEW):
-        warn(
-            f"{seen:,} of the {fold.target.nnz:,} targets are among the interactions that "
-            f"{model!r} was fitted on, so its figures are too good: fit it on the training part "
-            "of the split alone"
-        )
+def _fitted_on(model: Recommender | Lists | Scorer) -> list[Interactions]:
+    """The interactions that a model was fitted on, as far as they are known; of a blend, those of
+    its members."""
+    if not isinstance(model, Recommender):
+        return [] if model.train is None else [model.train]
+    if model.history_ is not None:
+        return [model.history_]
+    members = [member.history_ for member in getattr(model, "members_", ())]
+    found: list[Interactions] = []
+    for history in members:
+        if history is not None and not any(history is other for other in found):
+            found.append(history)
+    return found
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def check_same_data(
     first, reference = next(iter(provenances.items()))
     for label, provenance in provenances.items():
         for part in PARTS:
-            ours, theirs = provenance.get(part), reference.get(part)
+            ours, theirs = (_found(one, part) for one in (provenance, reference))
             if ours == theirs:
                 continue
             if _pairs(provenance, part) != _pairs(reference, part):
@@ -63,5 +63,12 @@ def check_same_data(
                 )
 
 
+def _found(provenance: Mapping[str, Any], part: str) -> Any:
+    """The fingerprint of a part; in the oldest reports the mask was the history."""
+    if part == "mask" and "mask" not in provenance:
+        part = "history"
+    return provenance.get(part)
+
+
 def _pairs(provenance: Mapping[str, Any], part: str) -> Any:
-    return provenance.get(f"{part}_pairs", provenance.get(part))
+    return provenance.get(f"{part}_pairs", _found(provenance, part))

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +30,8 @@ PERSISTENCE = 0.8
 RBP = re.compile(r"rbp(?:\.(\d+))?", re.ASCII)
 
 
-class Matched(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Matched:
     """Lists matched with their targets.
 
     places: (rows, k) int64, where the item of each place is in `target.data`; -1 if it is no target
@@ -38,12 +41,12 @@ class Matched(NamedTuple):
     places: IntArray
     target: Any
 
-    @property
+    @cached_property
     def hits(self) -> HitTable:
         """Whether each place hits, (rows, k)."""
         return self.places >= 0
 
-    @property
+    @cached_property
     def relevant(self) -> IntArray:
         """The number of targets, (rows,)."""
         found: IntArray = np.diff(self.target.indptr).astype(np.int64)

@@ -20,6 +20,7 @@ from recae.errors import (
     explained,
     warn,
 )
+from recae.evaluation.seen import warn_if_seen
 from recae.recommend.base import Recommender
 from recae.recommend.requests import check_fold, check_metric
 from recae.recommend.tuned import mark_tuned
@@ -117,6 +118,8 @@ def tune(
         warn_if_unused(model, data)
     task = Task(model, data, validation, str(metric), halving, seed, place)
     study = Study(searched, sampler, seed, folder, _about(task, searched, sampler))
+    if task.validates_itself:  # the others are evaluated, which notices it
+        warn_if_seen(data, validation, "the trials are fitted on, so the search means nothing")
     budget = Budget(*limits, before=study.trials[-1].ended if study.trials else 0.0)
     found = _search(task, study, budget, progress)
     best = best_of(study.trials)

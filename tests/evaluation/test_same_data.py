@@ -119,3 +119,9 @@ def test_reports_have_names(given: object) -> None:
     with pytest.raises(ConfigError, match=type(given).__name__) as caught:
         recae.compare(given, "ndcg@10")  # type: ignore[arg-type]
     assert caught.value.parameter == "reports"
+
+
+def test_the_oldest_reports_had_no_mask_of_their_own() -> None:
+    fold = recae.RandomSplit(0.2, 0.2).split(plays(), seed=1).test
+    now = fingerprints(fold)
+    check_same_data({"old": {part: now[part] for part in ("target", "history")}, "now": now})

@@ -38,7 +38,7 @@ def seen(model: recae.Recommender | Scorer | recae.Lists, fold: recae.Fold) -> i
 
 
 def test_the_targets_that_were_fitted_on_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recae.evaluation.run.SEEN_ROWS", 7)  # several blocks of users
+    monkeypatch.setattr("recae.evaluation.seen.ROWS", 7)  # several blocks of users
     assert seen(recae.Popularity().fit(DATA), SPLIT.test) == len(TARGETS)
     half = DATA.sample(frac=0.8, random_state=0)
     known = len(TARGETS & set(map(tuple, half.to_numpy())))
@@ -61,6 +61,22 @@ def test_a_model_without_its_history_is_not_known(tmp_path) -> None:
     assert seen(recae.load(model.save(tmp_path / "model")), SPLIT.test) is None
     kept = recae.load(model.save(tmp_path / "kept", with_history=True))
     assert seen(kept, SPLIT.test) == len(TARGETS)
+
+
+def test_a_blend_is_known_by_its_members() -> None:
+    members = [recae.Popularity().fit(DATA), recae.Popularity(weights="neither").fit(SPLIT.train)]
+    assert seen(recae.Ensemble.of(members), SPLIT.test) == len(TARGETS)
+    assert seen(recae.Ensemble.of(members[1:]), SPLIT.test) is None
+
+
+def test_a_search_on_its_own_validation_is_noticed() -> None:
+    model = recae.MultDAE(latent=2, hidden=(), epochs=1, metric="ndcg@10")
+    for template in (model, recae.Popularity()):
+        with pytest.warns(RecaeWarning, match=rf"\b{SPLIT.validation.target.nnz} "):
+            recae.tune(template, DATA, SPLIT.validation, "ndcg@10", trials=1, space=SPACE)
+
+
+SPACE = {"weights": ["neither"]}
 
 
 def test_other_systems_are_known_by_their_train() -> None:
