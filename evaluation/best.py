@@ -15,7 +15,7 @@ import recae
 from evaluation.kit.provenance import RESULTS, keep
 from recae.evaluation.comparison import verdicts
 from recae.tuning import Best
-from recae.tuning.best import USUAL
+from recae.tuning.candidates import USUAL
 
 MORE = ("user-knn", "rdlae", "infinite-ae", "sparse-ease", "bpr", "elsa", "mult-dae", "rec-vae")
 """Models of the full search beside those of `find_best`."""

@@ -34,7 +34,7 @@ from recae.errors import check_number
 from recae.metrics import parse_metric
 from recae.recommend.requests import check_metric
 from recae.tuning import check_optuna
-from recae.tuning.best import USUAL
+from recae.tuning.candidates import USUAL
 
 SHOWN, LISTED = 3, 5
 """Users whose lists are shown with --titles, and items of each."""
@@ -103,9 +103,11 @@ def run(args: argparse.Namespace, output: Output) -> None:
     saved = None
     if args.out:
         best.model.save(args.out, with_history=args.with_history, overwrite=args.overwrite)
-        saved = f"{best.model}, fitted on everything, is saved to {args.out}"
+        saved = f"fitted on everything, it is saved to {args.out}"
     lists = None if titles is None else _lists(best.model, data, titles, args.title_column)
-    text = [best.table.to_string(index=False, na_rep="", float_format="%.4f"), "", best.verdict]
+    figures = best.table.drop(columns="settings")
+    text = [figures.to_string(index=False, na_rep="", float_format="%.4f"), "", best.verdict]
+    text += ["", f"the best setting: {best.model}"]
     if lists is not None:
         text += ["", lists.to_string(index=False, float_format="%.4f")]
     text += ["", saved] if saved else []

@@ -22,7 +22,7 @@ from recae.recommend.export import write_lists
 from recae.recommend.fitted import Fitted
 from recae.recommend.requests import check_fold
 from recae.recommend.saved import contents, read_history, read_items
-from recae.recommend.weights import learn_weighting, set_state, state
+from recae.recommend.weights import check_weights, learn_weighting, set_state, state
 from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
 from recae.system.machine import enough_memory
 from recae.system.threads import survives_fork
@@ -54,6 +54,10 @@ class Recommender(Fitted):
     predicts_ratings: ClassVar[bool] = False
     fitted_params_: dict[str, Any]
     _facts: Mapping[str, Any] = MappingProxyType({})
+
+    def check_params(self) -> None:
+        super().check_params()
+        check_weights(self)
 
     @survives_fork
     def fit(

@@ -45,25 +45,29 @@ def weight_transform_param() -> Any:
     )
 
 
+def check_weights(model: Any) -> None:
+    """Raises ConfigError for a transform of weights that the model does not use."""
+    name = getattr(model, "weight_transform", "none")
+    if name != "none" and model.weights == "neither":
+        raise ConfigError(
+            f"weight_transform={name!r} of {type(model).__name__} needs the weights of "
+            "interactions, and weights='neither' does not use them: set weights to "
+            f"{_others(model.param_fields())}",
+            parameter="weights",
+            value=model.weights,
+        )
+
+
 def learn_weighting(model: Any, data: Interactions) -> None:
     """Sets the transform of a model that is about to be fitted, and warns of unhelpful weights.
 
-    Raises DataError for no interactions, ConfigError for a transform of weights that the model does
-    not use.
+    Raises DataError for no interactions.
     """
     if not data.nnz:
         raise DataError("there are no interactions to learn from")
     known = model.param_fields()
     used = getattr(model, "weights", "neither")
     name = getattr(model, "weight_transform", "none")
-    if used == "neither" and name != "none":
-        others = _others(known)
-        raise ConfigError(
-            f"weight_transform={name!r} of {type(model).__name__} needs the weights of "
-            f"interactions, and weights='neither' does not use them: set weights to {others}",
-            parameter="weights",
-            value=used,
-        )
     model._weighting = Weighting.learn(name, data.matrix)
     warn_if_unused(model, data)
     if used == "neither" or name != "none" or known["weight_transform"].metadata["usual"] is None:

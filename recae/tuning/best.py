@@ -22,28 +22,21 @@ from recae.errors import (
     TrainingError,
     UnusedWeights,
     check_number,
-    check_option,
 )
 from recae.evaluation import Report, evaluate
 from recae.evaluation.comparison import compare, verdicts
-from recae.models import MODELS, InfiniteAE
-from recae.models.linear._base import LinearRecommender
-from recae.models.linear._solve import plan_solver
 from recae.recommend.base import Recommender
 from recae.recommend.requests import check_metric
 from recae.recommend.weights import weights_differ
 from recae.rng import check_seed
 from recae.system.threads import survives_fork
 from recae.tuning.attempt import clock, noted_warnings
+from recae.tuning.candidates import share_of, space_of, templates_of, too_large
 from recae.tuning.result import Tuning
 from recae.tuning.run import tune
-from recae.tuning.space import read_space
 from recae.tuning.study import CUT, check_optuna
 
 LOG = logging.getLogger("recae")
-
-USUAL = ("popularity", "item-knn", "svd-ae", "pure-svd", "ease", "edlae", "als", "mult-vae")
-"""The models that are tried unless others are named, those that are cheap to fit first."""
 
 TRIALS = 40
 """Settings of one model, at most: what a cheap one leaves of its time goes to the next ones."""
@@ -53,10 +46,6 @@ SEARCH = 0.7
 
 ENOUGH = 200
 """Users with a target, in validation and in test, from which on data are split at a time."""
-
-SPEED = 2e10
-"""Operations a second of an inverse on a slow processor: closed forms that would take longer than
-their share of the time are skipped."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,9 +104,10 @@ def find_best(
        user's items is for validation and another for the test (`RandomSplit`). protocol: another
        splitter, such as `recae.LeaveLastOut()`.
     2. Each model is tuned on the validation fold by `recae.tune`, the cheap ones first and with 40
-       settings at most. 70 % of the time is divided among them; what one leaves goes to the others.
-       Models that need too much memory, or whose closed form would take longer than its share of
-       the time, are skipped, and the table says so.
+       settings at most. 70 % of the time is divided among them, three parts for a model that trains
+       in epochs and one for any other; what one leaves goes to the next. Models that need too much
+       memory, or whose closed form would take longer than its share of the time, are skipped, and
+       the table says so.
     3. Each is fitted again with its best setting, on training and validation data, and measured on
        the test, which is looked at once.
     4. The best is the one with the highest metric on validation, so that its test value is not too
@@ -142,7 +132,7 @@ def find_best(
     check_metric(metric)
     check_seed(seed)
     check_optuna()
-    templates = _templates(models)
+    templates = templates_of(models)
     say = on_step or LOG.info
     everything = as_interactions(data)
     splitter, split, why = _split(everything, protocol, seed)
@@ -191,8 +181,8 @@ class _Job:
         train, validation = self.split.train, self.split.validation
         assert validation is not None
         for place, (name, template) in enumerate(templates.items()):
-            share = max(end - clock(), 0.0) / (len(templates) - place)
-            reason = _too_large(template, train, share)
+            share = max(end - clock(), 0.0) * share_of(list(templates.values())[place:])
+            reason = too_large(template, train, share)
             if reason:
                 self._skip(name, reason)
                 continue
@@ -206,7 +196,7 @@ class _Job:
                         self.metric,
                         seconds=max(share, 1e-3),
                         trials=TRIALS,
-                        space=_space(template, weights_differ(train)),
+                        space=space_of(template, weights_differ(train)),
                         **self.options,
                     )
             except (CapacityError, TrainingError, ConfigError) as error:
@@ -295,26 +285,6 @@ class _Job:
         self.say(f"{name} is skipped: {reason}")
 
 
-def _templates(models: Sequence[str | Recommender] | None) -> dict[str, Recommender]:
-    """Name -> unfitted model. Raises ConfigError for an unknown name, or for one that is twice."""
-    if isinstance(models, str | Recommender):
-        models = [models]
-    found: dict[str, Recommender] = {}
-    for given in USUAL if models is None else models:
-        if isinstance(given, Recommender):
-            name, model = given.name, given.clone()
-        else:
-            check_option("model", given, MODELS, parameter="models")
-            name, model = str(given), MODELS[given]()
-        if name in found:
-            raise ConfigError(f"models names {name!r} twice", parameter="models", value=models)
-        model.check_params()
-        found[name] = model
-    if not found:
-        raise ConfigError("models must name at least one model", parameter="models", value=models)
-    return found
-
-
 def _split(data: Interactions, protocol: Any, seed: int) -> tuple[Any, Split, str]:
     """The splitter, its split, and why it was chosen."""
     if protocol is not None:
@@ -363,36 +333,3 @@ def joined(train: Interactions, fold: Any) -> Interactions:
         users = train.users
     matrix: Any = sum(part.with_users(users).matrix for part in parts)
     return Interactions.from_csr(matrix, users=users, items=train.items)
-
-
-def _space(template: Recommender, weighted: bool) -> dict[str, Any] | None:
-    """None for the usual space; the template's own setting where there is nothing to search."""
-    try:
-        read_space(template, None, weighted)
-    except ConfigError:
-        own = {name: value for name, value in template.get_params().items() if name != "metric"}
-        return {name: [value] for name, value in list(own.items())[:1]} or None
-    return None
-
-
-def _too_large(template: Recommender, data: Interactions, seconds: float) -> str:
-    """Why a closed form cannot be fitted in the memory or the time; "" if it can."""
-    if isinstance(template, InfiniteAE):
-        size = data.n_users
-    elif isinstance(template, LinearRecommender):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                plan, _ = plan_solver(template.name, data.n_users, data.n_items, 0.0, "auto")
-        except CapacityError as error:
-            return str(error)
-        size = data.n_users if plan.over_users else data.n_items
-    else:
-        return ""
-    forecast = size**3 / SPEED
-    if forecast <= seconds:
-        return ""
-    return (
-        f"its inverse of {size:,} x {size:,} may take {forecast:.0f} s, and {seconds:.0f} s are "
-        "its share: give more seconds, or keep fewer items"
-    )

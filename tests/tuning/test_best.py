@@ -15,6 +15,7 @@ import recae
 from recae import ConfigError, Interactions
 from recae.errors import TrainingError, UnusedWeights
 from recae.tuning.best import Best, joined
+from recae.tuning.candidates import share_of
 
 best_module = import_module("recae.tuning.best")
 
@@ -100,8 +101,13 @@ def test_time_that_a_model_leaves_goes_to_the_next(text_data, monkeypatch) -> No
     assert given == pytest.approx([35, 60])  # 70 % of the time, halved; then all that is left
 
 
+def test_a_model_of_epochs_gets_three_parts() -> None:
+    assert share_of([recae.Popularity(), recae.EASE(), recae.MultVAE()]) == 1 / 5
+    assert share_of([recae.MultVAE(), recae.EASE()]) == 3 / 4
+
+
 def test_a_closed_form_that_takes_too_long_is_skipped(text_data, monkeypatch) -> None:
-    monkeypatch.setattr(best_module, "SPEED", 1e-6)
+    monkeypatch.setattr(import_module("recae.tuning.candidates"), "SPEED", 1e-6)
     monkeypatch.setattr(best_module, "TRIALS", 1)
     said: list[str] = []
     models = [recae.EASE(), "popularity"]

@@ -76,7 +76,8 @@ class SVDRecommender(FactorRecommender):
             )
         if not all(np.isfinite(part).all() for part in (self.input_factors_, self.item_factors_)):
             raise TrainingError(
-                "the factors are too large for float32: scale the weights of interactions down",
+                "the factors are too large for float32: set weight_transform='log1p', or scale the "
+                "weights of interactions down",
                 parameter="weights",
                 value=self.weights,
             )

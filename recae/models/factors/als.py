@@ -85,7 +85,8 @@ class ALS(FactorRecommender):
         except ModelFitError as error:
             raise TrainingError(
                 f"the factors are no longer numbers: raise l2 (now {self.l2}) or lower alpha "
-                f"(now {self.alpha}); extreme weights do this too, if they reach the model"
+                f"(now {self.alpha}); extreme weights do this too, if they reach the "
+                "model: weight_transform='log1p' tames them"
             ) from error
         except KeyboardInterrupt:
             if not sweeps.done:

@@ -295,8 +295,8 @@ def over_items(
         gram[np.diag_indices_from(gram)] += ridge
     if not np.isfinite(gram.diagonal()).all():
         raise ConfigError(
-            f"X'X + l2 I overflows {dtype} at l2={l2}: lower l2, or scale down the "
-            "interaction weights if the model uses them",
+            f"X'X + l2 I overflows {dtype} at l2={l2}: lower l2, or set "
+            "weight_transform='log1p' if extreme weights of interactions reach the model",
             parameter="l2",
             value=l2,
         )
