@@ -125,7 +125,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
             split.validation,
             seed=args.seed,
             device=args.device,
-            callbacks=(output.epoch, epochs.append),
+            callbacks=(output.epoch, epochs.append) if model.uses_callbacks else (),
             progress=output.progress,
         )
         seconds = time.perf_counter() - started

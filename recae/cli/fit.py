@@ -71,7 +71,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
             validation,
             seed=args.seed,
             device=args.device,
-            callbacks=output.epoch,
+            callbacks=output.epoch if model.uses_callbacks else (),
             progress=output.progress,
             checkpoint=args.checkpoint,
         )

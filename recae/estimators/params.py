@@ -10,7 +10,8 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
-from recae.errors import ConfigError, NotFittedError, check_option, explained
+from recae.errors import ConfigError, check_option, explained
+from recae.estimators.manners import Manners
 from recae.estimators.saved import register
 
 T = TypeVar("T")
@@ -129,7 +130,7 @@ def _valid(value: object, kind: type, about: Mapping[str, Any]) -> bool:
     )
 
 
-class Estimator:
+class Estimator(Manners):
     """get_params, set_params, clone, presets, repr and the check of hyperparameters."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -220,9 +221,6 @@ class Estimator:
                     parameter=name,
                     value=value,
                 )
-
-    def _not_fitted(self) -> Exception:
-        return NotFittedError(f"this {type(self).__name__} is not fitted: call fit first")
 
     def _check_fitted(self) -> None:
         """Raises NotFittedError before fit, and ConfigError if a hyperparameter changed since."""

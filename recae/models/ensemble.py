@@ -141,6 +141,9 @@ class Ensemble(Recommender):
     name = "ensemble"
     small = dict(members=("EASE(l2=4.5)", "Popularity()", "ItemKNN(neighbours=5)"))
     uses_validation: ClassVar[bool] = True
+    uses_device: ClassVar[bool] = True
+    uses_callbacks: ClassVar[bool] = True
+    uses_checkpoint: ClassVar[bool] = True
 
     members: tuple[str, ...] = param(
         "models as Python writes them, separated by semicolons on the command line",
@@ -203,6 +206,9 @@ class Ensemble(Recommender):
             )
         for text in self.members:
             read_model(text).check_params()
+
+    def _trained(self) -> list[Recommender]:
+        return [read_model(text) for text in self.members]
 
     def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
         fitted = []

@@ -15,7 +15,7 @@ from torch import Tensor
 from recae.data import Interactions, ItemTable, as_interactions
 from recae.data.csr import column_counts
 from recae.data.splits import Fold
-from recae.errors import DataError, TrainingInterrupted, check_flag, check_integer
+from recae.errors import DataError, TrainingInterrupted, check_flag, check_integer, warn
 from recae.estimators.saved import hyperparameters, write
 from recae.ranking.batches import RankedLists, rank_batches
 from recae.recommend.export import write_lists
@@ -38,10 +38,11 @@ class Recommender(Fitted):
 
     The class of a model declares: `name`, as on the command line; `small`, settings for quick
     tests; `uses_validation` and `uses_seed`, whether the result depends on a validation fold and on
-    the seed; `scores_every_item`, whether no item gets the score -inf; `personalised`, whether
-    scores are learnt from which users have which items in common; `needs_history`, whether a user
-    without a history is a stranger, see `on_unknown` of `recommend`; `predicts_ratings`, whether
-    scores are in the unit of the weights.
+    the seed; `uses_device`, `uses_callbacks` and `uses_checkpoint`, whether `fit` computes on that
+    device, calls them and keeps its state there; `scores_every_item`, whether no item gets the
+    score -inf; `personalised`, whether scores are learnt from which users have which items in
+    common; `needs_history`, whether a user without a history is a stranger, see `on_unknown` of
+    `recommend`; `predicts_ratings`, whether scores are in the unit of the weights.
 
     >>> all(issubclass(model, recae.Recommender) for model in recae.MODELS.values())
     True
@@ -50,6 +51,9 @@ class Recommender(Fitted):
     small: ClassVar[dict[str, Any]] = {}
     uses_validation: ClassVar[bool] = False
     uses_seed: ClassVar[bool] = False
+    uses_device: ClassVar[bool] = False
+    uses_callbacks: ClassVar[bool] = False
+    uses_checkpoint: ClassVar[bool] = False
     scores_every_item: ClassVar[bool] = True
     predicts_ratings: ClassVar[bool] = False
     fitted_params_: dict[str, Any]
@@ -74,12 +78,14 @@ class Recommender(Fitted):
         """Fits the model to interactions and returns self.
 
         data: Interactions, a frame with the default column names, or a scipy matrix.
-        validation: a fold to choose the best state by, for models that train in epochs.
-        seed: an integer >= 0; the same seed gives the same model. device: "auto", "cpu", "cuda".
-        callbacks: one or several, called with each finished Epoch. progress: True, False, or None
-        to ask the terminal. checkpoint: a file that keeps the state of the training; after an
-        interruption the same call resumes from it and gives the same result; for models trained in
-        epochs and ALS.
+        validation: a fold to choose the best state by, where the model `uses_validation`. seed: an
+        integer >= 0; the same seed gives the same model, and where the model does not `uses_seed`,
+        every seed does. device: "auto", "cpu", "cuda". callbacks: one or several, called with each
+        finished Epoch; if one returns True the training ends. progress: True, False, or None to ask
+        the terminal; a model that is fitted in one step shows no bar. checkpoint: a file that keeps
+        the state of the training; after an interruption the same call resumes from it and gives the
+        same result. A device, callbacks or a checkpoint that the model does not use are warned of;
+        see `uses_device`, `uses_callbacks` and `uses_checkpoint`.
 
         Raises ConfigError for bad options, DataError for bad data, and on Ctrl-C
         TrainingInterrupted, with the model fitted to its best state, once an epoch is finished.
@@ -93,6 +99,7 @@ class Recommender(Fitted):
         learn_weighting(self, data)
         if validation is not None:
             check_fold("validation", validation)
+        self._warn_of_unused(run, device)
         try:
             with enough_memory(f"fitting {self!r} on {data}"):
                 self._fit(data, validation, run)
@@ -147,6 +154,23 @@ class Recommender(Fitted):
         about = sha256_of_json([type(self).__name__, self.get_params(), [*arrays]])
         learnt = sha256_of_arrays(self.items_.ids, self.item_counts_, *arrays.values())
         return sha256((about + learnt).encode())[:16]
+
+    def _warn_of_unused(self, run: Run, device: Any) -> None:
+        """Warns of options of `fit` that have no effect on this model."""
+        parts, unused = self._trained(), []
+        if run.callbacks and not any(part.uses_callbacks for part in parts):
+            unused.append("callbacks: it is not trained in epochs, so they are never called")
+        if run.checkpoint is not None and not any(part.uses_checkpoint for part in parts):
+            unused.append("checkpoint: it keeps no state to resume from")
+        on_cpu = device == "auto" or run.device.type == "cpu"
+        if not on_cpu and not any(part.uses_device for part in parts):
+            unused.append(f"device={str(device)!r}: it is fitted on the CPU")
+        if unused:
+            warn(f"{type(self).__name__} does not use {'; '.join(unused)}")
+
+    def _trained(self) -> Sequence[Recommender]:
+        """The models that `fit` trains."""
+        return [self]
 
     def _own(self, data: Interactions) -> None:
         self.items_, self.history_ = data.items, data

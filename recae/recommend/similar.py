@@ -123,6 +123,8 @@ def pair_scores(
 ) -> pd.DataFrame:
     """The frame of `Recommender.score_pairs`; request_of: the rows to score for distinct users."""
     check_option("on_unknown_items", on_unknown_items, UNKNOWN_ITEMS)
+    if isinstance(pairs, pd.DataFrame) and {"user_id", "item_id"} <= {*pairs} and not len(pairs):
+        return pairs[["user_id", "item_id"]].assign(score=np.empty(0, dtype=np.float32))
     columns = read_columns(pairs, "user_id", "item_id", ())
     users, of_pairs = IdMap.from_values(columns["user_id"], "user")
     items = item_codes(known, columns["item_id"], "pairs", on_unknown_items)

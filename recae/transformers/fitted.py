@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from recae.errors import DataError, NotFittedError, check_option
+from recae.errors import DataError, check_option
 from recae.estimators.params import Estimator
 from recae.nn import DENSE_LOSSES, AutoencoderNet, Batch
 from recae.system.machine import row_batches
@@ -38,6 +38,8 @@ class Fitted(Estimator, ABC):
     shape_: tuple[int, ...]
     n_features_in_: int
     _output: str | None = None
+    _kind = "transformer"
+    _mark = "network_"
 
     @survives_fork
     def transform(self, X: Any) -> np.ndarray:
@@ -249,40 +251,15 @@ class Fitted(Estimator, ABC):
 
         return self._by_batch(net, examples, losses)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "network_")
-
     def __sklearn_clone__(self) -> Self:
         return self.clone().set_output(transform=self._output)
 
-    def __sklearn_tags__(self) -> Any:
-        """The tags of scikit-learn 1.6 and later."""
-        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
-
-        return Tags(
-            estimator_type="transformer",
-            target_tags=TargetTags(required=False),
-            transformer_tags=TransformerTags(preserves_dtype=[]),
-            input_tags=InputTags(
-                sparse=self.loss not in self.only_dense,
-                three_d_array=True,
-                positive_only=self.loss in ("logistic", "multinomial"),
-            ),
-        )
-
-    def _not_fitted(self) -> Exception:
-        """A NotFittedError; once scikit-learn is imported, one that is also scikit-learn's."""
-        message = f"this {type(self).__name__} is not fitted: call fit first"
-        exceptions = sys.modules.get("sklearn.exceptions")
-        if exceptions is None:
-            return NotFittedError(message)
-        members = {
-            "__module__": NotFittedError.__module__,
-            "__reduce__": lambda self: (NotFittedError, self.args),
+    def _input_tags(self) -> dict[str, bool]:
+        return {
+            "sparse": self.loss not in self.only_dense,
+            "three_d_array": True,
+            "positive_only": self.loss in ("logistic", "multinomial"),
         }
-        bases = (NotFittedError, exceptions.NotFittedError)
-        both: type[Exception] = type("NotFittedError", bases, members)
-        return both(message)
 
     def _note_names(self, names: Sequence[str] | None) -> None:
         """Stores the number of features and their names."""

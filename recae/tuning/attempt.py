@@ -183,7 +183,7 @@ def attempt(
                 task.validation,
                 seed=task.seed,
                 device=task.device,
-                callbacks=after_epoch,
+                callbacks=after_epoch if model.uses_callbacks else (),
                 progress=False,
             )
             value = _measured(task, model)

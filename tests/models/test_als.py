@@ -138,7 +138,7 @@ def at_sweep(monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException)
     class Sweeps(als._Sweeps):
         def go_on(self, confidences: object, after_sweep: object) -> None:
             def callback(*progress: object) -> None:
-                after_sweep()  # type: ignore[operator]
+                after_sweep(*progress)  # type: ignore[operator]
                 if self.done == number:
                     raise error
 

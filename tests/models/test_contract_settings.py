@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import recae
-from recae import ConfigError, Interactions
+from recae import ConfigError, Interactions, RecaeWarning
+from recae.recommend.weights import learn_weighting
+from recae.training import Run
 from tests.laws import assert_same_scores
 
 
@@ -78,10 +82,60 @@ def test_a_history_with_its_items_in_another_order_is_the_same(fitted, text_data
     np.testing.assert_array_equal(fitted.score(shuffled), fitted.score(text_data))
 
 
-def test_one_callback_needs_no_list(make, text_data) -> None:
+def test_callbacks_are_called_after_every_epoch_or_warned_of(make, text_data) -> None:
     seen: list[recae.training.Epoch] = []
-    model = make().fit(text_data, callbacks=seen.append)
-    assert len(seen) == (len(model.epochs_) if hasattr(model, "epochs_") else 0)
+    model, epochs = make(), make().get_params().get("epochs")
+    if epochs is None:
+        with pytest.warns(RecaeWarning, match=f"{type(model).__name__} .*callbacks"):
+            model.fit(text_data, callbacks=seen.append)
+        assert not seen
+        return
+    assert model.uses_callbacks
+    model.fit(text_data, callbacks=seen.append)
+    assert [epoch.number for epoch in seen] == [*range(1, epochs + 1)]
+    assert all(np.isfinite(epoch.loss) and epoch.seconds >= 0 for epoch in seen)
+    seen.clear()
+    stopped = make().fit(text_data, callbacks=lambda epoch: seen.append(epoch) or True)
+    assert len(seen) == 1 and np.isfinite(stopped.score(text_data)).all()
+
+
+def test_a_checkpoint_is_kept_or_warned_of(make, text_data, tmp_path) -> None:
+    model = make()
+    if model.uses_checkpoint and model.get_params().get("epochs"):
+        return  # tests/training and test_als.py resume from it
+    with pytest.warns(RecaeWarning, match=f"{type(model).__name__} .*checkpoint"):
+        model.fit(text_data, checkpoint=tmp_path / "state")
+    assert not any(tmp_path.iterdir())
+
+
+class Watched(Run):
+    """The options of a fit, and which of them it looked at."""
+
+    looked_at: ClassVar[set[str]] = set()
+
+    def __getattribute__(self, name: str) -> Any:
+        Watched.looked_at.add(name)
+        return super().__getattribute__(name)
+
+
+def test_a_model_says_which_options_it_uses(make, text_data) -> None:
+    model, run = make(), Watched()
+    Watched.looked_at.clear()
+    learn_weighting(model, text_data)
+    model._fit(text_data, None, run)
+    if model.name != "ensemble":  # hands all of them on
+        for option in ("seed", "device", "callbacks", "checkpoint"):
+            used = getattr(model, f"uses_{option}")
+            assert (option in Watched.looked_at) == used, option
+
+
+@pytest.mark.parametrize("kind", [recae.ALS, recae.BPR, recae.PureSVD, recae.ItemKNN])
+def test_a_gpu_that_is_not_used_is_warned_of(kind, monkeypatch) -> None:
+    data = recae.testing.planted().binarised()
+    run = Run(device=torch.device("cuda"))
+    monkeypatch.setattr(Run, "checked", lambda *options: run)
+    with pytest.warns(RecaeWarning, match=f"{kind.__name__} .*'cuda:0'"):
+        kind(**kind.small).fit(data, device="cuda:0")
 
 
 def test_arrays_far_longer_than_the_catalogue_are_refused(fitted, text_data) -> None:

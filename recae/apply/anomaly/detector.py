@@ -14,15 +14,15 @@ from recae.data.csr import added_up
 from recae.errors import (
     ConfigError,
     DataError,
-    NotFittedError,
     check_flag,
     check_number,
     unknown_option,
 )
+from recae.estimators.manners import Manners
 from recae.rng import Stream, check_seed, numpy_generator
 
 
-class AnomalyDetector:
+class AnomalyDetector(Manners):
     """Flags examples that a model scores lower than almost all normal examples.
 
     The normal examples are split. The model is fitted on one part; its scores of the other part set
@@ -49,6 +49,9 @@ class AnomalyDetector:
     >>> AnomalyDetector(model, false_alarm_rate=0.02).fit(normal).predict(odd).tolist()
     [-1, -1, -1]
     """
+
+    _kind = "outlier_detector"
+    _mark = "threshold_"
 
     def __init__(
         self,
@@ -112,7 +115,7 @@ class AnomalyDetector:
         (100,)
         """
         if not hasattr(self, "threshold_"):
-            raise NotFittedError("this AnomalyDetector is not fitted: call fit first")
+            raise self._not_fitted()
         return _scores(self.model_, X)
 
     def decision_function(self, X: Any) -> np.ndarray:
@@ -140,6 +143,17 @@ class AnomalyDetector:
         """
         flagged = self.score_samples(X) < self.threshold_
         return np.where(flagged, -1, 1).astype(np.int64)
+
+    def fit_predict(self, X: Any, y: Any = None, **options: Any) -> np.ndarray:
+        """Fits, then `predict` of the same examples, (n,) int64; options: those of `fit`.
+
+        Raises what `fit` raises. Examples that the model was fitted on are flagged more rarely.
+
+        >>> model = recae.Autoencoder(latent=2, epochs=1)
+        >>> recae.apply.anomaly.AnomalyDetector(model, 0.1).fit_predict(X).shape
+        (100,)
+        """
+        return self.fit(X, y, **options).predict(X)
 
     def p_values(self, X: Any) -> np.ndarray:
         """The probability that a normal example scores as low, (n,) float64 in (0, 1].
@@ -181,8 +195,9 @@ class AnomalyDetector:
                 raise unknown_option("setting of AnomalyDetector", name, known, parameter=name)
         return self
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "threshold_")
+    def _input_tags(self) -> dict[str, bool]:
+        tags = {name: True for name in ("sparse", "three_d_array", "allow_nan", "string")}
+        return tags  # the model refuses what it does not read
 
     def __repr__(self) -> str:
         return f"AnomalyDetector({self.model!r}, false_alarm_rate={self.false_alarm_rate!r})"

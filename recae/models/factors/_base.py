@@ -24,7 +24,20 @@ from recae.recommend.weights import (
     weighted,
     weights_param,
 )
-from recae.training import Run
+from recae.training import Epoch, Run
+
+
+class Stopped(Exception):
+    """A callback wants the training to end."""
+
+
+def report_epoch(run: Run, number: int, loss: float, seconds: float) -> None:
+    """Calls the callbacks of a fit by `implicit`; raises Stopped if one of them returns True."""
+    if run.callbacks:  # else no loss was computed
+        epoch = Epoch(number, float(loss), seconds)
+        wanted = [callback(epoch) for callback in run.callbacks]
+        if any(wanted):
+            raise Stopped
 
 
 @estimator

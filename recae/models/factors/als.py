@@ -14,7 +14,7 @@ from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import TrainingError, TrainingInterrupted
 from recae.estimators.params import estimator, param
-from recae.models.factors._base import FactorRecommender
+from recae.models.factors._base import FactorRecommender, Stopped, report_epoch
 from recae.models.factors._fold_in import FoldIn
 from recae.nn.products import FactoredScores
 from recae.recommend.saved import checkpoint
@@ -45,6 +45,8 @@ class ALS(FactorRecommender):
 
     name = "als"
     uses_seed = True
+    uses_callbacks = True
+    uses_checkpoint = True
     small = dict(latent=5, epochs=3, l2=0.7, alpha=3.5)
 
     l2: float = param("weight of the squared factors", default=10.0, low=0, usual=(0.1, 1000))
@@ -63,7 +65,8 @@ class ALS(FactorRecommender):
         x = data.matrix  # `implicit` may change its input, which is therefore a copy
         parts = (self._confidences(x), x.indices.copy(), x.indptr.copy())
         confidences = sp.csr_matrix(parts, shape=x.shape)
-        sweeps = _Sweeps(self._implicit(int(numpy_generator(run.seed).integers(2**31))))
+        seed = int(numpy_generator(run.seed).integers(2**31))
+        sweeps = _Sweeps(self._implicit(seed, with_loss=bool(run.callbacks)))
         kept = checkpoint(self, data, None, run)
         if kept is not None:
             kept.resume(sweeps)
@@ -74,20 +77,20 @@ class ALS(FactorRecommender):
             shown = bar(self.epochs, name, "sweep", progress, initial=done)
             with shown as progress_bar, ONE_BLAS:
 
-                def after_sweep(*progress: object) -> None:
+                def after_sweep(_: int, seconds: float, loss: float) -> None:
                     sweeps.done += 1
                     progress_bar.update()
                     if kept is not None:
                         kept.after_epoch(sweeps)
+                    report_epoch(run, sweeps.done, loss, seconds)
 
                 if not sweeps.finished:
                     sweeps.go_on(confidences, after_sweep)
         except ModelFitError as error:
-            raise TrainingError(
-                f"the factors are no longer numbers: raise l2 (now {self.l2}) or lower alpha "
-                f"(now {self.alpha}); extreme weights do this too, if they reach the "
-                "model: weight_transform='log1p' tames them"
-            ) from error
+            raise self._no_numbers() from error
+        except Stopped:
+            if not np.isfinite(sweeps.model.item_factors).all():
+                raise self._no_numbers() from None
         except KeyboardInterrupt:
             if not sweeps.done:
                 raise
@@ -98,11 +101,18 @@ class ALS(FactorRecommender):
             ) from None
         self._own_factors(sweeps.model)
 
+    def _no_numbers(self) -> TrainingError:
+        return TrainingError(
+            f"the factors are no longer numbers: raise l2 (now {self.l2}) or lower alpha "
+            f"(now {self.alpha}); extreme weights do this too, if they reach the model: "
+            "weight_transform='log1p' tames them"
+        )
+
     def _own_factors(self, model: Any) -> None:
         self.item_factors_ = model.item_factors
         self._fold_in: FoldIn | None = None  # made from the item factors when it is needed
 
-    def _implicit(self, seed: int) -> Any:
+    def _implicit(self, seed: int, with_loss: bool) -> Any:
         from implicit.cpu.als import AlternatingLeastSquares
 
         with ONE_BLAS:  # implicit warns about BLAS threads where it is made
@@ -111,6 +121,7 @@ class ALS(FactorRecommender):
                 regularization=self.l2,
                 iterations=self.epochs,
                 random_state=seed,
+                calculate_training_loss=with_loss,
             )
 
     def _confidences(self, matrix: Any) -> np.ndarray:

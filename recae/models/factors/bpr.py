@@ -15,7 +15,7 @@ from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import TrainingError
 from recae.estimators.params import estimator, learnt, param
-from recae.models.factors._base import FactorRecommender
+from recae.models.factors._base import FactorRecommender, Stopped, report_epoch
 from recae.nn.products import FactoredScores
 from recae.recommend.saved import expect
 from recae.recommend.sparse import with_weights_or_ones
@@ -47,6 +47,7 @@ class BPR(FactorRecommender):
 
     name = "bpr"
     uses_seed = True
+    uses_callbacks = True
     small = dict(latent=5, epochs=5)
 
     lr: float = param("learning rate", default=0.05, above=0, usual=(0.005, 0.2))
@@ -70,19 +71,30 @@ class BPR(FactorRecommender):
                 num_threads=1,
                 random_state=int(numpy_generator(run.seed).integers(2**31)),
             )
+            histories = with_weights_or_ones(data.matrix, weighted=False).copy()
+
+            def after_epoch(epoch: int, seconds: float, right: int, skipped: int) -> None:
+                progress_bar.update()
+                wrong = 1 - right / max(data.nnz - skipped, 1)
+                report_epoch(run, epoch + 1, wrong, seconds)
+
             try:
                 model.fit(
-                    # A copy: implicit takes no read-only arrays.
-                    with_weights_or_ones(data.matrix, weighted=False).copy(),
+                    histories,  # a copy: implicit takes no read-only arrays
                     show_progress=False,
-                    callback=lambda *progress: progress_bar.update(),
+                    callback=after_epoch,
                 )
+            except Stopped:
+                pass
             except ModelFitError as error:
-                raise TrainingError(
-                    f"the factors are no longer numbers: lower lr (now {self.lr})"
-                ) from error
+                raise self._no_numbers() from error
+        if not np.isfinite(model.item_factors).all():
+            raise self._no_numbers()
         self.item_factors_ = np.ascontiguousarray(model.item_factors[:, :-1])
         self.item_biases_ = np.ascontiguousarray(model.item_factors[:, -1])
+
+    def _no_numbers(self) -> TrainingError:
+        return TrainingError(f"the factors are no longer numbers: lower lr (now {self.lr})")
 
     def _embed_rows(self, matrix: Any) -> Tensor:
         lengths = np.maximum(np.diff(matrix.indptr), 1)

@@ -69,6 +69,8 @@ class LinearRecommender(Recommender):
         usual=("auto",),
     )
 
+    uses_device = True
+
     # Constants, unless a model declares them as hyperparameters.
     dropout = 0.0
     xi = 0.0

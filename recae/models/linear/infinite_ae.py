@@ -51,6 +51,7 @@ class InfiniteAE(Recommender):
     """
 
     name = "infinite-ae"
+    uses_device = True
     small = dict(l2=0.7)
 
     l2: float = param(

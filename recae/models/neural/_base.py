@@ -143,6 +143,9 @@ class NeuralRecommender(Recommender):
 
     uses_validation: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = True
+    uses_device: ClassVar[bool] = True
+    uses_callbacks: ClassVar[bool] = True
+    uses_checkpoint: ClassVar[bool] = True
     lowest_is_best: ClassVar[bool] = False
 
     epochs: int = param("passes over the training users, at most", default=100, low=1)
