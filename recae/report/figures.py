@@ -12,6 +12,8 @@ from recae.errors import ConfigError, DataError, check_option, unknown_option
 from recae.evaluation import Report
 from recae.evaluation.comparison.pairing import check_reports
 from recae.evaluation.report import check_report
+from recae.evaluation.same_data import check_same_data
+from recae.metrics import uses_weights
 from recae.report.canvas import write
 from recae.report.charts import WIDTH, Chart, Row, draw_lines, forest, scatter
 from recae.report.entry import Entry, check_entries
@@ -191,7 +193,7 @@ def _of_few(ordered: Sequence[Entry], lines: Sequence[Line]) -> str:
 def comparison(reports: Mapping[str, Report]) -> pd.DataFrame:
     """One row per report (its name as index), one text column per metric: `mean [low, high]`.
 
-    Raises ConfigError without reports.
+    Raises ConfigError without reports, DataError for reports of different data.
 
     >>> values = pd.DataFrame({"recall@5": [0.5, 0.7]}, index=[1, 2])
     >>> recae.report.comparison({"a": recae.Report("a", values)}).loc["a", "recall@5"]
@@ -214,6 +216,9 @@ def _require_some(reports: Mapping[str, Report]) -> None:
     check_reports(reports)
     for report in reports.values():
         check_report(report)
+    weights = any(uses_weights(name) for report in reports.values() for name in report.metrics)
+    provenances = {repr(name): report.provenance for name, report in reports.items()}
+    check_same_data(provenances, weights=weights)
     if not reports:
         raise ConfigError("there are no reports to show; give at least one, as {name: report}")
 

@@ -13,7 +13,7 @@ import recae
 from recae import ConfigError, DataError
 from recae.evaluation.comparison import detectable_difference, variance
 from recae.evaluation.same_data import check_same_data, fingerprints
-from recae.report import Entry, html, load_entries, markdown
+from recae.report import Entry, comparison, html, load_entries, markdown, plot_comparison
 from recae.report.entry import check_measured
 
 
@@ -52,6 +52,8 @@ def test_another_mask_is_refused_wherever_reports_meet(other_masks, tmp_path: Pa
         lambda: detectable_difference(one, two, metric="ndcg@10"),
         lambda: variance([one, two], "ndcg@10"),
         lambda: markdown(entries),
+        lambda: comparison({"one": one, "two": two}),
+        lambda: plot_comparison({"one": one, "two": two}, "ndcg@10", tmp_path / "a.png"),
         lambda: html(entries, tmp_path / "page.html"),
         lambda: load_entries(tmp_path),
     ]
@@ -125,3 +127,16 @@ def test_the_oldest_reports_had_no_mask_of_their_own() -> None:
     fold = recae.RandomSplit(0.2, 0.2).split(plays(), seed=1).test
     now = fingerprints(fold)
     check_same_data({"old": {part: now[part] for part in ("target", "history")}, "now": now})
+
+
+def test_popularity_by_other_training_users_is_warned_of() -> None:
+    split = recae.RandomSplit(0.2, 0.2).split(plays(), seed=1)
+    both = recae.RandomSplit(0, 0.2).split(plays(), seed=1).train
+    models = {"a": recae.Popularity().fit(split.train), "b": recae.Popularity().fit(both)}
+    metrics = ["novelty@5", "miscalibration@5", "recall@5"]
+    reports = {name: recae.evaluate(m, split.test, metrics) for name, m in models.items()}
+    for metric in metrics[:2]:
+        with pytest.warns(recae.RecaeWarning, match=f"'b' .*'a' .*{metric}"):
+            recae.compare(reports, metric)
+    recae.compare(reports, "recall@5")  # the same whoever has trained
+    recae.compare({"a": reports["a"], "c": reports["a"]}, "novelty@5")

@@ -63,8 +63,8 @@ class StrongGeneralization:
     """Interactions, within the training items, that a user needs to get a target; >= 1."""
     target: str = "random"
     """Which of a held-out user's interactions are the target: "random", as published; or "last",
-    the last in time (ties in random order). Models that know no order rank the future better than
-    they should from random targets."""
+    the last in time (ties in random order). Random targets are partly older than the history, so
+    figures are higher than in use."""
     moment: Moment | None = None
     """A time that cuts all histories: an integer in the unit of the times, or a date. Training has
     the interactions before it; of the held-out users those before it are the history and the others

@@ -117,7 +117,8 @@ def compare(
     metric without a value per user or a bad level, resamples or seed. Raises DataError if the
     reports have other targets, masks, histories, users or defined values, infinite ones, or the
     diversity by other item vectors (miscalibration: categories). Other weights of the same pairs
-    are allowed, unless the metric uses the weights of the targets.
+    are allowed, unless the metric uses the weights of the targets. Warns where novelty or
+    popularity was measured by other numbers of training users.
 
     >>> users = pd.Index([1, 2, 3])
     >>> a = recae.Report("a", pd.DataFrame({"ndcg@5": [0.5, 0.9, 0.4]}, index=users))

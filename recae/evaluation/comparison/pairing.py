@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from recae.errors import ConfigError, DataError, unknown_option
+from recae.errors import ConfigError, DataError, unknown_option, warn
 from recae.evaluation.report import Report
 from recae.evaluation.same_data import check_same_data
 from recae.metrics import FloatArray, uses_weights
 
 Reports = Report | Sequence[Report]
 """A model's report, or its reports under several seeds."""
+OF_COUNTS = ("novelty", "popularity", "popularity_lift")
+"""Metrics that depend on the numbers of training users of the items."""
 KNOWN_OF_ITEMS = {"diversity": "item_vectors", "miscalibration": "item_categories"}
 """Metrics that depend on facts about the items, and the entry of the provenance that identifies
 these facts: a source, a comma and a digest."""
@@ -102,6 +104,26 @@ def _check_metric(report: Report, label: str, metric: object) -> None:
         raise unknown_option(f"metric of report {label}", metric, map(str, report.per_user))
 
 
+def _warn_of_counts(
+    report: Report, label: str, metric: str, reference: Report, first_label: str
+) -> None:
+    """Warns where a metric of popularity was measured by other numbers of training users."""
+    name = metric.partition("@")[0]
+    by_counts = name in OF_COUNTS or (
+        name == "miscalibration" and "given" not in str(report.provenance.get("item_categories"))
+    )
+    if not by_counts or "training_users" not in report.items or not len(reference.items):
+        return
+    ours, theirs = (
+        one.items.get("training_users", pd.Series(dtype=np.int64)) for one in (report, reference)
+    )
+    if len(theirs) and not ours.equals(theirs):
+        warn(
+            f"{label} and {first_label} were fitted on other interactions, so {metric} is measured "
+            "by other numbers of training users: their difference says little about the lists"
+        )
+
+
 def _column(
     report: Report, label: str, metric: str, reference: Report, first_label: str
 ) -> FloatArray:
@@ -113,6 +135,7 @@ def _column(
             f"{label} has {metric} by other {about} than {first_label} ({ours} and {theirs}): "
             f"evaluate both with the same {about}="
         )
+    _warn_of_counts(report, label, metric, reference, first_label)
     if report.per_user.index.has_duplicates:
         raise DataError(f"{label} lists users twice: a user may have one value only")
     index: pd.Index = reference.per_user.index
