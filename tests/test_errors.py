@@ -189,3 +189,14 @@ def test_a_right_name_is_never_corrected() -> None:
     assert all(nearest(name, fields) == name for name in fields)
     theirs = [name for line in PEERS.strip().splitlines() for name in line.split(": ")[1].split()]
     assert len({folded(name) for name in theirs}) > 200
+
+
+def test_every_public_function_answers_an_argument_it_does_not_have() -> None:
+    for name in recae.__all__:
+        found = getattr(recae, name)
+        public = inspect.isclass(found) or inspect.isfunction(found)
+        if not public or found is recae.Recommender or name.endswith(("Error", "Warning")):
+            continue
+        with pytest.raises(ArgumentError) as caught:
+            found(zebra=1)
+        assert caught.value.parameter == "zebra", name

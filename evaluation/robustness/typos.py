@@ -48,7 +48,7 @@ COMMANDS = {
 }
 OPTIONS = {
     "fit plays.csv m --modle ease": "--model",
-    "fit plays.csv m --Model ease": "--model",
+    "fit plays.csv m --delimiter ;": "--sep",
     "fit plays.csv m --algorithm ease": "--model",
     "fit plays.csv m --sets l2=5": "--set",
     "fit plays.csv m --overwite": "--overwrite",
@@ -153,7 +153,7 @@ COLUMNS = {
     "user_id,items_id": "--item 'items_id'",
     "user_id,itme_id": "--item 'itme_id'",
     "user_id,iid": "--item 'iid'",
-    "user_id,itemID ": "--item 'itemID '",
+    "user_id,itemID ": "--item 'itemID'",
     "user_id,item_id:token": "--item 'item_id:token'",
 }
 

@@ -47,7 +47,7 @@ def add_options(parser: Parser) -> None:
 def run(args: argparse.Namespace, output: Output) -> None:
     """Reads, fits and saves."""
     model = hyperparameters.build_model(args.model, args.set)
-    check_places(args, folders=[args.out, args.checkpoint], inputs=[args.data])
+    check_places(args, folders=[args.out, args.checkpoint], inputs=[args.data], replaced=args.out)
     check_model_place(args.out, args.overwrite)
     data = read_interactions(args.data, args, output)
     train, validation = data, None

@@ -22,15 +22,23 @@ def check_places(
     files: Iterable[tuple[str | None, Sequence[str]]] = (),
     folders: Iterable[str | None] = (),
     inputs: Iterable[str | None] = (),
+    replaced: str | None = None,
 ) -> None:
     """Raises the errors of `check_target` and `check_apart` for what a command would write.
 
     files: paths and the endings of their formats; folders: those that may hold earlier results of
-    the command, which checks them itself; inputs: what it reads. None is an option not given.
+    the command, which checks them itself; inputs: what it reads; replaced: the folder of a model,
+    which is written at the end. None is an option not given.
     """
     wanted = [(path, endings) for path, endings in files if path]
     written = [path for path, _ in wanted] + [path for path in folders if path]
     check_apart(written, [path for path in inputs if path])
+    if replaced is not None:
+        for path in written:
+            if Path(replaced).resolve() in Path(path).resolve().parents:
+                raise StorageError(
+                    f"{path} lies in {replaced}, which the model replaces: name another place"
+                )
     for path, endings in wanted:
         check_target(path, overwrite=args.overwrite, endings=endings)
 

@@ -172,5 +172,6 @@ def _check(args: argparse.Namespace, template: recae.Recommender, space: Any) ->
         files=[(args.plot, PICTURES), (args.trials_out, (".csv",))],
         folders=[args.out, args.folder],
         inputs=[args.data],
+        replaced=args.out,
     )
     check_model_place(args.out, args.overwrite)

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from recae.errors import ConfigError, DataError, StorageError, check_flag
+from recae.errors import ConfigError, DataError, StorageError, check_flag, explained
 from recae.system.digests import check_digests, digests, reason, sha256_of_json
 from recae.system.files import as_path, atomic_directory, plain
 from recae.system.machine import __version__
@@ -120,6 +120,7 @@ def load(  # type[T] takes no abstract class
 ) -> T: ...
 
 
+@explained
 def load(path: str | Path, kind: Any = object, *, model: Any = None) -> Any:
     """Reads what any `save` of recae wrote, onto the CPU: a recommender, a transformer, a codec ...
 

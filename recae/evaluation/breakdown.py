@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recae.errors import ConfigError, DataError, check_integer, check_option
+from recae.errors import ConfigError, DataError, check_integer, check_option, explained
 from recae.evaluation.report import Report, check_report
 from recae.metrics import IntArray, bootstrap_interval, popularity_groups
 
 
+@explained
 def by_history(
     report: Report, metric: str, bins: int | Sequence[int] = 5, *, seed: int = 0
 ) -> pd.DataFrame:
@@ -92,6 +93,7 @@ def _lows(bins: Any, lengths: IntArray) -> IntArray:
     return lows
 
 
+@explained
 def by_popularity(report: Report, k: int, groups: int = 5) -> pd.DataFrame:
     """Hits within the first k by the popularity of the items, from the head to the tail.
 

@@ -24,6 +24,7 @@ from recae.ranking.top_k import TopK
 RANK, SCORE = "rank", "score"
 
 
+@explained
 class Scorer:
     """A function that scores histories; `evaluate` masks and ranks its scores and measures the
     lists.

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from recae.data import IdMap
-from recae.errors import DataError, check_integer, check_number
+from recae.errors import DataError, check_integer, check_number, explained
 from recae.evaluation.external import Lists
 from recae.metrics.overlap import list_overlap
 
 
+@explained
 def rank_biased_overlap(
     first: Any, second: Any, *, p: float = 0.9, k: int | None = None
 ) -> pd.Series[float]:

@@ -10,9 +10,10 @@ from recae.data import IdMap, Interactions, as_interactions, read_columns
 from recae.data.csr import cells
 from recae.data.ids import show
 from recae.data.tables.columns import number_array
-from recae.errors import DataError, check_option, warn
+from recae.errors import DataError, check_option, explained, warn
 
 
+@explained
 def rating_errors(
     predictions: Any,
     truth: Interactions | Any,

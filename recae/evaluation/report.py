@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from recae.data.tables.sources import read_frame
-from recae.errors import DataError, StorageError, check_option, folded
+from recae.errors import DataError, StorageError, check_option, explained, folded
 from recae.system.digests import sha256
 from recae.system.display import html_table
 from recae.system.files import as_path, atomic_file, check_target, plain
@@ -24,6 +24,7 @@ INDEX = {"per_user": "user_id", "users": "user_id", "items": "item_id"}
 """The tables of a report, and the name of the column that holds their index."""
 
 
+@explained
 @dataclass(frozen=True)
 class Report:
     """The results of a model on a fold.

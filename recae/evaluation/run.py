@@ -262,6 +262,7 @@ def _items(fold: Fold, counts: np.ndarray | None, listed: dict[str, np.ndarray])
     return pd.DataFrame(columns | listed, index=pd.Index(target.items.ids))
 
 
+@explained
 def rmse(model: Recommender, fold: Fold) -> float:
     """The root mean squared error of a model's scores, taken as ratings, on the targets of a fold.
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from recae.data.splits import Fold
-from recae.errors import ConfigError, DataError, RecaeError, StorageError
+from recae.errors import ConfigError, DataError, RecaeError, StorageError, explained
 from recae.estimators.saved import CANNOT
 from recae.evaluation import Report
 from recae.evaluation.same_data import check_same_data, fingerprints
@@ -30,6 +30,7 @@ FORMAT = 1
 ENTRY = "entry.json"
 
 
+@explained
 @dataclass(frozen=True)
 class Published:
     """A published figure of one metric.
@@ -47,6 +48,7 @@ class Published:
     note: str = ""
 
 
+@explained
 @dataclass(frozen=True)
 class Entry:
     """A model in a report.
@@ -182,6 +184,7 @@ class Entry:
             ) from error
 
 
+@explained
 def load_entries(folder: str | Path, *, target: str | Fold | None = None) -> list[Entry]:
     """The entries of a folder that holds a directory for each, in the order of their names.
 

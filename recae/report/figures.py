@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from recae.errors import ConfigError, DataError, check_option, unknown_option
+from recae.errors import ConfigError, DataError, check_option, explained, unknown_option
 from recae.evaluation import Report
 from recae.evaluation.comparison.pairing import check_reports
 from recae.evaluation.report import check_report
@@ -190,6 +190,7 @@ def _of_few(ordered: Sequence[Entry], lines: Sequence[Line]) -> str:
     return ("; first seeds" if several else "") + left
 
 
+@explained
 def comparison(reports: Mapping[str, Report]) -> pd.DataFrame:
     """One row per report (its name as index), one text column per metric: `mean [low, high]`.
 
@@ -227,6 +228,7 @@ def _target(path: str | Path, overwrite: bool) -> Path:
     return check_target(path, overwrite=overwrite, endings=PICTURES)
 
 
+@explained
 def plot_comparison(
     reports: Mapping[str, Report], metric: str, path: str | Path, *, overwrite: bool = False
 ) -> Path:
@@ -252,6 +254,7 @@ def plot_comparison(
     )
 
 
+@explained
 def plot_accuracy_against_time(
     entries: Iterable[Entry], metric: str, path: str | Path, *, overwrite: bool = False
 ) -> Path:
@@ -276,6 +279,7 @@ def plot_accuracy_against_time(
     return write(_against_time(ordered, metric).draw(), target, overwrite=overwrite)
 
 
+@explained
 def plot_by_history(
     entries: Iterable[Entry], metric: str, path: str | Path, *, overwrite: bool = False
 ) -> Path:
@@ -306,6 +310,7 @@ def plot_by_history(
     return write(_by_history(ordered, metric, lines, bins).draw(), target, overwrite=overwrite)
 
 
+@explained
 def plot_curves(
     entries: Iterable[Entry],
     path: str | Path,

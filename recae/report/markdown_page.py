@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from recae.errors import explained
 from recae.report.entry import Entry, check_entries
 from recae.report.pairs import HEAD, all_pairs, method, neighbours
 from recae.report.rows import (
@@ -30,6 +31,7 @@ from recae.report.rows import (
 TITLE = "Models compared"
 
 
+@explained
 def markdown(
     entries: Iterable[Entry],
     metrics: Sequence[str] | None = None,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recae.errors import explained
 from recae.report.canvas import as_svg, can_draw
 from recae.report.charts import Chart
 from recae.report.entry import Entry, check_entries
@@ -49,6 +50,7 @@ FACTS = {
 """Parts of a provenance, and what they are called in the head of a page."""
 
 
+@explained
 def html(
     entries: Iterable[Entry],
     path: str | Path,

@@ -22,6 +22,7 @@ from recae.errors import (
     TrainingError,
     UnusedWeights,
     check_number,
+    explained,
 )
 from recae.evaluation import Report, evaluate
 from recae.evaluation.comparison import compare, verdicts
@@ -83,6 +84,7 @@ class Best:
         )
 
 
+@explained
 @survives_fork
 def find_best(
     data: Interactions | pd.DataFrame | Any,

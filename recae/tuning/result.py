@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from recae.data import Interactions
-from recae.errors import ConfigError
+from recae.errors import ConfigError, explained
 from recae.models import Ensemble
 from recae.recommend.base import Recommender
 from recae.recommend.tuned import mark_tuned, tuning_of
@@ -24,6 +24,7 @@ from recae.tuning.study import COMPLETE, CUT, FAILED, PRUNED, Trial, best_of
 COLUMNS = ("number", "value", "seconds", "epochs", "state", "reason")
 
 
+@explained
 @dataclass(frozen=True)
 class Tuning:
     """The outcome of `recae.tune`.

@@ -63,6 +63,8 @@ def test_a_file_is_replaced_only_with_overwrite(
         (4, ("recommend", "model", "--out", "ids.csv", "--items-file", "ids.csv")),
         (4, ("fit", "days", "days/model")),
         (4, ("fit", "days", "days")),
+        (4, ("fit", "plays.parquet", "model", "--checkpoint", "model/run")),
+        (4, (*TUNE[:2], "model", *TUNE[3:], "--plot", "model/trials.png")),
         (4, ("fit", "plays.parquet", "m", "--checkpoint", "plays.parquet")),
         (4, ("evaluate", "days", "--models", "popularity", "--entries", "days/entries")),
         (4, ("map", "model", "page.html", "--titles", "page.html")),

@@ -16,6 +16,7 @@ from recae.errors import (
     check_integer,
     check_number,
     check_option,
+    explained,
 )
 from recae.rng import Stream, numpy_generator
 from recae.system.machine import row_batches
@@ -83,6 +84,7 @@ class Injected:
     is_fake: np.ndarray
 
 
+@explained
 def inject_profiles(
     data: Any,
     attack: str = "average",

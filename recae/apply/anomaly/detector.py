@@ -16,12 +16,14 @@ from recae.errors import (
     DataError,
     check_flag,
     check_number,
+    explained,
     unknown_option,
 )
 from recae.estimators.manners import Manners
 from recae.rng import Stream, check_seed, numpy_generator
 
 
+@explained
 class AnomalyDetector(Manners):
     """Flags examples that a model scores lower than almost all normal examples.
 

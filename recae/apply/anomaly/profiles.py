@@ -13,7 +13,7 @@ from recae.apply.anomaly.reconstruction import choice_probabilities, rating_pred
 from recae.apply.anomaly.threshold import bulk_limit, conformal_limit
 from recae.data import Interactions, as_interactions
 from recae.data.csr import row_means, row_numbers
-from recae.errors import DataError, check_flag, check_integer, check_number, warn
+from recae.errors import DataError, check_flag, check_integer, check_number, explained, warn
 from recae.rng import check_seed
 from recae.system.progress import check_progress
 
@@ -29,6 +29,7 @@ LEAST_MEDIAN = 0.01
 """Least median of c_u, in multiples of 1 / users."""
 
 
+@explained
 @dataclass(frozen=True, eq=False)
 class Profiles:
     """The result of `detect_profiles`.
@@ -162,6 +163,7 @@ def _shared(total: float, parts: np.ndarray) -> np.ndarray:
     return np.asarray(total * weights / weights.sum())
 
 
+@explained
 def detect_profiles(
     data: Any,
     *,

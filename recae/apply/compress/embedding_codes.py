@@ -15,7 +15,7 @@ from recae.apply.compress.dictionary import learn_dictionary
 from recae.apply.compress.embeddings import CompressedEmbeddings, Layout, Shared
 from recae.apply.compress.pursuit import Codes, nearest, pursue, quantise, refine, table
 from recae.apply.compress.sparse_index import checked_rows
-from recae.errors import ConfigError, DataError, check_integer, check_number
+from recae.errors import ConfigError, DataError, check_integer, check_number, explained
 from recae.rng import Stream, check_seed, numpy_generator
 from recae.system.machine import enough_memory
 from recae.system.progress import check_progress
@@ -158,6 +158,7 @@ DENSE_SHARES = (0, 8)
 TRIAL_ITEMS = 1024
 
 
+@explained
 @survives_fork
 def compress_embeddings(
     vectors: Any,

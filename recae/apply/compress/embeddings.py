@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from recae.apply.compress.sparse_index import SparseIndex
+from recae.errors import explained
 from recae.estimators.saved import Contents, register, write
 from recae.system.machine import row_batches
 
@@ -166,6 +167,7 @@ class Shared:
     units_of: np.ndarray
 
 
+@explained
 @register
 @dataclass(frozen=True, eq=False)
 class CompressedEmbeddings:

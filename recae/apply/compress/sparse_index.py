@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 
 from recae.data.csr import is_sparse
-from recae.errors import DataError, check_integer
+from recae.errors import DataError, check_integer, explained
 from recae.ranking.top_k import TopK, top_k
 from recae.system.machine import enough_memory, row_batches
 from recae.system.threads import survives_fork
@@ -19,6 +19,7 @@ BLOCK = 256
 """Queries scored together."""
 
 
+@explained
 class SparseIndex:
     """Item codes as a sparse matrix for search, made by `CompressedEmbeddings.index`.
 

@@ -29,7 +29,7 @@ from recae.apply.generate.report import COLUMNS, MEASURES, SyntheticReport
 from recae.data import Interactions, as_interactions
 from recae.data.splits import StrongGeneralization
 from recae.data.splits.folds import Fold
-from recae.errors import ConfigError, DataError, check_integer
+from recae.errors import ConfigError, DataError, check_integer, explained
 from recae.models import Popularity
 from recae.recommend.base import Recommender
 from recae.recommend.requests import check_metric
@@ -43,6 +43,7 @@ FEWEST = 20
 """Least number of held-out users."""
 
 
+@explained
 @survives_fork
 def synthetic_report(
     real: Interactions | Any,

@@ -18,7 +18,7 @@ from recae.apply.generate.codes import LOG_WEIGHTS, decode, drawn, inclusion, li
 from recae.apply.generate.fitting import Source, source_of
 from recae.data import IdMap, Interactions
 from recae.data.csr import row_numbers
-from recae.errors import check_flag, check_integer, check_number
+from recae.errors import check_flag, check_integer, check_number, explained
 from recae.models.neural._base import NeuralRecommender
 from recae.rng import Stream, check_seed, numpy_generator, torch_generator
 from recae.system.files import TABLES, atomic_file
@@ -34,6 +34,7 @@ PILOT, ROUNDS = 1024, 16
 """Users drawn to calibrate the offsets of the items, and the number of rounds."""
 
 
+@explained
 @dataclass(frozen=True, eq=False)
 class UserGenerator:
     """Draws synthetic users from a fitted variational autoencoder.
@@ -243,6 +244,7 @@ def user_ids(start: int, stop: int) -> IdMap:
     return IdMap(np.char.add(PREFIX, numbers).astype(object), "user")
 
 
+@explained
 def synthesise(
     model: Any,
     n_users: int,

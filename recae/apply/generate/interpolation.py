@@ -17,7 +17,7 @@ from recae.apply.generate.fitting import FloatArray, histories
 from recae.data import Interactions
 from recae.data.csr import row_means, row_numbers
 from recae.data.item_table import ItemTable
-from recae.errors import check_integer, check_option
+from recae.errors import check_integer, check_option, explained
 from recae.models.neural._base import NeuralRecommender
 from recae.ranking.top_k import top_k
 from recae.recommend.requests import resolve
@@ -28,6 +28,7 @@ MOST_STEPS = 1000
 """Steps of a path, which are decoded together: steps x n_items scores."""
 
 
+@explained
 @survives_fork
 def interpolate(
     model: Any,
@@ -79,6 +80,7 @@ def interpolate(
     return frame
 
 
+@explained
 @survives_fork
 def path_quality(
     model: Any,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recae.errors import explained
 from recae.report.canvas import COLOURS, canvas, write
 from recae.system.files import PICTURES, check_target
 
@@ -37,6 +38,7 @@ COLOUR = dict(zip(NAMES, (COLOURS[6], COLOURS[0], COLOURS[1], COLOURS[2]), stric
 DASH = {"held-out": "--", "synthetic": "-", "popularity": ":", "resampled": "-."}
 
 
+@explained
 @dataclass(frozen=True)
 class SyntheticReport:
     """The result of `synthetic_report`.

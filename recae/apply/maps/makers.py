@@ -16,7 +16,7 @@ from recae.apply.maps.result import Map
 from recae.apply.maps.vectors import item_vectors, prepared, user_vectors
 from recae.data import IdMap, Interactions, as_interactions
 from recae.data.ids import show
-from recae.errors import ConfigError, DataError, check_flag, check_integer, check_option
+from recae.errors import ConfigError, DataError, check_flag, check_integer, check_option, explained
 from recae.recommend.base import Recommender
 from recae.recommend.requests import align
 from recae.rng import check_seed
@@ -29,6 +29,7 @@ LARGEST = 1e100
 """The largest absolute number that a vector may hold."""
 
 
+@explained
 def map_items(
     model: Recommender,
     titles: Any = None,
@@ -86,6 +87,7 @@ def map_items(
     )
 
 
+@explained
 def map_users(
     model: Recommender,
     history: Interactions | pd.DataFrame | Any = None,
@@ -150,6 +152,7 @@ def map_users(
     )
 
 
+@explained
 def map_codes(
     codes: Any,
     ids: Any = None,

@@ -13,10 +13,11 @@ from recae.apply.maps.layout import Coherence, K, coherence
 from recae.apply.maps.page import content, page
 from recae.apply.maps.picture import picture
 from recae.apply.maps.points import Points
-from recae.errors import ConfigError, check_integer, unknown_option
+from recae.errors import ConfigError, check_integer, explained, unknown_option
 from recae.system.display import html_frame
 
 
+@explained
 @dataclass(frozen=True, eq=False, repr=False)
 class Map(Points):
     """Positions of items, of users or of codes in the plane, as `map_items` makes them.

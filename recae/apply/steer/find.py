@@ -11,7 +11,7 @@ import torch
 from recae.apply.steer.naming import highest, particular, together, well_known
 from recae.apply.steer.tastes import Tastes, check_steerable, shifted_scores
 from recae.data import as_interactions
-from recae.errors import DataError, check_integer, check_option
+from recae.errors import DataError, check_integer, check_option, explained
 from recae.models.factors._base import FactorRecommender
 from recae.recommend.base import Recommender
 from recae.recommend.requests import align
@@ -33,6 +33,7 @@ KEPT, TOGETHER = 100, 10
 """Items kept for a unit, and how many of them are counted for co-occurrence."""
 
 
+@explained
 @survives_fork
 def find_tastes(
     model: Recommender,

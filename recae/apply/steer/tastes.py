@@ -16,7 +16,7 @@ from torch import Tensor
 
 from recae.apply.steer.naming import describe, renamed, strengths
 from recae.data import as_interactions
-from recae.errors import ConfigError, check_integer
+from recae.errors import ConfigError, check_integer, explained
 from recae.estimators.saved import Contents, register, write
 from recae.models.factors._base import FactorRecommender
 from recae.models.neural._base import NeuralRecommender
@@ -31,6 +31,7 @@ NUMBERS, DICTIONARY = ("of_users", "explained", "dead"), "dictionary."
 """The saved fields, and the prefix of the arrays of the dictionary."""
 
 
+@explained
 @register
 @dataclass(eq=False, repr=False)
 class Tastes:

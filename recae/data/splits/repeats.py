@@ -10,12 +10,13 @@ import numpy as np
 from recae.data.interactions import Interactions, as_interactions
 from recae.data.splits.folds import Split
 from recae.data.splits.weak import PARTS, TEST, TRAIN, VALIDATION, draws, weak_split
-from recae.errors import ConfigError, DataError, check_flag, check_integer, check_option
+from recae.errors import ConfigError, DataError, check_flag, check_integer, check_option, explained
 from recae.rng import Stream, check_seed, numpy_generator
 
 _BY = ("user", "all")
 
 
+@explained
 @dataclass(frozen=True)
 class WeakKFold:
     """Cross-validation over interactions: weak generalisation in which every one tests once.
@@ -97,6 +98,7 @@ class WeakKFold:
         return np.where(n[rows] >= least, dealt, -1) if self.by == "user" else dealt
 
 
+@explained
 def repeated(
     protocol: Any, interactions: Interactions | Any, times: int = 5, seed: int = 0
 ) -> list[Split]:

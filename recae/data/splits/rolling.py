@@ -12,10 +12,11 @@ from recae.data.splits.by_time import COLD, check_latest, cut_at, with_latest
 from recae.data.splits.folds import Split
 from recae.data.splits.moments import Duration, duration_of, times_of
 from recae.data.splits.weak import PARTS
-from recae.errors import DataError, check_flag, check_integer, check_number, check_option
+from recae.errors import DataError, check_flag, check_integer, check_number, check_option, explained
 from recae.rng import check_seed
 
 
+@explained
 @dataclass(frozen=True)
 class RollingTime:
     """Several splits by time: the test moves forwards, and the training part grows with it.

@@ -172,6 +172,7 @@ NEEDED = ["metric", "a", "b", "difference", "low", "high"]
 NEEDED += ["p_holm", "p_mean_holm", "detectable", "better"]
 
 
+@explained
 def verdicts(frame: pd.DataFrame) -> list[str]:
     """A sentence for every row of a frame of `recae.compare`, in its order.
 

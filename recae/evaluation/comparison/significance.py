@@ -10,7 +10,7 @@ from zlib import crc32
 
 import numpy as np
 
-from recae.errors import ConfigError, check_number
+from recae.errors import ConfigError, check_number, explained
 from recae.evaluation.comparison.pairing import Reports, paired_values
 from recae.metrics import FloatArray, percentile_interval, resampled_means
 from recae.rng import numpy_generator
@@ -161,6 +161,7 @@ def holm(p: FloatArray) -> FloatArray:
     return adjusted
 
 
+@explained
 def detectable_difference(
     report: Reports,
     other: Reports | None = None,

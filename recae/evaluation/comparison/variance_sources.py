@@ -6,12 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from recae.errors import explained
 from recae.evaluation.comparison.pairing import paired_values
 from recae.evaluation.report import Report
 
 NAN = float("nan")
 
 
+@explained
 @dataclass(frozen=True)
 class Variance:
     """The mean of a metric, and the shares of its variance that are due to users and to seeds.
@@ -67,6 +69,7 @@ class Variance:
         )
 
 
+@explained
 def variance(reports: Report | Sequence[Report], metric: str) -> Variance:
     """The shares of a mean's variance that are due to the choice of users and to the seed.
 

@@ -147,3 +147,21 @@ def test_every_group_is_in_the_legend(codes: np.ndarray, monkeypatch: pytest.Mon
     drawn.plot("map.png", labels=0)
     assert sorted(found[:2]) == ["_under (20)", "over (20)"]
     assert found[2:] == ["other (20)"]
+
+
+@pytest.mark.parametrize("title", ["東京事変", "Ария", "فيروز", "हिन्दी"])
+def test_titles_of_any_script_are_drawn_without_warnings(tmp_path: Path, title: str) -> None:
+    codes = np.random.default_rng(0).normal(size=(30, 3))
+    about = pd.DataFrame({"id": range(30), "title": [f"{title} {i}" for i in range(30)]})
+    drawn = recae.apply.maps.map_codes(codes, about=about, method="pca")
+    assert drawn.plot(tmp_path / "map.png", labels=5).stat().st_size > 1000  # warnings are errors
+
+
+def test_a_column_that_groups_nothing_is_no_default_colour() -> None:
+    codes = np.random.default_rng(0).normal(size=(30, 3))
+    about = pd.DataFrame({"id": range(30), "url": [f"https://x/{i}" for i in range(30)]})
+    drawn = recae.apply.maps.map_codes(codes, about=about, method="pca")
+    assert drawn.colour_name() is None and drawn.colour_name("url") == "url"
+    kinds = about.assign(kind=["a", "b", "c"] * 10)
+    drawn = recae.apply.maps.map_codes(codes, about=kinds, method="pca")
+    assert drawn.colour_name() == "kind"
