@@ -65,10 +65,9 @@ def scorer(scores: np.ndarray, items: object = None) -> Scorer:
     return Scorer(score, np.arange(scores.shape[1]) if items is None else items)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("batch_size", [1, 7, "auto"])
-def test_every_pair_counts(seed: int, batch_size: int | str) -> None:
-    scores, fold = case(seed)
+def test_every_pair_counts(batch_size: int | str) -> None:
+    scores, fold = case(0, users=20)
     report = recae.evaluate(scorer(scores), fold, [*NAMES, "recall@3"], batch_size=batch_size)
     for user in range(len(scores)):
         masked = set(fold.history.matrix[user].indices.tolist())

@@ -128,7 +128,8 @@ def _unit_unknown(name: str, value: object, times: np.ndarray) -> DataError:
 
 def unit_hint(moment: int, times: np.ndarray) -> str:
     """What to do about a moment that seems to be in another unit than the times; else nothing."""
-    unit, other = unit_of(times), unit_of(np.array([moment]))
+    unit = unit_of(times)
+    other = next((name for name, size in UNITS.items() if FIRST <= moment * size < LAST), None)
     if unit is None or other is None or unit == other:
         return ""
     return f"; the times look like {NAMES[unit]}, this cut like {NAMES[other]} since 1970"
