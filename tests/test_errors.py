@@ -200,3 +200,9 @@ def test_every_public_function_answers_an_argument_it_does_not_have() -> None:
         with pytest.raises(ArgumentError) as caught:
             found(zebra=1)
         assert caught.value.parameter == "zebra", name
+
+
+def test_a_model_that_is_none_is_answered() -> None:
+    with pytest.raises(recae.ConfigError, match="'mult-vae'"):
+        recae.MODELS["MultiVAE"]
+    assert recae.MODELS.get("MultiVAE") is None and "MultiVAE" not in recae.MODELS

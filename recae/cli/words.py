@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 
 NAMED = re.compile(
     r"(?<![\w.'\"])([a-z][a-z0-9_]*)=(\.\.\.|\"[^\"]*\"|'[^']*'|[^\s,;:)\]]*[^\s,;:)\].])?"
@@ -33,6 +34,8 @@ def in_shell(message: str, parser: argparse.ArgumentParser | None) -> str:
             return f"{option} {action.metavar}" if action.metavar else option
         if value == "None":
             return f"{option} ''"
+        if value[0] in "'\"" and value[-1] == value[0]:
+            value = shlex.quote(value[1:-1])
         return f"{option} {value}"
 
     return NAMED.sub(written, message)

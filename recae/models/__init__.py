@@ -6,6 +6,7 @@ The imports are for type checkers: `MODELS` and this module have every model, im
 import pkgutil
 from importlib import import_module
 
+from recae.errors import unknown_option
 from recae.models.baselines import Popularity as Popularity
 from recae.models.baselines import Random as Random
 from recae.models.ensemble import Ensemble as Ensemble
@@ -37,12 +38,20 @@ from recae.models.neural.vasp import VASP as VASP
 from recae.models.neural.vasp import NeuralEASE as NeuralEASE
 from recae.recommend.base import Recommender
 
-MODELS: dict[str, type[Recommender]] = {
-    cls.name: cls
+
+class Models(dict[str, type[Recommender]]):
+    """A dict that answers an unknown name with a ConfigError and the nearest one."""
+
+    def __missing__(self, name: object) -> type[Recommender]:
+        raise unknown_option("model", name, self)
+
+
+MODELS = Models(
+    (cls.name, cls)
     for file in pkgutil.walk_packages(__path__, f"{__name__}.")
     for cls in vars(import_module(file.name)).values()
     if isinstance(cls, type) and issubclass(cls, Recommender) and "name" in vars(cls)
-}
+)
 """Every model by the name used on the command line, in the order of the files."""
 
 globals().update({cls.__name__: cls for cls in MODELS.values()})

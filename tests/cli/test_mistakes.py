@@ -38,7 +38,7 @@ def test_mistakes_in_the_data_are_explained(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fit = ("fit", "plays.parquet", "model")
-    assert "--user 'user_id'" in refused(capsys, *fit, "--user", "user_idd")
+    assert "--user user_id" in refused(capsys, *fit, "--user", "user_idd")
     assert "nowhere.csv" in refused(capsys, "fit", "nowhere.csv", "model")
     Path("notes.parquet").write_text("not a table")
     assert "notes.parquet" in refused(capsys, "fit", "notes.parquet", "model")

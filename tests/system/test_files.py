@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import importlib
+import inspect
 import json
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +18,8 @@ from recae import ConfigError, DataError
 from recae.errors import StorageError
 from recae.system import files
 from recae.system.files import atomic_directory, atomic_file, check_apart, check_target, plain
+
+WRITES = re.compile(r"save|write|export|html|plot(_\w+)?")
 
 
 def names(folder: Path) -> set[str]:
@@ -255,3 +261,26 @@ def test_an_output_is_no_input(tmp_path, monkeypatch) -> None:
     with pytest.raises(StorageError):
         check_apart(["a.png", "./a.png"], [])
     check_apart(["out.csv", "days.parquet", "days2/x"], [log, folder])
+
+
+def writers() -> list[tuple[str, Any]]:
+    """The public functions and methods that write, by their names."""
+    found = []
+    rooms = ("report", "evaluation", "tuning", "models", "transformers", "recommend")
+    for module in (
+        *rooms,
+        *(f"apply.{room}" for room in ("maps", "generate", "compress", "steer")),
+    ):
+        owners = [vars(importlib.import_module(f"recae.{module}"))]
+        owners += [vars(kind) for kind in owners[0].values() if isinstance(kind, type)]
+        for owner in owners:
+            found += [(name, call) for name, call in owner.items() if WRITES.fullmatch(name)]
+    return [(name, call) for name, call in found if getattr(call, "__module__", "")[:5] == "recae"]
+
+
+def test_everything_that_writes_asks_before_it_overwrites() -> None:
+    found = writers()
+    assert {"save", "export", "html", "plot", "plot_curves"} <= {name for name, _ in found}
+    for name, call in found:
+        option = inspect.signature(call).parameters.get("overwrite")
+        assert option is not None and option.default is False, (name, call)
