@@ -107,7 +107,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     lists = None if titles is None else _lists(best.model, data, titles, args.title_column)
     figures = best.table.drop(columns="settings")
     text = [figures.to_string(index=False, na_rep="", float_format="%.4f"), "", best.verdict]
-    text += ["", f"the best setting: {best.model}"]
+    text += ["", f"the best setting, found in {best.seconds:.0f} s: {best.model}"]
     if lists is not None:
         text += ["", lists.to_string(index=False, float_format="%.4f")]
     text += ["", saved] if saved else []

@@ -30,7 +30,9 @@ from recae.recommend.base import Recommender
 from recae.recommend.requests import check_metric
 from recae.recommend.weights import weights_differ
 from recae.rng import check_seed
+from recae.system.progress import check_progress
 from recae.system.threads import survives_fork
+from recae.training import resolve_device
 from recae.tuning.attempt import clock, noted_warnings
 from recae.tuning.candidates import share_of, space_of, templates_of, too_large
 from recae.tuning.result import Tuning
@@ -42,7 +44,7 @@ LOG = logging.getLogger("recae")
 TRIALS = 40
 """Settings of one model, at most: what a cheap one leaves of its time goes to the next ones."""
 
-SEARCH = 0.7
+SEARCH = 0.6
 """Share of the seconds for the searches; the rest is for the fits after them."""
 
 ENOUGH = 200
@@ -91,7 +93,7 @@ def find_best(
     *,
     seconds: float = 300.0,
     metric: str = "ndcg@20",
-    models: Sequence[str | Recommender] | None = None,
+    models: Sequence[str | Recommender | type[Recommender]] | None = None,
     protocol: Any = None,
     seed: int = 0,
     device: str | torch.device = "auto",
@@ -106,7 +108,7 @@ def find_best(
        user's items is for validation and another for the test (`RandomSplit`). protocol: another
        splitter, such as `recae.LeaveLastOut()`.
     2. Each model is tuned on the validation fold by `recae.tune`, the cheap ones first and with 40
-       settings at most. 70 % of the time is divided among them, three parts for a model that trains
+       settings at most. 60 % of the time is divided among them, three parts for a model that trains
        in epochs and one for any other; what one leaves goes to the next. Models that need too much
        memory, or whose closed form would take longer than its share of the time, are skipped, and
        the table says so.
@@ -116,11 +118,11 @@ def find_best(
        good by the choice. It is fitted again on all data.
 
     seconds: of all this together. A last fit can take longer, as `recae.tune` says. models: names
-    as in `recae.MODELS`, or models whose settings are the first trial; by default popularity,
-    item-knn, svd-ae, pure-svd, ease, edlae, als and mult-vae. Where the largest weight is at least
-    twice the smallest, the searches also choose `weights` and `weight_transform`. seed, device,
-    progress: as in `tune`. on_step: called with a line of text after each step; by default the
-    lines are logged.
+    as in `recae.MODELS`, classes, or models whose settings are the first trial; by default
+    popularity, item-knn, svd-ae, pure-svd, ease, edlae, als and mult-vae. Where the largest weight
+    is at least twice the smallest, the searches also choose `weights` and `weight_transform`. seed,
+    device, progress: as in `tune`. on_step: called with a line of text after each step; by default
+    the lines are logged.
 
     Needs Optuna (`pip install "recae[tune]"`). Raises ConfigError for bad options, DataError for
     data that cannot be split, TrainingError if no model can be fitted.
@@ -133,6 +135,14 @@ def find_best(
     budget = check_number("seconds", seconds, above=0)
     check_metric(metric)
     check_seed(seed)
+    resolve_device(device)
+    check_progress(progress)
+    if on_step is not None and not callable(on_step):
+        raise ConfigError(
+            f"on_step must be a function of a text, not {on_step!r}",
+            parameter="on_step",
+            value=on_step,
+        )
     check_optuna()
     templates = templates_of(models)
     say = on_step or LOG.info

@@ -26,17 +26,19 @@ SPEED = 2e10
 their share of the time are skipped."""
 
 
-def templates_of(models: Sequence[str | Recommender] | None) -> dict[str, Recommender]:
+def templates_of(models: Sequence[Any] | None) -> dict[str, Recommender]:
     """Name -> unfitted model. Raises ConfigError for an unknown name, or for one that is twice."""
     if isinstance(models, str | Recommender):
         models = [models]
     found: dict[str, Recommender] = {}
     for given in USUAL if models is None else models:
+        if isinstance(given, type) and issubclass(given, Recommender):
+            given = given()
         if isinstance(given, Recommender):
             name, model = given.name, given.clone()
         else:
             check_option("model", given, MODELS, parameter="models")
-            name, model = str(given), MODELS[given]()
+            name, model = str(given), MODELS[str(given)]()
         if name in found:
             raise ConfigError(f"models names {name!r} twice", parameter="models", value=models)
         model.check_params()

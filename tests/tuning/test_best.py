@@ -98,7 +98,7 @@ def test_time_that_a_model_leaves_goes_to_the_next(text_data, monkeypatch) -> No
     monkeypatch.setattr(best_module, "tune", spend)
     with pytest.raises(TrainingError, match="ease: planted"):
         recae.find_best(text_data, seconds=100, models=["popularity", "ease"], progress=False)
-    assert given == pytest.approx([35, 60])  # 70 % of the time, halved; then all that is left
+    assert given == pytest.approx([30, 50])  # 60 % of the time, halved; then all that is left
 
 
 def test_a_model_of_epochs_gets_three_parts() -> None:
@@ -136,6 +136,8 @@ def test_weights_are_searched_and_not_complained_of(int_data, monkeypatch) -> No
         ({"metric": "coverage@10"}, "metric"),
         ({"models": []}, "models"),
         ({"models": ["eaes"]}, "models"),
+        ({"models": [recae.EASE, "ease"]}, "models"),
+        ({"on_step": 3}, "on_step"),
         ({"models": ["ease", "ease"]}, "models"),
         ({"models": [recae.EASE(l2=-1.0)]}, "l2"),
         ({"protocol": "random"}, "protocol"),
