@@ -279,6 +279,7 @@ def rmse(model: Recommender, fold: Fold) -> float:
     >>> recae.evaluation.rmse(model, fold) < 1.5
     True
     """
+    check_fold("fold", fold)
     if not isinstance(model, Recommender):
         raise DataError(
             f"a fitted model is needed, not {type(model).__name__}: recae.evaluation.rating_errors "
@@ -293,7 +294,6 @@ def rmse(model: Recommender, fold: Fold) -> float:
             parameter="model",
             value=model,
         )
-    check_fold("fold", fold)
     model._check_fitted()
     histories = align(fold.history, model.items_).matrix
     targets = align(fold.target, model.items_).matrix
