@@ -125,7 +125,9 @@ def run(args: argparse.Namespace, output: Output) -> None:
             split.validation,
             seed=args.seed,
             device=args.device,
-            callbacks=(output.epoch, epochs.append) if model.uses_callbacks else (),
+            callbacks=(output.epoch, epochs.append)
+            if any(part.uses_callbacks for part in model._trained())
+            else (),
             progress=output.progress,
         )
         seconds = time.perf_counter() - started

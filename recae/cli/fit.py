@@ -71,7 +71,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
             validation,
             seed=args.seed,
             device=args.device,
-            callbacks=output.epoch if model.uses_callbacks else (),
+            callbacks=output.epoch if any(m.uses_callbacks for m in model._trained()) else (),
             progress=output.progress,
             checkpoint=args.checkpoint,
         )

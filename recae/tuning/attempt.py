@@ -183,7 +183,7 @@ def attempt(
                 task.validation,
                 seed=task.seed,
                 device=task.device,
-                callbacks=after_epoch if model.uses_callbacks else (),
+                callbacks=after_epoch if any(m.uses_callbacks for m in model._trained()) else (),
                 progress=False,
             )
             value = _measured(task, model)
