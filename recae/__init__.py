@@ -11,6 +11,8 @@ Interactions go in; a model is fitted on them; it recommends, is evaluated, save
 The public names are listed in `__init__.pyi`; each is imported when it is first used.
 """
 
+import sys
+from opcode import opmap
 from typing import Any
 
 import lazy_loader
@@ -24,4 +26,8 @@ def __getattr__(name: str) -> Any:
     """Imports a public name; an unknown one is answered with the nearest."""
     if name in __all__ or name.startswith("_"):
         return _attribute(name)
-    raise AttributeError(f"recae has no {name!r}.{did_you_mean(name, __all__)}")
+    message = f"recae has no {name!r}.{did_you_mean(name, __all__)}"
+    caller = sys._getframe(1)
+    if caller.f_code.co_code[caller.f_lasti] == opmap["IMPORT_FROM"]:
+        raise ImportError(message, name="recae")  # `from recae import` has no words for the other
+    raise AttributeError(message)

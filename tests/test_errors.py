@@ -163,6 +163,8 @@ def test_a_name_that_recae_lacks_is_answered(name: str) -> None:
     with pytest.raises(AttributeError, match="'(MultVAE|EASE|ALS|read_table)'"):
         getattr(recae, name)
     assert not hasattr(recae, name) and not hasattr(recae, "__nothing__")
+    with pytest.raises(ImportError, match="'(MultVAE|EASE|ALS|read_table)'"):
+        exec(f"from recae import {name}", {})
 
 
 @pytest.mark.parametrize(

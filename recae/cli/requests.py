@@ -132,8 +132,8 @@ def users_and_history(
     known = model.history_ if history is None else history
     if known is None:
         raise ConfigError(
-            f"{args.model} was saved without its interactions: pass --history FILE, or fit it "
-            "with --with-history"
+            f"{args.model} was saved without its interactions: pass --history FILE, "
+            f"{'--liked IDS, ' if hasattr(args, 'liked') else ''}or fit it with --with-history"
         )
     return _ids(args.users, args.users_file, args.user, known.users), history
 

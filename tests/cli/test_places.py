@@ -29,12 +29,10 @@ WRITERS = {
     "top.parquet": ("export", "model", "top.parquet", "-k", "2"),
     "top.csv": ("recommend", "model", "-k", "2", "--out", "top.csv"),
     "map.html": ("map", "model", "map.html", "--method", "pca"),
-    "map.png": ("map", "model", "map.png", "--method", "pca"),
     "all.json": (*EVALUATE, "--out", "all.json"),
     "all.png": (*EVALUATE, "--plot", "all.png"),
     "all.html": (*EVALUATE, "--html", "all.html"),
     "trials.csv": (*TUNE, "--trials-out", "trials.csv"),
-    "trials.png": (*TUNE, "--plot", "trials.png"),
 }
 
 
