@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,15 +84,20 @@ def read_examples(given: Any, owner: str) -> Examples:
         given = given.matrix
     if is_sparse(given):
         return Examples(_as_csr(given, owner))
-    names = None
+    if hasattr(given, "collect") and not hasattr(given, "to_numpy"):
+        raise DataError(f"X of {owner} is a {type(given).__name__}: give X.collect()")
+    columns: list[Any] = []
     if hasattr(given, "columns") and hasattr(given, "to_numpy"):
-        columns = list(given.columns)
-        names = tuple(columns) if all(isinstance(name, str) for name in columns) else None
+        columns = list(getattr(given, "column_names", given.columns))  # Arrow's columns are arrays
         given = given.to_numpy()
-    array = _as_array(given, owner)
+    elif hasattr(given, "column_names"):
+        columns = list(given.column_names)
+    array = _as_array(given, owner, columns=columns)
     _check_size(array.shape, owner)
-    _check_finite(array, owner, lambda place: place // max(int(np.prod(array.shape[1:])), 1))
-    return Examples(torch.from_numpy(array), names)
+    width = max(int(np.prod(array.shape[1:])), 1)
+    _check_finite(array, owner, lambda place: _place(divmod(place, width), columns))
+    texts = columns and all(isinstance(name, str) for name in columns)
+    return Examples(torch.from_numpy(array), tuple(columns) if texts else None)
 
 
 def check_loss(examples: Examples, loss: str, owner: str) -> None:
@@ -125,7 +130,7 @@ def read_codes(given: Any, latent: int, owner: str) -> Tensor:
     array = _as_array(added_up(given).toarray() if is_sparse(given) else given, owner, "codes")
     if array.ndim != 2 or array.shape[1] != latent or not len(array):
         raise DataError(f"codes of this {owner} have the shape (rows, {latent}), not {array.shape}")
-    _check_finite(array, owner, lambda place: place // latent, "codes")
+    _check_finite(array, owner, lambda place: _place((place // latent,)), "codes")
     return torch.from_numpy(array).float()
 
 
@@ -147,30 +152,76 @@ def _as_csr(given: Any, owner: str) -> Any:
             matrix = added_up(given).astype(np.float32)
         matrix.eliminate_zeros()
     rows = matrix.indptr
-    _check_finite(matrix.data, owner, lambda p: int(np.searchsorted(rows, p, side="right")) - 1)
+    _check_finite(
+        matrix.data, owner, lambda p: _place((int(np.searchsorted(rows, p, side="right")) - 1,))
+    )
     return matrix
 
 
-def _as_array(given: Any, owner: str, what: str = "X") -> np.ndarray:
-    """Numbers as a contiguous array of `KEPT`, float32 or float64, without a copy if possible."""
+def _as_array(given: Any, owner: str, what: str = "X", columns: Sequence[Any] = ()) -> np.ndarray:
+    """Numbers as a contiguous array of `KEPT`, float32 or float64, without a copy if possible.
+
+    columns: the labels of a frame, for errors.
+    """
     if isinstance(given, Tensor):
         if given.layout != torch.strided:
             raise DataError(f"{what} of {owner} is a sparse tensor: give a scipy matrix instead")
+        if given.is_meta or given.is_quantized:
+            raise DataError(
+                f"{what} of {owner} is a {'meta' if given.is_meta else 'quantised'} tensor, which "
+                "holds no numbers: give a float tensor of the CPU or of a GPU"
+            )
         given = given.detach().cpu()
         given = (given.float() if given.dtype == torch.bfloat16 else given).numpy()
     if isinstance(given, np.ma.MaskedArray):
         given = np.ma.filled(given.astype(np.float64), np.nan)
     try:
         array = np.asarray(given)
-        if array.dtype.kind == "O":
-            array = array.astype(np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:  # such as rows of unlike lengths
         raise DataError(f"{what} of {owner} must hold numbers: {error}") from error
+    if array.dtype.kind == "O":
+        try:
+            array = array.astype(np.float64)
+        except (ValueError, TypeError, OverflowError, ArithmeticError) as error:
+            raise _no_numbers(array, owner, what, columns) from error
     _check_kind(array.dtype, owner, what)
     if array.dtype not in KEPT:
-        array = array.astype(np.float32 if array.dtype in NARROW else np.float64, copy=False)
+        with np.errstate(over="ignore"):  # too large numbers become inf and are refused later
+            array = array.astype(np.float32 if array.dtype in NARROW else np.float64, copy=False)
     array = np.ascontiguousarray(array)
     return array if array.flags.writeable else array.copy()  # torch has no read-only tensors
+
+
+def _no_numbers(array: np.ndarray, owner: str, what: str, columns: Sequence[Any]) -> DataError:
+    """The error of the first object that is no number, with its place and the count of them."""
+
+    def wrong(value: Any) -> bool:
+        try:
+            float(value)
+        except (ValueError, TypeError, OverflowError, ArithmeticError):
+            return value is not None
+        return False
+
+    bad = [place for place, value in enumerate(array.flat) if wrong(value)]
+    first = tuple(int(at) for at in np.unravel_index(bad[0], array.shape))
+    where, value = _place(first, columns), array[first]
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return DataError(
+            f"{what} of {owner} contains {value} in {where} ({len(bad):,} such values): fill these "
+            "values or drop the rows"
+        )
+    return DataError(
+        f"{what} of {owner} must hold numbers: {where} holds {value!r:.60} of the type "
+        f"{type(value).__name__} ({len(bad):,} such values): encode these values, or drop the "
+        "columns or rows"
+    )
+
+
+def _place(at: Sequence[int], columns: Sequence[Any] = ()) -> str:
+    """A cell in words: its row and, with labels, its column."""
+    if len(at) > 1 and at[1] < len(columns):
+        return f"row {at[0]}, column {columns[at[1]]!r}"
+    return f"row {at[0]}" if at else "its only value"
 
 
 def _check_kind(dtype: np.dtype[Any], owner: str, what: str = "X") -> None:
@@ -195,7 +246,9 @@ def _check_size(shape: Sequence[int], owner: str) -> None:
         )
 
 
-def _check_finite(values: np.ndarray, owner: str, row: Any, what: str = "X") -> None:
+def _check_finite(
+    values: np.ndarray, owner: str, place: Callable[[int], str], what: str = "X"
+) -> None:
     if values.dtype in KEPT:
         return
     with np.errstate(invalid="ignore"):
@@ -205,7 +258,7 @@ def _check_finite(values: np.ndarray, owner: str, row: Any, what: str = "X") -> 
         bad = ~(np.abs(flat) <= LARGEST)
     first = int(bad.argmax())
     raise DataError(
-        f"{what} of {owner} contains {'NaN' if np.isnan(flat[first]) else 'infinity'} in row "
-        f"{row(first)} (NaN, inf or too large for float32 in {int(bad.sum())} places): "
+        f"{what} of {owner} contains {'NaN' if np.isnan(flat[first]) else 'infinity'} in "
+        f"{place(first)} (NaN, inf or too large for float32 in {int(bad.sum())} places): "
         "fill these values or drop the rows"
     )

@@ -328,7 +328,10 @@ def _one(example: Any, shape: tuple[int, ...]) -> np.ndarray:
     """One example as an array of one row. Raises DataError for another shape."""
     if is_sparse(example):
         example = added_up(example).toarray()
-    array = np.asarray(example.detach().cpu() if isinstance(example, Tensor) else example)
+    try:
+        array = np.asarray(example.detach().cpu() if isinstance(example, Tensor) else example)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"an example has the shape {shape}: {error}") from error
     if array.shape not in (shape, (1, *shape)):
         raise DataError(f"an example has the shape {shape}; this one has {array.shape}")
     return array.reshape(1, *shape)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 import torch
@@ -184,6 +186,10 @@ def broken(value: float) -> np.ndarray:
     return given
 
 
+def frame(column: Any) -> pd.DataFrame:
+    return pd.DataFrame({"a": column, "b": [1.5, 2, 3]})
+
+
 BAD = {
     "no rows": (np.zeros((0, 3)), r"0 sample\(s\)"),
     "no columns": (np.zeros((3, 0)), r"0 feature\(s\)"),
@@ -195,13 +201,32 @@ BAD = {
     "too large": (broken(1e300), "infinity .*row 2 .*float32 .*1 places"),
     "texts": (np.array([["a", "b"]]), "numbers, not <U1"),
     "texts that look like numbers": (np.array([["1", "2"]]), "numbers, not <U1"),
-    "objects": (np.array([[{}, 1]], dtype=object), "numbers: float"),
+    "objects": (np.array([[1, 2], [{}, 1]], dtype=object), "numbers: row 1 .*dict"),
     "complex": (ok * 1j, "Complex data"),
     "times": (np.array([["2020-01-01"]], dtype="datetime64[D]"), "numbers, not datetime"),
     "ragged": ([[1, 2], [3]], "numbers: .*inhomogeneous"),
     "masked": (np.ma.masked_equal(ok, 5.0), "NaN .*row 1"),
     "missing in a frame": (pd.DataFrame({"a": [1, None], "b": [2, 3]}), "NaN .*row 1"),
-    "texts in a frame": (pd.DataFrame({"a": ["x", "y"], "b": [2, 3]}), "numbers"),
+    "texts in a frame": (frame(["3", "x", "y"]), "numbers: row 1, column 'a' .*'x' .*2 such"),
+    "categories": (frame(pd.Categorical(["x", "y", "x"])), "row 0, column 'a' .*'x' .*3 such"),
+    "dates": (frame(pd.to_datetime(["2020-01-01"] * 3)), "row 0, column 'a' .*2020"),
+    "NA of integers": (frame(pd.array([1, None, 3], dtype="Int64")), "NA.* row 1, column 'a' .*1 "),
+    "NA of flags": (
+        frame(pd.array([True, False, None], dtype="boolean")),
+        "NA.* row 2, column 'a'",
+    ),
+    "NA of Arrow": (frame(pd.array([1, 2, None], dtype="double[pyarrow]")), "row 2, column 'a'"),
+    "NaN of decimals": (frame([Decimal(1), Decimal("NaN"), Decimal(2)]), "NaN .*row 1, column 'a'"),
+    "complex in a frame": (
+        frame(pd.Series([1, 2, 1j], dtype=object)),
+        "row 2, column 'a' .*complex",
+    ),
+    "null of polars": (pl.DataFrame({"a": [1, None], "b": [1, 2]}), "NaN .*row 1, column 'a'"),
+    "null of Arrow": (pa.table({"a": [1, 2], "b": [None, 2]}), "NaN .*row 0, column 'b'"),
+    "lazy": (pl.LazyFrame({"a": [1, 2]}), r"LazyFrame.*collect\(\)"),
+    "integers beyond floats": ([[1, 2], [3, 10**400]], "numbers: row 1 .*int"),
+    "long doubles": (np.array([["1e400", "1"]], dtype=np.longdouble), "infinity .*row 0"),
+    "meta tensor": (torch.ones(3, 2, device="meta"), "meta tensor"),
     "sparse NaN": (sp.csr_matrix(broken(np.nan)), "NaN .*row 2"),
     "sparse too large": (sp.csr_matrix(broken(1e300)), "infinity .*row 2"),
     "sparse complex": (sp.csr_matrix(ok * 1j), "Complex data"),

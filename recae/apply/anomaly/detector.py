@@ -21,6 +21,7 @@ from recae.errors import (
 )
 from recae.estimators.manners import Manners
 from recae.rng import Stream, check_seed, numpy_generator
+from recae.transformers.base import Transformer
 
 
 @explained
@@ -93,6 +94,8 @@ class AnomalyDetector(Manners):
                 f"{max(needed(rate), 1):,}, and the model needs others: pass more examples, or "
                 "raise the rate or held_out"
             )
+        if isinstance(self.model, Transformer):  # before the split, so that errors name rows of X
+            self.model._checked(X)
         if self.refit:
             order = numpy_generator(seed, Stream.DETECTOR_SPLIT).permutation(n)
             inside, outside = np.sort(order[held:]), np.sort(order[:held])
@@ -247,6 +250,8 @@ def _rows(X: Any, rows: np.ndarray) -> Any:
     if sp.issparse(X):
         sparse: Any = X
         return (added_up(sparse) if sparse.format == "coo" else sparse.tocsr())[rows]
+    if hasattr(X, "column_names"):  # a table of Arrow
+        return X.take(rows)
     return X[rows] if hasattr(X, "shape") else np.asarray(X)[rows]
 
 

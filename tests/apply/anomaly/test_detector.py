@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 import torch
@@ -208,3 +209,15 @@ def test_a_rate_is_as_good_as_its_fraction() -> None:
     X = np.arange(48.0)[:, None]
     detector = recae.apply.anomaly.AnomalyDetector(First(), 1 / 49, refit=False).fit(X)
     assert detector.predict(np.array([[-1.0], [0.0]])).tolist() == [-1, 1]
+
+
+def test_errors_name_rows_of_what_was_given_and_frames_of_arrow_are_split() -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 2))
+    detector = recae.apply.anomaly.AnomalyDetector(recae.Autoencoder(latent=1, epochs=1), 0.1)
+    table = pa.table({"a": rows[:, 0], "b": rows[:, 1]})
+    assert detector.fit(table).predict(table).shape == (60,)
+    for row in (0, 37, 59):  # whether it is held out or not
+        bad = pd.DataFrame(rows, columns=["a", "b"])
+        bad.loc[row, "b"] = np.nan
+        with pytest.raises(recae.DataError, match=f"row {row}, column 'b'"):
+            detector.fit(bad)
