@@ -128,15 +128,15 @@ def layout_of(sample: bytes, form: TextFormat, wanted: Iterable[str] = ()) -> La
     )
     sep = chosen.encode()
     quotes = form.quoting and len(sep) == 1
-    fields = _split(first, sep, quotes)
+    fields, end = _first(sample, start, len(first), sep, quotes)
     if not form.header:
         names = [str(place) for place in range(len(fields))]
         return Layout(sep, names, None, start, number + 1, quotes)
     names = [field.strip() for field in fields]
     if all(map(_TYPED.search, names)):
         names = [strip_type(name) for name in names]
-    start = min(start + len(lines[number]) + 1, len(sample))
-    return Layout(sep, names, fields, start, number + 2, quotes)
+    line = number + 2 + sample.count(b"\n", start, end)
+    return Layout(sep, names, fields, min(end + 1, len(sample)), line, quotes)
 
 
 def strip_type(name: str) -> str:
@@ -154,14 +154,19 @@ def _text(line: bytes, number: int) -> str:
         ) from None
 
 
-def _split(line: bytes, sep: bytes, quotes: bool) -> list[str]:
-    if quotes and b'"' in line:
-        fields, _ = Splitter(sep, 0, ())._fields(line, 0)
-        if isinstance(fields, str):
-            raise DataError(f"line 1: {fields}: {line.decode('utf-8', 'replace')}")
-    else:
-        fields = line.split(sep)
-    return [field.decode() for field in fields]
+def _first(
+    sample: bytes, start: int, length: int, sep: bytes, quotes: bool
+) -> tuple[list[str], int]:
+    """The fields of the first row and where it ends; it may have several lines. Where its quotes
+    are broken, it is split as if it had none, and the rows will show it."""
+    if quotes and b'"' in sample[start : start + length]:
+        fields, end = Splitter(sep, 0, ()).fields(sample, start)
+        if not isinstance(fields, str):
+            return [field.decode("utf-8", "replace") for field in fields], end
+    end = sample.find(b"\n", start)
+    line = sample[start : start + length]
+    fields = line.split(sep)
+    return [f.decode("utf-8", "replace") for f in fields], len(sample) if end < 0 else end
 
 
 def _found(lines: list[bytes], form: TextFormat, wanted: list[str]) -> str:
@@ -188,7 +193,7 @@ def _found(lines: list[bytes], form: TextFormat, wanted: list[str]) -> str:
 
 
 def _names(line: bytes, sep: str, quotes: bool) -> set[str]:
-    try:
-        return {strip_type(name.strip()) for name in _split(line.strip(), sep.encode(), quotes)}
-    except DataError:
-        return set()
+    line = line.strip()
+    return {
+        strip_type(name.strip()) for name in _first(line, 0, len(line), sep.encode(), quotes)[0]
+    }

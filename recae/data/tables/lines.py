@@ -106,7 +106,7 @@ class Splitter:
                 continue
             fields: list[bytes] | str
             if self.quotes and b'"' in text:
-                fields, stop = self._fields(block, at)
+                fields, stop = self.fields(block, at)
                 if fields == OPEN and not last and len(block) - at < LONGEST_FIELD:
                     return self._rows(cells, lines, bad), block[at:], line
                 if not isinstance(fields, str):
@@ -145,7 +145,7 @@ class Splitter:
             return NOT_UTF8
         return None
 
-    def _fields(self, block: bytes, at: int) -> tuple[list[bytes] | str, int]:
+    def fields(self, block: bytes, at: int) -> tuple[list[bytes] | str, int]:
         """The fields of the row at a place and where it ends, or a fault of its quotes."""
         fields: list[bytes] = []
         end = -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 import shutil
 import sys
 import tempfile
@@ -30,30 +31,22 @@ _MAGIC = {
 }
 
 
-def pieces(stream: IO[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """Text in pieces that end with a line, and whether it is the last piece."""
+def pieces(stream: IO[bytes], skip: int) -> Iterator[tuple[bytes, bool]]:
+    """Text after some bytes in pieces that end with a line, and whether it is the last piece."""
     rest = b""
-    while True:
-        chunk = stream.read(BLOCK_BYTES)
-        if not chunk:
-            break
+    while chunk := stream.read(BLOCK_BYTES):
+        if skip:
+            chunk, skip = chunk[skip:], max(0, skip - len(chunk))
         cut = chunk.rfind(b"\n") + 1
         if not cut:
             rest += chunk
             if len(rest) > LONGEST_LINE:
                 raise DataError(f"a line is longer than {LONGEST_LINE:,} bytes")
             continue
-        yield _unix(rest + chunk[:cut]), False
+        yield rest + chunk[:cut], False
         rest = chunk[cut:]
     if rest:
-        yield _unix(rest), True
-
-
-def _unix(block: bytes) -> bytes:
-    """The block with \\n where a line ends in \\r alone."""
-    if block.count(b"\r") == block.count(b"\r\n"):
-        return block
-    return block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        yield rest, True
 
 
 def first_lines(stream: IO[bytes]) -> bytes:
@@ -62,8 +55,6 @@ def first_lines(stream: IO[bytes]) -> bytes:
     while True:
         more = stream.read(SAMPLE)
         sample += more
-        if b"\n" not in sample:  # lines that end in \r alone
-            sample = sample.replace(b"\r", b"\n") if not more else sample
         if not more or len(sample) > LONGEST_LINE:
             return sample
         cut = sample.rfind(b"\n")
@@ -117,7 +108,7 @@ class Input:
             if head[:2] == b"\x1f\x8b":
                 raw = pa.CompressedInputStream(pa.PythonFile(raw, "r"), "gzip")
                 head = b""
-            yield _utf8(raw, self.encoding)
+            yield _Lines(_utf8(raw, self.encoding))
 
 
 @contextmanager
@@ -139,6 +130,26 @@ def _utf8(raw: Any, encoding: str | None) -> Any:
     if encoding is None or codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
         return _Joined(head.removeprefix(codecs.BOM_UTF8), raw)
     return _Transcoded(_Joined(head, raw), encoding)
+
+
+class _Lines:
+    """A stream with \\n where lines end in \\r alone. Its length stays, so that places are the same
+    however it is read."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+
+    def read(self, size: int) -> bytes:
+        """About `size` bytes, none at the end."""
+        chunk: bytes = self.raw.read(size)
+        while chunk.endswith(b"\r"):
+            more = self.raw.read(1)
+            if not more:
+                break
+            chunk += more
+        if chunk.count(b"\r") == chunk.count(b"\r\n"):
+            return chunk
+        return re.sub(rb"\r(?!\n)", b"\n", chunk)
 
 
 class _Joined:

@@ -166,8 +166,7 @@ def _rows(
     stream: IO[bytes], layout: Layout, splitter: Splitter, typed: list[Column]
 ) -> Iterator[Rows]:
     line, carry = layout.line, b""
-    stream.read(layout.start)
-    for block, last in pieces(stream):
+    for block, last in pieces(stream, layout.start):
         block = carry + block
         carry = b""
         rows = None
