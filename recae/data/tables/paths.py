@@ -59,10 +59,15 @@ def file_errors(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield file
     except DataError as error:
-        raise error if str(error).startswith(f"{path}") else DataError(f"{path}: {error}") from None
+        raise error if str(error).startswith(f"{path}") else named(error, f"{path}") from None
     except (OSError, EOFError, UnicodeDecodeError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path} is damaged or of another format: {reason}") from None
+
+
+def named(error: DataError, name: str) -> DataError:
+    """The error with the name of a file before its message."""
+    return DataError(f"{name}: {error}", parameter=error.parameter, value=error.value)
 
 
 def is_stream(path: Any) -> bool:

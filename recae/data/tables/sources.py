@@ -17,6 +17,7 @@ from recae.data import csr
 from recae.data.tables.arrays import for_pandas, is_arrow, plain
 from recae.data.tables.columns import Headers
 from recae.data.tables.faults import Fault
+from recae.data.tables.paths import named
 from recae.errors import DataError, RecaeError
 
 
@@ -45,7 +46,7 @@ class Block:
         try:
             yield
         except DataError as error:
-            raise error if self.file is None else DataError(f"{self.file}: {error}") from None
+            raise error if self.file is None else named(error, self.file) from None
 
 
 class Source(Protocol):

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -16,7 +17,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from recae.data.tables.paths import STDIN, file_errors, is_stream, partitions
+from recae.data.tables.paths import STDIN, file_errors, is_stream, named, partitions
 from recae.errors import DataError
 
 SAMPLE = 1 << 18
@@ -77,6 +78,7 @@ class Input:
     def _copy(self) -> IO[bytes]:
         """What can be read only once, in a temporary file."""
         copy = tempfile.TemporaryFile()
+        weakref.finalize(self, copy.close)
         if self.is_open:
             first = self.given.read(BLOCK_BYTES)
             while first:
@@ -90,7 +92,7 @@ class Input:
         return copy
 
     @contextmanager
-    def opened(self) -> Iterator[IO[bytes]]:
+    def opened(self) -> Iterator[Any]:
         """The stream; errors become a DataError that names the file."""
         with ExitStack() as stack:
             raw: Any
@@ -116,7 +118,7 @@ def _named(name: str) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise error if str(error).startswith(name) else DataError(f"{name}: {error}") from None
+        raise error if str(error).startswith(name) else named(error, name) from None
     except (OSError, EOFError, ValueError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{name} is damaged or of another format: {reason}") from None

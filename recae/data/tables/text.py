@@ -118,9 +118,11 @@ class TextSource:
         lines, faults = part.rows.lines, []
         arrays: dict[str, Any] = {}
         bad = np.zeros(len(lines), dtype=np.bool_)
-        for name in columns:
-            arrays[name], found = typed[name].convert(part.columns[name])
-            for fault in found:
+        converted = {name: typed[name].convert(part.columns[name]) for name in columns}
+        some_bad = any(found for _, found in converted.values())
+        for name, (array, found) in converted.items():
+            arrays[name] = array
+            for fault in [*found, *(typed[name].missing(array, found) if some_bad else ())]:
                 role = typed[name].role
                 faults.append(fault.at(part.place, role, part.file))
                 bad |= fault.mask

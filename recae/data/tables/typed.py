@@ -66,6 +66,20 @@ class Column:
         """A block in that type, and its rows that do not fit."""
         raise NotImplementedError
 
+    @property
+    def words(self) -> str:
+        """The values of the column in messages."""
+        return f"{self.role}s of column {self.name!r}"
+
+    def missing(self, array: Any, found: list[Found]) -> list[Found]:
+        """The rows without a value, of a converted block with these faults."""
+        if self.role is None or not array.null_count:
+            return []
+        mask = _mask(array.is_null())
+        for fault in found:
+            mask = mask & ~fault.mask
+        return [Found(f"{self.words} are missing", mask)] if mask.any() else []
+
 
 class Generic(Column):
     """Integers, floats or text, whatever all the fields are."""
@@ -92,9 +106,14 @@ class Ids(Column):
         super().__init__(name)
         self.role, self.what, self.kind = what, what, kind
         self.type = pa.string() if kind == "text" else pa.int64()
-        self.whole = self.far = self.floats = self.words = 0
+        self.whole = self.far = self.floats = self.others = 0
         self.first: tuple[str, str] | None = None
         self.typed_blocks = False
+
+    @property
+    def words(self) -> str:
+        """The ids in messages."""
+        return noun(self.what)
 
     def see(self, column: pa.Array, lines: Lines, file: str) -> None:
         """Counts integers, larger integers, floats and other fields."""
@@ -113,7 +132,7 @@ class Ids(Column):
         self.whole += int(whole.sum())
         self.far += int(far.sum())
         self.floats += int(floats.sum())
-        self.words += int(words.sum())
+        self.others += int(words.sum())
         if self.first is None and words.any():
             row = int(words.argmax())
             self.first = column[row].as_py(), f"line {lines[row]} of {file}"
@@ -122,8 +141,8 @@ class Ids(Column):
         """Text if there is some; with `drop` only if it is not the smaller part."""
         if self.kind != "auto":
             return
-        others = self.far + self.floats + self.words
-        keep = self.words and not (drop and self.whole > others)
+        others = self.far + self.floats + self.others
+        keep = self.others and not (drop and self.whole > others)
         self.kind = "text" if keep else "integer"
         if keep and self.first is not None and others <= FEW * self.whole:
             value, place = self.first
@@ -194,9 +213,7 @@ class Weights(Column):
             remedy = 'decimal commas are read with decimal=","'
         elif self.decimal == "," and "." in first:
             remedy = 'this number has a point; decimal="," was given'
-        return numbers, [
-            Found(f"weights of column {self.name!r} must be numbers", bad, values, remedy)
-        ]
+        return numbers, [Found(f"{self.words} must be numbers", bad, values, remedy)]
 
 
 class Times(Column):
@@ -244,9 +261,9 @@ class Times(Column):
 
     def _words(self, first: str) -> tuple[str, str]:
         if self.format is not None:
-            return f"times of column {self.name!r} must be like {self.format!r}", ""
+            return f"{self.words} must be like {self.format!r}", ""
         kind = f", as most are {self.kind}" if self.counts[self.kind] else ""
-        what = f"times of column {self.name!r} must be whole numbers or ISO dates{kind}"
+        what = f"{self.words} must be whole numbers or ISO dates{kind}"
         fits = [known for known in FORMATS if _formatted(pa.array([first]), known)[0].any()]
         if len(fits) > 1 and any(known.startswith("%m") for known in fits):
             fits = [" or ".join(fits)]
