@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 import recae
 from recae import DataError
 
-CASES = int(os.environ.get("RECAE_READER_CASES", 120))
+CASES = int(os.environ.get("RECAE_READER_CASES", 40))
 drawn = settings(
     max_examples=CASES,
     derandomize=CASES < 1000,
