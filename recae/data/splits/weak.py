@@ -181,10 +181,12 @@ class RandomSplit:
     (3, 1, 1)
     """
 
-    validation: float = 0.1
-    """Share of the interactions, in [0, 1)."""
-    test: float = 0.1
-    """Share of the interactions, in [0, 1); together with `validation` in (0, 1)."""
+    validation: float | int = 0.1
+    """Share of the interactions, in [0, 1); or a count of each user's, where `test` is one too."""
+    test: float | int = 0.1
+    """Share of the interactions, in [0, 1); together with `validation` in (0, 1). Or a count >= 1
+    of each user's interactions: those with too few to leave one for training only train (`SampleN`
+    of LensKit)."""
     by: str = "user"
     """"user": the shares are of every user's interactions; "all": of all together."""
     history: str = "train+validation"
@@ -212,7 +214,11 @@ class RandomSplit:
         drawn = draws(interactions, seed)
         if self.by == "user":
             n = np.diff(indptr).astype(np.int64)
-            valid, test = counts_of_shares(n, self.validation, self.test)
+            if self._counts:
+                enough = (n > self.validation + self.test).astype(np.int64)
+                valid, test = enough * int(self.validation), enough * int(self.test)
+            else:
+                valid, test = counts_of_shares(n, self.validation, self.test)
             if self.users is not None:
                 chosen = some_users(interactions, valid + test > 0, self.users, seed)
                 valid, test = valid * chosen, test * chosen
@@ -231,10 +237,27 @@ class RandomSplit:
                 )
         return weak_split(interactions, part, self.history, self.mask)
 
+    @property
+    def _counts(self) -> bool:
+        """Whether validation and test are counts of each user's interactions."""
+        return any(
+            isinstance(value, int | np.integer) and value != 0 and not isinstance(value, bool)
+            for value in (self.validation, self.test)
+        )
+
     def _check(self) -> None:
         for name in ("validation", "test"):
-            check_number(name, getattr(self, name), low=0, below=1)
-        if not 0 < self.validation + self.test < 1:
+            if self._counts:
+                check_integer(name, getattr(self, name), 0, 2**31)
+            else:
+                check_number(name, getattr(self, name), low=0, below=1)
+        if self._counts and self.by != "user":
+            raise ConfigError(
+                f'counts need by="user", not {self.by!r}: give shares of all interactions',
+                parameter="by",
+                value=self.by,
+            )
+        if not self._counts and not 0 < self.validation + self.test < 1:
             raise ConfigError(
                 "validation and test together must be a share in (0, 1), "
                 f"not {float(self.validation):g} + {float(self.test):g}",

@@ -32,6 +32,7 @@ def parts(split):
 
 
 ALL = [RandomSplit(0.2, 0.2), RandomSplit(0.2, 0.2, by="all"), LeaveLastOut(2, 1), GlobalTime()]
+ALL += [LeaveLastOut(0.2, 0.2, users=0.5), GlobalTime(cold="keep")]
 
 
 @pytest.mark.parametrize("splitter", ALL, ids=repr)

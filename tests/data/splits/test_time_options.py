@@ -238,3 +238,26 @@ def test_repeated_samples_are_those_of_their_seeds() -> None:
         assert caught.value.parameter == "protocol"
     with pytest.raises(ConfigError):
         repeated(protocol, log(), times=0)
+
+
+def test_counts_of_random_interactions() -> None:
+    frame = log()
+    split = recae.RandomSplit(1, 3).split(frame, seed=1)
+    sizes = frame.groupby("user_id").size()
+    able = sizes.index[sizes > 4]
+    assert split.test.target.users.ids.tolist() == able.tolist()
+    assert set(np.diff(split.test.target.matrix.indptr)) == {3}
+    assert set(np.diff(split.validation.target.matrix.indptr)) == {1}
+    assert split.train.nnz == len(frame) - 4 * len(able)
+    assert recae.RandomSplit(0, 2).split(frame).validation is None
+    for wrong, parameter in (
+        (recae.RandomSplit(0.1, 2), "validation"),
+        (recae.RandomSplit(2, 0.1), "test"),
+        (recae.RandomSplit(1, 1, by="all"), "by"),
+        (recae.RandomSplit(-1, 1), "validation"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            wrong.split(frame)
+        assert caught.value.parameter == parameter
+    with pytest.raises(DataError, match="test=500 "):
+        recae.RandomSplit(0, 500).split(frame)
