@@ -176,7 +176,7 @@ def test_every_hyperparameter_is_documented_and_its_default_is_valid(name) -> No
 def test_the_exported_rows_are_the_recommended_rows(fitted, fitted_int, tmp_path) -> None:
     for model in (fitted, fitted_int):
         path = tmp_path / "top.parquet"
-        rows = model.export(path, k=5, batch_size=7)
+        rows = model.export(path, k=5, batch_size=7, overwrite=True)
         expected = model.recommend(k=5, batch_size=7)
         assert rows == len(expected)
         table = pq.read_table(path)
