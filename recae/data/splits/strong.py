@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recae.data.interactions import Interactions, as_interactions
+from recae.data.splits.by_time import check_latest, with_latest
 from recae.data.splits.folds import Fold, Split
 from recae.data.splits.moments import Moment, moment_of, times_of
 from recae.data.splits.weak import TEST, draws, is_share, part_of_last
@@ -70,6 +71,9 @@ class StrongGeneralization:
     the interactions before it; of the held-out users those before it are the history and the others
     the target, whatever `fold_in`, `min_target` and `target` say (`StrongGeneralizationTimed` of
     RecPack)."""
+    latest: int | None = None
+    """The number of latest interactions that the histories of `split` hold, >= 1; None: all. The
+    mask keeps all (`n_most_recent_in` of RecPack)."""
     validation: bool = True
     """Whether as many users validate as test; without, they train (`StrongGeneralization` of
     RecPack without `validation`)."""
@@ -90,7 +94,7 @@ class StrongGeneralization:
         count = self._count(len(shuffled))
         first, second = len(shuffled) - self._blocks * count, len(shuffled) - count
         blocks = shuffled[:first], shuffled[first:second], shuffled[second:]
-        return self._split_users(interactions, blocks, seed)
+        return with_latest(self._split_users(interactions, blocks, seed), self.latest, seed)
 
     def _split_users(self, interactions: Interactions | Any, blocks: Blocks, seed: int) -> Split:
         """The split whose training, validation and test users are these codes."""
@@ -167,6 +171,7 @@ class StrongGeneralization:
     def _check(self) -> None:
         check_option("target", self.target, ("random", "last"))
         check_flag("validation", self.validation)
+        check_latest(self.latest)
         check_number("fold_in", self.fold_in, above=0, below=1)
         check_integer("min_target", self.min_target)
         is_count = isinstance(self.held_out, int | np.integer)

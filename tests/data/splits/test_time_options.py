@@ -50,6 +50,8 @@ def test_the_last_share_of_every_user() -> None:
         recae.LeaveLastOut(1, 1, latest=2),
         recae.GlobalTime(0.2, 0.2, latest=2),
         recae.GlobalTime(0.2, 0.2, latest=2, cold="keep"),
+        recae.StrongGeneralization(5, min_target=2, latest=2),
+        recae.StrongGeneralization(5, moment=500_000, latest=2),
     ],
     ids=repr,
 )
