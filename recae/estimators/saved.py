@@ -1,6 +1,7 @@
 """The saved form of all fitted objects: a folder that `save` writes and `recae.load` reads.
 
-config.json         kind, format, version of recae, settings, SHA-256 of the files and of itself
+config.json         kind, format, version of recae, settings, names, types and shapes of the
+                    arrays, SHA-256 of the files and of itself
 model.safetensors   the arrays
 README.md           a model card, which may be edited
 items.parquet ...   other files of a kind, such as the item vocabulary of a recommender
@@ -89,6 +90,7 @@ def write(cls: type, contents: Contents, path: str | Path, *, overwrite: bool = 
             "format": FORMAT,
             "recae": __version__,
             "settings": dict(contents.settings),
+            "arrays": {name: form(array) for name, array in contents.arrays.items()},
             "files": digests(part),
         }
         config["digest"] = sha256_of_json(config)
@@ -97,6 +99,29 @@ def write(cls: type, contents: Contents, path: str | Path, *, overwrite: bool = 
         text = card(cls.__name__, inspect.getdoc(cls) or "", contents.settings)
         (part / CARD).write_text(text, encoding="utf-8")
     return as_path(path)
+
+
+def form(array: Tensor) -> list[Any]:
+    """Type and shape of an array, ready for JSON: ["float32", 3, 2]."""
+    return [str(array.dtype).removeprefix("torch."), *array.shape]
+
+
+def checked_arrays(file: Path, forms: Mapping[str, Any] | None) -> dict[str, Tensor]:
+    """The arrays of a file. Raises ValueError where they are not those that were saved, or where a
+    float is no finite number; forms: None for folders that do not list them."""
+    arrays = load_file(file)
+    found = {name: form(array) for name, array in arrays.items()}
+    if forms is not None and found != forms:
+        name = min(n for n in {*found, *forms} if found.get(n) != forms.get(n))
+        raise ValueError(
+            f"{ARRAYS} holds {found.get(name, 'no')} {name}; {CONFIG} lists {forms.get(name)}"
+        )
+    for name, array in arrays.items():
+        if array.is_floating_point() and array.numel():
+            least, most = array.aminmax()
+            if not (least.isfinite() and most.isfinite()):
+                raise ValueError(f"{name} in {ARRAYS} holds numbers that are not finite")
+    return arrays
 
 
 def write_arrays(
@@ -167,16 +192,16 @@ def filled(make: Callable[[], Net], weights: Mapping[str, Tensor], unsaved: str 
 
     The network is made without memory first: settings that ask for gigabytes are refused before any
     memory is taken, if the weights do not fit. unsaved: a part of the names of weights that are not
-    saved; these become 0. Raises ValueError for other names or shapes.
+    saved; these become 0. Raises ValueError for other names, types or shapes.
     """
     with torch.device("meta"):
         net = make()
-    asked = {n: tuple(t.shape) for n, t in net.state_dict().items() if unsaved not in n}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    asked = {n: form(t) for n, t in net.state_dict().items() if unsaved not in n}
+    found = {name: form(tensor) for name, tensor in weights.items()}
     for name in sorted({*asked, *found}):
         if asked.get(name) != found.get(name):
             raise ValueError(
-                f"the settings ask for {asked.get(name, 'no')} numbers {name}, {ARRAYS} holds "
+                f"the settings ask for {asked.get(name, 'no')} {name}, {ARRAYS} holds "
                 f"{found.get(name, 'none')}"
             )
     net.to_empty(device="cpu")
@@ -234,7 +259,8 @@ def _read(folder: Path, text: str, model: Any) -> Any:
     context = {} if model is None else {"model": model}
     try:
         files = {name: folder / name for name in config["files"]}
-        return cls._restored(config["settings"], load_file(files[ARRAYS]), files, **context)
+        arrays = checked_arrays(files[ARRAYS], config.get("arrays"))
+        return cls._restored(config["settings"], arrays, files, **context)
     except CANNOT as error:
         raise _damaged(folder, error) from error
 

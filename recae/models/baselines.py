@@ -67,7 +67,7 @@ class Random(Recommender):
         return {"item_keys": torch.from_numpy(self.item_keys_.view(np.int64))}
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
-        keys = expect(arrays["item_keys"], len(self.items_))
+        keys = expect(arrays["item_keys"], len(self.items_), dtype=torch.int64)
         self.item_keys_ = keys.numpy().view(np.uint64)
 
 
@@ -123,4 +123,5 @@ class Popularity(Recommender):
         return {"item_scores": torch.from_numpy(self.item_scores_)}
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
-        self.item_scores_ = expect(arrays["item_scores"], len(self.items_)).numpy()
+        scores = expect(arrays["item_scores"], len(self.items_), dtype=torch.float64)
+        self.item_scores_ = scores.numpy()

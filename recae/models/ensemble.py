@@ -22,6 +22,7 @@ from recae.ranking.batches import dense, rows_per_batch
 from recae.ranking.top_k import top_k
 from recae.recommend.base import Recommender
 from recae.recommend.requests import align, check_metric
+from recae.recommend.saved import expect
 from recae.recommend.tuned import mark_tuned, tuning_of_members
 from recae.recommend.weights import learn_weighting, set_state, state
 from recae.rng import numpy_generator
@@ -277,18 +278,27 @@ class Ensemble(Recommender):
         return arrays
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
-        self.member_weights_ = arrays["member_weights"].numpy()
+        weights = expect(arrays["member_weights"], len(self.members), dtype=torch.float64)
+        self.member_weights_ = weights.numpy()
+        if not (self.member_weights_ >= 0).all():
+            raise ValueError("a weight of a member is below 0")
         self.members_, self.columns_ = [], []
         for number, text in enumerate(self.members):
             member, prefix = read_model(text), f"{number}.member."
-            member.item_counts_ = arrays[f"{number}.item_counts"].numpy()
+            counts = arrays[f"{number}.item_counts"]
+            member.item_counts_ = expect(counts, counts.numel(), dtype=torch.int64).numpy()
             # From here on only the columns are used, not the member's own ids.
             member.items_ = IdMap(np.arange(len(member.item_counts_)), "item")
             own = {n.removeprefix(prefix): t for n, t in arrays.items() if n.startswith(prefix)}
             set_state(member, own)
             member.history_, member.fitted_params_ = None, member.get_params()
             self.members_.append(member)
-            self.columns_.append(arrays[f"{number}.columns"].numpy())
+            columns = arrays[f"{number}.columns"]
+            expect(columns, len(self.items_), dtype=torch.int64)
+            if len(np.unique(columns)) < len(columns) or len(columns) > counts.numel():
+                raise ValueError(f"two items are one to member {number}")
+            member.items_.decode(columns.numpy())  # raises for columns that it does not have
+            self.columns_.append(columns.numpy())
 
 
 def read_model(text: str) -> Recommender:

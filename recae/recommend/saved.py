@@ -23,7 +23,7 @@ from recae.data import IdMap, Interactions, as_ids
 from recae.data.splits import Fold
 from recae.data.tables.readers import read_interactions, write_interactions
 from recae.data.tables.sources import read_frame
-from recae.estimators.saved import ARRAYS, Contents
+from recae.estimators.saved import ARRAYS, Contents, form
 from recae.recommend.weights import state
 from recae.training import Checkpoint, Run
 
@@ -62,7 +62,10 @@ def read_items(files: Mapping[str, Path]) -> tuple[IdMap, np.ndarray]:
     """The items of a saved recommender and their numbers of training users, (n_items,) int64."""
     table = read_frame(files[ITEMS])
     items = IdMap(as_ids(table["item_id"], "item"), "item")
-    return items, table["users"].to_numpy(dtype=np.int64, copy=True)
+    counts = table["users"].to_numpy(dtype=np.int64, copy=True)
+    if (counts < 0).any():
+        raise ValueError(f"{ITEMS} holds a negative number of users")
+    return items, counts
 
 
 def read_history(files: Mapping[str, Path], items: IdMap) -> Interactions | None:
@@ -87,10 +90,12 @@ def _facts(model: Any) -> dict[str, Any]:
     return found
 
 
-def expect(tensor: Tensor, *shape: int) -> Tensor:
-    """The tensor, checked against the shape that follows from the items and hyperparameters."""
-    if tuple(tensor.shape) != shape:
-        raise ValueError(f"{ARRAYS} holds {tuple(tensor.shape)} numbers, not {shape}")
+def expect(tensor: Tensor, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The tensor, checked against the type and the shape that follow from the items and
+    hyperparameters. Raises ValueError."""
+    if tuple(tensor.shape) != shape or tensor.dtype != dtype:
+        wanted = [str(dtype).removeprefix("torch."), *shape]
+        raise ValueError(f"{ARRAYS} holds {form(tensor)}, not {wanted}")
     return tensor
 
 
@@ -105,12 +110,15 @@ def csr_to_arrays(name: str, matrix: Any) -> dict[str, Tensor]:
 
 def csr_from_arrays(name: str, arrays: Mapping[str, Tensor], shape: tuple[int, int]) -> Any:
     """The inverse of `csr_to_arrays`. Raises ValueError for arrays that are not a valid CSR."""
-    data, indices, indptr = (
-        arrays[f"{name}.{part}"].numpy() for part in ("data", "indices", "indptr")
-    )
-    expect(torch.from_numpy(indptr), shape[0] + 1)
-    matrix: Any = sp.csr_matrix((data, indices, indptr), shape=shape)
+    data, indices, indptr = (arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
+    expect(indptr, shape[0] + 1, dtype=torch.int64)
+    entries = int(indptr[-1])
+    expect(indices, entries, dtype=torch.int64)
+    parts = expect(data, entries).numpy(), indices.numpy(), indptr.numpy()
+    matrix: Any = sp.csr_matrix(parts, shape=shape)
     matrix.check_format(full_check=True)
+    if not matrix.has_canonical_format:
+        raise ValueError(f"{name} has a column twice in a row, or columns out of order")
     return matrix
 
 

@@ -289,6 +289,7 @@ class Transformer(Fitted):
         settings = {
             "params": self.get_params(),
             "shape": list(self.shape_),
+            "centred": self.scaling_.centre is not None,
             "names": self._names(),
             "learnt": {name: getattr(self, name) for name in self.numbers},
             "facts": {"Data": {"shape of an example": " x ".join(map(str, self.shape_))}},
@@ -305,6 +306,8 @@ class Transformer(Fitted):
         model.shape_ = shape_of(settings["shape"])
         features = math.prod(model.shape_)
         model.scaling_ = Scaling.restored(arrays, features)
+        if settings.get("centred") not in (None, model.scaling_.centre is not None):
+            raise ValueError("scaling.centre is there though the examples were not centred, or not")
         body = model._body(model.shape_, model.scaling_)
         weights = {n.removeprefix("net."): t for n, t in arrays.items() if n.startswith("net.")}
         model.network_ = filled(

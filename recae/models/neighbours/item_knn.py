@@ -14,7 +14,7 @@ from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
 from recae.recommend.base import Recommender
-from recae.recommend.saved import csr_from_arrays, csr_to_arrays
+from recae.recommend.saved import csr_from_arrays, csr_to_arrays, expect
 from recae.recommend.sparse import nearest_columns, sparse_scores
 from recae.recommend.weights import weight_transform_param, weighted, weights_param
 from recae.training import Run
@@ -118,4 +118,4 @@ class ItemKNN(Recommender):
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         n = len(self.items_)
         self.similarity_ = csr_from_arrays("similarity", arrays, (n, n))
-        self.bias_ = arrays["bias"].numpy() if "bias" in arrays else None
+        self.bias_ = expect(arrays["bias"], n).numpy() if self.scoring == "centred" else None

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from recae.data import Interactions
+from recae.data.csr import column_counts
 from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
 from recae.ranking.top_k import top_k
@@ -78,7 +79,10 @@ class UserKNN(Recommender):
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         n_users = len(arrays["training.indptr"]) - 1
-        self._set(csr_from_arrays("training", arrays, (n_users, len(self.items_))))
+        training = csr_from_arrays("training", arrays, (n_users, len(self.items_)))
+        if not np.array_equal(column_counts(training), self.item_counts_):
+            raise ValueError("the training interactions are not those of the items' users")
+        self._set(training)
 
 
 def _nearest(cosines: Tensor, neighbours: int) -> Any:

@@ -17,6 +17,7 @@ from recae.data.csr import column_counts
 from recae.data.splits import Fold
 from recae.errors import ConfigError, TrainingInterrupted
 from recae.estimators.params import estimator, learnt, param
+from recae.estimators.saved import filled
 from recae.models.neural._svd_init import svd_init
 from recae.nn import AutoencoderNet, Batch, InputLinear, LinearHead, Ragged, Scores
 from recae.ranking.batches import BLOCK_ROWS, RowScores, ScoreRows
@@ -352,10 +353,9 @@ class NeuralRecommender(Recommender):
         return {name: value for name, value in state.items() if not name.startswith(PRIOR)}
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
-        net = self._network(len(self.items_), 0)
-        prior = {n: v for n, v in net.state_dict().items() if n.startswith(PRIOR)}
-        net.load_state_dict(dict(arrays) | prior)
-        self.network_, self.epochs_ = net.eval(), []
+        n_items = len(self.items_)
+        self.network_ = filled(lambda: self._network(n_items, 0), arrays, unsaved=PRIOR)
+        self.epochs_ = []
 
 
 def log_popularity(histories: Any) -> Tensor:

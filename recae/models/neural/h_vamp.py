@@ -62,7 +62,11 @@ class HVamp(NeuralRecommender):
 
     width: int = param("width of the hidden layers", default=600, low=1, usual=(128, 1024))
     depth: int = param(
-        "gated layers between the items and the upper code", default=2, low=2, usual=(2, 4)
+        "gated layers between the items and the upper code",
+        default=2,
+        low=2,
+        high=100,
+        usual=(2, 4),
     )
     components: int = param("K: learned inputs of the prior", default=500, low=1, usual=(50, 1000))
     dropout: float = dropout_param()

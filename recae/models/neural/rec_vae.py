@@ -156,7 +156,7 @@ class RecVAE(NeuralRecommender):
     precision: str = precision_param()
     patience: int = param("epochs without a new best before training stops", default=20, low=1)
     width: int = param("width of the encoder's layers", default=600, low=1, usual=(128, 1024))
-    depth: int = param("layers of the encoder", default=5, low=1, usual=(1, 6))
+    depth: int = param("layers of the encoder", default=5, low=1, high=100, usual=(1, 6))
     dropout: float = dropout_param()
     gamma: float = param(
         "weight of the KL term per interaction", default=0.005, low=0, usual=(0.001, 0.02)

@@ -68,8 +68,8 @@ class DeepFocalRecommender(FocalRecommender):
     }
 
     width: int = param("width of the hidden layers", default=600, low=1, usual=(128, 1024))
-    depth: int = param("layers of the encoder", default=7, low=1, usual=(2, 8))
-    decoder_depth: int = param("layers of the decoder", default=5, low=1, usual=(1, 6))
+    depth: int = param("layers of the encoder", default=7, low=1, high=100, usual=(2, 8))
+    decoder_depth: int = param("layers of the decoder", default=5, low=1, high=100, usual=(1, 6))
     beta: float = param(
         "weight of the KL term, averaged over the numbers of a code",
         default=1.0,
