@@ -136,6 +136,22 @@ class UnusedWeights(RecaeWarning):
     """
 
 
+class UnusedColumn(RecaeWarning):
+    """A table has a column that looks like weights or times, and none of them was read.
+
+    >>> issubclass(recae.errors.UnusedColumn, recae.RecaeWarning)
+    True
+    """
+
+
+class RepeatedRows(RecaeWarning):
+    """Several rows of a table have the same user and item, and the last of them counts.
+
+    >>> issubclass(recae.errors.RepeatedRows, recae.RecaeWarning)
+    True
+    """
+
+
 def warn(message: str, category: type[RecaeWarning] = RecaeWarning) -> None:
     """Warns with a RecaeWarning that points at the line outside recae that led to it."""
     frame, level = sys._getframe(), 1

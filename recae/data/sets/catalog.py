@@ -159,7 +159,9 @@ def _read(card: Card, folder: Path, progress: bool | None) -> Dataset:
         kind = ByItemSource if layout.get("format") == "by item" else ArchiveSource
         source = kind(folder, layout)
         source.rows = card.get("counts", {}).get("interactions")
-        data = Interactions._owning(*read_entries(source, COLUMNS, "last", None, progress))
+        data = Interactions._owning(
+            *read_entries(source, COLUMNS, "last", None, progress, quiet=True)
+        )
     if "items" in card:
         items = read_items(folder, card["items"])
     else:

@@ -13,7 +13,7 @@ import pandas as pd
 from pandas.api import types
 
 from recae.data.tables.arrays import series
-from recae.errors import DataError, nearest
+from recae.errors import DataError, UnusedColumn, nearest, warn
 
 Weights = npt.NDArray[np.float32]
 Times = npt.NDArray[np.int64]
@@ -66,6 +66,29 @@ def _needed(label: str, names: list[str], columns: Columns) -> Columns:
     if len(set(used)) < len(used):
         raise DataError(f"user, item, weight and time must be different columns, not {used}")
     return user, item, weight, time
+
+
+LIKE_WEIGHTS = ("rating", "ratings", "stars", "weight", "weights")
+LIKE_TIMES = ("time", "date", "datetime", "timestamp")
+
+
+def warn_of_unused(headers: Headers, asked: Columns, used: Columns) -> None:
+    """Warns with `UnusedColumn` where no weights or times are read, under the default name, and a
+    column is called like some."""
+    for role, place, like, instead in (
+        ("weight", 2, LIKE_WEIGHTS, "every row counts 1"),
+        ("time", 3, LIKE_TIMES, "the order of the rows stands for time"),
+    ):
+        if asked[place] is None or used[place] is not None:
+            continue
+        names = [name for name in headers[0][1] if name.lower() in like and name not in used]
+        if names:
+            warn(
+                f"{headers[0][0]}the column {names[0]!r} is not used: {instead}. Pass "
+                f"{role}={names[0]!r} to use it, or {role}=None to leave it out (on the command "
+                f"line --{role} {names[0]} or --{role} '')",
+                UnusedColumn,
+            )
 
 
 def _meant(role: str, name: str, names: list[str]) -> str | None:

@@ -19,7 +19,7 @@ from recae.data.tables.bad_values import encoded, times_of, weights_of
 from recae.data.tables.faults import BadRows, Found
 from recae.data.tables.sources import Block, Source
 from recae.data.tables.times import OneKind, moments
-from recae.errors import DataError, check_number, check_option
+from recae.errors import DataError, RepeatedRows, check_number, check_option, warn
 from recae.system.progress import bar
 
 Codes = list[Future[tuple[Codes32, list[Found]]]]
@@ -48,12 +48,14 @@ def read_entries(
     users: IdMap | None = None,
     items: IdMap | None = None,
     on_bad_rows: str = "error",
+    quiet: bool = False,
 ) -> Entries:
     """The work of `Interactions.from_frame`, which documents the arguments and the errors.
 
     columns: the names of the user, item, weight and time columns. The most memory held at a time is
     24 bytes for each row (32 with times), two hash tables of ids, and one block. Rows below
-    `min_weight` are among them, because a later row of low weight replaces an earlier one.
+    `min_weight` are among them, because a later row of low weight replaces an earlier one. quiet:
+    no warnings of columns that are not used, and of rows that repeat a pair.
     """
     check_option("duplicates", duplicates, table.DUPLICATES)
     names = table.needed_columns(source.headers, columns)
@@ -68,7 +70,11 @@ def read_entries(
         recoded = other.submit(_recoded, user_ids, rows.users)
         new_items = _recoded(item_ids, rows.items)
         new_users = recoded.result()
+    n_rows = rows.users.size
     entries = _merged(rows, new_users, new_items, names[3] is not None, duplicates)
+    if not quiet:
+        table.warn_of_unused(source.headers, columns, names)
+        _warn_of_repetitions(n_rows - len(entries.indices), n_rows, duplicates, source.label)
     if min_weight is None:
         return entries
     return _at_least(min_weight, entries, source.label, users is None, items is None)
@@ -104,6 +110,16 @@ def _merged(rows: _Rows, users: IdMap, items: IdMap, timed: bool, duplicates: st
         times = times[~repeated]
     indptr = indptr - np.searchsorted(np.flatnonzero(repeated), indptr).astype(indptr.dtype)
     return Entries(users, items, weights[~repeated], indices[~repeated], indptr, times)
+
+
+def _warn_of_repetitions(repeated: int, rows: int, duplicates: str, label: str) -> None:
+    """Says how many rows do not count. Whoever chose another rule than the default knows it."""
+    if repeated and duplicates == "last":
+        warn(
+            f"{label}{repeated:,} of {rows:,} rows repeat a pair of user and item: the last of "
+            "each pair counts. duplicates= (--duplicates) has other rules, such as sum",
+            RepeatedRows,
+        )
 
 
 def _at_least(

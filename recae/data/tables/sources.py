@@ -68,11 +68,14 @@ class Source(Protocol):
 
 
 class FrameSource:
-    """A pandas frame, as one block."""
+    """A pandas frame, as one block; the named levels of its index are columns too."""
 
     label = ""
 
     def __init__(self, frame: pd.DataFrame) -> None:
+        index = [name for name in frame.index.names if name is not None]
+        index = [name for name in index if name not in frame.columns]
+        frame = frame.reset_index(level=index) if index else frame
         self.frame, self.rows = frame, len(frame)
         self.headers = [("", [str(name) for name in frame.columns])]
 

@@ -1,6 +1,7 @@
 """Frames become interactions: order, duplicates, weights, times, known ids, and mistakes."""
 
 import threading
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from recae.data import IdMap, Interactions
 from recae.data.tables import entries
-from recae.errors import ConfigError, DataError
+from recae.errors import ConfigError, DataError, RepeatedRows, UnusedColumn
 
 small = settings(max_examples=40, derandomize=True, database=None, deadline=None)
 rows = st.lists(
@@ -245,3 +246,39 @@ def test_with_and_without_threads(few, monkeypatch):
     assert bool(started) == (few < len(given))
     with pytest.raises(DataError, match="item ids .*missing in 1 of 3 .* row 1"):
         Interactions.from_frame(given.assign(item_id=["b", None, "a"]))
+
+
+def test_repeated_rows_are_counted_once_and_only_under_the_default_rule():
+    records = frame([(1, 7, 1, 1), (1, 7, 1, 2), (1, 7, 1, 3), (2, 8, 1, 1), (2, 9, 1, 1)])
+    with pytest.warns(RepeatedRows, match="2 of 5 ") as caught:
+        Interactions.from_frame(records)
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for duplicates in ("sum", "max", "first"):
+            Interactions.from_frame(records, duplicates=duplicates)
+        Interactions.from_frame(records.drop_duplicates(["user_id", "item_id"]))
+
+
+@pytest.mark.parametrize(
+    ("column", "role"),
+    [("rating", "weight"), ("Rating", "weight"), ("date", "time"), ("Timestamp", "time")],
+)
+def test_a_column_that_looks_used_and_is_not_is_named(column, role):
+    records = pd.DataFrame({"user_id": [1, 2], "item_id": [1, 2], column: [5, 1]})
+    with pytest.warns(UnusedColumn, match=f"{column!r}.*{role}={column!r}.*{role}=None") as caught:
+        Interactions.from_frame(records)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Interactions.from_frame(records, **{role: column})
+        Interactions.from_frame(records, **{role: None})
+
+
+def test_the_levels_of_an_index_are_columns():
+    plays = pd.Series([1, 1, 2], index=["a", "a", "b"]).groupby(level=0).sum()
+    counted = plays.rename_axis("user_id").to_frame("weight").assign(item_id=[7, 8])
+    assert Interactions.from_frame(counted).to_frame().to_numpy().tolist() == [
+        ["a", 7, 2.0],
+        ["b", 8, 2.0],
+    ]
