@@ -9,6 +9,7 @@ from typing import Any
 
 from recae.system.files import plain
 from recae.system.machine import __version__, cores
+from recae.system.progress import say
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,6 @@ class Output:
     def note(self, text: str) -> None:
         """Writes a note to stderr unless --quiet is given."""
         if not self.quiet:
-            from recae.system.progress import say  # here, because `recae --help` needs no tqdm
-
             say(text)
 
     def detail(self, text: str) -> None:
@@ -60,9 +59,8 @@ def versions() -> str:
     """The software that a run depends on, in one line."""
     import torch  # here, because `recae --help` needs none
 
-    from recae.system.openmp import threads
-
+    threads, found = torch.get_num_threads(), cores()
     return (
-        f"recae {__version__}, torch {torch.__version__} ({threads()} threads on {cores()} cores), "
-        f"Python {platform.python_version()}"
+        f"recae {__version__}, torch {torch.__version__} ({min(threads, found)} threads on {found} "
+        f"cores), Python {platform.python_version()}"
     )

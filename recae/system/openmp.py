@@ -104,8 +104,3 @@ def _quota() -> int | None:
             "%d threads in place of %d: the quota of this container", found, torch.get_num_threads()
         )
     return found
-
-
-def threads() -> int:
-    """The number of threads that recae computes with."""
-    return min(torch.get_num_threads(), _quota() or torch.get_num_threads())

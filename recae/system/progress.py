@@ -28,14 +28,15 @@ class Lines:
     def __init__(self, total: float | None, what: str, unit: str, initial: float = 0) -> None:
         self.total, self.what, self.unit, self.n, self.initial = total, what, unit, initial, initial
         self.started = time.monotonic()
-        self.due, self.written = self.started + FIRST, False
+        self.due = self.started + FIRST
+        self.written: float | None = None  # the progress that the last line told
         self.more = ""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.written and error[:1] == (None,) and self.n == self.total:
+        if self.written not in (None, self.n) and error[:1] == (None,) and self.n == self.total:
             self._write()
 
     def update(self, n: float = 1) -> None:
@@ -50,7 +51,7 @@ class Lines:
 
     def _write(self) -> None:
         now = time.monotonic()
-        self.written, self.due, spent = True, now + EVERY, now - self.started
+        self.written, self.due, spent = self.n, now + EVERY, now - self.started
         done = self.n - self.initial
         line = f"{self.what}: {self._amount(self.n)}"
         if self.total:

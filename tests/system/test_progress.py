@@ -59,6 +59,16 @@ def test_units(
     assert line.startswith("working: 3") and line.endswith("loss 0.5")
 
 
+def test_the_last_line_is_written_once(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with bar(4, "solving", "block", None) as shown:
+        clock[0] += 12
+        shown.update(4)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "100%" in line
+
+
 def test_false_is_silence(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     with bar(10, "fitting", "epoch", False) as shown:
         clock[0] += 100

@@ -18,6 +18,8 @@ KINDS = ("auto", "text", "integer")
 
 _TYPED = re.compile(r":(token|float|token_seq|float_seq)$")  # RecBole's atomic files
 
+_EXCEL = re.compile(rb"sep=([,;\t|])\r?$")  # the first line of some files for Excel
+
 
 @dataclass(frozen=True)
 class TextFormat:
@@ -114,6 +116,9 @@ def layout_of(sample: bytes, form: TextFormat, wanted: Iterable[str] = ()) -> La
     number = next((n for n, line in enumerate(lines) if line.strip(b"\r")), None)
     if number is None:
         raise DataError("the file is empty")
+    said = _EXCEL.match(lines[number])
+    if said and number + 1 < len(lines):
+        number += 1
     start = sum(len(line) + 1 for line in lines[:number])
     first = lines[number].removesuffix(b"\r")
     if b"\0" in first:
@@ -123,9 +128,8 @@ def layout_of(sample: bytes, form: TextFormat, wanted: Iterable[str] = ()) -> La
         )
     _text(first, number + 1)
     wanted = [strip_type(name) for name in wanted]
-    chosen = form.sep or _found(
-        [line for line in lines[number : number + 50] if line], form, wanted
-    )
+    chosen = form.sep or (said[1].decode() if said else None)
+    chosen = chosen or _found([line for line in lines[number : number + 50] if line], form, wanted)
     sep = chosen.encode()
     quotes = form.quoting and len(sep) == 1
     fields, end = _first(sample, start, len(first), sep, quotes)

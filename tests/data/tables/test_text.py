@@ -217,3 +217,13 @@ def test_files_too_large_to_keep_are_read_twice(monkeypatch: Any) -> None:
     monkeypatch.setattr(text, "KEPT_BYTES", 10)
     content = "user_id,item_id\n" + "007,1\n" * 30 + "x,2\n" * 20
     assert rows(content) == [("007", 1, 1), ("x", 2, 1)]
+
+
+@pytest.mark.parametrize("sep", [";", ",", "\t", "|"])
+def test_the_line_that_tells_excel_the_separator(sep: str, tmp_path) -> None:
+    path = tmp_path / "plays.csv"
+    path.write_text(f"sep={sep}\r\nuser_id{sep}item_id\r\n1{sep}a\r\n2{sep}b\r\n")
+    assert recae.read_csv(path).to_frame()[["user_id", "item_id"]].values.tolist() == [
+        [1, "a"],
+        [2, "b"],
+    ]
