@@ -107,7 +107,7 @@ class Fitted(Estimator, ABC):
         examples = self._read(X)
         losses = self._losses(self.network_, examples, 0)
         unit = self.scaling_.scale**2 if self.loss == "squared" else 1.0
-        return np.asarray(-losses * unit, dtype=np.float32)
+        return -_times(losses, unit)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of `score_samples`. Raises what it raises.
@@ -126,13 +126,7 @@ class Fitted(Estimator, ABC):
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).reconstruction_error(X).shape
         (100,)
         """
-        examples = self._read(X)
-
-        def errors(batch: Batch) -> Tensor:
-            return (self._reconstructed(batch) - dense_target(batch)).square().mean(1)
-
-        found = self._by_batch(self.network_, examples, errors) * self.scaling_.scale**2
-        return np.asarray(found, dtype=np.float32)
+        return _times(self._errors(self._read(X)), self.scaling_.scale**2)
 
     def explained_variance(self, X: Any) -> float:
         """1 - (squared error of the reconstructions) / (squared error of the feature means of X).
@@ -143,11 +137,11 @@ class Fitted(Estimator, ABC):
         >>> recae.Autoencoder(latent=2, epochs=1).fit(X).explained_variance(X) < 1
         True
         """
-        error = float(self.reconstruction_error(X).mean(dtype=np.float64))
+        error = float(self._errors(self._read(X)).mean(dtype=np.float64))
         total = variance(read_examples(X, type(self).__name__))
         if total == 0:
             raise DataError("all features of X are constant: there is no variance to explain")
-        return 1 - error / total
+        return 1 - error / (total / self.scaling_.scale**2)
 
     def fit_transform(self, X: Any, y: Any = None, **options: Any) -> np.ndarray:
         """Fits, then encodes the same examples, (n, latent) float32; options: those of `fit`.
@@ -243,6 +237,14 @@ class Fitted(Estimator, ABC):
         found = self.scaling_.undo(scaled)
         return found.reshape(len(found), *self.shape_)
 
+    def _errors(self, examples: Examples) -> np.ndarray:
+        """The mean squared error of each scaled example over its features, (n,) float32."""
+
+        def errors(batch: Batch) -> Tensor:
+            return (self._reconstructed(batch) - dense_target(batch)).square().mean(1)
+
+        return self._by_batch(self.network_, examples, errors)
+
     def _losses(self, net: AutoencoderNet, examples: Examples, seed: int) -> np.ndarray:
         """The reconstruction loss of each scaled example, (n,) float32."""
 
@@ -287,6 +289,14 @@ class Fitted(Estimator, ABC):
         if len(found) == 1:
             found.append("Feature names must be in the same order as they were in fit.")
         raise DataError("\n".join(found) + "\n")
+
+
+def _times(numbers: np.ndarray, unit: float) -> np.ndarray:
+    """The product as float32, infinite where it is beyond float32."""
+    if 1e-30 < unit < 1e30:
+        return np.asarray(numbers * unit, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        return (numbers * np.float64(unit)).astype(np.float32)
 
 
 def dense_target(batch: Batch) -> Tensor:

@@ -87,6 +87,13 @@ def test_few_examples_get_enough_updates(rows, batch_size, epochs, X, monkeypatc
     assert planned == {"epochs": 7, "patience": 3}
 
 
+def test_numbers_as_large_as_float32_allows_are_explained(X: np.ndarray) -> None:
+    model = recae.Autoencoder(latent=2, hidden=()).fit(X * 1e30)
+    assert model.explained_variance(X * 1e30) == pytest.approx(share_of_variance(X, 2), abs=1e-5)
+    assert np.isinf(model.reconstruction_error(X * 1e30)).any()  # squares are beyond float32
+    assert np.isinf(model.score_samples(X * 1e30)).any()
+
+
 def test_a_training_that_ends_too_early_warns(X: np.ndarray) -> None:
     slow = recae.Autoencoder(latent=2, hidden=(8,), epochs=50, lr=1e-4)
     for validation in (None, X[:30]):
