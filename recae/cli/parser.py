@@ -68,7 +68,7 @@ class Parser(argparse.ArgumentParser):
         if not first.startswith("-"):
             return f"{first!r} is one argument too many: options begin with --, lists have commas"
         option, _, value = first.partition("=")
-        setting = nearest(option, self.hyperparameters) if self.hyperparameters else None
+        setting = nearest(option, self.hyperparameters, 0.8) if self.hyperparameters else None
         hint = did_you_mean(option, self._option_string_actions)
         if setting and not hint:
             hint = f" Did you mean --set {setting}={value or 'VALUE'}?"

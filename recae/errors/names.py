@@ -23,11 +23,11 @@ def folded(name: object) -> str:
     return "".join(letter for letter in str(name).casefold() if letter.isalnum())
 
 
-def nearest(name: object, known: Iterable[str]) -> str | None:
+def nearest(name: object, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known name that is meant by another spelling, or by the name that a peer gives it.
 
-    Case, `-` and `_` do not count; then come the names in `PEERS`; then the most similar spelling.
-    None if nothing is near.
+    Case, `-` and `_` do not count. Then come the names in `PEERS`, then the most similar spelling,
+    if its ratio of `difflib` is at least the cutoff. None if nothing is near.
 
     >>> nearest("Mult_VAE", ["mult-vae", "ease"]), nearest("factors", ["latent", "l2"])
     ('mult-vae', 'latent')
@@ -39,7 +39,7 @@ def nearest(name: object, known: Iterable[str]) -> str | None:
     for ours in _of_peers().get(wanted, []):
         if ours in names.values():
             return ours
-    near = difflib.get_close_matches(wanted, names, n=1)
+    near = difflib.get_close_matches(wanted, names, n=1, cutoff=cutoff)
     return names[near[0]] if near else None
 
 
@@ -104,9 +104,31 @@ ml-20m: movielens-20m
 lastfm-hetrec: lastfm last.fm hetrec
 msd-taste-profile: msd millionsong
 yelp2018: yelp
-fit: train learn
-best: auto automl find_best
-recommend: predict recs rec suggest topn
+patience: early_stopping early_stop stopping_step n_iter_no_change
+lr: lr_rate
+test: cutoff n last
+metrics: k at eval_metrics
+min_per_user: k min_interactions min_ratings
+time_format --time-format: date_format datetime_format
+mult-vae MultVAE: VAE-CF VAECF
+item-knn ItemKNN: KNN-Item ItemKNNCF
+popularity Popularity: baseline
+validation --held-out: val val_data eval_set
+--held-out: validation test_size
+held_out: test_users
+exclude_seen: seen
+--quiet: silent
+--verbose: debug log log_level
+--liked: new_user likes liked_items
+--out: o
+--model: m
+--seconds: budget
+--checkpoint: resume continue
+--device: cpu
+--least: min_users min_items
+fit: train learn fit_model
+best: auto automl find_best run
+recommend: predict recs rec suggest topn topk score similar
 tune: search optimize optimise hyperopt hpo
 evaluate: eval benchmark test compare measure
 map: plot draw visualize tsne
