@@ -24,7 +24,7 @@ from recae.ranking.batches import (
     rows_per_batch,
 )
 from recae.ranking.top_k import TopK
-from recae.recommend.requests import UNKNOWN, as_histories, resolve, top_k_frame
+from recae.recommend.requests import UNKNOWN, as_histories, resolve, rows_as_frame, top_k_frame
 from recae.recommend.rules import with_rules
 from recae.recommend.similar import pair_scores, similar_items, similar_users
 from recae.recommend.sparse import with_weights_or_ones
@@ -87,7 +87,7 @@ class Fitted(Estimator, ABC):
         for start in range(0, len(out), step):
             scores = dense(self._score_rows(matrix[start : start + step]))
             out[start : start + step] = scores.cpu().numpy()
-        return _frame(out, rows.users.ids, pd.Index(self.items_.ids, name="item_id"), named)
+        return rows_as_frame(out, rows.users.ids, pd.Index(self.items_.ids, name="item_id"), named)
 
     @survives_fork
     def score_pairs(
@@ -283,7 +283,9 @@ class Fitted(Estimator, ABC):
         self._check_fitted()
         named = check_flag("as_frame", as_frame)
         rows = as_histories(history, self.items_)
-        return _frame(self._embed_rows(rows.matrix).cpu().numpy(), rows.users.ids, None, named)
+        return rows_as_frame(
+            self._embed_rows(rows.matrix).cpu().numpy(), rows.users.ids, None, named
+        )
 
     # A model implements these methods: the first always, the rest if needed.
 
@@ -360,13 +362,3 @@ class Fitted(Estimator, ABC):
         request = resolve(self.items_, self.history_, users, history, wanted)
         popularity = self._popularity() if on_unknown == "popular" else None
         return replace(request, popularity=popularity)
-
-
-def _frame(
-    values: np.ndarray, users: np.ndarray, columns: Any, named: bool
-) -> np.ndarray | pd.DataFrame:
-    """The values, or a frame of them with the ids of the users as its index."""
-    if not named:
-        return values
-    index = pd.Index(users, name="user_id", dtype="str" if users.dtype == object else None)
-    return pd.DataFrame(values, index=index, columns=columns, copy=False)

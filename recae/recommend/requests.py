@@ -181,6 +181,16 @@ def top_k_frame(users: np.ndarray, items: IdMap, top: TopK) -> pd.DataFrame:
     )
 
 
+def rows_as_frame(
+    values: np.ndarray, users: np.ndarray, columns: Any, named: bool
+) -> np.ndarray | pd.DataFrame:
+    """The values, or a frame of them with the ids of the users as its index."""
+    if not named:
+        return values
+    index = pd.Index(users, name="user_id", dtype="str" if users.dtype == object else None)
+    return pd.DataFrame(values, index=index, columns=columns, copy=False)
+
+
 def _column(ids: np.ndarray) -> pd.Series[Any]:
     """Ids as a column of a frame, of the text type of this pandas even when there are none."""
     return pd.Series(ids, dtype="str" if ids.dtype == object else None)

@@ -15,14 +15,13 @@ import torch
 from torch import Tensor
 
 from recae.apply.steer.naming import describe, renamed, strengths
-from recae.data import as_interactions
-from recae.errors import ConfigError, check_integer, explained
+from recae.errors import ConfigError, check_flag, check_integer, explained
 from recae.estimators.saved import Contents, register, write
 from recae.models.factors._base import FactorRecommender
 from recae.models.neural._base import NeuralRecommender
 from recae.ranking.batches import dense
 from recae.recommend.base import Recommender
-from recae.recommend.requests import align, resolve
+from recae.recommend.requests import as_histories, resolve, rows_as_frame
 from recae.system.threads import survives_fork
 from recae.transformers import SparseAutoencoder
 
@@ -132,17 +131,20 @@ class Tastes:
         self.names = renamed(self.names, names)
 
     @survives_fork
-    def strengths(self, history: Any) -> np.ndarray:
-        """The strength of each unit in each history, (rows, units) float32, 0 where it is absent.
+    def strengths(self, history: Any, *, as_frame: bool = False) -> np.ndarray | pd.DataFrame:
+        """Strengths, (rows, units) float32; rows by ascending user id of a table, else as given.
 
-        1 is the mean of the users who have the unit, among those on whom the tastes were found.
+        0 where a unit is absent; 1 is the mean of the users who have the unit, among those on whom
+        the tastes were found. history: as in `Recommender.recommend`. as_frame: a frame with the
+        user ids as its index and the names of the units as its columns.
         Raises DataError for an unusable history.
 
         >>> tastes.strengths(data).shape
         (5, 3)
         """
-        matrix = align(as_interactions(history, self.model.items_), self.model.items_).matrix
-        return self._strengths(matrix)
+        named, rows = check_flag("as_frame", as_frame), as_histories(history, self.model.items_)
+        found = self._strengths(rows.matrix)
+        return rows_as_frame(found, rows.users.ids, pd.Index(self.names, name="unit"), named)
 
     @survives_fork
     def profile(self, history: Any, users: Any = None, k: int = 5) -> pd.DataFrame:
@@ -173,8 +175,11 @@ class Tastes:
         )
 
     @survives_fork
-    def score(self, history: Any, shift: Any = None) -> np.ndarray:
-        """All scores of the histories after a shift of units, (rows, n_items) float32.
+    def score(
+        self, history: Any, shift: Any = None, *, as_frame: bool = False
+    ) -> np.ndarray | pd.DataFrame:
+        """All scores after a shift of units, (rows, n_items) float32, rows as in
+        `Recommender.score`.
 
         As `Recommender.score`; shift: as in `recommend`. To evaluate it, pass this method to a
         `recae.evaluation.Scorer`. Raises DataError for an unusable history, ConfigError for a bad
@@ -183,7 +188,8 @@ class Tastes:
         >>> bool((tastes.score(data) == tastes.model.score(data)).all())
         True
         """
-        return self._shifted(shift).score(history)
+        shifted = self._shifted(shift)
+        return shifted.score(history, as_frame=True) if as_frame else shifted.score(history)
 
     @survives_fork
     def recommend(
@@ -197,6 +203,7 @@ class Tastes:
         items: Any = None,
         exclude_items: Any = None,
         on_unknown: str = "raise",
+        on_unknown_items: str = "ignore",
         batch_size: int | str = "auto",
     ) -> pd.DataFrame:
         """The best k items of each user after a shift of units.
@@ -221,6 +228,7 @@ class Tastes:
             items=items,
             exclude_items=exclude_items,
             on_unknown=on_unknown,
+            on_unknown_items=on_unknown_items,
             batch_size=batch_size,
         )
 
