@@ -12,6 +12,10 @@ NAMED = re.compile(
 """An argument as Python names it, such as item='Item' or overwrite=True."""
 
 
+TWICE = re.compile(r"(--[\w-]+(?: \S+)?) \((--[\w-]+)\)")
+"""A message that names an option both ways, such as duplicates= (--duplicates)."""
+
+
 def in_shell(message: str, parser: argparse.ArgumentParser | None) -> str:
     """A message in which the arguments that are options of this command are written as options.
 
@@ -38,4 +42,4 @@ def in_shell(message: str, parser: argparse.ArgumentParser | None) -> str:
             value = shlex.quote(value[1:-1])
         return f"{option} {value}"
 
-    return NAMED.sub(written, message)
+    return TWICE.sub(r"\1", NAMED.sub(written, message))

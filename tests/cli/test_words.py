@@ -98,6 +98,7 @@ def test_messages_are_in_the_words_of_the_shell() -> None:
         "pass history=..., or": "pass --history FILE, or",
         "min_weight=3 is too much.": "--min-weight 3 is too much.",
         "pass sep=';' or": "pass --sep ';' or",
+        "duplicates= (--duplicates) has others": "--duplicates has others",
         "time=None ignores it": "--time '' ignores it",
         "l2=5 of EASE(l2=5)": "l2=5 of EASE(l2=5)",
         "'item=3' in row 4": "'item=3' in row 4",
