@@ -27,8 +27,13 @@ def row_numbers(indptr: npt.NDArray[Any]) -> Index:
 def row_means(values: npt.NDArray[Any], indptr: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """The mean of a number for each stored entry, (nnz,), over each row, (n_rows,); 0 for empty
     rows."""
-    sums = np.bincount(row_numbers(indptr), values, minlength=len(indptr) - 1)
-    return sums / np.maximum(np.diff(indptr), 1)
+    return row_sums(values, indptr) / np.maximum(np.diff(indptr), 1)
+
+
+def row_sums(values: npt.NDArray[Any], indptr: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The sum of a number for each stored entry, (nnz,), over each row, (n_rows,) float64."""
+    sums: Any = np.bincount(row_numbers(indptr), values, minlength=len(indptr) - 1)
+    return np.asarray(sums, dtype=np.float64)
 
 
 def row_blocks(indptr: npt.NDArray[Any], entries: int = BLOCK) -> list[slice]:
@@ -183,7 +188,9 @@ def check_numbers(matrix: Matrix) -> None:
     if not is_sparse(matrix):
         raise DataError(f"a scipy sparse matrix is needed, not {type(matrix).__name__}")
     if matrix.ndim != 2:
-        raise DataError(f"a sparse matrix needs 2 dimensions; this one has shape {matrix.shape}")
+        raise DataError(
+            f"a sparse matrix of numbers has 2 dimensions; this one has shape {matrix.shape}"
+        )
     if matrix.dtype.kind not in "biuf":
         raise DataError(
             f"a sparse matrix of real numbers is needed, not of {matrix.dtype}; "

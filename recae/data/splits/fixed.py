@@ -11,6 +11,7 @@ import pandas as pd
 from recae.data.interactions import Interactions, as_interactions
 from recae.data.splits.folds import Fold, Split
 from recae.data.splits.leaks import OVERLAPS, check_spellings, check_split, repeated_pairs
+from recae.data.splits.moments import NAMES, unit_of
 from recae.data.splits.weak import PARTS, fold_of
 from recae.data.tables.sources import is_table
 from recae.errors import DataError, check_option, explained, warn
@@ -158,7 +159,22 @@ def _tables(given: Mapping[str, Any]) -> dict[str, Interactions]:
             tables["train"].items.lookup(tables[name].items.ids)
         except DataError as error:
             raise DataError(f"{name} table: {error}") from None
+    _check_units({name: t.times for name, t in tables.items() if t.times is not None and t.nnz})
     return tables
+
+
+def _check_units(times: Mapping[str, np.ndarray]) -> None:
+    """DataError if the times of two tables are plausible in two units: seconds beside dates."""
+    units = {name: unit_of(values) for name, values in times.items()}
+    known = {name: unit for name, unit in units.items() if unit is not None}
+    for name, unit in known.items():
+        first = next(iter(known))
+        if unit != known[first]:
+            raise DataError(
+                f"{name} table: its times are in {NAMES[unit]} (first: {times[name][0]}), those of "
+                f"the {first} table in {NAMES[known[first]]} (first: {times[first][0]}); dates are "
+                "read as nanoseconds: give both in one form"
+            )
 
 
 def _disjoint(tables: Mapping[str, Interactions]) -> dict[str, Interactions]:

@@ -81,7 +81,10 @@ class LinearRecommender(Recommender):
         histories = weighted(self, data.matrix, "both")
         with np.errstate(over="ignore", invalid="ignore"):  # the solver checks what it inverts
             matrix, item_scale = self._scaled(histories)
-            squares = np.asarray(matrix.multiply(matrix).sum(axis=0, dtype=np.float64)).ravel()
+            # Cast before they are multiplied: the square of 1e20 is infinite in float32.
+            squares = np.bincount(
+                matrix.indices, np.square(matrix.data, dtype=np.float64), minlength=matrix.shape[1]
+            )
             ridge = self.l2 + squares * (self.dropout / (1 - self.dropout))
             name, heaviest = type(self).__name__, float((squares / ridge).max())
         shape = data.n_users, data.n_items

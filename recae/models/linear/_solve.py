@@ -291,14 +291,16 @@ def over_items(
     operations. Raises ConfigError when rounding leaves no positive definite matrix.
     """
     gram = gram_matrix(matrix, dtype)
+    if not np.isfinite(gram.diagonal()).all():
+        raise ConfigError(
+            f"X'X overflows {dtype} (l2={l2} does not matter): scale the weights of the "
+            "interactions, set weight_transform='log1p', or leave precision at 'auto'"
+        )
     with np.errstate(over="ignore"):
         gram[np.diag_indices_from(gram)] += ridge
     if not np.isfinite(gram.diagonal()).all():
         raise ConfigError(
-            f"X'X + l2 I overflows {dtype} at l2={l2}: lower l2, or set "
-            "weight_transform='log1p' if extreme weights of interactions reach the model",
-            parameter="l2",
-            value=l2,
+            f"X'X + l2 I overflows {dtype} at l2={l2}: lower l2", parameter="l2", value=l2
         )
     negative_inverse_(gram, l2, progress_bar, device)
     return gram, -gram.diagonal()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recae.data import Interactions
+from recae.data import Interactions, csr
 from recae.data.splits import Fold
 from recae.errors import CapacityError
 from recae.estimators.params import estimator, learnt, param
@@ -92,9 +92,11 @@ class InfiniteAE(Recommender):
         (Cho & Saul 2009), and K = v ReLU(S) + b + v S ReLU'(S) (Jacot et al. 2018).
         """
         v, b, d = WEIGHT_VARIANCE, BIAS_VARIANCE, rows.shape[1]
+        if self.weights != "neither":  # counts of common items are exact in float32, as ones are
+            rows = rows.astype(np.float64)
         first: np.ndarray = v / d * (rows @ self.histories_.T).toarray().astype(np.float64) + b
         own, others = (
-            np.sqrt(v / d * np.asarray(some.multiply(some).sum(axis=1), np.float64).ravel() + b)
+            np.sqrt(v / d * csr.row_sums(np.square(some.data, dtype=np.float64), some.indptr) + b)
             for some in (rows, self.histories_)
         )
         lengths = own[:, None] * others

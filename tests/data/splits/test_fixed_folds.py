@@ -81,3 +81,19 @@ def test_what_cannot_be_used_is_named() -> None:
         recae.data.splits.fixed_folds(TRAIN, **test | {"test_target": table((5, "q"))})
     with pytest.raises(DataError, match="test target.*: 1 .*repeat"):
         recae.data.splits.fixed_folds(TRAIN, **test | {"test_target": table((5, "c"), (5, "c"))})
+
+
+def test_tables_with_times_in_two_units_are_refused() -> None:
+    days = pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-03"])
+    seconds = [1_577_836_800, 1_577_923_200, 1_578_009_600]
+    dated = TRAIN.assign(timestamp=days)
+    later = table((1, "c"), (2, "a")).assign(timestamp=seconds[:2])
+    with pytest.raises(DataError, match=r"test table.* seconds .*1577836800.* train .*nanoseconds"):
+        recae.data.splits.fixed_split(dated, test=later)
+    for train, test in (
+        (TRAIN.assign(timestamp=seconds), later),
+        (dated, later.assign(timestamp=days[:2])),
+        (TRAIN.assign(timestamp=[1, 2, 3]), later),  # places in an order have no unit
+        (TRAIN, later),
+    ):
+        assert recae.data.splits.fixed_split(train, test=test).test.target.nnz == 2
