@@ -63,6 +63,7 @@ l2: l2_regularization user_reg item_reg
 epochs trials: iterations iteration n_iter iters max_iter n_epochs num_epochs epoch train_epochs
 epochs trials: max_epochs num_iterations
 lr: learning_rate step_size eta
+init: start initialisation initialization initializer init_method weight_init
 hidden: mlp_hidden_size hidden_size hidden_sizes hidden_layer_sizes layers hidden_layers
 hidden: hidden_dims hidden_dim encoder_dims intermediate_dim
 dropout: dropout_prob dropout_rate dropout_ratio p_dropout

@@ -173,3 +173,8 @@ def test_what_is_wider_than_the_data_stays_as_drawn(kind, dense) -> None:
 def test_deeper_networks_are_refused(model, named: str, planted) -> None:
     with pytest.raises(recae.ConfigError, match=named):
         model.fit(planted)
+
+
+def test_another_word_for_it_is_answered_with_its_name() -> None:
+    with pytest.raises(recae.ConfigError, match="'start'.*'init'"):
+        recae.MultDAE(start="svd")
