@@ -268,7 +268,8 @@ class SerialExecutor(Executor):
 
 def _worker(source: Source, name: str) -> Executor:
     """The thread pool of this read, or a substitute without threads for small tables."""
-    few = source.rows is not None and source.rows <= FEW_ROWS
+    known = source.rows is not None and source.rows <= FEW_ROWS
+    few = known or getattr(source, "small", False)
     return SerialExecutor() if few else ThreadPoolExecutor(1, f"recae-{name}")
 
 

@@ -69,7 +69,9 @@ class Splitter:
         try:
             table = csv.read_csv(
                 pa.BufferReader(block),
-                read_options=csv.ReadOptions(column_names=names, block_size=1 << 21),
+                read_options=csv.ReadOptions(
+                    column_names=names, block_size=1 << 21, use_threads=len(block) > 1 << 20
+                ),
                 parse_options=csv.ParseOptions(
                     delimiter=sep.decode(), quote_char='"' if quoted else False
                 ),

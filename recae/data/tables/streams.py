@@ -74,6 +74,12 @@ class Input:
             self.name = "standard input"
         self.partitions = {} if self.is_open else partitions(Path(given))
 
+    @property
+    def size(self) -> int:
+        """The bytes of the file as it is stored; of what is not stored, more than is small."""
+        known = not self.is_open and Path(self.given).is_file()
+        return Path(self.given).stat().st_size if known else 1 << 40
+
     @cached_property
     def _copy(self) -> IO[bytes]:
         """What can be read only once, in a temporary file."""

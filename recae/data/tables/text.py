@@ -25,6 +25,10 @@ KEPT_BYTES = 1 << 28
 """Columns of less than this are held in memory, so that their files are read only once."""
 
 
+SMALL_BYTES = 1 << 16
+"""Text of which no thread is started."""
+
+
 @dataclass
 class Part:
     """Some rows of a file: columns by name, and the lines that are rows and that are none."""
@@ -64,6 +68,7 @@ class TextSource:
         self.inputs = [Input(file, self.form.encoding) for file in files]
         first = self.inputs[0].name
         self.label = f"{first}: " if len(files) == 1 else f"{first} and {len(files) - 1} more: "
+        self.small = sum(given.size for given in self.inputs) <= SMALL_BYTES
         self.notes: list[str] = []
         self.headers: Headers = []
         self.layouts: list[Layout] = []

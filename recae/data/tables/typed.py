@@ -7,35 +7,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recae.data.ids import noun
+from recae.data.tables.dates import FORMATS, all_dates, formatted, iso
 from recae.data.tables.faults import Found, Mask
-from recae.errors import ConfigError
 
 INTEGER = r"^[+-]?[0-9]+$"
 NUMBER = r"(?i)^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)(e[+-]?[0-9]+)?$"
 ZONED = r"[0-9](Z|[+-][0-9]{2}:?([0-9]{2})?)$"
 FEW = 0.1
 """The share of ids that are no integers up to which a note is worth it."""
-
-FORMATS = (
-    "%d.%m.%Y %H:%M",
-    "%d.%m.%Y %H:%M:%S",
-    "%d.%m.%Y",
-    "%d/%m/%Y %H:%M",
-    "%d/%m/%Y",
-    "%m/%d/%Y %H:%M",
-    "%m/%d/%Y",
-    "%Y/%m/%d %H:%M:%S",
-    "%Y/%m/%d",
-    "%a %b %d %H:%M:%S %z %Y",
-    "%d %b %Y",
-    "%b %d, %Y",
-)
-"""Formats of times that are proposed where they fit the first bad value."""
 
 Lines = Any
 
@@ -233,6 +216,8 @@ class Times(Column):
         """Counts numbers, dates and dates with a zone."""
         if pa.types.is_integer(column.type):
             self.counts["numbers"] += len(column) - column.null_count
+        elif self.format is None and (found := all_dates(_trimmed(column)[0])) is not None:
+            self.counts[found[0]] += len(column) - found[1].null_count
         elif self.format is None:
             for kind, (mask, _) in self._parsed(column).items():
                 self.counts[kind] += int(mask.sum())
@@ -248,8 +233,11 @@ class Times(Column):
         if pa.types.is_integer(column.type):
             column = pc.cast(column, pa.string())
         trimmed, missing = _trimmed(column)
+        found = None if self.format is not None else all_dates(trimmed)
+        if found is not None and found[0] == self.kind:
+            return found[1], []
         if self.format is not None:
-            good, times = _formatted(trimmed, self.format)
+            good, times = formatted(trimmed, self.format)
         else:
             good, times = self._parsed(column)[self.kind]
         bad = ~good & ~missing
@@ -264,7 +252,7 @@ class Times(Column):
             return f"{self.words} must be like {self.format!r}", ""
         kind = f", as most are {self.kind}" if self.counts[self.kind] else ""
         what = f"{self.words} must be whole numbers or ISO dates{kind}"
-        fits = [known for known in FORMATS if _formatted(pa.array([first]), known)[0].any()]
+        fits = [known for known in FORMATS if formatted(pa.array([first]), known)[0].any()]
         if len(fits) > 1 and any(known.startswith("%m") for known in fits):
             fits = [" or ".join(fits)]
         example = fits[0] if fits else "%d.%m.%Y %H:%M"
@@ -289,8 +277,8 @@ class Times(Column):
         rest = _mask(pc.fill_null(pc.invert(number), False))
         zone = _mask(pc.fill_null(pc.match_substring_regex(trimmed, ZONED), False)) & rest
         zone &= _mask(pc.fill_null(pc.match_substring(trimmed, ":"), False))
-        dates = _iso(trimmed, rest & ~zone)
-        zoned = _iso(trimmed, zone)
+        dates = iso(trimmed, rest & ~zone)
+        zoned = iso(trimmed, zone)
         return {"numbers": (whole, integers), "dates": dates, "zoned dates": zoned}
 
 
@@ -310,7 +298,7 @@ def constant(
     kind: Any = pa.string()
     if not text and all(re.fullmatch("-?[0-9]{1,18}", other) for other in known):
         kind = pa.int64()
-    elif not text and dates and _iso(pa.array(known), np.ones(len(known), np.bool_))[0].all():
+    elif not text and dates and iso(pa.array(known), np.ones(len(known), np.bool_))[0].all():
         kind = pa.timestamp("ns")
     one = pc.cast(pa.array([value], pa.string()), kind)
     return one.take(pa.array(np.zeros(rows, dtype=np.int64)))
@@ -360,34 +348,3 @@ def _kinds(trimmed: pa.Array) -> tuple[Mask, Mask, Mask]:
     for row in np.flatnonzero(long):
         far[row] = not limits.min <= int(trimmed[int(row)].as_py()) <= limits.max
     return digits & ~far, far, number & ~digits
-
-
-def _iso(trimmed: pa.Array, some: Mask) -> tuple[Mask, Any]:
-    """Which of some fields are ISO dates, and the fields as nanoseconds, null for the others."""
-    null = pa.scalar(None, pa.string())
-    texts = pc.if_else(pa.array(some), trimmed, null).to_pandas().astype(object)
-    parsed = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
-    return _nanoseconds(parsed)
-
-
-def _formatted(trimmed: pa.Array, time_format: str) -> tuple[Mask, Any]:
-    try:
-        parsed = pd.to_datetime(
-            trimmed.to_pandas().astype(object), errors="coerce", utc=True, format=time_format
-        )
-    except (ValueError, TypeError, re.error) as error:
-        raise ConfigError(
-            f"time_format {time_format!r} cannot be used: {error}",
-            parameter="time_format",
-            value=time_format,
-        ) from None
-    return _nanoseconds(parsed)
-
-
-def _nanoseconds(parsed: Any) -> tuple[Mask, Any]:
-    """Which moments are within the years 1678 to 2262, and all as Arrow nanoseconds."""
-    seconds = parsed.dt.as_unit("us")
-    low, high = pd.Timestamp.min.as_unit("us"), pd.Timestamp.max.as_unit("us")
-    good = ((seconds > low.tz_localize("UTC")) & (seconds < high.tz_localize("UTC"))).to_numpy()
-    exact = parsed.where(good).dt.as_unit("ns")
-    return good, pa.array(exact.dt.tz_convert(None), pa.timestamp("ns"))

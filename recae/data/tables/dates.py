@@ -1,0 +1,77 @@
+"""Reads fields of text as times: ISO dates, or any format of strptime."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recae.data.tables.faults import Mask
+from recae.errors import ConfigError
+
+FORMATS = (
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%Y %H:%M:%S",
+    "%d.%m.%Y",
+    "%d/%m/%Y %H:%M",
+    "%d/%m/%Y",
+    "%m/%d/%Y %H:%M",
+    "%m/%d/%Y",
+    "%Y/%m/%d %H:%M:%S",
+    "%Y/%m/%d",
+    "%a %b %d %H:%M:%S %z %Y",
+    "%d %b %Y",
+    "%b %d, %Y",
+)
+"""Formats of times that are proposed where they fit the first bad value."""
+
+
+def all_dates(trimmed: pa.Array) -> tuple[str, Any] | None:
+    """The kind of fields that are all ISO dates, and the dates; None for other fields."""
+    for kind, zone in (("dates", None), ("zoned dates", "UTC")):
+        try:
+            return kind, pc.cast(trimmed, pa.timestamp("ns", tz=zone))
+        except pa.ArrowInvalid:
+            continue
+    return None
+
+
+def iso(trimmed: pa.Array, some: Mask) -> tuple[Mask, Any]:
+    """Which of some fields are ISO dates, and the fields as nanoseconds, null for the others."""
+    null = pa.scalar(None, pa.string())
+    if not some.any():
+        return np.zeros(len(some), np.bool_), pa.nulls(len(some), pa.timestamp("ns"))
+    texts = pc.if_else(pa.array(some), trimmed, null).to_pandas().astype(object)
+    parsed = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
+    return _nanoseconds(parsed)
+
+
+def formatted(trimmed: pa.Array, time_format: str) -> tuple[Mask, Any]:
+    """Which fields are times of a format of strptime, and all as nanoseconds, null for the others.
+
+    Raises ConfigError for a format that cannot be used.
+    """
+    try:
+        parsed = pd.to_datetime(
+            trimmed.to_pandas().astype(object), errors="coerce", utc=True, format=time_format
+        )
+    except (ValueError, TypeError, re.error) as error:
+        raise ConfigError(
+            f"time_format {time_format!r} cannot be used: {error}",
+            parameter="time_format",
+            value=time_format,
+        ) from None
+    return _nanoseconds(parsed)
+
+
+def _nanoseconds(parsed: Any) -> tuple[Mask, Any]:
+    """Which moments are within the years 1678 to 2262, and all as Arrow nanoseconds."""
+    seconds = parsed.dt.as_unit("us")
+    low, high = pd.Timestamp.min.as_unit("us"), pd.Timestamp.max.as_unit("us")
+    good = ((seconds > low.tz_localize("UTC")) & (seconds < high.tz_localize("UTC"))).to_numpy()
+    exact = parsed.where(good).dt.as_unit("ns")
+    return good, pa.array(exact.dt.tz_convert(None), pa.timestamp("ns"))
