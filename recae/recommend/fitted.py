@@ -100,12 +100,12 @@ class Fitted(Estimator, ABC):
     ) -> pd.DataFrame:
         """The scores of (user, item) pairs: a frame `user_id, item_id, score`, in their order.
 
-        pairs: a table with a row for each, also for pairs that the user has already; the index of a
-        pandas frame is kept. history: as in `recommend`. on_unknown: for users who are unknown or
-        have no item of the model in their history, "raise" a DataError, "skip" them (score NaN)
-        with a warning, or take the "popular" scores of `recommend`. on_unknown_items: "ignore"
-        items that the model does not know (score NaN) with a warning that counts them, or "raise"
-        a DataError. A batch of users is scored at a time. Raises DataError for the data and
+        pairs: a table with a row for each, or Interactions; the index of a pandas frame is kept.
+        Items of the history have a score too. history: as in `recommend`. on_unknown: for users who
+        are unknown or have no item of the model in their history, "raise" a DataError, "skip" them
+        (score NaN) with a warning, or take the "popular" scores of `recommend`. on_unknown_items:
+        "ignore" items that the model does not know (score NaN) with a warning that counts them, or
+        "raise" a DataError. A batch of users is scored at a time. Raises DataError for the data and
         ConfigError for the options.
 
         >>> pairs = pd.DataFrame({"user_id": [4, 0], "item_id": [2, 2]})

@@ -63,6 +63,13 @@ def allowed_items(
         codes = item_codes(known, items, "items", on_unknown_items, some=True)
         allowed[codes[codes >= 0]] = True
     if exclude_items is not None:
+        if is_per_user(exclude_items):  # `with_rules` has taken those of users out
+            raise DataError(
+                "exclude_items must be a list of item ids here, not "
+                f"{type(exclude_items).__name__}: it is the same for all rows",
+                parameter="exclude_items",
+                value=exclude_items,
+            )
         codes = item_codes(known, exclude_items, "exclude_items", on_unknown_items)
         allowed[codes[codes >= 0]] = False
     return allowed

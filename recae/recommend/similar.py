@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from recae.data import IdMap, as_ids, read_columns
+from recae.data import IdMap, Interactions, as_ids, read_columns
 from recae.data.ids import show
 from recae.errors import check_option, warn
 from recae.nn.products import FactoredScores
@@ -123,6 +123,8 @@ def pair_scores(
 ) -> pd.DataFrame:
     """The frame of `Recommender.score_pairs`; request_of: the rows to score for distinct users."""
     check_option("on_unknown_items", on_unknown_items, UNKNOWN_ITEMS)
+    if isinstance(pairs, Interactions):
+        pairs = pairs.to_frame()
     if isinstance(pairs, pd.DataFrame) and {"user_id", "item_id"} <= {*pairs} and not len(pairs):
         return pairs[["user_id", "item_id"]].assign(score=np.empty(0, dtype=np.float32))
     columns = read_columns(pairs, "user_id", "item_id", ())

@@ -61,6 +61,10 @@ def test_unknown_items() -> None:
     with pytest.raises(DataError) as error:
         model.similar_items(0, items=[77])
     assert error.value.parameter == "items"
+    for rules in ({"exclude_items": {0: [1]}}, {"items": {0: [1]}}):
+        with pytest.raises(DataError) as error:
+            model.similar_items(0, **rules)
+        assert error.value.parameter in rules
     for option in ("on_unknown", "on_unknown_items"):
         with pytest.raises(ConfigError) as wrong:
             model.similar_items(0, **{option: "popular"})

@@ -179,7 +179,7 @@ class Tastes:
         self, history: Any, shift: Any = None, *, as_frame: bool = False
     ) -> np.ndarray | pd.DataFrame:
         """All scores after a shift of units, (rows, n_items) float32, rows as in
-        `Recommender.score`.
+        `Recommender.score`; as_frame: with the item ids as columns.
 
         As `Recommender.score`; shift: as in `recommend`. To evaluate it, pass this method to a
         `recae.evaluation.Scorer`. Raises DataError for an unusable history, ConfigError for a bad
