@@ -76,8 +76,9 @@ class IdMap:
         >>> recae.data.IdMap.range(2).ids.tolist()
         [0, 1]
         """
-        if n < 0:
-            raise DataError(f"n must be >= 0, not {n}")
+        whole = isinstance(n, int | np.integer) and not isinstance(n, bool)
+        if not whole or n < 0:
+            raise DataError(f"n must be an integer >= 0, not {n!r}", parameter="n", value=n)
         return cls(np.arange(n), what)
 
     def union(self, other: IdMap) -> IdMap:
@@ -157,9 +158,7 @@ class IdMap:
         >>> recae.data.IdMap(["b", "a"]).decode([[1, 1]])
         array([['a', 'a']], dtype=object)
         """
-        positions = np.asarray(codes)
-        if not positions.size:
-            positions = positions.astype(np.int64)
+        positions = as_codes(codes, self.what)
         if not np.issubdtype(positions.dtype, np.integer):
             raise DataError(
                 f"{self.what} codes must be integers, not {positions.dtype}; "
@@ -206,6 +205,15 @@ class IdMap:
         if len(self) > 3:
             shown += ["..."] * (len(self) > 4) + [show(self.ids[-1])]
         return f"IdMap({len(self):,} {self.what}s{': ' if shown else ''}{', '.join(shown)})"
+
+
+def as_codes(codes: Any, what: str = "id") -> npt.NDArray[Any]:
+    """Codes as an array; an empty list is one of integers. DataError for unequal rows."""
+    try:
+        array = np.asarray(codes)
+    except ValueError:
+        raise DataError(f"{what} codes must be integers, not lists of unequal lengths") from None
+    return array if array.size else array.astype(np.int64)
 
 
 RECENT_SHARE = 0.25

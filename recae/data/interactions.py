@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from recae.data import csr, filters
-from recae.data.idmap import IdMap
+from recae.data.idmap import IdMap, as_codes
 from recae.data.tables import columns as table
 from recae.data.tables.entries import read_entries
 from recae.data.tables.sources import as_source, is_table
@@ -194,7 +194,7 @@ class Interactions:
         >>> data.select_users([3, 1]).users.ids.tolist()
         [3, 1]
         """
-        rows = np.asarray(codes)
+        rows = as_codes(codes, self.users.what)
         ids = self.users.decode(rows)
         if np.array_equal(rows, np.arange(self.n_users)):
             return self
@@ -208,7 +208,7 @@ class Interactions:
         >>> data.select_items([2]).nnz
         3
         """
-        items = IdMap(self.items.decode(np.asarray(codes)), self.items.what)
+        items = IdMap(self.items.decode(codes), self.items.what)
         return self.with_items(items)[0]
 
     def with_users(self, users: IdMap | Any) -> Interactions:

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recae.data import IdMap, as_ids
+from recae.data import IdMap, Interactions, as_ids
 from recae.errors import DataError
 
 small = settings(max_examples=50, derandomize=True, database=None, deadline=None)
@@ -186,3 +187,19 @@ def test_equality_and_repr():
     assert IdMap(["ab", "c"]).to_bytes() != IdMap(["a", "bc"]).to_bytes()
     assert repr(IdMap.range(5, "item")) == "IdMap(5 items: 0, 1, 2, ..., 4)"
     assert repr(IdMap(["a"])) == "IdMap(1 ids: 'a')"
+
+
+@pytest.mark.parametrize("n", ["3", None, 2.5, True, -1])
+def test_a_range_needs_a_count(n):
+    with pytest.raises(DataError) as caught:
+        IdMap.range(n)
+    assert caught.value.parameter == "n"
+    assert IdMap.range(np.uint8(2)).ids.tolist() == [0, 1]
+
+
+def test_codes_of_nobody_and_of_unequal_lengths():
+    data = Interactions.from_csr(sp.identity(3, format="csr"))
+    assert data.select_users([]).n_users == data.select_items([]).n_items == 0
+    for select in (data.select_users, data.select_items, data.users.decode):
+        with pytest.raises(DataError, match="codes .*integers"):
+            select([[1], [1, 2]])

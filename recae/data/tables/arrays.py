@@ -9,6 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recae.errors import DataError
+
 _NULLABLE = {
     pa.int8(): pd.Int8Dtype(),
     pa.int16(): pd.Int16Dtype(),
@@ -59,8 +61,13 @@ def for_pandas(column: Any) -> Any:
         ids = [None if value is None else uuid.UUID(bytes=value) for value in column.to_pylist()]
         return pd.Series(ids, dtype=object)
     if pa.types.is_decimal(column.type):
+        column = whole(column)
+    if pa.types.is_decimal(column.type):
         column = column.cast(pa.float64())
-    return column.to_pandas()
+    try:
+        return column.to_pandas()
+    except pa.ArrowException as error:
+        raise DataError(f"a column of {column.type} cannot be read: {error}") from None
 
 
 def whole(decimals: pa.Array) -> pa.Array:

@@ -124,7 +124,12 @@ def weight_faults(
     if not words and (column.dtype.kind in "bc" or not types.is_numeric_dtype(column)):
         return np.ones(len(column)), []
     given = column.astype(object).to_numpy()
-    read = pd.to_numeric(column, errors="coerce") if words else column
+    try:
+        read: Any = pd.to_numeric(column, errors="coerce") if words else column
+    except (OverflowError, TypeError, ValueError):  # objects, whose first fault is named already
+        return np.ones(len(column)), []
+    if read.dtype.kind == "c":
+        return np.ones(len(column)), []
     with np.errstate(all="ignore"):
         numbers = read.to_numpy(dtype=np.float64, na_value=np.nan)
     unread = np.isnan(numbers) & ~missing

@@ -203,11 +203,18 @@ def positive_float32(weights: npt.NDArray[Any], first_row: int = 0) -> Weights:
 
 def checked_times(times: npt.ArrayLike, n: int) -> Times:
     """A copy of `times` as (n,) int64; DataError if they are not n integers."""
-    array = np.array(times)
+    try:
+        array = np.array(times)
+    except ValueError:
+        raise DataError(f"times must be {n:,} integers beside matrix.data, not lists") from None
     if array.shape != (n,) or array.dtype.kind not in "iu":
         raise DataError(
             f"times must be {n:,} integers beside matrix.data, not {array.dtype} of shape "
             f"{array.shape}"
+        )
+    if n and int(array.max()) > np.iinfo(np.int64).max:
+        raise DataError(
+            f"times must be below 2**63; found {array.max()} at place {int(array.argmax())}"
         )
     return array.astype(np.int64)
 

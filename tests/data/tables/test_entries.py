@@ -282,3 +282,20 @@ def test_the_levels_of_an_index_are_columns():
         ["a", 7, 2.0],
         ["b", 8, 2.0],
     ]
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [([10**400, 2], "inf .*row 0"), ([1 + 2j, 1], r"1\+2j.*complex.* row 0"), ([True, 2], "True")],
+)
+def test_objects_that_are_no_weights_are_named(weights, message):
+    records = pd.DataFrame({"user_id": [1, 2], "item_id": [1, 2]})
+    records["weight"] = pd.Series(weights, dtype=object)
+    with pytest.raises(DataError, match=message):
+        Interactions.from_frame(records)
+
+
+def test_times_beyond_64_bits_are_not_wrapped():
+    data = Interactions.from_frame(frame([(1, "a", 1, 0)]))
+    with pytest.raises(DataError, match="9223372036854775808"):
+        Interactions(data.matrix, data.users, data.items, np.array([2**63], np.uint64))
