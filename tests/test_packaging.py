@@ -11,7 +11,10 @@ import zipfile
 from email.parser import Parser
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from tests.test_readme import USERS, blocks, planted
 
 ROOT = Path(__file__).parents[1]
 
@@ -100,3 +103,22 @@ def test_the_wheel_works_on_its_own(wheel: zipfile.ZipFile, tmp_path: Path) -> N
     here = sorted(path.parent.name for path in (ROOT / "datasets").glob("*/card.toml"))
     assert names == str(here)
     assert "do not travel with the package" in complaint
+
+
+@pytest.mark.slow
+def test_the_readme_runs_from_the_wheel(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
+    wheel.extractall(site)
+    elsewhere.mkdir()
+    planted(range(USERS), np.random.default_rng(0)).to_parquet(elsewhere / "plays.parquet")
+    found = blocks((ROOT / "README.md").read_text(encoding="utf-8"))
+    python = [content for _, language, content in found if language == "python"]
+    assert python
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(python)],
+        cwd=elsewhere,
+        env=os.environ | {"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
