@@ -45,6 +45,13 @@ class Lines:
         if time.monotonic() >= self.due:
             self._write()
 
+    def reset(self, total: float | None = None) -> None:
+        """Starts again from nothing; pooch does so at the end of a download."""
+        self.n, self.total = self.initial, self.total if total is None else total
+
+    def close(self) -> None:
+        """Nothing is open: every line is written at once."""
+
     def set_postfix(self, facts: Mapping[str, object]) -> None:
         """What the next lines say at their end."""
         self.more = "".join(f", {name} {value}" for name, value in facts.items())
