@@ -124,13 +124,18 @@ def files(here: Path) -> Iterator[Case]:
         "binary.csv": b"\x00\xff\x00\xff" * 50,
         "parquet.csv": whole,
         "hole.csv": b"user_id,item_id\n1,\n",
-        "semicolon.csv": b"user_id;item_id\n1;2\n",
-        "plain.csv.gz": b"user_id,item_id\n1,2\n",
+        "spaces.csv": b"user_id item_id\n1 2\n",
+        "quote.csv": b'user_id,item_id\n1,"2\n',
         "cut.csv.gz": gzip.compress(b"user_id,item_id\n" + b"1,2\n" * 9999)[:-20],
     }
     for name, content in contents.items():
         (here / name).write_bytes(content)
-        words = {"header.csv": "no rows", "hole.csv": "missing", "semicolon.csv": "user_id"}
+        words = {
+            "header.csv": "no rows",
+            "hole.csv": "missing",
+            "spaces.csv": "sep=",
+            "quote.csv": "line 2",
+        }
         wanted = re.escape(name) + ".*" + words.get(name, "")
         yield "files", name, lambda name=name: recae.read_table(here / name), wanted
     for call in (recae.read_parquet, recae.read_csv, recae.read_table):
@@ -150,8 +155,8 @@ def files(here: Path) -> Iterator[Case]:
     sheet = here / "plays.xlsx"
     sheet.write_bytes(b"PK")
     yield "files", "unknown ending", lambda: recae.read_table(sheet), "known endings: .parquet"
-    bad = "long separator"
-    yield "files", bad, lambda: recae.read_csv(here / "good.csv", sep="::"), "one character"
+    bad = "another separator"
+    yield "files", bad, lambda: recae.read_csv(here / "good.csv", sep="::"), "sep=','"
     (here / "mixed").mkdir()
     frame().to_parquet(here / "mixed" / "a.parquet")
     frame(user_id=["x", "y", "z"]).to_parquet(here / "mixed" / "b.parquet")
