@@ -73,7 +73,7 @@ def test_the_constructor_stores_and_get_params_gives_back() -> None:
     assert model.widths is widths
     assert model.get_params(deep=False) == model.get_params()
     assert Child().get_params() == DEFAULTS | {"extra": 0}
-    with pytest.raises(TypeError, match="positional"):
+    with pytest.raises(TypeError, match="Constant takes 0"):
         Constant(2.0)  # type: ignore[misc]
     with pytest.raises(TypeError, match="'fits_'"):
         Constant(fits_=1)  # type: ignore[call-arg]

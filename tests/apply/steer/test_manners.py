@@ -154,6 +154,7 @@ def test_bad_models_and_data(model: recae.MultVAE, plays: recae.Interactions) ->
         recae.apply.steer.find_tastes(model, plays, **QUICK | {"min_users": 241})
 
 
+@pytest.mark.filterwarnings("ignore:SparseAutoencoder")  # few epochs
 def test_rare_units_are_left_out_and_counted(
     model: recae.MultVAE, plays: recae.Interactions
 ) -> None:

@@ -109,6 +109,7 @@ def test_batches_change_nothing(
     np.testing.assert_allclose(some, tastes.score(plays, {1: 0.7})[rows], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:SparseAutoencoder")  # few epochs
 def test_a_popular_item_does_not_name_a_unit(plays: recae.Interactions) -> None:
     # Everybody has item 0 of ALS's data: its factors are long, and every direction raises it.
     matrix = plays.matrix.tolil()
