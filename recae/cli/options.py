@@ -161,7 +161,7 @@ def read_interactions(
     }
     if any(least.values()):
         data = data.filter(**least)
-    output.note(f"{path}: {data}")
+    output.note(f"{path if isinstance(path, str) else ', '.join(path)}: {data}")
     return data
 
 

@@ -100,6 +100,7 @@ def _file(what: str, column: str) -> str:
 
 def item_options(args: argparse.Namespace, model: recae.Recommender) -> dict[str, Any]:
     """The arguments of `recommend` and `export` that say which items may come."""
+    _check_columns(args)
     options = {
         "exclude_seen": args.exclude_seen,
         "on_unknown_items": args.on_unknown_items,
@@ -124,6 +125,20 @@ def _history(
     return read_interactions(args.history, args, output, model.items_)
 
 
+def _check_columns(args: argparse.Namespace) -> None:
+    """Names of columns without a table: whoever writes --user 7 wants the user, not everybody."""
+    for name, default, files, meant in (
+        ("user", "user_id", [args.users_file], "users"),
+        ("item", "item_id", [args.items_file, args.exclude_items_file, args.titles], "items"),
+    ):
+        column = getattr(args, name)
+        if column != default and not args.history and not any(files):
+            raise ConfigError(
+                f"--{name} {column} names a column of a table, and none is read: to name "
+                f"{meant}, write --{meant} {column}"
+            )
+
+
 def users_and_history(
     args: argparse.Namespace, model: recae.Recommender, output: Output
 ) -> tuple[Any, recae.Interactions | None]:
@@ -144,10 +159,12 @@ def read_titles(args: argparse.Namespace, items: IdMap | None = None) -> ItemTab
     items: those of a model, whose kind the ids of a text file have then.
     """
     if args.titles is None:
+        if args.title_column != "title":
+            raise ConfigError("--title-column names a column of the table --titles: pass that too")
         return None
     kind = "text" if items is not None and items.kind == "str" else "auto"
     table = ItemTable(args.titles, id_column=args.title_id or args.item, ids=kind)
-    table.column(args.title_column), table.places([])
+    table.column(args.title_column), table.places([] if items is None else items, required=True)
     return table
 
 

@@ -56,7 +56,7 @@ def _gains(name: str, weights: FloatArray, exponential: bool) -> FloatArray:
             parameter="metrics",
             value=name,
         )
-    return np.exp2(weights) - 1 if exponential else weights
+    return np.expm1(weights * np.log(2)) if exponential else weights
 
 
 def _ideal(gains: FloatArray, target: Any, k: int) -> FloatArray:

@@ -129,8 +129,9 @@ def _hidden_cells(users: np.ndarray, known: IdMap, given: Any, on_unknown_items:
         _warn("exclude_items", len(unknown), pairs.n_items, pairs.items.ids[unknown[0]])
         pairs = pairs.select_items(np.flatnonzero(codes >= 0))
     matrix = pairs.binarised().with_items(known)[0].matrix
-    rows = pairs.users.lookup(users)
-    return rows_or_empty(matrix, rows)
+    if len(users) and pairs.users.kind != IdMap([users[0]], "user").kind:
+        IdMap([users[0]], "user").lookup(pairs.users.ids)  # raises: the exclusions are at fault
+    return rows_or_empty(matrix, pairs.users.lookup(users))
 
 
 def rows_or_empty(matrix: Any, rows: np.ndarray) -> Any:

@@ -143,3 +143,15 @@ def test_every_error_has_a_code(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 
             monkeypatch.setattr(recae, "read_table", fail)
             assert run("fit", "plays.parquet", "model") == cli.EXIT_CODES[kind]
+
+
+def test_names_of_columns_without_their_table_are_no_ids(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("fit", "plays.parquet", "own", "--model", "popularity", "--with-history") == 0
+    for name in ("user", "item"):
+        for command in (("recommend", "own"), ("export", "own", "top.parquet")):
+            assert f"--{name}s 1" in refused(capsys, *command, f"--{name}", "1")
+    assert "--titles" in refused(capsys, "recommend", "own", "--title-column", "name")
+    Path("names.csv").write_text("item_id,title\n99999,Alien\n")
+    assert "names.csv" in refused(capsys, "recommend", "own", "--titles", "names.csv")

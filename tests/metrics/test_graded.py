@@ -146,3 +146,10 @@ def test_they_can_choose_among_epochs() -> None:
     assert [0 < epoch.metrics["graded_ndcg@5"] <= 1 for epoch in model.epochs_] == [True, True]
     with pytest.raises(ConfigError):
         recae.MultDAE(metric="auc").fit(fold.train, fold.validation)
+
+
+def test_exponential_gains_of_tiny_weights_are_not_lost() -> None:
+    targets = sp.csr_matrix(np.array([[1e-30, 2e-30, 0]]))
+    found = MetricAccumulator(["exponential_ndcg@2"], 3)
+    found.update(TopK(np.array([[1, 0]]), np.zeros((1, 2), np.float32)), targets)
+    assert found.per_user()["exponential_ndcg@2"].tolist() == pytest.approx([1.0])

@@ -150,3 +150,14 @@ def test_a_row_without_an_id_says_whose_it_is() -> None:
         with pytest.raises(DataError, match="unknown user 7 .*0 to 0.*users") as error:
             MODEL.recommend(7, k=5, history=history)
         assert error.value.parameter == "users"
+
+
+@pytest.mark.parametrize("ids", [pl.Series(["b"]), pa.chunked_array([["b"]])])
+def test_a_column_of_another_library_is_a_list_of_ids(ids: object) -> None:
+    expected = MODEL.recommend(history=["a"], exclude_items=["b"])
+    pd.testing.assert_frame_equal(MODEL.recommend(history=["a"], exclude_items=ids), expected)
+
+
+def test_exclusions_of_users_of_another_kind_are_at_fault() -> None:
+    with pytest.raises(DataError, match="integers here .*7.* text .*'u'"):
+        MODEL.recommend(["u"], exclude_items={7: ["b"]})

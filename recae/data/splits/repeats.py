@@ -114,7 +114,7 @@ def repeated(
     [5, 5, 5]
     """
     number, first = check_integer("times", times), check_seed(seed)
-    if not callable(getattr(protocol, "split", None)):
+    if isinstance(protocol, str | type) or not callable(getattr(protocol, "split", None)):
         raise ConfigError(
             f"protocol must be a splitter, such as recae.RandomSplit(), not {protocol!r}",
             parameter="protocol",

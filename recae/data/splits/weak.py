@@ -246,6 +246,15 @@ class RandomSplit:
         )
 
     def _check(self) -> None:
+        for name, other in (("validation", "test"), ("test", "validation")):
+            value = getattr(self, name)
+            if self._counts and isinstance(value, float | np.floating) and 0 < value < 1:
+                raise ConfigError(
+                    f"{name}={float(value):g} is a share and {other}={getattr(self, other)!r} a "
+                    f"count: give two shares or two counts; {name}=0 makes no such fold",
+                    parameter=name,
+                    value=value,
+                )
         for name in ("validation", "test"):
             if self._counts:
                 check_integer(name, getattr(self, name), 0, 2**31)

@@ -45,6 +45,9 @@ def plain(column: Any) -> pa.Array:
         column = pc.run_end_decode(column)
     if str(column.type) == "string_view":
         column = column.cast(pa.large_string())
+    if pa.types.is_dictionary(column.type) and str(column.type.value_type) == "string_view":
+        texts = column.dictionary.cast(pa.large_string())  # Arrow cannot take from views
+        column = pa.DictionaryArray.from_arrays(column.indices, texts, ordered=column.type.ordered)
     return column
 
 

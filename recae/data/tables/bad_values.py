@@ -159,7 +159,8 @@ def _large(numbers: npt.NDArray[np.float64]) -> Mask:
 def time_faults(column: pd.Series[Any], name: str) -> tuple[pd.Series[Any], list[Found]]:
     """A column of times without its faults, where it has the first good value; and the faults.
 
-    Missing values; among floats those that are not whole; text among numbers or ISO dates.
+    Missing values; among floats those that are not whole; text among numbers or ISO dates; dates
+    that nanoseconds cannot hold, such as 9999-12-31.
     """
     missing = column.isna().to_numpy(dtype=np.bool_)
     found = []
@@ -174,6 +175,13 @@ def time_faults(column: pd.Series[Any], name: str) -> tuple[pd.Series[Any], list
             odd = ~missing & ~((numbers == np.floor(numbers)) & (np.abs(numbers) < 2.0**63))
         if odd.any() and not odd.all():
             found.append(Found(what, odd, column.to_numpy()))
+            bad |= odd
+    elif types.is_datetime64_any_dtype(column.dtype):
+        years = pd.DatetimeIndex(column).year
+        odd = ~missing & np.asarray((years < 1678) | (years > 2261))
+        if odd.any() and not odd.all():
+            years_known = f"times of column {name!r} must be dates of the years 1678 to 2262"
+            found.append(Found(years_known, odd, column.astype(str).to_numpy(dtype=object)))
             bad |= odd
     elif types.is_object_dtype(column.dtype) or types.is_string_dtype(column.dtype):
         parsed: Any = pd.to_numeric(column, errors="coerce")
@@ -206,8 +214,11 @@ def weights_of(
     try:
         given = table.number_array(column, f"column {name!r}", first_row)
         return table.stored_weights(given, first_row, min_weight), []
-    except DataError:
-        numbers, found = weight_faults(column, name, min_weight)
+    except DataError as error:
+        try:
+            numbers, found = weight_faults(column, name, min_weight)
+        except ArithmeticError:  # of Decimal("sNaN")
+            raise error from None
         if not found:
             raise
         return table.stored_weights(numbers, first_row, min_weight), found

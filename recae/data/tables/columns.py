@@ -132,7 +132,10 @@ def _numbers(
 ) -> npt.NDArray[np.float64]:
     """Objects, such as decimals, as numbers, NaN for missing ones."""
     values = column.to_numpy(dtype=object)
-    missing = pd.isna(values)
+    try:
+        missing = pd.isna(values)
+    except ArithmeticError:  # a signalling NaN of decimal raises where it is looked at
+        raise DataError(f"{what} must be numbers; {where} holds Decimal('sNaN')") from None
     wrong = np.array([not _is_number(value) for value in values], dtype=np.bool_) & ~missing
     if not wrong.any():
         found = np.full(len(values), np.nan)

@@ -18,6 +18,8 @@ KINDS = ("auto", "text", "integer")
 
 _TYPED = re.compile(r":(token|float|token_seq|float_seq)$")  # RecBole's atomic files
 
+_YEAR = re.compile("%[-#]?[YyGcxs]")
+
 _EXCEL = re.compile(rb"sep=([,;\t|])\r?$")  # the first line of some files for Excel
 
 
@@ -71,6 +73,12 @@ class TextFormat:
         if time_format is not None and not (isinstance(time_format, str) and "%" in time_format):
             raise ConfigError(
                 f'time_format must be like "%d.%m.%Y %H:%M", not {time_format!r}',
+                parameter="time_format",
+                value=time_format,
+            )
+        if time_format is not None and not _YEAR.search(time_format):
+            raise ConfigError(
+                f"time_format needs a year, %Y or %y, and {time_format!r} has none",
                 parameter="time_format",
                 value=time_format,
             )

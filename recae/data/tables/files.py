@@ -126,4 +126,6 @@ def text_source(
 
 def is_path(given: Any) -> bool:
     """Whether something names files, or is an open one."""
-    return isinstance(given, str | os.PathLike | list | tuple) or hasattr(given, "read")
+    if isinstance(given, list | tuple):
+        return all(isinstance(path, str | os.PathLike) for path in given)
+    return isinstance(given, str | os.PathLike) or hasattr(given, "read")

@@ -30,6 +30,10 @@ def find_files(paths: Paths, endings: tuple[str, ...]) -> list[Path]:
     are skipped, because such files of Spark and Hive are not data. Raises DataError for a missing
     file and for a folder or glob without a file.
     """
+    if hasattr(paths, "read"):
+        raise DataError("an open file is read as text only: name the path of the file")
+    if hasattr(paths, "columns"):
+        raise DataError("this is a table already, not a path: give it to Interactions.from_frame")
     if isinstance(paths, str | bytes | os.PathLike) or not isinstance(paths, Iterable):
         paths = [paths]
     files = [file for path in paths for file in _expand(path, endings)]

@@ -33,7 +33,7 @@ from recae.data.tables.files import (
 )
 from recae.data.tables.paths import Paths, find_files
 from recae.data.tables.sources import Source, as_source, frame_of
-from recae.errors import check_option, explained
+from recae.errors import ConfigError, check_option, explained
 
 
 @explained
@@ -165,7 +165,18 @@ def read_table(
 
 def _named(user: Any, item: Any, weight: Any, time: Any) -> Columns:
     """The names of columns as text; those of a file without a header are numbers."""
-    texts = [str(name) if type(name) is int else name for name in (user, item, weight, time)]
+    texts = [
+        str(name) if isinstance(name, int | np.integer) and not isinstance(name, bool) else name
+        for name in (user, item, weight, time)
+    ]
+    for role, name in zip(("user", "item", "weight", "time"), texts, strict=True):
+        if not isinstance(name, str) and (name is not None or role in ("user", "item")):
+            raise ConfigError(
+                f"{role} must be the name of a column, or its number in a file without a header, "
+                f"not {name!r}",
+                parameter=role,
+                value=name,
+            )
     return texts[0], texts[1], texts[2], texts[3]
 
 

@@ -125,8 +125,8 @@ def handed_over(origin: str) -> Iterator[None]:
 
 def is_table(value: Any) -> bool:
     """Whether `as_source` supports a value."""
-    if isinstance(value, pd.Series):  # which is an Arrow stream too, of one column
-        return False
+    if isinstance(value, pd.Series | pa.ChunkedArray) or type(value).__name__ == "Series":
+        return False  # which are Arrow streams too, of one column; polars has a Series as well
     ways = ("__arrow_c_stream__", "__dataframe__", "scanner", "collect_schema")
     return isinstance(value, pd.DataFrame | pa.RecordBatch | pa.RecordBatchReader) or any(
         hasattr(value, way) for way in ways

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import re
 import shutil
 import sys
@@ -104,11 +105,11 @@ class Input:
             raw: Any
             if self.is_open or is_stream(self.given):
                 stack.enter_context(_named(self.name))
-                raw = self._copy
-                raw.seek(0)
+                self._copy.seek(0)
+                raw = open(os.dup(self._copy.fileno()), "rb")  # Arrow closes what it unpacks
             else:
                 raw = open(stack.enter_context(file_errors(self.given)), "rb")
-                stack.enter_context(raw)
+            stack.enter_context(raw)
             head = raw.read(4)
             raw.seek(0)
             if head in _MAGIC:

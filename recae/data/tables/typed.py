@@ -248,8 +248,14 @@ class Times(Column):
         return times, [Found(what, bad, values, remedy)]
 
     def _words(self, first: str) -> tuple[str, str]:
+        year = re.search(r"(?<!\d)\d{4}(?!\d)", first)
+        known = (
+            "" if year is None or 1678 <= int(year[0]) <= 2262 else ", of the years 1678 to 2262"
+        )
         if self.format is not None:
-            return f"{self.words} must be like {self.format!r}", ""
+            return f"{self.words} must be like {self.format!r}{known}", ""
+        if known:
+            return f"{self.words} must be dates{known}", ""
         kind = f", as most are {self.kind}" if self.counts[self.kind] else ""
         what = f"{self.words} must be whole numbers or ISO dates{kind}"
         fits = [known for known in FORMATS if formatted(pa.array([first]), known)[0].any()]

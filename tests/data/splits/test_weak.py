@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recae.data import Interactions
-from recae.data.splits import RandomSplit, fixed_split, holdout_pairs
+from recae.data.splits import RandomSplit, fixed_split, holdout_pairs, repeated
 from recae.errors import ConfigError, DataError, RecaeWarning
 
 
@@ -155,3 +155,16 @@ def test_a_share_may_be_a_fraction():
     assert pairs(one.test.target) == pairs(other.test.target)
     assert pairs(holdout_pairs(table, quarter).train) == pairs(holdout_pairs(table, 0.25).train)
     assert table.filter(min_weight=Fraction(1)).nnz == table.nnz
+
+
+def test_a_count_beside_a_share_is_refused_with_both():
+    with pytest.raises(ConfigError, match="validation=0.1 .*test=3") as error:
+        RandomSplit(test=3).split(TRAIN)
+    assert error.value.parameter == "validation"
+
+
+@pytest.mark.parametrize("protocol", ["RandomSplit", RandomSplit])
+def test_only_a_splitter_can_be_repeated(protocol):
+    with pytest.raises(ConfigError) as error:
+        repeated(protocol, TRAIN)
+    assert error.value.parameter == "protocol"

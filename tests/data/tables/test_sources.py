@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import uuid
 from pathlib import Path
 
@@ -298,3 +299,20 @@ def test_a_pandas_frame_is_one_block_and_is_not_changed() -> None:
     assert len(block.columns["user_id"]) == 6
     Interactions.from_frame(FRAME)
     pd.testing.assert_frame_equal(FRAME, before)
+
+
+def test_a_category_of_polars_may_be_missing() -> None:
+    users = polars.Series(["a", None, "b"], dtype=polars.Categorical)
+    frame = polars.DataFrame({"user_id": users, "item_id": [1, 2, 3]})
+    with pytest.raises(DataError, match="1 of 3 rows.* row 1"):
+        Interactions.from_frame(frame)
+    with pytest.warns(recae.RecaeWarning, match="1 of 3"):
+        found = Interactions.from_frame(frame, on_bad_rows="drop")
+    assert found.to_frame()["user_id"].tolist() == ["a", "b"]
+
+
+def test_a_signalling_nan_is_no_weight() -> None:
+    weights = pd.Series([decimal.Decimal("sNaN"), 1], dtype=object)
+    frame = pd.DataFrame({"user_id": [1, 2], "item_id": [1, 2], "weight": weights})
+    with pytest.raises(DataError, match="'weight'.*sNaN"):
+        Interactions.from_frame(frame)

@@ -227,3 +227,30 @@ def test_the_line_that_tells_excel_the_separator(sep: str, tmp_path) -> None:
         [1, "a"],
         [2, "b"],
     ]
+
+
+def test_open_files_may_be_gzipped() -> None:
+    content = gzip.compress(b"user_id,item_id\n7,8\n")
+    assert rows(io.BytesIO(content)) == [(7, 8, 1)]
+
+
+def test_what_is_no_path_is_named() -> None:
+    with pytest.raises(DataError, match="open file"):
+        recae.read_parquet(io.BytesIO(b"PAR1"))
+    with pytest.raises(DataError, match="from_frame"):
+        recae.read_csv(pd.DataFrame({"user_id": [1]}))
+    for name in (True, None, 0.5):
+        with pytest.raises(ConfigError) as error:
+            recae.read_csv(io.StringIO("1,2\n"), header=False, user=name, item=1)
+        assert error.value.parameter == "user"
+
+
+def test_times_need_a_year_that_nanoseconds_can_hold() -> None:
+    header = "user_id,item_id,timestamp\n"
+    with pytest.raises(ConfigError) as error:
+        recae.read_csv(io.StringIO(f"{header}1,2,10:30\n"), time_format="%H:%M")
+    assert error.value.parameter == "time_format"
+    for time_format in (None, "%Y-%m-%d"):
+        content = io.StringIO(f"{header}1,2,9999-12-31\n1,3,2020-01-01\n")
+        with pytest.raises(DataError, match="1678 .*2262.*'9999-12-31'.* line 2"):
+            recae.read_csv(content, time_format=time_format)

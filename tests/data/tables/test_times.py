@@ -124,3 +124,15 @@ def test_rows_are_counted_whatever_the_index_of_a_frame() -> None:
 def test_dates_of_a_database_are_read() -> None:
     frame = pd.DataFrame({"user_id": [1, 1], "item_id": [7, 8], "timestamp": DAYS})
     assert Interactions.from_frame(frame).times.tolist() == [DAY, 3 * DAY]
+
+
+@pytest.mark.parametrize("kind", [None, "UTC"])
+def test_dates_that_nanoseconds_cannot_hold_are_bad_rows(kind: str | None) -> None:
+    moments = [datetime.datetime(9999, 12, 31), *MOMENTS]
+    columns = {"user_id": [1, 1, 2], "item_id": [7, 8, 7]}
+    table = pa.table(columns | {"timestamp": pa.array(moments, pa.timestamp("s", kind))})
+    with pytest.raises(DataError, match="'9999-12-31.* row 0"):
+        Interactions.from_frame(table)
+    with pytest.warns(recae.RecaeWarning, match="1 of 3"):
+        found = Interactions.from_frame(table, on_bad_rows="drop")
+    assert found.times.tolist() == [DAY, 3 * DAY]
