@@ -26,18 +26,22 @@ def param(
     high: float | None = None,
     choices: Sequence[str] | None = None,
     usual: tuple[float, float] | Sequence[str] | None = None,
+    added: bool = False,
 ) -> Any:
     """A hyperparameter: one line of meaning, its default, the valid values and those worth a try.
 
     low, high: bounds that are valid themselves; above: a bound that is not; choices: the valid
     texts. usual: the range (low, high) that a search draws from, or the choices it takes. Without
-    it a number stays at its default. For a tuple bounds and range are those of each member. Raises
-    ConfigError for a usual range that is none or not valid throughout.
+    it a number stays at its default. For a tuple bounds and range are those of each member. added:
+    older versions lack it, and its default does what they did. Raises ConfigError for a usual range
+    that is none or not valid throughout.
     """
     valid = {"low": low, "above": above, "high": high, "choices": choices}
     if usual is not None:
         _check_usual(doc, usual, valid)
-    return dataclasses.field(default=default, metadata={"doc": doc, "usual": usual, **valid})
+    return dataclasses.field(
+        default=default, metadata={"doc": doc, "usual": usual, "added": added, **valid}
+    )
 
 
 def learnt(*, init: Literal[False] = False) -> Any:
@@ -170,6 +174,14 @@ class Estimator(Manners):
         {'latent': 5, 'weights': 'neither', 'weight_transform': 'none'}
         """
         return {name: getattr(self, name) for name in self.param_fields()}
+
+    def _identity(self) -> dict[str, Any]:
+        """The hyperparameters that identify a fitted state, also one of an older version: those
+        that it lacked count only where they are not at their defaults."""
+        fields, values = self.param_fields(), self.get_params()
+        later = {name for name, field in fields.items() if field.metadata["added"]}
+        same = {name for name in later if values[name] == fields[name].default}
+        return {name: value for name, value in values.items() if name not in same}
 
     def set_params(self, **params: Any) -> Self:
         """Stores hyperparameters and returns self. Raises ConfigError for unknown names.

@@ -151,7 +151,7 @@ class Recommender(Fitted):
         """
         self._check_fitted()
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state(self).items()}
-        about = sha256_of_json([type(self).__name__, self.get_params(), [*arrays]])
+        about = sha256_of_json([type(self).__name__, self._identity(), [*arrays]])
         learnt = sha256_of_arrays(self.items_.ids, self.item_counts_, *arrays.values())
         return sha256((about + learnt).encode())[:16]
 

@@ -50,7 +50,7 @@ def checkpoint(
         return None
     about = {
         "model": model.name,
-        "hyperparameters": model.get_params(),
+        "hyperparameters": model._identity(),
         "seed": run.seed,
         "data": data.fingerprint(),
         "validation": None if validation is None else validation.fingerprint(),

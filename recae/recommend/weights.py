@@ -42,6 +42,7 @@ def weight_transform_param() -> Any:
         default="none",
         choices=TRANSFORMS,
         usual=("none", "log1p", "bm25", "quantile"),
+        added=True,
     )
 
 

@@ -208,7 +208,7 @@ def _about(task: Task, space: Space, sampler: str) -> Mapping[str, Any]:
     """Everything that the trials of a search depend on."""
     return {
         "model": task.template.name,
-        "hyperparameters": task.template.get_params(),
+        "hyperparameters": task.template._identity(),
         "space": space.described(),
         "metric": task.metric,
         "sampler": sampler,

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from sklearn.base import clone as sklearn_clone
 from torch import Tensor
 
+import recae
 from recae import ConfigError, Recommender
 from recae.estimators.params import estimator, learnt, param
 
@@ -184,3 +186,13 @@ def test_a_model_that_scores_all_alike_lists_items_in_their_order(int_data) -> N
         assert (top.items[row, len(left) :] == -1).all()
     with pytest.raises(ConfigError, match="Constant .*latent"):
         model.embed_users(int_data)
+
+
+def test_a_hyperparameter_of_a_later_version_is_no_other_model_at_its_default() -> None:
+    data = recae.Interactions.from_csr(sp.csr_matrix(np.eye(6, 5) + 2 * np.eye(6, 5, k=1)))
+    model = recae.PureSVD(latent=2).fit(data, seed=0)
+    assert set(model._identity()) == {"latent", "weights"}  # as version 0.1 knew them
+    raw = recae.PureSVD(latent=2, weights="both").fit(data, seed=0)
+    logs = recae.PureSVD(latent=2, weights="both", weight_transform="binarise").fit(data, seed=0)
+    assert logs._identity() == {**raw._identity(), "weight_transform": "binarise"}
+    assert len({model.fingerprint(), raw.fingerprint(), logs.fingerprint()}) == 3

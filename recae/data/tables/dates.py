@@ -33,11 +33,25 @@ FORMATS = (
 def all_dates(trimmed: pa.Array) -> tuple[str, Any] | None:
     """The kind of fields that are all ISO dates, and the dates; None for other fields."""
     for kind, zone in (("dates", None), ("zoned dates", "UTC")):
-        try:
-            return kind, pc.cast(trimmed, pa.timestamp("ns", tz=zone))
-        except pa.ArrowInvalid:
-            continue
+        dates = casts(trimmed, pa.timestamp("ns", tz=zone))
+        if dates is not None:
+            return kind, dates
     return None
+
+
+def casts(texts: pa.Array, kind: Any) -> Any | None:
+    """The fields in an Arrow type, or None unless all of them fit it.
+
+    A cast goes on to the end and writes a message for each field that does not fit, which takes
+    some 100 times as long as to read it. So the first fields are tried before all.
+    """
+    try:
+        for size in (1, 64, 4096):
+            if size < len(texts):
+                pc.cast(texts.slice(0, size), kind)
+        return pc.cast(texts, kind)
+    except pa.ArrowInvalid:
+        return None
 
 
 def iso(trimmed: pa.Array, some: Mask) -> tuple[Mask, Any]:

@@ -211,16 +211,15 @@ def regular(block: bytes, sep: bytes) -> bool:
     """Whether the quotes of a block enclose fields, none of which goes beyond its line."""
     text = np.frombuffer(block, dtype=np.uint8)
     quotes, ends = np.flatnonzero(text == QUOTE), np.flatnonzero(text == NEWLINE)
-    line = np.searchsorted(ends, quotes)
-    odd = (np.arange(len(line)) - np.searchsorted(line, line)) % 2 == 1
-    last = np.append(line[1:] != line[:-1], True)
-    if not odd[last].all():  # an odd number of quotes in a line
+    if len(quotes) % 2 or (np.searchsorted(quotes, ends) % 2).any():  # odd before a line ends
         return False
-    before = np.where(quotes > 0, text[quotes - 1], NEWLINE)
-    after = np.where(quotes + 1 < len(text), text[np.minimum(quotes + 1, len(text) - 1)], NEWLINE)
-    opens = np.isin(before, (sep[-1], NEWLINE, QUOTE))
-    closes = np.isin(after, (sep[0], NEWLINE, RETURN, QUOTE))
-    return bool((opens | odd).all() and (closes | ~odd).all())
+    opening, closing = quotes[::2], quotes[1::2]
+    before = np.where(opening > 0, text[opening - 1], NEWLINE)
+    after = np.where(closing + 1 < len(text), text[(closing + 1) % len(text)], NEWLINE)
+    opens, closes = np.zeros((2, 256), dtype=np.bool_)
+    opens[[sep[-1], NEWLINE, QUOTE]] = True
+    closes[[sep[0], NEWLINE, RETURN, QUOTE]] = True
+    return bool(opens[before].all() and closes[after].all())
 
 
 def _lines(block: bytes, first: int) -> Sequence[int] | npt.NDArray[np.int64]:

@@ -11,12 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recae.data.ids import noun
-from recae.data.tables.dates import FORMATS, all_dates, formatted, iso
+from recae.data.tables.dates import FORMATS, all_dates, casts, formatted, iso
 from recae.data.tables.faults import Found, Mask
 
 INTEGER = r"^[+-]?[0-9]+$"
 NUMBER = r"(?i)^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)(e[+-]?[0-9]+)?$"
 ZONED = r"[0-9](Z|[+-][0-9]{2}:?([0-9]{2})?)$"
+MOST = 0.5
+"""The share of fields of another kind from which a column is read as text at once."""
+
 FEW = 0.1
 """The share of ids that are no integers up to which a note is worth it."""
 
@@ -116,6 +119,8 @@ class Ids(Column):
         self.far += int(far.sum())
         self.floats += int(floats.sum())
         self.others += int(words.sum())
+        if words.mean() > MOST:
+            self.type = pa.string()  # of the blocks that follow, so that others stay typed
         if self.first is None and words.any():
             row = int(words.argmax())
             self.first = column[row].as_py(), f"line {lines[row]} of {file}"
@@ -175,6 +180,8 @@ class Weights(Column):
         if pa.types.is_floating(column.type):
             return column, []
         trimmed, missing = _trimmed(column)
+        if self.decimal == "." and _fits(trimmed, pa.float64()):
+            return pc.cast(trimmed, pa.float64()), []
         point = trimmed
         if self.decimal == ",":
             dotted = pc.fill_null(pc.match_substring(trimmed, "."), False)
@@ -216,9 +223,15 @@ class Times(Column):
         """Counts numbers, dates and dates with a zone."""
         if pa.types.is_integer(column.type):
             self.counts["numbers"] += len(column) - column.null_count
-        elif self.format is None and (found := all_dates(_trimmed(column)[0])) is not None:
-            self.counts[found[0]] += len(column) - found[1].null_count
         elif self.format is None:
+            trimmed, missing = _trimmed(column)
+            if _all_integers(trimmed):
+                self.counts["numbers"] += len(column) - int(missing.sum())
+                return
+            self.type = pa.string()  # of the blocks that follow, so that others stay typed
+            if (found := all_dates(trimmed)) is not None:
+                self.counts[found[0]] += len(column) - found[1].null_count
+                return
             for kind, (mask, _) in self._parsed(column).items():
                 self.counts[kind] += int(mask.sum())
 
@@ -233,6 +246,8 @@ class Times(Column):
         if pa.types.is_integer(column.type):
             column = pc.cast(column, pa.string())
         trimmed, missing = _trimmed(column)
+        if self.format is None and self.kind == "numbers" and _all_integers(trimmed):
+            return pc.cast(trimmed, pa.int64()), []
         found = None if self.format is not None else all_dates(trimmed)
         if found is not None and found[0] == self.kind:
             return found[1], []
@@ -315,11 +330,7 @@ def _fits(texts: pa.Array, kind: Any) -> bool:
         return True
     if pc.any(pc.match_substring(texts, "0x", ignore_case=True)).as_py():
         return False  # Arrow would read hexadecimal numbers
-    try:
-        pc.cast(pc.utf8_trim_whitespace(texts), kind)
-    except pa.ArrowInvalid:
-        return False
-    return True
+    return casts(pc.utf8_trim_whitespace(texts), kind) is not None
 
 
 def _trimmed(column: pa.Array) -> tuple[pa.Array, Mask]:
@@ -335,13 +346,7 @@ def _mask(values: Any) -> Mask:
 
 
 def _all_integers(trimmed: pa.Array) -> bool:
-    if pc.any(pc.match_substring(trimmed, "x", ignore_case=True)).as_py():
-        return False
-    try:
-        pc.cast(trimmed, pa.int64())
-    except pa.ArrowInvalid:
-        return False
-    return True
+    return _fits(trimmed, pa.int64())
 
 
 def _kinds(trimmed: pa.Array) -> tuple[Mask, Mask, Mask]:
@@ -351,6 +356,11 @@ def _kinds(trimmed: pa.Array) -> tuple[Mask, Mask, Mask]:
     long = _mask(pc.greater(pc.utf8_length(trimmed), 18)) & digits
     far = np.zeros_like(digits)
     limits = np.iinfo(np.int64)
-    for row in np.flatnonzero(long):
-        far[row] = not limits.min <= int(trimmed[int(row)].as_py()) <= limits.max
+    texts = trimmed.filter(pa.array(long))
+    below = pc.starts_with(texts, "-")
+    size = pc.utf8_ltrim(texts, "-0")
+    length = pc.utf8_length(size)
+    limit = pc.if_else(below, str(-limits.min), str(limits.max))
+    over = pc.or_(pc.greater(length, 19), pc.and_(pc.equal(length, 19), pc.greater(size, limit)))
+    far[long] = _mask(over)
     return digits & ~far, far, number & ~digits

@@ -59,6 +59,7 @@ class AutoRec(NeuralRecommender):
         "scores are ratings in their own unit, so there is no transform",
         default="none",
         choices=("none",),
+        added=True,
     )
     activation: str = param("g", default="sigmoid", choices=("sigmoid", "tanh", "relu", "swish"))
 

@@ -8,12 +8,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import recae
 from recae import DataError, RecaeWarning
-from recae.data.tables import text
+from recae.data.tables import dates, streams, text
+from recae.data.tables.lines import regular
+from recae.data.tables.typed import _kinds
 from recae.errors import ConfigError
 
 
@@ -254,3 +258,51 @@ def test_times_need_a_year_that_nanoseconds_can_hold() -> None:
         content = io.StringIO(f"{header}1,2,9999-12-31\n1,3,2020-01-01\n")
         with pytest.raises(DataError, match="1678 .*2262.*'9999-12-31'.* line 2"):
             recae.read_csv(content, time_format=time_format)
+
+
+def test_a_column_of_another_kind_is_not_cast_to_its_end(monkeypatch: Any) -> None:
+    sizes: list[int] = []
+
+    class Counted:
+        @staticmethod
+        def cast(texts: Any, kind: Any) -> Any:
+            sizes.append(len(texts))
+            return texts.cast(kind)
+
+    monkeypatch.setattr(dates, "pc", Counted)
+    assert dates.casts(pa.array(["x"] * 100_000), pa.int64()) is None
+    assert max(sizes) == 1
+    assert dates.casts(pa.array(["3"] * 100_000), pa.int64()).sum().as_py() == 300_000
+
+
+def test_blocks_of_text_and_of_numbers_are_one_column(monkeypatch: Any) -> None:
+    monkeypatch.setattr(streams, "BLOCK_BYTES", 60)
+    lines = [f'"{n},x",{n},{n}.5,{n * 86400}' if n < 9 else f"{n},{n},2,{n}" for n in range(1, 20)]
+    content = "user_id,item_id,weight,time\n" + "\n".join(lines) + "\n"
+    found = rows(content, weight="weight", time="time")
+    expected = [
+        (f"{n},x", n, n + 0.5, n * 86400) if n < 9 else (str(n), n, 2.0, n) for n in range(1, 20)
+    ]
+    assert sorted(found) == sorted(expected)
+
+
+def test_integers_around_64_bits() -> None:
+    edges = [2**63, 2**63 - 1, 10**18, 10**19, 2**64, 5]
+    texts = [f"{sign}{zeros}{n}" for n in edges for sign in ("", "-") for zeros in ("", "0" * 20)]
+    whole, far, _ = _kinds(pa.array(texts))
+    fits = [-(2**63) <= int(text) < 2**63 for text in texts]
+    assert whole.tolist() == fits
+    assert far.tolist() == [not fit for fit in fits]
+
+
+def test_regular_blocks_have_even_quotes_in_each_line() -> None:
+    draw = np.random.default_rng(0).choice(list('"a,\n'), (3000, 7))
+    for block in ("".join(some) for some in draw):
+        quotes = 0
+        fine = all(line.count('"') % 2 == 0 for line in block.split("\n"))
+        for place, letter in enumerate(block):
+            before, after = block[place - 1 : place] or "\n", block[place + 1 : place + 2] or "\n"
+            if letter == '"':
+                fine &= (after if quotes % 2 else before) in ',\n"'
+                quotes += 1
+        assert regular(block.encode(), b",") == fine
