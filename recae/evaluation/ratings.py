@@ -50,6 +50,13 @@ def rating_errors(
     ratings = as_interactions(truth)
     if not ratings.nnz:
         raise DataError("there are no ratings to compare with")
+    if not ratings.weighted:
+        raise DataError(
+            "the truth has no ratings: all its weights are 1. Give a table with the column "
+            "'weight', or recae.Interactions.from_frame(truth, weight='rating')",
+            parameter="truth",
+            value=truth,
+        )
     table = read_columns(predictions, user, item, (prediction,))
     if prediction not in table:
         raise DataError(

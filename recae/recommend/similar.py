@@ -108,10 +108,9 @@ def _unit(rows_of: Callable[[Any], Any], matrix: Any) -> Any:
     parts = []
     for start in range(0, max(matrix.shape[0], 1), BLOCK_ROWS):
         found = rows_of(matrix[start : start + BLOCK_ROWS])
-        if not isinstance(found, Tensor):
-            return unit_rows(matrix)
-        parts.append(torch.nn.functional.normalize(found, dim=1))
-    return torch.cat(parts)
+        codes = isinstance(found, Tensor)
+        parts.append(torch.nn.functional.normalize(found, dim=1) if codes else unit_rows(found))
+    return torch.cat(parts) if codes else sp.csr_matrix(sp.vstack(parts))
 
 
 def pair_scores(

@@ -82,3 +82,10 @@ def test_scores_that_are_no_ratings_have_no_error() -> None:
     for wrong in (None, 3, recae.evaluation.Scorer(len, [1])):
         with pytest.raises(DataError, match=type(wrong).__name__):
             recae.evaluation.rmse(wrong, split.validation)  # type: ignore[arg-type]
+
+
+def test_a_truth_without_ratings_is_refused() -> None:
+    plain = pd.DataFrame({"user_id": [1, 2], "item_id": [1, 2]})
+    with pytest.raises(DataError, match="rating") as caught:
+        rating_errors(plain.assign(prediction=[3.0, 4.0]), plain)
+    assert caught.value.parameter == "truth"

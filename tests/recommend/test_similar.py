@@ -193,3 +193,19 @@ def test_rows_of_arrays_have_names() -> None:
         skipped = model.recommend_array(PLAIN, 3, on_unknown="skip")
     assert skipped.skipped.tolist() == ["u4"]
     assert skipped.users.tolist() == [user for user in PLAIN.users.ids if user != "u4"]
+
+
+@pytest.mark.parametrize(
+    ("params", "used"),
+    [
+        ({}, np.sign),
+        ({"weights": "both"}, np.asarray),
+        ({"weights": "both", "weight_transform": "log1p"}, np.log1p),
+    ],
+)
+def test_users_are_compared_by_the_weights_that_the_model_uses(params, used) -> None:
+    rows = used(X[[1, 2]].astype(np.float64))
+    expected = rows[0] @ rows[1] / np.linalg.norm(rows[0]) / np.linalg.norm(rows[1])
+    model = recae.ItemKNN(**params).fit(DATA if params else PLAIN)
+    found = model.similar_users(["u1"], 1, history=DATA, among=DATA.select_users([2]))
+    assert found["score"].tolist() == pytest.approx([expected], abs=1e-6)
