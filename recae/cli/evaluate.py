@@ -30,6 +30,7 @@ from recae.cli.options import (
 from recae.cli.output import Output, as_json
 from recae.cli.places import add_overwrite_option, check_places
 from recae.errors import ConfigError, DataError, StorageError
+from recae.estimators.saved import CONFIG
 from recae.metrics import parse_metrics
 from recae.report.entry import check_measured, entry_places
 from recae.system.files import PAGES, PICTURES, atomic_file
@@ -172,6 +173,8 @@ def _entries_folder(args: argparse.Namespace, names: list[str]) -> Path:
     """The folder of entries, created if it does not exist. Raises StorageError, before any work is
     done, if it cannot be created or if results would be replaced."""
     folder = Path(args.entries)
+    if (folder / CONFIG).is_file():
+        raise StorageError(f"{folder} is a saved model: name another folder to --entries")
     there = [name for name in names if (folder / name).exists()]
     if there and not args.overwrite:
         raise StorageError(

@@ -22,7 +22,7 @@ from recae.cli.options import read_interactions
 from recae.cli.output import Output
 from recae.cli.parser import Parser
 from recae.cli.places import check_model_place, check_places
-from recae.errors import TrainingInterrupted
+from recae.errors import TrainingInterrupted, check_number
 
 
 def add_options(parser: Parser) -> None:
@@ -47,6 +47,7 @@ def add_options(parser: Parser) -> None:
 def run(args: argparse.Namespace, output: Output) -> None:
     """Reads, fits and saves."""
     model = hyperparameters.build_model(args.model, args.set)
+    check_number("--held-out", args.held_out, low=0, below=1)
     check_places(args, folders=[args.out, args.checkpoint], inputs=[args.data], replaced=args.out)
     check_model_place(args.out, args.overwrite)
     data = read_interactions(args.data, args, output)

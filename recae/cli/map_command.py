@@ -26,7 +26,7 @@ from recae.cli.output import Output
 from recae.cli.places import add_overwrite_option, check_places
 from recae.cli.requests import add_title_options
 from recae.data import ItemTable
-from recae.errors import ConfigError, unknown_option
+from recae.errors import ConfigError, DataError, unknown_option
 from recae.system.files import PAGES, PICTURES
 
 
@@ -87,15 +87,19 @@ def run(args: argparse.Namespace, output: Output) -> None:
         "seed": args.seed,
         "progress": output.progress,
     }
+    least = "min_items" if args.users else "min_users"
     if args.least is not None:
-        options["min_items" if args.users else "min_users"] = args.least
-    if args.users:
-        history = None
-        if args.history:
-            history = read_interactions(args.history, args, output, model.items_)
-        drawn = recae.apply.maps.map_users(model, history, about, titles=titles, **options)
-    else:
-        drawn = recae.apply.maps.map_items(model, titles, **options)
+        options[least] = args.least
+    history = None
+    if args.history:
+        history = read_interactions(args.history, args, output, model.items_)
+    try:
+        if args.users:
+            drawn = recae.apply.maps.map_users(model, history, about, titles=titles, **options)
+        else:
+            drawn = recae.apply.maps.map_items(model, titles, **options)
+    except (ConfigError, DataError) as error:
+        raise type(error)(str(error).replace(least, "--least")) from error
     if Path(args.out).suffix.lower() in PAGES:
         drawn.html(args.out, colour=args.colour, overwrite=args.overwrite)
     else:

@@ -187,9 +187,9 @@ def _ids(texts: list[str] | None, file: str | None, column: str, known: IdMap) -
         return pd.unique(found)
     lines = [line.strip() for line in _text(file).splitlines()]
     lines = [line for line in lines if line]
-    if lines and column in re.split("[,;\t|]", lines[0].replace('"', "")) and file != "-":
+    if lines and column in re.split("[,;\t|]", lines[0].replace('"', "")):
         header = re.split("[,;\t|]", lines[0])
-        if len(header) > 1:
+        if len(header) > 1 and file != "-":
             return pd.unique(ItemTable(file, what=known.what, id_column=column).ids)
         lines = lines[1:]
     if not lines:

@@ -22,7 +22,7 @@ from recae.cli.options import read_interactions
 from recae.cli.output import Output
 from recae.cli.parser import Parser
 from recae.cli.places import check_model_place, check_places
-from recae.errors import ConfigError
+from recae.errors import ConfigError, check_number
 from recae.metrics import parse_metric
 from recae.recommend.requests import check_metric
 from recae.system.files import PICTURES, atomic_file
@@ -86,6 +86,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     """Reads, searches, fits with the best setting and saves."""
     template = hyperparameters.build_model(args.model, args.set)
     space = read_texts(template, args.space) if args.space else None
+    check_number("--held-out", args.held_out, above=0, below=1)
     _check(args, template, space)
     data = read_interactions(args.data, args, output)
     split = recae.data.splits.holdout_pairs(data, share=args.held_out, seed=args.seed)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -70,7 +71,8 @@ class ItemTable:
                 f"{what}s must be described by a table with the column {id_column}, by its path, "
                 f"or by a mapping from ids to values, not by {type(given).__name__}"
             )
-        self.ids: Ids = as_ids(found, what)
+        with self._named():
+            self.ids: Ids = as_ids(found, what)
         self.columns: pd.DataFrame = columns.reset_index(drop=True)
 
     def column(self, name: str) -> pd.Series[Any]:
@@ -81,7 +83,15 @@ class ItemTable:
 
     @cached_property
     def _distinct(self) -> IdMap:
-        return IdMap(self.ids, self.what)
+        with self._named():
+            return IdMap(self.ids, self.what)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except DataError as error:
+            raise DataError(f"{self.label}{error}") from None
 
     def places(self, ids: IdMap | Any, *, required: bool = False) -> Codes:
         """The row of each of `ids` (an IdMap or a column of ids), (ids,) int64; -1 without one.

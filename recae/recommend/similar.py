@@ -105,7 +105,7 @@ def similar_users(
 
 def _unit(rows_of: Callable[[Any], Any], matrix: Any) -> Any:
     """Rows of Euclidean length 1, so that their products are cosines."""
-    parts = []
+    parts: list[Any] = []
     for start in range(0, max(matrix.shape[0], 1), BLOCK_ROWS):
         found = rows_of(matrix[start : start + BLOCK_ROWS])
         codes = isinstance(found, Tensor)

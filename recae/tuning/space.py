@@ -20,6 +20,7 @@ DIGITS = 3
 width of the range."""
 
 TRANSFORM = "weight_transform"
+NO_USE = "neither"
 
 FEW = 10_000
 """Settings that a space may have to be listed."""
@@ -93,7 +94,7 @@ class Space:
                 continue
             numbers = [part.rounded(coordinates[place]) for place in _places(name, part)]
             found[name] = numbers[0] if part.members is None else tuple(numbers)
-        if found.get("weights") == "neither" and TRANSFORM in found:
+        if found.get("weights") == NO_USE and TRANSFORM in found:
             found[TRANSFORM] = "none"  # of weights that are not used there is one setting
         return found
 
@@ -142,8 +143,8 @@ def read_space(model: Estimator, given: Given | None, weighted: bool = False) ->
 
     weighted: whether the weights of the data differ; without that `weights` and
     `weight_transform` are not among the ranges. A tuple of two numbers is a range, a list is
-    choices. Raises ConfigError for an unknown name, a
-    invalid range, values that the hyperparameter does not take, and nothing to search.
+    choices. Raises ConfigError for an unknown name, an invalid range, values that the
+    hyperparameter does not take, a `weight_transform` without weights, and nothing to search.
 
     >>> read_space(recae.PureSVD(), None).parts
     {'latent': Range(low=16, high=512, integer=True, members=None)}
@@ -158,6 +159,17 @@ def read_space(model: Estimator, given: Given | None, weighted: bool = False) ->
         )
     else:
         parts = {str(name): _read(model, name, value) for name, value in given.items()}
+        if (
+            TRANSFORM in parts
+            and "weights" not in parts
+            and model.get_params()["weights"] == NO_USE
+        ):
+            raise ConfigError(
+                f"{TRANSFORM} is in the space, and weights={NO_USE!r} of {type(model).__name__} "
+                "uses no weights: set weights, or put it in the space too",
+                parameter="space",
+                value=given,
+            )
     if not parts:
         known = [name for name in model.param_fields() if name != "metric"]
         raise ConfigError(

@@ -64,7 +64,7 @@ def test_users(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (("model", "map.png", "--titles", "films.csv"), 3, "column 'item_id'"),
         (("model", "map.png", "--titles", "none.csv"), 3, r"none\.csv .*exist"),
         (("model", "map.png", "--colour", "taste"), 2, "colour 'taste'"),
-        (("model", "map.png", "--least", "0"), 2, "min_users .*0"),
+        (("model", "map.png", "--least", "0"), 2, "--least .*0"),
         (("nowhere", "map.png"), 3, "nowhere"),
     ],
 )

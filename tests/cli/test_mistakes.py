@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import warnings
 from pathlib import Path
@@ -155,3 +156,20 @@ def test_names_of_columns_without_their_table_are_no_ids(
     assert "--titles" in refused(capsys, "recommend", "own", "--title-column", "name")
     Path("names.csv").write_text("item_id,title\n99999,Alien\n")
     assert "names.csv" in refused(capsys, "recommend", "own", "--titles", "names.csv")
+
+
+def test_options_are_named_as_they_are_typed(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for model in ("ease", "mult-vae"):
+        for command in ("fit", "tune"):
+            line = (command, "plays.parquet", "none", "--model", model, "--held-out", "1.5")
+            assert "--held-out" in refused(capsys, *line)
+    assert run("fit", "plays.parquet", "some", "--model", "ease", "--with-history") == 0
+    assert "--least" in refused(capsys, "map", "some", "map.html", "--least", "1000000")
+    assert "--entries" in refused(
+        capsys, "evaluate", "plays.parquet", "--models", "popularity", "--entries", "some"
+    )
+    known = recae.load("some").history_.users.ids
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"user_id\n{known[0]}\n"))
+    assert run("recommend", "some", "--users-file", "-", "-k", "1") == 0

@@ -138,3 +138,12 @@ def test_mistakes_in_a_space(model: recae.Recommender, given: object, message: s
     with pytest.raises(ConfigError, match=message) as caught:
         read_space(model, given)
     assert name in str(caught.value) and name in (caught.value.parameter, caught.value.value)
+
+
+def test_a_transform_is_searched_only_of_weights_that_are_used() -> None:
+    space = {"weight_transform": ["log1p", "bm25"]}
+    with pytest.raises(ConfigError, match="weight_transform .*weights='neither'") as error:
+        read_space(recae.EASE(), space)
+    assert error.value.parameter == "space"
+    read_space(recae.EASE(weights="both"), space)
+    read_space(recae.EASE(), space | {"weights": ["neither", "both"]})

@@ -28,7 +28,7 @@ BLOCK_BYTES = 1 << 24
 LONGEST_LINE = 1 << 28
 
 _MAGIC = {
-    b"PAR1": "a Parquet file: read it with read_parquet",
+    b"PAR1": "a Parquet file: read it with read_parquet, under a name that ends in .parquet",
     b"PK\x03\x04": "a zip archive: unpack it",
 }
 
