@@ -17,8 +17,6 @@ from typing import Any
 
 import lazy_loader
 
-from recae.errors import did_you_mean
-
 _attribute, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
@@ -26,6 +24,8 @@ def __getattr__(name: str) -> Any:
     """Imports a public name; an unknown one is answered with the nearest."""
     if name in __all__ or name.startswith("_"):
         return _attribute(name)
+    from recae.errors import did_you_mean
+
     message = f"recae has no {name!r}.{did_you_mean(name, __all__)}"
     caller = sys._getframe(1)
     if caller.f_code.co_code[caller.f_lasti] == opmap["IMPORT_FROM"]:

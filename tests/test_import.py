@@ -70,3 +70,9 @@ def test_public_names_are_documented(name: str) -> None:
         if inspect.isfunction(member) and not key.startswith("_"):
             # getdoc also finds the docstring of the method that this one overrides
             assert inspect.getdoc(getattr(value, key)), f"{name}.{key} has no docstring"
+
+
+def test_nothing_is_imported_before_a_name_is_used() -> None:
+    script = "import sys, recae; print([name for name in sys.modules if name.startswith('recae.')])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.split() == ["[]"], done.stderr
