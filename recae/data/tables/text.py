@@ -193,13 +193,16 @@ def _rows(
 
 
 def _drop_headers(rows: Rows, layout: Layout, places: tuple[int, ...]) -> None:
-    """Takes out rows that repeat the header."""
+    """Takes out rows that repeat the header; spaces and byte order marks, which files that were
+    joined leave within, do not count."""
     if layout.header is None or not all(pa.types.is_string(c.type) for c in rows.columns):
         return
-    names = [layout.header[place] for place in places]
+    names = [layout.header[place].strip() for place in places]
     same: Any = None
     for column, name in zip(rows.columns, names, strict=True):
-        equal = pc.fill_null(pc.equal(column, name), False)
+        equal = pc.fill_null(pc.match_substring(column, name), False)
+        if pc.any(equal).as_py():  # which are few: only then the slow comparison
+            equal = pc.fill_null(pc.equal(pc.utf8_trim(column, " \t\ufeff"), name), False)
         same = equal if same is None else pc.and_(same, equal)
         if not pc.any(same).as_py():
             return

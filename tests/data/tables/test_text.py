@@ -306,3 +306,12 @@ def test_regular_blocks_have_even_quotes_in_each_line() -> None:
                 fine &= (after if quotes % 2 else before) in ',\n"'
                 quotes += 1
         assert regular(block.encode(), b",") == fine
+
+
+@pytest.mark.parametrize("again", ["\ufeffuser_id,item_id", "user_id , item_id"])
+def test_a_repeated_header_may_have_a_mark_or_spaces(again: str) -> None:
+    content = f"user_id,item_id\n1,2\n{again}\n3,4\n"
+    with pytest.raises(DataError, match="header .* line 3"):
+        rows(content)
+    with pytest.warns(RecaeWarning, match="1 of 3"):
+        assert rows(content, on_bad_rows="drop") == [(1, 2, 1), (3, 4, 1)]
