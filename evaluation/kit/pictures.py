@@ -29,4 +29,4 @@ def picture_of_images(rows: Mapping[str, np.ndarray], path: Path) -> Path:
         for spine in axis.spines.values():
             spine.set_visible(False)
     figure.tight_layout(pad=0.3)
-    return write(figure, path)
+    return write(figure, path, overwrite=True)

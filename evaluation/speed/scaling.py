@@ -162,7 +162,7 @@ def draw(
         f"Mult-VAE, width {options.width}, batches of {options.batch_size} users, "
         f"{options.samples:,} items sampled for each"
     )
-    return write(figure, path)
+    return write(figure, path, overwrite=True)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     axes.set_ylabel("NDCG@100 of held-out users")
     axes.legend(fontsize=8, loc="lower right")
     figure.tight_layout()
-    print(f"drawn in {write(figure, options.out)}")
+    print(f"drawn in {write(figure, options.out, overwrite=True)}")
     return 0
 
 

@@ -49,4 +49,4 @@ def curves(result: Mapping[str, Any], path: Path) -> Path:
     axes.set_title(f"{result['data']}: {result['model'].partition('(')[0]} in fewer bytes")
     axes.legend(fontsize=8, loc="lower right")
     figure.tight_layout()
-    return write(figure, path)
+    return write(figure, path, overwrite=True)

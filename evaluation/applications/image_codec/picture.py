@@ -37,7 +37,7 @@ def curves(result: Mapping[str, Any], path: Path) -> Path:
         axes[1, column].set_xlabel("bytes an image")
         axes[0, column].legend(fontsize=8, loc="upper left", frameon=False)
     figure.tight_layout()
-    return write(figure, path)
+    return write(figure, path, overwrite=True)
 
 
 def _draw(axis: Any, name: str, rows: Any, measure: str, *, bare: bool) -> None:
