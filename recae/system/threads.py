@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from threadpoolctl import ThreadpoolController
 
-from recae.system.openmp import WITHIN_QUOTA, let_threads_sleep
+from recae.system.openmp import COMPUTING
 
 
 class _OneBlas:
@@ -89,8 +89,7 @@ def survives_fork(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        let_threads_sleep()
-        with WITHIN_QUOTA:
+        with COMPUTING:
             if _PROCESS.survivor != threading.get_ident():
                 return function(*args, **kwargs)
             _PROCESS.worker = _PROCESS.worker or ThreadPoolExecutor(1, "recae")

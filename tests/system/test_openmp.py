@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,42 +12,78 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from recae.system import machine, openmp
-from recae.system.openmp import SETTINGS, WITHIN_QUOTA
+from recae.system.openmp import COMPUTING, SETTINGS
 from recae.system.threads import survives_fork
 
-SCRIPT = """
-import os, threading
-import torch
-from recae.system.openmp import let_threads_sleep
-before = len(os.listdir("/proc/self/task"))
-done, threads = let_threads_sleep(), torch.get_num_threads()
-started = len(os.listdir("/proc/self/task")) - before
-print(done, started, threads, threading.active_count(), let_threads_sleep())
-"""
+TASKS = openmp.TASKS
+gnu = pytest.mark.skipif(
+    not TASKS.is_dir() or openmp.gnu_openmp() is None, reason="threads are not listed, or not GNU's"
+)
 
 
-def answers(**settings: str) -> list[str]:
-    usual = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], env=usual | settings, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+def tasks() -> int:
+    return len(list(TASKS.iterdir()))
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are not listed")
-@pytest.mark.skipif(openmp._gnu_openmp() is None, reason="torch has another OpenMP")
-def test_more_openmp_threads_than_cores_are_held_and_none_of_them_computes() -> None:
-    done, started, threads, python_threads, again = answers(OMP_NUM_THREADS="2")
-    assert (done, threads, python_threads, again) == ("True", "2", "2", "True")
-    assert int(started) >= max(os.cpu_count() or 1, 2)
+@gnu
+def test_a_team_has_a_thread_for_each_core_until_it_ends() -> None:
+    library = openmp.gnu_openmp()
+    assert library is not None
+    before, threads = tasks(), torch.get_num_threads()
+    team = openmp.Team(library)
+    assert tasks() - before >= max(os.cpu_count() or 1, 2)
+    assert torch.get_num_threads() == threads
+    team.end()
+    for _ in range(100):
+        if tasks() <= before:
+            break
+        time.sleep(0.05)
+    assert tasks() <= before
+
+
+@gnu
+def test_a_team_is_held_as_long_as_threads_wait_for_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds, waiting = [0.0], [True]
+
+    def waited() -> float:
+        seconds[0] += 10.0 * waiting[0]
+        return seconds[0]
+
+    held: list[str] = []
+
+    class Team:
+        def __init__(self, library: object) -> None:
+            held.append("held")
+
+        def end(self) -> None:
+            held.append("let go")
+
+    monkeypatch.setattr(openmp, "waited", waited)
+    monkeypatch.setattr(openmp, "Team", Team)
+    monkeypatch.setattr(openmp, "EVERY", 0.01)
+    monkeypatch.setattr(openmp, "_quota", lambda: None)
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    computing = openmp._Computing()
+    try:
+        with computing:
+            for expected in ("held", "let go"):
+                for _ in range(500):
+                    if held[-1:] == [expected]:
+                        break
+                    time.sleep(0.01)
+                waiting[0] = False
+        assert held == ["held", "let go"]
+    finally:
+        computing.at_work.clear()
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_the_choice_of_the_user_counts(name: str) -> None:
-    chosen = {"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "7"}[name]
-    done, started, *_ = answers(**{name: chosen})
-    assert (done, started) == ("False", "0")
+def test_the_choice_of_the_user_counts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "7")
+    before = threading.active_count()
+    with openmp._Computing():
+        assert threading.active_count() == before
 
 
 @pytest.mark.parametrize(
@@ -87,9 +123,9 @@ def test_within_a_quota_there_are_no_more_threads_and_afterwards_as_many_as_befo
     before = numbers()
     monkeypatch.setattr(openmp, "_quota", lambda: 1)
     try:
-        with pytest.raises(KeyError), WITHIN_QUOTA:
+        with pytest.raises(KeyError), COMPUTING:
             assert set(numbers()) == {1}
-            with WITHIN_QUOTA:
+            with COMPUTING:
                 assert set(numbers()) == {1}
             assert survives_fork(numbers)() == numbers()
             raise KeyError
@@ -97,7 +133,7 @@ def test_within_a_quota_there_are_no_more_threads_and_afterwards_as_many_as_befo
         assert set(survives_fork(numbers)()) == {1}
         assert numbers() == before
         monkeypatch.setattr(openmp, "_quota", lambda: 5)
-        with WITHIN_QUOTA:
+        with COMPUTING:
             assert numbers() == before
     finally:
         torch.set_num_threads(usual)
