@@ -247,19 +247,19 @@ class RandomSplit:
 
     def _check(self) -> None:
         for name, other in (("validation", "test"), ("test", "validation")):
-            value = getattr(self, name)
-            if self._counts and isinstance(value, float | np.floating) and 0 < value < 1:
+            value, partner = getattr(self, name), getattr(self, other)
+            if not self._counts:
+                check_number(name, value, low=0, below=1)
+            elif isinstance(value, float | np.floating) and 0 < value < 1:
+                check_integer(other, partner, 0, 2**31)
                 raise ConfigError(
-                    f"{name}={float(value):g} is a share and {other}={getattr(self, other)!r} a "
+                    f"{name}={float(value):g} is a share and {other}={partner!r} a "
                     f"count: give two shares or two counts; {name}=0 makes no such fold",
                     parameter=name,
                     value=value,
                 )
-        for name in ("validation", "test"):
-            if self._counts:
-                check_integer(name, getattr(self, name), 0, 2**31)
             else:
-                check_number(name, getattr(self, name), low=0, below=1)
+                check_integer(name, value, 0, 2**31)
         if self._counts and self.by != "user":
             raise ConfigError(
                 f'counts need by="user", not {self.by!r}: give shares of all interactions',

@@ -195,6 +195,7 @@ def test_every_user_is_tested_once(seed, folds):
         (RandomSplit(by="item"), "by", "item"),
         (RandomSplit(history="all"), "history", "all"),
         pytest.param(RandomSplit(10**400), "validation", 10**400, id="huge"),
+        (RandomSplit(0.1, 10**400), "test", 10**400),
         (LeaveLastOut(-1), "validation", -1),
         (LeaveLastOut(1, 0), "test", 0),
         (GlobalTime(40, 30), "validation", 40),
