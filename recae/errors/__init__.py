@@ -104,6 +104,26 @@ class StorageError(RecaeError, OSError):
     """
 
 
+class StoreError(RecaeError, OSError):
+    """A store of histories is down or slow, or holds what is no history; see `recae.serve.stores`.
+
+    retry_after: seconds after which another try is worthwhile. A service answers 503.
+
+    >>> recae.errors.StoreError("down", retry_after=2.0).retry_after
+    2.0
+    """
+
+    def __init__(
+        self,
+        *message: object,
+        retry_after: float = 1.0,
+        parameter: str | None = None,
+        value: object = None,
+    ) -> None:
+        super().__init__(*message, parameter=parameter, value=value)
+        self.retry_after = retry_after
+
+
 class DownloadError(RecaeError, OSError):
     """A file could not be fetched: unreachable, missing, cut off or other than expected.
 
