@@ -25,7 +25,7 @@ smaller, zero or negative."""
 def log1p(matrix: Any) -> Numbers:
     """ln(1 + w) of each entry of a CSR, (entries,): Hu, Koren & Volinsky (2008), eq. 6, epsilon 1.
 
-    >>> log1p(sp.csr_matrix([[np.e - 1]])).tolist()
+    >>> log1p(sp.csr_matrix([[np.e - 1]])).round(6).tolist()
     [1.0]
     """
     values: Numbers = np.log1p(matrix.data.astype(np.float64))

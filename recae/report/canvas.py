@@ -55,6 +55,9 @@ FALLBACKS = (
 )
 """Fonts with the letters that DejaVu Sans lacks; those that a machine has are used."""
 
+MISSING = "(?s).*([Gg]lyph.*missing from|does not support .* natively)"
+"""The warnings of letters that no font has."""
+
 
 def canvas(width: float, height: float, **options: Any) -> tuple[Any, Any]:
     """A figure of so many inches and its axes. Raises ConfigError without matplotlib."""
@@ -204,7 +207,7 @@ def any_letters() -> Iterator[None]:
 
 @contextmanager
 def _no_warnings() -> Iterator[None]:
-    """Suppresses the warnings of letters that no font has."""
+    """Suppresses `MISSING`."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="(?s).*[Gg]lyph.*missing from", append=False)
+        warnings.filterwarnings("ignore", message=MISSING, append=False)
         yield

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import sklearn
+import sklearn.utils
 from sklearn.base import clone, is_outlier_detector
 from sklearn.exceptions import NotFittedError as TheirNotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 import recae
@@ -35,7 +35,7 @@ def test_a_recommender_is_fitted_or_not(name) -> None:
     model.fitted_params_ = {}  # the mark of a fit, which tests/models does for every model
     check_is_fitted(model)
     if not OLD:
-        tags = get_tags(model)
+        tags = sklearn.utils.get_tags(model)
         assert tags.estimator_type is None and tags.input_tags.sparse
         assert not tags.target_tags.required and tags.transformer_tags is None
 

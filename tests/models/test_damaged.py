@@ -37,6 +37,11 @@ def alter(
     (folder / CONFIG).write_text(json.dumps(config))
 
 
+def read(folder: Path) -> dict[str, torch.Tensor]:
+    """The arrays in memory: those of the file itself would change where it is written anew."""
+    return {name: array.clone() for name, array in load_file(folder / ARRAYS).items()}
+
+
 @pytest.fixture
 def folder(fitted, tmp_path) -> Path:
     return fitted.save(tmp_path / "model")
@@ -52,7 +57,7 @@ def altered(array: torch.Tensor) -> list[torch.Tensor]:
 
 
 def test_arrays_of_another_type_or_shape_are_refused(folder) -> None:
-    arrays = load_file(folder / ARRAYS)
+    arrays = read(folder)
     for name in sorted(arrays)[:2]:
         for other in altered(arrays[name]):
             if form(other) != form(arrays[name]):
@@ -81,7 +86,7 @@ def test_settings_that_do_not_fit_are_refused_before_anything_is_built(folder, f
 
 
 def test_numbers_that_are_not_finite_are_refused(folder) -> None:
-    arrays = load_file(folder / ARRAYS)
+    arrays = read(folder)
     floats = [name for name in arrays if arrays[name].is_floating_point() and arrays[name].numel()]
     for name in floats[:2]:
         for wrong in (np.nan, np.inf):
@@ -95,7 +100,7 @@ def test_numbers_that_are_not_finite_are_refused(folder) -> None:
 @pytest.mark.parametrize("place", [1, 7, -1])
 def test_user_knn_forgets_no_user(text_data, tmp_path, place) -> None:
     folder = recae.UserKNN().fit(text_data).save(tmp_path / "model")
-    arrays = load_file(folder / ARRAYS)
+    arrays = read(folder)
     pointers = arrays["training.indptr"].tolist()
     del pointers[place]
     alter(folder, arrays=arrays | {"training.indptr": torch.tensor(pointers)})
@@ -106,7 +111,7 @@ def test_user_knn_forgets_no_user(text_data, tmp_path, place) -> None:
 @pytest.mark.parametrize("wrong", [-1, 16, 0])
 def test_a_member_of_an_ensemble_has_the_columns_that_it_is_given(text_data, tmp_path, wrong):
     folder = recae.Ensemble(members=("EASE()", "Popularity()")).fit(text_data).save(tmp_path / "m")
-    arrays = load_file(folder / ARRAYS)
+    arrays = read(folder)
     columns = arrays["1.columns"].clone()
     columns[3] = wrong
     alter(folder, arrays=arrays | {"1.columns": columns})
@@ -118,7 +123,7 @@ def test_a_member_of_an_ensemble_has_the_columns_that_it_is_given(text_data, tmp
 def test_a_transformer_keeps_its_centre(tmp_path, loss) -> None:
     X = np.random.default_rng(0).random((40, 5))
     folder = recae.Autoencoder(latent=2, epochs=1, loss=loss).fit(X).save(tmp_path / "model")
-    arrays = load_file(folder / ARRAYS)
+    arrays = read(folder)
     other = dict(arrays)
     if other.pop("scaling.centre", None) is None:
         other["scaling.centre"] = torch.zeros(5, dtype=torch.float64)

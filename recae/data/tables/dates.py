@@ -32,11 +32,20 @@ FORMATS = (
 
 def all_dates(trimmed: pa.Array) -> tuple[str, Any] | None:
     """The kind of fields that are all ISO dates, and the dates; None for other fields."""
+    if not nanoseconds_hold(trimmed):
+        return None
     for kind, zone in (("dates", None), ("zoned dates", "UTC")):
         dates = casts(trimmed, pa.timestamp("ns", tz=zone))
         if dates is not None:
             return kind, dates
     return None
+
+
+def nanoseconds_hold(texts: pa.Array) -> bool:
+    """Whether these would be years from 1678 to 2261, if they are ISO dates, whose order is that of
+    their text. The casts of some versions of Arrow wrap around in other years."""
+    ends = pc.min_max(texts).as_py()
+    return "1678" <= (ends["min"] or "") and (ends["max"] or "9") < "2262"
 
 
 def casts(texts: pa.Array, kind: Any) -> Any | None:

@@ -175,6 +175,8 @@ def _reader(value: Any) -> pa.RecordBatchReader:
         return value
     if isinstance(value, pa.RecordBatch):
         return pa.Table.from_batches([value]).to_reader()
+    if not hasattr(value, "__arrow_c_stream__") and hasattr(value, "to_arrow"):  # polars before 1.3
+        return value.to_arrow().to_reader()
     return pa.RecordBatchReader.from_stream(value)
 
 

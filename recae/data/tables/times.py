@@ -12,6 +12,7 @@ from pandas.api import types
 
 from recae.data.tables.arrays import series
 from recae.data.tables.columns import Times
+from recae.data.tables.dates import nanoseconds_hold
 from recae.errors import DataError
 
 WHOLE, DATES, ZONED = "whole numbers", "dates", "dates with a time zone"
@@ -95,8 +96,10 @@ def _text(column: pd.Series[Any]) -> pd.Series[Any]:
         texts = pa.array(column, pa.large_string(), from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError):
         return column
+    # Microseconds for years that nanoseconds cannot hold, which are refused by name.
+    units = ("ns", "us") if nanoseconds_hold(texts) else ("us",)
     for zone in (None, "UTC"):
-        for unit in ("ns", "us"):  # microseconds for years beyond 2262, which are refused by name
+        for unit in units:
             try:
                 dates = texts.cast(pa.timestamp(unit, tz=zone)).to_pandas()
             except pa.ArrowException:

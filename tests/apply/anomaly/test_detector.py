@@ -217,7 +217,7 @@ def test_errors_name_rows_of_what_was_given_and_frames_of_arrow_are_split() -> N
     table = pa.table({"a": rows[:, 0], "b": rows[:, 1]})
     assert detector.fit(table).predict(table).shape == (60,)
     for row in (0, 37, 59):  # whether it is held out or not
-        bad = pd.DataFrame(rows, columns=["a", "b"])
+        bad = pd.DataFrame(rows.copy(), columns=["a", "b"])
         bad.loc[row, "b"] = np.nan
         with pytest.raises(recae.DataError, match=f"row {row}, column 'b'"):
             detector.fit(bad)

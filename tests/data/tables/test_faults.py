@@ -67,7 +67,9 @@ def test_integers_beside_missing_ids_do_not_pass_through_floats() -> None:
 
 
 def test_rows_are_counted_over_blocks() -> None:
-    batches = [pa.record_batch({"user_id": [1, None], "item_id": [k, k]}) for k in range(3)]
+    batches = [
+        pa.RecordBatch.from_pydict({"user_id": [1, None], "item_id": [k, k]}) for k in range(3)
+    ]
     reader = pa.RecordBatchReader.from_batches(batches[0].schema, batches)
     with pytest.raises(DataError, match="user ids .*3 of 6.* row 1"):
         READ(reader)

@@ -368,7 +368,9 @@ def test_typed_tables_are_read_as_their_values(
             elif way == "nullable":
                 given = table.to_pandas()
                 whole = [name for name in given if not pa.types.is_floating(table[name].type)]
-                given = given.assign(**{name: given[name].convert_dtypes() for name in whole})
+                with warnings.catch_warnings():  # of old versions of pandas, about large uint64
+                    warnings.simplefilter("ignore", RuntimeWarning)
+                    given = given.assign(**{name: given[name].convert_dtypes() for name in whole})
             elif way == "pandas":
                 given = table.to_pandas()
             return recae.Interactions.from_frame(given, **options)

@@ -99,13 +99,15 @@ def test_polars_frames_are_tables(tmp_path: Path) -> None:
     assert same(Interactions.from_frame(frame.lazy()), expected)
     renamed = frame.lazy().rename({"user_id": "who"}).filter(polars.col("weight") > 0)
     assert same(Interactions.from_frame(renamed, user="who"), expected)
-    with pytest.raises(DataError, match='LazyFrame .*"nowhere"'):
+    with pytest.raises(DataError, match="LazyFrame .*nowhere"):
         Interactions.from_frame(frame.lazy().select("nowhere", "item_id"))
 
 
 def test_columns_that_are_not_needed_do_no_harm() -> None:
     frame = polars.from_arrow(TABLE)
     assert isinstance(frame, polars.DataFrame)
+    if not hasattr(polars, "Int128"):
+        pytest.skip("this polars has only types that Arrow has, too")
     wide = frame.with_columns(note=polars.lit(1, dtype=polars.Int128))  # Arrow has no such type
     for table in (wide, wide.lazy()):
         assert same(Interactions.from_frame(table), Interactions.from_frame(FRAME))
