@@ -14,7 +14,7 @@ import recae
 
 # Each of these takes time or memory that most runs never need.
 NOT_AT_IMPORT = ["implicit", "matplotlib", "sklearn", "psutil", "hypothesis", "pytest", "optuna"]
-NOT_AT_IMPORT += ["constriction"]
+NOT_AT_IMPORT += ["constriction", "onnx", "onnxruntime"]
 NOT_AT_IMPORT += ["pooch", "requests"]
 
 # The dependencies come first: what they do to the process at import is theirs.

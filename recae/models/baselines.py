@@ -15,6 +15,8 @@ from recae.data.csr import column_counts
 from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt
 from recae.recommend.base import Recommender
+from recae.recommend.onnx.graph import Value, apply, joined
+from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import expect
 from recae.recommend.weights import transformed, weight_transform_param, weights_param
 from recae.rng import numpy_generator
@@ -115,6 +117,10 @@ class Popularity(Recommender):
         with np.errstate(over="ignore"):  # ranking refuses inf
             scores = torch.from_numpy(self.item_scores_.astype(np.float32))
         return scores.repeat(matrix.shape[0], 1)  # (rows, n_items)
+
+    def _onnx_scores(self, histories: Histories) -> Value:
+        shape = joined(histories.rows, [histories.n_items])
+        return apply("Expand", self.item_scores_.astype(np.float32), shape, dtype="float32")
 
     def _popularity(self) -> np.ndarray:
         return self.item_scores_

@@ -15,11 +15,21 @@ from torch import Tensor
 from recae.data import Interactions, ItemTable, as_interactions
 from recae.data.csr import column_counts
 from recae.data.splits import Fold
-from recae.errors import DataError, TrainingInterrupted, check_flag, check_integer, warn
+from recae.errors import (
+    ConfigError,
+    DataError,
+    TrainingInterrupted,
+    check_flag,
+    check_integer,
+    warn,
+)
 from recae.estimators.saved import hyperparameters, write
 from recae.ranking.batches import RankedLists, rank_batches
 from recae.recommend.export import write_lists
 from recae.recommend.fitted import Fitted
+from recae.recommend.onnx.graph import Value
+from recae.recommend.onnx.histories import Histories
+from recae.recommend.onnx.saving import save_onnx
 from recae.recommend.requests import check_fold
 from recae.recommend.saved import contents, read_history, read_items
 from recae.recommend.weights import check_weights, learn_weighting, set_state, state
@@ -247,6 +257,37 @@ class Recommender(Fitted):
             checkpoint=checkpoint,
             overwrite=overwrite,
             titles=None if texts is None else [text or None for text in texts],
+        )
+
+    @survives_fork
+    def to_onnx(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Writes the model as ONNX, which ranks histories without recae and without torch.
+
+        path: ends in .onnx. Beside it are the item ids, NAME.items.json, and weights of more than
+        2 GB, NAME.onnx.data. Inputs: `items` (entries,) int64, the columns of all histories one
+        after the other, where numbers outside 0..n_items-1 are unknown items and are ignored, and
+        `offsets` (rows + 1,) int64, where each history begins, and the end. They may be left out:
+        `k` (1,) int64, 10 without; `allowed` (1 or rows, n_items) bool, all True without; and, of a
+        model that uses weights, `weights` (entries,) float32, ones without. Outputs: `top_items`
+        (rows, k) int64, columns, -1 where nothing is left, and `top_scores` (rows, k) float32, -inf
+        there: the lists of `recommend_array` with on_unknown="popular".
+
+        The file is compared with the model on random histories in ONNX Runtime, where that is
+        installed. Needs the packages of the extra `onnx`. Raises ConfigError without `onnx`, and
+        for a model that cannot be expressed; StorageError where the file cannot be written or
+        gives other lists. overwrite: replace files that are there.
+
+        >>> recae.EASE().fit(data).to_onnx("model.onnx").name
+        'model.onnx'
+        """
+        self._check_fitted()
+        return save_onnx(self, path, overwrite=overwrite)
+
+    def _onnx_scores(self, histories: Histories) -> Value:
+        """The scores of histories in an ONNX graph, (rows, n_items) float32; see `to_onnx`."""
+        raise ConfigError(
+            f"{type(self).__name__} cannot be written as ONNX: save it with save(), or export its "
+            "lists with export()"
         )
 
     # A model implements these methods, `_score_rows`, and others of `Fitted` where it can.

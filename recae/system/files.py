@@ -81,13 +81,26 @@ def atomic_file(
     when they are killed.) The file has the permissions of the umask. Raises StorageError also for
     no permission or a full disk.
     """
-    target = check_target(path, overwrite=overwrite, endings=endings)
-    with _beside(target) as part:
-        file = part / target.name
+    check_target(path, overwrite=overwrite, endings=endings)
+    with atomic_files([path], overwrite=overwrite) as (file,):
         yield file
-        _sync(file)
-        check_target(path, overwrite=overwrite)  # something may have appeared meanwhile
-        os.replace(file, target)
+
+
+@contextmanager
+def atomic_files(paths: Sequence[str | Path], *, overwrite: bool) -> Iterator[list[Path]]:
+    """`atomic_file` for several files of one folder, which appear in their order, one by one.
+
+    All are written before the first appears. Yields the paths to write to, in one hidden folder.
+    """
+    targets = [check_target(path, overwrite=overwrite) for path in paths]
+    with _beside(targets[-1]) as part:
+        files = [part / target.name for target in targets]
+        yield files
+        for path, file in zip(paths, files, strict=True):
+            _sync(file)
+            check_target(path, overwrite=overwrite)  # something may have appeared meanwhile
+        for file, target in zip(files, targets, strict=True):
+            os.replace(file, target)
 
 
 @contextmanager

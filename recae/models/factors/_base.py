@@ -16,6 +16,8 @@ from recae.errors import TrainingError
 from recae.estimators.params import estimator, learnt, param
 from recae.nn.products import FactoredScores
 from recae.recommend.base import Recommender
+from recae.recommend.onnx.graph import Value, apply
+from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import expect
 from recae.recommend.sparse import summed
 from recae.recommend.weights import (
@@ -50,6 +52,13 @@ class FactorRecommender(Recommender):
 
     def _score_rows(self, matrix: Any) -> FactoredScores:
         return FactoredScores(self._embed_rows(matrix), self._item_vectors())
+
+    def _onnx_scores(self, histories: Histories) -> Value:
+        return apply("Gemm", self._onnx_codes(histories), self.item_factors_, transB=1)
+
+    def _onnx_codes(self, histories: Histories) -> Value:
+        """What `_embed_rows` gives, in an ONNX graph: (rows, latent) float32."""
+        raise NotImplementedError
 
     def _item_vectors(self) -> Tensor:
         return torch.from_numpy(self.item_factors_)
@@ -99,6 +108,9 @@ class SVDRecommender(FactorRecommender):
         used = self.weights == "both"
         histories = transformed(self, matrix) if used else matrix
         return summed(histories, torch.from_numpy(self.input_factors_), used)
+
+    def _onnx_codes(self, histories: Histories) -> Value:
+        return histories.weighted(self, "both").bag(self.input_factors_)
 
     def _arrays(self) -> Mapping[str, Tensor]:
         return {**super()._arrays(), "input_factors": torch.from_numpy(self.input_factors_)}

@@ -17,6 +17,8 @@ from recae.errors import TrainingError
 from recae.estimators.params import estimator, learnt, param
 from recae.models.factors._base import FactorRecommender, Stopped, report_epoch
 from recae.nn.products import FactoredScores
+from recae.recommend.onnx.graph import Value
+from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import expect
 from recae.recommend.sparse import with_weights_or_ones
 from recae.rng import numpy_generator
@@ -104,6 +106,13 @@ class BPR(FactorRecommender):
 
     def _score_rows(self, matrix: Any) -> FactoredScores:
         return replace(super()._score_rows(matrix), bias=torch.from_numpy(self.item_biases_))
+
+    def _onnx_codes(self, histories: Histories) -> Value:
+        shares = 1.0 / histories.lengths.to("float32")[histories.row]
+        return histories.with_values(shares).bag(self.item_factors_)
+
+    def _onnx_scores(self, histories: Histories) -> Value:
+        return super()._onnx_scores(histories) + self.item_biases_
 
     def _arrays(self) -> Mapping[str, Tensor]:
         return {**super()._arrays(), "item_biases": torch.from_numpy(self.item_biases_)}

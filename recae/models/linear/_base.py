@@ -22,6 +22,8 @@ from recae.models.linear._solve import (
     warn_if_light,
 )
 from recae.recommend.base import Recommender
+from recae.recommend.onnx.graph import Value
+from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import expect
 from recae.recommend.sparse import summed
 from recae.recommend.weights import weight_transform_param, weighted, weights_param
@@ -124,6 +126,9 @@ class LinearRecommender(Recommender):
     def _score_rows(self, matrix: Any) -> Tensor:
         histories = weighted(self, matrix, "both")
         return summed(histories, self.weights_)  # (rows, n_items)
+
+    def _onnx_scores(self, histories: Histories) -> Value:
+        return histories.weighted(self, "both").bag(self.weights_.numpy())
 
     def _similarities(self, codes: np.ndarray) -> Tensor:
         """Rows of `weights_`: how much each of some items adds to the scores of all others."""

@@ -15,6 +15,8 @@ from recae.data.splits import Fold
 from recae.errors import CapacityError
 from recae.estimators.params import estimator, learnt, param
 from recae.recommend.base import Recommender
+from recae.recommend.onnx.graph import Value
+from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays
 from recae.recommend.sparse import nearest_columns
 from recae.recommend.weights import weight_transform_param, weighted, weights_param
@@ -118,6 +120,10 @@ class SparseEASE(Recommender):
         histories = weighted(self, matrix, "both")
         product = sp.csr_matrix(histories @ self.weights_)
         return torch.from_numpy(product.toarray().astype(np.float32))
+
+    def _onnx_scores(self, histories: Histories) -> Value:
+        read = histories.weighted(self, "both")
+        return read.spread(self.weights_, read.values)[0]
 
     def _similarities(self, codes: np.ndarray) -> Tensor:
         """Rows of `weights_`: how much each of some items adds to the scores of all others."""

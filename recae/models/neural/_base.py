@@ -22,6 +22,9 @@ from recae.models.neural._svd_init import svd_init
 from recae.nn import AutoencoderNet, Batch, InputLinear, LinearHead, Ragged, Scores
 from recae.ranking.batches import BLOCK_ROWS, RowScores, ScoreRows
 from recae.recommend.base import Recommender
+from recae.recommend.onnx.graph import Value
+from recae.recommend.onnx.histories import Histories
+from recae.recommend.onnx.networks import scores_of
 from recae.recommend.requests import AlignedFold, check_metric, measure
 from recae.recommend.saved import checkpoint
 from recae.recommend.weights import transformed, weight_transform_param, weights_param
@@ -317,6 +320,9 @@ class NeuralRecommender(Recommender):
         with torch.no_grad():
             scores: Scores = net(self._batch(net, matrix))[0]
             return scores.to_rank()
+
+    def _onnx_scores(self, histories: Histories) -> Value:
+        return scores_of(self.network_, histories.weighted(self, "input", "both"))
 
     def _embed_rows(self, matrix: Any) -> Tensor:
         self._code_width()  # raises for a model without codes
