@@ -1,0 +1,237 @@
+"""The service: takes a body, finds the model and the history, and has the answer made in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from recae.errors import StoreError
+from recae.serve import answers
+from recae.serve.answers import Asked, check_ids
+from recae.serve.batching import Together
+from recae.serve.histories import look_up
+from recae.serve.reading import media_type, parsed, read
+from recae.serve.refusals import JSON, Refused, invalid, unavailable
+from recae.serve.rules import rules_of
+from recae.serve.schemas import BatchBody, ExplainBody, RecommendBody, SimilarBody
+from recae.serve.settings import Settings
+from recae.serve.shelf import Served, Shelf
+from recae.serve.stores import HistoryStore
+from recae.serve.titles import Shelved
+from recae.serve.turns import Threads, Turns
+
+
+class Service:
+    """What the endpoints share. closing: set it to refuse readiness and new work with 503."""
+
+    def __init__(self, shelf: Shelf, store: HistoryStore | None, settings: Settings) -> None:
+        self.shelf, self.store, self.settings = shelf, store, settings
+        self.turns = Turns(settings.waiting, settings.retry_after)
+        self.threads = Threads(settings.threads, settings.waiting_batches, settings.retry_after)
+        self.titles, self.closing = Shelved(), False
+        self.together = Together(self.turns, settings) if settings.batch_wait else None
+
+    # What every request goes through.
+
+    def deadline(self) -> float:
+        """The time at which a request that comes now is too old, on the clock of the loop."""
+        return asyncio.get_running_loop().time() + self.settings.timeout
+
+    def admit(self, request: Request, *, always: bool = False) -> None:
+        """Raises Refused for a wrong or missing token (401), and while closing (503).
+
+        always: a token is needed even where the service has none (403).
+        """
+        token = self.settings.token
+        if token is None and always:
+            raise Refused(403, "no_token", "this service has no token, so nobody may do this: set "
+                          "RECAE_TOKEN and start it again")  # fmt: skip
+        if token is not None:
+            given = request.headers.get("authorization", "").encode("utf-8", "replace")
+            scheme, _, rest = given.partition(b" ")
+            fits = hmac.compare_digest(rest.strip(), token.encode())
+            if not fits or scheme.lower() != b"bearer":
+                raise Refused(401, "unauthorized", "this service needs the header Authorization: "
+                              "Bearer TOKEN", headers={"www-authenticate": "Bearer"})  # fmt: skip
+        if self.closing:
+            raise unavailable("closing", "the service is shutting down", self.settings.retry_after)
+
+    async def body(self, request: Request, kind: Any, *, batch: bool = False) -> tuple[Any, float]:
+        """The body of a request as a class of `schemas`, and its deadline."""
+        self.admit(request)
+        media_type(request)
+        deadline = self.deadline()
+        most = self.settings.max_batch_body if batch else self.settings.max_body
+        return parsed(kind, await read(request, most, deadline)), deadline
+
+    def served(self, name: str | None, user: Any = None) -> Served:
+        """The model of a name, or the one for a user. Raises Refused (404) for an unknown name."""
+        if name is not None and name not in self.shelf.names():
+            raise Refused(404, "unknown_model", f"no model {name!r} is served. Known: "
+                          f"{', '.join(self.shelf.names())}", "model")  # fmt: skip
+        return self.shelf.get(name, None if user is None else str(user))
+
+    def check_k(self, k: int, parameter: str = "k") -> None:
+        """Raises Refused (422) for more items than the service gives."""
+        if k > self.settings.max_k:
+            raise invalid(f"{parameter} is {k:,}; this service gives at most "
+                          f"{self.settings.max_k:,}", parameter)  # fmt: skip
+
+    def asked(self, body: Any, place: str = "") -> Asked:
+        """The checked request of a body; its history is empty where the store has to be asked."""
+        served = self.served(body.model, body.user)
+        self.check_k(body.k, f"{place}k")
+        if body.history is None and body.user is None:
+            raise invalid(
+                "history or user must be given; an empty history is that of a newcomer",
+                f"{place}history",
+            )
+        history = body.history or []
+        check_ids(history, served, f"{place}history", self.settings.max_history)
+        rules = None if body.rules is None else rules_of(body.rules, served, f"{place}rules")
+        return Asked(served, history, body.k, body.exclude_seen, rules, body.user, body.explain)
+
+    def with_histories(self, several: Sequence[Asked], missing: Sequence[bool]) -> list[Asked]:
+        """The requests with the histories of the store, where they are missing. In a thread."""
+        filled = list(several)
+        by_model: dict[int, list[int]] = {}
+        for place, asked in enumerate(several):
+            if missing[place]:
+                by_model.setdefault(id(asked.served), []).append(place)
+        for places in by_model.values():
+            items = several[places[0]].served.model.items_
+            users = [several[place].user for place in places]
+            if len({isinstance(user, str) for user in users}) > 1:
+                raise invalid("the users of a batch must be all integers or all texts", "user")
+            found = look_up(self.store, users, items)
+            for place, one in zip(places, found, strict=True):
+                history = one.history
+                if len(history) > self.settings.max_history:
+                    raise StoreError("a history of the store is longer than this service takes")
+                filled[place] = answers.with_history(several[place], history, one.notes)
+        return filled
+
+    # The endpoints of version 1.
+
+    async def recommend(self, request: Request) -> Response:
+        """POST /v1/recommend"""
+        body, deadline = await self.body(request, RecommendBody)
+        asked = self.asked(body)
+        if body.history is None:
+            (asked,) = await self.threads.run(
+                lambda: self.with_histories([asked], [True]), deadline
+            )
+        titles = self.titles.of(asked.served).by_id
+        if asked.explain:
+            work = self.threads.run(lambda: answers.recommend(asked, titles), deadline)
+        elif self.together is not None and asked.rules is None:
+            work = self.together.run(asked, titles, deadline)
+        else:
+            work = self.turns.run(lambda: answers.recommend(asked, titles), deadline)
+        return as_json(await work)
+
+    async def batch(self, request: Request) -> Response:
+        """POST /v1/recommend:batch with JSON"""
+        body, deadline = await self.body(request, BatchBody, batch=True)
+        self.check_batch(len(body.requests))
+        several = [self.asked(one, f"requests.{n}.") for n, one in enumerate(body.requests)]
+        missing = [one.history is None for one in body.requests]
+
+        def work() -> bytes:
+            filled = self.with_histories(several, missing)
+            titles = [self.titles.of(one.served).by_id for one in filled]
+            found = answers.recommend_together(filled, titles)
+            return orjson.dumps({"answers": found})
+
+        return Response(await self.threads.run(work, deadline), media_type=JSON)
+
+    def check_batch(self, users: int, parameter: str = "requests") -> None:
+        """Raises Refused (422) for more users than a batch may have."""
+        if users > self.settings.max_batch:
+            raise invalid(f"{parameter} has {users:,} users; this service takes at most "
+                          f"{self.settings.max_batch:,} at once", parameter)  # fmt: skip
+
+    async def similar(self, request: Request) -> Response:
+        """POST /v1/similar"""
+        body, deadline = await self.body(request, SimilarBody)
+        served = self.served(body.model)
+        self.check_k(body.k)
+        check_ids(body.items, served, "items", self.settings.max_batch)
+        check_ids(body.exclude_items or [], served, "exclude_items", self.settings.max_history)
+        titles = self.titles.of(served).by_id
+
+        def work() -> dict[str, Any]:
+            return answers.similar(served, body.items, body.k, body.exclude_items, titles)
+
+        return as_json(await self.threads.run(work, deadline))
+
+    async def explain(self, request: Request) -> Response:
+        """POST /v1/explain"""
+        body, deadline = await self.body(request, ExplainBody)
+        plain = {"history": body.history, "user": body.user, "model": body.model, "k": 1}
+        asked = self.asked(RecommendBody.model_construct(**plain))
+        check_ids(body.items or [], asked.served, "items", min(100, self.settings.max_k))
+        titles = self.titles.of(asked.served).by_id
+
+        def work() -> dict[str, Any]:
+            (filled,) = self.with_histories([asked], [body.history is None])
+            return answers.explain(filled, body.items, body.top, titles)
+
+        return as_json(await self.threads.run(work, deadline))
+
+    async def models(self, request: Request) -> Response:
+        """GET /v1/models"""
+        self.admit(request)
+        return as_json({"models": [self.about(name) for name in self.shelf.names()]})
+
+    def about(self, name: str) -> dict[str, Any]:
+        """A model of /v1/models."""
+        served, first = self.shelf.get(name), self.shelf.names()[0]
+        shares = dict(self.shelf.shares)
+        rest = 1.0 - sum(shares.values())
+        return {
+            "name": name,
+            "kind": type(served.model).__name__,
+            "version": served.version,
+            "items": len(served.model.items_),
+            "ids": served.model.items_.kind,
+            "default": name == first,
+            "share": shares.get(name, max(rest, 0.0) if name == first else 0.0),
+            "loaded_at": served.loaded_at.isoformat(),
+        }
+
+    async def reload(self, request: Request) -> Response:
+        """POST /v1/models/{name}:reload"""
+        self.admit(request, always=True)
+        name = self.served(request.path_params["name"]).name
+        await self.threads.run(lambda: self.shelf.reload(name), self.deadline())
+        return as_json(self.about(name))
+
+    async def items(self, request: Request) -> Response:
+        """GET /v1/items"""
+        self.admit(request)
+        query = request.query_params
+        unknown = sorted({*query} - {"q", "model", "limit"})
+        if unknown:
+            raise invalid(f"unknown parameter {unknown[0]}. Known: limit, model, q", unknown[0])
+        text, limit = query.get("q", ""), query.get("limit", "20")
+        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:5]) <= 100):
+            raise invalid("limit must be an integer from 1 to 100", "limit")
+        served = self.served(query.get("model"))
+        text = text.encode("utf-8", "replace").decode()[:200]
+
+        def work() -> list[dict[str, Any]]:
+            return self.titles.of(served).search(text, int(limit))
+
+        return as_json(await self.threads.run(work, self.deadline()))
+
+
+def as_json(answer: Any) -> Response:
+    """A response with status 200."""
+    return Response(orjson.dumps(answer), media_type=JSON)
