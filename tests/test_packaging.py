@@ -59,6 +59,8 @@ def test_every_module_is_in(wheel: zipfile.ZipFile) -> None:
     assert {name for name in wheel.namelist() if name.endswith(".py")} == here
     assert "recae/py.typed" in wheel.namelist()
     assert {f"recae/report/page.{kind}" for kind in ("css", "js")} <= set(wheel.namelist())
+    page = {p.relative_to(ROOT).as_posix() for p in (ROOT / "recae/serve/page").iterdir()}
+    assert "recae/serve/page/index.html" in page and page <= set(wheel.namelist())
 
 
 def test_the_dataset_cards_travel_and_tables_stay(wheel: zipfile.ZipFile) -> None:
