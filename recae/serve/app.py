@@ -14,6 +14,8 @@ from starlette.routing import Route
 
 from recae.errors import RecaeError, StoreError
 from recae.serve import openapi
+from recae.serve.inference import Inference
+from recae.serve.pages import add_page
 from recae.serve.refusals import Refused, explained, response, unavailable
 from recae.serve.service import Service
 from recae.serve.settings import Settings
@@ -47,6 +49,8 @@ def create_app(
     app.state.service = service
     for route in openapi.routes(service):
         app.router.routes.append(route)
+    app.router.routes.append(Route("/v2/", Inference(service).server, methods=["GET"]))
+    add_page(app)
     app.router.routes.append(Route("/openapi.json", _schema, methods=["GET"], name="openapi"))
     app.openapi = lambda: openapi.schema(app, service.settings)  # type: ignore[method-assign]
     app.add_exception_handler(Refused, _refused)  # type: ignore[arg-type]
@@ -61,7 +65,10 @@ async def _schema(request: Request) -> Response:
 
 
 def _form(request: Request, refused: Refused) -> Response:
-    return response(refused, protocol=request.url.path.startswith("/v2"))
+    protocol = request.url.path.startswith("/v2")
+    if protocol and refused.status == 422:  # the protocol knows 400 only
+        refused.status = 400
+    return response(refused, protocol)
 
 
 async def _refused(request: Request, error: Refused) -> Response:

@@ -2,58 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from recae.serve import schemas
+from recae.serve.endpoint import ERRORS, ERRORS_OF_BODIES, Endpoint
+from recae.serve.inference import Inference
 from recae.serve.reading import ARROW
 from recae.serve.refusals import JSON
 from recae.serve.service import Service
 from recae.serve.settings import Settings
 
-Handler = Callable[[Request], Awaitable[Response]]
 PLACE = "#/components/schemas/{model}"
-
-ERRORS = {
-    400: "The body cannot be read.",
-    401: "The token is missing or wrong.",
-    403: "The service has no token, so this is off.",
-    404: "There is no such model.",
-    408: "The body did not come in time.",
-    413: "The body is larger than the service reads.",
-    415: "The body is of another type, or compressed.",
-    422: "The body can be read and says what is impossible.",
-    429: "Too many requests wait; Retry-After says when to come back.",
-    503: "Not now: the store is down, the service shuts down, or no answer in time.",
-}
-OF_BODIES = (400, 401, 404, 408, 413, 415, 422, 429, 503)
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """An address, what it does, and what its schema says."""
-
-    method: str
-    path: str
-    name: str
-    summary: str
-    handler: Handler
-    answer: Any = None
-    body: type[BaseModel] | None = None
-    parameters: Sequence[dict[str, Any]] = ()
-    errors: Sequence[int] = ()
-    open: bool = False
-    arrow: bool = False
-    fault: type[BaseModel] = field(default=schemas.Error)
-    example: Any = None
 
 
 def query(name: str, schema: dict[str, Any], about: str) -> dict[str, Any]:
@@ -71,29 +36,38 @@ MODEL_NAME = {"name": "name", "in": "path", "required": True, "schema": {"type":
 
 
 def endpoints(service: Service) -> list[Endpoint]:
-    """All endpoints of version 1."""
+    """All endpoints; /metrics and the page are not among them."""
     model = query("model", {"type": "string"}, "a name of /v1/models; the default model without it")
+    k: dict[str, Any] = {"type": "integer", "minimum": 1, "default": 10}
+    k["maximum"] = service.settings.max_k
+    seen = {"type": "boolean", "default": True}
     limit = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
     return [
         Endpoint(
             *("POST", "/v1/recommend", "recommend", "The best items for one user"),
             *(service.recommend, schemas.Recommended, schemas.RecommendBody),
-            errors=OF_BODIES,
+            errors=ERRORS_OF_BODIES,
         ),
         Endpoint(
             *("POST", "/v1/recommend:batch", "recommend_batch", "The best items for many users"),
             *(service.batch, schemas.Batch, schemas.BatchBody),
-            errors=OF_BODIES,
+            errors=ERRORS_OF_BODIES,
+            parameters=(
+                query("k", k, "for an Arrow stream: items of a list"),
+                query("model", {"type": "string"}, "for an Arrow stream: a name of /v1/models"),
+                query("exclude_seen", seen, "for an Arrow stream: leave out what the history has"),
+            ),
+            arrow=True,
         ),
         Endpoint(
             *("POST", "/v1/similar", "similar", "The items most similar to some"),
             *(service.similar, schemas.Similar, schemas.SimilarBody),
-            errors=OF_BODIES,
+            errors=ERRORS_OF_BODIES,
         ),
         Endpoint(
             *("POST", "/v1/explain", "explain", "Why items are recommended for a history"),
             *(service.explain, schemas.Explanations, schemas.ExplainBody),
-            errors=OF_BODIES,
+            errors=ERRORS_OF_BODIES,
         ),
         Endpoint(
             *("GET", "/v1/models", "models", "The models that are served"),
@@ -115,14 +89,15 @@ def endpoints(service: Service) -> list[Endpoint]:
             ),
             errors=(401, 404, 422, 429, 503),
         ),
+        *Inference(service).endpoints(),
     ]
 
 
-def routes(service: Service, more: Sequence[Endpoint] = ()) -> list[Route]:
+def routes(service: Service) -> list[Route]:
     """The routes of the endpoints, without what FastAPI would read and check a second time."""
     return [
         Route(one.path, one.handler, methods=[one.method], name=one.name)
-        for one in (*endpoints(service), *more)
+        for one in endpoints(service)
     ]
 
 

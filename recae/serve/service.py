@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -14,9 +14,11 @@ from starlette.responses import Response
 from recae.errors import StoreError
 from recae.serve import answers
 from recae.serve.answers import Asked, check_ids
+from recae.serve.arrow import as_answers, as_stream, of_answers, read_histories
+from recae.serve.arrow import recommend as recommend_table
 from recae.serve.batching import Together
 from recae.serve.histories import look_up
-from recae.serve.reading import media_type, parsed, read
+from recae.serve.reading import ARROW, media_type, parsed, read
 from recae.serve.refusals import JSON, Refused, invalid, unavailable
 from recae.serve.rules import rules_of
 from recae.serve.schemas import BatchBody, ExplainBody, RecommendBody, SimilarBody
@@ -62,13 +64,12 @@ class Service:
         if self.closing:
             raise unavailable("closing", "the service is shutting down", self.settings.retry_after)
 
-    async def body(self, request: Request, kind: Any, *, batch: bool = False) -> tuple[Any, float]:
+    async def body(self, request: Request, kind: Any) -> tuple[Any, float]:
         """The body of a request as a class of `schemas`, and its deadline."""
         self.admit(request)
         media_type(request)
         deadline = self.deadline()
-        most = self.settings.max_batch_body if batch else self.settings.max_body
-        return parsed(kind, await read(request, most, deadline)), deadline
+        return parsed(kind, await read(request, self.settings.max_body, deadline)), deadline
 
     def served(self, name: str | None, user: Any = None) -> Served:
         """The model of a name, or the one for a user. Raises Refused (404) for an unknown name."""
@@ -137,19 +138,49 @@ class Service:
         return as_json(await work)
 
     async def batch(self, request: Request) -> Response:
-        """POST /v1/recommend:batch with JSON"""
-        body, deadline = await self.body(request, BatchBody, batch=True)
-        self.check_batch(len(body.requests))
-        several = [self.asked(one, f"requests.{n}.") for n, one in enumerate(body.requests)]
-        missing = [one.history is None for one in body.requests]
+        """POST /v1/recommend:batch, with JSON or an Arrow stream, which the answer is too unless
+        the header Accept asks for the other."""
+        self.admit(request)
+        kind, deadline = media_type(request, (JSON, ARROW)), self.deadline()
+        body = await read(request, self.settings.max_batch_body, deadline)
+        accept = request.headers.get("accept", "").lower()
+        other = ARROW if kind == JSON else JSON
+        wanted = other if other in accept and kind not in accept else kind
+        make = self._of_stream if kind == ARROW else self._of_json
+        query = dict(request.query_params)
+        content = await self.threads.run(lambda: make(body, query, wanted == ARROW), deadline)
+        return Response(content, media_type=wanted)
 
-        def work() -> bytes:
-            filled = self.with_histories(several, missing)
-            titles = [self.titles.of(one.served).by_id for one in filled]
-            found = answers.recommend_together(filled, titles)
+    def _of_json(self, body: bytes, query: Mapping[str, str], arrow: bool) -> bytes:
+        """The answer to a batch in JSON. In a thread, for it may be long."""
+        check_query(query, ())
+        requests = parsed(BatchBody, body).requests
+        self.check_batch(len(requests))
+        several = [self.asked(one, f"requests.{n}.") for n, one in enumerate(requests)]
+        filled = self.with_histories(several, [one.history is None for one in requests])
+        titles = [self.titles.of(one.served).by_id for one in filled]
+        found = answers.recommend_together(filled, titles)
+        if not arrow:
             return orjson.dumps({"answers": found})
+        users = [n if one.user is None else one.user for n, one in enumerate(requests)]
+        return as_stream(of_answers(users, found))
 
-        return Response(await self.threads.run(work, deadline), media_type=JSON)
+    def _of_stream(self, body: bytes, query: Mapping[str, str], arrow: bool) -> bytes:
+        """The answer to an Arrow stream. In a thread."""
+        check_query(query, ("exclude_seen", "k", "model"))
+        text, seen = query.get("k", "10"), query.get("exclude_seen", "true")
+        if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) > 0):
+            raise invalid("k must be an integer >= 1", "k")
+        self.check_k(int(text))
+        if seen not in ("true", "false"):
+            raise invalid("exclude_seen must be true or false", "exclude_seen")
+        name = query.get("model")
+        self.served(name)  # an unknown name is refused before anything is read
+        histories = read_histories(body, self.settings)
+        table = recommend_table(
+            histories, lambda user: self.served(name, user), int(text), seen == "true"
+        )
+        return as_stream(table) if arrow else orjson.dumps({"answers": as_answers(table)})
 
     def check_batch(self, users: int, parameter: str = "requests") -> None:
         """Raises Refused (422) for more users than a batch may have."""
@@ -217,9 +248,7 @@ class Service:
         """GET /v1/items"""
         self.admit(request)
         query = request.query_params
-        unknown = sorted({*query} - {"q", "model", "limit"})
-        if unknown:
-            raise invalid(f"unknown parameter {unknown[0]}. Known: limit, model, q", unknown[0])
+        check_query(query, ("limit", "model", "q"))
         text, limit = query.get("q", ""), query.get("limit", "20")
         if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:5]) <= 100):
             raise invalid("limit must be an integer from 1 to 100", "limit")
@@ -235,3 +264,11 @@ class Service:
 def as_json(answer: Any) -> Response:
     """A response with status 200."""
     return Response(orjson.dumps(answer), media_type=JSON)
+
+
+def check_query(query: Mapping[str, str], known: Sequence[str]) -> None:
+    """Raises Refused (422) for a parameter of the query that is not known."""
+    for name in query:
+        if name not in known:
+            listed = ", ".join(known) or "none; the body has all fields"
+            raise invalid(f"unknown parameter {name}. Known: {listed}", name)
