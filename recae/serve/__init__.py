@@ -14,6 +14,7 @@ from recae.serve.shelf import Served as Served
 from recae.serve.shelf import Shelf as Shelf
 from recae.serve.stores import HistoryStore as HistoryStore
 from recae.serve.stores import open_store as open_store
+from recae.serve.stores import write_histories as write_histories
 
 
 def create_app(

@@ -2,51 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-from recae.errors import ConfigError, check_integer, unknown_option
+from recae.errors import ConfigError, check_integer, check_number, check_option
+from recae.errors import unknown_option as unknown
+from recae.serve.stores.duckdb_table import DuckDBDriver
+from recae.serve.stores.guard import GuardedStore
 from recae.serve.stores.parquet import ParquetHistories
+from recae.serve.stores.postgresql import PostgreSQLDriver
 from recae.serve.stores.protocol import LIMIT, HistoryStore
+from recae.serve.stores.redis_lists import PREFIX, Layout, RedisDriver
+from recae.serve.stores.tables import Place
+
+StoreDriver = DuckDBDriver | PostgreSQLDriver | RedisDriver
+TIMEOUT = 1.0
+COLUMNS = ("user_column", "item_column", "limit")
+GUARDED = ("timeout", "limit")
 
 
 def open_store(url: str) -> HistoryStore:
     """The store of histories that a URL names.
 
-    parquet:plays.parquet?user=user_id&item=item_id
+        parquet:plays.parquet                           a file, or a folder of them
+        duckdb:plays.duckdb?table=plays                 extra `duckdb`
+        redis://:password@host:6379/0                   extra `redis`; lists `recae:history:USER`
+        postgresql://user@host/database?table=plays     extra `postgresql`
 
-    The path may be relative or absolute, and percent-encoded. `limit=` is the most items of a
-    history, 100,000 by default: a longer one is a StoreError, because nothing is cut.
+    Tables have the columns `user_id` and `item_id`; `user_column=` and `item_column=` name others.
+    Redis: `prefix=` of the keys; `item_ids=text` where item ids are text. `timeout=`: seconds of a
+    call, 1 by default, of all but Parquet. `limit=`: the most items of a history, 100,000 by
+    default; a longer one is a StoreError, because nothing is cut. docs/stores.md has more.
 
-    Raises ConfigError for an unknown scheme or option of the URL, and DataError for a file or a
-    column that does not exist.
+    Connections are made when they are needed, in each process. A server that is down is no error
+    here, but a StoreError of `histories`. Raises ConfigError for an unknown scheme or option and a
+    missing extra; DataError for a file, table or column that does not exist, or of a wrong type.
 
     >>> pd.DataFrame({"user_id": [1, 1], "item_id": [7, 8]}).to_parquet("plays.parquet")
     >>> recae.serve.open_store("parquet:plays.parquet").histories([1, 2])
     {1: [7, 8]}
     """
-    text = url if isinstance(url, str) else ""
-    scheme, colon, _ = text.partition(":")
+    scheme = scheme_of(url)
+    with as_store_errors():
+        if scheme == "parquet":
+            path, user, item, limit = parquet_of(url)
+            return ParquetHistories(path, user=user, item=item, limit=limit)
+        driver, seconds = driver_of(url)
+    store = GuardedStore(driver, seconds)
+    try:
+        store.check()
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def scheme_of(url: object) -> str:
+    """The scheme of the URL of a store, in lower case. Raises ConfigError for an unknown one."""
+    scheme, colon, _ = url.partition(":") if isinstance(url, str) else ("", "", "")
+    known = ["parquet", *DRIVERS]
     if not colon or not scheme:
         raise ConfigError(
             f"a store is named by a URL such as parquet:plays.parquet, not {url!r}. "
-            f"Known: {', '.join(sorted(SCHEMES))}",
+            f"Known: {', '.join(known)}",
             parameter="store",
-            value=url,
         )
-    if scheme.lower() not in SCHEMES:
-        raise unknown_option("scheme of a store", scheme, SCHEMES, parameter="store")
-    return SCHEMES[scheme.lower()](text)
+    if scheme.lower() not in known:
+        raise unknown("scheme of a store", scheme, known, parameter="store")
+    return scheme.lower()
 
 
-def _parquet(url: str) -> HistoryStore:
-    path, options = path_and_options(url, ("user", "item", "limit"))
-    limit = whole(options.pop("limit", str(LIMIT)), "limit")
-    return ParquetHistories(path, **options, limit=limit)
+@contextmanager
+def as_store_errors() -> Iterator[None]:
+    """Makes `store` the parameter of a ConfigError of an option in a URL."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(str(error), parameter="store") from error.__cause__
 
 
-SCHEMES: dict[str, Callable[[str], HistoryStore]] = {"parquet": _parquet}
+def parquet_of(url: str) -> tuple[Path, str, str, int]:
+    """The path, the columns of users and items, and the limit. Raises ConfigError."""
+    path, options = path_and_options(url, COLUMNS)
+    return path, *_columns(options), _limit(options)
+
+
+def driver_of(url: str) -> tuple[StoreDriver, float]:
+    """The driver of a URL, which has not connected yet, and its timeout. Raises ConfigError."""
+    driver, options = DRIVERS[scheme_of(url)](url)
+    text = options.get("timeout", str(TIMEOUT))
+    try:
+        return driver, check_number("timeout", float(text), above=0, high=60)
+    except ValueError:
+        raise ConfigError(f"timeout must be seconds > 0 and <= 60, not {text!r}") from None
+
+
+def _duckdb(url: str) -> tuple[StoreDriver, dict[str, str]]:
+    path, options = path_and_options(url, ("table", *COLUMNS, *GUARDED))
+    return DuckDBDriver(path, _place(options)), options
+
+
+def _redis(url: str) -> tuple[StoreDriver, dict[str, str]]:
+    options, rest = _taken(url, ("prefix", "item_ids", *GUARDED))
+    if rest:
+        raise unknown("option of a store", min(rest), ("prefix", "item_ids", *GUARDED))
+    item_ids = options.get("item_ids", "int")
+    check_option("item_ids", item_ids, ("int", "text"))
+    layout = Layout(options.get("prefix", PREFIX), item_ids, _limit(options))
+    return RedisDriver(_with_query(url, {}), shown(url), layout), options
+
+
+def _postgresql(url: str) -> tuple[StoreDriver, dict[str, str]]:
+    options, rest = _taken(url, ("table", *COLUMNS, *GUARDED))
+    return PostgreSQLDriver(_with_query(url, rest), shown(url), _place(options)), options
+
+
+DRIVERS: dict[str, Callable[[str], tuple[StoreDriver, dict[str, str]]]] = {
+    "duckdb": _duckdb,
+    **dict.fromkeys(["redis", "rediss"], _redis),
+    **dict.fromkeys(["postgresql", "postgres"], _postgresql),
+}
+
+
+def _place(options: dict[str, str]) -> Place:
+    if "table" not in options:
+        raise ConfigError("the URL of the store names no table: add ?table=NAME")
+    return Place(options["table"], *_columns(options), limit=_limit(options))
+
+
+def _columns(options: dict[str, str]) -> tuple[str, str]:
+    return options.get("user_column", "user_id"), options.get("item_column", "item_id")
+
+
+def _limit(options: dict[str, str]) -> int:
+    text = options.get("limit", str(LIMIT))
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text
+    return check_integer("limit", number, high=10**9)
 
 
 def path_and_options(url: str, known: tuple[str, ...]) -> tuple[Path, dict[str, str]]:
@@ -54,23 +148,54 @@ def path_and_options(url: str, known: tuple[str, ...]) -> tuple[Path, dict[str, 
     where, _, query = url.partition(":")[2].partition("?")
     path = unquote(where.removeprefix("//"))
     if not path or "\0" in path:
-        raise ConfigError(f"the URL {url!r} names no path", parameter="store", value=url)
-    return Path(path), options_of(query, known)
+        raise ConfigError(f"the URL {url!r} of a store names no path")
+    options, rest = _split(query, known)
+    if rest:
+        raise unknown("option of a store", min(rest), known)
+    return Path(path).expanduser(), options
 
 
-def options_of(query: str, known: tuple[str, ...]) -> dict[str, str]:
-    """The options behind the ? of a URL. Raises ConfigError for an unknown or repeated one."""
+def _taken(url: str, known: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
+    """The options of a URL that are ours, and the others. Raises ConfigError."""
+    try:
+        query = urlsplit(url).query
+    except ValueError:  # of a host such as [::1
+        raise ConfigError("the host in the URL of the store is wrong") from None
+    return _split(query, known)
+
+
+def _split(query: str, known: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
+    """The options of a query that are known, and the others. Raises ConfigError for an option that
+    is repeated or empty."""
     found: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if name not in known:
-            raise unknown_option("option of a store", name, known, parameter="store")
-        if name in found or not value:
+        if name in found or not value or "\0" in value:
             fault = "is given twice" if name in found else "has no value"
-            raise ConfigError(f"the option {name} of a store {fault}", parameter=name, value=value)
+            raise ConfigError(f"the option {name} of the store {fault}")
         found[name] = value
-    return found
+    ours = {name: value for name, value in found.items() if name in known}
+    return ours, {name: value for name, value in found.items() if name not in known}
 
 
-def whole(text: str, name: str) -> int:
-    """An integer >= 1 from the text of an option. Raises ConfigError."""
-    return check_integer(name, int(text) if text.isascii() and text.isdigit() else text)
+def _with_query(url: str, options: dict[str, str]) -> str:
+    return urlunsplit(urlsplit(url)._replace(query=urlencode(options), fragment=""))
+
+
+HOST = re.compile(r"(\[[^\]]*\]|[^:,\[\]]*)(:[0-9]*)?")
+
+
+def shown(url: str) -> str:
+    """A URL for messages: without user, password and options. Raises ConfigError where these cannot
+    be told from the host, without showing any of them.
+
+    >>> shown("redis://me:secret@cache:6379/0?prefix=x")
+    'redis://cache:6379/0'
+    """
+    parts = urlsplit(url)
+    hosts = parts.netloc.rpartition("@")[2]
+    if not all(HOST.fullmatch(host) for host in hosts.split(",")):
+        raise ConfigError(
+            f"the {parts.scheme} URL of the store has a wrong host or port. In passwords write the "
+            "characters / ? # @ : % as %2F %3F %23 %40 %3A %25"
+        )
+    return f"{parts.scheme}://{hosts}{parts.path}"

@@ -40,7 +40,7 @@ def test_a_folder_text_ids_and_other_names(tmp_path: Path) -> None:
     write(folder / "1.parquet", [("é", "x")], ("who", "what"))
     write(folder / "2.parquet", [("é", "y"), ("f", "x")], ("who", "what"))
     where = str(folder).replace(" ", "%20")
-    store = open_store(f"parquet:{where}?user=who&item=what")
+    store = open_store(f"parquet:{where}?user_column=who&item_column=what")
     assert {u: sorted(i) for u, i in store.histories(["é", "f", "g"]).items()} == {
         "é": ["x", "y"],
         "f": ["x"],
@@ -80,10 +80,10 @@ def test_missing_files_and_wrong_urls_are_named(tmp_path: Path) -> None:
         open_store(f"parquet:{tmp_path}/nowhere.parquet")
     write(tmp_path / "a.parquet", [(1, 2)])
     for url in (
-        *("plays.parquet", "", None, 3, "parquet:", "parquet:?user=a", ":x", "parquet:a\0"),
+        *("plays.parquet", "", None, 3, "parquet:", "parquet:?limit=3", ":x", "parquet:a\0"),
         *("csv:plays.csv", f"parquet:{tmp_path}/a.parquet?users=x"),
         *(f"parquet:{tmp_path}/a.parquet?limit={limit}" for limit in ("0", "-1", "x", "1.5", "²")),
-        *(f"parquet:{tmp_path}/a.parquet?{query}" for query in ("user=", "user=a&user=a")),
+        *(f"parquet:{tmp_path}/a.parquet?{query}" for query in ("user_column=", "limit=3&limit=3")),
     ):
         with pytest.raises(ConfigError):
             open_store(url)
