@@ -65,6 +65,7 @@ from .models import SparseAE as SparseAE
 from .models import SparseEASE as SparseEASE
 from .models import UserKNN as UserKNN
 from .models import VanillaAE as VanillaAE
+from .recommend import Explanation as Explanation
 from .recommend import Recommender as Recommender
 from .system.machine import __version__ as __version__
 from .transformers import Autoencoder as Autoencoder

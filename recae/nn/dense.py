@@ -81,6 +81,10 @@ class DenseScores:
         """All scores, in the shape of the output."""
         return self.output
 
+    def at(self, columns: Tensor) -> Tensor:
+        """The score of one item in each row, with gradients: columns (rows,) int64 -> (rows,)."""
+        return self.output.flatten(1).gather(1, columns[:, None]).squeeze(1)
+
     def to_rank(self) -> Tensor:
         """All scores, (rows, n)."""
         return self.output.flatten(1)

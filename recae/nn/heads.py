@@ -217,6 +217,10 @@ class Scores(Protocol):
         """All scores, (rows, n_items) float32."""
         ...
 
+    def at(self, columns: Tensor) -> Tensor:
+        """The score of one item in each row, with gradients: columns (rows,) int64 -> (rows,)."""
+        ...
+
     def to_rank(self) -> Tensor | BlockScores:
         """The scores, block by block where that is possible, without gradients."""
         ...
@@ -247,6 +251,10 @@ class LinearScores:
     def dense(self) -> Tensor:
         """All scores, (rows, n_items) float32."""
         return affine(self.hidden, self.weight, self.bias)
+
+    def at(self, columns: Tensor) -> Tensor:
+        """The score of one item in each row, with gradients: columns (rows,) int64 -> (rows,)."""
+        return (self.hidden * self.weight[columns]).sum(1) + self.bias[columns]
 
     def to_rank(self) -> FactoredScores:
         """The scores block by block, without gradients."""

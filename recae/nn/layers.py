@@ -62,7 +62,8 @@ class InputLinear(Linear):
     def forward(self, x: Ragged | Tensor) -> Tensor:
         if isinstance(x, Tensor):
             return affine(x, self.weight.t(), self.bias)
-        summed = (sparse_bag if self.sparse else bag)(self.weight, x)  # (rows, n_out)
+        sparse = self.sparse and self.training  # its gradient is that of the weight alone
+        summed = (sparse_bag if sparse else bag)(self.weight, x)  # (rows, n_out)
         return summed + self.bias
 
 

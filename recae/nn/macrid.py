@@ -56,6 +56,11 @@ class MixtureScores:
         self.write(out, slice(0, len(self.codes)), slice(0, len(self.items)))
         return out
 
+    def at(self, columns: Tensor) -> Tensor:
+        """The score of one item in each row, with gradients: columns (rows,) int64 -> (rows,)."""
+        logits = (self.codes * self.items[columns, None]).sum(2) / TEMPERATURE
+        return (logits + self.shares[columns]).logsumexp(1)
+
     def to_rank(self) -> MixtureScores:
         """The scores block by block, without gradients."""
         return MixtureScores(*(part.detach() for part in (self.codes, self.items, self.shares)))

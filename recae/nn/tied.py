@@ -84,6 +84,13 @@ class TiedScores:
             return scores - x
         return scores.index_put((x.rows, x.indices), -x.values, accumulate=True)
 
+    def at(self, columns: Tensor) -> Tensor:
+        """The score of one item in each row, with gradients: columns (rows,) int64 -> (rows,)."""
+        scores, x = (self.hidden * self.vectors[columns]).sum(1), self.input
+        if isinstance(x, Tensor):
+            return scores - x.gather(1, columns[:, None]).squeeze(1)
+        return scores - x.row_sums(x.values * (x.indices == columns[x.rows]))
+
     def to_rank(self) -> FactoredScores:
         """The scores block by block, without gradients."""
         assert isinstance(self.input, Ragged)

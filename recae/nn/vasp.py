@@ -48,6 +48,44 @@ class ProductScores:
         """All scores, (rows, n_items) float32, at most zero."""
         return torch.stack([F.logsigmoid(part.dense()) for part in self.parts]).sum(0)
 
+    def at(self, columns: Tensor) -> Tensor:
+        """The score of one item in each row, with gradients: columns (rows,) int64 -> (rows,)."""
+        return torch.stack([F.logsigmoid(part.at(columns)) for part in self.parts]).sum(0)
+
+    def to_rank(self) -> Tensor:
+        """All scores, (rows, n_items) float32."""
+        return self.dense().detach()
+
+
+@dataclass(frozen=True)
+class ShallowScores:
+    """x (W - diag(W)), unevaluated: input x, weight W (n_items, n_items)."""
+
+    input: Ragged | Tensor
+    weight: Tensor
+
+    def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
+        """The named loss, a scalar: the mean over the rows."""
+        return DenseScores(self.dense()).loss(kind, target)
+
+    def dense(self) -> Tensor:
+        """All scores, (rows, n_items) float32."""
+        x, own = self.input, self.weight.diagonal()
+        if isinstance(x, Tensor):
+            return x @ self.weight - x * own
+        summed = bag(self.weight, x)
+        itself = -x.values * gather(own, x.indices)
+        return summed.index_put((x.rows, x.indices), itself, accumulate=True)
+
+    def at(self, columns: Tensor) -> Tensor:
+        """The score of one item in each row, with gradients: columns (rows,) int64 -> (rows,)."""
+        x = self.input
+        if isinstance(x, Tensor):
+            return self.dense().gather(1, columns[:, None]).squeeze(1)
+        column = columns[x.rows]
+        weights = self.weight[x.indices, column] * (x.indices != column)
+        return x.row_sums(x.values * weights)
+
     def to_rank(self) -> Tensor:
         """All scores, (rows, n_items) float32."""
         return self.dense().detach()
@@ -64,13 +102,8 @@ class ZeroDiagonal(nn.Module):
         """Draws the weights in place (Glorot & Bengio 2010)."""
         nn.init.xavier_uniform_(self.weight, generator=generator)
 
-    def forward(self, x: Ragged | Tensor) -> DenseScores:
-        own = self.weight.diagonal()
-        if isinstance(x, Tensor):
-            return DenseScores(x @ self.weight - x * own)
-        summed = bag(self.weight, x)
-        itself = -x.values * gather(own, x.indices)
-        return DenseScores(summed.index_put((x.rows, x.indices), itself, accumulate=True))
+    def forward(self, x: Ragged | Tensor) -> ShallowScores:
+        return ShallowScores(x, self.weight)
 
 
 class ProductDecoder(nn.Module):

@@ -24,6 +24,7 @@ from recae.ranking.batches import (
     rows_per_batch,
 )
 from recae.ranking.top_k import TopK
+from recae.recommend.explain.mixin import Explains
 from recae.recommend.requests import UNKNOWN, as_histories, resolve, rows_as_frame, top_k_frame
 from recae.recommend.rules import with_rules
 from recae.recommend.similar import pair_scores, similar_items, similar_users
@@ -35,7 +36,7 @@ from recae.system.threads import survives_fork
 History = Interactions | pd.DataFrame | Any
 
 
-class Fitted(Estimator, ABC):
+class Fitted(Explains, Estimator, ABC):
     """The methods of a fitted recommender, given its items and how it scores rows."""
 
     name: ClassVar[str]

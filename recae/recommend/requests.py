@@ -173,8 +173,8 @@ def top_k_frame(users: np.ndarray, items: IdMap, top: TopK) -> pd.DataFrame:
     rows, places = np.nonzero(top.items >= 0)
     return pd.DataFrame(
         {
-            "user_id": _column(users[rows]),
-            "item_id": _column(items.decode(top.items[rows, places])),
+            "user_id": id_column(users[rows]),
+            "item_id": id_column(items.decode(top.items[rows, places])),
             "score": top.scores[rows, places],
             "rank": places + 1,
         }
@@ -191,7 +191,7 @@ def rows_as_frame(
     return pd.DataFrame(values, index=index, columns=columns, copy=False)
 
 
-def _column(ids: np.ndarray) -> pd.Series[Any]:
+def id_column(ids: np.ndarray) -> pd.Series[Any]:
     """Ids as a column of a frame, of the text type of this pandas even when there are none."""
     return pd.Series(ids, dtype="str" if ids.dtype == object else None)
 

@@ -16,6 +16,7 @@ from recae.errors import TrainingError
 from recae.estimators.params import estimator, learnt, param
 from recae.nn.products import FactoredScores
 from recae.recommend.base import Recommender
+from recae.recommend.explain.parts import SUM, Parts, from_factors
 from recae.recommend.onnx.graph import Value, apply
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import expect
@@ -108,6 +109,10 @@ class SVDRecommender(FactorRecommender):
         used = self.weights == "both"
         histories = transformed(self, matrix) if used else matrix
         return summed(histories, torch.from_numpy(self.input_factors_), used)
+
+    def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
+        factors = torch.from_numpy(self.input_factors_), torch.from_numpy(self.item_factors_)
+        return Parts.of(from_factors(weighted(self, matrix, "both"), columns, *factors), SUM)
 
     def _onnx_codes(self, histories: Histories) -> Value:
         return histories.weighted(self, "both").bag(self.input_factors_)

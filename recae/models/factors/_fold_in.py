@@ -91,6 +91,29 @@ class FoldIn:
             found[rows] = some
         return FactoredScores(found, self.whitened[:-1])
 
+    def parts(self, items: Tensor, c: Tensor, columns: Tensor) -> Tensor:
+        """c_i y_i' (Y'Y + l2 I + sum (c - 1) y y')^-1 y_j: (rows, longest, asked) float64.
+
+        The score of item j is the sum over the items i of a history. items: (rows, longest) int64,
+        -1 behind the last; c: (rows, longest) float64, their confidences; columns: (rows, asked).
+        With G = A A' and H = A a_j, the rows of A being a_i, it is diag(c) (I + G D)^-1 H.
+        """
+        a, others = self.whitened[items].double(), self.whitened[columns].double()
+        more = torch.where(items >= 0, c - 1, 0)  # D, (rows, longest)
+        longest, n = items.shape[1], len(self.root)
+        if longest < n:
+            inner = (a @ a.mT) * more[:, None, :]
+            inner.diagonal(dim1=1, dim2=2).add_(1)
+            solved = torch.linalg.solve_ex(inner, a @ others.mT).result
+        else:
+            outer = (a * more[:, :, None]).mT @ a
+            outer.diagonal(dim1=1, dim2=2).add_(1)
+            solved = a @ torch.linalg.solve_ex(outer, others.mT).result
+        if not solved.isfinite().all():
+            raise self._no_solution()
+        found: Tensor = solved * c[:, :, None]
+        return found
+
     def _solve(self, items: Tensor, c: Tensor) -> Tensor:
         """L' x of some users: items, confidences (rows, longest) -> (rows, n)."""
         longest, n = items.shape[1], len(self.root)

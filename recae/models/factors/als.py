@@ -17,6 +17,7 @@ from recae.estimators.params import estimator, param
 from recae.models.factors._base import FactorRecommender, Stopped, report_epoch
 from recae.models.factors._fold_in import FoldIn
 from recae.nn.products import FactoredScores
+from recae.recommend.explain.parts import Padded, Parts
 from recae.recommend.saved import checkpoint
 from recae.recommend.weights import weight_transform_param, weighted, weights_param
 from recae.rng import numpy_generator
@@ -141,6 +142,13 @@ class ALS(FactorRecommender):
 
     def _embed_rows(self, matrix: Any) -> Tensor:
         return self._solver().vectors(matrix, self._confidences(matrix))
+
+    def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
+        """Hu et al. (2008), section 5: x_u is linear in the preferences, given the matrix."""
+        some = Padded.of(matrix)
+        confidences = some.spread(torch.from_numpy(self._confidences(matrix)).double())
+        found = self._solver().parts(some.items, confidences, columns)
+        return Parts.of(found, "exact, given the confidences: x_u is a weighted sum over the items")
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         super()._restore(arrays)

@@ -17,6 +17,7 @@ from recae.errors import TrainingError
 from recae.estimators.params import estimator, learnt, param
 from recae.models.factors._base import FactorRecommender, Stopped, report_epoch
 from recae.nn.products import FactoredScores
+from recae.recommend.explain.parts import LENGTH, Parts, from_factors
 from recae.recommend.onnx.graph import Value
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import expect
@@ -99,13 +100,16 @@ class BPR(FactorRecommender):
         return TrainingError(f"the factors are no longer numbers: lower lr (now {self.lr})")
 
     def _embed_rows(self, matrix: Any) -> Tensor:
-        lengths = np.maximum(np.diff(matrix.indptr), 1)
-        shares = np.repeat(1 / lengths, np.diff(matrix.indptr))
-        means = sp.csr_matrix((shares, matrix.indices, matrix.indptr), shape=matrix.shape)
+        means = _means(matrix)
         return torch.from_numpy((means @ self.item_factors_).astype(np.float32))  # (rows, latent)
 
     def _score_rows(self, matrix: Any) -> FactoredScores:
         return replace(super()._score_rows(matrix), bias=torch.from_numpy(self.item_biases_))
+
+    def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
+        items = torch.from_numpy(self.item_factors_)
+        found = from_factors(_means(matrix), columns, items, items)
+        return Parts.of(found, LENGTH, torch.from_numpy(self.item_biases_)[columns])
 
     def _onnx_codes(self, histories: Histories) -> Value:
         shares = 1.0 / histories.lengths.to("float32")[histories.row]
@@ -120,3 +124,10 @@ class BPR(FactorRecommender):
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         super()._restore(arrays)
         self.item_biases_ = expect(arrays["item_biases"], len(self.items_)).numpy()
+
+
+def _means(matrix: Any) -> Any:
+    """CSR histories whose entries are 1 / (entries of the row)."""
+    lengths = np.maximum(np.diff(matrix.indptr), 1)
+    shares = np.repeat(1 / lengths, np.diff(matrix.indptr))
+    return sp.csr_matrix((shares, matrix.indices, matrix.indptr), shape=matrix.shape)

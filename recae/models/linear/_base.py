@@ -22,6 +22,7 @@ from recae.models.linear._solve import (
     warn_if_light,
 )
 from recae.recommend.base import Recommender
+from recae.recommend.explain.parts import SUM, Parts, from_table
 from recae.recommend.onnx.graph import Value
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import expect
@@ -126,6 +127,9 @@ class LinearRecommender(Recommender):
     def _score_rows(self, matrix: Any) -> Tensor:
         histories = weighted(self, matrix, "both")
         return summed(histories, self.weights_)  # (rows, n_items)
+
+    def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
+        return Parts.of(from_table(weighted(self, matrix, "both"), columns, self.weights_), SUM)
 
     def _onnx_scores(self, histories: Histories) -> Value:
         return histories.weighted(self, "both").bag(self.weights_.numpy())

@@ -15,6 +15,7 @@ from recae.data.splits import Fold
 from recae.errors import CapacityError
 from recae.estimators.params import estimator, learnt, param
 from recae.recommend.base import Recommender
+from recae.recommend.explain.parts import SUM, Parts, from_sparse
 from recae.recommend.onnx.graph import Value
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays
@@ -120,6 +121,9 @@ class SparseEASE(Recommender):
         histories = weighted(self, matrix, "both")
         product = sp.csr_matrix(histories @ self.weights_)
         return torch.from_numpy(product.toarray().astype(np.float32))
+
+    def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
+        return Parts.of(from_sparse(weighted(self, matrix, "both"), columns, self.weights_), SUM)
 
     def _onnx_scores(self, histories: Histories) -> Value:
         read = histories.weighted(self, "both")

@@ -14,6 +14,7 @@ from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
 from recae.recommend.base import Recommender
+from recae.recommend.explain.parts import SUM, Parts, from_sparse
 from recae.recommend.onnx.graph import Value, apply, full
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays, expect
@@ -104,6 +105,11 @@ class ItemKNN(Recommender):
         if self.bias_ is None:
             return scores
         return scores.masked_fill_(scores == -torch.inf, 0).add_(torch.from_numpy(self.bias_))
+
+    def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
+        found = from_sparse(self._histories(matrix), columns, self.similarity_)
+        biases = 0.0 if self.bias_ is None else torch.from_numpy(self.bias_)[columns]
+        return Parts.of(found, SUM, biases)
 
     def _onnx_scores(self, histories: Histories) -> Value:
         read = histories.weighted(self, "both")

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from recae.data import Interactions
-from recae.data.csr import column_counts
+from recae.data.csr import column_counts, row_sums
 from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
 from recae.ranking.top_k import top_k
 from recae.recommend.base import Recommender
+from recae.recommend.explain.parts import Padded, Parts, cells_of
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays
 from recae.recommend.sparse import sparse_scores, unit_rows
 from recae.recommend.weights import weight_transform_param, weighted, weights_param
@@ -73,6 +74,18 @@ class UserKNN(Recommender):
             cosines = sparse_scores(histories[start : start + ROWS], self._columns)
             parts.append(sparse_scores(_nearest(cosines, self.neighbours), self.training_))
         return torch.cat(parts)
+
+    def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
+        """cos(x, x_v) is a sum over the items that x and x_v have in common."""
+        histories = unit_rows(self._values(matrix))
+        nearest = Padded.of(_nearest(sparse_scores(histories, self._columns), self.neighbours))
+        some, users = Padded.of(histories), nearest.items
+        of_users = self.training_[users.clamp_min(0).view(-1).numpy()]
+        squares = row_sums(np.square(of_users.data, dtype=np.float64), of_users.indptr)
+        norms = torch.from_numpy(np.sqrt(squares)).view(users.shape)  # of users with an item
+        theirs = cells_of(self.training_, users, some.items) / norms[:, :, None]
+        found = some.weighted(theirs.mT @ cells_of(self.training_, users, columns))
+        return Parts.of(found, "exact, given the nearest users and the norm of the history")
 
     def _arrays(self) -> Mapping[str, Tensor]:
         return csr_to_arrays("training", self.training_)

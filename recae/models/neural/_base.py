@@ -18,10 +18,12 @@ from recae.data.splits import Fold
 from recae.errors import ConfigError, TrainingInterrupted
 from recae.estimators.params import estimator, learnt, param
 from recae.estimators.saved import filled
+from recae.models.neural._explain import integrated_gradients
 from recae.models.neural._svd_init import svd_init
 from recae.nn import AutoencoderNet, Batch, InputLinear, LinearHead, Ragged, Scores
 from recae.ranking.batches import BLOCK_ROWS, RowScores, ScoreRows
 from recae.recommend.base import Recommender
+from recae.recommend.explain.parts import Padded, Parts
 from recae.recommend.onnx.graph import Value
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.onnx.networks import scores_of
@@ -320,6 +322,10 @@ class NeuralRecommender(Recommender):
         with torch.no_grad():
             scores: Scores = net(self._batch(net, matrix))[0]
             return scores.to_rank()
+
+    def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
+        batch = self._batch(self.network_, matrix)
+        return integrated_gradients(self.network_, batch, Padded.of(matrix), columns)
 
     def _onnx_scores(self, histories: Histories) -> Value:
         return scores_of(self.network_, histories.weighted(self, "input", "both"))

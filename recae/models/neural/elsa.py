@@ -9,6 +9,8 @@ from torch import Tensor
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import NeuralRecommender
 from recae.nn import AutoencoderNet, DeterministicCode, NoCorruption, TiedDecoder, UnitRows
+from recae.recommend.explain.parts import SUM, Padded, Parts, from_factors
+from recae.recommend.weights import weighted
 from recae.training import Objective
 
 
@@ -57,6 +59,14 @@ class ELSA(NeuralRecommender):
 
     def _objective(self, updates: int) -> Objective:
         return Objective("cosine")
+
+    def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
+        read = weighted(self, matrix, "input", "both")
+        vectors = self._item_vectors().cpu()
+        found = from_factors(read, columns, vectors, vectors)
+        some = Padded.of(read)
+        same = some.items[:, :, None] == columns[:, None, :]
+        return Parts.of(found - some.weighted(same), SUM)
 
     def _item_vectors(self) -> Tensor:
         return cast(UnitRows, self.network_.encoder).rows().detach()

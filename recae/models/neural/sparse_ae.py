@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor
 
 from recae.errors import ConfigError
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import NeuralRecommender, loss_param
+from recae.models.neural._explain import given_the_units
 from recae.nn import (
     AutoencoderNet,
     Decoder,
@@ -20,6 +21,7 @@ from recae.nn import (
     UnitNorm,
     mlp,
 )
+from recae.recommend.explain.parts import Padded, Parts
 from recae.training import Objective
 
 
@@ -84,6 +86,12 @@ class SparseAE(NeuralRecommender):
 
     def _objective(self, updates: int) -> Objective:
         return Objective(self.loss, {"sparsity": self.beta})
+
+    def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
+        if self.sparsity != "top-k":  # which jumps where another unit becomes one of the largest
+            return super()._explain_rows(matrix, columns)
+        batch = self._batch(self.network_, matrix)
+        return given_the_units(self.network_, batch, Padded.of(matrix), columns)
 
     def _item_vectors(self) -> Tensor:
         return cast(UnitHead, cast(Decoder, self.network_.decoder).head).atoms().detach()

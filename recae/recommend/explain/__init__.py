@@ -1,0 +1,1 @@
+"""Explanations: which items of a history added how much to the score of a recommended item."""
