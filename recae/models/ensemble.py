@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import operator
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,6 +23,9 @@ from recae.metrics import Metric, MetricAccumulator, parse_metric
 from recae.ranking.batches import dense, rows_per_batch
 from recae.ranking.top_k import top_k
 from recae.recommend.base import Recommender
+from recae.recommend.onnx.blend import onnx_standardised
+from recae.recommend.onnx.graph import Value, apply
+from recae.recommend.onnx.histories import Histories
 from recae.recommend.requests import align, check_metric
 from recae.recommend.saved import expect
 from recae.recommend.tuned import mark_tuned, tuning_of_members
@@ -267,6 +272,16 @@ class Ensemble(Recommender):
         for weight, part in zip(self.member_weights_, self._standardised(matrix), strict=True):
             total += float(weight) * part
         return total
+
+    def _onnx_scores(self, histories: Histories) -> Value:
+        parts = []
+        for weight, member, columns in zip(
+            self.member_weights_, self.members_, self.columns_, strict=True
+        ):
+            theirs = histories.encoded(columns.astype(np.int64), len(member.items_))
+            scores = apply("Gather", member._onnx_scores(theirs), columns.astype(np.int64), axis=1)
+            parts.append(onnx_standardised(scores, histories) * float(weight))
+        return reduce(operator.add, parts)
 
     def _arrays(self) -> Mapping[str, Tensor]:
         arrays = {"member_weights": torch.from_numpy(self.member_weights_)}

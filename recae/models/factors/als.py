@@ -16,8 +16,11 @@ from recae.errors import TrainingError, TrainingInterrupted
 from recae.estimators.params import estimator, param
 from recae.models.factors._base import FactorRecommender, Stopped, report_epoch
 from recae.models.factors._fold_in import FoldIn
+from recae.models.factors._onnx_fold_in import onnx_scores
 from recae.nn.products import FactoredScores
 from recae.recommend.explain.parts import Padded, Parts
+from recae.recommend.onnx.graph import Value
+from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import checkpoint
 from recae.recommend.weights import weight_transform_param, weighted, weights_param
 from recae.rng import numpy_generator
@@ -149,6 +152,10 @@ class ALS(FactorRecommender):
         confidences = some.spread(torch.from_numpy(self._confidences(matrix)).double())
         found = self._solver().parts(some.items, confidences, columns)
         return Parts.of(found, "exact, given the confidences: x_u is a weighted sum over the items")
+
+    def _onnx_scores(self, histories: Histories) -> Value:
+        read = histories.weighted(self, "target")
+        return onnx_scores(self._solver(), read.with_values(read.values * self.alpha))
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         super()._restore(arrays)

@@ -16,6 +16,8 @@ from recae.estimators.params import estimator, learnt, param
 from recae.models.linear._solve import blocks, device_that_fits, negative_inverse_, to_float32
 from recae.nn.products import multiply
 from recae.recommend.base import Recommender
+from recae.recommend.onnx.graph import Value, apply
+from recae.recommend.onnx.histories import Histories, dense_times
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays, expect
 from recae.recommend.weights import weight_transform_param, weighted, weights_param
 from recae.system.machine import total_memory
@@ -115,6 +117,25 @@ class InfiniteAE(Recommender):
             scores = (self.histories_.T @ duals.numpy().T).T
             parts.append(torch.from_numpy(np.ascontiguousarray(scores)))
         return torch.cat(parts)
+
+    def _onnx_scores(self, histories: Histories) -> Value:
+        read = histories.weighted(self, "both")
+        exact = read.values.to("float64")
+        v, b, d = WEIGHT_VARIANCE, BIAS_VARIANCE, histories.n_items
+        known = self.histories_
+        common = read.spread(known.T.tocsr(), exact)
+        first = common * (v / d) + b  # (rows, n_users)
+        own = apply("Sqrt", read.row_sums(exact * exact) * (v / d) + b).reshaped([-1], [1])
+        squares = csr.row_sums(np.square(known.data, dtype=np.float64), known.indptr)
+        lengths = own * np.sqrt(v / d * squares + b)
+        cosine = apply("Max", apply("Min", first / lengths, 1.0), -1.0)
+        sine = apply("Sqrt", (1.0 - cosine) * (cosine + 1.0))
+        # The arc cosine exists in float32: t = u + arcsin(sin(t - u)) makes it one of float64.
+        near = apply("Acos", cosine.to("float32")).to("float64")
+        off = sine * apply("Cos", near) - cosine * apply("Sin", near)
+        other = np.pi - (near + off + off * off * off / 6.0)
+        kernel = (lengths * (sine + other * cosine) + first * other) * (v / (2 * np.pi)) + b
+        return dense_times(kernel.to("float32") @ self.inverse_.numpy(), known)
 
     def _arrays(self) -> Mapping[str, Tensor]:
         return {"inverse": self.inverse_, **csr_to_arrays("histories", self.histories_)}

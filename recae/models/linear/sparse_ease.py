@@ -127,7 +127,7 @@ class SparseEASE(Recommender):
 
     def _onnx_scores(self, histories: Histories) -> Value:
         read = histories.weighted(self, "both")
-        return read.spread(self.weights_, read.values)[0]
+        return read.spread(self.weights_, read.values)
 
     def _similarities(self, codes: np.ndarray) -> Tensor:
         """Rows of `weights_`: how much each of some items adds to the scores of all others."""

@@ -15,7 +15,7 @@ from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
 from recae.recommend.base import Recommender
 from recae.recommend.explain.parts import SUM, Parts, from_sparse
-from recae.recommend.onnx.graph import Value, apply, full
+from recae.recommend.onnx.graph import Value
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays, expect
 from recae.recommend.sparse import nearest_columns, sparse_scores
@@ -113,13 +113,9 @@ class ItemKNN(Recommender):
 
     def _onnx_scores(self, histories: Histories) -> Value:
         read = histories.weighted(self, "both")
-        scores, reached = read.spread(self.similarity_, read.values)
         if self.bias_ is not None:
-            return scores + self.bias_
-        flat = scores.reshaped([-1])
-        lowest = full(flat, [flat.size], -np.inf, "float32")
-        kept = apply("ScatterElements", lowest, reached, flat[reached], axis=0)
-        return kept.reshaped(histories.rows, [histories.n_items])
+            return read.spread(self.similarity_, read.values) + self.bias_
+        return read.spread(self.similarity_, read.values, -np.inf)
 
     def _similarities(self, codes: np.ndarray) -> Tensor:
         """Rows of `similarity_` for some items, -inf where there is no entry."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from recae.estimators.params import estimator, learnt, param
 from recae.ranking.top_k import top_k
 from recae.recommend.base import Recommender
 from recae.recommend.explain.parts import Padded, Parts, cells_of
+from recae.recommend.onnx.graph import Value, apply, apply_many
+from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays
 from recae.recommend.sparse import sparse_scores, unit_rows
 from recae.recommend.weights import weight_transform_param, weighted, weights_param
@@ -86,6 +89,19 @@ class UserKNN(Recommender):
         theirs = cells_of(self.training_, users, some.items) / norms[:, :, None]
         found = some.weighted(theirs.mT @ cells_of(self.training_, users, columns))
         return Parts.of(found, "exact, given the nearest users and the norm of the history")
+
+    def _onnx_scores(self, histories: Histories) -> Value:
+        read = histories.weighted(self, "both")
+        exact = read.values.to("float64")
+        inverse = 1.0 / apply("Sqrt", read.row_sums(exact * exact))
+        cosines = read.spread(self._columns, (exact * inverse[read.row]).to("float32"), -np.inf)
+        count = min(self.neighbours, self.training_.shape[0])
+        best, users = apply_many("TopK", cosines, [count], dtypes=[None, "int64"], axis=1)
+        best, users = best.reshaped([-1]), users.reshaped([-1])
+        found = apply("Greater", best, -np.inf, dtype="bool")
+        place = apply("Compress", apply("Range", 0, apply("Squeeze", users.size), 1), found, axis=0)
+        nearest = replace(read, row=place / count, item=users[place])
+        return nearest.spread(self.training_, best[place], -np.inf)
 
     def _arrays(self) -> Mapping[str, Tensor]:
         return csr_to_arrays("training", self.training_)

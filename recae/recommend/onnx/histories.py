@@ -144,19 +144,38 @@ class Histories:
         (sums,) = loop(self.row, self.rows, one_row, shapes=[[width]])
         return sums
 
-    def spread(self, matrix: Any, values: Value, dtype: str = "float32") -> tuple[Value, Value]:
-        """histories @ matrix, a CSR (n_items, n), (rows, n), and the cells that were reached.
+    def spread(self, matrix: Any, values: Value, lowest: float = 0.0) -> Value:
+        """histories @ matrix, a CSR (n_items, n): (rows, n) in the type of values.
 
-        The cells are (reached,) int64, row x n + column, each as often as something was added.
+        lowest: what cells get to which nothing was added.
         """
-        n = matrix.shape[1]
+        n, dtype = matrix.shape[1], values.dtype
         begins = self.graph.constant(matrix.indptr.astype(np.int64))
         entry, at = expanded(begins, self.item)
         column = self.graph.constant(matrix.indices.astype(np.int32))[at].to("int64")
         cells = self.row[entry] * n + column
         parts = values[entry] * self.graph.constant(matrix.data.astype(dtype))[at]
         sums = added(full(self.row, [self.rows * n], 0, dtype), cells, parts)
-        return sums.reshaped(self.rows, [n]), cells
+        if lowest:
+            empty = full(self.row, [self.rows * n], lowest, dtype)
+            sums = apply("ScatterElements", empty, cells, sums[cells], axis=0)
+        return sums.reshaped(self.rows, [n])
+
+
+def dense_times(rows: Value, matrix: Any) -> Value:
+    """rows @ matrix: (rows, m) float32 and a CSR (m, n) -> (rows, n), row by row."""
+    of_row = np.repeat(np.arange(matrix.shape[0], dtype=np.int32), np.diff(matrix.indptr))
+    taken, columns, data = (
+        rows.graph.constant(part)
+        for part in (of_row, matrix.indices.astype(np.int32), matrix.data.astype(np.float32))
+    )
+
+    def one_row(number: Value) -> tuple[None, list[Value], list[Value]]:
+        parts = rows[number][taken] * data
+        return None, [], [added(full(number, [[matrix.shape[1]]], 0, "float32"), columns, parts)]
+
+    (found,) = loop(rows, rows.size, one_row, shapes=[[matrix.shape[1]]])
+    return found
 
 
 def expanded(begins: Value, rows: Value) -> tuple[Value, Value]:
