@@ -40,6 +40,7 @@ COMMANDS = {
     "evaluate": "Compare models on users that they have never seen.",
     "recommend": "Print the best items for known or new users.",
     "export": "Write the top k of every user to a Parquet file.",
+    "onnx": "Write a model as ONNX, to rank histories where recae and torch are not installed.",
     "map": "Draw the items or the users of a model as points in the plane, as a picture or a page.",
     "report": "Show saved results side by side: a table, paired tests, one HTML page.",
     "datasets": "List the data sets that recae knows by name, or show the card of one.",

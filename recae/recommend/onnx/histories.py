@@ -30,7 +30,8 @@ class Histories:
     """Entries of histories, ascending by row and item, each item at most once a row.
 
     row, item: (entries,) int64; offsets: (rows + 1,) int64, where rows begin and end; values:
-    (entries,) float32, at first ones. place: (entries,) int64, of each entry in the input.
+    (entries,) float32, at first ones. place: (entries,) int64, of each entry in the input. ones:
+    whether all values are 1.
     """
 
     graph: Graph
@@ -40,6 +41,7 @@ class Histories:
     offsets: Value
     values: Value
     place: Value
+    ones: bool = True
 
     @classmethod
     def read(cls, graph: Graph, n_items: int) -> Histories:
@@ -89,7 +91,7 @@ class Histories:
 
     def with_values(self, values: Value) -> Histories:
         """The same cells with other values."""
-        return replace(self, values=values)
+        return replace(self, values=values, ones=False)
 
     def encoded(self, codes: np.ndarray, n_items: int) -> Histories:
         """The same histories in other columns, those of `codes`, (n_items,)."""
@@ -116,30 +118,33 @@ class Histories:
     def bag(self, table: np.ndarray) -> Value:
         """histories @ table, (n_items, n) float32 -> (rows, n), from the rows of the items alone.
 
-        One row of histories after the other: time and memory are those of the longest.
+        One history after the other, each summed in the order of its entries, as torch does it. (A
+        scatter of all entries at once would race: ONNX Runtime adds to a row in several threads.)
         """
         weight = self.graph.constant(table)
         width = table.shape[1]
         most = max(CELLS // max(width, 1), 1)
 
-        def some(start: Value, end: Value) -> Value:
-            # The zero in front: a product over no entries is undefined in some runtimes.
-            values = joined(np.zeros(1, np.float32), self.values.part(start, end))
-            return values @ weight[joined([0], self.item.part(start, end))]  # (n,)
+        def taken(start: Value, end: Value) -> Value:
+            rows = weight[self.item.part(start, end)]
+            if self.ones:
+                return rows  # (entries, n)
+            return rows * self.values.part(start, end).reshaped([-1], [1])
 
         def one_row(number: Value) -> tuple[None, list[Value], list[Value]]:
             at = number.reshaped([1])
             start, end = self.offsets[at], self.offsets[at + 1]
             if len(table) <= most:
-                return None, [], [some(start, end)]
+                return None, [], [taken(start, end).sum(0)]
+            first = apply("Min", start + most, end)
 
             def one_part(part: Value, total: Value) -> tuple[None, list[Value], list[Value]]:
-                low = start + part * most
-                return None, [total + some(low, apply("Min", low + most, end))], []
+                low = first + part * most
+                rows = taken(low, apply("Min", low + most, end))
+                return None, [joined(total.reshaped([1], [-1]), rows).sum(0)], []
 
-            parts = (end - start + (most - 1)) / most
-            begin = full(number, [[width]], 0.0, "float32")
-            return None, [], loop(number, parts, one_part, [begin])
+            parts = (end - first + (most - 1)) / most
+            return None, [], loop(number, parts, one_part, [taken(start, first).sum(0)])
 
         (sums,) = loop(self.row, self.rows, one_row, shapes=[[width]])
         return sums

@@ -16,7 +16,7 @@ from tests.laws import CLOSE
 pytest.importorskip("onnx", reason="the extra onnx is not installed")
 runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
-NOT_AS_ONNX = {"random", "user-knn", "als", "infinite-ae", "ensemble"}
+NOT_AS_ONNX = {"random"}
 WRITTEN = [name for name in recae.MODELS if name not in NOT_AS_ONNX]
 HISTORIES = [[3, 1, 4], [], [0], [7, 2, 9, 11, 5], [*range(12)], [11, 3]]
 
