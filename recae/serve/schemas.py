@@ -161,10 +161,10 @@ class Models(Answer):
 
 
 class Found(Answer):
-    """An item whose title fits a search."""
+    """An item whose title fits a search; without a title its id does."""
 
     item_id: Id
-    title: str
+    title: str | None = None
 
 
 class Fault(Answer):

@@ -14,38 +14,61 @@ from recae.serve.shelf import Served
 class Titles:
     """The titles of the items of one model, made once for each model that is loaded.
 
-    by_id: item id -> title, for items that have one.
+    by_id: item id -> title, for items that have one. The others are found by their ids.
     """
 
     def __init__(self, served: Served) -> None:
         self.served, model = served, served.model
-        self.by_id: dict[Any, str] = {}
-        self.texts, self.codes = pa.array([], pa.string()), np.empty(0, dtype=np.int64)
-        if served.titles is None:
-            return
-        texts = served.titles.texts(model.items_, missing="")
-        self.codes = np.flatnonzero([bool(text) for text in texts])
-        order = np.argsort(-model.item_counts_[self.codes], kind="stable")
-        self.codes = self.codes[order]  # popular items first
-        ids = model.items_.ids[self.codes].tolist()
-        kept = [texts[code].encode("utf-8", "replace").decode() for code in self.codes.tolist()]
-        self.by_id, self.texts = dict(zip(ids, kept, strict=True)), pa.array(kept, pa.string())
+        ids = model.items_.ids.tolist()
+        titles = [""] * len(ids)
+        if served.titles is not None and "title" in served.titles.columns:
+            given = served.titles.texts(model.items_, missing="")
+            titles = [text.encode("utf-8", "replace").decode() for text in given]
+        self.by_id = {item: title for item, title in zip(ids, titles, strict=True) if title}
+        self.order = np.argsort(-model.item_counts_, kind="stable")  # popular items first
+        named = [titles[place] or str(ids[place]) for place in self.order.tolist()]
+        safe = [name.encode("utf-8", "replace").decode() for name in named]
+        self.texts = folded(pa.array(safe, pa.string()))
 
     def search(self, text: str, limit: int) -> list[dict[str, Any]]:
-        """The items whose titles have a text, whatever its case: those that begin with it first,
-        then the popular ones. The empty text finds the most popular items."""
-        starts = pc.starts_with(self.texts, text, ignore_case=True).to_numpy(zero_copy_only=False)
-        has = pc.match_substring(self.texts, text, ignore_case=True).to_numpy(zero_copy_only=False)
-        places = [*np.flatnonzero(starts), *np.flatnonzero(has & ~starts)][:limit]
-        ids = self.served.model.items_.ids
+        """The items whose titles have all words of a text, whatever case and accents: the item with
+        this id, those that begin with the text, then the others; among them popular ones first.
+
+        The empty text finds the most popular items.
+        """
+        wanted = folded(pa.array([text.strip()], pa.string()))[0].as_py()
+        has = np.ones(len(self.texts), dtype=bool)
+        for word in wanted.split():
+            has &= pc.match_substring(self.texts, word).to_numpy(zero_copy_only=False)
+        starts = pc.starts_with(self.texts, wanted).to_numpy(zero_copy_only=False) & has
+        found = [*self._of_id(text.strip()), *self.order[starts], *self.order[has & ~starts]]
+        codes = [*dict.fromkeys(int(code) for code in found[: limit + 1])][:limit]
+        ids = self.served.model.items_.ids[codes].tolist()
         return [
-            {"item_id": _plain(ids[self.codes[place]]), "title": self.texts[int(place)].as_py()}
-            for place in places
+            {"item_id": item, "title": self.by_id[item]}
+            if item in self.by_id
+            else {"item_id": item}
+            for item in ids
         ]
 
+    def _of_id(self, text: str) -> list[int]:
+        """The code of the item that has this id, if there is one."""
+        known = self.served.model.items_
+        wanted: Any = text
+        if known.kind != "str":
+            digits = text.removeprefix("-")
+            if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
+                return []
+            wanted = int(text)
+            if not -(2**63) <= wanted < 2**63:
+                return []
+        return [code for code in known.lookup([wanted]).tolist() if code >= 0] if len(known) else []
 
-def _plain(item: Any) -> Any:
-    return item if isinstance(item, str) else int(item)
+
+def folded(texts: Any) -> Any:
+    """Texts in small letters without accents, so that `amelie` finds `Amélie`."""
+    apart = pc.utf8_normalize(texts, "NFKD")
+    return pc.utf8_lower(pc.replace_substring_regex(apart, r"\p{M}+", ""))
 
 
 class Shelved:
