@@ -39,6 +39,7 @@ COMMANDS = {
     "best": "Find a good model: tune a few, test each once, and save the best.",
     "evaluate": "Compare models on users that they have never seen.",
     "recommend": "Print the best items for known or new users.",
+    "explain": "Print why items are recommended: what each item of a history adds to their scores.",
     "export": "Write the top k of every user to a Parquet file.",
     "onnx": "Write a model as ONNX, to rank histories where recae and torch are not installed.",
     "map": "Draw the items or the users of a model as points in the plane, as a picture or a page.",

@@ -6,9 +6,11 @@ import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from recae.errors import StorageError
 from recae.estimators.saved import CONFIG
-from recae.system.files import check_apart, check_target
+from recae.system.files import atomic_file, check_apart, check_target
 
 
 def add_overwrite_option(parser: argparse.ArgumentParser, what: str) -> None:
@@ -54,3 +56,12 @@ def check_model_place(out: str, overwrite: bool) -> None:
         raise StorageError(
             f"{out} exists: pass overwrite=True to replace it, or name another place"
         )
+
+
+def write_frame(path: str, frame: pd.DataFrame, overwrite: bool) -> None:
+    """Writes a frame as .csv or as Parquet, atomically. Raises StorageError."""
+    with atomic_file(path, overwrite=overwrite) as part:
+        if part.suffix.lower() == ".csv":
+            frame.to_csv(part, index=False)
+        else:
+            frame.to_parquet(part, index=False, compression="zstd")

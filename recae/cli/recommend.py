@@ -19,7 +19,7 @@ import pandas as pd
 import recae
 from recae.cli.options import add_output_options, add_table_options, names
 from recae.cli.output import Output
-from recae.cli.places import add_overwrite_option, check_places
+from recae.cli.places import add_overwrite_option, check_places, write_frame
 from recae.cli.requests import (
     add_item_options,
     add_user_options,
@@ -30,7 +30,7 @@ from recae.cli.requests import (
     users_and_history,
 )
 from recae.errors import ConfigError
-from recae.system.files import TABLES, atomic_file
+from recae.system.files import TABLES
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -73,11 +73,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     if titles is not None:
         frame[args.title_column] = titles.texts(frame["item_id"], args.title_column, missing="")
     if args.out:
-        with atomic_file(args.out, overwrite=args.overwrite) as part:
-            if part.suffix.lower() == ".csv":
-                frame.to_csv(part, index=False)
-            else:
-                frame.to_parquet(part, index=False, compression="zstd")
+        write_frame(args.out, frame, args.overwrite)
         written = {"path": args.out, "rows": len(frame), "k": args.k}
         output.done(f"wrote {len(frame):,} rows to {args.out}", written)
     else:

@@ -20,6 +20,20 @@ from recae.recommend.rules import UNKNOWN_ITEMS
 
 
 def add_user_options(parser: argparse.ArgumentParser) -> Any:
+    """Declares the model, its users and what strangers get; returns the group of options that name
+    a history."""
+    source = add_history_options(parser)
+    parser.add_argument(
+        "--on-unknown",
+        choices=UNKNOWN,
+        default="raise",
+        help="users without a known history: reject them, skip them with a warning, or "
+        "give them the most popular items (default: %(default)s)",
+    )
+    return source
+
+
+def add_history_options(parser: argparse.ArgumentParser) -> Any:
     """Declares the model and its users; returns the group of options that name a history."""
     parser.add_argument("model", metavar="MODEL", help="a directory that `recae fit` wrote")
     source = parser.add_mutually_exclusive_group()
@@ -34,24 +48,21 @@ def add_user_options(parser: argparse.ArgumentParser) -> Any:
         "--users", type=names, metavar="IDS", help="only these users, with commas (default: all)"
     )
     users.add_argument("--users-file", metavar="FILE", help=_file("users", "--user"))
-    parser.add_argument(
-        "--on-unknown",
-        choices=UNKNOWN,
-        default="raise",
-        help="users without a known history: reject them, skip them with a warning, or "
-        "give them the most popular items (default: %(default)s)",
-    )
     return source
+
+
+def add_only_items(group: Any, what: str) -> None:
+    """Declares a list of items and a file of them."""
+    only = group.add_mutually_exclusive_group()
+    only.add_argument("--items", type=names, metavar="IDS", help=what)
+    only.add_argument("--items-file", metavar="FILE", help=_file("items", "--item"))
 
 
 def add_item_options(parser: argparse.ArgumentParser) -> None:
     """Declares which items may be recommended, and their titles."""
     group = parser.add_argument_group("items")
-    only, never = (group.add_mutually_exclusive_group() for _ in range(2))
-    only.add_argument(
-        "--items", type=names, metavar="IDS", help="recommend only these, such as those in stock"
-    )
-    only.add_argument("--items-file", metavar="FILE", help=_file("items", "--item"))
+    add_only_items(group, "recommend only these, such as those in stock")
+    never = group.add_mutually_exclusive_group()
     never.add_argument("--exclude-items", type=names, metavar="IDS", help="never recommend these")
     never.add_argument("--exclude-items-file", metavar="FILE", help=_file("items", "--item"))
     group.add_argument(
@@ -100,19 +111,24 @@ def _file(what: str, column: str) -> str:
 
 def item_options(args: argparse.Namespace, model: recae.Recommender) -> dict[str, Any]:
     """The arguments of `recommend` and `export` that say which items may come."""
-    _check_columns(args)
     options = {
+        "items": only_items(args, model),
         "exclude_seen": args.exclude_seen,
         "on_unknown_items": args.on_unknown_items,
-        "items": _ids(args.items, args.items_file, args.item, model.items_),
         "exclude_items": _ids(args.exclude_items, args.exclude_items_file, args.item, model.items_),
     }
     return options
 
 
+def only_items(args: argparse.Namespace, model: recae.Recommender) -> Any:
+    """The ids of --items or --items-file; None without either."""
+    _check_columns(args)
+    return _ids(args.items, args.items_file, args.item, model.items_)
+
+
 def id_files(args: argparse.Namespace) -> list[str | None]:
     """The files of ids that a command reads."""
-    files = (args.users_file, args.items_file, args.exclude_items_file)
+    files = (args.users_file, args.items_file, getattr(args, "exclude_items_file", None))
     return [None if file == "-" else file for file in files]
 
 
@@ -129,7 +145,7 @@ def _check_columns(args: argparse.Namespace) -> None:
     """Names of columns without a table: whoever writes --user 7 wants the user, not everybody."""
     for name, default, files, meant in (
         ("user", "user_id", [args.users_file], "users"),
-        ("item", "item_id", [args.items_file, args.exclude_items_file, args.titles], "items"),
+        ("item", "item_id", [*id_files(args)[1:], args.titles], "items"),
     ):
         column = getattr(args, name)
         if column != default and not args.history and not any(files):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from recae.data import IdMap, Interactions
-from recae.data.csr import cells
+from recae.data.csr import cells, row_numbers
 from recae.data.splits import Fold
 from recae.errors import ConfigError, DataError, TrainingInterrupted, check_option, warn
 from recae.estimators.params import estimator, learnt, param
@@ -23,6 +23,7 @@ from recae.metrics import Metric, MetricAccumulator, parse_metric
 from recae.ranking.batches import dense, rows_per_batch
 from recae.ranking.top_k import top_k
 from recae.recommend.base import Recommender
+from recae.recommend.explain.parts import Padded, Parts
 from recae.recommend.onnx.blend import onnx_standardised
 from recae.recommend.onnx.graph import Value, apply
 from recae.recommend.onnx.histories import Histories
@@ -259,10 +260,7 @@ class Ensemble(Recommender):
         seen = cells(matrix)
         parts = []
         for member, columns in zip(self.members_, self.columns_, strict=True):
-            indices = columns[matrix.indices]
-            shape = (matrix.shape[0], len(member.items_))
-            theirs = sp.csr_matrix((matrix.data.copy(), indices, matrix.indptr), shape=shape)
-            theirs.sort_indices()
+            theirs, _ = _for_member(matrix, columns, len(member.items_))
             scores = dense(member._score_rows(theirs)).cpu().numpy()[:, columns]
             parts.append(torch.from_numpy(standardise(scores, seen)))
         return parts
@@ -282,6 +280,29 @@ class Ensemble(Recommender):
             scores = apply("Gather", member._onnx_scores(theirs), columns.astype(np.int64), axis=1)
             parts.append(onnx_standardised(scores, histories) * float(weight))
         return reduce(operator.add, parts)
+
+    def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
+        """The parts of the members' scores, scaled as the scores are, given their deviations."""
+        seen, some = cells(matrix), Padded.of(matrix)
+        total = torch.zeros(some.items.numel(), columns.shape[1], dtype=torch.float64)
+        baseline, hows = torch.zeros(columns.shape, dtype=torch.float64), []
+        for weight, member, own in zip(
+            self.member_weights_, self.members_, self.columns_, strict=True
+        ):
+            theirs, order = _for_member(matrix, own, len(member.items_))
+            scores = dense(member._score_rows(theirs)).cpu().numpy()[:, own]
+            centred, deviation = _centred(scores, seen)
+            scale = np.divide(weight, deviation, out=np.zeros_like(deviation), where=deviation > 0)
+            parts = member._explain_rows(theirs, torch.from_numpy(own)[columns])
+            plain = torch.from_numpy(scores).double().gather(1, columns)
+            gained = torch.where(plain.isfinite(), plain - parts.baseline, 0)
+            of_row = torch.from_numpy(scale)  # (rows, 1)
+            baseline += of_row * (torch.from_numpy(centred).gather(1, columns) - gained)
+            scaled = (of_row[:, :, None] * parts.contributions).view(total.shape)
+            total[some.places[torch.from_numpy(order)]] += scaled[some.places]
+            hows.append(f"{type(member).__name__} {parts.how}")
+        how = f"given the mean and deviation of each member's scores: {'; '.join(hows)}"
+        return Parts(total.view(*some.items.shape, -1), baseline, how)
 
     def _arrays(self) -> Mapping[str, Tensor]:
         arrays = {"member_weights": torch.from_numpy(self.member_weights_)}
@@ -345,6 +366,13 @@ def standardise(scores: np.ndarray, seen: np.ndarray) -> np.ndarray:
     scores: (rows, n_items) float32; seen: numbers of cells, row by row. A score of -inf counts as
     the lowest finite score of the row.
     """
+    centred, deviation = _centred(scores, seen)
+    flat = deviation == 0
+    return np.where(flat, 0, centred / np.where(flat, 1, deviation)).astype(np.float32)
+
+
+def _centred(scores: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows with mean 0, and their deviations (rows, 1), 0 for a constant row; as `standardise`."""
     scores = scores.astype(np.float32)
     floor = np.where(np.isfinite(scores), scores, np.inf).min(1, keepdims=True)
     np.copyto(scores, floor, where=~np.isfinite(scores))
@@ -357,8 +385,15 @@ def standardise(scores: np.ndarray, seen: np.ndarray) -> np.ndarray:
     variance = np.sum(centred**2, axis=1, keepdims=True, where=counted) / n
     size = np.abs(scores).max(1, keepdims=True, initial=0)
     deviation = np.sqrt(variance)
-    flat = deviation <= 1e-7 * size
-    return np.where(flat, 0, centred / np.where(flat, 1, deviation)).astype(np.float32)
+    return centred, np.where(deviation <= 1e-7 * size, 0, deviation)
+
+
+def _for_member(matrix: Any, columns: np.ndarray, n_items: int) -> tuple[Any, np.ndarray]:
+    """CSR histories in the columns of a member, and which entry each of theirs was."""
+    indices = columns[matrix.indices]
+    order = np.lexsort((indices, row_numbers(matrix.indptr)))
+    parts = matrix.data[order], indices[order], matrix.indptr
+    return sp.csr_matrix(parts, shape=(matrix.shape[0], n_items)), order
 
 
 def _spec(model: Recommender) -> str:

@@ -45,7 +45,7 @@ def offered(script: Path, folder: Path, *words: str) -> list[str]:
     ("words", "expected"),
     [
         (("",), sorted(cli.COMMANDS)),
-        (("ex",), ["export"]),
+        (("ex",), ["explain", "export"]),
         (("fit", "--with"), ["--with-history"]),
         (("fit", "--model", ""), sorted(recae.MODELS)),
         (("fit", "--duplicates", "s"), ["sum"]),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -15,7 +16,9 @@ from recae.errors import CapacityError
 from recae.estimators.params import estimator, learnt, param
 from recae.models.linear._solve import blocks, device_that_fits, negative_inverse_, to_float32
 from recae.nn.products import multiply
+from recae.ranking.batches import dense
 from recae.recommend.base import Recommender
+from recae.recommend.explain.parts import Padded, Parts
 from recae.recommend.onnx.graph import Value, apply
 from recae.recommend.onnx.histories import Histories, dense_times
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays, expect
@@ -32,6 +35,9 @@ SPARE = 0.85
 
 ROWS = 256
 """Rows of the kernel made at a time; each takes some 64 bytes for every training user."""
+
+POINTS = 64
+"""Points of the way from the empty history to a history, for `explain`."""
 
 
 @estimator
@@ -136,6 +142,50 @@ class InfiniteAE(Recommender):
         other = np.pi - (near + off + off * off * off / 6.0)
         kernel = (lengths * (sine + other * cosine) + first * other) * (v / (2 * np.pi)) + b
         return dense_times(kernel.to("float32") @ self.inverse_.numpy(), known)
+
+    def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
+        """Integrated gradients: K(a x, X) along 0 < a < 1, with the derivatives in closed form.
+
+        With S and the lengths of `_kernel`, L = |x| |x'|, K = v A + b + v S (pi - t) / 2 pi and A
+        the ReLU: dA/dS = (pi - t) / 2 pi, dA/dL = sin t / 2 pi, and the derivatives of
+        S (pi - t) are pi - t + S / (L sin t) in S, and -S^2 / (L^2 sin t) in L.
+        """
+        v, b, d = WEIGHT_VARIANCE, BIAS_VARIANCE, matrix.shape[1]
+        histories = weighted(self, matrix, "both").astype(np.float64)
+        asked, at = np.unique(columns.numpy(), return_inverse=True)
+        at = at.reshape(columns.shape)
+        outcomes = self.histories_[:, asked].toarray()  # (n_users, asked)
+        duals = multiply(self.inverse_, torch.from_numpy(outcomes.T.copy())).numpy()
+        common = v / d * (histories @ self.histories_.T).toarray()  # (rows, n_users)
+        squares, others = (
+            v / d * csr.row_sums(np.square(some.data, dtype=np.float64), some.indptr)
+            for some in (histories, self.histories_)
+        )
+        others = np.sqrt(others + b)
+        in_s, in_x = np.zeros_like(common), np.zeros_like(common)
+        for node, share in zip(*np.polynomial.legendre.leggauss(POINTS), strict=True):
+            a = (node + 1) / 2
+            s, own = a * common + b, np.sqrt(a**2 * squares + b)[:, None]
+            lengths = own * others
+            cosine = np.clip(s / lengths, -1, 1)
+            angle = np.arccos(cosine)
+            sine = np.sqrt(np.maximum(1 - cosine**2, 1e-30))
+            of_s = v * (2 * (np.pi - angle) + cosine / sine) / (2 * np.pi)
+            of_length = v * (sine - cosine**2 / sine) / (2 * np.pi)
+            in_s += share / 2 * of_s
+            in_x += share / 2 * of_length * others * a / own
+        some = Padded.of(histories)
+        users = self.histories_.T.tocsr()[some.items.clamp_min(0).view(-1).numpy()]
+        longest = some.items.shape[1]
+        found = np.empty((len(columns), longest, columns.shape[1]))
+        for row in range(len(columns)):  # of one batch, in which a row costs n_users^2 anyway
+            own = duals[:, at[row]]
+            theirs = users[row * longest : (row + 1) * longest]
+            found[row] = theirs @ (in_s[row][:, None] * own)
+            found[row] += some.values[row].numpy()[:, None] * (in_x[row] @ own)
+        empty = dense(self._score_rows(sp.csr_matrix(np.zeros((1, d), dtype=np.float32))))[0]
+        parts = some.weighted(torch.from_numpy(v / d * found))
+        return Parts.of(parts, "integrated gradients from the empty history", empty[columns])
 
     def _arrays(self) -> Mapping[str, Tensor]:
         return {"inverse": self.inverse_, **csr_to_arrays("histories", self.histories_)}
