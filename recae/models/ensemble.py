@@ -10,16 +10,16 @@ from functools import reduce
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor
 
 from recae.data import IdMap, Interactions
-from recae.data.csr import cells, row_numbers
+from recae.data.csr import cells
 from recae.data.splits import Fold
 from recae.errors import ConfigError, DataError, TrainingInterrupted, check_option, warn
 from recae.estimators.params import estimator, learnt, param
 from recae.metrics import Metric, MetricAccumulator, parse_metric
+from recae.models._standard import centred_rows, for_member, standardise
 from recae.ranking.batches import dense, rows_per_batch
 from recae.ranking.top_k import top_k
 from recae.recommend.base import Recommender
@@ -260,7 +260,7 @@ class Ensemble(Recommender):
         seen = cells(matrix)
         parts = []
         for member, columns in zip(self.members_, self.columns_, strict=True):
-            theirs, _ = _for_member(matrix, columns, len(member.items_))
+            theirs, _ = for_member(matrix, columns, len(member.items_))
             scores = dense(member._score_rows(theirs)).cpu().numpy()[:, columns]
             parts.append(torch.from_numpy(standardise(scores, seen)))
         return parts
@@ -289,9 +289,9 @@ class Ensemble(Recommender):
         for weight, member, own in zip(
             self.member_weights_, self.members_, self.columns_, strict=True
         ):
-            theirs, order = _for_member(matrix, own, len(member.items_))
+            theirs, order = for_member(matrix, own, len(member.items_))
             scores = dense(member._score_rows(theirs)).cpu().numpy()[:, own]
-            centred, deviation = _centred(scores, seen)
+            centred, deviation = centred_rows(scores, seen)
             scale = np.divide(weight, deviation, out=np.zeros_like(deviation), where=deviation > 0)
             parts = member._explain_rows(theirs, torch.from_numpy(own)[columns])
             plain = torch.from_numpy(scores).double().gather(1, columns)
@@ -358,42 +358,6 @@ def read_model(text: str) -> Recommender:
     check_option("model in members", call.func.id, known)
     model: Recommender = known[call.func.id]().set_params(**params)
     return model
-
-
-def standardise(scores: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Rows with mean 0 and deviation 1 over the cells that are not seen; zeros for a constant row.
-
-    scores: (rows, n_items) float32; seen: numbers of cells, row by row. A score of -inf counts as
-    the lowest finite score of the row.
-    """
-    centred, deviation = _centred(scores, seen)
-    flat = deviation == 0
-    return np.where(flat, 0, centred / np.where(flat, 1, deviation)).astype(np.float32)
-
-
-def _centred(scores: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows with mean 0, and their deviations (rows, 1), 0 for a constant row; as `standardise`."""
-    scores = scores.astype(np.float32)
-    floor = np.where(np.isfinite(scores), scores, np.inf).min(1, keepdims=True)
-    np.copyto(scores, floor, where=~np.isfinite(scores))
-    scores[~np.isfinite(scores)] = 0  # rows without a finite score
-    counted = np.ones(scores.shape, dtype=bool)
-    counted.reshape(-1)[seen] = False
-    n = np.maximum(counted.sum(1, keepdims=True), 1)
-    mean = np.sum(scores, axis=1, keepdims=True, where=counted, dtype=np.float64) / n
-    centred = scores - mean
-    variance = np.sum(centred**2, axis=1, keepdims=True, where=counted) / n
-    size = np.abs(scores).max(1, keepdims=True, initial=0)
-    deviation = np.sqrt(variance)
-    return centred, np.where(deviation <= 1e-7 * size, 0, deviation)
-
-
-def _for_member(matrix: Any, columns: np.ndarray, n_items: int) -> tuple[Any, np.ndarray]:
-    """CSR histories in the columns of a member, and which entry each of theirs was."""
-    indices = columns[matrix.indices]
-    order = np.lexsort((indices, row_numbers(matrix.indptr)))
-    parts = matrix.data[order], indices[order], matrix.indptr
-    return sp.csr_matrix(parts, shape=(matrix.shape[0], n_items)), order
 
 
 def _spec(model: Recommender) -> str:
