@@ -5,6 +5,7 @@ from . import data as data
 from . import errors as errors
 from . import evaluation as evaluation
 from . import metrics as metrics
+from . import mlflow as mlflow
 from . import models as models
 from . import nn as nn
 from . import ranking as ranking
@@ -36,6 +37,8 @@ from .evaluation import Lists as Lists
 from .evaluation import Report as Report
 from .evaluation import evaluate as evaluate
 from .evaluation.comparison import compare as compare
+from .hub import from_hub as from_hub
+from .hub import push_to_hub as push_to_hub
 from .models import ALS as ALS
 from .models import BPR as BPR
 from .models import CDAE as CDAE
