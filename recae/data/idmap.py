@@ -150,6 +150,29 @@ class IdMap:
         codes, distinct = pd.factorize(column)
         return self._positions(as_array(distinct))[codes]
 
+    @cached_property
+    def _codes(self) -> dict[Any, int]:
+        return {id: code for code, id in enumerate(self.ids.tolist())}
+
+    def find(self, ids: Any) -> tuple[list[int], int]:
+        """The codes of the ids that are known, in their order, and the number of the others.
+
+        For a few ids at a time, as in one history. Raises DataError as `lookup` does.
+
+        >>> recae.data.IdMap(["b", "a"]).find(["a", "c", "a"])
+        ([1, 1], 1)
+        """
+        wanted = str if self.kind == "str" else int
+        if not (isinstance(ids, list | tuple) and {*map(type, ids)} <= {wanted}):
+            ids = as_ids(ids, self.what).tolist()
+            if ids and len(self) and type(ids[0]) is not wanted:
+                self.lookup(ids)  # raises
+        known = self._codes
+        codes = [known[id] for id in ids if id in known]
+        if len(codes) < len(ids):
+            _check_plain([id for id in ids if id not in known], self.what)
+        return codes, len(ids) - len(codes)
+
     def decode(self, codes: Any) -> Ids:
         """The ids of an integer array of codes, in its shape, such as (rows, k).
 
@@ -214,6 +237,20 @@ def as_codes(codes: Any, what: str = "id") -> npt.NDArray[Any]:
     except ValueError:
         raise DataError(f"{what} codes must be integers, not lists of unequal lengths") from None
     return array if array.size else array.astype(np.int64)
+
+
+def _check_plain(ids: list[Any], what: str) -> None:
+    """Raises the DataError of `as_ids` for integers of more than 64 bits and for broken text."""
+    try:
+        if isinstance(ids[0], str):
+            "".join(ids).encode()
+            return
+    except UnicodeEncodeError:
+        pass
+    else:
+        if -(2**63) <= min(ids) and max(ids) < 2**63:
+            return
+    as_ids(ids, what)
 
 
 RECENT_SHARE = 0.25

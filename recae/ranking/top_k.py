@@ -1,7 +1,7 @@
 """Top-k of scores. Ties: the higher score comes first, equal scores in the order of their columns.
 
 So a row's list depends on the scores of that row alone, not on the batch, the device or the version
-of torch, whose `topk` promises no order among equals. This file alone decides it: a cell is one
+of torch, whose `topk` promises no order among equals. This file decides it: a cell is one
 integer of 64 bits, its key, with the inverted score in the upper half and the column in the lower.
 Ascending keys are descending scores, and ascending columns among equal scores.
 
@@ -248,14 +248,19 @@ class RunningTopK:
         return min(GROUP, width // (4 * max(self.k, GROUP)))
 
     def _bad_numbers(self, scores: Tensor, first: int) -> DataError:
-        bad = ~(scores < torch.inf)
-        row, column = (int(place) for place in bad.nonzero()[0])
-        what = "NaN" if bool(scores[row, column].isnan()) else "+inf"
-        return DataError(
-            f"scores contain {what} in row {self.first_row + row}, column {first + column} (NaN or "
-            f"+inf in {int(bad.any(1).sum())} of {len(bad)} rows); every score must be finite or "
-            "-inf"
-        )
+        return bad_numbers(scores, self.first_row, first)
+
+
+def bad_numbers(scores: Tensor, first_row: int = 0, first: int = 0) -> DataError:
+    """The error for NaN or +inf in scores (rows, columns) that begin at this row and column."""
+    bad = ~(scores < torch.inf)
+    row, column = (int(place) for place in bad.nonzero()[0])
+    what = "NaN" if bool(scores[row, column].isnan()) else "+inf"
+    return DataError(
+        f"scores contain {what} in row {first_row + row}, column {first + column} (NaN or "
+        f"+inf in {int(bad.any(1).sum())} of {len(bad)} rows); every score must be finite or "
+        "-inf"
+    )
 
 
 def _starts(width: int, groups: int) -> npt.NDArray[np.int64]:

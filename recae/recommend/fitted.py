@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, overload
 
@@ -12,19 +12,18 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from recae.data import IdMap, Interactions
+from recae.data import Interactions
 from recae.errors import ConfigError, check_flag, check_integer, check_option
-from recae.estimators.params import Estimator
 from recae.nn.products import multiply
 from recae.ranking.batches import (
     Request,
-    RowScores,
     dense,
     rank_batches,
     rows_per_batch,
 )
 from recae.ranking.top_k import TopK
 from recae.recommend.explain.mixin import Explains
+from recae.recommend.one_user import OneUser
 from recae.recommend.requests import UNKNOWN, as_histories, resolve, rows_as_frame, top_k_frame
 from recae.recommend.rules import with_rules
 from recae.recommend.similar import pair_scores, similar_items, similar_users
@@ -36,13 +35,11 @@ from recae.system.threads import survives_fork
 History = Interactions | pd.DataFrame | Any
 
 
-class Fitted(Explains, Estimator, ABC):
+class Fitted(OneUser, Explains, ABC):
     """The methods of a fitted recommender, given its items and how it scores rows."""
 
     name: ClassVar[str]
     personalised: ClassVar[bool] = True
-    needs_history: ClassVar[bool] = True
-    items_: IdMap
     item_counts_: np.ndarray
     history_: Interactions | None
 
@@ -288,12 +285,7 @@ class Fitted(Explains, Estimator, ABC):
             self._embed_rows(rows.matrix).cpu().numpy(), rows.users.ids, None, named
         )
 
-    # A model implements these methods: the first always, the rest if needed.
-
-    @abstractmethod
-    def _score_rows(self, matrix: Any) -> RowScores:
-        """Scores of CSR histories in the model's item order: a fresh (rows, n_items) float32, or
-        `BlockScores` such as products of factors, which are ranked without being held."""
+    # A model implements `_score_rows` (see `OneUser`), and these methods if needed.
 
     def _embed_rows(self, matrix: Any) -> Tensor:
         """The codes of CSR histories, (rows, latent) float32."""

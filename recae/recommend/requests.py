@@ -66,7 +66,7 @@ def as_histories(history: Any, items: IdMap) -> Interactions:
     """
     if isinstance(history, Mapping):
         return align(of_users("history", history), items)
-    if _is_list(history):
+    if is_list(history):
         history = history if hasattr(history, "to_pandas") else [*history]
         if len(history) and isinstance(history[0], list | tuple | set | np.ndarray):
             raise DataError(
@@ -78,7 +78,7 @@ def as_histories(history: Any, items: IdMap) -> Interactions:
     return align(as_interactions(history, items), items)
 
 
-def _is_list(given: Any) -> bool:
+def is_list(given: Any) -> bool:
     """Whether this is one list of ids: of any kind, but with one dimension."""
     if type(given).__name__ in ("Series", "ChunkedArray"):  # Arrow streams too, of one column
         return True
@@ -114,7 +114,7 @@ def resolve(
     try:
         request = _pick(known_users, users, on_unknown)
     except DataError as error:
-        if history is None or not (is_sparse(history) or _is_list(history)):
+        if history is None or not (is_sparse(history) or is_list(history)):
             raise
         raise DataError(
             f"{error}. The rows of this history have no ids: they are the users 0 to "

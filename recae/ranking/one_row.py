@@ -1,0 +1,47 @@
+"""The best of one row of scores, for answers to one user; the order is that of `top_k`."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from recae.ranking.top_k import LOWEST, bad_numbers
+
+GROUPS = 32
+"""Slices that a row is cut into. A group has one column of each slice."""
+
+ENOUGH = 4
+"""Groups for each place of the list. With fewer, the bound of their maxima is too low to help."""
+
+Scores = npt.NDArray[np.float32]
+Columns = npt.NDArray[np.int64]
+
+
+def best_of_row(scores: Scores, k: int) -> tuple[Columns, Scores]:
+    """The k columns with the highest scores, best first, and their scores; fewer if fewer are left.
+
+    scores: (n_items,) float32, -inf for what must not be listed. Equal scores are in the order of
+    their columns. Raises DataError for NaN and +inf.
+
+    >>> best_of_row(np.array([0.5, 2, -np.inf, 2], dtype=np.float32), 3)[0].tolist()
+    [1, 3, 0]
+    """
+    if not len(scores):
+        return np.empty(0, dtype=np.int64), scores
+    width, least = len(scores) // GROUPS, LOWEST
+    if width >= ENOUGH * k:
+        # The k highest maxima of groups are k cells, so the k best reach the lowest of them.
+        cut = width * GROUPS
+        peaks = scores[:cut].reshape(GROUPS, width).max(0)
+        highest = np.maximum(peaks.max(), scores[cut:].max(initial=-np.inf))  # NaN stays
+    else:
+        peaks, highest = scores, scores.max()
+    if not highest < np.inf:
+        raise bad_numbers(torch.from_numpy(scores)[None])
+    if len(peaks) > k:
+        least = max(least, float(np.partition(peaks, len(peaks) - k)[len(peaks) - k]))
+    columns = np.flatnonzero(scores >= np.float32(least))
+    found = scores[columns]
+    order = np.argsort(-found, kind="stable")[:k]
+    return columns[order], found[order]
