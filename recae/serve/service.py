@@ -232,6 +232,7 @@ class Service:
             "version": served.version,
             "items": len(served.model.items_),
             "ids": served.model.items_.kind,
+            "columns": [] if served.titles is None else [str(c) for c in served.titles.columns],
             "default": name == first,
             "share": shares.get(name, max(rest, 0.0) if name == first else 0.0),
             "loaded_at": served.loaded_at.isoformat(),
