@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from recae.data import Interactions
-from recae.errors import ConfigError, check_flag, check_integer, check_option
+from recae.errors import ConfigError, DataError, check_flag, check_integer, check_option
 from recae.nn.products import multiply
 from recae.ranking.batches import (
     Request,
@@ -26,7 +26,7 @@ from recae.recommend.explain.mixin import Explains
 from recae.recommend.one_user import OneUser
 from recae.recommend.requests import UNKNOWN, as_histories, resolve, rows_as_frame, top_k_frame
 from recae.recommend.rules import with_rules
-from recae.recommend.similar import pair_scores, similar_items, similar_users
+from recae.recommend.similar import Context, pair_scores, similar_items, similar_users
 from recae.recommend.sparse import with_weights_or_ones
 from recae.recommend.weights import transformed
 from recae.system.machine import enough_memory
@@ -198,6 +198,7 @@ class Fitted(OneUser, Explains, ABC):
         of: Any,
         k: int = 10,
         *,
+        history: History = None,
         items: Any = None,
         exclude_items: Any = None,
         on_unknown: str = "raise",
@@ -208,9 +209,11 @@ class Fitted(OneUser, Explains, ABC):
         of: one item id or several. The score is the cosine of the item embeddings unless the model
         says otherwise; of a model without any, how much the scores of a user with this one item
         differ from those of a user without history. Items without training users are similar to
-        nothing. items: the only items allowed; exclude_items: items never to return; both treat
-        unknown ids by `on_unknown_items` as `recommend` does. on_unknown: "raise" a DataError for
-        unknown items in `of`, or "skip" them with a warning.
+        nothing. history: that of one user, as in `recommend`; the score is then the similarity plus
+        the user's score, both standardised over the items that may be listed, and items of the
+        history are left out. items: the only items allowed; exclude_items: items never to return;
+        both treat unknown ids by `on_unknown_items` as `recommend` does. on_unknown: "raise" a
+        DataError for unknown items in `of`, or "skip" them with a warning.
 
         Raises DataError for unknown items, ConfigError for the options and for a model that learns
         nothing about items from who has them.
@@ -227,6 +230,7 @@ class Fitted(OneUser, Explains, ABC):
             check_integer("k", k),
             (items, exclude_items, on_unknown_items),
             on_unknown,
+            None if history is None else self._context(history),
         )
 
     @survives_fork
@@ -321,6 +325,18 @@ class Fitted(OneUser, Explains, ABC):
         scores = dense(self._score_rows(histories)).cpu()
         usual = torch.where(scores[-1].isfinite(), scores[-1], 0)
         return scores[:-1] - usual
+
+    def _context(self, history: Any) -> Context:
+        request = self._rows(None, history, "raise")
+        if len(request) != 1:
+            raise DataError(
+                f"history holds {len(request):,} users, and the context of similar items is one "
+                "user: give the item ids of one",
+                parameter="history",
+                value=history,
+            )
+        scores = dense(self._score_rows(request.matrix))[0].cpu()
+        return Context(scores, torch.from_numpy(request.matrix.indices.astype(np.int64)))
 
     def _user_rows(self, matrix: Any) -> Any:
         """What users are compared by: codes of CSR histories, a tensor (rows, latent), or the
