@@ -110,7 +110,7 @@ class Service:
             users = [several[place].user for place in places]
             if len({isinstance(user, str) for user in users}) > 1:
                 raise invalid("the users of a batch must be all integers or all texts", "user")
-            found = look_up(self.store, users, items)
+            found = look_up(self.store, users, items, on_failure=self.settings.store_failure)
             for place, one in zip(places, found, strict=True):
                 history = one.history
                 if len(history) > self.settings.max_history:
