@@ -70,6 +70,7 @@ from .models import UserKNN as UserKNN
 from .models import VanillaAE as VanillaAE
 from .recommend import Explanation as Explanation
 from .recommend import Recommender as Recommender
+from .recommend.rules import Rules as Rules
 from .system.machine import __version__ as __version__
 from .transformers import Autoencoder as Autoencoder
 from .transformers import DenoisingAutoencoder as DenoisingAutoencoder

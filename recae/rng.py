@@ -61,6 +61,8 @@ class Stream(IntEnum):
     # splits
     TESTED_USERS = 61
     WEAK_FOLDS = 62
+    # lists
+    EXPLORED = 71
 
 
 def check_seed(seed: object) -> int:
@@ -90,3 +92,30 @@ def torch_generator(seed: int, *stream: int, device: torch.device | str = "cpu")
     words = np.random.SeedSequence([check_seed(seed), *stream]).generate_state(1, np.uint64)
     generator = torch.Generator(device=device)
     return generator.manual_seed(int(words[0] >> np.uint64(1)))
+
+
+def uniforms(seed: int, stream: int, keys: np.ndarray, width: int) -> np.ndarray:
+    """Numbers in [0, 1), (keys, width): those of a key depend on the seed, the stream and the key
+    alone, not on the other keys. keys: (n,) uint64.
+
+    SplitMix64 as a hash of a counter (Steele, Lea & Flood, "Fast Splittable Pseudorandom Number
+    Generators", OOPSLA 2014).
+    """
+    start = np.random.SeedSequence([check_seed(seed), stream]).generate_state(1, np.uint64)
+    with np.errstate(over="ignore"):
+        mixed = _mixed(
+            _mixed(keys.astype(np.uint64) + start)[:, None]
+            + _STEP * np.arange(width, dtype=np.uint64)
+        )
+    found: np.ndarray = (mixed >> np.uint64(11)) / np.float64(2**53)
+    return found
+
+
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _mixed(state: np.ndarray) -> np.ndarray:
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    found: np.ndarray = state ^ (state >> np.uint64(31))
+    return found

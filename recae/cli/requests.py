@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ from recae.cli.output import Output
 from recae.data import IdMap, ItemTable
 from recae.errors import ConfigError, DataError
 from recae.recommend.requests import UNKNOWN
-from recae.recommend.rules import UNKNOWN_ITEMS
+from recae.recommend.rules import Rules
+from recae.recommend.rules.lists import UNKNOWN_ITEMS
 
 
 def add_user_options(parser: argparse.ArgumentParser) -> Any:
@@ -78,6 +80,12 @@ def add_item_options(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         help="recommend the items of the history too",
     )
+    group.add_argument(
+        "--rules",
+        metavar="FILE",
+        help="business rules as a JSON object, see docs/rules.md; categories and dates are in the "
+        "table of --titles",
+    )
     add_title_options(group)
 
 
@@ -116,8 +124,24 @@ def item_options(args: argparse.Namespace, model: recae.Recommender) -> dict[str
         "exclude_seen": args.exclude_seen,
         "on_unknown_items": args.on_unknown_items,
         "exclude_items": _ids(args.exclude_items, args.exclude_items_file, args.item, model.items_),
+        "rules": _rules(args, model.items_),
     }
     return options
+
+
+def _rules(args: argparse.Namespace, items: IdMap) -> Rules | None:
+    """The rules of --rules, with the table of --titles."""
+    if args.rules is None:
+        return None
+    try:
+        given = json.loads(Path(args.rules).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"--rules {args.rules} cannot be read as JSON: {error}") from None
+    table = None
+    if args.titles is not None:
+        kind = "text" if items.kind == "str" else "auto"
+        table = ItemTable(args.titles, id_column=args.title_id or args.item, ids=kind)
+    return Rules.from_json(given, table)
 
 
 def only_items(args: argparse.Namespace, model: recae.Recommender) -> Any:

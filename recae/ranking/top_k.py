@@ -57,6 +57,7 @@ class TopK:
     scores: (rows, k) float32, -inf where none is left.
     users: (rows,) ids, whose row is whose; None where rows have no ids.
     skipped: (n,) ids of users who were asked for and have no row, as with on_unknown="skip".
+    notes: what business rules did, a dict for each rule with counts; see `recae.Rules`.
     Raises DataError unless items and scores are tables of the same shape and the items are
     integers, and unless there is a user for each row.
 
@@ -69,6 +70,7 @@ class TopK:
     scores: npt.NDArray[np.float32]
     users: npt.NDArray[Any] | None = None
     skipped: npt.NDArray[Any] | None = None
+    notes: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if self.users is not None and len(self.users) != len(self.items):

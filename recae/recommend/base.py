@@ -24,13 +24,14 @@ from recae.errors import (
     warn,
 )
 from recae.estimators.saved import hyperparameters, write
-from recae.ranking.batches import RankedLists, rank_batches
+from recae.ranking.batches import RankedLists
 from recae.recommend.export import write_lists
 from recae.recommend.fitted import Fitted
 from recae.recommend.onnx.graph import Value
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.onnx.saving import save_onnx
-from recae.recommend.requests import check_fold
+from recae.recommend.requests import check_fold, tell_notes
+from recae.recommend.rules.declared import Rules
 from recae.recommend.saved import contents, read_history, read_items
 from recae.recommend.weights import check_weights, learn_weighting, set_state, state
 from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
@@ -201,6 +202,7 @@ class Recommender(Fitted):
         exclude_items: Any = None,
         on_unknown: str = "raise",
         on_unknown_items: str = "ignore",
+        rules: Rules | None = None,
         batch_size: int | str = "auto",
         progress: bool | None = None,
         checkpoint: str | Path | None = None,
@@ -226,14 +228,14 @@ class Recommender(Fitted):
         >>> recae.Popularity().fit(data).export("top.parquet", data, k=1)
         5
         """
-        rules = items, exclude_items, exclude_seen, on_unknown_items
-        request = self._request(users, history, on_unknown, *rules)
+        limits = items, exclude_items, exclude_seen, on_unknown_items
+        ruled = self._ruled(users, history, on_unknown, *limits, rules)
+        request = ruled.request
         most = min(check_integer("k", k), len(self.items_))
         texts = None if titles is None else ItemTable(titles).texts(self.items_, missing="")
 
         def ranked(first: int) -> RankedLists:
-            rest = request.part(slice(first, None)) if first else request
-            return rank_batches(self._score_rows, rest, most, batch_size=batch_size)
+            return ruled.batches(most, batch_size, first)
 
         def job() -> dict[str, Any]:
             allowed, hidden = request.allowed, request.exclude
@@ -245,9 +247,10 @@ class Recommender(Fitted):
                 **{"k": most, "exclude_seen": exclude_seen},
                 "allowed items": None if allowed is None else sha256_of_arrays(allowed),
                 "excluded": None if own is None else sha256_of_arrays(own.indptr, own.indices),
+                "rules": ruled.identity(),
             }
 
-        return write_lists(
+        rows = write_lists(
             path,
             request,
             self.items_.ids,
@@ -258,6 +261,8 @@ class Recommender(Fitted):
             overwrite=overwrite,
             titles=None if texts is None else [text or None for text in texts],
         )
+        tell_notes(ruled.notes)
+        return rows
 
     @survives_fork
     def to_onnx(self, path: str | Path, *, overwrite: bool = False) -> Path:

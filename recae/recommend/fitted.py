@@ -13,20 +13,28 @@ import torch
 from torch import Tensor
 
 from recae.data import Interactions
-from recae.errors import ConfigError, DataError, check_flag, check_integer, check_option
+from recae.errors import ConfigError, check_flag, check_integer, check_option
 from recae.nn.products import multiply
 from recae.ranking.batches import (
     Request,
     dense,
-    rank_batches,
     rows_per_batch,
 )
 from recae.ranking.top_k import TopK
 from recae.recommend.explain.mixin import Explains
 from recae.recommend.one_user import OneUser
-from recae.recommend.requests import UNKNOWN, as_histories, resolve, rows_as_frame, top_k_frame
-from recae.recommend.rules import with_rules
-from recae.recommend.similar import Context, pair_scores, similar_items, similar_users
+from recae.recommend.requests import (
+    UNKNOWN,
+    as_histories,
+    resolve,
+    rows_as_frame,
+    top_k_frame,
+    with_notes,
+)
+from recae.recommend.rules.declared import Rules, check_rules
+from recae.recommend.rules.lists import with_rules
+from recae.recommend.rules.ranked import Ruled
+from recae.recommend.similar import pair_scores, similar_items, similar_users
 from recae.recommend.sparse import with_weights_or_ones
 from recae.recommend.weights import transformed
 from recae.system.machine import enough_memory
@@ -129,6 +137,7 @@ class Fitted(OneUser, Explains, ABC):
         exclude_items: Any = None,
         on_unknown: str = "raise",
         on_unknown_items: str = "ignore",
+        rules: Rules | None = None,
         batch_size: int | str = "auto",
     ) -> pd.DataFrame:
         """The best k items of each user: a frame `user_id, item_id, score, rank` (rank from 1).
@@ -143,9 +152,10 @@ class Fitted(OneUser, Explains, ABC):
         "popular" items, scored by their number of training users. A model that needs no history
         gives everybody its list. Unknown items in a history are left out with a warning that counts
         them. on_unknown_items: in `items` and `exclude_items`, "ignore" them with a warning that
-        counts them, or "raise" a DataError. batch_size: users ranked at a time. Another batch_size
-        changes scores by at most 1e-5 relative to the row's largest, and lists only among items
-        whose scores are that close; the same call gives the same bits.
+        counts them, or "raise" a DataError. rules: business rules; what they did is counted in
+        `frame.attrs["notes"]` and in a warning. batch_size: users ranked at a time. Another
+        batch_size changes scores by at most 1e-5 relative to the row's largest, and lists only
+        among items whose scores are that close; the same call gives the same bits.
 
         A user with fewer than k items left gets fewer rows. Equal scores are in the order of
         `items_`. Raises DataError for the data, also where the model knows none of `items`, and
@@ -155,12 +165,16 @@ class Fitted(OneUser, Explains, ABC):
            user_id  item_id  score  rank
         0        0        2    3.0     1
         """
-        rules = items, exclude_items, exclude_seen, on_unknown_items
-        request = self._request(users, history, on_unknown, *rules)
+        limits = items, exclude_items, exclude_seen, on_unknown_items
+        ruled = self._ruled(users, history, on_unknown, *limits, rules)
         most = min(check_integer("k", k), len(self.items_))  # a frame has no empty places
-        ranked = rank_batches(self._score_rows, request, most, batch_size=batch_size)
-        frames = [top_k_frame(request.users[rows], self.items_, top) for rows, top in ranked]
-        return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+        ids = ruled.request.users
+        frames = [
+            top_k_frame(ids[rows], self.items_, top)
+            for rows, top in ruled.batches(most, batch_size)
+        ]
+        frame = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+        return with_notes(frame, ruled.notes)
 
     @survives_fork
     def recommend_array(
@@ -173,6 +187,7 @@ class Fitted(OneUser, Explains, ABC):
         exclude_items: Any = None,
         on_unknown: str = "raise",
         on_unknown_items: str = "ignore",
+        rules: Rules | None = None,
         batch_size: int | str = "auto",
     ) -> TopK:
         """The best k items of each history; rows by ascending user id of a table, else as given.
@@ -180,17 +195,18 @@ class Fitted(OneUser, Explains, ABC):
         Arrays: `users` (rows,) are the ids of the rows. `items` (rows, k) are columns of `items_`,
         -1 where none is left, and `scores` (rows, k) float32, -inf there.
         Options as in `recommend`. With on_unknown="skip" users are left out of the arrays;
-        `skipped` has their ids. Raises DataError for the data and ConfigError for the options.
+        `skipped` has their ids. `notes` count what `rules` did. Raises DataError for the data and
+        ConfigError for the options.
 
         >>> recae.Popularity().fit(data).recommend_array(data, k=1).items.tolist()
         [[2], [3], [0], [0], [1]]
         """
-        rules = items, exclude_items, exclude_seen, on_unknown_items
-        request = self._request(None, history, on_unknown, *rules)
-        ranked = rank_batches(self._score_rows, request, k, batch_size=batch_size)
-        top, users = TopK.concatenate([top for _, top in ranked]), request.users
-        skipped = users[:0] if request.skipped is None else request.skipped
-        return replace(top, users=users, skipped=skipped)
+        limits = items, exclude_items, exclude_seen, on_unknown_items
+        ruled = self._ruled(None, history, on_unknown, *limits, rules)
+        top = TopK.concatenate([top for _, top in ruled.batches(k, batch_size)])
+        users, skipped = ruled.request.users, ruled.request.skipped
+        skipped = users[:0] if skipped is None else skipped
+        return replace(top, users=users, skipped=skipped, notes=ruled.notes)
 
     @survives_fork
     def similar_items(
@@ -198,7 +214,6 @@ class Fitted(OneUser, Explains, ABC):
         of: Any,
         k: int = 10,
         *,
-        history: History = None,
         items: Any = None,
         exclude_items: Any = None,
         on_unknown: str = "raise",
@@ -209,11 +224,9 @@ class Fitted(OneUser, Explains, ABC):
         of: one item id or several. The score is the cosine of the item embeddings unless the model
         says otherwise; of a model without any, how much the scores of a user with this one item
         differ from those of a user without history. Items without training users are similar to
-        nothing. history: that of one user, as in `recommend`; the score is then the similarity plus
-        the user's score, both standardised over the items that may be listed, and items of the
-        history are left out. items: the only items allowed; exclude_items: items never to return;
-        both treat unknown ids by `on_unknown_items` as `recommend` does. on_unknown: "raise" a
-        DataError for unknown items in `of`, or "skip" them with a warning.
+        nothing. items: the only items allowed; exclude_items: items never to return; both treat
+        unknown ids by `on_unknown_items` as `recommend` does. on_unknown: "raise" a DataError for
+        unknown items in `of`, or "skip" them with a warning.
 
         Raises DataError for unknown items, ConfigError for the options and for a model that learns
         nothing about items from who has them.
@@ -230,7 +243,6 @@ class Fitted(OneUser, Explains, ABC):
             check_integer("k", k),
             (items, exclude_items, on_unknown_items),
             on_unknown,
-            None if history is None else self._context(history),
         )
 
     @survives_fork
@@ -326,18 +338,6 @@ class Fitted(OneUser, Explains, ABC):
         usual = torch.where(scores[-1].isfinite(), scores[-1], 0)
         return scores[:-1] - usual
 
-    def _context(self, history: Any) -> Context:
-        request = self._rows(None, history, "raise")
-        if len(request) != 1:
-            raise DataError(
-                f"history holds {len(request):,} users, and the context of similar items is one "
-                "user: give the item ids of one",
-                parameter="history",
-                value=history,
-            )
-        scores = dense(self._score_rows(request.matrix))[0].cpu()
-        return Context(scores, torch.from_numpy(request.matrix.indices.astype(np.int64)))
-
     def _user_rows(self, matrix: Any) -> Any:
         """What users are compared by: codes of CSR histories, a tensor (rows, latent), or the
         histories themselves, CSR."""
@@ -362,6 +362,23 @@ class Fitted(OneUser, Explains, ABC):
         return with_rules(
             request, self.items_, items, exclude_items, exclude_seen, on_unknown_items
         )
+
+    def _ruled(
+        self,
+        users: Any,
+        history: Any,
+        on_unknown: str,
+        items: Any,
+        exclude_items: Any,
+        exclude_seen: bool,
+        on_unknown_items: str,
+        rules: Rules | None,
+    ) -> Ruled:
+        """The rows to rank under all that `recommend` may be given."""
+        limits = items, exclude_items, exclude_seen, on_unknown_items
+        request = self._request(users, history, on_unknown, *limits)
+        check_rules(rules)
+        return Ruled.of(self._score_rows, request, rules, self.items_, self._item_vectors)
 
     def _rows(self, users: Any, history: Any, on_unknown: str) -> Request:
         """The rows to score. Strangers to a model that needs no history are like everybody."""

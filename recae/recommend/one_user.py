@@ -8,14 +8,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 
 from recae.data import IdMap
 from recae.data.ids import show
 from recae.errors import DataError, check_flag, check_integer, check_option
 from recae.estimators.params import Estimator
-from recae.ranking.batches import RowScores, dense
+from recae.ranking.batches import Request, RowScores, dense
 from recae.ranking.one_row import best_of_row
 from recae.recommend.requests import is_list
+from recae.recommend.rules.declared import Rules, check_rules
+from recae.recommend.rules.ranked import Ruled
 from recae.system.threads import survives_fork
 
 Note = Mapping[str, Any]
@@ -65,6 +68,7 @@ class OneUser(Estimator, ABC):
         exclude_seen: bool = True,
         items: Any = None,
         exclude_items: Any = None,
+        rules: Rules | None = None,
         on_unknown: str = "popular",
     ) -> UserList:
         """The best k items for one history: `(ids, scores)`, two plain lists, best first.
@@ -73,10 +77,11 @@ class OneUser(Estimator, ABC):
         takes about a millisecond. history: item ids of the model's kind, in any order. Ids that the
         model does not know are ignored and counted in `.unknown` of the answer; an id that is there
         twice counts once. exclude_seen: leave out the items of the history. items: the only items
-        allowed. exclude_items: items never to return. on_unknown: for a history without a known
-        item, give "popular" items, or "raise" a DataError. Scores differ from those of `recommend`
-        by at most 1e-5 relative to the largest. `.notes` of the answer says why there are fewer
-        than k items, and how many ids in `items` and `exclude_items` are unknown.
+        allowed. exclude_items: items never to return. rules: business rules. on_unknown: for a
+        history without a known item, give "popular" items, or "raise" a DataError. Scores differ
+        from those of `recommend` by at most 1e-5 relative to the largest. `.notes` of the answer
+        says why there are fewer than k items, and how many ids in `items` and `exclude_items` are
+        unknown.
 
         Many threads may call it at once, and each call computes on the thread that calls. Raises
         DataError for what is no list of ids, for ids of another kind, and where the model knows
@@ -114,15 +119,46 @@ class OneUser(Estimator, ABC):
             scores[codes] = -np.inf
         if hidden is not None:
             scores[hidden] = -np.inf
-        best, values = best_of_row(scores, asked)
+        if rules is None:
+            best, values = best_of_row(scores, asked)
+        else:
+            best, values = self._under(rules, codes, scores, asked, seen, notes)
         if len(best) < asked:
             notes.append({"rule": "short", "asked": asked, "found": len(best)})
         return UserList(self.items_.ids[best].tolist(), values.tolist(), unknown, notes)
 
+    def _under(
+        self,
+        rules: Rules,
+        codes: np.ndarray,
+        scores: np.ndarray,
+        k: int,
+        seen: bool,
+        notes: list[Note],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The best k columns and their scores under rules; -inf is never listed."""
+        row = _row(codes, len(self.items_))
+        allowed = scores > -np.inf
+        request = Request(
+            np.zeros(1, dtype=np.int64),
+            row,
+            np.ones(1, dtype=bool),
+            exclude=row if seen else None,
+            allowed=allowed,
+        )
+
+        def score_rows(_: Any) -> torch.Tensor:
+            return torch.from_numpy(scores[None])
+
+        ruled = Ruled.of(score_rows, request, check_rules(rules), self.items_, self._item_vectors)
+        (_, top), *_rest = ruled.batches(min(k, len(self.items_)))
+        notes += ruled.notes
+        some = top.items[0] >= 0
+        return top.items[0][some], top.scores[0][some]
+
     def _score_one(self, codes: np.ndarray) -> np.ndarray:
         """The scores of one history, a fresh (n_items,) float32. codes: its items, ascending."""
-        cells = np.ones(len(codes), dtype=np.float32), codes.astype(np.int32), [0, len(codes)]
-        row = sp.csr_matrix(cells, shape=(1, len(self.items_)))
+        row = _row(codes, len(self.items_))
         scores: np.ndarray = dense(self._score_rows(row)).detach().cpu().numpy()[0]
         return scores
 
@@ -132,8 +168,18 @@ class OneUser(Estimator, ABC):
         `BlockScores` such as products of factors, which are ranked without being held."""
 
     @abstractmethod
+    def _item_vectors(self) -> torch.Tensor:
+        """One vector per item in the order of `items_`, (n_items, latent) float32."""
+
+    @abstractmethod
     def _popularity(self) -> np.ndarray:
         """Scores for users of whom nothing is known, (n_items,)."""
+
+
+def _row(codes: np.ndarray, n_items: int) -> Any:
+    """A history as CSR (1, n_items) of ones. codes: ascending."""
+    cells = np.ones(len(codes), dtype=np.float32), codes.astype(np.int32), [0, len(codes)]
+    return sp.csr_matrix(cells, shape=(1, n_items))
 
 
 def _find(known: IdMap, given: Any, parameter: str) -> tuple[list[int], int]:

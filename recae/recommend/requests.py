@@ -34,7 +34,7 @@ from recae.ranking.batches import (
     rows_per_batch,
 )
 from recae.ranking.top_k import TopK
-from recae.recommend.rules import of_users, rows_or_empty
+from recae.recommend.rules.lists import of_users, rows_or_empty
 
 UNKNOWN = ("raise", "skip", "popular")
 
@@ -179,6 +179,24 @@ def top_k_frame(users: np.ndarray, items: IdMap, top: TopK) -> pd.DataFrame:
             "rank": places + 1,
         }
     )
+
+
+def with_notes(frame: pd.DataFrame, notes: tuple[dict[str, Any], ...]) -> pd.DataFrame:
+    """The frame with what rules did in its `attrs`, and a warning of it."""
+    if notes:
+        frame.attrs["notes"] = list(notes)
+        tell_notes(notes)
+    return frame
+
+
+def tell_notes(notes: tuple[dict[str, Any], ...]) -> None:
+    """Warns of what rules did, if they did something."""
+    found = [
+        f"{note['rule']}: " + ", ".join(f"{k} {v:,}" for k, v in note.items() if k != "rule")
+        for note in notes
+    ]
+    if found:
+        warn(f"rules made lists shorter or were ignored in part ({'; '.join(found)})")
 
 
 def rows_as_frame(

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from recae.serve.refusals import Refused
+from recae.errors import RecaeError
+from recae.recommend.rules import Rules
+from recae.serve.refusals import invalid
 from recae.serve.shelf import Served
 
 
-def rules_of(given: Mapping[str, Any], served: Served, parameter: str) -> Any:
+def rules_of(given: Mapping[str, Any], served: Served, parameter: str) -> Rules:
     """The rules of a body. Raises Refused (422) for rules that cannot be followed."""
-    raise Refused(501, "not_implemented", "rules are not part of this service yet", parameter)
+    try:
+        return Rules.from_json(given, served.titles)
+    except RecaeError as error:
+        field = "" if error.parameter in (None, "rules") else f".{error.parameter}"
+        raise invalid(str(error), f"{parameter}{field}") from None

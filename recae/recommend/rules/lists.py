@@ -1,8 +1,8 @@
-"""Rules of lists: the items that everybody may be given, and those that single users must not."""
+"""The items that everybody may be given, and those that single users may or must not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -20,6 +20,18 @@ UNKNOWN_ITEMS = ("ignore", "raise")
 COLUMNS = {"user_id", "item_id"}
 
 
+Tell = Callable[[str, int, int, object], None]
+"""Is told of unknown item ids: the parameter, how many, of how many, and the first of them."""
+
+
+def warn_of_unknown(parameter: str, unknown: int, of: int, first: object) -> None:
+    """Counts unknown item ids in a warning."""
+    warn(
+        f"{unknown:,} of {of:,} item ids in {parameter} are ignored: the model does not know them, "
+        f"the first {show(first)}; on_unknown_items='raise' refuses them"
+    )
+
+
 def with_rules(
     request: Request,
     known: IdMap,
@@ -33,9 +45,10 @@ def with_rules(
     check_option("on_unknown_items", on_unknown_items, UNKNOWN_ITEMS)
     exclude = request.matrix if seen else None
     if is_per_user(exclude_items):
-        hidden = _hidden_cells(request.users, known, exclude_items, on_unknown_items)
-        if hidden is not None:
-            exclude = hidden if exclude is None else sp.csr_matrix(exclude + hidden)
+        hidden = cells_of_users(
+            request.users, known, exclude_items, "exclude_items", on_unknown_items
+        )
+        exclude = union(exclude, hidden)
         exclude_items = None
     allowed = allowed_items(known, items, exclude_items, on_unknown_items)
     return replace(request, exclude=exclude, allowed=allowed)
@@ -76,7 +89,12 @@ def allowed_items(
 
 
 def item_codes(
-    known: IdMap, given: Any, parameter: str, on_unknown_items: str, some: bool = False
+    known: IdMap,
+    given: Any,
+    parameter: str,
+    on_unknown_items: str,
+    some: bool = False,
+    tell: Tell = warn_of_unknown,
 ) -> np.ndarray:
     """The codes of item ids, (n,) int64, -1 for those that are unknown; they are counted in a
     warning, or raise DataError. some: raise it, too, where none of several is known."""
@@ -93,15 +111,8 @@ def item_codes(
             value=given,
         )
     if len(unknown):
-        _warn(parameter, len(unknown), len(ids), ids[unknown[0]])
+        tell(parameter, len(unknown), len(ids), ids[unknown[0]])
     return codes
-
-
-def _warn(parameter: str, unknown: int, of: int, first: object) -> None:
-    warn(
-        f"{unknown:,} of {of:,} item ids in {parameter} are ignored: the model does not know them, "
-        f"the first {show(first)}; on_unknown_items='raise' refuses them"
-    )
 
 
 def is_per_user(exclude_items: Any) -> bool:
@@ -109,12 +120,26 @@ def is_per_user(exclude_items: Any) -> bool:
     return isinstance(exclude_items, Mapping | Interactions) or is_table(exclude_items)
 
 
-def _hidden_cells(users: np.ndarray, known: IdMap, given: Any, on_unknown_items: str) -> Any | None:
-    """The cells that are excluded for single users, CSR (rows, n_items) of ones; None for none."""
+def union(one: Any | None, other: Any | None) -> Any | None:
+    """The cells of either CSR; None has none."""
+    if one is None or other is None:
+        return other if one is None else one
+    return sp.csr_matrix(one + other)
+
+
+def cells_of_users(
+    users: np.ndarray,
+    known: IdMap,
+    given: Any,
+    parameter: str,
+    on_unknown_items: str,
+    tell: Tell = warn_of_unknown,
+) -> Any | None:
+    """The cells that are given for single users, CSR (rows, n_items) of ones; None for none."""
     if hasattr(given, "__len__") and not len(given):
         return None
     if isinstance(given, Mapping):
-        pairs = of_users("exclude_items", given)
+        pairs = of_users(parameter, given)
     elif isinstance(given, Interactions):
         pairs = given
     else:
@@ -126,7 +151,7 @@ def _hidden_cells(users: np.ndarray, known: IdMap, given: Any, on_unknown_items:
     if len(unknown):
         if on_unknown_items == "raise":
             known.encode(pairs.items.ids)
-        _warn("exclude_items", len(unknown), pairs.n_items, pairs.items.ids[unknown[0]])
+        tell(parameter, len(unknown), pairs.n_items, pairs.items.ids[unknown[0]])
         pairs = pairs.select_items(np.flatnonzero(codes >= 0))
     matrix = pairs.binarised().with_items(known)[0].matrix
     if len(users) and pairs.users.kind != IdMap([users[0]], "user").kind:
