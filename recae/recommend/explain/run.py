@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from recae.data import as_ids
+from recae.data import IdMap, as_ids
 from recae.data.tables.sources import is_table
 from recae.errors import DataError, check_integer
 from recae.ranking.batches import Request, dense, rank_batches
@@ -37,7 +38,9 @@ def explained(model: Any, history: Any, items: Any, top: Any) -> Explanation:
     model._check_fitted()
     top = check_integer("top", top)
     columns = None if items is None else item_columns(model, items)
-    request = model._rows(None, history, "raise")
+    request = _known_list(model.items_, history)
+    if request is None:
+        request = model._rows(None, history, "raise")
     contributions, totals, how = [], [], ""
     for rows in batches(request, BEST if columns is None else len(columns), len(model.items_)):
         part = request.part(rows)
@@ -48,6 +51,18 @@ def explained(model: Any, history: Any, items: Any, top: Any) -> Explanation:
         contributions.append(numbers[0])
         totals.append(numbers[1])
     return Explanation(_frame(model, contributions), _frame(model, totals), how)
+
+
+def _known_list(known: IdMap, history: Any) -> Request | None:
+    """The one row of a plain list of known ids: what a service asks for; None for all else."""
+    if not isinstance(history, list) or {type(item) for item in history} not in ({int}, {str}):
+        return None
+    codes = np.unique(known.lookup(as_ids(history, "item")))
+    if codes[0] < 0:
+        return None
+    cells = np.ones(len(codes), dtype=np.float32), codes.astype(np.int32), [0, len(codes)]
+    row = sp.csr_matrix(cells, shape=(1, len(known)))
+    return Request(np.zeros(1, dtype=np.int64), row, np.ones(1, dtype=bool))
 
 
 def item_columns(model: Any, items: Any) -> np.ndarray:
@@ -142,5 +157,5 @@ def _frame(model: Any, blocks: list[Columns]) -> pd.DataFrame:
         values = np.concatenate([block[name] for block in blocks])
         if name.endswith("item_id"):
             values = model.items_.decode(values)
-        frame[name] = id_column(values) if name.endswith("_id") else values
+        frame[name] = id_column(values) if values.dtype == object else values
     return pd.DataFrame(frame)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -172,3 +174,10 @@ def test_mistakes() -> None:
         assert error.value.parameter == "top"
     with pytest.raises(recae.errors.NotFittedError):
         recae.EASE().explain([11])
+
+
+@pytest.mark.parametrize("wrong", [["a"], [1.5], [[11], [12]], "11", 11, [None], [2**70], [True]])
+def test_what_is_no_history(wrong: object) -> None:
+    with pytest.raises(DataError), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RecaeWarning)
+        recae.EASE().fit(PLAIN).explain(wrong)
