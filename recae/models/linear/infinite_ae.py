@@ -138,7 +138,8 @@ class InfiniteAE(Recommender):
         sine = apply("Sqrt", (1.0 - cosine) * (cosine + 1.0))
         # The arc cosine exists in float32: t = u + arcsin(sin(t - u)) makes it one of float64.
         near = apply("Acos", cosine.to("float32")).to("float64")
-        off = sine * apply("Cos", near) - cosine * apply("Sin", near)
+        # (Older runtimes have no cosine in float64.)
+        off = sine * apply("Sin", near + np.pi / 2) - cosine * apply("Sin", near)
         other = np.pi - (near + off + off * off * off / 6.0)
         kernel = (lengths * (sine + other * cosine) + first * other) * (v / (2 * np.pi)) + b
         return dense_times(kernel.to("float32") @ self.inverse_.numpy(), known)
