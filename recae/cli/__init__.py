@@ -44,6 +44,7 @@ COMMANDS = {
     "onnx": "Write a model as ONNX, to rank histories where recae and torch are not installed.",
     "map": "Draw the items or the users of a model as points in the plane, as a picture or a page.",
     "report": "Show saved results side by side: a table, paired tests, one HTML page.",
+    "serve": "Answer recommendations over HTTP, from one model or several side by side.",
     "datasets": "List the data sets that recae knows by name, or show the card of one.",
     "completion": "Print a script with which your shell completes commands, options and names.",
 }

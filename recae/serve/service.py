@@ -18,6 +18,7 @@ from recae.serve.arrow import as_answers, as_stream, of_answers, read_histories
 from recae.serve.arrow import recommend as recommend_table
 from recae.serve.batching import Together
 from recae.serve.histories import look_up
+from recae.serve.observing import told
 from recae.serve.reading import ARROW, media_type, parsed, read
 from recae.serve.refusals import JSON, Refused, invalid, unavailable
 from recae.serve.rules import rules_of
@@ -95,6 +96,7 @@ class Service:
             )
         history = body.history or []
         check_ids(history, served, f"{place}history", self.settings.max_history)
+        told(model=served.name, version=served.version, k=body.k, history=len(history))
         rules = None if body.rules is None else rules_of(body.rules, served, f"{place}rules")
         return Asked(served, history, body.k, body.exclude_seen, rules, body.user, body.explain)
 
@@ -128,6 +130,7 @@ class Service:
             (asked,) = await self.threads.run(
                 lambda: self.with_histories([asked], [True]), deadline
             )
+            told(history=len(asked.history))
         titles = self.titles.of(asked.served).by_id
         if asked.explain:
             work = self.threads.run(lambda: answers.recommend(asked, titles), deadline)
@@ -135,7 +138,9 @@ class Service:
             work = self.together.run(asked, titles, deadline)
         else:
             work = self.turns.run(lambda: answers.recommend(asked, titles), deadline)
-        return as_json(await work)
+        answer = await work
+        told(users=1, unknown=answer["unknown"])
+        return as_json(answer)
 
     async def batch(self, request: Request) -> Response:
         """POST /v1/recommend:batch, with JSON or an Arrow stream, which the answer is too unless
@@ -160,6 +165,7 @@ class Service:
         filled = self.with_histories(several, [one.history is None for one in requests])
         titles = [self.titles.of(one.served).by_id for one in filled]
         found = answers.recommend_together(filled, titles)
+        told(users=len(found), unknown=sum(answer["unknown"] for answer in found))
         if not arrow:
             return orjson.dumps({"answers": found})
         users = [n if one.user is None else one.user for n, one in enumerate(requests)]

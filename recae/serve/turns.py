@@ -7,6 +7,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from recae.serve.refusals import Refused, too_many, unavailable
@@ -102,7 +103,8 @@ class Threads:
             except RuntimeError:  # the loop has been closed: nobody waits
                 pass
 
-        self.pieces.put((in_time, tell))
+        context = copy_context()  # what the work tells is of this request
+        self.pieces.put((lambda: context.run(in_time), tell))
         if self.started < min(self.threads, self.count):
             self.started += 1
             threading.Thread(target=self._work, name="recae-serve", daemon=True).start()
