@@ -29,6 +29,7 @@ from recae.errors import ConfigError, DataError, StorageError, check_flag, expla
 from recae.system.digests import check_digests, digests, reason, sha256_of_json
 from recae.system.files import as_path, atomic_directory, plain
 from recae.system.machine import __version__
+from recae.system.safely import check_file, parsed, read_text, safetensors_forms
 
 FORMAT = 3
 CONFIG, ARRAYS, CARD = "config.json", "model.safetensors", "README.md"
@@ -106,16 +107,22 @@ def form(array: Tensor) -> list[Any]:
     return [str(array.dtype).removeprefix("torch."), *array.shape]
 
 
-def checked_arrays(file: Path, forms: Mapping[str, Any] | None) -> dict[str, Tensor]:
-    """The arrays of a file. Raises ValueError where they are not those that were saved, or where a
-    float is no finite number; forms: None for folders that do not list them."""
-    arrays = load_file(file)
-    found = {name: form(array) for name, array in arrays.items()}
+def checked_arrays(
+    file: Path, forms: Mapping[str, Any] | None, finite: bool = True
+) -> dict[str, Tensor]:
+    """The arrays of a file, mapped into memory: processes share what none of them changes.
+
+    Raises ValueError where they are not those that were saved, or, with `finite`, where a float is
+    no finite number; forms: None for folders that do not list them."""
+    found = safetensors_forms(file)  # before memory is taken for what does not fit
     if forms is not None and found != forms:
         name = min(n for n in {*found, *forms} if found.get(n) != forms.get(n))
         raise ValueError(
             f"{ARRAYS} holds {found.get(name, 'no')} {name}; {CONFIG} lists {forms.get(name)}"
         )
+    arrays = load_file(file)
+    if not finite:
+        return arrays
     for name, array in arrays.items():
         if array.is_floating_point() and array.numel():
             least, most = array.aminmax()
@@ -136,22 +143,27 @@ def write_arrays(
 
 
 @overload
-def load(path: str | Path, *, model: Any = None) -> Any: ...
+def load(path: str | Path, *, model: Any = None, verify: bool = True) -> Any: ...
 
 
 @overload
 def load(  # type[T] takes no abstract class
-    path: str | Path, kind: Callable[..., T], *, model: Any = None
+    path: str | Path, kind: Callable[..., T], *, model: Any = None, verify: bool = True
 ) -> T: ...
 
 
 @explained
-def load(path: str | Path, kind: Any = object, *, model: Any = None) -> Any:
+def load(path: str | Path, kind: Any = object, *, model: Any = None, verify: bool = True) -> Any:
     """Reads what any `save` of recae wrote, onto the CPU: a recommender, a transformer, a codec ...
 
     kind: the class that it must be of, such as `recae.Recommender`; with it type checkers know what
     comes back. model: for `Tastes`, the recommender they were found in. A folder that is replaced
-    while it is read gives the old or the new one.
+    while it is read gives the old or the new one. The weights are mapped into memory, where
+    processes that load the same folder share them; see docs/serve-in-python.md.
+
+    verify: False does not compare the files with their SHA-256 and does not look for numbers that
+    are not finite, which takes most of the time. It is for the workers of a service, after one
+    process has loaded the folder with True. Names, types, shapes and sizes are checked in any case.
 
     Raises DataError for a folder that is damaged, incomplete, altered, of another format or of
     another class. Raises ConfigError for a kind that is no class, and for a model that is missing
@@ -164,6 +176,7 @@ def load(path: str | Path, kind: Any = object, *, model: Any = None) -> Any:
     recae.errors.DataError: model holds an EASE; a recae.Autoencoder was asked for
     """
     folder = as_path(path)
+    check_flag("verify", verify)
     if not isinstance(kind, type):
         raise ConfigError(
             f"kind must be a class, such as recae.Recommender, not {kind!r}",
@@ -173,7 +186,7 @@ def load(path: str | Path, kind: Any = object, *, model: Any = None) -> Any:
     while True:
         text = _text(folder)
         try:
-            found = _read(folder, text, model)
+            found = _read(folder, text, model, verify)
         except DataError:
             if _text(folder) == text:
                 raise
@@ -204,9 +217,9 @@ def filled(make: Callable[[], Net], weights: Mapping[str, Tensor], unsaved: str 
                 f"the settings ask for {asked.get(name, 'no')} {name}, {ARRAYS} holds "
                 f"{found.get(name, 'none')}"
             )
-    net.to_empty(device="cpu")
-    blank = {n: torch.zeros_like(t) for n, t in net.state_dict().items() if unsaved in n}
-    net.load_state_dict(dict(weights) | blank)
+    state = net.state_dict()
+    blank = {n: torch.zeros(t.shape, dtype=t.dtype) for n, t in state.items() if unsaved in n}
+    net.load_state_dict(dict(weights) | blank, assign=True)  # no copy: processes share the weights
     return net.eval()
 
 
@@ -227,17 +240,17 @@ def shape_of(given: Any) -> tuple[int, ...]:
 
 
 def _text(folder: Path) -> str:
-    if not (folder / CONFIG).is_file():
+    if not (folder / CONFIG).exists():
         raise DataError(f"{folder} holds nothing saved by recae: it has no {CONFIG}")
     try:
-        return (folder / CONFIG).read_text(encoding="utf-8")
+        return read_text(folder, CONFIG)
     except (OSError, ValueError) as error:
         raise _damaged(folder / CONFIG, error) from error
 
 
-def _read(folder: Path, text: str, model: Any) -> Any:
+def _read(folder: Path, text: str, model: Any, verify: bool) -> Any:
     try:
-        config = json.loads(text)
+        config = parsed(text)
         version, recae = config["format"], config["recae"]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise _damaged(folder / CONFIG, error) from error
@@ -249,7 +262,10 @@ def _read(folder: Path, text: str, model: Any) -> Any:
     try:
         if config.pop("digest") != sha256_of_json(config):
             raise ValueError(f"{CONFIG} is not what was saved: it was altered")
-        check_digests(folder, config["files"])
+        for name, _ in config["files"].items():
+            check_file(folder, name)
+        if verify:
+            check_digests(folder, config["files"])
         cls = _class(config["kind"])
     except CANNOT as error:
         raise _damaged(folder, error) from error
@@ -259,7 +275,7 @@ def _read(folder: Path, text: str, model: Any) -> Any:
     context = {} if model is None else {"model": model}
     try:
         files = {name: folder / name for name in config["files"]}
-        arrays = checked_arrays(files[ARRAYS], config.get("arrays"))
+        arrays = checked_arrays(files[ARRAYS], config.get("arrays"), finite=verify)
         return cls._restored(config["settings"], arrays, files, **context)
     except CANNOT as error:
         raise _damaged(folder, error) from error

@@ -1,4 +1,4 @@
-"""The best of one row of scores, for answers to one user; the order is that of `top_k`."""
+"""The scores of one row, and the best of them in the order of `top_k`: for answers to one user."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from recae.nn.products import FactoredScores
+from recae.ranking.batches import RowScores, dense
 from recae.ranking.top_k import LOWEST, bad_numbers
 
 GROUPS = 32
@@ -16,6 +18,18 @@ ENOUGH = 4
 
 Scores = npt.NDArray[np.float32]
 Columns = npt.NDArray[np.int64]
+
+
+def one_row(scores: RowScores) -> Scores:
+    """The scores of a single row, (n_items,) float32; a fresh array if those given are fresh."""
+    if not isinstance(scores, FactoredScores) or scores.minus is not None:
+        found = dense(scores)[0]
+    elif scores.bias is None:
+        found = torch.mv(scores.columns, scores.rows[0])
+    else:
+        found = torch.addmv(scores.bias, scores.columns, scores.rows[0])
+    row: Scores = found.detach().cpu().numpy()
+    return row
 
 
 def best_of_row(scores: Scores, k: int) -> tuple[Columns, Scores]:

@@ -14,8 +14,8 @@ from recae.data import IdMap
 from recae.data.ids import show
 from recae.errors import DataError, check_flag, check_integer, check_option
 from recae.estimators.params import Estimator
-from recae.ranking.batches import Request, RowScores, dense
-from recae.ranking.one_row import best_of_row
+from recae.ranking.batches import Request, RowScores
+from recae.ranking.one_row import best_of_row, one_row
 from recae.recommend.requests import is_list
 from recae.recommend.rules.declared import Rules, check_rules
 from recae.recommend.rules.ranked import Ruled
@@ -158,9 +158,7 @@ class OneUser(Estimator, ABC):
 
     def _score_one(self, codes: np.ndarray) -> np.ndarray:
         """The scores of one history, a fresh (n_items,) float32. codes: its items, ascending."""
-        row = _row(codes, len(self.items_))
-        scores: np.ndarray = dense(self._score_rows(row)).detach().cpu().numpy()[0]
-        return scores
+        return one_row(self._score_rows(_row(codes, len(self.items_))))
 
     @abstractmethod
     def _score_rows(self, matrix: Any) -> RowScores:

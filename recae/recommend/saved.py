@@ -25,6 +25,7 @@ from recae.data.tables.readers import read_interactions, write_interactions
 from recae.data.tables.sources import read_frame
 from recae.estimators.saved import ARRAYS, Contents, form
 from recae.recommend.weights import state
+from recae.system.safely import check_parquet
 from recae.training import Checkpoint, Run
 
 ITEMS, USERS, HISTORY = "items.parquet", "users.parquet", "history.parquet"
@@ -60,6 +61,7 @@ def checkpoint(
 
 def read_items(files: Mapping[str, Path]) -> tuple[IdMap, np.ndarray]:
     """The items of a saved recommender and their numbers of training users, (n_items,) int64."""
+    check_parquet(files[ITEMS], distinct="item_id")
     table = read_frame(files[ITEMS])
     items = IdMap(as_ids(table["item_id"], "item"), "item")
     counts = table["users"].to_numpy(dtype=np.int64, copy=True)
@@ -72,6 +74,8 @@ def read_history(files: Mapping[str, Path], items: IdMap) -> Interactions | None
     """The interactions that were saved with a recommender, if they were."""
     if HISTORY not in files:
         return None
+    check_parquet(files[USERS], distinct="user_id")
+    check_parquet(files[HISTORY])
     users = IdMap(read_frame(files[USERS])["user_id"], "user")
     return read_interactions(files[HISTORY], users, items)
 

@@ -62,6 +62,18 @@ def summed(histories: Any, table: Tensor, weighted: bool = True) -> Tensor:
     )
 
 
+START = torch.zeros(1, dtype=torch.int64)
+
+
+def summed_one(codes: np.ndarray, table: Tensor, values: np.ndarray | None = None) -> Tensor:
+    """The sum of some rows of a table, (n,) float32, each times its value. codes: (entries,) int64;
+    values: (entries,) float32, None for ones."""
+    weights = None if values is None else torch.from_numpy(values)
+    rows = torch.from_numpy(codes)
+    bag = torch.nn.functional.embedding_bag
+    return bag(rows, table, START, mode="sum", per_sample_weights=weights)[0]
+
+
 def nearest_columns(matrix: Any, k: int) -> Any:
     """The k columns with the largest product with each column of a CSR, itself not counted.
 

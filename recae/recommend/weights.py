@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -131,6 +132,17 @@ def weighted(model: Any, matrix: Any, *where: str) -> Any:
     hyperparameter `weights` is one of `where`, else ones."""
     used = model.weights in where
     return with_weights_or_ones(transformed(model, matrix) if used else matrix, used)
+
+
+def values_of_one(model: Any, codes: np.ndarray, *where: str) -> np.ndarray | None:
+    """The weights with which a model reads one history of ones, as `weighted`: (entries,) float32,
+    or None where all are 1. codes: its items, ascending."""
+    name = getattr(model, "weight_transform", "none")
+    if name in ("none", "binarise") or model.weights not in where:
+        return None
+    row = np.ones(len(codes), dtype=np.float32), codes.astype(np.int32), [0, len(codes)]
+    values: np.ndarray = transformed(model, sp.csr_matrix(row, shape=(1, len(model.items_)))).data
+    return values
 
 
 def transformed(model: Any, matrix: Any) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 
 from recae.errors import RecaeError
 from recae.system.files import plain
+from recae.system.safely import check_file
 
 
 def sha256(content: bytes | Path) -> str:
@@ -51,14 +52,13 @@ def digests(folder: Path) -> dict[str, str]:
 def check_digests(folder: Path, expected: Mapping[str, str]) -> None:
     """Compares the files of a folder with their stored digests.
 
-    Raises ValueError for a name that leads out of the folder, for a file that is missing and for
-    one with another digest.
+    All files are looked at before the first is read. Raises ValueError for a name or a link that
+    leads out of the folder, for what is no regular file, for a file that is missing and for one
+    with another digest.
     """
+    for name in sorted(expected):
+        check_file(folder, name)
     for name, digest in sorted(expected.items()):
-        if not name or Path(name).name != name or any(c in name for c in "/\\:"):
-            raise ValueError(f"{name!r} is not the name of a file in this folder")
-        if not (folder / name).is_file():
-            raise ValueError(f"{name} is missing")
         if sha256(folder / name) != digest:
             raise ValueError(f"{name} is not what was saved: cut short, altered or of another save")
 

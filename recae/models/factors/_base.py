@@ -15,14 +15,16 @@ from recae.data.splits import Fold
 from recae.errors import TrainingError
 from recae.estimators.params import estimator, learnt, param
 from recae.nn.products import FactoredScores
+from recae.ranking.one_row import one_row
 from recae.recommend.base import Recommender
 from recae.recommend.explain.parts import SUM, Parts, from_factors
 from recae.recommend.onnx.graph import Value, apply
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import expect
-from recae.recommend.sparse import summed
+from recae.recommend.sparse import summed, summed_one
 from recae.recommend.weights import (
     transformed,
+    values_of_one,
     weight_transform_param,
     weighted,
     weights_param,
@@ -113,6 +115,11 @@ class SVDRecommender(FactorRecommender):
     def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
         factors = torch.from_numpy(self.input_factors_), torch.from_numpy(self.item_factors_)
         return Parts.of(from_factors(weighted(self, matrix, "both"), columns, *factors), SUM)
+
+    def _score_one(self, codes: np.ndarray) -> np.ndarray:
+        table = torch.from_numpy(self.input_factors_)
+        code = summed_one(codes, table, values_of_one(self, codes, "both"))
+        return one_row(FactoredScores(code[None], self._item_vectors()))
 
     def _onnx_codes(self, histories: Histories) -> Value:
         return histories.weighted(self, "both").bag(self.input_factors_)

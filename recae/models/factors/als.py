@@ -22,7 +22,12 @@ from recae.recommend.explain.parts import Padded, Parts
 from recae.recommend.onnx.graph import Value
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import checkpoint
-from recae.recommend.weights import weight_transform_param, weighted, weights_param
+from recae.recommend.weights import (
+    values_of_one,
+    weight_transform_param,
+    weighted,
+    weights_param,
+)
 from recae.rng import numpy_generator
 from recae.system.progress import bar, say
 from recae.system.threads import ONE_BLAS
@@ -142,6 +147,12 @@ class ALS(FactorRecommender):
 
     def _score_rows(self, matrix: Any) -> FactoredScores:
         return self._solver().scores(matrix, self._confidences(matrix))
+
+    def _score_one(self, codes: np.ndarray) -> np.ndarray:
+        values = values_of_one(self, codes, "target")
+        values = np.ones(len(codes), dtype=np.float32) if values is None else values
+        with np.errstate(over="ignore"):
+            return self._solver().scores_of_one(codes, values * np.float32(self.alpha))
 
     def _embed_rows(self, matrix: Any) -> Tensor:
         return self._solver().vectors(matrix, self._confidences(matrix))

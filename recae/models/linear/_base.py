@@ -26,8 +26,13 @@ from recae.recommend.explain.parts import SUM, Parts, from_table
 from recae.recommend.onnx.graph import Value
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import expect
-from recae.recommend.sparse import summed
-from recae.recommend.weights import weight_transform_param, weighted, weights_param
+from recae.recommend.sparse import summed, summed_one
+from recae.recommend.weights import (
+    values_of_one,
+    weight_transform_param,
+    weighted,
+    weights_param,
+)
 from recae.system.progress import bar
 from recae.training import Run
 
@@ -130,6 +135,9 @@ class LinearRecommender(Recommender):
 
     def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
         return Parts.of(from_table(weighted(self, matrix, "both"), columns, self.weights_), SUM)
+
+    def _score_one(self, codes: np.ndarray) -> np.ndarray:
+        return summed_one(codes, self.weights_, values_of_one(self, codes, "both")).numpy()
 
     def _onnx_scores(self, histories: Histories) -> Value:
         return histories.weighted(self, "both").bag(self.weights_.numpy())

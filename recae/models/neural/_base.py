@@ -22,6 +22,7 @@ from recae.models.neural._explain import integrated_gradients
 from recae.models.neural._svd_init import svd_init
 from recae.nn import AutoencoderNet, Batch, InputLinear, LinearHead, Ragged, Scores
 from recae.ranking.batches import BLOCK_ROWS, RowScores, ScoreRows
+from recae.ranking.one_row import one_row
 from recae.recommend.base import Recommender
 from recae.recommend.explain.parts import Padded, Parts
 from recae.recommend.onnx.graph import Value
@@ -29,7 +30,12 @@ from recae.recommend.onnx.histories import Histories
 from recae.recommend.onnx.networks import scores_of
 from recae.recommend.requests import AlignedFold, check_metric, measure
 from recae.recommend.saved import checkpoint
-from recae.recommend.weights import transformed, weight_transform_param, weights_param
+from recae.recommend.weights import (
+    transformed,
+    values_of_one,
+    weight_transform_param,
+    weights_param,
+)
 from recae.training import (
     OPTIMISERS,
     BeforeEpoch,
@@ -317,6 +323,15 @@ class NeuralRecommender(Recommender):
 
     def _score_rows(self, matrix: Any) -> RowScores:
         return self._score_with(self.network_, matrix)
+
+    def _score_one(self, codes: np.ndarray) -> np.ndarray:
+        device = next(self.network_.parameters()).device
+        values = values_of_one(self, codes, "input", "both")
+        ones = torch.ones(len(codes)) if values is None else torch.from_numpy(values)
+        offsets = torch.tensor([0, len(codes)])
+        row = Ragged(torch.from_numpy(codes), offsets, ones, len(self.items_)).to(device)
+        with torch.no_grad():
+            return one_row(self.network_(Batch(row, row))[0].to_rank())
 
     def _score_with(self, net: AutoencoderNet, matrix: Any) -> RowScores:
         with torch.no_grad():
