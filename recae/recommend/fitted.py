@@ -13,13 +13,9 @@ import torch
 from torch import Tensor
 
 from recae.data import Interactions
-from recae.errors import ConfigError, check_flag, check_integer, check_option
+from recae.errors import ConfigError, DataError, check_flag, check_integer, check_option
 from recae.nn.products import multiply
-from recae.ranking.batches import (
-    Request,
-    dense,
-    rows_per_batch,
-)
+from recae.ranking.batches import Request, dense, rows_per_batch
 from recae.ranking.top_k import TopK
 from recae.recommend.explain.mixin import Explains
 from recae.recommend.one_user import OneUser
@@ -34,7 +30,7 @@ from recae.recommend.requests import (
 from recae.recommend.rules.declared import Rules, check_rules
 from recae.recommend.rules.lists import with_rules
 from recae.recommend.rules.ranked import Ruled
-from recae.recommend.similar import pair_scores, similar_items, similar_users
+from recae.recommend.similar import Context, pair_scores, similar_items, similar_users
 from recae.recommend.sparse import with_weights_or_ones
 from recae.recommend.weights import transformed
 from recae.system.machine import enough_memory
@@ -214,6 +210,7 @@ class Fitted(OneUser, Explains, ABC):
         of: Any,
         k: int = 10,
         *,
+        history: History = None,
         items: Any = None,
         exclude_items: Any = None,
         on_unknown: str = "raise",
@@ -224,9 +221,11 @@ class Fitted(OneUser, Explains, ABC):
         of: one item id or several. The score is the cosine of the item embeddings unless the model
         says otherwise; of a model without any, how much the scores of a user with this one item
         differ from those of a user without history. Items without training users are similar to
-        nothing. items: the only items allowed; exclude_items: items never to return; both treat
-        unknown ids by `on_unknown_items` as `recommend` does. on_unknown: "raise" a DataError for
-        unknown items in `of`, or "skip" them with a warning.
+        nothing. history: that of one user, as in `recommend`; the score is then the similarity plus
+        the user's score, both standardised over the items that may be listed, and items of the
+        history are left out. items: the only items allowed; exclude_items: items never to return;
+        both treat unknown ids by `on_unknown_items` as `recommend` does. on_unknown: "raise" a
+        DataError for unknown items in `of`, or "skip" them with a warning.
 
         Raises DataError for unknown items, ConfigError for the options and for a model that learns
         nothing about items from who has them.
@@ -243,6 +242,7 @@ class Fitted(OneUser, Explains, ABC):
             check_integer("k", k),
             (items, exclude_items, on_unknown_items),
             on_unknown,
+            None if history is None else self._context(history),
         )
 
     @survives_fork
@@ -286,8 +286,7 @@ class Fitted(OneUser, Explains, ABC):
         """Latent vectors, (rows, latent) float32, rows by ascending id of a table, else as given.
 
         history: as in `recommend`. as_frame: a frame with the user ids as its index and a column
-        for each number. Raises
-        DataError for an invalid history, ConfigError for a model without latent space.
+        for each number. Raises DataError for an invalid history, ConfigError without latent space.
 
         >>> recae.ALS(latent=2).fit(data).embed_users(data).shape
         (5, 2)
@@ -297,9 +296,8 @@ class Fitted(OneUser, Explains, ABC):
         self._check_fitted()
         named = check_flag("as_frame", as_frame)
         rows = as_histories(history, self.items_)
-        return rows_as_frame(
-            self._embed_rows(rows.matrix).cpu().numpy(), rows.users.ids, None, named
-        )
+        codes = self._embed_rows(rows.matrix).cpu().numpy()
+        return rows_as_frame(codes, rows.users.ids, None, named)
 
     # A model implements `_score_rows` (see `OneUser`), and these methods if needed.
 
@@ -337,6 +335,18 @@ class Fitted(OneUser, Explains, ABC):
         scores = dense(self._score_rows(histories)).cpu()
         usual = torch.where(scores[-1].isfinite(), scores[-1], 0)
         return scores[:-1] - usual
+
+    def _context(self, history: Any) -> Context:
+        request = self._rows(None, history, "raise")
+        if len(request) != 1:
+            raise DataError(
+                f"history holds {len(request):,} users, and the context of similar items is one "
+                "user: give the item ids of one",
+                parameter="history",
+                value=history,
+            )
+        scores = dense(self._score_rows(request.matrix))[0].cpu()
+        return Context(scores, torch.from_numpy(request.matrix.indices.astype(np.int64)))
 
     def _user_rows(self, matrix: Any) -> Any:
         """What users are compared by: codes of CSR histories, a tensor (rows, latent), or the

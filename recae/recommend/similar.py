@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,35 @@ from recae.recommend.rules.lists import UNKNOWN_ITEMS, allowed_items, item_codes
 from recae.recommend.sparse import sparse_scores, unit_rows
 
 
+@dataclass(frozen=True)
+class Context:
+    """A user for whom similar items are found: scores (n_items,), and the seen items, (seen,)."""
+
+    scores: Tensor
+    seen: Tensor
+
+    def added(self, found: Tensor, itself: tuple[Any, Any], allowed: np.ndarray | None) -> Tensor:
+        """Similarities (rows, n_items) plus the scores, each with mean 0 and deviation 1 over the
+        items that may be listed in a row; -inf for the others. itself: cells not to list."""
+        listed = found.isfinite() & self.scores.isfinite()
+        listed[:, self.seen] = False
+        listed[itself] = False
+        if allowed is not None:
+            listed &= torch.from_numpy(allowed)
+        total = standardised(found, listed) + standardised(self.scores.expand_as(found), listed)
+        return total.float().masked_fill_(~listed, -torch.inf)
+
+
+def standardised(values: Tensor, counted: Tensor) -> Tensor:
+    """Rows of mean 0 and deviation 1 over the counted cells, float64; zeros for a constant row."""
+    values = torch.where(counted, values.double(), 0)
+    n = counted.sum(1, keepdim=True).clamp_min(1)
+    centred = torch.where(counted, values - values.sum(1, keepdim=True) / n, 0)
+    deviation = (centred.square().sum(1, keepdim=True) / n).sqrt()
+    flat = deviation <= 1e-7 * values.abs().amax(1, keepdim=True)
+    return torch.where(flat, 0, centred / torch.where(flat, 1, deviation))
+
+
 def similar_items(
     similarities: Callable[[np.ndarray], Tensor],
     known: IdMap,
@@ -37,11 +67,13 @@ def similar_items(
     k: int,
     rules: tuple[Any, Any, str],
     on_unknown: str,
+    context: Context | None = None,
 ) -> pd.DataFrame:
     """The frame of `Recommender.similar_items`.
 
     similarities: of the items of some codes to all, a fresh (len(codes), n_items); counts: the
-    training users of each item. rules: `items`, `exclude_items` and `on_unknown_items`.
+    training users of each item. rules: `items`, `exclude_items` and `on_unknown_items`. context:
+    the user for whom they are similar, if there is one.
     """
     check_option("on_unknown", on_unknown, ("raise", "skip"))
     check_option("on_unknown_items", rules[2], UNKNOWN_ITEMS)
@@ -63,6 +95,8 @@ def similar_items(
         some = codes[start : start + step]
         itself = (np.arange(len(some)), some)
         found = similarities(some)
+        if context is not None:
+            found = context.added(found, itself, allowed)
         parts.append(top_k(found, k, exclude=itself, allowed=allowed, overwrite=True))
     frame = top_k_frame(known.decode(codes), known, TopK.concatenate(parts))
     return frame.rename(columns={"item_id": "similar_item_id", "user_id": "item_id"})

@@ -147,9 +147,12 @@ def ranked(
 def reasons(
     served: Served, history: list[Any], items: Sequence[Any], top: int, titles: Mapping[Any, str]
 ) -> dict[Any, list[dict[str, Any]]]:
-    """The reasons of each item: the items of the history that contribute most."""
-    model: Any = served.model
-    frame = model.explain(history, items, top=top).contributions
+    """The reasons of each item: the items of the history that contribute most; none for a history
+    without an item that the model knows."""
+    known, model = known_only(served, history)[0], served.model
+    if not known:
+        return {}
+    frame = model.explain(known, items, top=top).contributions
     return grouped(frame, titles)
 
 

@@ -149,6 +149,7 @@ class Model(Answer):
     version: str
     items: int = Field(ge=0, description="number of items")
     ids: str = Field(description='"int" or "str": what the ids of its items are')
+    columns: list[str] = Field(description="what is known of items, such as titles and categories")
     default: bool
     share: float = Field(ge=0, le=1, description="of the users that name no model")
     loaded_at: str = Field(description="ISO 8601, UTC")

@@ -112,7 +112,7 @@ class Service:
             users = [several[place].user for place in places]
             if len({isinstance(user, str) for user in users}) > 1:
                 raise invalid("the users of a batch must be all integers or all texts", "user")
-            found = look_up(self.store, users, items)
+            found = look_up(self.store, users, items, on_failure=self.settings.store_failure)
             for place, one in zip(places, found, strict=True):
                 history = one.history
                 if len(history) > self.settings.max_history:
@@ -238,6 +238,7 @@ class Service:
             "version": served.version,
             "items": len(served.model.items_),
             "ids": served.model.items_.kind,
+            "columns": [] if served.titles is None else [str(c) for c in served.titles.columns],
             "default": name == first,
             "share": shares.get(name, max(rest, 0.0) if name == first else 0.0),
             "loaded_at": served.loaded_at.isoformat(),

@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from recae.errors import ConfigError, check_integer, check_number
+from recae.errors import ConfigError, check_integer, check_number, check_option
+from recae.serve.histories import ON_FAILURE
 
 TOKEN = "RECAE_TOKEN"
 """The environment variable of the bearer token."""
@@ -24,9 +25,11 @@ class Settings:
     for many users. max_k: items of a list. max_history: items of a history. max_batch: users of a
     batch. waiting: requests of one user that may wait for their turn; waiting_batches: the same for
     batches, reasons and stores. More are refused with 429. threads: for these. timeout: seconds
-    until a request that has no answer yet is refused. batch_wait: seconds during which requests of
-    one user are collected to be ranked together, at most 1; 0 ranks each at once. retry_after:
-    seconds until a refused client may come back.
+    until a request that has no answer yet is refused. store_failure: for users whose history cannot
+    be looked up because the store is down, slow or damaged, "raise" (503 with Retry-After), or
+    "popular" items with a note. batch_wait: seconds during which requests of one user are collected
+    to be ranked together, at most 1; 0 ranks each at once. retry_after: seconds until a refused
+    client may come back.
 
     Raises ConfigError for a value that is out of range.
 
@@ -47,12 +50,14 @@ class Settings:
     timeout: float = 10.0
     batch_wait: float = 0.0
     retry_after: int = 1
+    store_failure: str = "raise"
 
     def __post_init__(self) -> None:
         for name in ("max_body", "max_batch_body", "max_k", "max_history", "max_batch"):
             check_integer(name, getattr(self, name))
         for name in ("waiting", "waiting_batches", "threads", "retry_after"):
             check_integer(name, getattr(self, name))
+        check_option("store_failure", self.store_failure, ON_FAILURE)
         check_number("timeout", self.timeout, above=0)
         check_number("batch_wait", self.batch_wait, low=0, high=1)
         if self.token is not None:

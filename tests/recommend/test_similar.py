@@ -209,3 +209,36 @@ def test_users_are_compared_by_the_weights_that_the_model_uses(params, used) -> 
     model = recae.ItemKNN(**params).fit(DATA if params else PLAIN)
     found = model.similar_users(["u1"], 1, history=DATA, among=DATA.select_users([2]))
     assert found["score"].tolist() == pytest.approx([expected], abs=1e-6)
+
+
+def test_similar_items_in_the_context_of_a_user(model) -> None:
+    own = [0, 5]
+    found = model.similar_items(1, 9, history=own)
+    usual, scores = model.similar_items(1, 9), model.score(own)[0].astype(np.float64)
+    similar = np.full(9, -np.inf)
+    similar[usual["similar_item_id"]] = usual["score"]
+    listed = np.isfinite(similar) & np.isfinite(scores)
+    listed[[1, *own]] = False
+    parts = []
+    for values in (similar, scores):
+        some = values[listed]
+        spread = some.std()
+        flat = not len(some) or spread <= 1e-6 * np.abs(some).max()
+        parts.append(np.zeros(len(some)) if flat else (some - some.mean()) / spread)
+    total = dict(zip(np.flatnonzero(listed), parts[0] + parts[1], strict=True))
+    assert {*found["similar_item_id"]} == {*total}
+    expected = [total[item] for item in found["similar_item_id"]]
+    np.testing.assert_allclose(found["score"], expected, atol=2e-4)
+    assert found["score"].is_monotonic_decreasing
+    allowed = model.similar_items(1, 9, history=own, items=[2, 5, 8])
+    assert {*allowed["similar_item_id"]} == {2, 8} & {*total}
+
+
+def test_the_context_of_similar_items_is_one_user() -> None:
+    model = recae.EASE().fit(PLAIN)
+    for history in ({"a": [1], "b": [2]}, {}, PLAIN.select_users([0, 1])):
+        with pytest.raises(DataError) as error:
+            model.similar_items(0, history=history)
+        assert error.value.parameter == "history"
+    with pytest.raises(DataError), pytest.warns(RecaeWarning):
+        model.similar_items(0, history=[77])

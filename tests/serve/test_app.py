@@ -49,3 +49,13 @@ def test_lists_are_those_of_the_model(client: Any, model: recae.EASE) -> None:
     assert answer["model"] == "ease" and answer["version"] == model.fingerprint()
     for item in answer["items"]:
         assert item.get("title") == TITLES.get(item["item_id"])
+
+
+def test_reasons_need_a_known_item_and_count_unknown_ones(client: Any) -> None:
+    for history, unknown in ([], 0), ([900], 1), ([900, 901, 902], 3), ([1, 900, 1], 1):
+        answer = client.post("/v1/recommend", json={"history": history, "k": 2, "explain": 3})
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        assert body["unknown"] == unknown and len(body["items"]) == 2
+        reasons = {reason["item_id"] for item in body["items"] for reason in item["because"]}
+        assert reasons == {1} & set(history)

@@ -12,7 +12,7 @@ from recae.recommend.explain.parts import Padded, Parts
 STEPS = (8, 32, 128, 512)
 """Points of the path: more of them for the scores that are not yet within `TOLERANCE`."""
 
-TOLERANCE = 1e-4
+TOLERANCE = 1e-3
 """Error that is accepted without more points, as a share of the sum of absolute contributions."""
 
 ENTRIES = 1 << 20

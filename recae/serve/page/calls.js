@@ -81,6 +81,7 @@ async function refusal(answer) {
   let told = {};
   try { told = (await answer.json()).error ?? {}; } catch { /* not an answer of recae */ }
   const { status } = answer;
+  if (status === 401 && token) return new Trouble(SAID[403], { status });
   const own = status === 401 || status === 403 || status === 429 ? undefined : told.message;
   const message = own ?? SAID[status] ?? (status >= 500
     ? "The service failed to answer. Its log has the reason."

@@ -92,13 +92,19 @@ function notes(answer) {
   return told.length ? [element("ul", { class: "notes", "aria-label": "Notes" }, ...told.map((text) => element("li", {}, text)))] : [];
 }
 
-// A note of the service as a sentence: its own, or its rule and numbers in order.
+const ABOUT = {
+  short: () => "Only these titles are left.",
+  allowed: (note) => note.short && "Only these titles are allowed.",
+  min_score: (note) => note.short && "The minimum score leaves no more titles.",
+  at_most: (note) => note.short && "The limit of each category leaves no more titles.",
+};
+
+// A note of the service as a sentence; one that the page does not know as its rule and numbers.
 function sentence(note) {
-  if (typeof note === "string") return note;
-  if (note.message) return String(note.message);
-  const { rule, ...rest } = note;
-  const facts = Object.entries(rest).map(([name, value]) =>
-    `${name.replaceAll("_", " ")} ${typeof value === "number" ? number(value) : typeof value === "object" ? JSON.stringify(value) : value}`);
-  const of = rule === undefined ? "Note" : `Rule ${String(rule).replaceAll("_", " ")}`;
-  return facts.length ? `${of}: ${facts.join(", ")}` : of;
+  const { rule, ...counts } = note;
+  const known = ABOUT[rule]?.(note);
+  if (known) return known;
+  const facts = Object.entries(counts).map(([name, value]) =>
+    `${name.replaceAll("_", " ")} ${typeof value === "number" ? number(value) : JSON.stringify(value)}`);
+  return `Rule ${String(rule).replaceAll("_", " ")}: ${facts.join(", ")}`;
 }

@@ -7,6 +7,7 @@ import { searchField } from "./search.js";
 import { fromLink, toLink } from "./state.js";
 
 const REASONS = 5, STARTERS = 8;
+const NO_REASONS = [422, 500, 501, 503, 504]; // of a model that has none to give, or takes too long
 const at = (name) => document.querySelector(`#${name}`);
 let state = fromLink(location.hash), models = [], running = null, again = () => {};
 const titles = new Map(), opened = new Set(), plain = new Set(); // plain: models without reasons
@@ -62,8 +63,8 @@ function drawSide() {
   show(at("blocked"), state.blocked.length > 0);
   show(at("clear"), state.history.length > 0);
   show(at("none"), state.history.length === 0);
-  drawRules(at("switches"), state.rules, facts(), changed);
-  const on = rulesOn(state.rules);
+  drawRules(at("switches"), state.rules, columns(), changed);
+  const on = rulesOn(state.rules, columns());
   at("active").textContent = on ? `${on} on` : "";
   show(at("reset"), on > 0);
   if (![...at("k").options].some((option) => Number(option.value) === state.k)) at("k").append(element("option", {}, String(state.k)));
@@ -71,7 +72,7 @@ function drawSide() {
   drawModels();
 }
 
-const facts = () => models.find((model) => model.name === (state.model ?? chosen())) ?? {};
+const columns = () => models.find((model) => model.name === (state.model ?? chosen()))?.columns ?? [];
 const chosen = () => (models.find((model) => model.default) ?? models[0])?.name;
 
 function drawModels() {
@@ -85,7 +86,7 @@ function drawModels() {
 }
 
 function body(model, reasons) {
-  const rules = rulesBody(state.rules, state.blocked.map((item) => item.item_id));
+  const rules = rulesBody(state.rules, state.blocked.map((item) => item.item_id), columns());
   const asked = { history: state.history.map((item) => item.item_id), k: state.k, ...rules.top };
   if (model) asked.model = model;
   if (Object.keys(rules.rules).length) asked.rules = rules.rules;
@@ -100,9 +101,10 @@ async function listOf(model, signal, waiting) {
   try {
     return await ask(REASONS);
   } catch (error) {
-    if (!(error instanceof Trouble) || error.parameter !== "explain") throw error;
+    if (!(error instanceof Trouble) || !NO_REASONS.includes(error.status)) throw error;
+    const answer = await ask(0); // fails, too, where the reasons were not at fault
     plain.add(model);
-    return ask(0);
+    return answer;
   }
 }
 
@@ -175,7 +177,7 @@ async function starters(mine) {
     draw(answer.items ?? []);
   } catch (error) {
     if (mine !== running || error.name === "AbortError") return;
-    if (error.status === 0 || error.status >= 401) failed(error, update);
+    failed(error, update);
   }
 }
 
@@ -203,7 +205,7 @@ const waiting = (mine) => (seconds, retry) => {
 async function nameShared() {
   const nameless = [...state.history, ...state.blocked].filter((item) => !titles.has(keyOf(item.item_id)));
   await Promise.allSettled(nameless.slice(0, 50).map(async ({ item_id }) => {
-    const asked = new URLSearchParams({ q: String(item_id), limit: 20 });
+    const asked = new URLSearchParams({ q: String(item_id), limit: 1 });
     const answer = await call(`v1/items?${asked}`);
     for (const item of answer.items ?? answer) if (keyOf(item.item_id) === keyOf(item_id)) remember(item);
   }));
