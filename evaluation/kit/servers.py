@@ -4,6 +4,7 @@ slows them down."""
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -62,8 +63,10 @@ class PostgreSQLServer:
         self.url = f"postgresql://tester@127.0.0.1:{self.port}/postgres"
         self.owner: list[str] = []
         if os.geteuid() == 0:  # which PostgreSQL refuses
-            self.owner = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-            shutil.chown(folder, "postgres", "postgres")
+            user = next(name for name in ("postgres", "nobody") if _exists(name))
+            group = pwd.getpwnam(user).pw_gid
+            self.owner = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups"]
+            shutil.chown(folder, user, group)
         settings = ["--no-sync", "-U", "tester", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"]
         self.run("initdb", "-D", self.folder, *settings)
         self.start()
@@ -93,6 +96,14 @@ class PostgreSQLServer:
 
     def stop(self) -> None:
         self.run("pg_ctl", "-D", self.folder, "-w", "-s", "-m", "immediate", "stop")
+
+
+def _exists(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
 
 
 def postgresql_binaries() -> Path | None:

@@ -63,10 +63,10 @@ class DuckDBDriver:
             raise DataError(f"{self.name} cannot be opened: {error.strerror}") from error
         table, user, item = self.place.sql
         try:
-            cursor.execute(f"SELECT {user}, {item} FROM {table} LIMIT 0")
+            cursor.execute(f"DESCRIBE SELECT {user}, {item} FROM {table}")
+            types = [str(column[1]) for column in cursor.fetchall()]
         except self._duckdb.ProgrammingError as error:
             raise DataError(f"{self.name}: {reason(error)}") from error
-        types = [str(column[1]) for column in cursor.description]
         names = (self.place.user, self.place.item)
         user_kind, item_kind = (
             kind_of(kind, KINDS, name, self.name) for kind, name in zip(types, names, strict=True)

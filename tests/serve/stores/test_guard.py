@@ -275,7 +275,7 @@ def test_a_server_that_is_full_of_waiting_connections(filled: tuple[Any, str]) -
             one.setblocking(False)
             one.connect_ex(("127.0.0.1", port))
         store = open_store(url_of(server, end, port) + "&timeout=0.2")
-        with pytest.raises(StoreError, match="0.2 seconds"):
+        with pytest.raises(StoreError, match=str(port)):
             store.histories([1])
         store.close()
         for one in waiting:
