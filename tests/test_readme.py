@@ -145,6 +145,7 @@ PAGES = [
     "command-line",
     "suites",
     "building-blocks",
+    "explain",
     "speed",
 ]
 
