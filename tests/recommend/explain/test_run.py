@@ -166,7 +166,7 @@ def test_mistakes() -> None:
     assert wrong.value.parameter == "items"
     with pytest.warns(RecaeWarning, match="99"):
         assert len(model.explain([11, 99], items=[12]).contributions) == 1
-    with pytest.raises(DataError, match="no known history"), pytest.warns(RecaeWarning):
+    with pytest.raises(DataError, match="1 of 1"), pytest.warns(RecaeWarning):
         model.explain([99])
     for top in (0, 2.5, "3", None):
         with pytest.raises(ConfigError) as error:
