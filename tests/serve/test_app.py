@@ -2,53 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-import recae
+from recae.serve import Settings, Shelf, create_app
 
-pytest.importorskip("fastapi", reason="the extra serve is not installed")
-
-from starlette.testclient import TestClient  # noqa: E402
-
-from recae.serve import Settings, Shelf, create_app  # noqa: E402
-
-TITLES = {item: f"Film {item}" for item in range(0, 30, 2)}
+JSON = {"content-type": "application/json"}
 
 
-@pytest.fixture(scope="module")
-def model() -> recae.EASE:
-    rng = np.random.default_rng(0)
-    pairs = {(int(u), int(i)) for u, i in rng.integers(0, (40, 30), (400, 2))}
-    data = recae.Interactions.from_csr(
-        __import__("scipy.sparse").sparse.csr_matrix(
-            (np.ones(len(pairs)), ([p[0] for p in pairs], [p[1] for p in pairs])), shape=(40, 30)
-        )
-    )
-    return recae.EASE().fit(data)
-
-
-@pytest.fixture(scope="module")
-def client(model: recae.EASE, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    path = Path(model.save(tmp_path_factory.mktemp("models") / "ease"))
-    app = create_app(Shelf({"ease": path}, titles=TITLES), settings=Settings(max_k=50))
-    with TestClient(app) as client:
-        yield client
-
-
-def test_lists_are_those_of_the_model(client: Any, model: recae.EASE) -> None:
-    answer = client.post("/v1/recommend", json={"history": [1, 2, 3], "k": 4}).json()
-    frame = model.recommend(history=[1, 2, 3], k=4)
+def test_lists_are_those_of_the_model(client: Any, ease: Any) -> None:
+    answer = client.post("/v1/recommend", json={"history": [1, 2, 3, 999], "k": 4}).json()
+    frame = ease.recommend(history=[1, 2, 3], k=4)
     assert [item["item_id"] for item in answer["items"]] == frame["item_id"].tolist()
+    assert [item["rank"] for item in answer["items"]] == [1, 2, 3, 4]
     scores = [item["score"] for item in answer["items"]]
     np.testing.assert_allclose(scores, frame["score"], rtol=1e-5)
-    assert answer["model"] == "ease" and answer["version"] == model.fingerprint()
+    assert answer["model"] == "ease" and answer["version"] == ease.fingerprint()
+    assert answer["unknown"] == 1 and answer["notes"] == []
     for item in answer["items"]:
-        assert item.get("title") == TITLES.get(item["item_id"])
+        even = item["item_id"] % 2 == 0
+        assert item.get("title") == (f"Film {item['item_id']}" if even else None)
+
+
+def test_a_short_list_says_so_and_seen_items_may_come_back(client: Any) -> None:
+    body = {"history": [1, 2, 3], "k": 50}
+    without = client.post("/v1/recommend", json=body).json()
+    assert len(without["items"]) == 27
+    assert {note["rule"] for note in without["notes"]} == {"short"}
+    seen = client.post("/v1/recommend", json={**body, "exclude_seen": False}).json()
+    assert len(seen["items"]) == 30
+
+
+def test_a_newcomer_gets_popular_items(client: Any, ease: Any) -> None:
+    answer = client.post("/v1/recommend", json={"history": [], "k": 3}).json()
+    best = sorted(zip(-ease.item_counts_, ease.items_.ids.tolist(), strict=True))[:3]
+    assert [item["item_id"] for item in answer["items"]] == [item for _, item in best]
 
 
 def test_reasons_need_a_known_item_and_count_unknown_ones(client: Any) -> None:
@@ -59,3 +49,156 @@ def test_reasons_need_a_known_item_and_count_unknown_ones(client: Any) -> None:
         assert body["unknown"] == unknown and len(body["items"]) == 2
         reasons = {reason["item_id"] for item in body["items"] for reason in item["because"]}
         assert reasons == {1} & set(history)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "parameter"),
+    [
+        ({"history": ["a"]}, 422, "history"),
+        ({"history": [1, "a"]}, 422, "history.1"),
+        ({"history": [True]}, 422, "history.0"),
+        ({"history": [1.0]}, 422, "history.0"),
+        ({"history": [None]}, 422, "history.0"),
+        ({"history": [2**63]}, 422, "history.0"),
+        ({"history": {"0": 1}}, 422, "history"),
+        ({"history": "12"}, 422, "history"),
+        ({"history": [1] * 101}, 422, "history"),
+        ({"history": [1], "k": 0}, 422, "k"),
+        ({"history": [1], "k": 51}, 422, "k"),
+        ({"history": [1], "k": True}, 422, "k"),
+        ({"history": [1], "k": "5"}, 422, "k"),
+        ({"history": [1], "k": None}, 422, "k"),
+        ({"history": [1], "k": 1e3}, 422, "k"),
+        ({"history": [1], "explain": 21}, 422, "explain"),
+        ({"history": [1], "exclude_seen": 1}, 422, "exclude_seen"),
+        ({"history": [1], "K": 5}, 422, "K"),
+        ({"history": [1], "model": "none"}, 404, "model"),
+        ({"history": [1], "model": 3}, 422, "model"),
+        ({"user": 3}, 422, "user"),
+        ({"user": 1.5}, 422, "user"),
+        ({}, 422, "history"),
+        ([], 422, None),
+        (7, 422, None),
+    ],
+)
+def test_what_is_impossible_is_refused_with_the_field(
+    client: Any, body: Any, status: int, parameter: str | None
+) -> None:
+    response = client.post("/v1/recommend", json=body)
+    error = response.json()["error"]
+    assert (response.status_code, error.get("parameter")) == (status, parameter)
+    assert error["code"] and error["message"] and {*error} <= {"code", "message", "parameter"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"{", b"\xff\xfe", b'{"history": ["\xff"]}', b"[" * 3000, b'{"a":' * 600),
+        *(b'{"history": ["\\ud800"]}', b'{"history": [1' + b"0" * 3000 + b"]}", b"{'k': 1}"),
+        *(b'{"history": [NaN]}', b'{"history": [1],}', b"\xef\xbb\xbf{}", b"\0"),
+    ],
+)
+def test_what_is_no_json_is_refused(client: Any, body: bytes) -> None:
+    response = client.post("/v1/recommend", content=body, headers=JSON)
+    assert response.status_code in (400, 422)  # NaN is read, and is no id
+    assert response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "1e-400", "Infinity", "-0", "1E5", "0x1"])
+@pytest.mark.parametrize("field", ["history", "k", "user"])
+def test_strange_numbers_are_no_fault_of_the_service(client: Any, field: str, number: str) -> None:
+    value = f"[{number}]" if field == "history" else number
+    body = f'{{"{field}": {value}}}'.encode()
+    response = client.post("/v1/recommend", content=body, headers=JSON)
+    assert response.status_code in ((200, 422) if number == "-0" else (400, 422))
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": ""}, 415),
+        ({**JSON, "content-encoding": "gzip"}, 415),
+        ({"content-type": "application/json; charset=utf-8"}, 200),
+        ({"content-type": "Application/JSON"}, 200),
+    ],
+)
+def test_only_plain_json_is_read(client: Any, headers: dict[str, str], status: int) -> None:
+    response = client.post("/v1/recommend", content=b'{"history": [1]}', headers=headers)
+    assert response.status_code == status
+
+
+def test_a_large_body_is_refused_with_and_without_its_length(client: Any) -> None:
+    body = b'{"history": [1' + b" " * 5000 + b"]}"
+
+    def parts() -> Any:  # sent in chunks, without Content-Length
+        yield from (body[:2000], body[2000:4500], body[4500:])
+
+    for content in (body, parts()):
+        response = client.post("/v1/recommend", content=content, headers=JSON)
+        assert response.status_code == 413
+        assert response.json()["error"]["code"] == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        *(("GET", "/v1/recommend", 405), ("OPTIONS", "/v1/recommend", 405), ("PUT", "/v1/x", 404)),
+        *(("HEAD", "/v1/models", 200), ("DELETE", "/v1/models", 405), ("GET", "/docs", 404)),
+        *(("GET", "/v2/models/none", 404), ("POST", "/v2/health/live", 405), ("GET", "/v1", 404)),
+    ],
+)
+def test_other_methods_and_paths(client: Any, method: str, path: str, status: int) -> None:
+    response = client.request(method, path)
+    assert response.status_code == status
+    if status == 405:
+        assert response.headers["allow"]
+    if method != "HEAD":
+        assert response.json()["error"]
+
+
+def test_the_token_opens_the_service(places: Any) -> None:
+    client = pytest.importorskip("starlette.testclient").TestClient
+    app = create_app(Shelf({"ease": places["ease"]}), settings=Settings(token="0123456789"))
+    with client(app) as closed:
+        for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/ease/ready"):
+            assert closed.get(path).status_code == 200
+        for given in (None, "Bearer", "Bearer 012345678", "0123456789", "Basic 0123456789"):
+            headers = {} if given is None else {"authorization": given}
+            for method, path in (("GET", "/v1/models"), ("POST", "/v1/models/ease:reload")):
+                response = closed.request(method, path, headers=headers)
+                assert response.status_code == 401
+                assert response.headers["www-authenticate"] == "Bearer"
+            assert closed.post("/v1/recommend", json={}, headers=headers).status_code == 401
+        headers = {"authorization": "bearer 0123456789"}
+        before = closed.get("/v1/models", headers=headers).json()["models"][0]["loaded_at"]
+        after = closed.post("/v1/models/ease:reload", headers=headers).json()["loaded_at"]
+        assert before < after
+        assert closed.post("/v1/models/none:reload", headers=headers).status_code == 404
+
+
+def test_nobody_reloads_without_a_token(client: Any) -> None:
+    assert client.post("/v1/models/ease:reload").status_code == 403
+
+
+def test_a_service_that_closes_says_so(places: Any) -> None:
+    client = pytest.importorskip("starlette.testclient").TestClient
+    app = create_app(Shelf({"ease": places["ease"]}))
+    with client(app) as closing:
+        app.state.service.closing = True
+        for path in ("/v1/models", "/v2/health/ready", "/v2/models/ease"):
+            response = closing.get(path)
+            assert response.status_code == 503
+            assert int(response.headers["retry-after"]) >= 1
+        assert closing.get("/v2/health/live").status_code == 200
+
+
+def test_a_fault_of_the_service_is_not_shown(places: Any, monkeypatch: Any) -> None:
+    client = pytest.importorskip("starlette.testclient").TestClient
+    app = create_app(Shelf({"ease": places["ease"]}))
+    monkeypatch.setattr(app.state.service.shelf, "names", lambda: 1 / 0)
+    with client(app, raise_server_exceptions=False) as broken:
+        response = broken.get("/v1/models")
+        assert response.status_code == 500
+        assert response.json()["error"]["code"] == "internal"
+        assert "division" not in response.text
