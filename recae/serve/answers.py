@@ -52,8 +52,6 @@ def check_ids(ids: Sequence[Any], served: Served, parameter: str, most: int) -> 
 def recommend(asked: Asked, titles: Mapping[Any, str]) -> dict[str, Any]:
     """The answer of /v1/recommend, ready for JSON. titles: by item id, for those that have one."""
     model: Any = asked.served.model
-    if not hasattr(model, "recommend_ids"):
-        return recommend_together([replace(asked, rules=None, explain=0)], [titles])[0]
     options: dict[str, Any] = {"exclude_seen": asked.exclude_seen}
     if asked.rules is not None:
         options["rules"] = asked.rules
@@ -86,7 +84,7 @@ def recommend_together(
         else:
             answers[place] = recommend(asked, titles[place])
     for places in alike.values():
-        if len(places) == 1 and hasattr(several[0].served.model, "recommend_ids"):
+        if len(places) == 1:
             answers[places[0]] = recommend(several[places[0]], titles[places[0]])
             continue
         first = several[places[0]]
