@@ -1,0 +1,1 @@
+"""The service under load: correctness during reloads, throughput and latency."""

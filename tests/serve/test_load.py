@@ -1,0 +1,27 @@
+"""The commands that measure the service, in their quick form."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+import pytest
+
+for package in ("fastapi", "uvicorn", "prometheus_client"):
+    pytest.importorskip(package, reason="the extra serve is not installed")
+
+from evaluation.serve import serve_reloads, serve_speed  # noqa: E402
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+]
+
+
+def test_every_answer_during_reloads_is_that_of_one_model() -> None:
+    assert serve_reloads.main(["--quick"]) == 0
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+def test_no_request_fails_under_load() -> None:
+    assert serve_speed.main(["--quick"]) == 0
