@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,18 +13,17 @@ import pandas as pd
 import pytest
 
 import recae
+from evaluation.applications.page import listening
 from evaluation.kit import browser as chromium
 
 psutil = pytest.importorskip("psutil", reason="psutil is not installed")
-uvicorn = pytest.importorskip("uvicorn", reason="the extra serve is not installed")
+pytest.importorskip("uvicorn", reason="the extra serve is not installed")
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 from recae.serve import Settings, Shelf, create_app  # noqa: E402
 
 MISSING = chromium.missing()
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=MISSING or "")
-
-READY = hasattr(recae, "Rules") and hasattr(recae.EASE, "recommend_ids")
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
 BIG = 2**53 + 1  # no double holds it
@@ -54,29 +51,6 @@ def address(
     app = create_app(Shelf(places, titles=facts), settings=Settings())
     with listening(app) as where:
         yield where
-
-
-class listening:  # noqa: N801
-    """An application that answers on a free port of this machine while the block runs."""
-
-    def __init__(self, app: Any) -> None:
-        self.socket = socket.socket()
-        self.socket.bind(("127.0.0.1", 0))
-        self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on"))
-        arguments = {"sockets": [self.socket]}
-        self.thread = threading.Thread(target=self.server.run, kwargs=arguments, daemon=True)
-
-    def __enter__(self) -> str:
-        self.thread.start()
-        end = time.monotonic() + 10
-        while not self.server.started and time.monotonic() < end:
-            time.sleep(0.01)
-        return f"http://127.0.0.1:{self.socket.getsockname()[1]}/"
-
-    def __exit__(self, *error: object) -> None:
-        self.server.should_exit = True
-        self.thread.join(10)
-        self.socket.close()
 
 
 @pytest.fixture(scope="module")
@@ -179,8 +153,6 @@ def test_a_session_by_the_keyboard(
     assert tab.evaluate("document.images.length") == 0
     assert tab.evaluate("document.title") != "taken"
 
-    if not READY:
-        return
     reasons = texts(tab, ".list ol > li:first-child .bars .from")  # those of the first are open
     assert sorted(reasons) == sorted(["Brazil", "Élan", "Moon"])
     amounts = [
@@ -223,15 +195,43 @@ def test_a_link_shows_the_same_again(
     alone = len(texts(tab, ".place.alone"))
     assert alone == 2 * (5 - both)
 
-    rule = "&rule-least=x" if READY else ""
-    for broken in (f"#like=%,3,x,'%E0%A4%A&k=no&model=none{rule}", "#like", "#&&=", "#k=-9"):
-        tab.open(address + broken)
+    for damaged in ("#like=%,3,x,'%E0%A4%A&k=no&model=none&rule-least=x", "#like", "#&&=", "#k=-9"):
+        tab.open(address + damaged)
         tab.wait("document.querySelector('.list, .chips li, #trouble:not([hidden])')")
     assert tab.faults() == []
 
 
+def test_rules_are_turned_on_and_off(
+    tab: chromium.Tab, address: str, models: dict[str, recae.Recommender]
+) -> None:
+    tab.open(f"{address}#like=3,6")
+    settled(tab)
+    everything = expected(models["ease"], [3, 6])
+    assert len(everything) == 8
+    press(tab, "#rules summary")
+    press(tab, "#rule-most")
+    tab.wait("document.querySelectorAll('.list ol > li').length === 4")
+    kinds = dict(zip(NAMES, KINDS, strict=True))
+    best = [[t for t in everything if kinds[t] == kind][:2] for kind in ("space", "earth")]
+    assert texts(tab, ".list .title") == [t for t in everything if t in sum(best, [])]
+    assert len(texts(tab, ".notes li")) == 1  # says why there are fewer
+    assert "rule-most=2" in tab.evaluate("location.hash")
+
+    press(tab, "#rule-seen")
+    press(tab, "#rule-most")
+    tab.wait("document.querySelectorAll('.list ol > li').length === 10")
+    assert texts(tab, ".list .title") == expected(models["ease"], [3, 6], exclude_seen=False)
+    press(tab, "#reset")
+    tab.wait("document.querySelectorAll('.list ol > li').length === 8")
+    for name in ("variety", "chance", "least"):  # each is one that the service knows
+        press(tab, f"#rule-{name}")
+        settled(tab)
+    assert tab.evaluate("document.querySelector('#trouble').hidden")
+    assert tab.faults() == []
+
+
 def test_nothing_is_wider_than_the_window(tab: chromium.Tab, address: str) -> None:
-    rules = "&block=1&rule-most=2&rule-variety=0.2" if READY else ""
+    rules = "&block=1&rule-most=2&rule-variety=0.2"
     tab.open(f"{address}#like=3,6,{BIG},7&with=popular{rules}")
     settled(tab)
     tab.evaluate("document.querySelector('#rules').open = true")

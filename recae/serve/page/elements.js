@@ -20,9 +20,10 @@ export const nameOf = (item) => item.title === undefined || item.title === null 
 export function number(value) {
   if (value === null || value === undefined || !Number.isFinite(Number(value))) return "–";
   const size = Math.abs(value);
-  const text = size !== 0 && (size < 0.001 || size >= 1e6)
+  if (size === 0) return "0";
+  const text = size < 0.001 || size >= 1e6
     ? Number(value).toExponential(1)
-    : Number(value).toLocaleString("en", { maximumSignificantDigits: size >= 1000 ? 4 : 3 });
+    : Number(value).toLocaleString("en", size >= 1000 ? { maximumSignificantDigits: 4 } : { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
   return text.replace("-", "−");
 }
 
