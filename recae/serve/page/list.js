@@ -85,7 +85,8 @@ function bars(reasons, title) {
 }
 
 function notes(answer) {
-  const told = (answer.notes ?? []).map(sentence);
+  const given = answer.notes ?? [], cause = given.some((note) => note.rule !== "short" && note.short);
+  const told = [...new Set(given.filter((note) => note.rule !== "short" || !cause).map(sentence))];
   if (answer.unknown) {
     told.unshift(`${counted(answer.unknown, "pick is", "picks are")} unknown to this model and ${answer.unknown === 1 ? "does" : "do"} not count.`);
   }
@@ -94,7 +95,7 @@ function notes(answer) {
 
 const ABOUT = {
   short: () => "Only these titles are left.",
-  allowed: (note) => note.short && "Only these titles are allowed.",
+  allowed: (note) => note.short && "Only these titles are left.",
   min_score: (note) => note.short && "The minimum score leaves no more titles.",
   at_most: (note) => note.short && "The limit of each category leaves no more titles.",
 };

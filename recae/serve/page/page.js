@@ -9,7 +9,7 @@ import { fromLink, toLink } from "./state.js";
 const REASONS = 5, STARTERS = 8;
 const NO_REASONS = [422, 500, 501, 503, 504]; // of a model that has none to give, or takes too long
 const at = (name) => document.querySelector(`#${name}`);
-let state = fromLink(location.hash), models = [], running = null, again = () => {};
+let state = fromLink(location.hash), models = [], running = null, touched = false, again = () => {};
 const titles = new Map(), opened = new Set(), plain = new Set(); // plain: models without reasons
 
 const remember = (item) => {
@@ -135,11 +135,12 @@ function drawLists(answers, asked) {
   for (const answer of answers) for (const item of answer.items ?? []) [item, ...(item.because ?? [])].forEach(remember);
   const ranks = answers.map((answer) => new Map((answer.items ?? []).map((item) => [keyOf(item.item_id), item.rank])));
   const top = answers[0].items?.[0];
-  if (!opened.size && top && answers.length === 1) opened.add(`${asked[0] ?? "list"} ${keyOf(top.item_id)}`);
+  if (!touched) opened.clear(); // the reasons of the first are open until the reader chooses
+  if (!touched && top && answers.length === 1) opened.add(`${asked[0] ?? "list"} ${keyOf(top.item_id)}`);
   at("lists").className = answers.length > 1 ? "lists two" : "lists";
   at("lists").replaceChildren(...answers.map((answer, n) => drawList(answer, {
     name: asked[n] ?? "list", beside: asked[1 - n], others: answers.length > 1 ? ranks[1 - n] : null,
-    opened, titles, like: pick, block, toggle: (key, on) => on ? opened.add(key) : opened.delete(key),
+    opened, titles, like: pick, block, toggle,
   })));
   const shared = answers.length > 1 ? [...ranks[0].keys()].filter((key) => ranks[1].has(key)).length : 0;
   const most = Math.min(...ranks.map((rank) => rank.size));
@@ -147,6 +148,11 @@ function drawLists(answers, asked) {
   show(at("summary"), answers.length > 1);
   drawSide();
   say(answers.map((answer) => `${counted(answer.items?.length ?? 0, "recommendation")} of ${answer.model ?? "the model"}`).join(", "));
+}
+
+function toggle(key, on) {
+  touched = true;
+  on ? opened.add(key) : opened.delete(key);
 }
 
 function block(item) {
