@@ -3,10 +3,12 @@
     python -m evaluation.speed latency
     python -m evaluation.speed latency --busy 2
 
-A new user with about 80 items, by `recommend_array` of a CSR and by `recommend` of a frame, every
-call for another user. Weights are random (`synthetic.py`), which costs the same as trained ones.
+A new user with about 80 items, by `recommend_array` of a CSR, by `recommend_ids` of a list
+and by `recommend` of a frame, every call for another user. Weights are random (`synthetic.py`),
+which costs the same as trained ones.
 One thread, calls one after the other, the ways in turns of 100; the first turn is not counted.
-implicit: `AlternatingLeastSquares.recommend(..., recalculate_user=True)` with the factors of ALS.
+implicit: `AlternatingLeastSquares.recommend(..., recalculate_user=True)` with the factors of ALS,
+and the same of a known user, whose factors are not computed. EASE only up to 20,000 items.
 --busy starts this many processes that compute without end at the same time, and stops them
 afterwards.
 """
@@ -32,6 +34,8 @@ from evaluation.speed.harness import alternate, arguments
 
 ALL = ((), ("--busy", "2"))
 WARM = 100
+LARGEST_EASE = 20_000
+"""Items up to which EASE is measured: 1.6 GB of weights."""
 BUSY = "while True: sum(range(10_000))"
 
 
@@ -89,23 +93,37 @@ def serve(options: argparse.Namespace) -> None:
     data = recae.Interactions.from_csr(matrix[:WARM])
     users = [matrix[[row]] for row in range(len(matrix.indptr) - 1)]
     frames = [pd.DataFrame({"user_id": "new", "item_id": u.indices.astype(int)}) for u in users]
+    lists = [user.indices.tolist() for user in users]
     factors = synthetic.item_factors(options.serve, options.latent)
     models: dict[str, recae.Recommender] = {
         "PureSVD": synthetic.factor_model(recae.PureSVD(latent=options.latent), data, factors),
         "ALS": synthetic.factor_model(recae.ALS(latent=options.latent), data, factors),
         "Mult-VAE": synthetic.vae(data, options.latent),
     }
+    if options.serve <= LARGEST_EASE:
+        models["EASE"] = random_ease(data)
 
     ways: dict[str, tuple[Callable[[Any], object], Sequence[Any]]] = {}
     for name, model in models.items():
         ways[f"{name}, array"] = (lambda u, m=model: m.recommend_array(u, 10)), users
+        ways[f"{name}, lists"] = (lambda u, m=model: m.recommend_ids(u, 10)), lists
         ways[f"{name}, frame"] = (lambda f, m=model: m.recommend(history=f, k=10)), frames
     ways["implicit ALS"] = implicit(factors, options.threads), users
+    ways["implicit ALS, known user"] = implicit(factors, options.threads, known=True), users
     worker.serve(lambda: {"milliseconds": percentiles(ways)}, bare)
 
 
-def implicit(factors: np.ndarray, threads: int) -> Callable[[Any], Any]:
-    """The call of `implicit` for a new user."""
+def random_ease(data: recae.Interactions) -> recae.EASE:
+    """EASE with random weights: their inverse would take minutes, and scoring costs the same."""
+    model = recae.EASE()
+    model._own(data)
+    drawn = np.random.default_rng(4).standard_normal((data.n_items,) * 2, dtype=np.float32)
+    model.weights_ = torch.from_numpy(drawn)
+    return model
+
+
+def implicit(factors: np.ndarray, threads: int, known: bool = False) -> Callable[[Any], Any]:
+    """The call of `implicit` for a new user, or for a known one, whose factors it has."""
     from implicit.cpu.als import AlternatingLeastSquares
     from threadpoolctl import threadpool_limits
 
@@ -114,6 +132,9 @@ def implicit(factors: np.ndarray, threads: int) -> Callable[[Any], Any]:
         factors=factors.shape[1], regularization=10.0, num_threads=threads
     )
     model.item_factors = factors
+    if known:
+        model.user_factors = factors[:1].copy()
+        return lambda user: model.recommend(0, user, N=10)
     # As the confidences of recae's ALS: its default alpha.
     return lambda user: model.recommend(0, user * 10, N=10, recalculate_user=True)
 
