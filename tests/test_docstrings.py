@@ -30,7 +30,9 @@ SINGLE = {
     "evaluation": [
         *("Scorer", "by_history", "by_popularity", "rank_biased_overlap", "rating_errors", "rmse"),
     ],
+    "mlflow": ["load_model", "log_model"],
     "ranking": ["TopK"],
+    "serve": ["open_store", "write_histories"],
     "tuning": ["Tuning"],
 }
 OFFERED = {name: getattr(recae, name) for name in recae.__all__}
