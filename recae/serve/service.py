@@ -200,6 +200,7 @@ class Service:
         served = self.served(body.model)
         self.check_k(body.k)
         check_ids(body.items, served, "items", self.settings.max_batch)
+        told(model=served.name, version=served.version, k=body.k)
         check_ids(body.exclude_items or [], served, "exclude_items", self.settings.max_history)
         titles = self.titles.of(served).by_id
 
