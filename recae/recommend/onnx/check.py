@@ -78,20 +78,15 @@ class Sample:
 def _samples(model: Any) -> list[tuple[Sample, np.ndarray | None, int]]:
     """Histories, the items that may be listed, and lengths of lists."""
     generator, n = numpy_generator(0), len(model.items_)
-    weighted = model.param_fields().get("weights") is not None and model.weights != "neither"
     lengths = [min(length, n) for length in (*LENGTHS, LONGEST)]
     rows = [generator.permutation(n)[:length] for length in lengths]
     entries = [np.array([-1, n]), *rows, np.concatenate([rows[5], rows[5], [-1] * 3])]
-    weights = [_weights(model, generator, len(row)) for row in entries]
-    many = _sample(n, entries, weights if weighted else [np.ones(len(row)) for row in entries])
+    weights = [generator.integers(1, 6, len(row)) for row in entries]
+    many = _sample(n, entries, weights)  # a model that uses no weights ignores them
     none = _sample(n, [], [])
     allowed = generator.random(n) < 0.5
     one = _sample(n, entries[5:6], [np.ones(len(entries[5]))])
     return [(many, None, 20), (many, allowed, 7), (none, None, 3), (one, None, n + 3)]
-
-
-def _weights(model: Any, generator: np.random.Generator, size: int) -> np.ndarray:
-    return generator.integers(1, 6, size).astype(np.float64)
 
 
 def _sample(n: int, rows: list[np.ndarray], weights: list[np.ndarray]) -> Sample:
@@ -127,7 +122,7 @@ def _compare(
     if items.shape != filled.shape or not same or (scores[~filled] > -np.inf).any():
         raise StorageError(f"the ONNX file lists other items than this {name}: nothing was changed")
     with np.errstate(invalid="ignore"):
-        off = [np.where(filled, np.abs(own - other), 0) for other in (scores, expected.scores / 1)]
+        off = [np.where(filled, np.abs(own - other), 0) for other in (scores, expected.scores)]
         worst = [float((o / np.maximum(largest, 1e-30)).max(initial=0)) for o in off]
     listed = np.where(filled, items, -1 - np.arange(k))  # empty places are no repetition
     repeated = any(len(set(row)) < k for row in listed.tolist())

@@ -30,8 +30,9 @@ def save_onnx(model: Any, path: str | Path, *, overwrite: bool) -> Path:
     apart = needs_two_files(graph)
     with atomic_files([*([data] if apart else []), ids, target], overwrite=overwrite) as parts:
         *weights, beside, file = parts
-        _write_ids(model, beside)
-        about = {**_about(model), "items_file": ids.name, "items_sha256": sha256(beside)}
+        about = _about(model)
+        _write_ids(model, about, beside)
+        about |= {"items_file": ids.name, "items_sha256": sha256(beside)}
         write_model(graph, about, file, weights[0] if weights else None)
         check(model, file)
     if not apart:
@@ -40,11 +41,11 @@ def save_onnx(model: Any, path: str | Path, *, overwrite: bool) -> Path:
     return target
 
 
-def _write_ids(model: Any, path: Path) -> None:
-    """The item ids by column, as JSON."""
-    kind, ids = type(model).__name__, model.items_.ids.tolist()
-    about = {"model": kind, "fingerprint": model.fingerprint(), "item_ids": ids}
-    path.write_text(json.dumps(about), encoding="utf-8")
+def _write_ids(model: Any, about: dict[str, str], path: Path) -> None:
+    """The item ids by column, as JSON, with the model that they belong to."""
+    kept = {name: about[name] for name in ("kind", "fingerprint")}
+    ids = {"item_ids": model.items_.ids.tolist()}
+    path.write_text(json.dumps(kept | ids), encoding="utf-8")
 
 
 def _about(model: Any) -> dict[str, str]:
