@@ -138,6 +138,7 @@ def test_the_readme_runs(folder: Path) -> None:
 PAGES = [
     "data",
     "recommend",
+    "rules",
     "evaluate",
     "definitions",
     "tune",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -11,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 import torch
 
 from recae.data import IdMap, ItemTable
@@ -72,11 +74,11 @@ class Bound:
     def allowed_cells(self, users: np.ndarray) -> tuple[np.ndarray, Any] | None:
         """Which rows may only be given some items, (rows,) bool, and these, CSR (rows, n_items)."""
         allow = self.rules.allow
-        if allow is None or not is_per_user(allow):
+        if allow is None or not is_per_user(allow) or not len(allow):
             return None
         cells = self._cells(users, allow, "allow")
-        if cells is None:
-            return None
+        if cells is None:  # nobody who is named may be given anything
+            cells = sp.csr_matrix((len(users), len(self.items)), dtype=np.float32)
         return np.isin(users, named_users(users, allow)), cells
 
     def included(self, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -187,14 +189,25 @@ class Bound:
     def _codes_of_each(self, given: Any, rule: str) -> np.ndarray:
         if not len(given):
             return np.empty(0, dtype=CODES)
-        return item_codes(self.items, given, rule, "ignore", tell=self._tell)
+        with _named(rule, given):
+            return item_codes(self.items, given, rule, "ignore", tell=self._tell)
 
     def _cells(self, users: np.ndarray, given: Any, rule: str) -> Any | None:
-        given = _with_users_of(users, given)
-        return cells_of_users(users, self.items, given, rule, "ignore", self._tell)
+        with _named(rule, given):
+            given = _with_users_of(users, given)
+            return cells_of_users(users, self.items, given, rule, "ignore", self._tell)
 
     def _tell(self, rule: str, unknown: int, of: int, first: object) -> None:
         self.notes.counts[rule, "unknown"] = unknown  # the same for every batch
+
+
+@contextmanager
+def _named(rule: str, given: Any) -> Iterator[None]:
+    """Adds the name of the rule to what is wrong with its ids."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{rule}: {error}", parameter=rule, value=given) from None
 
 
 def named_users(users: np.ndarray, given: Any) -> np.ndarray:

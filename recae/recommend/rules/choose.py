@@ -162,6 +162,10 @@ def choose(
     everyone = np.arange(n_rows)
     free, places = pool.free.copy(), np.full((n_rows, k), -1)
     worth = _scaled(pool) if variety is not None else _order(pool)
+    if forced is not None and categories is not None:  # so that no place above is one too many
+        for column in forced.columns.T:
+            rows = np.flatnonzero(column >= 0)
+            categories.add(rows, column[rows])
     for place in range(k):
         may = free if at_most is None or categories is None else free & categories.within(at_most)
         value = (
@@ -176,9 +180,12 @@ def choose(
         places[:, place] = column
         rows = np.flatnonzero(column >= 0)
         free[rows, column[rows]] = False
-        for counter in (categories, variety):
-            if counter is not None and len(rows):
-                counter.add(rows, column[rows])
+        if variety is not None and len(rows):
+            variety.add(rows, column[rows])
+        if categories is not None:
+            if forced is not None:
+                rows = rows[forced.columns[rows, place] < 0]
+            categories.add(rows, column[rows])
     order = np.argsort(places < 0, axis=1, kind="stable")  # gaps before an included item close
     return np.take_along_axis(places, order, axis=1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from recae.data import ItemTable
 from recae.errors import ConfigError, check_integer, check_number, check_option, unknown_option
+from recae.recommend.rules.lists import is_per_user
 from recae.rng import check_seed
 
 METHODS = ("mmr", "calibrated")
@@ -76,6 +77,8 @@ class Rules:
     table: ItemTable | Any | None = None
 
     def __post_init__(self) -> None:
+        for name in ("allow", "block"):
+            self._check_list(name)
         for name in ("boosts", "include"):
             self._check_mapping(name)
         if self.half_life is not None:
@@ -98,6 +101,15 @@ class Rules:
         if self.table is not None and not isinstance(self.table, ItemTable):
             object.__setattr__(self, "table", ItemTable(self.table))
         self._check_table()
+
+    def _check_list(self, name: str) -> None:
+        given = getattr(self, name)
+        if given is None or is_per_user(given):
+            return
+        if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+            raise wrong(f"{name} must be a list of item ids, not {given!r}", name, given)
+        if not hasattr(given, "__len__"):  # a generator gives its ids once
+            object.__setattr__(self, name, list(given))
 
     def _check_mapping(self, name: str) -> None:
         given = getattr(self, name)

@@ -1,0 +1,129 @@
+"""Laws of lists under any rules: found by hypothesis, checked by plain Python over ids."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import recae
+from evaluation.rules.laws import GENRES, NOW, broken, make_world
+
+WORLDS = [
+    make_world(recae.PureSVD(latent=4), n_users=12, n_items=24),
+    make_world(recae.Popularity(), n_users=8, n_items=15, seed=2),
+]
+USERS = range(8)
+
+
+@st.composite
+def requests(draw: Any) -> tuple[int, int, bool, dict[str, Any]]:
+    """World, k, exclude_seen, and the fields of rules."""
+    place = draw(st.integers(0, len(WORLDS) - 1))
+    known = [*WORLDS[place].categories]
+    items = st.sampled_from([*known, 10_001])
+    ids = st.lists(items, max_size=len(known))
+    lists = st.one_of(ids, st.dictionaries(st.sampled_from(USERS), ids, max_size=4))
+    k = draw(st.integers(1, 30))
+    factors = st.sampled_from([0.0, 0.3, 1.0, 4.0])
+    options: dict[str, Any] = draw(
+        st.fixed_dictionaries(
+            {"seed": st.integers(0, 5), "pool": st.integers(1, 30)},
+            optional={
+                "allow": lists,
+                "block": lists,
+                "boosts": st.dictionaries(items, factors, max_size=8),
+                "half_life": st.sampled_from([1.0, 100.0, 3000.0]),
+                "min_score": st.sampled_from([*WORLDS[place].scores[0].values()]),
+                "include": st.lists(items, max_size=5, unique=True),
+                "at_most": st.integers(1, 3),
+                "diversity": st.sampled_from([0.2, 0.7, 1.0]),
+                "method": st.sampled_from(["mmr", "calibrated"]),
+                "explore": st.sampled_from([0.1, 0.5, 1.0]),
+            },
+        )
+    )
+    if "include" in options:
+        places = draw(st.permutations(range(1, len(options["include"]) + 4)))
+        options["include"] = dict(zip(options["include"], places, strict=False))
+    options |= {"category": "genres", "now": NOW.isoformat()}
+    return place, k, draw(st.booleans()), options
+
+
+@settings(max_examples=80)
+@given(requests())
+def test_no_rules_list_what_is_blocked_seen_or_repeated(
+    request: tuple[int, int, bool, dict[str, Any]],
+) -> None:
+    place, k, exclude_seen, options = request
+    world = WORLDS[place]
+    rules = recae.Rules(**options, table=world.table)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", recae.RecaeWarning)
+        frame = world.model.recommend([*USERS], k, exclude_seen=exclude_seen, rules=rules)
+        alone = world.model.recommend(
+            [*USERS], k, exclude_seen=exclude_seen, rules=rules, batch_size=1
+        )
+    pd.testing.assert_frame_equal(
+        frame.drop(columns="score"), alone.drop(columns="score"), check_like=False
+    )
+    for user in USERS:
+        part = frame[frame["user_id"] == user]
+        ids, scores = part["item_id"].tolist(), part["score"].tolist()
+        assert broken(options, world, user, k, exclude_seen, ids, scores) == []
+
+
+@pytest.mark.filterwarnings("ignore::recae.RecaeWarning")  # of items without a genre
+@pytest.mark.parametrize("name", ["at_most", "include first"])
+def test_included_items_count_for_their_categories(name: str) -> None:
+    world = WORLDS[0]
+    for genre in GENRES:
+        some = [i for i, own in world.categories.items() if genre in own]
+        last = {item: 10 - n for n, item in enumerate(some[:2])}
+        options = {"at_most": 2, "category": "genres", "include": last}
+        if name == "include first":
+            options["include"] = {item: n + 1 for n, item in enumerate(some[:2])}
+        top = world.model.recommend(
+            [0], 10, exclude_seen=False, rules=recae.Rules(**options, table=world.table)
+        )
+        listed = [item for item in top["item_id"] if genre in world.categories[item]]
+        assert len(some) < 2 or sorted(listed) == sorted(some[:2])
+
+
+def test_an_empty_list_of_a_user_allows_nothing() -> None:
+    world = WORLDS[0]
+    for allow in ({0: []}, {0: [10_001]}, {0: [], 1: [10_001]}):
+        with pytest.warns(recae.RecaeWarning):
+            top = world.model.recommend([0, 2], 5, rules=recae.Rules(allow=allow))
+        assert set(top["user_id"]) == {2}
+    everybody = world.model.recommend([0, 2], 5, rules=recae.Rules(allow={}))
+    pd.testing.assert_frame_equal(everybody, world.model.recommend([0, 2], 5))
+
+
+@pytest.mark.parametrize("rule", ["allow", "block"])
+def test_ids_that_are_none_are_named(rule: str) -> None:
+    world = WORLDS[0]
+    for ids in ("abc", 5):
+        with pytest.raises(recae.ConfigError) as error:
+            recae.Rules(**{rule: ids})
+        assert error.value.parameter == rule
+    for ids in (["a text"], [None], [1.5], {0: ["a text"]}):
+        with pytest.raises(recae.DataError) as wrong:
+            world.model.recommend([0], rules=recae.Rules(**{rule: ids}))
+        assert wrong.value.parameter == rule
+    for name, value in (("boosts", {"a text": 2.0}), ("include", {"a text": 1})):
+        with pytest.raises(recae.DataError) as wrong:
+            world.model.recommend([0], rules=recae.Rules(**{name: value}))
+        assert wrong.value.parameter == name
+
+
+def test_a_generator_of_ids_can_be_used_again() -> None:
+    world = WORLDS[0]
+    some = [*world.categories][:4]
+    rules = recae.Rules(block=(item for item in some))
+    for _ in range(2):
+        assert not {*world.model.recommend([0], 5, rules=rules)["item_id"]} & {*some}
