@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 
 import recae
 from recae import Interactions
@@ -136,3 +137,13 @@ def test_a_sampled_softmax_is_explained_as_when_loaded(tmp_path) -> None:
     np.testing.assert_array_equal(contributions(loaded, 3, 5), before)
     assert np.abs(before).sum() > 0
     assert all(parameter.grad is None for parameter in loaded.network_.parameters())
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_gradients_of_the_caller_may_be_off(mode) -> None:
+    model = recae.AutoRec(**recae.AutoRec.small).fit(PLAIN, seed=1, progress=False)
+    expected = contributions(model, 3, 5)
+    with mode():
+        np.testing.assert_array_equal(contributions(model, 3, 5), expected)
+        assert not torch.is_grad_enabled()
+    assert torch.is_grad_enabled() and np.abs(expected).sum() > 0

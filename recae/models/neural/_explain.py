@@ -15,6 +15,9 @@ STEPS = (8, 32, 128, 512)
 TOLERANCE = 1e-3
 """Error that is accepted without more points, as a share of the sum of absolute contributions."""
 
+ROUNDING = 1e-6
+"""Error of a score in float32, relative to it, which more points do not mend."""
+
 ENTRIES = 1 << 20
 """Entries of scaled histories in one pass, about."""
 
@@ -49,7 +52,8 @@ def integrated_gradients(
             found[some] = torch.einsum("pre,p->re", slopes[2:], shares)
             ends[:, some] = scores[:2]
         off = (found.sum(1) - (ends[1] - ends[0])).abs()
-        todo = (off > TOLERANCE * found.abs().sum(1)).nonzero().flatten()
+        wanted = torch.maximum(TOLERANCE * found.abs().sum(1), ROUNDING * ends.abs().amax(0))
+        todo = (off > wanted).nonzero().flatten()
         if not len(todo):
             break
     scaled = any(isinstance(module, UnitNorm) for module in net.corrupt.modules())
@@ -102,7 +106,7 @@ class _Paths:
         n_rows, longest = shape[0] * shape[1], shape[2]
         offsets = torch.arange(0, n_rows * longest + 1, longest, device=self.device)
         indices = self.item[row].expand(shape).reshape(-1)
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.enable_grad():
             scale = places[:, None, None].expand(shape).clone().requires_grad_()
             read, given = (
                 Ragged(indices, offsets, (values[row] * scale).reshape(-1), self.width)

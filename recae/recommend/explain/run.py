@@ -33,6 +33,8 @@ SCORES = 1 << 24
 """Scores held at a time."""
 
 
+@torch.inference_mode(False)  # of a caller: what is made in it has no gradients ever
+@torch.no_grad()
 def explained(model: Any, history: Any, items: Any, top: Any) -> Explanation:
     """The result of `Recommender.explain`."""
     model._check_fitted()
