@@ -68,7 +68,7 @@ def read_table(body: bytes, most: int) -> pa.Table:
             check_columns(reader.schema)
             table = reader.read_all()
         table.validate(full=True)
-    except (pa.ArrowException, struct.error, OSError, MemoryError) as error:
+    except (pa.ArrowException, struct.error, OSError, ValueError, MemoryError) as error:
         reason = " ".join(str(error).split())
         raise unreadable(f"the body is no Arrow stream: {reason}") from None
     return table
