@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,8 @@ class Rules:
         if self.half_life is not None:
             check_number("half_life", self.half_life, above=0)
         if self.min_score is not None:
-            check_number("min_score", self.min_score)
+            least = float(check_number("min_score", self.min_score))  # torch refuses large integers
+            object.__setattr__(self, "min_score", least)
         if self.at_most is not None:
             check_integer("at_most", self.at_most)
         check_number("diversity", self.diversity, low=0, high=1)
@@ -94,7 +96,8 @@ class Rules:
         check_seed(self.seed)
         for name in ("category", "date", "separator"):
             value = getattr(self, name)
-            if not (isinstance(value, str) and value) and not (name == "category" and not value):
+            may_lack = name == "category" and (value is None or isinstance(value, str))
+            if not (isinstance(value, str) and value) and not may_lack:
                 raise wrong(f"{name} must be a text, not {value!r}", name, value)
         if self.now is not None:
             moment(self.now)
@@ -232,8 +235,10 @@ def wrong(message: str, parameter: str, value: Any = None) -> ConfigError:
 def moment(value: Any) -> pd.Timestamp:
     """A date as UTC. Raises ConfigError."""
     try:
+        if not isinstance(value, str | date | np.datetime64):  # a Timestamp is a date
+            raise ValueError
         found = pd.to_datetime(value, utc=True)
-        if not isinstance(found, pd.Timestamp) or isinstance(value, bool | int | float):
+        if not isinstance(found, pd.Timestamp):
             raise ValueError
     except (ValueError, TypeError, OverflowError):
         raise wrong(
@@ -284,7 +289,9 @@ def _check_ids(name: str, given: Any) -> None:
 
 def _ids_to_json(name: str, given: Any) -> Any:
     if isinstance(given, Mapping):
-        return {str(user): [plain(item) for item in items] for user, items in given.items()}
-    if isinstance(given, str | bytes) or not np.iterable(given) or hasattr(given, "columns"):
+        return {str(user): _ids_to_json(name, items) for user, items in given.items()}
+    listed = np.iterable(given) and not isinstance(given, str | bytes) and not is_per_user(given)
+    found = [plain(item) for item in given] if listed else [None]
+    if any(not isinstance(item, int | str) for item in found):
         raise wrong(f"{name} cannot be written as JSON: give a list of ids", name, given)
-    return [plain(item) for item in given]
+    return found

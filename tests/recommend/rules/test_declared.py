@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -109,3 +110,37 @@ def test_dates_must_be_dates(table: Any) -> None:
     with pytest.raises(DataError) as error:
         model.recommend(rules=Rules(half_life=3, date="n", table=table))
     assert error.value.parameter == "date"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("now", {1: [2]}),
+        ("now", 1e308),
+        ("now", float("inf")),
+        ("now", 20261129),
+        ("category", np.array([1, 2])),
+        ("category", 0),
+        ("allow", 5),
+        ("block", pd.NaT),
+        ("min_score", 10**400),
+    ],
+)
+def test_values_that_numpy_and_pandas_choke_on_are_refused(field: str, value: object) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Rules(**{field: value})
+    assert raised.value.parameter == field
+
+
+@pytest.mark.parametrize("least", [2**64, -(2**64), 10**30, 1e308, -1e308])
+def test_a_minimum_of_any_size_is_compared(least: float) -> None:
+    model = recae.Popularity().fit(pd.DataFrame({"user_id": [0, 0, 1], "item_id": [1, 2, 2]}))
+    ids, _ = model.recommend_ids([], 2, rules=Rules(min_score=least))
+    assert ids == ([2, 1] if least < 0 else [])
+
+
+@pytest.mark.parametrize("given", [{1: 1}, {1: None}, np.zeros((2, 2)), [1.5], {"a": "bc"}])
+def test_what_json_cannot_hold_is_refused(given: object) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Rules(block=given).to_json()
+    assert raised.value.parameter == "block"
