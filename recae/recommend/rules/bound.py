@@ -78,7 +78,8 @@ class Bound:
             return None
         cells = self._cells(users, allow, "allow")
         if cells is None:  # nobody who is named may be given anything
-            cells = sp.csr_matrix((len(users), len(self.items)), dtype=np.float32)
+            none = np.empty(0, dtype=np.float32), (np.empty(0, CODES), np.empty(0, CODES))
+            cells = sp.csr_matrix(none, shape=(len(users), len(self.items)))
         return np.isin(users, named_users(users, allow)), cells
 
     def included(self, k: int) -> tuple[np.ndarray, np.ndarray]:
