@@ -186,6 +186,13 @@ class Shelf:
     def _loaded(self, name: str) -> Served:
         path = self.places[name]
         model = load(path, Recommender)
+        if self.titles is not None:
+            try:  # here: else each request would be refused
+                self.titles.places(model.items_)
+            except DataError as error:
+                raise DataError(
+                    f"the titles do not fit the model {name}: {error}", parameter="titles"
+                ) from None
         served = Served(name, path, model.fingerprint(), model, self.titles, datetime.now(UTC))
         if len(model.items_):
             model.recommend(history=[model.items_.ids[:1].tolist()[0]], k=1)  # the first is slow

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
@@ -44,6 +45,17 @@ def test_the_first_model_is_the_default(fit: Fit, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as fault:
         shelf.get("c")
     assert fault.value.parameter == "model"
+
+
+@pytest.mark.parametrize("ids", [["i0", "i1"], [3, 3]])
+def test_titles_that_fit_no_item_are_refused_at_the_start(
+    fit: Fit, tmp_path: Path, ids: list[Any]
+) -> None:
+    place = put(fit(1.0), tmp_path / "1")
+    with pytest.raises(DataError) as fault:
+        Shelf({"a": place}, titles=pd.DataFrame({"item_id": ids, "title": ["x", "y"]}))
+    assert fault.value.parameter == "titles"
+    assert Shelf({"a": place}, titles={99: "of another item"}).names() == ["a"]
 
 
 def chosen(shelf: Shelf, users: int) -> list[str]:
