@@ -76,9 +76,14 @@ def unlike(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", recae.RecaeWarning)
         one = world.model.recommend([user], k, exclude_seen=seen, rules=rules)
+        plain = world.model.recommend_ids(history, k, exclude_seen=seen, rules=rules.of_user(user))[
+            0
+        ]
         given = world.model.recommend(k=k, history={user: history}, exclude_seen=seen, rules=rules)
     if one["item_id"].tolist() != ids:
         found.append("alone")
+    if plain != ids:
+        found.append("alone, by recommend_ids")
     if given["item_id"].tolist() != ids:
         found.append("alone, from a history")
     return found

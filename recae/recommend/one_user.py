@@ -112,17 +112,23 @@ class OneUser(Estimator, ABC):
                 parameter="history",
                 value=history,
             )
-        if allowed is not None:
-            scores, everything = np.full_like(scores, -np.inf), scores
-            scores[allowed] = everything[allowed]
-        if seen:
-            scores[codes] = -np.inf
+        hide: list[np.ndarray] = [codes] if seen else []
         if hidden is not None:
-            scores[hidden] = -np.inf
+            hide.append(hidden)
         if rules is None:
+            if allowed is not None:
+                scores, everything = np.full_like(scores, -np.inf), scores
+                scores[allowed] = everything[allowed]
+            for some in hide:
+                scores[some] = -np.inf
             best, values = best_of_row(scores, asked)
         else:
-            best, values = self._under(rules, codes, scores, asked, seen, notes)
+            may = np.full(len(scores), allowed is None)
+            if allowed is not None:
+                may[allowed] = True
+            for some in hide:
+                may[some] = False
+            best, values = self._under(rules, codes, scores, asked, may, notes)
         if len(best) < asked:
             notes.append({"rule": "short", "asked": asked, "found": len(best)})
         return UserList(self.items_.ids[best].tolist(), values.tolist(), unknown, notes)
@@ -133,19 +139,13 @@ class OneUser(Estimator, ABC):
         codes: np.ndarray,
         scores: np.ndarray,
         k: int,
-        seen: bool,
+        may: np.ndarray,
         notes: list[Note],
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The best k columns and their scores under rules; -inf is never listed."""
+        """The best k columns and their scores under rules. may: (n_items,) bool, what may come."""
         row = _row(codes, len(self.items_))
-        allowed = scores > -np.inf
-        request = Request(
-            np.zeros(1, dtype=np.int64),
-            row,
-            np.ones(1, dtype=bool),
-            exclude=row if seen else None,
-            allowed=allowed,
-        )
+        # The scores of what may not come count for the lowest score, as in `recommend`.
+        request = Request(np.zeros(1, dtype=np.int64), row, np.ones(1, dtype=bool), allowed=may)
 
         def score_rows(_: Any) -> torch.Tensor:
             return torch.from_numpy(scores[None])

@@ -11,10 +11,13 @@ from recae.serve.refusals import invalid
 from recae.serve.shelf import Served
 
 
-def rules_of(given: Mapping[str, Any], served: Served, parameter: str) -> Rules:
-    """The rules of a body. Raises Refused (422) for rules that cannot be followed."""
+def rules_of(given: Mapping[str, Any], served: Served, parameter: str, user: Any = None) -> Rules:
+    """The rules of a body, with the lists of its user.
+
+    Raises Refused (422) for rules that cannot be followed.
+    """
     try:
-        return Rules.from_json(given, served.titles)
+        return Rules.from_json(given, served.titles).of_user(user)
     except RecaeError as error:
         field = "" if error.parameter in (None, "rules") else f".{error.parameter}"
         raise invalid(str(error), f"{parameter}{field}") from None

@@ -97,7 +97,9 @@ class Service:
         history = body.history or []
         check_ids(history, served, f"{place}history", self.settings.max_history)
         told(model=served.name, version=served.version, k=body.k, history=len(history))
-        rules = None if body.rules is None else rules_of(body.rules, served, f"{place}rules")
+        rules = (
+            None if body.rules is None else rules_of(body.rules, served, f"{place}rules", body.user)
+        )
         return Asked(served, history, body.k, body.exclude_seen, rules, body.user, body.explain)
 
     def with_histories(self, several: Sequence[Asked], missing: Sequence[bool]) -> list[Asked]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from recae.data import ItemTable
+from recae.data import Interactions, ItemTable
 from recae.errors import ConfigError, check_integer, check_number, check_option, unknown_option
 from recae.recommend.rules.lists import is_per_user
 from recae.rng import check_seed
@@ -48,7 +48,7 @@ class Rules:
        history and of the list (Steck, "Calibrated Recommendations", RecSys 2018, eq. 2 to 4, with
        alpha 0.01); it needs `category`.
     7. `explore`, 0 to 1: the chance of each place to be drawn from the rest of the `pool`. Draws
-       depend on `seed`, the user and the place alone.
+       depend on `seed`, the items of the user's history and the place alone.
 
     Lists keep the order of scores after 2 but for 4, 6 and 7. Rules that leave a list shorter than
     k, and ids that are ignored, are in the `notes` of the answer. Raises ConfigError for values out
@@ -164,6 +164,22 @@ class Rules:
         """Whether scores change."""
         return bool(self.boosts) or self.half_life is not None
 
+    def of_user(self, user: Any) -> Rules:
+        """The rules with the lists of one user in place of those of all single users.
+
+        For calls that do not say who a history belongs to, such as `recommend_ids`; user: an id, or
+        None for somebody whom no list names.
+
+        >>> recae.Rules(block={7: [1], 8: [2]}).of_user(7).block
+        [1]
+        """
+        own = {
+            name: _list_of(user, given)
+            for name in ("allow", "block")
+            if is_per_user(given := getattr(self, name))
+        }
+        return replace(self, **own) if own else self
+
     @classmethod
     def from_json(cls, given: Mapping[str, Any], table: ItemTable | Any | None = None) -> Rules:
         """The rules of a JSON object, whose names are those of this class but for `table`.
@@ -214,6 +230,19 @@ class Rules:
                 value = _ids_to_json(field.name, value)
             found[field.name] = plain(value)
         return {name: value for name, value in found.items() if value != getattr(Rules, name)}
+
+
+def _list_of(user: Any, given: Any) -> Any:
+    """The items that a mapping, a table or Interactions have for a user; None without any."""
+    if isinstance(given, Mapping):
+        return next((given[name] for name in (user, str(user)) if name in given), None)
+    pairs = given
+    if not isinstance(pairs, Interactions):
+        if not len(given):
+            return None
+        pairs = Interactions.from_frame(given, weight=None, time=None)
+    row = -1 if user is None else int(pairs.users.lookup([user])[0])
+    return None if row < 0 else pairs.items.decode(pairs.matrix[row].indices).tolist()
 
 
 def check_rules(rules: Any) -> Any:

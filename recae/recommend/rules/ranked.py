@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -281,10 +280,13 @@ class _Batch:
         return found
 
     def _draws(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """For `choose`. A user is a history: its items, in any order, and the seed decide."""
         if not self.rules.explore:
             return None
-        users = self.part.users[rows]
-        keys = pd.util.hash_array(users) if users.dtype == object else users.astype(np.uint64)
+        histories = self.part.matrix[rows]
+        items = uniforms(0, Stream.EXPLORED, histories.indices, 1)[:, 0] * 2.0**53
+        sums = np.append(np.uint64(0), np.cumsum(items.astype(np.uint64)))  # modulo 2^64
+        keys = sums[histories.indptr[1:]] - sums[histories.indptr[:-1]]
         numbers = uniforms(self.rules.seed, Stream.EXPLORED, keys, 2 * self.k)
         return numbers[:, : self.k] < self.rules.explore, numbers[:, self.k :]
 

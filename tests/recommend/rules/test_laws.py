@@ -127,3 +127,32 @@ def test_a_generator_of_ids_can_be_used_again() -> None:
     rules = recae.Rules(block=(item for item in some))
     for _ in range(2):
         assert not {*world.model.recommend([0], 5, rules=rules)["item_id"]} & {*some}
+
+
+def test_boosts_of_one_user_are_measured_from_the_lowest_of_all_scores() -> None:
+    world = WORLDS[0]
+    items, history = sorted(world.categories)[:9], sorted(world.histories[3])
+    rules = recae.Rules(boosts={item: 0.2 for item in items[::2]})
+    top = world.model.recommend([3], 9, items=items, rules=rules, exclude_seen=False)
+    ids, scores = world.model.recommend_ids(
+        history, 9, items=items, rules=rules, exclude_seen=False
+    )
+    assert ids == top["item_id"].tolist()
+    assert scores == pytest.approx(top["score"].tolist(), abs=1e-5)
+
+
+def test_the_lists_of_one_user() -> None:
+    world = WORLDS[0]
+    items = sorted(world.categories)
+    pairs = pd.DataFrame({"user_id": [3, 3, 4], "item_id": items[:3]})
+    history = sorted(world.histories[3])
+    for block in ({3: items[:2], 4: items[2:3]}, {"3": items[:2]}, pairs):
+        rules = recae.Rules(block=block, allow={4: []}).of_user(3)
+        assert sorted(rules.block) == items[:2] and rules.allow is None
+        answer = world.model.recommend_ids(history, 5, rules=rules)
+        assert answer[0] == world.model.recommend_ids(history, 5, exclude_items=items[:2])[0]
+    for user in (5, None):
+        assert recae.Rules(block=pairs).of_user(user).block is None
+    assert recae.Rules(allow={4: []}).of_user(4).allow == []
+    plain = recae.Rules(block=items[:1])
+    assert plain.of_user(3) is plain

@@ -242,6 +242,7 @@ def test_exploration_is_drawn_for_each_user_whatever_the_batch() -> None:
         {"include": {IDS[3]: 2}, "boosts": {IDS[4]: 2.0}, "half_life": 100, "table": TABLE},
         {"at_most": 2, "diversity": 0.4, "category": "genres", "table": TABLE},
         {"diversity": 0.4, "method": "calibrated", "category": "genres", "table": TABLE},
+        {"explore": 0.5, "seed": 2},
     ],
 )
 def test_one_user_gets_the_list_of_everybody(options: dict[str, Any]) -> None:
