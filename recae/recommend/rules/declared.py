@@ -54,9 +54,9 @@ class Rules:
     k, and ids that are ignored, are in the `notes` of the answer. Raises ConfigError for values out
     of range and rules that miss their table, DataError for ids and tables that cannot be used.
 
-    >>> rules = recae.Rules(block=[2], include={3: 1})
-    >>> recae.Popularity().fit(data).recommend([4], k=2, rules=rules)["item_id"].tolist()
-    [3, 0]
+    >>> rules = recae.Rules(include={3: 1})
+    >>> recae.Popularity().fit(data).recommend([0], k=2, rules=rules)["item_id"].tolist()
+    [3, 2]
     """
 
     allow: Any = None
@@ -168,7 +168,7 @@ class Rules:
         """The rules with the lists of one user in place of those of all single users.
 
         For calls that do not say who a history belongs to, such as `recommend_ids`; user: an id, or
-        None for somebody whom no list names.
+        None for somebody whom no list names. Raises DataError for a table that cannot be read.
 
         >>> recae.Rules(block={7: [1], 8: [2]}).of_user(7).block
         [1]
