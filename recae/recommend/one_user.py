@@ -32,7 +32,7 @@ class UserList(tuple[list[Any], list[float]]):
 
     >>> ids, scores = recae.Popularity().fit(data).recommend_ids([0], k=1)
     >>> ids, scores
-    ([2], [3.0])
+    ([1], [3.0])
     """
 
     unknown: int
@@ -89,7 +89,7 @@ class OneUser(Estimator, ABC):
 
         >>> answer = recae.Popularity().fit(data).recommend_ids([0, 99], k=1)
         >>> answer, answer.unknown
-        (([2], [3.0]), 1)
+        (([1], [3.0]), 1)
         """
         self._check_fitted()
         asked = check_integer("k", k)
