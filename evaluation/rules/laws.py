@@ -107,8 +107,9 @@ def random_options(rng: np.random.Generator, world: World, k: int) -> dict[str, 
     if on():
         found |= {"half_life": float(rng.choice([1.0, 30.0, 1000.0])), "now": NOW.isoformat()}
     if on():
-        user = rng.choice([*world.histories])
-        found["min_score"] = float(rng.choice([*world.scores[user].values()]))
+        # Beside a score, not equal to it: another batch may round that score to the other side.
+        scores = [*world.scores[rng.choice([*world.histories])].values()]
+        found["min_score"] = float(rng.choice(scores)) + CLOSE * (max(scores) - min(scores))
     if on():
         items = dict.fromkeys(some(0.1))
         places = rng.permutation(k + 3)[: len(items)] + 1
