@@ -262,17 +262,3 @@ def loop(
         )
     )
     return results
-
-
-def largest(values: Value, k: Operand) -> tuple[Value, Value]:
-    """The k largest numbers of each row and their columns; of equal ones the lower column first.
-
-    TopK of ONNX Runtime before 1.32 ends the process where there are no rows, so then it is given
-    one, which is taken off again.
-    """
-    rows = values.size
-    spare = joined([0, 0], apply("Max", 1 - rows, [0]), [0])
-    padded = apply("Pad", values, spare, np.zeros((), dtype=values.dtype))
-    found = apply_many("TopK", padded, k, dtypes=[None, "int64"], axis=1)
-    best, columns = (each.part([0], rows) for each in found)
-    return best, columns

@@ -16,7 +16,6 @@ from recae.recommend.onnx.graph import (
     apply_many,
     full,
     joined,
-    largest,
     loop,
     owners,
     where,
@@ -235,7 +234,10 @@ def ranked(x: Histories, scores: Value, popularity: np.ndarray) -> None:
     k = graph.input("k", "int64", [1], np.array([10]))
     scores = where(allowed, scores, -np.inf, "float32")
     scores = x.written(scores, full(x.row, [x.row.size], -np.inf, "float32"))
-    best, items = largest(scores, apply("Min", k, [n]))
+    # Of equal scores TopK gives the lower column first, as recae does.
+    best, items = apply_many(
+        "TopK", scores, apply("Min", k, [n]), dtypes=["float32", "int64"], axis=1
+    )
     items = where(best.equals(-np.inf), -1, items, "int64")
     missing = joined([0, 0, 0], apply("Max", k - n, [0]))
     for name, found, empty_place in (("top_items", items, -1), ("top_scores", best, -np.inf)):

@@ -26,7 +26,7 @@ from recae.nn.macrid import (
 from recae.nn.network import AutoencoderNet
 from recae.nn.tied import TiedDecoder, UnitRows
 from recae.nn.vasp import EmptyCode, ProductDecoder, ZeroDiagonal
-from recae.recommend.onnx.graph import Value, apply, full, largest
+from recae.recommend.onnx.graph import Value, apply, apply_many, full
 from recae.recommend.onnx.histories import Histories
 
 TINY = 1e-12
@@ -223,7 +223,8 @@ def _(module: sparse.L1Code, x: Value) -> Value:
 
 @layer.register
 def _(module: sparse.TopUnits, x: Value) -> Value:
-    kept, places = largest(x, [module.active])
+    # Of equal units TopK takes the lowest first, as the model does.
+    kept, places = apply_many("TopK", x, [module.active], dtypes=[None, "int64"], axis=1)
     return apply("ScatterElements", x * 0.0, places, kept, axis=1)
 
 
