@@ -63,3 +63,19 @@ def test_work_that_hangs_is_refused_in_time_and_keeps_its_thread() -> None:
 
     assert asyncio.run(story()) == [[503, 503, 429], [429], [7]]
     threads.close()
+
+
+def test_short_pieces_share_one_pass_of_the_loop() -> None:
+    order: list[int] = []
+
+    async def story() -> int:
+        turns = Turns(3, 1)
+        deadline = asyncio.get_running_loop().time() + 60
+        tasks = [asyncio.ensure_future(turns.run(lambda: order.append(1), deadline)) for _ in "abc"]
+        await asyncio.sleep(0)  # all of them wait now
+        await asyncio.sleep(0)
+        found = len(order)
+        await asyncio.gather(*tasks)
+        return found
+
+    assert asyncio.run(story()) == 3
