@@ -260,7 +260,7 @@ class Service:
         query = request.query_params
         check_query(query, ("limit", "model", "q"))
         text, limit = query.get("q", ""), query.get("limit", "20")
-        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:5]) <= 100):
+        if not (limit.isascii() and limit.isdigit() and len(limit) < 4 and 1 <= int(limit) <= 100):
             raise invalid("limit must be an integer from 1 to 100", "limit")
         served = self.served(query.get("model"))
         text = text.encode("utf-8", "replace").decode()[:200]
