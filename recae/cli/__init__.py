@@ -29,6 +29,7 @@ from recae.errors import (
     RecaeError,
     RecaeWarning,
     StorageError,
+    StoreError,
     TrainingError,
 )
 from recae.system.machine import __version__
@@ -65,7 +66,8 @@ example, on a table with the columns user_id and item_id:
 results go to stdout (as JSON with --json); notes, progress and warnings to stderr
 
 exit codes: 0 done, 2 wrong usage or setting, 3 unusable data, 4 cannot write, 5 too little memory,
-6 training failed, 7 cannot download, 1 anything else, 130 interrupted (a fit has saved its best)
+6 training failed, 7 cannot download, 8 a store of histories failed, 1 anything else,
+130 interrupted (a fit has saved its best)
 """
 
 EXIT_CODES: dict[type[RecaeError], int] = {
@@ -74,6 +76,7 @@ EXIT_CODES: dict[type[RecaeError], int] = {
     NotFittedError: 2,
     DataError: 3,
     StorageError: 4,
+    StoreError: 8,
     CapacityError: 5,
     TrainingError: 6,
     DownloadError: 7,

@@ -8,11 +8,13 @@ from typing import Any
 import pandas as pd
 
 from recae.data import ItemTable
+from recae.errors import explained
 
 SHOWN = 50
 """Items whose reasons the text shows."""
 
 
+@explained
 @dataclass(frozen=True, eq=False)
 class Explanation:
     """Why items are recommended: the items of the history that added most to their scores.

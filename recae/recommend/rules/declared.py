@@ -11,7 +11,14 @@ import numpy as np
 import pandas as pd
 
 from recae.data import Interactions, ItemTable
-from recae.errors import ConfigError, check_integer, check_number, check_option, unknown_option
+from recae.errors import (
+    ConfigError,
+    check_integer,
+    check_number,
+    check_option,
+    explained,
+    unknown_option,
+)
 from recae.recommend.rules.lists import is_per_user
 from recae.rng import check_seed
 
@@ -21,6 +28,7 @@ LISTS = {"boosts": "factor", "include": "position"}
 texts always."""
 
 
+@explained
 @dataclass(frozen=True, eq=False)
 class Rules:
     """What lists must obey beyond the scores; one object for every way to ask for lists.
