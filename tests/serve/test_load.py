@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 
@@ -15,6 +16,9 @@ from evaluation.serve import serve_reloads, serve_speed  # noqa: E402
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+    pytest.mark.skipif(
+        "RECAE_LOAD" not in os.environ, reason="needs an idle machine: RECAE_LOAD=1"
+    ),
 ]
 
 

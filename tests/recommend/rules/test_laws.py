@@ -20,6 +20,12 @@ WORLDS = [
 USERS = range(8)
 
 
+def thresholds(scores: dict[int, float]) -> list[float]:
+    """Numbers beside the scores of a user: at a score itself, rounding of a batch would decide."""
+    found = [*scores.values()]
+    return [score + 1e-3 * (max(found) - min(found)) for score in found]
+
+
 @st.composite
 def requests(draw: Any) -> tuple[int, int, bool, dict[str, Any]]:
     """World, k, exclude_seen, and the fields of rules."""
@@ -38,7 +44,7 @@ def requests(draw: Any) -> tuple[int, int, bool, dict[str, Any]]:
                 "block": lists,
                 "boosts": st.dictionaries(items, factors, max_size=8),
                 "half_life": st.sampled_from([1.0, 100.0, 3000.0]),
-                "min_score": st.sampled_from([*WORLDS[place].scores[0].values()]),
+                "min_score": st.sampled_from(thresholds(WORLDS[place].scores[0])),
                 "include": st.lists(items, max_size=5, unique=True),
                 "at_most": st.integers(1, 3),
                 "diversity": st.sampled_from([0.2, 0.7, 1.0]),
