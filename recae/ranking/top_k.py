@@ -57,9 +57,8 @@ class TopK:
     scores: (rows, k) float32, -inf where none is left.
     users: (rows,) ids, whose row is whose; None where rows have no ids.
     skipped: (n,) ids of users who were asked for and have no row, as with on_unknown="skip".
-    notes: what business rules did, a dict for each rule with counts; see `recae.Rules`.
-    Raises DataError unless items and scores are tables of the same shape and the items are
-    integers, and unless there is a user for each row.
+    notes: what `recae.Rules` did, a dict of counts for each rule.
+    Raises DataError unless items are integers in the shape of scores, with a user for each row.
 
     >>> scores = np.array([[0.5, -np.inf]], dtype=np.float32)
     >>> len(recae.ranking.TopK(np.array([[2, -1]]), scores))  # one row, with one item

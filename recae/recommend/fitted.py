@@ -357,22 +357,6 @@ class Fitted(OneUser, Explains, ABC):
             used = getattr(self, "weights", "neither") in ("both", "input")
             return with_weights_or_ones(transformed(self, matrix) if used else matrix, used)
 
-    def _request(
-        self,
-        users: Any,
-        history: Any,
-        on_unknown: str,
-        items: Any,
-        exclude_items: Any,
-        exclude_seen: bool,
-        on_unknown_items: str,
-    ) -> Request:
-        """The rows to rank and what may be listed, from the options of `recommend`."""
-        request = self._rows(users, history, on_unknown)
-        return with_rules(
-            request, self.items_, items, exclude_items, exclude_seen, on_unknown_items
-        )
-
     def _ruled(
         self,
         users: Any,
@@ -385,9 +369,10 @@ class Fitted(OneUser, Explains, ABC):
         rules: Rules | None,
     ) -> Ruled:
         """The rows to rank under all that `recommend` may be given."""
-        limits = items, exclude_items, exclude_seen, on_unknown_items
-        request = self._request(users, history, on_unknown, *limits)
         check_rules(rules)
+        request = self._rows(users, history, on_unknown)
+        limits = items, exclude_items, exclude_seen, on_unknown_items
+        request = with_rules(request, self.items_, *limits)
         return Ruled.of(self._score_rows, request, rules, self.items_, self._item_vectors)
 
     def _rows(self, users: Any, history: Any, on_unknown: str) -> Request:

@@ -20,16 +20,16 @@ LEAST_TOKEN = 8
 class Settings:
     """The limits of a service. All of them are checked when it is made.
 
-    token: without it everybody may ask, and nobody may reload; with it every request but those for
-    health needs `Authorization: Bearer TOKEN`. max_body: bytes of a body, max_batch_body: of one
-    for many users. max_k: items of a list. max_history: items of a history. max_batch: users of a
-    batch. waiting: requests of one user that may wait for their turn; waiting_batches: the same for
-    batches, reasons and stores. More are refused with 429. threads: for these. timeout: seconds
-    until a request that has no answer yet is refused. store_failure: for users whose history cannot
-    be looked up because the store is down, slow or damaged, "raise" (503 with Retry-After), or
-    "popular" items with a note. batch_wait: seconds during which requests of one user are collected
-    to be ranked together, at most 1; 0 ranks each at once. retry_after: seconds until a refused
-    client may come back.
+    token: without it everybody may ask, and nobody may reload; with it every request needs
+    `Authorization: Bearer TOKEN`, but for health, the page and the OpenAPI schema. max_body: bytes
+    of a body, max_batch_body: of one for many users. max_k: items of a list. max_history: items of
+    a history. max_batch: users of a batch. waiting: requests of one user that may wait for their
+    turn; waiting_batches: the same for batches, reasons and stores. More are refused with 429.
+    threads: for these. timeout: seconds until a request that has no answer yet is refused.
+    store_failure: for users whose history cannot be looked up because the store is down, slow or
+    damaged, "raise" (503 with Retry-After), or "popular" items with a note. batch_wait: seconds
+    during which requests of one user are collected to be ranked together, at most 1; 0 ranks each
+    at once. retry_after: seconds until a refused client may come back.
 
     Raises ConfigError for a value that is out of range.
 

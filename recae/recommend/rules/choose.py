@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,6 @@ import numpy as np
 
 ALPHA = 0.01
 """The share of the wanted categories in those of the list: Steck (2018), eq. 3."""
-
-Penalty = Callable[[], np.ndarray]
 
 
 @dataclass(frozen=True)
