@@ -57,7 +57,7 @@ class Shelf:
     places: name -> folder, or a link to one. Names have letters, digits and `. _ -`. shares: name
     -> the share of the users for whom this challenger answers in place of the default, between 0
     and 1. Which users these are depends on the hash of their ids only: not on the process, the
-    version or the order of requests. titles: what `ItemTable` reads.
+    version or the order of requests. titles: an `ItemTable`, or what it reads.
 
     Any number of threads may use it. A reload replaces one reference: whoever has taken a model
     keeps it until he lets go, and then its memory is free.
@@ -83,7 +83,9 @@ class Shelf:
         if not self.places:
             raise ConfigError("a service needs a model", parameter="places", value=places)
         self.shares = _shares(shares or {}, [*self.places])
-        self.titles = None if titles is None else ItemTable(titles)
+        self.titles: ItemTable | None = titles
+        if titles is not None and not isinstance(titles, ItemTable):
+            self.titles = ItemTable(titles)
         self.served: dict[str, Served] = {}
         self.watchers: list[Callable[[Reload], None]] = []
         self._seen: dict[str, _Seen] = {}

@@ -93,7 +93,10 @@ def until(ready: Any, seconds: float = 60) -> Any:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("serve")
     fitted(1.0).save(folder / "model")
-    running = Running(folder, f"films={folder / 'model'}", "--workers", "2")
+    titles = folder / "titles.csv"
+    titles.write_text("item_id,title\n" + "".join(f"{n},Film {n}\n" for n in range(40)))
+    arguments = ("--workers", "2", "--titles", str(titles))
+    running = Running(folder, f"films={folder / 'model'}", *arguments)
     yield running
     if running.process.poll() is None:
         running.process.kill()
@@ -120,6 +123,8 @@ def test_a_service_from_its_start_to_its_end(service: Running) -> None:
     )  # fmt: skip
     shown = [int(line.split()[1]) for line in ran.stdout.splitlines()]
     assert shown == one.recommend(history=[1, 2], k=5)["item_id"].tolist()
+    found = json.loads(service.ask("/v1/recommend", {"history": [1, 2], "k": 5})[1])["items"]
+    assert [item["title"] for item in found] == [f"Film {item}" for item in shown]
 
     # All workers load a replaced folder; no request fails meanwhile.
     two.save(service.log.parent / "model", overwrite=True)

@@ -17,6 +17,7 @@ import pytest
 import scipy.sparse as sp
 
 import recae
+from recae.data import ItemTable
 from recae.errors import ConfigError, DataError
 from recae.serve import Shelf
 
@@ -56,6 +57,7 @@ def test_titles_that_fit_no_item_are_refused_at_the_start(
         Shelf({"a": place}, titles=pd.DataFrame({"item_id": ids, "title": ["x", "y"]}))
     assert fault.value.parameter == "titles"
     assert Shelf({"a": place}, titles={99: "of another item"}).names() == ["a"]
+    assert Shelf({"a": place}, titles=ItemTable({0: "x"})).get().titles.ids.tolist() == [0]
 
 
 def chosen(shelf: Shelf, users: int) -> list[str]:
