@@ -6,6 +6,7 @@ import inspect
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -76,3 +77,35 @@ def test_nothing_is_imported_before_a_name_is_used() -> None:
     script = "import sys, recae; print([name for name in sys.modules if name.startswith('recae.')])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.split() == ["[]"], done.stderr
+
+
+# What fits, searches, reads named data sets, draws and reports has no place in a service.
+NOT_SERVED = ["recae.training", "recae.tuning", "recae.evaluation", "recae.report", "recae.apply"]
+NOT_SERVED += ["recae.transformers", "recae.data.sets", "recae.data.splits", "recae.cli"]
+SERVED_TOO = {"recae.training", "recae.training.epoch", "recae.data.splits"}
+"""Packages whose names are imported when used, and the record of an epoch, which a model keeps."""
+SERVED_TOO |= {"recae.data.splits.folds"}
+
+ANSWERS = f"""
+import sys, recae
+for place in sys.argv[1:]:
+    model = recae.load(place)
+    items = model.items_.ids[:3].tolist()
+    model.recommend_ids(items, rules=recae.Rules(block=items[:1]))
+    model.recommend(history=dict(me=items))
+    model.explain(items)
+    model.similar_items(items)
+names = {NOT_SERVED + NOT_AT_IMPORT!r}
+print(*[m for m in sys.modules for name in names if (m + ".").startswith(name + ".")])
+"""
+
+
+def test_a_loaded_model_answers_without_the_code_that_fits(
+    tmp_path: Path, int_data: recae.Interactions
+) -> None:
+    models = [recae.MODELS[name] for name in ("mult-vae", "ease", "als", "item-knn")]
+    fitted = [model(**model.small).fit(int_data) for model in models]
+    places = [str(model.save(tmp_path / model.name)) for model in fitted]
+    done = subprocess.run([sys.executable, "-c", ANSWERS, *places], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {*done.stdout.split()} - SERVED_TOO == set()

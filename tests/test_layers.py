@@ -31,7 +31,8 @@ FLOORS = (
     ("report", "tuning"),
     ("apply",),
     ("serve", "hub", "mlflow"),
-    ("__init__", "testing"),
+    ("testing",),
+    ("__init__",),
     ("cli",),
     ("__main__",),
 )

@@ -81,7 +81,14 @@ def module_name(path: str) -> str:
 def sources(root: Path = ROOT) -> dict[str, str]:
     """Maps the path below `root` to the source of every Python file of recae/."""
     paths = sorted((root / "recae").rglob("*.py"))
-    return {p.relative_to(root).as_posix(): p.read_text(encoding="utf-8") for p in paths}
+    return {p.relative_to(root).as_posix(): _text(p) for p in paths}
+
+
+def _text(path: Path) -> str:
+    """The source of a file, with the names that its stub lists: a lazy package imports those."""
+    stub = path.with_suffix(".pyi")
+    names = stub.read_text(encoding="utf-8") if stub.exists() else ""
+    return path.read_text(encoding="utf-8") + names
 
 
 def sources_at(commit: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from recae import training
 from recae.data import Interactions
 from recae.data.csr import column_counts
 from recae.data.splits import Fold
@@ -20,7 +21,6 @@ from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import expect
 from recae.recommend.weights import transformed, weight_transform_param, weights_param
 from recae.rng import numpy_generator
-from recae.training import Run
 
 ROWS = 64
 """Histories scored at a time; a cell takes 8 bytes while it is made."""
@@ -50,7 +50,7 @@ class Random(Recommender):
 
     item_keys_: Bits = learnt()
 
-    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+    def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         numbers = numpy_generator(run.seed).integers(2**64, size=data.n_items, dtype=np.uint64)
         self.item_keys_ = numbers
 
@@ -105,7 +105,7 @@ class Popularity(Recommender):
 
     item_scores_: np.ndarray = learnt()
 
-    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+    def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         if self.weights == "neither":
             self.item_scores_ = column_counts(data.matrix).astype(np.float64)
             return

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recae import training
 from recae.data import IdMap, Interactions
 from recae.data.csr import cells
 from recae.data.splits import Fold
@@ -32,7 +33,6 @@ from recae.recommend.saved import expect
 from recae.recommend.tuned import mark_tuned, tuning_of_members
 from recae.recommend.weights import learn_weighting, set_state, state
 from recae.rng import numpy_generator
-from recae.training import Run
 
 ROWS = 64
 """Users at a time whose blended scores are formed for the likelihood."""
@@ -199,7 +199,7 @@ class Ensemble(Recommender):
         blend.items_ = IdMap(common, "item")
         blend.item_counts_ = counts[given[0].items_.encode(common)]
         blend.history_, blend.fitted_params_ = None, blend.get_params()
-        blend._blend(given, validation, Run())
+        blend._blend(given, validation, training.Run())
         return blend
 
     def check_params(self) -> None:
@@ -217,7 +217,7 @@ class Ensemble(Recommender):
     def _trained(self) -> list[Recommender]:
         return [read_model(text) for text in self.members]
 
-    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+    def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         fitted = []
         for number, text in enumerate(self.members):
             member = read_model(text)
@@ -232,7 +232,7 @@ class Ensemble(Recommender):
         self.items_ = data.items
         self._blend(fitted, validation, run)
 
-    def _blend(self, fitted: list[Recommender], validation: Fold | None, run: Run) -> None:
+    def _blend(self, fitted: list[Recommender], validation: Fold | None, run: training.Run) -> None:
         self.members_ = fitted
         if (tuned := tuning_of_members(fitted)) is not None:
             mark_tuned(self, tuned)

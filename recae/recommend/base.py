@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from recae import training
 from recae.data import Interactions, ItemTable, as_interactions
 from recae.data.csr import column_counts
 from recae.data.splits import Fold
@@ -37,7 +38,6 @@ from recae.recommend.weights import check_weights, learn_weighting, set_state, s
 from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
 from recae.system.machine import enough_memory
 from recae.system.threads import survives_fork
-from recae.training import Callback, Run
 
 
 class Recommender(Fitted):
@@ -82,7 +82,7 @@ class Recommender(Fitted):
         *,
         seed: int = 0,
         device: str | torch.device = "auto",
-        callbacks: Callback | Sequence[Callback] = (),
+        callbacks: training.Callback | Sequence[training.Callback] = (),
         progress: bool | None = None,
         checkpoint: str | Path | None = None,
     ) -> Self:
@@ -105,7 +105,7 @@ class Recommender(Fitted):
         EASE(l2=3)
         """
         self.check_params()
-        run = Run.checked(seed, device, callbacks, progress, checkpoint)
+        run = training.Run.checked(seed, device, callbacks, progress, checkpoint)
         data = as_interactions(data)
         learn_weighting(self, data)
         if validation is not None:
@@ -166,7 +166,7 @@ class Recommender(Fitted):
         learnt = sha256_of_arrays(self.items_.ids, self.item_counts_, *arrays.values())
         return sha256((about + learnt).encode())[:16]
 
-    def _warn_of_unused(self, run: Run, device: Any) -> None:
+    def _warn_of_unused(self, run: training.Run, device: Any) -> None:
         """Warns of options of `fit` that have no effect on this model."""
         parts, unused = self._trained(), []
         if run.callbacks and not any(part.uses_callbacks for part in parts):
@@ -298,7 +298,7 @@ class Recommender(Fitted):
     # A model implements these methods, `_score_rows`, and others of `Fitted` where it can.
 
     @abstractmethod
-    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+    def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         """Learns from `data`; hyperparameters and options are checked already."""
 
     @abstractmethod

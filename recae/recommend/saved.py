@@ -19,6 +19,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from recae import training
 from recae.data import IdMap, Interactions, as_ids
 from recae.data.splits import Fold
 from recae.data.tables.readers import read_interactions, write_interactions
@@ -26,7 +27,6 @@ from recae.data.tables.sources import read_frame
 from recae.estimators.saved import ARRAYS, Contents, form
 from recae.recommend.weights import state
 from recae.system.safely import check_parquet
-from recae.training import Checkpoint, Run
 
 ITEMS, USERS, HISTORY = "items.parquet", "users.parquet", "history.parquet"
 
@@ -44,8 +44,8 @@ def contents(model: Any, known: Mapping[str, Any], history: Interactions | None)
 
 
 def checkpoint(
-    model: Any, data: Interactions, validation: Fold | None, run: Run
-) -> Checkpoint | None:
+    model: Any, data: Interactions, validation: Fold | None, run: training.Run
+) -> training.Checkpoint | None:
     """The file that keeps the state of a training, if one is wanted."""
     if run.checkpoint is None:
         return None
@@ -56,7 +56,7 @@ def checkpoint(
         "data": data.fingerprint(),
         "validation": None if validation is None else validation.fingerprint(),
     }
-    return Checkpoint(run.checkpoint, about)
+    return training.Checkpoint(run.checkpoint, about)
 
 
 def read_items(files: Mapping[str, Path]) -> tuple[IdMap, np.ndarray]:

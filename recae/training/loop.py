@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from recae.errors import ConfigError, TrainingError, TrainingInterrupted
+from recae.errors import TrainingError, TrainingInterrupted
 from recae.nn import AutoencoderNet, Batch
 from recae.rng import Stream, check_seed, torch_generator
 from recae.system.progress import bar, check_progress, say
@@ -22,36 +22,9 @@ from recae.training.batches import Loader
 from recae.training.checkpoint import Checkpoint
 from recae.training.convergence import starting_loss, warn_if_diverged
 from recae.training.device import on_device, resolve_device
+from recae.training.epoch import Callback, Epoch, check_callbacks
 from recae.training.objective import Accumulation, Objective
 from recae.training.plan import Plan, make_optimiser
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One finished epoch: its number from 1, mean training loss, seconds, validation metrics."""
-
-    number: int
-    loss: float
-    seconds: float
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-
-Callback = Callable[[Epoch], "bool | None"]
-"""Called after every epoch; returning True ends the training (the best state is still kept)."""
-
-
-def check_callbacks(callbacks: Any) -> tuple[Callback, ...]:
-    """One callback or several as a tuple. Raises ConfigError for what cannot be called."""
-    several = isinstance(callbacks, Iterable) and not callable(callbacks)
-    found = tuple(callbacks) if several else (callbacks,)
-    for callback in found:
-        if not callable(callback):
-            raise ConfigError(
-                f"callbacks must be functions of an Epoch, not {callback!r}",
-                parameter="callbacks",
-                value=callback,
-            )
-    return found
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recae import training
 from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import TrainingError
@@ -29,17 +30,16 @@ from recae.recommend.weights import (
     weighted,
     weights_param,
 )
-from recae.training import Epoch, Run
 
 
 class Stopped(Exception):
     """A callback wants the training to end."""
 
 
-def report_epoch(run: Run, number: int, loss: float, seconds: float) -> None:
+def report_epoch(run: training.Run, number: int, loss: float, seconds: float) -> None:
     """Calls the callbacks of a fit by `implicit`; raises Stopped if one of them returns True."""
     if run.callbacks:  # else no loss was computed
-        epoch = Epoch(number, float(loss), seconds)
+        epoch = training.Epoch(number, float(loss), seconds)
         wanted = [callback(epoch) for callback in run.callbacks]
         if any(wanted):
             raise Stopped
@@ -92,7 +92,7 @@ class SVDRecommender(FactorRecommender):
     def _factors(self, matrix: Any) -> tuple[np.ndarray, np.ndarray]:
         """E and F, given X."""
 
-    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+    def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         matrix = weighted(self, data.matrix, "both")
         factors = self._factors(matrix.astype(np.float64))
         with np.errstate(over="ignore"):

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from recae import training
 from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import TrainingError, TrainingInterrupted
@@ -31,7 +32,6 @@ from recae.recommend.weights import (
 from recae.rng import numpy_generator
 from recae.system.progress import bar, say
 from recae.system.threads import ONE_BLAS
-from recae.training import Run
 
 
 @estimator
@@ -68,7 +68,7 @@ class ALS(FactorRecommender):
     )
     weight_transform: str = weight_transform_param()
 
-    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+    def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         from implicit.recommender_base import ModelFitError
 
         x = data.matrix  # `implicit` may change its input, which is therefore a copy

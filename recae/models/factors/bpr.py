@@ -11,6 +11,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from recae import training
 from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import TrainingError
@@ -25,7 +26,6 @@ from recae.recommend.sparse import with_weights_or_ones
 from recae.rng import numpy_generator
 from recae.system.progress import bar
 from recae.system.threads import ONE_BLAS
-from recae.training import Run
 
 
 @estimator
@@ -61,7 +61,7 @@ class BPR(FactorRecommender):
 
     item_biases_: np.ndarray = learnt()
 
-    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+    def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         from implicit.cpu.bpr import BayesianPersonalizedRanking
         from implicit.recommender_base import ModelFitError
 

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from recae import training
 from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
@@ -34,7 +35,6 @@ from recae.recommend.weights import (
     weights_param,
 )
 from recae.system.progress import bar
-from recae.training import Run
 
 
 @estimator
@@ -85,7 +85,7 @@ class LinearRecommender(Recommender):
 
     weights_: Tensor = learnt()
 
-    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+    def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         histories = weighted(self, data.matrix, "both")
         with np.errstate(over="ignore", invalid="ignore"):  # the solver checks what it inverts
             matrix, item_scale = self._scaled(histories)

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from recae import training
 from recae.data import Interactions, csr
 from recae.data.splits import Fold
 from recae.errors import CapacityError
@@ -25,7 +26,6 @@ from recae.recommend.saved import csr_from_arrays, csr_to_arrays, expect
 from recae.recommend.weights import weight_transform_param, weighted, weights_param
 from recae.system.machine import total_memory
 from recae.system.progress import bar
-from recae.training import Run
 
 WEIGHT_VARIANCE, BIAS_VARIANCE = 2.0, 0.01
 """Weights and biases of the authors' network have standard deviations sqrt(2) and 0.1."""
@@ -71,7 +71,7 @@ class InfiniteAE(Recommender):
     histories_: Any = learnt()
     inverse_: Tensor = learnt()
 
-    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+    def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         n, available = data.n_users, SPARE * total_memory()
         if 8 * n**2 > available:
             raise CapacityError(

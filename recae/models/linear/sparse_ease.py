@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from recae import training
 from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import CapacityError
@@ -23,7 +24,6 @@ from recae.recommend.sparse import nearest_columns
 from recae.recommend.weights import weight_transform_param, weighted, weights_param
 from recae.system.machine import total_memory
 from recae.system.progress import bar
-from recae.training import Run
 
 SPARE = 0.5
 """Share of the memory that co-occurrences may take."""
@@ -65,7 +65,7 @@ class SparseEASE(Recommender):
 
     weights_: Any = learnt()
 
-    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+    def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         matrix = weighted(self, data.matrix, "both")
         self._check_memory(matrix)
         lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0), np.float64).ravel())

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from recae import training
 from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
@@ -20,7 +21,6 @@ from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays, expect
 from recae.recommend.sparse import nearest_columns, sparse_scores
 from recae.recommend.weights import weight_transform_param, weighted, weights_param
-from recae.training import Run
 
 
 @estimator
@@ -72,7 +72,7 @@ class ItemKNN(Recommender):
     similarity_: Any = learnt()
     bias_: np.ndarray | None = learnt()
 
-    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+    def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         nearest = nearest_columns(self._weighted(data), self.neighbours)
         self.similarity_, self.bias_ = nearest, None
         if self.scoring == "centred":

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from recae import training
 from recae.data import Interactions
 from recae.data.csr import column_counts, row_sums
 from recae.data.splits import Fold
@@ -23,7 +24,6 @@ from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays
 from recae.recommend.sparse import sparse_scores, unit_rows
 from recae.recommend.weights import weight_transform_param, weighted, weights_param
-from recae.training import Run
 
 ROWS = 256
 """Histories compared with all training users at a time."""
@@ -60,7 +60,7 @@ class UserKNN(Recommender):
 
     training_: Any = learnt()
 
-    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+    def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         self._set(self._values(data.matrix))
 
     def _set(self, training: Any) -> None:

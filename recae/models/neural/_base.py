@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recae import training
 from recae.data import Interactions
 from recae.data.csr import column_counts
 from recae.data.splits import Fold
@@ -36,25 +37,14 @@ from recae.recommend.weights import (
     weight_transform_param,
     weights_param,
 )
-from recae.training import (
-    OPTIMISERS,
-    BeforeEpoch,
-    Epoch,
-    Objective,
-    Phase,
-    Plan,
-    Run,
-    SampledLoader,
-    SparseLoader,
-    draw_shares,
-    has_bfloat16,
-    train,
-)
 
 LOG = logging.getLogger("recae")
 
 FULL_ITEMS = 100_000
 """Items up to which softmax="auto" takes all of them."""
+
+OPTIMISERS = ("adam", "nadam", "adagrad", "normalised-adam")
+"""Those of `recae.training`, which is imported only to fit."""
 
 PRIOR = "code.prior."
 """The module of a network for the parts that only training needs."""
@@ -166,7 +156,7 @@ class NeuralRecommender(Recommender):
     milestones: tuple[int, ...] = param(
         "epochs after which the learning rate falls to a fifth", default=(), low=1
     )
-    optimiser: str = param("how the weights are updated", default="adam", choices=tuple(OPTIMISERS))
+    optimiser: str = param("how the weights are updated", default="adam", choices=OPTIMISERS)
     l2: float = param(
         "the loss gains l2 x (sum of squared weights, without biases)",
         default=0.0,
@@ -190,7 +180,7 @@ class NeuralRecommender(Recommender):
     init = "glorot"
 
     network_: AutoencoderNet = learnt()
-    epochs_: list[Epoch] = learnt()
+    epochs_: list[training.Epoch] = learnt()
 
     def check_params(self) -> None:
         super().check_params()
@@ -210,15 +200,15 @@ class NeuralRecommender(Recommender):
         """The network for so many items and training users, its weights not yet drawn."""
 
     @abstractmethod
-    def _objective(self, updates: int) -> Objective:
+    def _objective(self, updates: int) -> training.Objective:
         """The training objective, given the number of planned updates."""
 
-    def _loader(self, input: Any, target: Any | None, seed: int) -> SparseLoader:
+    def _loader(self, input: Any, target: Any | None, seed: int) -> training.SparseLoader:
         """The loader of the batches; by default input and target are the same histories."""
         sampled = self._sampled(input.shape[1])
         if not sampled:
-            return SparseLoader(input, target, self.batch_size, seed)
-        return SampledLoader(input, target, self.batch_size, seed, samples=sampled)
+            return training.SparseLoader(input, target, self.batch_size, seed)
+        return training.SampledLoader(input, target, self.batch_size, seed, samples=sampled)
 
     def _validator(
         self, score_rows: ScoreRows, validation: Fold, data: Interactions
@@ -236,11 +226,11 @@ class NeuralRecommender(Recommender):
         """Numbers in a code."""
         return self.latent
 
-    def _phases(self) -> tuple[Phase, ...]:
+    def _phases(self) -> tuple[training.Phase, ...]:
         """The phases of training, repeated; by default all weights learn at once."""
-        return (Phase(),)
+        return (training.Phase(),)
 
-    def _before_epoch(self, histories: Any) -> BeforeEpoch | None:
+    def _before_epoch(self, histories: Any) -> training.BeforeEpoch | None:
         """A function that overwrites weights before some epochs, given CSR histories of ones."""
         return None
 
@@ -260,7 +250,9 @@ class NeuralRecommender(Recommender):
             return
         n_items = histories.shape[1]
         sampled = self._sampled(n_items)
-        narrow = self.precision == "bfloat16" or (self.precision == "auto" and has_bfloat16(device))
+        narrow = self.precision == "bfloat16" or (
+            self.precision == "auto" and training.has_bfloat16(device)
+        )
         for module in net.modules():
             if isinstance(module, InputLinear):
                 module.sparse = bool(sampled)
@@ -275,7 +267,7 @@ class NeuralRecommender(Recommender):
             device,
         )
 
-    def _fit(self, data: Interactions, validation: Fold | None, run: Run) -> None:
+    def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         net = self._network(data.n_items, data.n_users)
         ones = data.binarised().matrix
         self._prepare(net, ones, run.device)
@@ -291,11 +283,11 @@ class NeuralRecommender(Recommender):
         if validation is not None:
             validate = self._validator(lambda rows: self._score_with(net, rows), validation, data)
         try:
-            epochs = train(
+            epochs = training.train(
                 net,
                 loader,
                 self._objective(self.epochs * len(loader)),
-                Plan(
+                training.Plan(
                     epochs=self.epochs,
                     lr=self.lr,
                     l2=self.l2,
@@ -390,5 +382,5 @@ def log_popularity(histories: Any) -> Tensor:
 
     Biases that start here make the items of a sample weigh alike.
     """
-    shares = draw_shares(column_counts(histories))
+    shares = training.draw_shares(column_counts(histories))
     return torch.from_numpy(np.log(shares).astype(np.float32))

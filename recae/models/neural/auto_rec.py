@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
+from recae import training
 from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import DataError
@@ -21,7 +22,6 @@ from recae.nn import (
 )
 from recae.ranking.batches import ScoreRows
 from recae.recommend.requests import align, rating_error
-from recae.training import Objective
 
 
 @estimator
@@ -80,5 +80,5 @@ class AutoRec(NeuralRecommender):
             decoder=Decoder(mlp(()), LinearHead(self.latent, n_items)),
         )
 
-    def _objective(self, updates: int) -> Objective:
-        return Objective("observed-squared")
+    def _objective(self, updates: int) -> training.Objective:
+        return training.Objective("observed-squared")

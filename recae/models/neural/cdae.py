@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from recae import training
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import NeuralRecommender, dropout_param
 from recae.nn import AutoencoderNet, Decoder, Dropout, InputLinear, LinearHead, UserNodes, mlp
-from recae.training import NegativesLoader, Objective, SparseLoader
 
 
 @estimator
@@ -60,10 +60,12 @@ class CDAE(NeuralRecommender):
             decoder=Decoder(mlp(()), LinearHead(self.latent, n_items)),
         )
 
-    def _loader(self, input: Any, target: Any | None, seed: int) -> SparseLoader:
+    def _loader(self, input: Any, target: Any | None, seed: int) -> training.SparseLoader:
         if not self.negatives:
             return super()._loader(input, target, seed)
-        return NegativesLoader(input, target, self.batch_size, seed, negatives=self.negatives)
+        return training.NegativesLoader(
+            input, target, self.batch_size, seed, negatives=self.negatives
+        )
 
-    def _objective(self, updates: int) -> Objective:
-        return Objective(f"observed-{self.loss}" if self.negatives else self.loss)
+    def _objective(self, updates: int) -> training.Objective:
+        return training.Objective(f"observed-{self.loss}" if self.negatives else self.loss)

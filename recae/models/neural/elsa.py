@@ -6,12 +6,12 @@ from typing import Any, ClassVar, cast
 
 from torch import Tensor
 
+from recae import training
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import NeuralRecommender
 from recae.nn import AutoencoderNet, DeterministicCode, NoCorruption, TiedDecoder, UnitRows
 from recae.recommend.explain.parts import SUM, Padded, Parts, from_factors
 from recae.recommend.weights import weighted
-from recae.training import Objective
 
 
 @estimator
@@ -57,8 +57,8 @@ class ELSA(NeuralRecommender):
             decoder=TiedDecoder(encoder),
         )
 
-    def _objective(self, updates: int) -> Objective:
-        return Objective("cosine")
+    def _objective(self, updates: int) -> training.Objective:
+        return training.Objective("cosine")
 
     def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
         read = weighted(self, matrix, "input", "both")

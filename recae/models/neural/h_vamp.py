@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from recae import training
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import NeuralRecommender, anneal_param, dropout_param
 from recae.nn import (
@@ -16,7 +17,6 @@ from recae.nn import (
     LinearHead,
     UnitNorm,
 )
-from recae.training import Objective, annealed
 
 
 @estimator
@@ -100,5 +100,7 @@ class HVamp(NeuralRecommender):
     def _code_width(self) -> int:
         return 2 * self.latent
 
-    def _objective(self, updates: int) -> Objective:
-        return Objective(self.likelihood, {"kl": annealed(self.beta, self.anneal, updates)})
+    def _objective(self, updates: int) -> training.Objective:
+        return training.Objective(
+            self.likelihood, {"kl": training.annealed(self.beta, self.anneal, updates)}
+        )

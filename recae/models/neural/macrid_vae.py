@@ -6,6 +6,7 @@ from typing import cast
 
 from torch import Tensor
 
+from recae import training
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import NeuralRecommender, anneal_param, dropout_param
 from recae.nn import (
@@ -19,7 +20,6 @@ from recae.nn import (
     NoCorruption,
     UnitNorm,
 )
-from recae.training import Objective, annealed
 
 
 @estimator
@@ -70,8 +70,10 @@ class MacridVAE(NeuralRecommender):
             decoder=ConceptDecoder(encoder),
         )
 
-    def _objective(self, updates: int) -> Objective:
-        return Objective("multinomial", {"kl": annealed(self.beta, self.anneal, updates)})
+    def _objective(self, updates: int) -> training.Objective:
+        return training.Objective(
+            "multinomial", {"kl": training.annealed(self.beta, self.anneal, updates)}
+        )
 
     def _code_width(self) -> int:
         return self.concepts * self.latent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from recae import training
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import (
     NeuralRecommender,
@@ -25,7 +26,6 @@ from recae.nn import (
     encoder_mlp,
     mlp,
 )
-from recae.training import Objective
 
 
 @estimator
@@ -78,5 +78,5 @@ class MultDAE(NeuralRecommender):
             decoder=Decoder(mlp(widths[::-1]), LinearHead(widths[0], n_items)),
         )
 
-    def _objective(self, updates: int) -> Objective:
-        return Objective("multinomial")
+    def _objective(self, updates: int) -> training.Objective:
+        return training.Objective("multinomial")

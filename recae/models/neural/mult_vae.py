@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from recae import training
 from recae.errors import ConfigError
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import (
@@ -27,7 +28,6 @@ from recae.nn import (
     encoder_mlp,
     mlp,
 )
-from recae.training import Objective, annealed
 
 
 @estimator
@@ -100,5 +100,7 @@ class MultVAE(NeuralRecommender):
             decoder=Decoder(mlp(decoder), LinearHead(decoder[-1], n_items)),
         )
 
-    def _objective(self, updates: int) -> Objective:
-        return Objective("multinomial", {"kl": annealed(self.beta, self.anneal, updates)})
+    def _objective(self, updates: int) -> training.Objective:
+        return training.Objective(
+            "multinomial", {"kl": training.annealed(self.beta, self.anneal, updates)}
+        )

@@ -9,6 +9,7 @@ import scipy.linalg
 import torch
 from torch import Tensor, nn
 
+from recae import training
 from recae.errors import ConfigError, TrainingError
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import (
@@ -33,7 +34,6 @@ from recae.nn import (
     mlp,
     remember,
 )
-from recae.training import BeforeEpoch, Objective, Phase
 
 COLUMNS = 64
 """Columns of the embeddings multiplied at a time: a product by X takes users x 64 float64."""
@@ -195,20 +195,20 @@ class RecVAE(NeuralRecommender):
             decoder=Decoder(mlp(()), LinearHead(self.latent, n_items)),
         )
 
-    def _objective(self, updates: int) -> Objective:
+    def _objective(self, updates: int) -> training.Objective:
         def weight(batch: Batch, step: int) -> Tensor:
             lengths: Tensor = self.gamma * batch.target_sums()  # (rows,)
             return lengths
 
-        return Objective("multinomial", {"kl": weight})
+        return training.Objective("multinomial", {"kl": weight})
 
-    def _phases(self) -> tuple[Phase, ...]:
+    def _phases(self) -> tuple[training.Phase, ...]:
         return (
-            Phase(self.encoder_epochs, ("encoder", "code"), start=remember),
-            Phase(1, ("decoder",), corrupt=False),
+            training.Phase(self.encoder_epochs, ("encoder", "code"), start=remember),
+            training.Phase(1, ("decoder",), corrupt=False),
         )
 
-    def _before_epoch(self, histories: Any) -> BeforeEpoch | None:
+    def _before_epoch(self, histories: Any) -> training.BeforeEpoch | None:
         if not self.slim_every:
             return None
         most = int(histories.getnnz(axis=0).max())

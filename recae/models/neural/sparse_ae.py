@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
+from recae import training
 from recae.errors import ConfigError
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import NeuralRecommender, loss_param
@@ -22,7 +23,6 @@ from recae.nn import (
     mlp,
 )
 from recae.recommend.explain.parts import Padded, Parts
-from recae.training import Objective
 
 
 @estimator
@@ -84,8 +84,8 @@ class SparseAE(NeuralRecommender):
             decoder=Decoder(mlp(()), UnitHead(self.latent, n_items)),
         )
 
-    def _objective(self, updates: int) -> Objective:
-        return Objective(self.loss, {"sparsity": self.beta})
+    def _objective(self, updates: int) -> training.Objective:
+        return training.Objective(self.loss, {"sparsity": self.beta})
 
     def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
         if self.sparsity != "top-k":  # which jumps where another unit becomes one of the largest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recae import training
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import (
     NeuralRecommender,
@@ -19,7 +20,6 @@ from recae.nn import (
     encoder_mlp,
     mlp,
 )
-from recae.training import Objective
 
 
 @estimator
@@ -69,5 +69,5 @@ class VanillaAE(NeuralRecommender):
             decoder=Decoder(mlp(widths[::-1], self.activation), LinearHead(widths[0], n_items)),
         )
 
-    def _objective(self, updates: int) -> Objective:
-        return Objective(self.loss)
+    def _objective(self, updates: int) -> training.Objective:
+        return training.Objective(self.loss)

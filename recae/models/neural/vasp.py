@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from recae import training
 from recae.errors import ConfigError
 from recae.estimators.params import estimator, param
-from recae.models.neural._base import NeuralRecommender
+from recae.models.neural._base import OPTIMISERS, NeuralRecommender
 from recae.nn import (
     AutoencoderNet,
     DenselyConnected,
@@ -18,7 +19,6 @@ from recae.nn import (
     NoCorruption,
     ProductDecoder,
 )
-from recae.training import OPTIMISERS, HalvesLoader, Objective, SparseLoader
 
 EPS = 1e-3
 """Added to the variance in layer normalisation, as in Keras."""
@@ -29,18 +29,16 @@ class FocalRecommender(NeuralRecommender):
     """Trained under the focal loss, on halves of histories that predict the other half."""
 
     lr: float = param("learning rate", default=5e-4, above=0, usual=(1e-5, 1e-3))
-    optimiser: str = param(
-        "how the weights are updated", default="nadam", choices=tuple(OPTIMISERS)
-    )
+    optimiser: str = param("how the weights are updated", default="nadam", choices=OPTIMISERS)
     whole: bool = param(
         "whether full histories are training rows too, each its own target", default=True
     )
 
-    def _loader(self, input: Any, target: Any | None, seed: int) -> SparseLoader:
-        return HalvesLoader(input, target, self.batch_size, seed, whole=self.whole)
+    def _loader(self, input: Any, target: Any | None, seed: int) -> training.SparseLoader:
+        return training.HalvesLoader(input, target, self.batch_size, seed, whole=self.whole)
 
-    def _objective(self, updates: int) -> Objective:
-        return Objective("focal")
+    def _objective(self, updates: int) -> training.Objective:
+        return training.Objective("focal")
 
 
 @estimator
@@ -90,8 +88,8 @@ class DeepFocalRecommender(FocalRecommender):
             decoder=ProductDecoder(n_items, deep=deep, widths=widths, shallow=self.shallow),
         )
 
-    def _objective(self, updates: int) -> Objective:
-        return Objective("focal", {"kl": self.beta / self.latent})
+    def _objective(self, updates: int) -> training.Objective:
+        return training.Objective("focal", {"kl": self.beta / self.latent})
 
 
 @estimator

@@ -1,0 +1,16 @@
+from . import splits as splits
+from .idmap import IdMap as IdMap
+from .ids import as_ids as as_ids
+from .interactions import Interactions as Interactions
+from .interactions import as_interactions as as_interactions
+from .item_table import ItemTable as ItemTable
+from .sets.cards import dataset_card as dataset_card
+from .sets.cards import dataset_names as dataset_names
+from .sets.catalog import Dataset as Dataset
+from .sets.catalog import dataset_folder as dataset_folder
+from .sets.catalog import dataset_state as dataset_state
+from .sets.catalog import load_dataset as load_dataset
+from .tables.readers import read_columns as read_columns
+from .tables.readers import read_csv as read_csv
+from .tables.readers import read_parquet as read_parquet
+from .tables.readers import read_table as read_table

@@ -1,0 +1,14 @@
+from .by_time import GlobalTime as GlobalTime
+from .by_time import LeaveLastOut as LeaveLastOut
+from .fixed import fixed_folds as fixed_folds
+from .fixed import fixed_split as fixed_split
+from .folds import Fold as Fold
+from .folds import Split as Split
+from .leaks import check_split as check_split
+from .repeats import WeakKFold as WeakKFold
+from .repeats import repeated as repeated
+from .rolling import RollingTime as RollingTime
+from .strong import StrongGeneralization as StrongGeneralization
+from .strong import UserKFold as UserKFold
+from .weak import RandomSplit as RandomSplit
+from .weak import holdout_pairs as holdout_pairs

@@ -1,0 +1,16 @@
+from .accumulator import MetricAccumulator as MetricAccumulator
+from .beyond_accuracy import FloatArray as FloatArray
+from .beyond_accuracy import popularity_groups as popularity_groups
+from .bootstrap import bootstrap_interval as bootstrap_interval
+from .bootstrap import bootstrap_intervals as bootstrap_intervals
+from .bootstrap import percentile_interval as percentile_interval
+from .bootstrap import resampled_means as resampled_means
+from .hits import IntArray as IntArray
+from .metric import AnyMetric as AnyMetric
+from .metric import Metric as Metric
+from .metric import less_is_better as less_is_better
+from .metric import parse_metric as parse_metric
+from .metric import parse_metrics as parse_metrics
+from .metric import uses_weights as uses_weights
+from .ranks import TargetRanks as TargetRanks
+from .ranks import target_ranks as target_ranks
