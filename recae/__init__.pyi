@@ -16,6 +16,7 @@ from . import training as training
 from . import transformers as transformers
 from . import tuning as tuning
 from .data import Interactions as Interactions
+from .data import ItemTable as ItemTable
 from .data import load_dataset as load_dataset
 from .data import read_csv as read_csv
 from .data import read_parquet as read_parquet

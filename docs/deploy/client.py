@@ -26,6 +26,5 @@ def ask(address, path, body, tries=5):
 
 if __name__ == "__main__":
     address, history = sys.argv[1], [int(item) for item in sys.argv[2:]]
-    answer = ask(address, "/v1/recommend", {"history": history, "k": 5})
-    for item in answer["items"]:
+    for item in ask(address, "/v1/recommend", {"history": history, "k": 5})["items"]:
         print(item["rank"], item["item_id"], f"{item['score']:.3f}", item.get("title", ""))

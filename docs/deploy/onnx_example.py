@@ -39,8 +39,8 @@ class Model:
         }
         items, scores = self.session.run(["top_items", "top_scores"], inputs)
         return [
-            [(self.ids[item], float(score)) for item, score in zip(*row) if item >= 0]
-            for row in zip(items, scores)
+            [(self.ids[item], float(score)) for item, score in zip(*row, strict=True) if item >= 0]
+            for row in zip(items, scores, strict=True)
         ]
 
 

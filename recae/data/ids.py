@@ -208,7 +208,7 @@ def _sound(array: npt.NDArray[np.object_], what: str, first_row: int) -> npt.NDA
         try:
             "".join(part).encode()
         except UnicodeEncodeError:
-            bad = [_is_broken(text) for text in array]
+            bad = [is_broken(text) for text in array]
             row = bad.index(True)
             raise DataError(
                 f"{noun(what)} must be Unicode text; {array[row]!r} at row {first_row + row} has "
@@ -220,7 +220,8 @@ def _sound(array: npt.NDArray[np.object_], what: str, first_row: int) -> npt.NDA
 _TEXTS = 1 << 16
 
 
-def _is_broken(text: str) -> bool:
+def is_broken(text: str) -> bool:
+    """Whether a text has half a surrogate pair."""
     return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 

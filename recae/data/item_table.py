@@ -13,7 +13,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from recae.data.idmap import IdMap
-from recae.data.ids import Codes, Ids, as_ids, show
+from recae.data.ids import Codes, Ids, as_ids, is_broken, show
 from recae.data.tables.readers import read_whole_table
 from recae.data.tables.sources import is_table
 from recae.errors import DataError, check_option, unknown_option, warn
@@ -52,10 +52,9 @@ class ItemTable:
         found: Any
         id_column = f"{what}_id" if id_column is None else id_column
         if isinstance(given, Mapping):
-            values = pd.Series(list(given.values()), dtype=object if not given else None)
-            found, columns = list(given), pd.DataFrame({value: values})
+            found, columns = list(given), _one_column(value, list(given.values()))
         elif isinstance(given, pd.Series):
-            found, columns = given.index, pd.DataFrame({value: given.to_numpy()})
+            found, columns = given.index, _one_column(value, given.to_numpy())
         elif isinstance(given, str | os.PathLike) or is_table(given):
             texts = (id_column,) if ids == "text" else ()
             frame = read_whole_table(given, texts)
@@ -72,7 +71,10 @@ class ItemTable:
                 f"or by a mapping from ids to values, not by {type(given).__name__}"
             )
         with self._named():
+            if isinstance(found, pd.MultiIndex):
+                raise DataError(f"{what} ids are one column, not {found.nlevels} (a MultiIndex)")
             self.ids: Ids = as_ids(found, what)
+            _check(columns)
         self.columns: pd.DataFrame = columns.reset_index(drop=True)
 
     def column(self, name: str) -> pd.Series[Any]:
@@ -173,6 +175,33 @@ class ItemTable:
             f"{self.label}the table has none of the {len(wanted):,} {self.what} ids that are needed"
             f"{example}: are the ids the same?"
         )
+
+
+def _one_column(name: str, values: Any) -> pd.DataFrame:
+    """A frame of one column. Text that pandas refuses stays as objects, for `_check` to name it."""
+    try:
+        return pd.DataFrame({name: pd.Series(values, dtype=None if len(values) else object)})
+    except UnicodeEncodeError:
+        return pd.DataFrame({name: pd.Series(values, dtype=object)}, dtype=object)
+
+
+def _check(columns: pd.DataFrame) -> None:
+    """Raises DataError for two columns of one name, and for half surrogate pairs in texts."""
+    if not columns.columns.is_unique:
+        twice = columns.columns[columns.columns.duplicated()][0]
+        raise DataError(f"the table has two columns {twice!r}: rename one of them")
+    for name, column in columns.items():
+        if column.dtype != object:
+            continue
+        texts = [text if isinstance(text, str) else "" for text in column]
+        try:
+            "".join(texts).encode()
+        except UnicodeEncodeError:
+            row = next(row for row, text in enumerate(texts) if is_broken(text))
+            raise DataError(
+                f"the column {name!r} must have Unicode text; {texts[row]!r} at row {row} has half "
+                "a surrogate pair; correct how the text was decoded"
+            ) from None
 
 
 def _parts(value: Any, separator: str) -> list[str]:

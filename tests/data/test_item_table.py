@@ -67,6 +67,11 @@ def test_categories_of_rows_lists_and_separated_texts_are_the_same() -> None:
         (FILMS.assign(item_id=[9.5, 5, 5]), "9.5"),
         ("nowhere.csv", "nowhere.csv"),
         ({5: "five"}, "such as 7"),
+        ({7: "\ud800"}, "title.*row 0"),
+        (pd.Series(["a", "\ud800"], index=[7, 8], dtype=object), "title.*row 1"),
+        (FILMS.assign(film=pd.Series(["a", "b", "\ud800"], dtype=object)), "film.*row 2"),
+        (pd.concat([FILMS, FILMS[["title"]]], axis=1), "title"),
+        (FILMS.set_index(["item_id", "year"]), "MultiIndex"),
     ],
 )
 def test_what_does_not_fit_is_named(given: object, culprit: str) -> None:
