@@ -77,6 +77,8 @@ def run(args: argparse.Namespace, output: Output) -> None:
     titles = None if args.titles is None else ItemTable(args.titles, id_column=args.item)
     shelf = Shelf(places(args.models), shares=shares(args.challenger), titles=titles)
     store = None if args.store is None else open_store(args.store)
+    if fault := getattr(store, "fault", ""):
+        output.note(f"users cannot be looked up yet: {fault}. The store is asked again when needed")
     names = ", ".join(shelf.names())
 
     def started(address: str) -> None:

@@ -33,7 +33,7 @@ class ItemTable:
     is 0..rows-1. Raises DataError for another type, for a path that cannot be read and without a
     column of ids.
 
-    >>> titles = ItemTable({7: "Alien", 8: "Brazil"})
+    >>> titles = recae.ItemTable({7: "Alien", 8: "Brazil"})
     >>> titles.texts([8, 7, 9])
     ['Brazil', 'Alien', '9']
     """
@@ -78,7 +78,11 @@ class ItemTable:
         self.columns: pd.DataFrame = columns.reset_index(drop=True)
 
     def column(self, name: str) -> pd.Series[Any]:
-        """The values of a column, (rows,). Raises DataError, naming the columns there are."""
+        """The values of a column, (rows,). Raises DataError, naming the columns there are.
+
+        >>> recae.ItemTable({7: "Alien"}).column("title").tolist()
+        ['Alien']
+        """
         if name not in self.columns:
             raise self._absent(name, self.columns)
         return self.columns[name]
@@ -96,10 +100,13 @@ class ItemTable:
             raise DataError(f"{self.label}{error}") from None
 
     def places(self, ids: IdMap | Any, *, required: bool = False) -> Codes:
-        """The row of each of `ids` (an IdMap or a column of ids), (ids,) int64; -1 without one.
+        """The row of each of `ids` (an IdMap or a column of n ids), (n,) int64; -1 without one.
 
         Raises DataError if the table has an id twice, if one side has text and the other integers,
         and with `required` if no id has a row.
+
+        >>> recae.ItemTable({7: "Alien", 8: "Brazil"}).places([8, 9]).tolist()
+        [1, -1]
         """
         wanted = ids.ids if isinstance(ids, IdMap) else ids
         found = self._distinct.lookup(wanted)
@@ -111,6 +118,9 @@ class ItemTable:
         """The other columns for each of `ids`, missing values where the table has no row.
 
         Raises DataError as `places` does.
+
+        >>> recae.ItemTable({7: "Alien", 8: "Brazil"}).rows([8])["title"].tolist()
+        ['Brazil']
         """
         places = self.places(ids, required=required)
         return self.columns.reindex(places).reset_index(drop=True)  # -1 is not in the index
@@ -126,6 +136,9 @@ class ItemTable:
         """A column as text for each of `ids`, (ids,). Without a value: `missing`, or else the id.
 
         Raises DataError as `column` and `places` do.
+
+        >>> recae.ItemTable({7: "Alien"}).texts([7, 9], missing="?")
+        ['Alien', '?']
         """
         values = self.column(column)
         places = self.places(ids, required=required)
@@ -145,6 +158,11 @@ class ItemTable:
         missing values count as no category. Ids without a category are counted in a RecaeWarning.
         Raises DataError for an absent column, without `separator` also for missing values, and if
         no id has a category.
+
+        >>> table = recae.ItemTable({7: "horror|space", 8: "satire"}, value="category")
+        >>> names, which = table.categories(recae.data.IdMap([7, 8]), separator="|")
+        >>> names, which.toarray().tolist()
+        (['horror', 'satire', 'space'], [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
         """
         values, places = self.column(column), ids.lookup(self.ids)
         if separator is not None:

@@ -127,9 +127,18 @@ class DuckDBDriver:
         cursor.execute("USE histories")
         return cursor, signature
 
+    def _is_database(self) -> bool:
+        """Whether it is a file that begins as DuckDB's do: 8 bytes of a checksum, then DUCK."""
+        if not self.path.is_file():
+            return False
+        with self.path.open("rb") as file:
+            return file.read(12)[8:] == b"DUCK"
+
     def _opened(self) -> Any:
         # Attached to a database in memory: DuckDB keeps one of the same path for all connections.
         config = {"threads": "1", "autoinstall_known_extensions": "false"}
+        if not self._is_database():
+            raise DataError(f"{self.name} is no database of DuckDB")
         root = self._duckdb.connect(":memory:", config=config)
         try:
             path = str(self.path.resolve()).replace("'", "''")

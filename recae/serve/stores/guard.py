@@ -61,10 +61,14 @@ class Driver(Protocol):
 
 
 class GuardedStore:
-    """A store of histories behind a driver; `timeout` is the deadline of a call in seconds."""
+    """A store of histories behind a driver; `timeout` is the deadline of a call in seconds.
+
+    fault: why it could not be reached when it was opened, or the empty text.
+    """
 
     def __init__(self, driver: Driver, timeout: float) -> None:
         self._driver, self._timeout, self._closed = driver, timeout, False
+        self.fault = ""
         self._start()
         renew_after_fork(self)
 
@@ -81,10 +85,12 @@ class GuardedStore:
         self._start()
 
     def check(self) -> None:
-        """Raises DataError if the store is not as it must be. A store that is down is not checked:
-        a service may start before its store."""
-        with suppress(StoreError):
+        """Raises DataError if the store is not as it must be. A store that is down is not checked,
+        for a service may start before its store: `fault` says so."""
+        try:
             self._run(_Task(), None)
+        except StoreError as error:
+            self.fault = str(error)
 
     def histories(self, users: Sequence[Id]) -> Histories:
         """As in `HistoryStore`."""
@@ -262,7 +268,7 @@ class Breaker:
                 self.closed_until = time.monotonic() + PAUSE_SECONDS
 
 
-def reason(error: Exception) -> str:
+def reason(error: Exception | str) -> str:
     """The message of an error of a library in one printable line of at most 300 characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     return "".join(letter if letter.isprintable() else "?" for letter in text)[:300]

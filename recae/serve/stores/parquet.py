@@ -44,11 +44,13 @@ class ParquetHistories:
         self._seen = self._signature()
         self._data, self._failure = self._read(), ""
         self._looked = time.monotonic()
-        self._reading = threading.Lock()
+        self._reading, self._closed = threading.Lock(), False
         renew_after_fork(self)
 
     def histories(self, users: Sequence[Id]) -> dict[Id, list[Id]]:
         """As in `HistoryStore`."""
+        if self._closed:
+            raise StoreError(f"{self.name} is closed")
         self._look()
         if self._failure:
             raise StoreError(self._failure, retry_after=LOOK_SECONDS)
@@ -62,7 +64,8 @@ class ParquetHistories:
         return found
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Nothing is open; calls from now on raise StoreError."""
+        self._closed = True
 
     def forked(self) -> None:
         """The thread that was reading is not in this process."""

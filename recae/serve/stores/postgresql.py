@@ -19,6 +19,7 @@ KINDS = {
     **dict.fromkeys(["text", "varchar"], "str"),
     "uuid": "uuid",
 }
+NOWHERE = "/nowhere-recae"
 CASTS = {"int": "bigint[]", "str": "text[]", "uuid": "uuid[]"}
 
 
@@ -40,6 +41,22 @@ class PostgreSQLDriver:
             raise ConfigError(
                 f"{self.name} has a wrong URL, or an option that PostgreSQL does not know"
             ) from None
+        self._check_options()
+
+    def _check_options(self) -> None:
+        """Raises ConfigError for options with values that libpq refuses, such as sslmode=on.
+
+        libpq checks them before it connects. So it is asked to connect to a socket that does not
+        exist: a fault that does not name that socket is one of the options.
+        """
+        hosts = str(self._conninfo.get("host", "")).count(",") + 1
+        options = {**self._conninfo, "host": ",".join([NOWHERE] * hosts), "hostaddr": ""}
+        wanted = self._psycopg.conninfo.make_conninfo("", **options)
+        attempt = self._psycopg.pq.PGconn.connect_start(wanted.encode())
+        fault = attempt.get_error_message()
+        attempt.finish()
+        if NOWHERE not in fault:
+            raise ConfigError(f"{self.name} has a wrong option: {reason(fault)}")
 
     def stop(self) -> None:
         pass
@@ -48,9 +65,9 @@ class PostgreSQLDriver:
         pass  # psycopg leaves connections of another process alone
 
     def connect(self, seconds: float) -> _Connection:
-        options = {**self._conninfo, "connect_timeout": max(2, math.ceil(seconds))}
+        fixed = {"connect_timeout": max(2, math.ceil(seconds)), "client_encoding": "utf8"}
         connection = self._psycopg.connect(
-            **options, autocommit=True, prepare_threshold=None, client_encoding="utf8"
+            **{**self._conninfo, **fixed}, autocommit=True, prepare_threshold=None
         )
         try:
             connection.execute(
@@ -134,6 +151,7 @@ def library() -> Any:
     try:
         import psycopg
         import psycopg.conninfo
+        import psycopg.pq
     except ImportError as error:  # also where libpq is missing
         raise ConfigError(
             'a store in PostgreSQL needs the library psycopg: pip install "recae[postgresql]"',

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
+from recae.data.ids import is_broken
 from recae.errors import ConfigError, check_integer, check_number, check_option
 from recae.errors import unknown_option as unknown
 from recae.serve.stores.duckdb_table import DuckDBDriver
@@ -21,7 +22,7 @@ from recae.serve.stores.tables import Place
 StoreDriver = DuckDBDriver | PostgreSQLDriver | RedisDriver
 TIMEOUT = 1.0
 COLUMNS = ("user_column", "item_column", "limit")
-GUARDED = ("timeout", "limit")
+REDIS = ("item_ids", "limit", "prefix", "timeout")
 
 
 def open_store(url: str) -> HistoryStore:
@@ -64,6 +65,11 @@ def scheme_of(url: object) -> str:
     """The scheme of the URL of a store, in lower case. Raises ConfigError for an unknown one."""
     scheme, colon, _ = url.partition(":") if isinstance(url, str) else ("", "", "")
     known = ["parquet", *DRIVERS]
+    if isinstance(url, str) and (is_broken(url) or min(url, default=" ") < " "):
+        raise ConfigError(
+            "the URL of the store has control characters or half a surrogate pair",
+            parameter="store",
+        )
     if not colon or not scheme:
         raise ConfigError(
             f"a store is named by a URL such as parquet:plays.parquet, not {url!r}. "
@@ -101,14 +107,19 @@ def driver_of(url: str) -> tuple[StoreDriver, float]:
 
 
 def _duckdb(url: str) -> tuple[StoreDriver, dict[str, str]]:
-    path, options = path_and_options(url, ("table", *COLUMNS, *GUARDED))
+    path, options = path_and_options(url, ("table", "timeout", *COLUMNS))
     return DuckDBDriver(path, _place(options)), options
 
 
 def _redis(url: str) -> tuple[StoreDriver, dict[str, str]]:
-    options, rest = _taken(url, ("prefix", "item_ids", *GUARDED))
+    options, rest = _taken(url, REDIS)
     if rest:
-        raise unknown("option of a store", min(rest), ("prefix", "item_ids", *GUARDED))
+        raise unknown("option of a store", min(rest), REDIS)
+    database = urlsplit(url).path.removeprefix("/")
+    if not DATABASE.fullmatch(database):
+        raise ConfigError(
+            f"{database!r} is no database of Redis: it is a number from 0, as in redis://host/0"
+        )
     item_ids = options.get("item_ids", "int")
     check_option("item_ids", item_ids, ("int", "text"))
     layout = Layout(options.get("prefix", PREFIX), item_ids, _limit(options))
@@ -116,7 +127,7 @@ def _redis(url: str) -> tuple[StoreDriver, dict[str, str]]:
 
 
 def _postgresql(url: str) -> tuple[StoreDriver, dict[str, str]]:
-    options, rest = _taken(url, ("table", *COLUMNS, *GUARDED))
+    options, rest = _taken(url, ("table", "timeout", *COLUMNS))
     return PostgreSQLDriver(_with_query(url, rest), shown(url), _place(options)), options
 
 
@@ -178,10 +189,12 @@ def _split(query: str, known: tuple[str, ...]) -> tuple[dict[str, str], dict[str
 
 
 def _with_query(url: str, options: dict[str, str]) -> str:
-    return urlunsplit(urlsplit(url)._replace(query=urlencode(options), fragment=""))
+    base = url.partition("?")[0]  # urlunsplit would make postgresql:/shop of postgresql:///shop
+    return f"{base}?{urlencode(options)}" if options else base
 
 
-HOST = re.compile(r"(\[[^\]]*\]|[^:,\[\]]*)(:[0-9]*)?")
+HOST = re.compile(r"(\[[^\]]*\]|[^:,\[\]\s]*)(:(?P<port>[0-9]{0,5}))?")
+DATABASE = re.compile(r"[0-9]{0,5}", re.ASCII)
 
 
 def shown(url: str) -> str:
@@ -193,7 +206,9 @@ def shown(url: str) -> str:
     """
     parts = urlsplit(url)
     hosts = parts.netloc.rpartition("@")[2]
-    if not all(HOST.fullmatch(host) for host in hosts.split(",")):
+    found = [HOST.fullmatch(host) for host in hosts.split(",")]
+    wrong = any(one is None or not 0 < int(one["port"] or 1) < 65536 for one in found)
+    if wrong or parts.fragment:
         raise ConfigError(
             f"the {parts.scheme} URL of the store has a wrong host or port. In passwords write the "
             "characters / ? # @ : % as %2F %3F %23 %40 %3A %25"

@@ -185,6 +185,24 @@ def test_integers_beyond_64_bits_are_named(place: Place) -> None:
     store.close()
 
 
+def test_what_is_no_duckdb_is_refused_when_it_is_opened(tmp_path: Path) -> None:
+    pytest.importorskip("duckdb")
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "other").write_bytes(b"PAR1" * 9)
+    for name in ("empty", "other", ".", "nowhere"):
+        with pytest.raises(DataError, match=name):
+            open_store(f"duckdb:{tmp_path}/{name}?table=t")
+
+
+def test_a_store_that_is_down_says_so_when_it_is_opened(redis_server: RedisServer) -> None:
+    down = open_store("redis://127.0.0.1:1/0")
+    assert "127.0.0.1:1" in down.fault
+    up = open_store(redis_server.url)
+    assert up.fault == ""
+    down.close()
+    up.close()
+
+
 def test_what_redis_holds_is_checked(redis_server: RedisServer, place: Place) -> None:
     import redis
 
@@ -269,9 +287,9 @@ def test_threads_get_their_own_users(kind: str, place: Place, int_frame: pd.Data
         thread.join()
     assert wrong == []
     store.close()
-    if kind != "parquet":
-        with pytest.raises(StoreError):
-            store.histories([100])
+    store.close()
+    with pytest.raises(StoreError, match="closed"):
+        store.histories([100])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -328,6 +346,10 @@ def test_wrong_urls_are_refused_without_their_password() -> None:
         *("redis://:pwx#ret@h:1/0", "redis://u:pwx/ret@h:1/0", "redis://u:secret@[h/0"),
         *("postgresql://u:pwx?ret@h/d?table=t", "postgresql://u:secret@h:x/d?table=t"),
         *("postgresql://u:secret@h/d?table=t&colour=red", "mysql://u:secret@h/d"),
+        *("redis://u:secret@h/notadb", "redis://u:secret@h/-1", "redis://u:secret@h/0/1"),
+        *("redis://u:secret@h:0/0", "redis://u:secret@h:65536/0", "redis://u:secret@h h/0"),
+        *("redis://u:secret@h/0#x", "redis://u:secret@h/0\n", "redis://u:secret\ud800@h/0"),
+        *(f"postgresql://u:secret@h/d?table=t&{option}" for option in ("sslmode=on", "port=x")),
         "postgresql://u:secret@h/d",
     ):
         with pytest.raises(ConfigError) as caught:
