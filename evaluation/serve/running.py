@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -34,17 +33,13 @@ def data(users: int, items: int, each: int = 30) -> recae.Interactions:
     return recae.Interactions.from_csr(matrix)
 
 
-def free_port() -> int:
-    """A port that nothing uses."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 @contextlib.contextmanager
-def running(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that listens on a port; it is ended at the end."""
+def running(
+    command: Sequence[str], port: int, token: str | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that listens on a port; it is ended at the end. token: of the service."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment |= {} if token is None else {"RECAE_TOKEN": token}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:
         try:
             last = time.monotonic() + PATIENCE
@@ -65,10 +60,10 @@ def running(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[byte
                 process.kill()
 
 
-def served(path: Path, port: int, workers: int, *more: str) -> list[str]:
+def served(path: Path, port: int, workers: int, *more: str, name: str = "model") -> list[str]:
     """The command of `recae serve`."""
     return [
-        *(sys.executable, "-m", "recae", "serve", f"model={path}", "--port", str(port)),
+        *(sys.executable, "-m", "recae", "serve", f"{name}={path}", "--port", str(port)),
         *("--workers", str(workers), "--no-log", "--quiet", *more),
     ]
 

@@ -22,7 +22,8 @@ import numpy as np
 
 import recae
 from evaluation.kit.provenance import keep
-from evaluation.serve.running import ask_on, children, data, free_port, memory, running, served
+from evaluation.kit.servers import free_port
+from evaluation.serve.running import ask_on, children, data, memory, running, served
 from recae.serve import Shelf
 
 THREADS, WORKERS, K, HISTORIES = 8, 4, 10, 200

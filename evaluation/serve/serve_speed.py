@@ -28,7 +28,8 @@ import numpy as np
 
 import recae
 from evaluation.kit.provenance import keep
-from evaluation.serve.running import ask, data, free_port, running, served
+from evaluation.kit.servers import free_port
+from evaluation.serve.running import ask, data, running, served
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
 SATURATED, OVERLOADED = 16, 400

@@ -52,7 +52,17 @@ def create_app(
     app.router.routes.append(Route("/v2/", Inference(service).server, methods=["GET"]))
     add_page(app)
     app.router.routes.append(Route("/openapi.json", _schema, methods=["GET"], name="openapi"))
-    app.openapi = lambda: openapi.schema(app, service.settings)  # type: ignore[method-assign]
+    made: dict[str, Any] = {}
+
+    def schema() -> dict[str, Any]:
+        version = shelf.get().version  # the examples name it
+        if version not in made:  # it takes 50 ms, and anybody may ask for it
+            made.clear()
+            made[version] = openapi.schema(app, service.settings)
+        found: dict[str, Any] = made[version]
+        return found
+
+    app.openapi = schema  # type: ignore[method-assign]
     app.add_exception_handler(Refused, _refused)  # type: ignore[arg-type]
     app.add_exception_handler(RecaeError, _of_recae)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _of_starlette)  # type: ignore[arg-type]

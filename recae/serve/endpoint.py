@@ -22,9 +22,21 @@ ERRORS = {
     415: "The body is of another type, or compressed.",
     422: "The body can be read and says what is impossible.",
     429: "Too many requests wait; Retry-After says when to come back.",
+    500: "The service failed; its log says why.",
     503: "Not now: the store is down, the service shuts down, or no answer in time.",
 }
 ERRORS_OF_BODIES = (400, 401, 404, 408, 413, 415, 422, 429, 503)
+
+
+def path_parameter(name: str, example: str) -> dict[str, Any]:
+    """A parameter of the path, for the schema."""
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string"},
+        "example": example,
+    }
 
 
 @dataclass(frozen=True)
@@ -32,8 +44,9 @@ class Endpoint:
     """An address and what its schema says.
 
     name: the operation id. answer, body: the classes of the bodies; list[...] of one is an array.
-    errors: the statuses it may have besides 200. open: needs no token. arrow: takes and gives Arrow
-    streams, too. fault: the class of the bodies of errors. example: a body that is answered.
+    errors: the statuses it may have besides 200 and 500. open: needs no token. arrow: takes and
+    gives Arrow streams, too. fault: the class of the bodies of errors. example: a body that is
+    answered.
     """
 
     method: str

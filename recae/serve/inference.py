@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from recae.serve import answers, tensors
 from recae.serve.answers import Asked, check_ids
-from recae.serve.endpoint import ERRORS_OF_BODIES, Endpoint
+from recae.serve.endpoint import ERRORS_OF_BODIES, Endpoint, path_parameter
 from recae.serve.reading import media_type, parsed, read
 from recae.serve.refusals import JSON, Refused, invalid, unavailable, unreadable
 from recae.serve.service import Service, as_json
@@ -71,7 +71,7 @@ class Inference:
                 "platform": f"recae_{served.model.name}",
                 "inputs": tensors.inputs_of(kind),
                 "outputs": tensors.outputs_of(kind),
-                "parameters": {"k": 10, "exclude_seen": True},
+                "parameters": {"k": self.service.settings.usual_k, "exclude_seen": True},
             }
         )
 
@@ -105,7 +105,7 @@ class Inference:
         if unknown:
             raise invalid(f"unknown parameter {unknown[0]}. Known: {', '.join(PARAMETERS)}",
                           f"parameters.{unknown[0]}")  # fmt: skip
-        k, seen = given.get("k", 10), given.get("exclude_seen", True)
+        k, seen = given.get("k", service.settings.usual_k), given.get("exclude_seen", True)
         if type(k) is not int or k < 1:
             raise invalid("k must be an integer >= 1", "parameters.k")
         service.check_k(k, "parameters.k")
@@ -121,8 +121,9 @@ class Inference:
 
     def endpoints(self) -> Sequence[Endpoint]:
         """The table of these endpoints."""
-        name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
-        version = {**name, "name": "version"}
+        default = self.service.shelf.get()
+        name = path_parameter("name", default.name)
+        version = path_parameter("version", default.version)
         found = [
             Endpoint("GET", "/v2/health/live", "server_live", "Whether the server runs",
                      self.live, open=True),

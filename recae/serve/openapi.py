@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.routing import Route
 
 from recae.serve import schemas
-from recae.serve.endpoint import ERRORS, ERRORS_OF_BODIES, Endpoint
+from recae.serve.endpoint import ERRORS, ERRORS_OF_BODIES, Endpoint, path_parameter
 from recae.serve.inference import Inference
 from recae.serve.reading import ARROW
 from recae.serve.refusals import JSON
@@ -32,14 +32,27 @@ def query(name: str, schema: dict[str, Any], about: str) -> dict[str, Any]:
     }
 
 
-MODEL_NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+UNSAID = "for an Arrow stream, and for requests in JSON that do not say it themselves"
+
+LIMITS = {
+    ("RecommendBody", "k"): "max_k",
+    ("RecommendBody", "history"): "max_history",
+    ("BatchBody", "requests"): "max_batch",
+    ("SimilarBody", "k"): "max_k",
+    ("SimilarBody", "items"): "max_batch",
+    ("SimilarBody", "exclude_items"): "max_history",
+    ("ExplainBody", "history"): "max_history",
+    ("ExplainBody", "items"): "max_explained",
+}
+"""The fields that a limit of the settings bounds: the value of a number, the length of a list."""
 
 
 def endpoints(service: Service) -> list[Endpoint]:
     """All endpoints; /metrics and the page are not among them."""
     model = query("model", {"type": "string"}, "a name of /v1/models; the default model without it")
     k: dict[str, Any] = {"type": "integer", "minimum": 1, "default": 10}
-    k["maximum"] = service.settings.max_k
+    bound(k, service.settings.max_k)
+    name = path_parameter("name", service.shelf.names()[0])
     seen = {"type": "boolean", "default": True}
     limit = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
     return [
@@ -53,9 +66,9 @@ def endpoints(service: Service) -> list[Endpoint]:
             *(service.batch, schemas.Batch, schemas.BatchBody),
             errors=ERRORS_OF_BODIES,
             parameters=(
-                query("k", k, "for an Arrow stream: items of a list"),
-                query("model", {"type": "string"}, "for an Arrow stream: a name of /v1/models"),
-                query("exclude_seen", seen, "for an Arrow stream: leave out what the history has"),
+                query("k", k, f"items of a list; {UNSAID}"),
+                query("model", {"type": "string"}, f"a name of /v1/models; {UNSAID}"),
+                query("exclude_seen", seen, f"leave out what the history has; {UNSAID}"),
             ),
             arrow=True,
         ),
@@ -77,7 +90,7 @@ def endpoints(service: Service) -> list[Endpoint]:
         Endpoint(
             *("POST", "/v1/models/{name}:reload", "reload", "Loads the folder of a model again"),
             *(service.reload, schemas.Model),
-            parameters=(MODEL_NAME,),
+            parameters=(name,),
             errors=(401, 403, 404, 422, 429, 503),
         ),
         Endpoint(
@@ -109,6 +122,8 @@ def schema(app: FastAPI, settings: Settings) -> dict[str, Any]:
         element = getattr(one.answer, "__args__", (one.answer,))[0]
         kinds |= dict.fromkeys(kind for kind in (element, one.body) if kind is not None)
     refs, shared = models_json_schema([(kind, "validation") for kind in kinds], ref_template=PLACE)
+    for (kind_name, field), limit in LIMITS.items():
+        bound(shared["$defs"][kind_name]["properties"][field], getattr(settings, limit))
     ref = {kind: refs[kind, "validation"] for kind in kinds}
     paths: dict[str, Any] = {}
     for one in listed:
@@ -129,6 +144,16 @@ def schema(app: FastAPI, settings: Settings) -> dict[str, Any]:
     return found
 
 
+def bound(field: dict[str, Any], most: int) -> None:
+    """Writes a limit into the schema of a number or of a list, and into its default."""
+    for one in field.get("anyOf", [field]):
+        kind = {"integer": "maximum", "array": "maxItems"}.get(one.get("type"))
+        if kind is not None:
+            one[kind] = most
+        if kind == "maximum" and "default" in one:
+            one["default"] = min(one["default"], most)
+
+
 def _operation(one: Endpoint, ref: dict[Any, Any], settings: Settings) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": "The answer."}
     if one.answer is not None:
@@ -137,7 +162,7 @@ def _operation(one: Endpoint, ref: dict[Any, Any], settings: Settings) -> dict[s
         answer["content"] = {JSON: {"schema": shape}}
     fault = {JSON: {"schema": ref[one.fault]}}
     responses: dict[str, Any] = {"200": answer}
-    for status in one.errors:
+    for status in (*one.errors, 500):
         responses[str(status)] = {"description": ERRORS[status], "content": fault}
         if status in (429, 503):
             responses[str(status)]["headers"] = {

@@ -85,10 +85,17 @@ class Service:
             raise invalid(f"{parameter} is {k:,}; this service gives at most "
                           f"{self.settings.max_k:,}", parameter)  # fmt: skip
 
+    def k_of(self, body: Any, place: str = "") -> int:
+        """The items of a list that a body asks for. Raises Refused (422) for too many."""
+        if "k" not in body.model_fields_set:
+            return self.settings.usual_k
+        self.check_k(body.k, f"{place}k")
+        return int(body.k)
+
     def asked(self, body: Any, place: str = "") -> Asked:
         """The checked request of a body; its history is empty where the store has to be asked."""
         served = self.served(body.model, body.user)
-        self.check_k(body.k, f"{place}k")
+        k = self.k_of(body, place)
         if body.history is None and body.user is None:
             raise invalid(
                 "history or user must be given; an empty history is that of a newcomer",
@@ -96,11 +103,11 @@ class Service:
             )
         history = body.history or []
         check_ids(history, served, f"{place}history", self.settings.max_history)
-        told(model=served.name, version=served.version, k=body.k, history=len(history))
+        told(model=served.name, version=served.version, k=k, history=len(history))
         rules = (
             None if body.rules is None else rules_of(body.rules, served, f"{place}rules", body.user)
         )
-        return Asked(served, history, body.k, body.exclude_seen, rules, body.user, body.explain)
+        return Asked(served, history, k, body.exclude_seen, rules, body.user, body.explain)
 
     def with_histories(self, several: Sequence[Asked], missing: Sequence[bool]) -> list[Asked]:
         """The requests with the histories of the store, where they are missing. In a thread."""
@@ -160,9 +167,14 @@ class Service:
 
     def _of_json(self, body: bytes, query: Mapping[str, str], arrow: bool) -> bytes:
         """The answer to a batch in JSON. In a thread, for it may be long."""
-        check_query(query, ())
+        given = self.batch_options(query)
         requests = parsed(BatchBody, body).requests
         self.check_batch(len(requests))
+        if given:  # for the requests that do not say otherwise
+            requests = [
+                one.model_copy(update={n: given[n] for n in {*given} - one.model_fields_set})
+                for one in requests
+            ]
         several = [self.asked(one, f"requests.{n}.") for n, one in enumerate(requests)]
         filled = self.with_histories(several, [one.history is None for one in requests])
         titles = [self.titles.of(one.served).by_id for one in filled]
@@ -175,20 +187,33 @@ class Service:
 
     def _of_stream(self, body: bytes, query: Mapping[str, str], arrow: bool) -> bytes:
         """The answer to an Arrow stream. In a thread."""
-        check_query(query, ("exclude_seen", "k", "model"))
-        text, seen = query.get("k", "10"), query.get("exclude_seen", "true")
-        if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) > 0):
-            raise invalid("k must be an integer >= 1", "k")
-        self.check_k(int(text))
-        if seen not in ("true", "false"):
-            raise invalid("exclude_seen must be true or false", "exclude_seen")
-        name = query.get("model")
-        self.served(name)  # an unknown name is refused before anything is read
+        given = self.batch_options(query)
+        name = given.get("model")
         histories = read_histories(body, self.settings)
         table = recommend_table(
-            histories, lambda user: self.served(name, user), int(text), seen == "true"
+            histories,
+            lambda user: self.served(name, user),
+            given.get("k", self.settings.usual_k),
+            given.get("exclude_seen", True),
         )
         return as_stream(table) if arrow else orjson.dumps({"answers": as_answers(table)})
+
+    def batch_options(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """The parameters of the query of a batch: k, model, exclude_seen; those that are given."""
+        check_query(query, ("exclude_seen", "k", "model"))
+        given: dict[str, Any] = dict(query)
+        if "k" in given:
+            text = given["k"]
+            if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) > 0):
+                raise invalid("k must be an integer >= 1", "k")
+            given["k"] = int(text)
+            self.check_k(given["k"])
+        if "exclude_seen" in given:
+            if given["exclude_seen"] not in ("true", "false"):
+                raise invalid("exclude_seen must be true or false", "exclude_seen")
+            given["exclude_seen"] = given["exclude_seen"] == "true"
+        self.served(given.get("model"))  # an unknown name is refused before anything is read
+        return given
 
     def check_batch(self, users: int, parameter: str = "requests") -> None:
         """Raises Refused (422) for more users than a batch may have."""
@@ -200,14 +225,14 @@ class Service:
         """POST /v1/similar"""
         body, deadline = await self.body(request, SimilarBody)
         served = self.served(body.model)
-        self.check_k(body.k)
+        k = self.k_of(body)
         check_ids(body.items, served, "items", self.settings.max_batch)
-        told(model=served.name, version=served.version, k=body.k)
+        told(model=served.name, version=served.version, k=k)
         check_ids(body.exclude_items or [], served, "exclude_items", self.settings.max_history)
         titles = self.titles.of(served).by_id
 
         def work() -> dict[str, Any]:
-            return answers.similar(served, body.items, body.k, body.exclude_items, titles)
+            return answers.similar(served, body.items, k, body.exclude_items, titles)
 
         return as_json(await self.threads.run(work, deadline))
 
@@ -216,7 +241,7 @@ class Service:
         body, deadline = await self.body(request, ExplainBody)
         plain = {"history": body.history, "user": body.user, "model": body.model, "k": 1}
         asked = self.asked(RecommendBody.model_construct(**plain))
-        check_ids(body.items or [], asked.served, "items", min(100, self.settings.max_k))
+        check_ids(body.items or [], asked.served, "items", self.settings.max_explained)
         titles = self.titles.of(asked.served).by_id
 
         def work() -> dict[str, Any]:

@@ -63,6 +63,16 @@ class Settings:
         if self.token is not None:
             check_token(self.token)
 
+    @property
+    def usual_k(self) -> int:
+        """Items of a list for a request that does not say how many: 10, or `max_k` if less."""
+        return min(10, self.max_k)
+
+    @property
+    def max_explained(self) -> int:
+        """Items whose scores one request may have explained: 100, or `max_k` if that is less."""
+        return min(100, self.max_k)
+
     @classmethod
     def from_environment(cls, **given: Any) -> Settings:
         """These settings, with the token of the environment variable RECAE_TOKEN if it is set.
