@@ -40,6 +40,7 @@ def test_the_triangle_is_mirrored_across_blocks() -> None:
     np.testing.assert_allclose(found @ gram, np.eye(2100), atol=1e-4)
 
 
+@pytest.mark.usefixtures("forks")
 def test_a_dry_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     user, item = X.nonzero()
     pd.DataFrame({"user": user, "item": item}).to_parquet(tmp_path / "train.parquet")

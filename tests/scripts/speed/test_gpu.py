@@ -56,6 +56,7 @@ def test_the_full_sizes_are_those_of_the_issue() -> None:
     assert most == {"chip": None, "mult-vae": 0.3, "rec-vae": 120, "ease": 10, "top": 60}
 
 
+@pytest.mark.usefixtures("forks")
 def test_a_dry_run_does_all_of_it(capsys, monkeypatch) -> None:
     monkeypatch.setattr(gpu, "DRY", gpu.Sizes((150, 80, 1_500), (200, 120, 2_000), 60, 64, 1, 5))
     assert gpu.main(["--dry-run", "--threads", "1"]) == 0

@@ -62,6 +62,7 @@ def toy() -> recae.Interactions:
     return recae.Interactions.from_csr(sp.csr_matrix(cells.astype("f4")))
 
 
+@pytest.mark.usefixtures("forks")
 def test_an_epoch_is_measured_on_our_sides(tmp_path, toy, capsys) -> None:
     users, items = toy.matrix.nonzero()
     pd.DataFrame({"user": users, "item": items}).to_parquet(tmp_path / "train.parquet")
@@ -129,6 +130,7 @@ def test_the_picture_is_drawn(tmp_path) -> None:
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.usefixtures("forks")
 def test_our_sides_race_from_the_table(tmp_path, capsys) -> None:
     rng = np.random.default_rng(1)
     users, items = (rng.random((60, 40)) < 0.3).nonzero()
@@ -145,6 +147,7 @@ def test_our_sides_race_from_the_table(tmp_path, capsys) -> None:
     assert json.loads(line)["recall@20"] >= 0.01
 
 
+@pytest.mark.usefixtures("forks")
 def test_a_side_that_fails_says_why(tmp_path) -> None:
     options = type("Options", (), {"threads": 1})
     with pytest.raises(RecaeError, match=r"(?s)^recbole .*code 2.*unrecognized"):
