@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, cast
@@ -15,6 +16,9 @@ from recae.data.ids import Codes, Ids, as_array, as_ids, checked, noun, show
 from recae.errors import DataError
 
 Codes32 = npt.NDArray[np.int32]
+
+MANY = 500
+"""Ids from which hashing them as an array is faster than one by one."""
 
 _KIND_WORDS = {"int": "integers", "str": "text"}
 
@@ -162,16 +166,33 @@ class IdMap:
         >>> recae.data.IdMap(["b", "a"]).find(["a", "c", "a"])
         ([1, 1], 1)
         """
+        places = self._places(ids)
+        codes = [code for code in places if code >= 0]
+        return codes, len(places) - len(codes)
+
+    def seek(self, ids: Any) -> Codes:
+        """The codes of a few ids, as `lookup` has them: faster for lists of hundreds.
+
+        >>> recae.data.IdMap(["b", "a"]).seek(["a", "c"])
+        array([ 1, -1])
+        """
+        if len(ids) > MANY and self.kind == "int" and {*map(type, ids)} == {int}:
+            with suppress(OverflowError):
+                return self._positions(np.array(ids, dtype=np.int64))
+        return np.array(self._places(ids), dtype=np.int64)
+
+    def _places(self, ids: Any) -> list[int]:
+        """The codes of ids, -1 for those that are unknown. Raises DataError as `lookup` does."""
         wanted = str if self.kind == "str" else int
         if not (isinstance(ids, list | tuple) and {*map(type, ids)} <= {wanted}):
             ids = as_ids(ids, self.what).tolist()
             if ids and len(self) and type(ids[0]) is not wanted:
                 self.lookup(ids)  # raises
-        known = self._codes
-        codes = [known[id] for id in ids if id in known]
-        if len(codes) < len(ids):
-            _check_plain([id for id in ids if id not in known], self.what)
-        return codes, len(ids) - len(codes)
+        get = self._codes.get
+        places = [get(id, -1) for id in ids]
+        if -1 in places:
+            _check_plain([id for id, code in zip(ids, places, strict=True) if code < 0], self.what)
+        return places
 
     def decode(self, codes: Any) -> Ids:
         """The ids of an integer array of codes, in its shape, such as (rows, k).

@@ -373,7 +373,8 @@ class Fitted(OneUser, Explains, ABC):
         request = self._rows(users, history, on_unknown)
         limits = items, exclude_items, exclude_seen, on_unknown_items
         request = with_rules(request, self.items_, *limits)
-        return Ruled.of(self._score_rows, request, rules, self.items_, self._item_vectors)
+        how = self.items_, self._item_vectors, self._similarities
+        return Ruled.of(self._score_rows, request, rules, *how)
 
     def _rows(self, users: Any, history: Any, on_unknown: str) -> Request:
         """The rows to score. Strangers to a model that needs no history are like everybody."""

@@ -150,11 +150,12 @@ class OneUser(Estimator, ABC):
         def score_rows(_: Any) -> torch.Tensor:
             return torch.from_numpy(scores[None])
 
-        ruled = Ruled.of(score_rows, request, check_rules(rules), self.items_, self._item_vectors)
-        (_, top), *_rest = ruled.batches(min(k, len(self.items_)))
+        own = check_rules(rules).of_user(None)  # whose history this is, is not known
+        how = self.items_, self._item_vectors, self._similarities
+        ruled = Ruled.of(score_rows, request, own, *how)
+        best, values = ruled.row(scores, min(k, len(self.items_)))
         notes += ruled.notes
-        some = top.items[0] >= 0
-        return top.items[0][some], top.scores[0][some]
+        return best, values
 
     def _score_one(self, codes: np.ndarray) -> np.ndarray:
         """The scores of one history, a fresh (n_items,) float32. codes: its items, ascending."""
@@ -168,6 +169,10 @@ class OneUser(Estimator, ABC):
     @abstractmethod
     def _item_vectors(self) -> torch.Tensor:
         """One vector per item in the order of `items_`, (n_items, latent) float32."""
+
+    @abstractmethod
+    def _similarities(self, codes: np.ndarray) -> torch.Tensor:
+        """The similarities of some items to all, a fresh (len(codes), n_items)."""
 
     @abstractmethod
     def _popularity(self) -> np.ndarray:

@@ -190,11 +190,11 @@ def with_notes(frame: pd.DataFrame, notes: tuple[dict[str, Any], ...]) -> pd.Dat
 
 
 def tell_notes(notes: tuple[dict[str, Any], ...]) -> None:
-    """Warns of what rules did, if they did something."""
-    found = [
-        f"{note['rule']}: " + ", ".join(f"{k} {v:,}" for k, v in note.items() if k != "rule")
-        for note in notes
-    ]
+    """Warns of what rules did, if they did something that may be a mistake."""
+    found = []
+    for note in notes:
+        counts = [f"{what} {n:,}" for what, n in note.items() if what not in ("rule", "refused")]
+        found += [f"{note['rule']}: {', '.join(counts)}"] if counts else []
     if found:
         warn(f"rules made lists shorter or were ignored in part ({'; '.join(found)})")
 

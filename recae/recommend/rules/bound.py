@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
 
-from recae.data import IdMap, ItemTable
+from recae.data import IdMap, Interactions, ItemTable
 from recae.errors import ConfigError, DataError
 from recae.ranking.batches import Request
+from recae.recommend.rules.choose import OwnSimilarity, VectorSimilarity
 from recae.recommend.rules.declared import Rules, moment, wrong
-from recae.recommend.rules.lists import cells_of_users, is_per_user, item_codes, union
+from recae.recommend.rules.lists import cells_of_users, is_per_user, named, union
 
 CODES = np.int64
 
-ALIGNED: WeakKeyDictionary[ItemTable, dict[Any, tuple[IdMap, Any]]] = WeakKeyDictionary()
-"""Columns of tables in the items of the model that was last asked."""
+ALIGNED: WeakKeyDictionary[ItemTable, dict[Any, tuple[Callable[[], IdMap | None], Any]]] = (
+    WeakKeyDictionary()
+)
+"""Columns of tables in the items of the models that were asked."""
 
 
 @dataclass
@@ -48,11 +50,13 @@ class Notes:
 
 @dataclass
 class Bound:
-    """Rules that are bound to the items of a model. vectors: its item embeddings, when needed."""
+    """Rules that are bound to the items of a model. vectors: its item embeddings, when needed;
+    similarities: of some items to all, for a model without embeddings."""
 
     rules: Rules
     items: IdMap
     vectors: Callable[[], torch.Tensor]
+    similarities: Callable[[np.ndarray], torch.Tensor]
     notes: Notes = field(default_factory=Notes)
 
     def narrowed(self, request: Request) -> Request:
@@ -74,7 +78,9 @@ class Bound:
     def allowed_cells(self, users: np.ndarray) -> tuple[np.ndarray, Any] | None:
         """Which rows may only be given some items, (rows,) bool, and these, CSR (rows, n_items)."""
         allow = self.rules.allow
-        if allow is None or not is_per_user(allow) or not len(allow):
+        if allow is None or not is_per_user(allow):
+            return None
+        if hasattr(allow, "__len__") and not len(allow):
             return None
         cells = self._cells(users, allow, "allow")
         if cells is None:  # nobody who is named may be given anything
@@ -115,34 +121,50 @@ class Bound:
         """The categories of each item, (n_items, most), padded with their number; and this."""
         if self.rules.category is None:
             return np.zeros((len(self.items), 1), dtype=CODES), 0
-        matrix = self._aligned(self.rules.category, self._category_cells)
+        found: tuple[np.ndarray, int] = self._aligned(self.rules.category, self._padded)
+        return found
+
+    def similarity(self, items: np.ndarray) -> VectorSimilarity | OwnSimilarity:
+        """What tells how similar candidates are, (rows, pool) codes, without categories.
+
+        Raises ConfigError for a model that learns nothing about items.
+        """
+        if self._embeddings is not None:
+            return VectorSimilarity(self._embeddings, items)
+        try:
+            self.similarities(np.empty(0, dtype=CODES))
+        except ConfigError as error:
+            raise wrong(
+                f"diversity by mmr needs the categories of items or a model that compares them, "
+                f"and {error}; give category= and table=",
+                "category",
+            ) from None
+        return OwnSimilarity(self.similarities, items)
+
+    @property
+    def width(self) -> int:
+        """How many numbers `similarity` holds of each candidate."""
+        return 1 if self._embeddings is None else self._embeddings.shape[1]
+
+    @cached_property
+    def _embeddings(self) -> torch.Tensor | None:
+        """The item embeddings, (n_items, latent); None for a model without any."""
+        try:
+            return self.vectors()
+        except ConfigError:
+            return None
+
+    def _padded(self, table: ItemTable, column: str) -> tuple[np.ndarray, int]:
+        matrix = table.categories(self.items, column, separator=self.rules.separator)[1].tocsr()
         lengths = np.diff(matrix.indptr)
         padded = np.full((matrix.shape[0], max(int(lengths.max(initial=0)), 1)), matrix.shape[1])
         rows = np.repeat(np.arange(matrix.shape[0]), lengths)
-        padded[rows, np.arange(matrix.nnz) - np.repeat(matrix.indptr[:-1], lengths)] = (
-            matrix.indices
-        )
+        places = np.arange(matrix.nnz) - np.repeat(matrix.indptr[:-1], lengths)
+        padded[rows, places] = matrix.indices
         return padded.astype(CODES), matrix.shape[1]
 
-    @cached_property
-    def embeddings(self) -> np.ndarray:
-        """Item embeddings of length one, (n_items, latent). Raises ConfigError without any."""
-        try:
-            vectors = self.vectors()
-        except ConfigError as error:
-            raise wrong(
-                f"diversity by mmr needs the categories or the embeddings of items, and {error}; "
-                "give category= and table=",
-                "category",
-            ) from None
-        unit: np.ndarray = torch.nn.functional.normalize(vectors.detach().cpu(), dim=1).numpy()
-        return unit
-
-    def _category_cells(self, table: ItemTable, column: str) -> Any:
-        return table.categories(self.items, column, separator=self.rules.separator)[1].tocsr()
-
     def _days(self, table: ItemTable, column: str) -> np.ndarray:
-        """Days since 1970 of each item's date, (n_items,), NaN without one."""
+        """Days since 1970 of each item's date, (n_items,): the median of all without one."""
         values = table.rows(self.items, required=True)[column]
         try:
             if pd.api.types.is_numeric_dtype(values.dtype):
@@ -156,30 +178,31 @@ class Bound:
             ) from None
         nanoseconds = dates.dt.tz_convert(None).to_numpy(dtype="datetime64[ns]")
         days: np.ndarray = nanoseconds.astype(np.int64) / 8.64e13
-        days[np.isnat(nanoseconds)] = np.nan
-        return days
+        known = ~np.isnat(nanoseconds)
+        if not known.any():
+            raise DataError(f"no item of the model has a date in the column {column!r}")
+        return np.where(known, days, np.median(days[known]))
 
     def _ages(self) -> np.ndarray:
         """Days from each item's date to now, (n_items,), >= 0."""
-        days = self._aligned(self.rules.date, self._days)
-        known = np.isfinite(days)
-        if not known.any():
-            raise DataError(f"no item of the model has a date in the column {self.rules.date!r}")
-        now = self.rules.now
-        last = days[known].max() if now is None else moment(now).timestamp() / 86_400
-        ages: np.ndarray = np.maximum(last - np.where(known, days, np.median(days[known])), 0)
+        days, now = self._aligned(self.rules.date, self._days), self.rules.now
+        last = days.max() if now is None else moment(now).timestamp() / 86_400
+        ages: np.ndarray = np.maximum(last - days, 0)
         return ages
 
     def _aligned(self, column: str, make: Callable[[ItemTable, str], Any]) -> Any:
-        """A column of the table in the items of the model, kept for later calls with both."""
+        """What is made of a column of the table for the items of the model, kept for later calls
+        with both."""
         table = self.rules.table
         assert isinstance(table, ItemTable)
         kept = ALIGNED.setdefault(table, {})
-        key = (column, make.__name__, self.rules.separator)
-        items, found = kept.get(key, (None, None))
-        if items is not self.items:
+        key = (id(self.items), column, make.__name__, self.rules.separator)
+        items, found = kept.get(key, (lambda: None, None))
+        if items() is not self.items:
             found = make(table, column)
-            kept[key] = self.items, found
+            for old in [old for old, (items, _) in [*kept.items()] if items() is None]:
+                kept.pop(old, None)  # of models that are gone
+            kept[key] = ref(self.items), found
         return found
 
     def _codes(self, given: Any, rule: str) -> np.ndarray:
@@ -190,11 +213,14 @@ class Bound:
     def _codes_of_each(self, given: Any, rule: str) -> np.ndarray:
         if not len(given):
             return np.empty(0, dtype=CODES)
-        with _named(rule, given):
-            return item_codes(self.items, given, rule, "ignore", tell=self._tell)
+        with named(rule, given):
+            codes = self.items.seek(given)
+        if (codes < 0).any():  # the same for every batch
+            self.notes.counts[rule, "unknown"] = int((codes < 0).sum())
+        return codes
 
     def _cells(self, users: np.ndarray, given: Any, rule: str) -> Any | None:
-        with _named(rule, given):
+        with named(rule, given):
             given = _with_users_of(users, given)
             return cells_of_users(users, self.items, given, rule, "ignore", self._tell)
 
@@ -202,21 +228,12 @@ class Bound:
         self.notes.counts[rule, "unknown"] = unknown  # the same for every batch
 
 
-@contextmanager
-def _named(rule: str, given: Any) -> Iterator[None]:
-    """Adds the name of the rule to what is wrong with its ids."""
-    try:
-        yield
-    except DataError as error:
-        raise DataError(f"{rule}: {error}", parameter=rule, value=given) from None
-
-
 def named_users(users: np.ndarray, given: Any) -> np.ndarray:
     """The users that a mapping, a table or Interactions name, (n,) ids."""
     given = _with_users_of(users, given)
     if isinstance(given, Mapping):
         return IdMap([*given], "user").ids
-    if hasattr(given, "users"):
+    if isinstance(given, Interactions):
         return np.asarray(given.users.ids)
     return IdMap.from_values(given["user_id"], "user")[0].ids
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 ALPHA = 0.01
 """The share of the wanted categories in those of the list: Steck (2018), eq. 3."""
+
+TOGETHER = 64
+"""Items whose similarities to all others are held at once."""
 
 
 @dataclass(frozen=True)
@@ -21,37 +26,23 @@ class Pool:
     free: np.ndarray
 
 
-@dataclass(frozen=True)
-class Forced:
-    """What is listed in a place: column (rows, k) of the pool, -1 where it is free to choose."""
-
-    columns: np.ndarray
-
-
 class Categories:
     """Counts the categories of lists while they grow. padded: those of each item, see `Bound`."""
 
     def __init__(self, padded: np.ndarray, count: int, items: np.ndarray) -> None:
         self.of_pool = padded[items]  # (rows, pool, most); -1 has those of the last item: not free
         self.count = count
+        self.everyone = np.arange(len(items))[:, None, None]
         self.listed = np.zeros((len(items), count + 1), dtype=np.int64)
 
     def add(self, rows: np.ndarray, columns: np.ndarray) -> None:
         """Counts the categories of a column in each of some rows."""
-        chosen = self.of_pool[rows, columns]
-        real = chosen < self.count
-        at = np.broadcast_to(rows[:, None], chosen.shape)
-        np.add.at(self.listed, (at[real], chosen[real]), 1)
+        self.listed[rows[:, None], self.of_pool[rows, columns]] += 1  # an item has each once
+        self.listed[:, -1] = 0  # the padding
 
     def within(self, most: int) -> np.ndarray:
         """Which candidates leave each category with at most so many, (rows, pool)."""
-        fits = self._listed() < most
-        found: np.ndarray = np.logical_and.reduce(fits, axis=2)
-        return found
-
-    def _listed(self) -> np.ndarray:
-        rows = np.arange(len(self.listed))[:, None, None]
-        found: np.ndarray = self.listed[rows, self.of_pool]
+        found: np.ndarray = (self.listed < most)[self.everyone, self.of_pool].all(axis=2)
         return found
 
 
@@ -82,16 +73,46 @@ class CategorySimilarity:
 class VectorSimilarity:
     """The largest cosine between the vector of each candidate and of an item chosen before."""
 
-    def __init__(self, vectors: np.ndarray, items: np.ndarray) -> None:
-        self.vectors, self.items = vectors, items
+    def __init__(self, vectors: Tensor, items: np.ndarray) -> None:
+        pool = vectors[torch.from_numpy(items).to(vectors.device)].detach().cpu()
+        self.pool: np.ndarray = torch.nn.functional.normalize(pool, dim=2).numpy()
         self.largest = np.full(items.shape, -np.inf)
 
     def add(self, rows: np.ndarray, columns: np.ndarray) -> None:
         """Takes the chosen column of each of some rows into account."""
-        pool = self.vectors[self.items[rows]]
-        chosen = self.vectors[self.items[rows, columns]]
-        cosine = np.einsum("rpd,rd->rp", pool, chosen)
+        cosine = np.einsum("rpd,rd->rp", self.pool[rows], self.pool[rows, columns])
         self.largest[rows] = np.maximum(self.largest[rows], cosine)
+
+    def penalty(self) -> np.ndarray:
+        """(rows, pool), -1 to 1; 0 before anything is chosen."""
+        return np.where(np.isfinite(self.largest), self.largest, 0)
+
+
+class OwnSimilarity:
+    """The largest similarity of each candidate to an item chosen before, as `similar_items` has it.
+
+    A share of the largest one, in absolute value, that the chosen item has to any other item.
+    similarities: of some items to all, a fresh (len(codes), n_items).
+    """
+
+    def __init__(self, similarities: Callable[[np.ndarray], Tensor], items: np.ndarray) -> None:
+        self.similarities, self.items = similarities, items
+        self.largest = np.full(items.shape, -np.inf)
+
+    def add(self, rows: np.ndarray, columns: np.ndarray) -> None:
+        """Takes the chosen column of each of some rows into account."""
+        chosen, of_row = np.unique(self.items[rows, columns], return_inverse=True)
+        for start in range(0, len(chosen), TOGETHER):
+            codes = chosen[start : start + TOGETHER]
+            found = self.similarities(codes).cpu().numpy()
+            found[np.arange(len(codes)), codes] = 0  # itself
+            found[~np.isfinite(found)] = 0
+            largest = np.abs(found).max(axis=1)
+            here = (of_row >= start) & (of_row < start + TOGETHER)
+            some, at = rows[here], of_row[here] - start
+            own = found[at[:, None], self.items[some]]
+            own /= np.where(largest > 0, largest, 1)[at, None]
+            self.largest[some] = np.maximum(self.largest[some], own)
 
     def penalty(self) -> np.ndarray:
         """(rows, pool), -1 to 1; 0 before anything is chosen."""
@@ -107,84 +128,83 @@ class Miscalibration:
 
     def __init__(self, categories: Categories, wanted: np.ndarray) -> None:
         self.categories = categories
-        self.wanted = np.pad(wanted, ((0, 0), (0, 1)))
-        self.sizes = np.maximum((categories.of_pool < categories.count).sum(axis=2), 1)
-        self.listed = np.zeros(self.wanted.shape)
+        pool, rows = categories.of_pool, categories.everyone
+        self.shares = 1 / np.maximum((pool < categories.count).sum(axis=2), 1)[:, :, None]
+        wanted = np.pad(wanted, ((0, 0), (0, 1)))  # 0 for the padding
+        self.p = wanted[rows, pool]  # (rows, pool, most)
+        self.least = ALPHA * self.p + (self.p == 0)  # where p is 0, the logarithm below is of 1
+        self.listed = np.zeros(wanted.shape)
         self.length = np.zeros(len(wanted))
 
     def add(self, rows: np.ndarray, columns: np.ndarray) -> None:
         """Takes the chosen column of each of some rows into account."""
         chosen = self.categories.of_pool[rows, columns]
-        shares = np.broadcast_to(1 / self.sizes[rows, columns][:, None], chosen.shape)
-        np.add.at(self.listed, (np.broadcast_to(rows[:, None], chosen.shape), chosen), shares)
-        self.listed[:, -1] = 0  # the padding
+        self.listed[rows[:, None], chosen] += self.shares[rows, columns]
         self.length[rows] += 1
 
     def penalty(self) -> np.ndarray:
-        """(rows, pool): the divergence of the list with this candidate."""
-        length = (self.length + 1)[:, None]
-        p, q = self.wanted, self.listed / length
-        usual = self._terms(p, q).sum(axis=1)
-        rows = np.arange(len(p))[:, None, None]
-        p_here, q_here = p[rows, self.categories.of_pool], q[rows, self.categories.of_pool]
-        more = q_here + 1 / (self.sizes * length)[:, :, None]
-        change = self._terms(p_here, more) - self._terms(p_here, q_here)
-        found: np.ndarray = usual[:, None] + change.sum(axis=2)
+        """(rows, pool): the divergence of the list with this candidate, less that without it: a
+        number that is the same for all candidates of a row, and only they are compared."""
+        weight = (1 - ALPHA) / (self.length + 1)[:, None, None]
+        q = np.where(
+            self.p > 0, weight * self.listed[self.categories.everyone, self.categories.of_pool], 0
+        )
+        before = self.least + q
+        after = before + np.where(self.p > 0, weight * self.shares, 0)
+        found: np.ndarray = (self.p * np.log(before / after)).sum(axis=2)
         return found
 
-    @staticmethod
-    def _terms(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-        """p log(p / ((1 - alpha) q + alpha p)), 0 where p is 0."""
-        mixed = np.where(p > 0, (1 - ALPHA) * q + ALPHA * p, 1)
-        terms: np.ndarray = p * np.log(np.where(p > 0, p, 1) / mixed)
-        return terms
+
+Variety = CategorySimilarity | VectorSimilarity | OwnSimilarity | Miscalibration
 
 
 def choose(
     pool: Pool,
     k: int,
-    forced: Forced | None,
+    forced: np.ndarray | None,
     categories: Categories | None,
     at_most: int | None,
-    variety: Any | None,
+    variety: Variety | None,
     diversity: float,
     draws: tuple[np.ndarray, np.ndarray] | None,
 ) -> np.ndarray:
     """The columns of the pool in the places of each list, (rows, k), -1 for none left.
 
-    variety: has `add` and `penalty`; its penalty counts `diversity`, the scores the rest. draws:
-    for each place whether it is drawn from the rest, (rows, k) bool, and a number in [0, 1).
+    forced: the columns of places that are taken, (rows, k), -1 where it is free to choose. The
+    penalty of `variety` counts `diversity`, the scores the rest. draws: for each place whether it
+    is drawn from the rest, (rows, k) bool, and a number in [0, 1).
     """
-    n_rows = len(pool.items)
-    everyone = np.arange(n_rows)
-    free, places = pool.free.copy(), np.full((n_rows, k), -1)
+    everyone = np.arange(len(pool.items))
+    free = pool.free.copy()
+    places = np.full((len(everyone), k), -1) if forced is None else forced.copy()
     worth = _scaled(pool) if variety is not None else _order(pool)
     if forced is not None and categories is not None:  # so that no place above is one too many
-        for column in forced.columns.T:
+        for column in forced.T:
             rows = np.flatnonzero(column >= 0)
             categories.add(rows, column[rows])
     for place in range(k):
-        may = free if at_most is None or categories is None else free & categories.within(at_most)
-        value = (
-            worth if variety is None else (1 - diversity) * worth - diversity * variety.penalty()
-        )
-        column = np.where(may, value, -np.inf).argmax(axis=1)
-        column[~may[everyone, column]] = -1
-        if draws is not None:
-            column = np.where(draws[0][:, place], _drawn(may, draws[1][:, place]), column)
-        if forced is not None:
-            column = np.where(forced.columns[:, place] >= 0, forced.columns[:, place], column)
-        places[:, place] = column
-        rows = np.flatnonzero(column >= 0)
-        free[rows, column[rows]] = False
-        if variety is not None and len(rows):
+        column = places[:, place]
+        open_rows = everyone[column < 0]
+        if len(open_rows):
+            may = (
+                free if categories is None or at_most is None else free & categories.within(at_most)
+            )
+            value = worth
+            if variety is not None:
+                value = (1 - diversity) * worth - diversity * variety.penalty()
+            best = np.where(may, value, -np.inf).argmax(axis=1)
+            best[~may[everyone, best]] = -1
+            if draws is not None:
+                best = np.where(draws[0][:, place], _drawn(may, draws[1][:, place]), best)
+            found = open_rows[best[open_rows] >= 0]
+            column[found] = best[found]
+            free[found, best[found]] = False
+            if categories is not None:
+                categories.add(found, best[found])
+        if variety is not None:
+            rows = everyone[column >= 0]
             variety.add(rows, column[rows])
-        if categories is not None:
-            if forced is not None:
-                rows = rows[forced.columns[rows, place] < 0]
-            categories.add(rows, column[rows])
-    order = np.argsort(places < 0, axis=1, kind="stable")  # gaps before an included item close
-    return np.take_along_axis(places, order, axis=1)
+    return places
 
 
 def _order(pool: Pool) -> np.ndarray:

@@ -19,7 +19,7 @@ from recae.errors import (
     explained,
     unknown_option,
 )
-from recae.recommend.rules.lists import is_per_user
+from recae.recommend.rules.lists import is_per_user, named, pairs_of
 from recae.rng import check_seed
 
 METHODS = ("mmr", "calibrated")
@@ -52,9 +52,11 @@ class Rules:
        `pool` best items, whose scores are first scaled to 0 to 1. `method` "mmr" takes off the
        largest similarity to the items chosen before (maximal marginal relevance, Carbonell &
        Goldstein, SIGIR 1998): the cosine of the categories if `category` is given, else of the item
-       embeddings. "calibrated" takes off the divergence KL(p, q) between the categories of the
-       history and of the list (Steck, "Calibrated Recommendations", RecSys 2018, eq. 2 to 4, with
-       alpha 0.01); it needs `category`.
+       embeddings; of a model without any, the score of `similar_items`, as a share of the largest
+       score, in absolute value, that the item chosen before has with any other. "calibrated"
+       takes off the divergence KL(p, q) between the categories of the history and of the list
+       (Steck, "Calibrated Recommendations", RecSys 2018, eq. 2 to 4, with alpha 0.01); it needs
+       `category`.
     7. `explore`, 0 to 1: the chance of each place to be drawn from the rest of the `pool`. Draws
        depend on `seed`, the items of the user's history and the place alone.
 
@@ -181,11 +183,12 @@ class Rules:
         >>> recae.Rules(block={7: [1], 8: [2]}).of_user(7).block
         [1]
         """
-        own = {
-            name: _list_of(user, given)
-            for name in ("allow", "block")
-            if is_per_user(given := getattr(self, name))
-        }
+        own: dict[str, Any] = {}
+        for name in ("allow", "block"):
+            given = getattr(self, name)
+            if is_per_user(given):
+                with named(name, given):
+                    own[name] = None if user is None else _list_of(user, given)
         return replace(self, **own) if own else self
 
     @classmethod
@@ -248,8 +251,8 @@ def _list_of(user: Any, given: Any) -> Any:
     if not isinstance(pairs, Interactions):
         if not len(given):
             return None
-        pairs = Interactions.from_frame(given, weight=None, time=None)
-    row = -1 if user is None else int(pairs.users.lookup([user])[0])
+        pairs = pairs_of(given)
+    row = int(pairs.users.lookup([user])[0])
     return None if row < 0 else pairs.items.decode(pairs.matrix[row].indices).tolist()
 
 

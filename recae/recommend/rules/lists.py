@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -120,6 +121,15 @@ def is_per_user(exclude_items: Any) -> bool:
     return isinstance(exclude_items, Mapping | Interactions) or is_table(exclude_items)
 
 
+@contextmanager
+def named(rule: str, given: Any) -> Iterator[None]:
+    """Adds the name of a rule to what is wrong with its ids."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{rule}: {error}", parameter=rule, value=given) from None
+
+
 def union(one: Any | None, other: Any | None) -> Any | None:
     """The cells of either CSR; None has none."""
     if one is None or other is None:
@@ -143,7 +153,7 @@ def cells_of_users(
     elif isinstance(given, Interactions):
         pairs = given
     else:
-        pairs = Interactions.from_frame(given, weight=None, time=None)
+        pairs = pairs_of(given)
     if not pairs.nnz:
         return None
     codes = known.lookup(pairs.items.ids)
@@ -157,6 +167,11 @@ def cells_of_users(
     if len(users) and pairs.users.kind != IdMap([users[0]], "user").kind:
         IdMap([users[0]], "user").lookup(pairs.users.ids)  # raises: the exclusions are at fault
     return rows_or_empty(matrix, pairs.users.lookup(users))
+
+
+def pairs_of(given: Any) -> Interactions:
+    """A table of users and items as Interactions of ones. A pair may be there twice."""
+    return Interactions.from_frame(given, weight=None, time=None, duplicates="max")
 
 
 def rows_or_empty(matrix: Any, rows: np.ndarray) -> Any:

@@ -19,15 +19,15 @@ from recae.ranking.batches import (
     rank_batches,
     rows_per_batch,
 )
+from recae.ranking.one_row import best_of_row
 from recae.ranking.top_k import TopK, top_k
 from recae.recommend.rules.bound import Bound, Notes
 from recae.recommend.rules.choose import (
     Categories,
     CategorySimilarity,
-    Forced,
     Miscalibration,
     Pool,
-    VectorSimilarity,
+    Variety,
     choose,
 )
 from recae.recommend.rules.declared import Rules
@@ -35,10 +35,10 @@ from recae.rng import Stream, uniforms
 from recae.system.digests import sha256_of_arrays
 
 ROWS = 256
-"""Rows whose places are chosen together."""
+"""Rows whose places are chosen together, at most."""
 
-GROWTH = 4
-"""How many times larger a pool becomes that was too small for `at_most`."""
+CELLS = 1 << 22
+"""Numbers about the candidates of these rows that are held at once: 16 to 32 MiB."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,13 @@ class Ruled:
         rules: Rules | None,
         items: IdMap,
         vectors: Callable[[], Tensor],
+        similarities: Callable[[np.ndarray], Tensor],
     ) -> Ruled:
-        """rules: None for none. items: those of the model; vectors: its item embeddings."""
+        """rules: None for none. items: those of the model; vectors: its item embeddings;
+        similarities: of some items to all, for a model without embeddings."""
         if rules is None:
             return cls(score_rows, request, None)
-        bound = Bound(rules, items, vectors)
+        bound = Bound(rules, items, vectors, similarities)
         only = bound.allowed_cells(request.users)
         return cls(score_rows, bound.narrowed(request), bound, only)
 
@@ -93,9 +95,8 @@ class Ruled:
         if self.bound is None:
             yield from rank_batches(self.score_rows, rest, k, batch_size=batch_size)
             return
-        rules, notes = self.bound.rules, self.bound.notes
-        changes = rules.reorders or rules.scales or rules.min_score is not None
-        if not changes and self.only is None:
+        notes = self.bound.notes
+        if not self._changes:
             for rows, top in rank_batches(self.score_rows, rest, k, batch_size=batch_size):
                 notes.add("allowed", "short", int(((top.items >= 0).sum(axis=1) < k).sum()))
                 yield rows, top
@@ -107,6 +108,27 @@ class Ruled:
             lists = _Batch(self, rows, k, *forced).lists()
             yield slice(rows.start - first, rows.stop - first), lists
             start = max(rows.stop, first + 1)
+
+    def row(self, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The columns of the only row's list and their scores. scores: (n_items,), overwritten."""
+        assert self.bound is not None
+        if self._changes:
+            top = _Batch(self, slice(0, 1), k, *self.bound.included(k)).lists()
+            filled = top.items[0] >= 0
+            return top.items[0][filled], top.scores[0][filled]
+        if self.request.allowed is not None:
+            scores[~self.request.allowed] = -np.inf
+        found, best = best_of_row(scores, k)
+        self.bound.notes.add("allowed", "short", int(len(found) < k))
+        return found, best
+
+    @property
+    def _changes(self) -> bool:
+        """Whether the rules do more than to say what everybody may be given."""
+        assert self.bound is not None
+        rules = self.bound.rules
+        ranks = rules.reorders or rules.scales or rules.min_score is not None
+        return ranks or self.only is not None
 
 
 class _Batch:
@@ -124,8 +146,7 @@ class _Batch:
         self.scores = self._scores(ruled.score_rows)
         self.may = self._may_be_included()
         self.own = self._own_scores()
-        self._leave_out()
-        self.left = self._left()
+        self.left = self._leave_out()
 
     def _scores(self, score_rows: ScoreRows) -> Tensor:
         """All scores of the rows with boosts and freshness, a fresh (rows, n_items) float32."""
@@ -137,10 +158,15 @@ class _Batch:
         factors = self.bound.factors
         if factors is None:
             return scores
-        real = scores.isfinite()
-        lowest = torch.where(real, scores, torch.inf).amin(dim=1, keepdim=True)
+        real = scores > -torch.inf
+        lowest = self._lowest(scores)
         scaled = lowest + (scores - lowest) * torch.from_numpy(factors).to(scores)
         return torch.where(real, scaled, scores)
+
+    @staticmethod
+    def _lowest(scores: Tensor) -> Tensor:
+        """The lowest score of each row but for -inf, (rows, 1)."""
+        return torch.where(scores > -torch.inf, scores, torch.inf).amin(dim=1, keepdim=True)
 
     def _may_be_included(self) -> np.ndarray:
         """Which rows may be given which included items, (rows, included)."""
@@ -160,108 +186,161 @@ class _Batch:
         """The scores of included items, (rows, included); the lowest one where there is none."""
         if not len(self.codes):
             return np.zeros((len(self.part), 0), dtype=np.float32)
-        own = self.scores[:, torch.from_numpy(self.codes).to(self.scores.device)]
-        real = torch.where(self.scores.isfinite(), self.scores, torch.inf).amin(1, keepdim=True)
-        real = torch.where(real.isfinite(), real, 0)
-        found: np.ndarray = torch.where(own.isfinite(), own, real).cpu().numpy()
+        own, lowest = self._of_codes(), self._lowest(self.scores)
+        lowest = torch.where(lowest < torch.inf, lowest, 0)
+        found: np.ndarray = torch.where(own > -torch.inf, own, lowest).cpu().numpy()
         return found
 
-    def _leave_out(self) -> None:
-        """Makes the scores of what may not be chosen -inf, and counts who is left with too few."""
-        scores, part = self.scores, self.part
-        hidden = torch.zeros(scores.shape, dtype=torch.bool)
+    def _of_codes(self) -> Tensor:
+        """The scores of included items, a copy, (rows, included)."""
+        return self.scores[:, torch.from_numpy(self.codes).to(self.scores.device)]
+
+    def _leave_out(self) -> np.ndarray:
+        """Makes the scores of what may not be chosen -inf, and counts who is left with too few.
+
+        Returns how many items each row may be given, (rows,), included ones not counted twice.
+        """
+        scores, part, device = self.scores, self.part, self.scores.device
+        if part.allowed is not None:
+            scores.masked_fill_(torch.from_numpy(~np.asarray(part.allowed)).to(device), -torch.inf)
         if part.exclude is not None:
             cells = part.exclude.tocoo()
             some = cells.data != 0
-            hidden[cells.row[some].astype(np.int64), cells.col[some].astype(np.int64)] = True
-        if part.allowed is not None:
-            hidden |= ~torch.from_numpy(np.asarray(part.allowed))
+            at = (torch.from_numpy(of[some].astype(np.int64)) for of in (cells.row, cells.col))
+            scores[tuple(index.to(device) for index in at)] = -torch.inf
         if self.only is not None:
             rows = np.flatnonzero(self.only[0])
-            hidden[rows] |= torch.from_numpy(self.only[1][rows].toarray() == 0)
-        scores.masked_fill_(hidden.to(scores.device), -torch.inf)
-        before = self._left()
-        self.notes.add("allowed", "short", int((before < self.k).sum()))
+            hidden = torch.zeros(scores.shape, dtype=torch.bool)
+            hidden[rows] = torch.from_numpy(self.only[1][rows].toarray() == 0)
+            scores.masked_fill_(hidden.to(device), -torch.inf)
+        left = self._left()
+        self.notes.add("allowed", "short", int((left < self.k).sum()))
         if self.rules.min_score is not None:
+            before = left
             scores.masked_fill_(scores < self.rules.min_score, -torch.inf)
-            after = self._left()
-            short = (after < self.k) & (before >= self.k)
-            self.notes.add("min_score", "short", int(short.sum()))
+            left = self._left()
+            self.notes.add("min_score", "short", int(((left < self.k) & (before >= self.k)).sum()))
         if len(self.codes):  # they have places of their own
-            scores[:, torch.from_numpy(self.codes).to(scores.device)] = torch.where(
-                torch.from_numpy(self.may).to(scores.device),
-                -torch.inf,
-                scores[:, torch.from_numpy(self.codes).to(scores.device)],
+            hidden = torch.where(
+                torch.from_numpy(self.may).to(device), -torch.inf, self._of_codes()
             )
+            scores[:, torch.from_numpy(self.codes).to(device)] = hidden
+        return left
 
     def _left(self) -> np.ndarray:
-        """How many items each row may be given, included ones not counted twice."""
+        """How many items are not yet left out, or are included, (rows,)."""
         counted: np.ndarray = (self.scores > -torch.inf).sum(dim=1).cpu().numpy()
         if len(self.codes):
-            own = self.scores[:, torch.from_numpy(self.codes).to(self.scores.device)]
-            counted = counted + (self.may & (own == -torch.inf).cpu().numpy()).sum(axis=1)
+            counted = counted + (self.may & (self._of_codes() == -torch.inf).cpu().numpy()).sum(1)
         return counted
 
     def lists(self) -> TopK:
         """The lists of all rows."""
-        n_items = self.scores.shape[1]
         if not self.rules.reorders:
-            return top_k(self.scores, self.k, overwrite=True)
+            return _best(self.scores, self.k)
         width = max(self.k, self.rules.pool) if self.rules.chooses else self.k
+        width = min(width, self.scores.shape[1])
         items = np.full((len(self.part), self.k), -1, dtype=np.int64)
         scores = np.full(items.shape, -np.inf, dtype=np.float32)
-        rows = np.arange(len(items))
-        while len(rows):
-            width = min(width, n_items)
-            for start in range(0, len(rows), ROWS):
-                some = rows[start : start + ROWS]
-                items[some], scores[some] = self._chosen(some, width)
-            if self.rules.at_most is None:
-                break
-            short = rows[(items[rows] >= 0).sum(axis=1) < np.minimum(self.k, self.left[rows])]
-            rows = short[self.left[short] > width]  # the rest of them have seen all there is
-            full = self.left[short] >= self.k
-            self.notes.add("at_most", "short", int((full & (self.left[short] <= width)).sum()))
-            width *= GROWTH
-        return TopK(items, scores)
+        step = max(min(ROWS, CELLS // max(width * self._numbers(), 1)), 1)
+        for start in range(0, len(items), step):
+            some = np.arange(start, min(start + step, len(items)))
+            items[some], scores[some] = self._chosen(some, width)
+        filled = items >= 0
+        if self.rules.at_most is not None:
+            short = (self.left >= self.k) & (filled.sum(axis=1) < self.k)
+            self.notes.add("at_most", "short", int(short.sum()))
+        order = np.argsort(~filled, axis=1, kind="stable")  # gaps before an included item close
+        at = np.arange(len(items))[:, None], order
+        return TopK(items[at], scores[at])
+
+    def _numbers(self) -> int:
+        """How many numbers are held of each candidate."""
+        if self.rules.diversity > 0 and self.rules.category is None:
+            return self.bound.width
+        return int(self.bound.categories[0].shape[1])
 
     def _chosen(self, rows: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """The lists of some rows, from pools of so many items."""
-        best = top_k(self.scores[torch.from_numpy(rows).to(self.scores.device)], width)
-        mine = np.where(self.may[rows], self.codes, -1)
-        items = np.concatenate([best.items.astype(np.int64), mine], axis=1)
-        scores = np.concatenate([best.scores, self.own[rows]], axis=1)
-        free = items >= 0
-        free[:, best.items.shape[1] :] = False
-        pool = Pool(items, scores, free)
-        columns = choose(pool, self.k, self._forced(rows, width), *self._choice(rows, items))
-        found = np.take_along_axis(items, columns, axis=1)
-        own = np.take_along_axis(scores, columns, axis=1)
-        return np.where(columns < 0, -1, found), np.where(columns < 0, -np.inf, own)
+        """The items and scores in the places of some lists, from pools of so many items.
 
-    def _forced(self, rows: np.ndarray, width: int) -> Forced | None:
-        if not len(self.codes):
-            return None
-        columns = np.full((len(rows), self.k), -1)
-        mine = width + np.arange(len(self.codes))
-        columns[:, self.places] = np.where(self.may[rows], mine, -1)
-        return Forced(columns)
+        Where `at_most` leaves places empty, they are filled from the next best items, those in
+        categories that are full left out.
+        """
+        items = np.full((len(rows), self.k), -1, dtype=np.int64)
+        scores = np.full(items.shape, -np.inf, dtype=np.float32)
+        if len(self.codes):
+            items[:, self.places] = np.where(self.may[rows], self.codes, -1)
+            scores[:, self.places] = np.where(self.may[rows], self.own[rows], -np.inf)
+        todo, wanted = np.arange(len(rows)), np.minimum(self.left[rows], self.k)
+        candidates = self._rows(rows)
+        while len(todo):
+            best, some = _best(candidates, width), rows[todo]
+            items[todo], scores[todo] = self._filled(some, best, items[todo], scores[todo])
+            if self.rules.at_most is None:
+                break
+            todo = todo[(items[todo] >= 0).sum(axis=1) < wanted[todo]]
+            candidates, some = self._with_room(rows[todo], items[todo])
+            todo = todo[some]
+        return items, scores
+
+    def _rows(self, rows: np.ndarray) -> Tensor:
+        if len(rows) == len(self.scores):
+            return self.scores
+        return self.scores[torch.from_numpy(rows).to(self.scores.device)]
+
+    def _with_room(self, rows: np.ndarray, items: np.ndarray) -> tuple[Tensor, np.ndarray]:
+        """The scores of what may still be added to lists, and the places of those of `rows` that
+        anything may be added to. items: the lists, (rows, k)."""
+        assert self.rules.at_most is not None
+        padded, count = self.bound.categories
+        scores = self._rows(rows).clone()
+        if not len(rows):
+            return scores, rows
+        row, place = np.nonzero(items >= 0)
+        listed = items[row, place]
+        scores[torch.from_numpy(row), torch.from_numpy(listed)] = -torch.inf
+        counts = np.zeros((len(rows), count + 1), dtype=np.int64)
+        np.add.at(counts, (row[:, None], padded[listed]), 1)
+        full = counts >= self.rules.at_most
+        full[:, count] = False  # the padding
+        step = max(CELLS // padded.size, 1)
+        for start in range(0, len(rows), step):
+            hidden = torch.from_numpy(full[start : start + step, padded].any(axis=2))
+            scores[start : start + step].masked_fill_(hidden.to(scores.device), -torch.inf)
+        left = (scores > -torch.inf).any(dim=1)
+        return scores[left], np.flatnonzero(left.cpu().numpy())
+
+    def _filled(
+        self, rows: np.ndarray, best: TopK, items: np.ndarray, scores: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Lists (rows, k) with empty places filled from the best items, as far as they may be."""
+        candidates, worth = best.items.astype(np.int64), best.scores
+        width, forced = candidates.shape[1], None
+        free = candidates >= 0
+        if (items >= 0).any():
+            forced = np.where(items >= 0, width + np.arange(self.k), -1)
+            candidates = np.concatenate([candidates, items], axis=1)
+            worth = np.concatenate([worth, scores], axis=1)
+            free = np.concatenate([free, np.zeros(items.shape, dtype=bool)], axis=1)
+        pool = Pool(candidates, worth, free)
+        columns = choose(pool, self.k, forced, *self._choice(rows, candidates))
+        empty = columns < 0
+        found = np.where(empty, -1, np.take_along_axis(candidates, columns, axis=1))
+        return found, np.where(empty, -np.inf, np.take_along_axis(worth, columns, axis=1))
 
     def _choice(self, rows: np.ndarray, items: np.ndarray) -> tuple[Any, ...]:
         """Categories, at_most, variety, diversity and draws of `choose`."""
         rules, categories = self.rules, None
-        variety: Miscalibration | CategorySimilarity | VectorSimilarity | None = None
+        variety: Variety | None = None
         if rules.category is not None and (rules.at_most is not None or rules.diversity > 0):
-            padded, count = self.bound.categories
-            categories = Categories(padded, count, items)
+            categories = Categories(*self.bound.categories, items)
         if rules.diversity > 0:
-            if rules.method == "calibrated":
-                assert categories is not None
+            if categories is None:
+                variety = self.bound.similarity(items)
+            elif rules.method == "calibrated":
                 variety = Miscalibration(categories, self._wanted(rows, categories.count))
-            elif categories is not None:
-                variety = CategorySimilarity(categories)
             else:
-                variety = VectorSimilarity(self.bound.embeddings, items)
+                variety = CategorySimilarity(categories)
         return categories, rules.at_most, variety, rules.diversity, self._draws(rows)
 
     def _wanted(self, rows: np.ndarray, count: int) -> np.ndarray:
@@ -291,5 +370,12 @@ class _Batch:
         return numbers[:, : self.k] < self.rules.explore, numbers[:, self.k :]
 
 
-def _short(top: TopK, k: int) -> int:
-    return int(((top.items >= 0).sum(axis=1) < k).sum())
+def _best(scores: Tensor, k: int) -> TopK:
+    """As `top_k`, whose parts for many rows take longer than to find the best of one."""
+    if len(scores) > 1 or scores.device.type != "cpu":
+        return top_k(scores, k)
+    found, values = best_of_row(scores.numpy()[0], k)
+    items = np.full((1, k), -1, dtype=np.int64)
+    listed = np.full(items.shape, -np.inf, dtype=np.float32)
+    items[0, : len(found)], listed[0, : len(found)] = found, values
+    return TopK(items, listed)

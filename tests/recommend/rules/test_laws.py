@@ -127,6 +127,42 @@ def test_ids_that_are_none_are_named(rule: str) -> None:
         assert wrong.value.parameter == name
 
 
+def test_users_with_their_items_may_be_any_table_and_repeat_pairs() -> None:
+    world = WORLDS[0]
+    items = sorted(world.categories)[:3]
+    pairs = pd.DataFrame({"user_id": [3, 3, 3, 4], "item_id": [items[i] for i in (0, 1, 0, 2)]})
+    given = {3: items[:2], 4: items[2:]}
+    for table in (pairs, pairs.assign(users="x"), recae.Interactions.from_frame(pairs[1:])):
+        for rule in ("allow", "block"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", recae.RecaeWarning)
+                expected = world.model.recommend([3, 4, 5], 5, rules=recae.Rules(**{rule: given}))
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                top = world.model.recommend([3, 4, 5], 5, rules=recae.Rules(**{rule: table}))
+            pd.testing.assert_frame_equal(top, expected)
+            assert {*map(lambda one: one.category, caught)} <= {recae.RecaeWarning}
+            assert len(caught) == (rule == "allow")  # two users get short lists
+
+
+def test_lists_of_single_users_are_not_those_of_a_history_without_a_user() -> None:
+    world = WORLDS[0]
+    history, items = sorted(world.histories[3]), sorted(world.categories)
+    plain = world.model.recommend_ids(history, 5)
+    for block in ({0: items}, {"zero": items}, pd.DataFrame({"user_id": [0], "item_id": [7]})):
+        assert world.model.recommend_ids(history, 5, rules=recae.Rules(block=block)) == plain
+    with pytest.raises(recae.DataError) as wrong:
+        recae.Rules(block=pd.DataFrame({"item_id": [7]})).of_user(1)
+    assert wrong.value.parameter == "block"
+
+
+def test_included_items_that_were_seen_are_counted_without_a_warning() -> None:
+    world = WORLDS[0]
+    seen = sorted(world.histories[3])[0]
+    top = world.model.recommend([3], 5, rules=recae.Rules(include={seen: 1}))
+    assert top.attrs["notes"] == [{"rule": "include", "refused": 1}]
+
+
 def test_a_generator_of_ids_can_be_used_again() -> None:
     world = WORLDS[0]
     some = [*world.categories][:4]

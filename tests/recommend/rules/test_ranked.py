@@ -221,6 +221,46 @@ def test_diversity_is_the_greedy_choice_of_the_papers(
     assert all(found[user][0] == greedy(user, weight, penalty)[0] for user in SEEN)
 
 
+@pytest.mark.parametrize(
+    "model", [recae.EASE(l2=2.0), recae.ItemKNN(neighbours=15), recae.UserKNN()]
+)
+def test_without_embeddings_items_are_as_alike_as_similar_items_says(model: Any) -> None:
+    model.fit(DATA)
+    alike = model.similar_items(IDS, N_ITEMS)
+    rows = {
+        item: dict(zip(part["similar_item_id"], part["score"], strict=True))
+        for item, part in alike.groupby("item_id")
+    }
+    users = DATA.users.ids[:12].tolist()
+    scores = model.score(DATA)
+    agreed = []
+    for weight in (0.3, 1.0):
+        rules = Rules(diversity=weight, pool=20)
+        top = model.recommend(users, 6, rules=rules)
+        for user in users:
+            row = scores[ROW_OF[user]]
+            pool = [i for i in best(user, row) if np.isfinite(row[IDS.index(i)])][:20]
+            own = row[[IDS.index(i) for i in pool]].astype(float)
+            worth = dict(zip(pool, (own - own.min()) / (own.max() - own.min()), strict=True))
+            chosen: list[int] = []
+            while len(chosen) < min(6, len(pool)):
+                penalty = {
+                    i: max(
+                        (rows[c].get(i, 0) / max(map(abs, rows[c].values())) for c in chosen),
+                        default=0,
+                    )
+                    for i in pool
+                }
+                rest = [i for i in pool if i not in chosen]
+                value = [(1 - weight) * worth[i] - weight * penalty[i] for i in rest]
+                chosen.append(rest[int(np.argmax(np.round(value, 7)))])
+            found = top.loc[top["user_id"] == user, "item_id"].tolist()
+            agreed.append(found == chosen)
+            history = sorted(SEEN[user])
+            assert model.recommend_ids(history, 6, rules=rules)[0] == found
+    assert np.mean(agreed) > 0.9  # exact ties are rounded either way
+
+
 def test_exploration_is_drawn_for_each_user_whatever_the_batch() -> None:
     rules = Rules(explore=0.5, seed=3, pool=30)
     found = lists(rules)
@@ -301,7 +341,7 @@ def test_no_rules_yield_blocked_seen_or_repeated_items(rules: Rules, k: int, see
 
 def test_an_export_obeys_rules_and_resumes_only_with_the_same(tmp_path: Any) -> None:
     rules = Rules(at_most=2, category="genres", table=TABLE, include={IDS[3]: 1})
-    with pytest.warns(RecaeWarning, match="include"):
+    with pytest.warns(RecaeWarning, match="at_most"):
         MODEL.export(tmp_path / "top.parquet", DATA, k=8, rules=rules, batch_size=9)
     frame = pd.read_parquet(tmp_path / "top.parquet")
     found = {u: g.sort_values("rank")["item_id"].tolist() for u, g in frame.groupby("user_id")}
@@ -324,7 +364,7 @@ def test_strangers_are_given_popular_items_under_the_same_rules() -> None:
 
 def test_similarity_needs_something_to_compare() -> None:
     with pytest.raises(ConfigError) as error:
-        recae.EASE().fit(DATA).recommend(rules=Rules(diversity=0.5))
+        recae.Popularity().fit(DATA).recommend(rules=Rules(diversity=0.5))
     assert error.value.parameter == "category"
     with pytest.raises(ConfigError) as error:
         MODEL.recommend(rules={"min_score": 1})  # type: ignore[arg-type]
