@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from recae.errors import RecaeError
+from recae.recommend.rules import Rules
 from recae.serve.refusals import invalid
+from recae.serve.rules import of_rules
 from recae.serve.shelf import Served
 
+RULES = [field.name for field in fields(Rules)]
 WORDS = {"int": "integers", "str": "texts"}
 
 
@@ -55,7 +59,12 @@ def recommend(asked: Asked, titles: Mapping[Any, str]) -> dict[str, Any]:
     options: dict[str, Any] = {"exclude_seen": asked.exclude_seen}
     if asked.rules is not None:
         options["rules"] = asked.rules
-    found = model.recommend_ids(asked.history, asked.k, on_unknown="popular", **options)
+    try:
+        found = model.recommend_ids(asked.history, asked.k, on_unknown="popular", **options)
+    except RecaeError as error:
+        if error.parameter not in RULES:
+            raise
+        raise of_rules(error) from None
     ids, scores = found
     items = ranked(ids, scores, titles)
     if asked.explain and ids:

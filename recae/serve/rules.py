@@ -7,7 +7,7 @@ from typing import Any
 
 from recae.errors import RecaeError
 from recae.recommend.rules import Rules
-from recae.serve.refusals import invalid
+from recae.serve.refusals import Refused, invalid
 from recae.serve.shelf import Served
 
 
@@ -19,5 +19,10 @@ def rules_of(given: Mapping[str, Any], served: Served, parameter: str, user: Any
     try:
         return Rules.from_json(given, served.titles).of_user(user)
     except RecaeError as error:
-        field = "" if error.parameter in (None, "rules") else f".{error.parameter}"
-        raise invalid(str(error), f"{parameter}{field}") from None
+        raise of_rules(error, parameter) from None
+
+
+def of_rules(error: RecaeError, parameter: str = "rules") -> Refused:
+    """The refusal for an error about rules; its parameter is the path of the field in the body."""
+    field = "" if error.parameter in (None, "rules") else f".{error.parameter}"
+    return invalid(str(error), f"{parameter}{field}")

@@ -198,7 +198,9 @@ def work(running: Running, listener: socket.socket) -> int:
 
     shelf.watchers[:] = [reloaded]
     routes: Any = app.router.routes
-    addresses = {route.endpoint: route.path for route in routes if hasattr(route, "endpoint")}
+    addresses: dict[Any, str] = {}
+    for route in routes:  # an endpoint with and without a version is counted under the latter
+        addresses.setdefault(getattr(route, "endpoint", None), getattr(route, "path", "other"))
     quiet(running.log)
     graceful = int(running.settings.timeout) + 1
     server = Server(

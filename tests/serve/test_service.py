@@ -131,6 +131,20 @@ def test_models_say_what_they_are(client: Any, ease: Any) -> None:
     }
 
 
+@pytest.mark.parametrize("history", [[], [999]])
+def test_nothing_explains_a_history_without_known_items(client: Any, history: list[int]) -> None:
+    response = client.post("/v1/explain", json={"history": history})
+    assert (response.status_code, response.json()["error"]["parameter"]) == (422, "history")
+    assert "on_unknown" not in response.text  # which nobody can send
+
+
+@pytest.mark.parametrize("rules", [{"block": ["a"]}, {"diversity": 0.5}, {"at_most": 0}, {"x": 1}])
+def test_a_wrong_rule_is_named_by_its_place(client: Any, rules: dict[str, Any]) -> None:
+    response = client.post("/v1/recommend", json={"history": [1], "rules": rules})
+    assert response.status_code == 422
+    assert response.json()["error"]["parameter"].startswith("rules.")
+
+
 def test_titles_are_searched(client: Any) -> None:
     rows = client.get("/v1/items", params={"q": "fILM 2", "limit": 100}).json()
     assert {row["title"] for row in rows} == {f"Film {n}" for n in (2, 12, 20, 22, 24, 26, 28)}

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from recae.data import IdMap, as_ids
+from recae.data.ids import show
 from recae.data.tables.sources import is_table
 from recae.errors import DataError, check_integer
 from recae.ranking.batches import Request, dense, rank_batches
@@ -42,7 +43,8 @@ def explained(model: Any, history: Any, items: Any, top: Any) -> Explanation:
     columns = None if items is None else item_columns(model, items)
     request = _known_list(model.items_, history)
     if request is None:
-        request = model._rows(None, history, "raise")
+        request = model._rows(None, history, "popular")
+        _check_known(request)
     contributions, totals, how = [], [], ""
     for rows in batches(request, BEST if columns is None else len(columns), len(model.items_)):
         part = request.part(rows)
@@ -65,6 +67,18 @@ def _known_list(known: IdMap, history: Any) -> Request | None:
     cells = np.ones(len(codes), dtype=np.float32), codes.astype(np.int32), [0, len(codes)]
     row = sp.csr_matrix(cells, shape=(1, len(known)))
     return Request(np.zeros(1, dtype=np.int64), row, np.ones(1, dtype=bool))
+
+
+def _check_known(request: Request) -> None:
+    """Raises DataError if there is nothing in a history that could explain a score."""
+    cold = np.flatnonzero(~request.known)
+    if len(cold):
+        raise DataError(
+            f"{len(cold):,} of {len(request):,} histories have no item that the model knows (the "
+            f"first is of user {show(request.users[cold[0]])}), so that nothing explains a score: "
+            "leave them out",
+            parameter="history",
+        )
 
 
 def item_columns(model: Any, items: Any) -> np.ndarray:

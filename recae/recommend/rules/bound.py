@@ -168,11 +168,12 @@ class Bound:
         values = table.rows(self.items, required=True)[column]
         try:
             if pd.api.types.is_numeric_dtype(values.dtype):
-                raise ValueError("these are numbers")
+                raise ValueError
             dates = pd.to_datetime(values, utc=True, format="ISO8601")
-        except (ValueError, TypeError, OverflowError) as error:
+        except (ValueError, TypeError, OverflowError):
             raise DataError(
-                f"column {column!r} must have dates, as datetimes or ISO texts: {error}",
+                f"column {column!r} must have dates, as datetimes or ISO texts such as 2026-11-29; "
+                f"one is {_no_date(values)!r:.80}",
                 parameter="date",
                 value=column,
             ) from None
@@ -245,3 +246,19 @@ def _with_users_of(users: np.ndarray, given: Any) -> Any:
     if not all(isinstance(user, str) and user.removeprefix("-").isdecimal() for user in given):
         return given
     return {int(user): items for user, items in given.items()}
+
+
+def _no_date(values: pd.Series[Any]) -> Any:
+    """The first value of a column that is no date; None if all are."""
+    given = values[values.notna()]
+    if not pd.api.types.is_numeric_dtype(given.dtype):
+        given = given[[not _is_date(value) for value in given]]
+    return next(iter(given.tolist()), None)
+
+
+def _is_date(value: Any) -> bool:
+    try:
+        pd.to_datetime(value, utc=True, format="ISO8601")
+    except (ValueError, TypeError, OverflowError):
+        return False
+    return True
