@@ -149,8 +149,8 @@ def _without_cold_users(request: Request, on_unknown: str) -> Request:
     )
     if on_unknown == "raise":
         raise DataError(
-            f"{message}: leave them out; recommend gives them popular items with "
-            "on_unknown='popular'"
+            f"{message}: pass on_unknown='popular' to recommend for popular items, or leave them "
+            "out"
         )
     warn(f"{message}; they are left out")
     return replace(request.part(np.flatnonzero(request.known)), skipped=skipped)
