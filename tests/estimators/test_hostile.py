@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
+import torch
 
 import recae
+from recae.estimators.saved import checked_arrays, write_arrays
 from recae.system.digests import sha256, sha256_of_json
 
 CONFIG, ARRAYS, ITEMS = "config.json", "model.safetensors", "items.parquet"
@@ -141,6 +143,44 @@ def test_weights_that_are_no_numbers(folder, value):
     (folder / ARRAYS).write_bytes(data)
     seal(folder)
     with pytest.raises(recae.DataError):
+        recae.load(folder)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("place", [0, 7, 99, 3_000_000, -1])  # in different parts of the array
+def test_one_number_that_is_none_among_millions(kind, place, tmp_path):
+    numbers = torch.zeros(5_000_000, dtype=kind)
+    write_arrays(tmp_path / ARRAYS, {"few": torch.ones(2), "x": numbers})
+    assert torch.equal(checked_arrays(tmp_path / ARRAYS, None)["x"], numbers)
+    for bad in (np.nan, -np.inf):
+        numbers[place] = bad
+        write_arrays(tmp_path / ARRAYS, {"few": torch.ones(2), "x": numbers})
+        with pytest.raises(ValueError, match="^x "):
+            checked_arrays(tmp_path / ARRAYS, None)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16])
+def test_large_numbers_are_fine_though_their_sum_is_infinite(kind, tmp_path):
+    numbers = torch.full((3, 50), torch.finfo(kind).max, dtype=kind)
+    write_arrays(tmp_path / ARRAYS, {"x": numbers})
+    assert torch.equal(checked_arrays(tmp_path / ARRAYS, None)["x"], numbers)
+
+
+@pytest.mark.parametrize("known", ["no checksum", "a wrong checksum"])
+def test_without_a_checksum_that_fits_the_sha_256_decides(folder, known):
+    expected = recae.load(folder).recommend_ids([0], 3)
+    config = json.loads((folder / CONFIG).read_text())
+    fast = config.pop("checksum")
+    assert isinstance(fast, str) and len(fast) == 64
+    if known == "a wrong checksum":
+        config["checksum"] = fast[::-1]
+    (folder / CONFIG).write_text(json.dumps(config))
+    seal(folder)
+    assert recae.load(folder).recommend_ids([0], 3) == expected  # as of an older recae
+    content = bytearray((folder / ARRAYS).read_bytes())
+    content[-2] ^= 1
+    (folder / ARRAYS).write_bytes(content)
+    with pytest.raises(recae.DataError, match="altered"):
         recae.load(folder)
 
 
