@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,8 @@ from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
 from recae.system.machine import enough_memory
 from recae.system.threads import survives_fork
 
+FINGERPRINT = re.compile("[0-9a-f]{16}")
+
 
 class Recommender(Fitted):
     """Learns from interactions; scores and ranks items for the histories of known and new users.
@@ -69,6 +72,7 @@ class Recommender(Fitted):
     predicts_ratings: ClassVar[bool] = False
     fitted_params_: dict[str, Any]
     _facts: Mapping[str, Any] = MappingProxyType({})
+    _loaded_as: str | None = None  # the fingerprint that is in the folder it was loaded from
 
     def check_params(self) -> None:
         super().check_params()
@@ -148,6 +152,8 @@ class Recommender(Fitted):
         set_state(model, arrays)
         model.history_ = read_history(files, model.items_)
         model.fitted_params_, model._facts = model.get_params(), dict(settings["facts"])
+        known = settings.get("fingerprint")
+        model._loaded_as = known if FINGERPRINT.fullmatch(str(known)) else None
         return model
 
     def fingerprint(self) -> str:

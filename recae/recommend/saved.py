@@ -39,7 +39,11 @@ def contents(model: Any, known: Mapping[str, Any], history: Interactions | None)
     if history is not None:
         files[USERS] = partial(_write, {"user_id": history.users.ids})
         files[HISTORY] = partial(write_interactions, history)
-    settings = {"params": model.get_params(), "facts": {**known, **_facts(model)}}
+    settings = {
+        "params": model.get_params(),
+        "facts": {**known, **_facts(model)},
+        "fingerprint": model.fingerprint(),
+    }
     return Contents(settings, state(model), files)
 
 
@@ -67,6 +71,7 @@ def read_items(files: Mapping[str, Path]) -> tuple[IdMap, np.ndarray]:
     counts = table["users"].to_numpy(dtype=np.int64, copy=True)
     if (counts < 0).any():
         raise ValueError(f"{ITEMS} holds a negative number of users")
+    counts.flags.writeable = False
     return items, counts
 
 

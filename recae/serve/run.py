@@ -197,6 +197,7 @@ def work(running: Running, listener: socket.socket) -> int:
             service.titles.of(done.served)  # here, not in a request; and lets go of the old model
 
     shelf.watchers[:] = [reloaded]
+    shelf.refresh()  # the folders may have changed since the parent loaded them
     routes: Any = app.router.routes
     addresses: dict[Any, str] = {}
     for route in routes:  # an endpoint with and without a version is counted under the latter
@@ -265,7 +266,6 @@ class Supervisor:
     def keep(self) -> int:
         """Keeps the workers alive until a signal comes. Returns the exit code."""
         before = {number: signal.signal(number, self._signal) for number in SIGNALS}
-        looked = time.monotonic()
         try:
             while not self.stopping:
                 now = time.monotonic()
@@ -275,9 +275,6 @@ class Supervisor:
                         self._start(place)
                 for pid, code in self._ended():
                     self._replace(pid, code)
-                if now - looked >= POLL:  # a worker that is replaced begins with these models
-                    self.running.shelf.refresh()
-                    looked = time.monotonic()
                 time.sleep(0.05)
             return self._stop()
         finally:

@@ -195,7 +195,8 @@ class Shelf:
                 raise DataError(
                     f"the titles do not fit the model {name}: {error}", parameter="titles"
                 ) from None
-        served = Served(name, path, model.fingerprint(), model, self.titles, datetime.now(UTC))
+        version = model._loaded_as or model.fingerprint()
+        served = Served(name, path, version, model, self.titles, datetime.now(UTC))
         if len(model.items_):
             model.recommend(history=[model.items_.ids[:1].tolist()[0]], k=1)  # the first is slow
         return served

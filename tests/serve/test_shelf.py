@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import json
 import shutil
 import threading
 import weakref
@@ -20,6 +21,7 @@ import recae
 from recae.data import ItemTable
 from recae.errors import ConfigError, DataError
 from recae.serve import Shelf
+from recae.system.digests import sha256_of_json
 
 Fit = Callable[[float], recae.EASE]
 
@@ -98,6 +100,22 @@ def test_impossible_shelves_are_refused(
     path = put(fit(1.0), tmp_path / "1")
     with pytest.raises(ConfigError):
         Shelf(dict.fromkeys(places, path), shares=shares)
+
+
+@pytest.mark.parametrize("known", [None, "", 7, ["a"], "0" * 17, "<script>alert(1)"])
+def test_a_folder_that_names_no_fingerprint_is_served_under_its_own(
+    known: Any, fit: Fit, tmp_path: Path
+) -> None:
+    model = fit(1.0)
+    place = put(model, tmp_path / "1")
+    config = json.loads((place / "config.json").read_text())
+    assert config["settings"].pop("fingerprint") == model.fingerprint()
+    if known is not None:
+        config["settings"]["fingerprint"] = known
+    del config["digest"]
+    config["digest"] = sha256_of_json(config)
+    (place / "config.json").write_text(json.dumps(config))
+    assert Shelf({"a": place}).get().version == model.fingerprint()
 
 
 def test_what_is_no_recommender_is_refused(fit: Fit, tmp_path: Path) -> None:
