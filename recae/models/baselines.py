@@ -16,6 +16,7 @@ from recae.data.csr import column_counts
 from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt
 from recae.recommend.base import Recommender
+from recae.recommend.frozen import tensor_of
 from recae.recommend.onnx.graph import Value, apply, joined
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import expect
@@ -66,7 +67,7 @@ class Random(Recommender):
         return torch.from_numpy(scores)
 
     def _arrays(self) -> Mapping[str, Tensor]:
-        return {"item_keys": torch.from_numpy(self.item_keys_.view(np.int64))}
+        return {"item_keys": tensor_of(self.item_keys_.view(np.int64))}
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         keys = expect(arrays["item_keys"], len(self.items_), dtype=torch.int64)
@@ -126,7 +127,7 @@ class Popularity(Recommender):
         return self.item_scores_
 
     def _arrays(self) -> Mapping[str, Tensor]:
-        return {"item_scores": torch.from_numpy(self.item_scores_)}
+        return {"item_scores": tensor_of(self.item_scores_)}
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         scores = expect(arrays["item_scores"], len(self.items_), dtype=torch.float64)

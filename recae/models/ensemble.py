@@ -25,6 +25,7 @@ from recae.ranking.batches import dense, rows_per_batch
 from recae.ranking.top_k import top_k
 from recae.recommend.base import Recommender
 from recae.recommend.explain.parts import Padded, Parts
+from recae.recommend.frozen import tensor_of
 from recae.recommend.onnx.blend import onnx_standardised
 from recae.recommend.onnx.graph import Value, apply
 from recae.recommend.onnx.histories import Histories
@@ -305,10 +306,10 @@ class Ensemble(Recommender):
         return Parts(total.view(*some.items.shape, -1), baseline, how)
 
     def _arrays(self) -> Mapping[str, Tensor]:
-        arrays = {"member_weights": torch.from_numpy(self.member_weights_)}
+        arrays = {"member_weights": tensor_of(self.member_weights_)}
         for number, member in enumerate(self.members_):
             arrays[f"{number}.columns"] = torch.from_numpy(self.columns_[number].astype(np.int64))
-            arrays[f"{number}.item_counts"] = torch.from_numpy(member.item_counts_)
+            arrays[f"{number}.item_counts"] = tensor_of(member.item_counts_)
             for name, tensor in state(member).items():
                 arrays[f"{number}.member.{name}"] = tensor
         return arrays

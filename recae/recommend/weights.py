@@ -14,6 +14,7 @@ from recae.data import Interactions
 from recae.data.weighting import TRANSFORMS, Weighting
 from recae.errors import ConfigError, DataError, UnusedWeights, warn
 from recae.estimators.params import param
+from recae.recommend.frozen import freeze, tensor_of
 from recae.recommend.sparse import with_weights_or_ones
 
 WIDE = 100.0
@@ -160,13 +161,14 @@ def state(model: Any) -> dict[str, Tensor]:
     """The learnt arrays of a model, those of its transform among them."""
     weighting, arrays = _weighting(model), dict(model._arrays())
     if weighting.idf is not None:
-        arrays[f"{PREFIX}idf"] = torch.from_numpy(weighting.idf)
+        arrays[f"{PREFIX}idf"] = tensor_of(weighting.idf)
         arrays[f"{PREFIX}length"] = torch.tensor([weighting.length], dtype=torch.float64)
     return arrays
 
 
 def set_state(model: Any, arrays: Mapping[str, Tensor]) -> None:
-    """The inverse of `state`; `items_` and the hyperparameters are set. Raises ValueError."""
+    """The inverse of `state`, read-only; `items_` and the hyperparameters are set. Raises
+    ValueError."""
     name = getattr(model, "weight_transform", "none")
     own = {key: tensor for key, tensor in arrays.items() if not key.startswith(PREFIX)}
     model._weighting = Weighting(name)
@@ -178,3 +180,4 @@ def set_state(model: Any, arrays: Mapping[str, Tensor]) -> None:
             raise ValueError(f"{PREFIX}idf and {PREFIX}length must be finite and above zero")
         model._weighting = Weighting(name, idf, float(length[0]))
     model._restore(own)
+    freeze(model)

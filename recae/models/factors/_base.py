@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from recae import training
@@ -19,6 +18,7 @@ from recae.nn.products import FactoredScores
 from recae.ranking.one_row import one_row
 from recae.recommend.base import Recommender
 from recae.recommend.explain.parts import SUM, Parts, from_factors
+from recae.recommend.frozen import tensor_of
 from recae.recommend.onnx.graph import Value, apply
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import expect
@@ -64,10 +64,10 @@ class FactorRecommender(Recommender):
         raise NotImplementedError
 
     def _item_vectors(self) -> Tensor:
-        return torch.from_numpy(self.item_factors_)
+        return tensor_of(self.item_factors_)
 
     def _arrays(self) -> Mapping[str, Tensor]:
-        return {"item_factors": torch.from_numpy(self.item_factors_)}
+        return {"item_factors": tensor_of(self.item_factors_)}
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         self.item_factors_ = expect(arrays["item_factors"], len(self.items_), self.latent).numpy()
@@ -110,14 +110,14 @@ class SVDRecommender(FactorRecommender):
     def _embed_rows(self, matrix: Any) -> Tensor:
         used = self.weights == "both"
         histories = transformed(self, matrix) if used else matrix
-        return summed(histories, torch.from_numpy(self.input_factors_), used)
+        return summed(histories, tensor_of(self.input_factors_), used)
 
     def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
-        factors = torch.from_numpy(self.input_factors_), torch.from_numpy(self.item_factors_)
+        factors = tensor_of(self.input_factors_), tensor_of(self.item_factors_)
         return Parts.of(from_factors(weighted(self, matrix, "both"), columns, *factors), SUM)
 
     def _score_one(self, codes: np.ndarray) -> np.ndarray:
-        table = torch.from_numpy(self.input_factors_)
+        table = tensor_of(self.input_factors_)
         code = summed_one(codes, table, values_of_one(self, codes, "both"))
         return one_row(FactoredScores(code[None], self._item_vectors()))
 
@@ -125,7 +125,7 @@ class SVDRecommender(FactorRecommender):
         return histories.weighted(self, "both").bag(self.input_factors_)
 
     def _arrays(self) -> Mapping[str, Tensor]:
-        return {**super()._arrays(), "input_factors": torch.from_numpy(self.input_factors_)}
+        return {**super()._arrays(), "input_factors": tensor_of(self.input_factors_)}
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         super()._restore(arrays)

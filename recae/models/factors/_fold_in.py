@@ -11,6 +11,7 @@ from torch import Tensor
 from recae.errors import ConfigError
 from recae.nn.products import FactoredScores
 from recae.ranking.one_row import one_row
+from recae.recommend.frozen import tensor_of
 from recae.system.threads import in_threads
 
 CELLS = 1 << 21
@@ -43,7 +44,7 @@ class FoldIn:
     """
 
     def __init__(self, items: np.ndarray, l2: float) -> None:
-        y = torch.from_numpy(items).double()
+        y = tensor_of(items).double()
         gram = y.t() @ y
         gram.diagonal().add_(l2)
         self.l2 = l2

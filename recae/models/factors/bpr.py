@@ -19,6 +19,7 @@ from recae.estimators.params import estimator, learnt, param
 from recae.models.factors._base import FactorRecommender, Stopped, report_epoch
 from recae.nn.products import FactoredScores
 from recae.recommend.explain.parts import LENGTH, Parts, from_factors
+from recae.recommend.frozen import tensor_of
 from recae.recommend.onnx.graph import Value
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import expect
@@ -104,12 +105,12 @@ class BPR(FactorRecommender):
         return torch.from_numpy((means @ self.item_factors_).astype(np.float32))  # (rows, latent)
 
     def _score_rows(self, matrix: Any) -> FactoredScores:
-        return replace(super()._score_rows(matrix), bias=torch.from_numpy(self.item_biases_))
+        return replace(super()._score_rows(matrix), bias=tensor_of(self.item_biases_))
 
     def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
-        items = torch.from_numpy(self.item_factors_)
+        items = tensor_of(self.item_factors_)
         found = from_factors(_means(matrix), columns, items, items)
-        return Parts.of(found, LENGTH, torch.from_numpy(self.item_biases_)[columns])
+        return Parts.of(found, LENGTH, tensor_of(self.item_biases_)[columns])
 
     def _onnx_codes(self, histories: Histories) -> Value:
         shares = 1.0 / histories.lengths.to("float32")[histories.row]
@@ -119,7 +120,7 @@ class BPR(FactorRecommender):
         return super()._onnx_scores(histories) + self.item_biases_
 
     def _arrays(self) -> Mapping[str, Tensor]:
-        return {**super()._arrays(), "item_biases": torch.from_numpy(self.item_biases_)}
+        return {**super()._arrays(), "item_biases": tensor_of(self.item_biases_)}
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         super()._restore(arrays)

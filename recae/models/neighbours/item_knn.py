@@ -16,6 +16,7 @@ from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
 from recae.recommend.base import Recommender
 from recae.recommend.explain.parts import SUM, Parts, from_sparse
+from recae.recommend.frozen import tensor_of
 from recae.recommend.onnx.graph import Value
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays, expect
@@ -104,11 +105,11 @@ class ItemKNN(Recommender):
         scores = sparse_scores(self._histories(matrix), self.similarity_)
         if self.bias_ is None:
             return scores
-        return scores.masked_fill_(scores == -torch.inf, 0).add_(torch.from_numpy(self.bias_))
+        return scores.masked_fill_(scores == -torch.inf, 0).add_(tensor_of(self.bias_))
 
     def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
         found = from_sparse(self._histories(matrix), columns, self.similarity_)
-        biases = 0.0 if self.bias_ is None else torch.from_numpy(self.bias_)[columns]
+        biases = 0.0 if self.bias_ is None else tensor_of(self.bias_)[columns]
         return Parts.of(found, SUM, biases)
 
     def _onnx_scores(self, histories: Histories) -> Value:
@@ -126,7 +127,7 @@ class ItemKNN(Recommender):
         return sparse_scores(one_each, self.similarity_)
 
     def _arrays(self) -> Mapping[str, Tensor]:
-        bias = {} if self.bias_ is None else {"bias": torch.from_numpy(self.bias_)}
+        bias = {} if self.bias_ is None else {"bias": tensor_of(self.bias_)}
         return csr_to_arrays("similarity", self.similarity_) | bias
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
