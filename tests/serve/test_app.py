@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import numpy as np
 import pytest
 
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+
+from evaluation.robustness.serve_fuzz import fault, fuzzed
 from recae.serve import Settings, Shelf, create_app
 
 JSON = {"content-type": "application/json"}
@@ -202,3 +206,24 @@ def test_a_fault_of_the_service_is_not_shown(places: Any, monkeypatch: Any) -> N
         assert response.status_code == 500
         assert response.json()["error"]["code"] == "internal"
         assert "division" not in response.text
+
+
+def test_fuzzed_bodies_are_answered_or_refused_in_one_form(client: Any) -> None:
+    rng, statuses = random.Random(0), set()
+    for _ in range(300):
+        path, body, kind = fuzzed(rng)
+        response = client.post(path, content=body, headers={"content-type": kind})
+        assert fault(path, response.status_code, response.content) is None, (path, body)
+        statuses.add(response.status_code)
+    assert statuses == {200, 400, 422}
+
+
+def test_a_fault_of_an_answer_is_seen() -> None:
+    right = b'{"error": {"code": "invalid", "message": "k is 0", "parameter": "k"}}'
+    assert fault("/v1/recommend", 422, right) is None
+    assert fault("/v2/models/a/infer", 400, b'{"error": "the shape is wrong"}') is None
+    for status, body in ((500, right), (503, right), (422, b""), (422, b"[]"), (422, b"{}"),
+                         (422, b'{"error": "text"}'), (422, b'{"error": {"code": "x"}}'),
+                         (422, right[:-3] + b", 1}}"), (404, b"Not Found")):  # fmt: skip
+        assert fault("/v1/recommend", status, body) is not None
+    assert fault("/v2/models/a/infer", 400, right) is not None

@@ -201,17 +201,20 @@ def test_lists_are_those_of_each_users_model(shelf: Shelf, ease: Any) -> None:
     }
 
 
-def test_users_of_two_models_are_in_one_table(shelf: Shelf) -> None:
-    def choose(user: Any) -> Any:
-        return shelf.get("ease" if user in (None, "a") else "words")
-
-    body = columns(user_id=["b", "a"], item_id=[1, 2])
-    with pytest.raises(Refused) as caught:  # the ids of the other model are texts
-        recommend(read_histories(body, LIMITS), choose, 2, True)
-    assert caught.value.parameter == "item_id"
+def test_users_of_two_models_are_in_one_table(places: Any, shelf: Shelf) -> None:
+    two = Shelf({"a": places["ease"], "b": places["ease"]})
+    body = columns(user_id=[1, 2, 3], item_id=[4, 5, 6])
+    table = recommend(
+        read_histories(body, LIMITS), lambda user: two.get("b" if user == 2 else "a"), 2, True
+    )
+    assert table["user_id"].to_pylist() == [1, 1, 2, 2, 3, 3]
+    assert sorted(table.schema.metadata[b"model"].split(b",")) == [b"a", b"b"]
     none = pa.array([], pa.int64())
     empty = read_histories(columns(user_id=none, item_id=none), LIMITS)
-    assert recommend(empty, choose, 2, True).num_rows == 0
+    assert recommend(empty, lambda user: two.get("b"), 2, True).num_rows == 0
+    with pytest.raises(Refused) as caught:  # the ids of the other model are texts
+        recommend(read_histories(body, LIMITS), lambda user: shelf.get("words"), 2, True)
+    assert (caught.value.status, caught.value.parameter) == (422, "item_id")
 
 
 def test_a_stream_and_the_answers_in_json_hold_the_same() -> None:

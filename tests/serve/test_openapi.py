@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from recae.serve import Settings, Shelf, create_app
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 TestClient = pytest.importorskip("starlette.testclient").TestClient
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "serve.md"
 EXAMPLES = (1, 260, 1196)
 """The item ids of the examples."""
 
@@ -211,3 +213,22 @@ def test_the_query_of_a_batch_is_for_the_requests_that_do_not_say_otherwise(clie
             f"/v1/recommend:batch?{query}", json={"requests": requests}, headers=BEARER
         )
         assert (response.status_code, response.json()["error"]["parameter"]) == (status, parameter)
+
+
+def test_the_table_of_the_documents_names_every_address_and_its_statuses(
+    app: Any, schema: Any
+) -> None:
+    rows: dict[tuple[str, str], set[str]] = {}
+    for line in DOCUMENT.read_text(encoding="utf-8").splitlines():
+        found = re.fullmatch(r"\| `(GET|POST) (/\S*)` \|.*\| ([\d ]*)\|", line)
+        if found:
+            rows[found[1], found[2]] = set(found[3].split())
+    routes = {
+        (method, route.path)
+        for route in app.routes
+        for method in route.methods - {"HEAD"}
+        if not route.path.startswith("/page/") and route.path != "/v2/"
+    }
+    assert {*rows} == routes | {("GET", "/metrics")}
+    for method, path, operation in operations(schema):
+        assert rows[method, path] == {*operation["responses"]} - {"200", "500"}, path

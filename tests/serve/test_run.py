@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -103,6 +104,44 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         running.process.wait()
 
 
+class Begun:
+    """A request of which the server has the first half."""
+
+    def __init__(self, address: str, path: str, body: Any) -> None:
+        text, host = json.dumps(body).encode(), address.removeprefix("http://")
+        self.connection = http.client.HTTPConnection(host, timeout=20)
+        self.connection.putrequest("POST", path)
+        for name, value in (
+            ("Authorization", f"Bearer {TOKEN}"),
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(text))),
+        ):
+            self.connection.putheader(name, value)
+        self.connection.endheaders(text[: len(text) // 2])
+        self.rest = text[len(text) // 2 :]
+
+    def end(self) -> tuple[int, Any]:
+        """Sends the rest: the status and the answer."""
+        self.connection.send(self.rest)
+        response = self.connection.getresponse()
+        found = response.status, json.loads(response.read())
+        self.connection.close()
+        return found
+
+
+def in_flight(service: Running) -> float:
+    found = re.findall(rb"\nrecae_requests_in_flight (\S+)", service.ask("/metrics")[1])
+    return float(found[0])
+
+
+def refuses(service: Running) -> bool:
+    """Whether a new request gets 503, or no connection."""
+    try:
+        return bool(service.ask("/v1/models")[0] == 503)
+    except OSError:
+        return True
+
+
 def children(process: int) -> list[int]:
     return [int(p) for p in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
@@ -156,18 +195,32 @@ def test_a_service_from_its_start_to_its_end(service: Running) -> None:
     asked = {"user": "secret-user", "history": [31, 987654321], "k": 2}
     for _ in range(4):
         assert service.ask("/v1/recommend", asked)[0] == 200
+    assert in_flight(service) == 1  # this one
     metrics = service.ask("/metrics")[1].decode()
     assert float(re.findall(r"\nrecae_unknown_ids_total (\S+)", metrics)[0]) == 4
-    assert float(re.findall(r"\nrecae_requests_in_flight (\S+)", metrics)[0]) == 1  # this one
     assert f'version="{wanted}"' in metrics
-    last_line = service.lines("request")[-2]
+    last_line = [line for line in service.lines("request") if "unknown" in line][-1]
     assert (last_line["k"], last_line["history"], last_line["unknown"]) == (2, 2, 1)
     for text in (metrics, service.log.read_text()):
         assert "secret-user" not in text and "987654321" not in text and TOKEN not in text
 
-    # SIGTERM ends it and its workers.
+    # SIGTERM: requests in flight get their answers, new ones do not; then it and its workers end.
+    begun = [Begun(service.address, path, body) for path, body in (
+        *[("/v1/recommend", {"history": [1, 2], "k": 3})] * 4,
+        ("/v1/recommend:batch", {"requests": [{"history": [1, 2], "k": 3}]}),
+        ("/v2/models/films/infer", {"inputs": []}),
+    )]  # fmt: skip
+    until(lambda: in_flight(service) == len(begun) + 1)
     workers = children(service.process.pid)
-    assert service.end() == 0
+    service.process.send_signal(signal.SIGTERM)
+    until(lambda: refuses(service))
+    assert service.process.poll() is None
+    alone, batch = [one.end() for one in begun[:4]], begun[4].end()
+    lists = [[item["item_id"] for item in answer["items"]] for _, answer in alone]
+    assert lists == [two.recommend(history=[1, 2], k=3)["item_id"].tolist()] * 4
+    assert (batch[0], batch[1]["answers"][0]) == (200, alone[0][1])
+    assert begun[5].end()[0] == 400  # an answer, too
+    assert service.process.wait(30) == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
     assert service.lines("stopped")[0]["code"] == 0
 
