@@ -1,1 +1,1 @@
-"""The service under load: correctness during reloads, throughput and latency."""
+"""The service under load and under fuzz: correctness, throughput, latency and memory."""

@@ -36,8 +36,8 @@ from scipy.stats import theilslopes
 import recae
 from evaluation.kit.provenance import keep
 from evaluation.kit.servers import free_port
-from evaluation.robustness.serve_fuzz import ARROW, JSON, fault, fuzzed, stream
 from evaluation.serve.running import children, data, memory, running, served
+from evaluation.serve.serve_fuzz import ARROW, JSON, fault, fuzzed, stream
 
 THREADS, WORKERS, ITEMS, BLOCKS = 4, 2, 500, 12
 KINDS = ("rss", "pss", "own")

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
-from evaluation.robustness.serve_fuzz import fault, fuzzed
+from evaluation.serve.serve_fuzz import fault, fuzzed
 from recae.serve import Settings, Shelf, create_app
 
 JSON = {"content-type": "application/json"}
