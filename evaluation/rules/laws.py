@@ -36,19 +36,11 @@ class World:
 
     model: recae.Recommender
     data: recae.Interactions
-    table: pd.DataFrame
+    table: recae.data.ItemTable
     histories: Mapping[int, frozenset[int]]
     scores: Mapping[int, Mapping[int, float]]
     categories: Mapping[int, frozenset[str]]
     dates: Mapping[int, date]
-
-    @property
-    def has_embeddings(self) -> bool:
-        """Whether diversity works without categories."""
-        try:
-            return self.model.item_embeddings_ is not None
-        except recae.ConfigError:
-            return False
 
 
 def make_world(
@@ -78,7 +70,7 @@ def make_world(
     return World(
         model,
         data,
-        table,
+        recae.data.ItemTable(table),
         listed.to_dict(),
         dict(zip(scores.index.tolist(), found, strict=True)),
         {item: frozenset(some) for item, some in zip(known, genres, strict=True)},
@@ -120,7 +112,7 @@ def random_options(rng: np.random.Generator, world: World, k: int) -> dict[str, 
         found["diversity"] = float(rng.choice([0.1, 0.5, 1.0]))
         if on():
             found["method"] = "calibrated"
-        if found.get("method") or on() or not world.has_embeddings:
+        if found.get("method") or on():
             found["category"] = "genres"
     if on():
         found["explore"] = float(rng.choice([0.1, 0.5, 1.0]))

@@ -11,14 +11,14 @@ import numpy as np
 import recae
 from evaluation.rules.laws import World, broken, random_options
 
-USERS = 25
+USERS = 50
 """Users of a set of rules."""
 
 
 def ask(worlds: list[World], requests: int, seed: int, shown: Any = None) -> dict[str, Any]:
     """Draws rules, and users for each, until there are so many lists; counts what is wrong.
 
-    Every set of rules ranks 25 users together. One of them is also ranked alone, through
+    Every set of rules ranks up to 50 users together. One of them is also ranked alone, through
     `recommend` and through `recommend_ids`, whose lists must be the same. Returns the counts of
     lists, of broken laws, of lists with fewer than k items, and of sets in which a rule was on.
     """
@@ -32,16 +32,17 @@ def ask(worlds: list[World], requests: int, seed: int, shown: Any = None) -> dic
         rules = recae.Rules(**options, table=world.table)
         if sets % 2:  # what JSON says is what Python says
             rules = recae.Rules.from_json(rules.to_json(), world.table)
-        users = rng.choice([*world.histories], USERS, replace=False)
+        some = min(USERS, len(world.histories))
+        users = rng.choice([*world.histories], some, replace=False)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", recae.RecaeWarning)
             frame = world.model.recommend(users, k, exclude_seen=seen, rules=rules)
-        notes = frame.attrs.get("notes", ())
+        notes = frame.attrs.pop("notes", ())
         on.update(name for name in options if name not in ("seed", "pool", "category", "now"))
-        lists = {user: part for user, part in frame.groupby("user_id")}
+        of_users = frame.groupby("user_id")
+        items, worth = (of_users[name].agg(list).to_dict() for name in ("item_id", "score"))
         for user in users.tolist():
-            part = lists.get(user, frame[:0])
-            ids, scores = part["item_id"].tolist(), part["score"].tolist()
+            ids, scores = items.get(user, []), worth.get(user, [])
             wrong = broken(options, world, user, k, seen, ids, scores)
             wanted = min(k, len(world.categories))
             short += len(ids) < wanted

@@ -1,4 +1,4 @@
-"""Rules: laws of 100,000 random lists, and what MMR and calibration cost in NDCG.
+"""Rules: laws of 100,000 random lists, their time, and what MMR and calibration cost in NDCG.
 
     python -m evaluation rules --data ml-1m
 
@@ -7,7 +7,9 @@ lists. No list may have a blocked, seen, repeated or not allowed item, or break 
 `recae.Rules`; each is checked by plain Python (evaluation/rules/laws.py). Returns 1 if any is
 broken.
 
-Then, with --data, the folder of MovieLens 1M (ratings.parquet, movies.parquet): ALS is fitted on
+Then each rule is timed in `recommend_ids` over --items items, on one thread.
+
+Last, with --data, the folder of MovieLens 1M (ratings.parquet, movies.parquet): ALS is fitted on
 the training users, and its lists for the test users are ranked again with MMR by genres, MMR by
 item embeddings, and calibration, each at several weights. The table has NDCG@20 and the share of it
 that is lost, diversity (1 - the mean cosine of the genres of two movies of a list), coverage,
@@ -22,8 +24,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import recae
 from evaluation.kit.provenance import RESULTS, keep
+from evaluation.rules.cost import measured as measured_times
 from evaluation.rules.laws import make_world
 from evaluation.rules.requests import ask
 from evaluation.rules.trade import as_text, measured, read
@@ -36,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--requests", type=int, default=100_000, help="lists; 0 for none")
+    parser.add_argument("--items", type=int, default=20_000, help="of the times; 0 for none")
     parser.add_argument("--data", type=Path, help="the folder of MovieLens 1M; without it no table")
     parser.add_argument("--pool", type=int, default=100, help="candidates that are ranked again")
     parser.add_argument("--seed", type=int, default=0)
@@ -55,6 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name, value in result["laws"].items():
             print(f"{name:<18}{value}", flush=True)
         code = 1 if found["laws broken"] else 0
+    if options.items:
+        torch.set_num_threads(1)
+        times = measured_times(options.items)
+        print(f"\none user, {options.items:,} items, milliseconds\n{as_text(times)}", flush=True)
+        result |= {"items": options.items, "times": times}
     if options.data:
         data, movies = read(options.data)
         split = recae.StrongGeneralization().split(data, seed=options.seed)

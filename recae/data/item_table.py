@@ -149,13 +149,18 @@ class ItemTable:
         return [str(text) for text in texts]
 
     def categories(
-        self, ids: IdMap, column: str = "category", *, separator: str | None = None
+        self,
+        ids: IdMap,
+        column: str = "category",
+        *,
+        separator: str | None = None,
+        tell: bool = True,
     ) -> tuple[list[Any], Any]:
         """The categories in ascending order, and which of `ids` has which: CSR (ids, categories)
         of ones. An id may have several rows; rows of other ids are ignored.
 
         separator: splits texts such as "Comedy|Romance"; lists of texts are taken apart too, and
-        missing values count as no category. Ids without a category are counted in a RecaeWarning.
+        missing values count as no category. tell: count ids without a category in a RecaeWarning.
         Raises DataError for an absent column, without `separator` also for missing values, and if
         no id has a category.
 
@@ -177,7 +182,7 @@ class ItemTable:
         matrix = sp.csr_matrix(cells, shape=(len(ids), len(kinds)))  # which adds repetitions up
         matrix.data[:] = 1
         without = int((np.diff(matrix.indptr) == 0).sum())
-        if without:
+        if without and tell:
             warn(
                 f"{without:,} of {len(ids):,} {self.what}s have no {column}, and count in no group"
             )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from recae import training
 from recae.data import Interactions
+from recae.data.csr import row_numbers, take_rows
 from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
 from recae.recommend.base import Recommender
@@ -120,11 +121,11 @@ class ItemKNN(Recommender):
 
     def _similarities(self, codes: np.ndarray) -> Tensor:
         """Rows of `similarity_` for some items, -inf where there is no entry."""
-        one_each = sp.csr_matrix(
-            (np.ones(len(codes), dtype=np.float32), (np.arange(len(codes)), codes)),
-            shape=(len(codes), len(self.items_)),
-        )
-        return sparse_scores(one_each, self.similarity_)
+        own = self.similarity_
+        (columns, values), starts = take_rows(own.indptr, codes, own.indices, own.data)
+        found = np.full((len(codes), len(self.items_)), -np.inf, dtype=np.float32)
+        found[row_numbers(starts), columns] = values
+        return torch.from_numpy(found)
 
     def _arrays(self) -> Mapping[str, Tensor]:
         bias = {} if self.bias_ is None else {"bias": tensor_of(self.bias_)}

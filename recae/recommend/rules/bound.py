@@ -155,7 +155,9 @@ class Bound:
             return None
 
     def _padded(self, table: ItemTable, column: str) -> tuple[np.ndarray, int]:
-        matrix = table.categories(self.items, column, separator=self.rules.separator)[1].tocsr()
+        # No warning of items without a category: it would come with the first answer of a service.
+        options: dict[str, Any] = {"separator": self.rules.separator, "tell": False}
+        matrix = table.categories(self.items, column, **options)[1].tocsr()
         lengths = np.diff(matrix.indptr)
         padded = np.full((matrix.shape[0], max(int(lengths.max(initial=0)), 1)), matrix.shape[1])
         rows = np.repeat(np.arange(matrix.shape[0]), lengths)

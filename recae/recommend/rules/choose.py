@@ -58,7 +58,7 @@ class CategorySimilarity:
         """Takes the chosen column of each of some rows into account."""
         pool, count = self.categories.of_pool, self.categories.count
         has = np.zeros((len(rows), count + 1), dtype=bool)
-        np.put_along_axis(has, pool[rows, columns], True, axis=1)
+        has[np.arange(len(rows))[:, None], pool[rows, columns]] = True
         has[:, count] = False  # the padding
         common = has[np.arange(len(rows))[:, None, None], pool[rows]].sum(axis=2)
         sizes = self.sizes[rows] * self.sizes[rows, columns][:, None]
@@ -201,7 +201,7 @@ def choose(
             free[found, best[found]] = False
             if categories is not None:
                 categories.add(found, best[found])
-        if variety is not None:
+        if variety is not None and place < k - 1:
             rows = everyone[column >= 0]
             variety.add(rows, column[rows])
     return places

@@ -47,7 +47,8 @@ class Rules:
        of a shorter list, whatever their score. What is blocked, or seen with `exclude_seen`, is not
        included.
     5. `at_most`: items of one category in a list, included ones counted. Categories are in the
-       column `category` of `table`; "A|B" are two, see `separator`.
+       column `category` of `table`; "A|B" are two, see `separator`; an item without any counts in
+       none.
     6. `diversity`, 0 to 1: how much variety counts against scores in choosing each place from the
        `pool` best items, whose scores are first scaled to 0 to 1. `method` "mmr" takes off the
        largest similarity to the items chosen before (maximal marginal relevance, Carbonell &

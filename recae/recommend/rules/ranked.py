@@ -343,10 +343,13 @@ class _Batch:
                 variety = CategorySimilarity(categories)
         return categories, rules.at_most, variety, rules.diversity, self._draws(rows)
 
+    def _histories(self, rows: np.ndarray) -> Any:
+        return self.part.matrix if len(rows) == len(self.part) else self.part.matrix[rows]
+
     def _wanted(self, rows: np.ndarray, count: int) -> np.ndarray:
         """The categories of the histories, (rows, categories), each a distribution or zeros."""
         padded, _ = self.bound.categories
-        histories = self.part.matrix[rows]
+        histories = self._histories(rows)
         at = np.repeat(np.arange(len(rows)), np.diff(histories.indptr))
         chosen = padded[histories.indices]
         sizes = np.maximum((chosen < count).sum(axis=1), 1)
@@ -362,7 +365,7 @@ class _Batch:
         """For `choose`. A user is a history: its items, in any order, and the seed decide."""
         if not self.rules.explore:
             return None
-        histories = self.part.matrix[rows]
+        histories = self._histories(rows)
         items = uniforms(0, Stream.EXPLORED, histories.indices, 1)[:, 0] * 2.0**53
         sums = np.append(np.uint64(0), np.cumsum(items.astype(np.uint64)))  # modulo 2^64
         keys = sums[histories.indptr[1:]] - sums[histories.indptr[:-1]]
