@@ -88,6 +88,8 @@ class Ragged:
     @cached_property
     def rows(self) -> Tensor:
         """The row of each entry, (nnz,) int64."""
+        if len(self) == 1:
+            return torch.zeros_like(self.indices)
         numbers = torch.arange(len(self), device=self.offsets.device)
         return torch.repeat_interleave(numbers, self.lengths, output_size=self.indices.shape[0])
 

@@ -140,3 +140,18 @@ def test_unit_norm_of_a_row_of_stored_zeros_is_zeros() -> None:
     matrix = sp.csr_matrix((values.numpy(), [*rows[0], *rows[1]], [0, 2, 3]), shape=(2, 2))
     ragged = Ragged.from_csr(matrix)
     assert UnitNorm()(Batch(ragged, ragged), None).input.values.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("weights", ["ones", "drawn", "large", "zeros", "one number", "none"])
+def test_a_row_by_itself_is_scaled_bit_for_bit_as_among_others(weights: str) -> None:
+    drawn = torch.rand(70, generator=torch.Generator().manual_seed(1))
+    values = {"ones": torch.ones(70), "drawn": drawn, "large": 1e30 * drawn}.get(weights)
+    if values is None:
+        values = {"zeros": torch.zeros(9), "one number": torch.ones(1) * 3}.get(weights, drawn[:0])
+    columns = torch.arange(len(values))
+    ends = torch.tensor([0, len(values), 2 * len(values)])
+    one = Ragged(columns, ends[:2], values, 70)
+    two = Ragged(columns.repeat(2), ends, values.repeat(2), 70)
+    assert one.rows.tolist() == [0] * len(values)
+    alone, among = (UnitNorm()(Batch(rows, rows), None).input.values for rows in (one, two))
+    assert torch.equal(alone, among[: len(values)]) and torch.equal(alone, among[len(values) :])

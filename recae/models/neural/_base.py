@@ -321,7 +321,9 @@ class NeuralRecommender(Recommender):
         values = values_of_one(self, codes, "input", "both")
         ones = torch.ones(len(codes)) if values is None else torch.from_numpy(values)
         offsets = torch.tensor([0, len(codes)])
-        row = Ragged(torch.from_numpy(codes), offsets, ones, len(self.items_)).to(device)
+        row = Ragged(torch.from_numpy(codes), offsets, ones, len(self.items_))
+        if device.type != "cpu":
+            row = row.to(device)
         with torch.no_grad():
             return one_row(self.network_(Batch(row, row))[0].to_rank())
 
