@@ -18,7 +18,7 @@ FILES = (CONFIG, ARRAYS, CARD, "*.parquet")
 @explained
 def push_to_hub(
     model: Any,
-    repo_id: str,
+    repo_id: str | Path,
     *,
     private: bool = True,
     revision: str | None = None,
@@ -29,23 +29,26 @@ def push_to_hub(
     """Uploads what `model.save` writes to a repository of the hub; returns its address.
 
     model: anything that recae saves. repo_id: "owner/name"; made if it is missing, and private
-    unless `private=False` (an existing one stays as it is). revision: a branch that exists; None is
-    the main one. message: of the commit. token: None takes that of `hf auth login` or HF_TOKEN.
-    with_history: as in `save`, for recommenders; without it, a history of an earlier upload is
-    deleted from the branch (but stays in the history of the repository).
+    unless `private=False` (an existing one stays as it is). A Path, or a text that begins with /, .
+    or ~, is a local folder in place of the hub, which is replaced. revision: a branch that exists;
+    None is the main one. message: of the commit. token: None takes that of `hf auth login` or
+    HF_TOKEN. with_history: as in `save`, for recommenders; without it, a history of an earlier
+    upload is deleted from the branch (but stays in the history of the repository).
 
-    Needs huggingface_hub (`pip install "recae[hub]"`). Raises ConfigError without it and for a bad
-    option, and StorageError if the hub refuses or cannot be reached.
+    Needs huggingface_hub (`pip install "recae[hub]"`), but for a local folder. Raises ConfigError
+    without it and for a bad option, and StorageError if the hub refuses or cannot be reached.
 
     >>> recae.push_to_hub(recae.EASE().fit(data), "me/ease")  # doctest: +SKIP
     'https://huggingface.co/me/ease'
     """
-    hub = library()
-    _checked(repo_id, revision)
+    local = _folder(repo_id, revision)
     check_flag("private", private)
     extra = {"with_history": True} if check_flag("with_history", with_history) else {}
     if not hasattr(model, "save"):
         raise ConfigError(f"{type(model).__name__} has nothing to save", parameter="model")
+    if local is not None:
+        return str(model.save(local, overwrite=True, **extra))
+    hub = library()
     with tempfile.TemporaryDirectory(prefix="recae-") as place:
         folder = model.save(Path(place) / "model", **extra)
         try:
@@ -65,31 +68,33 @@ def push_to_hub(
 
 
 @explained
-def from_hub(repo_id: str, revision: str | None = None, *, token: str | None = None) -> Any:
+def from_hub(repo_id: str | Path, revision: str | None = None, *, token: str | None = None) -> Any:
     """The model in a repository of the hub, as `recae.load` gives it.
 
-    revision: a commit, tag or branch; None is the newest state of the main branch. Name a commit in
-    a service: a branch may change. token: as in `push_to_hub`. The files are kept in the cache of
-    the hub, and only files that recae writes are fetched. Nothing in them is executed: whatever
-    does not fit together is refused by `recae.load`.
+    repo_id, token: as in `push_to_hub`. revision: a commit, tag or branch; None is the newest state
+    of the main branch. Name a commit in a service: a branch may change. The files are kept in the
+    cache of the hub, and only files that recae writes are fetched. Nothing in them is executed:
+    whatever does not fit together is refused by `recae.load`.
 
-    Needs huggingface_hub (`pip install "recae[hub]"`). Raises ConfigError without it and for a bad
-    option, DownloadError if the hub refuses or cannot be reached, and DataError for a repository
-    that holds no model of recae.
+    Needs huggingface_hub (`pip install "recae[hub]"`), but for a local folder. Raises ConfigError
+    without it and for a bad option, DownloadError if the hub refuses or cannot be reached, and
+    DataError for a repository that holds no model of recae.
 
     >>> recae.from_hub("me/ease", revision="8f3e1c2")  # doctest: +SKIP
     EASE()
     """
-    hub = library()
-    _checked(repo_id, revision)
+    local = _folder(repo_id, revision)
+    if local is not None:
+        return load(local)
+    hub, name = library(), str(repo_id)
     try:
         cached = hub.snapshot_download(
-            repo_id, repo_type="model", revision=revision, token=token, allow_patterns=list(FILES)
+            name, repo_type="model", revision=revision, token=token, allow_patterns=list(FILES)
         )
     except Exception as error:
         raise DownloadError(f"cannot download {repo_id}: {_reason(error)}") from error
     with tempfile.TemporaryDirectory(prefix="recae-", ignore_cleanup_errors=True) as place:
-        folder = Path(place) / repo_id.rpartition("/")[2]
+        folder = Path(place) / name.rpartition("/")[2]
         _link(Path(cached), folder)
         return load(folder)
 
@@ -111,10 +116,12 @@ def _link(cached: Path, folder: Path) -> None:
                 shutil.copyfile(real, folder / file.name)
 
 
-def _checked(repo_id: object, revision: object) -> None:
-    if not isinstance(repo_id, str) or not repo_id:
+def _folder(repo_id: object, revision: object) -> Path | None:
+    """The local folder that stands for a repository, or None for one of the hub. Raises
+    ConfigError for what is neither."""
+    if not isinstance(repo_id, str | Path) or not str(repo_id):
         raise ConfigError(
-            f"repo_id must be like 'owner/name', not {repo_id!r}",
+            f"repo_id must be like 'owner/name', or a local folder, not {repo_id!r}",
             parameter="repo_id",
             value=repo_id,
         )
@@ -124,6 +131,15 @@ def _checked(repo_id: object, revision: object) -> None:
             parameter="revision",
             value=revision,
         )
+    if isinstance(repo_id, str) and not repo_id.startswith(("/", ".", "~")):
+        return None
+    if revision is not None:
+        raise ConfigError(
+            f"the folder {repo_id} has no revisions: name each state by a folder of its own",
+            parameter="revision",
+            value=revision,
+        )
+    return Path(repo_id).expanduser()
 
 
 def _reason(error: Exception) -> str:

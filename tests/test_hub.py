@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import fnmatch
+import hashlib
+import json
 import os
 import shutil
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +155,123 @@ def test_mistakes_and_refusals_are_named(hub: FolderHub, model: recae.Recommende
     hub.refuses = True
     with pytest.raises(StorageError, match="me/x"):
         recae.push_to_hub(model, "me/x")
+
+
+def test_a_local_folder_stands_for_a_repository(
+    model: recae.Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # which is not needed
+    monkeypatch.chdir(tmp_path)
+    for place in (tmp_path / "a", str(tmp_path / "b"), "./c", Path("d")):
+        assert Path(recae.push_to_hub(model, place)).name in "abcd"
+        recae.push_to_hub(model, place)  # as a repository takes it twice
+        assert recae.from_hub(place).fingerprint() == model.fingerprint()
+    for call in (
+        lambda: recae.push_to_hub(model, tmp_path / "a", revision="next"),
+        lambda: recae.from_hub(tmp_path / "a", "next"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            call()
+        assert caught.value.parameter == "revision"
+    with pytest.raises(DataError, match="nowhere"):
+        recae.from_hub("./nowhere")
+
+
+class Hub(BaseHTTPRequestHandler):
+    """As much of the hub as the real library asks of it: repositories, files and commits."""
+
+    files: dict[str, bytes]
+    address = ""
+
+    def log_message(self, *words: Any) -> None:
+        pass
+
+    def answer(self, body: Any, status: int = 200, **headers: str) -> None:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        sums = {name: hashlib.sha1(content).hexdigest() for name, content in self.files.items()}
+        if not path.startswith(("/api/models/me/ease/", "/me/ease/resolve/")):
+            self.answer({"error": "none"}, 404, X_Error_Code="RepoNotFound")
+        elif "/tree/" in path:
+            sizes = {name: len(content) for name, content in self.files.items()}
+            self.answer(
+                [{"type": "file", "path": n, "size": sizes[n], "oid": sums[n]} for n in sums]
+            )
+        elif "/resolve/" in path:
+            name = path.rpartition("/")[2]
+            tag = {"ETag": f'"{sums[name]}"', "X_Repo_Commit": COMMIT}
+            self.answer(self.files[name], **tag)
+        else:
+            siblings = [{"rfilename": name} for name in sums]
+            self.answer({"id": "me/ease", "sha": COMMIT, "private": True, "siblings": siblings})
+
+    do_HEAD = do_GET
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.endswith("/preupload/main"):
+            names = [file["path"] for file in json.loads(body)["files"]]
+            modes = [{"path": n, "uploadMode": "regular", "shouldIgnore": False} for n in names]
+            self.answer({"files": modes})
+        elif self.path.endswith("/commit/main"):
+            for line in map(json.loads, body.splitlines()):
+                if line["key"] == "file":
+                    content = base64.b64decode(line["value"]["content"])
+                    self.files[line["value"]["path"]] = content
+                elif line["key"] == "deletedFile":
+                    del self.files[line["value"]["path"]]
+            commit = f"{self.address}/me/ease/commit/{COMMIT}"
+            self.answer({"commitUrl": commit, "commitOid": COMMIT})
+        else:  # a new repository, or whether the card of the model is well
+            self.answer({"url": f"{self.address}/me/ease", "errors": [], "warnings": []})
+
+
+COMMIT = "f" * 40
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
+    """The real library in front of a hub on the loopback."""
+    Hub.files = {}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    Hub.address = f"http://127.0.0.1:{server.server_port}"
+    constants = huggingface_hub.constants
+    path = constants.HUGGINGFACE_CO_URL_TEMPLATE.removeprefix(constants.ENDPOINT)
+    monkeypatch.setattr(constants, "ENDPOINT", Hub.address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", Hub.address + path)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield Hub
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.filterwarnings("ignore")  # those of the library, which change with its versions
+def test_the_real_library_uploads_and_fetches(
+    served: type[Hub], model: recae.Recommender, int_data: recae.Interactions
+) -> None:
+    recae.push_to_hub(model, "me/ease", token="hf_x", with_history=True)
+    assert {"history.parquet", "model.safetensors"} <= {*served.files}
+    assert recae.from_hub("me/ease", token="hf_x").history_ is not None
+    address = recae.push_to_hub(model, "me/ease", token="hf_x")
+    assert address == f"{served.address}/me/ease"
+    assert {*served.files} == {"README.md", "config.json", "items.parquet", "model.safetensors"}
+    served.files["evil.py"] = b"raise SystemExit"
+    found = recae.from_hub("me/ease", token="hf_x")
+    assert found.recommend(history=int_data, k=3).equals(model.recommend(history=int_data, k=3))
+    with pytest.raises(DownloadError, match="me/nobody"):
+        recae.from_hub("me/nobody")
 
 
 def test_a_wrong_name_is_refused_by_the_real_library(model: recae.Recommender) -> None:
