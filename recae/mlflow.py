@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from recae.data import IdMap
 from recae.errors import ConfigError, DataError, StorageError, check_flag, explained
 from recae.errors import unknown_option as unknown
 from recae.estimators.saved import load
@@ -60,7 +61,16 @@ def log_model(
             parameter="model",
             value=model,
         )
-    aliases = [aliases] if isinstance(aliases, str) else list(aliases)
+    aliases = [aliases] if isinstance(aliases, str) else aliases
+    if not isinstance(aliases, list | tuple) or not all(_is_name(alias) for alias in aliases):
+        raise ConfigError(
+            f"aliases must be a list of names, not {aliases!r}", parameter="aliases", value=aliases
+        )
+    for parameter, value in (("name", name), ("registered_model_name", registered_model_name)):
+        if not _is_name(value) and (value is not None or parameter == "name"):
+            raise ConfigError(
+                f"{parameter} must be a text, not {value!r}", parameter=parameter, value=value
+            )
     if aliases and registered_model_name is None:
         raise ConfigError(
             "aliases belong to a registered model: give registered_model_name",
@@ -119,6 +129,10 @@ def load_model(uri: str) -> Any:
     return load(inside, Recommender)
 
 
+def _is_name(given: object) -> bool:
+    return isinstance(given, str) and bool(given)
+
+
 def _load_pyfunc(path: str) -> Predictor:
     """What `mlflow.pyfunc.load_model` calls."""
     return Predictor(load(path, Recommender))
@@ -156,7 +170,9 @@ def _histories(given: Any) -> Any:
     if isinstance(given, pd.DataFrame):
         given = given.dropna(axis="columns", how="all") if len(given) else given
         if "history" in given:
-            users = given["user_id"] if "user_id" in given else range(len(given))
+            if "user_id" not in given:
+                return dict(enumerate(given["history"]))
+            users = IdMap(given["user_id"], "user").ids.tolist()  # which are distinct
             return dict(zip(users, given["history"], strict=True))
         if {"user_id", "item_id"} <= {*given.columns}:
             return given[["user_id", "item_id"]]

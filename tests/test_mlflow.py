@@ -104,6 +104,8 @@ def test_what_a_predictor_takes(model: recae.Recommender) -> None:
     for wrong in (
         *(None, "i0", 3, [1], [["i0"], "i0"], {"history": ["i0"]}, [{"items": ["i0"]}]),
         *(pd.DataFrame({"item_id": ["i0"]}), pd.DataFrame({"history": ["i0"]})),
+        pd.DataFrame({"user_id": ["a", "a"], "history": [["i0"], ["i1"]]}),
+        pd.DataFrame({"user_id": [["a"]], "history": [["i0"]]}),
     ):
         with pytest.raises(DataError):
             predict(wrong)
@@ -137,6 +139,15 @@ def test_mistakes_are_named(store: Path, model: recae.Recommender, tmp_path: Pat
         lambda: recae.mlflow.log_model(model, aliases=["champion"]),
         lambda: recae.mlflow.log_model(model, with_history="yes"),
         lambda: recae.mlflow.log_model(model, alias="champion"),
+        lambda: recae.mlflow.log_model(model, 5),
+        lambda: recae.mlflow.log_model(model, ""),
+        lambda: recae.mlflow.log_model(model, registered_model_name=""),
+        *(
+            lambda wrong=wrong: recae.mlflow.log_model(
+                model, registered_model_name="likes", aliases=wrong
+            )
+            for wrong in (None, 5, [3], [""], {"champion": 1})
+        ),
         lambda: recae.mlflow.load_model(3),
         lambda: recae.mlflow.load_model(""),
     ):
