@@ -243,7 +243,9 @@ def filled(make: Callable[[], Net], weights: Mapping[str, Tensor], unsaved: str 
 
 def hyperparameters(settings: Any) -> dict[str, Any]:
     """`settings["params"]` as arguments: JSON has lists in place of tuples."""
-    params = dict(settings["params"])
+    params = settings["params"]
+    if not isinstance(params, dict):
+        raise ValueError(f"the hyperparameters in {CONFIG} are {type(params).__name__}")
     return {name: tuple(v) if isinstance(v, list) else v for name, v in params.items()}
 
 
@@ -278,6 +280,9 @@ def _read(folder: Path, text: str, model: Any, verify: bool) -> Any:
             f"it was saved by recae {recae!s:.50}; load it with that version, or fit and save again"
         )
     try:
+        for name, form_of in {"kind": str, "settings": dict, "files": dict}.items():
+            if not isinstance(config[name], form_of):
+                raise ValueError(f"{name} in {CONFIG} is {type(config[name]).__name__}")
         if config.pop("digest") != sha256_of_json(config):
             raise ValueError(f"{CONFIG} is not what was saved: it was altered")
         for name, _ in config["files"].items():
