@@ -242,7 +242,7 @@ def rank_batches(
             top = top_k_of_blocks(scores, k, exclude=exclude, allowed=allowed, instead=instead)
         else:
             if instead is not None:
-                rows_of_cold_users, counts = map(torch.from_numpy, instead)
+                rows_of_cold_users, counts = map(torch.tensor, instead)  # they may be read-only
                 scores[rows_of_cold_users.to(scores.device)] = counts.to(scores)
             top = top_k(scores, k, exclude=exclude, allowed=allowed, overwrite=True)
         del scores  # before the next are made

@@ -124,6 +124,7 @@ class Inference:
         default = self.service.shelf.get()
         name = path_parameter("name", default.name)
         version = path_parameter("version", default.version)
+        kind = default.model.items_.kind
         found = [
             Endpoint("GET", "/v2/health/live", "server_live", "Whether the server runs",
                      self.live, open=True),
@@ -144,7 +145,8 @@ class Inference:
                          errors=(404, 503), open=True),
                 Endpoint("POST", f"{place}/infer", f"infer{suffix}",
                          "The best items for a batch of histories", self.infer, tensors.Inferred,
-                         tensors.InferBody, given, ERRORS_OF_BODIES, example=tensors.EXAMPLE),
+                         tensors.InferBody, given, ERRORS_OF_BODIES, stream=OCTETS,
+                         example=tensors.example(kind)),
             ]  # fmt: skip
         return [one.with_fault(tensors.Failed) for one in found]
 

@@ -70,7 +70,7 @@ def endpoints(service: Service) -> list[Endpoint]:
                 query("model", {"type": "string"}, f"a name of /v1/models; {UNSAID}"),
                 query("exclude_seen", seen, f"leave out what the history has; {UNSAID}"),
             ),
-            arrow=True,
+            stream=ARROW,
         ),
         Endpoint(
             *("POST", "/v1/similar", "similar", "The items most similar to some"),
@@ -125,9 +125,12 @@ def schema(app: FastAPI, settings: Settings) -> dict[str, Any]:
     for (kind_name, field), limit in LIMITS.items():
         bound(shared["$defs"][kind_name]["properties"][field], getattr(settings, limit))
     ref = {kind: refs[kind, "validation"] for kind in kinds}
+    examples = schemas.examples(app.state.service.shelf.get().model.items_.kind)
     paths: dict[str, Any] = {}
     for one in listed:
-        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, ref, settings)
+        example = one.example or examples.get(one.body)  # type: ignore[arg-type]
+        described = _operation(one, ref, settings, example)
+        paths.setdefault(one.path, {})[one.method.lower()] = described
     components: dict[str, Any] = {"schemas": shared["$defs"]}
     found = {
         "openapi": "3.1.0",
@@ -154,7 +157,9 @@ def bound(field: dict[str, Any], most: int) -> None:
             one["default"] = min(one["default"], most)
 
 
-def _operation(one: Endpoint, ref: dict[Any, Any], settings: Settings) -> dict[str, Any]:
+def _operation(
+    one: Endpoint, ref: dict[Any, Any], settings: Settings, example: Any
+) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": "The answer."}
     if one.answer is not None:
         element = getattr(one.answer, "__args__", None)
@@ -176,11 +181,10 @@ def _operation(one: Endpoint, ref: dict[Any, Any], settings: Settings) -> dict[s
     if one.parameters:
         found["parameters"] = list(one.parameters)
     if one.body is not None:
-        example = one.example or schemas.EXAMPLES[one.body]  # type: ignore[index]
         content: dict[str, Any] = {JSON: {"schema": ref[one.body], "example": example}}
-        if one.arrow:
-            content[ARROW] = {"schema": {"type": "string", "format": "binary"}}
-            answer["content"][ARROW] = content[ARROW]
+        if one.stream is not None:
+            content[one.stream] = {"schema": {"type": "string", "format": "binary"}}
+            answer["content"][one.stream] = content[one.stream]
         found["requestBody"] = {"required": True, "content": content}
     if settings.token is not None and not one.open:
         found["security"] = [{"token": []}]

@@ -13,7 +13,6 @@ Ids = list[Int64] | list[str]
 
 IDS = "item ids, all integers of 64 bits or all texts, as the model has them"
 ID = "an id, an integer of 64 bits or a text"
-HISTORY = [1, 260, 1196]
 
 
 class Body(BaseModel):
@@ -182,10 +181,12 @@ class Error(Answer):
     error: Fault
 
 
-EXAMPLES: dict[type[Body], dict[str, Any]] = {
-    RecommendBody: {"history": HISTORY, "k": 5},
-    BatchBody: {"requests": [{"history": HISTORY, "k": 3}, {"history": [], "k": 3}]},
-    SimilarBody: {"items": HISTORY[:2], "k": 3},
-    ExplainBody: {"history": HISTORY, "items": [1196], "top": 2},
-}
-"""A valid body of each kind, for models whose ids are integers."""
+def examples(kind: str) -> dict[type[Body], dict[str, Any]]:
+    """A valid body of each class, for models whose ids are of this kind: "int" or "str"."""
+    history: list[Any] = [1, 260, 1196] if kind == "int" else ["1", "260", "1196"]
+    return {
+        RecommendBody: {"history": history, "k": 5},
+        BatchBody: {"requests": [{"history": history, "k": 3}, {"history": [], "k": 3}]},
+        SimilarBody: {"items": history[:2], "k": 3},
+        ExplainBody: {"history": history, "items": history[2:], "top": 2},
+    }

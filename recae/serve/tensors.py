@@ -105,13 +105,11 @@ class Failed(BaseModel):
     error: str
 
 
-EXAMPLE = {
-    "id": "42",
-    "parameters": {"k": 3},
-    "inputs": [
-        {"name": "history", "shape": [2, 3], "datatype": "INT64", "data": [1, 260, 1196, 1, -1, -1]}
-    ],
-}
+def example(kind: str) -> dict[str, Any]:
+    """A request that a model with ids of this kind answers."""
+    data: list[Any] = [1, 260, 1196, 1, -1, -1] if kind == "int" else ["1", "260", "1196"] * 2
+    history = {"name": "history", "shape": [2, 3], "datatype": DATATYPES[kind], "data": data}
+    return {"id": "42", "parameters": {"k": 3}, "inputs": [history]}
 
 
 def inputs_of(kind: str) -> list[dict[str, Any]]:

@@ -112,6 +112,7 @@ def test_the_answers_are_those_of_single_requests(shelf: Shelf) -> None:
     several = [
         *(Asked(ease, [1, 2], 3), Asked(ease, [], 3), Asked(ease, [4, 4, 999], 3)),
         *(Asked(ease, [5], 4, False), Asked(words, ["item 1"], 3), Asked(ease, [7, 8], 30)),
+        *(Asked(words, [], 3), Asked(words, ["item 2", "other"], 3)),
     ]
     found = asyncio.run(outcomes(together(), several))
     for asked, answer in zip(several, found, strict=True):

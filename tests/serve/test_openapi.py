@@ -18,6 +18,7 @@ from recae.serve import Settings, Shelf, create_app
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 TestClient = pytest.importorskip("starlette.testclient").TestClient
 
+ARROW = "application/vnd.apache.arrow.stream"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "serve.md"
 EXAMPLES = (1, 260, 1196)
 """The item ids of the examples."""
@@ -107,6 +108,31 @@ def test_the_examples_have_known_items_and_the_number_asked_for(client: Any, sch
         **{"item_id": [2, 3], "score": [2, 3]},
         "length": [2],
     }
+
+
+def test_examples_for_ids_that_are_texts_are_answered_too(places: dict[str, Path]) -> None:
+    with TestClient(create_app(Shelf({"words": places["words"]}))) as client:
+        schema = client.get("/openapi.json").json()
+        for method, path, operation in operations(schema):
+            response = client.request(method, address(path, operation), **body(operation))
+            assert response.status_code == (403 if operation["operationId"] == "reload" else 200)
+            fits(schema, operation, response)
+
+
+def test_answers_have_a_type_that_the_schema_names(client: Any, schema: Any) -> None:
+    for path, given in (
+        ("/v1/recommend:batch", {"headers": {**BEARER, "accept": ARROW}}),
+        ("/v2/models/films/infer", {"binary": True}),
+    ):
+        place = path.replace("films", "{name}")
+        operation = schema["paths"][place]["post"]
+        example = body(operation)["json"]
+        if given.pop("binary", False):
+            example = {**example, "parameters": {"binary_data_output": True}}
+        response = client.post(path, json=example, **{"headers": BEARER, **given})
+        assert response.headers["content-type"] != "application/json"
+        assert response.headers["content-type"] in operation["responses"]["200"]["content"]
+        assert response.headers["content-type"] in operation["requestBody"]["content"]
 
 
 def test_the_token_is_needed_exactly_where_the_schema_says(client: Any, schema: Any) -> None:
