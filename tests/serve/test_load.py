@@ -11,7 +11,7 @@ import pytest
 for package in ("fastapi", "uvicorn", "prometheus_client"):
     pytest.importorskip(package, reason="the extra serve is not installed")
 
-from evaluation.serve import serve_reloads, serve_speed  # noqa: E402
+from evaluation.serve import serve_loading, serve_reloads, serve_speed  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,6 +24,13 @@ pytestmark = [
 
 def test_every_answer_during_reloads_is_that_of_one_model() -> None:
     assert serve_reloads.main(["--quick"]) == 0
+
+
+def test_models_are_opened_with_and_without_checks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert serve_loading.main(["--quick"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(" ")[0] for line in said] == ["EASE", "PureSVD", "ALS", "Mult-VAE"]
+    assert all("unverified" in line for line in said)
 
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
