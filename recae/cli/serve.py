@@ -24,7 +24,7 @@ import recae.serve
 from recae.cli.options import add_output_options
 from recae.cli.output import Output
 from recae.data import ItemTable
-from recae.errors import ConfigError, StorageError
+from recae.errors import ConfigError, DataError, StorageError
 from recae.serve import Settings, Shelf, open_store
 
 LIMITS = ("max_k", "max_history", "max_batch", "waiting", "timeout", "batch_wait")
@@ -74,8 +74,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     """Loads the models, and serves until a signal comes."""
     server = recae.serve.part("run")
     settings = Settings.from_environment(**{name: getattr(args, name) for name in LIMITS})
-    titles = None if args.titles is None else ItemTable(args.titles, id_column=args.item)
-    shelf = Shelf(places(args.models), shares=shares(args.challenger), titles=titles)
+    shelf = shelf_of(args)
     store = None if args.store is None else open_store(args.store)
     if fault := getattr(store, "fault", ""):
         output.note(f"users cannot be looked up yet: {fault}. The store is asked again when needed")
@@ -94,6 +93,25 @@ def run(args: argparse.Namespace, output: Output) -> None:
             store.close()
     if code:
         raise StorageError("the service ended before all requests had their answer")
+
+
+def shelf_of(args: argparse.Namespace) -> Shelf:
+    """The models, with their titles. Ids of titles that look like integers, such as 007, are text
+    where those of the models are."""
+    found, challengers = places(args.models), shares(args.challenger)
+    if args.titles is None:
+        return Shelf(found, shares=challengers)
+    try:
+        titles = ItemTable(args.titles, id_column=args.item)
+        return Shelf(found, shares=challengers, titles=titles)
+    except DataError as error:
+        if error.parameter != "titles":
+            raise
+        titles = ItemTable(args.titles, id_column=args.item, ids="text")
+        try:
+            return Shelf(found, shares=challengers, titles=titles)
+        except DataError:
+            raise error from None
 
 
 def places(given: Iterable[str]) -> dict[str, Path]:

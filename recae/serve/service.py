@@ -77,7 +77,7 @@ class Service:
         if name is not None and name not in self.shelf.names():
             raise Refused(404, "unknown_model", f"no model {name!r} is served. Known: "
                           f"{', '.join(self.shelf.names())}", "model")  # fmt: skip
-        return self.shelf.get(name, None if user is None else str(user))
+        return self.shelf.get(name, user)
 
     def check_k(self, k: int, parameter: str = "k") -> None:
         """Raises Refused (422) for more items than the service gives."""

@@ -16,6 +16,7 @@ from recae.data import ItemTable
 from recae.errors import ConfigError, DataError, RecaeError, check_number, unknown_option
 from recae.estimators.saved import CONFIG, load
 from recae.recommend import Recommender
+from recae.system.files import as_path
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """A name is a part of addresses and of metrics."""
@@ -79,9 +80,13 @@ class Shelf:
         shares: Mapping[str, float] | None = None,
         titles: Any = None,
     ) -> None:
-        self.places = {_checked(name): Path(path) for name, path in places.items()}
-        if not self.places:
-            raise ConfigError("a service needs a model", parameter="places", value=places)
+        if not isinstance(places, Mapping) or not places:
+            raise ConfigError(
+                f"a service needs models, {{name: folder}}, not {places!r}",
+                parameter="places",
+                value=places,
+            )
+        self.places = {_checked(name): as_path(path) for name, path in places.items()}
         self.shares = _shares(shares or {}, [*self.places])
         self.titles: ItemTable | None = titles
         if titles is not None and not isinstance(titles, ItemTable):
@@ -97,8 +102,9 @@ class Shelf:
         """The names, the default first."""
         return list(self.places)
 
-    def get(self, name: str | None = None, user: str | None = None) -> Served:
-        """The model of a name; without one that of a user: the default, or a challenger.
+    def get(self, name: str | None = None, user: int | str | None = None) -> Served:
+        """The model of a name; without one that of a user: the default, or a challenger. The users
+        7 and "7" are one user here.
 
         Raises ConfigError for an unknown name.
         """
@@ -109,11 +115,11 @@ class Shelf:
             raise unknown_option("model", name, self.names(), parameter="model")
         return served
 
-    def _of_user(self, user: str | None) -> str:
+    def _of_user(self, user: int | str | None) -> str:
         first = next(iter(self.places))
         if user is None or not self.shares:
             return first
-        digest = hashlib.sha256(user.encode("utf-8", "surrogatepass")).digest()
+        digest = hashlib.sha256(str(user).encode("utf-8", "surrogatepass")).digest()
         point = int.from_bytes(digest[:8], "big") / 2**64
         for name, share in self.shares.items():
             if point < share:
@@ -235,6 +241,10 @@ def _checked(name: object) -> str:
 
 def _shares(shares: Mapping[str, float], names: list[str]) -> dict[str, float]:
     """The shares of the challengers. Raises ConfigError."""
+    if not isinstance(shares, Mapping):
+        raise ConfigError(
+            f"shares must be {{name: share}}, not {shares!r}", parameter="shares", value=shares
+        )
     for name, share in shares.items():
         if name not in names:
             raise unknown_option("challenger", name, names, parameter="shares")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import hashlib
 import json
@@ -18,6 +19,7 @@ import pytest
 import scipy.sparse as sp
 
 import recae
+from recae.cli import serve
 from recae.data import ItemTable
 from recae.errors import ConfigError, DataError
 from recae.serve import Shelf
@@ -116,6 +118,37 @@ def test_a_folder_that_names_no_fingerprint_is_served_under_its_own(
     config["digest"] = sha256_of_json(config)
     (place / "config.json").write_text(json.dumps(config))
     assert Shelf({"a": place}).get().version == model.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "given", [{}, None, 5, ["a"], {"a": None}, {"a": 5}, {5: "a"}, {"a": "\0"}]
+)
+def test_what_is_no_mapping_from_names_to_folders(given: Any) -> None:
+    with pytest.raises(ConfigError):
+        Shelf(given)
+
+
+def test_a_user_is_the_same_as_number_and_text(fit: Fit, tmp_path: Path) -> None:
+    path = put(fit(1.0), tmp_path / "1")
+    shelf = Shelf({"a": path, "b": path}, shares={"b": 0.5})
+    names = [shelf.get(None, user).name for user in range(40)]
+    assert {*names} == {"a", "b"}
+    assert names == [shelf.get(user=str(user)).name for user in range(40)]
+    with pytest.raises(ConfigError):
+        Shelf({"a": path}, shares=[("a", 0.1)])  # type: ignore[arg-type]
+
+
+def test_titles_of_text_ids_that_look_like_integers(tmp_path: Path) -> None:
+    log = recae.Interactions.from_frame(
+        pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["007", "8", "8"]})
+    )
+    recae.Popularity().fit(log).save(tmp_path / "m")
+    (tmp_path / "titles.csv").write_text("film,title\n007,Bond\n8,Eight\n")
+    parser = argparse.ArgumentParser()
+    serve.add_options(parser)
+    asked = [str(tmp_path / "m"), "--titles", str(tmp_path / "titles.csv"), "--item", "film"]
+    shelf = serve.shelf_of(parser.parse_args(asked))
+    assert shelf.titles is not None and shelf.titles.texts(["007", "8"]) == ["Bond", "Eight"]
 
 
 def test_what_is_no_recommender_is_refused(fit: Fit, tmp_path: Path) -> None:
