@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,10 @@ class Model:
             path, options, providers=["CPUExecutionProvider"]
         )
         about = self.session.get_modelmeta().custom_metadata_map
-        beside = Path(path).with_name(about["items_file"])
-        self.ids = json.loads(beside.read_text(encoding="utf-8"))["item_ids"]
+        beside = Path(path).with_name(about["items_file"]).read_bytes()
+        if sha256(beside).hexdigest() != about["items_sha256"]:
+            raise SystemExit(f"{about['items_file']} does not belong to {path}, or is damaged")
+        self.ids = json.loads(beside)["item_ids"]
         self.columns = {id: column for column, id in enumerate(self.ids)}
 
     def recommend(self, histories: list[list], k: int = 10) -> list[list[tuple]]:

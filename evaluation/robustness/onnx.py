@@ -1,6 +1,7 @@
 """Every model as ONNX: its lists in ONNX Runtime beside those of recae, and the time of one user.
 
     python -m evaluation onnx
+    python -m evaluation onnx --fresh
     python -m evaluation onnx ease mult-vae --epochs 5 --synthetic 20000
 
 The models are fitted on the bundled MovieLens, or on random histories over `--synthetic` items,
@@ -10,16 +11,22 @@ a twentieth each that are empty, of unknown items alone, of known and unknown it
 all items. A list is the same if it has the same items in the same places, but for items whose
 scores differ by at most 1e-6, and a score if it differs by at most 1e-5, both relative to the
 largest score of the row. Then one user at a time, histories of 50 items: medians and 99th
-percentiles of `recommend_array` and of ONNX Runtime, in turn, with one thread each.
+percentiles of `recommend_array`, `recommend_ids` and ONNX Runtime, in turn, with one thread each.
+
+--fresh makes a virtual environment with numpy and ONNX Runtime alone (pip downloads them), runs
+docs/deploy/onnx_example.py there with the file of each model, and compares what it prints with
+`recommend_ids`. The result is kept in evaluation/results, or in --out; of single models, only in
+--out.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
+import subprocess
 import tempfile
 import time
+import venv
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,25 +37,15 @@ import scipy.sparse as sp
 import torch
 
 import recae
+from evaluation.kit.planted import planted
 from evaluation.kit.provenance import keep
 from recae import ConfigError, Interactions, Recommender
 from recae.ranking.batches import dense
 
+EXAMPLE = Path(__file__).parents[2] / "docs" / "deploy" / "onnx_example.py"
 K, ROWS, ASKED, LENGTH = 20, 1000, 200, 50
 TIES, CLOSE = 1e-6, 1e-5
 ENSEMBLE = ("EASE()", "MultVAE(epochs=2)", "ItemKNN()")
-
-
-def planted(n_items: int, seed: int = 0) -> Interactions:
-    """5,000 random users, with items drawn by a falling popularity."""
-    generator = np.random.default_rng(seed)
-    chances = 1 / np.arange(10, n_items + 10)
-    rows = np.repeat(np.arange(5000), 60)
-    columns = generator.choice(n_items, len(rows), p=chances / chances.sum())
-    columns[:n_items] = np.arange(n_items)[: len(columns)]  # every item occurs
-    matrix = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)))
-    matrix.data[:] = 1
-    return Interactions.from_csr(matrix)
 
 
 def histories(n_items: int, seed: int = 1) -> list[np.ndarray]:
@@ -125,8 +122,40 @@ def times(calls: dict[str, Callable[[int], Any]]) -> dict[str, dict[str, float]]
     }
 
 
-def one_model(model: Recommender, folder: Path) -> dict[str, Any]:
-    """Writes a fitted model, compares, and measures."""
+def environment(folder: Path) -> tuple[Path, list[str]]:
+    """A new virtual environment with numpy and ONNX Runtime: its Python, and what is installed."""
+    import onnxruntime
+
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    pinned = [f"numpy=={np.__version__}", f"onnxruntime=={onnxruntime.__version__}"]
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--quiet", *pinned], check=True)
+    done = subprocess.run([*pip, "freeze"], capture_output=True, text=True, check=True)
+    return python, done.stdout.split()
+
+
+def example_agrees(python: Path, path: Path, model: Recommender) -> bool:
+    """Whether the example, run by another Python, prints the list of the model, and nothing else.
+
+    Of items whose scores differ by at most 1e-5 of the largest either may come first.
+    """
+    history = model.items_.ids[:3].tolist()
+    command = [str(python), "-I", str(EXAMPLE), str(path), *map(str, history), "-7"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=path.parent)
+    if done.returncode or done.stderr:
+        print(done.stderr, flush=True)
+        return False
+    printed = [line.split("\t") for line in done.stdout.splitlines()]
+    ids, scores = model.recommend_ids(history)
+    apart = np.abs(np.array([float(score) for _, score in printed]) - scores)
+    close = CLOSE * max(map(abs, scores)) + 5e-5  # it prints four digits
+    listed = {item for item, _ in printed}
+    return len(printed) == len(ids) == len(listed) and bool((apart <= close).all())
+
+
+def one_model(model: Recommender, folder: Path, python: Path | None = None) -> dict[str, Any]:
+    """Writes a fitted model, compares, and measures. python: runs the example, too."""
     import onnxruntime
 
     n = len(model.items_)
@@ -149,7 +178,9 @@ def one_model(model: Recommender, folder: Path) -> dict[str, Any]:
         ids = [loaded.items_.decode(row).tolist() for row in one]
         calls["recommend_ids"] = lambda number: loaded.recommend_ids(ids[number], K)
     found = compare(loaded, session, histories(n))
-    size = path.stat().st_size
+    if python is not None:
+        found["example_agrees"] = example_agrees(python, path, loaded)
+    size = sum(file.stat().st_size for file in path.parent.glob("model.onnx*"))
     return {**found, "bytes": size, "seconds_to_write": round(wrote, 2), "ms": times(calls)}
 
 
@@ -162,7 +193,7 @@ def fitted(name: str, data: Interactions, epochs: int) -> Recommender:
     return cls(**settings).fit(data, progress=False)
 
 
-def main(argv: Sequence[str] | None = None, folder: Path | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Prints a line for each model. Returns 1 if one of them has other lists or scores."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -170,6 +201,8 @@ def main(argv: Sequence[str] | None = None, folder: Path | None = None) -> int:
     parser.add_argument("models", nargs="*", help="names of models (default: all)")
     parser.add_argument("--epochs", type=int, default=2, help="of a neural model")
     parser.add_argument("--synthetic", type=int, metavar="ITEMS", help="random data with as many")
+    parser.add_argument("--fresh", action="store_true", help="run the example without torch")
+    parser.add_argument("--out", type=Path, help="folder of the kept result")
     options = parser.parse_args(argv)
     warnings.simplefilter("ignore", recae.RecaeWarning)
     torch.set_num_threads(1)
@@ -178,28 +211,40 @@ def main(argv: Sequence[str] | None = None, folder: Path | None = None) -> int:
     found: dict[str, Any] = {}
     place = Path(tempfile.mkdtemp(prefix="recae-onnx-"))
     try:
+        python, packages = environment(place / "fresh") if options.fresh else (None, [])
         for name in options.models or recae.MODELS:
             try:
-                found[name] = one_model(fitted(name, data, options.epochs), place)
+                found[name] = one_model(fitted(name, data, options.epochs), place, python)
             except ConfigError as error:
                 found[name] = {"refused": str(error)}
                 print(f"{name:<14} {error}", flush=True)
                 continue
             row = found[name]
+            size = f"{row['bytes'] / 1e6:.1f} MB"
+            if python is not None:
+                size += f", example {'agrees' if row['example_agrees'] else 'DIFFERS'}"
             shown = ", ".join(f"{who} {ms['p50']} / {ms['p99']}" for who, ms in row["ms"].items())
             print(
                 f"{name:<14} {row['rows_with_other_items']} of {row['rows']} lists differ, scores "
-                f"by {row['largest_difference']:.1e}; ms p50 / p99: {shown}",
+                f"by {row['largest_difference']:.1e}; {size}; ms p50 / p99: {shown}",
                 flush=True,
             )
     finally:
         shutil.rmtree(place, ignore_errors=True)
     written = [row for row in found.values() if "rows" in row]
-    bad = [r for r in written if r["rows_with_other_items"] or r["largest_difference"] > CLOSE]
+    bad = [
+        row
+        for row in written
+        if row["rows_with_other_items"]
+        or row["largest_difference"] > CLOSE
+        or not row.get("example_agrees", True)
+    ]
     suite = f"onnx-{synthetic}-items" if synthetic else "onnx"
-    if not options.models or folder:
+    if not options.models or options.out:
         about = {"suite": "onnx", "items": data.n_items, "k": K, "models": found}
-        print(f"kept in {keep(suite, json.loads(json.dumps(about)), folder)}")
+        if options.fresh:
+            about["environment of the example"] = packages
+        print(f"kept in {keep(suite, about, options.out)}")
     print(f"{len(written)} models written, {len(bad)} with other lists or scores")
     return 1 if bad else 0
 

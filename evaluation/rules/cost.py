@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 import recae
-from evaluation.robustness.onnx import planted
+from evaluation.kit.planted import planted
 
 K, LENGTH, CALLS = 10, 50, 300
 

@@ -232,7 +232,8 @@ def ranked(x: Histories, scores: Value, popularity: np.ndarray) -> None:
     everything = np.ones((1, n), dtype=bool)
     allowed = graph.input("allowed", "bool", ["one_or_rows", n], everything)
     k = graph.input("k", "int64", [1], np.array([10]))
-    scores = where(allowed, scores, -np.inf, "float32")
+    own = allowed.part([0], apply("Max", x.rows, [1]))  # more rows of it would add lists
+    scores = where(own, scores, -np.inf, "float32")
     scores = x.written(scores, full(x.row, [x.row.size], -np.inf, "float32"))
     # Of equal scores TopK gives the lower column first, as recae does.
     best, items = apply_many(

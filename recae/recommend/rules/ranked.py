@@ -153,7 +153,7 @@ class _Batch:
         scores = dense(score_rows(self.part.matrix))
         strangers = np.flatnonzero(~self.part.known)
         if self.part.popularity is not None and len(strangers):
-            counts = torch.from_numpy(np.asarray(self.part.popularity)).to(scores)
+            counts = torch.tensor(self.part.popularity).to(scores)
             scores[torch.from_numpy(strangers).to(scores.device)] = counts
         factors = self.bound.factors
         if factors is None:

@@ -330,6 +330,42 @@ def test_the_example_needs_neither_recae_nor_torch(ratings: Interactions, tmp_pa
     assert done.stderr == ""
 
 
+def test_the_example_refuses_ids_of_another_model(
+    ratings: Interactions, ease: Any, tmp_path: Path
+) -> None:
+    path = ease.to_onnx(tmp_path / "model.onnx")
+    beside = tmp_path / "model.items.json"
+    written = beside.read_bytes()
+    example = Path(__file__).parents[3] / "docs" / "deploy" / "onnx_example.py"
+    for damaged in (written[:-20], written.replace(b"3, 4", b"4, 3"), b""):
+        beside.write_bytes(damaged)
+        command = [sys.executable, "-c", BLOCKED, str(example), str(path), "3"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 1 and done.stdout == "" and beside.name in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["ease", "als", "mult-vae", "item-knn"])
+def test_edges_of_the_inputs(name: str, ratings: Interactions, tmp_path: Path) -> None:
+    cls = recae.MODELS[name]
+    session = opened(cls(**cls.small).fit(ratings).to_onnx(tmp_path / "model.onnx"))
+    items, scores = lists(session, [[1], []], k=np.array([0]))
+    assert items.shape == scores.shape == (2, 0)
+    for rows in (1, 2):
+        nothing = np.zeros((rows, 12), dtype=bool)
+        items, scores = lists(session, [[1], []], k=np.array([3]), allowed=nothing)
+        assert (items == -1).all() and np.isneginf(scores).all() and items.shape == (2, 3)
+    items, _ = lists(session, [[*range(12)]], k=np.array([2]))
+    assert items.tolist() == [[-1, -1]]
+    items, _ = lists(session, [], k=np.array([4]), allowed=np.ones((1, 12), dtype=bool))
+    assert items.shape == (0, 4)
+    more = lists(session, [[1]], allowed=np.ones((2, 12), dtype=bool))
+    for one, other in zip(more, lists(session, [[1]]), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(Exception, match="TopK"):
+        lists(session, [[1]], k=np.array([-1]))
+
+
 def test_the_command_line_writes_the_same(ease: Any, tmp_path: Path) -> None:
     ease.save(tmp_path / "saved")
     written = [tmp_path / "one.onnx", tmp_path / "two.onnx"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,21 @@ pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 def test_two_models_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx, "ROWS", 40)
     monkeypatch.setattr(onnx, "ASKED", 3)
-    assert onnx.main(["ease", "random", "--synthetic", "200"], tmp_path) == 0
+    command = ["ease", "random", "--synthetic", "200", "--out", str(tmp_path)]
+    assert onnx.main(command) == 0
     (kept,) = tmp_path.glob("*.json")
     models = json.loads(kept.read_text())["models"]
     assert models["ease"]["rows"] == 40 and models["ease"]["rows_with_other_items"] == 0
     assert "Random" in models["random"]["refused"]
+
+
+def test_the_example_is_run_by_another_python_and_compared(tmp_path: Path) -> None:
+    model, other = (recae.EASE(l2=l2).fit(onnx.planted(60)) for l2 in (1.0, 900.0))
+    path = model.to_onnx(tmp_path / "model.onnx")
+    assert onnx.example_agrees(Path(sys.executable), path, model)
+    assert not onnx.example_agrees(Path(sys.executable), path, other)
+    path.with_name("model.items.json").write_text("{}")
+    assert not onnx.example_agrees(Path(sys.executable), path, model)
 
 
 def test_the_histories_have_every_edge() -> None:
