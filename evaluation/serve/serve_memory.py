@@ -5,15 +5,15 @@
 Four client threads ask `recae serve` with two workers for lists, batches in JSON and Arrow, similar
 items, reasons, rules, tensors, titles and metrics; a tenth of the bodies are fuzzed. The folder of
 the model is replaced every 20 s. Memory is sampled for the parent and its workers together:
-resident (`rss`), with each process's share of pages that several have (`pss`), and pages that only
-one has (`own`).
+what is no file (`heap`), all that is resident (`rss`), and the same with each process's share of
+pages that several have (`pss`).
 
 The first quarter is left out: it fills caches. The rest is cut into 12 blocks, and the slope is
 the one of Theil and Sen over the medians of the blocks, with its interval of 95 %. Memory is flat
 if that interval holds 0 or less, or if it grows by less than 1 % over the time that is measured.
-`rss` decides. The others grow at first without more memory in use: pages that workers share with
-the parent become their own when they are written, and `pss` rises when another program ends that
-uses the same libraries.
+`heap` decides. The others change without a leak: the system drops pages of files and reads them
+again, pages that workers share with the parent become their own when they are written, and other
+programs use the same libraries.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from evaluation.serve.running import children, data, memory, running, served
 from evaluation.serve.serve_fuzz import ARROW, JSON, fault, fuzzed, stream
 
 THREADS, WORKERS, ITEMS, BLOCKS = 4, 2, 500, 12
-KINDS = ("rss", "pss", "own")
+KINDS = ("heap", "rss", "pss")
 REPLACED = 20.0
 """Seconds between two models."""
 
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(json.dumps({name: value for name, value in found.items() if name != "samples"}, indent=2))
     if seconds >= 600:
         print(f"kept in {keep('serve-memory', found)}")
-    return int(found["faults"] > 0 or not found["memory"]["rss"]["flat"])
+    return int(found["faults"] > 0 or not found["memory"]["heap"]["flat"])
 
 
 def request(rng: random.Random) -> tuple[str, str, bytes | None, str]:

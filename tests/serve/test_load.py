@@ -11,7 +11,13 @@ import pytest
 for package in ("fastapi", "uvicorn", "prometheus_client"):
     pytest.importorskip(package, reason="the extra serve is not installed")
 
-from evaluation.serve import serve_loading, serve_reloads, serve_speed  # noqa: E402
+from evaluation.serve import (  # noqa: E402
+    serve_fuzz,
+    serve_loading,
+    serve_memory,
+    serve_reloads,
+    serve_speed,
+)
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,6 +37,17 @@ def test_models_are_opened_with_and_without_checks(capsys: pytest.CaptureFixture
     said = capsys.readouterr().out.splitlines()
     assert [line.partition(" ")[0] for line in said] == ["EASE", "PureSVD", "ALS", "Mult-VAE"]
     assert all("unverified" in line for line in said)
+
+
+def test_no_body_and_no_use_of_the_schema_is_a_fault() -> None:
+    assert serve_fuzz.main(["--quick"]) == 0
+    pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+    assert serve_fuzz.main(["--quick", "--schemathesis"]) == 0
+
+
+def test_a_minute_of_load_has_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    serve_memory.main(["--seconds", "60"])  # too short to say whether memory is flat
+    assert '"faults": 0' in capsys.readouterr().out
 
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
