@@ -104,11 +104,12 @@ def test_only_allowed_items_are_listed(fitted, text_data, items, exclude_items, 
     allowed = set(text_data.items.ids) if items is None else set(items)
     allowed -= set([] if exclude_items is None else exclude_items)
     options = {"items": items, "exclude_items": exclude_items, "exclude_seen": exclude_seen}
-    got = fitted.recommend(k=16, **options).groupby("user_id")["item_id"].agg(set)
+    frame = fitted.recommend(k=16, **options)
+    got = frame.groupby("user_id")["item_id"].agg(set)
     for user, seen in seen_by(text_data).items():
         assert got.get(user, set()) == (allowed - seen if exclude_seen else allowed), user
     arrays = fitted.recommend_array(text_data, 16, **options)
-    assert (arrays.items >= 0).sum() == len(fitted.recommend(k=16, **options))
+    assert (arrays.items >= 0).sum() == len(frame)
 
 
 def test_a_row_hardly_depends_on_its_batch(fitted, text_data) -> None:

@@ -28,16 +28,25 @@ def solved(x: np.ndarray, l2: float) -> np.ndarray:
     return weights
 
 
+@pytest.fixture(scope="module")
+def solution() -> np.ndarray:
+    return solved(interactions().toarray(), 3.0)
+
+
 @pytest.mark.parametrize("block", [1, 5, 16, 37, 1024])
 @pytest.mark.parametrize(("precision", "atol"), [("float64", 2e-8), ("float32", 2e-6)])
 def test_the_weights_solve_the_problem(
-    block: int, precision: str, atol: float, monkeypatch: pytest.MonkeyPatch
+    block: int,
+    precision: str,
+    atol: float,
+    solution: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(_solve, "BLOCK", block)
     x = interactions()
     model = recae.EASE(l2=3.0, precision=precision).fit(x)
     assert model.weights_.dtype.is_floating_point and model.weights_.element_size() == 4
-    np.testing.assert_allclose(model.weights_.numpy(), solved(x.toarray(), 3.0), atol=atol)
+    np.testing.assert_allclose(model.weights_.numpy(), solution, atol=atol)
 
 
 @pytest.mark.parametrize("n_items", [1, 2, 3, 10, 23])

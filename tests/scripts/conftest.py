@@ -18,14 +18,17 @@ import torch
 
 @pytest.fixture
 def forks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python -m module ...` runs in a fork of this process, which has imported torch already.
-
-    To import it takes seconds. Streams, the environment and the exit code are as ever.
-    """
+    """Processes of Python modules are forks of this one."""
+    torch.optim.Adam([torch.nn.Parameter(torch.ones(1))])  # the first one imports a lot more
     monkeypatch.setattr(subprocess, "Popen", Forked)
 
 
 class Forked(subprocess.Popen):
+    """Runs `python -m module ...` in a fork of this process, which has imported torch already.
+
+    To import it takes seconds. Streams, the environment and the exit code are those of a process.
+    """
+
     def _execute_child(self, *given: Any) -> None:
         call = inspect.signature(super()._execute_child).bind(*given).arguments
         command = [str(word) for word in call["args"]]

@@ -49,6 +49,11 @@ def test_every_script_has_a_name_of_its_own() -> None:
     assert not set(evaluation.suites()) & set(found)
 
 
+@pytest.fixture(scope="module")
+def scripts() -> dict[str, str]:
+    return evaluation.scripts()
+
+
 @pytest.mark.parametrize("name", sorted(evaluation.modules()))
-def test_a_script_is_listed_with_a_line_of_its_own(name: str) -> None:
-    assert len(evaluation.scripts()[name]) > 20
+def test_a_script_is_listed_with_a_line_of_its_own(name: str, scripts: dict[str, str]) -> None:
+    assert len(scripts[name]) > 20

@@ -23,7 +23,11 @@ def test_flags_are_read(tmp_path: Path) -> None:
     assert processors.flags() >= AVX2 or not processors.flags() & {"avx2"}
 
 
-def test_what_passes_and_fails_under_a_setting_is_counted(tmp_path: Path) -> None:
+def test_what_passes_and_fails_under_a_setting_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Plugins that are slow to import, and that these tests have no use for.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:schemathesis -p no:hypothesispytest -p no:anyio")
     (tmp_path / "test_it.py").write_text(TESTS)
     found = processors.outcome({"OPENBLAS_CORETYPE": "Haswell"}, [str(tmp_path)], jobs=1)
     assert found.passed == 1 and found.seconds > 0

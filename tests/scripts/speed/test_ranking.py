@@ -5,11 +5,13 @@ from __future__ import annotations
 from argparse import Namespace
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 
 from evaluation.speed import latency, ranking, synthetic
 
 
+@pytest.mark.usefixtures("forks")
 def test_ranking_dry(capsys, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     small = ["--users=40", "--items=300", "--latent=8", "--k=5", "--rounds=1", "--checked=40"]
@@ -20,6 +22,7 @@ def test_ranking_dry(capsys, tmp_path, monkeypatch) -> None:
     assert "recae / implicit: " in said
 
 
+@pytest.mark.usefixtures("forks")
 def test_latency_dry(capsys) -> None:
     small = ["--items", "300", "--latent=8", "--calls=3", "--busy=1", "--dry"]
     assert latency.main(small) == 0
