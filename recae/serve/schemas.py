@@ -123,8 +123,8 @@ class Explained(Answer):
     """The score of an item: baseline + contributions + error."""
 
     item_id: Id
-    score: float
-    baseline: float
+    score: float | None = Field(description="null where nothing in the history leads to the item")
+    baseline: float | None = Field(description="the score without the history; null like the score")
     error: float = Field(description="what all contributions and the baseline do not explain")
     because: list[Reason]
     title: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+import recae
 from recae.errors import StoreError
 from recae.serve import Settings, Shelf, create_app
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 TestClient = pytest.importorskip("starlette.testclient").TestClient
+
+from recae.serve import schemas  # noqa: E402
 
 ARROW = "application/vnd.apache.arrow.stream"
 
@@ -136,6 +140,16 @@ def test_nothing_explains_a_history_without_known_items(client: Any, history: li
     response = client.post("/v1/explain", json={"history": history})
     assert (response.status_code, response.json()["error"]["parameter"]) == (422, "history")
     assert "on_unknown" not in response.text  # which nobody can send
+
+
+def test_an_item_that_nothing_leads_to_has_no_score(tmp_path: Path) -> None:
+    pairs = pd.DataFrame({"user_id": [1, 1, 2, 2], "item_id": [1, 2, 3, 4]})
+    place = recae.ItemKNN().fit(pairs).save(tmp_path / "knn")
+    with TestClient(create_app(Shelf({"knn": place}))) as client:
+        body = {"history": [1], "items": [2, 3]}
+        near, far = client.post("/v1/explain", json=body).json()["items"]
+        assert near["score"] > 0 and far["score"] is far["baseline"] is None
+        schemas.Explained.model_validate(far)
 
 
 @pytest.mark.parametrize("rules", [{"block": ["a"]}, {"diversity": 0.5}, {"at_most": 0}, {"x": 1}])
