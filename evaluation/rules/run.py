@@ -9,11 +9,12 @@ broken.
 
 Then each rule is timed in `recommend_ids` over --items items, on one thread.
 
-Last, with --data, the folder of MovieLens 1M (ratings.parquet, movies.parquet): ALS is fitted on
-the training users, and its lists for the test users are ranked again with MMR by genres, MMR by
-item embeddings, and calibration, each at several weights. The table has NDCG@20 and the share of it
-that is lost, diversity (1 - the mean cosine of the genres of two movies of a list), coverage,
-miscalibration (KL, nats) and novelty (bits).
+Last, with --data, the folder of MovieLens 1M (ratings.parquet, movies.parquet): ALS and EASE are
+fitted on the training users, and their lists for the test users are ranked again with MMR by
+genres, MMR by what the model knows of items (embeddings of ALS, weights of EASE), and calibration,
+each at several weights. The table has NDCG@20 and the share of it that is lost, diversity (1 - the
+mean cosine of the genres of two movies of a list), coverage, miscalibration (KL, nats) and novelty
+(bits).
 """
 
 from __future__ import annotations
@@ -69,9 +70,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.data:
         data, movies = read(options.data)
         split = recae.StrongGeneralization().split(data, seed=options.seed)
-        model = recae.ALS(latent=64).fit(split.train, seed=options.seed, progress=False)
-        rows = measured(model, split, movies, pool=options.pool)
-        print(f"\n{model!r}, {data}, pool {options.pool}\n{as_text(rows)}")
-        result |= {"data": repr(data), "model": repr(model), "pool": options.pool, "table": rows}
+        models = [recae.ALS(latent=64), recae.EASE()]
+        rows: list[dict[str, Any]] = []
+        for model in models:
+            model.fit(split.train, seed=options.seed, progress=False)
+            rows += measured(model, split, movies, pool=options.pool)
+        print(f"\n{data}, pool {options.pool}\n{as_text(rows)}")
+        about = {"data": repr(data), "models": [repr(model) for model in models]}
+        result |= about | {"pool": options.pool, "table": rows}
     print(f"\nkept in {keep('rules', result, options.out)}")
     return code

@@ -17,7 +17,7 @@ METRICS = [f"{name}@{K}" for name in ("ndcg", "diversity", "coverage", "miscalib
 WEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 WAYS: dict[str, dict[str, str]] = {
     "mmr, genres": {"method": "mmr", "category": "genres"},
-    "mmr, embeddings": {"method": "mmr"},
+    "mmr, the model's": {"method": "mmr"},
     "calibrated": {"method": "calibrated", "category": "genres"},
 }
 
@@ -43,17 +43,17 @@ def measured(
     """
     genres = movies.assign(category=movies["genres"].str.split("|")).explode("category")
     flags = pd.crosstab(genres["item_id"], genres["category"]).astype("float32")
+    table = recae.ItemTable(movies)
     facts = {"item_vectors": flags, "item_categories": genres[["item_id", "category"]]}
     plain, rows = None, []
     ways: list[tuple[str, float, dict[str, Any]]] = [("no rules", 0.0, {})]
     ways += [
         (name, weight, {"diversity": weight, "pool": pool, **way})
         for name, way in WAYS.items()
-        if way.get("category") or has_embeddings(model)
         for weight in weights
     ]
     for name, weight, options in ways:
-        rules = recae.Rules(**options, table=movies)
+        rules = recae.Rules(**options, table=table)
         started = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", recae.RecaeWarning)  # of movies without a genre
@@ -61,7 +61,12 @@ def measured(
         seconds = time.perf_counter() - started
         lists = recae.Lists(top[["user_id", "item_id", "rank"]], train=split.train, name=name)
         report = recae.evaluate(lists, split.test, METRICS, progress=False, **facts)
-        row = {"rules": name, "weight": weight, "seconds": round(seconds, 2)}
+        row = {
+            "model": type(model).__name__,
+            "rules": name,
+            "weight": weight,
+            "seconds": round(seconds, 2),
+        }
         row |= {metric: round(report.mean[metric], 4) for metric in METRICS}
         plain = plain or report
         before = plain.mean[METRICS[0]]
@@ -76,14 +81,6 @@ def worse_and_better(plain: recae.Report, other: recae.Report) -> list[int]:
     """The users with a lower and with a higher NDCG than without rules."""
     change = other.per_user[METRICS[0]] - plain.per_user[METRICS[0]]
     return [int((change < 0).sum()), int((change > 0).sum())]
-
-
-def has_embeddings(model: recae.Recommender) -> bool:
-    """Whether MMR can compare items by the model's own vectors."""
-    try:
-        return model.item_embeddings_ is not None
-    except recae.ConfigError:
-        return False
 
 
 def as_text(rows: Sequence[dict[str, Any]]) -> str:

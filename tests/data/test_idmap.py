@@ -203,3 +203,20 @@ def test_codes_of_nobody_and_of_unequal_lengths():
     for select in (data.select_users, data.select_items, data.users.decode):
         with pytest.raises(DataError, match="codes .*integers"):
             select([[1], [1, 2]])
+
+
+@pytest.mark.parametrize("many", [1, 700])
+def test_seek_finds_what_lookup_finds(many: int) -> None:
+    for known, asked in (
+        (IdMap([5, 3, 9]), [9, 4, 3, -7, 5] * many),
+        (IdMap(["b", "a"]), ["a", "c", "b", ""] * many),
+    ):
+        expected = known.lookup(asked).tolist()
+        for ids in (asked, tuple(asked), np.array(asked), pd.Series(asked)):
+            assert known.seek(ids).tolist() == expected
+    with pytest.raises(DataError):
+        IdMap([5, 3]).seek(["a"] * many)
+    with pytest.raises(DataError):
+        IdMap([5, 3]).seek([5, 2**70] * many)
+    with pytest.raises(DataError):
+        IdMap([5, 3]).seek([5, None] * many)

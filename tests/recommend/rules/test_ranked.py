@@ -369,3 +369,22 @@ def test_similarity_needs_something_to_compare() -> None:
     with pytest.raises(ConfigError) as error:
         MODEL.recommend(rules={"min_score": 1})  # type: ignore[arg-type]
     assert error.value.parameter == "rules"
+
+
+def test_the_columns_of_a_table_are_prepared_once_for_each_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table, made = ItemTable(TABLE.columns.assign(item_id=TABLE.ids)), []
+    categories = ItemTable.categories
+
+    def counted(self: Any, ids: Any, *args: Any, **options: Any) -> Any:
+        made.append(len(ids))
+        return categories(self, ids, *args, **options)
+
+    monkeypatch.setattr(ItemTable, "categories", counted)
+    rules = Rules(at_most=1, category="genres", table=table)
+    other = recae.Popularity().fit(LOG[LOG["item_id"] < 130])
+    for _ in range(3):
+        for model in (MODEL, other):
+            assert model.recommend_ids([101, 102], 3, rules=rules)[0]
+    assert made == [len(MODEL.items_), len(other.items_)]

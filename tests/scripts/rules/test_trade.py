@@ -22,7 +22,7 @@ def test_variety_is_bought_with_ndcg() -> None:
     assert {row["rules"] for row in rows} == {
         "no rules",
         "mmr, genres",
-        "mmr, embeddings",
+        "mmr, the model's",
         "calibrated",
     }
     assert {**same, "seconds": 0} == {**plain, "rules": "mmr, genres", "seconds": 0}
