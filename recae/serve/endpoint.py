@@ -44,9 +44,9 @@ class Endpoint:
     """An address and what its schema says.
 
     name: the operation id. answer, body: the classes of the bodies; list[...] of one is an array.
-    errors: the statuses it may have besides 200 and 500. open: needs no token. stream: the
-    media type of bytes that it takes and gives besides JSON. fault: the class of the bodies of
-    errors. example: a body that is answered.
+    errors: the statuses it may have besides 200 and 500. open: needs no token. takes,
+    gives: the media types of the bytes that its body and its answer may be besides JSON. fault: the
+    class of the bodies of errors. example: a body that is answered.
     """
 
     method: str
@@ -59,7 +59,8 @@ class Endpoint:
     parameters: Sequence[dict[str, Any]] = ()
     errors: Sequence[int] = ()
     open: bool = False
-    stream: str | None = None
+    takes: str | None = None
+    gives: str | None = None
     fault: type[BaseModel] = schemas.Error
     example: Any = None
 

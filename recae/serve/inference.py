@@ -145,7 +145,7 @@ class Inference:
                          errors=(404, 503), open=True),
                 Endpoint("POST", f"{place}/infer", f"infer{suffix}",
                          "The best items for a batch of histories", self.infer, tensors.Inferred,
-                         tensors.InferBody, given, ERRORS_OF_BODIES, stream=OCTETS,
+                         tensors.InferBody, given, ERRORS_OF_BODIES, gives=OCTETS,
                          example=tensors.example(kind)),
             ]  # fmt: skip
         return [one.with_fault(tensors.Failed) for one in found]

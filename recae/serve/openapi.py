@@ -70,7 +70,8 @@ def endpoints(service: Service) -> list[Endpoint]:
                 query("model", {"type": "string"}, f"a name of /v1/models; {UNSAID}"),
                 query("exclude_seen", seen, f"leave out what the history has; {UNSAID}"),
             ),
-            stream=ARROW,
+            takes=ARROW,
+            gives=ARROW,
         ),
         Endpoint(
             *("POST", "/v1/similar", "similar", "The items most similar to some"),
@@ -182,9 +183,9 @@ def _operation(
         found["parameters"] = list(one.parameters)
     if one.body is not None:
         content: dict[str, Any] = {JSON: {"schema": ref[one.body], "example": example}}
-        if one.stream is not None:
-            content[one.stream] = {"schema": {"type": "string", "format": "binary"}}
-            answer["content"][one.stream] = content[one.stream]
+        octets = {"schema": {"type": "string", "format": "binary"}}
+        content |= {} if one.takes is None else {one.takes: octets}
+        answer["content"] |= {} if one.gives is None else {one.gives: octets}
         found["requestBody"] = {"required": True, "content": content}
     if settings.token is not None and not one.open:
         found["security"] = [{"token": []}]

@@ -68,6 +68,7 @@ class Service:
     async def body(self, request: Request, kind: Any) -> tuple[Any, float]:
         """The body of a request as a class of `schemas`, and its deadline."""
         self.admit(request)
+        check_query(request.query_params, ())
         media_type(request)
         deadline = self.deadline()
         return parsed(kind, await read(request, self.settings.max_body, deadline)), deadline

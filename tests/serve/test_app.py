@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
+pytest.importorskip("httpx", reason="httpx is not installed")
 
 from evaluation.serve.serve_fuzz import fault, fuzzed
 from recae.serve import Settings, Shelf, create_app
@@ -159,6 +160,14 @@ def test_other_methods_and_paths(client: Any, method: str, path: str, status: in
         assert response.headers["allow"]
     if method != "HEAD":
         assert response.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["recommend", "similar", "explain"])
+def test_a_query_that_would_do_nothing_is_refused(client: Any, path: str) -> None:
+    body = {"items" if path == "similar" else "history": [1]}
+    assert client.post(f"/v1/{path}", json=body).status_code == 200
+    response = client.post(f"/v1/{path}?k=3", json=body)
+    assert (response.status_code, response.json()["error"]["parameter"]) == (422, "k")
 
 
 def test_the_token_opens_the_service(places: Any) -> None:
