@@ -282,15 +282,22 @@ def _read(folder: Path, text: str, model: Any, verify: bool) -> Any:
     try:
         for name, form_of in {"kind": str, "settings": dict, "files": dict}.items():
             if not isinstance(config[name], form_of):
-                raise ValueError(f"{name} in {CONFIG} is {type(config[name]).__name__}")
+                raise ValueError(f"{name} in {CONFIG} is {config[name]!r:.80}")
         if config.pop("digest") != sha256_of_json(config):
             raise ValueError(f"{CONFIG} is not what was saved: it was altered")
         for name, _ in config["files"].items():
             check_file(folder, name)
         if verify:
-            files = config["files"]
-            if ARRAYS in files and checksum(folder / ARRAYS) == config.get("checksum"):
-                files = {name: digest for name, digest in files.items() if name != ARRAYS}
+            files = dict(config["files"])
+            if ARRAYS in files:
+                try:  # a header that lies is refused before the bytes are read
+                    safetensors_forms(folder / ARRAYS)
+                except CANNOT as error:
+                    raise ValueError(
+                        f"{ARRAYS} is cut short, altered or of another save: {reason(error)}"
+                    ) from None
+                if checksum(folder / ARRAYS) == config.get("checksum"):
+                    del files[ARRAYS]
             check_digests(folder, files)
         cls = _class(config["kind"])
     except CANNOT as error:

@@ -256,6 +256,12 @@ def test_a_damaged_file_is_never_served_by_default(folder, name):
         recae.load(folder)
 
 
+def test_a_header_that_lies_is_refused_before_its_bytes_are_read(folder):
+    with open(folder / ARRAYS, "r+b") as opened:
+        opened.truncate(2**40)  # sparse: it takes no space, and hours to read
+    assert ARRAYS in refused(folder)
+
+
 def test_a_claim_of_ten_gigabytes_under_a_limit_of_memory(folder):
     """The loading process may take one GB more than it has; more would end it with MemoryError."""
     rewritten(folder, {"item_factors": array([10**9, 3], 0, 12 * 10**9)})

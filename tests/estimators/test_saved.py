@@ -129,7 +129,7 @@ def test_the_model_card_may_be_edited_or_removed(folder: Path) -> None:
         ({"kind": "Other"}, "'Other'.*Known: .*EASE.*Thing"),
         ({"kind": "Recommender"}, "'Recommender'"),  # abstract
         ({"kind": "AnomalyDetector"}, "'AnomalyDetector'"),  # cannot be saved
-        ({"kind": ["Thing"]}, "unhashable"),
+        ({"kind": ["Thing"]}, r"kind .*\['Thing'\]"),
         ({"kind": "gone"}, "kind"),
         ({"format": 99, "recae": "9.1"}, "format 99; .* reads format 3.* 9.1"),
         ({"format": 2}, "format 2; .* reads format 3"),
@@ -138,7 +138,7 @@ def test_the_model_card_may_be_edited_or_removed(folder: Path) -> None:
         ({"format": "gone"}, "config.json.*format"),
         ({"recae": "gone"}, "config.json.*recae"),
         ({"files": {}}, ARRAYS),
-        ({"files": None}, "items"),
+        ({"files": None}, "files .*None"),
         ({"files": {"more.txt": "0"}}, "more.txt"),
         ({"files": {"../more.txt": "0"}}, r"'\.\./more.txt' .*file"),
         ({"files": {"/etc/hostname": "0"}}, "'/etc/hostname' .*file"),
