@@ -20,9 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import recae
+from evaluation.kit import synthetic
 from evaluation.kit.provenance import keep
-from evaluation.speed import synthetic
-from evaluation.speed.latency import random_ease
 
 WORKER = """
 import json, sys, time, recae
@@ -82,7 +81,7 @@ def models(items: int, latent: int) -> dict[str, recae.Recommender]:
     svd = synthetic.factor_model(recae.PureSVD(latent=latent), data, factors)
     svd.input_factors_ = factors.copy()  # two arrays that share memory are not saved
     return {
-        "EASE": random_ease(data),
+        "EASE": synthetic.random_ease(data),
         "PureSVD": svd,
         "ALS": synthetic.factor_model(recae.ALS(latent=latent), data, factors),
         "Mult-VAE": synthetic.vae(data, latent),

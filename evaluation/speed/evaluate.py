@@ -2,7 +2,7 @@
 
     python -m evaluation.speed evaluate --rounds 5
 
-Uses the synthetic histories, targets and factors of `evaluation/speed/synthetic.py`: about 50 items
+Uses the synthetic histories, targets and factors of `evaluation/kit/synthetic.py`: about 50 items
 per user, at most 10 targets, a PureSVD of 64 factors. A round goes from factors to the means of
 NDCG@100, Recall@20 and Recall@50. recae also computes intervals and the rest of a report. Data and
 models are in memory before a round, and so is RecBole's loader with its set of items for every
@@ -32,9 +32,9 @@ import torch
 
 import recae
 from evaluation.kit.provenance import keep
+from evaluation.kit.synthetic import histories_and_targets
 from evaluation.speed import venvs, worker
 from evaluation.speed.harness import Rounds, alternate, arguments
-from evaluation.speed.synthetic import histories_and_targets
 from recae.ranking.batches import BATCH_CELLS
 
 PEERS = Path(__file__).parent / "peers"

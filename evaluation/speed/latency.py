@@ -28,8 +28,9 @@ import pandas as pd
 import torch
 
 import recae
+from evaluation.kit import synthetic
 from evaluation.kit.provenance import keep
-from evaluation.speed import synthetic, worker
+from evaluation.speed import worker
 from evaluation.speed.harness import alternate, arguments
 
 ALL = ((), ("--busy", "2"))
@@ -101,7 +102,7 @@ def serve(options: argparse.Namespace) -> None:
         "Mult-VAE": synthetic.vae(data, options.latent),
     }
     if options.serve <= LARGEST_EASE:
-        models["EASE"] = random_ease(data)
+        models["EASE"] = synthetic.random_ease(data)
 
     ways: dict[str, tuple[Callable[[Any], object], Sequence[Any]]] = {}
     for name, model in models.items():
@@ -111,15 +112,6 @@ def serve(options: argparse.Namespace) -> None:
     ways["implicit ALS"] = implicit(factors, options.threads), users
     ways["implicit ALS, known user"] = implicit(factors, options.threads, known=True), users
     worker.serve(lambda: {"milliseconds": percentiles(ways)}, bare)
-
-
-def random_ease(data: recae.Interactions) -> recae.EASE:
-    """EASE with random weights: their inverse would take minutes, and scoring costs the same."""
-    model = recae.EASE()
-    model._own(data)
-    drawn = np.random.default_rng(4).standard_normal((data.n_items,) * 2, dtype=np.float32)
-    model.weights_ = torch.from_numpy(drawn)
-    return model
 
 
 def implicit(factors: np.ndarray, threads: int, known: bool = False) -> Callable[[Any], Any]:

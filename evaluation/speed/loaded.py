@@ -26,9 +26,9 @@ import numpy as np
 
 import recae
 from evaluation.kit.provenance import keep
+from evaluation.kit.synthetic import histories
 from evaluation.speed import worker
 from evaluation.speed.harness import THREADS, alternate, arguments
-from evaluation.speed.synthetic import histories
 
 ALL = (("--busy", "0"), ("--busy", "2"))
 SIDES: dict[str, dict[str, str]] = {

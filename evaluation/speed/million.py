@@ -3,7 +3,7 @@
     python -m evaluation.speed million
     python -m evaluation.speed million --users 20000 --items 5000 --epochs 2     # a dry run
 
-Mult-VAE with a sampled softmax is trained on synthetic histories (`evaluation/speed/synthetic.py`),
+Mult-VAE with a sampled softmax is trained on synthetic histories (`evaluation/kit/synthetic.py`),
 in which every user likes one to three groups of items. The script prints the seconds of every
 epoch, the peak memory of the process so far (GB, 10^9 bytes), and the share of the top 10, without
 seen items, that lies in the groups of the user. It does so for training users and for new users, of
@@ -24,8 +24,8 @@ import torch
 
 import recae
 from evaluation.kit.provenance import keep, peak_gb
+from evaluation.kit.synthetic import Catalogue, People, by_chance, in_taste
 from evaluation.speed.harness import arguments
-from evaluation.speed.synthetic import Catalogue, People, by_chance, in_taste
 from recae.rng import numpy_generator
 
 TOP = 10

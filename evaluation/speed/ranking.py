@@ -36,8 +36,9 @@ import scipy.sparse as sp
 import torch
 
 import recae
+from evaluation.kit import synthetic
 from evaluation.kit.provenance import RESULTS, keep
-from evaluation.speed import synthetic, worker
+from evaluation.speed import worker
 from evaluation.speed.harness import Rounds, alternate, arguments
 
 ALL = (("--curves",),)

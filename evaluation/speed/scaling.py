@@ -4,7 +4,7 @@
     python -m evaluation.speed scaling --items 3000 6000 --interactions 20000 40000 --users 2000
         --at 5000 --rounds 2                    # a dry run
 
-Histories are synthetic (`evaluation/speed/synthetic.py`). The first curve keeps users and
+Histories are synthetic (`evaluation/kit/synthetic.py`). The first curve keeps users and
 interactions and grows the catalogue. The second keeps the catalogue (`--at`) and grows users and
 interactions together, so that the length of histories stays the same. The points alternate, one
 epoch each per round, after a first epoch that is not counted. A slope is the exponent of a power
@@ -24,9 +24,9 @@ import torch
 
 import recae
 from evaluation.kit.provenance import RESULTS, keep, peak_gb
+from evaluation.kit.synthetic import shape
 from evaluation.speed.harness import arguments
 from evaluation.speed.stepwise import Stepwise
-from evaluation.speed.synthetic import shape
 from recae.report.canvas import COLOURS, MARKS, canvas, write
 
 ITEMS = (10_000, 30_000, 100_000, 300_000, 1_000_000)

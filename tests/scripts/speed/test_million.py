@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import recae
+from evaluation.kit.synthetic import HEAD, MOST_GROUPS, Catalogue, by_chance, in_taste, shape
 from evaluation.speed import million, scaling
-from evaluation.speed.synthetic import HEAD, MOST_GROUPS, Catalogue, by_chance, in_taste, shape
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from evaluation.speed import latency, ranking, synthetic
+from evaluation.kit import synthetic
+from evaluation.speed import latency, ranking
 
 
 @pytest.mark.usefixtures("forks")
