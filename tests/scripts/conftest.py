@@ -35,7 +35,9 @@ class Forked(subprocess.Popen):
         if command[:2] != [sys.executable, "-m"]:
             return super()._execute_child(*given)
         streams = [call["p2cread"], call["c2pwrite"], call["errwrite"]]
-        self.pid = os.fork()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads; the child needs none
+            self.pid = os.fork()
         if not self.pid:
             become(command[2:], call["env"], streams)
         self._child_created = True

@@ -57,15 +57,27 @@ def test_a_search_that_is_killed_in_a_fit_goes_on(planted, kill_at, tmp_path, sa
     assert np.array_equal(resumed.model.score(some), whole.model.score(some))
 
 
+@pytest.fixture(scope="module")
+def kept() -> list[recae.tuning.Tuning]:
+    return []
+
+
+@pytest.fixture
+def whole(planted, kept) -> recae.tuning.Tuning:
+    """A search that nothing kills, made once."""
+    if not kept:
+        kept.append(planted.tune(planted.Flat(breaks=0.6), trials=6, space=SPACE))
+    return kept[0]
+
+
 @pytest.mark.parametrize("written", ["nothing", "half", "all"])
 @pytest.mark.parametrize("at", [0, 1, 2, 3, 6, 7, 8, 9, 15, 16, 17, 30])
 def test_a_search_that_is_killed_while_writing_goes_on(
-    planted, tmp_path, monkeypatch, at: int, written: str
+    planted, whole, tmp_path, monkeypatch, at: int, written: str
 ) -> None:
     from optuna.storages.journal import JournalFileBackend
 
     options = {"trials": 6, "space": SPACE, "folder": tmp_path / "search"}
-    whole = planted.tune(planted.Flat(breaks=0.6), **{**options, "folder": None})
     journal = tmp_path / "search" / "journal.jsonl"
     untouched, calls = JournalFileBackend.append_logs, iter(range(10**6))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 
 import recae
+from recae.apply.anomaly import reconstruction
 from recae.apply.anomaly.profiles import measure
 from recae.errors import ConfigError, DataError, RecaeWarning
 
@@ -25,6 +28,14 @@ def genuine(seed: int, users: int = USERS) -> recae.Interactions:
     values = 3 + mine[rows, columns] + rng.integers(-1, 2, len(rows))
     matrix = sp.csr_matrix((values.astype(float), (rows, columns)), shape=(users, ITEMS))
     return recae.Interactions.from_csr(matrix)
+
+
+@pytest.fixture
+def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the training, where it does not matter how well fake profiles are found."""
+    for name in ("CHOICES", "RATINGS"):
+        usual = getattr(reconstruction, name)
+        monkeypatch.setattr(reconstruction, name, replace(usual, epochs=usual.epochs // 10))
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +141,7 @@ def test_with_genuine_users_the_rate_is_exact(monkeypatch: pytest.MonkeyPatch) -
     assert np.mean(shares) == pytest.approx(0.1, abs=0.012)
 
 
+@pytest.mark.usefixtures("few_epochs")
 def test_a_seed_decides_everything() -> None:
     data = genuine(4, 60)
     one = recae.apply.anomaly.detect_profiles(data, seed=3).users
@@ -148,6 +160,7 @@ def test_without_ratings_choices_and_co_rating_are_what_is_left() -> None:
     assert weights.equals(users)
 
 
+@pytest.mark.usefixtures("few_epochs")
 def test_users_without_interactions_are_never_suspicious() -> None:
     data = genuine(6, 50)
     wider = data.with_users([*data.users.ids, 999])
@@ -182,6 +195,7 @@ def test_too_few_users_and_bad_questions_are_named(found: recae.apply.anomaly.Pr
         found.explain(5, k=0)
 
 
+@pytest.mark.usefixtures("few_epochs")
 def test_the_unit_of_the_ratings_does_not_matter() -> None:
     """Stars times 64 (exact in floating point) are the same stars."""
     data = genuine(7, 60)
@@ -192,12 +206,14 @@ def test_the_unit_of_the_ratings_does_not_matter() -> None:
     np.testing.assert_allclose(other["score"], one["score"], rtol=1e-9)
 
 
+@pytest.mark.usefixtures("few_epochs")
 def test_equal_ratings_say_nothing() -> None:
     data = genuine(8, 40).binarised()
     users = recae.apply.anomaly.detect_profiles(data, ratings=True, progress=False).users
     assert (users["rating"] == 0).all() and np.isfinite(users["score"]).all()
 
 
+@pytest.mark.usefixtures("few_epochs")
 def test_users_without_interactions_do_not_move_the_others() -> None:
     data = genuine(9, 40)
     wider = data.with_users([*data.users.ids, *range(1000, 1040)])

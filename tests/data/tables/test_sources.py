@@ -240,7 +240,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=60, derandomize=True, database=None, deadline=None)
+@settings(max_examples=30, derandomize=True, database=None, deadline=None)
 @given(rows, st.data())
 @pytest.mark.parametrize("duplicates", ["last", "first", "sum", "max"])
 def test_blocks_and_files_change_nothing(tmp_path_factory, duplicates, records, data) -> None:
