@@ -116,7 +116,7 @@ def loaded(pid: int, port: int, models: list[Any], place: Path, seconds: float) 
             statuses[number][status] += 1
             wrong = fault(path, status, content)
             if wrong is not None:
-                faults.append(f"{path}: {wrong}")
+                faults.append(f"{path}: {wrong}: {content[:200]!r}")
         connection.close()
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(THREADS)]
