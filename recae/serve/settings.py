@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from recae.errors import ConfigError, check_integer, check_number, check_option
+from recae.errors import ConfigError, check_integer, check_number, check_option, explained
 from recae.serve.histories import ON_FAILURE
 
 TOKEN = "RECAE_TOKEN"
@@ -16,6 +16,7 @@ LEAST_TOKEN = 8
 """Characters of a token, at least."""
 
 
+@explained
 @dataclass(frozen=True)
 class Settings:
     """The limits of a service. All of them are checked when it is made.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from recae.data import ItemTable
-from recae.errors import ConfigError, DataError, RecaeError, check_number, unknown_option
+from recae.errors import ConfigError, DataError, RecaeError, check_number, explained, unknown_option
 from recae.estimators.saved import CONFIG, load
 from recae.recommend import Recommender
 from recae.system.files import as_path
@@ -73,6 +73,7 @@ class Shelf:
     ('ease', True)
     """
 
+    @explained
     def __init__(
         self,
         places: Mapping[str, Path | str],

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 import recae
-from recae.errors import StoreError
+from recae.errors import ConfigError, StoreError
 from recae.serve import Settings, Shelf, create_app
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
@@ -140,6 +140,25 @@ def test_nothing_explains_a_history_without_known_items(client: Any, history: li
     response = client.post("/v1/explain", json={"history": history})
     assert (response.status_code, response.json()["error"]["parameter"]) == (422, "history")
     assert "on_unknown" not in response.text  # which nobody can send
+
+
+@pytest.mark.parametrize(
+    ("wrong", "parameter"),
+    [
+        ({"shelf": None}, "shelf"),
+        ({"shelf": "model"}, "shelf"),
+        ({"store": "parquet:plays.parquet"}, "store"),
+        ({"settings": {}}, "settings"),
+        ({"token": "x"}, "token"),
+    ],
+)
+def test_a_service_is_made_of_what_it_needs(
+    places: Any, wrong: dict[str, Any], parameter: str
+) -> None:
+    given = {"shelf": Shelf({"ease": places["ease"]}), **wrong}
+    with pytest.raises(ConfigError) as caught:
+        create_app(**given)
+    assert caught.value.parameter == parameter
 
 
 def test_an_item_that_nothing_leads_to_has_no_score(tmp_path: Path) -> None:

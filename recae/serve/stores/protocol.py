@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from recae.data import as_ids
 from recae.errors import DataError, StoreError
@@ -16,6 +16,7 @@ LIMIT = 100_000
 """The most items of a history, unless the URL says otherwise with `limit=`."""
 
 
+@runtime_checkable
 class HistoryStore(Protocol):
     """Where a service looks up the histories of users. Any object with these two methods is one.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from recae.data.ids import is_broken
-from recae.errors import ConfigError, check_integer, check_number, check_option
+from recae.errors import ConfigError, check_integer, check_number, check_option, explained
 from recae.errors import unknown_option as unknown
 from recae.serve.stores.duckdb_table import DuckDBDriver
 from recae.serve.stores.guard import GuardedStore
@@ -25,6 +25,7 @@ COLUMNS = ("user_column", "item_column", "limit")
 REDIS = ("item_ids", "limit", "prefix", "timeout")
 
 
+@explained
 def open_store(url: str) -> HistoryStore:
     """The store of histories that a URL names.
 
