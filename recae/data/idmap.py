@@ -171,7 +171,9 @@ class IdMap:
         return codes, len(places) - len(codes)
 
     def seek(self, ids: Any) -> Codes:
-        """The codes of a few ids, as `lookup` has them: faster for lists of hundreds.
+        """The codes of a few ids, (rows,) int64, as `lookup` has them, and faster for lists.
+
+        Raises DataError as `lookup` does.
 
         >>> recae.data.IdMap(["b", "a"]).seek(["a", "c"])
         array([ 1, -1])

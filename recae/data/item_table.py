@@ -16,9 +16,10 @@ from recae.data.idmap import IdMap
 from recae.data.ids import Codes, Ids, as_ids, is_broken, show
 from recae.data.tables.readers import read_whole_table
 from recae.data.tables.sources import is_table
-from recae.errors import DataError, check_option, unknown_option, warn
+from recae.errors import DataError, check_option, explained, unknown_option, warn
 
 
+@explained
 class ItemTable:
     """Facts about items by id: a row for each item, or several.
 
