@@ -203,7 +203,7 @@ def factor_model(
     """The model with these item factors, as if fitted on these data."""
     model._own(data)
     given = torch.from_numpy(factors)
-    model._restore({"item_factors": given, "input_factors": given})
+    model._restore({"item_factors": given, "input_factors": given.clone()})
     return model
 
 

@@ -4,8 +4,8 @@
     python -m evaluation.speed latency --busy 2
 
 A new user with about 80 items, by `recommend_array` of a CSR, by `recommend_ids` of a list
-and by `recommend` of a frame, every call for another user. Weights are random (`synthetic.py`),
-which costs the same as trained ones.
+and by `recommend` of a frame, every call for another user, of models that were saved and loaded.
+Weights are random (`synthetic.py`), which costs at least as much as trained ones.
 One thread, calls one after the other, the ways in turns of 100; the first turn is not counted.
 implicit: `AlternatingLeastSquares.recommend(..., recalculate_user=True)` with the factors of ALS,
 and the same of a known user, whose factors are not computed. EASE only up to 20,000 items.
@@ -18,9 +18,11 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,6 +105,8 @@ def serve(options: argparse.Namespace) -> None:
     }
     if options.serve <= LARGEST_EASE:
         models["EASE"] = synthetic.random_ease(data)
+    with tempfile.TemporaryDirectory() as folder:  # mapped files live on without their names
+        models = {n: recae.load(m.save(Path(folder) / n)) for n, m in models.items()}
 
     ways: dict[str, tuple[Callable[[Any], object], Sequence[Any]]] = {}
     for name, model in models.items():

@@ -20,8 +20,10 @@ Scores = npt.NDArray[np.float32]
 Columns = npt.NDArray[np.int64]
 
 
-def one_row(scores: RowScores) -> Scores:
+def one_row(scores: RowScores | Scores) -> Scores:
     """The scores of a single row, (n_items,) float32; a fresh array if those given are fresh."""
+    if isinstance(scores, np.ndarray):
+        return scores
     if not isinstance(scores, FactoredScores) or scores.minus is not None:
         found = dense(scores)[0]
     elif scores.bias is None:
@@ -30,6 +32,25 @@ def one_row(scores: RowScores) -> Scores:
         found = torch.addmv(scores.bias, scores.columns, scores.rows[0])
     row: Scores = found.detach().cpu().numpy()
     return row
+
+
+def kth_highest(scores: Scores, k: int) -> float:
+    """A number that at least k scores reach, and often few more; -inf if there are fewer than k.
+
+    scores: (n,) float32 without NaN.
+
+    >>> kth_highest(np.array([0.5, 2, 3, -1], dtype=np.float32), 2)
+    2.0
+    """
+    width = len(scores) // GROUPS
+    if width >= ENOUGH * k:
+        # The k highest maxima of groups are k cells, so the k best reach the lowest of them.
+        peaks = scores[: width * GROUPS].reshape(GROUPS, width).max(0)
+    else:
+        peaks = scores
+    if len(peaks) < k or not k:
+        return -np.inf
+    return float(np.partition(peaks, len(peaks) - k)[len(peaks) - k])
 
 
 def best_of_row(scores: Scores, k: int) -> tuple[Columns, Scores]:
@@ -43,18 +64,10 @@ def best_of_row(scores: Scores, k: int) -> tuple[Columns, Scores]:
     """
     if not len(scores):
         return np.empty(0, dtype=np.int64), scores
-    width, least = len(scores) // GROUPS, LOWEST
-    if width >= ENOUGH * k:
-        # The k highest maxima of groups are k cells, so the k best reach the lowest of them.
-        cut = width * GROUPS
-        peaks = scores[:cut].reshape(GROUPS, width).max(0)
-        highest = np.maximum(peaks.max(), scores[cut:].max(initial=-np.inf))  # NaN stays
-    else:
-        peaks, highest = scores, scores.max()
+    highest = scores.max()
     if not highest < np.inf:
         raise bad_numbers(torch.from_numpy(scores)[None])
-    if len(peaks) > k:
-        least = max(least, float(np.partition(peaks, len(peaks) - k)[len(peaks) - k]))
+    least = max(LOWEST, kth_highest(scores, k))
     columns = np.flatnonzero(scores >= np.float32(least))
     found = scores[columns]
     order = np.argsort(-found, kind="stable")[:k]

@@ -150,6 +150,7 @@ class Recommender(Fitted):
         model.check_params()
         model.items_, model.item_counts_ = read_items(files)
         set_state(model, arrays)
+        model._constant = True
         model.history_ = read_history(files, model.items_)
         model.fitted_params_, model._facts = model.get_params(), dict(settings["facts"])
         known = settings.get("fingerprint")
@@ -191,7 +192,7 @@ class Recommender(Fitted):
 
     def _own(self, data: Interactions) -> None:
         self.items_, self.history_ = data.items, data
-        self._facts = {}  # those of an earlier fit
+        self._facts, self._constant, self._coarse = {}, False, None  # those of an earlier fit
         self.fitted_params_ = self.get_params()
         self.item_counts_ = column_counts(data.matrix)
 

@@ -14,8 +14,10 @@ from recae.data import IdMap
 from recae.data.ids import show
 from recae.errors import DataError, check_flag, check_integer, check_option
 from recae.estimators.params import Estimator
+from recae.nn.products import FactoredScores
 from recae.ranking.batches import Request, RowScores
-from recae.ranking.one_row import best_of_row, one_row
+from recae.ranking.coarse import Coarse
+from recae.ranking.one_row import Columns, Scores, best_of_row, one_row
 from recae.recommend.requests import is_list
 from recae.recommend.rules.declared import Rules, check_rules
 from recae.recommend.rules.ranked import Ruled
@@ -58,6 +60,9 @@ class OneUser(Estimator, ABC):
 
     needs_history: ClassVar[bool] = True
     items_: IdMap
+    _constant: bool = False
+    """Whether the arrays stay as they are: those of a loaded model do."""
+    _coarse: tuple[torch.Tensor, Coarse | None] | None = None
 
     @survives_fork
     def recommend_ids(
@@ -101,6 +106,7 @@ class OneUser(Estimator, ABC):
         allowed = None if items is None else _allowed(self.items_, items, notes)
         hidden = None if exclude_items is None else _hidden(self.items_, exclude_items, notes)
 
+        scores: RowScores | Scores
         if len(codes) or (on_unknown == "raise" and not self.needs_history):
             scores = self._score_one(codes)
         elif on_unknown == "popular":
@@ -112,26 +118,39 @@ class OneUser(Estimator, ABC):
                 parameter="history",
                 value=history,
             )
-        hide: list[np.ndarray] = [codes] if seen else []
-        if hidden is not None:
-            hide.append(hidden)
-        if rules is None:
-            if allowed is not None:
-                scores, everything = np.full_like(scores, -np.inf), scores
-                scores[allowed] = everything[allowed]
-            for some in hide:
-                scores[some] = -np.inf
-            best, values = best_of_row(scores, asked)
+        hide = np.concatenate(
+            [codes if seen else codes[:0], codes[:0] if hidden is None else hidden]
+        )
+        if rules is None and allowed is None:
+            best, values = self._best(scores, asked, hide)
+        elif rules is None:
+            everything = one_row(scores)
+            row = np.full_like(everything, -np.inf)
+            row[allowed] = everything[allowed]
+            row[hide] = -np.inf
+            best, values = best_of_row(row, asked)
         else:
-            may = np.full(len(scores), allowed is None)
+            may = np.full(len(self.items_), allowed is None)
             if allowed is not None:
                 may[allowed] = True
-            for some in hide:
-                may[some] = False
-            best, values = self._under(rules, codes, scores, asked, may, notes)
+            may[hide] = False
+            best, values = self._under(rules, codes, one_row(scores), asked, may, notes)
         if len(best) < asked:
             notes.append({"rule": "short", "asked": asked, "found": len(best)})
         return UserList(self.items_.ids[best].tolist(), values.tolist(), unknown, notes)
+
+    def _best(self, scores: RowScores | Scores, k: int, hidden: Columns) -> tuple[Columns, Scores]:
+        """The best k columns but for the hidden ones, and their scores."""
+        if self._constant and isinstance(scores, FactoredScores) and scores.minus is None:
+            kept = self._coarse
+            if kept is None or kept[0].data_ptr() != scores.columns.data_ptr():
+                kept = self._coarse = scores.columns, Coarse.of(scores.columns)
+            found = None if kept[1] is None else kept[1].best(scores, k, hidden)
+            if found is not None:
+                return found
+        row = one_row(scores)
+        row[hidden] = -np.inf
+        return best_of_row(row, k)
 
     def _under(
         self,
@@ -157,9 +176,10 @@ class OneUser(Estimator, ABC):
         notes += ruled.notes
         return best, values
 
-    def _score_one(self, codes: np.ndarray) -> np.ndarray:
-        """The scores of one history, a fresh (n_items,) float32. codes: its items, ascending."""
-        return one_row(self._score_rows(_row(codes, len(self.items_))))
+    def _score_one(self, codes: np.ndarray) -> RowScores | Scores:
+        """The scores of one history, fresh: of one row, or (n_items,). codes: its items,
+        ascending."""
+        return self._score_rows(_row(codes, len(self.items_)))
 
     @abstractmethod
     def _score_rows(self, matrix: Any) -> RowScores:

@@ -23,7 +23,7 @@ class Titles:
         titles = [""] * len(ids)
         if served.titles is not None and "title" in served.titles.columns:
             given = served.titles.texts(model.items_, missing="")
-            titles = [text.encode("utf-8", "replace").decode() for text in given]
+            titles = [*given]
         self.by_id = {item: title for item, title in zip(ids, titles, strict=True) if title}
         self.order = np.argsort(-model.item_counts_, kind="stable")  # popular items first
         named = [titles[place] or str(ids[place]) for place in self.order.tolist()]

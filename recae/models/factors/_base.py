@@ -15,7 +15,6 @@ from recae.data.splits import Fold
 from recae.errors import TrainingError
 from recae.estimators.params import estimator, learnt, param
 from recae.nn.products import FactoredScores
-from recae.ranking.one_row import one_row
 from recae.recommend.base import Recommender
 from recae.recommend.explain.parts import SUM, Parts, from_factors
 from recae.recommend.frozen import tensor_of
@@ -116,10 +115,10 @@ class SVDRecommender(FactorRecommender):
         factors = tensor_of(self.input_factors_), tensor_of(self.item_factors_)
         return Parts.of(from_factors(weighted(self, matrix, "both"), columns, *factors), SUM)
 
-    def _score_one(self, codes: np.ndarray) -> np.ndarray:
+    def _score_one(self, codes: np.ndarray) -> FactoredScores:
         table = tensor_of(self.input_factors_)
         code = summed_one(codes, table, values_of_one(self, codes, "both"))
-        return one_row(FactoredScores(code[None], self._item_vectors()))
+        return FactoredScores(code[None], self._item_vectors())
 
     def _onnx_codes(self, histories: Histories) -> Value:
         return histories.weighted(self, "both").bag(self.input_factors_)

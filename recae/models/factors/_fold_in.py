@@ -10,7 +10,6 @@ from torch import Tensor
 
 from recae.errors import ConfigError
 from recae.nn.products import FactoredScores
-from recae.ranking.one_row import one_row
 from recae.recommend.frozen import tensor_of
 from recae.system.threads import in_threads
 
@@ -116,11 +115,11 @@ class FoldIn:
         found: Tensor = solved * c[:, :, None]
         return found
 
-    def scores_of_one(self, codes: np.ndarray, confidences: np.ndarray) -> np.ndarray:
-        """The scores of one history, (n_items,) float32: its items (entries,), and as above."""
+    def scores_of_one(self, codes: np.ndarray, confidences: np.ndarray) -> FactoredScores:
+        """The scores of one history: its items (entries,), and as above."""
         with torch.inference_mode():
             found = self._solve(torch.from_numpy(codes)[None], torch.from_numpy(confidences)[None])
-            return one_row(FactoredScores(found, self.whitened[:-1]))
+            return FactoredScores(found, self.whitened[:-1])
 
     def _solve(self, items: Tensor, c: Tensor) -> Tensor:
         """L' x of some users: items, confidences (rows, longest) -> (rows, n)."""

@@ -148,7 +148,7 @@ class ALS(FactorRecommender):
     def _score_rows(self, matrix: Any) -> FactoredScores:
         return self._solver().scores(matrix, self._confidences(matrix))
 
-    def _score_one(self, codes: np.ndarray) -> np.ndarray:
+    def _score_one(self, codes: np.ndarray) -> FactoredScores:
         values = values_of_one(self, codes, "target")
         values = np.ones(len(codes), dtype=np.float32) if values is None else values
         with np.errstate(over="ignore"):

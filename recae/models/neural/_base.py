@@ -23,7 +23,6 @@ from recae.models.neural._explain import integrated_gradients
 from recae.models.neural._svd_init import svd_init
 from recae.nn import AutoencoderNet, Batch, InputLinear, LinearHead, Ragged, Scores
 from recae.ranking.batches import BLOCK_ROWS, RowScores, ScoreRows
-from recae.ranking.one_row import one_row
 from recae.recommend.base import Recommender
 from recae.recommend.explain.parts import Padded, Parts
 from recae.recommend.onnx.graph import Value
@@ -316,7 +315,7 @@ class NeuralRecommender(Recommender):
     def _score_rows(self, matrix: Any) -> RowScores:
         return self._score_with(self.network_, matrix)
 
-    def _score_one(self, codes: np.ndarray) -> np.ndarray:
+    def _score_one(self, codes: np.ndarray) -> RowScores:
         device = next(self.network_.parameters()).device
         values = values_of_one(self, codes, "input", "both")
         ones = torch.ones(len(codes)) if values is None else torch.from_numpy(values)
@@ -325,7 +324,8 @@ class NeuralRecommender(Recommender):
         if device.type != "cpu":
             row = row.to(device)
         with torch.no_grad():
-            return one_row(self.network_(Batch(row, row))[0].to_rank())
+            scores: Scores = self.network_(Batch(row, row))[0]
+            return scores.to_rank()
 
     def _score_with(self, net: AutoencoderNet, matrix: Any) -> RowScores:
         with torch.no_grad():
