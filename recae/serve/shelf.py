@@ -205,7 +205,9 @@ class Shelf:
         version = model._loaded_as or model.fingerprint()
         served = Served(name, path, version, model, self.titles, datetime.now(UTC))
         if len(model.items_):
-            model.recommend(history=[model.items_.ids[:1].tolist()[0]], k=1)  # the first is slow
+            first = model.items_.ids[:1].tolist()
+            model.recommend(history=first, k=1)  # the first calls are slow
+            model.recommend_ids(first, k=1)
         return served
 
 
