@@ -246,7 +246,10 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub
     constants = huggingface_hub.constants
     path = constants.HUGGINGFACE_CO_URL_TEMPLATE.removeprefix(constants.ENDPOINT)
     monkeypatch.setattr(constants, "ENDPOINT", Hub.address)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", Hub.address + path)
+    for module in (constants, huggingface_hub.file_download):  # old versions have it twice
+        monkeypatch.setattr(
+            module, "HUGGINGFACE_CO_URL_TEMPLATE", Hub.address + path, raising=False
+        )
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
