@@ -109,3 +109,9 @@ def test_a_loaded_model_answers_without_the_code_that_fits(
     done = subprocess.run([sys.executable, "-c", ANSWERS, *places], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert {*done.stdout.split()} - SERVED_TOO == set()
+
+
+def test_models_name_the_optimisers_that_training_has() -> None:
+    fields = [model.param_fields().get("optimiser") for model in recae.MODELS.values()]
+    named = {tuple(field.metadata["choices"]) for field in fields if field is not None}
+    assert named == {tuple(recae.training.OPTIMISERS)}

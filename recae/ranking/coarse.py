@@ -137,7 +137,7 @@ class Coarse:
 
 
 def _product(row: Tensor, cells: Tensor) -> Scores:
-    """Integers (n,) times int8 (n_items, n): (n_items,), exact. `torch._int_mm` is not public, so
-    that it is tried once for each matrix."""
+    """Integers (n,) times int8 (n_items, n): (n_items,), exact. `torch._int_mm` is not public:
+    `Coarse.of` tries it on each matrix before relying on it."""
     product: Scores = torch._int_mm(row.to(torch.int8)[None], cells.t())[0].float().numpy()
     return product

@@ -192,7 +192,9 @@ class Recommender(Fitted):
 
     def _own(self, data: Interactions) -> None:
         self.items_, self.history_ = data.items, data
-        self._facts, self._constant, self._coarse = {}, False, None  # those of an earlier fit
+        # What was known of an earlier fit, or of the folder it was loaded from.
+        self._facts, self._loaded_as = {}, None
+        self._constant, self._coarse = False, None
         self.fitted_params_ = self.get_params()
         self.item_counts_ = column_counts(data.matrix)
 

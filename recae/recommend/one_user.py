@@ -118,9 +118,9 @@ class OneUser(Estimator, ABC):
                 parameter="history",
                 value=history,
             )
-        hide = np.concatenate(
-            [codes if seen else codes[:0], codes[:0] if hidden is None else hidden]
-        )
+        hide = codes if seen else codes[:0]
+        if hidden is not None:
+            hide = np.concatenate([hide, hidden])
         if rules is None and allowed is None:
             best, values = self._best(scores, asked, hide)
         elif rules is None:

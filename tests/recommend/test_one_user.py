@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 import recae
 from recae.errors import ConfigError, DataError
+from recae.ranking import coarse
 from recae.recommend.one_user import UserList
 from tests.laws import assert_same_lists
 
@@ -202,3 +203,34 @@ def test_weights_are_transformed_as_in_recommend(name, transform):
     model = kind(**options).fit(data())
     history = [1001, 1005, 1007]
     same_lists(*model.recommend_ids(history, 8), model.recommend(k=8, history=history), model)
+
+
+@pytest.mark.parametrize("name", ["pure-svd", "als", "bpr", "mult-vae"])
+def test_a_loaded_model_finds_the_same_lists_in_its_coarse_copy(name, tmp_path, monkeypatch):
+    if not coarse.integer_products():
+        pytest.skip("torch multiplies no integers on this machine")
+    monkeypatch.setattr(coarse, "LEAST", 1)
+    rng = np.random.default_rng(0)
+    matrix = sp.random_array((200, 2000), density=0.02, rng=rng, format="csr")
+    matrix.data[:] = 1
+    kind = recae.MODELS[name]
+    model = kind(**kind.small).fit(recae.Interactions.from_csr(matrix), progress=False)
+    loaded = recae.load(model.save(tmp_path / "model"))
+    answered = []
+    best = coarse.Coarse.best
+
+    def watched(self, *given):
+        answered.append(best(self, *given))
+        return answered[-1]
+
+    monkeypatch.setattr(coarse.Coarse, "best", watched)
+    for row in range(20):
+        history = matrix[[row]].indices.tolist()
+        for hidden in (None, [3, 4, 5]):
+            found = loaded.recommend_ids(history, 10, exclude_items=hidden)
+            frame = loaded.recommend(history=history, k=10, exclude_items=hidden)
+            same_lists(*found, frame, loaded)
+    assert sum(found is not None for found in answered) > 20  # the copy did say it
+    count = len(answered)
+    loaded.fit(recae.Interactions.from_csr(matrix), progress=False).recommend_ids([1], 3)
+    assert len(answered) == count  # arrays that may change have no copy
