@@ -211,7 +211,7 @@ def test_a_loaded_model_finds_the_same_lists_in_its_coarse_copy(name, tmp_path, 
         pytest.skip("torch multiplies no integers on this machine")
     monkeypatch.setattr(coarse, "LEAST", 1)
     rng = np.random.default_rng(0)
-    matrix = sp.random_array((200, 2000), density=0.02, rng=rng, format="csr")
+    matrix = sp.random(200, 2000, density=0.02, random_state=rng, format="csr")
     matrix.data[:] = 1
     kind = recae.MODELS[name]
     model = kind(**kind.small).fit(recae.Interactions.from_csr(matrix), progress=False)
