@@ -11,6 +11,7 @@ from . import nn as nn
 from . import ranking as ranking
 from . import recommend as recommend
 from . import report as report
+from . import scale as scale
 from . import testing as testing
 from . import training as training
 from . import transformers as transformers
