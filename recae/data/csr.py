@@ -39,7 +39,8 @@ def row_sums(values: npt.NDArray[Any], indptr: npt.NDArray[Any]) -> npt.NDArray[
 def row_blocks(indptr: npt.NDArray[Any], entries: int = BLOCK) -> list[slice]:
     """Slices that cut the rows into blocks of about so many entries, at least one row each."""
     n_rows = len(indptr) - 1
-    cuts = np.searchsorted(indptr, np.arange(entries, int(indptr[-1]), entries), side="right")
+    marks = np.arange(entries, int(indptr[-1]), entries, dtype=indptr.dtype)  # else indptr is cast
+    cuts = np.searchsorted(indptr, marks, side="right")
     bounds = np.unique(np.concatenate([[0], cuts, [n_rows]]).clip(0, n_rows)).tolist()
     return [slice(low, high) for low, high in itertools.pairwise(bounds)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 import torch
 
 import recae
@@ -75,16 +74,6 @@ def test_operands_are_copies(library) -> None:
     operand = _solve.operand(block)
     block.fill_(7)
     assert _solve.plain(operand).tolist() == [[1.0]] * 3
-
-
-@pytest.mark.parametrize("block", [1, 4, 100])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_the_gram_matrix_is_that_of_dense_rows(block, dtype, monkeypatch) -> None:
-    monkeypatch.setattr(_solve, "BLOCK", block)
-    x = sp.random(20, 13, 0.3, "csr", random_state=np.random.default_rng(1))
-    gram = _solve.gram_matrix(x, np.dtype(dtype))
-    assert gram.dtype == dtype and gram.flags.c_contiguous
-    np.testing.assert_allclose(gram, (x.T @ x).toarray(), rtol=1e-6)
 
 
 def test_what_is_not_positive_definite_is_refused_in_any_block(library, monkeypatch) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from recae import training
 from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
+from recae.models.linear._gram import Rows
 from recae.models.linear._solve import (
     blocks,
     over_items,
@@ -86,13 +86,14 @@ class LinearRecommender(Recommender):
     weights_: Tensor = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
-        histories = weighted(self, data.matrix, "both")
         with np.errstate(over="ignore", invalid="ignore"):  # the solver checks what it inverts
-            matrix, item_scale = self._scaled(histories)
-            # Cast before they are multiplied: the square of 1e20 is infinite in float32.
-            squares = np.bincount(
-                matrix.indices, np.square(matrix.data, dtype=np.float64), minlength=matrix.shape[1]
+            rows = Rows.scaled(
+                data.matrix,
+                lambda part: weighted(self, part, "both"),
+                self.user_power,
+                self.item_power,
             )
+            squares = rows.squares()
             ridge = self.l2 + squares * (self.dropout / (1 - self.dropout))
             name, heaviest = type(self).__name__, float((squares / ridge).max())
         shape = data.n_users, data.n_items
@@ -101,33 +102,22 @@ class LinearRecommender(Recommender):
         with bar(steps, name, "block", run.progress) as progress_bar:
             options = self.l2, progress_bar, device
             if plan.over_users:
-                inverse, diagonal = over_users(matrix, ridge, *options)
+                inverse, diagonal = over_users(rows, ridge, *options)
             else:
-                inverse, diagonal = over_items(matrix, ridge, plan.dtype, *options)
+                inverse, diagonal = over_items(rows, ridge, plan.dtype, *options)
         warn_if_light(name, self.l2, heaviest, plan)
         scale = np.maximum(ridge, (1 - self.xi) / diagonal)
         shared = torch.from_numpy(inverse)  # torch multiplies in all threads, and in one float
-        shared.mul_(torch.from_numpy((scale / item_scale).astype(inverse.dtype)))
+        of_items = np.ones(data.n_items) if rows.of_items is None else rows.of_items
+        shared.mul_(torch.from_numpy((scale / of_items).astype(inverse.dtype)))
         if self.item_power:
-            shared.mul_(torch.from_numpy(item_scale.astype(inverse.dtype))[:, None])
+            shared.mul_(torch.from_numpy(of_items.astype(inverse.dtype))[:, None])
         del shared  # the memory may move below
         kept = 1 - scale * diagonal
         # Diagonal entries that are zero up to rounding become exactly zero.
         zero = np.abs(kept) < 8 * np.finfo(plan.dtype).eps
         np.fill_diagonal(inverse, np.where(zero, 0, kept))
         self.weights_ = torch.from_numpy(to_float32(inverse))
-
-    def _scaled(self, matrix: Any) -> tuple[Any, np.ndarray]:
-        """D_U^-u X D_I^-v in float64 and the diagonal of D_I^-v; ones for empty rows and
-        columns."""
-        degrees = [np.asarray(matrix.sum(axis=axis, dtype=np.float64)).ravel() for axis in (1, 0)]
-        of_users, of_items = (
-            np.where(degree > 0, degree, 1) ** -power
-            for degree, power in zip(degrees, (self.user_power, self.item_power), strict=True)
-        )
-        if self.user_power or self.item_power:
-            matrix = sp.diags(of_users) @ matrix.astype(np.float64) @ sp.diags(of_items)
-        return matrix, of_items
 
     def _score_rows(self, matrix: Any) -> Tensor:
         histories = weighted(self, matrix, "both")

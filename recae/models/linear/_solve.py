@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from recae.errors import CapacityError, ConfigError, warn
+from recae.models.linear._gram import Rows, gram_matrix
 from recae.system.machine import total_memory
 
 SPARE = 0.85
@@ -175,17 +176,6 @@ def blocks(n: int) -> int:
     return -(-n // BLOCK)
 
 
-def gram_matrix(matrix: Any, dtype: np.dtype[Any]) -> np.ndarray:
-    """X'X, dense and C-contiguous, from sparse products of one block of columns at a time."""
-    rows = matrix.tocsr().astype(dtype)
-    columns = rows.tocsc()
-    gram = np.empty((matrix.shape[1],) * 2, dtype)
-    for start in range(0, len(gram), BLOCK):
-        block = columns[:, start : start + BLOCK].T @ rows  # (block, n_items) sparse
-        block.toarray(out=gram[start : start + BLOCK])
-    return gram
-
-
 def negative_inverse_(gram: np.ndarray, l2: float, progress_bar: Any, device: torch.device) -> None:
     """Replaces a symmetric positive definite matrix by minus its inverse, in its own memory.
 
@@ -278,7 +268,7 @@ COLUMNS = 128
 
 
 def over_items(
-    matrix: Any,
+    rows: Rows,
     ridge: np.ndarray,
     dtype: np.dtype[Any],
     l2: float,
@@ -287,10 +277,10 @@ def over_items(
 ) -> tuple[np.ndarray, np.ndarray]:
     """-P, (n_items, n_items) in the dtype, and the diagonal of P = (X'X + diag(r))^-1.
 
-    matrix: X, CSR (rows, n_items); ridge: r, (n_items,) float64, above zero. Costs items^3
-    operations. Raises ConfigError when rounding leaves no positive definite matrix.
+    rows: X; ridge: r, (n_items,) float64, above zero. Costs items^3 operations. Raises ConfigError
+    when rounding leaves no positive definite matrix.
     """
-    gram = gram_matrix(matrix, dtype)
+    gram = gram_matrix(rows, len(ridge), dtype)
     if not np.isfinite(gram.diagonal()).all():
         raise ConfigError(
             f"X'X overflows {dtype} (l2={l2} does not matter): scale the weights of the "
@@ -307,7 +297,7 @@ def over_items(
 
 
 def over_users(
-    matrix: Any, ridge: np.ndarray, l2: float, progress_bar: Any, device: torch.device
+    rows: Rows, ridge: np.ndarray, l2: float, progress_bar: Any, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same through the users: -P in float32, and the diagonal of P in float64.
 
@@ -319,8 +309,9 @@ def over_users(
     result is in float32.
     """
     roots = ridge**-0.5
+    matrix = sp.vstack(list(rows), format="csr")
     items = sp.csr_matrix((matrix.astype(np.float64) @ sp.diags(roots)).T)  # Y': (n_items, n_users)
-    system = gram_matrix(items, np.dtype(np.float64))
+    system = gram_matrix([items], items.shape[1], np.dtype(np.float64))
     system[np.diag_indices_from(system)] += 1
     negative_inverse_(system, l2, progress_bar, device)
     n = len(ridge)
