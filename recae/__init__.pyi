@@ -72,6 +72,8 @@ from .models import UserKNN as UserKNN
 from .models import VanillaAE as VanillaAE
 from .recommend import Explanation as Explanation
 from .recommend import Recommender as Recommender
+from .recommend.export import Export as Export
+from .recommend.export import open_export as open_export
 from .recommend.rules import Rules as Rules
 from .system.machine import __version__ as __version__
 from .transformers import Autoencoder as Autoencoder

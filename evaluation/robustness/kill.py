@@ -36,7 +36,7 @@ from safetensors import safe_open
 
 import recae
 from evaluation.kit.provenance import keep
-from recae.recommend import export as parts
+from recae.recommend.export import run as parts
 from recae.system.progress import bar
 from recae.training.checkpoint import KEY
 
@@ -85,7 +85,7 @@ def export(folder: Path) -> None:
 def resume(folder: Path) -> None:
     """An export of small parts, each written at once, that resumes after a kill."""
     some, history = recae.load(folder / "a"), interactions().train
-    parts.SECONDS = 0
+    parts.PART_USERS = USERS_AT_ONCE
     (folder / READY).touch()
     options: dict[str, Any] = {"batch_size": USERS_AT_ONCE, "checkpoint": folder / "parts"}
     some.export(folder / "top.parquet", history, k=K, overwrite=True, **options)
@@ -265,7 +265,7 @@ def kill_exports(kill: Killer, kills: int, shown: Any) -> dict[str, Any]:
                     seconds = min(seconds, time.perf_counter() - began)
                 known = {"a", "b", "expected", "parts", "top.parquet"}
                 leftovers = max(leftovers, look(folder, known))
-                written = len(list((folder / "parts").glob("[0-9]*")))
+                written = len(list((folder / "parts").glob("part-*")))
                 found[f"{written // 10 * 10:3d} or more parts" if written else "no part"] += 1
             if not (folder / "top.parquet").exists() or (folder / "parts").exists():
                 resume(folder)  # runs to its end

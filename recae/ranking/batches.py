@@ -211,6 +211,16 @@ Look = Callable[[slice, Tensor], None]
 may not be listed; it must not change them."""
 
 
+def rows_at_a_time(score_rows: ScoreRows, request: Request, batch_size: int | str) -> int:
+    """Users per batch; "auto" allows more where scores are computed block by block."""
+    n_rows, n_items = request.matrix.shape
+    step = rows_per_batch(batch_size, n_items)
+    if batch_size == "auto" and step < n_rows:
+        in_blocks = not isinstance(score_rows(request.matrix[:0]), Tensor)
+        step = max(step, BLOCK_ROWS) if in_blocks else step
+    return step
+
+
 def rank_batches(
     score_rows: ScoreRows,
     request: Request,
@@ -223,11 +233,8 @@ def rank_batches(
 
     look: sees all scores, some rows at a time, before their batch is yielded.
     """
-    n_rows, n_items = request.matrix.shape
-    step, start = rows_per_batch(batch_size, n_items), 0
-    if batch_size == "auto" and step < n_rows:
-        in_blocks = not isinstance(score_rows(request.matrix[:0]), Tensor)
-        step = max(step, BLOCK_ROWS) if in_blocks else step
+    n_rows, start = request.matrix.shape[0], 0
+    step = rows_at_a_time(score_rows, request, batch_size)
     while start < n_rows or start == 0:
         rows = slice(start, min(start + step, n_rows))
         part = request.part(rows)

@@ -26,8 +26,9 @@ from recae.errors import (
     warn,
 )
 from recae.estimators.saved import hyperparameters, write
-from recae.ranking.batches import RankedLists
-from recae.recommend.export import write_lists
+from recae.ranking.batches import Request
+from recae.recommend.export.lists import write_lists
+from recae.recommend.export.run import is_file
 from recae.recommend.fitted import Fitted
 from recae.recommend.onnx.graph import Value
 from recae.recommend.onnx.histories import Histories
@@ -218,53 +219,61 @@ class Recommender(Fitted):
         overwrite: bool = False,
         titles: Any = None,
     ) -> int:
-        """Streams the rows of `recommend(users, k, history=history, ...)` to a Parquet file.
+        """Writes the rows of `recommend(users, k, history=history, ...)` to Parquet; their number.
 
-        Columns: user_id, item_id (int64 or string), score (float32), rank (int32, from 1). Only one
-        batch of them is in memory at a time. The file appears when it is complete. overwrite:
-        replace a file that is there, which stays until then. titles: a mapping or Series from item
-        ids to titles, or a table or its path with the columns item_id and title; the file then has
-        the column title (string, null without one). Returns the number of rows.
+        path: one file if it ends in .parquet or .pq; any other path is a folder, a dataset of parts
+        that pyarrow, Spark and DuckDB read: part-00000.parquet and so on, with the rows of whole
+        users in the order of the users. Its `_manifest.json` with counts and checksums is written
+        after them, `_SUCCESS` last; `recae.open_export` reads it. Columns: user_id, item_id (int64
+        or string), score (float32), rank (int32, from 1). titles: a mapping or Series from item
+        ids to titles, or a table or its path with the columns item_id and title; there is then a
+        column title (string, null without one). Lists are ranked while earlier ones are written; a
+        few batches of them are in memory.
 
-        checkpoint: a folder, new or empty, that keeps the lists so far. After an interruption the
-        same call resumes from it, writes the same file and deletes the folder. The lists are
-        written twice.
+        After an interruption the same call resumes a folder part by part; the result is the same,
+        byte by byte. A part that was deleted from a complete export is made anew. A file resumes
+        only with checkpoint: a folder, new or empty, that keeps the parts and is deleted in the
+        end; the lists are written twice. A file appears when it is complete. overwrite: replace a
+        complete file or folder, which stays until the new one is complete, or begin an incomplete
+        folder anew.
 
-        Raises DataError as `recommend` does, StorageError when the file cannot be written, and
-        ConfigError for a checkpoint of another model, other histories or other options, and for a
-        path that does not end in .parquet or .pq.
+        Raises DataError as `recommend` does; StorageError for a place that cannot be written, for
+        one that holds something else or a complete export, and while another process writes there;
+        ConfigError for parts of another model, other histories or other options, and for a path
+        with the ending of another format.
 
         >>> recae.Popularity().fit(data).export("top.parquet", data, k=1)
         5
         """
         limits = items, exclude_items, exclude_seen, on_unknown_items
+        is_file(path)
         ruled = self._ruled(users, history, on_unknown, *limits, rules)
-        request = ruled.request
-        most = min(check_integer("k", k), len(self.items_))
+        request, most = ruled.request, min(check_integer("k", k), len(self.items_))
         texts = None if titles is None else ItemTable(titles).texts(self.items_, missing="")
-
-        def ranked(first: int) -> RankedLists:
-            return ruled.batches(most, batch_size, first)
-
-        def job() -> dict[str, Any]:
-            allowed, hidden = request.allowed, request.exclude
-            own = None if hidden is request.matrix else hidden
-            return {
-                "model": self.name,
-                "hyperparameters": self.get_params(),
-                "fingerprint": self.fingerprint(),
-                **{"k": most, "exclude_seen": exclude_seen},
-                "allowed items": None if allowed is None else sha256_of_arrays(allowed),
-                "excluded": None if own is None else sha256_of_arrays(own.indptr, own.indices),
-                "rules": ruled.identity(),
-            }
-
+        allowed, hidden = request.allowed, request.exclude
+        own = None if hidden is request.matrix else hidden
         rows = write_lists(
             path,
-            request,
+            "recommendations",
+            request.users,
             self.items_.ids,
-            ranked,
-            job,
+            lambda first, stop, step: ruled.batches(most, step, first, stop),
+            k=most,
+            batch=ruled.rows_at_a_time(batch_size),
+            model={
+                "name": self.name,
+                "fingerprint": self._loaded_as or self.fingerprint(),
+                "hyperparameters": self.get_params(),
+            },
+            data=self._about_data(history, request),
+            options={
+                "exclude_seen": exclude_seen,
+                "on_unknown": on_unknown,
+                "users": None if users is None else sha256_of_arrays(request.users),
+                "items": None if allowed is None else sha256_of_arrays(allowed),
+                "excluded": None if own is None else sha256_of_arrays(own.indptr, own.indices),
+                "rules": ruled.identity(),
+            },
             progress=progress,
             checkpoint=checkpoint,
             overwrite=overwrite,
@@ -272,6 +281,15 @@ class Recommender(Fitted):
         )
         tell_notes(ruled.notes)
         return rows
+
+    def _about_data(self, history: Any, request: Request) -> dict[str, Any]:
+        """What an export says about the histories."""
+        given = self.history_ if history is None else history
+        if isinstance(given, Interactions):
+            return {"fingerprint": given.fingerprint(), "users": given.n_users}
+        matrix = request.matrix
+        known = sha256_of_arrays(request.users, matrix.indptr, matrix.indices, matrix.data)
+        return {"fingerprint": known[:16], "users": len(request)}
 
     @survives_fork
     def to_onnx(self, path: str | Path, *, overwrite: bool = False) -> Path:

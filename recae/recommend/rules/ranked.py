@@ -17,6 +17,7 @@ from recae.ranking.batches import (
     ScoreRows,
     dense,
     rank_batches,
+    rows_at_a_time,
     rows_per_batch,
 )
 from recae.ranking.one_row import best_of_row
@@ -88,21 +89,31 @@ class Ruled:
             arrays.append(self.bound.categories[0])
         return found | {"arrays": sha256_of_arrays(*arrays)}
 
-    def batches(self, k: int, batch_size: int | str = "auto", first: int = 0) -> RankedLists:
-        """Yields the top k of each batch of rows, in order, from a row on."""
-        request, size = self.request, len(self.request)
-        rest = request.part(slice(first, None)) if first else request
+    def rows_at_a_time(self, batch_size: int | str = "auto") -> int:
+        """Users per batch."""
+        if self.bound is not None and self._changes:
+            return rows_per_batch(batch_size, self.request.matrix.shape[1])
+        return rows_at_a_time(self.score_rows, self.request, batch_size)
+
+    def batches(
+        self, k: int, batch_size: int | str = "auto", first: int = 0, stop: int | None = None
+    ) -> RankedLists:
+        """Yields the top k of each batch of rows, in order, from a row on, up to another one."""
+        size = len(self.request) if stop is None else stop
+        if self.bound is None or not self._changes:
+            some = self.request.part(slice(first, size))
+            ranked = rank_batches(self.score_rows, some, k, batch_size=batch_size)
         if self.bound is None:
-            yield from rank_batches(self.score_rows, rest, k, batch_size=batch_size)
+            yield from ranked
             return
         notes = self.bound.notes
         if not self._changes:
-            for rows, top in rank_batches(self.score_rows, rest, k, batch_size=batch_size):
+            for rows, top in ranked:
                 notes.add("allowed", "short", int(((top.items >= 0).sum(axis=1) < k).sum()))
                 yield rows, top
             return
         forced = self.bound.included(k)
-        step, start = rows_per_batch(batch_size, request.matrix.shape[1]), first
+        step, start = self.rows_at_a_time(batch_size), first
         while start < size or start == first:
             rows = slice(start, min(start + step, size))
             lists = _Batch(self, rows, k, *forced).lists()
