@@ -255,7 +255,8 @@ def _journal(folder: Path) -> list[Any]:
 
 def _has_size(folder: Path, entry: Mapping[str, Any]) -> bool:
     try:
-        return (folder / entry["file"]).stat().st_size == int(entry["bytes"])
+        size: int = entry["bytes"]
+        return (folder / entry["file"]).stat().st_size == size
     except OSError:
         return False
 

@@ -33,9 +33,8 @@ from recae.system.progress import bar, say
 PART_ROWS, PART_USERS = 1 << 22, 1 << 17
 """Rows and users of a part, at most: 20 to 40 MB. A killed export ranks at most a part again."""
 
-OTHER_FORMATS = frozenset(
-    ".csv .tsv .txt .json .jsonl .gz .zip .zst .feather .arrow .orc .xlsx .npz .npy .pkl .db".split()
-)
+_OTHERS = ".csv .tsv .txt .json .jsonl .gz .zip .zst .feather .arrow .orc .xlsx .npz .npy .pkl .db"
+OTHER_FORMATS = frozenset(_OTHERS.split())
 
 
 def is_file(path: str | Path) -> bool:
