@@ -50,20 +50,7 @@ class RedisDriver:
         return client
 
     def _client(self, seconds: float) -> Any:
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
-        try:
-            pool = self._redis.ConnectionPool.from_url(
-                self._url,
-                protocol=2,
-                socket_timeout=seconds,
-                socket_connect_timeout=seconds,
-                retry=Retry(NoBackoff(), 0),
-            )
-        except ValueError:
-            raise ConfigError(f"{self.name} has a wrong URL") from None
-        return self._redis.Redis(connection_pool=pool)
+        return client_of(self._url, self.name, seconds, seconds)
 
     def read(self, connection: Any, users: list[Id]) -> Histories:
         keys = [f"{self.layout.prefix}{user}" for user in users]
@@ -130,6 +117,25 @@ class RedisDriver:
 
     def close(self, connection: Any) -> None:
         connection.connection_pool.disconnect(inuse_connections=True)
+
+
+def client_of(url: str, name: str, seconds: float, to_connect: float) -> Any:
+    """A client that has not connected yet; calls fail after the seconds. Raises ConfigError."""
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    redis = library()
+    try:
+        pool = redis.ConnectionPool.from_url(
+            url,
+            protocol=2,
+            socket_timeout=seconds,
+            socket_connect_timeout=to_connect,
+            retry=Retry(NoBackoff(), 0),
+        )
+    except ValueError:
+        raise ConfigError(f"{name} has a wrong URL") from None
+    return redis.Redis(connection_pool=pool)
 
 
 def library() -> Any:

@@ -113,23 +113,28 @@ def _duckdb(url: str) -> tuple[StoreDriver, dict[str, str]]:
 
 
 def _redis(url: str) -> tuple[StoreDriver, dict[str, str]]:
-    options, rest = _taken(url, REDIS)
+    options, rest = taken(url, REDIS)
     if rest:
         raise unknown("option of a store", min(rest), REDIS)
+    check_redis_database(url)
+    item_ids = options.get("item_ids", "int")
+    check_option("item_ids", item_ids, ("int", "text"))
+    layout = Layout(options.get("prefix", PREFIX), item_ids, _limit(options))
+    return RedisDriver(with_query(url, {}), shown(url), layout), options
+
+
+def check_redis_database(url: str) -> None:
+    """Raises ConfigError unless the path of the URL is the number of a database."""
     database = urlsplit(url).path.removeprefix("/")
     if not DATABASE.fullmatch(database):
         raise ConfigError(
             f"{database!r} is no database of Redis: it is a number from 0, as in redis://host/0"
         )
-    item_ids = options.get("item_ids", "int")
-    check_option("item_ids", item_ids, ("int", "text"))
-    layout = Layout(options.get("prefix", PREFIX), item_ids, _limit(options))
-    return RedisDriver(_with_query(url, {}), shown(url), layout), options
 
 
 def _postgresql(url: str) -> tuple[StoreDriver, dict[str, str]]:
-    options, rest = _taken(url, ("table", "timeout", *COLUMNS))
-    return PostgreSQLDriver(_with_query(url, rest), shown(url), _place(options)), options
+    options, rest = taken(url, ("table", "timeout", *COLUMNS))
+    return PostgreSQLDriver(with_query(url, rest), shown(url), _place(options)), options
 
 
 DRIVERS: dict[str, Callable[[str], tuple[StoreDriver, dict[str, str]]]] = {
@@ -167,7 +172,7 @@ def path_and_options(url: str, known: tuple[str, ...]) -> tuple[Path, dict[str, 
     return Path(path).expanduser(), options
 
 
-def _taken(url: str, known: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
+def taken(url: str, known: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
     """The options of a URL that are ours, and the others. Raises ConfigError."""
     try:
         query = urlsplit(url).query
@@ -189,7 +194,8 @@ def _split(query: str, known: tuple[str, ...]) -> tuple[dict[str, str], dict[str
     return ours, {name: value for name, value in found.items() if name not in known}
 
 
-def _with_query(url: str, options: dict[str, str]) -> str:
+def with_query(url: str, options: dict[str, str]) -> str:
+    """The URL with these options in place of its own."""
     base = url.partition("?")[0]  # urlunsplit would make postgresql:/shop of postgresql:///shop
     return f"{base}?{urlencode(options)}" if options else base
 
