@@ -1,8 +1,12 @@
-"""Two small planted tables: two tastes with text ids, and one with numbers, weights and times."""
+"""Two small planted tables: two tastes with text ids, and one with numbers, weights and times; and
+servers that are started once for all tests."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,7 @@ import scipy.sparse as sp
 from hypothesis import settings
 
 import recae
+from evaluation.kit.servers import PostgreSQLServer, RedisServer, postgresql_binaries
 from recae import Interactions
 
 # Nobody's test fails because another process is busy.
@@ -124,3 +129,28 @@ def own_group(planted: recae.Interactions) -> Callable[[recae.Recommender], floa
         return float((items // GROUP == np.arange(len(items))[:, None] % GROUPS).mean())
 
     return share
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    pytest.importorskip("redis")
+    if not shutil.which("redis-server"):
+        pytest.skip("redis-server is not installed (apt-get install redis-server)")
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQLServer]:
+    pytest.importorskip("psycopg")
+    binaries = postgresql_binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+    if os.geteuid() == 0 and not shutil.which("setpriv"):
+        pytest.skip("PostgreSQL refuses to run as root, and there is no setpriv")
+    folder = Path(tempfile.mkdtemp(prefix="recae-"))  # pytest's own are closed to other users
+    server = PostgreSQLServer(binaries, folder)
+    yield server
+    server.stop()
+    shutil.rmtree(folder)

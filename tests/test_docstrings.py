@@ -32,7 +32,7 @@ SINGLE = {
     ],
     "mlflow": ["load_model", "log_model"],
     "ranking": ["TopK"],
-    "scale": ["Recommend", "map_in_arrow"],
+    "scale": ["Recommend", "load_export", "map_in_arrow"],
     "serve": ["open_store", "write_histories"],
     "tuning": ["Tuning"],
 }

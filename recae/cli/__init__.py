@@ -42,6 +42,7 @@ COMMANDS = {
     "recommend": "Print the best items for known or new users.",
     "explain": "Print why items are recommended: what each item of a history adds to their scores.",
     "export": "Write the top k of every user to a Parquet file.",
+    "load-export": "Load an export into a database: DuckDB, PostgreSQL or Redis.",
     "onnx": "Write a model as ONNX, to rank histories where recae and torch are not installed.",
     "map": "Draw the items or the users of a model as points in the plane, as a picture or a page.",
     "report": "Show saved results side by side: a table, paired tests, one HTML page.",
@@ -52,7 +53,10 @@ COMMANDS = {
 """Each command and the first line of its module's docstring, which `recae --help` shows without
 importing the module."""
 
-MODULES = {"map": "map_command"}  # the others are named like their command
+MODULES = {
+    "map": "map_command",
+    "load-export": "load_export",
+}  # the others are named like their command
 
 DESCRIPTION = """\
 Recommender systems built on autoencoders: fit a model on a table of interactions, measure it,

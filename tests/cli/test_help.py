@@ -25,7 +25,11 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert left.value.code == 0
     said = capsys.readouterr().out
     assert "example" in said and f"\n  recae {command} " in said
-    assert "default: " in said or command in ("completion", "onnx")  # without such options
+    assert "default: " in said or command in (
+        "completion",
+        "load-export",
+        "onnx",
+    )  # without such options
     assert max(map(len, said.splitlines())) <= 100
 
 

@@ -48,7 +48,7 @@ class Rows:
         self.total = export.rows
         without = export.manifest["users_without_rows"]
         self.owners = None if without is None else export.users - without
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows in their order. An error is kept, for a database that makes another of it."""
@@ -57,7 +57,7 @@ class Rows:
                 for batch in self.export.batches():
                     yield batch.cast(self.schema)
                     shown.update(len(batch))
-        except Exception as error:
+        except BaseException as error:
             self.error = error
             raise
 
@@ -107,8 +107,8 @@ def load_export(
     and StorageError if the database refuses or cannot be reached.
 
     >>> rows = recae.Popularity().fit(data).export("lists", data, k=2)
-    >>> recae.scale.load_export("lists", "duckdb:shop.duckdb?table=lists")
-    10
+    >>> recae.scale.load_export("lists", "duckdb:shop.duckdb?table=lists") == rows
+    True
     """
     replace, shown = check_flag("overwrite", overwrite), check_progress(progress)
     database: Database = database_of(target)
