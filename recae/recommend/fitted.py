@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, overload
 
@@ -235,7 +236,7 @@ class Fitted(OneUser, Explains, ABC):
         """
         self._check_fitted()
         return similar_items(
-            self._similarities,
+            self._comparing(),
             self.items_,
             self.item_counts_,
             of,
@@ -312,11 +313,17 @@ class Fitted(OneUser, Explains, ABC):
     def _similarities(self, codes: np.ndarray) -> Tensor:
         """The similarities of some items to all, (len(codes), n_items): cosines, or, without item
         vectors, the scores of histories with one item minus those of an empty history."""
+        return self._comparing()(codes)
+
+    def _comparing(self) -> Callable[[np.ndarray], Tensor]:
+        """`_similarities`, with the unit vectors of all items made once for many calls."""
+        if type(self)._similarities is not Fitted._similarities:
+            return self._similarities
         try:
             vectors = torch.nn.functional.normalize(self._item_vectors().cpu(), dim=1)
         except ConfigError:
-            return self._single_scores(codes)
-        return multiply(vectors[torch.from_numpy(codes)], vectors)
+            return self._single_scores
+        return lambda codes: multiply(vectors[torch.from_numpy(codes)], vectors)
 
     def _popularity(self) -> np.ndarray:
         """The scores of strangers with on_unknown="popular", (n_items,)."""

@@ -18,6 +18,7 @@ from recae.errors import check_option, warn
 from recae.nn.products import FactoredScores
 from recae.ranking.batches import (
     BLOCK_ROWS,
+    RankedLists,
     Request,
     ScoreRows,
     dense,
@@ -87,19 +88,42 @@ def similar_items(
         )
         codes = codes[codes >= 0]
     codes = codes[counts[codes] > 0]  # nothing is known of the others
+    allowed = comparable_items(known, counts, rules)
+    lists = similar_lists(similarities, codes, len(known), k, allowed, context)
+    parts = [top for _, top in lists]
+    frame = top_k_frame(known.decode(codes), known, TopK.concatenate(parts))
+    return frame.rename(columns={"item_id": "similar_item_id", "user_id": "item_id"})
+
+
+def comparable_items(known: IdMap, counts: np.ndarray, rules: tuple[Any, Any, str]) -> Any:
+    """The items that may be listed, (n_items,) bool, or None for all; see `similar_items`."""
     allowed = allowed_items(known, *rules)
-    if not counts.all():
-        allowed = counts > 0 if allowed is None else allowed & (counts > 0)
-    parts, step = [], rows_per_batch("auto", len(known))
+    if counts.all():
+        return allowed
+    return counts > 0 if allowed is None else allowed & (counts > 0)
+
+
+def similar_lists(
+    similarities: Callable[[np.ndarray], Tensor],
+    codes: np.ndarray,
+    n_items: int,
+    k: int,
+    allowed: np.ndarray | None,
+    context: Context | None = None,
+) -> RankedLists:
+    """The lists of the items of some codes, batch by batch; one empty batch for no codes.
+
+    similarities, context: as in `similar_items`; allowed: as `comparable_items` says.
+    """
+    step = rows_per_batch("auto", n_items)
     for start in range(0, max(len(codes), 1), step):
         some = codes[start : start + step]
         itself = (np.arange(len(some)), some)
         found = similarities(some)
         if context is not None:
             found = context.added(found, itself, allowed)
-        parts.append(top_k(found, k, exclude=itself, allowed=allowed, overwrite=True))
-    frame = top_k_frame(known.decode(codes), known, TopK.concatenate(parts))
-    return frame.rename(columns={"item_id": "similar_item_id", "user_id": "item_id"})
+        top = top_k(found, k, exclude=itself, allowed=allowed, overwrite=True)
+        yield slice(start, start + len(some)), top
 
 
 def similar_users(
