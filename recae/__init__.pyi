@@ -73,6 +73,8 @@ from .models import VanillaAE as VanillaAE
 from .recommend import Explanation as Explanation
 from .recommend import Recommender as Recommender
 from .recommend.export import Export as Export
+from .recommend.export import ExportComparison as ExportComparison
+from .recommend.export import compare_exports as compare_exports
 from .recommend.export import open_export as open_export
 from .recommend.rules import Rules as Rules
 from .system.machine import __version__ as __version__

@@ -43,6 +43,8 @@ COMMANDS = {
     "explain": "Print why items are recommended: what each item of a history adds to their scores.",
     "export": "Write the top k of every user to a Parquet file.",
     "load-export": "Load an export into a database: DuckDB, PostgreSQL or Redis.",
+    "compare-exports": "Compare two exports: overlap, rank correlation, coverage, and whose lists "
+    "changed most.",
     "onnx": "Write a model as ONNX, to rank histories where recae and torch are not installed.",
     "map": "Draw the items or the users of a model as points in the plane, as a picture or a page.",
     "report": "Show saved results side by side: a table, paired tests, one HTML page.",
@@ -56,6 +58,7 @@ importing the module."""
 MODULES = {
     "map": "map_command",
     "load-export": "load_export",
+    "compare-exports": "compare_exports",
 }  # the others are named like their command
 
 DESCRIPTION = """\
