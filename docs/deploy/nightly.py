@@ -1,0 +1,379 @@
+"""A recommender that is made anew every night. Copy this file and change what you need.
+
+    python nightly.py run job.toml         # one night: read, fit, judge, export, swap `current`
+    python nightly.py rollback job.toml    # `current` becomes the version before
+    python nightly.py status job.toml      # the versions, and the nights that the guard stopped
+
+docs/nightly.md explains the settings, which are the fields of `Job` and `Guard`. In the output
+folder, `current` is a link to the newest good folder of `versions/`; `stopped/` has reports.
+
+Exit codes: 0 a new version, or nothing to do; 1 the guard stopped the night; 2 a wrong setting;
+3 unusable input; 4 a file cannot be written; 5 anything else that recae explains; 75 another run
+is at work. After any other code than 0, `current` is what it was.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tomllib
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from nightly_guard import (
+    CHECKS,
+    Guard,
+    Night,
+    Stopped,
+    check_age,
+    check_final,
+    check_input,
+    check_lists,
+    check_models,
+    facts_of,
+    write,
+)
+
+import recae
+from recae.errors import ConfigError, DataError, RecaeError, StorageError
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done every night. Paths are relative to the folder of the TOML file."""
+
+    input: str  # a folder of Parquet: a file or a folder for each day
+    output: str
+    model: str = "ease"
+    settings: dict = field(default_factory=dict)  # hyperparameters of the model
+    read: dict = field(default_factory=dict)  # arguments of recae.read_parquet, as user = "who"
+    k: int = 100
+    seed: int = 0
+    rules: dict = field(default_factory=dict)  # as JSON has them, see docs/rules.md
+    items: str = ""  # a file of facts about items, if the rules need it
+    refit: int = 1  # fit every so many nights; else the model only gets the new histories
+    keep: int = 7  # so many versions
+    guard: Guard = field(default_factory=Guard)
+
+
+class InUse(Exception):
+    """Another process works in the output folder."""
+
+
+CODES = {
+    Stopped: 1,
+    InUse: 75,
+    ConfigError: 2,
+    DataError: 3,
+    StorageError: 4,
+    RecaeError: 5,
+    OSError: 4,
+}
+
+
+def read_job(path):
+    """The Job of a TOML file. Raises ConfigError for unknown names and impossible values."""
+
+    def checked(kind, given, where):
+        known = {f.name: f.type for f in fields(kind)}
+        for name, value in given.items():
+            if name not in known:
+                raise ConfigError(f"{where} has no setting {name!r}. Known: {', '.join(known)}")
+            number = known[name] in (int, float)
+            if not isinstance(value, (int, known[name]) if number else known[name]) or (
+                number and (isinstance(value, bool) or not 0 <= value < 1e9)
+            ):
+                raise ConfigError(f"{name} in {where} cannot be {value!r}")
+        if missing := {"input", "output"} & {*known} - {*given}:
+            raise ConfigError(f"{where} lacks the setting {min(missing)!r}")
+        return kind(**given)
+
+    try:
+        given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
+    if isinstance(given.get("guard"), dict):
+        given["guard"] = checked(Guard, given["guard"], f"[guard] of {path}")
+    job, here = checked(Job, given, path), Path(path).resolve().parent
+    if min(job.k, job.keep, job.refit) < 1 or not 0 < job.guard.targets <= 1:
+        raise ConfigError(f"{path}: k, keep and refit must be >= 1, and targets in (0, 1]")
+    places = {
+        name: str(here / given[name]) for name in ("input", "output", "items") if given.get(name)
+    }
+    return Job(**given | places)
+
+
+class Place:
+    """The output folder. `current` leads to the newest version that was not rolled back; if a
+    command was killed before it could see to that, the next one does."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.current, self.work = self.folder / "current", self.folder / "work"
+
+    def numbered(self, kind):
+        """The folders of `versions` or `stopped`, oldest first. They are complete: see `add`."""
+        return sorted(path for path in (self.folder / kind).glob("[0-9]*") if path.is_dir())
+
+    def good(self):
+        return [path for path in self.numbered("versions") if not (path / "rolled-back").exists()]
+
+    @contextmanager
+    def locked(self):
+        """Raises InUse if another process is in here. A killed one is not: its lock is gone."""
+        for kind in ("versions", "stopped"):
+            (self.folder / kind).mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InUse(f"another run is at work in {self.folder}: let it end first") from None
+            self.swap()
+            yield
+
+    def swap(self):
+        """Leads `current` to where it belongs, by one rename."""
+        if good := self.good():
+            link = self.folder / ".current"
+            link.unlink(missing_ok=True)
+            link.symlink_to(Path("versions") / good[-1].name)
+            os.replace(link, self.current)
+            synced(self.folder)
+
+    def add(self, folder, kind):
+        """Gives a finished folder the next number, by one rename."""
+        last = self.folder / ".last"  # numbers of deleted versions do not come again
+        number = int(last.read_text()) + 1 if last.exists() else 1
+        write(last, str(number))
+        target = self.folder / kind / f"{number:06d}"
+        os.replace(folder, target)
+        synced(target.parent)
+        return target
+
+    def prune(self, keep):
+        """Deletes all but the newest versions and stopped nights; the current version stays."""
+        old = [path for kind in ("versions", "stopped") for path in self.numbered(kind)[:-keep]]
+        for path in old:
+            if path != (self.good() or [None])[-1]:
+                os.replace(path, self.folder / f".old-{path.name}")
+        for path in self.folder.glob(".old-*"):
+            shutil.rmtree(path)
+
+
+def synced(folder):
+    """Waits until the names in a folder are on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
+
+
+def run(job, accepted=()):
+    """One night. Returns a sentence about what was done. Raises Stopped, and what recae raises."""
+    place = Place(job.output)
+    with place.locked():
+        night = Night(place.good(), sorted(accepted))
+        try:
+            with night.listening():
+                return steps(job, place, night)
+        except (Stopped, RecaeError, OSError) as error:
+            if isinstance(error, DataError):  # what is damaged is not used again
+                shutil.rmtree(place.work, ignore_errors=True)
+            title, last = f"stopped: {error}", place.numbered("stopped")[-1:]
+            with suppress(OSError):  # the disk may be full, and the error is worth more
+                if not last or facts_of(last[0])["title"] != title:  # the same night again
+                    folder = place.folder / ".stopped"
+                    shutil.rmtree(folder, ignore_errors=True)
+                    folder.mkdir()
+                    night.save(folder, title)
+                    place.add(folder, "stopped")
+                    place.prune(job.keep)
+            raise
+
+
+def steps(job, place, night):
+    """The steps of a night. A killed run is resumed where data and settings are the same."""
+    good, work, guard = place.good(), place.work, job.guard
+    with night.step("read"):
+        before = recae.load(good[-1] / "model", recae.Recommender) if good else None
+        data, days = read(job)
+        content = digest(job, data, days)
+    night.facts |= {
+        "content": content,
+        "against": good[-1].name if good else None,
+        "days": days,
+        "guard": asdict(guard),
+    }
+    for version in place.numbered("versions"):
+        if facts_of(version)["content"] == content and version not in good[:-1]:
+            check_age(job, night, facts_of(version))
+            night.settle()
+            what = "is current" if version in good else "was rolled back"
+            return f"nothing to do: version {version.name} of the same data and settings {what}"
+    stamp = json.dumps([content, night.facts["against"], guard.metric, guard.targets])
+    if not (work / "stamp").exists() or (work / "stamp").read_text() != stamp:
+        shutil.rmtree(work, ignore_errors=True)
+        (work / "version").mkdir(parents=True)
+        write(work / "stamp", stamp)
+    with night.step("compare the input"):
+        fold, train = check_input(job, night, data, days, before)
+    night.settle()
+
+    model = recae.MODELS[job.model](**job.settings)
+    former = night.former[-1] if good else {"age": job.refit}
+    fits = former["age"] + 1 >= job.refit or repr(before) != repr(model)
+    night.facts |= (
+        {"age": 0, "fitted_on": [*days]}
+        if fits
+        else {"age": former["age"] + 1, "fitted_on": former["fitted_on"]}
+    )
+    with night.step("judge"):
+        night.reports = judged(job, work, fold, train, before, model if fits else before)
+    check_models(job, night, first=not good)
+    night.settle()
+
+    version = work / "version"
+    with night.step("fit"):
+        if not (version / "model").exists():
+            final = fitted(job, model, data, work / "fit.checkpoint") if fits else before
+            final.save(version / "model", with_history=True)
+        final = recae.load(version / "model", recae.Recommender)
+    with night.step("export"):
+        rules = recae.Rules.from_json(job.rules, job.items or None) if job.rules else None
+        if not (version / "lists" / "_SUCCESS").exists():  # else a killed run got so far
+            final.export(version / "lists", data, job.k, rules=rules, on_unknown="popular")
+    with night.step("check the lists"):
+        check_final(job, night, final, fold)
+        check_lists(job, night, data, version / "lists", good[-1] / "lists" if good else None)
+    night.settle()
+    night.save(
+        version,
+        f"{len(days)} days, {data.nnz:,} interactions, {guard.metric} "
+        f"{night.facts['metric']:.4f} ({night.facts['change']:+.1%})",
+    )
+    added = place.add(version, "versions")
+    place.swap()
+    place.prune(job.keep)
+    shutil.rmtree(work)
+    return f"version {added.name} is current"
+
+
+def read(job):
+    """All interactions, and the number of rows of each day, by the name of its file or folder."""
+    folder = Path(job.input)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder")
+
+    def files():
+        found = (f for f in folder.rglob("*") if f.suffix in (".parquet", ".pq") and f.is_file())
+        return {
+            f: (f.stat().st_size, f.stat().st_mtime_ns)
+            for f in sorted(found)
+            if not any(part.startswith((".", "_")) for part in f.relative_to(folder).parts)
+        }
+
+    found, days = files(), {}
+    data = recae.read_parquet(folder, **job.read)
+    if data.times is None:
+        raise DataError(f"{folder} has no column of times, by which new is told from old")
+    for file in found:
+        day = file.relative_to(folder).parts[0]
+        days[day] = days.get(day, 0) + pq.read_metadata(file).num_rows
+    if files() != found:
+        raise DataError(f"{folder} has changed while it was read: run again when it is complete")
+    return data, days
+
+
+def digest(job, data, days):
+    """Changes with all that a version depends on: data and settings, but not the guard."""
+    about = {
+        name: value
+        for name, value in asdict(job).items()
+        if name not in ("guard", "input", "output", "keep")
+    }
+    about["days"] = days  # an empty day is no data, and no night on which nothing came
+    about["items"] = Path(job.items).read_bytes().hex() if job.items else ""
+    found = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
+    for part in (data.fingerprint().encode(), recae.__version__.encode(), data.times.tobytes()):
+        found.update(part)
+    return found.hexdigest()[:16]
+
+
+def fitted(job, model, data, checkpoint):
+    """The model, fitted; a killed fit goes on from its checkpoint, where the model has one."""
+    more = {"checkpoint": checkpoint} if model.uses_checkpoint else {}
+    return model.fit(data, seed=job.seed, **more)
+
+
+def judged(job, work, fold, train, before, model):
+    """The reports of tonight's settings, fitted without the targets, and of yesterday's model; on
+    the first night of popularity."""
+    files = [work / "tonight.json", work / "yesterday.json"]
+    if not files[1].exists():
+        if model is not before:
+            model = fitted(job, model, train, work / "judge.checkpoint")
+        for file, one in zip(files, (model, before or recae.Popularity().fit(train)), strict=True):
+            report = recae.evaluate(one, fold, [job.guard.metric], seed=job.seed)
+            report.save(file, per_user=True, overwrite=True)
+    return {file.stem: recae.Report.load(file) for file in files}
+
+
+def rollback(job):
+    """Leads `current` to the version before."""
+    place = Place(job.output)
+    with place.locked():
+        *_, before, last = [None, None, *place.good()]
+        if before is None:
+            raise DataError(f"{place.folder} has no version before the current one")
+        write(last / "rolled-back", f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}\n")
+        place.swap()
+        return f"version {before.name} is current, {last.name} was rolled back"
+
+
+def status(job):
+    """A line for each version and each stopped night, the newest last."""
+    place, lines = Place(job.output), []
+    for path in sorted(
+        [*place.numbered("versions"), *place.numbered("stopped")], key=lambda path: path.name
+    ):
+        state = "current" if path in place.good()[-1:] else "rolled back"
+        state = "passed" if path in place.good()[:-1] else state
+        facts = facts_of(path)
+        lines.append(f"{path.name}  {facts['date']}  {state:<11}  {facts['title']}")
+    return "\n".join(lines) or "no night yet"
+
+
+def main(argv=None):
+    """Runs a command; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("command", choices=["run", "rollback", "status"])
+    parser.add_argument("job", help="a TOML file")
+    parser.add_argument(
+        "--accept",
+        action="append",
+        default=[],
+        choices=CHECKS,
+        help="pass the night although this check fails; may be repeated",
+    )
+    args = parser.parse_args(argv)
+    try:
+        job = read_job(args.job)
+        commands = {
+            "run": lambda: run(job, args.accept),
+            "rollback": lambda: rollback(job),
+            "status": lambda: status(job),
+        }
+        print(commands[args.command]())
+    except tuple(CODES) as error:
+        print(f"nightly: {' '.join(str(error).split())}", file=sys.stderr)
+        return next(code for kind, code in CODES.items() if isinstance(error, kind))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
