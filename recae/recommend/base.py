@@ -27,7 +27,7 @@ from recae.errors import (
 )
 from recae.estimators.saved import hyperparameters, write
 from recae.ranking.batches import Request
-from recae.recommend.export.lists import write_lists
+from recae.recommend.export.lists import Plan, planned
 from recae.recommend.export.run import is_file
 from recae.recommend.fitted import Fitted
 from recae.recommend.onnx.graph import Value
@@ -35,6 +35,7 @@ from recae.recommend.onnx.histories import Histories
 from recae.recommend.onnx.saving import save_onnx
 from recae.recommend.requests import check_fold, tell_notes
 from recae.recommend.rules.declared import Rules
+from recae.recommend.rules.ranked import Ruled
 from recae.recommend.saved import contents, read_history, read_items
 from recae.recommend.weights import check_weights, learn_weighting, set_state, state
 from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
@@ -245,15 +246,47 @@ class Recommender(Fitted):
         >>> recae.Popularity().fit(data).export("top.parquet", data, k=1)
         5
         """
-        limits = items, exclude_items, exclude_seen, on_unknown_items
         is_file(path)
+        plan, ruled = self._export_plan(
+            history,
+            k,
+            users=users,
+            exclude_seen=exclude_seen,
+            items=items,
+            exclude_items=exclude_items,
+            on_unknown=on_unknown,
+            on_unknown_items=on_unknown_items,
+            rules=rules,
+            batch_size=batch_size,
+            titles=titles,
+        )
+        rows = plan.run(path, progress=progress, checkpoint=checkpoint, overwrite=overwrite)
+        tell_notes(ruled.notes)
+        return rows
+
+    def _export_plan(
+        self,
+        history: Any,
+        k: int,
+        *,
+        users: Any = None,
+        exclude_seen: bool = True,
+        items: Any = None,
+        exclude_items: Any = None,
+        on_unknown: str = "raise",
+        on_unknown_items: str = "ignore",
+        rules: Rules | None = None,
+        batch_size: int | str = "auto",
+        titles: Any = None,
+    ) -> tuple[Plan, Ruled]:
+        """What `export` would write, and the ranking, whose notes are complete afterwards."""
+        limits = items, exclude_items, exclude_seen, on_unknown_items
         ruled = self._ruled(users, history, on_unknown, *limits, rules)
         request, most = ruled.request, min(check_integer("k", k), len(self.items_))
         texts = None if titles is None else ItemTable(titles).texts(self.items_, missing="")
         allowed, hidden = request.allowed, request.exclude
         own = None if hidden is request.matrix else hidden
-        rows = write_lists(
-            path,
+        plan = planned(
             "recommendations",
             request.users,
             self.items_.ids,
@@ -274,13 +307,9 @@ class Recommender(Fitted):
                 "excluded": None if own is None else sha256_of_arrays(own.indptr, own.indices),
                 "rules": ruled.identity(),
             },
-            progress=progress,
-            checkpoint=checkpoint,
-            overwrite=overwrite,
             titles=None if texts is None else [text or None for text in texts],
         )
-        tell_notes(ruled.notes)
-        return rows
+        return plan, ruled
 
     def _about_data(self, history: Any, request: Request) -> dict[str, Any]:
         """What an export says about the histories."""

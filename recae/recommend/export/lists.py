@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 from recae.ranking.top_k import TopK
 from recae.recommend.export.manifest import OWNERS, Job
 from recae.recommend.export.run import run, sizes
-from recae.recommend.export.writing import Batch, Rows
+from recae.recommend.export.writing import Batch, Made, Rows
 from recae.system.digests import sha256_of_json
 
 Ranked = Callable[[int, int, int], Iterable[tuple[slice, TopK]]]
@@ -21,8 +22,29 @@ Ranked = Callable[[int, int, int], Iterable[tuple[slice, TopK]]]
 with the rows of their users, counted from the first of them."""
 
 
-def write_lists(
-    path: str | Path,
+@dataclass(frozen=True)
+class Plan:
+    """An export that is not run yet: its job, the users of a row group, and how rows are made."""
+
+    job: Job
+    group_users: int
+    made: Made
+
+    def run(
+        self,
+        path: str | Path,
+        *,
+        progress: bool | None,
+        checkpoint: str | Path | None,
+        overwrite: bool,
+    ) -> int:
+        """Writes the rows to a file or a folder; returns their number. Options are those of
+        `Recommender.export`."""
+        options = {"progress": progress, "checkpoint": checkpoint, "overwrite": overwrite}
+        return run(path, self.job, self.group_users, self.made, **options)
+
+
+def planned(
     kind: str,
     owners: np.ndarray,
     item_ids: np.ndarray,
@@ -33,17 +55,14 @@ def write_lists(
     model: Mapping[str, Any],
     data: Mapping[str, Any],
     options: Mapping[str, Any],
-    progress: bool | None,
-    checkpoint: str | Path | None,
-    overwrite: bool,
     titles: Sequence[str | None] | None = None,
-) -> int:
-    """Writes the lists of some users to a file or a folder; returns the number of rows.
+) -> Plan:
+    """The export of the lists of some users.
 
     kind: a key of OWNERS, which names the first column. owners: the ids of the users. item_ids: the
     ids of the items in the lists. k: rows of a user, at most. batch: users that are ranked at a
-    time. model, data, options: what the lists depend on, ready for JSON. progress, checkpoint,
-    overwrite: as in `Recommender.export`. titles: of the items, which become the column title.
+    time. model, data, options: what the lists depend on, ready for JSON. titles: of the items,
+    which become the column title.
     """
     schema, listed = columns(kind, owners, item_ids, titles)
     step, group, part = sizes(k, batch)
@@ -56,9 +75,7 @@ def write_lists(
             of = owners[first + rows.start : first + rows.stop]
             yield functools.partial(rows_of, schema, of, listed, top), len(of)
 
-    return run(
-        path, job, group, made, progress=progress, checkpoint=checkpoint, overwrite=overwrite
-    )
+    return Plan(job, group, made)
 
 
 def columns(
