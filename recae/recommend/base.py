@@ -26,7 +26,7 @@ from recae.errors import (
     warn,
 )
 from recae.estimators.saved import hyperparameters, write
-from recae.ranking.batches import Request
+from recae.ranking.batches import RankedLists, Request
 from recae.recommend.export.lists import Plan, planned
 from recae.recommend.export.run import is_file
 from recae.recommend.fitted import Fitted
@@ -40,6 +40,7 @@ from recae.recommend.saved import contents, read_history, read_items
 from recae.recommend.weights import check_weights, learn_weighting, set_state, state
 from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
 from recae.system.machine import enough_memory
+from recae.system.mapped import release
 from recae.system.threads import survives_fork
 
 FINGERPRINT = re.compile("[0-9a-f]{16}")
@@ -286,11 +287,17 @@ class Recommender(Fitted):
         texts = None if titles is None else ItemTable(titles).texts(self.items_, missing="")
         allowed, hidden = request.allowed, request.exclude
         own = None if hidden is request.matrix else hidden
+        about_data = self._about_data(history, request)
+
+        def ranked(first: int, stop: int, step: int) -> RankedLists:
+            release(request.matrix.indices, request.matrix.data)  # those of earlier users
+            yield from ruled.batches(most, step, first, stop)
+
         plan = planned(
             "recommendations",
             request.users,
             self.items_.ids,
-            lambda first, stop, step: ruled.batches(most, step, first, stop),
+            ranked,
             k=most,
             batch=ruled.rows_at_a_time(batch_size),
             model={
@@ -298,7 +305,7 @@ class Recommender(Fitted):
                 "fingerprint": self._loaded_as or self.fingerprint(),
                 "hyperparameters": self.get_params(),
             },
-            data=self._about_data(history, request),
+            data=about_data,
             options={
                 "exclude_seen": exclude_seen,
                 "on_unknown": on_unknown,

@@ -67,6 +67,8 @@ class Lines:
         if self.total:
             line += f" ({self.n / self.total:.0%})"
         line += f", {tqdm.format_interval(spent)}"
+        if self.unit != "s" and spent <= done:
+            line += f", {self._amount(done / spent)}{UNITS.get(self.unit, f' {self.unit}s')}/s"
         if self.total and done and self.n < self.total:
             left = spent * (self.total - self.n) / done
             line += f", about {tqdm.format_interval(left)} left"

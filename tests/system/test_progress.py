@@ -38,6 +38,7 @@ def test_a_log_gets_a_line_every_ten_seconds(
         "1,000",
     ]
     assert "00:35" in lines[0] and "30%" in lines[0] and "left" not in lines[-1]
+    assert all("20 users/s" in line for line in lines)
 
 
 def test_short_work_says_nothing(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:

@@ -255,8 +255,7 @@ def _journal(folder: Path) -> list[Any]:
 
 def _has_size(folder: Path, entry: Mapping[str, Any]) -> bool:
     try:
-        size: int = entry["bytes"]
-        return (folder / entry["file"]).stat().st_size == size
+        return bool((folder / entry["file"]).stat().st_size == entry["bytes"])
     except OSError:
         return False
 

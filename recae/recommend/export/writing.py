@@ -19,11 +19,11 @@ from recae.system.files import atomic_file
 GROUP_ROWS = 1 << 20
 """Rows of a row group, about: 4 to 8 MB in the file, some 30 MB in memory."""
 
+ITEMS = 1
+"""The place of the column of listed items."""
+
 DEPTH = 4
 """Batches that wait for a writer, at most."""
-
-PLAIN = ("score",)
-"""Columns whose values hardly repeat: a dictionary of them would cost time and save nothing."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,17 @@ Made = Callable[[int, int], Iterator[tuple[Batch, int]]]
 
 
 def parquet_writer(file: Path, schema: pa.Schema) -> Any:
-    """A writer of a part, with settings that every reader of Parquet knows."""
-    repeated = [field.name for field in schema if field.name not in PLAIN]
+    """A writer of a part, with settings that every reader of Parquet knows.
+
+    A dictionary costs time and bytes where values differ (scores), or run in order (ranks, and the
+    integer ids of users), which zstd alone makes small. Spark cannot read every better encoding of
+    floats, such as BYTE_STREAM_SPLIT.
+    """
+    repeated = [
+        field.name
+        for place, field in enumerate(schema)
+        if pa.types.is_string(field.type) or place == ITEMS
+    ]
     return pq.ParquetWriter(
         file, schema, compression="zstd", use_dictionary=repeated, write_page_checksum=True
     )

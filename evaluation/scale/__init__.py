@@ -1,0 +1,1 @@
+"""Beyond one night and one machine: sizes, kills, clusters, and what they cost."""
