@@ -18,7 +18,9 @@ from . import transformers as transformers
 from . import tuning as tuning
 from .data import Interactions as Interactions
 from .data import ItemTable as ItemTable
+from .data import ingest as ingest
 from .data import load_dataset as load_dataset
+from .data import open_data as open_data
 from .data import read_csv as read_csv
 from .data import read_parquet as read_parquet
 from .data import read_table as read_table

@@ -35,6 +35,7 @@ from recae.errors import (
 from recae.system.machine import __version__
 
 COMMANDS = {
+    "ingest": "Write a table of any size into a data folder, which all commands read at once.",
     "fit": "Fit a model on a table of interactions and save it.",
     "tune": "Search the settings of a model, then fit it with the best and save it.",
     "best": "Find a good model: tune a few, test each once, and save the best.",

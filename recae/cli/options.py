@@ -8,6 +8,7 @@ from typing import Any
 import recae
 from recae.cli.output import Output
 from recae.data import IdMap
+from recae.data.stored.folder import as_stored
 from recae.data.tables.columns import DUPLICATES
 from recae.data.tables.dialect import KINDS
 from recae.data.tables.faults import BAD_ROWS
@@ -131,31 +132,23 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_interactions(
-    path: Any, args: argparse.Namespace, output: Output, items: IdMap | None = None
+    path: Any,
+    args: argparse.Namespace,
+    output: Output,
+    items: IdMap | None = None,
+    *,
+    verify: bool = True,
 ) -> recae.Interactions:
-    """The interactions of a table, read and filtered according to the options.
+    """The interactions of a table or a data folder, read and filtered according to the options.
 
-    items: those of a model, whose kind the ids of items have then.
+    items: those of a model, whose kind the ids of items have then. verify: compare the checksums of
+    a data folder, where all of it is read anyway.
     """
+    stored = as_stored(path)
+    if stored is not None and verify:
+        recae.open_data(stored, verify=True)
     kind = args.ids if items is None else {"int": "integer", "str": "text"}[items.kind]
-    data = recae.read_table(
-        path,
-        user=args.user,
-        item=args.item,
-        weight=args.weight or None,
-        time=args.time or None,
-        duplicates=args.duplicates,
-        min_weight=args.min_weight,
-        on_bad_rows=args.on_bad_rows,
-        sep=args.sep,
-        quoting=args.quoting,
-        decimal=args.decimal,
-        encoding=args.encoding,
-        header=args.header,
-        ids=(args.ids, kind),
-        time_format=args.time_format,
-        progress=output.progress,
-    )
+    data = recae.read_table(path, **table_options(args, kind), progress=output.progress)
     least: dict[str, Any] = {
         name: getattr(args, name, 0) for name in ("min_per_item", "min_per_user")
     }
@@ -163,6 +156,26 @@ def read_interactions(
         data = data.filter(**least)
     output.note(f"{path if isinstance(path, str) else ', '.join(path)}: {data}")
     return data
+
+
+def table_options(args: argparse.Namespace, item_ids: str | None = None) -> dict[str, Any]:
+    """The arguments of `read_table` that the options give; item_ids: the kind of those of items."""
+    return {
+        "user": args.user,
+        "item": args.item,
+        "weight": args.weight or None,
+        "time": args.time or None,
+        "duplicates": args.duplicates,
+        "min_weight": args.min_weight,
+        "on_bad_rows": args.on_bad_rows,
+        "sep": args.sep,
+        "quoting": args.quoting,
+        "decimal": args.decimal,
+        "encoding": args.encoding,
+        "header": args.header,
+        "ids": (args.ids, item_ids or args.ids),
+        "time_format": args.time_format,
+    }
 
 
 def names(text: str) -> list[str]:

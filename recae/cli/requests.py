@@ -43,7 +43,8 @@ def add_history_options(parser: argparse.ArgumentParser) -> Any:
         "--history",
         metavar="FILE",
         action="append",
-        help="a table of the users' histories, or a folder of them; may be repeated",
+        help="a table of the users' histories, a folder of them, or a data folder of `recae "
+        "ingest`; may be repeated",
     )
     users = parser.add_mutually_exclusive_group()
     users.add_argument(
@@ -162,7 +163,8 @@ def _history(
     """The table of --history, with ids of items like those of the model."""
     if not args.history:
         return None
-    return read_interactions(args.history, args, output, model.items_)
+    everybody = args.users is None and args.users_file is None
+    return read_interactions(args.history, args, output, model.items_, verify=everybody)
 
 
 def _check_columns(args: argparse.Namespace) -> None:

@@ -10,6 +10,8 @@ from .sets.catalog import Dataset as Dataset
 from .sets.catalog import dataset_folder as dataset_folder
 from .sets.catalog import dataset_state as dataset_state
 from .sets.catalog import load_dataset as load_dataset
+from .stored.folder import open_data as open_data
+from .stored.ingest import ingest as ingest
 from .tables.readers import read_columns as read_columns
 from .tables.readers import read_csv as read_csv
 from .tables.readers import read_parquet as read_parquet

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
 from recae.data.ids import Codes, Ids, as_array, as_ids, checked, noun, show
 from recae.errors import DataError
@@ -19,6 +19,9 @@ Codes32 = npt.NDArray[np.int32]
 
 MANY = 500
 """Ids from which hashing them as an array is faster than one by one."""
+
+PIECE = 1 << 18
+"""Ids that are looked at together where all of them would be too much memory."""
 
 _KIND_WORDS = {"int": "integers", "str": "text"}
 
@@ -143,10 +146,10 @@ class IdMap:
         if not len(column) or not len(self):
             return np.full(len(column), -1, dtype=np.int64)
         if kind != self.kind:
+            first = show(self._at(slice(1))[0])
             raise DataError(
                 f"{noun(self.what)} are {_KIND_WORDS[kind]} here (first: {show(column[0])}), but "
-                f"the known ones are {_KIND_WORDS[self.kind]} (first: {show(self.ids[0])}); "
-                "cast one side"
+                f"the known ones are {_KIND_WORDS[self.kind]} (first: {first}); cast one side"
             )
         if kind == "int":
             return self._positions(column)
@@ -190,11 +193,15 @@ class IdMap:
             ids = as_ids(ids, self.what).tolist()
             if ids and len(self) and type(ids[0]) is not wanted:
                 self.lookup(ids)  # raises
-        get = self._codes.get
-        places = [get(id, -1) for id in ids]
+        places = self._few(ids)
         if -1 in places:
             _check_plain([id for id, code in zip(ids, places, strict=True) if code < 0], self.what)
         return places
+
+    def _few(self, ids: list[Any] | tuple[Any, ...]) -> list[int]:
+        """The codes of some ids of the right type, -1 for those that are unknown."""
+        get = self._codes.get
+        return [get(id, -1) for id in ids]
 
     def decode(self, codes: Any) -> Ids:
         """The ids of an integer array of codes, in its shape, such as (rows, k).
@@ -217,7 +224,19 @@ class IdMap:
                 f"{self.what} codes run from 0 to {len(self) - 1:,}; found {first} "
                 f"({int(outside.sum()):,} outside)"
             )
-        return cast(Ids, self.ids[positions])
+        return self._at(positions)
+
+    def _at(self, positions: npt.NDArray[Any] | slice) -> Ids:
+        """The ids of codes that exist, in their shape."""
+        return self.ids[positions]
+
+    def pieces(self) -> Iterator[Ids]:
+        """All ids in their order, `PIECE` at a time: those of a map on disk do not fit in memory.
+
+        >>> [ids.tolist() for ids in recae.data.IdMap(["b", "a"]).pieces()]
+        [['b', 'a']]
+        """
+        return (self._at(slice(start, start + PIECE)) for start in range(0, len(self), PIECE))
 
     def to_bytes(self) -> bytes:
         """The ids in their order as bytes, for fingerprints: different maps, different bytes.
@@ -225,11 +244,18 @@ class IdMap:
         >>> recae.data.IdMap([1, 2]).to_bytes() == recae.data.IdMap([2, 1]).to_bytes()
         False
         """
-        head = f"{self.kind} {len(self)} ".encode()
+        return b"".join(self.byte_pieces())
+
+    def byte_pieces(self) -> Iterator[bytes]:
+        """`to_bytes` in pieces."""
+        yield f"{self.kind} {len(self)} ".encode()
         if self.kind == "int":
-            return head + self.ids.astype("<i8").tobytes()
-        lengths = np.fromiter(map(len, self.ids), dtype="<i8", count=len(self))
-        return head + lengths.tobytes() + "".join(self.ids).encode("utf-8", "surrogatepass")
+            yield from (ids.astype("<i8").tobytes() for ids in self.pieces())
+            return
+        for ids in self.pieces():
+            yield np.fromiter(map(len, ids), dtype="<i8", count=len(ids)).tobytes()
+        for ids in self.pieces():
+            yield "".join(ids).encode("utf-8", "surrogatepass")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -237,19 +263,24 @@ class IdMap:
     def __contains__(self, id: object) -> bool:
         if isinstance(id, bool | np.bool_) or not isinstance(id, int | np.integer | str):
             return False  # pandas would find 1.0 and True among integers
-        return isinstance(id, str) == (self.kind == "str") and id in self._index
+        return isinstance(id, str) == (self.kind == "str") and self._has(id)
+
+    def _has(self, id: Any) -> bool:
+        return id in self._index
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, IdMap):
             return NotImplemented
-        return self is other or self.ids is other.ids or np.array_equal(self.ids, other.ids)
+        if self is other or len(self) != len(other):
+            return self is other
+        return all(map(np.array_equal, self.pieces(), other.pieces()))
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        shown = [show(id) for id in self.ids[:3]]
+        shown = [show(id) for id in self._at(slice(3))]
         if len(self) > 3:
-            shown += ["..."] * (len(self) > 4) + [show(self.ids[-1])]
+            shown += ["..."] * (len(self) > 4) + [show(self._at(slice(len(self) - 1, None))[0])]
         return f"IdMap({len(self):,} {self.what}s{': ' if shown else ''}{', '.join(shown)})"
 
 
@@ -274,113 +305,3 @@ def _check_plain(ids: list[Any], what: str) -> None:
         if -(2**63) <= min(ids) and max(ids) < 2**63:
             return
     as_ids(ids, what)
-
-
-RECENT_SHARE = 0.25
-"""New ids are merged with the known ones when their number reaches this share, so that the hash
-table of all ids is rebuilt only a few times."""
-
-
-class KnownIds:
-    """Codes a column against a given map; unknown ids are a DataError."""
-
-    def __init__(self, ids: IdMap) -> None:
-        self.ids = ids
-
-    def encode(self, column: Any, first_row: int) -> Codes32:
-        """The codes of a batch, (rows,) int32; `first_row` is the number of its first row."""
-        return self.ids.encode(column, first_row).astype(np.int32)
-
-
-class NewIds:
-    """Codes a column in the order in which ids appear; `finish` gives the ascending order."""
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-        self.size = 0
-        self.old, self.recent = _Ids(), _Ids()
-
-    def encode(self, column: Any, first_row: int) -> Codes32:
-        """The codes of a batch, (rows,) int32; `first_row` is the number of its first row.
-
-        Raises DataError as `as_ids` does, and for text after integers or the reverse.
-        """
-        if isinstance(column, pa.Array) and not pa.types.is_integer(column.type):
-            codes, distinct = _factorized(column, self.what, first_row)
-            of_rows: Codes32 = self._places(distinct, first_row)[codes]
-            return of_rows
-        return self._places(checked(column, self.what, first_row), first_row)
-
-    def _places(self, values: Any, first_row: int) -> Codes32:
-        """The codes of checked values, new ones added to those known."""
-        if not len(values):
-            return np.empty(0, dtype=np.int32)
-        self._check_kind(values, first_row)
-        places = self.old.find(values)
-        rest = np.flatnonzero(places < 0)
-        if len(rest):
-            codes, distinct = pd.factorize(values[rest])
-            found = self.recent.find(distinct)
-            new = np.flatnonzero(found < 0)
-            found[new] = np.arange(self.size, self.size + len(new), dtype=np.int32)
-            self.size += len(new)
-            self.recent.add(as_array(distinct[new]))
-            places[rest] = found[codes]
-            if len(self.recent.ids) > RECENT_SHARE * len(self.old.ids):
-                self.old.add(self.recent.ids)
-                self.recent = _Ids(first=self.size)
-        return places
-
-    def finish(self, used: npt.NDArray[np.bool_]) -> tuple[IdMap, Codes32]:
-        """The ascending ids that are used, and the new code of every old one, (ids,) int32."""
-        self.old.add(self.recent.ids)
-        ids, kept = self.old.ids, np.flatnonzero(used)
-        kept = kept[np.argsort(ids[kept], kind="stable")]
-        codes = np.full(len(ids), -1, dtype=np.int32)
-        codes[kept] = np.arange(len(kept), dtype=np.int32)
-        return IdMap(ids[kept], self.what), codes
-
-    def _check_kind(self, values: Any, first_row: int) -> None:
-        known = self.old.ids
-        if len(known) and (known.dtype == np.int64) != (values.dtype == np.int64):
-            raise DataError(
-                f"{noun(self.what)} mix integers and text: {show(known[0])} before, "
-                f"{show(values[0])} from row {first_row:,} on; cast all of them to str"
-            )
-
-
-class _Ids:
-    """Distinct ids with numbers from `first` on, in the order in which they came."""
-
-    def __init__(self, first: int = 0) -> None:
-        self.first = first
-        self.ids: Ids = np.empty(0, dtype=np.int64)
-        self.index: pd.Index[Any] = pd.Index(self.ids)
-
-    def find(self, values: Any) -> Codes32:
-        """The numbers of some ids, (rows,) int32, -1 for unknown ones."""
-        if not len(self.ids):
-            return np.full(len(values), -1, dtype=np.int32)
-        wanted: pd.Index[Any] = pd.Index(values, dtype=self.ids.dtype)
-        found = self.index.get_indexer(wanted).astype(np.int32)
-        found[found >= 0] += self.first
-        return found
-
-    def add(self, new: Ids) -> None:
-        """New ids."""
-        self.ids = np.concatenate([self.ids, new]) if len(self.ids) else new
-        self.index = pd.Index(self.ids, dtype=self.ids.dtype)
-
-
-def _factorized(column: pa.Array, what: str, first_row: int) -> tuple[npt.NDArray[Any], Any]:
-    """The dictionary codes of an Arrow batch, and its distinct values, each checked once."""
-    is_encoded = pa.types.is_dictionary(column.type)
-    try:
-        encoded = column if is_encoded else column.dictionary_encode()
-        if encoded.null_count or encoded.dictionary.null_count:
-            raise DataError("the message comes from the rows, below")
-        distinct = as_array(checked(encoded.dictionary, what))
-    except (DataError, pa.ArrowException):  # named by row, not by place among distinct values
-        codes, values = pd.factorize(checked(column, what, first_row))
-        return codes, as_array(values)
-    return encoded.indices.to_numpy(), distinct

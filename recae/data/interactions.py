@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -157,10 +158,11 @@ class Interactions:
         """The number of interactions."""
         return len(self.matrix.data)
 
-    @property
+    @cached_property
     def weighted(self) -> bool:
         """Whether any weight differs from 1."""
-        return bool((self.matrix.data != 1).any())
+        data = self.matrix.data
+        return any((data[at : at + csr.BLOCK] != 1).any() for at in range(0, len(data), csr.BLOCK))
 
     @property
     def density(self) -> float:
@@ -334,8 +336,14 @@ class Interactions:
         >>> data.fingerprint() == data.binarised().fingerprint()  # all its weights are 1
         True
         """
-        digest = hashlib.sha256(self.users.to_bytes())
-        digest.update(self.items.to_bytes())
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:  # stored data know it already
+        digest = hashlib.sha256()
+        for ids in (self.users, self.items):
+            for piece in ids.byte_pieces():
+                digest.update(piece)
         csr.hash_into(digest, self.matrix)
         return digest.hexdigest()[:16]
 
@@ -347,8 +355,8 @@ class Interactions:
         return f"Interactions({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
-        counts = [("users", self.n_users), ("items", self.n_items), ("interactions", self.nnz)]
-        return html_table(repr(self), ("", "count"), counts)
+        counts = [(name, getattr(self, f"n_{name}")) for name in ("users", "items")]
+        return html_table(repr(self), ("", "count"), [*counts, ("interactions", self.nnz)])
 
 
 def as_interactions(given: Any, items: IdMap | None = None) -> Interactions:

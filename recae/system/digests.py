@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import numpy as np
 
 from recae.errors import RecaeError
 from recae.system.files import plain
+from recae.system.machine import cores
 from recae.system.safely import check_file
-from recae.system.threads import in_threads
 
 LANES = 4099
 """Sums of a part of a file: a prime, so that they change if pages change places."""
@@ -59,8 +60,12 @@ def checksum(path: Path) -> str:
     who wants to can make other bytes with the same checksum. Raises OSError.
     """
     size = path.stat().st_size
-    content = np.memmap(path, np.uint8, "r") if size else np.empty(0, dtype=np.uint8)
-    sums = in_threads(_sums, [content[start : start + PART] for start in range(0, size, PART)])
+
+    def sums_of(start: int) -> bytes:
+        return _sums(np.fromfile(path, np.uint8, PART, offset=start))
+
+    with ThreadPoolExecutor(cores(), "recae-checksum") as threads:
+        sums = list(threads.map(sums_of, range(0, size, PART)))
     return sha256(b"".join(sums) + str(size).encode())
 
 

@@ -112,15 +112,7 @@ def atomic_directory(path: str | Path, *, overwrite: bool, marker: str) -> Itera
     `path` stays as it was. Raises StorageError for every other path, no permission or a full disk.
     """
     target = _target(path)
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        if not (target / marker).is_file():
-            raise StorageError(f"{target} exists and holds no {marker}: name another place")
-        if not overwrite:
-            raise StorageError(
-                f"{target} exists: pass overwrite=True to replace it, or name another place",
-                parameter="overwrite",
-                value=overwrite,
-            )
+    _check_replaceable(target, overwrite, marker)
     with _beside(target) as part:
         yield part
         for file in part.iterdir():
@@ -129,6 +121,89 @@ def atomic_directory(path: str | Path, *, overwrite: bool, marker: str) -> Itera
             exchange(part, target)  # the old directory is now at `part` and is deleted
         else:
             os.replace(part, target)
+
+
+@contextmanager
+def resumable_directory(
+    path: str | os.PathLike[str], *, overwrite: bool, marker: str
+) -> Iterator[Path]:
+    """As `atomic_directory`, for work of hours: a killed or interrupted block leaves its directory,
+    and the next call finds what is in it.
+
+    Yields a hidden directory beside `path`, always of the same name and locked; the block fills its
+    subdirectory "done", which becomes `path`. An error of the block deletes the directory. Raises
+    StorageError also where another process has the lock.
+    """
+    target = _target(path)
+    _check_replaceable(target, overwrite, marker)
+    work = target.with_name(f".{target.name}.unfinished.part")
+    handle = None
+    try:
+        handle = _locked_directory(work)
+        if handle is None:
+            raise StorageError(
+                f"another process is writing {target}: wait for it, or name another place"
+            )
+        _check_replaceable(target, overwrite, marker)  # it may have been written meanwhile
+        try:
+            (work / "done").mkdir(exist_ok=True)
+            yield work
+            for file in (work / "done").iterdir():
+                _sync(file)
+            _check_replaceable(target, overwrite, marker)
+            if target.exists():
+                exchange(work / "done", target)
+            else:
+                os.replace(work / "done", target)
+        except Exception:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+        shutil.rmtree(work, ignore_errors=True)
+        _settle(target)
+    except OSError as error:
+        if isinstance(error, RecaeError):
+            raise
+        reason = error.strerror or error
+        raise StorageError(f"could not write {target}: {reason}; nothing was changed") from error
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _locked_directory(work: Path) -> int | None:
+    """A directory, made if it does not exist, open and locked; None where another process has it.
+    The system releases the lock of a killed process."""
+    while True:
+        work.mkdir(exist_ok=True)
+        try:
+            handle = os.open(work, os.O_RDONLY)
+        except FileNotFoundError:  # another process has just finished
+            continue
+        try:
+            if not _lock(handle) and sys.platform != "win32":
+                os.close(handle)
+                return None
+            if os.path.samestat(os.fstat(handle), os.stat(work)):
+                return handle
+        except FileNotFoundError:
+            pass
+        os.close(handle)
+
+
+def _check_replaceable(target: Path, overwrite: bool, marker: str) -> None:
+    """Raises StorageError for a path that is neither free, nor an empty directory, nor, with
+    `overwrite`, a directory with a file named `marker`."""
+    check_flag("overwrite", overwrite)
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not (target / marker).is_file():
+        raise StorageError(f"{target} exists and holds no {marker}: name another place")
+    if not overwrite:
+        raise StorageError(
+            f"{target} exists: pass overwrite=True to replace it, or name another place",
+            parameter="overwrite",
+            value=overwrite,
+        )
 
 
 def remove_directory(path: Path) -> None:
@@ -181,7 +256,9 @@ def check_target(path: str | Path, *, overwrite: bool, endings: Sequence[str] = 
     return target
 
 
-def check_apart(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
+def check_apart(
+    outputs: Iterable[str | os.PathLike[str]], inputs: Iterable[str | os.PathLike[str]]
+) -> None:
     """Raises StorageError if a file to write is one to read, or lies in a folder to read.
 
     Links are followed, and a hard link is the same file. `overwrite` does not allow it: the data
@@ -209,7 +286,7 @@ def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _target(path: str | Path) -> Path:
+def _target(path: str | os.PathLike[str]) -> Path:
     target = as_path(path).resolve()  # a link stays a link, to the written file
     if not target.parent.is_dir():
         raise StorageError(

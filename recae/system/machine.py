@@ -20,6 +20,16 @@ CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
+CGROUP_USAGE = tuple(
+    (limit, limit.with_name(usage), limit.with_name("memory.stat"), cache)
+    for limit, usage, cache in zip(
+        CGROUP_LIMITS,
+        ("memory.current", "memory.usage_in_bytes"),
+        ("inactive_file", "total_inactive_file"),
+        strict=True,
+    )
+)
+"""For each limit the memory in use, and where the part of it is said that is a cache of files."""
 CGROUP_QUOTAS = (
     (Path("/sys/fs/cgroup/cpu.max"),),
     (
@@ -58,6 +68,26 @@ def total_memory() -> int:
         except (OSError, ValueError):  # no such limit, or the word "max"
             continue
     return total
+
+
+def free_memory() -> int:
+    """Bytes of memory that this process may still take: free or easily freed, in the machine and in
+    its container."""
+    free = total_memory()
+    info = Path("/proc/meminfo")
+    if info.is_file():
+        lines = info.read_text().splitlines()
+        known = next((line for line in lines if line.startswith("MemAvailable")), None)
+        free = min(free, int(known.split()[1]) * 1024) if known is not None else free
+    for limit, usage, facts, cache in CGROUP_USAGE:
+        try:
+            most, used = int(limit.read_text()), int(usage.read_text())
+            lines = facts.read_text().splitlines()
+            cached = next((int(one.split()[1]) for one in lines if one.startswith(f"{cache} ")), 0)
+        except (OSError, ValueError):  # no such limit, or the word "max"
+            continue
+        free = min(free, most - used + cached)
+    return max(free, 0)
 
 
 def peak_gb() -> float:

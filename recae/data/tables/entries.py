@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from recae.data import csr
-from recae.data.idmap import Codes32, IdMap, KnownIds, NewIds
+from recae.data.encoders import KnownIds, NewIds
+from recae.data.idmap import Codes32, IdMap
 from recae.data.tables import columns as table
 from recae.data.tables.arrays import series
 from recae.data.tables.bad_values import encoded, times_of, weights_of
 from recae.data.tables.faults import BadRows, Found
+from recae.data.tables.merging import merged_cells, warn_of_repetitions
 from recae.data.tables.sources import Block, Source
 from recae.data.tables.times import OneKind, moments
-from recae.errors import DataError, RepeatedRows, check_number, check_option, warn
+from recae.errors import DataError, check_number, check_option
 from recae.system.progress import bar
 
 Codes = list[Future[tuple[Codes32, list[Found]]]]
@@ -65,61 +66,30 @@ def read_entries(
             raise DataError("min_weight= needs a weight column, and there is none")
     user_ids = NewIds("user") if users is None else KnownIds(users)
     item_ids = NewIds("item") if items is None else KnownIds(items)
-    rows = _read(source, names, min_weight, user_ids, item_ids, progress, on_bad_rows)
+    rows = _Rows()
+    read_rows(source, names, min_weight, user_ids, item_ids, progress, rows, on_bad_rows)
     with _worker(source, "recode") as other:
         recoded = other.submit(_recoded, user_ids, rows.users)
         new_items = _recoded(item_ids, rows.items)
         new_users = recoded.result()
-    n_rows = rows.users.size
-    entries = _merged(rows, new_users, new_items, names[3] is not None, duplicates)
+    n_rows = rows.size
+    merged, repetitions = merged_cells(
+        rows.users.take(),
+        rows.items.take(),
+        rows.weights.take(),
+        rows.times.take() if names[3] is not None else None,
+        (len(new_users), len(new_items)),
+        duplicates,
+    )
+    if repetitions is not None:
+        raise repetitions.error(new_users, new_items)
+    entries = Entries(new_users, new_items, *merged)
     if not quiet:
         table.warn_of_unused(source.headers, columns, names)
-        _warn_of_repetitions(n_rows - len(entries.indices), n_rows, duplicates, source.label)
+        warn_of_repetitions(n_rows - len(entries.indices), n_rows, duplicates, source.label)
     if min_weight is None:
         return entries
     return _at_least(min_weight, entries, source.label, users is None, items is None)
-
-
-def _merged(rows: _Rows, users: IdMap, items: IdMap, timed: bool, duplicates: str) -> Entries:
-    """One entry for each cell."""
-    indices, indptr, places = csr.sorted_csr(
-        rows.users.take(), rows.items.take(), (len(users), len(items))
-    )
-    weights = rows.weights.take().take(places, mode="clip")  # places fit; "raise" is slower
-    times = rows.times.take().take(places, mode="clip") if timed else None
-    repeated = csr.repeated_cells(indices, indptr)
-    if not repeated.any():
-        return Entries(users, items, weights, indices, indptr, times)
-    at, keys, order = _repetitions(repeated, places)
-    if duplicates == "error":
-        again = at[order][pd.Series(keys[order]).duplicated().to_numpy()]
-        user = int(np.searchsorted(indptr, again[0], side="right")) - 1
-        raise DataError(
-            f"{len(again):,} rows repeat a pair of user and item; the first is user "
-            f"{users.decode([user]).tolist()[0]!r} with item "
-            f"{items.decode([indices[again[0]]]).tolist()[0]!r}; say which row counts "
-            "with duplicates= of Interactions.from_frame or of the reader"
-        )
-    first = at[~repeated[at]]
-    of_rows = at[order]
-    _, weights[first], merged = table.merge_duplicates(
-        keys[order], weights[of_rows], None if times is None else times[of_rows], duplicates
-    )
-    if times is not None:
-        times[first] = merged
-        times = times[~repeated]
-    indptr = indptr - np.searchsorted(np.flatnonzero(repeated), indptr).astype(indptr.dtype)
-    return Entries(users, items, weights[~repeated], indices[~repeated], indptr, times)
-
-
-def _warn_of_repetitions(repeated: int, rows: int, duplicates: str, label: str) -> None:
-    """Says how many rows do not count. Whoever chose another rule than the default knows it."""
-    if repeated and duplicates == "last":
-        warn(
-            f"{label}{repeated:,} of {rows:,} rows repeat a pair of user and item: the last of "
-            "each pair counts. duplicates= (--duplicates) has other rules, such as sum",
-            RepeatedRows,
-        )
 
 
 def _at_least(
@@ -179,24 +149,60 @@ class _Column:
 
 
 class _Rows:
-    """The rows that were kept."""
+    """The rows that were kept, in memory."""
 
     def __init__(self) -> None:
         self.users, self.items = _Column(np.int32), _Column(np.int32)
         self.weights, self.times = _Column(np.float32), _Column(np.int64)
 
+    @property
+    def size(self) -> int:
+        return self.users.size
 
-def _read(
+    def append(
+        self, users: Codes32, items: Codes32, weights: table.Weights, times: table.Times | None
+    ) -> None:
+        self.users.append(users)
+        self.items.append(items)
+        self.weights.append(weights)
+        if times is not None:
+            self.times.append(times)
+
+
+class Keeper(Protocol):
+    """What keeps the rows of a table: in memory, or on disk."""
+
+    @property
+    def size(self) -> int:
+        """The rows so far."""
+
+    def append(
+        self, users: Codes32, items: Codes32, weights: table.Weights, times: table.Times | None
+    ) -> None:
+        """More rows: codes of users and items, weights and times, (rows,) each."""
+
+
+class Coder(Protocol):
+    """What codes a column of ids, a block at a time."""
+
+    def encode(self, column: Any, first_row: int) -> Codes32:
+        """The codes of a block, (rows,) int32."""
+
+
+def read_rows(
     source: Source,
     names: table.Columns,
     min_weight: float | None,
-    user_ids: NewIds | KnownIds,
-    item_ids: NewIds | KnownIds,
+    user_ids: Coder,
+    item_ids: Coder,
     progress: bool | None,
+    rows: Keeper,
     on_bad_rows: str = "error",
-) -> _Rows:
+) -> int:
+    """Reads, codes and checks all rows, and hands the good ones to `rows` block by block. Returns
+    the number of rows that were dropped. The other arguments are those of `read_entries`."""
     user, item, weight, time = names
-    rows, bad, kinds = _Rows(), BadRows(on_bad_rows), OneKind(time or "")
+    bad, kinds = BadRows(on_bad_rows), OneKind(time or "")
     columns = {user: user_ids, item: item_ids}
     blocks = source.blocks([name for name in names if name is not None], time)
     with (
@@ -238,20 +244,16 @@ def _read(
                 bad.bad += n - int(good.sum())
                 user_codes, item_codes, weights = user_codes[good], item_codes[good], weights[good]
                 times = None if times is None else times[good]
-            rows.users.append(user_codes)
-            rows.items.append(item_codes)
-            rows.weights.append(weights)
-            if times is not None:
-                rows.times.append(times)
+            rows.append(user_codes, item_codes, weights, times)
             shown.update(n)
     for note in getattr(source, "notes", ()):
         bad.note(note)
     if not bad.total:
         raise DataError(f"{source.label}the table has no rows")
     bad.end(source.label)
-    if not rows.users.size:
+    if not rows.size:
         raise DataError(f"{source.label}the table has no rows")
-    return rows
+    return bad.bad
 
 
 class SerialExecutor(Executor):
@@ -274,7 +276,7 @@ def _worker(source: Source, name: str) -> Executor:
 
 
 def _coded(
-    source: Source, blocks: Iterator[Block], columns: Mapping[str, NewIds | KnownIds]
+    source: Source, blocks: Iterator[Block], columns: Mapping[str, Coder]
 ) -> Generator[tuple[Block, Codes]]:
     """The blocks with the codes of their columns of ids, which are computed one block ahead.
 
@@ -321,14 +323,3 @@ def _recoded(ids: NewIds | KnownIds, codes: _Column) -> IdMap:
     for block in codes.blocks():
         np.take(new, block, out=block, mode="clip")
     return known
-
-
-def _repetitions(
-    repeated: npt.NDArray[np.bool_], places: npt.NDArray[Any]
-) -> tuple[csr.Index, csr.Index, csr.Index]:
-    """Entries of repeated cells: their places, the number of the cell, their order in the table."""
-    shared = repeated.copy()
-    shared[:-1] |= repeated[1:]
-    at = np.flatnonzero(shared)
-    keys = np.cumsum(~repeated[at]) - 1
-    return at, keys, np.argsort(places[at], kind="stable")

@@ -36,12 +36,18 @@ READERS = (*PARQUET, *TEXTS)
 IN_FOLDERS = tuple(name for name in READERS if name.partition(".gz")[0] not in (".txt", ".dat"))
 """Those that a folder stands for: notes beside a table end in .txt too."""
 
+READ_AHEAD = 1 << 20
+"""Bytes of a column of a Parquet file that are read at a time: without this, all of a row group."""
+
 
 class ParquetSource:
     """Parquet files, one after the other, a block of rows at a time.
 
     Folders such as `date=2026-01-01` are columns too.
     """
+
+    block = BLOCK
+    """Rows of a block, at most."""
 
     def __init__(self, files: list[Path], progress: bool | None = None) -> None:
         self.files, self.label, self.rows = files, label(files), 0
@@ -58,11 +64,11 @@ class ParquetSource:
         given = [partitions(file) for file in self.files]
         for file, values in zip(self.files, given, strict=True):
             row = 0
-            with file_errors(file), pq.ParquetFile(file) as parquet:
+            with file_errors(file), pq.ParquetFile(file, buffer_size=READ_AHEAD) as parquet:
                 own = [name for name in columns if name in parquet.schema_arrow.names]
                 # Group by group: over all of them it keeps what it has read until the end.
                 for group in range(parquet.num_row_groups):
-                    for batch in parquet.iter_batches(BLOCK, row_groups=[group], columns=own):
+                    for batch in parquet.iter_batches(self.block, row_groups=[group], columns=own):
                         some: dict[str, Any] = {name: plain(batch.column(name)) for name in own}
                         for name in columns:
                             if name not in some:

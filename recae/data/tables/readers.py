@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pyarrow.parquet as pq
 from recae.data import csr
 from recae.data.idmap import IdMap
 from recae.data.interactions import Interactions
+from recae.data.stored.folder import as_stored, open_data, stored_options
+from recae.data.stored.sources import InteractionsSource
 from recae.data.tables.columns import (
     DEFAULT_TIME,
     DEFAULT_WEIGHT,
@@ -63,8 +66,11 @@ def read_parquet(
     >>> recae.read_parquet("plays.parquet").nnz
     2
     """
-    _checked(duplicates, on_bad_rows)
-    source, columns = ParquetSource(find_files(path, PARQUET)), (user, item, weight, time)
+    checked_options(duplicates, on_bad_rows)
+    columns = (user, item, weight, time)
+    if (stored := as_stored(path)) is not None:
+        return _as_read(stored, columns, duplicates, min_weight)
+    source = ParquetSource(find_files(path, PARQUET))
     return _interactions(source, columns, duplicates, min_weight, on_bad_rows, progress)
 
 
@@ -118,8 +124,10 @@ def read_csv(
     2
     """
     form = TextFormat(sep, quoting, decimal, encoding, header, ids, time_format)
-    columns = _named(user, item, weight, time)
-    drop = _checked(duplicates, on_bad_rows)
+    columns = named_columns(user, item, weight, time)
+    drop = checked_options(duplicates, on_bad_rows)
+    if (stored := as_stored(path)) is not None:
+        return _as_read(stored, columns, duplicates, min_weight)
     source = text_source(path, progress, form, columns, drop=drop)
     return _interactions(source, columns, duplicates, min_weight, on_bad_rows, progress)
 
@@ -157,13 +165,15 @@ def read_table(
     2
     """
     form = TextFormat(sep, quoting, decimal, encoding, header, ids, time_format)
-    columns = _named(user, item, weight, time)
-    drop = _checked(duplicates, on_bad_rows)
+    columns = named_columns(user, item, weight, time)
+    drop = checked_options(duplicates, on_bad_rows)
+    if (stored := as_stored(path)) is not None:
+        return _as_read(stored, columns, duplicates, min_weight)
     source = file_source(path, progress, form, columns, drop=drop)
     return _interactions(source, columns, duplicates, min_weight, on_bad_rows, progress)
 
 
-def _named(user: Any, item: Any, weight: Any, time: Any) -> Columns:
+def named_columns(user: Any, item: Any, weight: Any, time: Any) -> Columns:
     """The names of columns as text; those of a file without a header are numbers."""
     texts = [
         str(name) if isinstance(name, int | np.integer) and not isinstance(name, bool) else name
@@ -180,11 +190,40 @@ def _named(user: Any, item: Any, weight: Any, time: Any) -> Columns:
     return texts[0], texts[1], texts[2], texts[3]
 
 
-def _checked(duplicates: str, on_bad_rows: str) -> bool:
+def checked_options(duplicates: str, on_bad_rows: str) -> bool:
     """Checks two options before any file is opened; whether bad rows are dropped."""
     check_option("duplicates", duplicates, DUPLICATES)
     check_option("on_bad_rows", on_bad_rows, BAD_ROWS)
     return on_bad_rows == "drop"
+
+
+def _as_read(
+    folder: str | os.PathLike[str],
+    columns: Columns,
+    duplicates: str,
+    min_weight: float | None,
+) -> Interactions:
+    """The interactions of a data folder as a reader returns them.
+
+    What says how files are written has no meaning. Raises ConfigError where repeated rows were
+    merged in another way than asked for.
+    """
+    used = stored_options(folder)["duplicates"]
+    if duplicates not in (DUPLICATES[0], used):
+        raise ConfigError(
+            f"the data folder {folder} was made with duplicates={used!r}; make it again for "
+            f"{duplicates!r}",
+            parameter="duplicates",
+            value=duplicates,
+        )
+    data = open_data(folder)
+    if columns[3] is None and data.times is not None:
+        matrix = data.matrix
+        parts = matrix.data, matrix.indices, matrix.indptr
+        data = Interactions._owning(data.users, data.items, *parts, None)
+    if min_weight is not None:
+        data = data.filter(min_weight=min_weight)
+    return data if columns[2] is not None else data.binarised()
 
 
 def _interactions(
@@ -224,6 +263,8 @@ def read_whole_table(given: Any, texts: Collection[str] = ()) -> pd.DataFrame:
 
 
 def _source(given: Any, texts: Collection[str] = ()) -> Source:
+    if (stored := as_stored(given)) is not None:
+        return InteractionsSource(open_data(stored), f"{stored}: ")
     return file_source(given, texts=texts) if is_path(given) else as_source(given)
 
 

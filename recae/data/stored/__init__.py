@@ -1,0 +1,1 @@
+"""Interactions kept in a folder on disk: made of tables larger than memory, and memory-mapped."""

@@ -1,0 +1,42 @@
+"""Interactions as a table: blocks of rows with the columns of `Interactions.to_frame`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from recae.data import csr
+from recae.data.interactions import Interactions
+from recae.data.tables.columns import DEFAULT_TIME, DEFAULT_WEIGHT, Headers
+from recae.data.tables.sources import Block
+
+BLOCK_ROWS = 1 << 18
+
+
+class InteractionsSource:
+    """Interactions, a block of about 2^18 rows at a time; `label` names them in messages."""
+
+    def __init__(self, data: Interactions, label: str = "") -> None:
+        self.data, self.label, self.rows = data, label, data.nnz
+        names = ["user_id", "item_id", DEFAULT_WEIGHT]
+        if data.times is not None:
+            names.append(DEFAULT_TIME)
+        self.headers: Headers = [(label, names)]
+
+    def blocks(self, columns: list[str], time: str | None = None) -> Iterator[Block]:
+        """The rows by user and item, with these columns."""
+        data, matrix = self.data, self.data.matrix
+        for rows in csr.row_blocks(matrix.indptr, BLOCK_ROWS):
+            ends = matrix.indptr[rows.start : rows.stop + 1]
+            entries = slice(int(ends[0]), int(ends[-1]))
+            found: dict[str, Any] = {DEFAULT_WEIGHT: matrix.data[entries]}
+            if data.times is not None:
+                found[DEFAULT_TIME] = data.times[entries]
+            if "user_id" in columns:
+                users = np.repeat(np.arange(rows.start, rows.stop), np.diff(ends))
+                found["user_id"] = data.users.decode(users)
+            if "item_id" in columns:
+                found["item_id"] = data.items.decode(matrix.indices[entries])
+            yield Block({name: found[name] for name in columns}, int(ends[0]))
