@@ -247,7 +247,11 @@ class IdMap:
         return b"".join(self.byte_pieces())
 
     def byte_pieces(self) -> Iterator[bytes]:
-        """`to_bytes` in pieces."""
+        """`to_bytes` in pieces.
+
+        >>> len(list(recae.data.IdMap([1, 2]).byte_pieces()))  # what they are, then the ids
+        2
+        """
         yield f"{self.kind} {len(self)} ".encode()
         if self.kind == "int":
             yield from (ids.astype("<i8").tobytes() for ids in self.pieces())

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recae.data import as_ids
-from recae.data.idmap import NewIds
+from recae.data.encoders import NewIds
 from recae.errors import StorageError
 from recae.recommend.export.blocks import plain_columns, starts_of, whole_lists
 from recae.recommend.export.overlap import Codes, Lists
