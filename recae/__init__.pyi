@@ -80,6 +80,7 @@ from .recommend.export import compare_exports as compare_exports
 from .recommend.export import open_export as open_export
 from .recommend.rules import Rules as Rules
 from .system.machine import __version__ as __version__
+from .training import distributed as distributed
 from .transformers import Autoencoder as Autoencoder
 from .transformers import DenoisingAutoencoder as DenoisingAutoencoder
 from .transformers import SparseAutoencoder as SparseAutoencoder

@@ -45,7 +45,13 @@ def add_options(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace, output: Output) -> None:
-    """Reads, fits and saves."""
+    """Reads, fits and saves; under torchrun, with all its processes."""
+    with recae.distributed() as ranks:
+        fit(args, Output(quiet=True) if ranks.rank else output)
+
+
+def fit(args: argparse.Namespace, output: Output) -> None:
+    """Reads, fits and saves. Of several processes, process 0 reports."""
     model = hyperparameters.build_model(args.model, args.set)
     check_number("--held-out", args.held_out, low=0, below=1)
     check_places(args, folders=[args.out, args.checkpoint], inputs=[args.data], replaced=args.out)

@@ -37,6 +37,10 @@ from recae.nn.network import UnitNorm as UnitNorm
 from recae.nn.network import UserNodes as UserNodes
 from recae.nn.quantised import LogisticMixture as LogisticMixture
 from recae.nn.quantised import Quantised as Quantised
+from recae.nn.ranks import Ranks as Ranks
+from recae.nn.sharded import Assembled as Assembled
+from recae.nn.sharded import Shard as Shard
+from recae.nn.sharded import shard_of as shard_of
 from recae.nn.sparse import BatchTopUnits as BatchTopUnits
 from recae.nn.sparse import JumpReLUCode as JumpReLUCode
 from recae.nn.sparse import KLSparseCode as KLSparseCode

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from recae.nn.ranks import Ranks, joined
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -24,8 +26,15 @@ class Sample:
 
     def find(self, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Whether each column is in the sample, and its place there: (n,) bool and int64."""
+        if not len(self.items):  # those of a process that has none of the sample
+            return torch.zeros_like(columns, dtype=torch.bool), torch.zeros_like(columns)
         place = torch.searchsorted(self.items, columns).clamp_max(len(self.items) - 1)
         return self.items[place] == columns, place
+
+    def columns(self, start: int, stop: int) -> Sample:
+        """The columns from `start` to `stop`, counted from `start`."""
+        kept = (self.items >= start) & (self.items < stop)
+        return Sample(self.items[kept] - start, self.log_chances[kept])
 
     def to(self, device: torch.device | str) -> Sample:
         """The same sample on another device."""
@@ -77,6 +86,19 @@ class Ragged:
         offsets = torch.cat([self.offsets[:1] * 0, lengths.cumsum(0)])
         return replace(self, indices=self.indices[kept], offsets=offsets, values=self.values[kept])
 
+    def columns(self, start: int, stop: int) -> Ragged:
+        """All rows, with their entries in the columns `start` to `stop`, counted from `start`."""
+        kept = (self.indices >= start) & (self.indices < stop)
+        before = torch.cat([self.offsets[:1] * 0, kept.cumsum(0)])
+        return replace(
+            self,
+            indices=self.indices[kept] - start,
+            offsets=before[self.offsets],
+            values=self.values[kept],
+            n_columns=stop - start,
+            sample=None if self.sample is None else self.sample.columns(start, stop),
+        )
+
     def __len__(self) -> int:
         return self.offsets.shape[0] - 1
 
@@ -124,11 +146,14 @@ class Batch:
 
     input: the rows for the encoder. target: the rows for the loss (may differ from the input).
     rows: (batch,) int64 row numbers in the training matrix, for models with a node per user.
+    ranks: the processes that train together, of which each sends some rows through the narrow
+    layers; None for one process.
     """
 
     input: Ragged | Tensor
     target: Ragged | Tensor
     rows: Tensor | None = None
+    ranks: Ranks | None = None
 
     def __len__(self) -> int:
         return len(self.input)
@@ -143,11 +168,24 @@ class Batch:
             return self.target.row_sums(self.target.values)
         return self.target.sum(1)
 
+    def mine(self, values: Tensor) -> Tensor:
+        """Of values for all rows, (rows, ...), those for the rows of this process."""
+        return values if self.ranks is None else values[self.ranks.rows(len(self))]
+
+    def of_all(self, values: Tensor) -> Tensor:
+        """The inverse, with its gradient: the values of all processes, (rows, ...)."""
+        return values if self.ranks is None else joined(values, len(self), self.ranks)
+
+    def mean(self, term: Tensor) -> Tensor:
+        """The mean of a term over all rows; with `ranks`, the share of this process in it."""
+        return term.mean() if self.ranks is None else term.sum() / len(self)
+
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         input = self.input.to(device)
         target = input if self.target is self.input else self.target.to(device)
-        return Batch(input, target, None if self.rows is None else self.rows.to(device))
+        rows = None if self.rows is None else self.rows.to(device)
+        return replace(self, input=input, target=target, rows=rows)
 
 
 Coded = tuple[Tensor, dict[str, Tensor]]

@@ -114,10 +114,10 @@ class HierarchicalVamp(nn.Module):
 
     def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         upper: tuple[Tensor, Tensor] = self.upper(hidden[:, : self.width])
-        z2 = self._draw(*upper, generator)  # (rows, latent)
+        z2 = self._draw(*upper, generator, batch)  # (rows, latent)
         joined = torch.cat([hidden[:, self.width :], self.from_upper(z2)], 1)
         lower: tuple[Tensor, Tensor] = self.lower(self.joint(joined))
-        z1 = self._draw(*lower, generator)
+        z1 = self._draw(*lower, generator, batch)
         z = torch.cat([z1, z2], 1)
         if not self.training:
             return z, {}
@@ -138,8 +138,10 @@ class HierarchicalVamp(nn.Module):
         z1, lower = self.lower(self.joint(joined))
         return torch.cat([z1, z2], 1), (0.5 * torch.cat([lower, upper], 1)).exp()
 
-    def _draw(self, mu: Tensor, log_variance: Tensor, generator: torch.Generator | None) -> Tensor:
-        return draw(mu, log_variance, generator) if self.training else mu
+    def _draw(
+        self, mu: Tensor, log_variance: Tensor, generator: torch.Generator | None, batch: Batch
+    ) -> Tensor:
+        return draw(mu, log_variance, generator, batch) if self.training else mu
 
     def log_prior(self, z: Tensor, generator: torch.Generator | None) -> Tensor:
         """log p(z2) of each row, (rows,)."""

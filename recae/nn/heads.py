@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ from recae.nn.products import (
     with_bias,
 )
 from recae.nn.sampled import sampled_multinomial_loss
+from recae.nn.sharded import Shard
 
 CHUNK_CELLS = 1 << 25
 """Logits held at once: 2^25 cells are 128 MiB in float32. Smaller row chunks cost speed."""
@@ -40,6 +41,7 @@ def multinomial_loss(
     bias: Tensor,
     target: Ragged,
     products: torch.dtype | None = None,
+    shard: Shard | None = None,
 ) -> Tensor:
     """Minus the multinomial log likelihood of Liang et al. (2018, eq. 2), averaged over rows.
 
@@ -47,11 +49,13 @@ def multinomial_loss(
     hidden: (rows, n); weight: (n_items, n); bias: (n_items,); target: ragged (rows, n_items).
     products: a type such as torch.bfloat16 that the three matrix products are rounded to, where
     hidden is float32; sums and normalisations stay in float32. For a target with a sample the sum
-    is over the sample, see `sampled_multinomial_loss`.
+    is over the sample, see `sampled_multinomial_loss`. shard: the items that weight and bias have,
+    of those of the target; hidden has all rows, and the result is the share of this process.
     """
     if target.sample is not None:
-        return sampled_multinomial_loss(hidden, weight, bias, target, target.sample, products)
-    return _chunked(_multinomial, hidden, weight, bias, target, products)
+        sample = target.sample
+        return sampled_multinomial_loss(hidden, weight, bias, target, sample, products, shard)
+    return _chunked(_multinomial, hidden, weight, bias, target, products, shard)
 
 
 def observed_squared_loss(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
@@ -81,10 +85,11 @@ def _observed(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> T
 
 
 Cells = tuple[Tensor, Tensor]
-Slope = Callable[[Tensor, Cells, Tensor, Tensor, int], Tensor]
-"""`(logits, cells, values, totals, rows)` -> the loss of a tile, a scalar, over all `rows`; turns
-the logits (tile, n_items) into their gradient in place. cells: the entries' places in the tile;
-values: (entries,) and totals: (tile,) the target's values and their sums."""
+Slope = Callable[[Tensor, Cells, Tensor, Tensor, int, "Shard | None"], Tensor]
+"""`(logits, cells, values, totals, rows, shard)` -> the loss of a tile, a scalar, over all `rows`;
+turns the logits (tile, n_items) into their gradient in place. cells: the entries' places in the
+tile; values: (entries,) and totals: (tile,) the target's values and their sums over all items;
+shard: the items that the logits are of, if not all."""
 
 
 def _chunked(
@@ -94,10 +99,11 @@ def _chunked(
     bias: Tensor,
     target: Ragged,
     products: torch.dtype | None = None,
+    shard: Shard | None = None,
 ) -> Tensor:
     """The loss of a slope, averaged over rows; shapes as in `multinomial_loss`."""
     loss: Tensor = _Chunked.apply(  # type: ignore[no-untyped-call]
-        slope, hidden, weight, bias, target, products
+        slope, hidden, weight, bias, target, products, shard
     )
     return loss
 
@@ -112,25 +118,28 @@ class _Chunked(torch.autograd.Function):
         bias: Tensor,
         target: Ragged,
         products: torch.dtype | None,
+        shard: Shard | None,
     ) -> Tensor:
         wanted = ctx.needs_input_grad[1:4]
-        rows, totals = len(target), target.row_sums(target.values)
+        rows, totals, width = len(target), target.row_sums(target.values), len(weight)
+        if shard is not None:
+            target, width = shard.own(target), shard.widest
         loss = hidden.new_zeros(())
         grads: list[Tensor | None] = [None, None, None]
         narrow = products if hidden.dtype == torch.float32 else None
         h, w = (hidden, weight) if narrow is None else (hidden.to(narrow), weight.to(narrow))
-        chunks = row_chunks(rows, weight.shape[0], CHUNK_CELLS)
+        chunks = row_chunks(rows, width, CHUNK_CELLS)
         parts = []  # of the gradient of hidden
         for chunk in chunks:
             logits = product(h[chunk], w.t())
-            for tile in _tiles(chunk, weight, len(chunks)):
+            for tile in _tiles(chunk, weight, width):
                 part = logits[tile.start - chunk.start : tile.stop - chunk.start]
                 if narrow is not None:
                     rounded, part = part, part.float()
                 part.add_(bias)
                 entries = target.entries(tile)
                 cells = (target.rows[entries] - tile.start, target.indices[entries])
-                loss += slope(part, cells, target.values[entries], totals[tile], rows)
+                loss += slope(part, cells, target.values[entries], totals[tile], rows, shard)
                 if wanted[2]:
                     grads[2] = _plus(grads[2], part.sum(0))
                 if narrow is not None:
@@ -146,32 +155,41 @@ class _Chunked(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        return (None, *scaled(ctx.saved_tensors, upstream), None, None)
+        return (None, *scaled(ctx.saved_tensors, upstream), None, None, None)
 
 
 def _plus(sum_so_far: Tensor | None, part: Tensor) -> Tensor:
     return part if sum_so_far is None else sum_so_far.add_(part)
 
 
-def _tiles(chunk: slice, weight: Tensor, n_chunks: int) -> list[slice]:
+def _tiles(chunk: slice, weight: Tensor, width: int) -> list[slice]:
     """Rows that a CPU processes together within its cache; a GPU processes the chunk at once."""
     if weight.device.type != "cpu":
         return [chunk]
-    tiles = row_chunks(chunk.stop - chunk.start, weight.shape[0], TILE_CELLS)
+    tiles = row_chunks(chunk.stop - chunk.start, width, TILE_CELLS)
     return [slice(chunk.start + tile.start, chunk.start + tile.stop) for tile in tiles]
 
 
-def _multinomial(logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows: int) -> Tensor:
+def _multinomial(
+    logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows: int, shard: Shard | None
+) -> Tensor:
     values, totals = values / rows, totals / rows  # the mean over rows, for loss and gradient
     loss = -torch.dot(logits[cells], values)
     top = logits.amax(1, keepdim=True)
+    if shard is not None:
+        top = shard.ranks.largest(top)
     norms = logits.sub_(top).exp_().sum(1, keepdim=True)
-    loss += torch.dot((top + norms.log()).squeeze(1), totals)
+    if shard is not None:
+        norms = shard.ranks.summed(norms)
+    if shard is None or shard.ranks.rank == 0:  # which all processes know, and one counts
+        loss += torch.dot((top + norms.log()).squeeze(1), totals)
     logits.mul_(totals[:, None] / norms)[cells] -= values  # totals softmax(logits) - values
     return loss
 
 
-def _logistic(logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows: int) -> Tensor:
+def _logistic(
+    logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows: int, shard: Shard | None
+) -> Tensor:
     """Minus the Bernoulli log likelihood over all items, in which a weight says how much an
     interaction counts: -sum_(i in u) x_ui log sigma(f_ui) - sum_(i not in u) log sigma(-f_ui)."""
     seen = logits[cells]
@@ -182,7 +200,9 @@ def _logistic(logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows
     return loss / rows
 
 
-def _squared(logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows: int) -> Tensor:
+def _squared(
+    logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows: int, shard: Shard | None
+) -> Tensor:
     """sum_i (f_ui - x_ui)^2 over all items."""
     seen = logits[cells]
     loss = ((seen - values).square() - seen.square()).sum() + logits.square().sum()
@@ -193,7 +213,9 @@ def _squared(logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows:
 
 logistic_loss, squared_loss = partial(_chunked, _logistic), partial(_chunked, _squared)
 
-LinearLoss = Callable[[Tensor, Tensor, Tensor, Ragged, "torch.dtype | None"], Tensor]
+LinearLoss = Callable[
+    [Tensor, Tensor, Tensor, Ragged, "torch.dtype | None", "Shard | None"], Tensor
+]
 LOSSES: dict[str, LinearLoss] = {
     "multinomial": multinomial_loss,
     "logistic": logistic_loss,
@@ -230,23 +252,34 @@ class Scores(Protocol):
 class LinearScores:
     """h W^T + b, unevaluated: hidden (rows, n), weight (n_items, n), bias (n_items,).
 
-    products: the type to which the losses over all items round their matrix products.
+    products: the type to which the losses over all items round their matrix products. shard: the
+    items of weight and bias, if not all; hidden then has the rows of this process, and the loss is
+    its share of the mean over all rows, those of the target.
     """
 
     hidden: Tensor
     weight: Tensor
     bias: Tensor
     products: torch.dtype | None = None
+    shard: Shard | None = None
 
     def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
         """The named loss, a scalar: the mean over the rows. A ragged target stays ragged."""
         if isinstance(target, Tensor):
             return DenseScores(self.dense()).loss(kind, target)
-        if kind in OBSERVED:
-            return OBSERVED[kind](self.hidden, self.weight, self.bias, target)
-        if kind not in LOSSES:
+        if kind not in LOSSES and kind not in OBSERVED:
             raise unknown_option("reconstruction loss", kind, [*LOSSES, *OBSERVED])
-        return LOSSES[kind](self.hidden, self.weight, self.bias, target, self.products)
+        shard, hidden = self.shard, self.of_all_rows(len(target)).hidden
+        if kind in OBSERVED:
+            observed = target if shard is None else shard.own(target)
+            return OBSERVED[kind](hidden, self.weight, self.bias, observed)
+        return LOSSES[kind](hidden, self.weight, self.bias, target, self.products, shard)
+
+    def of_all_rows(self, total: int) -> LinearScores:
+        """With a shard: the scores of all rows, (total, own items)."""
+        if self.shard is None:
+            return self
+        return replace(self, hidden=self.shard.joined(self.hidden, total), shard=None)
 
     def dense(self) -> Tensor:
         """All scores, (rows, n_items) float32."""
@@ -269,6 +302,8 @@ class LinearHead(nn.Module):
     """
 
     products: torch.dtype | None = None
+    wide = {"weight": 0, "bias": 0}
+    shard: Shard | None = None
 
     def __init__(self, n_in: int, n_items: int, start: Tensor | None = None) -> None:
         super().__init__()
@@ -285,7 +320,7 @@ class LinearHead(nn.Module):
                 self.bias.copy_(self.start)
 
     def forward(self, hidden: Tensor) -> LinearScores:
-        return LinearScores(hidden, self.weight, self.bias, self.products)
+        return LinearScores(hidden, self.weight, self.bias, self.products, self.shard)
 
 
 class UnitHead(LinearHead, Derived):
@@ -303,7 +338,11 @@ class UnitHead(LinearHead, Derived):
 
     def atoms(self) -> Tensor:
         """The weight as it is used, (n_items, n_in)."""
+        shard = self.shard
+        if shard is not None:
+            norms = shard.summed(self.weight.square().sum(0)).sqrt()
+            return self.length * self.weight / norms.clamp_min(1e-12)
         return self.derived(self.weight, lambda w: self.length * F.normalize(w, dim=0))
 
     def forward(self, hidden: Tensor) -> LinearScores:
-        return LinearScores(hidden, self.atoms(), self.bias)
+        return LinearScores(hidden, self.atoms(), self.bias, shard=self.shard)

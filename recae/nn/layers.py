@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from recae.nn.batch import Ragged, bag, sparse_bag
 from recae.nn.products import affine
+from recae.nn.sharded import Shard
 
 
 class Linear(nn.Module):
@@ -51,20 +52,32 @@ class InputLinear(Linear):
 
     Its weight is kept as (n_in, n_out), one row per item: a history touches only its own rows.
     `sparse` may be set to have the gradient of these rows alone, for an optimiser that takes it.
+    With a `shard` it reads all rows of a ragged batch, and returns those of this process; of dense
+    rows, which all processes have, it returns all.
     """
 
     sparse: bool = False
+    wide = {"weight": 0}
+    shard: Shard | None = None
 
     def __init__(self, n_in: int, n_out: int, drawn: str = "glorot") -> None:
         super().__init__(n_in, n_out, drawn)
         self.weight = nn.Parameter(torch.empty(n_in, n_out))
 
     def forward(self, x: Ragged | Tensor) -> Tensor:
+        shard = self.shard
         if isinstance(x, Tensor):
+            if shard is not None:
+                return shard.summed(x[:, shard.start : shard.stop] @ self.weight) + self.bias
             return affine(x, self.weight.t(), self.bias)
+        if shard is not None:
+            return shard.split(self.rows_of(shard.own(x))) + self.bias
+        return self.rows_of(x) + self.bias
+
+    def rows_of(self, x: Ragged) -> Tensor:
+        """x W, (rows, n_out); with a shard, x has the columns of this process."""
         sparse = self.sparse and self.training  # its gradient is that of the weight alone
-        summed = (sparse_bag if sparse else bag)(self.weight, x)  # (rows, n_out)
-        return summed + self.bias
+        return (sparse_bag if sparse else bag)(self.weight, x)
 
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "swish": nn.SiLU}

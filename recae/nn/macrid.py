@@ -15,6 +15,7 @@ from recae.nn.batch import Batch, Coded, Ragged
 from recae.nn.heads import CHUNK_CELLS
 from recae.nn.layers import InputLinear, Linear
 from recae.nn.products import affine, gather, multiply, row_chunks
+from recae.nn.sharded import Shard
 from recae.nn.tied import UnitRows
 from recae.nn.variational import normal_like
 
@@ -27,20 +28,25 @@ class MixtureScores:
     """log sum_k exp(z_k . h_i / tau + log c_ik), unevaluated.
 
     codes: (rows, n_concepts, latent) and items: (n_items, latent), of length one; shares:
-    (n_items, n_concepts), logs.
+    (n_items, n_concepts), logs. shard: the items that there are, if not all; codes are then of the
+    rows of this process, and the loss is its share of the mean over all rows, those of the target.
     """
 
     codes: Tensor
     items: Tensor
     shares: Tensor
+    shard: Shard | None = None
 
     def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
         """Minus the multinomial log likelihood, averaged over rows."""
         check_option("reconstruction loss", kind, ["multinomial"])
         if not isinstance(target, Ragged):
             raise TypeError("the multinomial loss takes a ragged target")
+        codes = self.codes
+        if self.shard is not None:
+            codes = self.shard.joined(codes, len(target))
         loss: Tensor = _Likelihood.apply(  # type: ignore[no-untyped-call]
-            self.codes, self.items, self.shares, target
+            codes, self.items, self.shares, target, self.shard
         )
         return loss
 
@@ -63,7 +69,7 @@ class MixtureScores:
 
     def to_rank(self) -> MixtureScores:
         """The scores block by block, without gradients."""
-        return MixtureScores(*(part.detach() for part in (self.codes, self.items, self.shares)))
+        return MixtureScores(self.codes.detach(), self.items.detach(), self.shares.detach())
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -101,11 +107,20 @@ class _Likelihood(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, codes: Tensor, items: Tensor, shares: Tensor, target: Ragged) -> Tensor:
-        rows, concepts = codes.shape[:2]
+    def forward(
+        ctx: Any,
+        codes: Tensor,
+        items: Tensor,
+        shares: Tensor,
+        target: Ragged,
+        shard: Shard | None,
+    ) -> Tensor:
+        (rows, concepts), width = codes.shape[:2], len(items)
         loss, totals = codes.new_zeros(()), target.row_sums(target.values)
+        if shard is not None:
+            target, width = shard.own(target), shard.widest
         grads = [torch.zeros_like(given) for given in (codes, items, shares)]
-        for chunk in row_chunks(len(target), len(items) * concepts, CHUNK_CELLS):
+        for chunk in row_chunks(len(target), width * concepts, CHUNK_CELLS):
             sharp = codes[chunk] / TEMPERATURE
             parts = [
                 affine(sharp[:, k], items, shares[:, k].contiguous()).exp_()
@@ -117,7 +132,11 @@ class _Likelihood(torch.autograd.Function):
             entries = target.entries(chunk)
             cells = (target.rows[entries] - chunk.start, target.indices[entries])
             values, found, norms = target.values[entries], p[cells], p.sum(1)
-            loss += (torch.dot(totals[chunk], norms.log()) - torch.dot(values, found.log())) / rows
+            if shard is not None:
+                norms = shard.ranks.summed(norms)
+            mine = shard is None or shard.ranks.rank == 0  # all know the norms, and one counts them
+            of_norms = torch.dot(totals[chunk], norms.log()) if mine else 0.0
+            loss += (of_norms - torch.dot(values, found.log())) / rows
             for k, part in enumerate(parts):
                 own = part[cells] * values / found
                 part *= (totals[chunk] / norms)[:, None]
@@ -131,7 +150,7 @@ class _Likelihood(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        return (*(grad * upstream for grad in ctx.saved_tensors), None)
+        return (*(grad * upstream for grad in ctx.saved_tensors), None, None)
 
 
 TINY = 1e-6
@@ -167,13 +186,19 @@ class Concepts(nn.Module):
         return (logits if self.drawn is None else logits + self.drawn).log_softmax(1)
 
     def forward(self, x: Ragged | Tensor) -> Tensor:
-        parts = []
+        parts, shard = [], self.items.shard
+        if shard is not None and isinstance(x, Ragged):
+            x = shard.own(x)
         for share in self.shares().exp().unbind(1):  # (n_items,)
             if isinstance(x, Tensor):
                 own: Ragged | Tensor = x * share
             else:
                 own = x.with_values(x.values * gather(share, x.indices))
-            parts.append(self.read(own).tanh())
+            if shard is not None and isinstance(own, Ragged):
+                read = shard.split(self.read.rows_of(own)) + self.read.bias
+            else:
+                read = self.read(own)
+            parts.append(read.tanh())
         return torch.cat(parts, 1)
 
 
@@ -193,9 +218,12 @@ class DrawConcepts(nn.Module):
         concepts, drawn = self.concepts[0], None
         if self.training:
             like = concepts.items.weight
-            size = len(like), len(concepts.prototypes)
+            shard = concepts.items.shard
+            size = len(like) if shard is None else shard.n_items, len(concepts.prototypes)
             drawn = torch.rand(size, generator=generator, device=like.device, dtype=like.dtype)
             drawn = -(-drawn.clamp(TINY, 1 - TINY).log()).log()
+            if shard is not None:
+                drawn = shard.of(drawn)
         concepts.drawn = drawn
         return batch
 
@@ -220,9 +248,10 @@ class ConceptGaussians(nn.Module):
         if not self.training:
             return mu.reshape(rows, self.n_concepts * mu.shape[1]), {}
         b = self.log_variance(each)  # (rows x n_concepts, latent)
-        z = mu + self.spread * normal_like(mu, generator) * (0.5 * b).exp()
+        z = mu + self.spread * normal_like(mu, generator, batch, self.n_concepts) * (0.5 * b).exp()
         kl = 0.5 * (b.exp() + mu.square() / self.spread**2 - 1 - b).sum(1)
-        return z.reshape(rows, -1), {"kl": kl.reshape(rows, -1).sum(1)}
+        width = self.n_concepts * mu.shape[1]  # not -1, because there may be no rows
+        return z.reshape(rows, width), {"kl": kl.reshape(rows, self.n_concepts).sum(1)}
 
     def mean_and_deviation(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """The mean and the standard deviation of the posterior, (rows, n_concepts x latent)."""
@@ -242,4 +271,5 @@ class ConceptDecoder(nn.Module):
     def forward(self, z: Tensor, batch: Batch) -> MixtureScores:
         encoder = self.shared[0]
         codes = z.reshape(len(z), *encoder.prototypes.shape)
-        return MixtureScores(F.normalize(codes, dim=2), encoder.directions(), encoder.shares())
+        directions, shares = encoder.directions(), encoder.shares()
+        return MixtureScores(F.normalize(codes, dim=2), directions, shares, encoder.items.shard)

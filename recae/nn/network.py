@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from recae.nn.batch import Batch, Coded, Ragged
 from recae.nn.heads import Scores
 from recae.nn.layers import Linear
+from recae.nn.ranks import Ranks
+from recae.nn.sharded import shard_module
 from recae.nn.variational import draw, normal_like
 
 
@@ -139,7 +141,12 @@ class AutoencoderNet(nn.Module):
     code(hidden, batch, generator) -> (z, {term: (rows,)}); decoder(z, batch) -> Scores. The batch
     that code and decoder see is the one given, not the corrupted one. Parts that only training
     needs belong to a module `prior` of the code, which is not saved with a model.
+
+    ranks: processes that train it together, if set before its weights are drawn. Of the wide
+    parameters of a module, each keeps its items as soon as they are drawn.
     """
+
+    ranks: Ranks | None = None
 
     def __init__(
         self, corrupt: nn.Module, encoder: nn.Module, code: nn.Module, decoder: nn.Module
@@ -153,6 +160,8 @@ class AutoencoderNet(nn.Module):
             initialise: Any = getattr(module, "initialise", None)
             if initialise is not None and module is not self:
                 initialise(generator)
+            if self.ranks is not None:
+                shard_module(module, self.ranks)
 
     def forward(
         self, batch: Batch, generator: torch.Generator | None = None
@@ -194,7 +203,7 @@ class Gaussian(nn.Module):
             return mu, {}
         log_variance = self.log_variance(hidden)
         kl = 0.5 * (log_variance.exp() + mu.square() - 1 - log_variance).sum(1)  # (rows,)
-        return draw(mu, log_variance, generator), {"kl": kl}
+        return draw(mu, log_variance, generator, batch), {"kl": kl}
 
     def mean_and_deviation(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """The mean and the standard deviation of the posterior, (rows, latent) each."""
@@ -221,7 +230,10 @@ class UserNodes(nn.Module):
         return super().train(mode)
 
     def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
-        node = self.prior.nodes[batch.rows] if self.training else self.stranger
+        node = self.stranger
+        if self.training:
+            assert batch.rows is not None
+            node = self.prior.nodes[batch.mine(batch.rows)]
         return (hidden + node).sigmoid(), {}
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from recae.nn.batch import Ragged, Sample, bag, by_item, some_rows
 from recae.nn.products import product, row_chunks, scaled
+from recae.nn.sharded import Shard
 
 ENTRY_CELLS = 1 << 20
 """Numbers of item rows gathered at once: 2^20 are 4 MiB in float32."""
@@ -28,6 +29,7 @@ def sampled_multinomial_loss(
     target: Ragged,
     sample: Sample,
     products: torch.dtype | None = None,
+    shard: Shard | None = None,
 ) -> Tensor:
     """Minus the multinomial log likelihood with an estimated normaliser, averaged over rows.
 
@@ -35,10 +37,10 @@ def sampled_multinomial_loss(
     exp(f_ui) is summed over the items i of the row, and exp(f_uj) / pi_j over the items j of the
     sample that the row does not have. pi_j is the probability that j is in a sample. This estimate
     of Z_u is unbiased (Horvitz & Thompson 1952); the slopes are those of the loss with it. Shapes
-    as in `multinomial_loss`; gradients of weight and bias are sparse.
+    and shard as in `multinomial_loss`; gradients of weight and bias are sparse.
     """
     loss: Tensor = _Sampled.apply(  # type: ignore[no-untyped-call]
-        hidden, weight, bias, target, sample, products
+        hidden, weight, bias, target, sample, products, shard
     )
     return loss
 
@@ -53,12 +55,16 @@ class _Sampled(torch.autograd.Function):
         target: Ragged,
         sample: Sample,
         products: torch.dtype | None,
+        shard: Shard | None,
     ) -> Tensor:
+        totals, width = target.row_sums(target.values / len(target)), len(sample.items)  # (rows,)
+        if shard is not None:
+            target, width = shard.own(target), -(-width // shard.ranks.size)
+            sample = sample.columns(shard.start, shard.stop)
         narrow = (products if hidden.dtype == torch.float32 else None) or hidden.dtype
         h, w = hidden.to(narrow), weight.index_select(0, sample.items).to(narrow)  # w: (sampled, n)
         offset = bias[sample.items] - sample.log_chances
         rows, values = target.rows, target.values / len(target)
-        totals = target.row_sums(values)  # (rows,)
         own = _entry_scores(hidden, weight, bias, target)  # (nnz,)
         has, place = sample.find(target.indices)
         learning = any(ctx.needs_input_grad[1:3])
@@ -66,17 +72,23 @@ class _Sampled(torch.autograd.Function):
         grad_sample, grad_offset = torch.zeros_like(w, dtype=hidden.dtype), torch.zeros_like(offset)
         chunks = [slice(0, len(hidden))]
         if hidden.device.type == "cpu":  # as many rows as its cache holds the logits of
-            chunks = row_chunks(len(hidden), len(w), LOGIT_CELLS)
+            chunks = row_chunks(len(hidden), width, LOGIT_CELLS)
         for chunk in chunks:
             entries = target.entries(chunk)
             row, mine, drawn = rows[entries] - chunk.start, own[entries], has[entries]
             rest = product(h[chunk], w.t()).to(hidden.dtype).add_(offset)  # what the others say
             rest[row[drawn], place[entries][drawn]] = -torch.inf
-            top = rest.amax(1).scatter_reduce(0, row, mine, "amax")
+            top = rest.amax(1) if len(w) else rest.new_full((len(rest),), -torch.inf)
+            top = top.scatter_reduce(0, row, mine, "amax")
+            if shard is not None:
+                top = shard.ranks.largest(top)
             rest.sub_(top[:, None]).exp_()
             shares = (mine - top[row]).exp_()
             norms = rest.sum(1).index_add_(0, row, shares)
-            loss += torch.dot(totals[chunk], top + norms.log())
+            if shard is not None:
+                norms = shard.ranks.summed(norms)
+            if shard is None or shard.ranks.rank == 0:
+                loss += torch.dot(totals[chunk], top + norms.log())
             size = totals[chunk] / norms
             rest.mul_(size[:, None])  # slopes from here on
             slopes[entries] = shares.mul_(size[row]).sub_(values[entries])
@@ -104,11 +116,11 @@ class _Sampled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         if len(ctx.saved_tensors) == 1:
-            return (*scaled(ctx.saved_tensors, upstream), None, None, None, None, None)
+            return (*scaled(ctx.saved_tensors, upstream), *[None] * 6)
         grad_hidden, items, *of_items = ctx.saved_tensors
         grad_hidden, *of_items = scaled([grad_hidden, *of_items], upstream)
         rows = (some_rows(items, grad, ctx.n_items) for grad in of_items)
-        return (grad_hidden, *rows, None, None, None)
+        return (grad_hidden, *rows, *[None] * 4)
 
 
 def _entry_scores(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:

@@ -218,9 +218,10 @@ class KLSparseCode(nn.Module):
         z = hidden.sigmoid()
         if not self.training:
             return z, {}
+        every = batch.of_all(hidden)
         # Logarithms of means, without the means: in float32 these reach 0 and 1.
-        log_on = F.logsigmoid(hidden).logsumexp(0) - math.log(rows)  # log p, (units,)
-        log_off = F.logsigmoid(-hidden).logsumexp(0) - math.log(rows)  # log(1 - p)
+        log_on = F.logsigmoid(every).logsumexp(0) - math.log(len(every))  # log p, (units,)
+        log_off = F.logsigmoid(-every).logsumexp(0) - math.log(len(every))  # log(1 - p)
         entropy = rate * math.log(rate) + (1 - rate) * math.log(1 - rate)
         kl = (entropy - rate * log_on - (1 - rate) * log_off).sum()
         return z, {"sparsity": kl.expand(rows)}

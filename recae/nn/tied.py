@@ -12,10 +12,17 @@ from recae.errors import check_option
 from recae.nn.batch import Batch, Ragged, bag
 from recae.nn.layers import Derived
 from recae.nn.products import FactoredScores, gather
+from recae.nn.sharded import Shard
 
 
 class UnitRows(Derived):
-    """x -> x A, with A (n_items, latent) scaled to rows of length one."""
+    """x -> x A, with A (n_items, latent) scaled to rows of length one.
+
+    With a `shard` it reads all rows, and returns those of this process.
+    """
+
+    wide = {"weight": 0}
+    shard: Shard | None = None
 
     def __init__(self, n_items: int, latent: int) -> None:
         super().__init__()
@@ -30,9 +37,11 @@ class UnitRows(Derived):
         return self.derived(self.weight, lambda w: F.normalize(w, dim=1))
 
     def forward(self, x: Ragged | Tensor) -> Tensor:
-        a = self.rows()
+        a, shard = self.rows(), self.shard
         if isinstance(x, Tensor):
             return x @ a
+        if shard is not None:
+            return shard.split(bag(a, shard.own(x)))
         return bag(a, x)
 
 
@@ -44,16 +53,22 @@ class TiedDecoder(nn.Module):
         self.shared = [encoder]  # in a list: its weights are the encoder's and are saved once
 
     def forward(self, z: Tensor, batch: Batch) -> TiedScores:
-        return TiedScores(z, self.shared[0].rows(), batch.input)
+        encoder = self.shared[0]
+        return TiedScores(z, encoder.rows(), batch.input, encoder.shard)
 
 
 @dataclass(frozen=True)
 class TiedScores:
-    """h A' - x, unevaluated: hidden (rows, latent), vectors A (n_items, latent), input x."""
+    """h A' - x, unevaluated: hidden (rows, latent), vectors A (n_items, latent), input x.
+
+    shard: the items of the vectors, if not all; hidden then has the rows of this process, and the
+    loss is its share of the mean over all rows, those of the input.
+    """
 
     hidden: Tensor
     vectors: Tensor
     input: Ragged | Tensor
+    shard: Shard | None = None
 
     def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
         """|o / |o| - x / |x||^2 = 2 - 2 cos(o, x), averaged over rows (Vancura et al. 2022).
@@ -65,6 +80,8 @@ class TiedScores:
         x = self.input
         if not isinstance(x, Ragged) or not isinstance(target, Ragged):
             raise TypeError("the cosine loss takes ragged input and target")
+        if self.shard is not None:
+            return self._shared_loss(self.shard, x, target)
         if len(self.hidden) < self.hidden.shape[1]:
             squares = (self.hidden @ self.vectors.t()).square().sum(1)  # (rows,)
         else:
@@ -74,6 +91,19 @@ class TiedScores:
         inner = x.row_sums((at - x.values) * target.values)
         lengths = squares.clamp_min(1e-12).sqrt() * target.row_sums(target.values.square()).sqrt()
         return (2 - 2 * inner / lengths).mean()
+
+    def _shared_loss(self, shard: Shard, x: Ragged, target: Ragged) -> Tensor:
+        """The sum over the rows of this process, over the number of all rows."""
+        h, rows = self.hidden, shard.ranks.rows(len(x))
+        squares = (h @ shard.summed(self.vectors.t() @ self.vectors) * h).sum(1)  # (own rows,)
+        mine, wanted, h = shard.own(x), shard.own(target), shard.joined(h, len(x))
+        at = (gather(h, mine.rows) * gather(self.vectors, mine.indices)).sum(1)  # (own entries,)
+        off = mine.row_sums(mine.values.square() - 2 * at * mine.values)  # (all rows,)
+        inner = mine.row_sums((at - mine.values) * wanted.values)
+        off, inner = shard.split(torch.stack([off, inner], 1)).unbind(1)  # (own rows,)
+        norms = target.row_sums(target.values.square()).sqrt()[rows]
+        lengths = (squares + off).clamp_min(1e-12).sqrt() * norms
+        return (2 - 2 * inner / lengths).sum() / len(x)
 
     def dense(self) -> Tensor:
         """All scores, (rows, n_items) float32."""

@@ -144,7 +144,7 @@ class Variational(nn.Module):
             mu: Tensor = self.mu(hidden)
             return mu, {}
         mu, log_variance = self.posterior(hidden)
-        z = draw(mu, log_variance, generator)
+        z = draw(mu, log_variance, generator, batch)
         return z, {"kl": self.kl(z, mu, log_variance)}
 
     def kl(self, z: Tensor, mu: Tensor, log_variance: Tensor) -> Tensor:
@@ -157,19 +157,29 @@ class Variational(nn.Module):
         return kl.sum(1)
 
 
-def draw(mu: Tensor, log_variance: Tensor, generator: torch.Generator | None) -> Tensor:
+def draw(
+    mu: Tensor, log_variance: Tensor, generator: torch.Generator | None, batch: Batch | None = None
+) -> Tensor:
     """One z of each row from N(mu, exp(log_variance)), with its gradient (reparameterised)."""
-    return mu + normal_like(mu, generator) * (0.5 * log_variance).exp()
+    return mu + normal_like(mu, generator, batch) * (0.5 * log_variance).exp()
 
 
-def normal_like(values: Tensor, generator: torch.Generator | None) -> Tensor:
+def normal_like(
+    values: Tensor, generator: torch.Generator | None, batch: Batch | None = None, each: int = 1
+) -> Tensor:
     """Numbers drawn from N(0, 1), in the shape, type and device of `values`.
 
-    They are drawn on the device of the generator: torch takes no generator of another one.
+    They are drawn on the device of the generator: torch takes no generator of another one. batch:
+    what the values are of, with `each` rows of values for a row. A process that has some of its
+    rows draws for all of them, as if it were alone, and keeps its own.
     """
     where = values.device if generator is None else generator.device
-    drawn = torch.randn(values.shape, generator=generator, device=where, dtype=values.dtype)
-    return drawn.to(values.device)
+    shape, own = list(values.shape), slice(None)
+    if batch is not None and batch.ranks is not None:
+        rows = batch.ranks.rows(len(batch))
+        shape[0], own = len(batch) * each, slice(rows.start * each, rows.stop * each)
+    drawn = torch.randn(shape, generator=generator, device=where, dtype=values.dtype)
+    return drawn[own].to(values.device)
 
 
 @dataclass(frozen=True)
@@ -239,7 +249,7 @@ class CompositeGaussian(nn.Module):
         if not self.training:
             return mu, {}
         log_variance = self.log_variance(hidden)
-        z = draw(mu, log_variance, generator)
+        z = draw(mu, log_variance, generator, batch)
         kl = log_normal(z, mu, log_variance) - self.log_prior(z, batch)
         return z, {"kl": kl.sum(1)}
 

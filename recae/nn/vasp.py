@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from recae.errors import check_option
 from recae.nn.batch import Batch, Ragged, bag
 from recae.nn.dense import DenseScores
-from recae.nn.heads import LinearHead, Scores
+from recae.nn.heads import LinearHead, LinearScores
 from recae.nn.products import gather
+from recae.nn.sharded import Shard
 
 ALPHA, GAMMA = 0.25, 2.0
 """Parameters of the focal loss (Lin et al. 2017), with the values of Vancura & Kordik."""
@@ -24,9 +25,13 @@ CERTAIN = 1e-6
 
 @dataclass(frozen=True)
 class ProductScores:
-    """log of the product of the sigmoids of several scores, number by number."""
+    """log of the product of the sigmoids of several scores, number by number.
 
-    parts: Sequence[Scores]
+    shard: the items that the parts have, if not all; the loss is then the share of this process.
+    """
+
+    parts: Sequence[LinearScores | ShallowScores]
+    shard: Shard | None = None
 
     def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
         """The focal loss over all items, averaged over rows.
@@ -37,7 +42,11 @@ class ProductScores:
         check_option("reconstruction loss", kind, ["focal"])
         if not isinstance(target, Ragged):
             raise TypeError("the focal loss takes a ragged target")
-        log_p = self.dense().clamp_max(-CERTAIN)  # (rows, n_items)
+        scores = self
+        if self.shard is not None:
+            scores = ProductScores([part.of_all_rows(len(target)) for part in self.parts])
+            target = self.shard.own(target)
+        log_p = scores.dense().clamp_max(-CERTAIN)  # (rows, n_items)
         p = log_p.exp()
         negative = -(1 - ALPHA) * p.pow(GAMMA) * torch.log(-torch.expm1(log_p))
         cells = (target.rows, target.indices)
@@ -59,10 +68,14 @@ class ProductScores:
 
 @dataclass(frozen=True)
 class ShallowScores:
-    """x (W - diag(W)), unevaluated: input x, weight W (n_items, n_items)."""
+    """x (W - diag(W)), unevaluated: input x, weight W (n_items, n_items).
+
+    shard: the items that the weight has columns of, and these scores, if not all.
+    """
 
     input: Ragged | Tensor
     weight: Tensor
+    shard: Shard | None = None
 
     def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
         """The named loss, a scalar: the mean over the rows."""
@@ -70,12 +83,19 @@ class ShallowScores:
 
     def dense(self) -> Tensor:
         """All scores, (rows, n_items) float32."""
-        x, own = self.input, self.weight.diagonal()
+        x, shard = self.input, self.shard
+        own = self.weight.diagonal(0 if shard is None else -shard.start)
         if isinstance(x, Tensor):
             return x @ self.weight - x * own
         summed = bag(self.weight, x)
+        if shard is not None:
+            x = shard.own(x)
         itself = -x.values * gather(own, x.indices)
         return summed.index_put((x.rows, x.indices), itself, accumulate=True)
+
+    def of_all_rows(self, total: int) -> ShallowScores:
+        """These scores, which are of all rows already."""
+        return self
 
     def at(self, columns: Tensor) -> Tensor:
         """The score of one item in each row, with gradients: columns (rows,) int64 -> (rows,)."""
@@ -94,6 +114,9 @@ class ShallowScores:
 class ZeroDiagonal(nn.Module):
     """x -> x (W - diag(W)): a linear map of items onto items that cannot copy."""
 
+    wide = {"weight": 1}
+    shard: Shard | None = None
+
     def __init__(self, n_items: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(n_items, n_items))
@@ -103,7 +126,7 @@ class ZeroDiagonal(nn.Module):
         nn.init.xavier_uniform_(self.weight, generator=generator)
 
     def forward(self, x: Ragged | Tensor) -> ShallowScores:
-        return ShallowScores(x, self.weight)
+        return ShallowScores(x, self.weight, self.shard)
 
 
 class ProductDecoder(nn.Module):
@@ -128,12 +151,12 @@ class ProductDecoder(nn.Module):
         self.shallow = ZeroDiagonal(n_items) if shallow else None
 
     def forward(self, z: Tensor, batch: Batch) -> ProductScores:
-        parts: list[Scores] = []
+        parts: list[LinearScores | ShallowScores] = []
         if self.deep is not None:
             parts += [self.head(self.deep(z)), self.from_code(z)]
         if self.shallow is not None:
             parts.append(self.shallow(batch.input))
-        return ProductScores(parts)
+        return ProductScores(parts, parts[0].shard)
 
 
 class EmptyCode(nn.Module):

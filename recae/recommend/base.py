@@ -20,12 +20,14 @@ from recae.data.splits import Fold
 from recae.errors import (
     ConfigError,
     DataError,
+    NotFittedError,
     TrainingInterrupted,
     check_flag,
     check_integer,
     warn,
 )
 from recae.estimators.saved import hyperparameters, write
+from recae.nn import Ranks
 from recae.ranking.batches import RankedLists, Request
 from recae.recommend.export.lists import Plan, planned
 from recae.recommend.export.run import is_file
@@ -36,9 +38,10 @@ from recae.recommend.onnx.saving import save_onnx
 from recae.recommend.requests import check_fold, tell_notes
 from recae.recommend.rules.declared import Rules
 from recae.recommend.rules.ranked import Ruled
-from recae.recommend.saved import contents, read_history, read_items
+from recae.recommend.saved import contents, identity, read_history, read_items
 from recae.recommend.weights import check_weights, learn_weighting, set_state, state
 from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
+from recae.system.files import as_path
 from recae.system.machine import enough_memory
 from recae.system.mapped import release
 from recae.system.threads import survives_fork
@@ -56,7 +59,8 @@ class Recommender(Fitted):
     The class of a model declares: `name`, as on the command line; `small`, settings for quick
     tests; `uses_validation` and `uses_seed`, whether the result depends on a validation fold and on
     the seed; `uses_device`, `uses_callbacks` and `uses_checkpoint`, whether `fit` computes on that
-    device, calls them and keeps its state there; `scores_every_item`, whether no item gets the
+    device, calls them and keeps its state there; `uses_processes`, whether the processes of
+    `recae.distributed` fit it together; `scores_every_item`, whether no item gets the
     score -inf; `personalised`, whether scores are learnt from which users have which items in
     common; `needs_history`, whether a user without a history is a stranger, see `on_unknown` of
     `recommend`; `predicts_ratings`, whether scores are in the unit of the weights.
@@ -71,10 +75,12 @@ class Recommender(Fitted):
     uses_device: ClassVar[bool] = False
     uses_callbacks: ClassVar[bool] = False
     uses_checkpoint: ClassVar[bool] = False
+    uses_processes: ClassVar[bool] = False
     scores_every_item: ClassVar[bool] = True
     predicts_ratings: ClassVar[bool] = False
     fitted_params_: dict[str, Any]
     _facts: Mapping[str, Any] = MappingProxyType({})
+    _rank: int = 0  # of the process that fitted it together with others
     _loaded_as: str | None = None  # the fingerprint that is in the folder it was loaded from
 
     def check_params(self) -> None:
@@ -118,14 +124,35 @@ class Recommender(Fitted):
         if validation is not None:
             check_fold("validation", validation)
         self._warn_of_unused(run, device)
+        self._check_processes(data, validation, run)
         try:
             with enough_memory(f"fitting {self!r} on {data}"):
                 self._fit(data, validation, run)
         except TrainingInterrupted:
-            self._own(data)
+            self._own(data, run.ranks)
             raise
-        self._own(data)
+        self._own(data, run.ranks)
         return self
+
+    def _check_processes(self, data: Interactions, validation: Fold | None, run: Any) -> None:
+        """Raises ConfigError unless all processes, if there are several, fit the same."""
+        if run.ranks is None:
+            return
+        if not self.uses_processes:
+            raise ConfigError(
+                f"{type(self).__name__} is fitted by one process, and torchrun has started "
+                f"{run.ranks.size}: fit it without torchrun"
+            )
+        about = identity(self, data, validation, run) | {"device": run.device.type}
+        training.check_same(run.ranks, about | {"checkpoint": run.checkpoint is not None})
+
+    def _check_fitted(self) -> None:
+        super()._check_fitted()
+        if self._rank:
+            raise NotFittedError(
+                f"this {type(self).__name__} was trained by several processes, and process 0 has "
+                f"it; this is process {self._rank}: let process 0 save it, then load it"
+            )
 
     def save(
         self, path: str | Path, *, with_history: bool = False, overwrite: bool = False
@@ -133,11 +160,14 @@ class Recommender(Fitted):
         """Writes the model to a folder with a model card, atomically; `recae.load` reads it.
 
         with_history: also keep the fitted interactions, so that `recommend(users)` works after
-        loading. overwrite: replace a model that is there. Raises StorageError.
+        loading. overwrite: replace a model that is there. Of a model that several processes have
+        trained, process 0 writes it, and the others return at once. Raises StorageError.
 
         >>> recae.EASE().fit(data).save("model").name
         'model'
         """
+        if self._rank:
+            return as_path(path)
         self._check_fitted()
         kept = self.history_ if check_flag("with_history", with_history) else None
         if with_history and kept is None:
@@ -193,8 +223,9 @@ class Recommender(Fitted):
         """The models that `fit` trains."""
         return [self]
 
-    def _own(self, data: Interactions) -> None:
+    def _own(self, data: Interactions, ranks: Ranks | None = None) -> None:
         self.items_, self.history_ = data.items, data
+        self._rank = 0 if ranks is None else ranks.rank
         # What was known of an earlier fit, or of the folder it was loaded from.
         self._facts, self._loaded_as = {}, None
         self._constant, self._coarse = False, None

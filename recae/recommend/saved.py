@@ -53,14 +53,20 @@ def checkpoint(
     """The file that keeps the state of a training, if one is wanted."""
     if run.checkpoint is None:
         return None
-    about = {
+    return training.Checkpoint(run.checkpoint, identity(model, data, validation, run), run.ranks)
+
+
+def identity(
+    model: Any, data: Interactions, validation: Fold | None, run: training.Run
+) -> dict[str, Any]:
+    """Everything that the result of a training depends on, ready for JSON."""
+    return {
         "model": model.name,
         "hyperparameters": model._identity(),
         "seed": run.seed,
         "data": data.fingerprint(),
         "validation": None if validation is None else validation.fingerprint(),
     }
-    return training.Checkpoint(run.checkpoint, about)
 
 
 def read_items(files: Mapping[str, Path]) -> tuple[IdMap, np.ndarray]:

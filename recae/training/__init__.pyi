@@ -11,6 +11,9 @@ from .device import DeviceLoader as DeviceLoader
 from .device import has_bfloat16 as has_bfloat16
 from .device import on_device as on_device
 from .device import resolve_device as resolve_device
+from .distributed import check_same as check_same
+from .distributed import current_ranks as current_ranks
+from .distributed import distributed as distributed
 from .epoch import Callback as Callback
 from .epoch import Epoch as Epoch
 from .loop import Run as Run

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,8 +15,10 @@ from torch import Tensor
 
 from recae.errors import ConfigError, DataError, StorageError, warn
 from recae.estimators.saved import write_arrays
+from recae.nn import Ranks, Shard
 from recae.system.files import as_path, atomic_file, plain
 from recae.system.machine import __version__
+from recae.training.pieces import read_pieces, write_pieces
 
 FORMAT = 3
 KEY = "recae-checkpoint"
@@ -45,6 +47,13 @@ class Resumable(Protocol):
         """Restores a state that `tensors` and `progress` gave."""
 
 
+class Sharded(Resumable, Protocol):
+    """That of a training in several processes, each of which holds parts of some tensors."""
+
+    def shard(self, name: str, shape: Sequence[int]) -> Shard | None:
+        """The items that this process holds of a tensor with the name and the full shape."""
+
+
 class Checkpoint:
     """The file of a training run.
 
@@ -54,11 +63,17 @@ class Checkpoint:
     another run is never overwritten. Before training, it raises StorageError for a path that cannot
     be written and DataError for a file that is damaged or not a checkpoint. It raises ConfigError
     for a file of another run, with the differences.
+
+    ranks: the processes that train together. All of them read the file, and process 0 writes it. It
+    is the file of one process, so that another number of processes can resume from it.
     """
 
-    def __init__(self, path: str | Path, run: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: str | Path, run: Mapping[str, Any], ranks: Ranks | None = None
+    ) -> None:
         self.path = as_path(path)
         self.run: dict[str, Any] = json.loads(json.dumps(run, default=plain))
+        self.ranks = ranks
         self.written, self.cost = float("-inf"), 0.0
         if not self.path.parent.is_dir():
             raise StorageError(f"the folder of the checkpoint {path} does not exist: create it")
@@ -71,31 +86,42 @@ class Checkpoint:
         if self.found is None:
             return
         try:
-            tensors = load_file(self.path)
+            if self.ranks is None:
+                tensors = load_file(self.path)
+            else:
+                tensors = read_pieces(self.path, cast(Sharded, state).shard)
         except (OSError, SafetensorError) as error:
             raise self._damaged(error) from error
         state.put(tensors, self.found["progress"])
-        then, now = self.found["versions"], _versions(state.device)
+        then, now = self.found["versions"], self._versions(state.device)
         if then != now:
             warn(
-                "resuming a run that was started with other versions or threads ("
+                "resuming a run that was started with other versions, threads or processes ("
                 + _difference(then, now)
                 + "): the result may differ in the last digits from an uninterrupted run"
             )
 
     def after_epoch(self, state: Resumable) -> None:
         """Writes the state, unless writing would take more than `SHARE` of the time."""
-        started = time.perf_counter()
-        if not state.finished and (started - self.written) * SHARE < self.cost:
+        started, ranks = time.perf_counter(), self.ranks
+        due = state.finished or (started - self.written) * SHARE >= self.cost
+        if not (due if ranks is None else ranks.told(due)):
             return
         header = {
             "format": FORMAT,
             "run": self.run,
-            "versions": _versions(state.device),
+            "versions": self._versions(state.device),
             "progress": state.progress(),
         }
+        told, tensors = {KEY: json.dumps(header, default=plain)}, state.tensors()
+        if ranks is not None and ranks.rank:
+            write_pieces(None, tensors, cast(Sharded, state).shard, told, ranks)
+            return
         with atomic_file(self.path, overwrite=True) as part:
-            write_arrays(part, state.tensors(), {KEY: json.dumps(header, default=plain)})
+            if ranks is None:
+                write_arrays(part, tensors, told)
+            else:
+                write_pieces(part, tensors, cast(Sharded, state).shard, told, ranks)
         self.written = time.perf_counter()
         self.cost = self.written - started
 
@@ -122,6 +148,12 @@ class Checkpoint:
             )
         return header
 
+    def _versions(self, device: str) -> dict[str, Any]:
+        """Facts that may change the last digits of a result, but are not part of the run."""
+        threads = torch.get_num_threads()
+        facts = {"torch": torch.__version__, "device": device, "threads": threads}
+        return facts if self.ranks is None else {**facts, "processes": self.ranks.size}
+
     def _damaged(self, error: Exception) -> DataError:
         return DataError(
             f"{self.path} is not a checkpoint of recae, or is damaged ({error}); name another "
@@ -137,8 +169,3 @@ def _difference(there: Any, here: Any) -> str:
             f"{name} {there.get(name)!r} there, {here.get(name)!r} here" for name in names
         )
     return f"{there!r} there, {here!r} here"
-
-
-def _versions(device: str) -> dict[str, Any]:
-    """Facts that may change the last digits of a result, but are not part of the run."""
-    return {"torch": torch.__version__, "device": device, "threads": torch.get_num_threads()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 
 import torch
@@ -43,10 +44,14 @@ def starting_loss(
     noise = torch_generator(seed, Stream.UNTRAINED, device=device)
     losses, rows = [], 0
 
+    ranks = accumulation.ranks
+
     def loss(part: Batch) -> Tensor:
+        part = replace(part, ranks=ranks)
         scores, terms = net(part, noise)
         whole = objective(scores, terms, part, updates)
-        return torch.maximum(whole, scores.loss(objective.reconstruction, part.target))
+        both = torch.stack([whole, scores.loss(objective.reconstruction, part.target)])
+        return (both if ranks is None else ranks.summed(both)).max()
 
     net.train()
     with torch.no_grad():

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from recae.errors import TrainingError, TrainingInterrupted
-from recae.nn import AutoencoderNet, Batch
+from recae.nn import Assembled, AutoencoderNet, Batch, Ranks, Shard, shard_of
 from recae.rng import Stream, check_seed, torch_generator
 from recae.system.progress import bar, check_progress, say
 from recae.training.batches import Loader
 from recae.training.checkpoint import Checkpoint
 from recae.training.convergence import starting_loss, warn_if_diverged
 from recae.training.device import on_device, resolve_device
+from recae.training.distributed import Interrupts, check_same, current_ranks, on_first
 from recae.training.epoch import Callback, Epoch, check_callbacks
 from recae.training.objective import Accumulation, Objective
 from recae.training.plan import Plan, make_optimiser
@@ -33,6 +34,7 @@ class Run:
 
     seed: int = 0
     device: torch.device = torch.device("cpu")
+    ranks: Ranks | None = None  # the processes that train together
     callbacks: Sequence[Callback] = ()
     progress: bool | None = None
     checkpoint: str | Path | None = None
@@ -49,7 +51,12 @@ class Run:
         """The options as `fit` takes them. Raises ConfigError for a bad one."""
         called = check_callbacks(callbacks)
         check_progress(progress)
-        return cls(check_seed(seed), resolve_device(device), called, progress, checkpoint)
+        found, ranks = resolve_device(device), current_ranks()
+        if ranks is not None and found.type == "cuda":
+            found = torch.device("cuda", torch.cuda.current_device())
+        if ranks is not None and ranks.rank:  # process 0 reports
+            called, progress = (), False
+        return cls(check_seed(seed), found, ranks, called, progress, checkpoint)
 
 
 @dataclass
@@ -98,7 +105,26 @@ class TrainingState:
     finished: bool = False
     accumulation: Accumulation = field(default_factory=Accumulation)
 
+    def restore_best(self) -> None:
+        """Puts the best weights back; where several processes train, process 0 then has all."""
+        self.best.restore(self.net.eval())  # a resumed run that was finished has not called eval()
+        if self.accumulation.ranks is not None:
+            Assembled(self.net, self.accumulation.ranks)
+
     # The interface of `Checkpoint`.
+
+    def shard(self, name: str, shape: Sequence[int]) -> Shard | None:
+        """The items that this process holds of a tensor with the name and the full shape."""
+        kind, _, rest = name.partition(".")
+        if kind == "optimiser":
+            number, index, _ = rest.split(".", 2)
+            groups = self.optimisers[int(number)].param_groups
+            parameter = [p for group in groups for p in group["params"]][int(index)]
+        else:
+            parameter = dict(self.net.named_parameters()).get(rest)
+        if parameter is None or len(shape) != parameter.dim():
+            return None
+        return shard_of(parameter)
 
     @property
     def device(self) -> str:
@@ -163,28 +189,38 @@ def train(
     checkpoint: Checkpoint | None = None,
     progress: bool | None = None,
     name: str = "training",
+    ranks: Ranks | None = None,
 ) -> list[Epoch]:
     """Trains `net` in place, restores its best weights, and returns the epochs.
 
     With `validate`, the best epoch is the one with the highest `plan.metric`, and training stops
     early after `plan.patience` epochs without a new best. Without it all epochs run and the last
-    weights stay. With `checkpoint`, a run that was killed resumes after the last epoch on disk. On
+    weights stay. With `ranks`, their processes train together: each has its items of the wide
+    layers and its rows of a batch; see `docs/distributed.md`. Process 0 validates, writes the
+    checkpoint and calls the callbacks, and it alone has the trained network, on the CPU.
+
+    With `checkpoint`, a run that was killed resumes after the last epoch on disk. On
     the CPU, with the same number of threads, it ends in the same bits as an uninterrupted run.
 
     Warns if the loss of the restored weights is far above that of the untrained network. Raises
     TrainingError if the loss is not finite. Raises TrainingInterrupted on Ctrl-C, with the best
     weights restored, if an epoch is finished.
     """
+    net.ranks = ranks
     net.initialise(torch_generator(seed, Stream.WEIGHTS))
     net.to(device)
     optimisers = [make_optimiser(net, plan, phase, device) for phase in plan.phases]
     state = TrainingState(net, optimisers, Best(plan.metric, plan.lowest_is_best))
+    state.accumulation.ranks = ranks
     loader = on_device(loader, device)
     batches = len(loader)
     updates = plan.epochs * batches
     start = starting_loss(net, loader, objective, updates, seed, state.accumulation)
     if plan.start is not None:  # which may begin at the optimum, or above the loss as drawn
-        plan.start(net.to("cpu"))
+        with on_first(net, ranks) as first:
+            if first.here:
+                plan.start(net.to("cpu"))
+                first.changed.append("all")
         net.to(device)
         started = starting_loss(net, loader, objective, updates, seed, state.accumulation)
         start = max(start, started)
@@ -193,30 +229,40 @@ def train(
     before = len(state.epochs)
     if checkpoint is not None and before:
         say(f"{name}: resumed after epoch {before} of {plan.epochs}, {checkpoint.path}", progress)
-    with bar(updates, name, "batch", progress, initial=before * batches) as progress_bar:
+    if ranks is not None:
+        check_same(ranks, {"epochs in the checkpoint": before})
+    shown = bar(updates, name, "batch", progress, initial=before * batches)
+    with shown as progress_bar, Interrupts(ranks) as interrupts:
         try:
             while not state.finished:
                 number, started = len(state.epochs) + 1, time.perf_counter()
                 noise = torch_generator(seed, Stream.NOISE, number, device=device)
-                loss = _epoch(state, loader, objective, plan, number, noise, progress_bar)
-                metrics = validate() if validate is not None else {}
+                loss = _epoch(
+                    state, loader, objective, plan, number, noise, progress_bar, interrupts
+                )
+                metrics: Mapping[str, float] = {}
+                if validate is not None:
+                    with on_first(net, ranks) as first:
+                        metrics = validate() if first.here else {}
                 epoch = Epoch(number, loss, time.perf_counter() - started, metrics)
+                epoch = epoch if ranks is None else ranks.told(epoch)
                 state.epochs.append(epoch)
                 if validate is not None:
                     state.best.update(epoch, net)
-                measured = {name: f"{value:.4f}" for name, value in metrics.items()}
+                measured = {name: f"{value:.4f}" for name, value in epoch.metrics.items()}
                 progress_bar.set_postfix({"loss": f"{loss:.4g}"} | measured)
-                wanted = [callback(epoch) for callback in callbacks]
+                ends = any([callback(epoch) for callback in callbacks])
+                ends = ends if ranks is None else ranks.told(ends)
                 late = state.best.since >= plan.patience
-                state.finished = number == plan.epochs or late or any(wanted)
+                state.finished = number == plan.epochs or late or ends
                 if checkpoint is not None:
                     checkpoint.after_epoch(state)
         except KeyboardInterrupt:
             if not state.epochs:
                 raise
-            state.best.restore(net.eval())
+            state.restore_best()
             raise _interrupted(state) from None
-    state.best.restore(net.eval())  # a resumed run that was finished has not called eval() yet
+    state.restore_best()
     since = state.best.since if state.best.weights is not None else 0
     kept = state.epochs[-1 - since]
     warn_if_diverged(name, kept.loss, kept.number, start, plan.lr)
@@ -231,16 +277,21 @@ def _epoch(
     number: int,
     noise: torch.Generator,
     progress_bar: Any,
+    interrupts: Interrupts,
 ) -> float:
     """One pass over the training users; the mean loss. The network is left in evaluation mode."""
-    net, device = state.net, noise.device
+    net, device, ranks = state.net, noise.device, interrupts.ranks
     losses = torch.zeros((), dtype=torch.float64, device=device)
-    index, first = plan.phase(number)
+    index, begins = plan.phase(number)
     phase, optimiser = plan.phases[index], state.optimisers[index]
-    if first and phase.start is not None:
+    if begins and phase.start is not None:
         phase.start(net)
     if plan.before_epoch is not None:
-        _reset_optimizer_state(state, plan, plan.before_epoch(net, number), device)
+        with on_first(net, ranks) as first:
+            if first.here:
+                changed = {id(parameter) for parameter in plan.before_epoch(net, number)}
+                first.changed += [n for n, p in net.named_parameters() if id(p) in changed]
+        _reset_optimizer_state(state, plan, [net.get_parameter(n) for n in first.changed], device)
     for group in optimiser.param_groups:
         group["lr"] = plan.rate(number)
     net.train()
@@ -250,10 +301,12 @@ def _epoch(
         for count, batch in enumerate(loader.epoch(number), start=1):
 
             def loss(part: Batch) -> torch.Tensor:
+                part = part if ranks is None else replace(part, ranks=ranks)
                 scores, terms = net(part, noise)
                 return objective(scores, terms, part, state.step)
 
             value = state.accumulation.backward(batch.to(device), loss, learning, noise)
+            value = interrupts.after_batch(value, learning)
             # Reading the loss would make a GPU wait, so there it is checked after the epoch.
             if device.type == "cpu":
                 _check(float(value), f"batch {count} of epoch {number}", plan)
@@ -265,7 +318,8 @@ def _epoch(
     mean = float(losses / len(loader))
     _check(mean, f"epoch {number}", plan)
     # The last update may have made weights infinite, which no loss has shown yet.
-    if not all(bool(weights.isfinite().all()) for weights in net.parameters()):
+    finite = all(bool(weights.isfinite().all()) for weights in net.parameters())
+    if not (finite if ranks is None else all(ranks.all_told(finite))):
         _check(math.nan, f"the last update of epoch {number}", plan)
     return mean
 

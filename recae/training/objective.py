@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from recae.errors import CapacityError, warn
-from recae.nn import Batch, Ragged, Scores
+from recae.nn import Batch, Ragged, Ranks, Scores
 from recae.system.machine import out_of_memory
 
 Weight = float | Callable[[Batch, int], "float | Tensor"]
@@ -40,11 +40,15 @@ class Objective:
     def __call__(
         self, scores: Scores, terms: Mapping[str, Tensor], batch: Batch, step: int
     ) -> Tensor:
-        """The loss of a batch, a scalar; `step` counts the updates made so far."""
+        """The loss of a batch, a scalar; `step` counts the updates made so far. Where several
+        processes train together, it is the share of this one."""
         loss = scores.loss(self.reconstruction, batch.target)
         for name, term in terms.items():
             weight = self.weights[name]
-            loss = loss + (term * (weight(batch, step) if callable(weight) else weight)).mean()
+            factor = weight(batch, step) if callable(weight) else weight
+            if isinstance(factor, Tensor):
+                factor = batch.mine(factor)
+            loss = loss + batch.mean(term * factor)
         return loss
 
 
@@ -61,10 +65,13 @@ class Accumulation:
     variational code are therefore other draws of the same distribution. A run that always had
     enough memory is not changed.
 
-    rows: the most rows of a part; None for full batches.
+    rows: the most rows of a part; None for full batches. ranks: the processes that train together.
+    They must stay in step, and none knows whether the others had enough memory: a batch that does
+    not fit in the memory of one is not cut then.
     """
 
     rows: int | None = None
+    ranks: Ranks | None = None
 
     def backward(
         self,
@@ -90,6 +97,12 @@ class Accumulation:
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
+                if self.ranks is not None:
+                    raise CapacityError(
+                        f"{size:,} users at once do not fit in the memory of process "
+                        f"{self.ranks.rank} of {self.ranks.size}, on {noise.device}: lower "
+                        "batch_size, or start more processes"
+                    ) from error
                 if size == 1:
                     raise CapacityError(
                         "training on one user at a time does not fit in the memory of "

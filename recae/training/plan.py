@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from recae.nn import AutoencoderNet
+from recae.nn import AutoencoderNet, shard_of
 from recae.nn.products import row_chunks
 
 ROW_CELLS = 1 << 18
@@ -47,6 +47,8 @@ class RowAdam(torch.optim.Adam):
         size = group["lr"] / (1 - first**steps)
         spread = (1 - second**steps) ** 0.5
         moments, squares = state["exp_avg"], state["exp_avg_sq"]
+        if not len(rows):  # no item of the batch is in the shard of this process
+            return
         for some in row_chunks(len(rows), parameter[0].numel(), ROW_CELLS):
             at, slope = rows[some], values[some]
             if group["weight_decay"]:
@@ -145,11 +147,14 @@ class NormalisedAdam(torch.optim.Adam):
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """Divides every gradient by its Euclidean norm, then takes a step of Adam."""
-        grads: list[Tensor] = [
-            p.grad for group in self.param_groups for p in group["params"] if p.grad is not None
-        ]
-        for grad in grads:
-            grad.div_(grad.norm().clamp_min(1e-12))
+        for parameter in (p for group in self.param_groups for p in group["params"]):
+            grad, shard = parameter.grad, shard_of(parameter)
+            if grad is None:
+                continue
+            norm = grad.norm()
+            if shard is not None:  # a part of the tensor
+                norm = shard.ranks.summed(norm.square()).sqrt()
+            grad.div_(norm.clamp_min(1e-12))
         return super().step(closure)
 
 

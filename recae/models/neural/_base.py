@@ -147,6 +147,7 @@ class NeuralRecommender(Recommender):
     uses_device: ClassVar[bool] = True
     uses_callbacks: ClassVar[bool] = True
     uses_checkpoint: ClassVar[bool] = True
+    uses_processes: ClassVar[bool] = True
     lowest_is_best: ClassVar[bool] = False
 
     epochs: int = param("passes over the training users, at most", default=100, low=1)
@@ -306,6 +307,7 @@ class NeuralRecommender(Recommender):
                 checkpoint=checkpoint(self, data, validation, run),
                 progress=run.progress,
                 name=type(self).__name__,
+                ranks=run.ranks,
             )
         except TrainingInterrupted as interruption:
             self.network_, self.epochs_ = net, list(interruption.epochs)

@@ -1,0 +1,159 @@
+"""Two processes that train one model, beside one process: the same curves, models and files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file, save_file
+
+import recae
+from recae.errors import ConfigError
+from recae.nn import Ranks
+from recae.training.distributed import current_ranks
+from recae.training.pieces import read_pieces, write_pieces
+from tests.training.processes import DATA, FOLD, MODELS, MORE, RESUMED, fitted, numbers, results
+
+pytestmark = [
+    pytest.mark.skipif(not dist.is_available(), reason="torch has no distributed package"),
+    pytest.mark.filterwarnings("ignore::recae.RecaeWarning"),
+]
+ROUNDING = 1e-6
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("processes")
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, Any]:
+    return {name: fitted(name) for name in MODELS}
+
+
+@pytest.fixture(scope="module")
+def notes(folder: Path) -> list[dict[str, Any]]:
+    for name in RESUMED:
+        with pytest.raises(KeyError, match="stopped"):
+            fitted(name, callbacks=stop, checkpoint=folder / f"one {name}")
+    return results(folder)
+
+
+def stop(epoch: recae.training.Epoch) -> None:
+    if epoch.number == 1:
+        raise KeyError("stopped")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_curve_and_the_model_are_those_of_one_process(
+    name: str, notes: list[dict[str, Any]], alone: dict[str, Any], folder: Path
+) -> None:
+    ours, theirs = np.array(notes[0][name]), np.array(numbers(alone[name]))
+    np.testing.assert_array_equal(ours, notes[1][name])
+    np.testing.assert_allclose(ours[:, 0], theirs[:, 0], rtol=ROUNDING)
+    np.testing.assert_allclose(ours[:, 1], theirs[:, 1], rtol=1e-5)
+    together = recae.load(folder / name)
+    # Weights whose gradient is only rounding differ under NAdam; scores of the histories do not.
+    np.testing.assert_allclose(
+        together.score(FOLD.train), alone[name].score(FOLD.train), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_each_process_holds_its_items_of_the_wide_layers(notes: list[dict[str, Any]]) -> None:
+    # 31 items: 15 and 16 of them; hidden layers of 9, and a code of 6 numbers.
+    for rank, items in enumerate((15, 16)):
+        held = notes[rank]["held"]
+        assert held["encoder.0.weight"] == held["decoder.head.weight"] == items * 9
+        assert held["decoder.head.bias"] == items
+        assert held["code.mu.weight"] == 6 * 9
+
+
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_checkpoint_goes_from_two_processes_to_one_and_back(
+    name: str, notes: list[dict[str, Any]], alone: dict[str, Any], folder: Path
+) -> None:
+    whole = numbers(alone[name])
+    np.testing.assert_allclose(notes[0][f"resumed {name}"], whole, rtol=ROUNDING)
+    assert [note[f"stopped {name}"] for note in notes] == [1, 1]  # Ctrl-C in one of them
+    resumed = numbers(fitted(name, checkpoint=folder / f"two {name}"))
+    np.testing.assert_allclose(resumed, whole, rtol=ROUNDING)
+
+
+def test_batches_of_fewer_rows_than_processes(notes: list[dict[str, Any]]) -> None:
+    for name in ("mult-vae", "macrid-vae", "cdae"):
+        model = MODELS[name](batch_size=1, epochs=1)
+        model.fit(DATA, seed=1, device="cpu", progress=False)
+        np.testing.assert_allclose(notes[0][f"single {name}"], numbers(model), rtol=ROUNDING)
+
+
+@pytest.mark.parametrize("name", ["seed", "data", "hyperparameters"])
+def test_processes_that_fit_different_things_end_alike(
+    name: str, notes: list[dict[str, Any]]
+) -> None:
+    assert [note[name][:2] for note in notes] == [["ConfigError", name]] * 2
+    assert notes[0][name] == notes[1][name]
+
+
+def test_what_several_processes_cannot_do_is_refused_by_all(notes: list[dict[str, Any]]) -> None:
+    for name in ("ease", "few items"):
+        assert [note[name][0] for note in notes] == ["ConfigError"] * 2
+    assert [note["divergence"][0] for note in notes] == ["TrainingError"] * 2
+    assert notes[0]["score"] is None
+    assert notes[1]["score"][0] == "NotFittedError"
+
+
+def test_a_killed_process_ends_the_others_and_one_process_goes_on(
+    notes: list[dict[str, Any]], alone: dict[str, Any], folder: Path
+) -> None:
+    assert notes[0]["killed"][0] == "TrainingError"
+    assert notes[0]["seconds"] < 60  # the timeout: a lost connection is noticed before it
+    assert "killed" not in notes[1]
+    resumed = fitted("mult-vae", checkpoint=folder / "killed")
+    np.testing.assert_allclose(numbers(resumed), numbers(alone["mult-vae"]), rtol=ROUNDING)
+
+
+def test_a_file_in_pieces_is_that_of_safetensors(tmp_path: Path) -> None:
+    tensors = {
+        "weight": torch.randn(5, 3),
+        "step": torch.tensor(3.0),
+        "mask": torch.tensor([True, False, True]),
+        "rows": torch.arange(4),
+        "none": torch.empty(0, 2),
+    }
+    metadata = {"about": '{"ü": 1}'}
+    save_file(tensors, tmp_path / "theirs", metadata)
+    write_pieces(tmp_path / "ours", tensors, lambda name, shape: None, metadata, Ranks())
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+    read = read_pieces(tmp_path / "ours", lambda name, shape: None)
+    assert all(
+        torch.equal(read[name], tensor) for name, tensor in load_file(tmp_path / "ours").items()
+    )
+
+
+def test_without_torchrun_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    with recae.distributed() as ranks:
+        assert (ranks.rank, ranks.size) == (0, 1)
+        assert current_ranks() is None and not dist.is_initialized()
+        model = MODELS["elsa"](**MORE).fit(FOLD.train, progress=False)
+    assert model.score(FOLD.train).shape == (47, 31)
+
+
+@pytest.mark.parametrize("value", ["", "two", "-1", "1.5"])
+def test_an_environment_that_is_not_torchruns(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", value)
+    with pytest.raises(ConfigError) as caught, recae.distributed():
+        pass
+    assert caught.value.parameter == "WORLD_SIZE"
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), "long", None])
+def test_the_timeout_is_checked(timeout: Any) -> None:
+    with pytest.raises(ConfigError) as caught, recae.distributed(timeout):
+        pass
+    assert caught.value.parameter == "timeout"
