@@ -231,7 +231,7 @@ class IdMap:
         return self.ids[positions]
 
     def pieces(self) -> Iterator[Ids]:
-        """All ids in their order, `PIECE` at a time: those of a map on disk do not fit in memory.
+        """All ids in their order as arrays (rows,) of at most `PIECE`: a map may be on disk.
 
         >>> [ids.tolist() for ids in recae.data.IdMap(["b", "a"]).pieces()]
         [['b', 'a']]
