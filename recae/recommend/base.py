@@ -38,7 +38,7 @@ from recae.recommend.onnx.saving import save_onnx
 from recae.recommend.requests import check_fold, tell_notes
 from recae.recommend.rules.declared import Rules
 from recae.recommend.rules.ranked import Ruled
-from recae.recommend.saved import contents, identity, read_history, read_items
+from recae.recommend.saved import check_processes, contents, read_history, read_items
 from recae.recommend.weights import check_weights, learn_weighting, set_state, state
 from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
 from recae.system.files import as_path
@@ -124,7 +124,7 @@ class Recommender(Fitted):
         if validation is not None:
             check_fold("validation", validation)
         self._warn_of_unused(run, device)
-        self._check_processes(data, validation, run)
+        check_processes(self, data, validation, run)
         try:
             with enough_memory(f"fitting {self!r} on {data}"):
                 self._fit(data, validation, run)
@@ -133,18 +133,6 @@ class Recommender(Fitted):
             raise
         self._own(data, run.ranks)
         return self
-
-    def _check_processes(self, data: Interactions, validation: Fold | None, run: Any) -> None:
-        """Raises ConfigError unless all processes, if there are several, fit the same."""
-        if run.ranks is None:
-            return
-        if not self.uses_processes:
-            raise ConfigError(
-                f"{type(self).__name__} is fitted by one process, and torchrun has started "
-                f"{run.ranks.size}: fit it without torchrun"
-            )
-        about = identity(self, data, validation, run) | {"device": run.device.type}
-        training.check_same(run.ranks, about | {"checkpoint": run.checkpoint is not None})
 
     def _check_fitted(self) -> None:
         super()._check_fitted()

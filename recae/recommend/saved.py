@@ -24,6 +24,7 @@ from recae.data import IdMap, Interactions, as_ids
 from recae.data.splits import Fold
 from recae.data.tables.readers import read_interactions, write_interactions
 from recae.data.tables.sources import read_frame
+from recae.errors import ConfigError
 from recae.estimators.saved import ARRAYS, Contents, form
 from recae.recommend.weights import state
 from recae.system.safely import check_parquet
@@ -67,6 +68,21 @@ def identity(
         "data": data.fingerprint(),
         "validation": None if validation is None else validation.fingerprint(),
     }
+
+
+def check_processes(
+    model: Any, data: Interactions, validation: Fold | None, run: training.Run
+) -> None:
+    """Raises ConfigError unless all processes, if there are several, fit the same."""
+    if run.ranks is None:
+        return
+    if not model.uses_processes:
+        raise ConfigError(
+            f"{type(model).__name__} is fitted by one process, and torchrun has started "
+            f"{run.ranks.size}: fit it without torchrun"
+        )
+    about = identity(model, data, validation, run) | {"device": run.device.type}
+    training.check_same(run.ranks, about | {"checkpoint": run.checkpoint is not None})
 
 
 def read_items(files: Mapping[str, Path]) -> tuple[IdMap, np.ndarray]:
