@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.kit.provenance import keep
-from evaluation.scale import kill_ingest
+from evaluation.scale import kill_export, kill_ingest
 from evaluation.scale.kill import killed
 from recae.system.progress import bar
 
-JOBS: dict[str, Any] = {"ingest": kill_ingest}
+JOBS: dict[str, Any] = {"ingest": kill_ingest, "export": kill_export}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -40,8 +40,15 @@ class Plan:
     ) -> int:
         """Writes the rows to a file or a folder; returns their number. Options are those of
         `Recommender.export`."""
-        options = {"progress": progress, "checkpoint": checkpoint, "overwrite": overwrite}
-        return run(path, self.job, self.group_users, self.made, **options)
+        return run(
+            path,
+            self.job,
+            self.group_users,
+            self.made,
+            progress=progress,
+            checkpoint=checkpoint,
+            overwrite=overwrite,
+        )
 
 
 def planned(
