@@ -1,4 +1,4 @@
-"""What goes wrong with an export but for kills: full disks, lost permissions, damage, three at once.
+"""Full disks, lost permissions, damage and three at once: what else goes wrong with an export.
 
 Each function breaks the export of `kill_export` in one way, runs it again, and compares what it has
 written with what an undisturbed run has written. Any difference raises an AssertionError.
