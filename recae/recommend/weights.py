@@ -96,6 +96,15 @@ def _range(data: Interactions) -> tuple[float, float]:
     return float(weights.min()), float(weights.max())
 
 
+def uses_weights(model: Any) -> bool:
+    """Whether the scores of a model may depend on the weights of a history: unless its
+    hyperparameter `weights` is "neither". A model that has none is taken to use them."""
+    parts = model._trained()
+    if [*parts] != [model]:  # an ensemble
+        return any(map(uses_weights, parts))
+    return getattr(model, "weights", None) != "neither"
+
+
 def warn_if_unused(model: Any, data: Interactions) -> None:
     """Warns with `UnusedWeights` if the data have weights and the model counts 1 for each.
 

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,9 @@ from recae.system.safely import parsed
 from recae.system.threads import in_threads
 
 PARTS = "part-*.parquet"
+
+Beside = Callable[[Path], Mapping[str, Any]]
+"""Writes another file to a folder of parts; what the manifest says of it."""
 
 
 class Folder:
@@ -79,13 +82,15 @@ class Folder:
                 ) from error
             self.entries[part] = entry
 
-    def finish(self) -> dict[str, Any]:
-        """Writes the manifest and `_SUCCESS`; returns the manifest."""
+    def finish(self, beside: Beside | None = None) -> dict[str, Any]:
+        """Writes the manifest and `_SUCCESS`; returns the manifest. beside: writes before them."""
+        more = {} if beside is None else beside(self.path)
         parts = [self.entries[part] for part in range(self.job.parts)]
         manifest = self.job.to_json() | {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "rows": sum(entry["rows"] for entry in parts),
             "users_without_rows": sum(entry["users_without_rows"] for entry in parts),
+            **more,
             "parts": parts,
         }
         _write(self.path / MANIFEST, json.dumps(manifest, indent=1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from recae.ranking.top_k import TopK
+from recae.recommend.export.folder import Beside
+from recae.recommend.export.histories import Inputs
 from recae.recommend.export.manifest import OWNERS, Job
+from recae.recommend.export.opened import Export
 from recae.recommend.export.run import run, sizes
+from recae.recommend.export.since import Since
 from recae.recommend.export.writing import Batch, Made, Rows
 from recae.system.digests import sha256_of_json
 
@@ -24,11 +28,27 @@ with the rows of their users, counted from the first of them."""
 
 @dataclass(frozen=True)
 class Plan:
-    """An export that is not run yet: its job, the users of a row group, and how rows are made."""
+    """An export that is not run yet: its job, the users of a row group, and how rows are made.
+
+    made_from: makes rows of ranked lists. inputs: what the lists of single users depend on.
+    """
 
     job: Job
     group_users: int
     made: Made
+    made_from: Callable[[Ranked], Made]
+    inputs: Inputs | None = None
+
+    @property
+    def beside(self) -> Beside | None:
+        """Writes what a folder keeps beside its parts; see `Folder.finish`."""
+        return None if self.inputs is None else self.inputs.write
+
+    def since(self, export: str | Path | Export, progress: bool | None) -> Plan:
+        """The same with the lists of an earlier export for users whose inputs are the same."""
+        assert self.inputs is not None
+        earlier = Since(export, self.inputs, self.job.to_json(), progress)
+        return replace(self, made=self.made_from(earlier.batches))
 
     def run(
         self,
@@ -48,6 +68,7 @@ class Plan:
             progress=progress,
             checkpoint=checkpoint,
             overwrite=overwrite,
+            beside=self.beside,
         )
 
 
@@ -63,13 +84,14 @@ def planned(
     data: Mapping[str, Any],
     options: Mapping[str, Any],
     titles: Sequence[str | None] | None = None,
+    inputs: Inputs | None = None,
 ) -> Plan:
     """The export of the lists of some users.
 
     kind: a key of OWNERS, which names the first column. owners: the ids of the users. item_ids: the
     ids of the items in the lists. k: rows of a user, at most. batch: users that are ranked at a
     time. model, data, options: what the lists depend on, ready for JSON. titles: of the items,
-    which become the column title.
+    which become the column title. inputs: what the lists of single users depend on.
     """
     schema, listed = columns(kind, owners, item_ids, titles)
     step, group, part = sizes(k, batch)
@@ -77,12 +99,15 @@ def planned(
     told["titles"] = None if titles is None else sha256_of_json(list(titles))
     job = Job(kind, model, data, told, schema, len(owners), part)
 
-    def made(first: int, stop: int) -> Iterator[tuple[Batch, int]]:
-        for rows, top in ranked(first, stop, step):
-            of = owners[first + rows.start : first + rows.stop]
-            yield functools.partial(rows_of, schema, of, listed, top), len(of)
+    def made_from(lists: Ranked) -> Made:
+        def made(first: int, stop: int) -> Iterator[tuple[Batch, int]]:
+            for rows, top in lists(first, stop, step):
+                of = owners[first + rows.start : first + rows.stop]
+                yield functools.partial(rows_of, schema, of, listed, top), len(of)
 
-    return Plan(job, group, made)
+        return made
+
+    return Plan(job, group, made_from(ranked), made_from, inputs)
 
 
 def columns(

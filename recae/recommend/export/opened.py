@@ -12,6 +12,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from recae.errors import DataError
+from recae.recommend.export.histories import check_digests_file
 from recae.recommend.export.manifest import (
     JOB,
     MANIFEST,
@@ -136,6 +137,8 @@ class Export:
         for fault in in_threads(self._fault, parts):
             if fault is not None:
                 raise self._damaged(*fault)
+        if "histories" in self.manifest:
+            check_digests_file(self.path, self.manifest["histories"])
 
     def _fault(self, part: Mapping[str, Any]) -> tuple[str, str] | None:
         """The name of a part and what is wrong with it; None for a part as it was written."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recae.errors import ConfigError, DataError, RecaeError, StorageError
-from recae.recommend.export.folder import Folder, folder_of
+from recae.recommend.export.folder import Beside, Folder, folder_of
 from recae.recommend.export.manifest import Job
 from recae.recommend.export.writing import (
     GROUP_ROWS,
@@ -77,13 +77,15 @@ def run(
     progress: bool | None,
     checkpoint: str | Path | None,
     overwrite: bool,
+    beside: Beside | None = None,
 ) -> int:
     """Writes the rows of a job; returns their number. Options are those of `Recommender.export`.
 
-    made: ranks some users. group_users: users of a row group, see `sizes`.
+    made: ranks some users. group_users: users of a row group, see `sizes`. beside: writes another
+    file to a folder, before the manifest.
     """
     with _storage_errors(path):
-        return _run(path, job, group_users, made, progress, checkpoint, overwrite)
+        return _run(path, job, group_users, made, progress, checkpoint, overwrite, beside)
 
 
 @contextmanager
@@ -104,6 +106,7 @@ def _run(
     progress: bool | None,
     checkpoint: str | Path | None,
     overwrite: bool,
+    beside: Beside | None,
 ) -> int:
     if not is_file(path):
         if checkpoint is not None:
@@ -114,7 +117,7 @@ def _run(
             )
         with folder_of(path, job, overwrite=overwrite) as folder:
             _fill(folder, group_users, made, progress)
-            return int(folder.finish()["rows"])
+            return int(folder.finish(beside)["rows"])
     check_target(path, overwrite=overwrite, endings=TABLES)
     if checkpoint is None:
         file = as_path(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,8 @@ class Ruled:
         return () if self.bound is None else self.bound.notes.listed()
 
     def identity(self) -> Any:
-        """What lists depend on beside `request`, ready for JSON; None without rules."""
+        """What lists depend on beside `request`, ready for JSON; None without rules. "allowed" is
+        what it says of single users."""
         if self.bound is None:
             return None
         rules, found = self.bound.rules, self.bound.rules.to_json(ids=False)
@@ -84,10 +85,16 @@ class Ruled:
         if self.bound.factors is not None:
             arrays.append(self.bound.factors)
         if self.only is not None:
-            arrays += [self.only[0], self.only[1].indptr, self.only[1].indices]
+            cells = self.only[1]
+            found["allowed"] = sha256_of_arrays(self.only[0], cells.indptr, cells.indices)
         if rules.category is not None and (rules.at_most is not None or rules.diversity > 0):
             arrays.append(self.bound.categories[0])
         return found | {"arrays": sha256_of_arrays(*arrays)}
+
+    def part(self, rows: np.ndarray) -> Ruled:
+        """Some of the rows; what the rules do is counted in the same notes."""
+        only = None if self.only is None else (self.only[0][rows], self.only[1][rows])
+        return replace(self, request=self.request.part(rows), only=only)
 
     def rows_at_a_time(self, batch_size: int | str = "auto") -> int:
         """Users per batch."""

@@ -48,7 +48,7 @@ def test_the_manifest_counts_what_is_there(model, text_data, folder) -> None:
         assert part["rows"] == pq.read_metadata(folder / part["file"]).num_rows
     assert {file.name for file in folder.iterdir()} == {
         *(f"part-0000{part}.parquet" for part in range(4)),
-        *("_manifest.json", "_SUCCESS"),
+        *("_manifest.json", "_SUCCESS", "_users.parquet"),
     }
     assert (folder / "_SUCCESS").read_bytes() == b""
 

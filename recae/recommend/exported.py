@@ -1,0 +1,177 @@
+"""The methods of a fitted recommender that write everybody's lists."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+from recae.data import Interactions, ItemTable
+from recae.errors import check_integer
+from recae.ranking.batches import RankedLists, Request
+from recae.recommend.export.histories import Inputs, digests
+from recae.recommend.export.lists import Plan, planned
+from recae.recommend.export.opened import Export
+from recae.recommend.export.run import is_file
+from recae.recommend.export.since import path_of
+from recae.recommend.fitted import Fitted
+from recae.recommend.requests import tell_notes
+from recae.recommend.rules.declared import Rules
+from recae.recommend.rules.ranked import Ruled
+from recae.recommend.weights import uses_weights
+from recae.system.digests import sha256_of_arrays
+from recae.system.files import check_apart
+from recae.system.mapped import release
+from recae.system.threads import survives_fork
+
+
+class Exports(Fitted, ABC):
+    """Writes the lists of a fitted recommender to Parquet."""
+
+    _loaded_as: str | None
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that identify the fitted state."""
+
+    @survives_fork
+    def export(
+        self,
+        path: str | Path,
+        history: Any = None,
+        k: int = 100,
+        *,
+        users: Any = None,
+        exclude_seen: bool = True,
+        items: Any = None,
+        exclude_items: Any = None,
+        on_unknown: str = "raise",
+        on_unknown_items: str = "ignore",
+        rules: Rules | None = None,
+        batch_size: int | str = "auto",
+        progress: bool | None = None,
+        checkpoint: str | Path | None = None,
+        overwrite: bool = False,
+        titles: Any = None,
+        since: str | Path | Export | None = None,
+    ) -> int:
+        """Writes the rows of `recommend(users, k, history=history, ...)` to Parquet; their number.
+
+        path: one file if it ends in .parquet or .pq; any other path is a folder, a dataset of parts
+        that pyarrow, Spark and DuckDB read: part-00000.parquet and so on, with the rows of whole
+        users in the order of the users. Its `_manifest.json` with counts and checksums is written
+        after them, `_SUCCESS` last; `recae.open_export` reads it. Columns: user_id, item_id (int64
+        or string), score (float32), rank (int32, from 1). titles: a mapping or Series from item
+        ids to titles, or a table or its path with the columns item_id and title; there is then a
+        column title (string, null without one). Lists are ranked while earlier ones are written; a
+        few batches of them are in memory.
+
+        After an interruption the same call resumes a folder part by part; the result is the same,
+        byte by byte. A part that was deleted from a complete export is made anew. A file resumes
+        only with checkpoint: a folder, new or empty, that keeps the parts and is deleted in the
+        end; the lists are written twice. A file appears when it is complete. overwrite: replace a
+        complete file or folder, which stays until the new one is complete, or begin an incomplete
+        folder anew.
+
+        since: an earlier export to a folder, or its path. Only users whose history has changed are
+        ranked; the lists of the others are taken over. The rows are those of a full export, and
+        scores differ as between two values of batch_size. Titles, users and their own exclusions
+        may be others than then; the model and all other options must be the same.
+
+        Raises DataError as `recommend` does; StorageError for a place that cannot be written, for
+        one that holds something else or a complete export, and while another process writes there;
+        ConfigError for parts of another model, other histories or other options, for `since` with
+        another model or other options, and for a path with the ending of another format.
+
+        >>> recae.Popularity().fit(data).export("top.parquet", data, k=1)
+        5
+        """
+        is_file(path)
+        plan, ruled = self._export_plan(
+            history,
+            k,
+            users=users,
+            exclude_seen=exclude_seen,
+            items=items,
+            exclude_items=exclude_items,
+            on_unknown=on_unknown,
+            on_unknown_items=on_unknown_items,
+            rules=rules,
+            batch_size=batch_size,
+            titles=titles,
+        )
+        if since is not None:
+            check_apart([path], [path_of(since)])
+            plan = plan.since(since, progress)
+        rows = plan.run(path, progress=progress, checkpoint=checkpoint, overwrite=overwrite)
+        tell_notes(ruled.notes)
+        return rows
+
+    def _export_plan(
+        self,
+        history: Any,
+        k: int,
+        *,
+        users: Any = None,
+        exclude_seen: bool = True,
+        items: Any = None,
+        exclude_items: Any = None,
+        on_unknown: str = "raise",
+        on_unknown_items: str = "ignore",
+        rules: Rules | None = None,
+        batch_size: int | str = "auto",
+        titles: Any = None,
+    ) -> tuple[Plan, Ruled]:
+        """What `export` would write, and the ranking, whose notes are complete afterwards."""
+        limits = items, exclude_items, exclude_seen, on_unknown_items
+        ruled = self._ruled(users, history, on_unknown, *limits, rules)
+        request, most = ruled.request, min(check_integer("k", k), len(self.items_))
+        texts = None if titles is None else ItemTable(titles).texts(self.items_, missing="")
+        allowed, hidden = request.allowed, request.exclude
+        own = None if hidden is request.matrix else hidden
+        about_data = self._about_data(history, request)
+
+        def ranked(first: int, stop: int, step: int) -> RankedLists:
+            release(request.matrix.indices, request.matrix.data)  # those of earlier users
+            yield from ruled.batches(most, step, first, stop)
+
+        plan = planned(
+            "recommendations",
+            request.users,
+            self.items_.ids,
+            ranked,
+            k=most,
+            batch=ruled.rows_at_a_time(batch_size),
+            model={
+                "name": self.name,
+                "fingerprint": self._loaded_as or self.fingerprint(),
+                "hyperparameters": self.get_params(),
+            },
+            data=about_data,
+            options={
+                "exclude_seen": exclude_seen,
+                "on_unknown": on_unknown,
+                "users": None if users is None else sha256_of_arrays(request.users),
+                "items": None if allowed is None else sha256_of_arrays(allowed),
+                "excluded": None if own is None else sha256_of_arrays(own.indptr, own.indices),
+                "rules": ruled.identity(),
+            },
+            titles=None if texts is None else [text or None for text in texts],
+            inputs=Inputs(
+                request.users,
+                self.items_,
+                most,
+                lambda rows, step: ruled.part(rows).batches(most, step),
+                lambda: digests(request, ruled.only, uses_weights(self)),
+            ),
+        )
+        return plan, ruled
+
+    def _about_data(self, history: Any, request: Request) -> dict[str, Any]:
+        """What an export says about the histories."""
+        given = self.history_ if history is None else history
+        if isinstance(given, Interactions):
+            return {"fingerprint": given.fingerprint(), "users": given.n_users}
+        matrix = request.matrix
+        known = sha256_of_arrays(request.users, matrix.indptr, matrix.indices, matrix.data)
+        return {"fingerprint": known[:16], "users": len(request)}
