@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = build_parser(_needed(given)).parse_args(given)
         command = args.command
         asked = {name: getattr(args, name, False) for name in ("quiet", "verbose", "json")}
-        output = Output(**asked)
+        output = Output(**asked) if _reports(command) else Output(quiet=True)
         output.detail(versions())
         with _readable_warnings(command):
             args.run(args, output)
@@ -155,6 +155,22 @@ def build_parser(needed: Collection[str] = tuple(COMMANDS)) -> Parser:
             module.add_options(command)
             command.set_defaults(run=module.run, parser=parser, command=command)
     return parser
+
+
+def _reports(command: argparse.ArgumentParser) -> bool:
+    """Whether this process reports: of several that torchrun has started, the first.
+
+    Raises ConfigError for a command that several processes cannot do together.
+    """
+    processes, rank = (os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK"))
+    if not rank or processes in ("", "0", "1"):
+        return True
+    if command.prog.split()[-1] != "fit":
+        raise ConfigError(
+            f"`{command.prog}` runs in one process, and torchrun has started {processes}: of all "
+            "commands, only `recae fit` is for torchrun"
+        )
+    return rank == "0"
 
 
 def _needed(given: Sequence[str]) -> Collection[str]:

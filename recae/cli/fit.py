@@ -47,11 +47,11 @@ def add_options(parser: Parser) -> None:
 def run(args: argparse.Namespace, output: Output) -> None:
     """Reads, fits and saves; under torchrun, with all its processes."""
     with recae.distributed() as ranks:
-        fit(args, Output(quiet=True) if ranks.rank else output)
+        fit(args, output, saves=not ranks.rank)
 
 
-def fit(args: argparse.Namespace, output: Output) -> None:
-    """Reads, fits and saves. Of several processes, process 0 reports."""
+def fit(args: argparse.Namespace, output: Output, saves: bool) -> None:
+    """Reads, fits and saves. saves: whether this process has the model, if there are several."""
     model = hyperparameters.build_model(args.model, args.set)
     check_number("--held-out", args.held_out, low=0, below=1)
     check_places(args, folders=[args.out, args.checkpoint], inputs=[args.data], replaced=args.out)
@@ -103,7 +103,7 @@ def fit(args: argparse.Namespace, output: Output) -> None:
     output.done(f"fitted {model} in {seconds:.1f} s and saved it to {args.out}", fitted)
     if interruption is not None:
         raise interruption
-    if args.checkpoint:
+    if args.checkpoint and saves:
         members = range(len(model.get_params().get("members", ())))
         for file in (args.checkpoint, *(f"{args.checkpoint}.{number}" for number in members)):
             Path(file).unlink(missing_ok=True)
