@@ -18,11 +18,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 import scipy.sparse as sp
 
 import recae
 from recae import Interactions
 from recae.errors import TrainingInterrupted
+from recae.models.linear import _gram
 from recae.training import Epoch
 
 DATA = Interactions.from_csr(sp.random(47, 31, 0.2, format="csr", random_state=1))
@@ -86,6 +88,41 @@ def curves(notes: dict[str, Any], ranks: recae.nn.Ranks, folder: Path) -> None:
         model.save(folder / name)
 
 
+CLOSED: dict[str, Callable[..., Any]] = {
+    "ease": lambda: recae.EASE(l2=2.0),
+    "edlae weights": lambda: recae.EDLAE(
+        l2=2.0, weights="both", user_power=0.3, item_power=0.2, precision="float32"
+    ),
+    "ease over users": lambda: recae.EASE(l2=3.0),
+}
+
+
+def closed(name: str) -> Any:
+    """A closed form, from blocks of few users and in many strips; fewer users than items."""
+    data = DATA.select_users(range(15)) if name == "ease over users" else DATA
+    with pytest.MonkeyPatch.context() as patch:
+        for what, value in {"ENTRIES": 40, "WIDTH": 4, "NARROWEST": 1}.items():
+            patch.setattr(_gram, what, value)
+        return CLOSED[name]().fit(data, progress=False)
+
+
+def closed_forms(notes: dict[str, Any], ranks: recae.nn.Ranks, folder: Path) -> None:
+    """Every closed form, saved by process 0, and how many numbers the others send."""
+    sent: list[int] = []
+    original = recae.nn.Ranks.send
+
+    def noted(self: Any, tensor: Any, to: int) -> None:
+        sent.append(tensor.numel())
+        original(self, tensor, to)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recae.nn.Ranks, "send", noted)
+        for name in CLOSED:
+            sent.clear()
+            closed(name).save(folder / name)
+            notes[f"sent {name}"] = sum(sent)
+
+
 def sizes(notes: dict[str, Any], ranks: recae.nn.Ranks, folder: Path) -> None:
     """How many numbers a process holds of a network while it trains, and in its optimiser."""
     held: dict[str, int] = {}
@@ -125,7 +162,7 @@ def mistakes(notes: dict[str, Any], ranks: recae.nn.Ranks, folder: Path) -> None
         "seed": lambda: MODELS["elsa"]().fit(DATA, seed=ranks.rank, device="cpu"),
         "data": lambda: MODELS["elsa"]().fit(other if ranks.rank else DATA, device="cpu"),
         "hyperparameters": lambda: recae.ELSA(latent=4 + ranks.rank).fit(DATA, device="cpu"),
-        "ease": lambda: recae.EASE().fit(DATA),
+        "alone": lambda: recae.PureSVD().fit(DATA),
         "few items": lambda: MODELS["elsa"]().fit(
             Interactions.from_csr(sp.csr_matrix([[1], [1]])), device="cpu"
         ),
@@ -204,7 +241,7 @@ def main(folder: Path) -> None:
     warnings.simplefilter("ignore", recae.RecaeWarning)
     notes: dict[str, Any] = {}
     with recae.distributed(timeout=60) as ranks:
-        for part in (curves, sizes, checkpoints, mistakes, few_users, killed):
+        for part in (curves, closed_forms, sizes, checkpoints, mistakes, few_users, killed):
             part(notes, ranks, folder)
         write(notes, ranks.rank, folder)
 

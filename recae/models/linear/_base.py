@@ -49,7 +49,8 @@ class LinearRecommender(Recommender):
     X on itself; a larger c_j makes B_jj smaller, and c_j = 1 / P_jj makes it zero (Moon, Kim & Lee,
     SIGIR 2023, which derives all of them as one).
 
-    P comes from an inverse over the items or over the users, see `_solve.py`.
+    P comes from an inverse over the items or over the users, see `_solve.py`. Several processes
+    share X'X (`_gram.py`), and process 0 inverts it.
     """
 
     l2: float = param(
@@ -78,6 +79,7 @@ class LinearRecommender(Recommender):
     )
 
     uses_device = True
+    uses_processes = True
 
     # Constants, unless a model declares them as hyperparameters.
     dropout = 0.0
@@ -96,15 +98,22 @@ class LinearRecommender(Recommender):
             squares = rows.squares()
             ridge = self.l2 + squares * (self.dropout / (1 - self.dropout))
             name, heaviest = type(self).__name__, float((squares / ridge).max())
-        shape = data.n_users, data.n_items
-        plan, device = plan_solver(name, *shape, heaviest, self.precision, run.device)
+        plan, device, ranks = None, run.device, run.ranks
+        if ranks is None or ranks.rank == 0:
+            shape = data.n_users, data.n_items
+            plan, device = plan_solver(name, *shape, heaviest, self.precision, run.device)
+        plan = plan if ranks is None else ranks.told(plan)
+        assert plan is not None
         steps = blocks(data.n_users) + 1 if plan.over_users else blocks(data.n_items)
         with bar(steps, name, "block", run.progress) as progress_bar:
-            options = self.l2, progress_bar, device
+            options = self.l2, progress_bar, device, ranks
             if plan.over_users:
-                inverse, diagonal = over_users(rows, ridge, *options)
+                found = over_users(rows, ridge, *options)
             else:
-                inverse, diagonal = over_items(rows, ridge, plan.dtype, *options)
+                found = over_items(rows, ridge, plan.dtype, *options)
+        if found is None:  # process 0 has the model
+            return
+        inverse, diagonal = found
         warn_if_light(name, self.l2, heaviest, plan)
         scale = np.maximum(ridge, (1 - self.xi) / diagonal)
         shared = torch.from_numpy(inverse)  # torch multiplies in all threads, and in one float

@@ -14,6 +14,7 @@ from torch.nn.functional import linear
 
 from recae.errors import CapacityError, ConfigError, warn
 from recae.models.linear._gram import Rows, gram_matrix
+from recae.nn import Ranks
 from recae.system.machine import total_memory
 
 SPARE = 0.85
@@ -274,13 +275,17 @@ def over_items(
     l2: float,
     progress_bar: Any,
     device: torch.device,
-) -> tuple[np.ndarray, np.ndarray]:
+    ranks: Ranks | None = None,
+) -> tuple[np.ndarray, np.ndarray] | None:
     """-P, (n_items, n_items) in the dtype, and the diagonal of P = (X'X + diag(r))^-1.
 
-    rows: X; ridge: r, (n_items,) float64, above zero. Costs items^3 operations. Raises ConfigError
-    when rounding leaves no positive definite matrix.
+    rows: X; ridge: r, (n_items,) float64, above zero. ranks: processes that share X'X; process 0
+    inverts it, and the others get None. Costs items^3 operations. Raises ConfigError when rounding
+    leaves no positive definite matrix.
     """
-    gram = gram_matrix(rows, len(ridge), dtype)
+    gram = gram_matrix(rows, len(ridge), dtype, ranks)
+    if gram is None:
+        return None
     if not np.isfinite(gram.diagonal()).all():
         raise ConfigError(
             f"X'X overflows {dtype} (l2={l2} does not matter): scale the weights of the "
@@ -297,8 +302,13 @@ def over_items(
 
 
 def over_users(
-    rows: Rows, ridge: np.ndarray, l2: float, progress_bar: Any, device: torch.device
-) -> tuple[np.ndarray, np.ndarray]:
+    rows: Rows,
+    ridge: np.ndarray,
+    l2: float,
+    progress_bar: Any,
+    device: torch.device,
+    ranks: Ranks | None = None,
+) -> tuple[np.ndarray, np.ndarray] | None:
     """The same through the users: -P in float32, and the diagonal of P in float64.
 
     With R = diag(r) and Y = X R^-1/2, P = R^-1/2 (I - Y' (I + YY')^-1 Y) R^-1/2 (Woodbury 1950).
@@ -311,7 +321,9 @@ def over_users(
     roots = ridge**-0.5
     matrix = sp.vstack(list(rows), format="csr")
     items = sp.csr_matrix((matrix.astype(np.float64) @ sp.diags(roots)).T)  # Y': (n_items, n_users)
-    system = gram_matrix([items], items.shape[1], np.dtype(np.float64))
+    system = gram_matrix([items], items.shape[1], np.dtype(np.float64), ranks)
+    if system is None:
+        return None
     system[np.diag_indices_from(system)] += 1
     negative_inverse_(system, l2, progress_bar, device)
     n = len(ridge)
