@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import os
 import sys
@@ -93,7 +94,8 @@ def survives_fork(function: Callable[P, R]) -> Callable[P, R]:
             if _PROCESS.survivor != threading.get_ident():
                 return function(*args, **kwargs)
             _PROCESS.worker = _PROCESS.worker or ThreadPoolExecutor(1, "recae")
-            return _PROCESS.worker.submit(function, *args, **kwargs).result()
+            context = contextvars.copy_context()  # `recae.distributed` is one
+            return _PROCESS.worker.submit(lambda: context.run(function, *args, **kwargs)).result()
 
     return wrapper
 

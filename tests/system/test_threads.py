@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 import pytest
 import torch
 
+from recae.system import threads
 from recae.system.threads import in_threads
 
 
@@ -46,3 +48,13 @@ def test_an_error_comes_through_and_the_numbers_stay(three: int) -> None:
     with pytest.raises(KeyError):
         in_threads(work, range(9))
     assert torch.get_num_threads() == threads_of_a_new_thread() == three
+
+
+def test_context_variables_reach_the_thread_of_a_forked_process(monkeypatch) -> None:
+    held: ContextVar[int] = ContextVar("held", default=0)
+    monkeypatch.setattr(threads._PROCESS, "survivor", threading.get_ident())
+    monkeypatch.setattr(threads._PROCESS, "worker", None)
+    held.set(7)
+    caller = threading.get_ident()
+    found = threads.survives_fork(lambda: (held.get(), threading.get_ident() != caller))()
+    assert found == (7, True)

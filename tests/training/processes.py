@@ -24,7 +24,6 @@ import scipy.sparse as sp
 import recae
 from recae import Interactions
 from recae.errors import TrainingInterrupted
-from recae.models.linear import _gram
 from recae.training import Epoch
 
 DATA = Interactions.from_csr(sp.random(47, 31, 0.2, format="csr", random_state=1))
@@ -99,6 +98,8 @@ CLOSED: dict[str, Callable[..., Any]] = {
 
 def closed(name: str) -> Any:
     """A closed form, from blocks of few users and in many strips; fewer users than items."""
+    from recae.models.linear import _gram  # here, so that `main` forks before it is imported
+
     data = DATA.select_users(range(15)) if name == "ease over users" else DATA
     with pytest.MonkeyPatch.context() as patch:
         for what, value in {"ENTRIES": 40, "WIDTH": 4, "NARROWEST": 1}.items():
