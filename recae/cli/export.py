@@ -1,9 +1,12 @@
-"""Write the top k of every user to a Parquet file.
+"""Write the top k of every user to Parquet: a folder of parts, or one file.
 
-The file has the columns user_id, item_id, score and rank, and with --titles also title. Only the
-histories and one batch of users are in memory. The file appears when it is complete.
+OUT is one file if it ends in .parquet or .pq, and a folder of Parquet files otherwise. A folder is
+resumed by the same command after an interruption, part by part; a file only with --checkpoint. The
+columns are user_id, item_id, score and rank, and with --titles also title. A folder has the marker
+_SUCCESS, and a manifest with counts and checksums, when it is complete.
 
-example:
+examples:
+  recae export model top --history plays.parquet -k 100
   recae export model top.parquet --history plays.parquet -k 100
 """
 
@@ -26,23 +29,24 @@ from recae.cli.requests import (
     read_titles,
     users_and_history,
 )
+from recae.recommend.export.run import check_place, is_file
 from recae.system.files import TABLES
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of `recae export`."""
     add_user_options(parser)
-    parser.add_argument("out", metavar="OUT", help="the .parquet file to write")
+    parser.add_argument("out", metavar="OUT", help="the folder or the .parquet file to write")
     parser.add_argument(
         "-k", type=int, default=100, help="items for each user, at most (default: %(default)s)"
     )
     parser.add_argument(
         "--checkpoint",
         metavar="FOLDER",
-        help="keep the lists so far there: after an interruption the same command resumes from it; "
-        "deleted once the file is complete",
+        help="of a file: keep the lists so far there; after an interruption the same command "
+        "resumes from it; deleted once the file is complete",
     )
-    add_overwrite_option(parser, "the file")
+    add_overwrite_option(parser, "the file or folder")
     add_item_options(parser)
     add_table_options(parser)
     add_output_options(parser)
@@ -50,12 +54,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> None:
     """Loads, ranks and writes."""
+    one_file = is_file(args.out)
     check_places(
         args,
-        files=[(args.out, TABLES)],
-        folders=[args.checkpoint],
+        files=[(args.out, TABLES)] if one_file else [],
+        folders=[args.checkpoint, None if one_file else args.out],
         inputs=[args.model, *(args.history or ()), *id_files(args), args.titles],
     )
+    check_place(args.out, args.checkpoint, overwrite=args.overwrite)
     model = recae.load(args.model, recae.Recommender)
     titles, rules = read_titles(args, model.items_), item_options(args, model)
     users, history = users_and_history(args, model, output)

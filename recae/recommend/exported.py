@@ -12,7 +12,7 @@ from recae.ranking.batches import RankedLists, Request
 from recae.recommend.export.histories import Inputs, digests
 from recae.recommend.export.lists import Plan, planned
 from recae.recommend.export.opened import Export
-from recae.recommend.export.run import is_file
+from recae.recommend.export.run import check_place
 from recae.recommend.export.since import path_of
 from recae.recommend.fitted import Fitted
 from recae.recommend.requests import tell_notes
@@ -86,7 +86,8 @@ class Exports(Fitted, ABC):
         >>> recae.Popularity().fit(data).export("top.parquet", data, k=1)
         5
         """
-        is_file(path)
+        self._check_fitted()
+        check_place(path, checkpoint, overwrite=overwrite)
         plan, ruled = self._export_plan(
             history,
             k,

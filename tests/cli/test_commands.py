@@ -41,6 +41,29 @@ def test_fit_export_recommend_agree(
     pd.testing.assert_frame_equal(some[columns], expected, check_dtype=False)
 
 
+def test_export_to_a_folder(
+    folder: Path, plays: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("fit", "plays.parquet", "model", "--model", "ease", "--with-history") == 0
+    Path("users.txt").write_text("8\n7\n")
+    items = plays["item_id"].unique()
+    titles = pd.DataFrame({"item_id": items, "name": [f"Item {item}" for item in items]})
+    titles.to_csv("titles.csv", index=False)
+    options = ("--titles", "titles.csv", "--title-column", "name", "--users-file", "users.txt")
+    command = ("export", "model", "my top %1", "-k", "3", "--exclude-items", "105", *options)
+    assert run(*command) == 0
+    assert "6 rows" in capsys.readouterr().out
+    export = recae.open_export("my top %1")
+    export.verify()
+    found = export.dataset().to_table().to_pandas()
+    expected = recae.load("model").recommend([8, 7], 3, exclude_items=[105])
+    assert found["item_id"].tolist() == expected["item_id"].tolist()
+    assert found["title"].tolist() == [f"Item {item}" for item in found["item_id"]]
+    assert run(*command) == 4
+    assert "--overwrite" in capsys.readouterr().err
+    assert run(*command, "--overwrite") == 0
+
+
 def test_fit_is_the_library_with_the_same_settings(folder: Path) -> None:
     assert run("fit", "plays.parquet", "model", *TINY, "--seed", "3", "--held-out", "0") == 0
     model = recae.MultVAE(latent=8, hidden=(16,), epochs=2)

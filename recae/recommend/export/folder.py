@@ -130,11 +130,7 @@ def folder_of(path: str | Path, job: Job, *, overwrite: bool) -> Iterator[Folder
     export without `overwrite`, and where another process writes; ConfigError for an incomplete
     export of another job, naming what differs.
     """
-    check_flag("overwrite", overwrite)
-    target = as_path(path).resolve()
-    if target.exists() and not target.is_dir():
-        raise StorageError(f"{target} is a file: name a folder, or a file that ends in .parquet")
-    _names(target)
+    target = check_folder(path, overwrite=overwrite)
     with _made(target), ExitStack() as held:
         held.enter_context(only_writer(target / LOCK, str(target)))
         names = _names(target)
@@ -165,6 +161,31 @@ def folder_of(path: str | Path, job: Job, *, overwrite: bool) -> Iterator[Folder
             raise StorageError(f"could not replace {target}: {error.strerror}") from error
         remove_directory(beside)
         (target / LOCK).unlink(missing_ok=True)
+
+
+def check_folder(path: str | Path, *, overwrite: bool) -> Path:
+    """The resolved path. Raises the errors of `folder_of` that do not depend on the job."""
+    check_flag("overwrite", overwrite)
+    target = as_path(path).resolve()
+    if target.exists() and not target.is_dir():
+        raise StorageError(f"{target} is a file: name a folder, or a file that ends in .parquet")
+    if not target.parent.is_dir():
+        raise StorageError(f"cannot make the folder {path}: {target.parent} does not exist")
+    names = _names(target)
+    if MANIFEST in names and SUCCESS in names and not overwrite:
+        _refuse_complete(target, read_manifest(target))
+    return target
+
+
+def _refuse_complete(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Raises StorageError for a complete export that lacks nothing."""
+    if all(_has_size(path, entry) for entry in manifest["parts"]):
+        raise StorageError(
+            f"{path} is a complete export: pass overwrite=True to replace it, or name another "
+            "folder",
+            parameter="overwrite",
+            value=False,
+        )
 
 
 @contextmanager
@@ -220,20 +241,13 @@ def _take_up(folder: Folder, names: set[str], overwrite: bool) -> None:
 def _repair(folder: Folder, names: set[str]) -> None:
     """Takes up a complete export of the same job that lacks some parts."""
     manifest = read_manifest(folder.path)
-    parts = manifest["parts"]
-    lacking = [entry for entry in parts if not _has_size(folder.path, entry)]
-    if SUCCESS in names and not lacking:
-        raise StorageError(
-            f"{folder.path} is a complete export: pass overwrite=True to replace it, or name "
-            "another folder",
-            parameter="overwrite",
-            value=False,
-        )
+    if SUCCESS in names:
+        _refuse_complete(folder.path, manifest)
     differ = differences(manifest, folder.job.to_json())
     if differ:
         raise _other(folder.path, differ)
     _write(folder.path / JOB, json.dumps(folder.job.to_json(), indent=1))
-    folder.resume(parts)
+    folder.resume(manifest["parts"])
     for name in (SUCCESS, MANIFEST):
         (folder.path / name).unlink(missing_ok=True)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recae.errors import ConfigError, DataError, RecaeError, StorageError
-from recae.recommend.export.folder import Beside, Folder, folder_of
+from recae.recommend.export.folder import Beside, Folder, check_folder, folder_of
 from recae.recommend.export.manifest import Job
 from recae.recommend.export.writing import (
     GROUP_ROWS,
@@ -51,6 +51,20 @@ def is_file(path: str | Path) -> bool:
             value=path,
         )
     return ending in TABLES
+
+
+def check_place(path: str | Path, checkpoint: str | Path | None, *, overwrite: bool) -> None:
+    """Raises the errors of `run` that do not depend on the job, before anything is read."""
+    if is_file(path):
+        check_target(path, overwrite=overwrite, endings=TABLES)
+        return
+    if checkpoint is not None:
+        raise ConfigError(
+            "checkpoint is for an export to one file; a folder resumes by itself",
+            parameter="checkpoint",
+            value=checkpoint,
+        )
+    check_folder(path, overwrite=overwrite)
 
 
 def sizes(k: int, batch: int) -> tuple[int, int, int]:
@@ -108,17 +122,11 @@ def _run(
     overwrite: bool,
     beside: Beside | None,
 ) -> int:
+    check_place(path, checkpoint, overwrite=overwrite)
     if not is_file(path):
-        if checkpoint is not None:
-            raise ConfigError(
-                "checkpoint is for an export to one file; a folder resumes by itself",
-                parameter="checkpoint",
-                value=checkpoint,
-            )
         with folder_of(path, job, overwrite=overwrite) as folder:
             _fill(folder, group_users, made, progress)
             return int(folder.finish(beside)["rows"])
-    check_target(path, overwrite=overwrite, endings=TABLES)
     if checkpoint is None:
         file = as_path(path)
         writer = PartWriter(
