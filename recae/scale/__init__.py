@@ -4,5 +4,6 @@ Nothing here is needed to write lists on one machine: `model.export` uses all of
 """
 
 from recae.scale.databases import load_export as load_export
+from recae.scale.on_ray import ray_export as ray_export
 from recae.scale.recommend import Recommend as Recommend
 from recae.scale.spark import map_in_arrow as map_in_arrow

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import json
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from recae.data import IdMap, Interactions, as_ids
-from recae.data.ids import show
-from recae.errors import (
-    ConfigError,
-    DataError,
-    RecaeError,
-    check_flag,
-    check_integer,
-    check_option,
-    explained,
-)
-from recae.estimators.saved import CONFIG, load
+from recae.errors import check_flag, check_integer, check_option, explained
 from recae.ranking.top_k import TopK
 from recae.recommend import Recommender
 from recae.recommend.requests import UNKNOWN
@@ -33,7 +17,7 @@ from recae.recommend.rules import Rules
 from recae.recommend.rules.declared import check_rules
 from recae.recommend.rules.lists import UNKNOWN_ITEMS
 from recae.scale.lists import LISTS, histories_of
-from recae.system.digests import sha256
+from recae.scale.processes import check_version, computing, digest_of, here, loaded
 from recae.system.files import as_path
 from recae.system.machine import __version__
 from recae.system.threads import survives_fork
@@ -147,72 +131,3 @@ def rows_of(users: np.ndarray, items: IdMap, top: TopK) -> pa.Table:
 def id_array(ids: np.ndarray) -> pa.Array:
     """Ids as int64 or string, even if there are none."""
     return pa.array(ids, type=pa.string() if ids.dtype == object else pa.int64())
-
-
-def digest_of(path: str) -> str:
-    """16 hexadecimal digits that tell the saved model of a folder from others. Raises DataError."""
-    try:
-        text = (Path(path) / CONFIG).read_bytes()
-        parsed = json.loads(text)
-        return sha256(str(parsed["digest"]).encode())[:16]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no saved model"
-        raise DataError(
-            f"the machine {socket.gethostname()} cannot read the model {path}: {reason}. The path "
-            "must lead to the same saved model on every machine (shared storage)",
-            parameter="model_path",
-            value=path,
-        ) from None
-
-
-def loaded(path: str, digest: str) -> Recommender:
-    """The model of a folder, loaded once in this process. Raises DataError for another one."""
-    found = digest_of(path)
-    if found != digest:
-        raise DataError(
-            f"the machine {socket.gethostname()} finds another model in {path} than the job began "
-            "with: save new models to new folders, and start the job again",
-            parameter="model_path",
-            value=path,
-        )
-    return _loaded(path, digest)
-
-
-@functools.lru_cache(maxsize=1)
-def _loaded(path: str, digest: str) -> Recommender:
-    model: Recommender = load(path, Recommender)
-    return model
-
-
-def check_version(wanted: str) -> None:
-    """Raises ConfigError if this process has another version of recae than the job."""
-    if wanted != __version__:
-        raise ConfigError(
-            f"the machine {socket.gethostname()} has recae {__version__}, and the job was started "
-            f"with recae {wanted}: install the same version on all machines"
-        )
-
-
-@contextmanager
-def computing(threads: int | None) -> Iterator[None]:
-    """Lets torch compute with so many threads; None leaves their number."""
-    before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def here() -> Iterator[None]:
-    """Makes any error of another library a DataError that names the machine."""
-    try:
-        yield
-    except RecaeError:
-        raise
-    except (pa.ArrowException, RuntimeError, OSError, MemoryError) as error:
-        raise DataError(
-            f"the machine {socket.gethostname()} cannot make lists: {show(str(error))}"
-        ) from error

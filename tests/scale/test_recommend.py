@@ -11,8 +11,7 @@ import pyarrow as pa
 import pytest
 
 import recae
-from recae.scale import Recommend, map_in_arrow
-from recae.scale import recommend as module
+from recae.scale import Recommend, map_in_arrow, processes
 
 
 def plays(users: int = 40, items: int = 15, text: bool = False) -> pd.DataFrame:
@@ -91,7 +90,7 @@ def test_another_version_of_recae_is_refused(
     saved: dict[bool, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call = pickle.dumps(Recommend(saved[False]))
-    monkeypatch.setattr(module, "__version__", "9.9")
+    monkeypatch.setattr(processes, "__version__", "9.9")
     with pytest.raises(recae.ConfigError, match=r"9\.9"):
         pickle.loads(call)(grouped(plays()))
 

@@ -60,15 +60,18 @@ class Folder:
         """The file of a part."""
         return self.path / part_name(part)
 
-    def add(self, part: int, counts: Mapping[str, int]) -> None:
-        """Notes in the journal that the file of a part is complete. Threads may call it."""
+    def add(self, part: int, counts: Mapping[str, int], digest: str | None = None) -> None:
+        """Notes in the journal that the file of a part is complete. Threads may call it.
+
+        digest: its SHA-256, where the process that wrote it has computed it.
+        """
         file = self.file(part)
         entry = {
             "file": file.name,
             "first_user": self.job.bounds(part)[0],
             **counts,
             "bytes": file.stat().st_size,
-            "sha256": sha256(file),
+            "sha256": digest or sha256(file),
         }
         with self.adding:
             try:
