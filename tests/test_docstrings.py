@@ -32,7 +32,7 @@ SINGLE = {
     ],
     "mlflow": ["load_model", "log_model"],
     "ranking": ["TopK"],
-    "scale": ["Recommend", "load_export", "map_in_arrow"],
+    "scale": ["Recommend", "load_export", "map_in_arrow", "ray_export"],
     "serve": ["open_store", "write_histories"],
     "tuning": ["Tuning"],
 }

@@ -17,10 +17,10 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from recae.data import IdMap, Interactions, read_table
+from recae.data import IdMap, Interactions, open_data, read_table
+from recae.data.stored.folder import as_stored
 from recae.errors import (
     ConfigError,
-    DataError,
     RecaeError,
     RecaeWarning,
     StorageError,
@@ -32,7 +32,7 @@ from recae.estimators.saved import load
 from recae.recommend import Recommender
 from recae.recommend.export.folder import Folder, folder_of
 from recae.recommend.export.lists import Plan
-from recae.recommend.export.manifest import differences, part_name
+from recae.recommend.export.manifest import part_name
 from recae.recommend.export.run import is_file
 from recae.recommend.export.writing import PartWriter, Writers
 from recae.recommend.requests import tell_notes
@@ -54,6 +54,10 @@ from recae.system.progress import bar, check_progress, say
 
 TRIES = 4
 """So many workers may die while they write a part; Ray itself would try for ever."""
+
+Source = tuple[Interactions | str, tuple[np.ndarray, np.ndarray] | None]
+"""The histories, or the data folder that they are in; and the ids of the users with their rows
+there, -1 for none, or None for all users in their order."""
 
 BEGUN = "_begun-"
 """How the files begin that count the tries of a part, in the folder of the export."""
@@ -138,7 +142,6 @@ def ray_export(
             digest=digest_of(where),
             recae=__version__,
             folder=str(folder.path),
-            model=job.to_json()["model"],
             schema=job.written_schema,
             group_users=plan.group_users,
             k=k,
@@ -149,8 +152,8 @@ def ray_export(
         )
         resources = {"num_cpus": cpus, "num_gpus": gpus}
         with _running(ray), _tries_of(folder.path):
-            rows = ray.put(_rows(ruled, model))
-            _fill(ray, folder, task, [rows], count, resources, ruled, progress)
+            source = ray.put(_source(history, given, ruled, model))
+            _fill(ray, folder, task, [source], count, resources, ruled, progress)
             for leftover in folder.path.glob(".*.part"):  # of workers that died
                 shutil.rmtree(leftover, ignore_errors=True)
         total = int(folder.finish()["rows"])
@@ -166,7 +169,6 @@ class Task:
     digest: str
     recae: str
     folder: str
-    model: Mapping[str, Any]
     schema: pa.Schema
     group_users: int
     k: int
@@ -179,15 +181,15 @@ class Task:
 class WriteParts:
     """The callable of a worker: it ranks the users of parts and writes their files.
 
-    rows: a list (Ray resolves no reference in it) of one reference to the interactions of all
-    users of the export, in their order.
+    source: a list of one reference to a Source; Ray would resolve one that is in no list.
     """
 
-    def __init__(self, task: Task, rows: list[Any]) -> None:
+    def __init__(self, task: Task, source: list[Any]) -> None:
         ray = library()
         with here():
             check_version(task.recae)
-            (self.rows,) = ray.get(rows)
+            ((rows, self.wanted),) = ray.get(source)
+            self.rows = rows if isinstance(rows, Interactions) else open_data(rows)
             self.task = task
             self.model = on_device(loaded(task.model_path, task.digest), task.device)
 
@@ -203,11 +205,6 @@ class WriteParts:
     def _write(self, part: int, first: int, stop: int) -> dict[str, Any]:
         self._count_try(part)
         plan, ruled = self._plan(first, stop)
-        differ = differences({"model": self.task.model}, {"model": plan.job.model})
-        if differ:
-            raise DataError(
-                f"the model {self.task.model_path} is not that of the job ({', '.join(differ)})"
-            )
         before = _counts(ruled)
         file = Path(self.task.folder) / part_name(part)
         writer = PartWriter(file, self.task.schema, self.task.group_users)
@@ -237,9 +234,14 @@ class WriteParts:
 
     def _plan(self, first: int, stop: int) -> tuple[Plan, Ruled]:
         """The export of some users: of their rows of the histories alone."""
-        some = self.rows.select_users(np.arange(first, stop))
+        if self.wanted is None:
+            users, codes = None, np.arange(first, stop)
+        else:
+            users, codes = (part[first:stop] for part in self.wanted)
+            codes = codes[codes >= 0]
         options = {**self.task.options, "batch_size": self.task.batch_size}
-        return self.model._export_plan(some, self.task.k, **options)
+        some = self.rows.select_users(codes)
+        return self.model._export_plan(some, self.task.k, users=users, **options)
 
 
 def _counts(ruled: Ruled) -> Counter[tuple[str, str]]:
@@ -248,26 +250,33 @@ def _counts(ruled: Ruled) -> Counter[tuple[str, str]]:
 
 
 def _histories(history: Any, model: Recommender) -> Any:
-    """The histories as `export` takes them; the tables of a path are read. Raises DataError."""
-    if isinstance(history, str | os.PathLike):
-        kind = "integer" if model.items_.kind == "int" else "text"
-        return read_table(history, ids=("auto", kind))
-    return history
+    """The histories as `export` takes them; a data folder is opened, and the tables of another path
+    are read. Raises DataError."""
+    if not isinstance(history, str | os.PathLike):
+        return history
+    if as_stored(history) is not None:
+        return open_data(history)
+    kind = "integer" if model.items_.kind == "int" else "text"
+    return read_table(history, ids=("auto", kind))
 
 
-def _rows(ruled: Ruled, model: Recommender) -> Interactions:
-    """The rows that are ranked, in their order, as interactions with items of the model."""
-    request = ruled.request
-    matrix, users = request.matrix, IdMap(request.users, "user")
-    parts = users, model.items_, matrix.data, matrix.indices, matrix.indptr, None
-    return Interactions._owning(*parts)
+def _source(history: Any, given: Any, ruled: Ruled, model: Recommender) -> Source:
+    """Where workers find the rows: in the data folder, if there is one, else in these."""
+    request, folder = ruled.request, as_stored(history)
+    if folder is None:
+        matrix, users = request.matrix, IdMap(request.users, "user")
+        parts = matrix.data, matrix.indices, matrix.indptr, None
+        return Interactions._owning(users, model.items_, *parts), None
+    where = str(as_path(folder).expanduser().absolute())
+    everybody = np.array_equal(request.users, given.users.ids)
+    return where, None if everybody else (request.users, given.users.lookup(request.users))
 
 
 def _fill(
     ray: Any,
     folder: Folder,
     task: Task,
-    rows: list[Any],
+    source: list[Any],
     workers: int,
     resources: Mapping[str, float],
     ruled: Ruled,
@@ -284,7 +293,7 @@ def _fill(
     pool = ray.data.ActorPoolStrategy(size=min(workers, len(todo)), max_tasks_in_flight_per_actor=1)
     written = ray.data.from_arrow(tables).map_batches(
         WriteParts,
-        fn_constructor_args=(task, rows),
+        fn_constructor_args=(task, source),
         batch_format="pyarrow",
         batch_size=None,
         compute=pool,
