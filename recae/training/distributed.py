@@ -58,7 +58,7 @@ def distributed(timeout: float = 1800.0) -> Iterator[Ranks]:
     if known is not None or (size == 1 and not dist.is_initialized()):
         yield known or Ranks(timeout=wait)
         return
-    with _group(rank, size, wait) as ranks, warnings.catch_warnings():
+    with _group(rank, size, wait) as ranks, _terminated(ranks), warnings.catch_warnings():
         if ranks.rank:
             warnings.simplefilter("ignore", RecaeWarning)  # process 0 gives the same
         token = _CURRENT.set(ranks if ranks.size > 1 else None)
@@ -66,6 +66,27 @@ def distributed(timeout: float = 1800.0) -> Iterator[Ranks]:
             yield ranks
         finally:
             _CURRENT.reset(token)
+
+
+@contextmanager
+def _terminated(ranks: Ranks) -> Iterator[None]:
+    """Gives the signal by which torchrun ends all processes after one of them a message."""
+
+    def end(*given: object) -> None:
+        raise TrainingError(
+            f"process {ranks.rank} of {ranks.size} was terminated, as torchrun does when another "
+            "one has ended: the message of that process, or the list of torchrun, says why. With "
+            "the same checkpoint, they, or one process, resume after its last epoch"
+        )
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
