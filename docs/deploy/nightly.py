@@ -149,12 +149,13 @@ class Place:
     def add(self, folder, kind):
         """Gives a finished folder the next number, by one rename."""
         last = self.folder / ".last"  # numbers of deleted versions do not come again
-        number = int(last.read_text()) + 1 if last.exists() else 1
-        write(last, str(number))
-        target = self.folder / kind / f"{number:06d}"
-        os.replace(folder, target)
-        synced(target.parent)
-        return target
+        names = [path.name for name in ("versions", "stopped") for path in self.numbered(name)]
+        names += [last.read_text()] if last.exists() else []
+        number = f"{max(map(int, names), default=0) + 1:06d}"
+        os.replace(folder, self.folder / kind / number)
+        synced(self.folder / kind)
+        write(last, number)
+        return self.folder / kind / number
 
     def prune(self, keep):
         """Deletes all but the newest versions and stopped nights; the current version stays."""
@@ -256,6 +257,8 @@ def steps(job, place, night):
         f"{len(days)} days, {data.nnz:,} interactions, {guard.metric} "
         f"{night.facts['metric']:.4f} ({night.facts['change']:+.1%})",
     )
+    for part in version.glob(".*"):  # of a killed run
+        shutil.rmtree(part)
     added = place.add(version, "versions")
     place.swap()
     place.prune(job.keep)

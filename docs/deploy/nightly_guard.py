@@ -31,6 +31,7 @@ CHECKS = (
     "span",
     "rows",
     "repeats",
+    "returning",
     "popular",
     "users",
     "loss",
@@ -56,6 +57,7 @@ class Guard:
     least: float = 0.6  # rows of a new day, as a share of what is usual: at least
     most: float = 3.0  # and at most
     repeats: float = 0.05  # share of new rows that repeat a pair: at most so far from the usual
+    returning: float = 0.25  # new rows of known users, as a share of the usual: at least
     popular: float = 0.75  # popularity of the items of new rows, as a share of the usual: at least
     fewer: float = 0.1  # so much fewer users with lists, and items in lists, than yesterday
     overlap: float = 0.3  # share of a user's list that was in yesterday's: at least, on average
@@ -174,21 +176,8 @@ def check_input(job, night, data, days, before):
             guard.least <= days[day] / usual <= guard.most,
             f"{day} has {days[day]:,} rows, usual are {usual:,.0f}",
         )
-    again = known & (data.times >= last)
-    night.facts["repeats"] = repeats = float(again.sum() / max((~known | again).sum(), 1))
-    usual = median([f["repeats"] for f in night.former] or [repeats])
-    night.check(
-        "repeats",
-        abs(repeats - usual) <= guard.repeats,
-        f"{repeats:.1%} of the new rows repeat a pair, usual are {usual:.1%}",
-    )
-    night.facts["popular"] = popular = popularity(data, known)
-    usual = median([f["popular"] for f in night.former] or [popular])
-    night.check(
-        "popular",
-        popular >= job.guard.popular * usual,
-        f"items of new rows are {popular:.2f} times as popular as those of old, usual {usual:.2f}",
-    )
+    if not known.all():
+        check_new(job, night, data, known, known & (times >= last))
     times = times if before is None else np.where(known, theirs, times)
     late = np.sort(times[~known & (times >= last)])
     if not len(late):
@@ -213,15 +202,38 @@ def known_pairs(data, before):
     return theirs[places] == ours, before.times[places]
 
 
-def popularity(data, known):
-    """How popular the items of new rows are, relative to those of old rows; 1 if alike.
-
-    Popularity is the number of old rows of an item. Its mean over rows does not depend on how many
-    new rows there are.
-    """
-    counts = np.bincount(data.matrix.indices[known], minlength=data.n_items)
-    old, new = (counts[data.matrix.indices[some]] for some in (known, ~known))
-    return float(new.mean() / old.mean()) if len(old) and len(new) else 0.0
+def check_new(job, night, data, known, again):
+    """The new rows must be as usual: none of these figures depends on how many they are."""
+    guard, new, items = job.guard, ~known, data.matrix.indices
+    users = np.repeat(np.arange(data.n_users), np.diff(data.matrix.indptr))
+    old = np.bincount(users[known], minlength=data.n_users)  # rows of each user
+    counts = np.bincount(items[known], minlength=data.n_items)
+    tonight = {
+        "repeats": again.sum() / (new | again).sum(),
+        "returning": (old[users[new]] > 0).mean(),
+        "popular": counts[items[new]].mean() / max(counts[items[known]].mean(), 1)
+        if old.any()
+        else 1,
+    }
+    tonight = {name: float(value) for name, value in tonight.items()}
+    usual = {name: median([f[name] for f in night.former] or [tonight[name]]) for name in tonight}
+    found = {name: f"{tonight[name]:.3f}, usual is {usual[name]:.3f}" for name in tonight}
+    night.facts |= tonight
+    night.check(
+        "repeats",
+        abs(tonight["repeats"] - usual["repeats"]) <= guard.repeats,
+        f"share of the new rows that repeat a known pair {found['repeats']}",
+    )
+    night.check(
+        "returning",
+        tonight["returning"] >= guard.returning * usual["returning"],
+        f"share of the new rows that are of known users {found['returning']}",
+    )
+    night.check(
+        "popular",
+        tonight["popular"] >= guard.popular * usual["popular"],
+        f"popularity of the items of new rows, relative to old rows, {found['popular']}",
+    )
 
 
 def check_models(job, night, first):
