@@ -247,7 +247,14 @@ def steps(job, place, night):
     with night.step("export"):
         rules = recae.Rules.from_json(job.rules, job.items or None) if job.rules else None
         if not (version / "lists" / "_SUCCESS").exists():  # else a killed run got so far
-            final.export(version / "lists", data, job.k, rules=rules, on_unknown="popular")
+            how = {"rules": rules, "on_unknown": "popular"}
+            try:  # the same model: only users with new histories are ranked
+                since = None if fits else good[-1] / "lists"
+                final.export(version / "lists", data, job.k, since=since, **how)
+            except ConfigError:  # other rules, or another k
+                if fits:
+                    raise
+                final.export(version / "lists", data, job.k, overwrite=True, **how)
     with night.step("check the lists"):
         check_final(job, night, final, fold)
         check_lists(job, night, data, version / "lists", good[-1] / "lists" if good else None)

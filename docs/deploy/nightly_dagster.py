@@ -20,7 +20,7 @@ def recommendations(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     if done.returncode:  # 1: the guard has stopped the night, and would do so again
         raise dg.Failure(done.stderr.strip(), allow_retries=done.returncode != 1)
     night = json.loads((OUTPUT / "current" / "night.json").read_text())
-    figures = ("metric", "change", "judged_users", "lists_user_id", "overlap")
+    figures = ("metric", "change", "judged_users", "list_users")
     metadata = {name: night[name] for name in figures if name in night}
     report = dg.MetadataValue.path(str(OUTPUT / "current" / "report.html"))
     return dg.MaterializeResult(metadata=metadata | {"report": report})

@@ -15,7 +15,6 @@ from statistics import median
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 import recae
@@ -265,36 +264,28 @@ def check_final(job, night, final, fold):
 
 def check_lists(job, night, data, path, old):
     """Reads the lists again: everybody, finite scores, nothing seen or blocked, not all new."""
-    export, former = recae.open_export(path), night.former[-1] if night.former else {}
+    export = recae.open_export(path)
     export.verify()
-    lists = export.dataset()
-    for name in ("user_id", "item_id"):
-        count = pc.count_distinct(lists.to_table(columns=[name])[name]).as_py()
-        usual = former.get(f"lists_{name}", count)
-        night.facts[f"lists_{name}"] = count
-        night.check(
-            "listed",
-            count >= usual * (1 - job.guard.fewer),
-            f"{count:,} different {name} in the lists, yesterday {usual:,}",
-        )
+    night.facts |= {"list_users": export.users, "list_rows": export.rows}
+    if old is not None:
+        found = recae.compare_exports(old, path, progress=False)
+        night.facts["lists"] = found.to_dict() | {"most_changed": None}
+        before = found.users + found.only_before
+        for what, now, usual in (
+            ("users have a list", export.users, before),
+            ("items are in a list", found.items_after, found.items_before),
+        ):
+            passed = now >= usual * (1 - job.guard.fewer)
+            night.check("listed", passed, f"{now:,} {what}, yesterday {usual:,}")
+        passed = not found.users or found.overlap >= job.guard.overlap
+        share = f"{found.overlap:.1%} of a list stay, {found.changed:.1%} of the lists have changed"
+        night.check("overlap", passed, share)
     some = data.users.ids[:: max(1, data.n_users // SAMPLE)]
     wanted = ds.field("user_id").isin(pa.array(some))
-    ours = lists.to_table(filter=wanted).to_pandas()
+    ours = export.dataset().to_table(filter=wanted).to_pandas()
     seen = data.select_users(data.users.lookup(some)).to_frame()[["user_id", "item_id"]]
     bad = len(ours.merge(seen)) + int((~np.isfinite(ours["score"])).sum())
     night.check("seen", not bad, f"{bad:,} rows are seen items or have no score")
     if isinstance(block := job.rules.get("block"), list):
         bad = int(ours["item_id"].isin(block).sum())
         night.check("blocked", not bad, f"{bad:,} rows are blocked items")
-    if old is not None:
-        theirs = recae.open_export(old).dataset().to_table(filter=wanted).to_pandas()
-        theirs = theirs[theirs["user_id"].isin(ours["user_id"])]
-        stays = theirs.merge(ours, "left", ["user_id", "item_id"])["rank_y"].notna()
-        share = stays.groupby(theirs["user_id"].to_numpy()).mean()
-        overlap, changed = float(share.mean()), float((share < 1).mean())
-        night.facts |= {"overlap": overlap, "changed": changed}
-        night.check(
-            "overlap",
-            not len(share) or overlap >= job.guard.overlap,
-            f"{overlap:.0%} of a list stay, {changed:.0%} of the users have new items",
-        )
