@@ -200,6 +200,9 @@ def run(job, accepted=()):
 def steps(job, place, night):
     """The steps of a night. A killed run is resumed where data and settings are the same."""
     good, work, guard = place.good(), place.work, job.guard
+    model = recae.MODELS[job.model](**job.settings)  # what is wrong here is told at once
+    model.check_params()
+    rules = recae.Rules.from_json(job.rules, job.items or None) if job.rules else None
     with night.step("read"):
         before = recae.load(good[-1] / "model", recae.Recommender) if good else None
         data, days = read(job)
@@ -214,6 +217,8 @@ def steps(job, place, night):
         if facts_of(version)["content"] == content and version not in good[:-1]:
             check_age(job, night, facts_of(version))
             night.settle()
+            place.prune(job.keep)  # in case that a killed run did not come so far
+            shutil.rmtree(work, ignore_errors=True)
             what = "is current" if version in good else "was rolled back"
             return f"nothing to do: version {version.name} of the same data and settings {what}"
     stamp = json.dumps([content, night.facts["against"], guard.metric, guard.targets])
@@ -225,7 +230,6 @@ def steps(job, place, night):
         fold, train = check_input(job, night, data, days, before)
     night.settle()
 
-    model = recae.MODELS[job.model](**job.settings)
     former = night.former[-1] if good else {"age": job.refit}
     fits = former["age"] + 1 >= job.refit or repr(before) != repr(model)
     night.facts |= (
@@ -245,7 +249,6 @@ def steps(job, place, night):
             final.save(version / "model", with_history=True)
         final = recae.load(version / "model", recae.Recommender)
     with night.step("export"):
-        rules = recae.Rules.from_json(job.rules, job.items or None) if job.rules else None
         if not (version / "lists" / "_SUCCESS").exists():  # else a killed run got so far
             how = {"rules": rules, "on_unknown": "popular"}
             try:  # the same model: only users with new histories are ranked

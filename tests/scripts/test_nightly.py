@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from importlib import import_module
@@ -24,9 +23,11 @@ USERS, ITEMS, DAYS = 60, 200, 9
 
 @pytest.fixture(scope="module")
 def nightly() -> Iterator[Any]:
-    sys.path.insert(0, str(DEPLOY))
-    yield import_module("nightly")
-    sys.path.remove(str(DEPLOY))
+    """The script; its pages have no charts, which take longer than such a night."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(DEPLOY)
+        patched.setattr("recae.report.page.can_draw", lambda: False)
+        yield import_module("nightly")
 
 
 def plays() -> pd.DataFrame:
@@ -179,10 +180,15 @@ def test_a_bad_new_day_is_stopped(fault: str, house: House, capsys: Any) -> None
     assert "\n" not in said and all(check in said for check in checks)
     assert house.current == "000002"
     assert (house.output / "current" / "lists" / "part-00000.parquet").read_bytes() == lists
-    assert house.run() == 1  # the same night, judged once
-    assert len([*(house.output / "stopped").iterdir()]) == 1
+
+
+def test_a_mended_night_passes(house: House) -> None:
+    house.day(7, permuted("item_id"))
+    assert house.run() == 1
+    assert house.run() == 1
+    assert len([*(house.output / "stopped").iterdir()]) == 1  # the same night, reported once
     house.day(7)
-    assert house.run() == 0  # the file is mended
+    assert house.run() == 0
     assert house.current == "000004"
 
 
@@ -367,7 +373,10 @@ def right(house: House, tmp_path: Path) -> tuple[Path, tuple[Any, ...]]:
     return before, left_behind(house)
 
 
-@pytest.mark.parametrize("place", [1, 20, 45, 66, 70, 74, 78, 82])
+PLACES = [30, 85, 102, 107]
+
+
+@pytest.mark.parametrize("place", PLACES)
 def test_a_killed_night_is_resumed(
     place: int, house: House, right: tuple[Path, tuple[Any, ...]]
 ) -> None:
