@@ -134,8 +134,12 @@ def test_what_does_not_fit_names_its_least_need(monkeypatch) -> None:
     monkeypatch.setattr(_solve, "total_memory", lambda: 3e9)
     with pytest.raises(recae.errors.CapacityError, match="6.0 GB .*user-user matrix .*float64"):
         _solve.plan_solver("EASE", 15_811, 31_623, 10.0, "float64")
-    with pytest.raises(recae.errors.CapacityError, match="4.0 GB .*item-item matrix .*float32"):
+    with pytest.raises(
+        recae.errors.CapacityError, match="4.0 GB .*item-item matrix .*float32"
+    ) as refused:
         _solve.plan_solver("EASE", 15_811, 31_623, 10.0, "auto")
+    for other in (recae.ELSA, recae.SparseEASE, recae.PureSVD, recae.SVDAE):
+        assert other.__name__ in str(refused.value)
 
 
 def test_the_largest_catalogue_is_the_largest_that_is_taken(monkeypatch) -> None:

@@ -85,8 +85,9 @@ def plan_solver(
     if least.needed > available:
         raise CapacityError(
             f"{name} on {n_items:,} items needs {least.needed / 1e9:.1f} GB for {least}, and "
-            f"{available / 1e9:.1f} GB may be used: keep fewer items with "
-            "data.filter(min_per_item=...), or use ELSA or SparseEASE"
+            f"{available / 1e9:.1f} GB may be used. The inverse is in the memory of one process, "
+            "however many share X'X: keep fewer items with data.filter(min_per_item=...), or use "
+            "ELSA, SparseEASE, PureSVD or SVDAE"
         )
     fitting = [plan for plan in plans if plan.needed <= available]
     there = [plan for plan in fitting if 2 * plan.inverted <= _room(device)]
