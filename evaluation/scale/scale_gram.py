@@ -8,8 +8,8 @@ thread that share it as under torchrun (`recae.distributed`). `memory_gb` is the
 no file, above what the process held before; of two processes, that of each. The three results must
 be the same bits. `cpu_seconds` are those of all processes.
 
-The last part grows X at 2,000 items from 20 to 60 million interactions: what is held beside X'X must
-not grow with them.
+The last part grows X at 2,000 items from 20 to 60 million interactions: what is held beside X'X
+must not grow with them.
 """
 
 from __future__ import annotations

@@ -53,7 +53,8 @@ def take_rows(
     Returns an array (nnz of those rows,) for each of `arrays`, and the new (len(rows) + 1,) indptr.
     """
     lengths = np.append(np.diff(indptr), 0)[rows]  # -1 meets the added zero
-    new_indptr = np.zeros(len(rows) + 1, dtype=indptr.dtype)
+    wide = indptr.dtype if lengths.sum(dtype=np.int64) < 2**31 else np.int64
+    new_indptr = np.zeros(len(rows) + 1, dtype=wide)  # rows that are repeated can be more entries
     np.cumsum(lengths, out=new_indptr[1:])
     taken = [np.empty(new_indptr[-1], dtype=array.dtype) for array in arrays]
     for block in row_blocks(new_indptr):

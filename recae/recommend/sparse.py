@@ -9,7 +9,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from recae.errors import TrainingError
+from recae.errors import CapacityError, TrainingError
 from recae.system.threads import ONE_BLAS
 
 
@@ -74,18 +74,32 @@ def summed_one(codes: np.ndarray, table: Tensor, values: np.ndarray | None = Non
     return bag(rows, table, START, mode="sum", per_sample_weights=weights)[0]
 
 
+MOST = np.iinfo(np.int32).max
+"""The largest number of entries that `implicit` finds neighbours in, and of neighbours in all."""
+
+
 def nearest_columns(matrix: Any, k: int) -> Any:
     """The k columns with the largest product with each column of a CSR, itself not counted.
 
-    CSR (columns, columns) float32 of the products, positive ones only; found by `implicit`. Raises
-    TrainingError if a product is no number.
+    CSR (columns, columns) float32 of the products, positive ones only; found by `implicit`, which
+    counts in 32 bits. Raises CapacityError where these do not suffice, and TrainingError if a
+    product is no number.
     """
     from implicit.nearest_neighbours import all_pairs_knn
 
+    # k + 1, because every column is its own nearest neighbour; at most n, because `implicit`
+    # allocates memory for the requested number.
+    asked = min(k + 1, matrix.shape[1])
+    for number, what in (
+        (matrix.nnz, "interactions"),
+        (matrix.shape[1] * asked, "neighbours of all items together"),
+    ):
+        if number > MOST:
+            raise CapacityError(
+                f"nearest neighbours are found for at most {MOST:,} {what}, and these are "
+                f"{number:,}: keep fewer, or use ELSA or PureSVD"
+            )
     with ONE_BLAS:
-        # k + 1, because every column is its own nearest neighbour; at most n, because `implicit`
-        # allocates memory for the requested number.
-        asked = min(k + 1, matrix.shape[1])
         nearest = all_pairs_knn(matrix, asked, show_progress=False).tocsr()
     if not np.isfinite(nearest.data).all():
         raise TrainingError("similarities are no longer numbers: the weights are too large")

@@ -92,6 +92,26 @@ def test_the_rows_of_a_block_share_memory_with_the_matrix() -> None:
     assert (block != X[3:20]).nnz == 0
 
 
+def test_blocks_of_more_than_2_to_31_entries_are_counted_in_32_bits_again() -> None:
+    wide = X.copy()
+    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
+    wide.indptr += 2**33  # as if that many entries stood before these
+
+    class Far:
+        """An array of which only the entries from 2**33 on are there."""
+
+        def __init__(self, array: Any) -> None:
+            self.array, self.dtype = array, array.dtype
+
+        def __getitem__(self, part: slice) -> Any:
+            return self.array[part.start - 2**33 : part.stop - 2**33]
+
+    wide.data, wide.indices = Far(wide.data), Far(wide.indices)
+    block = _gram.rows_of(wide, slice(3, 20))
+    assert block.indices.dtype == block.indptr.dtype == np.int32
+    assert (block != X[3:20]).nnz == 0
+
+
 @pytest.mark.parametrize("settings", [{}, {"user_power": 0.2, "item_power": 0.3}])
 @pytest.mark.parametrize("transform", ["none", "quantile", "bm25"])
 def test_a_fit_from_disk_in_blocks_is_the_fit_in_memory(
