@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -163,11 +164,11 @@ BLOCK_ROWS = 4096
 class Request:
     """Rows to rank, and what may be listed.
 
-    users: (rows,) external ids; matrix: CSR (rows, n_items), their histories; known: (rows,) bool,
-    whether anything is known of them. exclude: CSR (rows, n_items) of cells that must not come
-    back; allowed: (n_items,) bool; popularity: (n_items,) scores for rows that are not known. None
-    excludes nothing, allows everything, and scores all rows as usual. skipped: ids of users who
-    were asked for and left out.
+    users: (rows,) external ids; matrix: CSR (rows, n_items), their histories, or something whose
+    slices are that; known: (rows,) bool, whether anything is known of them. exclude: CSR (rows,
+    n_items) of cells that must not come back, or the same; allowed: (n_items,) bool; popularity:
+    (n_items,) scores for rows that are not known. None excludes nothing, allows everything, and
+    scores all rows as usual. skipped: ids of users who were asked for and left out.
     """
 
     users: np.ndarray
@@ -183,7 +184,8 @@ class Request:
 
     def part(self, rows: slice | np.ndarray) -> Request:
         """Some of the rows."""
-        if isinstance(rows, slice) and rows.start == 0 and (rows.stop or 0) >= len(self):
+        whole = isinstance(rows, slice) and rows.start == 0 and (rows.stop or 0) >= len(self)
+        if whole and sp.issparse(self.matrix):
             return self  # to slice a scipy matrix takes longer than to rank one row
         matrix, exclude = self.matrix[rows], self.exclude
         if exclude is not None:

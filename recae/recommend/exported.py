@@ -18,10 +18,10 @@ from recae.recommend.fitted import Fitted
 from recae.recommend.requests import tell_notes
 from recae.recommend.rules.declared import Rules
 from recae.recommend.rules.ranked import Ruled
+from recae.recommend.selected import Either
 from recae.recommend.weights import uses_weights
 from recae.system.digests import sha256_of_arrays
 from recae.system.files import check_apart
-from recae.system.mapped import release
 from recae.system.threads import survives_fork
 
 
@@ -125,15 +125,14 @@ class Exports(Fitted, ABC):
     ) -> tuple[Plan, Ruled]:
         """What `export` would write, and the ranking, whose notes are complete afterwards."""
         limits = items, exclude_items, exclude_seen, on_unknown_items
-        ruled = self._ruled(users, history, on_unknown, *limits, rules)
+        ruled = self._ruled(users, history, on_unknown, *limits, rules, lazily=True)
         request, most = ruled.request, min(check_integer("k", k), len(self.items_))
         texts = None if titles is None else ItemTable(titles).texts(self.items_, missing="")
-        allowed, hidden = request.allowed, request.exclude
-        own = None if hidden is request.matrix else hidden
+        allowed = request.allowed
         about_data = self._about_data(history, request)
 
         def ranked(first: int, stop: int, step: int) -> RankedLists:
-            release(request.matrix.indices, request.matrix.data)  # those of earlier users
+            request.matrix.release()  # the pages of earlier users
             yield from ruled.batches(most, step, first, stop)
 
         plan = planned(
@@ -154,7 +153,7 @@ class Exports(Fitted, ABC):
                 "on_unknown": on_unknown,
                 "users": None if users is None else sha256_of_arrays(request.users),
                 "items": None if allowed is None else sha256_of_arrays(allowed),
-                "excluded": None if own is None else sha256_of_arrays(own.indptr, own.indices),
+                "excluded": _digest_of_excluded(request),
                 "rules": ruled.identity(),
             },
             titles=None if texts is None else [text or None for text in texts],
@@ -173,6 +172,17 @@ class Exports(Fitted, ABC):
         given = self.history_ if history is None else history
         if isinstance(given, Interactions):
             return {"fingerprint": given.fingerprint(), "users": given.n_users}
-        matrix = request.matrix
+        matrix = request.matrix.source
         known = sha256_of_arrays(request.users, matrix.indptr, matrix.indices, matrix.data)
         return {"fingerprint": known[:16], "users": len(request)}
+
+
+def _digest_of_excluded(request: Request) -> str | None:
+    """What may not come back beside the histories, which have a fingerprint; None for nothing."""
+    arrays, rest = list[Any](), request.exclude
+    while isinstance(rest, Either):
+        arrays += [rest.other.indptr, rest.other.indices]
+        rest = rest.one
+    if rest is not None and rest is not request.matrix:
+        arrays += [rest.indptr, rest.indices]
+    return sha256_of_arrays(*arrays) if arrays else None

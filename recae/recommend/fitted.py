@@ -374,20 +374,23 @@ class Fitted(OneUser, Explains, ABC):
         exclude_seen: bool,
         on_unknown_items: str,
         rules: Rules | None,
+        *,
+        lazily: bool = False,
     ) -> Ruled:
-        """The rows to rank under all that `recommend` may be given."""
+        """The rows to rank under all that `recommend` may be given. lazily: as in `resolve`."""
         check_rules(rules)
-        request = self._rows(users, history, on_unknown)
+        request = self._rows(users, history, on_unknown, lazily=lazily)
         limits = items, exclude_items, exclude_seen, on_unknown_items
         request = with_rules(request, self.items_, *limits)
         how = self.items_, self._item_vectors, self._similarities
         return Ruled.of(self._score_rows, request, rules, *how)
 
-    def _rows(self, users: Any, history: Any, on_unknown: str) -> Request:
+    def _rows(self, users: Any, history: Any, on_unknown: str, *, lazily: bool = False) -> Request:
         """The rows to score. Strangers to a model that needs no history are like everybody."""
         self._check_fitted()
         check_option("on_unknown", on_unknown, UNKNOWN)
         wanted = on_unknown if self.needs_history or on_unknown == "skip" else "popular"
-        request = resolve(self.items_, self.history_, users, history, wanted)
+        given = self.items_, self.history_, users, history, wanted
+        request = resolve(*given, lazily=lazily)
         popularity = self._popularity() if on_unknown == "popular" else None
         return replace(request, popularity=popularity)

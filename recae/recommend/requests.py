@@ -35,6 +35,7 @@ from recae.ranking.batches import (
 )
 from recae.ranking.top_k import TopK
 from recae.recommend.rules.lists import of_users, rows_or_empty
+from recae.recommend.selected import Selected, in_columns
 
 UNKNOWN = ("raise", "skip", "popular")
 
@@ -49,13 +50,17 @@ def align(history: Interactions, items: IdMap) -> Interactions:
         return history
     aligned, left_out = history.with_items(items)
     if left_out:
-        used = history.items.decode(np.unique(history.matrix.indices))
-        unknown = used[items.lookup(used) < 0]
-        warn(
-            f"{left_out:,} of {history.nnz:,} interactions are left out: the model does not know "
-            f"their {len(unknown):,} items, the first {show(unknown[0])}"
-        )
+        used = np.unique(history.matrix.indices)
+        _warn_of_left_out(history, left_out, used[items.lookup(history.items.decode(used)) < 0])
     return aligned
+
+
+def _warn_of_left_out(history: Interactions, left_out: int, unknown: np.ndarray) -> None:
+    """Counts what the model does not know. unknown: the codes of the items."""
+    warn(
+        f"{left_out:,} of {history.nnz:,} interactions are left out: the model does not know "
+        f"their {len(unknown):,} items, the first {show(history.items.decode(unknown[:1])[0])}"
+    )
 
 
 def as_histories(history: Any, items: IdMap) -> Interactions:
@@ -88,9 +93,16 @@ def is_list(given: Any) -> bool:
 
 
 def resolve(
-    items: IdMap, fitted: Interactions | None, users: Any, history: Any, on_unknown: str
+    items: IdMap,
+    fitted: Interactions | None,
+    users: Any,
+    history: Any,
+    on_unknown: str,
+    *,
+    lazily: bool = False,
 ) -> Request:
     """The requested rows. `fitted`: the interactions the model was fitted on, if it has them.
+    lazily: the matrix may be a `Selected`, of which slices can be taken, and nothing else.
 
     Raises DataError for unknown users and for users without items of the model, unless `on_unknown`
     is "skip" (leave them out) or "popular" (give the most popular items).
@@ -109,10 +121,15 @@ def resolve(
                 "or save it with save(..., with_history=True)"
             )
         known_users = fitted
+    elif lazily and isinstance(history, Interactions):
+        known_users = history
     else:
         known_users = as_histories(history, items)
     try:
-        request = _pick(known_users, users, on_unknown)
+        if lazily:
+            request = _pick_lazily(known_users, items, users, on_unknown)
+        else:
+            request = _pick(known_users, users, on_unknown)
     except DataError as error:
         if history is None or not (is_sparse(history) or is_list(history)):
             raise
@@ -128,14 +145,32 @@ def resolve(
 
 def _pick(source: Interactions, users: Any, on_unknown: str) -> Request:
     """The rows of `source` for `users` (None: all of them); the others get an empty row."""
-    if users is None:
-        ids, matrix = source.users.ids, source.matrix
-    else:
-        ids = as_ids([users] if np.isscalar(users) else users, "user")
-        ids = ids if len(ids) else source.users.ids[:0]  # of the type that other lists would have
-        codes = source.users.encode(ids) if on_unknown == "raise" else source.users.lookup(ids)
-        matrix = rows_or_empty(source.matrix, codes)
+    ids, rows = _wanted(source, users, on_unknown)
+    matrix = source.matrix if rows is None else rows_or_empty(source.matrix, rows)
     return Request(ids, matrix, np.diff(matrix.indptr) > 0)
+
+
+def _pick_lazily(source: Interactions, items: IdMap, users: Any, on_unknown: str) -> Request:
+    """The same in the columns of `items`, without a copy of the histories."""
+    ids, rows = _wanted(source, users, on_unknown)
+    columns, lengths, left_out, unknown = in_columns(source, items)
+    if left_out:
+        _warn_of_left_out(source, left_out, unknown)
+    lengths = lengths if rows is None else np.where(rows >= 0, lengths[rows], 0)
+    selected = Selected(source.matrix, rows, columns, len(items), lengths)
+    return Request(ids, selected, lengths > 0)
+
+
+def _wanted(
+    source: Interactions, users: Any, on_unknown: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The ids of the wanted users and their rows in `source`, -1 for none; rows None for all."""
+    if users is None:
+        return source.users.ids, None
+    ids = as_ids([users] if np.isscalar(users) else users, "user")
+    ids = ids if len(ids) else source.users.ids[:0]  # of the type that other lists would have
+    known = source.users
+    return ids, known.encode(ids) if on_unknown == "raise" else known.lookup(ids)
 
 
 def _without_cold_users(request: Request, on_unknown: str) -> Request:

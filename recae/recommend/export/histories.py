@@ -86,15 +86,14 @@ def _of_rows(matrix: Any, weighted: bool) -> Digests:
     found = np.zeros(matrix.shape[0], dtype=np.uint64)
     indptr = matrix.indptr
     for block in row_blocks(indptr):
-        first, last = int(indptr[block.start]), int(indptr[block.stop])
-        hashes = _mixed(matrix.indices[first:last].astype(np.uint64) + np.uint64(1))
-        values = np.asarray(matrix.data[first:last], dtype=np.float32)
+        part = matrix[block]
+        hashes = _mixed(part.indices.astype(np.uint64) + np.uint64(1))
+        values = np.asarray(part.data, dtype=np.float32)
         if weighted:
             hashes = _mixed(hashes + values.view(np.uint32))
         hashes[values == 0] = 0
         sums = np.append(np.uint64(0), np.cumsum(hashes, dtype=np.uint64))
-        places = indptr[block.start : block.stop + 1] - first
-        found[block] = sums[places[1:]] - sums[places[:-1]]
+        found[block] = sums[part.indptr[1:]] - sums[part.indptr[:-1]]
     return found
 
 

@@ -16,6 +16,7 @@ from recae.data.ids import show
 from recae.data.tables.sources import is_table
 from recae.errors import DataError, check_flag, check_option, warn
 from recae.ranking.batches import Request
+from recae.recommend.selected import Either, Selected
 
 UNKNOWN_ITEMS = ("ignore", "raise")
 COLUMNS = {"user_id", "item_id"}
@@ -134,6 +135,8 @@ def union(one: Any | None, other: Any | None) -> Any | None:
     """The cells of either CSR; None has none."""
     if one is None or other is None:
         return other if one is None else one
+    if isinstance(one, Selected | Either):
+        return Either(one, other)
     return sp.csr_matrix(one + other)
 
 
