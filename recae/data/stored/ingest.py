@@ -21,7 +21,7 @@ from recae.data.stored.sources import InteractionsSource
 from recae.data.tables.columns import DEFAULT_TIME, DEFAULT_WEIGHT
 from recae.data.tables.dialect import TextFormat
 from recae.data.tables.files import IN_FOLDERS, file_source, is_path
-from recae.data.tables.paths import find_files, is_stream
+from recae.data.tables.paths import file_errors, find_files, is_stream
 from recae.data.tables.readers import checked_options, named_columns
 from recae.data.tables.sources import Source, as_source
 from recae.errors import ConfigError, DataError, check_number, explained
@@ -169,7 +169,8 @@ def _states(paths: Iterable[str]) -> list[tuple[str, int, int]] | None:
         if is_stream(path):
             return None
         for file in find_files(path, IN_FOLDERS):
-            about = file.stat()
+            with file_errors(file):
+                about = file.stat()
             found.append((str(file), about.st_size, about.st_mtime_ns))
     return found
 

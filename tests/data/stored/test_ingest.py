@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import recae
 from recae.data.stored import coding, passes
+from recae.data.stored.ingest import bytes_of
 from recae.data.tables.files import ParquetSource
+from recae.system.files import resumable_directory
 
 
-def table(text: bool, rows: int = 4000, seed: int = 0) -> pd.DataFrame:
+def table(text: bool, rows: int = 2000, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     users, items = rng.integers(0, 300, rows), rng.integers(0, 80, rows)
     return pd.DataFrame(
@@ -51,9 +55,16 @@ def assert_same(stored: recae.Interactions, read: recae.Interactions) -> None:
     assert stored.weighted == read.weighted
 
 
-@pytest.mark.parametrize("text", [False, True])
-@pytest.mark.parametrize("duplicates", ["last", "first", "sum", "max"])
-@pytest.mark.parametrize("min_weight", [None, 4.0, 5.0])
+@pytest.mark.parametrize(
+    ("text", "duplicates", "min_weight"),
+    [
+        (False, "last", None),
+        (True, "first", None),
+        (False, "sum", 5.0),
+        (True, "max", 5.0),
+        (True, "sum", None),
+    ],
+)
 @pytest.mark.filterwarnings("ignore::recae.errors.RepeatedRows")
 def test_many_runs_and_parts_give_the_matrix_of_the_reader(
     text: bool, duplicates: str, min_weight: float | None, tiny: None, tmp_path: Path
@@ -67,3 +78,188 @@ def test_many_runs_and_parts_give_the_matrix_of_the_reader(
     assert_same(opened, read)
     assert opened.fingerprint() == read.fingerprint()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "plays.parquet"]
+
+
+@pytest.mark.filterwarnings("ignore::recae.errors.RepeatedRows")
+def test_ids_of_dropped_rows_only_are_left_out(tiny: None, tmp_path: Path) -> None:
+    frame = table(text=True)
+    frame["weight"] = frame["weight"].astype(float)
+    frame.loc[frame["user_id"].isin(["ü7", "ü8"]) | (frame["item_id"] == "3"), "weight"] = -1.0
+    frame.to_parquet(tmp_path / "plays.parquet", row_group_size=1000)
+    with pytest.warns(recae.RecaeWarning, match="rows are dropped"):
+        stored = recae.ingest(
+            tmp_path / "plays.parquet", tmp_path / "data", on_bad_rows="drop", memory=1 << 28
+        )
+    good = frame[frame["weight"] > 0]
+    assert_same(stored, recae.Interactions.from_frame(good))
+    assert "ü7" not in stored.users and "3" not in stored.items
+
+
+@pytest.mark.filterwarnings("ignore::recae.errors.RepeatedRows")
+@pytest.mark.parametrize("source", ["frame", "arrow", "csv", "list", "interactions", "folder"])
+def test_any_source(source: str, tmp_path: Path) -> None:
+    frame = table(text=False, rows=500)
+    read = recae.Interactions.from_frame(frame)
+    given: Any = frame
+    if source == "arrow":
+        given = pa.Table.from_pandas(frame).to_reader(max_chunksize=50)
+    elif source in ("csv", "list"):
+        frame[:200].to_csv(tmp_path / "0.csv.gz", index=False)
+        frame[200:].to_csv(tmp_path / "1.csv.gz", index=False)
+        files = [tmp_path / "0.csv.gz", tmp_path / "1.csv.gz"]
+        given = files if source == "list" else str(tmp_path / "[01].csv.gz")
+    elif source in ("interactions", "folder"):
+        given = read
+    if source == "folder":
+        recae.ingest(read, tmp_path / "first")
+        given = [str(tmp_path / "first")]
+    assert_same(recae.ingest(given, tmp_path / "data of 100%"), read)
+    assert_same(recae.read_table(tmp_path / "data of 100%"), read)
+
+
+def test_known_ids_keep_their_codes_and_empty_rows(tmp_path: Path) -> None:
+    users, items = recae.data.IdMap(["c", "a", "b"], "user"), recae.data.IdMap([9, 7], "item")
+    plays = pd.DataFrame({"user_id": ["a", "c"], "item_id": [7, 9], "weight": [1.0, 5.0]})
+    stored = recae.ingest(plays, tmp_path / "data", users=users, items=items, min_weight=2)
+    assert stored.users.ids.tolist() == ["c", "a", "b"] and stored.items.ids.tolist() == [9, 7]
+    assert stored.matrix.toarray().tolist() == [[5, 0], [0, 0], [0, 0]]
+    again = recae.ingest(stored, tmp_path / "again")
+    assert again.matrix.toarray().tolist() == stored.matrix.toarray().tolist()
+
+
+@pytest.mark.parametrize(
+    ("frame", "options"),
+    [
+        ({"user_id": [1, 1], "item_id": [2, 2]}, {"duplicates": "error"}),
+        ({"user_id": [1], "item_id": [2], "weight": [1.0]}, {"min_weight": 3}),
+        ({"user_id": [1], "item_id": [2]}, {"min_weight": 3}),
+        ({"user_id": [1, None], "item_id": [2, 3]}, {}),
+        ({"user_id": [1], "item_id": [2]}, {"user": "who"}),
+        ({"user_id": [1], "item_id": [2]}, {"duplicates": "least"}),
+        ({"user_id": [1], "item_id": [2]}, {"on_bad_rows": "hide"}),
+        ({"user_id": [1], "item_id": [2], "weight": [0.0]}, {}),
+        ({"user_id": [], "item_id": []}, {}),
+    ],
+)
+def test_mistakes_are_those_of_the_reader_and_leave_nothing(
+    frame: dict[str, Any], options: dict[str, Any], tmp_path: Path
+) -> None:
+    plays = pd.DataFrame(frame)
+    with pytest.raises(recae.RecaeError) as wanted:
+        recae.Interactions.from_frame(plays, **options)
+    with pytest.raises(type(wanted.value)) as found:
+        recae.ingest(plays, tmp_path / "data", **options)
+    assert str(found.value) == str(wanted.value)
+    assert found.value.parameter == wanted.value.parameter
+    assert not any(tmp_path.iterdir())
+
+
+def test_kinds_of_ids_must_not_mix_between_runs(tiny: None, tmp_path: Path) -> None:
+    for number, ids in enumerate(([1, 2], ["a", "b"])):
+        frame = pd.DataFrame({"user_id": ids, "item_id": [1, 2]})
+        frame.to_parquet(tmp_path / f"{number}.parquet")
+    with pytest.raises(recae.DataError, match="user ids mix integers and text"):
+        recae.ingest(tmp_path / "*.parquet", tmp_path / "data")
+
+
+class TestInterrupted:
+    """A killed process leaves its directory, as Ctrl-C does."""
+
+    @pytest.fixture
+    def plays(self, tmp_path: Path) -> Path:
+        (tmp_path / "plays").mkdir()
+        frame = table(text=True).drop_duplicates(["user_id", "item_id"])
+        frame.to_parquet(tmp_path / "plays" / "0.parquet", row_group_size=1000)
+        return tmp_path / "plays"
+
+    @pytest.mark.parametrize("at", ["read_rows", "cut", "divide", "finish_matrix", "write_about"])
+    def test_the_same_call_goes_on(
+        self, at: str, plays: Path, tiny: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        def stop(*_: Any, **__: Any) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(passes, at, stop)
+            with pytest.raises(KeyboardInterrupt):
+                recae.ingest(plays, tmp_path / "data", min_weight=5)
+        left = {path.name for path in tmp_path.iterdir()}
+        assert left == {"plays", ".data.unfinished.part"}
+        if at != "read_rows":
+            monkeypatch.setattr(passes, "read_rows", stop)  # it is not read again
+        stored = recae.ingest(plays, tmp_path / "data", min_weight=5)
+        assert_same(stored, recae.read_parquet(plays, min_weight=5))
+        assert {path.name for path in tmp_path.iterdir()} == {"plays", "data"}
+
+    def test_other_options_and_other_files_begin_anew(
+        self, plays: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        def stop(*_: Any, **__: Any) -> None:
+            raise KeyboardInterrupt
+
+        for _ in range(2):
+            with monkeypatch.context() as patch:
+                patch.setattr(passes, "divide", stop)
+                with pytest.raises(KeyboardInterrupt):
+                    recae.ingest(plays, tmp_path / "data")
+            stored = recae.ingest(plays, tmp_path / "data", weight=None)
+            assert_same(stored, recae.read_parquet(plays, weight=None))
+            shutil.rmtree(tmp_path / "data")
+            table(text=False, rows=9, seed=3).drop_duplicates(["user_id", "item_id"]).to_parquet(
+                plays / "0.parquet"
+            )
+
+    def test_files_that_change_while_they_are_read(
+        self, plays: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        read = passes.read_rows
+
+        def changing(*args: Any) -> int:
+            found = read(*args)
+            (plays / "1.parquet").write_bytes((plays / "0.parquet").read_bytes())
+            return found
+
+        monkeypatch.setattr(passes, "read_rows", changing)
+        with pytest.raises(recae.DataError, match=r"1\.parquet changed while it was read"):
+            recae.ingest(plays, tmp_path / "data")
+        assert {path.name for path in tmp_path.iterdir()} == {"plays"}
+
+    def test_two_at_once(self, plays: Path, tmp_path: Path) -> None:
+        with (
+            resumable_directory(tmp_path / "data", overwrite=False, marker="data.json") as work,
+            pytest.raises(recae.errors.StorageError, match="another process"),
+        ):
+            (work / "done" / "data.json").touch()
+            recae.ingest(plays, tmp_path / "data")
+        assert (tmp_path / "data" / "data.json").exists()
+
+
+def test_what_is_there_is_replaced_only_when_asked(tmp_path: Path) -> None:
+    plays = pd.DataFrame({"user_id": [1, 2], "item_id": [2, 2]})
+    old = recae.ingest(plays, tmp_path / "data")
+    with pytest.raises(recae.errors.StorageError, match="overwrite=True"):
+        recae.ingest(plays[:1], tmp_path / "data")
+    bad = pd.DataFrame({"user_id": [1, None], "item_id": [2, 2]})
+    with pytest.raises(recae.DataError):
+        recae.ingest(bad, tmp_path / "data", overwrite=True)
+    assert recae.open_data(tmp_path / "data").nnz == 2
+    assert recae.ingest(plays[:1], tmp_path / "data", overwrite=True).nnz == 1
+    assert old.matrix.toarray().tolist() == [[1], [1]]  # the map of the old files stays
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter").touch()
+    for place in ("other", "other/letter", "nowhere/data"):
+        with pytest.raises(recae.errors.StorageError):
+            recae.ingest(plays, tmp_path / place, overwrite=True)
+    (tmp_path / "in").mkdir()
+    plays.to_csv(tmp_path / "in" / "plays.csv", index=False)
+    with pytest.raises(recae.errors.StorageError, match="lies in"):
+        recae.ingest(tmp_path / "in", tmp_path / "in" / "data")
+
+
+def test_memory_is_a_number_or_text() -> None:
+    assert bytes_of("2 GB") == 2_000_000_000 and bytes_of("0.5gib") == 1 << 29
+    assert bytes_of(1 << 28) == 1 << 28 and bytes_of(None) >= 1 << 28
+    for wrong in ("much", "4 apples", "", 5, -1, True, float("nan"), "100MB", [4]):
+        with pytest.raises(recae.ConfigError) as found:
+            bytes_of(wrong)
+        assert found.value.parameter == "memory"
