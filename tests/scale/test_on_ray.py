@@ -300,6 +300,7 @@ def test_wrong_options(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray warns of its own defaults
 def test_two_workers_of_ray_and_one_is_killed(
     plays: pd.DataFrame, saved: Path, tmp_path: Path
 ) -> None:
