@@ -302,8 +302,9 @@ def test_wrong_options(
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Ray warns of its own defaults
 def test_two_workers_of_ray_and_one_is_killed(
-    plays: pd.DataFrame, saved: Path, tmp_path: Path
+    plays: pd.DataFrame, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(run, "PART_USERS", 1)
     ray = pytest.importorskip("ray", reason="the extra ray is not installed")
     psutil = pytest.importorskip("psutil")
     memory = 100 << 20

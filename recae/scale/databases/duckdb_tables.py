@@ -93,8 +93,8 @@ class DuckDBTables:
 
     def _failed(self, error: Exception) -> StorageError:
         said = reason(error)
-        if "lock" in said and "file" in said:
-            said += (
+        if "lock on file" in said:
+            said = said.partition(". ")[0] + (
                 ". Another process has the file open, and DuckDB lets only one write: close it, or "
                 "load into a new file and move that into place"
             )
