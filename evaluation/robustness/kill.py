@@ -242,7 +242,7 @@ def kill_writers(
 
 def kill_exports(kill: Killer, kills: int, shown: Any) -> dict[str, Any]:
     """Kills exports with a checkpoint. A finished one is compared with an uninterrupted one."""
-    train = interactions().train
+    train, parts.PART_USERS = interactions().train, USERS_AT_ONCE  # row groups depend on it
     found: collections.Counter[str] = collections.Counter()
     killed = finished = leftovers = 0
     with tempfile.TemporaryDirectory() as name:

@@ -102,10 +102,7 @@ def mapped(folder: Path, users: int, items: int, each: int) -> Interactions:
     return Interactions._owning(*maps, *arrays, indptr, None)
 
 
-@pytest.mark.parametrize("given", ["users", "exclusions"])
-def test_mapped_histories_are_not_copied(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
-) -> None:
+def test_mapped_histories_are_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "PART_USERS", 1 << 12)
     items, each, peaks = 120, 100, []
     few = mapped(tmp_path, 200, items, each).select_items(np.arange(items - 1, 4, -1))
@@ -113,8 +110,7 @@ def test_mapped_histories_are_not_copied(
     for users in (30_000, 60_000):  # 24 and 48 MB
         history = mapped(tmp_path, users, items, each)
         history.fingerprint()
-        options: dict[str, Any] = {"users": np.arange(users)[::-1]} if given == "users" else {}
-        options |= {"exclude_items": {0: [7]}} if given == "exclusions" else {}
+        options = {"users": np.arange(users)[::-1], "exclude_items": {0: [7]}}
         tracemalloc.start()
         with pytest.warns(RecaeWarning, match="left out"):
             model.export(tmp_path / f"{users}", history, k=2, **options)

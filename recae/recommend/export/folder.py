@@ -137,15 +137,14 @@ def folder_of(path: str | Path, job: Job, *, overwrite: bool) -> Iterator[Folder
     with _made(target), ExitStack() as held:
         held.enter_context(only_writer(target / LOCK, str(target)))
         names = _names(target)
-        if MANIFEST not in names and SUCCESS not in names:
+        if not (overwrite and names & {MANIFEST, SUCCESS}):
             folder = Folder(target, job)
-            _take_up(folder, names, overwrite)
-            yield folder
-            return
-        if not overwrite:
-            folder = Folder(target, job)
-            _repair(folder, names)
-            yield folder
+            if names & {MANIFEST, SUCCESS}:
+                _repair(folder, names)
+            else:
+                _take_up(folder, names, overwrite)
+            with _nothing_left(folder):
+                yield folder
             return
         beside = target.with_name(f".{target.name}.new")
         with _made(beside):
@@ -157,13 +156,27 @@ def folder_of(path: str | Path, job: Job, *, overwrite: bool) -> Iterator[Folder
                 folder.begin()
             else:
                 _take_up(folder, names, True)
-            yield folder
+            with _nothing_left(folder):
+                yield folder
         try:
             exchange(beside, target)
         except OSError as error:
             raise StorageError(f"could not replace {target}: {error.strerror}") from error
         remove_directory(beside)
         (target / LOCK).unlink(missing_ok=True)
+
+
+@contextmanager
+def _nothing_left(folder: Folder) -> Iterator[None]:
+    """Deletes the job of a folder if an error ends it before its first part is complete."""
+    try:
+        yield
+    except BaseException:
+        if not folder.entries:
+            for name in (JOURNAL, JOB):
+                with suppress(OSError):
+                    (folder.path / name).unlink(missing_ok=True)
+        raise
 
 
 def check_folder(path: str | Path, *, overwrite: bool) -> Path:
@@ -235,7 +248,7 @@ def _take_up(folder: Folder, names: set[str], overwrite: bool) -> None:
         differ = [JOB]
     if not differ:
         folder.resume(_journal(folder.path))
-    elif overwrite:
+    elif overwrite or not any(folder.path.glob(PARTS)):
         folder.begin()
     else:
         raise _other(folder.path, differ)

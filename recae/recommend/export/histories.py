@@ -1,4 +1,4 @@
-"""What each user's list depends on, as 64 bits: the file `_users.parquet` of an export."""
+"""What each user's list depends on, as 64 bits: the file `_users.digests` of an export."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from recae.system.digests import sha256
 from recae.system.files import atomic_file
 from recae.system.safely import check_file
 
-FILE = "_users.parquet"
-"""Readers of a folder of Parquet skip names that begin with `_`."""
+FILE = "_users.digests"
+"""Not *.parquet: DuckDB and polars read all files that match it."""
 
 ROWS = 1 << 18
 """Rows of a row group."""

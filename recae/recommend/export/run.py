@@ -28,7 +28,7 @@ from recae.system.files import (
     check_target,
     remove_directory,
 )
-from recae.system.progress import bar, say
+from recae.system.progress import bar, check_progress, say
 
 PART_ROWS, PART_USERS = 1 << 22, 1 << 17
 """Rows and users of a part, at most: 20 to 40 MB. A killed export ranks at most a part again."""
@@ -123,6 +123,7 @@ def _run(
     beside: Beside | None,
 ) -> int:
     check_place(path, checkpoint, overwrite=overwrite)
+    check_progress(progress)
     if not is_file(path):
         with folder_of(path, job, overwrite=overwrite) as folder:
             _fill(folder, group_users, made, progress)

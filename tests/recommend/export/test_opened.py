@@ -48,7 +48,7 @@ def test_the_manifest_counts_what_is_there(model, text_data, folder) -> None:
         assert part["rows"] == pq.read_metadata(folder / part["file"]).num_rows
     assert {file.name for file in folder.iterdir()} == {
         *(f"part-0000{part}.parquet" for part in range(4)),
-        *("_manifest.json", "_SUCCESS", "_users.parquet"),
+        *("_manifest.json", "_SUCCESS", "_users.digests"),
     }
     assert (folder / "_SUCCESS").read_bytes() == b""
 
@@ -155,3 +155,15 @@ def test_a_manifest_that_does_not_add_up_is_refused(folder, change) -> None:
     (folder / "_manifest.json").write_text("{")
     with pytest.raises(DataError, match="_manifest.json"):
         recae.open_export(folder)
+
+
+def test_other_readers_find_the_parts_alone(model, folder) -> None:
+    duckdb, polars = pytest.importorskip("duckdb"), pytest.importorskip("polars")
+    pattern = str(folder / "*.parquet")
+    found = duckdb.connect().execute(
+        "select user_id, item_id from read_parquet(?) order by user_id, rank", [pattern]
+    )
+    expected = [*model.recommend(k=3)[["user_id", "item_id"]].itertuples(index=False, name=None)]
+    assert sorted(found.fetchall()) == sorted(expected)
+    assert polars.read_parquet(pattern)["item_id"].to_list() == [item for _, item in expected]
+    assert len(pd.read_parquet(folder)) == len(expected)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 import recae
@@ -88,7 +89,7 @@ def test_the_rows_are_those_of_a_full_export(days, tmp_path, monkeypatch, name) 
     assert ranked(monkeypatch, model, new, since=old, **options) == 4 + weighted
     assert_same_rows(new, full)
     recae.open_export(new).verify()
-    digests = [pd.read_parquet(place / "_users.parquet") for place in (new, full)]
+    digests = [pq.read_table(place / "_users.digests").to_pandas() for place in (new, full)]
     pd.testing.assert_frame_equal(*digests)
     # From that export, a file; nobody has changed.
     file = tmp_path / "top.parquet"
@@ -203,7 +204,7 @@ def test_what_is_no_export_to_start_from(ease, days, old, tmp_path) -> None:
     part.write_bytes(part.read_bytes()[:-9] + b"?" * 9)
     with pytest.raises(DataError, match=r"part-00001\.parquet"):
         ease.export(new, days[0], k=3, since=old)
-    (old / "_users.parquet").write_bytes(b"PAR1")
+    (old / "_users.digests").write_bytes(b"PAR1")
     for call in (recae.open_export(old).verify, lambda: ease.export(new, days[0], since=old, k=3)):
-        with pytest.raises(DataError, match=r"part-00001|_users\.parquet"):
+        with pytest.raises(DataError, match=r"part-00001|_users\.digests"):
             call()
