@@ -7,9 +7,9 @@
 docs/nightly.md explains the settings, which are the fields of `Job` and `Guard`. In the output
 folder, `current` is a link to the newest good folder of `versions/`; `stopped/` has reports.
 
-Exit codes: 0 a new version, or nothing to do; 1 the guard stopped the night; 2 a wrong setting;
-3 unusable input; 4 a file cannot be written; 5 anything else that recae explains; 75 another run
-is at work. After any other code than 0, `current` is what it was.
+Exit codes: 0 a new version, or nothing to do; 2 a wrong setting; 3 unusable input; 4 a file cannot
+be written; 5 anything else that recae explains; 10 the guard stopped the night; 75 another run is
+at work; 130 Ctrl-C. After any other code of `run` than 0, `current` is what it was.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import os
 import shutil
 import sys
 import tomllib
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,15 +66,8 @@ class InUse(Exception):
     """Another process works in the output folder."""
 
 
-CODES = {
-    Stopped: 1,
-    InUse: 75,
-    ConfigError: 2,
-    DataError: 3,
-    StorageError: 4,
-    RecaeError: 5,
-    OSError: 4,
-}
+CODES = {Stopped: 10, InUse: 75, ConfigError: 2, DataError: 3, StorageError: 4, RecaeError: 5}
+CODES |= {OSError: 4, KeyboardInterrupt: 130}
 
 
 def read_job(path):
@@ -106,7 +99,10 @@ def read_job(path):
     places = {
         name: str(here / given[name]) for name in ("input", "output", "items") if given.get(name)
     }
-    return Job(**given | places)
+    job, (source, target) = Job(**given | places), map(Path, (places["input"], places["output"]))
+    if source.resolve() == target.resolve() or source.resolve() in target.resolve().parents:
+        raise ConfigError(f"{path}: the output {target} is in the input, and would be read as data")
+    return job
 
 
 class Place:
@@ -140,6 +136,8 @@ class Place:
     def swap(self):
         """Leads `current` to where it belongs, by one rename."""
         if good := self.good():
+            if self.current.is_dir() and not self.current.is_symlink():
+                raise StorageError(f"{self.current} is a folder, not a link: move it away")
             link = self.folder / ".current"
             link.unlink(missing_ok=True)
             link.symlink_to(Path("versions") / good[-1].name)
@@ -165,6 +163,7 @@ class Place:
                 os.replace(path, self.folder / f".old-{path.name}")
         for path in self.folder.glob(".old-*"):
             shutil.rmtree(path)
+        (self.folder / "..last.part").unlink(missing_ok=True)
 
 
 def synced(folder):
@@ -180,7 +179,7 @@ def run(job, accepted=()):
     with place.locked():
         night = Night(place.good(), sorted(accepted))
         try:
-            with night.listening():
+            with night.listening(), redirect_stderr(sys.stdout):  # what is left is the reason
                 return steps(job, place, night)
         except (Stopped, RecaeError, OSError) as error:
             if isinstance(error, DataError):  # what is damaged is not used again
@@ -202,6 +201,7 @@ def steps(job, place, night):
     good, work, guard = place.good(), place.work, job.guard
     model = recae.MODELS[job.model](**job.settings)  # what is wrong here is told at once
     model.check_params()
+    recae.metrics.parse_metrics([guard.metric])
     rules = recae.Rules.from_json(job.rules, job.items or None) if job.rules else None
     with night.step("read"):
         before = recae.load(good[-1] / "model", recae.Recommender) if good else None
@@ -383,7 +383,7 @@ def main(argv=None):
         }
         print(commands[args.command]())
     except tuple(CODES) as error:
-        print(f"nightly: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"nightly: {' '.join(str(error).split()) or 'interrupted'}", file=sys.stderr)
         return next(code for kind, code in CODES.items() if isinstance(error, kind))
     return 0
 

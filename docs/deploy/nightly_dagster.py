@@ -17,8 +17,8 @@ def recommendations(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     call = [sys.executable, str(JOBS / "nightly.py"), "run", str(JOBS / "job.toml")]
     done = subprocess.run(call, capture_output=True, text=True)
     context.log.info(done.stdout)
-    if done.returncode:  # 1: the guard has stopped the night, and would do so again
-        raise dg.Failure(done.stderr.strip(), allow_retries=done.returncode != 1)
+    if done.returncode:  # 10: the guard has stopped the night, and would do so again
+        raise dg.Failure(done.stderr.strip(), allow_retries=done.returncode != 10)
     night = json.loads((OUTPUT / "current" / "night.json").read_text())
     figures = ("metric", "change", "judged_users", "list_users")
     metadata = {name: night[name] for name in figures if name in night}

@@ -36,6 +36,7 @@ CHECKS = (
     "loss",
     "final",
     "listed",
+    "coverage",
     "seen",
     "blocked",
     "overlap",
@@ -58,7 +59,8 @@ class Guard:
     repeats: float = 0.05  # share of new rows that repeat a pair: at most so far from the usual
     returning: float = 0.25  # new rows of known users, as a share of the usual: at least
     popular: float = 0.75  # popularity of the items of new rows, as a share of the usual: at least
-    fewer: float = 0.1  # so much fewer users with lists, and items in lists, than yesterday
+    listed: float = 0.9  # users with a list, as a share of yesterday's: at least
+    coverage: float = 0.7  # items in any list, as a share of yesterday's: at least
     overlap: float = 0.3  # share of a user's list that was in yesterday's: at least, on average
 
 
@@ -270,13 +272,12 @@ def check_lists(job, night, data, path, old):
     if old is not None:
         found = recae.compare_exports(old, path, progress=False)
         night.facts["lists"] = found.to_dict() | {"most_changed": None}
-        before = found.users + found.only_before
-        for what, now, usual in (
-            ("users have a list", export.users, before),
-            ("items are in a list", found.items_after, found.items_before),
-        ):
-            passed = now >= usual * (1 - job.guard.fewer)
-            night.check("listed", passed, f"{now:,} {what}, yesterday {usual:,}")
+        usual = found.users + found.only_before
+        passed = export.users >= usual * job.guard.listed
+        night.check("listed", passed, f"{export.users:,} users have a list, yesterday {usual:,}")
+        now, usual = found.items_after, found.items_before
+        passed = now >= usual * job.guard.coverage
+        night.check("coverage", passed, f"{now:,} items are in a list, yesterday {usual:,}")
         passed = not found.users or found.overlap >= job.guard.overlap
         share = f"{found.overlap:.1%} of a list stay, {found.changed:.1%} of the lists have changed"
         night.check("overlap", passed, share)
