@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -139,21 +139,18 @@ def nothing() -> Iterator[None]:
 
 
 @contextmanager
-def killing(out: Path, killed: list[int]) -> Iterator[None]:
-    """Kills one worker once three parts are there."""
+def killing(out: Path, killed: list[int], parts: int = 3) -> Iterator[None]:
+    """Kills one worker of Ray once so many parts are there."""
     over = threading.Event()
 
     def kill() -> None:
-        while not over.wait(0.02):
-            workers = [
-                one
-                for one in psutil.Process().children(recursive=True)
-                if "MapWorker" in one.name()
-            ]
-            if workers and len(list(out.glob("part-*"))) >= 3:
-                workers[0].kill()
-                killed.append(workers[0].pid)
-                return
+        while not over.wait(0.02) and not killed:
+            with suppress(psutil.Error):  # of a process that has ended meanwhile
+                children = psutil.Process().children(recursive=True)
+                workers = [one for one in children if "MapWorker" in one.name()]
+                if workers and len(list(out.glob("part-*"))) >= parts:
+                    workers[0].kill()
+                    killed.append(workers[0].pid)
 
     thread = threading.Thread(target=kill)
     thread.start()

@@ -156,7 +156,7 @@ def ray_export(
             _fill(ray, folder, task, [source], count, resources, ruled, progress)
             for leftover in folder.path.glob(".*.part"):  # of workers that died
                 shutil.rmtree(leftover, ignore_errors=True)
-        total = int(folder.finish()["rows"])
+        total = int(folder.finish(plan.beside)["rows"])
     tell_notes(ruled.notes)
     return total
 
@@ -264,7 +264,7 @@ def _source(history: Any, given: Any, ruled: Ruled, model: Recommender) -> Sourc
     """Where workers find the rows: in the data folder, if there is one, else in these."""
     request, folder = ruled.request, as_stored(history)
     if folder is None:
-        matrix, users = request.matrix, IdMap(request.users, "user")
+        matrix, users = request.matrix[: len(request)], IdMap(request.users, "user")
         parts = matrix.data, matrix.indices, matrix.indptr, None
         return Interactions._owning(users, model.items_, *parts), None
     where = str(as_path(folder).expanduser().absolute())

@@ -7,8 +7,6 @@ start Ray with two workers.
 from __future__ import annotations
 
 import pickle
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -306,27 +304,17 @@ def test_two_workers_of_ray_and_one_is_killed(
 ) -> None:
     monkeypatch.setattr(run, "PART_USERS", 1)
     ray = pytest.importorskip("ray", reason="the extra ray is not installed")
-    psutil = pytest.importorskip("psutil")
+    pytest.importorskip("psutil")
+    from evaluation.scale.scale_cluster import killing
+
     memory = 100 << 20
     ray.init(num_cpus=2, object_store_memory=memory, include_dashboard=False, log_to_driver=False)
     killed: list[int] = []
-
-    def kill() -> None:
-        while not killed:
-            time.sleep(0.02)
-            children = psutil.Process().children(recursive=True)
-            workers = [one for one in children if "MapWorker" in one.name()]
-            if workers and len(files(tmp_path / "ray")) >= 2:
-                killed.append(workers[0].pid)
-                workers[0].kill()
-
     try:
         recae.load(saved, recae.Recommender).export(tmp_path / "one", plays, k=7)
-        thread = threading.Thread(target=kill, daemon=True)
-        (tmp_path / "ray").mkdir()
-        thread.start()
-        ray_export(saved, tmp_path / "ray", plays, k=7)
-        assert killed
+        with killing(tmp_path / "ray", killed, 2):
+            ray_export(saved, tmp_path / "ray", plays, k=7)
+        assert len(killed) == 1
         same(tmp_path / "one", tmp_path / "ray")
         rows = ray.data.from_arrow(pa.table({"user_id": [2], "item_id": [[100, 101]]}))
         strategy = ray.data.ActorPoolStrategy(size=1)
