@@ -76,6 +76,7 @@ from .recommend import Explanation as Explanation
 from .recommend import Recommender as Recommender
 from .recommend.export import Export as Export
 from .recommend.export import ExportComparison as ExportComparison
+from .recommend.export import Forecast as Forecast
 from .recommend.export import compare_exports as compare_exports
 from .recommend.export import open_export as open_export
 from .recommend.rules import Rules as Rules

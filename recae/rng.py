@@ -63,6 +63,7 @@ class Stream(IntEnum):
     WEAK_FOLDS = 62
     # lists
     EXPLORED = 71
+    FORECAST_USERS = 72
 
 
 def check_seed(seed: object) -> int:

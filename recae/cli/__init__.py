@@ -42,7 +42,8 @@ COMMANDS = {
     "evaluate": "Compare models on users that they have never seen.",
     "recommend": "Print the best items for known or new users.",
     "explain": "Print why items are recommended: what each item of a history adds to their scores.",
-    "export": "Write the top k of every user to a Parquet file.",
+    "export": "Write the top k of every user to Parquet: a folder of parts, or one file.",
+    "export-similar": "Write the items most similar to each item: a folder or a Parquet file.",
     "load-export": "Load an export into a database: DuckDB, PostgreSQL or Redis.",
     "compare-exports": "Compare two exports: overlap, rank correlation, coverage, and whose lists "
     "changed most.",
@@ -58,6 +59,7 @@ importing the module."""
 
 MODULES = {
     "map": "map_command",
+    "export-similar": "export_similar",
     "load-export": "load_export",
     "compare-exports": "compare_exports",
 }  # the others are named like their command

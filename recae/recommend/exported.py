@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
+
+import numpy as np
 
 from recae.data import Interactions, ItemTable
-from recae.errors import check_integer
-from recae.ranking.batches import RankedLists, Request
+from recae.errors import ConfigError, check_flag, check_integer, check_option
+from recae.ranking.batches import RankedLists, Request, rows_per_batch
+from recae.recommend.export.forecast import Forecast, forecast
 from recae.recommend.export.histories import Inputs, digests
 from recae.recommend.export.lists import Plan, planned
 from recae.recommend.export.opened import Export
-from recae.recommend.export.run import check_place
+from recae.recommend.export.run import check_place, is_file
 from recae.recommend.export.since import path_of
 from recae.recommend.fitted import Fitted
 from recae.recommend.requests import tell_notes
 from recae.recommend.rules.declared import Rules
+from recae.recommend.rules.lists import UNKNOWN_ITEMS
 from recae.recommend.rules.ranked import Ruled
 from recae.recommend.selected import Either
+from recae.recommend.similar import comparable_items, similar_lists
 from recae.recommend.weights import uses_weights
 from recae.system.digests import sha256_of_arrays
 from recae.system.files import check_apart
@@ -33,6 +39,52 @@ class Exports(Fitted, ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """16 hexadecimal digits that identify the fitted state."""
+
+    @overload
+    def export(
+        self,
+        path: str | Path,
+        history: Any = ...,
+        k: int = ...,
+        *,
+        users: Any = ...,
+        exclude_seen: bool = ...,
+        items: Any = ...,
+        exclude_items: Any = ...,
+        on_unknown: str = ...,
+        on_unknown_items: str = ...,
+        rules: Rules | None = ...,
+        batch_size: int | str = ...,
+        progress: bool | None = ...,
+        checkpoint: str | Path | None = ...,
+        overwrite: bool = ...,
+        titles: Any = ...,
+        since: str | Path | Export | None = ...,
+        dry_run: Literal[False] = False,
+    ) -> int: ...
+
+    @overload
+    def export(
+        self,
+        path: str | Path,
+        history: Any = ...,
+        k: int = ...,
+        *,
+        users: Any = ...,
+        exclude_seen: bool = ...,
+        items: Any = ...,
+        exclude_items: Any = ...,
+        on_unknown: str = ...,
+        on_unknown_items: str = ...,
+        rules: Rules | None = ...,
+        batch_size: int | str = ...,
+        progress: bool | None = ...,
+        checkpoint: str | Path | None = ...,
+        overwrite: bool = ...,
+        titles: Any = ...,
+        since: str | Path | Export | None = ...,
+        dry_run: Literal[True],
+    ) -> Forecast: ...
 
     @survives_fork
     def export(
@@ -54,7 +106,8 @@ class Exports(Fitted, ABC):
         overwrite: bool = False,
         titles: Any = None,
         since: str | Path | Export | None = None,
-    ) -> int:
+        dry_run: bool = False,
+    ) -> int | Forecast:
         """Writes the rows of `recommend(users, k, history=history, ...)` to Parquet; their number.
 
         path: one file if it ends in .parquet or .pq; any other path is a folder, a dataset of parts
@@ -78,6 +131,9 @@ class Exports(Fitted, ABC):
         scores differ as between two values of batch_size. Titles, users and their own exclusions
         may be others than then; the model and all other options must be the same.
 
+        dry_run: write nothing, and return a `Forecast` of the seconds, bytes and memory that the
+        same call without it takes, from a sample of random users. It takes a few seconds.
+
         Raises DataError as `recommend` does; StorageError for a place that cannot be written, for
         one that holds something else or a complete export, and while another process writes there;
         ConfigError for parts of another model, other histories or other options, for `since` with
@@ -88,6 +144,13 @@ class Exports(Fitted, ABC):
         """
         self._check_fitted()
         check_place(path, checkpoint, overwrite=overwrite)
+        started = time.perf_counter()
+        if check_flag("dry_run", dry_run) and since is not None:
+            raise ConfigError(
+                "dry_run forecasts an export of everybody: leave out since=...",
+                parameter="since",
+                value=str(path_of(since)),
+            )
         plan, ruled = self._export_plan(
             history,
             k,
@@ -101,12 +164,80 @@ class Exports(Fitted, ABC):
             batch_size=batch_size,
             titles=titles,
         )
+        if dry_run:
+            planning = time.perf_counter() - started
+            return forecast(plan, planning, file=is_file(path), twice=checkpoint is not None)
         if since is not None:
             check_apart([path], [path_of(since)])
             plan = plan.since(since, progress)
         rows = plan.run(path, progress=progress, checkpoint=checkpoint, overwrite=overwrite)
         tell_notes(ruled.notes)
         return rows
+
+    @survives_fork
+    def export_similar(
+        self,
+        path: str | Path,
+        k: int = 100,
+        *,
+        items: Any = None,
+        exclude_items: Any = None,
+        on_unknown_items: str = "ignore",
+        progress: bool | None = None,
+        checkpoint: str | Path | None = None,
+        overwrite: bool = False,
+        titles: Any = None,
+    ) -> int:
+        """Writes the rows of `similar_items(items_, k, ...)` to Parquet; returns their number.
+
+        Columns: item_id, similar_item_id (int64 or string), score (float32), rank (int32, from 1),
+        and with titles those of the similar items. Items without training users are similar to
+        nothing and have no rows. A batch of similarities is in memory at a time. path, progress,
+        checkpoint, overwrite, titles: as in `export`, which also says what is raised; the others:
+        as in `similar_items`. Raises ConfigError for a model that learns nothing about items from
+        who has them.
+
+        >>> recae.EASE().fit(data).export_similar("similar", k=2)
+        8
+        """
+        self._check_fitted()
+        check_place(path, checkpoint, overwrite=overwrite)
+        check_option("on_unknown_items", on_unknown_items, UNKNOWN_ITEMS)
+        rules, compare = (items, exclude_items, on_unknown_items), self._comparing()
+        compare(np.empty(0, dtype=np.int64))  # raises for a model without similar items
+        allowed = comparable_items(self.items_, self.item_counts_, rules)
+        codes, n_items = np.flatnonzero(self.item_counts_), len(self.items_)
+
+        def ranked(first: int, stop: int, step: int) -> RankedLists:
+            return similar_lists(compare, codes[first:stop], n_items, most, allowed, step=step)
+
+        most = min(check_integer("k", k), n_items)
+        plan = planned(
+            "similar items",
+            self.items_.decode(codes),
+            self.items_.ids,
+            ranked,
+            k=most,
+            batch=rows_per_batch("auto", n_items),
+            model=self._about_model(),
+            data={"items": n_items},
+            options={"items": None if allowed is None else sha256_of_arrays(allowed)},
+            titles=self._texts(titles),
+        )
+        return plan.run(path, progress=progress, checkpoint=checkpoint, overwrite=overwrite)
+
+    def _about_model(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "fingerprint": self._loaded_as or self.fingerprint(),
+            "hyperparameters": self.get_params(),
+        }
+
+    def _texts(self, titles: Any) -> list[str | None] | None:
+        """The titles of all items of the model, None where there is none."""
+        if titles is None:
+            return None
+        return [text or None for text in ItemTable(titles).texts(self.items_, missing="")]
 
     def _export_plan(
         self,
@@ -127,13 +258,16 @@ class Exports(Fitted, ABC):
         limits = items, exclude_items, exclude_seen, on_unknown_items
         ruled = self._ruled(users, history, on_unknown, *limits, rules, lazily=True)
         request, most = ruled.request, min(check_integer("k", k), len(self.items_))
-        texts = None if titles is None else ItemTable(titles).texts(self.items_, missing="")
-        allowed = request.allowed
+        texts, allowed = self._texts(titles), request.allowed
         about_data = self._about_data(history, request)
 
         def ranked(first: int, stop: int, step: int) -> RankedLists:
             request.matrix.release()  # the pages of earlier users
             yield from ruled.batches(most, step, first, stop)
+
+        def chosen(rows: np.ndarray, step: int) -> RankedLists:
+            yield from ruled.part(rows).batches(most, step)
+            request.matrix.release()
 
         plan = planned(
             "recommendations",
@@ -142,11 +276,7 @@ class Exports(Fitted, ABC):
             ranked,
             k=most,
             batch=ruled.rows_at_a_time(batch_size),
-            model={
-                "name": self.name,
-                "fingerprint": self._loaded_as or self.fingerprint(),
-                "hyperparameters": self.get_params(),
-            },
+            model=self._about_model(),
             data=about_data,
             options={
                 "exclude_seen": exclude_seen,
@@ -156,12 +286,12 @@ class Exports(Fitted, ABC):
                 "excluded": _digest_of_excluded(request),
                 "rules": ruled.identity(),
             },
-            titles=None if texts is None else [text or None for text in texts],
+            titles=texts,
             inputs=Inputs(
                 request.users,
                 self.items_,
                 most,
-                lambda rows, step: ruled.part(rows).batches(most, step),
+                chosen,
                 lambda: digests(request, ruled.only, uses_weights(self)),
             ),
         )

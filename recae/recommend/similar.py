@@ -110,12 +110,14 @@ def similar_lists(
     k: int,
     allowed: np.ndarray | None,
     context: Context | None = None,
+    step: int | None = None,
 ) -> RankedLists:
     """The lists of the items of some codes, batch by batch; one empty batch for no codes.
 
-    similarities, context: as in `similar_items`; allowed: as `comparable_items` says.
+    similarities, context: as in `similar_items`; allowed: as `comparable_items` says. step: items
+    of a batch.
     """
-    step = rows_per_batch("auto", n_items)
+    step = rows_per_batch("auto", n_items) if step is None else step
     for start in range(0, max(len(codes), 1), step):
         some = codes[start : start + step]
         itself = (np.arange(len(some)), some)

@@ -18,6 +18,7 @@ from recae.data.csr import row_blocks
 from recae.errors import DataError
 from recae.ranking.batches import Request
 from recae.ranking.top_k import TopK
+from recae.recommend.selected import Selected
 from recae.system.digests import sha256
 from recae.system.files import atomic_file
 from recae.system.safely import check_file
@@ -94,6 +95,8 @@ def _of_rows(matrix: Any, weighted: bool) -> Digests:
         hashes[values == 0] = 0
         sums = np.append(np.uint64(0), np.cumsum(hashes, dtype=np.uint64))
         found[block] = sums[part.indptr[1:]] - sums[part.indptr[:-1]]
+        if isinstance(matrix, Selected):
+            matrix.release()
     return found
 
 
