@@ -153,6 +153,7 @@ def test_the_readme_runs(folder: Path) -> None:
 PAGES = [
     "data",
     "recommend",
+    "export",
     "rules",
     "evaluate",
     "definitions",
