@@ -30,9 +30,9 @@ import recae
 from evaluation.kit.provenance import keep
 
 MODELS = {
-    "mult-vae": {"epochs": 20, "mirror": True, "batch_size": 500, "precision": "float32"},
+    "mult-vae": {"epochs": 12, "mirror": True, "batch_size": 500, "precision": "float32"},
     "rec-vae": {"epochs": 8, "batch_size": 500, "precision": "float32"},
-    "elsa": {"epochs": 10, "batch_size": 100},
+    "elsa": {"epochs": 6, "batch_size": 100},
 }
 WIDE = {"users": 1000, "items": 100_000, "density": 0.0002, "latent": 256}
 SOFTMAX = {"rows": 500, "items": 20_000, "width": 600}

@@ -55,6 +55,15 @@ def distributed(timeout: float = 1800.0) -> Iterator[Ranks]:
     wait = check_number("timeout", timeout, above=0)
     known = current_ranks()
     rank, size = _number("RANK", 0), _number("WORLD_SIZE", 1)
+    if "RANK" not in os.environ:  # a size alone, as some clusters set it, starts nobody
+        size = 1
+    elif rank >= size:
+        raise ConfigError(
+            f"the environment variable RANK is {rank}, and WORLD_SIZE {size}: start with torchrun, "
+            "or unset both",
+            parameter="RANK",
+            value=str(rank),
+        )
     if known is not None or (size == 1 and not dist.is_initialized()):
         yield known or Ranks(timeout=wait)
         return

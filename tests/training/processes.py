@@ -27,6 +27,7 @@ from recae.errors import TrainingInterrupted
 from recae.training import Epoch
 
 DATA = Interactions.from_csr(sp.random(47, 31, 0.2, format="csr", random_state=1))
+FEW = Interactions.from_csr(DATA.matrix[:5])
 FOLD = recae.data.splits.holdout_pairs(DATA, 0.3, seed=3)
 MORE = {"epochs": 2, "batch_size": 16, "lr": 0.01}
 MODELS: dict[str, Callable[..., Any]] = {
@@ -184,7 +185,7 @@ def few_users(notes: dict[str, Any], ranks: recae.nn.Ranks, folder: Path) -> Non
     """Batches of one row: one of the processes has none."""
     for name in ("mult-vae", "macrid-vae", "cdae"):
         model = MODELS[name](batch_size=1, epochs=1)
-        notes[f"single {name}"] = numbers(model.fit(DATA, seed=1, device="cpu", progress=False))
+        notes[f"single {name}"] = numbers(model.fit(FEW, seed=1, device="cpu", progress=False))
 
 
 def killed(notes: dict[str, Any], ranks: recae.nn.Ranks, folder: Path) -> None:
@@ -224,7 +225,7 @@ def results(folder: Path) -> list[dict[str, Any]]:
     # Its group is ended with it, whatever happens.
     started = subprocess.Popen(command, env={**os.environ, **about}, start_new_session=True)
     try:
-        started.wait(120)
+        started.wait(300)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(started.pid, signal.SIGKILL)
@@ -235,13 +236,14 @@ def results(folder: Path) -> list[dict[str, Any]]:
 def main(folder: Path) -> None:
     import torch._dynamo  # noqa: F401  what an optimiser imports in its first step
 
-    # One process imports torch, which takes seconds, and becomes two before it does anything.
+    # One process imports everything, which takes seconds, and becomes two before it does anything.
+    assert recae.MODELS and recae.training.train and recae.load
     rank = 0 if os.fork() else 1
     os.environ["RANK"] = os.environ["LOCAL_RANK"] = str(rank)
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", recae.RecaeWarning)
     notes: dict[str, Any] = {}
-    with recae.distributed(timeout=60) as ranks:
+    with recae.distributed(timeout=120) as ranks:
         for part in (curves, closed_forms, sizes, checkpoints, mistakes, few_users, killed):
             part(notes, ranks, folder)
         write(notes, ranks.rank, folder)

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 
 import recae
-from recae.errors import ConfigError
+from recae.errors import ConfigError, TrainingError
 from recae.nn import Ranks
+from recae.training import Run
 from recae.training.distributed import current_ranks
 from recae.training.pieces import read_pieces, write_pieces
 from tests.training.processes import (
     CLOSED,
     DATA,
+    FEW,
     FOLD,
     MODELS,
     MORE,
@@ -109,7 +118,7 @@ def test_a_checkpoint_goes_from_two_processes_to_one_and_back(
 def test_batches_of_fewer_rows_than_processes(notes: list[dict[str, Any]]) -> None:
     for name in ("mult-vae", "macrid-vae", "cdae"):
         model = MODELS[name](batch_size=1, epochs=1)
-        model.fit(DATA, seed=1, device="cpu", progress=False)
+        model.fit(FEW, seed=1, device="cpu", progress=False)
         np.testing.assert_allclose(notes[0][f"single {name}"], numbers(model), rtol=ROUNDING)
 
 
@@ -133,7 +142,7 @@ def test_a_killed_process_ends_the_others_and_one_process_goes_on(
     notes: list[dict[str, Any]], alone: dict[str, Any], folder: Path
 ) -> None:
     assert notes[0]["killed"][0] == "TrainingError"
-    assert notes[0]["seconds"] < 60  # the timeout: a lost connection is noticed before it
+    assert notes[0]["seconds"] < 120  # the timeout: a lost connection is noticed before it
     assert "killed" not in notes[1]
     resumed = fitted("mult-vae", checkpoint=folder / "killed")
     np.testing.assert_allclose(numbers(resumed), numbers(alone["mult-vae"]), rtol=ROUNDING)
@@ -180,3 +189,94 @@ def test_the_timeout_is_checked(timeout: Any) -> None:
     with pytest.raises(ConfigError) as caught, recae.distributed(timeout):
         pass
     assert caught.value.parameter == "timeout"
+
+
+def test_a_size_without_a_rank_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with recae.distributed() as ranks:
+        assert ranks.size == 1 and not dist.is_initialized()
+
+
+def test_a_rank_beyond_the_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError) as caught, recae.distributed():
+        pass
+    assert caught.value.parameter == "RANK"
+
+
+def torchrun(monkeypatch: pytest.MonkeyPatch, gpus: int) -> dict[str, Any]:
+    """What process 1 of two, on a machine with so many GPUs, asks of torch, which does nothing."""
+    asked: dict[str, Any] = {"device": []}
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "1")
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: (asked["device"] or [0])[-1])
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: asked["device"].append(device))
+    monkeypatch.setattr(
+        dist, "init_process_group", lambda backend, **more: asked.update(backend=backend, **more)
+    )
+    return asked
+
+
+def test_with_a_gpu_for_each_process_tensors_travel_by_nccl(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = torchrun(monkeypatch, gpus=2)
+    with recae.distributed(timeout=7) as ranks:
+        assert (ranks.rank, ranks.size) == (1, 2)
+        run = Run.checked(0, "auto", print, True, None)
+        assert run.device == torch.device("cuda", 1)
+        assert run.ranks == ranks and not run.callbacks and run.progress is False
+    assert asked["backend"] == "cpu:gloo,cuda:nccl"
+    assert asked["timeout"].total_seconds() == 7
+    assert asked["device"] == [1, 0]  # its own, and afterwards the one as before
+    assert current_ranks() is None
+
+
+def test_without_a_gpu_they_travel_by_gloo(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = torchrun(monkeypatch, gpus=0)
+    with recae.distributed():
+        assert Run.checked(0, "auto", (), None, None).device == torch.device("cpu")
+    assert asked["backend"] == "gloo" and not asked["device"]
+
+
+def test_fewer_gpus_than_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    torchrun(monkeypatch, gpus=1)
+    with pytest.raises(ConfigError, match="2 processes .* 1 GPUs"), recae.distributed():
+        pass
+
+
+def test_a_termination_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    torchrun(monkeypatch, gpus=0)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(TrainingError, match="process 1 of 2"), recae.distributed():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.slow
+def test_the_command_line_under_torchrun(tmp_path: Path) -> None:
+    rows = [(f"u{user}", f"i {item}") for user, item in zip(*DATA.matrix.nonzero(), strict=True)]
+    table = tmp_path / "a table %.parquet"
+    pd.DataFrame(rows, columns=["user_id", "item_id"]).to_parquet(table)
+    out = tmp_path / "a model"
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
+        *("-m", "recae", "fit", str(table), str(out), "--model", "elsa", "--set", "epochs=2"),
+        *("--checkpoint", str(tmp_path / "kept"), "--json"),
+    ]
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["epochs"][-1]["number"] == 2  # of one process
+    assert recae.load(out).recommend(history=["i 1"], k=3).shape[0] == 3
+    assert not (tmp_path / "kept").exists()
+    other = [*command[:7], "evaluate", str(table), "--models", "elsa"]
+    done = subprocess.run(other, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.count("recae: error") == 2
