@@ -27,6 +27,7 @@ from recae.errors import (
     check_integer,
     check_number,
     explained,
+    warn,
 )
 from recae.estimators.saved import load
 from recae.recommend import Recommender
@@ -152,6 +153,7 @@ def ray_export(
         )
         resources = {"num_cpus": cpus, "num_gpus": gpus}
         with _running(ray), _tries_of(folder.path):
+            _warn_if_none_fits(ray, resources)
             source = ray.put(_source(history, given, ruled, model))
             _fill(ray, folder, task, [source], count, resources, ruled, progress)
             for leftover in folder.path.glob(".*.part"):  # of workers that died
@@ -308,6 +310,17 @@ def _fill(
                     assert ruled.bound is not None
                     ruled.bound.notes.add(rule, what, n)
                 shown.update(counts["users"])
+
+
+def _warn_if_none_fits(ray: Any, resources: Mapping[str, float]) -> None:
+    """Warns if no machine is large enough for a worker: Ray waits for one, for ever."""
+    wanted = {"CPU": resources["num_cpus"], "GPU": resources["num_gpus"]}
+    nodes = [node["Resources"] for node in ray.nodes() if node.get("Alive")]
+    if not any(all(node.get(name, 0) >= n for name, n in wanted.items()) for node in nodes):
+        warn(
+            f"no machine of the cluster has num_cpus={wanted['CPU']} and num_gpus={wanted['GPU']} "
+            "for a worker: Ray waits until one joins"
+        )
 
 
 def _add(folder: Folder, part: int, counts: Mapping[str, int], digest: str) -> None:

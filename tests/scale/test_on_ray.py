@@ -63,6 +63,9 @@ class InPlace:
     def is_initialized(self) -> bool:
         return True
 
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": True, "Resources": {"CPU": 4.0, "GPU": 1.0}}]
+
     def put(self, value: Any) -> Any:
         return pickle.dumps(value)
 
@@ -267,6 +270,8 @@ def test_gpus_are_for_models_with_networks(
     assert engine.options["num_gpus"] == 0.5 and engine.options["num_cpus"] == 3
     tables = [recae.open_export(tmp_path / name).dataset().to_table() for name in ("one", "ray")]
     assert tables[0].drop(["score"]).equals(tables[1].drop(["score"]))
+    with pytest.warns(recae.RecaeWarning, match="num_cpus=5"):
+        ray_export(neural, tmp_path / "large", plays, k=4, num_cpus=5)
     processes._loaded.cache_clear()
     with pytest.raises(recae.ConfigError, match="cuda"):
         ray_export(neural, tmp_path / "no GPU", plays, k=4, num_gpus=1)

@@ -55,7 +55,8 @@ class Rows:
         try:
             with bar(self.total, "loading", "row", self.progress) as shown:
                 for batch in self.export.batches():
-                    yield batch.cast(self.schema)
+                    columns = map(pa.Array.cast, batch.columns, self.schema.types)
+                    yield pa.RecordBatch.from_arrays([*columns], schema=self.schema)
                     shown.update(len(batch))
         except BaseException as error:
             self.error = error
