@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from recae.data.scratch import empty_like
 from recae.errors import DataError
 
 Index = npt.NDArray[np.int64]
@@ -56,7 +57,7 @@ def take_rows(
     wide = indptr.dtype if lengths.sum(dtype=np.int64) < 2**31 else np.int64
     new_indptr = np.zeros(len(rows) + 1, dtype=wide)  # rows that are repeated can be more entries
     np.cumsum(lengths, out=new_indptr[1:])
-    taken = [np.empty(new_indptr[-1], dtype=array.dtype) for array in arrays]
+    taken = [empty_like(array, int(new_indptr[-1])) for array in arrays]
     for block in row_blocks(new_indptr):
         first, last = new_indptr[block.start], new_indptr[block.stop]
         shift = indptr[rows[block]] - new_indptr[block]
@@ -68,10 +69,24 @@ def take_rows(
 
 def keep_entries(indptr: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
     """The indptr of the entries where `mask`, (nnz,) bool, is true."""
-    before = np.zeros(len(mask) + 1, dtype=indptr.dtype)
-    np.cumsum(mask, out=before[1:])
-    kept: npt.NDArray[Any] = before[indptr]
+    kept: npt.NDArray[Any] = np.zeros_like(indptr)
+    for rows in row_blocks(indptr):
+        ends = indptr[rows.start : rows.stop + 1]
+        before = np.zeros(int(ends[-1] - ends[0]) + 1, dtype=indptr.dtype)
+        np.cumsum(mask[ends[0] : ends[-1]], out=before[1:])
+        kept[rows.start + 1 : rows.stop + 1] = kept[rows.start] + before[ends[1:] - ends[0]]
     return kept
+
+
+def masked(array: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """The entries of an array where `mask` is true, both (nnz,); of a mapped one as a map."""
+    found: npt.NDArray[Any] = empty_like(array, int(np.count_nonzero(mask)))
+    at = 0
+    for start in range(0, len(array), BLOCK):
+        part = array[start : start + BLOCK][mask[start : start + BLOCK]]
+        found[at : at + len(part)] = part
+        at += len(part)
+    return found
 
 
 def counts(numbers: npt.NDArray[Any], n: int) -> Index:
@@ -132,7 +147,10 @@ def moved_columns(
     """
     index = matrix.indices.dtype
     wide = np.int64 if len(columns) and columns.max() > np.iinfo(index).max else index
-    indices: npt.NDArray[Any] = columns.astype(wide)[matrix.indices]
+    indices: npt.NDArray[Any] = empty_like(matrix.indices, len(matrix.indices), wide)
+    codes = columns.astype(wide)
+    for start in range(0, len(indices), BLOCK):
+        indices[start : start + BLOCK] = codes[matrix.indices[start : start + BLOCK]]
     used = columns[columns >= 0]
     if (used[1:] > used[:-1]).all():
         return indices, None

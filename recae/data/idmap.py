@@ -211,6 +211,10 @@ class IdMap:
         >>> recae.data.IdMap(["b", "a"]).decode([[1, 1]])
         array([['a', 'a']], dtype=object)
         """
+        return self._at(self._checked(codes))
+
+    def _checked(self, codes: Any) -> npt.NDArray[Any]:
+        """Codes as an array. Raises the DataError of `decode`."""
         positions = as_codes(codes, self.what)
         if not np.issubdtype(positions.dtype, np.integer):
             raise DataError(
@@ -224,7 +228,31 @@ class IdMap:
                 f"{self.what} codes run from 0 to {len(self) - 1:,}; found {first} "
                 f"({int(outside.sum()):,} outside)"
             )
-        return self._at(positions)
+        return positions
+
+    def _codes_of(self, other: IdMap, *, required: bool = False) -> Codes:
+        """The codes of all ids of another map, as `lookup` or, if `required`, `encode`."""
+        ask = self.encode if required else self.lookup
+        return np.concatenate([np.empty(0, np.int64), *map(ask, other.pieces())])
+
+    def subset(self, codes: Any) -> IdMap:
+        """The map of the ids of distinct codes, (n,) integers, in this order.
+
+        Raises DataError for codes outside 0..n-1 and for repeated ones.
+
+        >>> recae.data.IdMap(["b", "a", "c"]).subset([2, 0]).ids.tolist()
+        ['c', 'b']
+        """
+        return IdMap(self.decode(codes), self.what)
+
+    @cached_property
+    def ascending(self) -> bool:
+        """Whether the ids ascend, as those of a table do.
+
+        >>> recae.data.IdMap(["b", "a"]).ascending
+        False
+        """
+        return bool((self.ids[1:] > self.ids[:-1]).all())
 
     def _at(self, positions: npt.NDArray[Any] | slice) -> Ids:
         """The ids of codes that exist, in their shape."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from recae.data import csr, filters
-from recae.data.idmap import IdMap, as_codes
+from recae.data.idmap import IdMap
+from recae.data.scratch import empty_like
 from recae.data.tables import columns as table
 from recae.data.tables.entries import read_entries
 from recae.data.tables.sources import as_source, is_table
@@ -184,8 +186,8 @@ class Interactions:
                 f"{mask.dtype}"
             )
         indptr = csr.keep_entries(matrix.indptr, mask)
-        times = None if self.times is None else self.times[mask]
-        data, indices = matrix.data[mask], matrix.indices[mask]
+        times = None if self.times is None else csr.masked(self.times, mask)
+        data, indices = csr.masked(matrix.data, mask), csr.masked(matrix.indices, mask)
         return self._owning(self.users, self.items, data, indices, indptr, times)
 
     def select_users(self, codes: npt.ArrayLike) -> Interactions:
@@ -196,11 +198,10 @@ class Interactions:
         >>> data.select_users([3, 1]).users.ids.tolist()
         [3, 1]
         """
-        rows = as_codes(codes, self.users.what)
-        ids = self.users.decode(rows)
+        rows = self.users._checked(codes)
         if np.array_equal(rows, np.arange(self.n_users)):
             return self
-        return self._take_rows(rows, IdMap(ids, self.users.what))
+        return self._take_rows(rows, self.users.subset(rows))
 
     def select_items(self, codes: npt.ArrayLike) -> Interactions:
         """The columns of these distinct item codes, (n,) integers, in this order, with their ids.
@@ -210,8 +211,7 @@ class Interactions:
         >>> data.select_items([2]).nnz
         3
         """
-        items = IdMap(self.items.decode(codes), self.items.what)
-        return self.with_items(items)[0]
+        return self.with_items(self.items.subset(codes))[0]
 
     def with_users(self, users: IdMap | Any) -> Interactions:
         """The same interactions with a row for each of `users` (an IdMap or ids), matched by id.
@@ -222,9 +222,10 @@ class Interactions:
         >>> data.with_users([5, 4, 3, 2, 1, 0]).matrix.indptr.tolist()  # user 5 is new
         [0, 0, 2, 4, 6, 9, 11]
         """
-        users = _as_map(users, "user")
-        users.encode(self.users.ids)
-        return self if users == self.users else self._take_rows(self.users.lookup(users.ids), users)
+        if (users := _as_map(users, "user")) == self.users:
+            return self
+        users._codes_of(self.users, required=True)
+        return self._take_rows(self.users._codes_of(users), users)
 
     def _take_rows(self, rows: csr.Index, users: IdMap) -> Interactions:
         matrix, beside = self.matrix, () if self.times is None else (self.times,)
@@ -246,7 +247,7 @@ class Interactions:
         items = _as_map(items, "item")
         if items == self.items:
             return self, 0
-        columns = items.lookup(self.items.ids)
+        columns = items._codes_of(self.items)
         known = columns >= 0
         kept = self if known.all() else self.keep(known[self.matrix.indices])
         matrix, times = kept.matrix, kept.times
@@ -269,7 +270,8 @@ class Interactions:
         """
         if not self.weighted:
             return self
-        matrix, ones = self.matrix, np.ones_like(self.matrix.data)
+        matrix, ones = self.matrix, empty_like(self.matrix.data, self.nnz)
+        ones[:] = 1
         return self._owning(self.users, self.items, ones, matrix.indices, matrix.indptr, self.times)
 
     def filter(
@@ -321,11 +323,12 @@ class Interactions:
         0        0        0     1.0
         1        0        1     1.0
         """
-        columns = {
-            "user_id": np.repeat(self.users.ids, np.diff(self.matrix.indptr)),
-            "item_id": self.items.ids[self.matrix.indices],
-            "weight": self.matrix.data.copy(),
-        }
+        matrix = self.matrix
+        users, items = (
+            self.users.ids[csr.row_numbers(matrix.indptr)],
+            self.items.ids[matrix.indices],
+        )
+        columns = {"user_id": users, "item_id": items, "weight": matrix.data.copy()}
         if self.times is not None:
             columns["timestamp"] = self.times.copy()
         return pd.DataFrame(columns, copy=False)
@@ -341,9 +344,8 @@ class Interactions:
     @cached_property
     def _fingerprint(self) -> str:  # stored data know it already
         digest = hashlib.sha256()
-        for ids in (self.users, self.items):
-            for piece in ids.byte_pieces():
-                digest.update(piece)
+        for piece in itertools.chain(self.users.byte_pieces(), self.items.byte_pieces()):
+            digest.update(piece)
         csr.hash_into(digest, self.matrix)
         return digest.hexdigest()[:16]
 
@@ -355,8 +357,8 @@ class Interactions:
         return f"Interactions({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
-        counts = [(name, getattr(self, f"n_{name}")) for name in ("users", "items")]
-        return html_table(repr(self), ("", "count"), [*counts, ("interactions", self.nnz)])
+        counts = ("users", self.n_users), ("items", self.n_items), ("interactions", self.nnz)
+        return html_table(repr(self), ("", "count"), counts)
 
 
 def as_interactions(given: Any, items: IdMap | None = None) -> Interactions:

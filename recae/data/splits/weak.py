@@ -53,7 +53,7 @@ def draws(data: Interactions, seed: int) -> npt.NDArray[np.float64]:
     """(nnz,) random numbers in [0, 1) that belong to the ids, not to the order of the id maps."""
     matrix = data.matrix
     drawn: npt.NDArray[np.float64] = numpy_generator(seed).random(data.nnz)
-    user, item = (_ranks(ids.ids) for ids in (data.users, data.items))
+    user, item = (None if m.ascending else _ranks(m.ids) for m in (data.users, data.items))
     if user is None and item is None:  # the entries are in the order of their ids
         return drawn
     rows, columns = row_numbers(matrix.indptr), matrix.indices
@@ -64,17 +64,17 @@ def draws(data: Interactions, seed: int) -> npt.NDArray[np.float64]:
     return placed
 
 
-def _ranks(ids: npt.NDArray[np.generic]) -> npt.NDArray[np.int64] | None:
-    """The place of each id among the ascending ones; None if that is where they are."""
+def _ranks(ids: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
+    """The place of each id among the ascending ones."""
     order = np.argsort(ids, kind="stable")
     ranks = np.empty_like(order)
     ranks[order] = np.arange(len(ids))
-    return None if (order[1:] > order[:-1]).all() else ranks
+    return ranks
 
 
 def part_of_last(
     indptr: npt.NDArray[np.integer],
-    keys: Sequence[npt.NDArray[Any]],
+    keys: Sequence[npt.NDArray[Any] | _Drawn],
     valid: npt.NDArray[np.int64],
     test: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.int8]:
@@ -312,9 +312,19 @@ def holdout_pairs(interactions: Interactions | Any, share: float = 0.1, seed: in
     hide = np.where(n >= 2, np.clip(_share(share, n), 1, np.maximum(n - 1, 1)), 0)
     if not hide.any():
         raise DataError("no user has two interactions: there is nothing to hide")
-    drawn = numpy_generator(seed).random(interactions.nnz)
-    part = part_of_last(indptr, (-drawn,), hide, np.zeros_like(hide))  # the least are hidden
+    part = part_of_last(indptr, (_Drawn(seed),), hide, np.zeros_like(hide))
     return weak_split(interactions, part, "train")
+
+
+class _Drawn:
+    """Random numbers in (-1, 0] for all interactions, drawn in their order when they are needed, so
+    that the least of those in [0, 1) come last."""
+
+    def __init__(self, seed: int) -> None:
+        self.generator = numpy_generator(seed)
+
+    def __getitem__(self, entries: slice) -> npt.NDArray[np.float64]:
+        return -self.generator.random(entries.stop - entries.start)
 
 
 def _share(share: float, n: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -76,6 +76,16 @@ class MappedIds(IdMap):
             return _objects(self.column[positions])
         return _objects(self.column.take(pa.array(positions.ravel()))).reshape(positions.shape)
 
+    def subset(self, codes: Any) -> IdMap:
+        """As that of an IdMap; ascending codes of many ids stay in Arrow storage."""
+        rows = self._checked(codes)
+        if len(rows) < MANY_IDS or not (rows[1:] > rows[:-1]).all():
+            return super().subset(codes)
+        some = self.column[rows] if self.kind == "int" else self.column.take(pa.array(rows))
+        return MappedIds(some, self.what)
+
+    ascending = True  # type: ignore[assignment]
+
     def _positions(self, ids: Ids) -> Codes:
         if self.kind == "int":
             places = np.minimum(np.searchsorted(self.column, ids), len(self) - 1)

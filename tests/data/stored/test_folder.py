@@ -102,7 +102,7 @@ def test_malformed_json_is_a_data_error(text: str, folder: Path) -> None:
 
 def test_what_is_no_data_folder(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(recae.DataError, match="no data folder"):
+        with pytest.raises(recae.DataError, match=r"data\.json"):
             recae.open_data(place)
     with pytest.raises(recae.ConfigError):
         recae.open_data(3)  # type: ignore[arg-type]
