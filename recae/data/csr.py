@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -264,6 +266,15 @@ def _check_sound(matrix: Matrix) -> None:
             matrix._check()
     except ValueError as error:
         raise DataError(f"the {matrix.format.upper()} matrix is damaged: {error}") from None
+
+
+def fingerprint(pieces: Iterable[bytes], matrix: Matrix) -> str:
+    """16 hex digits that change with any byte of the pieces, and with the canonical CSR."""
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    hash_into(digest, matrix)
+    return digest.hexdigest()[:16]
 
 
 def hash_into(digest: Any, matrix: Matrix) -> None:

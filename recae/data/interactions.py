@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 from dataclasses import dataclass
@@ -324,10 +323,8 @@ class Interactions:
         1        0        1     1.0
         """
         matrix = self.matrix
-        users, items = (
-            self.users.ids[csr.row_numbers(matrix.indptr)],
-            self.items.ids[matrix.indices],
-        )
+        users = self.users.ids[csr.row_numbers(matrix.indptr)]
+        items = self.items.ids[matrix.indices]
         columns = {"user_id": users, "item_id": items, "weight": matrix.data.copy()}
         if self.times is not None:
             columns["timestamp"] = self.times.copy()
@@ -343,11 +340,8 @@ class Interactions:
 
     @cached_property
     def _fingerprint(self) -> str:  # stored data know it already
-        digest = hashlib.sha256()
-        for piece in itertools.chain(self.users.byte_pieces(), self.items.byte_pieces()):
-            digest.update(piece)
-        csr.hash_into(digest, self.matrix)
-        return digest.hexdigest()[:16]
+        ids = itertools.chain(self.users.byte_pieces(), self.items.byte_pieces())
+        return csr.fingerprint(ids, self.matrix)
 
     def __repr__(self) -> str:
         parts = [f"{self.n_users:,} users x {self.n_items:,} items, {self.nnz:,} interactions"]

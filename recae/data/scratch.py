@@ -16,7 +16,7 @@ MANY_BYTES = 1 << 26
 """Bytes from which an array made of a mapped one is on disk too."""
 
 
-def empty_like(source: npt.NDArray[Any], size: int, dtype: npt.DTypeLike = None) -> Any:
+def empty_like(source: npt.NDArray[Any], size: int, dtype: npt.DTypeLike | None = None) -> Any:
     """An array (size,) to be filled, of the type of `source` unless stated.
 
     If `source` is a map of a file and the array is large, it is a map of a nameless file beside

@@ -324,7 +324,8 @@ class _Drawn:
         self.generator = numpy_generator(seed)
 
     def __getitem__(self, entries: slice) -> npt.NDArray[np.float64]:
-        return -self.generator.random(entries.stop - entries.start)
+        drawn: npt.NDArray[np.float64] = self.generator.random(entries.stop - entries.start)
+        return -drawn
 
 
 def _share(share: float, n: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

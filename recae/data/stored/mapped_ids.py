@@ -84,7 +84,7 @@ class MappedIds(IdMap):
         some = self.column[rows] if self.kind == "int" else self.column.take(pa.array(rows))
         return MappedIds(some, self.what)
 
-    ascending = True  # type: ignore[assignment]
+    ascending = True
 
     def _positions(self, ids: Ids) -> Codes:
         if self.kind == "int":
