@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import itertools
 import json
 import os
@@ -110,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     no_charts = patch("recae.report.page.can_draw", return_value=False)  # of hundreds of reports
     with tempfile.TemporaryDirectory() as folder, no_charts:
         place, quick = Path(folder), options.quick
-        result: dict[str, Any] = {"story": story(House(place / "story", months))}
+        result: dict[str, Any] = {"story": story(House(place / "story", months), quick)}
         houses = before_each_night(House(place / "base", months))
         result["faults"] = faults(houses[:1] if quick else houses, 4 if quick else 1)
         seeds = range(options.seed, options.seed + (1 if quick else 10))
@@ -135,8 +136,8 @@ def read(folder: Path) -> list[pd.DataFrame]:
     return [rows for _, rows in frame.groupby(months)]
 
 
-def story(house: House) -> list[dict[str, Any]]:
-    """The nights as a program, with the seconds that each took."""
+def story(house: House, quick: bool) -> list[dict[str, Any]]:
+    """The nights as a program, with the seconds that each took; if quick, in this process."""
     steps: list[tuple[str, str, Callable[[], Any]]] = [
         ("first night, five months", "run", lambda: None),
         ("a good night", "run", lambda: house.deliver(FIRST)),
@@ -150,21 +151,33 @@ def story(house: House) -> list[dict[str, Any]]:
     for what, command, prepare in steps:
         prepare()
         start = time.perf_counter()
-        call = [sys.executable, str(DEPLOY / "nightly.py"), command, str(house.job)]
-        ended = subprocess.run(call, capture_output=True, text=True)
+        code, output, error = ran(command, house, quick)
         took = round(time.perf_counter() - start, 2)
-        said = (ended.stderr if ended.returncode else ended.stdout).strip().splitlines()[-1:]
+        said = "".join((error if code else output).strip().splitlines()[-1:])
         current = (house.out / "current").resolve().name
-        step = {"what": what, "code": ended.returncode, "said": "".join(said), "current": current}
-        if ended.returncode or command == "run":
-            night = house.night(stopped=ended.returncode == STOPPED)
+        step = {"what": what, "code": code, "said": said, "current": current}
+        if command == "run":
+            night = house.night(stopped=code == STOPPED)
             step |= {"checks": night["checks"], "step_seconds": night["seconds"]}
         done.append(step | {"seconds": took})
-        print(f"{what}: code {ended.returncode}, current {current}, {took} s\n  {step['said']}")
+        print(f"{what}: code {code}, current {current}, {took} s\n  {said}")
         for check in step.get("checks", []) if "again" not in what else []:
             mark = " " if check["passed"] else "!"
-            print(f"  {mark} {check['check']:<9}{check['found']}", flush=True)
+            print(f"  {mark} {check['check']:<10}{check['found']}", flush=True)
     return done
+
+
+def ran(command: str, house: House, quick: bool) -> tuple[int, str, str]:
+    """The exit code, stdout and stderr of a command."""
+    words = [command, str(house.job)]
+    if not quick:
+        call = [sys.executable, str(DEPLOY / "nightly.py"), *words]
+        ended = subprocess.run(call, capture_output=True, text=True)
+        return ended.returncode, ended.stdout, ended.stderr
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        with contextlib.redirect_stderr(io.StringIO()) as error:
+            code: int = import_module("nightly").main(words)
+    return code, output.getvalue(), error.getvalue()
 
 
 def before_each_night(house: House) -> list[House]:
