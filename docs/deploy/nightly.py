@@ -221,7 +221,8 @@ def steps(job, place, night):
             shutil.rmtree(work, ignore_errors=True)
             what = "is current" if version in good else "was rolled back"
             return f"nothing to do: version {version.name} of the same data and settings {what}"
-    stamp = json.dumps([content, night.facts["against"], guard.metric, guard.targets])
+    stamp = [content, night.facts["against"], guard.metric, guard.targets, recae.__version__]
+    stamp = json.dumps(stamp)
     if not (work / "stamp").exists() or (work / "stamp").read_text() != stamp:
         shutil.rmtree(work, ignore_errors=True)
         (work / "version").mkdir(parents=True)
@@ -283,7 +284,9 @@ def read(job):
         raise DataError(f"{folder} is no folder")
 
     def files():
-        found = (f for f in folder.rglob("*") if f.suffix in (".parquet", ".pq") and f.is_file())
+        found = (
+            f for f in folder.rglob("*") if f.suffix.lower() in (".parquet", ".pq") and f.is_file()
+        )
         return {
             f: (f.stat().st_size, f.stat().st_mtime_ns)
             for f in sorted(found)
@@ -312,7 +315,7 @@ def digest(job, data, days):
     about["days"] = days  # an empty day is no data, and no night on which nothing came
     about["items"] = Path(job.items).read_bytes().hex() if job.items else ""
     found = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
-    for part in (data.fingerprint().encode(), recae.__version__.encode(), data.times.tobytes()):
+    for part in (data.fingerprint().encode(), data.times.tobytes()):
         found.update(part)
     return found.hexdigest()[:16]
 
