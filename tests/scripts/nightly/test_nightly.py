@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import tomllib
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -273,3 +275,14 @@ def test_a_sketch_compiles_and_calls_what_there_is(name: str) -> None:
     text = (DEPLOY / f"{name}.py").read_text(encoding="utf-8")
     compile(text, name, "exec")
     assert "nightly.py" in text and "job.toml" in text
+
+
+def test_the_page_names_every_check_and_setting(nightly: Any) -> None:
+    page = (DEPLOY.parent / "nightly.md").read_text(encoding="utf-8")
+    settings = {field.name for kind in (nightly.Job, nightly.Guard) for field in fields(kind)}
+    assert [name for name in nightly.CHECKS if f"`{name}`" not in page] == []
+    assert [name for name in sorted(settings) if name not in page] == []
+    shown = tomllib.loads(page.partition("```toml")[2].partition("```")[0])
+    assert {*shown} <= settings
+    for code in set(nightly.CODES.values()) - {2, 5, 130}:
+        assert f"ode {code}" in page, code
