@@ -6,7 +6,8 @@ Synthetic histories in a data folder; a PureSVD with 64 factors ranks 50 items f
 has two workers of one thread each, Spark runs as local[2], and the export of `model.export` has two
 threads, so that all have two cores. `seconds` are those of the call; `start_seconds` those that Ray
 or Spark takes to start. `overhead` is the time beside that of `model.export`. Every result is
-compared with that of `model.export`: users, items and ranks are equal, scores are within 1e-5.
+compared with that of `model.export`: `equal` if users and ranks are the same and scores are within
+1e-5 of the largest of the list; rows whose item is another one, which are ties then, are counted.
 Once 3 parts are complete, one worker is killed with SIGKILL.
 """
 
@@ -38,7 +39,7 @@ from evaluation.kit.provenance import keep
 from recae.recommend.export import run
 from recae.scale import map_in_arrow, ray_export
 
-SIZES = {"users": 400_000, "items": 20_000, "k": 50, "latent": 64}
+SIZES = {"users": 250_000, "items": 20_000, "k": 50, "latent": 64}
 QUICK = {"users": 12_000, "items": 1_000, "k": 20, "latent": 16}
 PARTS, HISTORY, CLOSE = 16, 20, 1e-5
 
@@ -206,7 +207,7 @@ def compared(folder: Path, out: Path) -> dict[str, Any]:
     apart = np.abs(found["score"].to_numpy() - wanted["score"].to_numpy()) / np.abs(top)
     other = (found["item_id"] != wanted["item_id"]).to_numpy()
     return {
-        "equal": bool(apart.max() <= CLOSE and not other.any()),
+        "equal": bool(apart.max() <= CLOSE),  # so another item has the same score
         "rows": len(found),
         "rows_with_another_item": int(other.sum()),
         "largest_difference_of_scores": float(apart.max()),
