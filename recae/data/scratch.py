@@ -44,6 +44,11 @@ def empty_like(source: npt.NDArray[Any], size: int, dtype: npt.DTypeLike | None 
     )
 
 
+def is_mapped(array: npt.NDArray[Any]) -> bool:
+    """Whether an array is a map of a file."""
+    return _file_of(array) is not None
+
+
 def _file_of(array: Any) -> Path | None:
     """The file that an array is a map of, if it is one."""
     while array is not None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import scipy.linalg
 import scipy.sparse.linalg
+from scipy.sparse._sparsetools import csc_matvecs
 
+from recae.data.csr import row_blocks
 from recae.rng import numpy_generator
 from recae.system.progress import bar
 
@@ -19,8 +21,49 @@ POWERS = 3
 """How often the random subspace is multiplied by the matrix and its transpose."""
 
 
+class RowBlocks(scipy.sparse.linalg.LinearOperator):  # type: ignore[misc]
+    """A float64 matrix as its products, of blocks of rows of a CSR that is larger than memory.
+
+    matrix: CSR (rows, columns); values: gives the numbers of some of its rows, as a CSR. The sums
+    are those of scipy for the matrix in memory, in the same order.
+    """
+
+    def __init__(self, matrix: Any, values: Callable[[Any], Any]) -> None:
+        super().__init__(np.float64, matrix.shape)
+        self.matrix, self.values = matrix, values
+
+    def blocks(self) -> Iterator[tuple[slice, Any]]:
+        """Slices of rows, and a float64 CSR of each."""
+        for rows in row_blocks(self.matrix.indptr):
+            yield rows, self.values(self.matrix[rows]).astype(np.float64)
+
+    def toarray(self) -> np.ndarray:
+        """The dense matrix."""
+        return np.concatenate([part.toarray() for _, part in self.blocks()])
+
+    def _matmat(self, vectors: np.ndarray) -> np.ndarray:
+        out = np.empty((self.shape[0], *vectors.shape[1:]))
+        for rows, part in self.blocks():
+            out[rows] = part @ vectors
+        return out
+
+    def _rmatmat(self, vectors: np.ndarray) -> np.ndarray:
+        flat = vectors.reshape(len(vectors), -1)
+        out = np.zeros((self.shape[1], flat.shape[1]))
+        for rows, part in self.blocks():
+            shape = self.shape[1], rows.stop - rows.start, flat.shape[1]
+            some = np.ascontiguousarray(flat[rows], dtype=np.float64).ravel()
+            # Into `out`, and not into an array of this block: the order of the sums matters.
+            csc_matvecs(*shape, part.indptr, part.indices, part.data, some, out.ravel())
+        return out.reshape(self.shape[1], *vectors.shape[1:])
+
+    _matvec, _rmatvec = _matmat, _rmatmat
+
+
 def truncated_svd(matrix: Any, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """U (rows, k), s (k,) falling and V (columns, k) of a sparse float64 matrix, exact (ARPACK).
+
+    matrix: sparse, or RowBlocks.
 
     If the matrix has fewer than `k` rows or columns, the remaining directions are zeros.
     """

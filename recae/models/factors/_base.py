@@ -11,7 +11,9 @@ from torch import Tensor
 
 from recae import training
 from recae.data import Interactions
+from recae.data.scratch import is_mapped
 from recae.data.splits import Fold
+from recae.data.svd import RowBlocks
 from recae.errors import TrainingError
 from recae.estimators.params import estimator, learnt, param
 from recae.nn.products import FactoredScores
@@ -87,13 +89,18 @@ class SVDRecommender(FactorRecommender):
 
     input_factors_: np.ndarray = learnt()
 
+    by_rows = False
+    """Whether `_factors` needs no more of X than its products."""
+
     @abstractmethod
     def _factors(self, matrix: Any) -> tuple[np.ndarray, np.ndarray]:
         """E and F, given X."""
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
-        matrix = weighted(self, data.matrix, "both")
-        factors = self._factors(matrix.astype(np.float64))
+        matrix: Any = RowBlocks(data.matrix, lambda part: weighted(self, part, "both"))
+        if not (self.by_rows and is_mapped(data.matrix.data)):
+            matrix = matrix.values(data.matrix).astype(np.float64)
+        factors = self._factors(matrix)
         with np.errstate(over="ignore"):
             self.input_factors_, self.item_factors_ = (
                 np.ascontiguousarray(part, dtype=np.float32) for part in factors

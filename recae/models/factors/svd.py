@@ -29,6 +29,7 @@ class PureSVD(SVDRecommender):
 
     name = "pure-svd"
     small = dict(latent=5)
+    by_rows = True
 
     def _factors(self, matrix: Any) -> tuple[np.ndarray, np.ndarray]:
         _, _, v = truncated_svd(matrix, self.latent)
