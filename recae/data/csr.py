@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from recae.data.scratch import empty_like
 from recae.errors import DataError
+from recae.system.mapped import release
 
 Index = npt.NDArray[np.int64]
 Matrix = Any  # a scipy.sparse.csr_matrix of float32; its stubs know it under several types
@@ -282,6 +283,7 @@ def hash_into(digest: Any, matrix: Matrix) -> None:
     for array, dtype in ((matrix.indptr, "<i8"), (matrix.indices, "<i8"), (matrix.data, "<f4")):
         for start in range(0, len(array), BLOCK):
             digest.update(array[start : start + BLOCK].astype(dtype).data)
+            release(array)
 
 
 def is_sparse(matrix: object) -> bool:

@@ -107,6 +107,6 @@ def in_columns(
         seen[entries] = True
         kept = keep_entries(starts - starts[0], ~unknown[entries])
         lengths[block] = np.diff(kept)
-    release(indices)
+        release(indices)
     left_out = int(indptr[-1]) - int(lengths.sum())
     return columns, lengths, left_out, np.flatnonzero(seen & unknown)

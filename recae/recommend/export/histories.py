@@ -71,8 +71,11 @@ def digests(request: Request, only: tuple[np.ndarray, Any] | None, weighted: boo
     """
     exclude = request.exclude
     own = exclude is None or exclude is request.matrix
-    found = _mixed(_of_rows(request.matrix, weighted))
-    found += _mixed(_of_rows(request.matrix if own else exclude, False) + np.uint64(1))
+    rows = _of_rows(request.matrix, weighted)
+    found = _mixed(rows)
+    if weighted or not own:
+        rows = _of_rows(request.matrix if own else exclude, False)
+    found += _mixed(rows + np.uint64(1))
     if only is not None:
         limited = only[0].astype(np.uint64)
         found += np.where(only[0], _mixed(_of_rows(only[1], False) + limited), np.uint64(0))
@@ -95,6 +98,8 @@ def _of_rows(matrix: Any, weighted: bool) -> Digests:
         hashes[values == 0] = 0
         sums = np.append(np.uint64(0), np.cumsum(hashes, dtype=np.uint64))
         found[block] = sums[part.indptr[1:]] - sums[part.indptr[:-1]]
+        if isinstance(matrix, Selected):
+            matrix.release()
         if isinstance(matrix, Selected):
             matrix.release()
     return found

@@ -74,7 +74,7 @@ def test_they_are_kept_in_a_file(tmp_path: Path, users: np.ndarray) -> None:
     frame = pd.read_parquet(tmp_path / about["file"])
     assert [*frame] == ["user_id", "digest"] and frame["digest"].tolist() == found.tolist()
     for wrong in (about | {"sha256": "0" * 64}, about | {"bytes": 1}, {}, None):
-        with pytest.raises(DataError, match=r"_users\.parquet"):
+        with pytest.raises(DataError, match=r"_users\.digests"):
             read_digests(tmp_path, wrong)
 
 
