@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recae.errors import StorageError
-from recae.scale.databases.tables import check_found, text_literal
+from recae.scale.databases.tables import UNCHANGED, check_found, text_literal
 from recae.serve.stores.duckdb_table import library
 from recae.serve.stores.guard import reason
 from recae.serve.stores.tables import Place, quoted
@@ -98,4 +98,4 @@ class DuckDBTables:
                 ". Another process has the file open, and DuckDB lets only one write: close it, or "
                 "load into a new file and move that into place"
             )
-        return StorageError(f"{self.name}: {said}; nothing was changed")
+        return StorageError(f"{self.name}: {said}. {UNCHANGED}")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from recae.errors import ConfigError, StorageError
-from recae.scale.databases.tables import check_found, text_literal
+from recae.scale.databases.tables import UNCHANGED, check_found, text_literal
 from recae.serve.stores.guard import reason
 from recae.serve.stores.postgresql import PostgreSQLDriver
 from recae.serve.stores.tables import Place, quoted
@@ -127,7 +127,7 @@ class PostgreSQLTables:
             with self._adbc.connect(self._conninfo) as connection, connection.cursor() as cursor:
                 yield cursor
         except self._adbc.Error as error:
-            raise StorageError(f"{self.name}: {reason(error)}; nothing was changed") from None
+            raise StorageError(f"{self.name}: {reason(error)}. {UNCHANGED}") from None
 
 
 def library() -> Any:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recae.errors import StorageError
+from recae.scale.databases.tables import UNCHANGED
 from recae.serve.stores.guard import reason
 from recae.serve.stores.redis_lists import client_of, library
 
@@ -185,9 +186,7 @@ class RedisLists:
             client.ping()
             yield client
         except self._redis.RedisError as error:
-            raise StorageError(
-                f"{self.name}: {reason(error)}; the lists of an earlier load are unchanged"
-            ) from error
+            raise StorageError(f"{self.name}: {reason(error)}. {UNCHANGED}") from error
         finally:
             if client is not None:
                 client.close()

@@ -7,6 +7,8 @@ from typing import Any
 from recae.errors import StorageError
 from recae.serve.stores.tables import Place
 
+UNCHANGED = "The lists of an earlier load are unchanged: correct this, and load again"
+
 MARK = "recae {"
 """How the comment of a table begins that `load_export` made."""
 

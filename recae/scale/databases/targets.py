@@ -22,11 +22,17 @@ from recae.serve.stores.urls import (
 
 def database_of(target: object) -> Any:
     """The database of a URL, which has not connected yet. Raises ConfigError."""
+    scheme, colon, _ = target.partition(":") if isinstance(target, str) else ("", "", "")
+    if not colon or not scheme:
+        raise ConfigError(
+            "a database is named by a URL such as duckdb:shop.duckdb?table=lists, not "
+            f"{target!r}. Known: {', '.join(KINDS)}",
+            parameter="target",
+        )
     try:
-        scheme = scheme_of(target)
-        if scheme not in KINDS:
+        if scheme.lower() not in KINDS:
             raise unknown_option("scheme of a database", scheme, KINDS)
-        return KINDS[scheme](str(target))
+        return KINDS[scheme_of(target)](str(target))
     except ConfigError as error:
         raise ConfigError(str(error), parameter="target") from error.__cause__
 
