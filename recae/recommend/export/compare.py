@@ -74,12 +74,14 @@ class ExportComparison:
     def to_dict(self) -> dict[str, Any]:
         """All numbers, and the users that changed most as a list of dicts, ready for JSON.
 
+        overlap, rbo and changed are None if no user is in both.
+
         >>> rows = recae.EASE().fit(data).export("top.parquet", k=1)
         >>> recae.compare_exports("top.parquet", "top.parquet").to_dict()["overlap"]
         1.0
         """
         found = {
-            name: value
+            name: None if value != value else value  # JSON has no NaN
             for name, value in vars(self).items()
             if name not in ("most_changed", "titles")
         }
@@ -95,13 +97,18 @@ class ExportComparison:
         k, same = self.k, 1 - self.changed
         lines = [
             f"users       {self.users:,} in both, {self.only_before:,} only before, "
-            f"{self.only_after:,} only after",
-            f"changed     {self.changed:.2%} of the lists in both; {same:.2%} are the same",
-            f"overlap@{k:<3} {self.overlap:.4f} of the items, mean over the users in both",
-            f"RBO         {self.rbo:.4f} rank-biased overlap (1: equal), mean over the same users",
-            f"coverage    {self.items_before:,} items listed before, {self.items_after:,} after, "
-            f"{self.items_both:,} in both",
+            f"{self.only_after:,} only after"
         ]
+        if self.users:
+            lines += [
+                f"changed     {self.changed:.2%} of the lists in both; {same:.2%} are the same",
+                f"overlap@{k:<3} {self.overlap:.4f} of the items, mean over the users in both",
+                f"RBO         {self.rbo:.4f} rank-biased overlap (1: equal), mean over them",
+            ]
+        lines.append(
+            f"coverage    {self.items_before:,} items listed before, {self.items_after:,} after, "
+            f"{self.items_both:,} in both"
+        )
         if len(self.most_changed):
             lines.append("changed most")
         for row in self.most_changed.to_dict("records"):
@@ -201,7 +208,7 @@ class _Reader:
     def lists(self, users: np.ndarray, k: int) -> pd.DataFrame:
         """The first k rows of some users: all columns, in the order of ranks."""
         data = self.export.dataset()
-        wanted = pa.array(users, type=data.schema.field(self.columns[0]).type)
+        wanted = pa.array(users.tolist(), type=data.schema.field(self.columns[0]).type)
         how = {"batch_readahead": 1, "fragment_readahead": 1}  # else it takes ten times the memory
         chosen = pads.field(self.columns[0]).isin(wanted) & (pads.field("rank") <= k)
         found: pd.DataFrame = data.to_table(filter=chosen, **how).to_pandas()

@@ -73,9 +73,11 @@ class Forecast:
         return self.users / self.seconds if self.seconds > 0 else math.nan
 
     def __str__(self) -> str:
+        long = self.seconds >= 60
+        length = tqdm.format_interval(self.seconds) if long else f"{self.seconds:.1f} s"
         return (
-            f"{self.users:,} users, {self.rows:,} rows: about {tqdm.format_interval(self.seconds)} "
-            f"({self.users_per_second:,.0f} users a second), {self.bytes / 1e6:,.1f} MB on disk, "
+            f"{self.users:,} users, {self.rows:,} rows: about {length} "
+            f"({self.users_per_second:,.0f} users a second), {self.bytes / 1e6:,.2f} MB on disk, "
             f"{self.memory / 1e6:,.0f} MB of memory; from {self.sampled:,} users"
         )
 

@@ -58,6 +58,7 @@ class Bound:
     vectors: Callable[[], torch.Tensor]
     similarities: Callable[[np.ndarray], torch.Tensor]
     notes: Notes = field(default_factory=Notes)
+    places: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def narrowed(self, request: Request) -> Request:
         """The request with `allow` and `block`, unless `allow` is for single users."""
@@ -90,6 +91,11 @@ class Bound:
 
     def included(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The codes of the items to include, and their places from 0, in the order of places."""
+        if k not in self.places:  # what is ignored is noted once, however many parts are ranked
+            self.places[k] = self._included(k)
+        return self.places[k]
+
+    def _included(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         given = self.rules.include or {}
         known = self._codes_of_each(list(given), "include")
         pairs = sorted(

@@ -129,6 +129,15 @@ def test_nothing_in_common(tmp_path) -> None:
     assert np.isnan([found.overlap, found.rbo, found.changed]).all()
     assert (found.items_before, found.items_after, found.items_both) == (1, 1, 0)  # at k = 1
     assert "2 only before" in str(found) and len(found.most_changed) == 0
+    assert "nan" not in str(found) and found.to_dict()["rbo"] is None
+
+
+def test_exports_without_rows(text_data, tmp_path) -> None:
+    model = recae.EASE(l2=3.0).fit(text_data)
+    for name in ("a", "b.parquet"):
+        model.export(tmp_path / name, users=[], k=3)
+    found = recae.compare_exports(tmp_path / "a", tmp_path / "b.parquet")
+    assert (found.users, found.only_before, found.items_both) == (0, 0, 0)
 
 
 def test_titles_and_most(tmp_path) -> None:

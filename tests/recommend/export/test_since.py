@@ -136,6 +136,12 @@ def test_strangers(ease, days, tmp_path, monkeypatch) -> None:
     assert_same_rows(new, tmp_path / "full")
 
 
+def test_what_rules_ignore_is_counted_once(ease, days, tmp_path) -> None:
+    rules = recae.Rules(include={900: 9, 897: 1})
+    with pytest.warns(recae.RecaeWarning, match=r"beyond_k 1\b"):
+        ease.export(tmp_path / "lists", days[0], k=3, rules=rules, exclude_seen=False)
+
+
 def test_exploration_is_drawn_once(ease, days, tmp_path, monkeypatch) -> None:
     rules = recae.Rules(explore=0.5, pool=8, seed=3)
     old, new, full = (tmp_path / name for name in ("old", "new", "full"))
