@@ -173,3 +173,16 @@ def test_options_are_named_as_they_are_typed(
     known = recae.load("some").history_.users.ids
     monkeypatch.setattr("sys.stdin", io.StringIO(f"user_id\n{known[0]}\n"))
     assert run("recommend", "some", "--users-file", "-", "-k", "1") == 0
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_commands_of_one_process_are_refused_under_torchrun(
+    rank: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert cli.main(["datasets"]) == 2
+    written = capsys.readouterr()
+    assert not written.out and "torchrun" in written.err and "recae fit" in written.err
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert cli.main(["datasets"]) == 0
