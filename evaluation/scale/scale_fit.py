@@ -6,7 +6,8 @@ Synthetic users with known tastes (`evaluation/kit/synthetic.py`). Each model is
 of its own with one thread, on as many users as make a measurement of about a minute. `seconds` are
 those of the last epoch, of a sweep, or of the whole fit of a model that is fitted in one step.
 `memory_gb` is the most memory that is no file above what the process held with the data, `model_gb`
-the size of the arrays of the model. `scale_plan` scales these figures up.
+the size of the arrays of the model. `scale_plan` scales these figures up. (Mult-VAE with a sampled
+softmax is measured by `python -m evaluation.speed million`.)
 """
 
 from __future__ import annotations
@@ -30,11 +31,6 @@ ITEMS, MEAN = 50_000, 20.0
 MODELS: dict[str, tuple[str, dict[str, Any], int]] = {
     "als": ("ALS", {"latent": 64, "epochs": 2}, 100_000),
     "pure-svd": ("PureSVD", {"latent": 64}, 200_000),
-    "mult-vae": (
-        "MultVAE",
-        {"latent": 64, "hidden": (64,), "softmax": "sampled", "epochs": 2, "batch_size": 1000},
-        200_000,
-    ),
     "elsa": ("ELSA", {"latent": 64, "epochs": 2, "batch_size": 1000}, 10_000),
     "sparse-ease": ("SparseEASE", {}, 100_000),
 }

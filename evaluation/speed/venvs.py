@@ -58,7 +58,7 @@ PEERS = {
         ),
         dependencies=False,
     ),
-    "lenskit": Peer(("lenskit==2025.8.1",)),
+    "lenskit": Peer(("lenskit==2025.8.1", "ray==2.60.0")),
     "recpack": Peer(("recpack==0.3.6",)),
     "cornac": Peer(("cornac==3.0.1",)),
 }
