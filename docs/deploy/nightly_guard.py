@@ -56,7 +56,8 @@ class Guard:
     span: float = 3.0  # the time that the data cover may become so many times as long
     least: float = 0.6  # rows of a new day, as a share of what is usual: at least
     most: float = 3.0  # and at most
-    repeats: float = 0.05  # share of new rows that repeat a pair: at most so far from the usual
+    repeats: float = 0.25  # so far, as a share of the usual, may the share of rows that repeat a
+    # pair be from the usual; and by 1 % of the new rows
     returning: float = 0.25  # new rows of known users, as a share of the usual: at least
     popular: float = 0.75  # popularity of the items of new rows, as a share of the usual: at least
     listed: float = 0.9  # users with a list, as a share of yesterday's: at least
@@ -222,7 +223,7 @@ def check_new(job, night, data, known, again):
     night.facts |= tonight
     night.check(
         "repeats",
-        abs(tonight["repeats"] - usual["repeats"]) <= guard.repeats,
+        abs(tonight["repeats"] - usual["repeats"]) <= guard.repeats * usual["repeats"] + 0.01,
         f"share of the new rows that repeat a known pair {found['repeats']}",
     )
     night.check(
