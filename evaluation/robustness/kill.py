@@ -263,7 +263,7 @@ def kill_exports(kill: Killer, kills: int, shown: Any) -> dict[str, Any]:
                     shown.update()
                 elif fresh:  # faster than the first run, when the machine was busy
                     seconds = min(seconds, time.perf_counter() - began)
-                known = {"a", "b", "expected", "parts", "top.parquet"}
+                known = {"a", "b", "expected.parquet", "parts", "top.parquet"}
                 leftovers = max(leftovers, look(folder, known))
                 written = len(list((folder / "parts").glob("part-*")))
                 found[f"{written // 10 * 10:3d} or more parts" if written else "no part"] += 1
