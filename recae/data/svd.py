@@ -21,7 +21,7 @@ POWERS = 3
 """How often the random subspace is multiplied by the matrix and its transpose."""
 
 
-class RowBlocks(scipy.sparse.linalg.LinearOperator):  # type: ignore[misc]
+class RowBlocks(scipy.sparse.linalg.LinearOperator):
     """A float64 matrix as its products, of blocks of rows of a CSR that is larger than memory.
 
     matrix: CSR (rows, columns); values: gives the numbers of some of its rows, as a CSR. The sums
@@ -29,7 +29,7 @@ class RowBlocks(scipy.sparse.linalg.LinearOperator):  # type: ignore[misc]
     """
 
     def __init__(self, matrix: Any, values: Callable[[Any], Any]) -> None:
-        super().__init__(np.float64, matrix.shape)
+        super().__init__(np.float64, matrix.shape)  # type: ignore[call-arg]
         self.matrix, self.values = matrix, values
 
     def blocks(self) -> Iterator[tuple[slice, Any]]:

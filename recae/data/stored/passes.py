@@ -32,7 +32,7 @@ from recae.system.progress import bar, say
 
 STATE, ROWS, DONE = "state.json", "all.rows", "done"
 
-IDS_SHARE, ROW_BYTES, BLOCK_BYTES = 0.3, 120, 1024
+IDS_SHARE, ROW_BYTES, BLOCK_BYTES = 0.3, 140, 1024
 """The share of the memory for the hash tables of ids; bytes of a row while a part is sorted, and
 while a block is read, with what is read ahead."""
 
@@ -72,6 +72,7 @@ class Passes:
         part.write_text(json.dumps(self.state), encoding="utf-8")
         _sync(part)
         part.replace(self.work / STATE)
+        pa.default_memory_pool().release_unused()  # for the next pass
 
     def read(
         self,
