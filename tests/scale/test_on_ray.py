@@ -124,7 +124,6 @@ def rules() -> Rules:
         {"users": [*range(0, 60, 2), 7], "on_unknown": "skip"},
         {"exclude_seen": False, "items": [100, 101, 105, 107, 119], "batch_size": 4},
         {"exclude_items": {0: [100, 101], 118: [102]}, "titles": {100: "x", 105: "é"}},
-        {"exclude_items": [100, 103]},
     ],
 )
 @pytest.mark.filterwarnings("ignore::recae.RecaeWarning")
@@ -256,8 +255,13 @@ def test_a_folder_that_is_not_shared_is_named(
 
 
 def test_gpus_are_for_models_with_networks(
-    plays: pd.DataFrame, saved: Path, engine: InPlace, tmp_path: Path
+    plays: pd.DataFrame,
+    saved: Path,
+    engine: InPlace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(run, "PART_USERS", 64)
     with pytest.raises(recae.ConfigError) as caught:
         ray_export(saved, tmp_path / "ray", plays, num_gpus=1)
     assert caught.value.parameter == "num_gpus"
@@ -271,7 +275,7 @@ def test_gpus_are_for_models_with_networks(
     tables = [recae.open_export(tmp_path / name).dataset().to_table() for name in ("one", "ray")]
     assert tables[0].drop(["score"]).equals(tables[1].drop(["score"]))
     with pytest.warns(recae.RecaeWarning, match="num_cpus=5"):
-        ray_export(neural, tmp_path / "large", plays, k=4, num_cpus=5)
+        ray_export(saved, tmp_path / "large", plays, k=4, num_cpus=5)
     processes._loaded.cache_clear()
     with pytest.raises(recae.ConfigError, match="cuda"):
         ray_export(neural, tmp_path / "no GPU", plays, k=4, num_gpus=1)
