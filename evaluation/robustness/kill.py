@@ -20,10 +20,7 @@ from __future__ import annotations
 import argparse
 import collections
 import json
-import multiprocessing
-import os
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -35,6 +32,7 @@ import pandas as pd
 from safetensors import safe_open
 
 import recae
+from evaluation.kit.killer import READY, Killer
 from evaluation.kit.provenance import keep
 from recae.recommend.export import run as parts
 from recae.system.progress import bar
@@ -42,7 +40,6 @@ from recae.training.checkpoint import KEY
 
 EPOCHS, K = 12, 20
 USERS_AT_ONCE = 8
-READY = "ready"
 
 
 def interactions() -> recae.data.splits.Split:
@@ -92,32 +89,6 @@ def resume(folder: Path) -> None:
 
 
 # The process that kills them, and its checks.
-
-
-class Killer:
-    """Runs a function in a fresh process and kills it after a random time, unless it ends first."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = np.random.default_rng(seed)
-        self.processes = multiprocessing.get_context("forkserver")
-        self.processes.set_forkserver_preload(["evaluation.robustness.kill"])
-
-    def __call__(self, work: Callable[[Path], None], folder: Path, seconds: float) -> bool:
-        """Whether the process was killed, at most `seconds` after it was ready."""
-        (folder / READY).unlink(missing_ok=True)
-        process = self.processes.Process(target=work, args=(folder,))
-        process.start()
-        while not (folder / READY).exists():
-            if not process.is_alive():
-                raise RuntimeError(f"{work.__name__} ended with {process.exitcode}")
-            time.sleep(0.001)
-        process.join(self.random.uniform(0, seconds))
-        if process.is_alive():
-            os.kill(process.pid or 0, signal.SIGKILL)
-        process.join()
-        if process.exitcode not in (0, -signal.SIGKILL):
-            raise RuntimeError(f"{work.__name__} ended with {process.exitcode}")
-        return process.exitcode != 0
 
 
 def look(folder: Path, expected: set[str]) -> int:

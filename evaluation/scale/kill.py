@@ -1,7 +1,7 @@
 """Kills a job with SIGKILL at random moments and runs it again, until it is done, many times.
 
 A job is some functions of one folder. `killed` is for every job of `scale_kill`; the process that
-kills is that of `evaluation.robustness.kill`.
+kills is that of `evaluation.kit.killer`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.robustness.kill import READY, Killer
+from evaluation.kit.killer import READY, Killer
 
 __all__ = ["READY", "Job", "killed"]
 

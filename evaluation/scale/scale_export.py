@@ -30,9 +30,9 @@ import numpy as np
 import pyarrow as pa
 
 import recae
+from evaluation.kit.memory import memory
 from evaluation.kit.provenance import RESULTS, keep
 from evaluation.scale.histories import open_histories, write_histories
-from evaluation.serve.running import memory
 from recae.ranking.batches import BLOCK_ROWS, rows_per_batch
 from recae.recommend.export.run import sizes as sizes_of
 from recae.report.canvas import write

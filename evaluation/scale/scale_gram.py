@@ -29,10 +29,10 @@ from typing import Any
 import numpy as np
 
 import recae
+from evaluation.kit.memory import memory
 from evaluation.kit.provenance import keep
 from evaluation.kit.servers import free_port
 from evaluation.scale.histories import open_histories, write_histories
-from evaluation.serve.running import memory
 
 SIZE = {"users": 2_000_000, "items": 20_000}
 QUICK = {"users": 40_000, "items": 2_000}

@@ -30,8 +30,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import recae
+from evaluation.kit.memory import memory
 from evaluation.kit.provenance import keep, peak_gb
-from evaluation.serve.running import memory
 
 USERS, ITEMS, FILE_ROWS, TIMES = 10_000_000, 100_000, 10_000_000, 3.0
 BASE, LEAST = 160 << 20, 256 << 20

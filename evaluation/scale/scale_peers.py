@@ -38,10 +38,10 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 import recae
+from evaluation.kit import venvs, worker
+from evaluation.kit.harness import Rounds, alternate, arguments
 from evaluation.kit.provenance import keep
 from evaluation.kit.synthetic import factor_model, item_factors, shape
-from evaluation.speed import venvs, worker
-from evaluation.speed.harness import Rounds, alternate, arguments
 
 K, LATENT = 100, 64
 BATCH = 10_000

@@ -37,9 +37,10 @@ import pandas as pd
 import pyarrow as pa
 
 import recae
+from evaluation.kit.memory import memory
 from evaluation.kit.provenance import keep
 from evaluation.kit.servers import free_port
-from evaluation.serve.running import memory, running, served
+from evaluation.serve.running import running, served
 from recae.serve import write_histories
 
 TOKEN = "token-of-the-fuzz"

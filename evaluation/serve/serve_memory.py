@@ -34,9 +34,10 @@ import numpy as np
 from scipy.stats import theilslopes
 
 import recae
+from evaluation.kit.memory import memory
 from evaluation.kit.provenance import keep
 from evaluation.kit.servers import free_port
-from evaluation.serve.running import children, data, memory, running, served
+from evaluation.serve.running import children, data, running, served
 from evaluation.serve.serve_fuzz import ARROW, JSON, fault, fuzzed, stream
 
 THREADS, WORKERS, ITEMS, BLOCKS = 4, 2, 500, 12

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 
 import recae
+from evaluation.kit.memory import memory
 from evaluation.kit.provenance import keep
 from evaluation.kit.servers import free_port
-from evaluation.serve.running import ask_on, children, data, memory, running, served
+from evaluation.serve.running import ask_on, children, data, running, served
 from recae.serve import Shelf
 
 THREADS, WORKERS, K, HISTORIES = 8, 4, 10, 200

@@ -36,11 +36,12 @@ import scipy.sparse as sp
 import torch
 
 import recae
+from evaluation.kit import worker
+from evaluation.kit.harness import Rounds, alternate, arguments
 from evaluation.kit.provenance import RESULTS, keep
-from evaluation.speed import given, worker
+from evaluation.speed import given
 from evaluation.speed.closed_form_checks import checked, exact, product_rate
 from evaluation.speed.closed_form_plot import plot
-from evaluation.speed.harness import Rounds, alternate, arguments
 from recae.errors import RecaeError
 from recae.models.linear import _solve
 from recae.system.machine import total_memory

@@ -31,9 +31,10 @@ import scipy.sparse as sp
 import torch
 
 import recae
+from evaluation.kit import venvs, worker
+from evaluation.kit.harness import alternate, arguments
 from evaluation.kit.provenance import keep
-from evaluation.speed import given, venvs, worker
-from evaluation.speed.harness import alternate, arguments
+from evaluation.speed import given
 from evaluation.speed.stepwise import Stepwise
 
 ALL = (("DATA/gowalla",), ("DATA/ml-1m",))

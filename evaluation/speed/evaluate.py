@@ -31,10 +31,10 @@ import scipy.sparse as sp
 import torch
 
 import recae
+from evaluation.kit import venvs, worker
+from evaluation.kit.harness import Rounds, alternate, arguments
 from evaluation.kit.provenance import keep
 from evaluation.kit.synthetic import histories_and_targets
-from evaluation.speed import venvs, worker
-from evaluation.speed.harness import Rounds, alternate, arguments
 from recae.ranking.batches import BATCH_CELLS
 
 PEERS = Path(__file__).parent / "peers"

@@ -39,12 +39,12 @@ import scipy.sparse as sp
 import torch
 
 import recae
+from evaluation.kit.harness import alternate, arguments
 from evaluation.kit.provenance import keep
 from evaluation.speed import given
 from evaluation.speed.closed_form_checks import checked, exact
 from evaluation.speed.gpu_chip import chip, synthetic
 from evaluation.speed.gpu_sides import BATCH, HIDDEN, LATENT, SERVED, serve
-from evaluation.speed.harness import alternate, arguments
 from evaluation.speed.stepwise import Stepwise
 
 L2 = 80.0

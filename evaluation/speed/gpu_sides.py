@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import recae
-from evaluation.speed import worker
+from evaluation.kit import worker
 from evaluation.speed.gpu_chip import wait
 from evaluation.speed.stepwise import Stepwise
 

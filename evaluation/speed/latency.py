@@ -30,10 +30,9 @@ import pandas as pd
 import torch
 
 import recae
-from evaluation.kit import synthetic
+from evaluation.kit import synthetic, worker
+from evaluation.kit.harness import alternate, arguments
 from evaluation.kit.provenance import keep
-from evaluation.speed import worker
-from evaluation.speed.harness import alternate, arguments
 
 ALL = ((), ("--busy", "2"))
 WARM = 100

@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 
 import recae
+from evaluation.kit import worker
+from evaluation.kit.harness import THREADS, alternate, arguments
 from evaluation.kit.provenance import keep
 from evaluation.kit.synthetic import histories
-from evaluation.speed import worker
-from evaluation.speed.harness import THREADS, alternate, arguments
 
 ALL = (("--busy", "0"), ("--busy", "2"))
 SIDES: dict[str, dict[str, str]] = {

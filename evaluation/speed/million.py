@@ -23,9 +23,9 @@ import numpy as np
 import torch
 
 import recae
+from evaluation.kit.harness import arguments
 from evaluation.kit.provenance import keep, peak_gb
 from evaluation.kit.synthetic import Catalogue, People, by_chance, in_taste
-from evaluation.speed.harness import arguments
 from recae.rng import numpy_generator
 
 TOP = 10

@@ -36,10 +36,9 @@ import scipy.sparse as sp
 import torch
 
 import recae
-from evaluation.kit import synthetic
+from evaluation.kit import synthetic, worker
+from evaluation.kit.harness import Rounds, alternate, arguments
 from evaluation.kit.provenance import RESULTS, keep
-from evaluation.speed import worker
-from evaluation.speed.harness import Rounds, alternate, arguments
 
 ALL = (("--curves",),)
 SIDES = ("recae", "frame", "elsa", "als", "mult-vae", "product", "implicit", "implicit-new")

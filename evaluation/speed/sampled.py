@@ -20,8 +20,8 @@ from typing import Any
 import torch
 
 import recae
+from evaluation.kit.harness import arguments
 from evaluation.kit.provenance import keep
-from evaluation.speed.harness import arguments
 from evaluation.speed.quality import METRIC, K, tested
 from evaluation.speed.time_to_quality import held_out, raw
 from recae.training import Epoch

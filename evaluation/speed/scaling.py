@@ -23,9 +23,9 @@ import numpy as np
 import torch
 
 import recae
+from evaluation.kit.harness import arguments
 from evaluation.kit.provenance import RESULTS, keep, peak_gb
 from evaluation.kit.synthetic import shape
-from evaluation.speed.harness import arguments
 from evaluation.speed.stepwise import Stepwise
 from recae.report.canvas import COLOURS, MARKS, canvas, write
 

@@ -47,9 +47,10 @@ import scipy.sparse as sp
 import torch
 
 import recae
+from evaluation.kit import venvs
+from evaluation.kit.harness import arguments, environment
 from evaluation.kit.provenance import keep
-from evaluation.speed import given, venvs
-from evaluation.speed.harness import arguments, environment
+from evaluation.speed import given
 from evaluation.speed.quality import METRIC, K, in_words, misses, plot, ratios, summary, tested
 from recae.errors import RecaeError
 from recae.training import Epoch

@@ -26,7 +26,7 @@ from lenskit.data import from_interactions_df
 from lenskit.parallel import ray as lenskit_ray
 from lenskit.pipeline import topn_pipeline
 
-sys.path.append(str(Path(__file__).parents[2] / "speed"))
+sys.path.append(str(Path(__file__).parents[2] / "kit"))
 import worker  # noqa: E402
 
 

@@ -11,7 +11,7 @@ import torch
 from cornac.data import Dataset
 from cornac.models.vaecf.vaecf import VAE, learn
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[2] / "kit"))
 import worker  # noqa: E402
 
 

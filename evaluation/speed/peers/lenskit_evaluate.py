@@ -22,7 +22,7 @@ from lenskit.metrics import NDCG, Recall, RunAnalysis
 from lenskit.metrics.ranking import LogRankWeight
 from lenskit.pipeline import topn_pipeline
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[2] / "kit"))
 import worker  # noqa: E402
 
 K = 100

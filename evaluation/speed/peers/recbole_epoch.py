@@ -13,7 +13,7 @@ from recbole.data.utils import get_dataloader  # isort: skip
 from recbole.model.general_recommender import MultiVAE  # isort: skip
 from recbole.trainer import Trainer  # isort: skip
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[2] / "kit"))
 import worker  # noqa: E402
 
 

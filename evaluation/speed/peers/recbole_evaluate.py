@@ -21,7 +21,7 @@ from recbole.data.dataloader import FullSortEvalDataLoader  # isort: skip
 from recbole.data.interaction import Interaction  # isort: skip
 from recbole.trainer import Trainer  # isort: skip
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[2] / "kit"))
 import worker  # noqa: E402
 
 METRICS = {"metrics": ["Recall", "NDCG"], "topk": [20, 50, 100], "valid_metric": "NDCG@20"}

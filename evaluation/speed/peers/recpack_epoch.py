@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 from recpack.algorithms import MultVAE
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[2] / "kit"))
 import worker  # noqa: E402
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import evaluation.speed.__main__ as speed
-from evaluation.speed import harness, venvs, worker
+from evaluation.kit import harness, venvs, worker
 from recae.errors import ConfigError, RecaeError
 
 SIDE = """

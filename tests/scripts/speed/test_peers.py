@@ -11,8 +11,8 @@ import pytest
 import scipy.sparse as sp
 
 import recae
+from evaluation.kit.harness import Rounds
 from evaluation.speed import epoch, evaluate, given, quality, time_to_quality
-from evaluation.speed.harness import Rounds
 from evaluation.speed.stepwise import Stepwise
 from recae.errors import ConfigError, DataError, RecaeError
 

@@ -2,7 +2,7 @@
 
 It uses only the standard library, and interpreters without recae read it from its file:
 
-    sys.path.append(str(Path(__file__).parents[1]))  # from evaluation/speed/peers/
+    sys.path.append(str(Path(__file__).parents[2] / "kit"))  # from evaluation/speed/peers/
     import worker
 
     bare = worker.peak_gb()  # after the imports, before the data
