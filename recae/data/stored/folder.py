@@ -24,12 +24,13 @@ from recae.data.interactions import Interactions
 from recae.data.stored.arrays import HEAD, blocks, mapped
 from recae.data.stored.id_files import read_ids
 from recae.data.stored.mapped_ids import open_ids
+from recae.data.tables.paths import DATA_JSON
 from recae.errors import CapacityError, DataError, explained
 from recae.system.digests import checksum, sha256_of_json
 from recae.system.files import as_path
 from recae.system.safely import check_file, parsed, read_text
 
-ABOUT, FORMAT = "data.json", 1
+ABOUT, FORMAT = DATA_JSON, 1
 SIZES = ("users", "items", "interactions")
 
 

@@ -20,6 +20,8 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 STDIN = ("-", "/dev/stdin")
 PARTITION = re.compile(r"([^=]+)=(.*)")
+DATA_JSON = "data.json"
+"""The file that marks a folder of `recae.ingest`."""
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -108,6 +110,11 @@ def _expand(path: Any, endings: tuple[str, ...]) -> list[Path]:
         here = Path(path).expanduser()
     except RuntimeError:  # a home that is not known
         here = Path(path)
+    if (here / DATA_JSON).is_file():
+        raise DataError(
+            f"{path} is a data folder, which is read by itself: name it alone, or name the files "
+            "that it was made of"
+        )
     if here.is_dir():
         found = sorted(
             file

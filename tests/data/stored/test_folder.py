@@ -121,6 +121,12 @@ def test_readers_take_a_folder(read: Any, folder: Path) -> None:
     assert found.value.parameter == "duplicates"
 
 
+def test_a_folder_among_files_is_refused_by_name(folder: Path, tmp_path: Path) -> None:
+    PLAYS.to_csv(tmp_path / "more.csv", index=False)
+    with pytest.raises(recae.DataError, match="data"):
+        recae.read_table([folder, tmp_path / "more.csv"])
+
+
 def test_its_rows_are_a_table_too(folder: Path) -> None:
     frame = recae.data.read_columns(folder, "user_id", "item_id", ("timestamp",))
     assert frame.to_numpy().tolist() == [["b", 5, 4], ["b", 7, 3], ["c", 6, 1], ["ä", 5, 2]]
