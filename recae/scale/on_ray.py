@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from recae import errors
 from recae.data import IdMap, Interactions, open_data, read_table
 from recae.data.stored.folder import as_stored
 from recae.errors import (
@@ -187,21 +188,31 @@ class WriteParts:
     """
 
     def __init__(self, task: Task, source: list[Any]) -> None:
-        ray = library()
-        with here():
-            check_version(task.recae)
-            ((rows, self.wanted),) = ray.get(source)
-            self.rows = rows if isinstance(rows, Interactions) else open_data(rows)
-            self.task = task
-            self.model = on_device(loaded(task.model_path, task.digest), task.device)
+        self.task, self.source, self.ready = task, source, False
+
+    def _prepare(self) -> None:
+        """Loads the model and the histories, at the first call."""
+        check_version(self.task.recae)
+        ((rows, self.wanted),) = library().get(self.source)
+        self.model = on_device(loaded(self.task.model_path, self.task.digest), self.task.device)
+        self.rows = rows if isinstance(rows, Interactions) else open_data(rows)
+        self.ready = True
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """A row for each part that was written: its number, and what the manifest says of it."""
-        found = []
-        with here(), computing(self.task.threads), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RecaeWarning)  # said once, by the caller
-            for row in table.to_pylist():
-                found.append(self._write(row["part"], row["first"], row["stop"]))
+        """A row for each part that was written: its number, and what the manifest says of it.
+
+        An error of recae is a row too, with its kind and message: Ray loses what it raises.
+        """
+        try:
+            with here(), computing(self.task.threads), warnings.catch_warnings():
+                warnings.simplefilter("ignore", RecaeWarning)  # said once, by the caller
+                if not self.ready:
+                    self._prepare()
+                rows = table.to_pylist()
+                found = [self._write(row["part"], row["first"], row["stop"]) for row in rows]
+        except RecaeError as error:
+            found = [dict.fromkeys(("counts", "sha256", "notes"), "")]
+            found[0] |= {"part": -1, "counts": type(error).__name__, "notes": str(error)}
         return pa.Table.from_pylist(found)
 
     def _write(self, part: int, first: int, stop: int) -> dict[str, Any]:
@@ -304,6 +315,8 @@ def _fill(
     with bar(job.users, "exporting", "user", progress, initial=folder.users_done) as shown:
         for batch in written.iter_batches(batch_format="pyarrow", batch_size=None):
             for row in batch.to_pylist():
+                if row["part"] < 0:
+                    raise getattr(errors, row["counts"], errors.DataError)(row["notes"])
                 counts = json.loads(row["counts"])
                 _add(folder, row["part"], counts, row["sha256"])
                 for rule, what, n in json.loads(row["notes"]):
@@ -351,36 +364,25 @@ def _tries_of(folder: Path) -> Iterator[None]:
 @contextmanager
 def _running(ray: Any) -> Iterator[None]:
     """Uses the cluster that there is, or one of this machine that ends with the block. Errors of
-    workers are raised as they were, and those of Ray as StorageError."""
+    Ray are StorageErrors."""
     started = not ray.is_initialized()
     if started:
         ray.init(log_to_driver=False, include_dashboard=False)
     context, log = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
     before, level = context.enable_progress_bars, log.level
     context.enable_progress_bars = False  # there is our own
-    log.setLevel(logging.ERROR)
+    log.setLevel(logging.CRITICAL)
     try:
         yield
     except ray.exceptions.RayError as error:
-        raise _of_worker(error) from None
+        raise StorageError(
+            f"Ray could not finish the export: {reason(error)}. The same call resumes it"
+        ) from None
     finally:
         context.enable_progress_bars = before
         log.setLevel(level)
         if started:
             ray.shutdown()
-
-
-def _of_worker(error: Exception) -> RecaeError:
-    """The error of recae that made a worker fail, or what Ray says."""
-    seen, found = set[int](), cast(BaseException | None, error)
-    while found is not None and id(found) not in seen:
-        if isinstance(found, RecaeError):
-            return found
-        seen.add(id(found))
-        found = getattr(found, "cause", None) or found.__cause__ or found.__context__
-    return StorageError(
-        f"Ray could not finish the export: {reason(error)}. The same call resumes it"
-    )
 
 
 def library() -> Any:
