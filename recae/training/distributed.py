@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from recae.errors import ConfigError, RecaeWarning, TrainingError, check_number
+from recae.errors import ConfigError, RecaeWarning, TrainingError, check_number, explained
 from recae.nn import Assembled, AutoencoderNet, Ranks, shard_of
 
 _CURRENT: ContextVar[Ranks | None] = ContextVar("ranks", default=None)
@@ -28,6 +28,7 @@ def current_ranks() -> Ranks | None:
     return _CURRENT.get()
 
 
+@explained
 @contextmanager
 def distributed(timeout: float = 1800.0) -> Iterator[Ranks]:
     """Makes `fit` of neural models one training of all the processes that torchrun has started.

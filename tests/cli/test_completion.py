@@ -45,7 +45,7 @@ def offered(script: Path, folder: Path, *words: str) -> list[str]:
     ("words", "expected"),
     [
         (("",), sorted(cli.COMMANDS)),
-        (("ex",), ["explain", "export"]),
+        (("ex",), ["explain", "export", "export-similar"]),
         (("fit", "--with"), ["--with-history"]),
         (("fit", "--model", ""), sorted(recae.MODELS)),
         (("fit", "--duplicates", "s"), ["sum"]),

@@ -34,5 +34,5 @@ def test_neighbours_that_need_more_than_32_bits_are_refused(most, what, monkeypa
     matrix = sp.csr_matrix(np.tri(3, dtype=np.float32))  # 6 entries; 3 items x (2 + 1)
     if what == "neighbours":
         matrix = sp.csr_matrix(np.eye(3, dtype=np.float32))
-    with pytest.raises(recae.errors.CapacityError, match=f"{what}.*ELSA or PureSVD"):
+    with pytest.raises(recae.errors.CapacityError, match=f"{what}.*ELSA"):
         sparse.nearest_columns(matrix, 2)

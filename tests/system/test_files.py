@@ -272,7 +272,8 @@ def writers() -> list[tuple[str, Any]]:
         *(f"apply.{room}" for room in ("maps", "generate", "compress", "steer")),
     ):
         owners = [vars(importlib.import_module(f"recae.{module}"))]
-        owners += [vars(kind) for kind in owners[0].values() if isinstance(kind, type)]
+        kinds = [kind for kind in owners[0].values() if isinstance(kind, type)]
+        owners += [vars(base) for kind in kinds for base in kind.__mro__]
         for owner in owners:
             found += [(name, call) for name, call in owner.items() if WRITES.fullmatch(name)]
     return [(name, call) for name, call in found if getattr(call, "__module__", "")[:5] == "recae"]

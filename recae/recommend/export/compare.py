@@ -133,6 +133,7 @@ class ExportComparison:
         return ", ".join(names) + (f" and {left:,} more" if left else "")
 
 
+@explained
 def compare_exports(
     before: str | Path | Export,
     after: str | Path | Export,

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from recae.errors import DataError
+from recae.errors import DataError, explained
 from recae.recommend.export.histories import check_digests_file
 from recae.recommend.export.manifest import (
     JOB,
@@ -30,6 +30,7 @@ AGAIN = "delete that part and run the same export again, which makes only that p
 READ_ERRORS = (OSError, ValueError, pa.ArrowException)
 
 
+@explained
 def open_export(path: str | Path) -> Export:
     """Opens what `Recommender.export` wrote: a folder of Parquet parts, or one Parquet file.
 
@@ -49,6 +50,7 @@ def open_export(path: str | Path) -> Export:
     return Export(where, _manifest_of_file(where))
 
 
+@explained
 class Export:
     """A finished export of lists. Open one with `recae.open_export`.
 
