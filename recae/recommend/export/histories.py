@@ -100,8 +100,6 @@ def _of_rows(matrix: Any, weighted: bool) -> Digests:
         found[block] = sums[part.indptr[1:]] - sums[part.indptr[:-1]]
         if isinstance(matrix, Selected):
             matrix.release()
-        if isinstance(matrix, Selected):
-            matrix.release()
     return found
 
 
