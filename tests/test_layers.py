@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 import sys
 from pathlib import Path
 
@@ -107,6 +108,16 @@ def test_no_package_is_named_like_a_public_function() -> None:
     packages = {path.parent.name for path in (ROOT / "recae").rglob("*/__init__.py")}
     functions = {name for name in recae.__all__ if callable(getattr(recae, name))}
     assert packages & functions == set()
+
+
+@pytest.mark.parametrize(
+    "stub", sorted((ROOT / "recae").rglob("__init__.pyi")), ids=lambda stub: stub.parent.name
+)
+def test_no_module_is_named_like_a_name_of_its_lazy_package(stub: Path) -> None:
+    """To import the module would put it in the place of the name."""
+    exported = re.findall(r"^from \.([\w.]+) import \w+ as (\w+)$", stub.read_text(), re.MULTILINE)
+    assert len(exported) > 3
+    assert {name for _, name in exported} & entries(stub.parent) == set()
 
 
 def test_no_module_is_named_like_a_builtin_or_its_folder() -> None:

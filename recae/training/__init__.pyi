@@ -11,9 +11,6 @@ from .device import DeviceLoader as DeviceLoader
 from .device import has_bfloat16 as has_bfloat16
 from .device import on_device as on_device
 from .device import resolve_device as resolve_device
-from .distributed import check_same as check_same
-from .distributed import current_ranks as current_ranks
-from .distributed import distributed as distributed
 from .epoch import Callback as Callback
 from .epoch import Epoch as Epoch
 from .loop import Run as Run
@@ -25,3 +22,6 @@ from .plan import OPTIMISERS as OPTIMISERS
 from .plan import BeforeEpoch as BeforeEpoch
 from .plan import Phase as Phase
 from .plan import Plan as Plan
+from .several import check_same as check_same
+from .several import current_ranks as current_ranks
+from .several import distributed as distributed

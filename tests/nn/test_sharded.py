@@ -1,7 +1,7 @@
 """Layers sharded by items beside whole ones: the same losses, outputs and gradients to rounding.
 
 The processes are threads here, which meet at a barrier in place of a network; real processes are in
-tests/training/test_distributed.py.
+tests/training/test_several.py.
 """
 
 from __future__ import annotations

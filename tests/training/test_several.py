@@ -22,8 +22,8 @@ import recae
 from recae.errors import ConfigError, TrainingError
 from recae.nn import Ranks
 from recae.training import Run
-from recae.training.distributed import current_ranks
 from recae.training.pieces import read_pieces, write_pieces
+from recae.training.several import current_ranks
 from tests.training.processes import (
     CLOSED,
     DATA,
