@@ -22,10 +22,10 @@ from recae.training.batches import Loader
 from recae.training.checkpoint import Checkpoint
 from recae.training.convergence import starting_loss, warn_if_diverged
 from recae.training.device import on_device, resolve_device
-from recae.training.several import Interrupts, check_same, current_ranks, on_first
 from recae.training.epoch import Callback, Epoch, check_callbacks
 from recae.training.objective import Accumulation, Objective
 from recae.training.plan import Plan, make_optimiser
+from recae.training.several import Interrupts, check_same, current_ranks, on_first
 
 
 @dataclass(frozen=True)
