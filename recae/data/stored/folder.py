@@ -59,8 +59,8 @@ def open_data(folder: str | os.PathLike[str], *, verify: bool = False) -> Intera
     The arrays are read-only maps of the files: the system reads their pages when they are used and
     drops them when memory is short, so interactions larger than memory work. The folder must stay
     while they are in use. Maps of a million ids and more stay on disk too; `ids` of such a map
-    reads all of them. verify: compare the checksums of all files, which reads them once (about 1 GB
-    a second); without it only their sizes are compared.
+    reads all of them. verify: compare the checksums of all files, which reads them once; without it
+    only their sizes are compared.
 
     Raises DataError for a folder that is none, is incomplete, damaged or of a later version of
     recae; CapacityError where the process may not map so many bytes.

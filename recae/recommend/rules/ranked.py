@@ -109,14 +109,10 @@ class Ruled:
         size = len(self.request) if stop is None else stop
         if self.bound is None or not self._changes:
             some = self.request.part(slice(first, size))
-            ranked = rank_batches(self.score_rows, some, k, batch_size=batch_size)
-        if self.bound is None:
-            yield from ranked
-            return
-        notes = self.bound.notes
-        if not self._changes:
-            for rows, top in ranked:
-                notes.add("allowed", "short", int(((top.items >= 0).sum(axis=1) < k).sum()))
+            for rows, top in rank_batches(self.score_rows, some, k, batch_size=batch_size):
+                if self.bound is not None:
+                    short = int(((top.items >= 0).sum(axis=1) < k).sum())
+                    self.bound.notes.add("allowed", "short", short)
                 yield rows, top
             return
         forced = self.bound.included(k)
