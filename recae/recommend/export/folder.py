@@ -97,9 +97,9 @@ class Folder:
             "parts": parts,
         }
         _write(self.path / MANIFEST, json.dumps(manifest, indent=1))
-        _write(self.path / SUCCESS, "")
         for name in (JOURNAL, JOB):
             (self.path / name).unlink(missing_ok=True)
+        (self.path / SUCCESS).touch()  # last: nothing is left to tidy up behind it
         return manifest
 
     def begin(self) -> None:
@@ -139,6 +139,7 @@ def folder_of(path: str | Path, job: Job, *, overwrite: bool) -> Iterator[Folder
         names = _names(target)
         if not (overwrite and names & {MANIFEST, SUCCESS}):
             folder = Folder(target, job)
+            _sweep(target)
             if names & {MANIFEST, SUCCESS}:
                 _repair(folder, names)
             else:
@@ -151,6 +152,7 @@ def folder_of(path: str | Path, job: Job, *, overwrite: bool) -> Iterator[Folder
             held.enter_context(only_writer(beside / LOCK, str(target)))
             names = _names(beside)
             folder = Folder(beside, job)
+            _sweep(beside)
             if MANIFEST in names or SUCCESS in names:  # an old export that was to be deleted
                 (beside / SUCCESS).unlink(missing_ok=True)
                 folder.begin()
@@ -232,10 +234,14 @@ def _names(folder: Path) -> set[str]:
     return found
 
 
+def _sweep(folder: Path) -> None:
+    """Deletes what a killed process was writing. The caller holds the lock."""
+    for leftover in folder.glob(".*.part"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
 def _take_up(folder: Folder, names: set[str], overwrite: bool) -> None:
     """Begins a job, or resumes it."""
-    for leftover in folder.path.glob(".*.part"):  # of a killed process: this one holds the lock
-        shutil.rmtree(leftover, ignore_errors=True)
     if JOB not in names:
         folder.begin()
         return

@@ -126,3 +126,21 @@ def test_a_torn_line_of_the_journal_is_left_out(tmp_path) -> None:
     (tmp_path / folders.JOURNAL).write_text('{"file": "a"}\n{"file": "b", "us')
     assert folders._journal(tmp_path) == [{"file": "a"}]
     assert folders._journal(tmp_path / "absent") == []
+
+
+@pytest.mark.parametrize("left", ["manifest", "job"])
+def test_nothing_is_left_by_a_kill_at_the_very_end(model, tmp_path, left: str) -> None:
+    """After the last part: the manifest is being written, or is there and not complete."""
+    lists = tmp_path / "lists"
+    model.export(lists, k=4, batch_size=5)
+    whole = {file.name: file.read_bytes() for file in lists.iterdir() if file.name[1:4] != "man"}
+    (lists / "_SUCCESS").unlink()
+    (lists / "._manifest.json.0.part").mkdir()
+    (lists / "._manifest.json.0.part" / "_manifest.json").touch()
+    if left == "job":
+        (lists / "_job.json").touch()
+        (lists / "_parts.jsonl").touch()
+    model.export(lists, k=4, batch_size=5)
+    names = {file.name for file in lists.iterdir()}
+    assert names == {*whole, "_manifest.json"}
+    assert all((lists / name).read_bytes() == content for name, content in whole.items())
