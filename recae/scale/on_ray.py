@@ -6,11 +6,9 @@ import json
 import logging
 import os
 import shutil
-import warnings
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+import uuid
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,47 +20,24 @@ from recae.data import IdMap, Interactions, open_data, read_table
 from recae.data.stored.folder import as_stored
 from recae.errors import (
     ConfigError,
-    RecaeError,
-    RecaeWarning,
     StorageError,
     check_integer,
     check_number,
     explained,
     warn,
 )
-from recae.estimators.saved import load
 from recae.recommend import Recommender
 from recae.recommend.export.folder import Folder, folder_of
-from recae.recommend.export.lists import Plan
-from recae.recommend.export.manifest import part_name
-from recae.recommend.export.run import is_file
-from recae.recommend.export.writing import PartWriter, Writers
+from recae.recommend.export.run import check_place, is_file
 from recae.recommend.requests import tell_notes
 from recae.recommend.rules import Rules
 from recae.recommend.rules.ranked import Ruled
-from recae.scale.processes import (
-    check_device,
-    check_version,
-    computing,
-    digest_of,
-    here,
-    loaded,
-    on_device,
-)
-from recae.system.digests import reason, sha256
+from recae.scale.parts import ANSWER, FIRST, PART, STOP, Source, Task, WriteParts
+from recae.scale.processes import check_device, digest_of, model_of
+from recae.system.digests import reason
 from recae.system.files import as_path
 from recae.system.machine import __version__
 from recae.system.progress import bar, check_progress, say
-
-TRIES = 4
-"""So many workers may die while they write a part; Ray itself would try for ever."""
-
-Source = tuple[Interactions | str, tuple[np.ndarray, np.ndarray] | None]
-"""The histories, or the data folder that they are in; and the ids of the users with their rows
-there, -1 for none, or None for all users in their order."""
-
-BEGUN = "_begun-"
-"""How the files begin that count the tries of a part, in the folder of the export."""
 
 
 @explained
@@ -113,6 +88,7 @@ def ray_export(
     check_progress(progress)
     count, cpus = check_integer("workers", workers), check_integer("num_cpus", num_cpus)
     gpus = check_number("num_gpus", num_gpus, low=0)
+    check_place(path, None, overwrite=overwrite)
     if is_file(path):
         raise ConfigError(
             f"{path} is one file, and each worker writes files of its own: name a folder",
@@ -120,7 +96,8 @@ def ray_export(
             value=path,
         )
     where = str(as_path(model_path).absolute())
-    model = load(where, Recommender)
+    digest = digest_of(where)
+    model = model_of(where, digest)
     device = "cuda" if gpus else "cpu"
     check_device(model, device)
     given = _histories(history, model)
@@ -139,127 +116,46 @@ def ray_export(
         if folder.entries:
             done = folder.users_done
             say(f"exporting: resumed, {done:,} of {job.users:,} users are done", progress)
-        task = Task(
-            model_path=where,
-            digest=digest_of(where),
-            recae=__version__,
-            folder=str(folder.path),
-            schema=job.written_schema,
-            group_users=plan.group_users,
-            k=k,
-            batch_size=int(job.options["batch_size"]),
-            options=options,
-            threads=cpus,
-            device=device,
-        )
         resources = {"num_cpus": cpus, "num_gpus": gpus}
-        with _running(ray), _tries_of(folder.path):
+        with _running(ray), _workshop(folder.path) as place:
             _warn_if_none_fits(ray, resources)
+            task = Task(
+                model_path=where,
+                digest=digest,
+                recae=__version__,
+                place=str(place),
+                schema=job.written_schema,
+                group_users=plan.group_users,
+                k=k,
+                options={**options, "batch_size": int(job.options["batch_size"])},
+                threads=cpus,
+                device=device,
+            )
             source = ray.put(_source(history, given, ruled, model))
-            _fill(ray, folder, task, [source], count, resources, ruled, progress)
-            for leftover in folder.path.glob(".*.part"):  # of workers that died
-                shutil.rmtree(leftover, ignore_errors=True)
+            with (
+                bar(job.users, "exporting", "user", progress, initial=folder.users_done) as shown,
+                closing(_answers(ray, folder, task, source, count, resources)) as answers,
+            ):
+                for answer in answers:
+                    _take(folder, place, answer)
+                    for rule, what, n in answer["notes"]:
+                        assert ruled.bound is not None
+                        ruled.bound.notes.add(rule, what, n)
+                    shown.update(answer["counts"]["users"])
         total = int(folder.finish(plan.beside)["rows"])
     tell_notes(ruled.notes)
     return total
 
 
-@dataclass(frozen=True)
-class Task:
-    """What a worker has to know beside the histories; pickled with the job of the workers."""
+class RayWorker(WriteParts):
+    """`WriteParts` with a Source that Ray keeps.
 
-    model_path: str
-    digest: str
-    recae: str
-    folder: str
-    schema: pa.Schema
-    group_users: int
-    k: int
-    batch_size: int
-    options: Mapping[str, Any]
-    threads: int
-    device: str
-
-
-class WriteParts:
-    """The callable of a worker: it ranks the users of parts and writes their files.
-
-    source: a list of one reference to a Source; Ray would resolve one that is in no list.
+    source: a list of one reference. Ray would resolve a reference that is in no list: in vain for a
+    worker that dies at once.
     """
 
     def __init__(self, task: Task, source: list[Any]) -> None:
-        self.task, self.source, self.ready = task, source, False
-
-    def _prepare(self) -> None:
-        """Loads the model and the histories, at the first call."""
-        check_version(self.task.recae)
-        ((rows, self.wanted),) = library().get(self.source)
-        self.model = on_device(loaded(self.task.model_path, self.task.digest), self.task.device)
-        self.rows = rows if isinstance(rows, Interactions) else open_data(rows)
-        self.ready = True
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        """A row for each part that was written: its number, and what the manifest says of it.
-
-        An error of recae is a row too, with its kind and message: Ray loses what it raises.
-        """
-        try:
-            with here(), computing(self.task.threads), warnings.catch_warnings():
-                warnings.simplefilter("ignore", RecaeWarning)  # said once, by the caller
-                if not self.ready:
-                    self._prepare()
-                rows = table.to_pylist()
-                found = [self._write(row["part"], row["first"], row["stop"]) for row in rows]
-        except RecaeError as error:
-            found = [dict.fromkeys(("counts", "sha256", "notes"), "")]
-            found[0] |= {"part": -1, "counts": type(error).__name__, "notes": str(error)}
-        return pa.Table.from_pylist(found)
-
-    def _write(self, part: int, first: int, stop: int) -> dict[str, Any]:
-        self._count_try(part)
-        plan, ruled = self._plan(first, stop)
-        before = _counts(ruled)
-        file = Path(self.task.folder) / part_name(part)
-        writer = PartWriter(file, self.task.schema, self.task.group_users)
-        with Writers() as writers:
-            writers.begin(writer)
-            for batch, _ in plan.made(0, stop - first):
-                writers.put(writer, batch)
-            writers.put(writer, None)
-        notes = [[*key, n] for key, n in (_counts(ruled) - before).items()]
-        return {
-            "part": part,
-            "counts": json.dumps(writer.counts),
-            "sha256": sha256(file),
-            "notes": json.dumps(notes),
-        }
-
-    def _count_try(self, part: int) -> None:
-        """Counts in a file, which outlives this process, how often the part was begun."""
-        with open(Path(self.task.folder) / f"{BEGUN}{part:05d}", "ab") as begun:
-            begun.write(b".")
-            tries = begun.tell()
-        if tries > TRIES:
-            raise StorageError(
-                f"{TRIES} workers have died while they wrote part {part}: give them more memory, "
-                "or use fewer workers on a machine"
-            )
-
-    def _plan(self, first: int, stop: int) -> tuple[Plan, Ruled]:
-        """The export of some users: of their rows of the histories alone."""
-        if self.wanted is None:
-            users, codes = None, np.arange(first, stop)
-        else:
-            users, codes = (part[first:stop] for part in self.wanted)
-            codes = codes[codes >= 0]
-        options = {**self.task.options, "batch_size": self.task.batch_size}
-        some = self.rows.select_users(codes)
-        return self.model._export_plan(some, self.task.k, users=users, **options)
-
-
-def _counts(ruled: Ruled) -> Counter[tuple[str, str]]:
-    """What rules have counted so far."""
-    return Counter() if ruled.bound is None else ruled.bound.notes.counts.copy()
+        super().__init__(task, lambda: library().get(source)[0])
 
 
 def _histories(history: Any, model: Recommender) -> Any:
@@ -279,50 +175,60 @@ def _source(history: Any, given: Any, ruled: Ruled, model: Recommender) -> Sourc
     if folder is None:
         matrix, users = request.matrix[: len(request)], IdMap(request.users, "user")
         parts = matrix.data, matrix.indices, matrix.indptr, None
-        return Interactions._owning(users, model.items_, *parts), None
+        return Source(Interactions._owning(users, model.items_, *parts))
     where = str(as_path(folder).expanduser().absolute())
     everybody = np.array_equal(request.users, given.users.ids)
-    return where, None if everybody else (request.users, given.users.lookup(request.users))
+    chosen = None if everybody else (request.users, given.users.lookup(request.users))
+    return Source(where, chosen, given.fingerprint())
 
 
-def _fill(
+def _answers(
     ray: Any,
     folder: Folder,
     task: Task,
-    source: list[Any],
+    source: Any,
     workers: int,
     resources: Mapping[str, float],
-    ruled: Ruled,
-    progress: bool | None,
-) -> None:
-    """Lets workers write the parts that are not complete, and notes each in the journal."""
-    job = folder.job
-    todo = [
-        dict(zip(("part", "first", "stop"), (n, *job.bounds(n)), strict=True)) for n in folder.todo
+) -> Generator[dict[str, Any]]:
+    """Lets workers write the parts that are not complete; their answers, in any order."""
+    tables = [
+        pa.table({name: [value] for name, value in zip((PART, FIRST, STOP), row, strict=True)})
+        for row in ((part, *folder.job.bounds(part)) for part in folder.todo)
     ]
-    if not todo:
+    if not tables:
         return
-    tables = [pa.Table.from_pylist([one]) for one in todo]
-    pool = ray.data.ActorPoolStrategy(size=min(workers, len(todo)), max_tasks_in_flight_per_actor=1)
+    pool = ray.data.ActorPoolStrategy(
+        size=min(workers, len(tables)), max_tasks_in_flight_per_actor=1
+    )
     written = ray.data.from_arrow(tables).map_batches(
-        WriteParts,
-        fn_constructor_args=(task, source),
+        RayWorker,
+        fn_constructor_args=(task, [source]),
         batch_format="pyarrow",
         batch_size=None,
         compute=pool,
         **resources,
     )
-    with bar(job.users, "exporting", "user", progress, initial=folder.users_done) as shown:
-        for batch in written.iter_batches(batch_format="pyarrow", batch_size=None):
-            for row in batch.to_pylist():
-                if row["part"] < 0:
-                    raise getattr(errors, row["counts"], errors.DataError)(row["notes"])
-                counts = json.loads(row["counts"])
-                _add(folder, row["part"], counts, row["sha256"])
-                for rule, what, n in json.loads(row["notes"]):
-                    assert ruled.bound is not None
-                    ruled.bound.notes.add(rule, what, n)
-                shown.update(counts["users"])
+    for batch in written.iter_batches(batch_format="pyarrow", batch_size=None):
+        yield from map(json.loads, batch[ANSWER].to_pylist())
+
+
+def _take(folder: Folder, place: Path, answer: Mapping[str, Any]) -> None:
+    """Puts the file of a part in its place, and notes it in the journal.
+
+    Workers do not: one that has outlived its caller would replace a file of the next one. Raises
+    the error of the worker, if it is one.
+    """
+    if "error" in answer:
+        raise getattr(errors, answer["error"], errors.DataError)(answer["message"])
+    target = folder.file(answer["part"])
+    try:
+        os.replace(place / target.name, target)
+    except OSError as error:
+        raise StorageError(
+            f"a worker has written {place / target.name}, and this machine cannot move it to "
+            f"{target.name} ({error.strerror}): name a folder on storage that all machines share"
+        ) from None
+    folder.add(answer["part"], answer["counts"], answer["sha256"])
 
 
 def _warn_if_none_fits(ray: Any, resources: Mapping[str, float]) -> None:
@@ -336,29 +242,19 @@ def _warn_if_none_fits(ray: Any, resources: Mapping[str, float]) -> None:
         )
 
 
-def _add(folder: Folder, part: int, counts: Mapping[str, int], digest: str) -> None:
-    try:
-        folder.add(part, counts, digest)
-    except FileNotFoundError:
-        raise StorageError(
-            f"a worker has written {folder.file(part)}, and this machine does not see it: name a "
-            "folder on storage that all machines share"
-        ) from None
-
-
 @contextmanager
-def _tries_of(folder: Path) -> Iterator[None]:
-    """Begins to count tries, and deletes the counts after the block."""
-
-    def forget() -> None:
-        for file in folder.glob(f"{BEGUN}*"):
-            file.unlink(missing_ok=True)
-
-    forget()
+def _workshop(folder: Path) -> Iterator[Path]:
+    """A hidden folder in that of the export, where workers write. It is deleted afterwards; if this
+    process is killed, by the call that resumes the export."""
+    place = folder / f".{uuid.uuid4().hex[:8]}.part"
     try:
-        yield
+        place.mkdir()
+    except OSError as error:
+        raise StorageError(f"cannot write to {folder}: {error.strerror}") from error
+    try:
+        yield place
     finally:
-        forget()
+        shutil.rmtree(place, ignore_errors=True)
 
 
 @contextmanager
@@ -367,7 +263,10 @@ def _running(ray: Any) -> Iterator[None]:
     Ray are StorageErrors."""
     started = not ray.is_initialized()
     if started:
-        ray.init(log_to_driver=False, include_dashboard=False)
+        try:
+            ray.init(log_to_driver=False, include_dashboard=False)
+        except Exception as error:  # of many kinds
+            raise StorageError(f"Ray cannot be started or reached: {reason(error)}") from error
     context, log = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
     before, level = context.enable_progress_bars, log.level
     context.enable_progress_bars = False  # there is our own

@@ -37,23 +37,31 @@ def digest_of(path: str) -> str:
         ) from None
 
 
+def model_of(path: str, digest: str) -> Recommender:
+    """The model of a folder, with this digest. Raises DataError for another one."""
+    _check_digest(path, digest)
+    model: Recommender = load(path, Recommender)
+    _check_digest(path, digest)  # the folder may have been replaced meanwhile
+    return model
+
+
 def loaded(path: str, digest: str) -> Recommender:
-    """The model of a folder, loaded once in this process. Raises DataError for another one."""
-    found = digest_of(path)
-    if found != digest:
+    """`model_of`, loaded once in this process."""
+    _check_digest(path, digest)
+    return _loaded(path, digest)
+
+
+_loaded = functools.lru_cache(maxsize=1)(model_of)
+
+
+def _check_digest(path: str, digest: str) -> None:
+    if digest_of(path) != digest:
         raise DataError(
             f"the machine {socket.gethostname()} finds another model in {path} than the job began "
             "with: save new models to new folders, and start the job again",
             parameter="model_path",
             value=path,
         )
-    return _loaded(path, digest)
-
-
-@functools.lru_cache(maxsize=1)
-def _loaded(path: str, digest: str) -> Recommender:
-    model: Recommender = load(path, Recommender)
-    return model
 
 
 def check_device(model: Recommender, device: str) -> None:

@@ -7,6 +7,8 @@ start Ray with two workers.
 from __future__ import annotations
 
 import pickle
+import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +23,7 @@ import recae
 from recae.errors import StorageError
 from recae.recommend.export import run
 from recae.recommend.rules import Rules
-from recae.scale import on_ray, processes, ray_export
+from recae.scale import on_ray, parts, processes, ray_export
 from tests.gpu.pretend import PretendGPU
 
 USERS = 60
@@ -45,14 +47,20 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "PART_USERS", 16)
 
 
+class Killed(BaseException):
+    """A worker has died; it can do nothing about that, and says nothing."""
+
+
 class InPlace:
-    """What `ray_export` uses of Ray, in this process. `before` is called before each part."""
+    """What `ray_export` uses of Ray, in this process. `before` is called before each part. A worker
+    that was Killed is replaced, for ever if need be, and its part is begun again."""
 
     exceptions = SimpleNamespace(RayError=ZeroDivisionError)
 
     def __init__(self) -> None:
         self.before: Any = lambda part: None
         self.parts: list[int] = []
+        self.workers: list[Any] = []
         context = SimpleNamespace(enable_progress_bars=True)
         self.data = SimpleNamespace(
             ActorPoolStrategy=SimpleNamespace,
@@ -80,12 +88,19 @@ class InPlace:
         arguments = pickle.loads(pickle.dumps(options["fn_constructor_args"]))
 
         def iter_batches(**options: Any) -> Iterator[pa.Table]:
-            worker = fn(*arguments)
+            self.workers.append(fn(*arguments))
             for table in tables:
                 part = table["part"][0].as_py()
                 self.before(part)
                 self.parts.append(part)
-                yield worker(table)
+                while True:
+                    try:
+                        found = self.workers[-1](table)
+                        break
+                    except Killed:
+                        assert len(self.workers) < 9, "Ray would try for ever"
+                        self.workers.append(fn(*arguments))
+                yield found
 
         return SimpleNamespace(iter_batches=iter_batches)
 
@@ -192,22 +207,91 @@ def test_an_interrupted_run_is_resumed_by_either_kind(
     assert recae.open_export(tmp_path / "ray 1").k == 6
 
 
+@pytest.mark.parametrize("moment", ["loaded", "open_data", "sha256"])
 def test_a_part_that_kills_its_workers_is_given_up(
+    moment: str, plays: pd.DataFrame, saved: Path, engine: InPlace, tmp_path: Path
+) -> None:
+    """Too little memory for the model, or for the histories, and the last moment of a part."""
+    recae.ingest(plays, tmp_path / "data")
+    given = saved, tmp_path / "ray", tmp_path / "data"
+    original, left = getattr(parts, moment), [9]
+
+    def die(*arguments: Any) -> Any:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise Killed
+        return original(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, moment, die)
+        with pytest.raises(StorageError, match="part 0"):
+            ray_export(*given, k=7)
+        assert len(engine.workers) == 1 + parts.TRIES and not (tmp_path / "ray").exists()
+        left[0] = parts.TRIES - 1
+        ray_export(*given, k=7)
+    recae.load(saved, recae.Recommender).export(tmp_path / "one", recae.open_data(given[2]), k=7)
+    same(tmp_path / "one", tmp_path / "ray")
+
+
+def test_a_worker_that_outlives_its_caller_changes_nothing(
     plays: pd.DataFrame, saved: Path, engine: InPlace, tmp_path: Path
 ) -> None:
     def die(part: int) -> None:
         if part == 2:
-            for _ in range(on_ray.TRIES):
-                with open(tmp_path / "ray" / f"{on_ray.BEGUN}00002", "ab") as begun:
-                    begun.write(b".")
+            raise KeyboardInterrupt
 
     engine.before = die
-    with pytest.raises(StorageError, match="part 2"):
+    with pytest.raises(KeyboardInterrupt):
         ray_export(saved, tmp_path / "ray", plays, k=7)
     engine.before = lambda part: None
-    recae.load(saved, recae.Recommender).export(tmp_path / "one", plays, k=7)
+    model = recae.load(saved, recae.Recommender)
+    model.export(tmp_path / "ray", plays, k=3, overwrite=True)
+    before = files(tmp_path / "ray")
+    late = engine.workers[0](pa.table({"part": [2], "first": [32], "stop": [48]}))
+    assert "error" in late["answer"][0].as_py()
+    assert files(tmp_path / "ray") == before
+    recae.open_export(tmp_path / "ray").verify()
+
+
+def test_what_a_killed_caller_leaves_is_deleted(
+    plays: pd.DataFrame, saved: Path, engine: InPlace, tmp_path: Path
+) -> None:
+    model = recae.load(saved, recae.Recommender)
+    model.export(tmp_path / "one", plays, k=7)
+    for name in ("ray", "alone"):
+
+        def die(part: int) -> None:
+            if part == 2:
+                raise KeyboardInterrupt
+
+        engine.before = die
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(on_ray.shutil, "rmtree", lambda *a, **k: None)
+            with pytest.raises(KeyboardInterrupt):
+                ray_export(saved, tmp_path / name, plays, k=7)
+        assert [*(tmp_path / name).glob(".*")]
+    engine.before = lambda part: None
     ray_export(saved, tmp_path / "ray", plays, k=7)
-    same(tmp_path / "one", tmp_path / "ray")
+    model.export(tmp_path / "alone", plays, k=7)
+    for name in ("ray", "alone"):
+        same(tmp_path / "one", tmp_path / name)
+
+
+def test_a_ray_that_cannot_be_reached_is_named(
+    plays: pd.DataFrame,
+    saved: Path,
+    engine: InPlace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def init(**options: Any) -> None:
+        raise ConnectionError("no Ray at 10.0.0.7")
+
+    monkeypatch.setattr(engine, "is_initialized", lambda: False)
+    monkeypatch.setattr(InPlace, "init", staticmethod(init), raising=False)
+    with pytest.raises(StorageError, match=r"10\.0\.0\.7"):
+        ray_export(saved, tmp_path / "ray", plays)
+    assert not (tmp_path / "ray").exists()
 
 
 def test_workers_that_differ_are_refused(
@@ -222,34 +306,44 @@ def test_workers_that_differ_are_refused(
         with pytest.raises(recae.ConfigError, match=r"9\.9"):
             ray_export(saved, tmp_path / "ray", plays)
     own = recae.EASE().fit(plays).save(tmp_path / "model")
-
-    def replace(part: int) -> None:
-        recae.EASE(l2=7).fit(plays).save(own, overwrite=True)
-
+    recae.ingest(plays, tmp_path / "data")
     original = InPlace.map_batches
 
-    def map_batches(self: InPlace, *args: Any, **options: Any) -> Any:
-        replace(0)
+    def model(self: InPlace, *args: Any, **options: Any) -> Any:
+        recae.EASE(l2=7).fit(plays).save(own, overwrite=True)
         return original(self, *args, **options)
 
-    monkeypatch.setattr(InPlace, "map_batches", map_batches)
-    with pytest.raises(recae.DataError, match="another model"):
-        ray_export(own, tmp_path / "ray 2", plays)
+    def data(self: InPlace, *args: Any, **options: Any) -> Any:
+        recae.ingest(plays.assign(user_id=plays["user_id"] + 2), tmp_path / "data", overwrite=True)
+        return original(self, *args, **options)
+
+    for replace, match in ((model, "another model"), (data, "other data")):
+        monkeypatch.setattr(InPlace, "map_batches", replace)
+        with pytest.raises(recae.DataError, match=match):
+            ray_export(own, tmp_path / "ray 2", tmp_path / "data")
 
 
 def test_a_folder_that_is_not_shared_is_named(
     plays: pd.DataFrame, saved: Path, engine: InPlace, tmp_path: Path
 ) -> None:
-    original = on_ray.WriteParts.__call__
+    def elsewhere(part: int) -> None:
+        """The folder is not there for the worker, or what it wrote is not there for the caller."""
+        [place] = (tmp_path / "ray").glob(".*.part")
+        shutil.rmtree(place)
 
-    def elsewhere(self: Any, table: pa.Table) -> pa.Table:
+    engine.before = elsewhere
+    with pytest.raises(StorageError, match=f"{socket.gethostname()}.*ray"):
+        ray_export(saved, tmp_path / "ray", plays)
+    original = parts.WriteParts.__call__
+
+    def written(self: Any, table: pa.Table) -> pa.Table:
         found = original(self, table)
-        for file in (tmp_path / "ray").glob("part*"):
-            file.unlink()
+        elsewhere(0)
         return found
 
+    engine.before = lambda part: None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(on_ray.WriteParts, "__call__", elsewhere)
+        patch.setattr(parts.WriteParts, "__call__", written)
         with pytest.raises(StorageError, match="part-00000"):
             ray_export(saved, tmp_path / "ray", plays)
 
