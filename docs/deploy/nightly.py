@@ -4,12 +4,13 @@
     python nightly.py rollback job.toml    # `current` becomes the version before
     python nightly.py status job.toml      # the versions, and the nights that the guard stopped
 
-docs/nightly.md explains the settings, which are the fields of `Job` and `Guard`. In the output
-folder, `current` is a link to the newest good folder of `versions/`; `stopped/` has reports.
+`steps` is the night; `Place` is the output folder: its link `current` leads to the newest good
+folder of `versions/`, and `stopped/` has reports. The checks are in nightly_guard.py.
+docs/nightly.md explains the settings, which are the fields of `Job` and `Guard`.
 
 Exit codes: 0 a new version, or nothing to do; 2 a wrong setting; 3 unusable input; 4 a file cannot
 be written; 5 anything else that recae explains; 10 the guard stopped the night; 75 another run is
-at work; 130 Ctrl-C. After any other code of `run` than 0, `current` is what it was.
+at work; 130 Ctrl-C. A night that ends with one of the codes 2 to 75 leaves `current` as it was.
 """
 
 import argparse
@@ -21,10 +22,12 @@ import shutil
 import sys
 import tomllib
 from contextlib import contextmanager, redirect_stderr, suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from nightly_guard import (
     CHECKS,
@@ -37,6 +40,9 @@ from nightly_guard import (
     check_lists,
     check_models,
     facts_of,
+    fitted,
+    judged,
+    synced,
     write,
 )
 
@@ -48,7 +54,7 @@ from recae.errors import ConfigError, DataError, RecaeError, StorageError
 class Job:
     """What is done every night. Paths are relative to the folder of the TOML file."""
 
-    input: str  # a folder of Parquet: a file or a folder for each day
+    input: str  # a folder of Parquet, with a file or a folder for each day; or one of recae.ingest
     output: str
     model: str = "ease"
     settings: dict = field(default_factory=dict)  # hyperparameters of the model
@@ -58,7 +64,7 @@ class Job:
     rules: dict = field(default_factory=dict)  # as JSON has them, see docs/rules.md
     items: str = ""  # a file of facts about items, if the rules need it
     refit: int = 1  # fit every so many nights; else the model only gets the new histories
-    keep: int = 7  # so many versions
+    keep: int = 7  # so many versions, those that were rolled back not counted
     guard: Guard = field(default_factory=Guard)
 
 
@@ -96,18 +102,19 @@ def read_job(path):
     job, here = checked(Job, given, path), Path(path).resolve().parent
     if min(job.k, job.keep, job.refit) < 1 or not 0 < job.guard.targets <= 1:
         raise ConfigError(f"{path}: k, keep and refit must be >= 1, and targets in (0, 1]")
-    places = {
-        name: str(here / given[name]) for name in ("input", "output", "items") if given.get(name)
-    }
-    job, (source, target) = Job(**given | places), map(Path, (places["input"], places["output"]))
-    if source.resolve() == target.resolve() or source.resolve() in target.resolve().parents:
+    if not job.input or not job.output or "path" in job.read:
+        raise ConfigError(f"{path}: input and output must be folders, and read cannot have a path")
+    places = ("input", "output", "items")
+    job = replace(job, **{name: str(here / given[name]) for name in places if given.get(name)})
+    source, target = Path(job.input).resolve(), Path(job.output).resolve()
+    if source == target or source in target.parents:
         raise ConfigError(f"{path}: the output {target} is in the input, and would be read as data")
     return job
 
 
 class Place:
-    """The output folder. `current` leads to the newest version that was not rolled back; if a
-    command was killed before it could see to that, the next one does."""
+    """The output folder. `current` leads to the newest version that was not rolled back; if a run
+    was killed before it could see to that, the next one does."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -115,7 +122,8 @@ class Place:
 
     def numbered(self, kind):
         """The folders of `versions` or `stopped`, oldest first. They are complete: see `add`."""
-        return sorted(path for path in (self.folder / kind).glob("[0-9]*") if path.is_dir())
+        found = (self.folder / kind).glob("[0-9]*")
+        return sorted(path for path in found if path.name.isdigit() and path.is_dir())
 
     def good(self):
         return [path for path in self.numbered("versions") if not (path / "rolled-back").exists()]
@@ -130,7 +138,6 @@ class Place:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise InUse(f"another run is at work in {self.folder}: let it end first") from None
-            self.swap()
             yield
 
     def swap(self):
@@ -146,104 +153,89 @@ class Place:
 
     def add(self, folder, kind):
         """Gives a finished folder the next number, by one rename."""
-        last = self.folder / ".last"  # numbers of deleted versions do not come again
         names = [path.name for name in ("versions", "stopped") for path in self.numbered(name)]
-        names += [last.read_text()] if last.exists() else []
-        number = f"{max(map(int, names), default=0) + 1:06d}"
-        os.replace(folder, self.folder / kind / number)
-        synced(self.folder / kind)
-        write(last, number)
-        return self.folder / kind / number
+        target = self.folder / kind / f"{max(map(int, names), default=0) + 1:06d}"
+        os.replace(folder, target)
+        synced(target.parent)
+        return target
 
     def prune(self, keep):
-        """Deletes all but the newest versions and stopped nights; the current version stays."""
-        old = [path for kind in ("versions", "stopped") for path in self.numbered(kind)[:-keep]]
-        for path in old:
-            if path != (self.good() or [None])[-1]:
-                os.replace(path, self.folder / f".old-{path.name}")
+        """Deletes what is older than so many good versions, or so many stopped nights."""
+        for kind, those in (("versions", self.good()), ("stopped", self.numbered("stopped"))):
+            for path in self.numbered(kind):
+                if len(those) > keep and path.name < those[-keep].name:
+                    os.replace(path, self.folder / f".old-{path.name}")
         for path in self.folder.glob(".old-*"):
             shutil.rmtree(path)
-        (self.folder / "..last.part").unlink(missing_ok=True)
-
-
-def synced(folder):
-    """Waits until the names in a folder are on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
 
 
 def run(job, accepted=()):
     """One night. Returns a sentence about what was done. Raises Stopped, and what recae raises."""
     place = Place(job.output)
     with place.locked():
+        place.swap()
         night = Night(place.good(), sorted(accepted))
+        with night.listening(), redirect_stderr(sys.stdout):  # what is left is the reason
+            try:
+                said = steps(job, place, night)
+            except (Stopped, RecaeError, OSError) as error:
+                keep_report(job, place, night, error)
+                raise
         try:
-            with night.listening(), redirect_stderr(sys.stdout):  # what is left is the reason
-                return steps(job, place, night)
-        except (Stopped, RecaeError, OSError) as error:
-            if isinstance(error, DataError):  # what is damaged is not used again
-                shutil.rmtree(place.work, ignore_errors=True)
-            title, last = f"stopped: {error}", place.numbered("stopped")[-1:]
-            with suppress(OSError):  # the disk may be full, and the error is worth more
-                if not last or facts_of(last[0])["title"] != title:  # the same night again
-                    folder = place.folder / ".stopped"
-                    shutil.rmtree(folder, ignore_errors=True)
-                    folder.mkdir()
-                    night.save(folder, title)
-                    place.add(folder, "stopped")
-                    place.prune(job.keep)
-            raise
+            if place.work.exists():
+                shutil.rmtree(place.work)
+            place.prune(job.keep)
+        except OSError as error:  # the night has gone well all the same
+            print(f"nightly: old files could not be deleted: {error}", file=sys.stderr)
+        return said
+
+
+def keep_report(job, place, night, error):
+    """Keeps the report of a night that was stopped, unless it is that of the last one."""
+    if isinstance(error, DataError) and "content" in night.facts:
+        shutil.rmtree(place.work, ignore_errors=True)  # what is damaged is not used again
+    title, last = f"stopped: {error}", place.numbered("stopped")[-1:]
+    with suppress(OSError):  # the disk may be full, and the error is worth more
+        if not last or facts_of(last[0])["title"] != title:
+            folder = place.work / "stopped"
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            night.save(folder, title)
+            place.add(folder, "stopped")
+            place.prune(job.keep)
 
 
 def steps(job, place, night):
-    """The steps of a night. A killed run is resumed where data and settings are the same."""
+    """read -> check -> compare with yesterday -> fit -> export -> check the lists -> swap. What a
+    killed run has finished is not done again, if data and settings are the same."""
+    model, rules = checked_settings(job)
     good, work, guard = place.good(), place.work, job.guard
-    model = recae.MODELS[job.model](**job.settings)  # what is wrong here is told at once
-    model.check_params()
-    recae.metrics.parse_metrics([guard.metric])
-    rules = recae.Rules.from_json(job.rules, job.items or None) if job.rules else None
     with night.step("read"):
         before = recae.load(good[-1] / "model", recae.Recommender) if good else None
         data, days = read(job)
         content = digest(job, data, days)
-    night.facts |= {
-        "content": content,
-        "against": good[-1].name if good else None,
-        "days": days,
-        "guard": asdict(guard),
-    }
+    against = good[-1].name if good else None
+    night.facts |= {"content": content, "against": against, "days": days, "guard": asdict(guard)}
     for version in place.numbered("versions"):
         if facts_of(version)["content"] == content and version not in good[:-1]:
             check_age(job, night, facts_of(version))
             night.settle()
-            place.prune(job.keep)  # in case that a killed run did not come so far
-            shutil.rmtree(work, ignore_errors=True)
             what = "is current" if version in good else "was rolled back"
             return f"nothing to do: version {version.name} of the same data and settings {what}"
-    stamp = [content, night.facts["against"], guard.metric, guard.targets, recae.__version__]
-    stamp = json.dumps(stamp)
-    if not (work / "stamp").exists() or (work / "stamp").read_text() != stamp:
-        shutil.rmtree(work, ignore_errors=True)
-        (work / "version").mkdir(parents=True)
-        write(work / "stamp", stamp)
-    with night.step("compare the input"):
+    version = begun(work, [content, against, guard.metric, guard.targets, recae.__version__])
+
+    with night.step("check the input"):
         fold, train = check_input(job, night, data, days, before)
     night.settle()
 
-    former = night.former[-1] if good else {"age": job.refit}
-    fits = former["age"] + 1 >= job.refit or repr(before) != repr(model)
-    night.facts |= (
-        {"age": 0, "fitted_on": [*days]}
-        if fits
-        else {"age": former["age"] + 1, "fitted_on": former["fitted_on"]}
-    )
-    with night.step("judge"):
+    age = night.former[-1]["age"] + 1 if good else job.refit
+    fits = age >= job.refit or repr(before) != repr(model)
+    night.facts["age"] = 0 if fits else age
+    with night.step("compare with yesterday"):
         night.reports = judged(job, work, fold, train, before, model if fits else before)
-    check_models(job, night, first=not good)
+        check_models(job, night, first=not good)
     night.settle()
 
-    version = work / "version"
     with night.step("fit"):
         if not (version / "model").exists():
             final = fitted(job, model, data, work / "fit.checkpoint") if fits else before
@@ -251,18 +243,13 @@ def steps(job, place, night):
         final = recae.load(version / "model", recae.Recommender)
     with night.step("export"):
         if not (version / "lists" / "_SUCCESS").exists():  # else a killed run got so far
-            how = {"rules": rules, "on_unknown": "popular"}
-            try:  # the same model: only users with new histories are ranked
-                since = None if fits else good[-1] / "lists"
-                final.export(version / "lists", data, job.k, since=since, **how)
-            except ConfigError:  # other rules, or another k
-                if fits:
-                    raise
-                final.export(version / "lists", data, job.k, overwrite=True, **how)
+            since = None if fits else good[-1] / "lists"  # only new histories are ranked
+            export(job, final, data, version / "lists", rules, since)
     with night.step("check the lists"):
         check_final(job, night, final, fold)
         check_lists(job, night, data, version / "lists", good[-1] / "lists" if good else None)
     night.settle()
+
     night.save(
         version,
         f"{len(days)} days, {data.nnz:,} interactions, {guard.metric} "
@@ -272,9 +259,27 @@ def steps(job, place, night):
         shutil.rmtree(part)
     added = place.add(version, "versions")
     place.swap()
-    place.prune(job.keep)
-    shutil.rmtree(work)
     return f"version {added.name} is current"
+
+
+def checked_settings(job):
+    """The model and the rules: what is wrong in the settings is found before the data are read."""
+    model = recae.MODELS[job.model](**job.settings)
+    model.check_params()
+    (metric,) = recae.metrics.parse_metrics([job.guard.metric])
+    if not metric.of_hits or recae.metrics.less_is_better(str(metric)):
+        raise ConfigError(f"the guard needs a metric of hits, such as ndcg@20, not {metric}")
+    return model, recae.Rules.from_json(job.rules, job.items or None) if job.rules else None
+
+
+def begun(work, stamp):
+    """The folder of the version to be; what a killed run left is kept if its stamp is the same."""
+    stamp = json.dumps(stamp)
+    if not (work / "stamp").exists() or (work / "stamp").read_text() != stamp:
+        shutil.rmtree(work, ignore_errors=True)
+        (work / "version").mkdir(parents=True)
+        write(work / "stamp", stamp)
+    return work / "version"
 
 
 def read(job):
@@ -283,26 +288,30 @@ def read(job):
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder")
 
-    def files():
-        found = (
-            f for f in folder.rglob("*") if f.suffix.lower() in (".parquet", ".pq") and f.is_file()
-        )
+    def files():  # those that recae.read_parquet reads
         return {
             f: (f.stat().st_size, f.stat().st_mtime_ns)
-            for f in sorted(found)
-            if not any(part.startswith((".", "_")) for part in f.relative_to(folder).parts)
+            for f in sorted(folder.rglob("*"))
+            if f.suffix.lower() in (".parquet", ".pq")
+            and not any(part.startswith((".", "_")) for part in f.relative_to(folder).parts)
+            and f.is_file()
         }
 
-    found, days = files(), {}
-    data = recae.read_parquet(folder, **job.read)
+    days = {}
+    try:
+        found = files()
+        data = recae.read_parquet(folder, **job.read)
+        for file in found:
+            day = file.relative_to(folder).parts[0]
+            days[day] = days.get(day, 0) + pq.read_metadata(file).num_rows
+        same = files() == found
+    except (FileNotFoundError, pa.ArrowException):
+        same = False
+    if not same:
+        raise DataError(f"{folder} has changed while it was read: run again when it is complete")
     if data.times is None:
         raise DataError(f"{folder} has no column of times, by which new is told from old")
-    for file in found:
-        day = file.relative_to(folder).parts[0]
-        days[day] = days.get(day, 0) + pq.read_metadata(file).num_rows
-    if files() != found:
-        raise DataError(f"{folder} has changed while it was read: run again when it is complete")
-    return data, days
+    return data, days or {folder.name: data.nnz}
 
 
 def digest(job, data, days):
@@ -313,42 +322,36 @@ def digest(job, data, days):
         if name not in ("guard", "input", "output", "keep")
     }
     about["days"] = days  # an empty day is no data, and no night on which nothing came
-    about["items"] = Path(job.items).read_bytes().hex() if job.items else ""
+    about["items"] = Path(job.items).read_bytes().hex() if job.rules and job.items else ""
     found = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
-    for part in (data.fingerprint().encode(), data.times.tobytes()):
-        found.update(part)
+    found.update(data.fingerprint().encode())
+    found.update(np.ascontiguousarray(data.times))
     return found.hexdigest()[:16]
 
 
-def fitted(job, model, data, checkpoint):
-    """The model, fitted; a killed fit goes on from its checkpoint, where the model has one."""
-    more = {"checkpoint": checkpoint} if model.uses_checkpoint else {}
-    return model.fit(data, seed=job.seed, **more)
-
-
-def judged(job, work, fold, train, before, model):
-    """The reports of tonight's settings, fitted without the targets, and of yesterday's model; on
-    the first night of popularity."""
-    files = [work / "tonight.json", work / "yesterday.json"]
-    if not files[1].exists():
-        if model is not before:
-            model = fitted(job, model, train, work / "judge.checkpoint")
-        for file, one in zip(files, (model, before or recae.Popularity().fit(train)), strict=True):
-            report = recae.evaluate(one, fold, [job.guard.metric], seed=job.seed)
-            report.save(file, per_user=True, overwrite=True)
-    return {file.stem: recae.Report.load(file) for file in files}
+def export(job, model, data, path, rules, since):
+    """Writes a list for every user; those of `since` are kept where history and rules are equal."""
+    how = {"rules": rules, "on_unknown": "popular"}
+    try:
+        model.export(path, data, job.k, since=since, **how)
+    except ConfigError:
+        if since is None:
+            raise
+        model.export(path, data, job.k, overwrite=True, **how)  # other rules, or another k
 
 
 def rollback(job):
-    """Leads `current` to the version before."""
+    """Leads `current` to the version before it."""
     place = Place(job.output)
     with place.locked():
-        *_, before, last = [None, None, *place.good()]
-        if before is None:
+        served = place.current.resolve().name
+        before = [path for path in place.good() if path.name < served]
+        if not before:
             raise DataError(f"{place.folder} has no version before the current one")
-        write(last / "rolled-back", f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}\n")
+        for path in reversed(place.good()[len(before) :]):  # a killed run may have left a newer one
+            write(path / "rolled-back", f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}\n")
         place.swap()
-        return f"version {before.name} is current, {last.name} was rolled back"
+        return f"version {before[-1].name} is current, {served} was rolled back"
 
 
 def status(job):

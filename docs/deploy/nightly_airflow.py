@@ -1,4 +1,7 @@
-"""The nightly job as an Airflow DAG (Airflow 3, with apache-airflow-providers-standard)."""
+"""The nightly job as an Airflow DAG (Airflow 3, with apache-airflow-providers-standard).
+
+The sensor needs a connection: airflow connections add fs_default --conn-type fs
+"""
 
 from datetime import datetime, timedelta
 
@@ -11,7 +14,7 @@ from airflow.sdk import dag
 def recommendations():
     arrived = FileSensor(
         task_id="arrived",
-        filepath="/data/plays/{{ macros.ds_add(ds, -1) }}.parquet",
+        filepath="/data/plays/{{ macros.ds_add(dag_run.run_after | ds, -1) }}.parquet",  # yesterday
         mode="reschedule",
         timeout=4 * 3600,
     )

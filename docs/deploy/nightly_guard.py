@@ -24,6 +24,8 @@ FORMER = 7
 """A night is compared with so many nights before."""
 SAMPLE = 20_000
 """The lists of so many users are read again."""
+MEASURE = ("metric", "targets")
+"""The settings that tell what is measured: with others, nights cannot be compared."""
 CHECKS = (
     "hours",
     "lost",
@@ -33,6 +35,7 @@ CHECKS = (
     "returning",
     "popular",
     "users",
+    "level",
     "loss",
     "final",
     "listed",
@@ -50,7 +53,9 @@ class Guard:
     metric: str = "ndcg@20"  # by which both models are judged
     targets: float = 0.5  # the latest of the new interactions, this share, are the targets
     users: int = 20  # with a target: at least
-    drop: float = 0.1  # so much lower than yesterday's model may tonight's be, if by chance
+    level: float = 0.6  # the metric, as a share of the usual: at least
+    loss: float = 0.01  # so much lower than yesterday's model may tonight's be, if that is shown
+    drop: float = 0.1  # and so much, if it may be chance
     hours: float = 36  # without new data: at most
     lost: float = 0.05  # share of the known interactions that are missing tonight: at most
     span: float = 3.0  # the time that the data cover may become so many times as long
@@ -89,6 +94,13 @@ def write(path, text):
     os.replace(part, path)
 
 
+def synced(folder):
+    """Waits until the names in a folder are on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
+
+
 class Night:
     """What one night finds: checks, figures, seconds and the reports of the models."""
 
@@ -108,8 +120,10 @@ class Night:
         """Warnings become lines of the log and of the report."""
 
         def show(message, *_):
-            self.notes.append(" ".join(str(message).split()))
-            print(f"note: {self.notes[-1]}", flush=True)
+            note = " ".join(str(message).split())
+            if note not in self.notes:
+                self.notes.append(note)
+                print(f"note: {note}", flush=True)
 
         with warnings.catch_warnings():
             warnings.simplefilter("default")
@@ -157,38 +171,50 @@ def check_input(job, night, data, days, before):
     """Checks the input by itself and returns the fold and the training part to judge by.
 
     New interactions are pairs of a user and an item that the current model was not fitted on. The
-    latest of them are the targets, so yesterday's model has seen no target. A pair that comes again
-    keeps its former time, and belongs to the history.
+    latest of them are the targets, so yesterday's model has seen no target. Those at the same time
+    are in random order: times may be dates.
     """
-    guard, times, former = job.guard, data.times, night.former[-1] if night.former else None
+    guard, times = job.guard, data.times
+    check_rows(job, night, days)
     if before is None:  # the newest day, or the last tenth, is new
         last = np.sort(times)[-max(1, min(data.nnz // 10, [*days.values()][-1]))]
-        known = times < last
+        known, again = times < last, None
     else:
-        first, last = before.history_.times.min(), before.history_.times.max() + 1
+        first, last = before.history_.times.min(), before.history_.times.max()
         known, theirs = known_pairs(data, before.history_)
-        lost, span = 1 - known.sum() / before.history_.nnz, (times.max() - first) / (last - first)
+        again = known & (times > theirs)
+        lost = 1 - known.sum() / before.history_.nnz
         night.check("lost", lost <= guard.lost, f"{lost:.1%} of the known interactions are gone")
+        all_times = float(max(last, times.max())) - float(min(first, times.min()))
+        span = all_times / (last - first + 1)
         night.check("span", span <= guard.span, f"the data cover {span:.2f} times as long")
-    fresh = [day for day in days if day not in (former["fitted_on"] if former else [*days][:-1])]
-    usual = median([rows for day, rows in days.items() if day not in fresh][-FORMER:] or [0])
-    for day in fresh if usual else ():
-        night.check(
-            "rows",
-            guard.least <= days[day] / usual <= guard.most,
-            f"{day} has {days[day]:,} rows, usual are {usual:,.0f}",
-        )
-    if not known.all():
-        check_new(job, night, data, known, known & (times >= last))
-    times = times if before is None else np.where(known, theirs, times)
-    late = np.sort(times[~known & (times >= last)])
-    if not len(late):
+    new = np.flatnonzero(~known)
+    if not len(new):
         night.settle()
-        raise DataError("no new interaction is later than those of yesterday: nothing to judge by")
-    timed = recae.Interactions(data.matrix, data.users, data.items, times)
-    cut = int(late[int(len(late) * (1 - guard.targets))])
-    split = recae.GlobalTime(validation=None, test=cut).split(timed)
+        raise DataError("no pair of user and item is new: there is nothing to judge by")
+    check_new(job, night, data, known, again)
+    order = np.lexsort((np.random.default_rng(job.seed).random(len(new)), times[new]))
+    targets = new[order[-max(1, round(len(new) * guard.targets)) :]]
+    moments = times.copy()
+    moments[targets] = cut = times.max() + 1
+    timed = recae.Interactions(data.matrix, data.users, data.items, moments)
+    split = recae.GlobalTime(validation=None, test=int(cut)).split(timed)
     return split.test, split.train
+
+
+def check_rows(job, night, days):
+    """New days must have as many rows as others; the others may get more, up to a limit."""
+    guard = job.guard
+    before = night.former[-1]["days"] if night.former else dict([*days.items()][:-1])
+    usual = median([n for day, n in days.items() if before.get(day) == n][-FORMER:] or [0])
+    for day, rows in days.items() if usual else ():
+        if before.get(day) != rows:
+            least = guard.least * usual if day not in before else 0
+            night.check(
+                "rows",
+                least <= rows <= guard.most * usual,
+                f"{day} has {rows:,} rows, usual are {usual:,.0f}",
+            )
 
 
 def known_pairs(data, before):
@@ -205,50 +231,86 @@ def known_pairs(data, before):
 
 
 def check_new(job, night, data, known, again):
-    """The new rows must be as usual: none of these figures depends on how many they are."""
+    """The new rows must be as usual: none of these figures depends on how many they are.
+
+    again: which pairs came again, (nnz,) bool; None where that is not known, on the first night.
+    """
     guard, new, items = job.guard, ~known, data.matrix.indices
     users = np.repeat(np.arange(data.n_users), np.diff(data.matrix.indptr))
     old = np.bincount(users[known], minlength=data.n_users)  # rows of each user
     counts = np.bincount(items[known], minlength=data.n_items)
-    tonight = {
-        "repeats": again.sum() / (new | again).sum(),
-        "returning": (old[users[new]] > 0).mean(),
-        "popular": counts[items[new]].mean() / max(counts[items[known]].mean(), 1)
-        if old.any()
-        else 1,
-    }
-    tonight = {name: float(value) for name, value in tonight.items()}
-    usual = {name: median([f[name] for f in night.former] or [tonight[name]]) for name in tonight}
-    found = {name: f"{tonight[name]:.3f}, usual is {usual[name]:.3f}" for name in tonight}
-    night.facts |= tonight
-    night.check(
-        "repeats",
-        abs(tonight["repeats"] - usual["repeats"]) <= guard.repeats * usual["repeats"] + 0.01,
-        f"share of the new rows that repeat a known pair {found['repeats']}",
-    )
-    night.check(
+    popular = counts[items[new]].mean() / max(counts[items[known]].mean(), 1) if old.any() else 1
+
+    def compared(name, value, what, passed):
+        usual = median([f[name] for f in night.former if name in f] or [value])
+        night.facts[name] = float(value)
+        night.check(name, passed(usual), f"{what} {value:.3f}, usual is {usual:.3f}")
+
+    if again is not None:
+        share = again.sum() / (new | again).sum()
+        compared(
+            "repeats",
+            share,
+            "share of the new rows that repeat a known pair",
+            lambda usual: abs(share - usual) <= guard.repeats * usual + 0.01,
+        )
+    share = (old[users[new]] > 0).mean()
+    compared(
         "returning",
-        tonight["returning"] >= guard.returning * usual["returning"],
-        f"share of the new rows that are of known users {found['returning']}",
+        share,
+        "share of the new rows that are of known users",
+        lambda usual: share >= guard.returning * usual,
     )
-    night.check(
+    compared(
         "popular",
-        tonight["popular"] >= guard.popular * usual["popular"],
-        f"popularity of the items of new rows, relative to old rows, {found['popular']}",
+        popular,
+        "popularity of the items of new rows, relative to old rows,",
+        lambda usual: popular >= guard.popular * usual,
     )
+
+
+def fitted(job, model, data, checkpoint):
+    """The model, fitted; a killed fit goes on from its checkpoint, where the model has one."""
+    more = {"checkpoint": checkpoint} if model.uses_checkpoint else {}
+    return model.fit(data, seed=job.seed, **more)
+
+
+def judged(job, work, fold, train, before, model):
+    """The reports of tonight's settings, fitted without the targets, and of yesterday's model; on
+    the first night of popularity."""
+    files = [work / "tonight.json", work / "yesterday.json"]
+    if not files[1].exists():
+        if model is not before:
+            model = fitted(job, model, train, work / "judge.checkpoint")
+        for file, one in zip(files, (model, before or recae.Popularity().fit(train)), strict=True):
+            report = recae.evaluate(one, fold, [job.guard.metric], seed=job.seed)
+            report.save(file, per_user=True, overwrite=True)
+    return {file.stem: recae.Report.load(file) for file in files}
 
 
 def check_models(job, night, first):
-    """Tonight's model may not be shown to be worse, nor be far worse by chance."""
-    row = recae.compare(night.reports, job.guard.metric, baseline="yesterday").iloc[0]
-    users = int(night.reports["tonight"].provenance["users"])
-    change = float(row["difference"] / row["mean_b"]) if row["mean_b"] else 0.0
-    night.facts |= {"metric": float(row["mean_a"]), "change": change, "judged_users": users}
-    night.check("users", users >= job.guard.users, f"{users:,} users have a target")
+    """The metric may not be far below the usual, which mixed-up users or items do; and tonight's
+    model may not be shown to be worse than yesterday's, nor be far worse by chance."""
+    guard = job.guard
+    row = recae.compare(night.reports, guard.metric, baseline="yesterday").iloc[0]
+    values = night.reports["tonight"].per_user[guard.metric].dropna()
+    value, theirs, users = float(row["mean_a"]), float(row["mean_b"]), len(values)
+    change = (value - theirs) / theirs if theirs else 0.0
+    night.facts |= {"metric": value, "change": change, "judged_users": users}
+    night.check("users", users >= guard.users, f"{users:,} users have a target")
+    alike = [f for f in night.former if all(f["guard"][n] == getattr(guard, n) for n in MEASURE)]
+    usual = median([f["metric"] for f in alike] or [value])
+    error = float(np.std(values)) / users**0.5  # of few users
+    night.check(
+        "level",
+        value + 2 * error >= guard.level * usual,
+        f"{guard.metric} {value:.4f}, usual is {usual:.4f}",
+    )
+    shown = row["better"] == "yesterday" and change < -guard.loss
     night.check(
         "loss",
-        row["better"] != "yesterday" and (first or change >= -job.guard.drop),
-        f"{job.guard.metric} {row['mean_a']:.4f}, of yesterday's model {row['mean_b']:.4f} "
+        not shown and (first or change >= -guard.drop),
+        f"{guard.metric} {value:.4f}, of yesterday's model {theirs:.4f} "
         f"({change:+.1%}; p = {row['p_mean_holm']:.2g})",
     )
 

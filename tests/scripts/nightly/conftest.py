@@ -13,7 +13,7 @@ import pytest
 from tests.scripts.nightly.nights import DEPLOY, House
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def nightly() -> Iterator[Any]:
     """The script; its pages have no charts, which take longer than such a night."""
     with pytest.MonkeyPatch.context() as patched:
@@ -22,7 +22,7 @@ def nightly() -> Iterator[Any]:
         yield import_module("nightly")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def two_nights(nightly: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two good nights, to be copied."""
     house = House(tmp_path_factory.mktemp("nights") / "two", nightly.main)
