@@ -302,8 +302,9 @@ class Exports(Fitted, ABC):
         given = self.history_ if history is None else history
         if isinstance(given, Interactions):
             return {"fingerprint": given.fingerprint(), "users": given.n_users}
-        matrix = request.matrix.source
-        known = sha256_of_arrays(request.users, matrix.indptr, matrix.indices, matrix.data)
+        matrix, rows = request.matrix.source, request.matrix.rows
+        arrays = [request.users, matrix.indptr, matrix.indices, matrix.data]
+        known = sha256_of_arrays(*arrays, *([] if rows is None else [rows]))
         return {"fingerprint": known[:16], "users": len(request)}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import glob
 import os
 import shutil
@@ -16,50 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from recae.errors import ConfigError, RecaeError, StorageError, check_flag
-
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
-_RENAME_SWAP = 2  # sys/stdio.h of macOS
-_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
-
-
-def exchange(first: Path, second: Path) -> None:
-    """Swaps two paths of one file system.
-
-    Atomic on Linux and macOS (renameat2, renamex_np). Elsewhere it takes three renames; a process
-    that is killed between them leaves `second` under a hidden name beside it. Raises OSError.
-    """
-    try:
-        _system_exchange(os.fsencode(first), os.fsencode(second))
-    except OSError as error:
-        if error.errno not in _UNSUPPORTED:
-            raise
-        _rename_thrice(first, second)
-
-
-def _system_exchange(first: bytes, second: bytes) -> None:
-    try:
-        library = ctypes.CDLL(None, use_errno=True)
-        if sys.platform == "darwin":
-            failed = library.renamex_np(first, second, _RENAME_SWAP)
-        else:
-            failed = library.renameat2(_AT_FDCWD, first, _AT_FDCWD, second, _RENAME_EXCHANGE)
-    except (AttributeError, TypeError, OSError):  # no such function, or no libc to look into
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)) from None
-    if failed:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-
-
-def _rename_thrice(first: Path, second: Path) -> None:
-    aside = second.with_name(f"{first.name}.old")
-    os.replace(second, aside)
-    try:
-        os.replace(first, second)
-    except OSError:
-        os.replace(aside, second)
-        raise
-    os.replace(aside, first)
-
+from recae.system.exchange import exchange
 
 if sys.platform != "win32":  # on Windows leftovers of killed writers stay
     import fcntl
@@ -225,9 +180,28 @@ def plain(value: Any) -> Any:
 
 def as_path(path: object) -> Path:
     """The value as a Path. Raises ConfigError for anything but a path."""
-    if not isinstance(path, str | os.PathLike) or not os.fspath(path) or "\0" in str(path):
-        raise ConfigError(f"a path is needed, not {path!r}")
-    return Path(path)
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
+    with suppress(UnicodeEncodeError):  # half of a surrogate pair
+        if isinstance(text, str) and "\0" not in text and os.fsencode(text):
+            return Path(text)
+    raise ConfigError(f"a path is needed, not {path!r}")
+
+
+def resolved(path: object) -> Path:
+    """The absolute path of something to write, whose links are followed.
+
+    Raises ConfigError for anything but a path; StorageError for a circle of links, a name that is
+    too long, and a folder that may not be looked into.
+    """
+    given = as_path(path)
+    try:
+        found = given.resolve()
+        found.exists()  # raises for a path that no file can have
+    except (OSError, RuntimeError) as error:  # RuntimeError: a circle, before Python 3.13
+        raise StorageError(
+            f"cannot write {given}: {getattr(error, 'strerror', None) or error}: name another place"
+        ) from error
+    return found
 
 
 def check_target(path: str | Path, *, overwrite: bool, endings: Sequence[str] = ()) -> Path:
@@ -266,11 +240,11 @@ def check_apart(
     """
     read, written = [as_path(path) for path in inputs], list[Path]()
     for path in map(as_path, outputs):
-        target = path.resolve()
+        target = resolved(path)
         for source in read:
-            if _same(path, source):
+            if _same(target, source):
                 raise StorageError(f"{path} is read here: name another place to write to")
-            if source.is_dir() and source.resolve() in target.parents:
+            if os.path.isdir(source) and source.resolve() in target.parents:
                 raise StorageError(
                     f"{path} lies in {source}, which is read here: name a place outside it"
                 )
@@ -279,15 +253,17 @@ def check_apart(
         written.append(target)
 
 
-def _same(one: Path, other: Path) -> bool:
+def _same(target: Path, source: Path) -> bool:
     with suppress(OSError):
-        if os.path.samefile(one, other):
+        if os.path.samefile(target, source):
             return True
-    return one.resolve() == other.resolve()
+    with suppress(OSError, RuntimeError):  # a circle of links; whoever reads it says so
+        return target == source.resolve()
+    return False
 
 
 def _target(path: str | os.PathLike[str]) -> Path:
-    target = as_path(path).resolve()  # a link stays a link, to the written file
+    target = resolved(path)  # a link stays a link, to the written file
     if not target.parent.is_dir():
         raise StorageError(
             f"cannot write {path}: the folder {target.parent} does not exist: create it first"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from recae.system import files as module
-from recae.system.files import exchange
+from recae.system import exchange as module
+from recae.system.exchange import exchange, undo_exchange
 
 
 @pytest.fixture
@@ -61,6 +61,27 @@ def test_a_refused_rename_leaves_both_as_they_were(pair, monkeypatch, failing) -
     with pytest.raises(OSError, match="busy"):
         module._rename_thrice(*pair)
     assert were(pair) == ["first", "second"]
+
+
+@pytest.mark.parametrize(("killed", "left"), [(2, "second"), (3, "first")])
+def test_a_kill_between_the_renames_is_undone(pair, monkeypatch, killed, left) -> None:
+    moves, move = iter(range(1, 9)), os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        if next(moves) == killed:
+            raise KeyboardInterrupt
+        move(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", replace)
+        module._rename_thrice(*pair)
+    undo_exchange(*pair)
+    assert (pair[1] / "was").read_text() == left
+    pair[0].mkdir(exist_ok=True)
+    (pair[0] / "was").write_text("third")
+    module._rename_thrice(*pair)  # what the kill has left aside is not in the way
+    assert were(pair) == [left, "third"]
+    assert {path.name for path in pair[0].parent.iterdir()} == {"first", "second"}
 
 
 def test_an_error_of_the_system_is_raised(pair) -> None:

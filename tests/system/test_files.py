@@ -17,7 +17,14 @@ import pytest
 from recae import ConfigError, DataError
 from recae.errors import StorageError
 from recae.system import files
-from recae.system.files import atomic_directory, atomic_file, check_apart, check_target, plain
+from recae.system.files import (
+    as_path,
+    atomic_directory,
+    atomic_file,
+    check_apart,
+    check_target,
+    plain,
+)
 
 WRITES = re.compile(r"save|write|export|html|plot(_\w+)?")
 
@@ -242,6 +249,18 @@ def test_an_ending_of_another_format_is_refused(tmp_path, name) -> None:
 def test_devices_are_not_replaced() -> None:
     with pytest.raises(StorageError):
         check_target("/dev/null", overwrite=True)
+
+
+def test_paths_that_no_file_can_have(tmp_path) -> None:
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    for name in ("circle", "circle/file", "long" * 99):
+        for check in (check_target, lambda path, **_: check_apart([path], [tmp_path / "circle"])):
+            with pytest.raises(StorageError, match=name[:6]):
+                check(tmp_path / name, overwrite=True)
+    check_apart([tmp_path / "new"], [tmp_path / "circle", tmp_path / ("long" * 99)])
+    for value in ("half \ud800", "", "a\0b", b"bytes", 7, None):
+        with pytest.raises(ConfigError, match="path"):
+            as_path(value)
 
 
 def test_an_output_is_no_input(tmp_path, monkeypatch) -> None:

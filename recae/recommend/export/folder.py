@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from typing import Any
 
 from recae.errors import ConfigError, DataError, StorageError, check_flag
 from recae.recommend.export.manifest import (
+    DIGESTS,
     JOB,
     JOURNAL,
     LOCK,
@@ -27,12 +29,17 @@ from recae.recommend.export.manifest import (
     sound_entry,
 )
 from recae.system.digests import sha256
-from recae.system.files import as_path, atomic_file, exchange, remove_directory
+from recae.system.exchange import exchange, undo_exchange
+from recae.system.files import atomic_file, remove_directory, resolved
 from recae.system.locks import only_writer
 from recae.system.safely import parsed
 from recae.system.threads import in_threads
 
-PARTS = "part-*.parquet"
+PART = re.compile(r"part-[0-9]{5,}\.parquet")
+TEMPORARY = re.compile(r"\.((part-|_).*\.)?[^.]+\.part")
+"""A folder in which a file of an export is written, or, on a cluster, many of them."""
+
+OWN = {JOB, JOURNAL, MANIFEST, SUCCESS, DIGESTS}
 
 Beside = Callable[[Path], Mapping[str, Any]]
 """Writes another file to a folder of parts; what the manifest says of it."""
@@ -97,16 +104,15 @@ class Folder:
             "parts": parts,
         }
         _write(self.path / MANIFEST, json.dumps(manifest, indent=1))
-        for name in (JOURNAL, JOB):
-            (self.path / name).unlink(missing_ok=True)
+        self._delete(JOURNAL, JOB)
         (self.path / SUCCESS).touch()  # last: nothing is left to tidy up behind it
         return manifest
 
     def begin(self) -> None:
         """Makes it the folder of this job, without any part."""
-        for file in [*self.path.glob(PARTS), self.path / JOURNAL, self.path / MANIFEST]:
-            file.unlink(missing_ok=True)
-        _write(self.path / JOB, json.dumps(self.job.to_json(), indent=1))
+        self._delete(SUCCESS, JOURNAL, DIGESTS, *_parts(self.path))
+        self._write_job()  # a job or a manifest is there all the time: it is known as an export
+        self._delete(MANIFEST)
 
     def resume(self, entries: list[Any]) -> None:
         """Takes the parts that are as described, and forgets the others."""
@@ -118,7 +124,21 @@ class Folder:
             if good:
                 self.entries[names[entry["file"]]] = entry
         lines = [json.dumps(self.entries[part]) + "\n" for part in sorted(self.entries)]
+        self._delete(SUCCESS)
         _write(self.path / JOURNAL, "".join(lines))
+        self._write_job()
+        self._delete(MANIFEST)
+
+    def clear(self) -> None:
+        """Deletes everything of the job."""
+        self._delete(SUCCESS, JOURNAL, DIGESTS, *_parts(self.path), MANIFEST, JOB)
+
+    def _delete(self, *names: str) -> None:
+        for name in names:
+            (self.path / name).unlink(missing_ok=True)
+
+    def _write_job(self) -> None:
+        _write(self.path / JOB, json.dumps(self.job.to_json(), indent=1))
 
 
 @contextmanager
@@ -133,65 +153,92 @@ def folder_of(path: str | Path, job: Job, *, overwrite: bool) -> Iterator[Folder
     export without `overwrite`, and where another process writes; ConfigError for an incomplete
     export of another job, naming what differs.
     """
+    _restore(resolved(path))
     target = check_folder(path, overwrite=overwrite)
     with _made(target), ExitStack() as held:
         held.enter_context(only_writer(target / LOCK, str(target)))
-        names = _names(target)
-        if not (overwrite and names & {MANIFEST, SUCCESS}):
-            folder = Folder(target, job)
-            _sweep(target)
-            if names & {MANIFEST, SUCCESS}:
-                _repair(folder, names)
-            else:
-                _take_up(folder, names, overwrite)
-            with _nothing_left(folder):
+        if not (overwrite and _is_complete(_names(target))):
+            with _taken_up(target, job, overwrite) as folder:
                 yield folder
             return
-        beside = target.with_name(f".{target.name}.new")
+        beside = _beside(target)
         with _made(beside):
             held.enter_context(only_writer(beside / LOCK, str(target)))
-            names = _names(beside)
-            folder = Folder(beside, job)
-            _sweep(beside)
-            if MANIFEST in names or SUCCESS in names:  # an old export that was to be deleted
-                (beside / SUCCESS).unlink(missing_ok=True)
-                folder.begin()
-            else:
-                _take_up(folder, names, True)
-            with _nothing_left(folder):
+            with _taken_up(beside, job, True) as folder:
                 yield folder
+        _names(target)  # raises if something else has come into it meanwhile
         try:
             exchange(beside, target)
         except OSError as error:
-            raise StorageError(f"could not replace {target}: {error.strerror}") from error
+            raise StorageError(
+                f"could not replace {target}: {error.strerror}; the new export is in {beside}"
+            ) from error
         remove_directory(beside)
         (target / LOCK).unlink(missing_ok=True)
 
 
 @contextmanager
-def _nothing_left(folder: Folder) -> Iterator[None]:
-    """Deletes the job of a folder if an error ends it before its first part is complete."""
+def _taken_up(path: Path, job: Job, overwrite: bool) -> Iterator[Folder]:
+    """A locked folder, of which the sound parts of the same job are kept, and others are deleted.
+
+    If an error ends the block before a part is complete, nothing of the job is left.
+    """
+    names, folder = _names(path), Folder(path, job)
+    for leftover in path.glob(".*.part"):  # of a killed process: this one holds the lock
+        if TEMPORARY.fullmatch(leftover.name):
+            shutil.rmtree(leftover, ignore_errors=True)
+    about, entries = _known(path, names, overwrite)
+    if _is_complete(names) and not overwrite:
+        _refuse_complete(path, about)
+    differ = differences(about, job.to_json())
+    if not differ:
+        folder.resume(entries)
+    elif overwrite or not _parts(path):
+        folder.begin()
+    else:
+        raise ConfigError(
+            f"{path} is of another export (other: {', '.join(differ)}); name another folder, or "
+            "pass overwrite=True to begin anew"
+        )
     try:
-        yield
+        yield folder
     except BaseException:
         if not folder.entries:
-            for name in (JOURNAL, JOB):
-                with suppress(OSError):
-                    (folder.path / name).unlink(missing_ok=True)
+            with suppress(OSError):
+                folder.clear()
         raise
+
+
+def _known(path: Path, names: set[str], overwrite: bool) -> tuple[Mapping[str, Any], list[Any]]:
+    """The job of the parts in a folder, and what is said of each. With `overwrite` a job that
+    cannot be read is none; else this raises DataError."""
+    try:
+        if MANIFEST in names:
+            manifest = read_manifest(path)
+            return manifest, manifest["parts"]
+        return (read_json(path, JOB), _journal(path)) if JOB in names else ({}, [])
+    except DataError as error:
+        if overwrite:
+            return {}, []
+        raise DataError(f"{error}; or pass overwrite=True to begin anew") from error
 
 
 def check_folder(path: str | Path, *, overwrite: bool) -> Path:
     """The resolved path. Raises the errors of `folder_of` that do not depend on the job."""
     check_flag("overwrite", overwrite)
-    target = as_path(path).resolve()
+    target = resolved(path)
     if target.exists() and not target.is_dir():
         raise StorageError(f"{target} is a file: name a folder, or a file that ends in .parquet")
     if not target.parent.is_dir():
         raise StorageError(f"cannot make the folder {path}: {target.parent} does not exist")
-    names = _names(target)
-    if MANIFEST in names and SUCCESS in names and not overwrite:
+    if not _is_complete(_names(target)):
+        return target
+    if not overwrite:
         _refuse_complete(target, read_manifest(target))
+    elif os.path.ismount(target):
+        raise StorageError(
+            f"{target} is a mount point, which cannot be replaced: name a folder in it"
+        )
     return target
 
 
@@ -204,6 +251,18 @@ def _refuse_complete(path: Path, manifest: Mapping[str, Any]) -> None:
             parameter="overwrite",
             value=False,
         )
+
+
+def _beside(target: Path) -> Path:
+    """Where the export is written that replaces a complete one."""
+    return target.with_name(f".{target.name}.new")
+
+
+def _restore(target: Path) -> None:
+    """Brings a complete export back that a kill has left under another name: see `exchange`."""
+    if not target.exists() and (beside := _beside(target)).is_dir():
+        with only_writer(beside / LOCK, str(target)):
+            undo_exchange(beside, target)
 
 
 @contextmanager
@@ -223,62 +282,40 @@ def _made(path: Path) -> Iterator[None]:
 
 
 def _names(folder: Path) -> set[str]:
-    """The files of an export in a folder. Raises StorageError if there are others only."""
+    """The files of an export in a folder.
+
+    Raises StorageError if there is anything else that a reader would see, which must not be deleted
+    with the export, or if it is no export.
+    """
     try:
-        found = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+        found = list(os.scandir(folder)) if folder.is_dir() else []
+        others = sorted(entry.name for entry in found if _is_foreign(entry))
     except OSError as error:
         raise StorageError(f"cannot read {folder}: {error.strerror}") from error
-    found = {name for name in found if name != LOCK and not name.endswith(".part")}
-    if found and not found & {JOB, MANIFEST}:
+    if others:
+        raise StorageError(
+            f"{folder} holds {others[0]}, which is of no export: name an empty or a new folder"
+        )
+    names = {entry.name for entry in found if entry.name in OWN or PART.fullmatch(entry.name)}
+    if names and not names & {JOB, MANIFEST}:
         raise StorageError(f"{folder} holds no export: name an empty or a new folder")
-    return found
+    return names
 
 
-def _sweep(folder: Path) -> None:
-    """Deletes what a killed process was writing. The caller holds the lock."""
-    for leftover in folder.glob(".*.part"):
-        shutil.rmtree(leftover, ignore_errors=True)
+def _is_foreign(entry: os.DirEntry[str]) -> bool:
+    """Whether it is no file of an export, and none that readers skip, such as .DS_Store."""
+    if entry.is_dir():
+        return not TEMPORARY.fullmatch(entry.name)
+    return entry.name[0] not in "._" and not PART.fullmatch(entry.name)
 
 
-def _take_up(folder: Folder, names: set[str], overwrite: bool) -> None:
-    """Begins a job, or resumes it."""
-    if JOB not in names:
-        folder.begin()
-        return
-    wanted = folder.job.to_json()
-    try:
-        differ = differences(read_json(folder.path, JOB), wanted)
-    except DataError:
-        if not overwrite:
-            raise
-        differ = [JOB]
-    if not differ:
-        folder.resume(_journal(folder.path))
-    elif overwrite or not any(folder.path.glob(PARTS)):
-        folder.begin()
-    else:
-        raise _other(folder.path, differ)
+def _is_complete(names: set[str]) -> bool:
+    return {MANIFEST, SUCCESS} <= names
 
 
-def _repair(folder: Folder, names: set[str]) -> None:
-    """Takes up a complete export of the same job that lacks some parts."""
-    manifest = read_manifest(folder.path)
-    if SUCCESS in names:
-        _refuse_complete(folder.path, manifest)
-    differ = differences(manifest, folder.job.to_json())
-    if differ:
-        raise _other(folder.path, differ)
-    _write(folder.path / JOB, json.dumps(folder.job.to_json(), indent=1))
-    folder.resume(manifest["parts"])
-    for name in (SUCCESS, MANIFEST):
-        (folder.path / name).unlink(missing_ok=True)
-
-
-def _other(path: Path, differ: list[str]) -> ConfigError:
-    return ConfigError(
-        f"{path} is of another export (other: {', '.join(differ)}); name another folder, or pass "
-        "overwrite=True to begin anew"
-    )
+def _parts(folder: Path) -> list[str]:
+    """The files of parts in a folder."""
+    return [file.name for file in folder.iterdir() if PART.fullmatch(file.name)]
 
 
 def _journal(folder: Path) -> list[Any]:

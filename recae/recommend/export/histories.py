@@ -18,13 +18,11 @@ from recae.data.csr import row_blocks
 from recae.errors import DataError
 from recae.ranking.batches import Request
 from recae.ranking.top_k import TopK
+from recae.recommend.export.manifest import DIGESTS
 from recae.recommend.selected import Selected
 from recae.system.digests import sha256
 from recae.system.files import atomic_file
 from recae.system.safely import check_file
-
-FILE = "_users.digests"
-"""Not *.parquet: DuckDB and polars read all files that match it."""
 
 ROWS = 1 << 18
 """Rows of a row group."""
@@ -119,15 +117,15 @@ def write_digests(folder: Path, users: np.ndarray, found: Digests) -> dict[str, 
     kind = pa.string() if users.dtype == object else pa.int64()
     schema = pa.schema([("user_id", kind), ("digest", pa.uint64())])
     with (
-        atomic_file(folder / FILE, overwrite=True) as part,
+        atomic_file(folder / DIGESTS, overwrite=True) as part,
         pq.ParquetWriter(part, schema, compression="zstd", use_dictionary=False) as writer,
     ):
         for start in range(0, len(users), ROWS):
             some = slice(start, start + ROWS)
             columns = [pa.array(users[some], type=kind), pa.array(found[some])]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
-    size = (folder / FILE).stat().st_size
-    return {"file": FILE, "bytes": size, "sha256": sha256(folder / FILE)}
+    size = (folder / DIGESTS).stat().st_size
+    return {"file": DIGESTS, "bytes": size, "sha256": sha256(folder / DIGESTS)}
 
 
 def read_digests(folder: Path, about: Any) -> tuple[np.ndarray, Digests]:
@@ -137,7 +135,7 @@ def read_digests(folder: Path, about: Any) -> tuple[np.ndarray, Digests]:
     """
     check_digests_file(folder, about)
     try:
-        table = pq.read_table(folder / FILE)
+        table = pq.read_table(folder / DIGESTS)
         users = as_ids(table["user_id"], "user")
         found = table["digest"].to_numpy()
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
@@ -148,12 +146,12 @@ def read_digests(folder: Path, about: Any) -> tuple[np.ndarray, Digests]:
 def check_digests_file(folder: Path, about: Any) -> None:
     """Raises DataError unless the file is as it was written, as the manifest says."""
     try:
-        size = check_file(folder, FILE)
-        if size != about["bytes"] or sha256(folder / FILE) != about["sha256"]:
+        size = check_file(folder, DIGESTS)
+        if size != about["bytes"] or sha256(folder / DIGESTS) != about["sha256"]:
             raise ValueError("other bytes than were written")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, error) from error
 
 
 def _damaged(folder: Path, error: Exception) -> DataError:
-    return DataError(f"{folder / FILE} is damaged ({error}): make the export again")
+    return DataError(f"{folder / DIGESTS} is damaged ({error}): make the export again")

@@ -20,6 +20,9 @@ MANIFEST, SUCCESS = "_manifest.json", "_SUCCESS"
 JOB, JOURNAL, LOCK = "_job.json", "_parts.jsonl", "_lock"
 """Files of a folder that is being written. Readers of Parquet skip names that begin with `_`."""
 
+DIGESTS = "_users.digests"
+"""The digests of the users' histories; not *.parquet, which DuckDB and polars read all of."""
+
 KEY = b"recae"
 """The key of the provenance in the metadata of a Parquet file."""
 

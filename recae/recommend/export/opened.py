@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from recae.errors import DataError, explained
+from recae.errors import DataError, RecaeError, explained
 from recae.recommend.export.histories import check_digests_file
 from recae.recommend.export.manifest import (
     JOB,
@@ -43,11 +44,15 @@ def open_export(path: str | Path) -> Export:
     (5, True, 2)
     """
     where = as_path(path)
-    if where.is_dir():
-        return Export(where, _manifest_of_folder(where))
-    if not where.exists():
-        raise DataError(f"there is no export {where}", parameter="path", value=path)
-    return Export(where, _manifest_of_file(where))
+    try:
+        state = _state(where)
+        if where.is_dir():
+            return Export(where, _manifest_of_folder(where), state)
+        if not where.exists():
+            raise DataError(f"there is no export {where}", parameter="path", value=path)
+    except OSError as error:
+        raise DataError(f"cannot read {where}: {error.strerror}", parameter="path") from error
+    return Export(where, _manifest_of_file(where), state)
 
 
 @explained
@@ -66,8 +71,8 @@ class Export:
     Export(top.parquet: 5 users, 5 rows, k=1, popularity)
     """
 
-    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
-        self.path, self.manifest = path, manifest
+    def __init__(self, path: Path, manifest: dict[str, Any], state: object) -> None:
+        self.path, self.manifest, self._state = path, manifest, state
 
     @property
     def users(self) -> int:
@@ -108,7 +113,8 @@ class Export:
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows in the order of the users and ranks, some 65,536 at a time.
 
-        columns: only these. Raises DataError for a part that cannot be read, naming the remedy.
+        columns: only these. Raises DataError for a part that cannot be read, naming the remedy, and
+        if another export has taken the place of this one since it was opened.
 
         >>> rows = recae.Popularity().fit(data).export("lists", data, k=2)
         >>> sum(len(batch) for batch in recae.open_export("lists").batches(["item_id"])) == rows
@@ -117,7 +123,10 @@ class Export:
         for file in self.files:
             try:
                 with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+                    self._check_same()  # an open file stays what it is
                     yield from parquet.iter_batches(columns=columns)
+            except RecaeError:
+                raise
             except READ_ERRORS as error:
                 raise self._damaged(file.name, f"cannot be read ({error})") from error
 
@@ -156,7 +165,13 @@ class Export:
             return name, f"cannot be read ({error})"
         return None if rows == part["rows"] else (name, f"has {rows:,} rows, not {part['rows']:,}")
 
+    def _check_same(self) -> None:
+        """Raises DataError if another export has taken the place of this one."""
+        if _state(self.path) != self._state:
+            raise DataError(f"{self.path} was replaced after it was opened: open it again")
+
     def _damaged(self, name: str, fault: str) -> DataError:
+        self._check_same()
         remedy = AGAIN if self.path.is_dir() else "export it again with overwrite=True"
         return DataError(f"{self.path}: {name} {fault}: {remedy}")
 
@@ -171,6 +186,15 @@ class Export:
         if "k" in self.manifest["options"]:
             about.append(f"k={self.k}, {self.manifest['model'].get('name')}")
         return f"Export({self.path}: {', '.join(about)})"
+
+
+def _state(path: Path) -> object:
+    """What differs between an export and one that takes its place; None where there is none."""
+    try:
+        about = os.stat(path / MANIFEST if path.is_dir() else path)
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino, about.st_mtime_ns
 
 
 def _highest(batch: pa.RecordBatch) -> int:

@@ -27,6 +27,7 @@ from recae.system.files import (
     check_apart,
     check_target,
     remove_directory,
+    resolved,
 )
 from recae.system.progress import bar, check_progress, say
 
@@ -145,7 +146,7 @@ def _run(
     with folder_of(checkpoint, job, overwrite=False) as folder:
         _fill(folder, group_users, made, progress)
         rows = _joined(path, folder, progress, overwrite)
-    remove_directory(as_path(checkpoint).resolve())
+    remove_directory(resolved(checkpoint))
     return rows
 
 

@@ -129,6 +129,7 @@ class _Old:
                 scores[rows, block.places] = block.columns[2].to_numpy()
         except (*READ_ERRORS, IndexError) as error:
             raise export._damaged(part["file"], f"cannot be read ({error})") from error
+        export._check_same()  # since the checksum was compared
         return items, scores
 
 

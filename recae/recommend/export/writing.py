@@ -143,10 +143,14 @@ class Writers:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if error[0] is None:
-            while self.running:
+        try:
+            while error[0] is None and self.running:
                 self._wait_for(self.running[0])
-            return
+        finally:  # also if one of them fails at the end, or Ctrl-C ends the wait
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Ends those that lack batches, and waits for all that are left."""
         for writer in self.running:
             writer.cancelled = not writer.ended
             if writer.cancelled:

@@ -166,6 +166,17 @@ def test_parts_of_another_export_are_refused(
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
+def test_parts_of_histories_that_moved_to_other_users_are_refused(
+    model, tmp_path, monkeypatch
+) -> None:
+    histories = {user: [f"i{user}", f"i{user + 1}"] for user in range(1, 10)}
+    moved = {user - 1: items for user, items in histories.items()}
+    options = {"users": [*range(1, 9)]}
+    killed_after(monkeypatch, model, 1, tmp_path / "lists", history=histories, **options)
+    with pytest.raises(ConfigError, match=r"data\.fingerprint"):
+        model.export(tmp_path / "lists", moved, k=4, batch_size=BATCH, **options)
+
+
 def test_parts_of_another_model_are_refused(model, text_data, tmp_path, monkeypatch) -> None:
     killed_after(monkeypatch, model, 2, tmp_path / "lists")
     other = EASE(l2=3.5).fit(text_data)

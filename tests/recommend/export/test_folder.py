@@ -122,6 +122,64 @@ def test_a_link_stays_a_link(model, tmp_path) -> None:
     assert recae.open_export(tmp_path / "there").k == 4
 
 
+@pytest.mark.parametrize("other", ["letter", "photos/", "part-0.parquet", ".git/"])
+def test_what_is_of_no_export_is_not_deleted_with_one(model, tmp_path, other) -> None:
+    lists = tmp_path / "lists"
+    model.export(lists, k=4, batch_size=5)
+    for folder in (lists, tmp_path / "foreign"):
+        folder.mkdir(exist_ok=True)
+        if other.endswith("/"):
+            (folder / other).mkdir()
+        else:
+            (folder / other).write_text("dear")
+    (tmp_path / "foreign" / "_manifest.json").write_text("{}")
+    for folder in (lists, tmp_path / "foreign"):
+        with pytest.raises(StorageError, match=other.strip("/")):
+            model.export(folder, k=3, overwrite=True)
+        assert (folder / other).exists()
+    recae.open_export(lists).verify()
+
+
+def test_what_readers_skip_may_be_there(model, tmp_path) -> None:
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / ".DS_Store").write_text("")
+    for k in (3, 4):
+        model.export(lists, k=k, overwrite=True)
+    assert recae.open_export(lists).k == 4
+
+
+def test_an_interrupted_repair_can_be_repeated(model, tmp_path, monkeypatch) -> None:
+    def interrupted(matrix: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "PART_USERS", 1000)  # one part: without it nothing is complete
+    lists = tmp_path / "lists"
+    model.export(lists, k=4)
+    (lists / "part-00000.parquet").unlink()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(model, "_score_rows", interrupted)
+        model.export(lists, k=4)
+    model.export(lists, k=4)
+    recae.open_export(lists).verify()
+
+
+def test_a_new_export_that_was_not_exchanged_is_kept(model, tmp_path, monkeypatch) -> None:
+    def refused(*paths: Path) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    lists = tmp_path / "lists"
+    model.export(lists, k=4)
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match="lists.new"):
+        patch.setattr(folders, "exchange", refused)
+        model.export(lists, k=3, overwrite=True)
+    assert recae.open_export(lists).k == 4
+    monkeypatch.setattr(model, "_score_rows", refused)  # nothing is ranked again
+    model.export(lists, k=3, overwrite=True)
+    assert recae.open_export(lists).k == 3
+    recae.open_export(lists).verify()
+
+
 def test_a_torn_line_of_the_journal_is_left_out(tmp_path) -> None:
     (tmp_path / folders.JOURNAL).write_text('{"file": "a"}\n{"file": "b", "us')
     assert folders._journal(tmp_path) == [{"file": "a"}]

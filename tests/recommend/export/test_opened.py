@@ -118,12 +118,24 @@ def test_verify_names_the_part_and_the_same_export_mends_it(
     recae.open_export(folder).verify()
 
 
+def test_an_export_that_is_replaced_while_it_is_read(model, folder) -> None:
+    export = recae.open_export(folder)
+    batches = export.batches(["user_id"])
+    next(batches)
+    model.export(folder, k=4, batch_size=5, overwrite=True)
+    for read in (lambda: list(batches), export.verify):
+        with pytest.raises(DataError, match="lists was replaced"):
+            read()
+    assert len(pa.Table.from_batches(recae.open_export(folder).batches())) > export.rows
+
+
 def test_what_is_no_export(folder, tmp_path) -> None:
     (tmp_path / "letter").write_text("dear")
     (tmp_path / "empty").mkdir()
     for place, message in (
         (tmp_path / "letter", "no Parquet"),
         (tmp_path / "absent", "no export"),
+        (tmp_path / ("long" * 99), "long"),
         (tmp_path / "empty", "no export"),
     ):
         with pytest.raises(DataError, match=message):

@@ -87,6 +87,37 @@ def test_an_error_of_a_writer_is_raised_at_the_next_batch(tmp_path: Path) -> Non
     assert handed < 1000 and threads() == 0 and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("ctrl_c", [False, True])
+def test_nothing_goes_on_when_the_end_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ctrl_c: bool
+) -> None:
+    failed = threading.Event()
+
+    def broken() -> Rows:
+        failed.set()
+        raise OSError(28, "No space left on device")
+
+    def late() -> Rows:
+        failed.wait()
+        time.sleep(0.05)
+        return rows(0, 3)
+
+    def interrupted(self: Writers, writer: PartWriter) -> None:
+        raise KeyboardInterrupt
+
+    if ctrl_c:
+        monkeypatch.setattr(Writers, "_wait_for", interrupted)
+    with pytest.raises((StorageError, KeyboardInterrupt)), Writers() as writers:
+        for number, batch in enumerate((broken, late)):
+            writer = PartWriter(tmp_path / f"part-{number}.parquet", SCHEMA, 6)
+            writers.begin(writer)
+            for some in (batch, None):
+                writer.batches.put(some)
+            writer.ended = True
+    assert threads() == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["part-1.parquet"]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, ValueError])
 def test_what_was_begun_is_given_up_and_what_is_done_stays(tmp_path: Path, error: type) -> None:
     with pytest.raises(error), Writers() as writers:
