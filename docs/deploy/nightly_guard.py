@@ -178,7 +178,11 @@ def check_input(job, night, data, days, before):
     check_rows(job, night, days)
     if before is None:  # the newest day, or the last tenth, is new
         last = np.sort(times)[-max(1, min(data.nnz // 10, [*days.values()][-1]))]
-        known, again = times < last, None
+        known = times < last
+        none = (
+            len(days) > 1 and sum(days.values()) == data.nnz
+        )  # all rows of all files are distinct
+        again = np.zeros(data.nnz, bool) if none else None
     else:
         first, last = before.history_.times.min(), before.history_.times.max()
         known, theirs = known_pairs(data, before.history_)
@@ -233,7 +237,7 @@ def known_pairs(data, before):
 def check_new(job, night, data, known, again):
     """The new rows must be as usual: none of these figures depends on how many they are.
 
-    again: which pairs came again, (nnz,) bool; None where that is not known, on the first night.
+    again: which pairs came again, (nnz,) bool; None on a first night, unless none ever did.
     """
     guard, new, items = job.guard, ~known, data.matrix.indices
     users = np.repeat(np.arange(data.n_users), np.diff(data.matrix.indptr))
