@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import recae
+from recae import training
 from recae.cli import hyperparameters
 from recae.cli.options import read_interactions
 from recae.cli.output import Output
@@ -56,6 +57,8 @@ def fit(args: argparse.Namespace, output: Output, saves: bool) -> None:
     check_number("--held-out", args.held_out, low=0, below=1)
     check_places(args, folders=[args.out, args.checkpoint], inputs=[args.data], replaced=args.out)
     check_model_place(args.out, args.overwrite)
+    if not model.uses_processes:
+        training.check_alone(f"the fit of {args.model}")
     data = read_interactions(args.data, args, output)
     train, validation = data, None
     if not model.uses_validation:

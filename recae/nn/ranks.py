@@ -23,14 +23,15 @@ from recae.errors import TrainingError
 class Ranks:
     """The processes of one run, and which of them this one is.
 
-    rank: from 0; size: the number of processes; timeout: seconds that one waits for another.
-    Without other processes every method returns what it is given. Raises TrainingError when
-    another process has ended or does not answer in time.
+    rank: from 0; size: the number of processes; timeout: seconds that one waits for another; begun:
+    whether torch.distributed was begun for this run. Of one process every method returns what it is
+    given. Raises TrainingError when another process has ended or does not answer in time.
     """
 
     rank: int = 0
     size: int = 1
     timeout: float = 1800.0
+    begun: bool = False
 
     def rows(self, total: int) -> slice:
         """The rows of a batch of `total` rows that belong to this process, perhaps none."""
@@ -47,6 +48,8 @@ class Ranks:
 
     def joined(self, own: Tensor, total: int) -> Tensor:
         """The rows of all processes, in order: (total, ...)."""
+        if self.size == 1:
+            return own
         each = -(-total // self.size)
         out = own.new_empty(self.size, each, *own.shape[1:])
         with self._reached():
@@ -58,6 +61,8 @@ class Ranks:
 
         NCCL sends half of what `summed` would send; gloo sends as much.
         """
+        if self.size == 1:
+            return partial
         total, each = len(partial), -(-len(partial) // self.size)
         own = self.rows(total)
         parts = _padded(partial, each * self.size).view(self.size, each, *partial.shape[1:])
@@ -68,6 +73,8 @@ class Ranks:
 
     def told(self, content: Any) -> Any:
         """What process 0 gives, a small object, in every process."""
+        if self.size == 1:
+            return content
         held = [content]
         with self._reached():
             dist.broadcast_object_list(held, src=0)
@@ -75,6 +82,8 @@ class Ranks:
 
     def all_told(self, content: Any) -> list[Any]:
         """What each process gives, a small object, in order."""
+        if self.size == 1:
+            return [content]
         held: list[Any] = [None] * self.size
         with self._reached():
             dist.all_gather_object(held, content)
@@ -82,6 +91,8 @@ class Ranks:
 
     def copy(self, tensor: Tensor) -> None:
         """Overwrites a tensor with that of process 0."""
+        if self.size == 1:
+            return
         with self._reached():
             dist.broadcast(tensor, 0)
 
@@ -99,6 +110,12 @@ class Ranks:
         """Waits until all processes are here."""
         self.all_told(None)
 
+    def part(self) -> None:
+        """Ends the connection, if it was begun for this run: others that wait for this process end
+        at once with TrainingError."""
+        if self.begun and dist.is_initialized():
+            dist.destroy_process_group()
+
     def summed_gradients(self, values: Tensor, parameters: Iterable[nn.Parameter]) -> Tensor:
         """The sums of some values, (n,), and in place those of the gradients of parameters that all
         processes have copies of.
@@ -115,12 +132,19 @@ class Ranks:
 
     def _reduced(self, values: Tensor, operation: Any) -> Tensor:
         values = values.clone(memory_format=torch.contiguous_format)
+        if self.size == 1:
+            return values
         with self._reached():
             dist.all_reduce(values, operation)
         return values
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
+        if not dist.is_initialized():
+            raise TrainingError(
+                f"process {self.rank} of {self.size} is not connected to the others: the block of "
+                "recae.distributed() has ended, or an error in fit has parted them: enter it again"
+            )
         try:
             yield
         except RuntimeError as error:  # of gloo, of NCCL, or of the store

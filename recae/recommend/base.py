@@ -110,21 +110,22 @@ class Recommender(Exports):
         >>> recae.EASE(l2=3).fit(data)
         EASE(l2=3)
         """
-        self.check_params()
-        run = training.Run.checked(seed, device, callbacks, progress, checkpoint)
-        data = as_interactions(data)
-        learn_weighting(self, data)
-        if validation is not None:
-            check_fold("validation", validation)
-        self._warn_of_unused(run, device)
-        check_processes(self, data, validation, run)
-        try:
-            with enough_memory(f"fitting {self!r} on {data}"):
-                self._fit(data, validation, run)
-        except TrainingInterrupted:
+        with training.no_process_waits():
+            self.check_params()
+            run = training.Run.checked(seed, device, callbacks, progress, checkpoint)
+            data = as_interactions(data)
+            learn_weighting(self, data)
+            if validation is not None:
+                check_fold("validation", validation)
+            self._warn_of_unused(run, device)
+            check_processes(self, data, validation, run)
+            try:
+                with enough_memory(f"fitting {self!r} on {data}"):
+                    self._fit(data, validation, run)
+            except TrainingInterrupted:
+                self._own(data, run.ranks)
+                raise
             self._own(data, run.ranks)
-            raise
-        self._own(data, run.ranks)
         return self
 
     def _check_fitted(self) -> None:

@@ -24,7 +24,6 @@ from recae.data import IdMap, Interactions, as_ids
 from recae.data.splits import Fold
 from recae.data.tables.readers import read_interactions, write_interactions
 from recae.data.tables.sources import read_frame
-from recae.errors import ConfigError
 from recae.estimators.saved import ARRAYS, Contents, form
 from recae.recommend.weights import state
 from recae.system.safely import check_parquet
@@ -77,10 +76,7 @@ def check_processes(
     if run.ranks is None:
         return
     if not model.uses_processes:
-        raise ConfigError(
-            f"{type(model).__name__} is fitted by one process, and torchrun has started "
-            f"{run.ranks.size}: fit it without torchrun"
-        )
+        training.check_alone(f"the fit of {type(model).__name__}")
     about = identity(model, data, validation, run) | {"device": run.device.type}
     training.check_same(run.ranks, about | {"checkpoint": run.checkpoint is not None})
 

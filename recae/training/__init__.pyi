@@ -22,6 +22,8 @@ from .plan import OPTIMISERS as OPTIMISERS
 from .plan import BeforeEpoch as BeforeEpoch
 from .plan import Phase as Phase
 from .plan import Plan as Plan
+from .several import check_alone as check_alone
 from .several import check_same as check_same
 from .several import current_ranks as current_ranks
 from .several import distributed as distributed
+from .several import no_process_waits as no_process_waits

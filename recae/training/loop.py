@@ -257,6 +257,7 @@ def train(
                 state.finished = number == plan.epochs or late or ends
                 if checkpoint is not None:
                     checkpoint.after_epoch(state)
+                interrupts.after_epoch()
         except KeyboardInterrupt:
             if not state.epochs:
                 raise

@@ -11,13 +11,21 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from recae.errors import ConfigError, RecaeWarning, TrainingError, check_number, explained
+from recae.errors import (
+    ConfigError,
+    RecaeWarning,
+    TrainingError,
+    TrainingInterrupted,
+    check_number,
+    explained,
+)
 from recae.nn import Assembled, AutoencoderNet, Ranks, shard_of
 
 _CURRENT: ContextVar[Ranks | None] = ContextVar("ranks", default=None)
@@ -44,6 +52,9 @@ def distributed(timeout: float = 1800.0) -> Iterator[Ranks]:
     so it must be longer than that. Processes communicate by NCCL where there is a GPU for each, and
     otherwise by gloo. Without torchrun nothing changes.
 
+    An error that `fit` raises in one process ends the connection, also if the script catches it: no
+    process waits for one that does not come. To train on, all enter `distributed` again.
+
     Yields the `Ranks`: `rank`, from 0, `size`, and `wait()` for the others. Raises ConfigError for
     an environment that is not torchrun's and for fewer GPUs than processes, and TrainingError if
     the others are not there.
@@ -65,6 +76,8 @@ def distributed(timeout: float = 1800.0) -> Iterator[Ranks]:
             parameter="RANK",
             value=str(rank),
         )
+    if known is not None and not dist.is_initialized():  # an error has parted them
+        known = None
     if known is not None or (size == 1 and not dist.is_initialized()):
         yield known or Ranks(timeout=wait)
         return
@@ -113,24 +126,46 @@ def _group(rank: int, size: int, timeout: float) -> Iterator[Ranks]:
             "each GPU, or none of them uses a GPU with CUDA_VISIBLE_DEVICES="
         )
     before = torch.cuda.current_device() if gpus else None
+    ranks = Ranks(rank, size, timeout, begun=True)
     try:
         if gpus:
             torch.cuda.set_device(local)
         backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
         try:
-            dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+            _begin(backend, rank, size, timedelta(seconds=timeout))
         except (RuntimeError, ValueError) as error:
             raise TrainingError(
                 f"process {rank} of {size} did not find the others at "
                 f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')} within "
                 f"{timeout:g} s ({' '.join(str(error).split())[:200]}): start it with torchrun"
             ) from error
-        yield Ranks(rank, size, timeout)
+        yield ranks
     finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        ranks.part()
         if before is not None:
             torch.cuda.set_device(before)
+
+
+def _begin(backend: str, rank: int, size: int, timeout: timedelta) -> None:
+    """Begins torch.distributed by the store of torchrun, or of process 0.
+
+    It keeps what an earlier `distributed()` of these processes has written, such as addresses that
+    are closed by now. So each one has a prefix of its own.
+    """
+    place = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT"), rank, size
+    if place not in _STORES:
+        _STORES[place], *_ = next(dist.rendezvous("env://", rank, size, timeout=timeout))
+    store = _STORES[place]
+    store.set_timeout(timeout)
+    own = dist.PrefixStore(f"recae-{next(_BEGUN)}", store)
+    dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=timeout)
+
+
+_STORES: dict[tuple[Any, ...], Any] = {}
+"""The store of each place, kept: if process 0 has it, another process may still read it."""
+
+_BEGUN = count()
+"""How many groups this process has begun, which is the same number in all processes."""
 
 
 def _number(name: str, default: int) -> int:
@@ -143,6 +178,30 @@ def _number(name: str, default: int) -> int:
             value=text,
         )
     return int(text)
+
+
+@contextmanager
+def no_process_waits() -> Iterator[None]:
+    """Parts the processes if one raises an error: no other one then waits for it in vain."""
+    try:
+        yield
+    except TrainingInterrupted:  # which all of them raise
+        raise
+    except BaseException:
+        ranks = current_ranks()
+        if ranks is not None:
+            ranks.part()
+        raise
+
+
+def check_alone(what: str) -> None:
+    """Raises ConfigError, about `what`, if several processes train together."""
+    ranks = current_ranks()
+    if ranks is not None:
+        raise ConfigError(
+            f"{what} runs in one process, and torchrun has started {ranks.size}: start it without "
+            "torchrun"
+        )
 
 
 def check_same(ranks: Ranks, about: Mapping[str, Any]) -> None:
@@ -191,7 +250,7 @@ def on_first(net: AutoencoderNet, ranks: Ranks | None) -> Iterator[First]:
 
 
 class Interrupts:
-    """Ctrl-C that ends an epoch after the same batch in all processes.
+    """Ctrl-C that ends a training after the same batch or epoch in all processes.
 
     torchrun and the terminal send it to each of them at another moment. Entered, it is only noted.
     """
@@ -224,3 +283,9 @@ class Interrupts:
         if bool(pressed):
             raise KeyboardInterrupt
         return loss
+
+    def after_epoch(self) -> None:
+        """Raises KeyboardInterrupt if it was pressed in one of the processes since the last batch,
+        such as during the validation."""
+        if self.ranks is not None and any(self.ranks.all_told(self.noted)):
+            raise KeyboardInterrupt

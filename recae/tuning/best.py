@@ -32,7 +32,7 @@ from recae.recommend.weights import weights_differ
 from recae.rng import check_seed
 from recae.system.progress import check_progress
 from recae.system.threads import survives_fork
-from recae.training import resolve_device
+from recae.training import check_alone, resolve_device
 from recae.tuning.attempt import clock, noted_warnings
 from recae.tuning.candidates import share_of, space_of, templates_of, too_large
 from recae.tuning.result import Tuning
@@ -131,6 +131,7 @@ def find_best(
     >>> best.table["model"].tolist() == [best.name] + [m for m in best.reports if m != best.name]
     True
     """
+    check_alone("recae.find_best")
     started = clock()
     budget = check_number("seconds", seconds, above=0)
     check_metric(metric)

@@ -28,7 +28,7 @@ from recae.recommend.weights import warn_if_unused, weights_differ
 from recae.rng import check_seed
 from recae.system.progress import bar, check_progress, say
 from recae.system.threads import survives_fork
-from recae.training import resolve_device
+from recae.training import check_alone, resolve_device
 from recae.tuning.attempt import Budget, Task, attempt, check_budget
 from recae.tuning.result import Tuning, frame
 from recae.tuning.space import Given, Space, read_space
@@ -93,6 +93,7 @@ def tune(
     >>> tuning.trials["state"].tolist()
     ['complete', 'complete', 'complete', 'complete']
     """
+    check_alone("recae.tune")
     if not isinstance(template, Recommender):
         raise ConfigError(
             f"template must be a model, such as recae.EASE(), not {template!r}",

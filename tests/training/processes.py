@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any
 
 import pytest
 import scipy.sparse as sp
+import torch.distributed as dist
 
 import recae
 from recae import Interactions
@@ -60,6 +60,7 @@ MODELS: dict[str, Callable[..., Any]] = {
         latent=3, width=6, components=5, optimiser="normalised-adam", **MORE | m
     ),
 }
+TIMEOUT = 120.0
 RESUMED = ("mult-vae", "elsa", "neural-ease")
 
 
@@ -143,22 +144,35 @@ def sizes(notes: dict[str, Any], ranks: recae.nn.Ranks, folder: Path) -> None:
 
 
 def checkpoints(notes: dict[str, Any], ranks: recae.nn.Ranks, folder: Path) -> None:
-    """Two processes go on where one stopped, and are stopped by Ctrl-C where one will go on."""
+    """Two processes go on where one stopped, and are stopped by Ctrl-C where one will go on, or
+    after the last batch."""
 
-    def press(epoch: Epoch) -> None:
-        if epoch.number == 1:
-            os.kill(os.getpid(), signal.SIGINT)
+    def stopped(name: str, after: int, checkpoint: Path | None) -> int | None:
+        def press(epoch: Epoch) -> None:
+            if epoch.number == after:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        try:
+            fitted(name, callbacks=press, checkpoint=checkpoint)
+        except TrainingInterrupted as interruption:
+            return len(interruption.epochs)
+        return None
 
     for name in RESUMED:
         notes[f"resumed {name}"] = numbers(fitted(name, checkpoint=folder / f"one {name}"))
-        try:
-            fitted(name, callbacks=press, checkpoint=folder / f"two {name}")
-        except TrainingInterrupted as interruption:
-            notes[f"stopped {name}"] = len(interruption.epochs)
+        notes[f"stopped {name}"] = stopped(name, 1, folder / f"two {name}")
+    notes["stopped late"] = stopped("elsa", MORE["epochs"], None)
 
 
 def mistakes(notes: dict[str, Any], ranks: recae.nn.Ranks, folder: Path) -> None:
-    """Processes that do not fit the same, models that are fitted by one, and a model elsewhere."""
+    """Processes that do not fit the same, models that are fitted by one, and a model elsewhere.
+
+    An error parts the processes, so each attempt connects them again.
+    """
+
+    def fails(epoch: Epoch) -> None:
+        raise KeyError("mine")
+
     other = Interactions.from_csr(sp.random(47, 31, 0.2, format="csr", random_state=2))
     tries: dict[str, Callable[[], Any]] = {
         "seed": lambda: MODELS["elsa"]().fit(DATA, seed=ranks.rank, device="cpu"),
@@ -170,15 +184,22 @@ def mistakes(notes: dict[str, Any], ranks: recae.nn.Ranks, folder: Path) -> None
         ),
         "score": lambda: notes["model"].score(DATA),
         "divergence": lambda: MODELS["mult-vae"](lr=1e30).fit(DATA, device="cpu"),
+        "callback": lambda: fitted("elsa", callbacks=fails),
+        "tune": lambda: recae.tune(recae.ELSA(), FOLD.train, FOLD.validation, trials=1),
     }
     notes["model"] = MODELS["elsa"]().fit(DATA, device="cpu", progress=False)
     for name, attempt in tries.items():
         try:
-            attempt()
+            with recae.distributed(TIMEOUT):
+                attempt()
             notes[name] = None
         except Exception as error:
             notes[name] = said(error)
     del notes["model"]
+    try:
+        fitted("elsa")
+    except Exception as error:
+        notes["parted"] = said(error)
 
 
 def few_users(notes: dict[str, Any], ranks: recae.nn.Ranks, folder: Path) -> None:
@@ -216,10 +237,10 @@ def write(notes: dict[str, Any], rank: int, folder: Path) -> None:
 
 def results(folder: Path) -> list[dict[str, Any]]:
     """What both processes noted, in order."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    about = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    # It is kept by this process, as torchrun keeps it, and so outlives each connection.
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    about = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}
+    about |= {"TORCHELASTIC_USE_AGENT_STORE": "True"}
     about |= {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "error::FutureWarning", __file__, str(folder)]
     # Its group is ended with it, whatever happens.
@@ -243,10 +264,10 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", recae.RecaeWarning)
     notes: dict[str, Any] = {}
-    with recae.distributed(timeout=120) as ranks:
-        for part in (curves, closed_forms, sizes, checkpoints, mistakes, few_users, killed):
+    for part in (curves, closed_forms, sizes, checkpoints, mistakes, few_users, killed):
+        with recae.distributed(TIMEOUT) as ranks:
             part(notes, ranks, folder)
-        write(notes, ranks.rank, folder)
+    write(notes, rank, folder)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 
 import recae
 from recae.errors import ConfigError, TrainingError
-from recae.nn import Ranks
-from recae.training import Run
+from recae.nn import Ranks, Shard
+from recae.training import Run, several
 from recae.training.pieces import read_pieces, write_pieces
 from recae.training.several import current_ranks
 from tests.training.processes import (
@@ -115,6 +115,10 @@ def test_a_checkpoint_goes_from_two_processes_to_one_and_back(
     np.testing.assert_allclose(resumed, whole, rtol=ROUNDING)
 
 
+def test_ctrl_c_after_the_last_batch_is_not_lost(notes: list[dict[str, Any]]) -> None:
+    assert [note["stopped late"] for note in notes] == [2, 2]
+
+
 def test_batches_of_fewer_rows_than_processes(notes: list[dict[str, Any]]) -> None:
     for name in ("mult-vae", "macrid-vae", "cdae"):
         model = MODELS[name](batch_size=1, epochs=1)
@@ -131,11 +135,18 @@ def test_processes_that_fit_different_things_end_alike(
 
 
 def test_what_several_processes_cannot_do_is_refused_by_all(notes: list[dict[str, Any]]) -> None:
-    for name in ("alone", "few items"):
+    for name in ("alone", "few items", "tune"):
         assert [note[name][0] for note in notes] == ["ConfigError"] * 2
     assert [note["divergence"][0] for note in notes] == ["TrainingError"] * 2
     assert notes[0]["score"] is None
     assert notes[1]["score"][0] == "NotFittedError"
+
+
+def test_no_process_waits_for_one_whose_script_catches_an_error(
+    notes: list[dict[str, Any]],
+) -> None:
+    assert [note["callback"][0] for note in notes] == ["KeyError", "TrainingError"]
+    assert [note["parted"][0] for note in notes] == ["TrainingError"] * 2
 
 
 def test_a_killed_process_ends_the_others_and_one_process_goes_on(
@@ -164,6 +175,43 @@ def test_a_file_in_pieces_is_that_of_safetensors(tmp_path: Path) -> None:
     assert all(
         torch.equal(read[name], tensor) for name, tensor in load_file(tmp_path / "ours").items()
     )
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_any_number_of_processes_reads_its_parts_of_a_file(size: int, tmp_path: Path) -> None:
+    tensors = {"rows": torch.randn(5, 3), "columns": torch.randn(2, 5), "step": torch.tensor(3.0)}
+    save_file(tensors, tmp_path / "kept")
+
+    def shards(rank: int) -> Any:
+        dims = {"rows": 0, "columns": 1}
+        ranks = Ranks(rank, size)
+        return lambda name, shape: (
+            Shard(ranks, shape[dims[name]], dims[name]) if name in dims else None
+        )
+
+    parts = [read_pieces(tmp_path / "kept", shards(rank)) for rank in range(size)]
+    assert torch.equal(torch.cat([part["rows"] for part in parts]), tensors["rows"])
+    assert torch.equal(torch.cat([part["columns"] for part in parts], 1), tensors["columns"])
+    assert all(part["step"] == 3 for part in parts)
+
+
+def test_a_process_alone_has_nobody_to_wait_for() -> None:
+    ranks, rows = Ranks(), torch.arange(3.0)
+    ranks.wait()
+    assert ranks.told("a") == "a" and ranks.all_told("a") == ["a"]
+    for found in (
+        ranks.summed(rows),
+        ranks.largest(rows),
+        ranks.joined(rows, 3),
+        ranks.split(rows),
+    ):
+        assert torch.equal(found, rows)
+    ranks.copy(rows)
+
+
+def test_processes_that_are_not_connected_cannot_wait_for_each_other() -> None:
+    with pytest.raises(TrainingError, match="not connected"):
+        Ranks(0, 2).wait()
 
 
 def test_without_torchrun_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,6 +268,9 @@ def torchrun(monkeypatch: pytest.MonkeyPatch, gpus: int) -> dict[str, Any]:
     monkeypatch.setattr(
         dist, "init_process_group", lambda backend, **more: asked.update(backend=backend, **more)
     )
+    store = dist.HashStore()
+    monkeypatch.setattr(dist, "rendezvous", lambda *given, **more: iter([(store, 1, 2)]))
+    monkeypatch.setattr(several, "_STORES", {})
     return asked
 
 
