@@ -16,6 +16,7 @@ import recae
 from recae.data import csr
 from recae.data.idmap import IdMap
 from recae.models.linear import _gram
+from recae.nn import Ranks
 
 RNG = np.random.default_rng(1)
 X = sp.random(60, 13, 0.3, "csr", random_state=RNG, data_rvs=lambda n: 0.5 + RNG.random(n))
@@ -72,6 +73,28 @@ def test_no_rows_and_no_entries_give_zeros() -> None:
     for shape in ((0, 3), (4, 3)):
         gram = _gram.gram_matrix(_gram.Rows(sp.csr_matrix(shape), as_is), 3, np.dtype(np.float64))
         assert (gram == 0).all()
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_sums_that_overflow_are_left_to_the_solver_by_every_process(rank, monkeypatch) -> None:
+    sent: list[Any] = []
+
+    class Process(Ranks):
+        def told(self, content: Any) -> Any:
+            return content
+
+        def send(self, tensor: torch.Tensor, to: int) -> None:
+            sent.append(tensor)
+
+        def receive(self, into: torch.Tensor, source: int) -> None:
+            into.fill_(np.inf)
+
+    for name in ("WIDTH", "NARROWEST"):
+        monkeypatch.setattr(_gram, name, 1)
+    block = sp.csr_matrix(np.full((1, 2), 1.5e19))  # its square is a float32, twice that is none
+    ranks = Process(rank, 2)
+    gram = _gram.gram_matrix([block, block], 2, np.dtype(np.float32), ranks)
+    assert np.isinf(sent[0].numpy() if gram is None else gram).all()
 
 
 @pytest.mark.parametrize("entries", [7, 10**6])

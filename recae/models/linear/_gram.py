@@ -129,12 +129,13 @@ def gram_matrix(
 
         def add(start: int, columns: Any = columns) -> None:
             strip = _strip(columns, start, min(start + width, n))
-            for rows in _slices(n - start, width):
-                tile = rows_of(strip, rows).toarray()
-                if gram is None:
-                    held[start][rows] += tile
-                else:
-                    _put(gram, tile, start + rows.start, start)
+            with np.errstate(over="ignore", invalid="ignore"):  # the solver checks the sums
+                for rows in _slices(n - start, width):
+                    tile = rows_of(strip, rows).toarray()
+                    if gram is None:
+                        held[start][rows] += tile
+                    else:
+                        _put(gram, tile, start + rows.start, start)
 
         in_threads(add, own)
     if ranks is None:
@@ -180,7 +181,6 @@ def _strip(columns: Any, start: int, stop: int) -> Any:
 def _put(gram: np.ndarray, tile: np.ndarray, row: int, column: int) -> None:
     """Adds a tile at its place and, transposed, at its mirror image."""
     height, width = tile.shape
-    with np.errstate(over="ignore", invalid="ignore"):  # the solver checks the sums
-        gram[row : row + height, column : column + width] += tile
-        if row != column:
-            gram[column : column + width, row : row + height] += tile.T
+    gram[row : row + height, column : column + width] += tile
+    if row != column:
+        gram[column : column + width, row : row + height] += tile.T
