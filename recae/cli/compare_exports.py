@@ -1,7 +1,7 @@
 """Compare two exports: overlap, rank correlation, coverage, and whose lists changed most.
 
-BEFORE and AFTER are what `recae export` wrote: folders or Parquet files. They are read once, side
-by side, in little memory.
+BEFORE and AFTER are what `recae export` wrote: folders or Parquet files. They are read side by
+side, in little memory.
 
 example:
   recae compare-exports lists-monday lists-tuesday --titles items.csv

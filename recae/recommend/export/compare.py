@@ -16,13 +16,10 @@ import pyarrow.dataset as pads
 from recae.data import ItemTable
 from recae.errors import ConfigError, DataError, check_integer, explained
 from recae.recommend.export.aligned import Both, Pairs, Unordered
-from recae.recommend.export.manifest import OWNERS
-from recae.recommend.export.opened import Export, open_export
+from recae.recommend.export.manifest import LISTED, OWNERS
+from recae.recommend.export.opened import READ_ERRORS, Export, open_export
 from recae.recommend.export.overlap import agreement
 from recae.system.progress import bar, say
-
-LISTED = {"user_id": "item_id", "item_id": "similar_item_id"}
-"""The column of those who have a list -> the column of what is listed."""
 
 SHOWN = 5
 """Items that the text names for each user."""
@@ -155,7 +152,7 @@ def compare_exports(
     similarity measure for indefinite rankings", TOIS 2010, eq. 32): a difference counts more the
     nearer it is to the top. A user without a row is in neither export.
 
-    The exports are read once, side by side, in bounded memory. Where users are not in ascending
+    The exports are read side by side, in bounded memory. Where users are not in ascending
     order in both, the rows are first sorted in a temporary folder, which takes as much disk as the
     exports. Raises DataError for exports that cannot be read or compared, ConfigError for the
     options, StorageError for a full disk.
@@ -209,10 +206,16 @@ class _Reader:
     def lists(self, users: np.ndarray, k: int) -> pd.DataFrame:
         """The first k rows of some users: all columns, in the order of ranks."""
         data = self.export.dataset()
+        if not len(users):
+            return data.schema.empty_table().to_pandas()
         wanted = pa.array(users.tolist(), type=data.schema.field(self.columns[0]).type)
         how = {"batch_readahead": 1, "fragment_readahead": 1}  # else it takes ten times the memory
         chosen = pads.field(self.columns[0]).isin(wanted) & (pads.field("rank") <= k)
-        found: pd.DataFrame = data.to_table(filter=chosen, **how).to_pandas()
+        try:
+            found: pd.DataFrame = data.to_table(filter=chosen, **how).to_pandas()
+        except READ_ERRORS as error:
+            self.export.verify()  # names the part that is damaged
+            raise DataError(f"{self.export.path} cannot be read: {error}") from error
         return found.sort_values("rank", kind="stable")
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from recae.ranking.top_k import TopK
 from recae.recommend.export.folder import Beside
 from recae.recommend.export.histories import Inputs
-from recae.recommend.export.manifest import OWNERS, Job
+from recae.recommend.export.manifest import LISTED, OWNERS, Job
 from recae.recommend.export.opened import Export
 from recae.recommend.export.run import run, sizes
 from recae.recommend.export.since import Since
@@ -122,7 +122,7 @@ def columns(
     listed = [as_ids(item_ids)]
     fields = [
         pa.field(owner, id_type(owners)),
-        pa.field("item_id" if owner == "user_id" else "similar_item_id", listed[0].type),
+        pa.field(LISTED[owner], listed[0].type),
         pa.field("score", pa.float32()),
         pa.field("rank", pa.int32()),
     ]

@@ -29,6 +29,9 @@ KEY = b"recae"
 OWNERS = {"recommendations": "user_id", "similar items": "item_id"}
 """Kind of an export -> the column of those who have a list."""
 
+LISTED = {"user_id": "item_id", "item_id": "similar_item_id"}
+"""The column of those who have a list -> the column of what is listed."""
+
 COUNTS = ("first_user", "users", "rows", "bytes")
 
 

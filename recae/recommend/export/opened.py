@@ -16,6 +16,7 @@ from recae.errors import DataError, RecaeError, explained
 from recae.recommend.export.histories import check_digests_file
 from recae.recommend.export.manifest import (
     JOB,
+    LISTED,
     MANIFEST,
     OWNERS,
     SUCCESS,
@@ -227,7 +228,7 @@ def _manifest_of_file(file: Path) -> dict[str, Any]:
         raise DataError(f"{file} is no Parquet file, or damaged: {error}") from error
     about = provenance(schema) or {}
     owner = OWNERS.get(about.get("kind", "recommendations"), "user_id")
-    lacking = {owner, "item_id", "score", "rank"} - set(schema.names)
+    lacking = {owner, LISTED[owner], "score", "rank"} - set(schema.names)
     if lacking:
         raise DataError(f"{file} is no export: it has no column {', '.join(sorted(lacking))}")
     users, rows = about.get("users"), int(metadata.num_rows)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,11 @@ from recae.scale.databases.tables import UNCHANGED, check_found, text_literal
 from recae.serve.stores.duckdb_table import library
 from recae.serve.stores.guard import reason
 from recae.serve.stores.tables import Place, quoted
+from recae.system.files import atomic_file, check_target
 
 
 class DuckDBTables:
-    """A table of a DuckDB file, which is made if it does not exist. Everything is one transaction.
+    """A table of a DuckDB file. Everything is one transaction; a new file is made beside its place.
 
     There is no index: the rows lie in the order of the users, so that DuckDB skips all row groups
     but one or two when it looks up a user, and an index would have to fit in memory.
@@ -25,71 +29,73 @@ class DuckDBTables:
         self.name = f"the database duckdb:{path}"
         self._duckdb = library()
 
-    def check(self, owner: str, overwrite: bool) -> None:
+    def check(self, overwrite: bool) -> None:
         """As in `Database`."""
-        new = not self.path.exists()
-        if not new and not self.path.is_file():
+        if not self.path.exists():
+            check_target(self.path, overwrite=False)
+            if not os.access(self.path.resolve().parent, os.W_OK):
+                raise StorageError(f"{self.name} cannot be made: there is no right to write there")
+            return
+        if not self.path.is_file():
             raise StorageError(f"{self.name} is no file")
-        database = self._connected()
-        try:
-            with database:
-                self._find(database, overwrite)
-        except self._duckdb.Error as error:
-            raise self._failed(error) from error
-        finally:
-            if new:
-                self.path.unlink(missing_ok=True)
+        with self._connected(self.path) as database:
+            self._find(database, overwrite)
 
     def load(self, rows: Any, about: dict[str, Any], overwrite: bool) -> None:
         """As in `Database`."""
-        new, done = not self.path.exists(), False
-        database, table = self._connected(), self.place.sql[0]
+        if self.path.exists():
+            self._load(self.path, rows, about, overwrite)
+            return
+        with atomic_file(self.path, overwrite=False) as part:
+            self._load(part, rows, about, overwrite)
+            with self._connected(part) as database:
+                database.execute("CHECKPOINT")  # a log beside the file would stay behind
+
+    def _load(self, file: Path, rows: Any, about: dict[str, Any], overwrite: bool) -> None:
         try:
-            with database:
+            with self._connected(file) as database:
                 database.execute("BEGIN")
-                if self._find(database, overwrite):
+                table, found = self._find(database, overwrite)
+                if found:
                     database.execute(f"DROP TABLE {table}")
                 database.register("recae_rows", rows.reader())
                 database.execute(f"CREATE TABLE {table} AS SELECT * FROM recae_rows")
                 database.unregister("recae_rows")
-                rows.compare(self.name, *self._counted(database, rows.owner))
+                counted = f"SELECT count(*), count(*) FILTER (WHERE rank = 1) FROM {table}"
+                rows.compare(self.name, *database.execute(counted).fetchone())
                 said = text_literal(f"recae {json.dumps(about)}")
                 database.execute(f"COMMENT ON TABLE {table} IS {said}")
                 database.execute("COMMIT")
-                done = True
-        except self._duckdb.Error as error:
+        except StorageError:
             if rows.error is not None:
                 raise rows.error from None
-            raise self._failed(error) from error
-        finally:
-            if new and not done:
-                for file in (self.path, Path(f"{self.path}.wal")):
-                    file.unlink(missing_ok=True)
+            raise
 
-    def _connected(self) -> Any:
+    @contextmanager
+    def _connected(self, file: Path) -> Iterator[Any]:
         try:
-            return self._duckdb.connect(str(self.path))
+            with self._duckdb.connect(str(file)) as database:
+                yield database
         except self._duckdb.Error as error:
             raise self._failed(error) from error
 
-    def _find(self, database: Any, overwrite: bool) -> bool:
-        """Whether there is a table of that name, which may be replaced. Raises StorageError."""
-        schema, name = ["", *self.place.parts][-2:]
-        where = "lower(schema_name) = lower(?)" if schema else "schema_name = current_schema()"
-        found = database.execute(
-            "SELECT comment, 'table' FROM duckdb_tables() WHERE database_name = current_database() "
-            f"AND {where} AND lower(table_name) = lower(?) UNION ALL "
-            "SELECT comment, 'view' FROM duckdb_views() WHERE database_name = current_database() "
-            f"AND {where} AND lower(view_name) = lower(?)",
-            [*([schema] if schema else []), name] * 2,
-        ).fetchone()
-        return check_found(self.name, self.place, found, overwrite)
+    def _find(self, database: Any, overwrite: bool) -> tuple[str, bool]:
+        """The table in SQL, and whether there is one, which may be replaced. Raises StorageError.
 
-    def _counted(self, database: Any, owner: str) -> tuple[int, int]:
-        found: tuple[int, int] = database.execute(
-            f"SELECT count(*), count(DISTINCT {quoted(owner)}) FROM {self.place.sql[0]}"
-        ).fetchone()
-        return found
+        The name of the file comes first: DuckDB would take a schema of that name for the file.
+        """
+        query = "SELECT current_database(), current_schema()"
+        here: tuple[str, str] = database.execute(query).fetchone()
+        file, schema, name = here[0], [here[1], *self.place.parts][-2], self.place.parts[-1]
+        rows = database.execute(
+            "SELECT comment, 'table' FROM duckdb_tables() WHERE database_name = $1 "
+            "AND lower(schema_name) = lower($2) AND lower(table_name) = lower($3) UNION ALL "
+            "SELECT comment, 'view' FROM duckdb_views() WHERE database_name = $1 "
+            "AND lower(schema_name) = lower($2) AND lower(view_name) = lower($3)",
+            [file, schema, name],
+        )
+        found = check_found(self.name, self.place, rows.fetchone(), overwrite)
+        return ".".join(map(quoted, (file, schema, name))), found
 
     def _failed(self, error: Exception) -> StorageError:
         said = reason(error)

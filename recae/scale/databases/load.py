@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from recae.errors import StorageError, check_flag, explained
 from recae.recommend.export import Export, open_export
+from recae.recommend.export.blocks import plain_columns
+from recae.recommend.export.manifest import LISTED, OWNERS
 from recae.scale.databases.targets import database_of
 from recae.system.progress import bar, check_progress
 
@@ -22,11 +24,8 @@ class Database(Protocol):
 
     name: str
 
-    def check(self, owner: str, overwrite: bool) -> None:
-        """Raises StorageError if `load` cannot succeed: no connection, or something else there.
-
-        owner: the column of those who have a list, user_id or item_id.
-        """
+    def check(self, overwrite: bool) -> None:
+        """Raises StorageError if `load` cannot succeed: no connection, or something else there."""
 
     def load(self, rows: Rows, about: dict[str, Any], overwrite: bool) -> None:
         """Loads the rows beside what is there, compares the counts, and puts them in its place.
@@ -38,13 +37,15 @@ class Database(Protocol):
 class Rows:
     """The rows of an export, which are read once, and what they must amount to.
 
-    total: the number of rows. owners: of those who have a list, or None if it is not known.
+    total: the number of rows. owner, listed: the columns of those who have a list, and of what is
+    listed. owners: how many have a list, or None if it is not known.
     """
 
     def __init__(self, export: Export, progress: bool | None) -> None:
         self.export, self.progress = export, progress
         self.schema = pa.schema([pa.field(one.name, _plain(one.type)) for one in export.schema])
-        self.owner = self.schema.names[0]
+        self.owner = OWNERS[export.manifest["kind"]]
+        self.listed = LISTED[self.owner]
         self.total = export.rows
         without = export.manifest["users_without_rows"]
         self.owners = None if without is None else export.users - without
@@ -55,6 +56,7 @@ class Rows:
         try:
             with bar(self.total, "loading", "row", self.progress) as shown:
                 for batch in self.export.batches():
+                    plain_columns(batch.select([self.owner, self.listed, "score", "rank"]))
                     columns = map(pa.Array.cast, batch.columns, self.schema.types)
                     yield pa.RecordBatch.from_arrays([*columns], schema=self.schema)
                     shown.update(len(batch))
@@ -77,6 +79,9 @@ class Rows:
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type of a column in a database, where only integers and text are ids."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
     return pa.string() if pa.types.is_large_string(kind) else kind
 
 
@@ -97,8 +102,8 @@ def load_export(
     The export is verified first. Its rows are loaded beside those of an earlier load, counted, and
     put in their place at once; a call that fails or is killed changes nothing. A table gets the
     columns of the export and a comment with the provenance; in PostgreSQL also a primary key of
-    user_id and rank, and the rights of the table it replaces. Redis gets a list of item ids for
-    each user, the best first: `GET recae:lists:current` gives the generation, and `LRANGE
+    user_id and rank, and the owner and rights of the table it replaces. Redis gets a list of item
+    ids for each user, the best first: `GET recae:lists:current` gives the generation, and `LRANGE
     recae:lists:GENERATION:USER 0 9` ten items. The keys of the generation before expire a minute
     later. prefix= in the URL names other keys. docs/databases.md has more.
 
@@ -115,7 +120,7 @@ def load_export(
     database: Database = database_of(target)
     opened = export if isinstance(export, Export) else open_export(export)
     rows = Rows(opened, shown)
-    database.check(rows.owner, replace)
+    database.check(replace)
     opened.verify()
     database.load(rows, _provenance(opened), replace)
     return rows.total

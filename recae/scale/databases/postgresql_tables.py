@@ -23,26 +23,44 @@ LOCK_SECONDS = 60
 FOUND = """
 SELECT obj_description(c.oid, 'pg_class'),
        CASE WHEN c.relkind = 'r' THEN 'table' ELSE 'view or other relation' END,
-       pg_has_role(c.relowner, 'USAGE'),
-       (SELECT min(r.ev_class::regclass::text) FROM pg_depend d
-        JOIN pg_rewrite r ON r.oid = d.objid AND d.classid = 'pg_rewrite'::regclass
-        WHERE d.refobjid = c.oid AND r.ev_class <> c.oid)
+       quote_ident(pg_get_userbyid(c.relowner)), pg_has_role(c.relowner, 'USAGE'), c.relrowsecurity,
+       (SELECT min(pg_describe_object(d.classid, d.objid, d.objsubid)) FROM pg_depend d
+        WHERE d.deptype = 'n' AND ((d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid)
+                                OR (d.refclassid = 'pg_type'::regclass AND d.refobjid = c.reltype)))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = {schema} AND c.relname = {table}
 """
 
-GRANTS = """
-SELECT format('GRANT %s ON TABLE {new} TO %s%s', privilege_type,
+RIGHTS = """
+WITH old AS (SELECT c.oid, c.relowner, c.relacl FROM pg_class c
+             JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = {schema} AND c.relname = {table}),
+     new AS (SELECT c.oid, c.relowner, c.relacl FROM pg_class c
+             JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = {schema} AND c.relname = {fresh}),
+     rights AS (
+         SELECT 1 AS step, 'REVOKE ALL ON TABLE %s FROM %s' AS command, '' AS columns,
+                relowner, (aclexplode(relacl)).* FROM new
+         UNION ALL
+         SELECT 2, 'GRANT %3$s%4$s ON TABLE %1$s TO %2$s%5$s', '', relowner, (aclexplode(relacl)).*
+         FROM old
+         UNION ALL
+         SELECT 2, 'GRANT %3$s%4$s ON TABLE %1$s TO %2$s%5$s', format(' (%I)', one.attname),
+                old.relowner, (aclexplode(one.attacl)).*
+         FROM old JOIN pg_attribute one ON one.attrelid = old.oid
+         JOIN new ON true JOIN pg_attribute two ON two.attrelid = new.oid
+         WHERE two.attname = one.attname AND NOT one.attisdropped)
+SELECT format(command, {new},
               CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
-              CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl)
-WHERE n.nspname = {schema} AND c.relname = {table} AND grantee <> c.relowner
+              privilege_type, columns, CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+FROM rights WHERE grantee <> relowner ORDER BY step
 """
+"""Takes the rights away that the new table has by default, and grants those of the old one."""
 
 
 class PostgreSQLTables:
     """A table of PostgreSQL. Everything is one transaction: a new table is filled and counted, and
-    takes the name of the old one at its end, with the rights that roles have in the old one."""
+    takes the name of the old one at its end, with its owner and the rights in it."""
 
     def __init__(self, conninfo: str, name: str, place: Place) -> None:
         for part in place.parts:
@@ -56,7 +74,7 @@ class PostgreSQLTables:
         self.name, self.place, self._conninfo = f"the database {name}", place, conninfo
         self._adbc = library()
 
-    def check(self, owner: str, overwrite: bool) -> None:
+    def check(self, overwrite: bool) -> None:
         """As in `Database`."""
         with self._cursor() as cursor:
             self._find(cursor, self._schema(cursor), overwrite)
@@ -83,28 +101,36 @@ class PostgreSQLTables:
         cursor.execute(f"ALTER TABLE {new} ADD PRIMARY KEY ({quoted(rows.owner)}, rank)")
         cursor.execute(f"COMMENT ON TABLE {new} IS {text_literal('recae ' + json.dumps(about))}")
         cursor.execute(f"ANALYZE {new}")
-        if self._find(cursor, schema, overwrite):
-            of = {"schema": text_literal(schema), "table": text_literal(name)}
-            grants = GRANTS.format(**of, new=new.replace("%", "%%").replace("'", "''"))
-            for (grant,) in self._rows(cursor, grants):
-                cursor.execute(grant)
+        if self._find(cursor, schema, overwrite) is not None:
+            cursor.execute(f"LOCK TABLE {old} IN ACCESS EXCLUSIVE MODE")
+            owner = self._find(cursor, schema, overwrite)  # it may be another one since then
+            cursor.execute(f"ALTER TABLE {new} OWNER TO {owner}")
+            names = {"schema": schema, "table": name, "fresh": fresh, "new": new}
+            of = {key: text_literal(text) for key, text in names.items()}
+            for (right,) in self._rows(cursor, RIGHTS.format(**of)):
+                cursor.execute(right)
             cursor.execute(f"DROP TABLE {old}")
         cursor.execute(f"ALTER TABLE {new} RENAME TO {quoted(name)}")
         cursor.connection.commit()
 
-    def _find(self, cursor: Any, schema: str, overwrite: bool) -> bool:
-        """Whether there is a table of that name, which may be replaced. Raises StorageError."""
+    def _find(self, cursor: Any, schema: str, overwrite: bool) -> str | None:
+        """The owner, in SQL, of the table of that name, which may be replaced; None if there is
+        none. Raises StorageError."""
         of = {"schema": text_literal(schema), "table": text_literal(self.place.parts[-1])}
         found = self._rows(cursor, FOUND.format(**of))
         if not check_found(self.name, self.place, found[0][:2] if found else None, overwrite):
-            return False
-        _, _, owned, view = found[0]
-        if not owned or view is not None:
-            fault = "another role owns it" if not owned else f"the view {view} depends on it"
+            return None
+        _, _, owner, ours, secured, dependent = found[0]
+        faults = {
+            f"the role {owner} owns it": not ours,
+            f"{dependent} depends on it": dependent is not None,
+            "it has row security, which the new table would not have": secured,
+        }
+        for fault in (fault for fault, holds in faults.items() if holds):
             raise StorageError(
                 f"{self.name}: the table {self.place.table} cannot be replaced: {fault}"
             )
-        return True
+        return str(owner)
 
     def _schema(self, cursor: Any) -> str:
         """The schema of the table."""

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recae.errors import StorageError
+from recae.errors import DataError, StorageError, warn
+from recae.recommend.export.blocks import whole_lists
 from recae.scale.databases.tables import UNCHANGED
 from recae.serve.stores.guard import reason
 from recae.serve.stores.redis_lists import client_of, library
@@ -30,7 +31,8 @@ GRACE_SECONDS = 60
 LOCK_SECONDS = 60
 """After so long without a sign of life, a load counts as killed."""
 
-GENERATION = re.compile(rb"[0-9a-f]{12}")
+LENGTH = 12
+GENERATION = re.compile(rb"[0-9a-f]{%d}" % LENGTH)
 
 
 class RedisLists:
@@ -42,49 +44,68 @@ class RedisLists:
         self._redis = library()
         client_of(url, self.name, CALL_SECONDS, CONNECT_SECONDS)  # a wrong URL is an error now
 
-    def check(self, owner: str, overwrite: bool) -> None:
+    def check(self, overwrite: bool) -> None:
         """As in `Database`."""
         with self._connected() as client:
             self._find(client, overwrite)
 
     def load(self, rows: Any, about: dict[str, Any], overwrite: bool) -> None:
         """As in `Database`."""
-        generation = uuid.uuid4().hex[:12]
+        generation = uuid.uuid4().hex[:LENGTH]
         with self._connected() as client, self._alone(client, generation):
             before = self._find(client, overwrite)
-            self._remove(client, before)
+            self._expire(client, generation, before)  # what killed loads have left
             try:
                 rows.compare(self.name, *self._write(client, rows, generation))
                 self._switch(client, generation, json.dumps(about))
             except BaseException:
                 with suppress(self._redis.RedisError):
-                    self._remove(client, before)
+                    self._delete(client, generation)
                 raise
-            self._remove(client, generation, GRACE_SECONDS)
+            try:
+                self._expire(client, generation, generation)
+            except (self._redis.RedisError, StorageError) as error:
+                warn(
+                    f"the lists are loaded, but those of the load before are still in {self.name}: "
+                    f"{reason(error)}. The next load deletes them"
+                )
 
     def _write(self, client: Any, rows: Any, generation: str) -> tuple[int, int]:
         """Writes all lists; the numbers of their elements and of lists."""
-        head, found, lists, last, length = f"{self.prefix}{generation}:", 0, 0, None, 0
-        for batch in rows.batches():
-            if not len(batch):
-                continue
-            owners, items = (column.cast(pa.string()) for column in batch.columns[:2])
-            bounds = np.append(_starts(owners), len(items))
-            names = owners.take(pa.array(bounds[:-1]))
+        head, found, lists = f"{self.prefix}{generation}:", 0, 0
+        evicted = self._evicted(client)
+        columns = [rows.owner, rows.listed, "rank"]
+        for block in whole_lists(batch.select(columns) for batch in rows.batches()):
+            owners, items = (column.cast(pa.string()) for column in block.columns[:2])
+            names = owners.take(pa.array(block.starts[:-1]))
+            wrong = np.flatnonzero(block.columns[2].to_numpy() != block.places + 1)
+            if len(wrong):
+                raise DataError(
+                    f"the rows of {rows.owner} {owners[wrong[0]].as_py()} in the export do not "
+                    "follow each other in the order of their ranks: sort them"
+                )
             self._refresh(client, generation)
-            lengths = np.array(self._send(client, _pushes(head, names, items, bounds)))
-            wanted, first = np.diff(bounds), names[0].as_py()
-            if first == last:  # a list that began in the batch before
-                wanted[0] += length
-                lists -= 1
-            if not np.array_equal(lengths, wanted):
+            lengths = self._send(client, _pushes(head, names, items, block.starts))
+            if not np.array_equal(lengths, np.diff(block.starts)):
                 raise StorageError(
                     f"{self.name} has lists of other lengths than were written: does another "
                     f"program write to keys that begin with {self.prefix!r}?"
                 )
             found, lists = found + len(items), lists + len(names)
-            last, length = names[-1].as_py(), int(wanted[-1])
+        evicted = self._evicted(client) - evicted
+        if evicted > 0:
+            raise StorageError(
+                f"{self.name} has deleted {evicted:,} keys meanwhile to keep within its maxmemory, "
+                f"perhaps some of these lists: raise it. {UNCHANGED}"
+            )
         return found, lists
+
+    def _evicted(self, client: Any) -> int:
+        """Keys that the server has deleted for want of memory; 0 if it may not be asked."""
+        try:
+            return int(client.info("stats").get("evicted_keys", 0))
+        except self._redis.ResponseError:
+            return 0
 
     def _refresh(self, client: Any, generation: str) -> None:
         """Keeps the lock of this load."""
@@ -142,29 +163,44 @@ class RedisLists:
             )
         return str(found.decode())
 
-    def _remove(self, client: Any, kept: str | None, seconds: int = 0) -> None:
-        """Deletes all generations but one, or lets them expire after some seconds."""
-        head = self.prefix.encode()
-        pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", self.prefix) + "????????????:*"
+    def _expire(self, client: Any, load: str, kept: str | None) -> None:
+        """Lets the keys of all generations but one expire, and keeps the lock of this load: another
+        one, whose lists would expire too, must not begin meanwhile. Raises StorageError."""
+        for keys in self._keys(client, "?" * LENGTH):
+            self._refresh(client, load)
+            with client.pipeline(transaction=False) as pipeline:
+                for key in keys:
+                    name = key[len(self.prefix.encode()) :].partition(b":")[0]
+                    if GENERATION.fullmatch(name) and name.decode() != kept:
+                        pipeline.expire(key, GRACE_SECONDS)
+                pipeline.execute()
+
+    def _delete(self, client: Any, load: str) -> None:
+        """Deletes the lists of a load that has failed; unless they count, as after an answer that
+        was lost."""
+        if client.get(self.prefix + CURRENT) != load.encode():
+            for keys in self._keys(client, load):
+                if keys:
+                    client.unlink(*keys)
+
+    def _keys(self, client: Any, generation: str) -> Iterator[list[bytes]]:
+        """The keys of generations whose name matches, some thousands at a time."""
+        pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", self.prefix) + f"{generation}:*"
         cursor = -1
         while cursor != 0:
             cursor, keys = client.scan(max(cursor, 0), match=pattern, count=10_000)
-            names = [(key, key[len(head) :].partition(b":")[0]) for key in keys]
-            others = [
-                key for key, name in names if GENERATION.fullmatch(name) and name.decode() != kept
-            ]
-            with client.pipeline(transaction=False) as pipeline:
-                for key in others:
-                    if not seconds:
-                        pipeline.unlink(key)
-                    else:
-                        pipeline.expire(key, seconds)
-                pipeline.execute()
+            yield keys
 
     @contextmanager
     def _alone(self, client: Any, generation: str) -> Iterator[None]:
         """Holds the lock of a load. Raises StorageError if another process has it."""
         key = self.prefix + LOADING
+
+        def release(pipeline: Any) -> None:
+            if pipeline.get(key) == generation.encode():
+                pipeline.multi()
+                pipeline.delete(key)
+
         if not client.set(key, generation, nx=True, ex=LOCK_SECONDS):
             raise StorageError(
                 f"another process loads lists into {self.name} under {self.prefix!r}. If it was "
@@ -174,8 +210,7 @@ class RedisLists:
             yield
         finally:
             with suppress(self._redis.RedisError):
-                if client.get(key) == generation.encode():
-                    client.delete(key)
+                client.transaction(release, key)
 
     @contextmanager
     def _connected(self) -> Iterator[Any]:
@@ -211,9 +246,3 @@ def _pushes(head: str, names: pa.Array, items: pa.Array, bounds: np.ndarray) -> 
     keys, words = joined(head, names), pa.array(np.diff(bounds) + 2).cast(pa.string())
     push = "\r\n$5\r\nRPUSH\r\n$"
     return joined("*", words, push, size(keys), "\r\n", keys, "\r\n", elements)
-
-
-def _starts(owners: pa.Array) -> np.ndarray:
-    """Where runs of equal values begin."""
-    changes = pc.not_equal(owners.slice(1), owners.slice(0, len(owners) - 1))
-    return np.flatnonzero(np.append(True, changes.to_numpy(zero_copy_only=False)))

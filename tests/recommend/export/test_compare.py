@@ -170,3 +170,17 @@ def test_what_cannot_be_compared(text_data, int_data, tmp_path) -> None:
     pq.write_table(table.set_column(0, "user_id", pa.nulls(2, pa.int64())), nothing)
     with pytest.raises(DataError, match="2 rows .*user_id"):
         recae.compare_exports(one, nothing)
+
+
+def test_a_damaged_column_of_titles_is_named(tmp_path) -> None:
+    """Only the lists of the users that changed most are read with all columns."""
+    one = written(tmp_path / "a.parquet", {1: [5, 6], 2: [5, 6]}, title="old")
+    two = written(tmp_path / "b.parquet", {1: [7, 6], 2: [8, 9]})
+    chunk = pq.read_metadata(one).row_group(0).column(4)
+    assert chunk.path_in_schema == "title"
+    content = bytearray(one.read_bytes())
+    start = chunk.dictionary_page_offset
+    content[start : start + chunk.total_compressed_size] = bytes(chunk.total_compressed_size)
+    one.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.parquet"):
+        recae.compare_exports(one, two)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import recae
+
+from .contents import Place
 
 
 @pytest.fixture(scope="module")
@@ -24,3 +27,20 @@ def exports(
     numbers.export(folder / "one", int_frame, k=3, users=[107], exclude_seen=False)
     numbers.export(folder / "file.parquet", int_frame, k=2)
     return {path.stem: path for path in folder.iterdir()}
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A kind -> the URL of an empty place in a database of this kind."""
+
+    def empty(kind: str) -> str:
+        if kind == "duckdb":
+            pytest.importorskip("duckdb")
+            return f"duckdb:{tmp_path}/shop.duckdb?table=lists"
+        name = f"load_{os.getpid()}_{abs(hash(tmp_path))}"
+        if kind == "redis":
+            return f"{request.getfixturevalue('redis_server').url}?prefix={name}:"
+        pytest.importorskip("adbc_driver_postgresql")
+        return f"{request.getfixturevalue('postgresql_server').url}?table={name}"
+
+    return empty
