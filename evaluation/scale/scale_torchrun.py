@@ -152,7 +152,10 @@ def killed(
     time.sleep(wait)
     os.kill(int((folder / "1.pid").read_text()), signal.SIGKILL)
     at = time.monotonic()
-    _, said = started.communicate(timeout=TIMEOUT + 60)
+    try:
+        _, said = started.communicate(timeout=TIMEOUT + 60)
+    finally:
+        started.terminate()  # torchrun then ends its processes too
     seconds = time.monotonic() - at
     (resumed,) = run(folder, job, 1, 1)
     return {

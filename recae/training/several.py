@@ -154,10 +154,11 @@ def _begin(backend: str, rank: int, size: int, timeout: timedelta) -> None:
     """
     place = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT"), rank, size
     if place not in _STORES:
-        _STORES[place], *_ = next(dist.rendezvous("env://", rank, size, timeout=timeout))
+        begin: Any = dist.rendezvous  # type: ignore[attr-defined]
+        _STORES[place], *_ = next(begin("env://", rank, size, timeout=timeout))
     store = _STORES[place]
     store.set_timeout(timeout)
-    own = dist.PrefixStore(f"recae-{next(_BEGUN)}", store)
+    own = dist.PrefixStore(f"recae-{next(_BEGUN)}", store)  # type: ignore[attr-defined]
     dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=timeout)
 
 
