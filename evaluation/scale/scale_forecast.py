@@ -30,7 +30,7 @@ import recae
 from evaluation.kit.provenance import keep
 from evaluation.kit.synthetic import factor_model, histories, item_factors, random_ease, vae
 
-SIZES = {"30,000 users x 3,000 items, k=50": (30_000, 3_000, 50)}
+SIZES = {"100,000 users x 3,000 items, k=50": (100_000, 3_000, 50)}
 SIZES |= {"200,000 users x 10,000 items, k=100": (200_000, 10_000, 100)}
 QUICK = {"4,000 users x 500 items, k=20": (4_000, 500, 20)}
 QUICK |= {"20,000 users x 1,000 items, k=20": (20_000, 1_000, 20)}
