@@ -160,8 +160,8 @@ def test_the_memory_of_a_fit_from_disk_does_not_grow_with_the_interactions(
     tmp_path, monkeypatch
 ) -> None:
     """The largest array that numpy allocates, counted by tracemalloc, with 40 times the users."""
-    monkeypatch.setattr(_gram, "ENTRIES", 2_000)
-    monkeypatch.setattr(csr, "BLOCK", 2_000)
+    monkeypatch.setattr(_gram, "ENTRIES", 6_500)  # one block, or forty: never two at a time
+    monkeypatch.setattr(csr, "BLOCK", 6_500)
     peaks = []
     for n_users in (1_000, 40_000):
         folder = tmp_path / str(n_users)
@@ -174,4 +174,4 @@ def test_the_memory_of_a_fit_from_disk_does_not_grow_with_the_interactions(
         _gram.gram_matrix(rows, 20, np.dtype(np.float64))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < 1.5 * peaks[0]
+    assert peaks[1] < 1.2 * peaks[0]

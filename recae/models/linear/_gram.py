@@ -61,11 +61,14 @@ class Rows:
     def __iter__(self) -> Iterator[Any]:
         """CSR blocks of X, (rows, n_items), in the order of the users."""
         for block in row_blocks(self.matrix.indptr, ENTRIES):
-            part = self.read(rows_of(self.matrix, block))
-            if self.of_users is not None and self.of_items is not None:
-                part = sp.diags(self.of_users[block]) @ part.astype(np.float64)
-                part = part @ sp.diags(self.of_items)
-            yield part
+            yield self._part(block)  # nothing here holds it while the next one is made
+
+    def _part(self, block: slice) -> Any:
+        part = self.read(rows_of(self.matrix, block))
+        if self.of_users is not None and self.of_items is not None:
+            part = sp.diags(self.of_users[block]) @ part.astype(np.float64)
+            part = part @ sp.diags(self.of_items)
+        return part
 
     def squares(self) -> Doubles:
         """The sum of squares of each column, (n_items,): the diagonal of X'X."""
@@ -138,6 +141,7 @@ def gram_matrix(
                         _put(gram, tile, start + rows.start, start)
 
         in_threads(add, own)
+        del block, columns, add  # before the next block is made
     if ranks is None:
         return gram
     if gram is None:
