@@ -206,13 +206,14 @@ class _Reader:
     def lists(self, users: np.ndarray, k: int) -> pd.DataFrame:
         """The first k rows of some users: all columns, in the order of ranks."""
         data = self.export.dataset()
+        found: pd.DataFrame = data.schema.empty_table().to_pandas()
         if not len(users):
-            return data.schema.empty_table().to_pandas()
+            return found
         wanted = pa.array(users.tolist(), type=data.schema.field(self.columns[0]).type)
         how = {"batch_readahead": 1, "fragment_readahead": 1}  # else it takes ten times the memory
         chosen = pads.field(self.columns[0]).isin(wanted) & (pads.field("rank") <= k)
         try:
-            found: pd.DataFrame = data.to_table(filter=chosen, **how).to_pandas()
+            found = data.to_table(filter=chosen, **how).to_pandas()
         except READ_ERRORS as error:
             self.export.verify()  # names the part that is damaged
             raise DataError(f"{self.export.path} cannot be read: {error}") from error
