@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from recae.errors import StorageError, check_flag, explained
+from recae.errors import DataError, StorageError, check_flag, explained
 from recae.recommend.export import Export, open_export
 from recae.recommend.export.blocks import plain_columns
 from recae.recommend.export.manifest import LISTED, OWNERS
@@ -57,9 +57,12 @@ class Rows:
             with bar(self.total, "loading", "row", self.progress) as shown:
                 for batch in self.export.batches():
                     plain_columns(batch.select([self.owner, self.listed, "score", "rank"]))
-                    columns = map(pa.Array.cast, batch.columns, self.schema.types)
-                    yield pa.RecordBatch.from_arrays([*columns], schema=self.schema)
+                    columns = [*map(pa.Array.cast, batch.columns, self.schema.types)]
+                    yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
                     shown.update(len(batch))
+        except pa.ArrowInvalid as error:
+            self.error = DataError(f"{self.export.path} holds too large integers: {error}")
+            raise self.error from None
         except BaseException as error:
             self.error = error
             raise
@@ -82,6 +85,8 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     """The type of a column in a database, where only integers and text are ids."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
+    if pa.types.is_unsigned_integer(kind):  # ADBC writes 2^64 - 1 as -1
+        return pa.int64()
     return pa.string() if pa.types.is_large_string(kind) else kind
 
 

@@ -131,6 +131,10 @@ def test_a_file_with_other_columns_and_types(kind: str, place: Place, tmp_path: 
     pq.write_table(pa.table(columns), tmp_path / "missing.parquet")
     with pytest.raises(recae.DataError, match="user_id"):
         load_export(tmp_path / "missing.parquet", url, overwrite=True)
+    large = {**columns, "user_id": pa.array([1, 2, 2**64 - 1], pa.uint64())}
+    pq.write_table(pa.table(large), tmp_path / "large.parquet")
+    with pytest.raises(recae.DataError, match="18446744073709551615"):
+        load_export(tmp_path / "large.parquet", url, overwrite=True)
     columns |= {"user_id": pa.array(["v", "u", "v"])}
     if kind == "redis":
         for ranks in ([1, 1, 2], [2, 1, 1]):
