@@ -23,6 +23,10 @@ PART = 256 * LANES * 8
 """Bytes of such a part, 8 MB."""
 
 
+TEXTS = 1 << 16
+"""Texts that are hashed at a time."""
+
+
 def sha256(content: bytes | Path) -> str:
     """The SHA-256 of bytes or of a file, 64 hexadecimal digits. Raises OSError.
 
@@ -45,8 +49,12 @@ def sha256_of_arrays(*arrays: np.ndarray) -> str:
     found = hashlib.sha256()
     for array in arrays:
         found.update(f"{array.dtype} {array.shape} ".encode())
-        if array.dtype == object:  # text of any length
-            found.update(repr(array.tolist()).encode())
+        if array.dtype == object:  # text of any length, as the repr of one list
+            found.update(b"[")
+            for start in range(0, len(array), TEXTS):
+                texts = repr(array[start : start + TEXTS].tolist())[1:-1]
+                found.update((", " if start else "").encode() + texts.encode())
+            found.update(b"]")
         else:
             found.update(np.ascontiguousarray(array).view(np.uint8).data)
     return found.hexdigest()

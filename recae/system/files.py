@@ -15,9 +15,7 @@ from typing import Any
 
 from recae.errors import ConfigError, RecaeError, StorageError, check_flag
 from recae.system.exchange import exchange
-
-if sys.platform != "win32":  # on Windows leftovers of killed writers stay
-    import fcntl
+from recae.system.locks import take_lock
 
 PICTURES, PAGES, TABLES = (".png",), (".html", ".htm"), (".parquet", ".pq")
 """The endings of the files that are written in more than one place."""
@@ -135,7 +133,7 @@ def _locked_directory(work: Path) -> int | None:
         except FileNotFoundError:  # another process has just finished
             continue
         try:
-            if not _lock(handle) and sys.platform != "win32":
+            if take_lock(handle) is False:
                 os.close(handle)
                 return None
             if os.path.samestat(os.fstat(handle), os.stat(work)):
@@ -284,7 +282,7 @@ def _beside(target: Path) -> Iterator[Path]:
         part.mkdir()
         handle = os.open(part, os.O_RDONLY)
         try:
-            _lock(handle)
+            take_lock(handle)
             yield part
         finally:
             os.close(handle)
@@ -311,22 +309,11 @@ def _delete_leftovers(target: Path) -> None:
         with suppress(OSError):
             handle = os.open(part, os.O_RDONLY)
             try:
-                abandoned = _lock(handle) and time.time() - part.stat().st_mtime > STALE_SECONDS
+                abandoned = take_lock(handle) and time.time() - part.stat().st_mtime > STALE_SECONDS
             finally:
                 os.close(handle)
             if abandoned:
                 shutil.rmtree(part) if part.is_dir() else part.unlink()
-
-
-def _lock(handle: int) -> bool:
-    """Takes the lock of an open directory without waiting; False if another process has it."""
-    if sys.platform == "win32":
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held, or a file system without locks
-        return False
-    return True
 
 
 def _sync(path: Path) -> None:

@@ -27,7 +27,7 @@ def only_writer(file: Path, what: str) -> Iterator[None]:
         except OSError as error:
             raise StorageError(f"cannot write to {file.parent}: {error.strerror}") from error
         try:
-            if not _taken(handle):
+            if take_lock(handle) is False:
                 raise StorageError(f"another process is writing {what}: wait until it has ended")
             if not _same(handle, file):  # its last holder has deleted it meanwhile
                 continue
@@ -42,15 +42,20 @@ def only_writer(file: Path, what: str) -> Iterator[None]:
             os.close(handle)
 
 
-def _taken(handle: int) -> bool:
+def take_lock(handle: int) -> bool | None:
+    """Takes the lock of an open file or directory, without waiting.
+
+    False if another process, or another handle of this one, has it; None where there are no locks:
+    on Windows, and on some file systems (on NFS, directories have none).
+    """
     if sys.platform == "win32":
-        return True
+        return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks
-        return True
+    except OSError:
+        return None
     return True
 
 

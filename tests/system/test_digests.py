@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recae.system import digests
-from recae.system.digests import checksum
+from recae.system.digests import checksum, sha256_of_arrays
 
 
 def slow(content: bytes, lanes: int, rows: int) -> str:
@@ -57,3 +57,11 @@ def test_pages_that_change_places_are_found_in_a_file_of_several_parts(tmp_path:
         found.add(checksum(file))
         pages[[one, other]] = pages[[other, one]]
     assert len(found) == 6
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 4, 5, 9])
+def test_texts_are_hashed_as_one_list(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests, "TEXTS", 4)
+    texts = np.array(["a", "it's", '"', "ü, b", "[", "]", ", ", "", "\n"][:n], dtype=object)
+    expected = f"object ({n},) " + repr(texts.tolist())
+    assert sha256_of_arrays(texts) == hashlib.sha256(expected.encode()).hexdigest()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 import textwrap
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from recae.errors import StorageError
+from recae.system.files import resumable_directory
 from recae.system.locks import only_writer
 
 
@@ -39,6 +42,20 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     with only_writer(file, "lists"):
         pass
     assert not file.exists()
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refused(handle: int, how: int) -> None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))  # what NFS says of a directory
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with only_writer(tmp_path / "_lock", "lists"):
+        pass
+    with resumable_directory(tmp_path / "data", overwrite=False, marker="about") as work:
+        (work / "done" / "about").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
