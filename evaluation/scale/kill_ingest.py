@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,8 @@ def ingest(folder: Path) -> recae.Interactions:
 def look(folder: Path) -> str:
     """What a killed ingest has left."""
     names = {path.name for path in folder.iterdir()} - {READY, "plays", "fingerprint"}
+    # What is done with has a name of its own while it is deleted.
+    names = {name for name in names if not fnmatch(name, ".data.????????.part")}
     if names - {"data", ".data.unfinished.part"}:
         raise AssertionError(f"on disk: {sorted(names)}")
     if "data" in names:

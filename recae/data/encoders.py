@@ -117,14 +117,19 @@ class _Ids:
 
 
 def _factorized(column: pa.Array, what: str, first_row: int) -> tuple[npt.NDArray[Any], Any]:
-    """The dictionary codes of an Arrow batch, and its distinct values, each checked once."""
+    """Codes of an Arrow batch, and the distinct values that it has, each checked once."""
     is_encoded = pa.types.is_dictionary(column.type)
     try:
         encoded = column if is_encoded else column.dictionary_encode()
         if encoded.null_count or encoded.dictionary.null_count:
             raise DataError("the message comes from the rows, below")
-        distinct = as_array(checked(encoded.dictionary, what))
+        codes, values = encoded.indices.to_numpy(), encoded.dictionary
+        used = np.zeros(len(values), dtype=np.bool_)
+        used[codes] = True
+        if not used.all():  # a dictionary may have values that no row has
+            codes, values = (np.cumsum(used) - 1)[codes], values.filter(pa.array(used))
+        distinct = as_array(checked(values, what))
     except (DataError, pa.ArrowException):  # named by row, not by place among distinct values
-        codes, values = pd.factorize(checked(column, what, first_row))
-        return codes, as_array(values)
-    return encoded.indices.to_numpy(), distinct
+        codes, of_rows = pd.factorize(checked(column, what, first_row))
+        return codes, as_array(of_rows)
+    return codes, distinct

@@ -40,8 +40,21 @@ def as_ids(values: Any, what: str = "id") -> Ids:
 
 
 def as_array(column: Any) -> Ids:
-    """The array of a checked column: int64, or object of str whatever its storage was."""
-    return cast(Ids, column if column.dtype == np.int64 else np.asarray(column, dtype=object))
+    """The array of a checked column: int64, or object of str whatever its storage was.
+
+    Raises DataError for Arrow text that is not UTF-8.
+    """
+    try:
+        return cast(Ids, column if column.dtype == np.int64 else np.asarray(column, dtype=object))
+    except pa.ArrowException:
+        for raw in pa.array(column).cast(pa.large_binary()).to_pylist():
+            try:
+                raw.decode()
+            except UnicodeDecodeError:
+                raise DataError(
+                    f"text ids must be UTF-8, and {raw!r} is not; correct how the text was written"
+                ) from None
+        raise
 
 
 def show(id: object) -> str:

@@ -30,18 +30,26 @@ def empty_like(source: npt.NDArray[Any], size: int, dtype: npt.DTypeLike | None 
     failed: OSError | None = None
     for folder in (file.parent, Path(tempfile.gettempdir())):
         try:
-            with tempfile.TemporaryFile(dir=folder) as opened:
-                if hasattr(os, "posix_fallocate"):  # a write to a map has no error for a full disk
-                    os.posix_fallocate(opened.fileno(), 0, size * kind.itemsize)
-                array = np.memmap(opened, kind, "r+", 0, (size,))
-                array.filename = str(file)  # arrays that are made of this one go there too
-                return array
+            array = on_disk(folder, size, kind)
+            array.filename = str(file)  # arrays that are made of this one go there too
+            return array
         except OSError as error:
             failed = error
     raise StorageError(
         f"{size * kind.itemsize:,} bytes are needed beside {file} or in {tempfile.gettempdir()}: "
         f"{failed}"
     )
+
+
+def on_disk(folder: Path, size: int, dtype: npt.DTypeLike) -> Any:
+    """Zeros (size,), size > 0, as a map of a nameless file in a folder. Raises OSError."""
+    kind = np.dtype(dtype)
+    with tempfile.TemporaryFile(dir=folder) as opened:
+        if hasattr(os, "posix_fallocate"):  # a write to a map has no error for a full disk
+            os.posix_fallocate(opened.fileno(), 0, size * kind.itemsize)
+        else:
+            opened.truncate(size * kind.itemsize)
+        return np.memmap(opened, kind, "r+", 0, (size,))
 
 
 def is_mapped(array: npt.NDArray[Any]) -> bool:

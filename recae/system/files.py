@@ -109,9 +109,9 @@ def resumable_directory(
             else:
                 os.replace(work / "done", target)
         except Exception:
-            shutil.rmtree(work, ignore_errors=True)
+            _discard(work, target)
             raise
-        shutil.rmtree(work, ignore_errors=True)
+        _discard(work, target)
         _settle(target)
     except OSError as error:
         if isinstance(error, RecaeError):
@@ -161,10 +161,15 @@ def _check_replaceable(target: Path, overwrite: bool, marker: str) -> None:
 
 def remove_directory(path: Path) -> None:
     """Deletes a directory atomically: it is first renamed to a hidden name."""
-    aside = _sibling(path)
+    _discard(path, path)
+    _settle(path)
+
+
+def _discard(directory: Path, target: Path) -> None:
+    """Deletes a directory atomically, under a hidden name beside a target. Never fails."""
+    aside = _sibling(target)
     with suppress(OSError):
-        os.rename(path, aside)
-        _settle(path)
+        os.rename(directory, aside)
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -304,7 +309,8 @@ def _settle(target: Path) -> None:
 
 
 def _delete_leftovers(target: Path) -> None:
-    """Deletes temporary folders of killed writers of the same target, unless their lock is held."""
+    """Deletes temporary folders of killed writers of the same target, unless their lock is held.
+    Where there are no locks, they stay."""
     for part in target.parent.glob(f".{glob.escape(target.name)}.????????.part"):
         with suppress(OSError):
             handle = os.open(part, os.O_RDONLY)

@@ -20,9 +20,10 @@ from recae.data.sets.download import (
     unpinned_files,
 )
 from recae.data.sets.layouts import ArchiveSource, ByItemSource, read_items, read_lists
+from recae.data.stored.sources import COLUMNS
 from recae.data.tables.entries import read_entries
 from recae.data.tables.paths import file_errors
-from recae.data.tables.readers import COLUMNS, read_parquet
+from recae.data.tables.readers import read_parquet
 from recae.data.tables.sources import read_frame
 from recae.errors import DataError, explained
 

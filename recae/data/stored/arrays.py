@@ -68,9 +68,17 @@ def mapped(path: Path, dtype: npt.DTypeLike, size: int) -> npt.NDArray[Any]:
     return array.view(np.ndarray)
 
 
-def blocks(path: Path, dtype: npt.DTypeLike, rows: int = BLOCK) -> Iterator[npt.NDArray[Any]]:
-    """The numbers of a file of `Writer`, a block at a time, read without a map."""
+def ascends(array: npt.NDArray[Any]) -> bool:
+    """Whether no number is below the one before it; a mapped array is looked at block by block."""
+    starts = range(0, len(array), BLOCK)
+    return all((np.diff(array[start : start + BLOCK + 1]) >= 0).all() for start in starts)
+
+
+def blocks(
+    path: Path, dtype: npt.DTypeLike, rows: int = BLOCK, *, first: int = 0
+) -> Iterator[npt.NDArray[Any]]:
+    """The numbers of a file of `Writer` from one on, a block at a time, read without a map."""
     with open(path, "rb") as opened:
-        opened.seek(HEAD)
+        opened.seek(HEAD + first * np.dtype(dtype).itemsize)
         while len(part := np.fromfile(opened, np.dtype(dtype), rows)):
             yield part

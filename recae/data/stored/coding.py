@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recae.data.csr import BLOCK
 from recae.data.encoders import NewIds
 from recae.data.idmap import Codes32
 from recae.data.stored.id_files import IdWriter, as_arrow
 from recae.errors import CapacityError
 
+FAN = 64
+"""Runs that are merged at a time. Each takes two open files, and a block of its ids in memory."""
+
 RUN_BLOCK = 1 << 14
-"""Ids of a run that are in memory while the runs are merged."""
+"""Ids of such a block, at most; fewer where they are long."""
 
 INT_BYTES, TEXT_BYTES = 64, 140
 """Bytes of memory of an id in the hash tables of `NewIds`; those of the text are added."""
 
 
 class Run(NamedTuple):
-    """Ids in ascending order in a file, and the numbers from `first` on that stand for them."""
+    """Ids in ascending order in a file, and the numbers from `first` on that stand for them.
+
+    block: ids of a batch of the file. places: whether it says which number each id has; if not, the
+    numbers ascend with the ids.
+    """
 
     file: str
     first: int
     size: int
+    block: int
+    places: bool
 
 
 class RunIds(NewIds):
@@ -67,17 +78,42 @@ class RunIds(NewIds):
         if not len(ids):
             return
         order = pc.sort_indices(ids)
+        each = ids.nbytes // len(ids) + 16
+        block = min(max(self.room // (8 * FAN * each), 1), RUN_BLOCK)
         file = f"{self.what}-{len(self.runs):05d}.run"
-        schema = pa.schema([("id", ids.type), ("place", pa.int32())])
-        with (
-            pa.OSFile(str(self.folder / file), "wb") as opened,
-            pa.ipc.new_stream(opened, schema) as stream,
-        ):
-            for start in range(0, len(ids), RUN_BLOCK):
-                places = order.slice(start, RUN_BLOCK)
-                batch = [ids.take(places), places.cast(pa.int32())]
-                stream.write_batch(pa.record_batch(batch, schema=schema))
-        self.runs.append(Run(file, first, len(ids)))
+        with _RunWriter(self.folder, file, first, block, ids.type, places=True) as run:
+            for start in range(0, len(ids), block):
+                places = order.slice(start, block)
+                run.append(ids.take(places), places.cast(pa.int32()))
+        self.runs.append(run.run)
+
+
+class _RunWriter:
+    """Writes a run; a block of `with` completes the file."""
+
+    def __init__(
+        self, folder: Path, file: str, first: int, block: int, type: pa.DataType, *, places: bool
+    ) -> None:
+        self.run, self.size = Run(file, first, 0, block, places), 0
+        fields = [("id", type), *([("place", pa.int32())] if places else [])]
+        self.schema = pa.schema(fields)
+        self.stack = ExitStack()
+        opened = self.stack.enter_context(pa.OSFile(str(folder / file), "wb"))
+        self.stream = self.stack.enter_context(pa.ipc.new_stream(opened, self.schema))
+
+    def append(self, *columns: pa.Array) -> None:
+        """More ids, and their places if the run has them."""
+        batch = pa.record_batch(list(columns), schema=self.schema)
+        for start in range(0, len(batch), self.run.block):
+            self.stream.write_batch(batch.slice(start, self.run.block))
+        self.size += len(batch)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.run = self.run._replace(size=self.size)
+        self.stack.close()
 
 
 def merge(
@@ -89,7 +125,39 @@ def merge(
 ) -> None:
     """Writes the ascending distinct ids of all runs to `out`, and to the file `codes` the code of
     each number, int32; used: the numbers that occur (None: all), the others get -1.
+
+    More than FAN runs are first merged into longer ones, which makes no difference to the result.
     """
+    with open(codes, "wb") as written:
+        if len(runs) <= FAN:
+            _merge(runs, folder, out, 0, written, used)
+            return
+        longer, first = list[Run](), 0
+        for number, start in enumerate(range(0, len(runs), FAN)):
+            some = runs[start : start + FAN]
+            file, block = f"{codes.stem}+{number:05d}.run", min(run.block for run in some)
+            type = pa.int64() if out.kind == "int" else pa.large_string()
+            with _RunWriter(folder, file, first, block, type, places=False) as to:
+                _merge(some, folder, to, first, written, used)
+            longer.append(to.run)
+            first += to.size
+    path = codes.with_name(f"{codes.stem}+.codes")
+    merge(longer, folder, out, path, None)
+    numbers, codes_of = np.memmap(codes, np.int32, "r+"), np.memmap(path, np.int32, "r")
+    for start in range(0, len(numbers), BLOCK):
+        part = numbers[start : start + BLOCK]
+        part[:] = np.where(part < 0, part, codes_of[part])
+
+
+def _merge(
+    runs: list[Run],
+    folder: Path,
+    out: IdWriter | _RunWriter,
+    first: int,
+    codes: BinaryIO,
+    used: npt.NDArray[np.bool_] | None,
+) -> None:
+    """Merges some runs; the codes of their numbers count from `first`."""
     ranked = [folder / f"{run.file}.codes" for run in runs]
     with ExitStack() as stack:
         files = [stack.enter_context(open(path, "wb")) for path in ranked]
@@ -103,20 +171,23 @@ def merge(
             new = np.ones(len(ids), np.bool_)
             new[1:] = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
             found = np.empty(len(ids), np.int32)
-            found[order.to_numpy()] = out.size + np.cumsum(new) - 1
+            found[order.to_numpy()] = first + out.size + np.cumsum(new) - 1
             ends = np.cumsum([len(part) for part in parts])
             for file, some in zip(files, np.split(found, ends[:-1]), strict=True):
                 file.write(some.data)
             out.append(ids.filter(pa.array(new)))
-    with open(codes, "wb") as written:
-        for run, path in zip(runs, ranked, strict=True):
+    for run, path in zip(runs, ranked, strict=True):
+        if run.places:
             places = np.concatenate([batch["place"].to_numpy() for batch in _read(folder, run)])
             if used is not None:
                 places = places[used[run.first + places]]
             of_run = np.full(run.size, -1, np.int32)
             of_run[places] = np.fromfile(path, np.int32)
-            written.write(of_run.data)
-            path.unlink()
+            codes.write(of_run.data)
+        else:
+            with open(path, "rb") as ascending:
+                shutil.copyfileobj(ascending, codes)
+        path.unlink()
 
 
 def _read(folder: Path, run: Run) -> Iterator[pa.RecordBatch]:

@@ -19,13 +19,13 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from recae.data.idmap import PIECE
 from recae.data.interactions import Interactions
-from recae.data.stored.arrays import HEAD, blocks, mapped
+from recae.data.stored.arrays import HEAD, ascends, blocks, mapped
 from recae.data.stored.id_files import read_ids
 from recae.data.stored.mapped_ids import open_ids
+from recae.data.tables.columns import DUPLICATES
 from recae.data.tables.paths import DATA_JSON
-from recae.errors import CapacityError, DataError, explained
+from recae.errors import CapacityError, ConfigError, DataError, explained
 from recae.system.digests import checksum, sha256_of_json
 from recae.system.files import as_path
 from recae.system.safely import check_file, parsed, read_text
@@ -46,10 +46,21 @@ def as_stored(given: Any) -> str | os.PathLike[str] | None:
         return None
 
 
-def stored_options(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """The options with which a data folder was made. Raises DataError if it is damaged."""
+def merged_by(folder: str | os.PathLike[str], duplicates: str) -> str:
+    """The rule by which repeated rows of a data folder were merged.
+
+    Raises ConfigError where `duplicates` asks for another one, DataError if the folder is damaged.
+    """
     with _damage(folder):
-        return dict(read_about(Path(folder).expanduser())["options"])
+        used = str(read_about(Path(folder).expanduser())["options"]["duplicates"])
+    if duplicates not in (DUPLICATES[0], used):
+        raise ConfigError(
+            f"the data folder {folder} was made with duplicates={used!r}; make it again for "
+            f"{duplicates!r}",
+            parameter="duplicates",
+            value=duplicates,
+        )
+    return used
 
 
 @explained
@@ -57,10 +68,10 @@ def open_data(folder: str | os.PathLike[str], *, verify: bool = False) -> Intera
     """The interactions of a data folder, which `recae.ingest` wrote; nothing is read but the users.
 
     The arrays are read-only maps of the files: the system reads their pages when they are used and
-    drops them when memory is short, so interactions larger than memory work. The folder must stay
-    while they are in use. Maps of a million ids and more stay on disk too; `ids` of such a map
-    reads all of them. verify: compare the checksums of all files, which reads them once; without it
-    only their sizes are compared.
+    drops them when memory is short, so interactions larger than memory work. The files must not be
+    altered while they are in use; the folder may be renamed. A million ids and more stay on disk
+    too, if they ascend; `ids` of their map reads all of them. verify: compare the checksums of all
+    files, which reads them once; without it only their sizes are compared.
 
     Raises DataError for a folder that is none, is incomplete, damaged or of a later version of
     recae; CapacityError where the process may not map so many bytes.
@@ -116,7 +127,7 @@ def _fingerprint(folder: Path, about: dict[str, Any]) -> str:
     for what in ("user", "item"):
         kind = about["ids"][what]["kind"]
         digest.update(f"{kind} {about[f'{what}s']} ".encode())
-        for ids in read_ids(folder, what, kind, PIECE):
+        for ids in read_ids(folder, what, kind):
             numbers = ids if kind == "int" else pc.utf8_length(ids)
             digest.update(numbers.to_numpy().astype("<i8").data)
         if kind == "str":
@@ -173,7 +184,7 @@ def _opened(folder: Path, about: dict[str, Any]) -> Interactions:
     n_users, n_items, nnz = (about[name] for name in SIZES)
     width = index_type(nnz)
     indptr = mapped(folder / "indptr.npy", width, n_users + 1)
-    if indptr[0] != 0 or indptr[-1] != nnz or (indptr[1:] < indptr[:-1]).any():
+    if indptr[0] != 0 or indptr[-1] != nnz or not ascends(indptr):
         raise ValueError("indptr.npy does not ascend from 0 to the number of interactions")
     users, items = (
         open_ids(

@@ -13,6 +13,9 @@ import pyarrow as pa
 from recae.data.ids import Ids
 from recae.data.stored.arrays import HEAD, Writer, blocks
 
+SOME = 1 << 14
+"""Ids that are read together: text may be long."""
+
 
 def as_arrow(ids: Ids) -> pa.Array:
     """Ids in Arrow storage: int64 or large_string."""
@@ -63,16 +66,16 @@ def text_array(offsets: npt.NDArray[np.int64], text: npt.NDArray[np.uint8]) -> p
     return pa.Array.from_buffers(pa.large_string(), len(offsets) - 1, buffers)
 
 
-def read_ids(folder: Path, what: str, kind: str, rows: int) -> Iterator[pa.Array]:
-    """The ids of a folder, some rows at a time."""
+def read_ids(folder: Path, what: str, kind: str) -> Iterator[pa.Array]:
+    """The ids of a folder, SOME at a time."""
     first, *more = (folder / name for name in id_files(what, kind))
     if kind == "int":
-        yield from map(pa.array, blocks(first, "<i8", rows))
+        yield from map(pa.array, blocks(first, "<i8", SOME))
         return
-    last = np.zeros(0, np.int64)
+    last = np.zeros(1, np.int64)
     with open(more[0], "rb") as text:
         text.seek(HEAD)
-        for ends in blocks(first, "<i8", rows):
+        for ends in blocks(first, "<i8", SOME, first=1):
             offsets = np.concatenate([last, ends])
             content = np.fromfile(text, np.uint8, int(offsets[-1] - offsets[0]))
             yield text_array(offsets - offsets[0], content)

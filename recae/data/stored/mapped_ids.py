@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from recae.data.idmap import IdMap
 from recae.data.ids import Codes, Ids
-from recae.data.stored.arrays import mapped
+from recae.data.stored.arrays import ascends, mapped
 from recae.data.stored.id_files import id_files, text_array
 
 MANY_IDS = 1_000_000
@@ -28,7 +28,7 @@ def open_ids(folder: Path, what: str, kind: str, size: int, text: int, ascending
     column: Any = mapped(folder / first[0], first[1], size + len(more))
     if more:
         content = mapped(folder / more[0][0], more[0][1], text)
-        if column[0] != 0 or column[-1] != text or (column[1:] < column[:-1]).any():
+        if column[0] != 0 or column[-1] != text or not ascends(column):
             raise ValueError(f"{first[0]} holds no places in {more[0][0]}")
         column = text_array(column, content)
     if size >= MANY_IDS and ascending:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recae.data import csr
-from recae.data.stored.arrays import HEAD, Writer, blocks, mapped
+from recae.data.stored.arrays import Writer, blocks
 from recae.data.stored.folder import index_type
 from recae.data.stored.rows import load, part_file
 from recae.data.tables import columns as table
@@ -87,11 +87,10 @@ def write_matrix(
 
 
 def finish_matrix(
-    out: Path, matrix: Matrix, items: npt.NDArray[np.bool_] | None, *, drop_users: bool
-) -> npt.NDArray[np.bool_] | None:
-    """Brings indptr and indices into one type of integers, without the rows (`drop_users`) and the
-    columns (where `items` is false) that are empty. Returns the users that are kept, or None for
-    all of them.
+    out: Path, matrix: Matrix, items: npt.NDArray[np.bool_] | None, kept: Path | None
+) -> None:
+    """Brings indptr and indices into one type of integers, without the columns where `items` is
+    false. kept: leave out empty rows too, and write to this file whether each row stays, as bool.
     """
     width = index_type(matrix.interactions)
     if width != "<i4" or (items is not None and not items.all()):
@@ -102,21 +101,16 @@ def finish_matrix(
                 new.append(part if codes is None else codes[part])
         (out / "indices.part").replace(old)
     old = out / "indptr.npy"
-    kept = None
-    if drop_users:
-        size = (old.stat().st_size - HEAD) // 8
-        kept = np.diff(mapped(old, "<i8", size)) > 0
-        kept = None if kept.all() else kept
-    with Writer(out / "indptr.part", width) as new:
-        at = 0
-        for part in blocks(old, "<i8"):
-            if kept is not None:
-                # The end of a row that stays; the first number is the start of all.
-                stays = np.ones(len(part), np.bool_)
-                begin = max(at - 1, 0)
-                stays[at == 0 :] = kept[begin : at + len(part) - 1]
-                at += len(part)
-                part = part[stays]
-            new.append(part)
+    with ExitStack() as stack:
+        new = stack.enter_context(Writer(out / "indptr.part", width))
+        rows = None if kept is None else stack.enter_context(Writer(kept, "?"))
+        last = np.zeros(1, np.int64)
+        new.append(last)
+        for ends in blocks(old, "<i8", first=1):
+            if rows is not None:
+                stays = np.diff(ends, prepend=last) > 0
+                last = ends[-1:]
+                rows.append(stays)
+                ends = ends[stays]
+            new.append(ends)
     (out / "indptr.part").replace(old)
-    return kept

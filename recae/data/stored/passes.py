@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from recae.data.encoders import KnownIds
-from recae.data.idmap import PIECE, IdMap
-from recae.data.stored.arrays import HEAD
+from recae.data.idmap import IdMap
+from recae.data.scratch import on_disk
+from recae.data.stored.arrays import HEAD, mapped
 from recae.data.stored.coding import Run, RunIds, merge
 from recae.data.stored.folder import FORMAT, write_about
 from recae.data.stored.id_files import IdWriter, as_arrow, id_files, read_ids
@@ -25,16 +26,17 @@ from recae.data.tables import columns as table
 from recae.data.tables.entries import read_rows
 from recae.data.tables.files import ParquetSource
 from recae.data.tables.merging import warn_of_repetitions
-from recae.data.tables.sources import Source
+from recae.data.tables.sources import ArrowSource, Source
+from recae.data.tables.text import TextSource
 from recae.errors import DataError, check_number
 from recae.system.machine import __version__
 from recae.system.progress import bar, say
 
 STATE, ROWS, DONE = "state.json", "all.rows", "done"
 
-IDS_SHARE, ROW_BYTES, BLOCK_BYTES = 0.3, 140, 1024
-"""The share of the memory for the hash tables of ids; bytes of a row while a part is sorted, and
-while a block is read, with what is read ahead."""
+IDS_SHARE, BLOCKS_SHARE, ROW_BYTES = 0.25, 0.25, 140
+"""The share of the memory for the hash table of users or of items, and for the blocks of the table;
+bytes of a row while a part is sorted."""
 
 
 class Passes:
@@ -54,6 +56,7 @@ class Passes:
             self.state = found
             say(f"ingesting: resumed after the pass {list(found)[-1]!r}, {work}", progress)
             return
+        (work / STATE).unlink(missing_ok=True)  # first: a kill must not leave it without its files
         for path in work.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         self.out.mkdir()
@@ -90,8 +93,10 @@ class Passes:
             min_weight = check_number("min_weight", min_weight)
             if names[2] is None:
                 raise DataError("min_weight= needs a weight column, and there is none")
-        if isinstance(source, ParquetSource):
-            source.block = int(np.clip(self.room // BLOCK_BYTES, 1 << 16, source.block))
+        if isinstance(source, ParquetSource | TextSource | ArrowSource):
+            source.limit(
+                [name for name in names if name is not None], int(BLOCKS_SHARE * self.room)
+            )
         room = int(IDS_SHARE * self.room)
         coders: dict[str, RunIds | KnownIds] = {
             what: RunIds(what, self.work, room) if known is None else KnownIds(known)
@@ -145,7 +150,7 @@ class Passes:
                     file = self.work / f"{what}.codes"
                     codes[what] = np.memmap(file, np.int32, "r", shape=about[what]["numbers"])
             sizes[what] = out.size
-            ascending = known is None or _ascends(known)
+            ascending = known is None or known.ascending
             facts[what] = {"kind": about[what]["kind"], "ascending": ascending}
         recoded = Recoded(rows, codes.get("user"), codes.get("item"))
         starts = cut(recoded, sizes["user"], max(self.room // ROW_BYTES, 1))
@@ -159,7 +164,7 @@ class Passes:
     def _used(self, rows: RowFile, what: str) -> npt.NDArray[np.bool_]:
         """The numbers of ids that have a row; others were in rows that were dropped."""
         numbers = self.state["rows"][what]["numbers"]
-        used = np.memmap(self.work / f"{what}.used", np.bool_, "w+", shape=numbers)
+        used: npt.NDArray[np.bool_] = on_disk(self.work, numbers, np.bool_)
         for part in rows.blocks():
             used[part[what]] = True
         return used
@@ -195,7 +200,9 @@ class Passes:
         warn_of_repetitions(about["rows"] - matrix.cells, about["rows"], duplicates, about["label"])
         thresholded = min_weight is not None
         items = used if drop_items and thresholded and not used.all() else None
-        users = finish_matrix(self.out, matrix, items, drop_users=drop_users and thresholded)
+        kept = self.work / "kept.npy" if drop_users and thresholded else None
+        finish_matrix(self.out, matrix, items, kept)
+        users = None if kept is None else mapped(kept, "?", parts["user"])
         sizes = {"user": self._write_ids("user", users), "item": self._write_ids("item", items)}
         write_about(
             self.out,
@@ -218,7 +225,8 @@ class Passes:
         kind, size = self.state["rows"][what]["kind"], self.state["parts"][what]
         text = self.ids / f"{what}s.text.npy"
         n_bytes = text.stat().st_size - HEAD if kind == "str" else 0
-        return open_ids(self.ids, what, kind, size, n_bytes, True)
+        ascending = self.state["parts"]["ids"][what]["ascending"]
+        return open_ids(self.ids, what, kind, size, n_bytes, ascending)
 
     def _write_ids(self, what: str, kept: npt.NDArray[np.bool_] | None) -> int:
         """Writes the ids of the second pass, all or those that are kept; returns their number."""
@@ -229,7 +237,7 @@ class Passes:
             return int(size)
         at = 0
         with IdWriter(self.out, what, kind) as out:
-            for ids in read_ids(self.ids, what, kind, PIECE):
+            for ids in read_ids(self.ids, what, kind):
                 out.append(ids.filter(pa.array(kept[at : at + len(ids)])))
                 at += len(ids)
         return out.size
@@ -241,13 +249,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _ascends(ids: IdMap) -> bool:
-    """Whether ids ascend, so that they can be searched on disk."""
-    last = None
-    for piece in ids.pieces():
-        if (last is not None and not last < piece[0]) or not (piece[1:] > piece[:-1]).all():
-            return False
-        last = piece[-1]
-    return True

@@ -9,10 +9,18 @@ import numpy as np
 
 from recae.data import csr
 from recae.data.interactions import Interactions
-from recae.data.tables.columns import DEFAULT_TIME, DEFAULT_WEIGHT, Headers
+from recae.data.tables.columns import DEFAULT_TIME, DEFAULT_WEIGHT, Columns, Headers
 from recae.data.tables.sources import Block
 
 BLOCK_ROWS = 1 << 18
+
+COLUMNS: Columns = ("user_id", "item_id", DEFAULT_WEIGHT, DEFAULT_TIME)
+
+
+def own_columns(asked: Columns) -> Columns:
+    """The columns of Interactions for those of a table: weights and times may be left out."""
+    user, item, weight, time = COLUMNS
+    return user, item, None if asked[2] is None else weight, None if asked[3] is None else time
 
 
 class InteractionsSource:
@@ -20,10 +28,8 @@ class InteractionsSource:
 
     def __init__(self, data: Interactions, label: str = "") -> None:
         self.data, self.label, self.rows = data, label, data.nnz
-        names = ["user_id", "item_id", DEFAULT_WEIGHT]
-        if data.times is not None:
-            names.append(DEFAULT_TIME)
-        self.headers: Headers = [(label, names)]
+        names = [str(name) for name in COLUMNS]
+        self.headers: Headers = [(label, names if data.times is not None else names[:3])]
 
     def blocks(self, columns: list[str], time: str | None = None) -> Iterator[Block]:
         """The rows by user and item, with these columns."""

@@ -56,6 +56,15 @@ def _holds_booleans(column: pa.ExtensionArray) -> bool:
     return getattr(column.type, "extension_name", "") == "arrow.bool8"
 
 
+def row_bytes(column: Any) -> int:
+    """Bytes of a row of a column without its dictionary, on average, rounded up."""
+    if not isinstance(column, pa.Array) or not len(column):
+        return 0
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return -(-int(column.nbytes) // len(column))
+
+
 def for_pandas(column: Any) -> Any:
     """Arrow columns as pandas ones; 16 bytes are taken for a UUID, and a decimal for a float."""
     if not isinstance(column, pa.Array):

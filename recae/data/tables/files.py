@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from recae.data.csr import BLOCK
-from recae.data.tables.arrays import plain
+from recae.data.tables.arrays import plain, row_bytes
 from recae.data.tables.columns import Columns, Headers
 from recae.data.tables.dialect import TextFormat
 from recae.data.tables.paths import (
@@ -40,6 +42,11 @@ READ_AHEAD = 1 << 20
 """Bytes of a column of a Parquet file that are read at a time: without this, all of a row group."""
 
 
+ROW_BYTES, COPIES = 200, 8
+"""Bytes of memory of a row of a block while it is coded, and of how often what the file holds of it
+is in memory: three blocks that are read ahead, and Python objects of text."""
+
+
 class ParquetSource:
     """Parquet files, one after the other, a block of rows at a time.
 
@@ -59,7 +66,16 @@ class ParquetSource:
             more = [name for name in partitions(file) if name not in names]
             self.headers.append((f"{file}: ", names + more))
 
-    def blocks(self, columns: list[str], time: str | None = None) -> Iterator[Block]:
+    def limit(self, columns: list[str], memory: int) -> None:
+        """Makes the blocks so small that reading them takes about this memory, in bytes, if later
+        rows are as wide as the first ones."""
+        block, self.block = self.block, 1 << 10
+        with closing(self.blocks(columns)) as blocks:
+            first = next(blocks, None)
+        width = 0 if first is None else sum(map(row_bytes, first.columns.values()))
+        self.block = int(np.clip(memory // (ROW_BYTES + COPIES * width), 1 << 10, block))
+
+    def blocks(self, columns: list[str], time: str | None = None) -> Generator[Block]:
         """Blocks within a file; rows are counted from 0 in each."""
         given = [partitions(file) for file in self.files]
         for file, values in zip(self.files, given, strict=True):

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from recae.data import csr
 from recae.data.idmap import IdMap
 from recae.data.interactions import Interactions
-from recae.data.stored.folder import as_stored, open_data, stored_options
-from recae.data.stored.sources import InteractionsSource
+from recae.data.stored.folder import as_stored, merged_by, open_data
+from recae.data.stored.sources import COLUMNS, InteractionsSource
 from recae.data.tables.columns import (
     DEFAULT_TIME,
     DEFAULT_WEIGHT,
@@ -208,14 +208,7 @@ def _as_read(
     What says how files are written has no meaning. Raises ConfigError where repeated rows were
     merged in another way than asked for.
     """
-    used = stored_options(folder)["duplicates"]
-    if duplicates not in (DUPLICATES[0], used):
-        raise ConfigError(
-            f"the data folder {folder} was made with duplicates={used!r}; make it again for "
-            f"{duplicates!r}",
-            parameter="duplicates",
-            value=duplicates,
-        )
+    merged_by(folder, duplicates)
     data = open_data(folder)
     if columns[3] is None and data.times is not None:
         matrix = data.matrix
@@ -266,9 +259,6 @@ def _source(given: Any, texts: Collection[str] = ()) -> Source:
     if (stored := as_stored(given)) is not None:
         return InteractionsSource(open_data(stored), f"{stored}: ")
     return file_source(given, texts=texts) if is_path(given) else as_source(given)
-
-
-COLUMNS: Columns = ("user_id", "item_id", DEFAULT_WEIGHT, DEFAULT_TIME)
 
 
 def write_interactions(data: Interactions, path: Path) -> None:

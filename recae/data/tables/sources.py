@@ -97,6 +97,11 @@ class ArrowSource:
         self, names: list[str], open: Callable[[list[str]], pa.RecordBatchReader], origin: str
     ) -> None:
         self.headers, self.open, self.origin, self.rows = [("", names)], open, origin, None
+        self.block = csr.BLOCK
+
+    def limit(self, columns: list[str], memory: int) -> None:
+        """Makes the blocks so small that coding them takes about this memory, in bytes."""
+        self.block = min(max(memory >> 8, 1 << 10), csr.BLOCK)
 
     def blocks(self, columns: list[str], time: str | None = None) -> Iterator[Block]:
         """One block for each batch, cut where it is very long."""
@@ -104,8 +109,8 @@ class ArrowSource:
             reader, row = self.open(columns), 0
             places = {name: reader.schema.names.index(name) for name in columns}
             for batch in reader:
-                for start in range(0, len(batch), csr.BLOCK):
-                    part = batch.slice(start, csr.BLOCK)
+                for start in range(0, len(batch), self.block):
+                    part = batch.slice(start, self.block)
                     yield Block({name: plain(part.column(at)) for name, at in places.items()}, row)
                     row += len(part)
 

@@ -33,10 +33,13 @@ _MAGIC = {
 }
 
 
-def pieces(stream: IO[bytes], skip: int) -> Iterator[tuple[bytes, bool]]:
-    """Text after some bytes in pieces that end with a line, and whether it is the last piece."""
+def pieces(stream: IO[bytes], skip: int, size: int | None = None) -> Iterator[tuple[bytes, bool]]:
+    """Text after some bytes in pieces that end with a line, and whether it is the last piece.
+
+    size: bytes of a piece, about; by default BLOCK_BYTES.
+    """
     rest = b""
-    while chunk := stream.read(BLOCK_BYTES):
+    while chunk := stream.read(size or BLOCK_BYTES):
         if skip:
             chunk, skip = chunk[skip:], max(0, skip - len(chunk))
         cut = chunk.rfind(b"\n") + 1

@@ -16,7 +16,7 @@ from recae.data.tables.dialect import SEPARATORS, Layout, TextFormat, layout_of,
 from recae.data.tables.faults import BadRows, Fault
 from recae.data.tables.lines import Bad, Rows, Splitter
 from recae.data.tables.sources import Block
-from recae.data.tables.streams import Input, first_lines, pieces
+from recae.data.tables.streams import BLOCK_BYTES, Input, first_lines, pieces
 from recae.data.tables.typed import Column, Generic, Ids, Times, Weights, constant
 from recae.errors import DataError
 from recae.system.progress import bar
@@ -52,6 +52,10 @@ class TextSource:
     """
 
     rows: int | None = None
+    chunk: int | None = None
+    """Bytes of text of a block; None for BLOCK_BYTES of streams."""
+    kept = KEPT_BYTES
+    """Bytes of a table that is kept between the two times that it is read."""
 
     def __init__(
         self,
@@ -81,6 +85,10 @@ class TextSource:
             more = [name for name in given.partitions if name not in layout.names]
             self.headers.append((f"{given.name}: ", _asked(layout.names, wanted) + more))
 
+    def limit(self, columns: list[str], memory: int) -> None:
+        """Makes the blocks so small that reading them takes about this memory, in bytes."""
+        self.chunk, self.kept = min(max(memory // 16, 1 << 18), BLOCK_BYTES), memory // 4
+
     def blocks(self, columns: list[str], time: str | None = None) -> Iterator[Block]:
         """Blocks of a few megabytes of text; the rows of faults are left out and counted."""
         typed = self._typed(columns)
@@ -91,7 +99,7 @@ class TextSource:
                 for name, column in typed.items():
                     column.see(part.columns[name], part.rows.lines, part.file)
                     size += part.columns[name].nbytes
-                kept = None if kept is None or size > KEPT_BYTES else [*kept, part]
+                kept = None if kept is None or size > self.kept else [*kept, part]
                 shown.update(len(part.rows.lines))
         for column in typed.values():
             column.decide(self.drop)
@@ -157,7 +165,9 @@ class TextSource:
             splitter = Splitter(layout.sep, len(layout.names), places, layout.quotes)
             every = [other.partitions for other in self.inputs]
             with given.opened() as stream:
-                for rows in _rows(stream, layout, splitter, [typed[name] for name in own]):
+                for rows in _rows(
+                    stream, layout, splitter, [typed[name] for name in own], self.chunk
+                ):
                     _drop_headers(rows, layout, places)
                     some = dict(zip(own, rows.columns, strict=True))
                     for name in columns:
@@ -170,10 +180,10 @@ class TextSource:
 
 
 def _rows(
-    stream: IO[bytes], layout: Layout, splitter: Splitter, typed: list[Column]
+    stream: IO[bytes], layout: Layout, splitter: Splitter, typed: list[Column], chunk: int | None
 ) -> Iterator[Rows]:
     line, carry = layout.line, b""
-    for block, last in pieces(stream, layout.start):
+    for block, last in pieces(stream, layout.start, chunk):
         block = carry + block
         carry = b""
         rows = None

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import resource
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import recae
-from recae.data.stored import coding, passes
+from recae.data.stored import coding, id_files, matrix, passes
+from recae.data.stored.arrays import blocks
 from recae.data.stored.ingest import bytes_of
-from recae.data.tables.files import ParquetSource
+from recae.data.tables.files import ParquetSource, file_source
+from recae.data.tables.sources import as_source
+from recae.system import files, locks
 from recae.system.files import resumable_directory
 
 
@@ -33,11 +41,15 @@ def table(text: bool, rows: int = 2000, seed: int = 0) -> pd.DataFrame:
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks, runs of ids and parts so small that a small table has many of each."""
+    """Blocks, runs of ids and parts so small that a small table has many of each, and that the runs
+    are merged in two rounds."""
     monkeypatch.setattr(ParquetSource, "block", 257)
     monkeypatch.setattr(coding, "INT_BYTES", 1 << 20)
     monkeypatch.setattr(coding, "TEXT_BYTES", 1 << 20)
     monkeypatch.setattr(coding, "RUN_BLOCK", 7)
+    monkeypatch.setattr(coding, "FAN", 3)
+    monkeypatch.setattr(id_files, "SOME", 13)
+    monkeypatch.setattr(matrix, "blocks", partial(blocks, rows=11))
     monkeypatch.setattr(passes, "ROW_BYTES", (1 << 28) // 100)
 
 
@@ -117,6 +129,75 @@ def test_any_source(source: str, tmp_path: Path) -> None:
     assert_same(recae.read_table(tmp_path / "data of 100%"), read)
 
 
+def test_ids_of_a_dictionary_that_no_row_has_are_left_out(tmp_path: Path) -> None:
+    users = pd.Categorical(["a", "c", "a"], categories=["a", "b", "c"])
+    frame = pd.DataFrame({"user_id": users, "item_id": [1, 2, 3]})
+    frame.to_parquet(tmp_path / "plays.parquet")
+    read = recae.read_parquet(tmp_path / "plays.parquet")
+    assert read.users.ids.tolist() == ["a", "c"]
+    assert_same(recae.ingest(tmp_path / "plays.parquet", tmp_path / "data"), read)
+    assert_same(recae.ingest(pa.Table.from_pandas(frame), tmp_path / "too"), read)
+
+
+def test_many_runs_need_few_open_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(coding, "FAN", 4)
+    runs = coding.RunIds("user", tmp_path, 0)
+    numbers = [int(runs.encode([run % 50, 7], 0)[0]) for run in range(60)]
+    runs.spill()
+    assert len(runs.runs) == 60
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (coding.FAN * 2 + 50, limits[1]))
+    try:
+        with id_files.IdWriter(tmp_path, "user", "int") as out:
+            coding.merge(runs.runs, tmp_path, out, tmp_path / "user.codes", None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert np.load(tmp_path / "users.npy").tolist() == list(range(50))
+    codes = np.fromfile(tmp_path / "user.codes", np.int32)
+    assert codes[numbers].tolist() == [run % 50 for run in range(60)]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "arrow"])
+def test_blocks_fit_the_memory(kind: str, tmp_path: Path) -> None:
+    found = list[float]()
+    for width in (10, 500):
+        plays = pa.table(
+            {
+                "user_id": [f"{user}".rjust(width) for user in range(5000)],
+                "item_id": list(range(5000)),
+            }
+        )
+        if kind == "parquet":
+            pq.write_table(plays, tmp_path / "plays.parquet")
+            source: Any = file_source(tmp_path / "plays.parquet")
+        elif kind == "csv":
+            plays.to_pandas().to_csv(tmp_path / "plays.csv", index=False)
+            source = file_source(tmp_path / "plays.csv")
+        else:
+            source = as_source(plays)
+        source.limit(["user_id", "item_id"], 1 << 22)
+        blocks = [len(block.columns["item_id"]) for block in source.blocks(["user_id", "item_id"])]
+        assert sum(blocks) == 5000 and (kind == "arrow" or width < 50 or len(blocks) > 3)
+        found.append(max(blocks) * width)
+    assert max(found) < 1 << 23
+
+
+def test_a_data_folder_is_ingested_as_it_is_read(tmp_path: Path) -> None:
+    frame = table(text=True, rows=300)
+    recae.ingest(frame, tmp_path / "first", duplicates="sum")
+    for options in ({"min_weight": 5.0}, {"user": "who", "weight": None}, {"duplicates": "sum"}):
+        read = recae.read_table(tmp_path / "first", **options)
+        stored = recae.ingest(tmp_path / "first", tmp_path / "data", overwrite=True, **options)
+        assert_same(stored, read)
+        assert recae.read_table(tmp_path / "data", duplicates="sum").nnz == read.nnz
+    with pytest.raises(recae.ConfigError) as found:
+        recae.ingest(tmp_path / "first", tmp_path / "data", duplicates="max", overwrite=True)
+    assert found.value.parameter == "duplicates"
+    for place in ("first", "first/inner"):
+        with pytest.raises(recae.errors.StorageError, match="first"):
+            recae.ingest(tmp_path / "first", tmp_path / place, overwrite=True)
+
+
 def test_known_ids_keep_their_codes_and_empty_rows(tmp_path: Path) -> None:
     users, items = recae.data.IdMap(["c", "a", "b"], "user"), recae.data.IdMap([9, 7], "item")
     plays = pd.DataFrame({"user_id": ["a", "c"], "item_id": [7, 9], "weight": [1.0, 5.0]})
@@ -162,6 +243,10 @@ def test_kinds_of_ids_must_not_mix_between_runs(tiny: None, tmp_path: Path) -> N
         recae.ingest(tmp_path / "*.parquet", tmp_path / "data")
 
 
+def stop(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
 class TestInterrupted:
     """A killed process leaves its directory, as Ctrl-C does."""
 
@@ -176,9 +261,6 @@ class TestInterrupted:
     def test_the_same_call_goes_on(
         self, at: str, plays: Path, tiny: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        def stop(*_: Any, **__: Any) -> None:
-            raise KeyboardInterrupt
-
         with monkeypatch.context() as patch:
             patch.setattr(passes, at, stop)
             with pytest.raises(KeyboardInterrupt):
@@ -194,9 +276,6 @@ class TestInterrupted:
     def test_other_options_and_other_files_begin_anew(
         self, plays: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        def stop(*_: Any, **__: Any) -> None:
-            raise KeyboardInterrupt
-
         for _ in range(2):
             with monkeypatch.context() as patch:
                 patch.setattr(passes, "divide", stop)
@@ -208,6 +287,53 @@ class TestInterrupted:
             table(text=False, rows=9, seed=3).drop_duplicates(["user_id", "item_id"]).to_parquet(
                 plays / "0.parquet"
             )
+
+    def test_content_of_the_same_size_and_time_begins_anew(
+        self, plays: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        file = plays / "0.csv"
+        (plays / "0.parquet").unlink()
+        file.write_text("user_id,item_id\n1,2\n")
+        about = file.stat()
+        with monkeypatch.context() as patch:
+            patch.setattr(passes, "divide", stop)
+            with pytest.raises(KeyboardInterrupt):
+                recae.ingest(plays, tmp_path / "data")
+        file.write_text("user_id,item_id\n1,3\n")
+        os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
+        assert recae.ingest(plays, tmp_path / "data").items.ids.tolist() == [3]
+
+    def test_what_is_deleted_is_never_gone_on_with(
+        self, plays: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        remove = shutil.rmtree
+
+        def kill(path: Path, **options: Any) -> None:
+            if path.name in deleted or path.suffix == ".part":
+                raise SystemExit
+            remove(path, **options)
+
+        deleted = {"ids", "done"}
+        work = tmp_path / ".data.unfinished.part"
+        wanted = recae.read_parquet(plays)
+        for at in ("divide", "finish_matrix"):  # other options delete the work, and are killed
+            with monkeypatch.context() as patch:
+                patch.setattr(passes, at, stop)
+                with pytest.raises(KeyboardInterrupt):
+                    recae.ingest(plays, tmp_path / "data")
+            with monkeypatch.context() as patch:
+                patch.setattr(passes.shutil, "rmtree", kill)
+                with pytest.raises(SystemExit):
+                    recae.ingest(plays, tmp_path / "data", weight=None)
+            assert not (work / passes.STATE).exists()
+        deleted = set()
+        with monkeypatch.context() as patch:  # it is complete, and killed while it tidies up
+            patch.setattr(files.shutil, "rmtree", kill)
+            with pytest.raises(SystemExit):
+                recae.ingest(plays, tmp_path / "data")
+        assert not work.exists()
+        assert_same(recae.open_data(tmp_path / "data", verify=True), wanted)
+        assert_same(recae.ingest(plays, tmp_path / "data", overwrite=True), wanted)
 
     def test_files_that_change_while_they_are_read(
         self, plays: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -223,6 +349,15 @@ class TestInterrupted:
         with pytest.raises(recae.DataError, match=r"1\.parquet"):
             recae.ingest(plays, tmp_path / "data")
         assert {path.name for path in tmp_path.iterdir()} == {"plays"}
+
+    def test_a_file_system_without_locks(
+        self, plays: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        def flock(*_: Any) -> None:
+            raise OSError(errno.ENOLCK, "no locks available")
+
+        monkeypatch.setattr(locks.fcntl, "flock", flock)
+        assert_same(recae.ingest(plays, tmp_path / "data"), recae.read_parquet(plays))
 
     def test_two_at_once(self, plays: Path, tmp_path: Path) -> None:
         with (

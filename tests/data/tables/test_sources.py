@@ -226,6 +226,8 @@ def test_a_uuid_finds_its_user_again() -> None:
         (pa.array([[1], [2], [3]]), "user ids .*(found|not) "),
         (pa.array([2**64 - 1, 1, 2], pa.uint64()), "64 bits.* 18446744073709551615"),
         (pa.nulls(3), "user ids .*missing in 3 of 3 "),
+        (pa.array([b"a", b"\xff", b"c"]).view(pa.string()), r"xff"),
+        (pa.array([b"a", b"\xff", b"\xff"]).view(pa.string()).dictionary_encode(), r"xff"),
     ],
 )
 def test_bad_arrow_ids_are_named_by_row(column: pa.Array, message: str) -> None:
