@@ -27,6 +27,9 @@ from recae.system.safely import check_file
 ROWS = 1 << 18
 """Rows of a row group."""
 
+USERS = 1 << 14
+"""Users whose digests are computed at a time."""
+
 STRANGER = np.uint64(0x9E3779B97F4A7C15)
 """Is added to the digest of somebody of whom nothing is known, and who gets popular items."""
 
@@ -67,6 +70,17 @@ def digests(request: Request, only: tuple[np.ndarray, Any] | None, weighted: boo
     that this user alone may not be given, and with those that they may be given alone. only: as in
     `Ruled`.
     """
+    found = np.empty(len(request), dtype=np.uint64)
+    for start in range(0, len(found), USERS):
+        some = slice(start, min(start + USERS, len(found)))
+        limits = None if only is None else (only[0][some], only[1][some])
+        found[some] = _of_some(request.part(some), limits, weighted)
+        if isinstance(request.matrix, Selected):
+            request.matrix.release()
+    return found
+
+
+def _of_some(request: Request, only: tuple[np.ndarray, Any] | None, weighted: bool) -> Digests:
     exclude = request.exclude
     own = exclude is None or exclude is request.matrix
     rows = _of_rows(request.matrix, weighted)
@@ -86,8 +100,7 @@ def _of_rows(matrix: Any, weighted: bool) -> Digests:
     """The sum of a hash of each stored cell, over each row of a CSR, modulo 2^64; 0 for an empty
     row."""
     found = np.zeros(matrix.shape[0], dtype=np.uint64)
-    indptr = matrix.indptr
-    for block in row_blocks(indptr):
+    for block in row_blocks(matrix.indptr):
         part = matrix[block]
         hashes = _mixed(part.indices.astype(np.uint64) + np.uint64(1))
         values = np.asarray(part.data, dtype=np.float32)
@@ -96,8 +109,6 @@ def _of_rows(matrix: Any, weighted: bool) -> Digests:
         hashes[values == 0] = 0
         sums = np.append(np.uint64(0), np.cumsum(hashes, dtype=np.uint64))
         found[block] = sums[part.indptr[1:]] - sums[part.indptr[:-1]]
-        if isinstance(matrix, Selected):
-            matrix.release()
     return found
 
 
