@@ -250,7 +250,8 @@ def memory_table() -> str:
         ("ELSA, training", f"40 x {LATENT} items", 40 * LATENT * items),
         ("Mult-VAE, sampled, training", f"20 x 2 x {LATENT} items", 40 * LATENT * items),
         ("the same, of each of R processes", "divided by R", None),
-        ("export, in memory", f"4 x {LATENT} items + a batch of scores", 4 * LATENT * items),
+        ("export, in memory", f"4 x {LATENT} items + 16 users + a batch of scores",
+         4 * LATENT * items + 16 * users),
         ("export, on disk", f"{_row_bytes():.1f} x k x users", int(_row_bytes() * K * users)),
         ("serve", f"5 x {LATENT} items (with the coarse copy)", 5 * LATENT * items),
     ]  # fmt: skip
