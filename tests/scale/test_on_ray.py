@@ -112,6 +112,12 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> InPlace:
     return found
 
 
+def stop_at_2(part: int) -> None:
+    """Ends the caller before it gets part 2, as Ctrl-C does."""
+    if part == 2:
+        raise KeyboardInterrupt
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if "part" in path.name}
 
@@ -187,12 +193,8 @@ def test_an_interrupted_run_is_resumed_by_either_kind(
     model = recae.load(saved, recae.Recommender)
     model.export(tmp_path / "one", plays, k=7)
 
-    def stop(part: int) -> None:
-        if part == 2:
-            raise KeyboardInterrupt
-
     for number in (1, 2):
-        engine.before = stop
+        engine.before = stop_at_2
         with pytest.raises(KeyboardInterrupt):
             ray_export(saved, tmp_path / f"ray {number}", plays, k=7)
     engine.before, engine.parts = lambda part: None, []
@@ -236,11 +238,7 @@ def test_a_part_that_kills_its_workers_is_given_up(
 def test_a_worker_that_outlives_its_caller_changes_nothing(
     plays: pd.DataFrame, saved: Path, engine: InPlace, tmp_path: Path
 ) -> None:
-    def die(part: int) -> None:
-        if part == 2:
-            raise KeyboardInterrupt
-
-    engine.before = die
+    engine.before = stop_at_2
     with pytest.raises(KeyboardInterrupt):
         ray_export(saved, tmp_path / "ray", plays, k=7)
     engine.before = lambda part: None
@@ -258,13 +256,8 @@ def test_what_a_killed_caller_leaves_is_deleted(
 ) -> None:
     model = recae.load(saved, recae.Recommender)
     model.export(tmp_path / "one", plays, k=7)
+    engine.before = stop_at_2
     for name in ("ray", "alone"):
-
-        def die(part: int) -> None:
-            if part == 2:
-                raise KeyboardInterrupt
-
-        engine.before = die
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(on_ray.shutil, "rmtree", lambda *a, **k: None)
             with pytest.raises(KeyboardInterrupt):

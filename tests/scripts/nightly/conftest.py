@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import recae
 from tests.scripts.nightly.nights import DEPLOY, House
 
 
@@ -41,3 +42,17 @@ def house(two_nights: Path, nightly: Any, tmp_path: Path) -> House:
     new.input, new.output = new.folder / "plays", new.folder / "out"
     new.job = new.folder / "job.toml"
     return new
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
+    """The history of the model and the fold of each `recae.evaluate`, as it comes."""
+    found: list[tuple[Any, Any]] = []
+    evaluate = recae.evaluate
+
+    def kept(model: Any, fold: Any, *rest: Any, **more: Any) -> Any:
+        found.append((model.history_, fold))
+        return evaluate(model, fold, *rest, **more)
+
+    monkeypatch.setattr(recae, "evaluate", kept)
+    return found

@@ -109,19 +109,11 @@ def test_a_time_long_ago_counts_into_the_span(house: House) -> None:
 
 
 def test_half_of_a_day_whose_times_are_equal_is_judged(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: House, judged: list[tuple[Any, Any]]
 ) -> None:
-    folds = []
-    evaluate = recae.evaluate
-
-    def kept(model: Any, fold: Any, *rest: Any, **more: Any) -> Any:
-        folds.append((model.history_, fold))
-        return evaluate(model, fold, *rest, **more)
-
-    monkeypatch.setattr(recae, "evaluate", kept)
     house.day(7, lambda new: new.assign(timestamp=700))
     assert house.run() == 0
-    (tonight, fold), (yesterday, _), _ = folds
+    (tonight, fold), (yesterday, _), _ = judged
     new = int((PLAYS["timestamp"] // 100 == 7).sum())
     assert fold.target.nnz == pytest.approx(new / 2, abs=3)  # but for new items
     assert tonight.nnz - yesterday.nnz == new - new // 2

@@ -40,20 +40,12 @@ def test_a_good_night_is_the_model_and_the_lists_of_all_data(house: House) -> No
 
 
 def test_the_targets_are_pairs_that_no_judged_model_has_seen(
-    house: House, nightly: Any, monkeypatch: pytest.MonkeyPatch
+    house: House, judged: list[tuple[Any, Any]]
 ) -> None:
-    folds = []
-    evaluate = recae.evaluate
-
-    def kept(model: Any, fold: Any, *rest: Any, **more: Any) -> Any:
-        folds.append((model.history_, fold))
-        return evaluate(model, fold, *rest, **more)
-
-    monkeypatch.setattr(recae, "evaluate", kept)
     again = PLAYS[PLAYS["timestamp"] // 100 == 3].assign(timestamp=lambda x: x.timestamp + 400)
     house.day(7, lambda new: pd.concat([new, again.head(1)]))  # one pair comes again
     assert house.run() == 0
-    (tonight, fold), (yesterday, same), (_, last) = folds
+    (tonight, fold), (yesterday, same), (_, last) = judged
     assert fold is same is last
     targets = fold.target.to_frame()[["user_id", "item_id"]]
     new = PLAYS[PLAYS["timestamp"] // 100 == 7]
