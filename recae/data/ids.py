@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api import types
 
-from recae.data.tables.arrays import for_pandas, is_arrow, plain, series, whole
+from recae.data.tables.arrays import check_utf8, for_pandas, is_arrow, plain, series, whole
 from recae.errors import DataError
 
 Ids = npt.NDArray[np.int64] | npt.NDArray[np.object_]
@@ -47,13 +47,7 @@ def as_array(column: Any) -> Ids:
     try:
         return cast(Ids, column if column.dtype == np.int64 else np.asarray(column, dtype=object))
     except pa.ArrowException:
-        for raw in pa.array(column).cast(pa.large_binary()).to_pylist():
-            try:
-                raw.decode()
-            except UnicodeDecodeError:
-                raise DataError(
-                    f"text ids must be UTF-8, and {raw!r} is not; correct how the text was written"
-                ) from None
+        check_utf8(pa.array(column))
         raise
 
 

@@ -56,6 +56,22 @@ def _holds_booleans(column: pa.ExtensionArray) -> bool:
     return getattr(column.type, "extension_name", "") == "arrow.bool8"
 
 
+def check_utf8(texts: pa.Array) -> None:
+    """Raises DataError that names the first text which is not UTF-8. For what could not be read:
+    it is slow."""
+    if pa.types.is_dictionary(texts.type):
+        texts = texts.dictionary
+    if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
+        return
+    for raw in texts.cast(pa.large_binary()).to_pylist():
+        try:
+            (raw or b"").decode()
+        except UnicodeDecodeError:
+            raise DataError(
+                f"text must be UTF-8, and {raw!r} is not; correct how it was written"
+            ) from None
+
+
 def row_bytes(column: Any) -> int:
     """Bytes of a row of a column without its dictionary, on average, rounded up."""
     if not isinstance(column, pa.Array) or not len(column):
@@ -79,6 +95,7 @@ def for_pandas(column: Any) -> Any:
     try:
         return column.to_pandas()
     except pa.ArrowException as error:
+        check_utf8(column)
         raise DataError(f"a column of {column.type} cannot be read: {error}") from None
 
 
