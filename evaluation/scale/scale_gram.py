@@ -113,7 +113,8 @@ def compute(folder: Path, items: int, users: int) -> None:
     """One process: X'X from the mapped histories; prints the cost."""
     import torch
 
-    from recae.models.linear._gram import Rows, gram_matrix
+    from recae.data.scaled import Rows
+    from recae.models.linear._gram import gram_matrix
     from recae.recommend.sparse import with_weights_or_ones
     from recae.system.digests import sha256_of_arrays
 

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import torch
 
 import recae
-from recae.data import csr
+from recae.data import csr, scaled
 from recae.data.idmap import IdMap
 from recae.models.linear import _gram
 from recae.nn import Ranks
@@ -54,24 +54,24 @@ def mapped(folder: Path, matrix: Any) -> recae.Interactions:
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_the_gram_matrix_is_that_of_dense_rows(width, entries, dtype, threads, monkeypatch) -> None:
     monkeypatch.setattr(_gram, "WIDTH", width)
-    monkeypatch.setattr(_gram, "ENTRIES", entries)
-    gram = _gram.gram_matrix(_gram.Rows(X, as_is), 13, np.dtype(dtype))
+    monkeypatch.setattr(scaled, "ENTRIES", entries)
+    gram = _gram.gram_matrix(scaled.Rows(X, as_is), 13, np.dtype(dtype))
     assert gram.dtype == dtype and gram.flags.c_contiguous and (gram == gram.T).all()
     np.testing.assert_allclose(gram, X.toarray().T @ X.toarray(), rtol=1e-6)
 
 
 def test_whole_numbers_add_up_to_the_same_bits_in_blocks(monkeypatch) -> None:
     counts = sp.csr_matrix(np.round(X.toarray() * 9))
-    once = _gram.gram_matrix(_gram.Rows(counts, as_is), 13, np.dtype(np.float64))
-    monkeypatch.setattr(_gram, "ENTRIES", 20)
-    rows = _gram.Rows(counts, as_is)
+    once = _gram.gram_matrix(scaled.Rows(counts, as_is), 13, np.dtype(np.float64))
+    monkeypatch.setattr(scaled, "ENTRIES", 20)
+    rows = scaled.Rows(counts, as_is)
     assert len(list(rows)) > 4
     assert (_gram.gram_matrix(rows, 13, np.dtype(np.float64)) == once).all()
 
 
 def test_no_rows_and_no_entries_give_zeros() -> None:
     for shape in ((0, 3), (4, 3)):
-        gram = _gram.gram_matrix(_gram.Rows(sp.csr_matrix(shape), as_is), 3, np.dtype(np.float64))
+        gram = _gram.gram_matrix(scaled.Rows(sp.csr_matrix(shape), as_is), 3, np.dtype(np.float64))
         assert (gram == 0).all()
 
 
@@ -100,8 +100,8 @@ def test_sums_that_overflow_are_left_to_the_solver_by_every_process(rank, monkey
 @pytest.mark.parametrize("entries", [7, 10**6])
 @pytest.mark.parametrize(("u", "v"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.3), (0.2, 0.4)])
 def test_rows_are_scaled_by_the_degrees_of_all_users(u, v, entries, monkeypatch) -> None:
-    monkeypatch.setattr(_gram, "ENTRIES", entries)
-    rows = _gram.Rows.scaled(X, as_is, u, v)
+    monkeypatch.setattr(scaled, "ENTRIES", entries)
+    rows = scaled.Rows.scaled(X, as_is, u, v)
     dense = X.toarray()
     users, items = (np.where(d > 0, d, 1) for d in (dense.sum(axis=1), dense.sum(axis=0)))
     expected = users[:, None] ** -u * dense * items**-v
@@ -110,7 +110,7 @@ def test_rows_are_scaled_by_the_degrees_of_all_users(u, v, entries, monkeypatch)
 
 
 def test_the_rows_of_a_block_share_memory_with_the_matrix() -> None:
-    block = _gram.rows_of(X, slice(3, 20))
+    block = scaled.rows_of(X, slice(3, 20))
     assert np.shares_memory(block.data, X.data) and np.shares_memory(block.indices, X.indices)
     assert (block != X[3:20]).nnz == 0
 
@@ -130,7 +130,7 @@ def test_blocks_of_more_than_2_to_31_entries_are_counted_in_32_bits_again() -> N
             return self.array[part.start - 2**33 : part.stop - 2**33]
 
     wide.data, wide.indices = Far(wide.data), Far(wide.indices)
-    block = _gram.rows_of(wide, slice(3, 20))
+    block = scaled.rows_of(wide, slice(3, 20))
     assert block.indices.dtype == block.indptr.dtype == np.int32
     assert (block != X[3:20]).nnz == 0
 
@@ -143,7 +143,7 @@ def test_a_fit_from_disk_in_blocks_is_the_fit_in_memory(
     model = recae.EASE(l2=2.0, weights="both", weight_transform=transform, **settings)
     data = recae.Interactions.from_csr(X)
     expected = model.fit(data).weights_.numpy()
-    monkeypatch.setattr(_gram, "ENTRIES", 25)
+    monkeypatch.setattr(scaled, "ENTRIES", 25)
     found = model.clone().fit(mapped(tmp_path, data.matrix)).weights_.numpy()
     np.testing.assert_allclose(found, expected, atol=1e-7)
 
@@ -151,7 +151,7 @@ def test_a_fit_from_disk_in_blocks_is_the_fit_in_memory(
 def test_a_fit_over_users_reads_blocks_too(tmp_path, monkeypatch) -> None:
     wide = sp.csr_matrix((RNG.random((9, 40)) < 0.3) * 1.0)
     expected = recae.EASE(l2=2.0).fit(wide).weights_.numpy()
-    monkeypatch.setattr(_gram, "ENTRIES", 25)
+    monkeypatch.setattr(scaled, "ENTRIES", 25)
     found = recae.EASE(l2=2.0).fit(mapped(tmp_path, wide)).weights_.numpy()
     assert (found == expected).all()
 
@@ -160,7 +160,7 @@ def test_the_memory_of_a_fit_from_disk_does_not_grow_with_the_interactions(
     tmp_path, monkeypatch
 ) -> None:
     """The largest array that numpy allocates, counted by tracemalloc, with 40 times the users."""
-    monkeypatch.setattr(_gram, "ENTRIES", 6_500)  # one block, or forty: never two at a time
+    monkeypatch.setattr(scaled, "ENTRIES", 6_500)  # one block, or forty: never two at a time
     monkeypatch.setattr(csr, "BLOCK", 6_500)
     peaks = []
     for n_users in (1_000, 40_000):
@@ -168,7 +168,7 @@ def test_the_memory_of_a_fit_from_disk_does_not_grow_with_the_interactions(
         folder.mkdir()
         small = sp.csr_matrix((RNG.random((1_000, 20)) < 0.3) * 1.0)
         data = mapped(folder, sp.vstack([small] * (n_users // 1_000), format="csr"))
-        rows = _gram.Rows.scaled(data.matrix, as_is, 0.0, 0.0)
+        rows = scaled.Rows.scaled(data.matrix, as_is, 0.0, 0.0)
         tracemalloc.start()
         rows.squares()
         _gram.gram_matrix(rows, 20, np.dtype(np.float64))

@@ -100,12 +100,14 @@ CLOSED: dict[str, Callable[..., Any]] = {
 
 def closed(name: str) -> Any:
     """A closed form, from blocks of few users and in many strips; fewer users than items."""
-    from recae.models.linear import _gram  # here, so that `main` forks before it is imported
+    from recae.data import scaled  # here, so that `main` forks before it is imported
+    from recae.models.linear import _gram
 
     data = DATA.select_users(range(15)) if name == "ease over users" else DATA
     with pytest.MonkeyPatch.context() as patch:
-        for what, value in {"ENTRIES": 40, "WIDTH": 4, "NARROWEST": 1}.items():
-            patch.setattr(_gram, what, value)
+        patch.setattr(scaled, "ENTRIES", 40)
+        patch.setattr(_gram, "WIDTH", 4)
+        patch.setattr(_gram, "NARROWEST", 1)
         return CLOSED[name]().fit(data, progress=False)
 
 

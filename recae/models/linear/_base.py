@@ -11,9 +11,9 @@ from torch import Tensor
 
 from recae import training
 from recae.data import Interactions
+from recae.data.scaled import Rows
 from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
-from recae.models.linear._gram import Rows
 from recae.models.linear._solve import (
     blocks,
     over_items,

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from recae.data.scaled import Rows
 from recae.errors import CapacityError, ConfigError, warn
-from recae.models.linear._gram import Rows, gram_matrix
+from recae.models.linear._gram import gram_matrix
 from recae.nn import Ranks
 from recae.system.machine import total_memory
 
