@@ -24,8 +24,10 @@ from evaluation.applications.synthetic_users.table import synthetic
 from evaluation.kit.provenance import RESULTS
 from evaluation.kit.tables import Table, has_result, read_result, section
 from evaluation.speed import tables as speed
-from evaluation.suites import published
-from evaluation.suites.read import suite_names
+from evaluation.suites import frontier, published
+from evaluation.suites.kept import load_entries
+from evaluation.suites.read import read_suite, suite_names
+from evaluation.suites.report import in_order
 
 APPLICATIONS: dict[str, Callable[[dict[str, Any]], Table]] = {
     "fashion_mnist_errors": errors,
@@ -47,6 +49,13 @@ PUBLISHED = """## Published figures compared with ours
 
 `python -m evaluation published`. Differences are ours minus theirs; the last columns state whether
 they are comparable.
+"""
+
+FRONTIER = """## Accuracy against seconds
+
+`python -m evaluation frontier`. The models of each suite that no faster one reaches, by the seconds
+of one fit, and by those of the trials up to the chosen setting and a fit. Small steps can be
+chance: the paired tests above decide.
 """
 
 PAGE = "the page with plots, training curves and trials."
@@ -89,7 +98,8 @@ def document() -> str:
     others = [
         section(*make(read_result(name))) for name, make in makers.items() if has_result(name)
     ]
-    return "\n".join([HEAD, *suites(), PUBLISHED, published.document(figures), *rest, *others])
+    parts_of_suites = [*suites(), FRONTIER, *frontiers(), PUBLISHED, published.document(figures)]
+    return "\n".join([HEAD, *parts_of_suites, *rest, *others])
 
 
 def with_results() -> list[str]:
@@ -105,6 +115,21 @@ def suites() -> list[str]:
         lower = [f"#{line}" if line.startswith("#") else line for line in text.splitlines()]
         run = f"`python -m evaluation {name} DATA`; `python -m evaluation report {name}` makes"
         texts.append("\n".join([lower[0], "", f"{run} {PAGE}", *lower[1:], ""]))
+    return texts
+
+
+def frontiers() -> list[str]:
+    """The frontier of every suite whose pictures were drawn, with them."""
+    texts = []
+    for name in frontier.with_results():
+        if all((RESULTS / name / picture).is_file() for picture in frontier.PICTURES.values()):
+            suite = read_suite(name)
+            lines = frontier.section(suite, in_order(suite, load_entries(RESULTS / name)))
+            pictures = [
+                f"![{what}](../evaluation/results/{name}/{frontier.PICTURES[tuned]})"
+                for tuned, what in ((False, "One fit"), (True, "Trials and a fit"))
+            ]
+            texts.append("\n".join([*lines, *pictures, ""]))
     return texts
 
 

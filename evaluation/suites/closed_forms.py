@@ -41,9 +41,10 @@ MEMORY = 24 * 2**30
 METRICS = ["recall@20", "ndcg@20", "recall@50", "ndcg@50", "hit_rate@20"]
 
 MODELS: dict[str, recae.Recommender] = {
-    name: candidate.template.clone()
+    name.removesuffix("-published"): candidate.template.clone()
     for name, candidate in read_suite("gowalla").models.items()
-    if isinstance(
+    if candidate.search is None
+    and isinstance(
         candidate.template,
         LinearRecommender | recae.SparseEASE | recae.SVDAE | recae.ELSA,
     )

@@ -109,9 +109,11 @@ def read_split(
     return split
 
 
-def carved(split: recae.data.splits.Split, suite: Suite) -> recae.data.splits.Split:
+def carved(
+    split: recae.data.splits.Split, suite: Suite, top_items: int | None = None
+) -> recae.data.splits.Split:
     """The split to choose settings on: the suite's own validation data, or what `carve` holds out
-    of train.
+    of train. top_items: only the pairs of that many items, those with the most users in train.
 
     If the test users are known in training, it holds out a share of every user's pairs. If they are
     new (protocol "folds"), it holds out a number or a share of the users, split as in Liang et al.
@@ -120,9 +122,12 @@ def carved(split: recae.data.splits.Split, suite: Suite) -> recae.data.splits.Sp
     if split.validation is not None:
         return split
     carve = suite.protocol.get("carve", CARVED)
-    if suite.protocol["kind"] != "folds":
-        return recae.data.splits.holdout_pairs(split.train, share=carve, seed=CARVING)
     train = split.train
+    if suite.protocol["kind"] != "folds":
+        if top_items is not None:
+            users = np.bincount(train.matrix.indices, minlength=train.n_items)
+            train = train.select_items(np.sort(np.argsort(-users, kind="stable")[:top_items]))
+        return recae.data.splits.holdout_pairs(train, share=carve, seed=CARVING)
     if isinstance(carve, float):
         carve = max(int(carve * train.n_users), 1)
     order = np.random.default_rng(CARVING).permutation(train.n_users)

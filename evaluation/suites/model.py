@@ -22,6 +22,9 @@ from recae.models.neural._base import NeuralRecommender
 from recae.system.files import atomic_file, plain, remove_directory
 from recae.training import Callback
 
+LIMITS = ("seconds", "patience")
+"""What ends a search; the rest of `[tuning]` decides which settings it tries."""
+
 
 @dataclass(frozen=True)
 class Places:
@@ -47,6 +50,8 @@ def identity(suite: Suite, candidate: Candidate, split: recae.data.splits.Split)
     }
     if candidate.search is not None and split.validation is None and "carve" in suite.protocol:
         said["carve"] = suite.protocol["carve"]
+    if candidate.top_items is not None:
+        said["top_items"] = candidate.top_items
     if candidate.members:
         members = {name: suite.models[name] for name in candidate.members}
         said["members"] = {
@@ -65,16 +70,27 @@ def of_fit(said: dict[str, Any]) -> dict[str, Any]:
 def is_done(
     suite: Suite, candidate: Candidate, split: recae.data.splits.Split, places: Places
 ) -> bool:
-    """Whether a result with this identity exists. Raises StorageError for a damaged one."""
+    """Whether a result with this identity, or of a longer search, exists. Raises StorageError for a
+    damaged one."""
     about = read_about(places.results, candidate.name)
     if about is None:
         return False
     kept = about["provenance"].get("identity", {})
     wanted = json.loads(json.dumps(identity(suite, candidate, split)))
+    if longer(kept.get("tuning"), wanted["tuning"]):
+        wanted["tuning"] = kept["tuning"]
     changed = [key for key in wanted if kept.get(key) != wanted[key]]
     if changed:
         print(f"{candidate.name}: the result is out of date: {', '.join(changed)}", flush=True)
     return not changed
+
+
+def longer(kept: dict[str, Any] | None, wanted: dict[str, Any]) -> bool:
+    """Whether a search differs from the wanted one only in more seconds, or in its patience."""
+    if not kept or not wanted:
+        return False
+    others = [{k: v for k, v in said.items() if k not in LIMITS} for said in (kept, wanted)]
+    return others[0] == others[1] and kept.get("seconds", 0) >= wanted.get("seconds", 0)
 
 
 def run(
@@ -137,7 +153,7 @@ def tuned(
     suite: Suite, candidate: Candidate, split: recae.data.splits.Split, work: Path
 ) -> recae.tuning.Tuning:
     """Tunes a model on the validation data of the split, or on pairs carved out of train."""
-    choosing = carved(split, suite)
+    choosing = carved(split, suite, candidate.top_items)
     return recae.tune(
         candidate.template,
         choosing.train,

@@ -14,13 +14,15 @@ min_weight, min_per_user, min_per_item, k_core, binarise, top_users: filters of 
 
 [measure]                     metric = "recall@20" chooses and sorts; metrics = [...] are kept
 
-[tuning]                      seconds per model, sampler, halving; refit = true
-                              fits the chosen settings on train and validation pairs together
+[tuning]                      seconds per model, patience (trials in a row without a better one
+                              that end a search), sampler, halving
 seeds = 3                     number of fits of a random model; other models are fitted once
 
 [models.ease]                 model = "EASE", set = { l2 = 80 },
                               search = { l2 = { low = 1.0, high = 1e4 }, latent = [32, 64] }
                               or search = "usual"; without it nothing is tuned
+                              top_items = 10000: the settings are chosen on the most popular items
+                              alone, because a fit on all takes minutes
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ from recae.errors import ConfigError, unknown_option
 SUITES = Path(__file__).parent
 
 _TABLES = {"title", "about", "data", "protocol", "measure", "tuning", "models", "seeds"}
-_MODEL = {"model", "set", "search", "seeds", "note", "published", "members"}
-_TUNING = {"seconds", "sampler", "halving"}
+_MODEL = {"model", "set", "search", "top_items", "seeds", "note", "published", "members"}
+_TUNING = {"seconds", "patience", "sampler", "halving"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Candidate:
     published: str
     note: str = ""
     members: tuple[str, ...] = ()
+    top_items: int | None = None
 
     @property
     def is_random(self) -> bool:
@@ -147,6 +150,7 @@ def _candidate(file: str, key: str, said: Mapping[str, Any], seeds: int, metric:
         published=said.get("published", key),
         note=said.get("note", ""),
         members=members,
+        top_items=said.get("top_items"),
     )
 
 

@@ -3,9 +3,11 @@
     python -m evaluation NAME DATA                      # all models, then the report
     python -m evaluation NAME DATA --models ease,als
     python -m evaluation NAME --train my-train.parquet --test my-test.parquet
+    python -m evaluation NAME DATA --models ease --seconds 3600 --patience 50
 
-A model that already has a result for the same data and settings is not run again. An interrupted
-training or search is resumed. Results are in `evaluation/results/NAME/` (see `kept.py`); fitted
+A model that already has a result for the same data and settings is not run again, unless its search
+had fewer seconds. An interrupted training or search is resumed, and one with more seconds goes on
+where it ended. Results are in `evaluation/results/NAME/` (see `kept.py`); fitted
 models stay in `--work` until their result is written.
 """
 
@@ -26,7 +28,7 @@ from evaluation.suites.data import (
     given_tables,
     read_split,
 )
-from evaluation.suites.model import Places, is_done, run
+from evaluation.suites.model import LIMITS, Places, is_done, run
 from evaluation.suites.read import Suite, read_suite
 from recae.errors import ConfigError, unknown_option
 
@@ -46,6 +48,9 @@ def main(name: str, argv: Sequence[str]) -> int:
     parser.add_argument("--models", help="some of the suite's models, comma-separated")
     parser.add_argument(
         "--seconds", type=float, help="tuning time per model (default: the suite's)"
+    )
+    parser.add_argument(
+        "--patience", type=int, help="trials in a row without a better one that end the tuning"
     )
     parser.add_argument("--seeds", type=int, help="number of fits of each random model")
     parser.add_argument(
@@ -96,9 +101,9 @@ def chosen(suite: Suite, names: str | None) -> list[str]:
 
 
 def _changed(suite: Suite, options: argparse.Namespace) -> Suite:
-    """The suite with the seeds and seconds of the options. It keeps all its models, because a
+    """The suite with the seeds and limits of the options. It keeps all its models, because a
     single model must know whether it is a member of an ensemble."""
-    for option in ("seeds", "seconds"):
+    for option in ("seeds", "seconds", "patience"):
         value = getattr(options, option)
         if value is not None and not value > 0:
             raise ConfigError(f"--{option} must be a number > 0, not {value:g}")
@@ -109,6 +114,7 @@ def _changed(suite: Suite, options: argparse.Namespace) -> Suite:
             for name, model in models.items()
         }
     tuning = dict(suite.tuning)
-    if options.seconds:
-        tuning["seconds"] = options.seconds
+    for limit in LIMITS:
+        if getattr(options, limit):
+            tuning[limit] = getattr(options, limit)
     return replace(suite, models=models, tuning=tuning)

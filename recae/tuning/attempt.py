@@ -30,7 +30,7 @@ from recae.models import Ensemble
 from recae.models.neural._base import NeuralRecommender
 from recae.recommend.base import Recommender
 from recae.training import Epoch
-from recae.tuning.study import COMPLETE, CUT, FAILED, FINISHED, PRUNED, Study, Trial
+from recae.tuning.study import COMPLETE, CUT, FAILED, FINISHED, PRUNED, Study, Trial, best_of
 
 clock = time.perf_counter
 
@@ -48,10 +48,18 @@ def check_budget(seconds: object, trials: object) -> tuple[float | None, int | N
 
 
 class Budget:
-    """Seconds, trials, or both; `before` were spent by an earlier process."""
+    """Seconds, trials, or both; `before` were spent by an earlier process. patience: trials in a
+    row without a better one that end the search."""
 
-    def __init__(self, seconds: float | None, trials: int | None, before: float = 0.0) -> None:
+    def __init__(
+        self,
+        seconds: float | None,
+        trials: int | None,
+        before: float = 0.0,
+        patience: int | None = None,
+    ) -> None:
         self.seconds, self.trials, self.before = seconds, trials, before
+        self.patience = patience
         self.started = clock()
 
     @property
@@ -67,6 +75,9 @@ class Budget:
     def allows(self, trials: Sequence[Trial]) -> bool:
         """Whether another trial may begin: there is time for the fastest of those that finished."""
         if self.trials is not None and len(trials) >= self.trials:
+            return False
+        best = best_of(trials)
+        if self.patience is not None and best and len(trials) - best.number > self.patience:
             return False
         if self.seconds is None or not trials:
             return not self.over

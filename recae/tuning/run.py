@@ -16,6 +16,7 @@ from recae.errors import (
     DataError,
     TrainingError,
     check_flag,
+    check_integer,
     check_option,
     explained,
     warn,
@@ -48,6 +49,7 @@ def tune(
     *,
     seconds: float | None = None,
     trials: int | None = None,
+    patience: int | None = None,
     space: Given | None = None,
     sampler: str = "tpe",
     halving: bool = True,
@@ -102,6 +104,8 @@ def tune(
         )
     check_metric(metric)
     limits = check_budget(seconds, trials)
+    if patience is not None:
+        check_integer("patience", patience)
     check_option("sampler", sampler, SAMPLERS)
     check_flag("halving", halving)
     check_seed(seed)
@@ -121,7 +125,8 @@ def tune(
     study = Study(searched, sampler, seed, folder, _about(task, searched, sampler))
     if task.validates_itself:  # the others are evaluated, which notices it
         warn_if_seen(data, validation, "the trials are fitted on, so the search means nothing")
-    budget = Budget(*limits, before=study.trials[-1].ended if study.trials else 0.0)
+    spent = study.trials[-1].ended if study.trials else 0.0
+    budget = Budget(*limits, spent, patience)
     found = _search(task, study, budget, progress)
     best = best_of(study.trials)
     if best is None:

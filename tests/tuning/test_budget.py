@@ -62,6 +62,27 @@ def test_trials_and_seconds_bound_each_other(planted) -> None:
     assert len(planted.tune(planted.Flat(), seconds=5, trials=30, **options).trials) == 5
 
 
+def test_trials_in_a_row_without_a_better_one_end_the_search(planted, tmp_path) -> None:
+    options = {"space": {"quality": (0.0, 1.0)}, "seconds": 50, "folder": tmp_path / "search"}
+    best_first = planted.Flat(quality=0.7)
+    found = planted.tune(best_first, patience=3, **options)
+    assert len(found.trials) == 4 and found.seconds == 4.0
+    assert len(planted.tune(best_first, patience=3, **options).trials) == 4  # resumed: none is left
+    assert len(planted.tune(best_first, patience=5, **options).trials) == 6
+
+
+def test_the_count_begins_again_with_each_better_trial() -> None:
+    def trial(number: int, value: float | None) -> Trial:
+        state = "failed" if value is None else "complete"
+        return Trial(number, {}, value, 1.0, 0.0, None, state)
+
+    past = [trial(0, 0.1), trial(1, None), trial(2, 0.2), trial(3, 0.2), trial(4, None)]
+    budget = Budget(None, 10, patience=3)
+    assert budget.allows(past)
+    assert not budget.allows([*past, trial(5, 0.1)])
+    assert budget.allows([*past, trial(5, 0.3)])
+
+
 def test_failed_trials_say_nothing_of_the_time_that_others_need(planted) -> None:
     def trial(state: str, seconds: float) -> Trial:
         return Trial(0, {}, None, seconds, 0.0, None, state)

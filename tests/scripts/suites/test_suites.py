@@ -15,6 +15,7 @@ from evaluation.suites import published
 from evaluation.suites import run as run_suite
 from evaluation.suites.data import carved, read_split
 from evaluation.suites.ml20m_partial import METRIC
+from evaluation.suites.model import longer
 from evaluation.suites.read import SUITES, read_suite, suite_names
 from recae.errors import ConfigError, DataError
 
@@ -131,6 +132,17 @@ def test_validation_is_carved_out_of_train_where_none_is_published(tmp_path: Pat
     assert not (cells[0] & cells[1]).any()
 
 
+def test_settings_can_be_chosen_on_the_most_popular_items_alone(tmp_path: Path) -> None:
+    suite = read_suite("mine", written(tmp_path, SUITE + "top_items = 2\n"))
+    table(
+        tmp_path / "train.csv", *((u, i) for u in range(4) for i in ("ab", "abc", "abc", "cd")[u])
+    )
+    table(tmp_path / "test.csv", *((u, "z") for u in range(4)))
+    choosing = carved(read_split(suite, tmp_path), suite, suite.models["ease"].top_items)
+    assert choosing.train.items.ids.tolist() == ["a", "b"]  # 3 users each, as c, which comes later
+    assert choosing.train.nnz == choosing.validation.target.nnz == 3  # of 3 users with both
+
+
 def test_whole_users_are_carved_out_where_the_test_has_new_ones() -> None:
     suite = read_suite("ml20m_heldout")
     split = recae.data.splits.Split(DATA, None, None)
@@ -178,7 +190,7 @@ def test_every_suite_file_is_one_of_the_list() -> None:
 
 def test_the_seeds_that_are_asked_for_are_those_of_every_model_of_chance(tmp_path: Path) -> None:
     suite = read_suite("mine", written(tmp_path, SUITE + "[models.mult-dae]\n[models.als]\n"))
-    asked = run_suite.argparse.Namespace(models=None, seconds=None, seeds=3)
+    asked = run_suite.argparse.Namespace(models=None, seconds=None, patience=None, seeds=3)
     changed = run_suite._changed(suite, asked)
     assert {name: model.seeds for name, model in changed.models.items()} == {
         "ease": 1,
@@ -187,10 +199,25 @@ def test_the_seeds_that_are_asked_for_are_those_of_every_model_of_chance(tmp_pat
     }
 
 
-@pytest.mark.parametrize("option", ["--seeds", "--seconds"])
+@pytest.mark.parametrize("option", ["--seeds", "--seconds", "--patience"])
 def test_no_seeds_and_no_seconds_are_refused(option: str) -> None:
     with pytest.raises(ConfigError, match=f"{option} must be .*, not 0"):
         run_suite.main("bundled", [option, "0"])
+
+
+@pytest.mark.parametrize(
+    ("kept", "counts"),
+    [
+        ({"seconds": 120}, True),
+        ({"seconds": 3600, "patience": 50}, True),
+        ({"seconds": 60}, False),
+        ({"seconds": 3600, "halving": False}, False),
+        ({}, False),
+        (None, False),
+    ],
+)
+def test_a_longer_search_counts_as_the_wanted_one(kept, counts: bool) -> None:
+    assert longer(kept, {"seconds": 120}) == counts
 
 
 def test_a_suite_without_published_figures_has_no_table_of_them() -> None:
