@@ -56,6 +56,8 @@ from .models import RLAE as RLAE
 from .models import SVDAE as SVDAE
 from .models import VASP as VASP
 from .models import AutoRec as AutoRec
+from .models import CompressedELSA as CompressedELSA
+from .models import CosineAE as CosineAE
 from .models import Ensemble as Ensemble
 from .models import HVamp as HVamp
 from .models import InfiniteAE as InfiniteAE

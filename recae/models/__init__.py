@@ -25,6 +25,8 @@ from recae.models.neighbours.user_knn import UserKNN as UserKNN
 from recae.models.neural._base import NeuralRecommender as NeuralRecommender
 from recae.models.neural.auto_rec import AutoRec as AutoRec
 from recae.models.neural.cdae import CDAE as CDAE
+from recae.models.neural.compressed_elsa import CompressedELSA as CompressedELSA
+from recae.models.neural.cosine_ae import CosineAE as CosineAE
 from recae.models.neural.elsa import ELSA as ELSA
 from recae.models.neural.h_vamp import HVamp as HVamp
 from recae.models.neural.macrid_vae import MacridVAE as MacridVAE

@@ -1,10 +1,13 @@
 """Networks and their layers, in torch; this package does not depend on users or items."""
 
+from recae.nn.anchors import Anchors as Anchors
 from recae.nn.batch import Batch as Batch
 from recae.nn.batch import Ragged as Ragged
 from recae.nn.batch import Sample as Sample
 from recae.nn.conv import ConvDecoder as ConvDecoder
 from recae.nn.conv import ConvEncoder as ConvEncoder
+from recae.nn.cosine import CosineHead as CosineHead
+from recae.nn.cosine import UnitCode as UnitCode
 from recae.nn.dense import DENSE_LOSSES as DENSE_LOSSES
 from recae.nn.dense import DenseScores as DenseScores
 from recae.nn.h_vamp import HierarchicalDecoder as HierarchicalDecoder
@@ -51,6 +54,7 @@ from recae.nn.sparse import TopUnits as TopUnits
 from recae.nn.sparse import UsageCounter as UsageCounter
 from recae.nn.sparse import revive as revive
 from recae.nn.sparse import transposed_start as transposed_start
+from recae.nn.tied import PrunedRows as PrunedRows
 from recae.nn.tied import TiedDecoder as TiedDecoder
 from recae.nn.tied import UnitRows as UnitRows
 from recae.nn.variational import CompositeGaussian as CompositeGaussian

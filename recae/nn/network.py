@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from recae.nn.anchors import Anchors
 from recae.nn.batch import Batch, Coded, Ragged
 from recae.nn.heads import Scores
 from recae.nn.layers import Linear
@@ -142,6 +143,7 @@ class AutoencoderNet(nn.Module):
     that code and decoder see is the one given, not the corrupted one. Parts that only training
     needs belong to a module `prior` of the code, which is not saved with a model.
 
+    anchors: pull the codes towards the user's items in training, if set; their term is `alignment`.
     ranks: processes that train it together, if set before its weights are drawn. Of the wide
     parameters of a module, each keeps its items as soon as they are drawn.
     """
@@ -153,6 +155,7 @@ class AutoencoderNet(nn.Module):
     ) -> None:
         super().__init__()
         self.corrupt, self.encoder, self.code, self.decoder = corrupt, encoder, code, decoder
+        self.anchors: Anchors | None = None
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draws all weights from `generator`, module by module in their order of definition."""
@@ -168,6 +171,8 @@ class AutoencoderNet(nn.Module):
     ) -> tuple[Scores, dict[str, Tensor]]:
         """The scores of a batch and the code's penalty terms, each (rows,)."""
         z, terms = self.encode(batch, generator)
+        if self.anchors is not None:
+            terms = terms | {"alignment": self.anchors(z, batch)}
         return self.decoder(z, batch), terms
 
     def encode(self, batch: Batch, generator: torch.Generator | None = None) -> Coded:

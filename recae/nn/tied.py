@@ -45,6 +45,40 @@ class UnitRows(Derived):
         return bag(a, x)
 
 
+class PrunedRows(UnitRows):
+    """UnitRows that keep the `nonzeros` largest entries of a row, by absolute value, in evaluation.
+
+    Training uses the entries that `prune` has left: a weight of zero stays zero.
+    """
+
+    def __init__(self, n_items: int, latent: int, nonzeros: int) -> None:
+        super().__init__(n_items, latent)
+        self.nonzeros = nonzeros
+        self.first: Tensor | None = None  # the weights that `rewind` returns to
+
+    def rows(self) -> Tensor:
+        """A, (n_items, latent)."""
+        if self.training:
+            return F.normalize(self.weight * (self.weight != 0), dim=1)
+        kept = self.nonzeros
+        return self.derived(self.weight, lambda w: F.normalize(w * largest(w, kept), dim=1))
+
+    @torch.no_grad()
+    def prune(self, kept: int, *, rewind: bool) -> None:
+        """Leaves the `kept` largest of each row; rewind: with their values in `first`."""
+        places = largest(self.weight, kept)
+        if rewind:
+            assert self.first is not None
+            self.weight.copy_(self.first)
+        self.weight.mul_(places)
+
+
+def largest(weight: Tensor, kept: int) -> Tensor:
+    """Where the `kept` largest absolute values of each row are: ones and zeros."""
+    places = weight.detach().abs().topk(kept, dim=1).indices
+    return torch.zeros_like(weight).scatter_(1, places, 1.0)
+
+
 class TiedDecoder(nn.Module):
     """h -> h A' - x, with A of `encoder`: an item's score from the others of the history."""
 

@@ -4,6 +4,7 @@ from .batches import Loader as Loader
 from .batches import NegativesLoader as NegativesLoader
 from .batches import SampledLoader as SampledLoader
 from .batches import SparseLoader as SparseLoader
+from .batches import UniformLoader as UniformLoader
 from .batches import draw_shares as draw_shares
 from .checkpoint import Checkpoint as Checkpoint
 from .convergence import warn_if_not_converged as warn_if_not_converged

@@ -216,6 +216,25 @@ class SampledLoader(SparseLoader):
         return chances, np.cumsum(chances)
 
 
+@dataclass(frozen=True)
+class UniformLoader(SparseLoader):
+    """Batches as SparseLoader's, whose targets have a `Sample`: the columns of their rows, and
+    `samples` columns drawn uniformly. The loss over it is not corrected for the probability of a
+    column to be in the sample, which is higher for columns of many rows."""
+
+    samples: int = 1
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of one epoch, on the CPU."""
+        generator = numpy_generator(self.seed, Stream.SAMPLED_ITEMS, number)
+        for batch in super().epoch(number):
+            assert isinstance(batch.target, Ragged)
+            drawn = generator.choice(self.input.shape[1], self.samples, replace=False)
+            items = torch.unique(torch.cat([torch.from_numpy(drawn), batch.target.indices]))
+            sample = Sample(items, torch.zeros(len(items)))
+            yield Batch(batch.input, replace(batch.target, sample=sample), batch.rows)
+
+
 def probability_unseen(counts: np.ndarray, rows: int, others: int) -> np.ndarray:
     """The probability that a column is in none of `others` rows, drawn with a row that lacks it.
 

@@ -73,7 +73,7 @@ def _coalesced(grad: Tensor) -> tuple[Tensor, Tensor]:
     return grad.indices()[0], grad.values()
 
 
-SLOTS = ("corrupt", "encoder", "code", "decoder")
+SLOTS = ("corrupt", "encoder", "code", "decoder", "anchors")
 
 FALL = 0.2
 """The factor of the learning rate at a milestone, as in the code of Vancura & Kordik (2021)."""
@@ -110,6 +110,7 @@ class Plan:
     not counted). metric: the validation metric to maximise. patience: epochs without a new best
     before stopping. optimiser: a name in OPTIMISERS. phases: taken in turn, over and over.
     lowest_is_best: of the metric. milestones: epochs after which the learning rate falls.
+    falling: whether the learning rate falls linearly to zero behind the last of `epochs`.
     before_epoch: called before every epoch; the optimisers forget their moments of the parameters
     that it returns. start: called once before training, with the network as drawn,
     on the CPU.
@@ -126,10 +127,12 @@ class Plan:
     milestones: tuple[int, ...] = ()
     before_epoch: BeforeEpoch | None = None
     start: Callable[[Any], None] | None = None
+    falling: bool = False
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch (from 1): from its number alone, also when resumed."""
-        return self.lr * FALL ** sum(milestone < epoch for milestone in self.milestones)
+        left = 1 - (epoch - 1) / self.epochs if self.falling else 1.0
+        return self.lr * left * FALL ** sum(milestone < epoch for milestone in self.milestones)
 
     def phase(self, epoch: int) -> tuple[int, bool]:
         """Which phase an epoch (from 1) belongs to, and whether it is the first of it."""

@@ -118,6 +118,18 @@ def elsa(w: Weights, x: np.ndarray) -> np.ndarray:
     return x @ a @ a.T - x
 
 
+def compressed_elsa(w: Weights, x: np.ndarray) -> np.ndarray:
+    a = np.zeros((x.shape[1], 8))
+    for item, (places, values) in enumerate(zip(w["dimensions"], w["values"], strict=True)):
+        a[item, places.astype(int)] = values
+    np.testing.assert_allclose(np.linalg.norm(a, axis=1), 1, rtol=1e-6)
+    return x @ a @ a.T - x
+
+
+def cosine_ae(w: Weights, x: np.ndarray) -> np.ndarray:
+    return unit(w.read("encoder.0", x)) @ unit(w["decoder.head.weight"]).T / 0.15
+
+
 def neural_ease(w: Weights, x: np.ndarray) -> np.ndarray:
     s = w["decoder.shallow.weight"]
     return np.log(sigmoid(x @ (s - np.diag(np.diag(s)))))
@@ -144,6 +156,8 @@ FORWARD: dict[str, Callable[[Weights, np.ndarray], np.ndarray]] = {
     "h-vamp": h_vamp,
     "macrid-vae": macrid_vae,
     "elsa": elsa,
+    "compressed-elsa": compressed_elsa,
+    "cosine-ae": cosine_ae,
     "neural-ease": neural_ease,
     "flvae": flvae,
     "vasp": vasp,
@@ -205,6 +219,8 @@ LOSSES: dict[str, tuple[dict[str, Any], Loss]] = {
     ),
     "macrid-vae": ({"beta": 0.8, "anneal": 0.6}, lambda f, x, kl: multinomial(f, x) + 0.4 * kl),
     "elsa": ({}, lambda o, x, kl: cosine(o, x)),
+    "compressed-elsa": ({}, lambda o, x, kl: cosine(o, x)),
+    "cosine-ae": ({}, lambda f, x, kl: multinomial(f, x)),
     "neural-ease": ({}, lambda f, x, kl: focal(f, x)),
     # The mean over the six numbers of a code.
     "flvae": ({"beta": 0.9}, lambda f, x, kl: focal(f, x) + 0.9 * kl / 6),

@@ -86,9 +86,13 @@ def test_the_weights_are_those_of_the_formula(kind) -> None:
             net["code.log_variance.weight"], drawn["code.log_variance.weight"]
         )
         np.testing.assert_array_equal(first[:, latent:], drawn["encoder.0.weight"][:, latent:])
-    # The untrained scores, without tanh, are those of the linear autoencoder times the gain.
+    # The untrained scores, without tanh, are those of the linear autoencoder times the gain: the
+    # ridge regression of the histories on themselves, of its leading directions.
     linear = m * hidden @ last.T
-    known = (x / np.linalg.norm(x, axis=1, keepdims=True).clip(1e-9) * d) @ v @ v.T / d
+    r = x / np.linalg.norm(x, axis=1, keepdims=True).clip(1e-9) * d
+    gram = r.T @ r
+    ridge = np.linalg.solve(gram + 10 * np.diag(gram).mean() * np.eye(len(gram)), gram)
+    known = r @ v @ v.T @ ridge / d
     gain = (linear * known).sum() / (known**2).sum()
     assert min(abs(gain - np.array(GAINS))) < 1e-3 * gain
     np.testing.assert_allclose(linear, gain * known, atol=1e-3 * np.abs(gain * known).max())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, cast
 
@@ -21,7 +22,7 @@ from recae.estimators.params import estimator, learnt, param
 from recae.estimators.saved import filled
 from recae.models.neural._explain import integrated_gradients
 from recae.models.neural._svd_init import svd_init
-from recae.nn import AutoencoderNet, Batch, InputLinear, LinearHead, Ragged, Scores
+from recae.nn import Anchors, AutoencoderNet, Batch, InputLinear, LinearHead, Ragged, Scores
 from recae.ranking.batches import BLOCK_ROWS, RowScores, ScoreRows
 from recae.recommend.base import Recommender
 from recae.recommend.explain.parts import Padded, Parts
@@ -97,6 +98,17 @@ def anneal_param() -> Any:
     )
 
 
+def alignment_param() -> Any:
+    """The hyperparameter `alignment` of a model with a KL term, see `recae.nn.Anchors`."""
+    return param(
+        "weight of the mean squared distance of a code to learnt anchors of the user's items, in "
+        "training (personalised item alignment, Vuong et al. 2026)",
+        default=0.0,
+        low=0,
+        usual=(0, 1),
+    )
+
+
 def loss_param() -> Any:
     """The hyperparameter `loss` of a model whose last layer has all three."""
     return param(
@@ -105,28 +117,6 @@ def loss_param() -> Any:
         default="multinomial",
         choices=("multinomial", "logistic", "squared"),
     )
-
-
-def init_param() -> Any:
-    """The hyperparameter `init` of a model that may have one hidden layer."""
-    return param(
-        "what the first and the last layer begin as: glorot draws them; svd takes the leading "
-        "singular vectors of the normalised histories, which saves epochs",
-        default="glorot",
-        choices=("glorot", "svd"),
-        usual=("glorot",),  # a search may draw deeper networks too
-    )
-
-
-def check_init(model: Any, one_hidden_layer: bool) -> None:
-    """Raises ConfigError for `init="svd"` of a model with more than one hidden layer."""
-    if model.init == "svd" and not one_hidden_layer:
-        raise ConfigError(
-            f"init='svd' needs a network of one hidden layer, and {model!r} has more: name fewer "
-            "layers, or take init='glorot'",
-            parameter="init",
-            value=model.init,
-        )
 
 
 @estimator
@@ -178,6 +168,8 @@ class NeuralRecommender(Recommender):
     num_sampled = 0
     precision = "float32"
     init = "glorot"
+    alignment = 0.0
+    falling = False  # whether the learning rate falls linearly to zero over the epochs
 
     network_: AutoencoderNet = learnt()
     epochs_: list[training.Epoch] = learnt()
@@ -234,6 +226,12 @@ class NeuralRecommender(Recommender):
         """A function that overwrites weights before some epochs, given CSR histories of ones."""
         return None
 
+    def _start(self, histories: Any, run: training.Run) -> Callable[[Any], None] | None:
+        """A function that overwrites the weights as drawn, given CSR histories of ones."""
+        if self.init != "svd":
+            return None
+        return partial(svd_init, histories=histories, seed=run.seed, progress=run.progress)
+
     def _can_sample(self) -> bool:
         """Whether loss and optimiser allow a sampled softmax."""
         return self.optimiser == "adam" and self._objective(1).reconstruction == "multinomial"
@@ -254,7 +252,7 @@ class NeuralRecommender(Recommender):
             self.precision == "auto" and training.has_bfloat16(device)
         )
         for module in net.modules():
-            if isinstance(module, InputLinear):
+            if isinstance(module, InputLinear | Anchors):
                 module.sparse = bool(sampled)
             if isinstance(module, LinearHead):
                 module.products = torch.bfloat16 if narrow else None
@@ -269,6 +267,8 @@ class NeuralRecommender(Recommender):
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         net = self._network(data.n_items, data.n_users)
+        if self.alignment:
+            net.anchors = Anchors(data.n_items, self._code_width())
         ones = data.binarised().matrix
         self._prepare(net, ones, run.device)
         own = ones if self.weights == "neither" else transformed(self, data.matrix)
@@ -276,17 +276,18 @@ class NeuralRecommender(Recommender):
         target = own if self.weights in ("target", "both") else ones
         loader = self._loader(input, None if target is input else target, run.seed)
 
-        start = None
-        if self.init == "svd":
-            start = partial(svd_init, histories=ones, seed=run.seed, progress=run.progress)
         validate = None
         if validation is not None:
             validate = self._validator(lambda rows: self._score_with(net, rows), validation, data)
+        objective = self._objective(self.epochs * len(loader))
+        if self.alignment:
+            terms = {**objective.weights, "alignment": self.alignment}
+            objective = replace(objective, weights=terms)
         try:
             epochs = training.train(
                 net,
                 loader,
-                self._objective(self.epochs * len(loader)),
+                objective,
                 training.Plan(
                     epochs=self.epochs,
                     lr=self.lr,
@@ -297,8 +298,9 @@ class NeuralRecommender(Recommender):
                     phases=self._phases(),
                     lowest_is_best=self.lowest_is_best,
                     milestones=self.milestones,
+                    falling=self.falling,
                     before_epoch=self._before_epoch(ones),
-                    start=start,
+                    start=self._start(ones, run),
                 ),
                 seed=run.seed,
                 device=run.device,
@@ -312,6 +314,8 @@ class NeuralRecommender(Recommender):
         except TrainingInterrupted as interruption:
             self.network_, self.epochs_ = net, list(interruption.epochs)
             raise
+        finally:
+            net.anchors = None
         self.network_, self.epochs_ = net, epochs
 
     def _score_rows(self, matrix: Any) -> RowScores:

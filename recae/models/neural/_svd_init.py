@@ -8,10 +8,13 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from recae.data.csr import column_counts
 from recae.data.svd import randomised_svd
-from recae.nn import AutoencoderNet, Gaussian, InputLinear, LinearHead
+from recae.errors import ConfigError
+from recae.estimators.params import param
+from recae.nn import AutoencoderNet, CosineHead, Gaussian, InputLinear, LinearHead
 from recae.rng import Stream, numpy_generator
 
 SPREAD = 0.5
@@ -19,6 +22,9 @@ SPREAD = 0.5
 
 LIFT = 2.0
 """From a hidden unit to a mean of the posterior, whose spread is then that of the prior, 1."""
+
+RIDGE = 10.0
+"""Ridge of the linear autoencoder that the layers begin at, in mean diagonals of R'R."""
 
 GAINS = (0.0, *(2.0**power for power in range(-4, 10)))
 
@@ -36,6 +42,28 @@ NEGLIGIBLE = 1e-5
 """Singular values below this share of the largest one are rounding errors."""
 
 
+def init_param(default: str = "glorot") -> Any:
+    """The hyperparameter `init` of a model that may have one hidden layer."""
+    return param(
+        "what the first and the last layer begin as: glorot draws them; svd takes the leading "
+        "singular vectors of the normalised histories, which saves epochs",
+        default=default,
+        choices=("glorot", "svd"),
+        usual=(default,),  # a search may draw deeper networks too
+    )
+
+
+def check_init(model: Any, one_hidden_layer: bool) -> None:
+    """Raises ConfigError for `init="svd"` of a model with more than one hidden layer."""
+    if model.init == "svd" and not one_hidden_layer:
+        raise ConfigError(
+            f"init='svd' needs a network of one hidden layer, and {model!r} has more: name fewer "
+            "layers, or take init='glorot'",
+            parameter="init",
+            value=model.init,
+        )
+
+
 @torch.no_grad()
 def svd_init(net: AutoencoderNet, histories: Any, seed: int, progress: bool | None = None) -> None:
     """Overwrites the first and the last layer of a network of one hidden layer, on the CPU.
@@ -44,12 +72,15 @@ def svd_init(net: AutoencoderNet, histories: Any, seed: int, progress: bool | No
     histories and s, V the leading singular values and vectors of R = diag(L^-1/2) X diag(d), each
     direction j is scaled by a_j = spread / (s_j / sqrt(users)):
 
-        first layer W_ij = d_i V_ij a_j;  means mu_j = 2 h_j;  last layer G V_ij / (d_i a_j m)
+        first layer W_ij = d_i V_ij a_j;  means mu_j = 2 h_j;  last layer G g_j V_ij / (d_i a_j m)
 
-    with m = 2 where there are means, else 1. The untrained scores are then nearly those of the
-    linear autoencoder G (x / |x| d) V V' / d. The gain G, one of `GAINS`, is the likeliest for the
-    histories of 500 training users given a random half of each, with the biases of the last layer.
-    Units beyond the directions of the data stay as drawn, and so do hidden units beyond the code.
+    with m = 2 where there are means, else 1, and g_j = s_j^2 / (s_j^2 + l) for a ridge l of `RIDGE`
+    times the mean diagonal of R'R. The untrained scores are then nearly those of the linear
+    autoencoder G (x / |x| d) V diag(g) V' / d. Without the ridge all directions would count alike,
+    as in PureSVD: the network then begins overfitted, and its first epoch is its best. The gain G,
+    one of `GAINS`, is the likeliest for the histories of 500 training users given a random half of
+    each, with the biases of the last layer. Units beyond the directions of the data stay as drawn,
+    and so do hidden units beyond the code.
     Memory is that of `randomised_svd`, and of some scores for the gain.
 
     histories: CSR of ones, (users, n_items); seed: of the directions that the decomposition begins
@@ -66,6 +97,8 @@ def svd_init(net: AutoencoderNet, histories: Any, seed: int, progress: bool | No
     k = int((s > NEGLIGIBLE * s[0]).sum())
     s, v = s[:k], v[:, :k]
     scale = (SPREAD * np.sqrt(rows.shape[0]) / s).astype(np.float32)  # a, (k,)
+    ridge = RIDGE * float(np.square(rows.data, dtype=np.float64).sum()) / rows.shape[1]
+    kept = (s**2 / (s**2 + ridge)).astype(np.float32)  # g, (k,)
 
     lift = 1.0
     if isinstance(net.code, Gaussian):
@@ -75,10 +108,35 @@ def svd_init(net: AutoencoderNet, histories: Any, seed: int, progress: bool | No
     some = np.sort(generator.integers(rows.shape[0], size=USERS))
     seen = rows[some]
     seen.data *= (generator.random(seen.nnz) < SEEN) / np.float32(SEEN)
-    codes = torch.from_numpy(seen @ v)  # (users, k)
+    codes = torch.from_numpy((seen @ v) * kept)  # (users, k)
     gain = likeliest_gain(codes, v_out, head.bias, histories[some])
     first.weight[:, :k] = torch.from_numpy(v * damping[:, None] * scale)
-    head.weight[:, :k] = v_out * torch.from_numpy(gain / (lift * scale))
+    head.weight[:, :k] = v_out * torch.from_numpy(kept * gain / (lift * scale))
+
+
+@torch.no_grad()
+def unit_svd_init(
+    net: AutoencoderNet, histories: Any, seed: int, progress: bool | None = None
+) -> None:
+    """Overwrites the two layers of a network with a `CosineHead`, on the CPU.
+
+    With R = diag(L^-1/2) X diag(d) of `svd_init` and its leading singular values and vectors s, V,
+    both layers become V diag(s)^1/2, whose rows have the inner products V diag(s) V'. In the first
+    layer they keep their lengths, 1 in root mean square; in the last one each has length 1. Rows of
+    items without a user stay as drawn, and so do units beyond the directions of the data.
+    """
+    first = cast(InputLinear, cast(Any, net.encoder)[0])
+    head = cast(CosineHead, net.decoder.head)
+    k = min(first.weight.shape[1], *histories.shape)
+    counts = column_counts(histories)
+    damping = (counts.clip(1) / counts.clip(1).mean()) ** -0.5  # d, (n_items,)
+    rows = normalised(histories, damping.astype(np.float32))
+    s, v = randomised_svd(rows, k, numpy_generator(seed, Stream.SVD_START), progress)
+    vectors = torch.from_numpy(v * s.clip(0) ** 0.5)  # (n_items, k)
+    known = torch.from_numpy(counts > 0)
+    vectors = vectors / vectors[known].square().sum(1).mean().sqrt()
+    first.weight[known, :k] = vectors[known]
+    head.weight[known, :k] = F.normalize(vectors[known], dim=1)
 
 
 def normalised(histories: Any, damping: np.ndarray) -> Any:

@@ -6,7 +6,12 @@ from typing import Any, ClassVar
 
 from recae import training
 from recae.estimators.params import estimator, param
-from recae.models.neural._base import NeuralRecommender, anneal_param, dropout_param
+from recae.models.neural._base import (
+    NeuralRecommender,
+    alignment_param,
+    anneal_param,
+    dropout_param,
+)
 from recae.nn import (
     AutoencoderNet,
     Chain,
@@ -72,6 +77,7 @@ class HVamp(NeuralRecommender):
     dropout: float = dropout_param()
     beta: float = param("final weight of the KL term", default=0.3, low=0, usual=(0.01, 1))
     anneal: float = anneal_param()
+    alignment: float = alignment_param()
     likelihood: str = param(
         "of a history: one logistic decision for each item (the authors'), or softmax over them",
         default="logistic",

@@ -8,13 +8,12 @@ from recae import training
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import (
     NeuralRecommender,
-    check_init,
     dropout_param,
-    init_param,
     num_sampled_param,
     precision_param,
     softmax_param,
 )
+from recae.models.neural._svd_init import check_init, init_param
 from recae.nn import (
     AutoencoderNet,
     Chain,

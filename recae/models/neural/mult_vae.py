@@ -9,14 +9,14 @@ from recae.errors import ConfigError
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import (
     NeuralRecommender,
+    alignment_param,
     anneal_param,
-    check_init,
     dropout_param,
-    init_param,
     num_sampled_param,
     precision_param,
     softmax_param,
 )
+from recae.models.neural._svd_init import check_init, init_param
 from recae.nn import (
     AutoencoderNet,
     Chain,
@@ -80,6 +80,7 @@ class MultVAE(NeuralRecommender):
     dropout: float = dropout_param()
     beta: float = param("final weight of the KL term", default=0.2, low=0, usual=(0.01, 1))
     anneal: float = anneal_param()
+    alignment: float = alignment_param()
 
     def check_params(self) -> None:
         super().check_params()

@@ -14,6 +14,7 @@ from recae.errors import ConfigError, TrainingError
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import (
     NeuralRecommender,
+    alignment_param,
     dropout_param,
     num_sampled_param,
     precision_param,
@@ -161,6 +162,7 @@ class RecVAE(NeuralRecommender):
     gamma: float = param(
         "weight of the KL term per interaction", default=0.005, low=0, usual=(0.001, 0.02)
     )
+    alignment: float = alignment_param()
     encoder_epochs: int = param(
         "epochs of the encoder for one of the decoder", default=3, low=1, usual=(1, 5)
     )
@@ -204,7 +206,7 @@ class RecVAE(NeuralRecommender):
 
     def _phases(self) -> tuple[training.Phase, ...]:
         return (
-            training.Phase(self.encoder_epochs, ("encoder", "code"), start=remember),
+            training.Phase(self.encoder_epochs, ("encoder", "code", "anchors"), start=remember),
             training.Phase(1, ("decoder",), corrupt=False),
         )
 

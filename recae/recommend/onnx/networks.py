@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from recae.errors import ConfigError
 from recae.nn import network, sparse, variational
+from recae.nn.cosine import CosineHead, UnitCode
 from recae.nn.h_vamp import Gated, HierarchicalDecoder, HierarchicalEncoder, HierarchicalVamp
 from recae.nn.heads import LinearHead, UnitHead
 from recae.nn.layers import DenselyConnected, InputLinear, Linear, UnitLinear
@@ -189,6 +190,11 @@ def _(module: network.DeterministicCode, x: Value) -> Value:
     return x
 
 
+@layer.register
+def _(module: UnitCode, x: Value) -> Value:
+    return unit(x, 1)
+
+
 @layer.register(network.Gaussian)
 @layer.register(variational.Variational)
 @layer.register(variational.CompositeGaussian)
@@ -259,6 +265,8 @@ def scored(head: nn.Module, hidden: Value) -> Value:
         return linear(hidden, head.atoms(), head.bias)
     if isinstance(head, LinearHead):
         return linear(hidden, head.weight, head.bias)
+    if isinstance(head, CosineHead):
+        return apply("Gemm", hidden, array(head.vectors()), transB=1)
     raise unknown(head)
 
 
