@@ -25,30 +25,33 @@ class Rows:
 
     matrix: CSR (n_users, n_items), which may be memory-mapped; it is neither copied nor changed.
     read: what the model makes of histories, row by row. of_users (n_users,), of_items (n_items,):
-    the diagonals, or None for ones.
+    the diagonals, or None for ones. degrees: those of the items, (n_items,), 1 where one is 0; None
+    where nothing needs them.
     """
 
     matrix: Any
     read: Callable[[Any], Any]
     of_users: Doubles | None = None
     of_items: Doubles | None = None
+    degrees: Doubles | None = None
 
     @classmethod
-    def scaled(cls, matrix: Any, read: Callable[[Any], Any], u: float, v: float) -> Rows:
+    def scaled(
+        cls, matrix: Any, read: Callable[[Any], Any], u: float, v: float, degrees: bool = False
+    ) -> Rows:
         """With the degrees of users to the power -u and those of items to -v; ones for empty rows
-        and columns, and where a power is 0."""
+        and columns, and where a power is 0. degrees: whether those of the items are kept in any case."""
         plain = cls(matrix, read)
-        if not (u or v):
+        if not (u or v or degrees):
             return plain
         of_users, of_items = [], np.zeros(matrix.shape[1])
         for part in plain:
             of_users.append(np.asarray(part.sum(axis=1, dtype=np.float64)).ravel())
             of_items += np.asarray(part.sum(axis=0, dtype=np.float64)).ravel()
-        degrees = np.concatenate(of_users), of_items
-        powered = (
-            np.where(d > 0, d, 1) ** -power for d, power in zip(degrees, (u, v), strict=True)
-        )
-        return cls(matrix, read, *powered)
+        users, items = (np.where(d > 0, d, 1) for d in (np.concatenate(of_users), of_items))
+        if not (u or v):
+            return cls(matrix, read, degrees=items)
+        return cls(matrix, read, users**-u, items**-v, items)
 
     def __iter__(self) -> Iterator[Any]:
         """CSR blocks of X, (rows, n_items), in the order of the users."""
@@ -57,9 +60,10 @@ class Rows:
 
     def _part(self, block: slice) -> Any:
         part = self.read(rows_of(self.matrix, block))
-        if self.of_users is not None and self.of_items is not None:
+        if self.of_users is not None:
             part = sp.diags(self.of_users[block]) @ part.astype(np.float64)
-            part = part @ sp.diags(self.of_items)
+        if self.of_items is not None:
+            part = part.astype(np.float64) @ sp.diags(self.of_items)
         return part
 
     def squares(self) -> Doubles:

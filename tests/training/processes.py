@@ -94,6 +94,9 @@ CLOSED: dict[str, Callable[..., Any]] = {
     "edlae weights": lambda: recae.EDLAE(
         l2=2.0, weights="both", user_power=0.3, item_power=0.2, precision="float32"
     ),
+    "rdlae powers": lambda: recae.RDLAE(
+        relative_l2=0.5, kept_weight=0.4, user_power=0.3, output_power=0.2, noise="unweighted"
+    ),
     "ease over users": lambda: recae.EASE(l2=3.0),
 }
 

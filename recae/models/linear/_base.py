@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from torch import Tensor
 
 from recae import training
 from recae.data import Interactions
-from recae.data.scaled import Rows
+from recae.data.scaled import Doubles
 from recae.data.splits import Fold
 from recae.estimators.params import estimator, learnt, param
+from recae.models.linear._scaled import ScaledRecommender
 from recae.models.linear._solve import (
     blocks,
     over_items,
@@ -22,55 +24,37 @@ from recae.models.linear._solve import (
     to_float32,
     warn_if_light,
 )
-from recae.recommend.base import Recommender
 from recae.recommend.explain.parts import SUM, Parts, from_table
 from recae.recommend.onnx.graph import Value
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import expect
 from recae.recommend.sparse import summed, summed_one
-from recae.recommend.weights import (
-    values_of_one,
-    weight_transform_param,
-    weighted,
-    weights_param,
-)
+from recae.recommend.weights import values_of_one, weighted
 from recae.system.progress import bar
 
 
 @estimator
-class LinearRecommender(Recommender):
-    """B = I - P diag(c), with P = (X'X + diag(r))^-1 and the scores of a history x being x B.
+class LinearRecommender(ScaledRecommender):
+    """B = I - P diag(c) outside its diagonal, with P = (X'X + diag(r))^-1 of the scaled X.
 
-    With powers u and v, X is first scaled by the degrees of users and items, and the result scaled
-    back. X becomes D_U^-u X D_I^-v, and then B becomes D_I^-v B D_I^v.
+    B = argmin of the expected squared error of D(X) B plus l2 |B|^2 subject to diag(B) <= `xi`. D
+    drops entries with probability p = `dropout` and multiplies those that it keeps by 1 / (1 - p),
+    and the error of an entry that it keeps has the weight b = `kept_weight`, beside 1 of one that
+    it drops. Per column this is least squares without item j, and a number B_jj for the kept
+    entries. Its solution needs no other inverse, only another scale c_j of column j of P. With
+    k = b / (p + (1 - p) b), g = diag(X'X), r = l2 + g p / (1 - p) and q_j = 1 / P_jj:
 
-    With p = `dropout` the ridge is r_i = l2 + X'X_ii p / (1 - p), and with the bound `xi` of the
-    diagonal of B the scale is c_j = max(r_j, (1 - xi) / P_jj). c = r is a plain ridge regression of
-    X on itself; a larger c_j makes B_jj smaller, and c_j = 1 / P_jj makes it zero (Moon, Kim & Lee,
-    SIGIR 2023, which derives all of them as one).
+    c_j = q_j max(1 - k xi, (k r_j + (1 - k)(l2 + k g_j)) / (k^2 q_j + (1 - k)(l2 + k (g_j + r_j))))
+    B_jj = (1 - c_j P_jj) / k.
+
+    b = 0 and xi = 0 are both c_j = q_j, the zero diagonal of EASE and EDLAE. b = 1 is
+    c_j = max(r_j, (1 - xi) q_j), RLAE and RDLAE (Moon, Kim & Lee, SIGIR 2023), and with xi = 1 the
+    ridge regression of X on itself. 0 < b < 1 without a bound is DEQL (Guo et al., ICLR 2026).
 
     P comes from an inverse over the items or over the users, see `_solve.py`. Several processes
     share X'X (`_gram.py`), and process 0 inverts it.
     """
 
-    l2: float = param(
-        "ridge; grows with the density of the data, tune it",
-        default=200.0,
-        above=0,
-        usual=(0.1, 5000),
-    )
-    weights: str = weights_param()
-    weight_transform: str = weight_transform_param()
-    user_power: float = param(
-        "u: a user with n items has the weight n^(-2u)", default=0.0, low=0, high=1, usual=(0, 0.5)
-    )
-    item_power: float = param(
-        "v: from 0, as in the paper, to 0.5, which favours rare items; l2 shrinks with it",
-        default=0.0,
-        low=0,
-        high=1,
-        usual=(0, 0.5),
-    )
     precision: str = param(
         "float of the inverse; auto: float64 if memory allows, else float32; over users float64",
         default="auto",
@@ -83,20 +67,19 @@ class LinearRecommender(Recommender):
 
     # Constants, unless a model declares them as hyperparameters.
     dropout = 0.0
+    noise = "weighted"
+    kept_weight = 1.0
     xi = 0.0
 
     weights_: Tensor = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         with np.errstate(over="ignore", invalid="ignore"):  # the solver checks what it inverts
-            rows = Rows.scaled(
-                data.matrix,
-                lambda part: weighted(self, part, "both"),
-                self.user_power,
-                self.item_power,
-            )
+            rows = self._scaled(data)
             squares = rows.squares()
-            ridge = self.l2 + squares * (self.dropout / (1 - self.dropout))
+            l2 = self._l2(squares)
+            noise = squares if self.noise == "weighted" else replace(rows, of_users=None).squares()
+            ridge = l2 + noise * (self.dropout / (1 - self.dropout))
             name, heaviest = type(self).__name__, float((squares / ridge).max())
         plan, device, ranks = None, run.device, run.ranks
         if ranks is None or ranks.rank == 0:
@@ -106,7 +89,7 @@ class LinearRecommender(Recommender):
         assert plan is not None
         steps = blocks(data.n_users) + 1 if plan.over_users else blocks(data.n_items)
         with bar(steps, name, "block", run.progress) as progress_bar:
-            options = self.l2, progress_bar, device, ranks
+            options = l2, progress_bar, device, ranks
             if plan.over_users:
                 found = over_users(rows, ridge, *options)
             else:
@@ -114,19 +97,34 @@ class LinearRecommender(Recommender):
         if found is None:  # process 0 has the model
             return
         inverse, diagonal = found
-        warn_if_light(name, self.l2, heaviest, plan)
-        scale = np.maximum(ridge, (1 - self.xi) / diagonal)
+        warn_if_light(name, l2, heaviest, plan)
+        scale, kept = self._column_scale(l2, squares, ridge, diagonal, np.finfo(plan.dtype).eps)
+        before, after = self._degree_factors(rows)
+        if after is not None:
+            scale, kept = scale * after, kept * after
         shared = torch.from_numpy(inverse)  # torch multiplies in all threads, and in one float
-        of_items = np.ones(data.n_items) if rows.of_items is None else rows.of_items
-        shared.mul_(torch.from_numpy((scale / of_items).astype(inverse.dtype)))
-        if self.item_power:
-            shared.mul_(torch.from_numpy(of_items.astype(inverse.dtype))[:, None])
+        shared.mul_(torch.from_numpy(scale.astype(inverse.dtype)))
+        if before is not None:
+            kept = kept * before
+            shared.mul_(torch.from_numpy(before.astype(inverse.dtype))[:, None])
         del shared  # the memory may move below
+        np.fill_diagonal(inverse, kept)
+        self.weights_ = torch.from_numpy(to_float32(inverse))
+
+    def _column_scale(
+        self, l2: float, squares: Doubles, ridge: Doubles, diagonal: Doubles, eps: float
+    ) -> tuple[Doubles, Doubles]:
+        """c and the diagonal of B, (n_items,) each."""
+        errors = self.dropout + (1 - self.dropout) * self.kept_weight
+        k = self.kept_weight / errors if self.kept_weight else 0.0
+        inverted = 1 / diagonal.astype(np.float64)
+        found = k * ridge + (1 - k) * (l2 + k * squares)
+        found /= k**2 * inverted + (1 - k) * (l2 + k * (squares + ridge))
+        scale = inverted * np.maximum(found, 1 - k * self.xi)
         kept = 1 - scale * diagonal
         # Diagonal entries that are zero up to rounding become exactly zero.
-        zero = np.abs(kept) < 8 * np.finfo(plan.dtype).eps
-        np.fill_diagonal(inverse, np.where(zero, 0, kept))
-        self.weights_ = torch.from_numpy(to_float32(inverse))
+        zero = (k == 0) | (np.abs(kept) < 8 * eps)
+        return scale, np.where(zero, 0, kept / (k or 1))
 
     def _score_rows(self, matrix: Any) -> Tensor:
         histories = weighted(self, matrix, "both")

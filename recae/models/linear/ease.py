@@ -8,6 +8,11 @@ from recae.estimators.params import estimator, param
 from recae.models.linear._base import LinearRecommender
 
 
+def _dan(a: float, b: float) -> dict[str, Any]:
+    """The normalisation of DAN (Park et al., SIGIR 2025) with its alpha and beta."""
+    return dict(user_power=b / 2, input_power=-a, output_power=a, noise="unweighted")
+
+
 @estimator
 class EASE(LinearRecommender):
     """A linear autoencoder that may not use an item to explain itself.
@@ -41,10 +46,14 @@ class EDLAE(LinearRecommender):
 
     B = argmin E |X - D(X) B|^2 + l2 |B|^2 subject to diag(B) = 0, where D drops entries with
     probability p = `dropout`: EASE with the ridge l2 + X'X_ii p / (1 - p) for item i, which is
-    larger for popular items.
+    larger for popular items. The same B, without the constraint, is best for the errors of dropped
+    entries alone. `kept_weight` is the weight b of the others: above 0 it multiplies column j of B
+    by a number that grows with how well the other items predict item j (see the base class).
 
-    Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020, with a = 0
-    and b = 1. A little better than EASE where both are tuned. Costs and memory are those of EASE.
+    Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020; b > 0 is DEQL, Guo
+    et al., "Generalizing Linear Autoencoder Recommenders with Decoupled Expected Quadratic Loss",
+    ICLR 2026, in our own derivation. A little better than EASE where both are tuned. Costs and
+    memory are those of EASE.
 
     >>> recae.EDLAE(l2=1.0, dropout=0.5).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]
@@ -60,6 +69,23 @@ class EDLAE(LinearRecommender):
     dropout: float = param(
         "share of the interactions that are dropped", default=0.3, low=0, high=0.99, usual=(0, 0.8)
     )
+    noise: str = param(
+        "interactions that the ridge of the dropout adds up: as user_power weighs them in X'X, or "
+        "unweighted, as in DAN",
+        default="weighted",
+        choices=("weighted", "unweighted"),
+        usual=("weighted",),
+        added=True,
+    )
+    kept_weight: float = param(
+        "b: weight of the errors of entries that are kept, beside 1 of those that are dropped",
+        default=0.0,
+        low=0,
+        high=1,
+        usual=(0, 1),
+        added=True,
+    )
+    xi = 1.0
 
 
 @estimator
@@ -110,7 +136,18 @@ class RDLAE(EDLAE):
     small = dict(l2=4.5, dropout=0.4, xi=0.2)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # ML-20M, strong generalisation, the code of Moon, Kim & Lee (2023).
-        "paper": dict(l2=1000.0, dropout=0.2, xi=0.6)
+        "paper": dict(l2=1000.0, dropout=0.2, xi=0.6),
+        # RLAE-DAN on the splits of LightGCN, its authors' code.
+        "dan-gowalla": dict(l2=20.0, dropout=0.6, xi=0.1, **_dan(0.2, 0.3)),
+        "dan-yelp2018": dict(l2=20.0, dropout=0.7, xi=0.1, **_dan(0.3, 0.3)),
+        "dan-amazon-book": dict(l2=10.0, dropout=0.4, xi=0.3, **_dan(0.2, 0.2)),
     }
 
+    kept_weight: float = param(
+        "b: weight of the errors of entries that are kept, beside 1 of those that are dropped",
+        default=1.0,
+        low=0,
+        high=1,
+        added=True,
+    )
     xi: float = param("bound of the diagonal of B", default=0.3, low=0, high=1, usual=(0, 0.9))

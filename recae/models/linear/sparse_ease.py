@@ -15,13 +15,13 @@ from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import CapacityError
 from recae.estimators.params import estimator, learnt, param
-from recae.recommend.base import Recommender
+from recae.models.linear._scaled import ScaledRecommender
 from recae.recommend.explain.parts import SUM, Parts, from_sparse
 from recae.recommend.onnx.graph import Value
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays
 from recae.recommend.sparse import nearest_columns
-from recae.recommend.weights import weight_transform_param, weighted, weights_param
+from recae.recommend.weights import weighted
 from recae.system.machine import total_memory
 from recae.system.progress import bar
 
@@ -33,7 +33,7 @@ BLOCK = 256
 
 
 @estimator
-class SparseEASE(Recommender):
+class SparseEASE(ScaledRecommender):
     """A linear autoencoder in which few items predict each item.
 
     For every item j, B_Nj = argmin |X_j - X_N b|^2 + l2 |b|^2, with N the `neighbours` items whose
@@ -57,29 +57,34 @@ class SparseEASE(Recommender):
     neighbours: int = param(
         "items that predict an item, at most", default=100, low=1, usual=(20, 300)
     )
-    l2: float = param(
-        "ridge; grows with the density of the data, tune it", default=50.0, above=0, usual=(1, 5000)
-    )
-    weights: str = weights_param()
-    weight_transform: str = weight_transform_param()
+    l2: float = param("ridge; grows with the density of the data, tune it", default=50.0, above=0)
 
     weights_: Any = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
-        matrix = weighted(self, data.matrix, "both")
-        self._check_memory(matrix)
+        self._check_memory(data.matrix)
+        rows = self._scaled(data)
+        matrix = sp.vstack(list(rows), format="csr")
         lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0), np.float64).ravel())
         unit = sp.csr_matrix(matrix @ sp.diags(1 / np.where(lengths > 0, lengths, 1)))
+        l2 = self._l2(lengths**2)
         support = nearest_columns(unit, self.neighbours)  # row j: N
         gram = sp.csr_matrix((matrix.T @ matrix).astype(np.float64))
         n, parts = data.n_items, []
         with bar(-(-n // BLOCK), type(self).__name__, "block", run.progress) as progress_bar:
             for start in range(0, n, BLOCK):
-                parts.append(self._solve(gram, support, range(start, min(start + BLOCK, n))))
+                items = range(start, min(start + BLOCK, n))
+                parts.append(self._solve(gram, support, items, l2))
                 progress_bar.update()
         solved = np.concatenate(parts).astype(np.float32)
         by_column = (solved, support.indices, support.indptr)
-        self.weights_ = sp.csr_matrix(sp.csr_matrix(by_column, shape=(n, n)).T)
+        solution: Any = sp.csr_matrix(sp.csr_matrix(by_column, shape=(n, n)).T)
+        before, after = self._degree_factors(rows)
+        if before is not None:
+            solution = sp.diags(before) @ solution
+        if after is not None:
+            solution = solution @ sp.diags(after)
+        self.weights_ = sp.csr_matrix(solution.astype(np.float32))
 
     def _check_memory(self, matrix: Any) -> None:
         n, needed = matrix.shape[1], cooccurrence_bytes(matrix)
@@ -91,7 +96,7 @@ class SparseEASE(Recommender):
                 "use ELSA"
             )
 
-    def _solve(self, gram: Any, support: Any, items: range) -> np.ndarray:
+    def _solve(self, gram: Any, support: Any, items: range, l2: float) -> np.ndarray:
         """The entries of B for some items, in the order of their rows of `support`."""
         sizes = np.diff(support.indptr)[items.start : items.stop]
         width = max(int(sizes.max(initial=0)), 1)
@@ -109,7 +114,7 @@ class SparseEASE(Recommender):
             block[row[inside], column[inside]] = rows.data[inside]
             own = rows.indices == item
             rights[number, row[own]] = rows.data[own]
-            block[np.diag_indices(len(near))] += self.l2
+            block[np.diag_indices(len(near))] += l2
             systems[number, : len(near), : len(near)] = block
             place[near] = -1
         solved = torch.linalg.solve(torch.from_numpy(systems), torch.from_numpy(rights))
