@@ -40,7 +40,7 @@ class Rows:
         cls, matrix: Any, read: Callable[[Any], Any], u: float, v: float, degrees: bool = False
     ) -> Rows:
         """With the degrees of users to the power -u and those of items to -v; ones for empty rows
-        and columns, and where a power is 0. degrees: whether those of the items are kept in any case."""
+        and columns, and where a power is 0. degrees: whether those of the items are needed."""
         plain = cls(matrix, read)
         if not (u or v or degrees):
             return plain
