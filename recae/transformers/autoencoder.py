@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from recae.data.svd import OVERSAMPLED, subspace_svd
 from recae.errors import ConfigError
@@ -94,16 +94,16 @@ def as_pca(net: AutoencoderNet, examples: Examples) -> None:
     generator = numpy_generator(0, Stream.SVD_START)  # the result does not depend on it
     start = generator.standard_normal((rows.shape[1], width), dtype=kind)
 
-    def image(basis: np.ndarray) -> np.ndarray:  # of the centred rows, which are not made
-        found: np.ndarray = rows @ basis - mean @ basis
-        return found
+    def image(basis: Tensor) -> Tensor:  # of the centred rows, which are not made
+        return torch.from_numpy(rows @ basis.numpy() - mean @ basis.numpy())
 
-    def gram(basis: np.ndarray) -> np.ndarray:
-        found = image(basis)
-        product: np.ndarray = rows.T @ found - np.outer(mean, found.sum(axis=0))
-        return product
+    def gram(basis: Tensor) -> Tensor:
+        found = image(basis).numpy()
+        return torch.from_numpy(rows.T @ found - np.outer(mean, found.sum(axis=0)))
 
-    _, s, v = subspace_svd(image, gram, start, first.weight.shape[1], progress=False)
+    wanted = first.weight.shape[1]
+    found = subspace_svd(image, gram, torch.from_numpy(start), wanted, progress=False)
+    s, v = found[1].numpy(), found[2].numpy()
     k = int((s > NEGLIGIBLE * s[0]).sum())
     v = v[:, :k] * np.where(v.max(axis=0) < -v.min(axis=0), -1, 1)[:k]  # (features, k)
     first.weight[:, :k], first.bias[:k] = torch.from_numpy(v), torch.from_numpy(-(mean @ v))

@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 import recae
-from recae.data import csr, scratch, svd
+from recae.data import csr, scratch
 from recae.data.splits import holdout_pairs
 from recae.errors import StorageError
 
@@ -61,20 +61,6 @@ def test_a_fit_on_mapped_interactions_is_that_in_memory(stored: recae.Interactio
         one = model.clone().fit(stored, progress=False)
         two = model.clone().fit(data(), progress=False)
         np.testing.assert_array_equal(one.score(data()), two.score(data()))
-
-
-@pytest.mark.parametrize("shape", [(90, 7), (7, 90)])
-def test_products_of_blocks_have_the_bits_of_scipy(
-    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(svd, "row_blocks", lambda indptr: csr.row_blocks(indptr, 20))
-    matrix = sp.random(*shape, 0.4, "csr", random_state=1)
-    blocks = svd.RowBlocks(matrix, lambda part: part)
-    for found, wanted in zip(
-        svd.truncated_svd(blocks, 3), svd.truncated_svd(matrix, 3), strict=True
-    ):
-        np.testing.assert_array_equal(found, wanted)
-    np.testing.assert_array_equal(blocks.toarray(), matrix.toarray())
 
 
 def test_no_room(stored: recae.Interactions) -> None:

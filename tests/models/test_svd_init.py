@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
-import scipy.sparse.linalg
 import torch
 from scipy.special import logsumexp
 
 import recae
-from recae.data.svd import randomised_svd
 from recae.models.neural._svd_init import GAINS, likeliest_gain, svd_init
 from recae.rng import torch_generator
 from recae.training import Epoch
@@ -36,29 +34,6 @@ def started(kind: type, histories: sp.csr_matrix, seed: int = 3, **settings: obj
         net.initialise(torch_generator(seed, 2))
     svd_init(nets[1], histories, seed, False)
     return tuple({n: v.detach().numpy() for n, v in net.state_dict().items()} for net in nets)
-
-
-def test_a_randomised_svd_finds_a_planted_spectrum() -> None:
-    rng = np.random.default_rng(0)
-    u, _ = np.linalg.qr(rng.standard_normal((300, 60)))
-    v, _ = np.linalg.qr(rng.standard_normal((200, 60)))
-    planted_s = 10 * 0.9 ** np.arange(60)
-    matrix = sp.csr_matrix(((u * planted_s) @ v.T).astype(np.float32))
-    s, found = randomised_svd(matrix, 12, np.random.default_rng(1))
-    _, exact_s, exact = scipy.sparse.linalg.svds(matrix.astype(np.float64), k=12)
-    assert s.dtype == found.dtype == np.float32 and found.shape == (200, 12)
-    np.testing.assert_allclose(s, planted_s[:12], rtol=1e-3)
-    np.testing.assert_allclose(s, exact_s[::-1], rtol=1e-3)
-    np.testing.assert_allclose(found.T @ found, np.eye(12), atol=1e-5)
-    agreement = np.abs((found * exact[::-1].T).sum(axis=0))  # |cosine| of each direction
-    assert (agreement > 0.999).all()
-
-
-def test_it_has_no_more_directions_than_the_matrix() -> None:
-    matrix = sp.csr_matrix(np.random.default_rng(0).random((5, 9)).astype(np.float32))
-    s, v = randomised_svd(matrix, 5, np.random.default_rng(1))
-    np.testing.assert_allclose(s, np.linalg.svd(matrix.toarray(), compute_uv=False), rtol=1e-4)
-    np.testing.assert_allclose((matrix @ v).T @ (matrix @ v), np.diag(s**2), atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)

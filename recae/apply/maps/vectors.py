@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from recae.apply.maps.layout import Floats
@@ -15,8 +16,8 @@ from recae.rng import numpy_generator
 
 LATENT = 64
 """Singular vectors kept of a matrix of items by items."""
-OVERSAMPLED, POWERS = 16, 4
-"""Further directions, and power iterations, of its decomposition."""
+OVERSAMPLED, PRODUCTS = 16, 8
+"""Further directions of its decomposition, and products with S'S at most: each reads all of S."""
 BLOCK = 512
 """Items whose rows are held at a time."""
 
@@ -73,18 +74,21 @@ def _singular(model: Recommender, progress: bool | None) -> Floats:
     n = len(model.items_)
     blocks = [np.arange(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
 
-    def image(basis: Floats) -> Floats:
-        return np.concatenate([_similar(model, codes) @ basis for codes in blocks])
+    def image(basis: Tensor) -> Tensor:
+        parts = [_similar(model, codes) @ basis.numpy() for codes in blocks]
+        return torch.from_numpy(np.concatenate(parts))
 
-    def gram(basis: Floats) -> Floats:
-        total = np.zeros_like(basis)
+    def gram(basis: Tensor) -> Tensor:
+        total = np.zeros(basis.shape)
         for codes in blocks:
             some = _similar(model, codes)
-            total += some.T @ (some @ basis)
-        return total
+            total += some.T @ (some @ basis.numpy())
+        return torch.from_numpy(total)
 
     start = numpy_generator(0).standard_normal((n, min(LATENT + OVERSAMPLED, n)))
-    return subspace_svd(image, gram, start, LATENT, powers=POWERS, progress=progress)[0]
+    begun = torch.from_numpy(start)
+    found = subspace_svd(image, gram, begun, LATENT, most=PRODUCTS, progress=progress)
+    return found[0].numpy()
 
 
 def prepared(vectors: Floats, distance: str, level: np.ndarray | None) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,7 @@ from torch import Tensor
 
 from recae import training
 from recae.data import Interactions
-from recae.data.scratch import is_mapped
 from recae.data.splits import Fold
-from recae.data.svd import RowBlocks
 from recae.errors import TrainingError
 from recae.estimators.params import estimator, learnt, param
 from recae.nn.products import FactoredScores
@@ -89,19 +87,19 @@ class SVDRecommender(FactorRecommender):
 
     input_factors_: np.ndarray = learnt()
 
-    by_rows = False
-    """Whether `_factors` needs no more of X than its products."""
+    uses_device = True
 
     @abstractmethod
-    def _factors(self, matrix: Any) -> tuple[np.ndarray, np.ndarray]:
-        """E and F, given X."""
+    def _factors(
+        self, matrix: Any, read: Callable[[Any], Any], options: dict[str, Any]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """E and F, given CSR histories and what reads X from some of them. options: of
+        `truncated_svd`."""
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
-        matrix: Any = RowBlocks(data.matrix, lambda part: weighted(self, part, "both"))
-        if not (self.by_rows and is_mapped(data.matrix.data)):
-            matrix = matrix.values(data.matrix).astype(np.float64)
-        factors = self._factors(matrix)
+        options = dict(device=run.device, progress=run.progress)
         with np.errstate(over="ignore"):
+            factors = self._factors(data.matrix, lambda part: weighted(self, part, "both"), options)
             self.input_factors_, self.item_factors_ = (
                 np.ascontiguousarray(part, dtype=np.float32) for part in factors
             )

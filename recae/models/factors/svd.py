@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
+import torch
 
-from recae.data.svd import truncated_svd
+from recae.data.scaled import Rows
+from recae.data.svd import Products, truncated_svd
 from recae.estimators.params import estimator
 from recae.models.factors._base import SVDRecommender
 
@@ -29,15 +31,12 @@ class PureSVD(SVDRecommender):
 
     name = "pure-svd"
     small = dict(latent=5)
-    by_rows = True
 
-    def _factors(self, matrix: Any) -> tuple[np.ndarray, np.ndarray]:
-        _, _, v = truncated_svd(matrix, self.latent)
+    def _factors(
+        self, matrix: Any, read: Callable[[Any], Any], options: dict[str, Any]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        _, _, v = truncated_svd(Rows(matrix, read), self.latent, **options)
         return v, v
-
-
-NEGLIGIBLE = 1e-10
-"""Singular values below this share of the largest are taken for zero."""
 
 
 @estimator
@@ -61,14 +60,13 @@ class SVDAE(SVDRecommender):
     name = "svd-ae"
     small = dict(latent=5)
 
-    def _factors(self, matrix: Any) -> tuple[np.ndarray, np.ndarray]:
-        of_users, of_items = (_inverse_root(matrix.sum(axis=axis)) for axis in (1, 0))
-        u, s, v = truncated_svd(sp.diags(of_users) @ matrix @ sp.diags(of_items), self.latent)
-        kept = s > NEGLIGIBLE * s[0]
-        inverse = np.divide(1, s, out=np.zeros_like(s), where=kept)
-        return of_items[:, None] * v * inverse, matrix.T @ u
-
-
-def _inverse_root(degrees: Any) -> np.ndarray:
-    flat = np.asarray(degrees, dtype=np.float64).ravel()
-    return np.where(flat > 0, flat, 1) ** -0.5
+    def _factors(
+        self, matrix: Any, read: Callable[[Any], Any], options: dict[str, Any]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        scaled = Rows.scaled(matrix, read, 0.5, 0.5)
+        u, s, v = truncated_svd(scaled, self.latent, **options)
+        inverse = np.divide(1, s, out=np.zeros_like(s), where=s > 0)
+        assert scaled.of_items is not None
+        left = torch.from_numpy(u)
+        back = Products.of(Rows(matrix, read), left.dtype).transposed(left)
+        return scaled.of_items[:, None] * v * inverse, back.numpy()

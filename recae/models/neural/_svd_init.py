@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recae.data.csr import column_counts
-from recae.data.svd import randomised_svd
+from recae.data.scaled import Rows
+from recae.data.svd import truncated_svd
 from recae.errors import ConfigError
 from recae.estimators.params import param
 from recae.nn import AutoencoderNet, CosineHead, Gaussian, InputLinear, LinearHead
@@ -37,6 +38,9 @@ is best, and with it a gain without bounds."""
 
 CELLS = 4_000_000
 """Scores held at a time, at most, where a row has fewer."""
+
+PRODUCTS = 8
+"""Products of the decomposition at most: a start need not be exact."""
 
 NEGLIGIBLE = 1e-5
 """Singular values below this share of the largest one are rounding errors."""
@@ -81,7 +85,7 @@ def svd_init(net: AutoencoderNet, histories: Any, seed: int, progress: bool | No
     one of `GAINS`, is the likeliest for the histories of 500 training users given a random half of
     each, with the biases of the last layer. Units beyond the directions of the data stay as drawn,
     and so do hidden units beyond the code.
-    Memory is that of `randomised_svd`, and of some scores for the gain.
+    Memory is that of `truncated_svd`, and of some scores for the gain.
 
     histories: CSR of ones, (users, n_items); seed: of the directions that the decomposition begins
     with, and of the users. The signs of the directions are as they come.
@@ -93,7 +97,7 @@ def svd_init(net: AutoencoderNet, histories: Any, seed: int, progress: bool | No
     counts = column_counts(histories).clip(1)
     damping = ((counts / counts.mean()) ** -0.5).astype(np.float32)  # d, (n_items,)
     rows = normalised(histories, damping)
-    s, v = randomised_svd(rows, k, generator, progress)
+    s, v = leading(rows, k, generator, progress)
     k = int((s > NEGLIGIBLE * s[0]).sum())
     s, v = s[:k], v[:, :k]
     scale = (SPREAD * np.sqrt(rows.shape[0]) / s).astype(np.float32)  # a, (k,)
@@ -131,12 +135,21 @@ def unit_svd_init(
     counts = column_counts(histories)
     damping = (counts.clip(1) / counts.clip(1).mean()) ** -0.5  # d, (n_items,)
     rows = normalised(histories, damping.astype(np.float32))
-    s, v = randomised_svd(rows, k, numpy_generator(seed, Stream.SVD_START), progress)
+    s, v = leading(rows, k, numpy_generator(seed, Stream.SVD_START), progress)
     vectors = torch.from_numpy(v * s.clip(0) ** 0.5)  # (n_items, k)
     known = torch.from_numpy(counts > 0)
     vectors = vectors / vectors[known].square().sum(1).mean().sqrt()
     first.weight[known, :k] = vectors[known]
     head.weight[known, :k] = F.normalize(vectors[known], dim=1)
+
+
+def leading(
+    rows: Any, k: int, generator: np.random.Generator, progress: bool | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """s (k,) and V (n_items, k), float32, of a CSR matrix, roughly."""
+    read = Rows(rows, lambda part: part)
+    _, s, v = truncated_svd(read, k, start=generator, most=PRODUCTS, progress=progress)
+    return s.astype(np.float32), v.astype(np.float32)
 
 
 def normalised(histories: Any, damping: np.ndarray) -> Any:
