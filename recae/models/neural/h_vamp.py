@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from recae import training
+from recae.data.csr import column_counts
 from recae.estimators.params import estimator, param
 from recae.models.neural._base import (
     NeuralRecommender,
@@ -31,7 +36,9 @@ class HVamp(NeuralRecommender):
     z2 ~ q(z2 | x), z1 ~ q(z1 | x, z2), f = decoder(z1, z2);
     loss = -log p(x | f) + beta KL(q(z1, z2 | x) || p(z2) p(z1 | z2)), plus l2, where
     p(z2) = 1/K sum_c q(z2 | u_c) with K learned inputs u_c, and all layers are gated:
-    (W x + a) sigma(V x + b).
+    (W x + a) sigma(V x + b). Under the logistic likelihood the biases of the last layer start at
+    the log-odds of the items, not at zero: otherwise most updates of a small data set only learn
+    that most items are rare.
 
     Kim & Suh, "Enhancing VAEs for Collaborative Filtering: Flexible Priors & Gating Mechanisms",
     RecSys 2019, after Tomczak & Welling, "VAE with a VampPrior", AISTATS 2018. Among the most
@@ -103,6 +110,12 @@ class HVamp(NeuralRecommender):
             decoder=HierarchicalDecoder(self.latent, self.width, self.depth, head),
         )
 
+    def _prepare(self, net: AutoencoderNet, histories: Any, device: torch.device) -> None:
+        super()._prepare(net, histories, device)
+        for module in net.modules():
+            if isinstance(module, LinearHead) and self.likelihood == "logistic":
+                module.start = log_odds(histories)
+
     def _code_width(self) -> int:
         return 2 * self.latent
 
@@ -110,3 +123,11 @@ class HVamp(NeuralRecommender):
         return training.Objective(
             self.likelihood, {"kl": training.annealed(self.beta, self.anneal, updates)}
         )
+
+
+def log_odds(histories: Any) -> Tensor:
+    """log (n_i + 1/2) / (users - n_i + 1/2), n_i the number of users with item i: (n_items,)
+    float32."""
+    counts = column_counts(histories)
+    odds = (counts + 0.5) / (histories.shape[0] - counts + 0.5)
+    return torch.from_numpy(np.log(odds).astype(np.float32))
