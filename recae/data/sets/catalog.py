@@ -19,7 +19,13 @@ from recae.data.sets.download import (
     provide_files,
     unpinned_files,
 )
-from recae.data.sets.layouts import ArchiveSource, ByItemSource, read_items, read_lists
+from recae.data.sets.layouts import (
+    ArchiveSource,
+    ByItemSource,
+    read_items,
+    read_lists,
+    read_pairs,
+)
 from recae.data.stored.sources import COLUMNS
 from recae.data.tables.entries import read_entries
 from recae.data.tables.paths import file_errors
@@ -149,7 +155,10 @@ def _checked(card: Card, folder: Path, progress: bool | None) -> Dataset:
 def _read(card: Card, folder: Path, progress: bool | None) -> Dataset:
     parts: dict[str, Interactions] = {}
     if "parts" in card:
-        frames = {part: read_lists(folder, layout) for part, layout in card["parts"].items()}
+        frames = {
+            part: (read_pairs if "columns" in layout else read_lists)(folder, layout)
+            for part, layout in card["parts"].items()
+        }
         data = Interactions.from_frame(pd.concat(frames.values(), ignore_index=True))
         parts = {
             part: Interactions.from_frame(frame, users=data.users, items=data.items)

@@ -3,9 +3,9 @@
 A card has for each table: `file` (or several, one after the other), `member` (in an archive),
 `separator` (one character, or the same twice), `encoding`, `quoted`, and `columns`. A list in
 `columns` names the fields of a table without a header line, with "" for a field to skip. A table in
-`columns` maps our names to those of the header line. Our names are user_id, item_id, weight and
-timestamp; `ids = "text"` if the first two are not integers. With `rest`, the last field of a line
-may contain the separator.
+`columns` maps our names to those of the header line. A published part without `columns` has a line
+of items for each user. Our names are user_id, item_id, weight and timestamp; `ids = "text"` if the
+first two are not integers. With `rest`, the last field of a line may contain the separator.
 """
 
 from __future__ import annotations
@@ -124,6 +124,19 @@ class ArchiveSource:
         )
         for batch in reader:
             yield {name: batch.column(their) for name, their in wanted.items()}
+
+
+def read_pairs(folder: Path, layout: Layout) -> pd.DataFrame:
+    """A delimited table of pairs as a frame of user_id and item_id, in their order."""
+    names = ["user_id", "item_id"]
+    blocks = ArchiveSource(folder, layout).blocks(names)
+    return pd.concat(
+        [
+            pd.DataFrame({name: block.columns[name].to_numpy() for name in names})
+            for block in blocks
+        ],
+        ignore_index=True,
+    )
 
 
 def read_lists(folder: Path, layout: Layout) -> pd.DataFrame:

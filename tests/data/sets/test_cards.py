@@ -18,7 +18,7 @@ TABLE = {"file", "member", "separator", "encoding", "columns", "quoted", "rest",
 def test_the_sets_that_the_literature_uses_are_there() -> None:
     movielens = {f"ml-{size}" for size in ("100k", "1m", "10m", "20m", "25m", "32m")}
     others = {"ml-latest-small", "netflix", "msd-taste-profile", "gowalla", "yelp2018"}
-    others |= {"amazon-book", "goodbooks-10k", "lastfm-hetrec"}
+    others |= {"amazon-book", "goodbooks-10k", "lastfm-hetrec", "lastfm-lightgcn"}
     assert set(dataset_names()) == movielens | others
 
 

@@ -185,6 +185,21 @@ def test_a_line_of_items_for_each_user_in_published_parts(publish) -> None:
     assert split.test.history.nnz == 5
 
 
+def test_a_line_for_each_pair_in_published_parts(publish) -> None:
+    layout = {"separator": "\t", "encoding": "utf-8", "columns": ["user_id", "item_id", ""]}
+    publish(
+        {"data1.txt": b"7\t3\t12\n2\t5\t9\n", "test1.txt": b"2\t3\t1\n"},
+        counts={"users": 2, "rated_items": 2, "interactions": 3, "train": 2, "test": 1},
+        parts={
+            "train": {"file": "data1.txt", **layout},
+            "test": {"file": "test1.txt", **layout},
+        },
+    )
+    parts = load_dataset("tiny").parts
+    assert [row[:2] for row in rows(parts["train"])] == [(2, 5), (7, 3)]
+    assert [row[:2] for row in rows(parts["test"])] == [(2, 3)]
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
