@@ -35,6 +35,7 @@ class Stream(IntEnum):
     REVIVED_UNITS = 7
     # tuning
     TRIALS = 11
+    BLEND_HALVES = 18
     # compression of embeddings
     EMBEDDING_TRIAL = 13
     DICTIONARY_ORDER = 14

@@ -148,8 +148,7 @@ def run(name: str, parts: Parts, work: Path) -> None:
         learnt = recae.Ensemble.of(
             [recae.load(work / member / "chosen") for member in BLENDED], parts.blending
         )
-        model = recae.Ensemble.of([recae.load(work / member / "model") for member in BLENDED])
-        model.member_weights_ = learnt.member_weights_
+        model = learnt.with_members([recae.load(work / member / "model") for member in BLENDED])
         weights = zip(BLENDED, learnt.member_weights_.tolist(), strict=True)
         about: dict[str, Any] = {"weights": {member: round(w, 4) for member, w in weights}}
     else:

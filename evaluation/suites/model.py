@@ -282,7 +282,10 @@ def blended(
             f"{candidate.name} blends models that are not fitted to these data and settings: run "
             f"{', '.join(missing)} first, with --again if their result exists"
         )
-    return recae.Ensemble.of([recae.load(place) for place in places.values()], split.validation)
+    models = [recae.load(place) for place in places.values()]
+    return recae.Ensemble.of(
+        models, split.validation, metric=candidate.template.get_params()["metric"]
+    )
 
 
 def trials(tuning: recae.tuning.Tuning) -> list[dict[str, Any]]:

@@ -126,7 +126,8 @@ def read_suite(name: str, folder: Path = SUITES) -> Suite:
 def _candidate(file: str, key: str, said: Mapping[str, Any], seeds: int, metric: str) -> Candidate:
     _known(f"{file} [models.{key}]", said, _MODEL)
     kind = said.get("model", key)
-    known = {model.__name__: model for model in recae.MODELS.values()} | dict(recae.MODELS)
+    models = [*recae.MODELS.values(), recae.AutoEnsemble]
+    known = {model.__name__: model for model in models} | {model.name: model for model in models}
     if kind not in known:
         raise unknown_option(f"model in {file}", kind, known)
     model = known[kind]()

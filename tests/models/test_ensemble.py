@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.optimize
 import scipy.sparse as sp
-from scipy.special import logsumexp
+import torch
 
 import recae
 from recae import ConfigError, DataError, Interactions
-from recae.models import ensemble
+from recae.metrics import parse_metric
+from recae.models import _blend, ensemble
 from recae.ranking.batches import dense
+from recae.rng import Stream, numpy_generator
 
 RNG = np.random.default_rng(6)
 
@@ -45,29 +46,6 @@ def test_equal_weights_are_sums_of_standardised_scores() -> None:
     assert blend.member_weights_.tolist() == [1, 1]
 
 
-def likelihood(weights: np.ndarray, fold: recae.Fold) -> float:
-    """The mean over users of the log likelihood of their targets, written out."""
-    history, target = fold.history.matrix, fold.target.matrix.toarray() > 0
-    scores = sum(w * by_hand(m, history) for w, m in zip(weights, MODELS, strict=True))
-    total = 0.0
-    for row, seen, found in zip(scores, history.toarray() > 0, target, strict=True):
-        total += (row[found] - logsumexp(row[~seen])).sum()
-    return total / len(scores)
-
-
-def test_the_search_starts_from_the_likeliest_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        ensemble, "fit_weights_by_ranking", lambda scores, mask, target, metric, start: start
-    )
-    blend = recae.Ensemble.of(MODELS, FOLD)
-    found = scipy.optimize.minimize(
-        lambda w: -likelihood(w, FOLD), [0.5, 0.5], method="Nelder-Mead", options={"xatol": 1e-6}
-    )
-    assert (found.x > 0).all()
-    np.testing.assert_allclose(blend.member_weights_, found.x, rtol=2e-3)
-    assert likelihood(blend.member_weights_, FOLD) > likelihood(np.ones(2), FOLD)
-
-
 def test_a_member_that_only_harms_gets_nothing() -> None:
     class Contrary(recae.PureSVD):
         name = "contrary"
@@ -80,9 +58,9 @@ def test_a_member_that_only_harms_gets_nothing() -> None:
     assert weights[0] > 0.1 and weights[1] == pytest.approx(0, abs=1e-9)
 
 
-def ranked(weights: np.ndarray, fold: recae.Fold) -> float:
+def ranked(weights: np.ndarray, fold: recae.Fold, models: list = MODELS) -> float:
     """NDCG@5 of the blend written out, on the fold."""
-    scores = sum(w * by_hand(m, fold.history.matrix) for w, m in zip(weights, MODELS, strict=True))
+    scores = sum(w * by_hand(m, fold.history.matrix) for w, m in zip(weights, models, strict=True))
     scores[fold.history.matrix.toarray() > 0] = -np.inf
     gains = 1 / np.log2(np.arange(2, 7))
     values = []
@@ -99,6 +77,117 @@ def test_no_member_and_no_grid_ranks_much_better_than_the_blend() -> None:
     assert found >= max(ranked(np.array(w), FOLD) for w in ([1, 0], [0, 1], [1, 1]))
     grid = [ranked(np.array([share, 1 - share]), FOLD) for share in np.linspace(0, 1, 101)]
     assert found > max(grid) - 0.01
+
+
+def test_weights_change_by_two_and_by_one_and_a_half_while_that_ranks_better() -> None:
+    models = [*MODELS, recae.Popularity().fit(TRAIN)]
+
+    def value(weights: np.ndarray) -> float:
+        return ranked(weights, FOLD, models)
+
+    best = np.ones(3)
+    while best.sum() > 1:
+        without = [best - one for one in np.eye(3) if (best - one).min() >= 0]
+        if max(map(value, without)) <= value(best):
+            break
+        best = max(without, key=value)  # the first of equals
+    best = max([best, *np.eye(3)], key=value)
+    for step in (2, 2, 1.5, 1.5):
+        for member in np.flatnonzero(best):
+            for factor in (step, 1 / step):
+                trial = best * np.where(np.arange(3) == member, factor, 1)
+                best = max([best, trial], key=value)
+    blend = recae.Ensemble.of(models, FOLD, metric="ndcg@5")
+    np.testing.assert_allclose(blend.member_weights_, best / best.mean())
+
+
+def test_halves_of_the_users_give_each_other_weights() -> None:
+    metric = parse_metric("ndcg@5")
+    found = recae.Ensemble.of(MODELS, metric="ndcg@5")._candidates(FOLD, 0)
+    values = _blend.cross_fitted(found, metric, seed=3)
+    order = numpy_generator(3, Stream.BLEND_HALVES).permutation(len(found))
+    halves = [np.sort(half) for half in np.array_split(order, 2)]
+    for half, other in (halves, halves[::-1]):
+        weights = _blend.fit_weights(found.part(torch.from_numpy(other)), metric)
+        np.testing.assert_array_equal(values[half], found.per_user(weights, metric)[half])
+
+
+def test_fitted_models_are_blended_by_the_metric_that_is_asked_for() -> None:
+    blend = recae.Ensemble.of(MODELS, FOLD, metric="ndcg@5")
+    fitted = recae.Ensemble(metric="ndcg@5", members=("EASE(l2=5.0)", "PureSVD(latent=2)"))
+    assert blend.metric == "ndcg@5"
+    np.testing.assert_array_equal(blend.member_weights_, fitted.fit(TRAIN, FOLD).member_weights_)
+    with pytest.raises(ConfigError, match="unknown metric 'ndgc'"):
+        recae.Ensemble.of(MODELS, FOLD, metric="ndgc@5")
+    with pytest.raises(DataError, match="validation .*target"):
+        recae.Ensemble.of(MODELS, recae.Fold(FOLD.history, FOLD.target.keep(np.zeros(60, bool))))
+
+
+def test_the_weights_of_known_users_rank_their_hidden_items(tmp_path) -> None:
+    split = recae.data.splits.holdout_pairs(TRAIN, 0.3, seed=1)
+    models = [recae.EASE(l2=5.0).fit(split.train), recae.PureSVD(latent=2).fit(split.train)]
+    fold = split.validation
+    blend = recae.Ensemble.of(models, fold, metric="ndcg@5")
+    found = recae.evaluate(blend, fold, "ndcg@5", progress=False)["ndcg@5"]
+    alone = [recae.evaluate(model, fold, "ndcg@5", progress=False)["ndcg@5"] for model in models]
+    assert found >= max(alone)
+    assert (
+        blend.validation_users_ == fold.target.n_users == (np.diff(TRAIN.matrix.indptr) > 1).sum()
+    )
+    assert recae.load(blend.save(tmp_path / "blend")).validation_users_ == fold.target.n_users
+    assert recae.Ensemble.of(models).validation_users_ == 0
+
+
+def test_weights_stay_when_members_are_fitted_again_on_all_data() -> None:
+    blend = recae.Ensemble.of(MODELS, FOLD, metric="ndcg@5")
+    more = Interactions.from_csr(sp.vstack([TRAIN.matrix, FOLD.history.matrix]).tocsr())
+    again = [model.clone().fit(more) for model in MODELS]
+    found = blend.with_members(again)
+    expected = sum(
+        w * by_hand(model, TRAIN.matrix)
+        for w, model in zip(blend.member_weights_, again, strict=True)
+    )
+    np.testing.assert_allclose(found.score(TRAIN.matrix), expected, atol=1e-5)
+    assert found.metric == "ndcg@5" and found.validation_users_ == blend.validation_users_
+    with pytest.raises(ConfigError, match="2 members, and 1"):
+        blend.with_members(again[:1])
+
+
+def candidates(
+    best: int, monkeypatch: pytest.MonkeyPatch, cells: int = 1 << 20
+) -> _blend.Candidates:
+    monkeypatch.setattr(_blend, "BEST", best)
+    monkeypatch.setattr(_blend, "CELLS", cells)
+    blend, history = recae.Ensemble.of(MODELS), FOLD.history.matrix
+    parts = history, history, FOLD.target.matrix
+    return _blend.Candidates.of(2, blend._standardised, *parts, parse_metric("ndcg@1"), 0)
+
+
+def test_candidates_are_the_best_items_of_each_member(monkeypatch) -> None:
+    found = candidates(5, monkeypatch)
+    scores = [by_hand(model, FOLD.history.matrix) for model in MODELS]
+    seen = FOLD.history.matrix.toarray() > 0
+    for row, items in enumerate(found.items.numpy()):
+        expected = set()
+        for member in scores:
+            left = np.where(seen[row], -np.inf, member[row])
+            expected |= {item for item in np.argsort(-left)[:5] if not seen[row][item]}
+        assert set(items[items >= 0]) == expected
+        for member, own in zip(scores, found.scores.numpy(), strict=True):
+            np.testing.assert_allclose(
+                own[row][items >= 0], member[row][items[items >= 0]], atol=1e-5
+            )
+    metric = parse_metric("ndcg@5")
+    for weights in ([1.0, 0.0], [0.0, 1.0], [0.4, 1.6]):
+        assert found.value(np.array(weights), metric) == pytest.approx(ranked(weights, FOLD))
+
+
+def test_users_that_do_not_fit_are_left_out(monkeypatch) -> None:
+    found, whole = (candidates(5, monkeypatch, cells) for cells in (20 * 4 * 14, 1 << 20))
+    assert 15 < len(found) < 30 and len(whole) == 39
+    assert found.scores.numel() + 2 * found.items.numel() <= 20 * 4 * 14
+    rows = {tuple(row) for row in whole.target.toarray()}
+    assert {tuple(row) for row in found.target.toarray()} <= rows
 
 
 @pytest.mark.parametrize("metric", ["coverage@5", "novelty@5"])
