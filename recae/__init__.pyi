@@ -88,5 +88,6 @@ from .transformers import Autoencoder as Autoencoder
 from .transformers import DenoisingAutoencoder as DenoisingAutoencoder
 from .transformers import SparseAutoencoder as SparseAutoencoder
 from .transformers import VariationalAutoencoder as VariationalAutoencoder
+from .tuning import AutoEnsemble as AutoEnsemble
 from .tuning import find_best as find_best
 from .tuning import tune as tune

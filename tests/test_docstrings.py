@@ -49,7 +49,7 @@ OFFERED = {
 }
 """What users import: the names at the top, and those that the rooms offer."""
 NAMES = sorted(OFFERED)
-MODELS = {model.__name__ for model in recae.MODELS.values()}
+MODELS = {model.__name__ for model in recae.MODELS.values()} | {"AutoEnsemble"}
 MODULES = [module.name for module in pkgutil.walk_packages(recae.__path__, "recae.")]
 MODULES.remove("recae.__main__")
 CANNOT_FAIL = {"Recommender.get_params", "ImageCodec.get_params"} | {

@@ -1,9 +1,10 @@
 """Find a good model: tune a few, test each once, and save the best.
 
 The data are split. A few models, from the most popular items to Mult-VAE, are tuned on validation
-data within the time, and each is measured once on test data. The one that is best on validation is
-fitted again on all data and saved to OUT. Without OUT nothing is written. The command needs the
-library Optuna: pip install "recae[tune]"
+data within the time, and each is measured once on test data. A blend of them takes part if it is
+clearly better on validation. The one that is best on validation is fitted again on all data and
+saved to OUT. Without OUT nothing is written. The command needs the library Optuna:
+pip install "recae[tune]"
 
 examples:
   recae best plays.parquet model --seconds 300

@@ -34,7 +34,13 @@ from recae.system.threads import in_threads, survives_fork
 
 FORMAT = 3
 CONFIG, ARRAYS, CARD = "config.json", "model.safetensors", "README.md"
-ROOMS = ("recae.models", "recae.transformers", "recae.apply.compress", "recae.apply.steer")
+ROOMS = (
+    "recae.models",
+    "recae.transformers",
+    "recae.tuning",
+    "recae.apply.compress",
+    "recae.apply.steer",
+)
 """The modules of the kinds of recae, imported when a folder holds a kind that is not registered."""
 
 PART = 1 << 21

@@ -2,6 +2,7 @@
 
 from recae.tuning.attempt import at_best_epoch as at_best_epoch
 from recae.tuning.attempt import check_budget as check_budget
+from recae.tuning.auto import AutoEnsemble as AutoEnsemble
 from recae.tuning.best import Best as Best
 from recae.tuning.best import find_best as find_best
 from recae.tuning.result import Tuning as Tuning

@@ -26,6 +26,7 @@ from recae.errors import (
     check_number,
 )
 from recae.evaluation import evaluate
+from recae.metrics import Metric
 from recae.models import Ensemble
 from recae.models.neural._base import NeuralRecommender
 from recae.recommend.base import Recommender
@@ -137,21 +138,30 @@ FAILURES = (ConfigError, CapacityError, TrainingError)
 
 @dataclass(frozen=True)
 class Task:
-    """What all trials share. The template validates itself by the tuned metric, if it can."""
+    """What all trials share. The template validates itself by the tuned metric, if it can.
+
+    metrics: the one to maximise, then the others that are measured.
+    """
 
     template: Recommender
     data: Interactions
     validation: Fold
-    metric: str
+    metrics: Sequence[Metric]
     halving: bool
     seed: int
     device: torch.device
 
     @property
+    def metric(self) -> str:
+        """The name of the metric to maximise."""
+        return str(self.metrics[0])
+
+    @property
     def validates_itself(self) -> bool:
         """Whether the model measures the tuned metric after every epoch."""
         model = self.template
-        return isinstance(model, NeuralRecommender) and model.metric == self.metric
+        named = self.metrics[0].function is None
+        return named and isinstance(model, NeuralRecommender) and model.metric == self.metric
 
 
 def attempt(
@@ -167,6 +177,7 @@ def attempt(
     halving = task.halving and task.validates_itself
     started, best = clock(), -math.inf
     value: float | None = None
+    others: Mapping[str, float] = {}
     state, reason = COMPLETE, ""
 
     def after_epoch(epoch: Epoch) -> bool:
@@ -197,7 +208,7 @@ def attempt(
                 callbacks=after_epoch if any(m.uses_callbacks for m in model._trained()) else (),
                 progress=False,
             )
-            value = _measured(task, model)
+            value, others = _measured(task, model)
             if not math.isfinite(value):
                 raise TrainingError(f"its {task.metric} is {value}")
             if halving and state == COMPLETE:  # all that come to a later rung compete with it
@@ -217,15 +228,23 @@ def attempt(
         reason="; ".join([reason, *warned] if reason else warned),
         warned=tuple(warned),
         refit={} if failed else best_settings(model),
+        others=others,
     )
     return trial, None if failed else model
 
 
-def _measured(task: Task, model: Recommender) -> float:
-    """The metric on validation: that of the epoch that was kept, or measured now."""
+def _measured(task: Task, model: Recommender) -> tuple[float, Mapping[str, float]]:
+    """The metric on validation, that of the epoch that was kept or measured now; and the others."""
+    known, metrics = {}, list(task.metrics)
     if task.validates_itself and isinstance(model, NeuralRecommender):
-        return float(model.epochs_[best_epoch(model) - 1].metrics[task.metric])
-    return evaluate(model, task.validation, task.metric, progress=False)[task.metric]
+        epoch = model.epochs_[best_epoch(model) - 1]
+        known = {task.metric: float(epoch.metrics[task.metric])}
+        del metrics[0]
+    measured: dict[str, float] = {}
+    if metrics:
+        measured = evaluate(model, task.validation, metrics, progress=False).mean
+    found = {**measured, **known}
+    return found[task.metric], {str(m): found[str(m)] for m in task.metrics[1:]}
 
 
 @contextmanager

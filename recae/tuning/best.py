@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,29 +27,30 @@ from recae.errors import (
 )
 from recae.evaluation import Report, evaluate
 from recae.evaluation.comparison import compare, verdicts
+from recae.metrics import parse_metric
 from recae.recommend.base import Recommender
 from recae.recommend.requests import check_metric
-from recae.recommend.weights import weights_differ
 from recae.rng import check_seed
 from recae.system.progress import check_progress
 from recae.system.threads import survives_fork
 from recae.training import check_alone, resolve_device
-from recae.tuning.attempt import clock, noted_warnings
-from recae.tuning.candidates import share_of, space_of, templates_of, too_large
+from recae.tuning.attempt import clock
+from recae.tuning.candidates import ENOUGH, templates_of, too_large
+from recae.tuning.members import Blend, Searches, blend, tune_each
+from recae.tuning.one import Search
 from recae.tuning.result import Tuning
-from recae.tuning.run import tune
-from recae.tuning.study import CUT, check_optuna
+from recae.tuning.study import check_optuna
 
 LOG = logging.getLogger("recae")
 
 TRIALS = 40
 """Settings of one model, at most: what a cheap one leaves of its time goes to the next ones."""
 
+BLEND = "blend"
+"""The name of a blend of the models that were tuned."""
+
 SEARCH = 0.6
 """Share of the seconds for the searches; the rest is for the fits after them."""
-
-ENOUGH = 200
-"""Users with a target, in validation and in test, from which on data are split at a time."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -100,7 +102,7 @@ def find_best(
     progress: bool | None = None,
     on_step: Callable[[str], object] | None = None,
 ) -> Best:
-    """Tunes a few models within the time, measures each once on a test, and refits the best.
+    """Tunes a few models and their blend within the time, tests each once, and refits the best.
 
     1. The data are split. With times, and where that leaves 200 users with a target in both folds,
        all histories are cut at two times, so that the last tenth of the interactions is the test
@@ -117,6 +119,11 @@ def find_best(
     4. The best is the one with the highest metric on validation, so that its test value is not too
        good by the choice. It is fitted again on all data.
 
+    A blend of the tuned models, see `recae.Ensemble`, takes part if a paired test on the validation
+    users says that it is better than the best model alone, and if there is time to fit all of its
+    members. Its weights are learnt on validation; each half of the users is measured under the
+    weights that the other half gives.
+
     seconds: of all this together. A last fit can take longer, as `recae.tune` says. models: names
     as in `recae.MODELS`, classes, or models whose settings are the first trial; by default
     popularity, item-knn, svd-ae, pure-svd, ease, edlae, als and mult-vae. Where the largest weight
@@ -128,7 +135,7 @@ def find_best(
     data that cannot be split, TrainingError if no model can be fitted.
 
     >>> best = recae.find_best(data, seconds=20, metric="recall@2", models=["popularity", "ease"])
-    >>> best.table["model"].tolist() == [best.name] + [m for m in best.reports if m != best.name]
+    >>> best.table["model"].tolist()[0] == best.name
     True
     """
     check_alone("recae.find_best")
@@ -151,14 +158,26 @@ def find_best(
     splitter, split, why = _split(everything, protocol, seed)
     say(f"split: {splitter}{why}")
     options = {"seed": seed, "device": device, "progress": progress}
-    job = _Job(split, str(metric), options, say)
+    assert split.validation is not None
+    search = Search(
+        split.train,
+        split.validation,
+        [parse_metric(metric)],
+        seed=seed,
+        device=resolve_device(device),
+        progress=progress,
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnusedWeights)  # the searches decide
-        job.search(templates, started + SEARCH * budget)
+        end = started + SEARCH * budget
+        refuse = partial(too_large, data=split.train)
+        found = tune_each(search, templates, end=end, trials=TRIALS, say=say, refuse=refuse)
+        job = _Job(split, search, found, str(metric), options, say)
+        job.blend(started + budget)
         job.test()
         name = job.ranked()[0]
         say(f"{name} is fitted on all {everything.nnz:,} interactions")
-        model = job.tunings[name].refit(everything, seed=seed, device=device, progress=progress)
+        model = job.refit(name, everything)
     return Best(
         model=model,
         name=name,
@@ -166,7 +185,7 @@ def find_best(
         table=job.table(),
         verdict="\n".join(job.verdict()),
         reports={found: job.reports[found] for found in job.ranked()},
-        tunings=dict(job.tunings),
+        tunings=dict(found.tunings),
         split=split,
         protocol=splitter,
         metric=str(metric),
@@ -176,102 +195,91 @@ def find_best(
 
 @dataclass(frozen=True)
 class _Job:
-    """The searches, their tests, and the sentences about them.
+    """What was found, the tests of it, and the sentences about it.
 
-    options: seed, device and progress; skipped: the reasons.
+    options: seed, device and progress; blends: one or none.
     """
 
     split: Split
+    search: Search
+    found: Searches
     metric: str
     options: Mapping[str, Any]
     say: Callable[[str], object]
-    tunings: dict[str, Tuning] = field(default_factory=dict)
+    blends: list[Blend] = field(default_factory=list)
     reports: dict[str, Report] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
 
-    def search(self, templates: Mapping[str, Recommender], end: float) -> None:
-        """Tunes one model after the other until `end`, a time of the clock."""
-        train, validation = self.split.train, self.split.validation
-        assert validation is not None
-        for place, (name, template) in enumerate(templates.items()):
-            share = max(end - clock(), 0.0) * share_of(list(templates.values())[place:])
-            reason = too_large(template, train, share)
-            if reason:
-                self._skip(name, reason)
-                continue
-            try:
-                with noted_warnings() as warned:
-                    warnings.simplefilter("ignore", UnusedWeights)  # the searches decide
-                    self.tunings[name] = tune(
-                        template,
-                        train,
-                        validation,
-                        self.metric,
-                        seconds=max(share, 1e-3),
-                        trials=TRIALS,
-                        space=space_of(template, weights_differ(train)),
-                        **self.options,
-                    )
-            except (CapacityError, TrainingError, ConfigError) as error:
-                self._skip(name, str(error))
-                continue
-            tuning, cut = self.tunings[name], self._note(name)
-            for message in warned[: len(warned) - bool(cut)]:  # the last one is about the cut
-                self.say(f"{name}: {message}")
-            self.say(
-                f"{name}: {self.metric} {tuning.value:.4f} on validation, best of "
-                f"{len(tuning.trials)} trials in {tuning.seconds:.1f} s{cut}"
-            )
-        if not self.tunings:
-            raise TrainingError(
-                "no model could be fitted: "
-                + "; ".join(f"{name}: {why}" for name, why in self.skipped.items())
-            )
+    def blend(self, end: float) -> None:
+        """Adds a blend if it is better than each model and can be fitted until `end`."""
+        if len(self.found.tunings) < 2:
+            return
+        found = blend(self.found, self.search)
+        left, needed = end - clock(), sum(self.found.seconds(label) for label in found.labels)
+        if len(found.labels) < 2:
+            self._skip(BLEND, f"no blend ranks better than {found.labels[0]} alone")
+        elif not found.settled:
+            self._skip(BLEND, f"it is not settled that it is better ({found})")
+        elif needed > left:
+            self._skip(BLEND, f"its fit may take {needed:.0f} s, and {left:.0f} s are left")
+        else:
+            self.blends.append(found)
+            self.say(str(found))
 
     def test(self) -> None:
         """Fits every best setting on training and validation data, and measures it on the test."""
         before, test = joined(self.split.train, self.split.validation), self.split.test
         assert test is not None
-        seed, progress = self.options["seed"], self.options["progress"]
-        for name, tuning in list(self.tunings.items()):
+        models: dict[str, Recommender] = {}
+        for label, tuning in list(self.found.tunings.items()):
             try:
-                model = tuning.refit(before, **self.options)
-                self.reports[name] = evaluate(
-                    model, test, self.metric, seed=seed, progress=progress
-                )
+                models[label] = tuning.refit(before, **self.options)
+                self._measure(label, models[label], test)
             except (CapacityError, TrainingError) as error:
-                del self.tunings[name]
-                self._skip(name, str(error))
+                del self.found.tunings[label]
+                self._skip(label, str(error))
+            if not any(label in found.labels for found in self.blends):
+                models.pop(label, None)
+        for found in list(self.blends):
+            try:
+                members = [models[label] for label in found.labels]
+            except KeyError as error:
+                self.blends.remove(found)
+                self._skip(BLEND, f"{error.args[0]} could not be fitted")
+            else:
+                self._measure(BLEND, found.model.with_members(members), test)
         if not self.reports:
             raise TrainingError("no model could be fitted on training and validation data")
 
+    def _measure(self, label: str, model: Recommender, test: Any) -> None:
+        seed, progress = self.options["seed"], self.options["progress"]
+        self.reports[label] = evaluate(model, test, self.metric, seed=seed, progress=progress)
+
+    def refit(self, label: str, data: Interactions) -> Recommender:
+        """The model fitted on all data with its best setting."""
+        if label != BLEND:
+            return self.found.tunings[label].refit(data, **self.options)
+        (found,) = self.blends
+        tunings = [self.found.tunings[member] for member in found.labels]
+        model = found.model.with_members([one.refit(data, **self.options) for one in tunings])
+        model.history_ = data
+        return model
+
     def ranked(self) -> list[str]:
         """The models from the best on validation; of equals the one that is cheaper to fit."""
-        return sorted(self.tunings, key=lambda name: -self.tunings[name].value)
+        return [BLEND] * len(self.blends) + self.found.ranked()
 
     def table(self) -> pd.DataFrame:
         """A row for each model, those that were skipped last."""
         rows = []
         for name in self.ranked():
-            tuning, report = self.tunings[name], self.reports[name]
+            report = self.reports[name]
             low, high = report.interval[self.metric]
-            rows.append(
-                {
-                    "model": name,
-                    "validation": tuning.value,
-                    "test": report.mean[self.metric],
-                    "low": float(low),
-                    "high": float(high),
-                    "trials": len(tuning.trials),
-                    "seconds": tuning.seconds,
-                    "settings": repr(tuning.model),
-                    "note": self._note(name).removeprefix("; "),
-                }
-            )
+            found: dict[str, Any] = {"model": name, "validation": self.value(name)}
+            found |= {"test": report.mean[self.metric], "low": float(low), "high": float(high)}
+            rows.append(found | self._about(name))
         none = {"trials": 0, "seconds": 0.0, "settings": ""}
-        rows += [
-            {"model": name, **none, "note": f"skipped: {why}"} for name, why in self.skipped.items()
-        ]
+        skipped = self.found.skipped.items()
+        rows += [{"model": name, **none, "note": f"skipped: {why}"} for name, why in skipped]
         return pd.DataFrame(rows)
 
     def verdict(self) -> list[str]:
@@ -287,14 +295,25 @@ class _Job:
             said += verdicts(compare(reports, self.metric, baseline=name, seed=seed))
         return said
 
-    def _note(self, name: str) -> str:
-        """Whether the best trial ended early."""
-        trials = self.tunings[name].trials
-        best = trials.loc[trials["value"].eq(self.tunings[name].value)].iloc[0]
-        return "; the training of its best setting was cut" if best["state"] == CUT else ""
+    def value(self, name: str) -> float:
+        """The metric on validation."""
+        return self.blends[0].value if name == BLEND else self.found.tunings[name].value
+
+    def _about(self, name: str) -> dict[str, Any]:
+        """The columns of the table about a search."""
+        if name == BLEND:
+            tunings = [self.found.tunings[label] for label in self.blends[0].labels]
+            trials = sum(len(tuning.trials) for tuning in tunings)
+            seconds = sum(tuning.seconds for tuning in tunings)
+            note, setting = str(self.blends[0]), repr(self.blends[0].model)
+        else:
+            tuning = self.found.tunings[name]
+            trials, seconds = len(tuning.trials), tuning.seconds
+            note, setting = self.found.note(name), repr(tuning.model)
+        return {"trials": trials, "seconds": seconds, "settings": setting, "note": note}
 
     def _skip(self, name: str, reason: str) -> None:
-        self.skipped[name] = reason
+        self.found.skipped[name] = reason
         self.say(f"{name} is skipped: {reason}")
 
 

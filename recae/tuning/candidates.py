@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
+import numpy as np
+import torch
+
 from recae.data import Interactions
-from recae.errors import CapacityError, ConfigError, check_option
+from recae.data.splits import Fold, GlobalTime, RandomSplit
+from recae.errors import CapacityError, ConfigError, RecaeError, check_option
 from recae.models import MODELS, InfiniteAE
 from recae.models.linear._base import LinearRecommender
-from recae.models.linear._solve import plan_solver
+from recae.models.linear._solve import SPARE, plan_solver
 from recae.models.neural._base import NeuralRecommender
 from recae.recommend.base import Recommender
-from recae.tuning.space import read_space
+from recae.system.machine import total_memory
 
 USUAL = ("popularity", "item-knn", "svd-ae", "pure-svd", "ease", "edlae", "als", "mult-vae")
 """The models that are tried unless others are named, those that are cheap to fit first."""
@@ -21,9 +27,17 @@ USUAL = ("popularity", "item-knn", "svd-ae", "pure-svd", "ease", "edlae", "als",
 PARTS = 3
 """Parts of the time for a model that trains in epochs, where any other gets one."""
 
-SPEED = 2e10
-"""Operations a second of an inverse on a slow processor: closed forms that would take longer than
-their share of the time are skipped."""
+SIZE = 1024
+"""Columns of the matrix whose inverse tells the speed of the machine."""
+
+WIDTH, EPOCHS = 300, 20
+"""Units of a hidden layer, and epochs that a training must have time for."""
+
+ENOUGH = 200
+"""Users with a target from which on data are split at a time."""
+
+USERS = 10_000
+"""Users that are held out for validation, at most."""
 
 
 def templates_of(models: Sequence[Any] | None) -> dict[str, Recommender]:
@@ -54,34 +68,92 @@ def share_of(models: Sequence[Recommender]) -> float:
     return parts[0] / sum(parts)
 
 
-def space_of(template: Recommender, weighted: bool) -> dict[str, Any] | None:
-    """None for the usual space; the template's own setting where there is nothing to search."""
-    try:
-        read_space(template, None, weighted)
-    except ConfigError:
-        own = {name: value for name, value in template.get_params().items() if name != "metric"}
-        return {name: [value] for name, value in list(own.items())[:1]} or None
-    return None
+@cache
+def speed() -> float:
+    """Operations a second of an inverse, n^3 for n columns, measured; larger ones are faster."""
+    matrix = torch.eye(SIZE, dtype=torch.float64) + 1.0
+    torch.cholesky_inverse(torch.linalg.cholesky(matrix))
+    started = time.perf_counter()
+    torch.cholesky_inverse(torch.linalg.cholesky(matrix))
+    return float(SIZE**3 / max(time.perf_counter() - started, 1e-6))
 
 
-def too_large(template: Recommender, data: Interactions, seconds: float) -> str:
+def too_large(template: Recommender, share: float, left: float, data: Interactions) -> str:
     """Why a closed form cannot be fitted in the memory or the time; "" if it can."""
-    if isinstance(template, InfiniteAE):
-        size = data.n_users
-    elif isinstance(template, LinearRecommender):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                plan, _ = plan_solver(template.name, data.n_users, data.n_items, 0.0, "auto")
-        except CapacityError as error:
-            return str(error)
-        size = data.n_users if plan.over_users else data.n_items
-    else:
-        return ""
-    forecast = size**3 / SPEED
-    if forecast <= seconds:
-        return ""
+    reason, size = _inverted(template, data)
+    forecast = size**3 / speed() if size else 0.0
+    if reason or forecast <= share:
+        return reason
     return (
-        f"its inverse of {size:,} x {size:,} may take {forecast:.0f} s, and {seconds:.0f} s are "
+        f"its inverse of {size:,} x {size:,} may take {forecast:.0f} s, and {share:.0f} s are "
         "its share: give more seconds, or keep fewer items"
     )
+
+
+def _inverted(template: Recommender, data: Interactions) -> tuple[str, int]:
+    """Why the matrix of a closed form does not fit in memory, or ""; its columns, 0 for none."""
+    if isinstance(template, InfiniteAE):
+        return "", data.n_users
+    if not isinstance(template, LinearRecommender):
+        return "", 0
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            plan, _ = plan_solver(template.name, data.n_users, data.n_items, 0.0, "auto")
+    except CapacityError as error:
+        return str(error), 0
+    return "", data.n_users if plan.over_users else data.n_items
+
+
+class Room:
+    """The memory and the time that are left for the members of an ensemble.
+
+    An item-item matrix stays in memory while the next members are tuned. A closed form may take a
+    third of the time that is left, a training must have time for 20 epochs in its share.
+    """
+
+    def __init__(self, data: Interactions) -> None:
+        self.data, self.held = data, 0
+
+    def refuse(self, template: Recommender, share: float, left: float) -> str:
+        """Why a model is skipped; "" if it is not. A model that is not skipped takes its room."""
+        reason, size = _inverted(template, self.data)
+        if reason:
+            return reason
+        if size:
+            forecast = size**3 / speed()
+            if 3 * forecast > left:
+                return f"its inverse of {size:,} x {size:,} may take {forecast:.0f} s"
+            matrix = 4 * self.data.n_items**2
+            needed = self.held + 4 * size**2 + 2 * matrix
+            available = SPARE * total_memory()
+            if needed > available:
+                return (
+                    f"it needs {needed / 1e9:.1f} GB beside the other models, and "
+                    f"{available / 1e9:.1f} GB may be used"
+                )
+            self.held += matrix
+        elif isinstance(template, NeuralRecommender):
+            cells = float(self.data.n_users) * self.data.n_items
+            forecast = 6 * cells * WIDTH * EPOCHS / speed()
+            if forecast > share:
+                return f"{EPOCHS} epochs may take {forecast:.0f} s, and {share:.0f} s are its share"
+        return ""
+
+
+def split_for_validation(data: Interactions, seed: int) -> tuple[Interactions, Fold | None]:
+    """A training part and a fold of the rest: the last tenth in time where that leaves 200 users,
+    else a tenth of each user's items, of 10,000 users at most. No fold if no user has two items."""
+    if data.times is not None:
+        try:
+            split = GlobalTime(validation=None, test=0.1).split(data, seed=seed)
+        except RecaeError:
+            pass
+        else:
+            if split.test is not None and split.test.target.n_users >= ENOUGH:
+                return split.train, split.test
+    if (np.diff(data.matrix.indptr) < 2).all():
+        return data, None
+    users = min(1.0, USERS / data.n_users)
+    split = RandomSplit(validation=0.1, test=0.0, users=users).split(data, seed)
+    return split.train, split.validation

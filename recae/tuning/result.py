@@ -33,13 +33,15 @@ class Tuning:
     value: its metric on validation, which is too good by the choice itself: measure on a test.
     seconds: spent in all. trials: a frame with a row per trial. Its columns are number (0 is the
     template's own settings), value (NaN if it failed), seconds, epochs (trained; missing for a
-    model without), state, reason, and one for every searched setting. state is "complete", "pruned"
-    by halving, "cut" by the end of the time, or "failed".
+    model without), state, reason, and one for every searched setting and every other metric. state
+    is "complete", "pruned" by halving, "cut" by the end of the time, or "failed". Of an ensemble
+    the trials are those of its members, one after the other, and then the blend of the best.
 
     >>> split = recae.data.splits.holdout_pairs(data, 0.5)
-    >>> tuning = recae.tune(recae.EASE(), split.train, split.validation, "recall@4", trials=2)
-    >>> tuning.params["l2"]
-    200.0
+    >>> arguments = recae.EASE(), split.train, split.validation, "recall@4"
+    >>> tuning = recae.tune(*arguments, trials=2, space={"l2": (1, 500)})
+    >>> tuning.params
+    {'l2': 200.0}
     """
 
     model: Recommender
@@ -48,6 +50,7 @@ class Tuning:
     value: float
     trials: pd.DataFrame
     seconds: float
+    _best: Trial = field(repr=False)
     _space: Space = field(repr=False)
     _past: Sequence[Trial] = field(repr=False)
 
@@ -68,15 +71,17 @@ class Tuning:
         >>> tuning.refit(data)
         EASE()
         """
-        best = best_of(self._past)
-        assert best is not None  # or there would be no Tuning
-        model = self.model.clone().set_params(**best.refit)
+        model = self.model.clone().set_params(**self._best.refit)
         model.fit(data, seed=seed, device=device, progress=progress)
         if isinstance(model, Ensemble) and isinstance(self.model, Ensemble):
-            model.member_weights_ = self.model.member_weights_.copy()
+            model._keep_weights(self.model)
         if (tuned := tuning_of(self.model)) is not None:
             mark_tuned(model, tuned)
         return model
+
+    def _of_trial(self, trial: Trial) -> Recommender:
+        """The unfitted model of one of the trials."""
+        return self.model.clone().set_params(**trial.params)
 
     def plot(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Draws the trials and writes a PNG: value against seconds spent and, for every searched
@@ -112,6 +117,9 @@ def frame(trials: Sequence[Trial], searched: Sequence[str]) -> pd.DataFrame:
         # A setting called like a column of every table gets a column of another name.
         column = f"{name}_set" if name in COLUMNS else name
         table[column] = [trial.params[name] for trial in trials]
+    for name in dict.fromkeys(name for trial in trials for name in trial.others):
+        measured = [trial.others.get(name) for trial in trials]
+        table[name] = pd.array(measured, dtype="float64")
     return pd.DataFrame(table)
 
 
@@ -148,7 +156,7 @@ def draw_trials(
     except ImportError as error:
         raise ConfigError('plots need matplotlib: pip install "recae[plot]"') from error
     coordinates = space.coordinates()
-    across = min(ACROSS, len(coordinates))
+    across = min(ACROSS, max(len(coordinates), 1))
     down = math.ceil(len(coordinates) / across)
     figure = Figure(figsize=(9, 3.6 + 2.4 * down), layout="constrained")
     FigureCanvasAgg(figure)

@@ -144,7 +144,8 @@ def read_space(model: Estimator, given: Given | None, weighted: bool = False) ->
     weighted: whether the weights of the data differ; without that `weights` and
     `weight_transform` are not among the ranges. A tuple of two numbers is a range, a list is
     choices. Raises ConfigError for an unknown name, an invalid range, values that the
-    hyperparameter does not take, a `weight_transform` without weights, and nothing to search.
+    hyperparameter does not take, a `weight_transform` without weights, and an empty space. The
+    space of a model without usual ranges is empty: its own settings are all there is to try.
 
     >>> read_space(recae.PureSVD(), None).parts
     {'latent': Range(low=16, high=512, integer=True, members=None)}
@@ -170,7 +171,7 @@ def read_space(model: Estimator, given: Given | None, weighted: bool = False) ->
                 parameter="space",
                 value=given,
             )
-    if not parts:
+    if not parts and given is not None:
         known = [name for name in model.param_fields() if name != "metric"]
         raise ConfigError(
             f"there is nothing to search of {type(model).__name__}: "

@@ -44,7 +44,7 @@ class Trial:
     params: the searched settings. value: the metric on validation, None if it failed. ended: the
     seconds that the search had spent when the trial ended. epochs: those trained, None for a model
     without. refit: the settings to change for a fit without validation. warned: the warnings of the
-    fit.
+    fit. others: the other metrics that were asked for.
     """
 
     number: int
@@ -57,6 +57,7 @@ class Trial:
     reason: str = ""
     warned: Sequence[str] = ()
     refit: Mapping[str, Any] = field(default_factory=dict)
+    others: Mapping[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Ready for JSON."""

@@ -42,7 +42,7 @@ def test_json_is_the_result_and_nothing_is_written_without_out(
     assert cli.main((*arguments, "--seconds", "60", "--json")) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["model"] == "ease" and said["path"] is None
-    assert [row["model"] for row in said["models"]] == ["ease", "popularity"]
+    assert [row["model"] for row in said["models"]] == ["ease", "popularity", "blend"]
     assert set(Path().iterdir()) == before
 
 

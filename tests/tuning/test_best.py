@@ -51,7 +51,8 @@ def test_the_model_is_fitted_on_everything_with_the_best_setting(found, text_dat
 
 def test_the_table_and_the_verdict_name_every_model(found) -> None:
     table = found.table.set_index("model")
-    assert table.index.tolist() == ["ease", "popularity"]
+    assert table.index.tolist() == ["ease", "popularity", "blend"]
+    assert table.loc["blend", "note"].startswith("skipped")
     for name, report in found.reports.items():
         assert table.loc[name, "test"] == report.mean["ndcg@5"]
         assert table.loc[name, "validation"] == found.tunings[name].value
@@ -89,13 +90,14 @@ def test_data_without_times_are_split_at_random(text_data) -> None:
 def test_time_that_a_model_leaves_goes_to_the_next(text_data, monkeypatch) -> None:
     now, given = [0.0], []
 
-    def spend(template: Any, *data: Any, seconds: float, **options: Any) -> None:
+    def spend(search: Any, template: Any, *, seconds: float, **options: Any) -> None:
         given.append(seconds)
         now[0] += 10
         raise TrainingError("planted")
 
     monkeypatch.setattr(best_module, "clock", lambda: now[0])
-    monkeypatch.setattr(best_module, "tune", spend)
+    monkeypatch.setattr(import_module("recae.tuning.members"), "clock", lambda: now[0])
+    monkeypatch.setattr(import_module("recae.tuning.one").Search, "tune", spend)
     with pytest.raises(TrainingError, match="ease: planted"):
         recae.find_best(text_data, seconds=100, models=["popularity", "ease"], progress=False)
     assert given == pytest.approx([30, 50])  # 60 % of the time, halved; then all that is left
@@ -107,7 +109,7 @@ def test_a_model_of_epochs_gets_three_parts() -> None:
 
 
 def test_a_closed_form_that_takes_too_long_is_skipped(text_data, monkeypatch) -> None:
-    monkeypatch.setattr(import_module("recae.tuning.candidates"), "SPEED", 1e-6)
+    monkeypatch.setattr(import_module("recae.tuning.candidates"), "speed", lambda: 1e-6)
     monkeypatch.setattr(best_module, "TRIALS", 1)
     said: list[str] = []
     models = [recae.EASE(), "popularity"]
@@ -154,3 +156,39 @@ def test_users_of_one_item_cannot_be_split() -> None:
     lonely = Interactions.from_csr(sp.csr_matrix(np.eye(4)))
     with pytest.raises(recae.DataError):
         recae.find_best(lonely, seconds=5)
+
+
+def test_a_blend_that_is_better_is_tested_and_fitted_like_a_model(text_data, monkeypatch) -> None:
+    weights = np.array([1.5, 0.5])
+
+    def learn(blend: recae.Ensemble, users: Any) -> None:
+        blend.member_weights_, blend.validation_users_ = weights, len(users)
+
+    monkeypatch.setattr(recae.Ensemble, "_learn", learn)
+    monkeypatch.setattr(import_module("recae.tuning.members").Blend, "settled", True)
+    monkeypatch.setattr(best_module, "TRIALS", 1)
+    options = {"seconds": 60, "metric": "ndcg@5", "progress": False}
+    result = recae.find_best(text_data, models=["popularity", "ease"], **options)
+    assert result.table["model"].tolist() == ["blend", "ease", "popularity"]
+    assert result.name == "blend" and "75% ease" in result.table["note"][0]
+    before = joined(result.split.train, result.split.validation)
+    for data, scores in ((before, None), (text_data, result.model.score(text_data))):
+        members = [result.tunings[name].refit(data) for name in ("ease", "popularity")]
+        expected = recae.Ensemble.of(members, metric="ndcg@5")
+        expected.member_weights_ = weights
+        if scores is None:
+            report = recae.evaluate(expected, result.split.test, "ndcg@5", progress=False)
+            pd.testing.assert_frame_equal(result.report.per_user, report.per_user)
+        else:
+            np.testing.assert_array_equal(scores, expected.score(data))
+    assert result.model.history_ is text_data
+
+
+def test_a_blend_without_time_to_fit_its_members_is_skipped(text_data, monkeypatch) -> None:
+    monkeypatch.setattr(import_module("recae.tuning.members").Blend, "settled", True)
+    monkeypatch.setattr(import_module("recae.tuning.members").Searches, "seconds", lambda *_: 1e6)
+    monkeypatch.setattr(best_module, "TRIALS", 1)
+    models = [recae.EASE(l2=3.0), recae.SVDAE(latent=4), recae.ALS(latent=4)]
+    result = recae.find_best(text_data, seconds=30, metric="ndcg@5", models=models, progress=False)
+    notes = result.table.set_index("model")["note"]
+    assert "left" in notes["blend"] or "alone" in notes["blend"]

@@ -162,15 +162,53 @@ def test_a_model_with_a_measure_of_its_own_is_measured_once(movies) -> None:
     assert tuning.value == measured
 
 
-def test_an_ensemble_is_tuned_over_its_members(movies) -> None:
+def test_ensembles_can_be_choices_of_members(movies) -> None:
     template = recae.Ensemble(members=("Popularity()", "Random()"))
-    arguments = (template, movies.train, movies.validation, "ndcg@10")
-    with pytest.raises(ConfigError, match="nothing .*Ensemble.*space.*members"):
-        recae.tune(*arguments, trials=2)
     better = ("EASE(l2=50.0)", "Popularity()")
-    tuning = recae.tune(*arguments, trials=5, space={"members": [better, template.members]})
+    space = {"members": [better, template.members]}
+    arguments = (template, movies.train, movies.validation, "ndcg@10")
+    tuning = recae.tune(*arguments, trials=5, space=space)
     assert tuning.params == {"members": better} and len(tuning.trials) == 2
     assert tuning.model.metric == "ndcg@10"
+
+
+def test_a_model_without_anything_to_search_is_measured_once(movies, tmp_path) -> None:
+    data, fold = movies.train, movies.validation
+    tuning = recae.tune(recae.Random(), data, fold, "ndcg@10", trials=5, folder=tmp_path / "f")
+    expected = recae.evaluate(recae.Random().fit(data), fold, "ndcg@10")["ndcg@10"]
+    assert tuning.trials["value"].tolist() == [expected] and tuning.params == {}
+    again = recae.tune(recae.Random(), data, fold, "ndcg@10", trials=5, folder=tmp_path / "f")
+    assert again.trials.equals(tuning.trials)
+    assert tuning.refit(data).score(data).shape == (data.n_users, data.n_items)
+    assert tuning.plot(tmp_path / "trials.png").is_file()
+
+
+def hit_at_once(hits: np.ndarray, relevant: np.ndarray) -> np.ndarray:
+    return hits[:, 0]
+
+
+def test_a_function_is_maximised_and_other_metrics_are_noted(movies, tmp_path) -> None:
+    data, fold = movies.train, movies.validation
+    first = recae.metrics.Metric.of(hit_at_once, k=1)
+    metrics = [first, "ndcg@10", "recall@20"]
+    template = recae.MultDAE(latent=4, hidden=(), epochs=3, metric="recall@5", batch_size=50)
+    options = {"trials": 2, "space": {"lr": (1e-3, 1e-2)}, "folder": tmp_path / "f"}
+    tuning = recae.tune(template, data, fold, metrics, **options)
+    assert tuning.metric == "hit_at_once@1" and tuning.model.metric == "recall@5"
+    found = recae.evaluate(tuning.model, fold, metrics, progress=False)
+    best = tuning.trials.loc[tuning.trials["value"].idxmax()]
+    assert best["value"] == tuning.value == found["hit_at_once@1"]
+    assert best["ndcg@10"] == found["ndcg@10"] and best["recall@20"] == found["recall@20"]
+    assert recae.tune(template, data, fold, metrics, **options).trials.equals(tuning.trials)
+
+
+def test_a_model_that_validates_itself_is_measured_by_the_other_metrics_too(movies) -> None:
+    template = recae.MultDAE(latent=4, hidden=(), epochs=2, batch_size=50)
+    metrics, space = ["ndcg@10", "recall@20"], {"lr": [1e-3]}
+    tuning = recae.tune(template, movies.train, movies.validation, metrics, trials=1, space=space)
+    found = recae.evaluate(tuning.model, movies.validation, metrics, progress=False)
+    assert tuning.trials["recall@20"].tolist() == [found["recall@20"]]
+    assert tuning.value == pytest.approx(found["ndcg@10"], rel=1e-12)
 
 
 def test_nothing_global_is_changed(planted) -> None:
@@ -221,8 +259,11 @@ def test_nothing_is_printed(planted, capfd) -> None:
         ({"template": "flat"}, "model, .*EASE.*, not 'flat'"),
         ({"template": recae.EASE}, "model, .*EASE.*, not <class"),
         ({"template": recae.EASE(l2=-1)}, "l2 .*> 0, not -1"),
-        ({"template": recae.Random()}, "nothing .*Random: .*hyperparameter"),
-        ({"template": recae.Popularity()}, "nothing .*Popularity: .*space.* weights"),
+        ({"template": recae.Random(), "space": {}}, "nothing .*Random: .*hyperparameter"),
+        ({"template": recae.Popularity(), "space": {}}, "nothing .*Popularity: .*space.* weights"),
+        ({"metric": []}, "no metric"),
+        ({"metric": ["coverage@10", "ndcg@10"]}, "metric .*hits"),
+        ({"metric": len}, "no k"),
         ({"folder": ""}, "path .*, not ''"),
     ],
 )
