@@ -133,7 +133,9 @@ class RDLAE(EDLAE):
     """
 
     name = "rdlae"
-    small = dict(l2=4.5, dropout=0.4, xi=0.2)
+    small = dict(
+        relative_l2=1.0, dropout=0.4, xi=0.2, kept_weight=0.8, user_power=0.2, output_power=0.1
+    )
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # ML-20M, strong generalisation, the code of Moon, Kim & Lee (2023).
         "paper": dict(l2=1000.0, dropout=0.2, xi=0.6),

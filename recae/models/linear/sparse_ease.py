@@ -52,7 +52,7 @@ class SparseEASE(ScaledRecommender):
     """
 
     name = "sparse-ease"
-    small = dict(l2=4.5, neighbours=15)
+    small = dict(relative_l2=1.0, neighbours=15, input_power=-0.1, output_power=0.1)
 
     neighbours: int = param(
         "items that predict an item, at most", default=100, low=1, usual=(20, 300)
