@@ -2,11 +2,11 @@
 
     python -m evaluation linear_parts ml-1m_infae/
 
-DATA holds train.parquet and valid.parquet with the columns user and item. Every row starts at the
-best setting of the row before, and searches its new hyperparameter and the ridge on the validation
-pairs (history and mask: train). The first row has a range of `l2` made for MovieLens; all others
-have the one range of `relative_l2`. The best value of a search is biased upwards, by more where
-more was tried: measure what you keep on a test.
+DATA holds train.parquet with the columns user and item, and valid.parquet; without that a tenth of
+each user's training pairs is held out. Every row starts at the best setting of the row before, and
+searches its new hyperparameter and the ridge on the validation pairs (history and mask: train). The
+first row has a range of `l2` made for MovieLens; all others have the one range of `relative_l2`.
+The best value of a search is biased upwards: measure what you keep on a test.
 """
 
 from __future__ import annotations
@@ -66,11 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--trials", type=int, default=12, help="settings tried in each row")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
-    train, valid = (
-        recae.read_parquet(options.data / f"{name}.parquet", user="user", item="item")
-        for name in ("train", "valid")
-    )
-    fold = recae.fixed_split(train, test=valid).test
+    train = recae.read_parquet(options.data / "train.parquet", user="user", item="item")
+    if (options.data / "valid.parquet").is_file():
+        valid = recae.read_parquet(options.data / "valid.parquet", user="user", item="item")
+        fold = recae.fixed_split(train, test=valid).test
+    else:
+        split = recae.data.splits.holdout_pairs(train, 0.1, seed=options.seed)
+        train, fold = split.train, split.validation
     assert fold is not None
     print(f"{fold}\nvalidation {options.metric}", flush=True)
     rows = searched(train, fold, options.metric, options.trials, options.seed)
