@@ -43,6 +43,7 @@ from .evaluation import evaluate as evaluate
 from .evaluation.comparison import compare as compare
 from .hub import from_hub as from_hub
 from .hub import push_to_hub as push_to_hub
+from .models import ADMMSLIM as ADMMSLIM
 from .models import ALS as ALS
 from .models import BPR as BPR
 from .models import CDAE as CDAE
@@ -51,8 +52,10 @@ from .models import EDLAE as EDLAE
 from .models import ELSA as ELSA
 from .models import FLVAE as FLVAE
 from .models import MODELS as MODELS
+from .models import NMF as NMF
 from .models import RDLAE as RDLAE
 from .models import RLAE as RLAE
+from .models import SLIM as SLIM
 from .models import SVDAE as SVDAE
 from .models import VASP as VASP
 from .models import AutoRec as AutoRec
@@ -70,6 +73,8 @@ from .models import Popularity as Popularity
 from .models import PureSVD as PureSVD
 from .models import Random as Random
 from .models import RecVAE as RecVAE
+from .models import RP3beta as RP3beta
+from .models import SoftmaxMF as SoftmaxMF
 from .models import SparseAE as SparseAE
 from .models import SparseEASE as SparseEASE
 from .models import UserKNN as UserKNN

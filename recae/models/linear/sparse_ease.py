@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from torch import Tensor
 
 from recae import training
 from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import CapacityError
-from recae.estimators.params import estimator, learnt, param
+from recae.estimators.params import estimator, param
 from recae.models.linear._scaled import ScaledRecommender
-from recae.recommend.explain.parts import SUM, Parts, from_sparse
-from recae.recommend.onnx.graph import Value
-from recae.recommend.onnx.histories import Histories
-from recae.recommend.saved import csr_from_arrays, csr_to_arrays
+from recae.models.linear._sparse import SparseLinear
 from recae.recommend.sparse import nearest_columns
-from recae.recommend.weights import weighted
 from recae.system.machine import total_memory
 from recae.system.progress import bar
 
@@ -33,7 +27,7 @@ BLOCK = 256
 
 
 @estimator
-class SparseEASE(ScaledRecommender):
+class SparseEASE(SparseLinear, ScaledRecommender):
     """A linear autoencoder in which few items predict each item.
 
     For every item j, B_Nj = argmin |X_j - X_N b|^2 + l2 |b|^2, with N the `neighbours` items whose
@@ -58,8 +52,6 @@ class SparseEASE(ScaledRecommender):
         "items that predict an item, at most", default=100, low=1, usual=(20, 300)
     )
     l2: float = param("ridge; grows with the density of the data, tune it", default=50.0, above=0)
-
-    weights_: Any = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         self._check_memory(data.matrix)
@@ -121,29 +113,6 @@ class SparseEASE(ScaledRecommender):
         filled = np.arange(width) < sizes[:, None]
         entries: np.ndarray = solved.numpy()[filled]
         return entries
-
-    def _score_rows(self, matrix: Any) -> Tensor:
-        histories = weighted(self, matrix, "both")
-        product = sp.csr_matrix(histories @ self.weights_)
-        return torch.from_numpy(product.toarray().astype(np.float32))
-
-    def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
-        return Parts.of(from_sparse(weighted(self, matrix, "both"), columns, self.weights_), SUM)
-
-    def _onnx_scores(self, histories: Histories) -> Value:
-        read = histories.weighted(self, "both")
-        return read.spread(self.weights_, read.values)
-
-    def _similarities(self, codes: np.ndarray) -> Tensor:
-        """Rows of `weights_`: how much each of some items adds to the scores of all others."""
-        return torch.from_numpy(self.weights_[codes].toarray())
-
-    def _arrays(self) -> Mapping[str, Tensor]:
-        return csr_to_arrays("weights", self.weights_)
-
-    def _restore(self, arrays: Mapping[str, Tensor]) -> None:
-        n = len(self.items_)
-        self.weights_ = csr_from_arrays("weights", arrays, (n, n))
 
 
 def cooccurrence_bytes(matrix: Any) -> float:

@@ -7,26 +7,19 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from torch import Tensor
 
 from recae import training
 from recae.data import Interactions
-from recae.data.csr import row_numbers, take_rows
 from recae.data.splits import Fold
-from recae.estimators.params import estimator, learnt, param
-from recae.recommend.base import Recommender
-from recae.recommend.explain.parts import SUM, Parts, from_sparse
-from recae.recommend.frozen import tensor_of
-from recae.recommend.onnx.graph import Value
-from recae.recommend.onnx.histories import Histories
-from recae.recommend.saved import csr_from_arrays, csr_to_arrays, expect
-from recae.recommend.sparse import nearest_columns, sparse_scores
-from recae.recommend.weights import weight_transform_param, weighted, weights_param
+from recae.estimators.params import estimator, param
+from recae.models.neighbours._base import SimilarityRecommender
+from recae.recommend.saved import expect
+from recae.recommend.sparse import nearest_columns
 
 
 @estimator
-class ItemKNN(Recommender):
+class ItemKNN(SimilarityRecommender):
     """Recommends the nearest neighbours of the items in a history.
 
     sum:     score_j = sum over i in the history of s(i, j) where j is among the neighbours of i
@@ -52,7 +45,6 @@ class ItemKNN(Recommender):
     """
 
     name = "item-knn"
-    scores_every_item = False
     small = dict(neighbours=15)
 
     neighbours: int = param(
@@ -68,11 +60,6 @@ class ItemKNN(Recommender):
         default="sum",
         choices=("sum", "centred"),
     )
-    weights: str = weights_param()
-    weight_transform: str = weight_transform_param()
-
-    similarity_: Any = learnt()
-    bias_: np.ndarray | None = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         nearest = nearest_columns(self._weighted(data), self.neighbours)
@@ -99,39 +86,7 @@ class ItemKNN(Recommender):
         items.data[np.isnan(items.data)] = 0
         return sp.csr_matrix(items.T)
 
-    def _histories(self, matrix: Any) -> Any:
-        return weighted(self, matrix, "both")
-
-    def _score_rows(self, matrix: Any) -> Tensor:
-        scores = sparse_scores(self._histories(matrix), self.similarity_)
-        if self.bias_ is None:
-            return scores
-        return scores.masked_fill_(scores == -torch.inf, 0).add_(tensor_of(self.bias_))
-
-    def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
-        found = from_sparse(self._histories(matrix), columns, self.similarity_)
-        biases = 0.0 if self.bias_ is None else tensor_of(self.bias_)[columns]
-        return Parts.of(found, SUM, biases)
-
-    def _onnx_scores(self, histories: Histories) -> Value:
-        read = histories.weighted(self, "both")
-        if self.bias_ is not None:
-            return read.spread(self.similarity_, read.values) + self.bias_
-        return read.spread(self.similarity_, read.values, -np.inf)
-
-    def _similarities(self, codes: np.ndarray) -> Tensor:
-        """Rows of `similarity_` for some items, -inf where there is no entry."""
-        own = self.similarity_
-        (columns, values), starts = take_rows(own.indptr, codes, own.indices, own.data)
-        found = np.full((len(codes), len(self.items_)), -np.inf, dtype=np.float32)
-        found[row_numbers(starts), columns] = values
-        return torch.from_numpy(found)
-
-    def _arrays(self) -> Mapping[str, Tensor]:
-        bias = {} if self.bias_ is None else {"bias": tensor_of(self.bias_)}
-        return csr_to_arrays("similarity", self.similarity_) | bias
-
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
-        n = len(self.items_)
-        self.similarity_ = csr_from_arrays("similarity", arrays, (n, n))
-        self.bias_ = expect(arrays["bias"], n).numpy() if self.scoring == "centred" else None
+        super()._restore(arrays)
+        if self.scoring == "centred":
+            self.bias_ = expect(arrays["bias"], len(self.items_)).numpy()

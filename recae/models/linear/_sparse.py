@@ -1,0 +1,52 @@
+"""The base of the linear autoencoders whose item-item matrix is sparse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from recae.estimators.params import estimator, learnt
+from recae.recommend.base import Recommender
+from recae.recommend.explain.parts import SUM, Parts, from_sparse
+from recae.recommend.onnx.graph import Value
+from recae.recommend.onnx.histories import Histories
+from recae.recommend.saved import csr_from_arrays, csr_to_arrays
+from recae.recommend.weights import weight_transform_param, weighted, weights_param
+
+
+@estimator
+class SparseLinear(Recommender):
+    """The scores of a history x are x B, with B in CSR. A model supplies B in `_fit`."""
+
+    weights: str = weights_param()
+    weight_transform: str = weight_transform_param()
+
+    weights_: Any = learnt()
+
+    def _score_rows(self, matrix: Any) -> Tensor:
+        histories = weighted(self, matrix, "both")
+        product = sp.csr_matrix(histories @ self.weights_)
+        return torch.from_numpy(product.toarray().astype(np.float32))
+
+    def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
+        return Parts.of(from_sparse(weighted(self, matrix, "both"), columns, self.weights_), SUM)
+
+    def _onnx_scores(self, histories: Histories) -> Value:
+        read = histories.weighted(self, "both")
+        return read.spread(self.weights_, read.values)
+
+    def _similarities(self, codes: np.ndarray) -> Tensor:
+        """Rows of `weights_`: how much each of some items adds to the scores of all others."""
+        return torch.from_numpy(self.weights_[codes].toarray())
+
+    def _arrays(self) -> Mapping[str, Tensor]:
+        return csr_to_arrays("weights", self.weights_)
+
+    def _restore(self, arrays: Mapping[str, Tensor]) -> None:
+        n = len(self.items_)
+        self.weights_ = csr_from_arrays("weights", arrays, (n, n))
