@@ -61,10 +61,14 @@ from .models import VASP as VASP
 from .models import AutoRec as AutoRec
 from .models import CompressedELSA as CompressedELSA
 from .models import CosineAE as CosineAE
+from .models import DiffRec as DiffRec
 from .models import Ensemble as Ensemble
+from .models import FlowCF as FlowCF
+from .models import GiffCF as GiffCF
 from .models import HVamp as HVamp
 from .models import InfiniteAE as InfiniteAE
 from .models import ItemKNN as ItemKNN
+from .models import LDiffRec as LDiffRec
 from .models import MacridVAE as MacridVAE
 from .models import MultDAE as MultDAE
 from .models import MultVAE as MultVAE

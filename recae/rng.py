@@ -28,6 +28,7 @@ class Stream(IntEnum):
     UNTRAINED = 6
     SAMPLED_ITEMS = 15
     SVD_START = 12
+    ITEM_CLUSTERS = 19
     # transformers
     PSEUDO_INPUTS = 8
     GENERATED = 9

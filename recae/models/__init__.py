@@ -32,7 +32,11 @@ from recae.models.neural.auto_rec import AutoRec as AutoRec
 from recae.models.neural.cdae import CDAE as CDAE
 from recae.models.neural.compressed_elsa import CompressedELSA as CompressedELSA
 from recae.models.neural.cosine_ae import CosineAE as CosineAE
+from recae.models.neural.diff_rec import DiffRec as DiffRec
+from recae.models.neural.diff_rec import LDiffRec as LDiffRec
 from recae.models.neural.elsa import ELSA as ELSA
+from recae.models.neural.flow_cf import FlowCF as FlowCF
+from recae.models.neural.giff_cf import GiffCF as GiffCF
 from recae.models.neural.h_vamp import HVamp as HVamp
 from recae.models.neural.macrid_vae import MacridVAE as MacridVAE
 from recae.models.neural.mult_dae import MultDAE as MultDAE

@@ -113,13 +113,17 @@ class Derived(nn.Module):
         self.kept = None
         return super().train(mode)
 
-    def derived(self, weight: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
-        """make(weight), of the one weight of this module."""
+    def derived(self, weight: Tensor, make: Callable[[Tensor], Tensor], *others: Tensor) -> Tensor:
+        """make(weight), of the one weight of this module; others: those that `make` reads too."""
         if self.training or torch.is_grad_enabled():
             return make(weight)
-        kept, state = self.kept, (weight._version, weight.dtype, weight.device)
-        if kept is None or kept[0] is not weight or kept[1] != state:
-            self.kept = kept = weight, state, make(weight)
+        kept, weights = self.kept, (weight, *others)
+        state = [(each._version, each.dtype, each.device) for each in weights]
+        known = kept is not None and all(
+            one is other for one, other in zip(kept[0], weights, strict=True)
+        )
+        if kept is None or not known or kept[1] != state:
+            self.kept = kept = weights, state, make(weight)
         made: Tensor = kept[2]
         return made
 

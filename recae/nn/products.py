@@ -139,6 +139,11 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     return result
 
 
+def times(left: Tensor, right: Tensor) -> Tensor:
+    """left @ right, with a gradient if autograd is on, else by the fastest library here."""
+    return left @ right if torch.is_grad_enabled() else product(left, right)
+
+
 def _fast(left: Tensor, right: Tensor) -> Callable[..., Tensor] | None:
     """The product of oneDNN, if it supports these operands."""
     plain = left.dtype == right.dtype == torch.float32 and left.device.type == "cpu"
@@ -190,7 +195,7 @@ Grad = TypeVar("Grad", Tensor, Tensor | None)
 
 def row_chunks(n_rows: int, n_columns: int, cells: int) -> list[slice]:
     """Slices that cut `n_rows` into equal chunks of at most `cells` cells (at least one row)."""
-    n_chunks = -(-n_rows // max(cells // max(n_columns, 1), 1))
+    n_chunks = max(-(-n_rows // max(cells // max(n_columns, 1), 1)), 1)
     bounds = [n_rows * chunk // n_chunks for chunk in range(n_chunks + 1)]
     return [slice(low, high) for low, high in zip(bounds, bounds[1:], strict=False)]
 

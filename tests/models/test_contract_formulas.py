@@ -145,6 +145,93 @@ def vasp(w: Weights, x: np.ndarray) -> np.ndarray:
     return flvae(w, x) + neural_ease(w, x)
 
 
+def waves(t: float) -> np.ndarray:
+    """cos and sin of t at five frequencies, from 1 down by 10000^(1/5)."""
+    angles = np.array([t / 10000 ** (i / 5) for i in range(5)])
+    return np.concatenate([np.cos(angles), np.sin(angles)])
+
+
+def shift(w: Weights, t: float) -> np.ndarray:
+    return w["code.shift.weight"] @ w.layer("code.shift.hidden", waves(t))
+
+
+def ways_back() -> list[tuple[float, float]]:
+    """Factors of f and x_t in the mean of q(x_(t-1) | x_t, f), the last of four steps first."""
+    kept = [1 - 0.5 * (0.1 + 0.4 * t / 3) for t in range(4)]
+    found = [(1.0, 0.0)]
+    for now, before in zip(kept[1:], kept, strict=False):
+        noise = 1 - now / before
+        of_start = np.sqrt(before) * noise / (1 - now)
+        found.append((of_start, np.sqrt(1 - noise) * (1 - before) / (1 - now)))
+    return found[::-1]
+
+
+def diff_rec(w: Weights, x: np.ndarray) -> np.ndarray:
+    for t, (of_start, of_step) in zip((3, 2, 1, 0), ways_back(), strict=True):
+        h = np.tanh(w.read("encoder", x) + shift(w, t))
+        h = np.tanh(w.layer("code.layers.2", np.tanh(w.layer("code.layers.0", h))))
+        x = of_start * w.layer("decoder.head", h) + of_step * x
+    return x
+
+
+def l_diff_rec(w: Weights, x: np.ndarray) -> np.ndarray:
+    parts = []
+    for part in range(2):
+        hidden = np.tanh(w.read(f"encoder.parts.{part}", x[:, w["clusters"] == part]))
+        parts.append(hidden[:, : hidden.shape[1] // 2])
+    z = np.hstack(parts)
+    for t, (of_start, of_step) in zip((3, 2, 1, 0), ways_back(), strict=True):
+        hidden = np.tanh(w.layer("code.first", z) + shift(w, t))
+        z = of_start * w.layer("code.last", hidden) + of_step * z
+    return w.layer("decoder.head", z)
+
+
+def flow_cf(w: Weights, x: np.ndarray) -> np.ndarray:
+    now, scores = x, x
+    for step in (7, 8):  # of nine, the last two
+        t = step / 9
+        h = np.tanh(w.read("encoder", now) + shift(w, 2 * np.pi * t))
+        scores = w.layer("decoder.head", np.tanh(w.layer("code.layers.0", h)))
+        chance = now + (scores - now) / (1 - t) / 9
+        now = np.where(x > 0, x, chance > 0.5)
+    return scores
+
+
+def giff_cf(w: Weights, x: np.ndarray) -> np.ndarray:
+    n, users = x.shape[1], len(w["histories.indptr"]) - 1
+    r = np.zeros((users, n))
+    bounds = w["histories.indptr"].astype(int)
+    for user in range(users):
+        r[user, w["histories.indices"][bounds[user] : bounds[user + 1]].astype(int)] = 1
+    lengths, counts = r.sum(1, keepdims=True), r.sum(0)
+    b = r / np.maximum(lengths, 1) ** 0.25 / np.sqrt(np.maximum(counts, 1))
+    values, vectors = np.linalg.eigh(b.T @ b)
+    low = vectors[:, -3:] @ vectors[:, -3:].T
+    a = (b.T @ b / values[-1] + 0.2 * low) / 1.2
+
+    def swish(v: np.ndarray) -> np.ndarray:
+        return v * sigmoid(v)
+
+    def number(name: str, t: int) -> np.ndarray:
+        angles = np.array([t / 10000 ** (i / 10) for i in range(10)])
+        hidden = w.layer(f"{name}.hidden", np.concatenate([np.cos(angles), np.sin(angles)]))
+        return w.layer(f"{name}.out", swish(hidden))
+
+    def mix(name: str, *parts: np.ndarray) -> np.ndarray:
+        cells = np.stack(np.broadcast_arrays(*parts), axis=-1)
+        return w.layer(f"{name}.out", swish(w.layer(f"{name}.hidden", cells)))[..., 0]
+
+    e = w["encoder.weight"]
+    read = x @ e / np.maximum(np.abs(x).sum(1, keepdims=True), 1)
+    smooth = [np.eye(n) + 1.5 * t / 3 * (a - np.eye(n)) for t in range(4)]
+    x_t = x @ smooth[3]
+    for t in (3, 2, 1):
+        z = mix("code.mix", x_t @ e / n, read, number("code.step", t))
+        y = mix("decoder.mix", z @ e.T, x, x @ a, number("decoder.step", t))
+        x_t = y @ smooth[t - 1] + 0.5 * (x_t - y @ smooth[t])
+    return x_t
+
+
 FORWARD: dict[str, Callable[[Weights, np.ndarray], np.ndarray]] = {
     "vanilla-ae": mult_dae,
     "sparse-ae": sparse_ae,
@@ -161,6 +248,10 @@ FORWARD: dict[str, Callable[[Weights, np.ndarray], np.ndarray]] = {
     "neural-ease": neural_ease,
     "flvae": flvae,
     "vasp": vasp,
+    "diff-rec": diff_rec,
+    "l-diff-rec": l_diff_rec,
+    "flow-cf": flow_cf,
+    "giff-cf": giff_cf,
 }
 
 
@@ -200,6 +291,10 @@ def observed(f: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return ((f - x).square() * (x > 0)).sum(1)
 
 
+def squared(f: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return (f - x).square().sum(1)
+
+
 Loss = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
 LOSSES: dict[str, tuple[dict[str, Any], Loss]] = {
     "vanilla-ae": ({}, lambda f, x, kl: multinomial(f, x)),
@@ -225,6 +320,14 @@ LOSSES: dict[str, tuple[dict[str, Any], Loss]] = {
     # The mean over the six numbers of a code.
     "flvae": ({"beta": 0.9}, lambda f, x, kl: focal(f, x) + 0.9 * kl / 6),
     "vasp": ({"beta": 0.9}, lambda f, x, kl: focal(f, x) + 0.9 * kl / 6),
+    # One step has the weight 1; the weights of several are checked in tests/nn/test_denoise.py.
+    "diff-rec": ({"steps": 1}, lambda f, x, kl: squared(f, x) / x.shape[1]),
+    "l-diff-rec": (
+        {"weight": 0.0, "beta": 0.8, "anneal": 0.6},
+        lambda f, x, kl: multinomial(f, x) + 0.4 * kl,
+    ),
+    "flow-cf": ({}, lambda f, x, kl: squared(f, x)),
+    "giff-cf": ({}, lambda f, x, kl: squared(f, x)),
 }
 """What a row costs, given its scores, its target and its divergence, and the settings for that. The
 divergences themselves are checked where they are made, under tests/nn."""

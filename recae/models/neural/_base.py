@@ -87,11 +87,11 @@ def dropout_param() -> Any:
     )
 
 
-def anneal_param() -> Any:
+def anneal_param(default: float = 0.5) -> Any:
     """The hyperparameter `anneal` of a model with a KL term, see `recae.training.annealed`."""
     return param(
         "share of the planned updates over which beta rises from 0 (Liang et al. 2018, 2.2.2)",
-        default=0.5,
+        default=default,
         low=0,
         high=1,
         usual=(0, 1),
