@@ -112,10 +112,12 @@ def run(
     if fit_only:
         return
     reports, epochs = [], []
-    vectors = item_vectors(suite, split)
+    vectors, chosen = item_vectors(suite, split), ""
     for seed in range(candidate.seeds):
         model = recae.load(work / f"seed-{seed}")
         report = recae.evaluate(model, split.test, suite.metrics, item_vectors=vectors)
+        if not seed and isinstance(model, recae.AutoEnsemble):
+            chosen = model.reason_
         reports.append(to_keep(report, first=not seed))
         if not seed and isinstance(model, NeuralRecommender):
             epochs = fits[0]["curve"]
@@ -131,7 +133,7 @@ def run(
         provenance={
             "identity": identity(suite, candidate, split),
             "suite": suite.title,
-            "note": "; ".join(filter(None, [candidate.note, cut_short(tuning)])),
+            "note": "; ".join(filter(None, [candidate.note, cut_short(tuning), chosen])),
             "seeds": list(range(candidate.seeds)),
             "commit": commit(),
             "commit_of_fit": sorted({fit["commit"] for fit in fits}),
@@ -199,6 +201,8 @@ def fitted(
         options: dict[str, Any] = {"callbacks": [] if tuning is None else as_long_as(tuning)}
         if isinstance(model, NeuralRecommender):
             options["checkpoint"] = checkpoint
+        if isinstance(model, recae.AutoEnsemble):
+            options["checkpoint"] = work / f"search-{seed}"
         model.fit(split.train, split.validation, seed=seed, **options)
     seconds = time.perf_counter() - started
     if tuning is not None and split.validation is not None and not seed:
