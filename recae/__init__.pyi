@@ -65,6 +65,7 @@ from .models import DiffRec as DiffRec
 from .models import Ensemble as Ensemble
 from .models import FlowCF as FlowCF
 from .models import GiffCF as GiffCF
+from .models import GraphFilter as GraphFilter
 from .models import HVamp as HVamp
 from .models import InfiniteAE as InfiniteAE
 from .models import ItemKNN as ItemKNN

@@ -47,6 +47,7 @@ from recae.models.neural.vanilla_ae import VanillaAE as VanillaAE
 from recae.models.neural.vasp import FLVAE as FLVAE
 from recae.models.neural.vasp import VASP as VASP
 from recae.models.neural.vasp import NeuralEASE as NeuralEASE
+from recae.models.spectral.graph_filter import GraphFilter as GraphFilter
 from recae.recommend.base import Recommender
 
 

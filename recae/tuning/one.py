@@ -12,6 +12,7 @@ import torch
 from recae.data import Interactions
 from recae.data.splits import Fold
 from recae.errors import TrainingError, warn
+from recae.estimators.reuse import reuse
 from recae.evaluation.seen import warn_if_seen
 from recae.metrics import Metric
 from recae.recommend.base import Recommender
@@ -67,7 +68,8 @@ class Search:
             warn_if_seen(data, validation, "the trials are fitted on, so the search means nothing")
         spent = study.trials[-1].ended if study.trials else 0.0
         budget = Budget(seconds, trials, spent, self.patience)
-        found = _search(task, study, budget, self.progress)
+        with reuse():
+            found = _search(task, study, budget, self.progress)
         best = best_of(study.trials)
         if best is None:
             raise TrainingError(_why(study.trials))

@@ -1,0 +1,1 @@
+"""Filters of the spectrum of the item-item matrix."""
