@@ -39,7 +39,17 @@ from recae.errors import ConfigError, unknown_option
 SUITES = Path(__file__).parent
 
 _TABLES = {"title", "about", "data", "protocol", "measure", "tuning", "models", "seeds"}
-_MODEL = {"model", "set", "search", "top_items", "seeds", "note", "published", "members"}
+_MODEL = {
+    "model",
+    "preset",
+    "set",
+    "search",
+    "top_items",
+    "seeds",
+    "note",
+    "published",
+    "members",
+}
 _TUNING = {"seconds", "patience", "sampler", "halving"}
 
 
@@ -130,7 +140,7 @@ def _candidate(file: str, key: str, said: Mapping[str, Any], seeds: int, metric:
     known = {model.__name__: model for model in models} | {model.name: model for model in models}
     if kind not in known:
         raise unknown_option(f"model in {file}", kind, known)
-    model = known[kind]()
+    model = known[kind].preset(said["preset"]) if "preset" in said else known[kind]()
     settings = {name: _setting(value) for name, value in said.get("set", {}).items()}
     if "metric" in model.param_fields():
         settings = {"metric": metric} | settings

@@ -229,7 +229,7 @@ class GraphFilter(Recommender):
             y = chebyshev.chebpts1(ORDER + 1)
             plateau = (1 + np.sign(y) * np.abs(y) ** self.shape) / 2
             fitted = chebyshev.Chebyshev.fit(y, plateau, ORDER, domain=[-1, 1])
-            return lambda e: fitted(2 * e - 1) - fitted(-1)
+            return lambda e: fitted(np.minimum(2 * e - 1, 1)) - fitted(-1)
         l2 = self.ridge * float(rows.squares().mean())
         return lambda e: l2 * e / (l2 + e)
 
