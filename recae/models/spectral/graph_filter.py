@@ -176,21 +176,18 @@ class GraphFilter(Recommender):
         before = rows.degrees[:, None] ** -self.input_power
         after = rows.degrees[:, None] ** -self.output_power
         gains = response(e) - slope * e  # (latent,)
+        cut, rest = self._widths()
         left, right = [], []
-        cut = min(self.cut, self.latent) if self.low_pass else 0
-        own = self.low_pass_power is not None or self.response == "sharpened"
-        if not own:
-            gains[:cut] += self.low_pass
-        elif cut:
+        if cut:
             q = self.input_power if self.low_pass_power is None else self.low_pass_power
             r = -self.output_power if self.low_pass_power is None else self.low_pass_power
             left.append(self.low_pass * v[:, :cut] * rows.degrees[:, None] ** -q)
             right.append(self._sharpened(rows, v[:, :cut] * rows.degrees[:, None] ** r))
-        if gains.any():
+        else:
+            gains[: self.cut] += self.low_pass
+        if rest:
             left.append(v * gains * before)
             right.append(v * after)
-        if not left:  # nothing but S
-            left, right = [np.zeros((len(v), 1))], [np.zeros((len(v), 1))]
         self.input_factors_, self.item_factors_ = (
             np.ascontiguousarray(np.hstack(parts), dtype=np.float32) for parts in (left, right)
         )
@@ -206,6 +203,12 @@ class GraphFilter(Recommender):
                 value=self.weights,
             )
         self._turned = None
+
+    def _widths(self) -> tuple[int, int]:
+        """Columns of the factors: of a low-pass that is not part of the first term, and of that."""
+        own = self.low_pass_power is not None or self.response in ("linear", "sharpened")
+        cut = min(self.cut, self.latent) if own and self.low_pass else 0
+        return cut, 0 if cut and self.response == "linear" else self.latent
 
     def _decomposed(
         self, rows: Rows, data: Interactions, run: training.Run
@@ -303,7 +306,7 @@ class GraphFilter(Recommender):
         }
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
-        n, width = len(self.items_), arrays["input_factors"].shape[-1]
+        n, width = len(self.items_), sum(self._widths())
         self.input_factors_ = expect(arrays["input_factors"], n, width).numpy()
         self.item_factors_ = expect(arrays["item_factors"], n, width).numpy()
         self.graph_scales_ = expect(arrays["graph_scales"], 2, n).numpy()
