@@ -40,8 +40,8 @@ class CompressedELSA(NeuralRecommender):
     values. Validation measures the model with `nonzeros` entries in every epoch.
 
     Vancura, Kasalicky, Alves & Kordik, "Efficient Sparse Representations for Large-Scale
-    Recommendation", WWW 2026. As good as ELSA at a tenth of its size; better than ELSA, EASE or
-    SparseEASE of that size. The saved model and the fitted one take 6 x nonzeros bytes an item.
+    Recommendation", WWW 2026, where it is as good as ELSA at a tenth of its size. Theirs also cuts
+    the output off below zero. The saved model and the fitted one take 6 x nonzeros bytes an item.
     Training costs what ELSA of the same `latent` costs: 6 x users x items x latent operations an
     epoch, and some 10 x items x latent numbers of memory. Scores cost 2 x items x nonzeros
     operations a user.

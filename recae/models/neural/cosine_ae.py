@@ -27,14 +27,15 @@ class CosineAE(NeuralRecommender):
     h = dropout(x) A + a, z = h / |h|, f_i = cos(z, B_i) / temperature;
     loss = -sum_i x_i log softmax(f)_i over the items of the batch and `num_sampled` others.
 
-    The others are drawn uniformly and anew for each update, without a correction: frequent items
-    are in a batch more often, and so are pushed down more. The sampled softmax of cosines is that
-    of Wu et al., "On the Effectiveness of Sampled Softmax Loss for Item Recommendation", TOIS 2024;
-    here a user is a history, so new users need no refit. With init="svd" A and B begin at the
-    leading singular vectors of the normalised histories. The learning rate falls linearly to zero
-    over the epochs. A small model for sparse data, whose errors differ from those of the linear
-    models: a good member of an `Ensemble`. An epoch costs 6 x users x (num_sampled + items of a
-    batch) x latent operations; memory is 2 x items x latent weights and their moments.
+    The others are drawn uniformly and anew for each update, without a correction. The items of a
+    batch are frequent ones, which are pushed down too much where the others are few: keep
+    `num_sampled` as large as the time allows. The sampled softmax of cosines is that of Wu et al.,
+    "On the Effectiveness of Sampled Softmax Loss for Item Recommendation", TOIS 2024; here a user
+    is a history, so new users need no refit. With init="svd" A and B begin at the leading singular
+    vectors of the normalised histories. The learning rate falls linearly to zero over the epochs.
+    A small model for sparse data, to blend with linear models in an `Ensemble`. An epoch costs 6 x
+    users x (num_sampled + items of a batch) x latent operations; memory is 2 x items x latent
+    weights and their moments.
 
     >>> recae.CosineAE(latent=2, epochs=4).fit(data).score(data).shape
     (5, 4)
@@ -47,7 +48,7 @@ class CosineAE(NeuralRecommender):
 
     latent: int = param("width of the code", default=128, low=1, usual=(32, 512))
     epochs: int = param("passes over the training users, at most", default=10, low=1)
-    batch_size: int = param("users per update", default=512, low=1, usual=(32, 1024))
+    batch_size: int = param("users per update", default=256, low=1, usual=(32, 1024))
     lr: float = param("learning rate of the first epoch", default=3e-3, above=0, usual=(1e-3, 1e-2))
     init: str = init_param("svd")
     dropout: float = dropout_param()
@@ -59,7 +60,7 @@ class CosineAE(NeuralRecommender):
     )
     num_sampled: int = param(
         "items drawn for an update besides those of its users; all where there are no more",
-        default=2000,
+        default=10_000,
         low=1,
     )
 
