@@ -82,6 +82,7 @@ from .models import RP3beta as RP3beta
 from .models import SoftmaxMF as SoftmaxMF
 from .models import SparseAE as SparseAE
 from .models import SparseEASE as SparseEASE
+from .models import TurboCF as TurboCF
 from .models import UserKNN as UserKNN
 from .models import VanillaAE as VanillaAE
 from .recommend import Explanation as Explanation

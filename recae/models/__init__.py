@@ -26,6 +26,7 @@ from recae.models.linear.slim import SLIM as SLIM
 from recae.models.linear.sparse_ease import SparseEASE as SparseEASE
 from recae.models.neighbours.item_knn import ItemKNN as ItemKNN
 from recae.models.neighbours.rp3_beta import RP3beta as RP3beta
+from recae.models.neighbours.turbo_cf import TurboCF as TurboCF
 from recae.models.neighbours.user_knn import UserKNN as UserKNN
 from recae.models.neural._base import NeuralRecommender as NeuralRecommender
 from recae.models.neural.auto_rec import AutoRec as AutoRec
