@@ -189,8 +189,8 @@ def squared_errors(output: Tensor, target: Ragged) -> Tensor:
 
 
 def to_dense(x: Ragged | Tensor) -> Tensor:
-    """The rows of a batch as (rows, n_columns)."""
+    """The rows of a batch as (rows, n_columns). Of a cell that comes twice, the sum counts."""
     if isinstance(x, Tensor):
         return x
     empty = x.values.new_zeros(len(x), x.n_columns)
-    return empty.index_put((x.rows, x.indices), x.values)
+    return empty.index_put((x.rows, x.indices), x.values, accumulate=True)

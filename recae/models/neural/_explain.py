@@ -30,7 +30,11 @@ NORMALISED = f"{INTEGRATED} at length one"
 
 
 def integrated_gradients(
-    net: AutoencoderNet, batch: Batch, histories: Padded, columns: Tensor
+    net: AutoencoderNet,
+    batch: Batch,
+    histories: Padded,
+    columns: Tensor,
+    tolerance: float = TOLERANCE,
 ) -> Parts:
     """s_i = integral over a in 0..1 of the derivative of f(a x) in the value of item i, times x_i.
 
@@ -38,7 +42,7 @@ def integrated_gradients(
     history as baseline; by Gauss-Legendre quadrature. The s_i sum to f(x) - f(0) up to the error of
     the quadrature. x is the input of the encoder: where a network scales histories to length one, x
     has this length, because f would not depend on a. batch: the histories as the network reads
-    them; columns: (rows, asked) int64.
+    them; columns: (rows, asked) int64. tolerance: as of `TOLERANCE`.
     """
     paths = _Paths(net, batch, histories, columns)
     found = torch.zeros(columns.numel(), paths.item.shape[1], dtype=torch.float64)
@@ -52,7 +56,7 @@ def integrated_gradients(
             found[some] = torch.einsum("pre,p->re", slopes[2:], shares)
             ends[:, some] = scores[:2]
         off = (found.sum(1) - (ends[1] - ends[0])).abs()
-        wanted = torch.maximum(TOLERANCE * found.abs().sum(1), ROUNDING * ends.abs().amax(0))
+        wanted = torch.maximum(tolerance * found.abs().sum(1), ROUNDING * ends.abs().amax(0))
         todo = (off > wanted).nonzero().flatten()
         if not len(todo):
             break

@@ -29,7 +29,7 @@ from recae.nn import (
     mlp,
 )
 from recae.nn.batch import Coded
-from recae.nn.diffusion import StepShift
+from recae.nn.diffusion import StepShift, to_dense
 from recae.nn.products import row_chunks, times
 from recae.recommend.onnx.graph import Value, apply, full
 from recae.recommend.onnx.histories import Histories
@@ -116,11 +116,7 @@ class FlowCode(nn.Module):
         z = self.at(hidden, shifts[0])
         if self.taken == 1:
             return z, {}
-        own = torch.zeros(len(z), self.path.n_items, dtype=torch.bool, device=z.device)
-        if isinstance(batch.input, Ragged):
-            own[batch.input.rows, batch.input.indices] = True
-        else:
-            own = batch.input != 0
+        own = to_dense(batch.input) != 0
         parts = [
             self.walked(z[rows], hidden[rows], own[rows], shifts)
             for rows in row_chunks(len(z), self.path.n_items, CELLS)

@@ -17,6 +17,7 @@ from recae.data.svd import truncated_svd
 from recae.estimators.params import estimator, learnt, param
 from recae.estimators.saved import filled
 from recae.models.neural._base import NeuralRecommender, dropout_param
+from recae.models.neural._explain import integrated_gradients
 from recae.nn import AutoencoderNet
 from recae.nn.item_graph import (
     MIXED,
@@ -27,6 +28,7 @@ from recae.nn.item_graph import (
     SharpeningDecoder,
     SmoothedCode,
 )
+from recae.recommend.explain.parts import Padded, Parts
 from recae.recommend.onnx.graph import Value, apply, full
 from recae.recommend.onnx.histories import Histories, dense_times
 from recae.recommend.onnx.networks import array
@@ -108,6 +110,12 @@ class GiffCF(NeuralRecommender):
         _, s, v = truncated_svd(Rows(scaled, lambda part: part), k)
         graph.largest.copy_(torch.tensor(s[0]))
         graph.low.copy_(torch.from_numpy(v[:, : graph.cutoff]))
+
+    def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
+        # The path has a bend where |c|_1 is 1, on which few points agree by chance.
+        batch = self._batch(self.network_, matrix)
+        some = Padded.of(matrix)
+        return integrated_gradients(self.network_, batch, some, columns, tolerance=1e-4)
 
     def _item_vectors(self) -> Tensor:
         rows: Any = self.network_.encoder
