@@ -118,7 +118,7 @@ FITTED = {
     ".fit(images)",
     "small": "recae.apply.compress.compress_embeddings(X, 12, epochs=1, rounds=1)",
     "tastes": "recae.apply.steer.find_tastes(recae.PureSVD(latent=2).fit(data), data, units=3, "
-    "active=1, min_users=1, epochs=20)",
+    "active=1, min_users=1, epochs=20, seed=1)",
     "entry": 'recae.report.Entry("ease", [recae.Report("EASE()", pd.DataFrame('
     '{"ndcg@5": [0.5, 0.7]}, index=[1, 2]))])',
     "tuning": "(lambda split: recae.tune(recae.EASE(), split.train, split.validation, 'recall@4', "

@@ -121,7 +121,8 @@ def truncated_svd(
     A'A or AA', whichever is smaller.
 
     In float64 if the vectors have at most 2^24 numbers, else in float32. Directions beyond the rank
-    of the matrix, up to rounding, have s = 0 and U = 0. device: of all of it; the CPU unless given.
+    of the matrix, up to rounding, have s = 0 and U = 0. The largest number of a column of V is
+    positive. device: of all of it; the CPU unless given.
     start: draws the random subspace, which changes only what the tolerance leaves open.
 
     Costs some 100 x interactions x k + 40 x min(rows, columns) x k^2 operations, and memory for
@@ -144,6 +145,8 @@ def truncated_svd(
     )
     far = scaled.div_(torch.where(s > 0, s, 1))
     u, v = (near, far) if shape[0] < shape[1] else (far, near)
+    signs = torch.where(v.amax(0) < -v.amin(0), -1, 1)
+    u, v = u * signs, v * signs
     missing = (0, k - wanted)
     left, right = (np.pad(vectors.cpu().numpy(), ((0, 0), missing)) for vectors in (u, v))
     return left, np.pad(s.cpu().numpy() * largest, missing), right

@@ -73,7 +73,7 @@ def find_tastes(
     options; DataError for data without histories and where no unit has `min_users` users.
 
     >>> model = recae.PureSVD(latent=2).fit(data)
-    >>> recae.apply.steer.find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
+    >>> recae.apply.steer.find_tastes(model, data, units=3, active=1, min_users=1, seed=1)
     Tastes(3 units over PureSVD, 0 dead, 0 too rare)
     """
     check_steerable(model)

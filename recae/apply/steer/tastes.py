@@ -50,7 +50,7 @@ class Tastes:
 
     >>> model = recae.PureSVD(latent=2).fit(data)
     >>> from recae.apply.steer import find_tastes
-    >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, epochs=20)
+    >>> tastes = find_tastes(model, data, units=3, active=1, min_users=1, seed=1)
     >>> tastes.moves.shape
     (3, 2)
     """

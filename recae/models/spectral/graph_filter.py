@@ -57,10 +57,11 @@ class GraphFilter(Recommender):
       Choi et al., SIGIR 2023).
 
     Inductive: any history has scores, without a refit. No item x item matrix: one truncated SVD
-    and the sparse Z, which the model keeps, without user ids, for its term t S. Fitting costs what
-    `truncated_svd` costs; scoring costs 2 x items x latent operations and the interactions of the
-    users of the items in a history. One decomposition serves all trials of a search. Finds the
-    vectors on a GPU where there is one; recommends on the CPU.
+    and the sparse Z, which the model keeps, without user ids, for its term t S. Costs some
+    100 x interactions x latent + 40 x min(users, items) x latent^2 operations and memory for
+    7 x (users + items) x latent numbers; a history costs 2 x items x latent operations, and the
+    interactions of the users of its items. One decomposition serves all trials of a search. Finds
+    the vectors on a GPU where there is one; recommends on the CPU.
 
     >>> recae.GraphFilter(latent=2).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]
