@@ -32,16 +32,17 @@ from recae.tuning.one import Search, measuring
 LOG = logging.getLogger("recae")
 
 MEMBERS = (
-    "SVDAE()",
+    "RecVAE(epochs=100, patience=8, batch_size=200, latent=128, width=300, depth=3)",
+    "MultVAE(epochs=100, patience=6, batch_size=200, lr=0.002, beta=0.3)",
+    "ELSA(epochs=30, patience=4, batch_size=256)",
+    "CosineAE()",
     "ALS()",
     "EASE(relative_l2=1.0, user_power=0.5)",
     "RDLAE(relative_l2=3.0, dropout=0.4)",
-    "CosineAE()",
-    "MultVAE(epochs=100, patience=6, batch_size=200, lr=0.002, beta=0.3)",
-    "RecVAE(epochs=100, patience=8, batch_size=200, latent=128, width=300, depth=3)",
-    "ELSA(epochs=30, patience=4, batch_size=256)",
+    "SVDAE()",
 )
-"""The models that are tried, those that are cheap to fit first."""
+"""The models that are tried. Those that take long come first: where they are skipped, the others
+have their time."""
 
 TRIALS = 40
 """Settings of one model, at most."""
@@ -95,7 +96,7 @@ class AutoEnsemble(Ensemble):
 
     minutes: float = param("time for the searches and the fits together", default=10.0, above=0)
     members: tuple[str, ...] = param(
-        "models that are tried, as Python writes them, those that are cheap to fit first",
+        "models that are tried, as Python writes them; each gets what those before it leave",
         default=MEMBERS,
     )
     metric: str = param("validation metric that everything maximises", default="ndcg@20")

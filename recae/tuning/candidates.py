@@ -27,8 +27,15 @@ USUAL = ("popularity", "item-knn", "svd-ae", "pure-svd", "ease", "edlae", "als",
 PARTS = 3
 """Parts of the time for a model that trains in epochs, where any other gets one."""
 
-SIZE = 1024
-"""Columns of the matrix whose inverse tells the speed of the machine."""
+SIZE, RUNS = 512, 8
+"""Columns of the matrix whose inverse tells the speed of the machine, and how often: the fastest of
+the runs counts, which other processes disturb least."""
+
+SAMPLES = 3
+"""Items of an update of a sampled softmax, in samples: those of the batch come on top."""
+
+FASTER = 4
+"""How many times as fast the float32 products of a training are as such an inverse."""
 
 WIDTH, EPOCHS = 300, 20
 """Units of a hidden layer, and epochs that a training must have time for."""
@@ -71,11 +78,12 @@ def share_of(models: Sequence[Recommender]) -> float:
 @cache
 def speed() -> float:
     """Operations a second of an inverse, n^3 for n columns, measured; larger ones are faster."""
-    matrix = torch.eye(SIZE, dtype=torch.float64) + 1.0
-    torch.cholesky_inverse(torch.linalg.cholesky(matrix))
-    started = time.perf_counter()
-    torch.cholesky_inverse(torch.linalg.cholesky(matrix))
-    return float(SIZE**3 / max(time.perf_counter() - started, 1e-6))
+    matrix, fastest = torch.eye(SIZE, dtype=torch.float64) + 1.0, float("inf")
+    for _ in range(RUNS):
+        started = time.perf_counter()
+        torch.cholesky_inverse(torch.linalg.cholesky(matrix))
+        fastest = min(fastest, time.perf_counter() - started)
+    return float(SIZE**3 / max(fastest, 1e-6))
 
 
 def too_large(template: Recommender, share: float, left: float, data: Interactions) -> str:
@@ -134,8 +142,11 @@ class Room:
                 )
             self.held += matrix
         elif isinstance(template, NeuralRecommender):
-            cells = float(self.data.n_users) * self.data.n_items
-            forecast = 6 * cells * WIDTH * EPOCHS / speed()
+            items, known = self.data.n_items, template.param_fields()
+            if "num_sampled" in known and "softmax" not in known:  # a sample in any case
+                items = min(items, SAMPLES * template.get_params()["num_sampled"])
+            cells = float(self.data.n_users) * items
+            forecast = 6 * cells * WIDTH * EPOCHS / (FASTER * speed())
             if forecast > share:
                 return f"{EPOCHS} epochs may take {forecast:.0f} s, and {share:.0f} s are its share"
         return ""

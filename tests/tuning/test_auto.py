@@ -129,7 +129,7 @@ def test_models_without_room_are_skipped(movies, monkeypatch) -> None:
     monkeypatch.setattr(candidates, "speed", lambda: float(cubed))  # an inverse takes a second
     assert Room(data).refuse(recae.EASE(), 0.1, 3.0) == ""
     assert "may take" in Room(data).refuse(recae.EASE(), 3.0, 0.05)
-    epochs = 6 * data.n_users * data.n_items * 300 * 20 / cubed
+    epochs = 6 * data.n_users * data.n_items * 300 * 20 / (4 * cubed)
     assert Room(data).refuse(vae, epochs * 1.01, 0.0) == ""
     assert "20 epochs" in Room(data).refuse(vae, epochs * 0.99, 1e9)
     memory = 5 * matrix / candidates.SPARE  # an inverse, the best one, and two of other models
