@@ -138,7 +138,7 @@ class Denoising(recae.FLVAE):
         return training.SparseLoader(input, target, self.batch_size, seed)
 
 
-SHORT: dict[str, Any] = {"epochs": 24, "patience": 24, "batch_size": 50}
+SHORT: dict[str, Any] = {"epochs": 16, "patience": 16, "batch_size": 50}
 WIDTHS: dict[str, Any] = {"width": 200, "latent": 64}
 VAMP: dict[str, Any] = SHORT | WIDTHS | {"components": 30}
 HALVES: dict[str, Any] = SHORT | WIDTHS | {"depth": 3, "decoder_depth": 3, "lr": 1e-3}
