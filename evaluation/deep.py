@@ -144,12 +144,14 @@ VAMP: dict[str, Any] = SHORT | WIDTHS | {"components": 30}
 HALVES: dict[str, Any] = SHORT | WIDTHS | {"depth": 3, "decoder_depth": 3, "lr": 1e-3}
 VAE: dict[str, Any] = SHORT | {"hidden": (200,), "latent": 64}
 FACTORS: dict[str, Callable[[], recae.Recommender]] = {
-    "mult-vae": lambda: recae.MultVAE(**VAE),
-    "mult-vae, deep decoder": lambda: recae.MultVAE(**VAE, mirror=True),
+    "mult-vae": lambda: recae.MultVAE(**VAE, mirror=True),
+    "mult-vae, one layer in the decoder": lambda: recae.MultVAE(**VAE),
     "h-vamp": lambda: recae.HVamp(**VAMP),
     "h-vamp, biases from 0": lambda: ZeroStart(**VAMP),
     "h-vamp, multinomial": lambda: recae.HVamp(**VAMP, likelihood="multinomial"),
     "h-vamp, lr 0.003": lambda: recae.HVamp(**VAMP, lr=3e-3),
+    "h-vamp, lr 0.003, multinomial": lambda: recae.HVamp(**VAMP, lr=3e-3, likelihood="multinomial"),
+    "h-vamp, lr 0.003, beta 0.05": lambda: recae.HVamp(**VAMP, lr=3e-3, beta=0.05),
     "h-vamp, beta 0": lambda: recae.HVamp(**VAMP, beta=0.0),
     "h-vamp, batches of 200": lambda: recae.HVamp(**VAMP | {"batch_size": 200}),
     "flvae": lambda: recae.FLVAE(**HALVES),
