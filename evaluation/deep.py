@@ -44,7 +44,7 @@ USERS, FEWEST = 1500, 8
 """Users of the controlled experiment, and the fewest of them that an item must have."""
 
 TAIL = 20
-"""The slope at the end of a validation curve is that of its last 20 epochs."""
+"""The end of a validation curve: its last third, at most 20 epochs."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,6 @@ class Fitting:
             "seconds": round(sum(epoch.seconds for epoch in epochs), 1),
             "best_epoch": int(np.argmax(values)) + 1,
             "validation": max(values),
-            "slope": slope(values),
             "curve": [round(value, 5) for value in values],
             "losses": [round(epoch.loss, 4) for epoch in epochs],
             "seed": SEED,
@@ -286,8 +285,8 @@ class Fitting:
 
 
 def slope(values: Sequence[float]) -> float:
-    """The least-squares slope of the last `TAIL` values, for each epoch."""
-    tail = np.asarray(values[-TAIL:])
+    """The least-squares slope of the end of a curve, for each epoch; NaN for less than 6 epochs."""
+    tail = np.asarray(values[-min(TAIL, max(len(values) // 3, 1)) :])
     if len(tail) < 2:
         return float("nan")
     return float(np.polyfit(np.arange(len(tail)), tail, 1)[0])
@@ -296,6 +295,7 @@ def slope(values: Sequence[float]) -> float:
 def summary(task: Task, work: Path, rows: Mapping[str, Any], out: Path) -> None:
     """Prints the rows, keeps them with the paired tests, and draws the validation curves."""
     for name, about in rows.items():
+        about["slope"] = slope(about["curve"])
         tested = "  ".join(f"{key} {value:.4f}" for key, value in about.get("metrics", {}).items())
         print(
             f"{name:<16} validation {about['validation']:.4f}  best epoch {about['best_epoch']} of "

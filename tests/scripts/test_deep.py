@@ -77,7 +77,8 @@ def test_the_slope_is_that_of_the_tail() -> None:
     assert deep.slope([9.0] * 50 + [0.25 * step for step in range(deep.TAIL)]) == pytest.approx(
         0.25
     )
-    assert np.isnan(deep.slope([1.0]))
+    assert deep.slope([0.0] * 4 + [1.0, 3.0]) == pytest.approx(2)
+    assert np.isnan(deep.slope([1.0, 2.0, 3.0]))
 
 
 @pytest.mark.parametrize("name", [*deep.FAMILY, *deep.FACTORS])
