@@ -21,6 +21,12 @@ USERS, ITEMS = X.sum(1).clip(1), X.sum(0).clip(1)
 ALL = 20  # as many directions as there are items: nothing is left to the slope
 
 
+@pytest.fixture(params=[0, 4096], ids=["factors", "table"], autouse=True)
+def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The items up to which all weights are held."""
+    monkeypatch.setattr(graph_filter, "FEW", request.param)
+
+
 def normalised(u: float = 0.5, v: float = 0.5) -> np.ndarray:
     return X / USERS[:, None] ** u / ITEMS**v
 

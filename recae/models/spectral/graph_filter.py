@@ -29,6 +29,9 @@ from recae.recommend.saved import csr_from_arrays, csr_to_arrays, expect
 from recae.recommend.sparse import summed
 from recae.recommend.weights import weight_transform_param, weighted, weights_param
 
+FEW = 4096
+"""Items up to which all weights are held, 64 MiB, while a model is used."""
+
 ORDER = 8
 """Of the polynomial that ChebyCF interpolates its plateau with."""
 
@@ -158,6 +161,7 @@ class GraphFilter(Recommender):
     graph_: Any = learnt()
     graph_scales_: np.ndarray = learnt()
     _turned = cast(Any, None)  # Z', computed when it is first needed
+    _small = cast(Any, None)  # likewise, see `_table`
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -203,7 +207,7 @@ class GraphFilter(Recommender):
                 parameter="weights",
                 value=self.weights,
             )
-        self._turned = None
+        self._turned = self._small = None
 
     def _widths(self) -> tuple[int, int]:
         """Columns of the factors: of a low-pass that is not part of the first term, and of that."""
@@ -248,11 +252,23 @@ class GraphFilter(Recommender):
             found = products.transposed(products.image(found)) + term
         return found.numpy().astype(np.float64)
 
-    def _score_rows(self, matrix: Any) -> FactoredScores:
+    def _score_rows(self, matrix: Any) -> FactoredScores | Tensor:
         histories = weighted(self, matrix, "both")
         used = self.weights == "both"
+        if len(self.items_) <= FEW:
+            return summed(histories, self._table(), used)
         codes = summed(histories, tensor_of(self.input_factors_), used)
         return FactoredScores(codes, self._item_vectors(), None, self._rest(histories))
+
+    def _table(self) -> Tensor:
+        """What items of a history add to scores, (n_items, n_items), of few items: it is smaller
+        than what their users have."""
+        if self._small is None:
+            before, after = self.graph_scales_
+            rest = (sp.diags(before) @ (self.graph_.T @ self.graph_) @ sp.diags(after)).toarray()
+            factors = tensor_of(self.input_factors_) @ self._item_vectors().T
+            self._small = factors.add_(torch.from_numpy(rest.astype(np.float32)))
+        return cast(Tensor, self._small)
 
     def _rest(self, histories: Any) -> Ragged:
         """-x D^-s_in t S D^-s_out, because it is subtracted: of the users that share items with the
@@ -278,7 +294,8 @@ class GraphFilter(Recommender):
     def _similarities(self, codes: np.ndarray) -> Tensor:
         """The scores of histories of one item each."""
         ones = np.ones(len(codes), dtype=np.float32), codes, np.arange(len(codes) + 1)
-        return self._score_rows(sp.csr_matrix(ones, shape=(len(codes), len(self.items_)))).dense()
+        found = self._score_rows(sp.csr_matrix(ones, shape=(len(codes), len(self.items_))))
+        return found if isinstance(found, Tensor) else found.dense()
 
     def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
         histories = weighted(self, matrix, "both")
@@ -313,7 +330,7 @@ class GraphFilter(Recommender):
         self.graph_scales_ = expect(arrays["graph_scales"], 2, n).numpy()
         users = len(arrays["graph.indptr"]) - 1
         self.graph_ = csr_from_arrays("graph", arrays, (users, n))
-        self._turned = None
+        self._turned = self._small = None
 
 
 def runge_kutta(time: float) -> Polynomial:
