@@ -146,6 +146,7 @@ VAE: dict[str, Any] = SHORT | {"hidden": (200,), "latent": 64}
 FACTORS: dict[str, Callable[[], recae.Recommender]] = {
     "mult-vae": lambda: recae.MultVAE(**VAE, mirror=True),
     "mult-vae, one layer in the decoder": lambda: recae.MultVAE(**VAE),
+    "mult-vae, lr 0.003": lambda: recae.MultVAE(**VAE, mirror=True, lr=3e-3),
     "h-vamp": lambda: recae.HVamp(**VAMP),
     "h-vamp, biases from 0": lambda: ZeroStart(**VAMP),
     "h-vamp, multinomial": lambda: recae.HVamp(**VAMP, likelihood="multinomial"),
