@@ -165,7 +165,13 @@ def describe_models() -> str:
     """A line for each model: its name and its description."""
     width = max(map(len, recae.MODELS))
     lines = [
-        f"  {name:<{width}}  {(inspect.getdoc(model) or '').splitlines()[0]}"
+        textwrap.fill(
+            f"{name:<{width}}  {(inspect.getdoc(model) or '').splitlines()[0]}",
+            width=100,
+            initial_indent="  ",
+            subsequent_indent=" " * (width + 4),
+            break_on_hyphens=False,
+        )
         for name, model in recae.MODELS.items()
     ]
     return "models:\n" + "\n".join(lines)

@@ -129,7 +129,7 @@ def test_a_model_says_which_options_it_uses(make, text_data) -> None:
             assert (option in Watched.looked_at) == used, option
 
 
-@pytest.mark.parametrize("kind", [recae.ALS, recae.BPR, recae.PureSVD, recae.ItemKNN])
+@pytest.mark.parametrize("kind", [recae.ALS, recae.BPR, recae.NMF, recae.ItemKNN])
 def test_a_gpu_that_is_not_used_is_warned_of(kind, monkeypatch) -> None:
     data = recae.testing.planted().binarised()
     run = Run(device=torch.device("cuda"))
@@ -171,4 +171,5 @@ def test_models_with_published_settings_have_the_settings_of_their_papers() -> N
     assert {name for name, model in recae.MODELS.items() if "paper" in model.presets} == {
         *("ease", "edlae", "rlae", "rdlae"),
         *("mult-dae", "mult-vae", "rec-vae", "h-vamp", "elsa", "cdae", "flvae", "vasp"),
+        *("diff-rec", "l-diff-rec", "flow-cf", "giff-cf"),
     }

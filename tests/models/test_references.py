@@ -32,7 +32,9 @@ REFERENCES = {
     "pure-svd": ("test_svd.py", "test_pure_svd_projects_onto_singular_vectors"),
     "svd-ae": ("test_svd.py", "test_svd_ae_is_the_truncated_pseudo_inverse"),
     "infinite-ae": ("test_infinite_ae.py", "test_scores_are_a_kernel_regression"),
-    "ensemble": ("test_ensemble.py", "test_the_search_starts_from_the_likeliest_weights"),
+    "turbo-cf": ("test_turbo_cf.py", "test_similarities_are_powers_of_products"),
+    "graph-filter": ("test_graph_filter.py", "test_the_ridge_is_a_ridge_regression"),
+    "ensemble": ("test_ensemble.py", "test_equal_weights_are_sums_of_standardised_scores"),
 }
 
 

@@ -25,12 +25,12 @@ def test_the_term_is_the_mean_squared_distance_to_the_anchors(sparse: bool) -> N
     expected = torch.stack(
         [torch.stack([(z[u] - e[i]).square().sum() for i in X[u].indices]).mean() for u in range(6)]
     )
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
     slopes = torch.autograd.grad(found.square().sum(), [z, e])
     wanted = torch.autograd.grad(expected.square().sum(), [z, e])
     assert slopes[1].is_sparse == sparse
-    torch.testing.assert_close(slopes[0], wanted[0])
-    torch.testing.assert_close(slopes[1].to_dense(), wanted[1])
+    torch.testing.assert_close(slopes[0], wanted[0], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(slopes[1].to_dense(), wanted[1], rtol=1e-6, atol=1e-6)
 
 
 def test_a_row_without_items_has_only_the_length_of_its_code() -> None:

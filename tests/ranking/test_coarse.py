@@ -52,10 +52,9 @@ def test_the_best_are_among_the_candidates(
     bias = torch.from_numpy(rng.normal(size=3000)).float() * scale if biased else None
     hidden = rng.choice(3000, 40, replace=False)
     copy = Coarse.of(columns)
-    if width == 1:
-        assert copy is None  # torch's product of one factor is wrong
+    if copy is None:  # on some processors torch's product of one factor is wrong
+        assert width == 1
         return
-    assert copy is not None
     found = copy.candidates(row, None if bias is None else bias.numpy(), k, hidden)
     if found is None:
         return

@@ -105,7 +105,6 @@ def alignment_param() -> Any:
         "training (personalised item alignment, Vuong et al. 2026)",
         default=0.0,
         low=0,
-        usual=(0, 1),
     )
 
 

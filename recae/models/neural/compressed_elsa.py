@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from recae import training
-from recae.errors import ConfigError
 from recae.estimators.params import estimator, learnt, param
 from recae.models.neural._base import NeuralRecommender
 from recae.nn import (
@@ -59,7 +58,10 @@ class CompressedELSA(NeuralRecommender):
         "length of the item vectors", default=1024, low=1, high=1 << 15, usual=(256, 4096)
     )
     nonzeros: int = param(
-        "entries of an item vector other than zero, at most", default=64, low=1, usual=(8, 256)
+        "entries of an item vector other than zero; at most `latent` are",
+        default=64,
+        low=1,
+        usual=(8, 256),
     )
     pruning: float = param(
         "share of the epochs in which item vectors are pruned", default=0.5, low=0, high=0.9
@@ -78,18 +80,13 @@ class CompressedELSA(NeuralRecommender):
     values_: Tensor = learnt()
     dimensions_: Tensor = learnt()
 
-    def check_params(self) -> None:
-        super().check_params()
-        if self.nonzeros > self.latent:
-            raise ConfigError(
-                f"nonzeros of CompressedELSA is {self.nonzeros:,}, but an item vector has "
-                f"{self.latent:,} entries: lower nonzeros or raise latent",
-                parameter="nonzeros",
-                value=self.nonzeros,
-            )
+    @property
+    def _kept(self) -> int:
+        """Numbers of an item vector that stay."""
+        return min(self.nonzeros, self.latent)
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
-        encoder = PrunedRows(n_items, self.latent, self.nonzeros)
+        encoder = PrunedRows(n_items, self.latent, self._kept)
         return AutoencoderNet(
             corrupt=NoCorruption(),
             encoder=encoder,
@@ -104,8 +101,8 @@ class CompressedELSA(NeuralRecommender):
         """Entries of an item vector in an epoch (from 1)."""
         pruned = int(self.pruning * self.epochs)  # epochs in which the number falls
         left = max(1 - (epoch - 1) / pruned, 0.0) if pruned else 0.0
-        factor: float = (self.latent / self.nonzeros) ** left
-        return round(self.nonzeros * factor)
+        factor: float = (self.latent / self._kept) ** left
+        return round(self._kept * factor)
 
     def _before_epoch(self, histories: Any) -> training.BeforeEpoch | None:
         def prune(net: Any, epoch: int) -> list[nn.Parameter]:
@@ -133,7 +130,7 @@ class CompressedELSA(NeuralRecommender):
     @network_.setter
     def network_(self, net: AutoencoderNet) -> None:
         rows = cast(PrunedRows, net.eval().encoder).rows().detach().cpu()
-        places = rows.abs().topk(self.nonzeros, dim=1).indices.sort(dim=1).values
+        places = rows.abs().topk(self._kept, dim=1).indices.sort(dim=1).values
         self.values_, self.dimensions_ = rows.gather(1, places), places.short()
 
     def _vectors(self) -> Any:
@@ -179,7 +176,7 @@ class CompressedELSA(NeuralRecommender):
         return {"values": self.values_, "dimensions": self.dimensions_}
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
-        shape = len(self.items_), self.nonzeros
+        shape = len(self.items_), self._kept
         self.values_ = expect(arrays["values"], *shape)
         self.dimensions_ = expect(arrays["dimensions"], *shape, dtype=torch.int16)
         if not bool((self.dimensions_.diff(dim=1) > 0).all()):

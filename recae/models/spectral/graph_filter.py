@@ -17,7 +17,7 @@ from recae.data import Interactions
 from recae.data.scaled import Doubles, Rows
 from recae.data.splits import Fold
 from recae.data.svd import Products, truncated_svd
-from recae.errors import TrainingError
+from recae.errors import ConfigError, TrainingError
 from recae.estimators.params import estimator, learnt, param
 from recae.estimators.reuse import reused
 from recae.nn import Ragged
@@ -25,6 +25,8 @@ from recae.nn.products import FactoredScores
 from recae.recommend.base import Recommender
 from recae.recommend.explain.parts import SUM, Padded, Parts, from_factors
 from recae.recommend.frozen import tensor_of
+from recae.recommend.onnx.graph import Value
+from recae.recommend.onnx.histories import Histories
 from recae.recommend.saved import csr_from_arrays, csr_to_arrays, expect
 from recae.recommend.sparse import summed
 from recae.recommend.weights import weight_transform_param, weighted, weights_param
@@ -284,12 +286,14 @@ class GraphFilter(Recommender):
     def _item_vectors(self) -> Tensor:
         return tensor_of(self.item_factors_)
 
-    def _embed_rows(self, matrix: Any) -> Tensor:
-        return summed(
-            weighted(self, matrix, "both"),
-            tensor_of(self.input_factors_),
-            self.weights == "both",
-        )
+    def _onnx_scores(self, histories: Histories) -> Value:
+        if len(self.items_) > FEW:
+            raise ConfigError(
+                f"ONNX has no products of sparse matrices, which a GraphFilter of more than {FEW:,}"
+                f" items needs, and this one has {len(self.items_):,}: save it with save(), or "
+                "export its lists with export()"
+            )
+        return histories.weighted(self, "both").bag(self._table().numpy())
 
     def _similarities(self, codes: np.ndarray) -> Tensor:
         """The scores of histories of one item each."""

@@ -17,6 +17,7 @@ import recae
 QUICK: dict[str, Any] = {"units": 4, "active": 1, "min_users": 1, "epochs": 3, "progress": False}
 WITHOUT_CODES = {"ease", "edlae", "rlae", "rdlae", "sparse-ease", "infinite-ae", "item-knn"}
 WITHOUT_CODES |= {"user-knn", "popularity", "random", "ensemble", "neural-ease"}
+WITHOUT_CODES |= {"slim", "admm-slim", "rp3-beta", "turbo-cf", "graph-filter"}
 
 
 def test_saved_and_loaded_they_are_the_same(
