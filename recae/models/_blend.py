@@ -26,7 +26,7 @@ BEST = 100
 """Best items of each member that are candidates; five times the k of the metric if that is more."""
 
 STEPS = (2.0, 1.5)
-"""Factors by which one weight is raised and lowered while that ranks better; finer ones overfit."""
+"""Factors by which one weight is raised and lowered while that ranks better."""
 
 ROUNDS = 2
 """Times that all weights are tried with one factor, at most."""

@@ -43,9 +43,9 @@ class Ensemble(Recommender):
     score_uj = sum_m w_m (s_muj - mean_u s_mu) / std_u s_mu, over the items that are not in the
     history, with w >= 0 (stacked generalisation, Wolpert 1992). A search finds w with a high
     `metric` on validation users. From equal weights, members are left out while that ranks better;
-    then one weight at a time is changed by a factor of 2 or 1.5. So few steps overfit little: in
-    halves of the validation users of MovieLens 1M, weights that are fitted finely ranked worse on
-    the other half than equal ones. Without validation all weights are 1.
+    then one weight at a time is changed by a factor of 2 or 1.5. In halves of the validation users
+    of MovieLens 1M, to leave out weak members helped the other half, and finer weights did not.
+    Without validation all weights are 1.
 
     Different models err differently, so that a blend is often better than each; it costs the time
     and the memory of all its members. `Ensemble.of(models, validation)` blends models that are

@@ -39,6 +39,7 @@ MEMBERS = (
     "ALS()",
     "EASE(relative_l2=1.0, user_power=0.5)",
     "RDLAE(relative_l2=3.0, dropout=0.4)",
+    "GraphFilter()",
     "SVDAE()",
 )
 """The models that are tried. Those that take long come first: where they are skipped, the others
