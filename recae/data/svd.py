@@ -31,6 +31,10 @@ CLOSE = {torch.float32: 1e-2, torch.float64: 1e-6}
 """The shortest part of a unit vector that is new beside those before it, from which a Cholesky
 factor of their products is accurate enough."""
 
+STEEP = {torch.float32: 1e-2, torch.float64: 1e-4}
+"""Singular values below this share of the largest one have lost digits to the square of A in A'A,
+so they are computed again without it."""
+
 NEGLIGIBLE = {torch.float32: 1e-4, torch.float64: 1e-10}
 """Singular values below this share of the largest one are taken for zero: rounding errors."""
 
@@ -121,7 +125,7 @@ def truncated_svd(
     A'A or AA', whichever is smaller.
 
     In float64 if the vectors have at most 2^24 numbers, else in float32. Directions beyond the rank
-    of the matrix, up to rounding, have s = 0 and U = 0. The largest number of a column of V is
+    of the matrix, up to rounding, are 0 in U, s and V. The largest number of a column of V is
     positive. device: of all of it; the CPU unless given.
     start: draws the random subspace, which changes only what the tolerance leaves open.
 
@@ -162,7 +166,7 @@ def subspace_svd(
     progress: bool | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """U diag(s) (rows, k), s (k,) falling and V (columns, k) of a matrix A, which is given by its
-    products only, so it need not be stored.
+    products only, so it need not be stored. Directions beyond its rank are 0.
 
     image: B (columns, width) -> A B (rows, width). gram: B -> A' A B, a new tensor.
     start: a random subspace (columns, width), width >= k, in the precision of the result. most:
@@ -182,8 +186,13 @@ def subspace_svd(
     left = image(basis[:, :k].contiguous())
     # By the lengths, not as the roots of eigenvalues, which have half of the digits in float32.
     s, order = torch.linalg.vector_norm(left, dim=0).sort(descending=True)
+    left, v = left[:, order], basis[:, order]
+    if s[-1] < STEEP[s.dtype] * s[0]:
+        left, inner = torch.linalg.qr(image(basis))
+        turn, s, turned = torch.linalg.svd(inner)
+        left, s, v = left @ (turn[:, :k] * s[:k]), s[:k], basis @ turned[:k].T
     s = torch.where(s > NEGLIGIBLE[s.dtype] * s[0], s, 0)
-    return left[:, order] * (s > 0), s, basis[:, order]
+    return left * (s > 0), s, v * (s > 0)  # beyond the rank, V is whatever it began as
 
 
 def leading_subspace(gram: Product, start: Tensor, k: int, most: int, shown: Any) -> Tensor:

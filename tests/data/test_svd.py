@@ -72,6 +72,25 @@ def test_a_steep_spectrum_in_single_precision() -> None:
     np.testing.assert_allclose((left @ v.T).numpy(), best, atol=1e-2)
 
 
+@pytest.mark.parametrize("cells", [svd.DOUBLE_CELLS, 0])
+@pytest.mark.parametrize("shape", [(150, 120), (120, 150)])
+@pytest.mark.parametrize("k", [60, 110])
+def test_vectors_of_a_steep_spectrum_are_orthonormal(
+    cells: int, shape: tuple[int, int], k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(svd, "DOUBLE_CELLS", cells)
+    for exact in (0.5 ** np.arange(100.0), np.repeat([1, 1e-3], 50), 1 / np.arange(1.0, 101)):
+        u, s, v = truncated_svd(Rows(planted(exact, shape), as_is), k)
+        sure = int((exact[:k] > (1e-7 if cells else 1e-3)).sum())
+        np.testing.assert_allclose(s[:sure], exact[:sure], rtol=1e-5 if cells else 1e-3)
+        assert (s > 0).sum() <= 100  # its rank: rounding errors are not taken for directions
+        for vectors in (u[:, s > 0], v[:, s > 0]):
+            products = vectors.T @ vectors
+            np.testing.assert_allclose(
+                products, np.eye(len(products)), atol=1e-8 if cells else 1e-3
+            )
+
+
 def test_directions_beyond_the_rank_are_zeros() -> None:
     x = sp.csr_matrix(np.tile((np.arange(12).reshape(3, 4) % 5).astype(float), (9, 1)))
     u, s, v = truncated_svd(Rows(x, as_is), 7)
@@ -79,6 +98,9 @@ def test_directions_beyond_the_rank_are_zeros() -> None:
     assert u.shape == (27, 7) and s.shape == (7,) and v.shape == (4, 7)
     np.testing.assert_allclose(s[:3], exact[:3])
     assert not s[3:].any() and not u[:, 3:].any()
+    for rows in (x, sp.csr_matrix(x[:3].T)):
+        u, s, v = truncated_svd(Rows(rows, as_is), 4)
+        assert not u[:, s == 0].any() and not v[:, s == 0].any()
     nothing = truncated_svd(Rows(sp.csr_matrix((9, 4)), as_is), 2)
     assert not nothing[1].any() and np.isfinite(nothing[2]).all()
 
