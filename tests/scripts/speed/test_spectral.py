@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -51,3 +53,18 @@ def test_a_part_runs(
     if part == "svd":
         assert result["sides"]["recae"]["largest_error"] < 1e-3
     assert capsys.readouterr().out
+
+
+def test_without_arpack_errors_are_those_beside_the_first_side(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = dict.fromkeys(spectral.METRICS, 0.5)
+    answers = {"randomised": [{"s": [2.0, 1.0], **values}]}
+    rounds = Mock(answers=answers)
+    rounds.as_dict.return_value = {
+        "sides": {"randomised": {"rounds": [dict(*answers["randomised"])]}}
+    }
+    monkeypatch.setattr(spectral, "alternate", lambda *_, **__: rounds)
+    options = Namespace(sides=["randomised"], rounds=1, threads=1)
+    found = spectral.of_vectors(options, [])
+    assert found["sides"]["randomised"]["largest_error"] == 0
