@@ -11,6 +11,7 @@ from numpy.polynomial import chebyshev
 
 import recae
 from recae.data.splits import Fold
+from recae.errors import TrainingError
 from recae.models.spectral import graph_filter
 
 RNG = np.random.default_rng(5)
@@ -123,6 +124,31 @@ def test_parts_add_up_and_similar_items_are_scores_of_single_histories() -> None
     found = model.similar_items(7, k=3)["score"]
     others = np.sort(np.delete(alone[7], 7))[::-1]
     np.testing.assert_allclose(found, others[:3], rtol=1e-5)
+
+
+@pytest.mark.parametrize("response", ["ridge", "linear", "plateau", "sharpened"])
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_weights_that_are_too_large_are_an_error_and_no_warnings_of_numpy(response: str) -> None:
+    model = recae.GraphFilter(latent=4, response=response, weights="both", item_power=0)
+    with pytest.raises(TrainingError, match="float32"):
+        model.fit(sp.csr_matrix(X * 3e38))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("power", [None, 0.5])
+def test_a_low_pass_wider_than_the_rank_passes_the_span_of_histories(
+    turned: bool, power: float | None
+) -> None:
+    few = X[:5] if not turned else np.tile(X[:5], (9, 1))
+    found = []
+    settings: dict[str, Any] = dict(user_power=0, item_power=0, low_pass_power=power)
+    for gain in (0.0, 1.0):
+        model = recae.GraphFilter(latent=12, cut=12, low_pass=gain, **settings)
+        found.append(model.fit(sp.csr_matrix(few)).score(sp.csr_matrix(NEW)))
+    scale = few.sum(0).clip(1) ** (power or 0)
+    after = few.sum(0).clip(1) ** (0.25 if power is None else power)
+    expected = (NEW / scale) @ np.linalg.pinv(few) @ few * after
+    np.testing.assert_allclose(found[1] - found[0], expected, atol=1e-4)
 
 
 def test_a_search_decomposes_once(monkeypatch: pytest.MonkeyPatch) -> None:

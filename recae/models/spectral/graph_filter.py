@@ -165,16 +165,16 @@ class GraphFilter(Recommender):
     _turned = cast(Any, None)  # Z', computed when it is first needed
     _small = cast(Any, None)  # likewise, see `_table`
 
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what is not finite is an error
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):
-            rows = Rows.scaled(
-                data.matrix,
-                lambda part: weighted(self, part, "both"),
-                self.user_power,
-                self.item_power,
-                degrees=True,
-            )
-            s, v = self._decomposed(rows, data, run)
+        rows = Rows.scaled(
+            data.matrix,
+            lambda part: weighted(self, part, "both"),
+            self.user_power,
+            self.item_power,
+            degrees=True,
+        )
+        s, v = self._decomposed(rows, data, run)
         assert rows.degrees is not None
         response = self._response(rows)
         e = s**2
@@ -198,7 +198,7 @@ class GraphFilter(Recommender):
         self.input_factors_, self.item_factors_ = (
             np.ascontiguousarray(np.hstack(parts), dtype=np.float32) for parts in (left, right)
         )
-        self.graph_ = sp.csr_matrix(sp.vstack(list(rows)), dtype=np.float32)
+        self.graph_ = sp.csr_matrix(sp.vstack([part.astype(np.float32) for part in rows]))
         self.graph_.sort_indices()
         self.graph_scales_ = np.hstack([before * slope, after]).T.astype(np.float32)
         learnt = self.input_factors_, self.item_factors_, self.graph_.data, self.graph_scales_
