@@ -40,6 +40,19 @@ def test_both_layers_start_at_the_singular_vectors_times_the_roots_of_their_valu
     assert torch.equal(net.decoder.head.weight[-1], drawn[1])
 
 
+def test_units_beyond_the_rank_of_the_histories_stay_as_drawn() -> None:
+    rng = np.random.default_rng(1)
+    x = sp.csr_matrix(np.tile((rng.random((3, 25)) < 0.4).astype(np.float32), (20, 1)))
+    net = recae.CosineAE(latent=6)._network(25, 60)
+    net.initialise(torch_generator(0, 2))
+    layers = net.encoder[0].weight, net.decoder.head.weight
+    drawn = [layer.detach().clone() for layer in layers]
+    unit_svd_init(net, x, 0, False)
+    for layer, before in zip(layers, drawn, strict=True):
+        assert torch.equal(layer[:, 3:], before[:, 3:])
+        assert not torch.equal(layer[:, 2], before[:, 2])
+
+
 def test_the_learning_rate_falls_in_equal_steps_to_zero_behind_the_last_epoch() -> None:
     plan = Plan(epochs=4, lr=0.8, l2=0, metric="", patience=1, falling=True, milestones=(2,))
     assert np.allclose([plan.rate(e) for e in (1, 2, 3, 4)], [0.8, 0.6, 0.4 / 5, 0.2 / 5])

@@ -136,7 +136,9 @@ def unit_svd_init(
     damping = (counts.clip(1) / counts.clip(1).mean()) ** -0.5  # d, (n_items,)
     rows = normalised(histories, damping.astype(np.float32))
     s, v = leading(rows, k, numpy_generator(seed, Stream.SVD_START), progress)
-    vectors = torch.from_numpy(v * s.clip(0) ** 0.5)  # (n_items, k)
+    k = int((s > NEGLIGIBLE * s[0]).sum())
+    s, v = s[:k], v[:, :k]
+    vectors = torch.from_numpy(v * s**0.5)  # (n_items, k)
     known = torch.from_numpy(counts > 0)
     vectors = vectors / vectors[known].square().sum(1).mean().sqrt()
     first.weight[known, :k] = vectors[known]
