@@ -23,6 +23,8 @@ def elastic_nets(x: np.ndarray, l1: float, ridge: np.ndarray, positive: bool) ->
     for j in range(n):
         others, wanted = rows.copy(), np.concatenate([x[:, j], np.zeros(n)])
         others[:, j] = 0
+        if not wanted.any():  # all weights are 0, which older versions never call converged
+            continue
         net = ElasticNet(
             alpha=(l1 + 1) / len(rows),
             l1_ratio=l1 / (l1 + 1),
