@@ -132,7 +132,7 @@ def truncated_svd(
     Costs some 100 x interactions x k + 40 x min(rows, columns) x k^2 operations, and memory for
     5 x min(rows, columns) x k + 2 x (rows + columns) x k numbers, and where the spectrum is steep
     for 2 x max(rows, columns) x k more. (ARPACK, of scipy, is exact and
-    takes nine times as long for 1,194 directions of the 30,000 users x 41,000 items of Gowalla.)
+    takes eight times as long for 1,194 directions of the 30,000 users x 41,000 items of Gowalla.)
     """
     shape = rows.matrix.shape
     wanted, least = min(k, *shape), min(shape)
