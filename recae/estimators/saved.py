@@ -34,13 +34,7 @@ from recae.system.threads import in_threads, survives_fork
 
 FORMAT = 3
 CONFIG, ARRAYS, CARD = "config.json", "model.safetensors", "README.md"
-ROOMS = (
-    "recae.models",
-    "recae.transformers",
-    "recae.tuning",
-    "recae.apply.compress",
-    "recae.apply.steer",
-)
+ROOMS = "models", "transformers", "tuning", "apply.compress", "apply.steer"
 """The modules of the kinds of recae, imported when a folder holds a kind that is not registered."""
 
 PART = 1 << 21
@@ -324,7 +318,7 @@ def _class(kind: str) -> Any:
     """The class of a kind, one of recae's or one that the user has defined."""
     for room in (None, *ROOMS):
         if room is not None:
-            import_module(room)
+            import_module(f"recae.{room}")
         if kind in _kinds():
             return KINDS[kind]
     raise ValueError(

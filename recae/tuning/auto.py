@@ -69,8 +69,8 @@ class AutoEnsemble(Ensemble):
     score_uj = sum_m w_m (s_muj - mean_u s_mu) / std_u s_mu, as `Ensemble`. Each of the `members` is
     tuned on validation data by `recae.tune`, in a share of the time. Then the weights are learnt on
     validation, and models of weight 0 are left out.
-    Closed forms, factors and deep autoencoders err differently, so that the blend is better than
-    the best of them.
+    Closed forms, factors and deep autoencoders err differently, so the blend is often better than
+    the best of them: `reason_` says by how much on validation.
 
     validation in `fit` chooses everything, and the members stay as they were fitted on `data`.
     Without it the last tenth of the interactions in time is held out, or where times are missing or

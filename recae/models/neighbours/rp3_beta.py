@@ -34,10 +34,10 @@ class RP3beta(SimilarityRecommender):
     Recommendations for Interactive Applications", TiiS 2017; alpha is that of P3alpha (Cooper, Lee,
     Radinsky & Siani, WWW 2014), which is beta = 0. As in the comparison of Ferrari Dacrema,
     Cremonesi & Jannach (RecSys 2019), neighbours are kept by item, and a user's own first step,
-    which hardly changes the ranking, is x_i. Fits in seconds, and is often the best neighbourhood
-    model when tuned. Costs the sum over users of (items of the user)^2 operations; memory is
-    n_items x neighbours. An item that is no neighbour of anything in the history has score -inf and
-    is never recommended, so lists can be shorter than k.
+    which hardly changes the ranking, is x_i. Fits in seconds, but wants to be tuned. Costs the sum
+    over users of (items of the user)^2 operations; memory is n_items x neighbours. An item
+    that is no neighbour of anything in the history has score -inf and is never recommended, so
+    lists can be shorter than k.
 
     >>> recae.RP3beta().fit(data).recommend(0)["item_id"].tolist()
     [2, 3]

@@ -53,7 +53,8 @@ class GraphFilter(Recommender):
     the first term. As functions of an eigenvalue e of S:
 
     - ridge: h = l e / (l + e), with l = `ridge` means of the diagonal of S: the linear autoencoder
-      of a heavy ridge. The default, and the most accurate where it is tuned;
+      of a heavy ridge. The default, which wants to be tuned: untuned it stays below the presets on
+      Gowalla;
     - linear: h = e (GF-CF: Shen et al., CIKM 2021);
     - plateau: 1/2 + 1/2 y^p for y = 2 e - 1 > 0, else 1/2 - 1/2 (-y)^p, by its Chebyshev
       interpolation of order 8 (ChebyCF: Kim et al., SIGIR 2025), p = `shape`;
