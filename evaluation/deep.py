@@ -32,10 +32,9 @@ from evaluation.kit.provenance import RESULTS, commit, keep
 from evaluation.suites import ml20m_partial
 from evaluation.suites.data import read_split
 from evaluation.suites.read import read_suite
-from recae import training
 from recae.errors import TrainingInterrupted, unknown_option
 from recae.estimators.params import estimator
-from recae.nn import AutoencoderNet, Chain, Dropout, UnitNorm
+from recae.nn import AutoencoderNet
 from recae.report.canvas import COLOURS, DASHES, canvas, write
 from recae.tuning import at_best_epoch
 
@@ -107,7 +106,9 @@ FAMILY: dict[str, Callable[[], recae.Recommender]] = {
     "rec-vae": lambda: recae.RecVAE(**COMMON),
     "h-vamp": lambda: recae.HVamp(**COMMON, batch_size=200, components=1000, anneal=1 / 3),
     "flvae": lambda: recae.FLVAE(**FOCAL),
+    "flvae, dropout": lambda: recae.FLVAE(**FOCAL, dropout=0.5),
     "vasp": lambda: recae.VASP(**FOCAL),
+    "vasp, dropout": lambda: recae.VASP(**FOCAL, dropout=0.5),
 }
 """The models in their published order, with the layers of their papers. Of FLVAE and VASP all
 layers are there, a quarter as wide."""
@@ -121,21 +122,6 @@ class ZeroStart(recae.HVamp):
 
     def _prepare(self, net: AutoencoderNet, histories: Any, device: Any) -> None:
         return
-
-
-@estimator
-class Denoising(recae.FLVAE):
-    """FLVAE that reads normalised histories with dropout, each its own target, as Mult-VAE does."""
-
-    name = "flvae-denoising"
-
-    def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
-        net = super()._network(n_items, n_users)
-        net.corrupt = Chain(UnitNorm(), Dropout(0.5))
-        return net
-
-    def _loader(self, input: Any, target: Any | None, seed: int) -> training.SparseLoader:
-        return training.SparseLoader(input, target, self.batch_size, seed)
 
 
 SHORT: dict[str, Any] = {"epochs": 16, "patience": 16, "batch_size": 50}
@@ -158,7 +144,7 @@ FACTORS: dict[str, Callable[[], recae.Recommender]] = {
     "flvae": lambda: recae.FLVAE(**HALVES),
     "flvae, only halves": lambda: recae.FLVAE(**HALVES, whole=False),
     "flvae, beta 0.03": lambda: recae.FLVAE(**HALVES, beta=0.03),
-    "flvae, dropout": lambda: Denoising(**HALVES),
+    "flvae, dropout": lambda: recae.FLVAE(**HALVES, dropout=0.5),
     "h-vamp, normalised adam": lambda: recae.HVamp(**VAMP, optimiser="normalised-adam"),
     "h-vamp, 300 components": lambda: recae.HVamp(**VAMP | {"components": 300}),
     "h-vamp, width 400": lambda: recae.HVamp(**VAMP | {"width": 400}),
