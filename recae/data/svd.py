@@ -24,8 +24,9 @@ with the gap between the last wanted value and the last one."""
 DEGREE, PRODUCTS = 12, 240
 """Of the polynomial between two orthogonalisations at most, and products with A'A at most."""
 
-DOUBLE_CELLS = 1 << 24
-"""Numbers of the singular vectors, up to which they are computed in float64."""
+DOUBLE_CELLS = 1 << 18
+"""Numbers of the singular vectors, up to which they are computed in float64, in which a product
+takes ten times as long."""
 
 CLOSE = {torch.float32: 1e-2, torch.float64: 1e-6}
 """The shortest part of a unit vector that is new beside those before it, from which a Cholesky
@@ -124,7 +125,7 @@ def truncated_svd(
     """U (rows, k), s (k,) falling and V (columns, k) of a sparse matrix, by `subspace_svd` of the
     A'A or AA', whichever is smaller.
 
-    In float64 if the vectors have at most 2^24 numbers, else in float32. Directions beyond the rank
+    In float64 if the vectors have at most 2^18 numbers, else in float32. Directions beyond the rank
     of the matrix, up to rounding, are 0 in U, s and V. The largest number of a column of V is
     positive. device: of all of it; the CPU unless given.
     start: draws the random subspace, which changes only what the tolerance leaves open.
