@@ -175,15 +175,16 @@ def attempt(
     model = task.template.clone().set_params(**params)
     planned = model.get_params().get("epochs")
     halving = task.halving and task.validates_itself
-    started, best = clock(), -math.inf
+    started, best, reached = clock(), -math.inf, 0
     value: float | None = None
     others: Mapping[str, float] = {}
     state, reason = COMPLETE, ""
 
     def after_epoch(epoch: Epoch) -> bool:
         """Ends a training when the time is up, or when it has fallen too far behind."""
-        nonlocal best, state, reason
+        nonlocal best, reached, state, reason
         on_epoch()
+        reached = epoch.number
         if halving:
             best = max(best, epoch.metrics[task.metric])
         if epoch.number == planned:  # it ends by itself
@@ -223,7 +224,7 @@ def attempt(
         value=value,
         seconds=clock() - started,
         ended=budget.spent,
-        epochs=len(trained) if trained is not None else None,
+        epochs=len(trained) if trained is not None else reached or None,
         state=state,
         reason="; ".join([reason, *warned] if reason else warned),
         warned=tuple(warned),

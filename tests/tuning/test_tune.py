@@ -296,3 +296,9 @@ def test_without_optuna_it_says_what_to_install(planted, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ConfigError, match=r'Optuna: .*"recae\[tune\]"'):
         planted.tune(planted.Flat(), trials=2)
+
+
+def test_epochs_of_a_model_that_does_not_keep_them_are_counted(movies) -> None:
+    template = recae.BPR(latent=2, epochs=3)
+    tuning = recae.tune(template, movies.train, movies.validation, trials=1, progress=False)
+    assert tuning.trials["epochs"].tolist() == [3]
