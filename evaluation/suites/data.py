@@ -110,10 +110,14 @@ def read_split(
 
 
 def carved(
-    split: recae.data.splits.Split, suite: Suite, top_items: int | None = None
+    split: recae.data.splits.Split,
+    suite: Suite,
+    top_items: int | None = None,
+    validation_users: int | None = None,
 ) -> recae.data.splits.Split:
     """The split to choose settings on: the suite's own validation data, or what `carve` holds out
     of train. top_items: only the pairs of that many items, those with the most users in train.
+    validation_users: pairs of that many users alone are held out.
 
     If the test users are known in training, it holds out a share of every user's pairs. If they are
     new (protocol "folds"), it holds out a number or a share of the users, split as in Liang et al.
@@ -127,7 +131,10 @@ def carved(
         if top_items is not None:
             users = np.bincount(train.matrix.indices, minlength=train.n_items)
             train = train.select_items(np.sort(np.argsort(-users, kind="stable")[:top_items]))
-        return recae.data.splits.holdout_pairs(train, share=carve, seed=CARVING)
+        if validation_users is None:
+            return recae.data.splits.holdout_pairs(train, share=carve, seed=CARVING)
+        some = recae.RandomSplit(validation=carve, test=0.0, users=validation_users)
+        return some.split(train, seed=CARVING)
     if isinstance(carve, float):
         carve = max(int(carve * train.n_users), 1)
     order = np.random.default_rng(CARVING).permutation(train.n_users)

@@ -52,6 +52,8 @@ def identity(suite: Suite, candidate: Candidate, split: recae.data.splits.Split)
         said["carve"] = suite.protocol["carve"]
     if candidate.top_items is not None:
         said["top_items"] = candidate.top_items
+    if candidate.validation_users is not None:
+        said["validation_users"] = candidate.validation_users
     if candidate.members:
         members = {name: suite.models[name] for name in candidate.members}
         said["members"] = {
@@ -155,7 +157,7 @@ def tuned(
     suite: Suite, candidate: Candidate, split: recae.data.splits.Split, work: Path
 ) -> recae.tuning.Tuning:
     """Tunes a model on the validation data of the split, or on pairs carved out of train."""
-    choosing = carved(split, suite, candidate.top_items)
+    choosing = carved(split, suite, candidate.top_items, candidate.validation_users)
     return recae.tune(
         candidate.template,
         choosing.train,

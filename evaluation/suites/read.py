@@ -23,6 +23,8 @@ seeds = 3                     number of fits of a random model; other models are
                               or search = "usual"; without it nothing is tuned
                               top_items = 10000: the settings are chosen on the most popular items
                               alone, because a fit on all takes minutes
+                              validation_users = 4000: pairs of that many users are held out,
+                              because to measure on all takes minutes
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ _MODEL = {
     "set",
     "search",
     "top_items",
+    "validation_users",
     "seeds",
     "note",
     "published",
@@ -65,6 +68,7 @@ class Candidate:
     note: str = ""
     members: tuple[str, ...] = ()
     top_items: int | None = None
+    validation_users: int | None = None
 
     @property
     def is_random(self) -> bool:
@@ -162,6 +166,7 @@ def _candidate(file: str, key: str, said: Mapping[str, Any], seeds: int, metric:
         note=said.get("note", ""),
         members=members,
         top_items=said.get("top_items"),
+        validation_users=said.get("validation_users"),
     )
 
 

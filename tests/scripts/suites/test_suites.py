@@ -143,6 +143,17 @@ def test_settings_can_be_chosen_on_the_most_popular_items_alone(tmp_path: Path) 
     assert choosing.train.nnz == choosing.validation.target.nnz == 3  # of 3 users with both
 
 
+def test_pairs_of_some_users_alone_can_be_held_out(tmp_path: Path) -> None:
+    suite = read_suite("mine", written(tmp_path, SUITE + "validation_users = 3\n"))
+    table(tmp_path / "train.csv", *((u, i) for u in range(9) for i in "abcdefghijkl"[u : u + 4]))
+    table(tmp_path / "test.csv", *((u, "z") for u in range(9)))
+    choosing = carved(read_split(suite, tmp_path), suite, None, 3)
+    assert choosing.validation.target.n_users == 3
+    assert suite.models["ease"].validation_users == 3
+    assert choosing.train.nnz + choosing.validation.target.nnz == 36
+    assert choosing.train.n_users == 9
+
+
 def test_whole_users_are_carved_out_where_the_test_has_new_ones() -> None:
     suite = read_suite("ml20m_heldout")
     split = recae.data.splits.Split(DATA, None, None)
