@@ -74,10 +74,10 @@ class AutoEnsemble(Ensemble):
 
     validation in `fit` chooses everything, and the members stay as they were fitted on `data`.
     Without it the last tenth of the interactions in time is held out, or where times are missing or
-    leave fewer than 200 users, a tenth of each user's items, of 10,000 users at most; then the
-    members are fitted again on all of `data`. Where no user has two items, the members keep their
-    settings and get equal weights. A model is skipped where its matrices do not fit in
-    memory beside the others, or where its fit would take too long.
+    leave fewer than 200 users, a tenth of each user's items, of 10,000 users at most (2,000 of many
+    items); then the members are fitted again on all of `data`. Where no user has two items, the
+    members keep their settings and get equal weights. A model is skipped where its matrices do not
+    fit in memory beside the others, or where its fit would take too long.
 
     `tried_` is a table of what was tried, and `reason_` says what was chosen and why. `save`,
     `explain`, `export` and `to_onnx` work as for any ensemble. Costs the given minutes, and for

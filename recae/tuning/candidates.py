@@ -43,8 +43,13 @@ WIDTH, EPOCHS = 300, 20
 ENOUGH = 200
 """Users with a target from which on data are split at a time."""
 
-USERS = 10_000
-"""Users that are held out for validation, at most."""
+USERS, FEWER, SCORES = 10_000, 2_000, 1 << 27
+"""Users that are held out for validation, at most: as many as have `SCORES` scores, but not fewer
+than `FEWER`."""
+
+INVERSES = 6
+"""Inverses that must fit into the time that is left: a search of a few settings, and the models
+after it."""
 
 
 def templates_of(models: Sequence[Any] | None) -> dict[str, Recommender]:
@@ -116,8 +121,8 @@ def _inverted(template: Recommender, data: Interactions) -> tuple[str, int]:
 class Room:
     """The memory and the time that are left for the members of an ensemble.
 
-    An item-item matrix stays in memory while the next members are tuned. A closed form may take a
-    third of the time that is left, a training must have time for 20 epochs in its share.
+    An item-item matrix stays in memory while the next members are tuned. An inverse may take a
+    sixth of the time that is left, a training must have time for 20 epochs in its share.
     """
 
     def __init__(self, data: Interactions) -> None:
@@ -130,7 +135,7 @@ class Room:
             return reason
         if size:
             forecast = size**3 / speed()
-            if 3 * forecast > left:
+            if INVERSES * forecast > left:
                 return f"its inverse of {size:,} x {size:,} may take {forecast:.0f} s"
             matrix = 4 * self.data.n_items**2
             needed = self.held + 4 * size**2 + 2 * matrix
@@ -154,7 +159,8 @@ class Room:
 
 def split_for_validation(data: Interactions, seed: int) -> tuple[Interactions, Fold | None]:
     """A training part and a fold of the rest: the last tenth in time where that leaves 200 users,
-    else a tenth of each user's items, of 10,000 users at most. No fold if no user has two items."""
+    else a tenth of each user's items. Of 10,000 users at most, of many items of fewer. No fold if
+    no user has two items."""
     if data.times is not None:
         try:
             split = GlobalTime(validation=None, test=0.1).split(data, seed=seed)
@@ -165,6 +171,6 @@ def split_for_validation(data: Interactions, seed: int) -> tuple[Interactions, F
                 return split.train, split.test
     if (np.diff(data.matrix.indptr) < 2).all():
         return data, None
-    users = min(1.0, USERS / data.n_users)
-    split = RandomSplit(validation=0.1, test=0.0, users=users).split(data, seed)
+    users = min(USERS, max(SCORES // data.n_items, FEWER)) / data.n_users
+    split = RandomSplit(validation=0.1, test=0.0, users=min(users, 1.0)).split(data, seed)
     return split.train, split.validation

@@ -127,7 +127,7 @@ def test_models_without_room_are_skipped(movies, monkeypatch) -> None:
     data, vae = movies.train, recae.MultVAE()
     cubed, matrix = data.n_items**3, 4 * data.n_items**2
     monkeypatch.setattr(candidates, "speed", lambda: float(cubed))  # an inverse takes a second
-    assert Room(data).refuse(recae.EASE(), 0.1, 3.0) == ""
+    assert Room(data).refuse(recae.EASE(), 0.1, 6.0) == ""
     assert "may take" in Room(data).refuse(recae.EASE(), 3.0, 0.05)
     epochs = 6 * data.n_users * data.n_items * 300 * 20 / (4 * cubed)
     assert Room(data).refuse(vae, epochs * 1.01, 0.0) == ""
@@ -156,6 +156,13 @@ def test_at_most_ten_thousand_users_are_held_out() -> None:
     data = Interactions.from_csr(sp.csr_matrix(np.ones((10_100, 3))))
     train, fold = split_for_validation(data, seed=0)
     assert fold.target.n_users == 10_000 and train.n_users == 10_100
+
+
+def test_of_many_items_fewer_users_are_held_out() -> None:
+    ones = sp.csr_matrix(np.ones((2_100, 3)))
+    many = sp.csr_matrix((ones.data, ones.indices * 40_000, ones.indptr), shape=(2_100, 100_000))
+    _, fold = split_for_validation(Interactions.from_csr(many), seed=0)
+    assert fold.target.n_users == 2_000
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,8 @@ def warn_if_light(name: str, l2: float, heaviest: float, plan: SolverPlan) -> No
     if lost > LOST:
         warn(
             f"weights of {name} may have a relative error of {lost:.0e}: at l2={l2} a column of "
-            f"X'X is {heaviest:.0e} times l2, which {plan.dtype} cannot resolve; raise l2"
-            + (" or set precision='float64'" if plan.dtype == np.float32 else "")
+            f"X'X is {heaviest:.0e} times l2, which {plan.dtype} cannot resolve; raise l2 or "
+            "relative_l2" + (" or set precision='float64'" if plan.dtype == np.float32 else "")
         )
 
 
@@ -249,7 +249,9 @@ def _inverse(block: Tensor, l2: float) -> Tensor:
 
 
 def _not_positive_definite(l2: float) -> ConfigError:
-    return ConfigError(f"the matrix to be inverted is not positive definite at l2={l2}: raise l2")
+    return ConfigError(
+        f"the matrix to be inverted is not positive definite at l2={l2}: raise l2 or relative_l2"
+    )
 
 
 def to_float32(matrix: np.ndarray) -> np.ndarray:
