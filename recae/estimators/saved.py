@@ -148,9 +148,12 @@ def _finite(part: tuple[str, Tensor]) -> bool:
 def write_arrays(
     path: Path, arrays: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Writes a safetensors file. Raises OSError."""
+    """Writes a safetensors file, also of arrays that share their memory. Raises OSError."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in arrays.items()}
+    owner = {tensor.untyped_storage().data_ptr(): name for name, tensor in tensors.items()}
+    for name in tensors.keys() - owner.values():
+        tensors[name] = tensors[name].clone()
     try:
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in arrays.items()}
         save_file(tensors, path, None if metadata is None else dict(metadata))
     except SafetensorError as error:  # a full disk, among others
         raise OSError(str(error)) from error
@@ -367,8 +370,7 @@ import recae
 loaded = recae.load("this-folder"{needs})
 ```
 
-{tables}Saved by recae {version}. `config.json` lists checksums of the other files, \
-which `recae.load` compares; this README may be edited.
+{tables}Saved by recae {version}. `recae.load` checks all files but this one, which may be edited.
 """
 
 

@@ -57,3 +57,12 @@ def test_users_and_items_are_embedded_in_factors(make) -> None:
     history = sp.csr_matrix(NEW)
     product = model.embed_users(history) @ model.item_embeddings_.T
     np.testing.assert_allclose(product, model.score(history), atol=1e-5)
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_factors_in_float32_are_saved_and_loaded(make, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("recae.data.svd.DOUBLE_CELLS", 0)  # as of large data
+    model = make(latent=4).fit(sp.csr_matrix(X))
+    model.save(tmp_path / "model")
+    new = sp.csr_matrix(NEW)
+    np.testing.assert_array_equal(recae.load(tmp_path / "model").score(new), model.score(new))
