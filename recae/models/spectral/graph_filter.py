@@ -20,7 +20,7 @@ from recae.data.svd import Products, truncated_svd
 from recae.errors import ConfigError, TrainingError
 from recae.estimators.params import estimator, learnt, param
 from recae.estimators.reuse import reused
-from recae.nn import Ragged
+from recae.models.spectral._graph_scores import GraphScores, ItemUsers
 from recae.nn.products import FactoredScores
 from recae.recommend.base import Recommender
 from recae.recommend.explain.parts import SUM, Padded, Parts, from_factors
@@ -255,13 +255,15 @@ class GraphFilter(Recommender):
             found = products.transposed(products.image(found)) + term
         return found.numpy().astype(np.float64)
 
-    def _score_rows(self, matrix: Any) -> FactoredScores | Tensor:
+    def _score_rows(self, matrix: Any) -> GraphScores | Tensor:
         histories = weighted(self, matrix, "both")
         used = self.weights == "both"
         if len(self.items_) <= FEW:
             return summed(histories, self._table(), used)
         codes = summed(histories, tensor_of(self.input_factors_), used)
-        return FactoredScores(codes, self._item_vectors(), None, self._rest(histories))
+        factored = FactoredScores(codes, self._item_vectors())
+        items = ItemUsers(self._item_users(), tensor_of(self.graph_scales_[1]))
+        return GraphScores(factored, self._shares(histories), items)
 
     def _table(self) -> Tensor:
         """What items of a history add to scores, (n_items, n_items), of few items: it is smaller
@@ -273,16 +275,16 @@ class GraphFilter(Recommender):
             self._small = factors.add_(torch.from_numpy(rest.astype(np.float32)))
         return cast(Tensor, self._small)
 
-    def _rest(self, histories: Any) -> Ragged:
-        """-x D^-s_in t S D^-s_out, because it is subtracted: of the users that share items with the
-        history, what they have."""
+    def _shares(self, histories: Any) -> Any:
+        """x D^-s_in t Z', of each user that shares items with the history, (rows, n_users)."""
+        scaled = histories.multiply(self.graph_scales_[0][None]).tocsr()
+        return sp.csr_matrix(scaled @ self._item_users())
+
+    def _item_users(self) -> Any:
+        """Z', CSR (n_items, n_users)."""
         if self._turned is None:
             self._turned = sp.csr_matrix(self.graph_.T)
-        before, after = self.graph_scales_
-        scaled = histories.multiply(before[None]).tocsr()
-        found = sp.csr_matrix(scaled @ self._turned @ self.graph_)
-        found.data *= -after[found.indices]
-        return Ragged.from_csr(found)
+        return self._turned
 
     def _item_vectors(self) -> Tensor:
         return tensor_of(self.item_factors_)
@@ -311,13 +313,11 @@ class GraphFilter(Recommender):
             entries = some.filled[row].nonzero()[:, 0]
             items = some.items[row, entries].numpy()
             ones = np.ones(len(items), dtype=np.float32), items, np.arange(len(items) + 1)
-            alone = self._rest(sp.csr_matrix(ones, shape=(len(items), len(self.items_))))
-            table = sp.csr_matrix(
-                (alone.values.numpy(), alone.indices.numpy(), alone.offsets.numpy()),
-                shape=(len(items), len(self.items_)),
-            )[:, wanted.numpy()]
-            added = torch.from_numpy(table.toarray()).double()
-            found[row, entries] -= added * some.values[row, entries][:, None]
+            shares = self._shares(sp.csr_matrix(ones, shape=(len(items), len(self.items_))))
+            chosen = wanted.numpy()
+            table = (shares @ self.graph_[:, chosen]) * self.graph_scales_[1, chosen]
+            added = torch.from_numpy(table).double()
+            found[row, entries] += added * some.values[row, entries][:, None]
         return Parts.of(found, SUM)
 
     def _arrays(self) -> Mapping[str, Tensor]:
