@@ -12,7 +12,7 @@ from numpy.polynomial import chebyshev
 import recae
 from recae.data.splits import Fold
 from recae.errors import TrainingError
-from recae.models.spectral import graph_filter
+from recae.models.spectral import _graph_scores, graph_filter
 
 RNG = np.random.default_rng(5)
 X = (RNG.random((60, 20)) < 0.25) * 1.0
@@ -22,10 +22,15 @@ USERS, ITEMS = X.sum(1).clip(1), X.sum(0).clip(1)
 ALL = 20  # as many directions as there are items: nothing is left to the slope
 
 
-@pytest.fixture(params=[0, 4096], ids=["factors", "table"], autouse=True)
-def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The items up to which all weights are held."""
-    monkeypatch.setattr(graph_filter, "FEW", request.param)
+SIZES = {"factors": (0, 1 << 23), "factors in parts": (0, 2 * len(X)), "table": (4096, 1 << 23)}
+
+
+@pytest.fixture(params=SIZES.values(), ids=SIZES, autouse=True)
+def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The items up to which all weights are held, and users' shares that are dense at a time."""
+    few, cells = request.param
+    monkeypatch.setattr(graph_filter, "FEW", few)
+    monkeypatch.setattr(_graph_scores, "CELLS", cells)
 
 
 def normalised(u: float = 0.5, v: float = 0.5) -> np.ndarray:
