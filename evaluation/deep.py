@@ -91,7 +91,9 @@ def sample(task: Task) -> Task:
     return replace(task, train=train, validation=recae.Fold(history, target))
 
 
-COMMON: dict[str, Any] = {"epochs": 300, "patience": 30}
+COMMON: dict[str, Any] = {"epochs": 300, "patience": 30, "batch_size": 200}
+WARM: dict[str, Any] = COMMON | {"anneal": 0.1, "beta": 0.3}
+"""The KL term has its weight after 30 epochs, before the patience ends a training without it."""
 FOCAL: dict[str, Any] = {
     "epochs": 150,
     "patience": 20,
@@ -102,9 +104,9 @@ FOCAL: dict[str, Any] = {
 }
 FAMILY: dict[str, Callable[[], recae.Recommender]] = {
     "mult-dae": lambda: recae.MultDAE(**COMMON),
-    "mult-vae": lambda: recae.MultVAE(**COMMON, mirror=True),
+    "mult-vae": lambda: recae.MultVAE(**WARM, mirror=True),
     "rec-vae": lambda: recae.RecVAE(**COMMON),
-    "h-vamp": lambda: recae.HVamp(**COMMON, batch_size=200, components=1000, anneal=1 / 3),
+    "h-vamp": lambda: recae.HVamp(**WARM, components=1000, lr=3e-3),
     "flvae": lambda: recae.FLVAE(**FOCAL),
     "flvae, dropout": lambda: recae.FLVAE(**FOCAL, dropout=0.5),
     "vasp": lambda: recae.VASP(**FOCAL),
