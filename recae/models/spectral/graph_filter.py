@@ -128,7 +128,7 @@ class GraphFilter(Recommender):
         above=0,
     )
     low_pass: float = param(
-        "g: gain of the ideal low-pass; 0 leaves it out", default=0.5, low=0, usual=(0, 3)
+        "g: gain of the ideal low-pass; 0 leaves it out", default=0.5, low=0, usual=(0.03, 3)
     )
     cut: int = param(
         "directions of the low-pass, at most `latent`", default=250, low=1, usual=(16, 1000)
@@ -315,7 +315,7 @@ class GraphFilter(Recommender):
             ones = np.ones(len(items), dtype=np.float32), items, np.arange(len(items) + 1)
             shares = self._shares(sp.csr_matrix(ones, shape=(len(items), len(self.items_))))
             chosen = wanted.numpy()
-            table = (shares @ self.graph_[:, chosen]) * self.graph_scales_[1, chosen]
+            table = (shares @ self.graph_[:, chosen]).toarray() * self.graph_scales_[1, chosen]
             added = torch.from_numpy(table).double()
             found[row, entries] += added * some.values[row, entries][:, None]
         return Parts.of(found, SUM)
