@@ -8,9 +8,7 @@ import torch
 import recae
 from recae.nn import NoCorruption
 
-HISTORIES = sp.random(
-    30, 12, density=0.4, format="csr", dtype=np.float32, rng=np.random.default_rng(0)
-)
+HISTORIES = sp.csr_matrix((np.random.default_rng(0).random((30, 12)) < 0.4).astype(np.float32))
 DEEP = dict(latent=3, width=6, depth=2, decoder_depth=2)
 MODELS = {"flvae": (recae.FLVAE, DEEP), "vasp": (recae.VASP, DEEP), "ease": (recae.NeuralEASE, {})}
 
