@@ -93,7 +93,7 @@ def sample(task: Task) -> Task:
 
 COMMON: dict[str, Any] = {"epochs": 300, "patience": 30, "batch_size": 200}
 WARM: dict[str, Any] = COMMON | {"anneal": 0.1, "beta": 0.3}
-"""The KL term has its weight after 30 epochs, before the patience ends a training without it."""
+"""beta reaches its final weight after 30 epochs. With a slower rise early stopping comes first."""
 FOCAL: dict[str, Any] = {
     "epochs": 150,
     "patience": 20,

@@ -6,8 +6,8 @@
 DATA holds train.parquet with the columns user and item, and valid.parquet; without that a tenth of
 each user's training pairs is held out. Every row starts at the best setting of the row before, and
 searches its own hyperparameters and the ridge on the held-out pairs of half of the users (history
-and mask: train). The other half of the users tells what the row gains, so that the best of a search
-is not too good, and a paired test whether it differs from the row before.
+and mask: train). The gain of a row is measured on the other half of the users, so the search does
+not bias it. A paired test compares each row with the row before.
 """
 
 from __future__ import annotations

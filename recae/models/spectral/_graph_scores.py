@@ -36,10 +36,11 @@ class ItemUsers:
 
 @dataclass(frozen=True)
 class GraphScores:
-    """R C' + Y Z, not yet computed: the first two as `factored`, Y CSR (rows, n_users) float32.
+    """Scores R C' + Y Z, computed block by block. factored: R C'. shares: Y, CSR (rows, n_users)
+    float32. items: Z and the scales of its columns.
 
-    A user's row of Y has thousands of entries, and that of Y Z nearly all items. So rows of Y are
-    made dense, some at a time: several times as fast as the product of sparse matrices.
+    Nearly all entries of Y Z are non-zero. Therefore some rows of Y at a time are made dense, which
+    is several times as fast as the product of two sparse matrices.
     """
 
     factored: FactoredScores
