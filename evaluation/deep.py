@@ -105,6 +105,7 @@ FOCAL: dict[str, Any] = {
 FAMILY: dict[str, Callable[[], recae.Recommender]] = {
     "mult-dae": lambda: recae.MultDAE(**COMMON),
     "mult-vae": lambda: recae.MultVAE(**WARM, mirror=True),
+    "mult-vae, one layer in the decoder": lambda: recae.MultVAE(**WARM),
     "rec-vae": lambda: recae.RecVAE(**COMMON),
     "h-vamp": lambda: recae.HVamp(**WARM, components=1000, lr=3e-3),
     "flvae": lambda: recae.FLVAE(**FOCAL),

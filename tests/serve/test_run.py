@@ -55,8 +55,9 @@ class Running:
         until(lambda: self.healthy())
 
     def lines(self, event: str) -> list[dict[str, Any]]:
-        found = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
-        return [line for line in map(json.loads, found) if line["event"] == event]
+        """The whole lines of an event; the last one may be half written."""
+        written = [line for line in self.log.read_text().split("\n")[:-1] if line.startswith("{")]
+        return [line for line in map(json.loads, written) if line["event"] == event]
 
     def healthy(self) -> bool:
         try:
