@@ -26,7 +26,7 @@ from recae.recommend.tuned import mark_tuned, tuning_of
 from recae.system.files import plain
 from recae.tuning.attempt import clock
 from recae.tuning.candidates import Room, split_for_validation
-from recae.tuning.members import Blend, Searches, blend, labelled, tune_each
+from recae.tuning.members import Blend, Searches, best_alone, blend, labelled, tune_each
 from recae.tuning.one import Search, measuring
 
 LOG = logging.getLogger("recae")
@@ -68,7 +68,8 @@ class AutoEnsemble(Ensemble):
 
     score_uj = sum_m w_m (s_muj - mean_u s_mu) / std_u s_mu, as `Ensemble`. Each of the `members` is
     tuned on validation data by `recae.tune`, in a share of the time. Then the weights are learnt on
-    validation, and models of weight 0 are left out.
+    validation, and models of weight 0 are left out. Where weights that were learnt on one half of
+    the validation users gain nothing on the other half, the best model stays alone.
     Closed forms, factors and deep autoencoders err differently, so the blend is often better than
     the best of them: `reason_` says by how much on validation.
 
@@ -138,13 +139,17 @@ class AutoEnsemble(Ensemble):
                 folder=run.checkpoint,
             )
             chosen = blend(found, search)
+            self.reason_ = str(chosen)
+            if chosen.gain <= 0:
+                chosen = best_alone(found, search)
+                self.reason_ = f"{chosen.labels[0]} alone is kept; {self.reason_}"
             models = list(chosen.model.members_)
             if validation is None:
                 models = [found.tunings[label].refit(data, **options) for label in chosen.labels]
         self.items_ = data.items
         self._blend(models, None, run.seed)
         self._keep_weights(chosen.model)
-        self.tried_, self.reason_ = _table(found, chosen), str(chosen)
+        self.tried_ = _table(found, chosen)
         self._tuned = tuning_of(chosen.model)
         LOG.info(self.reason_)
 

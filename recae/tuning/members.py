@@ -162,6 +162,14 @@ def blend(found: Searches, search: Search) -> Blend:
     )
 
 
+def best_alone(found: Searches, search: Search) -> Blend:
+    """The best of the tuned models as a blend of one."""
+    label = found.ranked()[0]
+    model = Ensemble.of([found.tunings[label].model], metric=str(search.metrics[0]))
+    model.history_ = search.data
+    return Blend(model, [label], found.tunings[label].value, 0.0, 0.0)
+
+
 def labelled(models: Sequence[Recommender]) -> dict[str, Recommender]:
     """The models by their names; a second one of a name is "ease-2" and so on."""
     found: dict[str, Recommender] = {}

@@ -14,7 +14,7 @@ from recae import ConfigError, Interactions
 from recae.testing import check_recommender
 from recae.tuning.candidates import Room, split_for_validation
 
-METRIC = "ndcg@10"
+METRIC = "ndcg@50"
 MEMBERS = ("Popularity()", "SVDAE(latent=8)", "EASE(l2=50.0)")
 auto = import_module("recae.tuning.auto")
 
@@ -60,6 +60,19 @@ def test_it_is_the_blend_of_what_tune_finds(movies, model) -> None:
     np.testing.assert_allclose(table["weight"], shares)
     assert recae.evaluate(model, fold, METRIC)[METRIC] >= max(table["validation"])
     assert len(model.members_) == (shares > 0).sum() and METRIC in model.reason_
+
+
+def test_a_blend_that_gains_nothing_on_other_users_gives_way_to_the_best_model(
+    movies, few_trials
+) -> None:
+    found = recae.AutoEnsemble(minutes=1, metric="ndcg@10", members=MEMBERS)
+    found.fit(movies.train, movies.validation)
+    table = found.tried_
+    assert table["weight"].tolist() == [1.0, 0.0, 0.0] and table["model"][0] in found.reason_
+    (member,) = found.members_
+    expected = member.clone().fit(movies.train).recommend(history=movies.train, k=5)
+    shown = found.recommend(history=movies.train, k=5)
+    assert shown["item_id"].tolist() == expected["item_id"].tolist()
 
 
 def test_it_comes_back_from_disk_with_what_it_tried(movies, model, tmp_path) -> None:
