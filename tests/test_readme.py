@@ -21,6 +21,8 @@ import pytest
 
 import recae
 from evaluation import __main__ as evaluation
+from evaluation.peers.migrate import run as migrate
+from evaluation.peers.migrate import side
 from recae.apply.anomaly import profiles, reconstruction
 from recae.cli import main
 
@@ -188,6 +190,14 @@ def test_the_guide_to_a_model_of_ones_own_runs(folder: Path) -> None:
 def test_the_guide_to_other_models_runs(folder: Path) -> None:
     names = run(OTHERS)
     assert names["als_report"]["ndcg@20"] > 0.1  # users have tastes
+
+
+@pytest.mark.parametrize("peer", [p for p in migrate.PEERS if migrate.page_of(p).is_file()])
+def test_the_side_of_recae_in_a_migration_guide_runs(peer: str, folder: Path) -> None:
+    """The blocks and the calls in the tables; their outputs are compared by `migrate`."""
+    page = migrate.page_of(peer)
+    found = side.run(page.read_text(encoding="utf-8"), side.RECAE, str(page))
+    assert sum(value is not None for value in found.values()) > 8
 
 
 def test_the_guide_to_maps_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

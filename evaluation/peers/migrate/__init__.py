@@ -1,0 +1,1 @@
+"""The migration guides of docs/, run on both sides."""
