@@ -177,7 +177,7 @@ def _score(score: Any) -> float | None:
     return None if score is None else float(score)
 
 
-def main() -> None:
+def run_peer() -> None:
     """Runs the peer's side of a page."""
     page, out = map(Path, sys.argv[1:3])
     sys.argv = sys.argv[:1]  # RecBole reads the arguments
@@ -186,4 +186,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_peer()
