@@ -9,7 +9,7 @@ JOBS   ?= 2
 PYTEST  = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check processors oldest newest clean
+.PHONY: help demo test quick check package processors oldest newest clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -28,6 +28,12 @@ check: $(STAMP) ## lint, formatting and types
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
+
+package: $(STAMP) ## wheel and sdist in dist/, and the wheel installed in an environment of its own, where README.md runs
+	@$(PYTEST) tests/test_packaging.py -m 'slow or not slow'
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation --outdir dist
+	@ls -l dist
 
 processors: $(STAMP) ## the tests under the kernels of other processors, and with two threads: half an hour
 	@$(BIN)/python -m evaluation processors --jobs $(JOBS)

@@ -1,22 +1,28 @@
-"""What is in the wheel, and that it works where nothing else of the project is."""
+"""What is in sdist and wheel, and that the wheel works where nothing else of the project is."""
 
 from __future__ import annotations
 
 import configparser
 import os
+import re
+import shlex
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from email.parser import Parser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.test_readme import USERS, blocks, planted
+from recae.cli import COMMANDS
+from tests.test_readme import USERS, blocks, commands, planted
 
 ROOT = Path(__file__).parents[1]
+CONSTRAINTS = ROOT / "constraints.txt"
 
 INSTALLED = """
 import recae
@@ -32,14 +38,28 @@ except recae.DataError as error:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    out = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out)]
-    built = subprocess.run([*command, str(ROOT)], capture_output=True, text=True)
-    assert built.returncode == 0, built.stdout + built.stderr
-    (file,) = out.glob("recae-*.whl")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that is built from it."""
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out)]
+    done = subprocess.run([*command, str(ROOT)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Iterator[zipfile.ZipFile]:
+    (file,) = built.glob("recae-*.whl")
     with zipfile.ZipFile(file) as archive:
         yield archive
+
+
+@pytest.fixture(scope="module")
+def sdist(built: Path) -> set[str]:
+    """The paths of the sdist, without its own folder."""
+    (file,) = built.glob("recae-*.tar.gz")
+    with tarfile.open(file) as archive:
+        return {name.partition("/")[2] for name in archive.getnames()}
 
 
 def dist_info(wheel: zipfile.ZipFile, name: str) -> str:
@@ -70,6 +90,27 @@ def test_the_dataset_cards_travel_and_tables_stay(wheel: zipfile.ZipFile) -> Non
         assert wheel.read(f"recae/data/sets/cards/{name}.toml") == path.read_bytes()
     # MovieLens may not be redistributed commercially, and a wheel may be.
     assert not [name for name in wheel.namelist() if Path(name).suffix in (".parquet", ".csv")]
+
+
+def test_the_sdist_has_sources_and_tests_and_neither_tables_nor_results(
+    built: Path, sdist: set[str]
+) -> None:
+    here = {path.relative_to(ROOT).as_posix() for path in (ROOT / "recae").rglob("*.py")}
+    assert here <= sdist
+    assert {"pyproject.toml", "README.md", "LICENSE", "CITATION.cff", "tests/laws.py"} <= sdist
+    assert not [name for name in sdist if Path(name).suffix in (".parquet", ".csv", ".npz")]
+    assert not [name for name in sdist if name.startswith("evaluation/results")]
+    (file,) = built.glob("recae-*.tar.gz")
+    assert file.stat().st_size < 3e6
+
+
+def test_pypi_accepts_both(built: Path) -> None:
+    pytest.importorskip("twine")
+    files = sorted(map(str, built.glob("recae-*")))
+    assert len(files) == 2
+    command = [sys.executable, "-m", "twine", "check", "--strict", *files]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_command_is_declared(wheel: zipfile.ZipFile) -> None:
@@ -108,19 +149,42 @@ def test_the_wheel_works_on_its_own(wheel: zipfile.ZipFile, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_the_readme_runs_from_the_wheel(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
-    site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
-    wheel.extractall(site)
+def test_the_readme_runs_in_a_clean_environment(built: Path, tmp_path: Path) -> None:
+    """pip installs the wheel and the newest versions of its dependencies, without any extra."""
+    (wheel,) = built.glob("recae-*.whl")
+    environment, elsewhere = tmp_path / "environment", tmp_path / "elsewhere"
     elsewhere.mkdir()
+    programs = environment / ("Scripts" if sys.platform == "win32" else "bin")
+    variables = {name: os.environ[name] for name in os.environ if not name.startswith("PYTHON")}
+
+    def run(*command: object) -> str:
+        done = subprocess.run(
+            [str(word) for word in command],
+            cwd=elsewhere,
+            env=variables | {"PATH": os.pathsep.join([str(programs), os.environ["PATH"]])},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    python = programs / "python"
+    run(sys.executable, "-m", "venv", environment)
+    constraint = re.search(r"^torch==.*$", CONSTRAINTS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert constraint is not None
+    run(python, "-m", "pip", "install", "--quiet", constraint[0])
+    run(python, "-m", "pip", "install", "--quiet", wheel)
+    run(python, "-m", "pip", "check")
+    where = run(python, "-c", "import recae; print(recae.__file__)").strip()
+    assert Path(where).is_relative_to(environment)
     planted(range(USERS), np.random.default_rng(0)).to_parquet(elsewhere / "plays.parquet")
-    found = blocks((ROOT / "README.md").read_text(encoding="utf-8"))
-    python = [content for _, language, content in found if language == "python"]
-    assert python
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(python)],
-        cwd=elsewhere,
-        env=os.environ | {"PYTHONPATH": str(site)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    for _, language, content in blocks((ROOT / "README.md").read_text(encoding="utf-8")):
+        if language == "python":
+            (elsewhere / "script.py").write_text(content, encoding="utf-8")
+            run(python, "script.py")
+        for command in commands(content) if language == "console" else ():
+            if command.startswith("recae "):
+                run(*shlex.split(command))
+    assert {"top.parquet", "shell-top.parquet"} <= {path.name for path in elsewhere.iterdir()}
+    for command in COMMANDS:
+        assert f"recae {command}" in run("recae", command, "--help")
