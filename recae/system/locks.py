@@ -50,13 +50,14 @@ def take_lock(handle: int) -> bool | None:
     """
     if sys.platform == "win32":
         return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
+    else:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return None
+        return True
 
 
 def _same(handle: int, file: Path) -> bool:

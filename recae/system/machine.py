@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import sys
@@ -61,6 +62,8 @@ def row_batches(rows: int, width: int, cells: int = BATCH_CELLS) -> Iterator[sli
 
 def total_memory() -> int:
     """Bytes of memory that this process may use: the machine's, or its container's if less."""
+    if sys.platform == "win32":
+        return _windows_memory().total
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for path in CGROUP_LIMITS:
         try:
@@ -73,6 +76,8 @@ def total_memory() -> int:
 def free_memory() -> int:
     """Bytes of memory that this process may still take: free or easily freed, in the machine and in
     its container."""
+    if sys.platform == "win32":
+        return _windows_memory().free
     free = total_memory()
     info = Path("/proc/meminfo")
     if info.is_file():
@@ -88,6 +93,28 @@ def free_memory() -> int:
             continue
         free = min(free, most - used + cached)
     return max(free, 0)
+
+
+class _MemoryStatus(ctypes.Structure):
+    """MEMORYSTATUSEX of Windows: bytes, after its own size and the load in percent."""
+
+    _fields_ = [
+        ("size", ctypes.c_uint32),
+        ("load", ctypes.c_uint32),
+        ("total", ctypes.c_uint64),
+        ("free", ctypes.c_uint64),
+        ("page_file", ctypes.c_uint64 * 2),
+        ("virtual", ctypes.c_uint64 * 3),
+    ]
+    total: int
+    free: int
+
+
+def _windows_memory() -> _MemoryStatus:
+    status = _MemoryStatus(size=ctypes.sizeof(_MemoryStatus))
+    if sys.platform == "win32":
+        ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+    return status
 
 
 def peak_gb() -> float:

