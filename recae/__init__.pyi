@@ -93,6 +93,7 @@ from .recommend.export import Forecast as Forecast
 from .recommend.export import compare_exports as compare_exports
 from .recommend.export import open_export as open_export
 from .recommend.rules import Rules as Rules
+from .system.checkup import doctor as doctor
 from .system.machine import __version__ as __version__
 from .training import distributed as distributed
 from .transformers import Autoencoder as Autoencoder

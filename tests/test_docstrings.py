@@ -34,6 +34,7 @@ SINGLE = {
     "ranking": ["TopK"],
     "scale": ["Recommend", "load_export", "map_in_arrow", "ray_export"],
     "serve": ["open_store", "write_histories"],
+    "system.checkup": ["Checkup", "Finding"],
     "tuning": ["Tuning"],
 }
 OFFERED = {name: getattr(recae, name) for name in recae.__all__}

@@ -52,6 +52,7 @@ COMMANDS = {
     "report": "Show saved results side by side: a table, paired tests, one HTML page.",
     "serve": "Answer recommendations over HTTP, from one model or several side by side.",
     "datasets": "List the data sets that recae knows by name, or show the card of one.",
+    "doctor": "Examine the installation and the machine, and name a remedy for what is wrong.",
     "completion": "Print a script with which your shell completes commands, options and names.",
 }
 """Each command and the first line of its module's docstring, which `recae --help` shows without
@@ -76,7 +77,8 @@ example, on a table with the columns user_id and item_id:
 results go to stdout (as JSON with --json); notes, progress and warnings to stderr
 
 exit codes: 0 done, 2 wrong usage or setting, 3 unusable data, 4 cannot write, 5 too little memory,
-6 training failed, 7 cannot download, 8 a store of histories failed, 1 anything else,
+6 training failed, 7 cannot download, 8 a store of histories failed, 1 anything else
+(and a problem that `recae doctor` finds),
 130 interrupted (a fit has saved its best)
 """
 
@@ -100,11 +102,11 @@ FOREIGN: dict[type[Exception], int] = {MemoryError: 5, OSError: 4}
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; `argv` is `sys.argv[1:]` by default.
 
-    Returns 0, the code of `EXIT_CODES` after a mistake that recae explains, or 130 after Ctrl-C; a
-    wrong usage leaves through SystemExit with code 2, as argparse does. No mistake is a traceback:
-    with --verbose it is shown too.
+    Returns 0, 1 if `recae doctor` finds a problem, the code of `EXIT_CODES` after a mistake that
+    recae explains, or 130 after Ctrl-C; a wrong usage leaves through SystemExit with code 2, as
+    argparse does. No mistake is a traceback: with --verbose it is shown too.
     """
-    output, command = Output(), None
+    output, command, code = Output(), None, None
     given = list(sys.argv[1:] if argv is None else argv)
     if given[:1] == ["help"]:
         given = [*given[1:], "--help"]
@@ -118,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         output = Output(**asked) if _reports(command) else Output(quiet=True)
         output.detail(versions())
         with _readable_warnings(command):
-            args.run(args, output)
+            code = args.run(args, output)
         sys.stdout.flush()
     except RecaeError as error:
         if output.verbose:
@@ -137,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         more = "" if output.verbose else "; --verbose shows where"
         print(f"recae: error: {type(error).__name__}: {said}{more}", file=sys.stderr)
         return next((code for kind, code in FOREIGN.items() if isinstance(error, kind)), 1)
-    return 0
+    return code or 0
 
 
 def build_parser(needed: Collection[str] = tuple(COMMANDS)) -> Parser:

@@ -173,15 +173,20 @@ def machine() -> str:
     """Processor and cores, and the GPU if there is one."""
     import torch  # here, because `recae --help` needs none
 
+    text = f"{processor()}, {os.cpu_count()} cores"
+    if torch.cuda.is_available():
+        text += f", {torch.cuda.get_device_name()}"
+    return text
+
+
+def processor() -> str:
+    """The name of the processor."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         lines = (line for line in cpuinfo.read_text().splitlines() if line.startswith("model name"))
         name = next(lines, name).split(":")[-1].strip()
-    text = f"{name}, {os.cpu_count()} cores"
-    if torch.cuda.is_available():
-        text += f", {torch.cuda.get_device_name()}"
-    return text
+    return name
 
 
 def cores() -> int:
@@ -203,6 +208,21 @@ def cpu_quota() -> int | None:
         except (OSError, ValueError):  # no such file, or the word "max"
             continue
     return None
+
+
+def cache_folder() -> Path:
+    """The folder that holds a folder for each named data set: RECAE_DATA, else below the user's
+    caches."""
+    chosen = os.environ.get("RECAE_DATA")
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        caches = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        caches = Path.home() / "Library" / "Caches"
+    else:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return caches / "recae"
 
 
 def versions() -> dict[str, str]:

@@ -29,6 +29,7 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str], command: str) -> None:
         "completion",
         "load-export",
         "onnx",
+        "doctor",
     )  # without such options
     assert max(map(len, said.splitlines())) <= 100
 

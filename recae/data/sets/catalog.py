@@ -13,7 +13,6 @@ from recae.data.interactions import Interactions
 from recae.data.sets import cards
 from recae.data.sets.cards import Card, by_hand, dataset_card, is_bundled, published_preprocessing
 from recae.data.sets.download import (
-    cache_folder,
     missing_files,
     pin_files,
     provide_files,
@@ -32,6 +31,7 @@ from recae.data.tables.paths import file_errors
 from recae.data.tables.readers import read_parquet
 from recae.data.tables.sources import read_frame
 from recae.errors import DataError, explained
+from recae.system.machine import cache_folder
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
 import time
 from contextlib import ExitStack
 from functools import partial
@@ -26,20 +25,6 @@ ATTEMPTS, TIMEOUT, CHUNK = 3, 30.0, 1 << 18
 
 AGAIN = (408, 429, 500, 502, 503, 504)
 """HTTP statuses after which another attempt may succeed."""
-
-
-def cache_folder() -> Path:
-    """The folder that holds a folder for each set: RECAE_DATA, else below the user's caches."""
-    chosen = os.environ.get("RECAE_DATA")
-    if chosen:
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        caches = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        caches = Path.home() / "Library" / "Caches"
-    else:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return caches / "recae"
 
 
 def missing_files(card: Card, folder: Path) -> list[str]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from recae.data import dataset_card, dataset_folder, dataset_state, load_dataset
-from recae.data.sets.download import cache_folder
 from recae.errors import ConfigError, DataError, DownloadError, RecaeWarning, StorageError
+from recae.system.machine import cache_folder
 
 # User 1 likes 10, 20 and 30, user 2 likes 10 and 20 but 20 only with 3 stars, user 3 likes 10.
 RATINGS = b"1,10,5\n1,20,4\n1,30,4\n2,10,4\n2,20,3\n3,10,5\n"
