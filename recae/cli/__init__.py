@@ -60,9 +60,10 @@ importing the module."""
 
 MODULES = {
     "map": "map_command",
-    "export-similar": "export_similar",
-    "load-export": "load_export",
-    "compare-exports": "compare_exports",
+    "export": "exports.export",
+    "export-similar": "exports.export_similar",
+    "load-export": "exports.load_export",
+    "compare-exports": "exports.compare_exports",
 }  # the others are named like their command
 
 DESCRIPTION = """\

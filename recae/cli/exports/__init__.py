@@ -1,0 +1,1 @@
+"""The commands that write, load and compare exports."""
