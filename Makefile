@@ -9,7 +9,7 @@ JOBS   ?= 2
 PYTEST  = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check package processors oldest newest clean
+.PHONY: help demo test quick check package site processors oldest newest clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -34,6 +34,11 @@ package: $(STAMP) ## wheel and sdist in dist/, and the wheel installed in an env
 	@rm -rf dist
 	@$(BIN)/python -m build --no-isolation --outdir dist
 	@ls -l dist
+
+site: $(STAMP) ## the documentation as HTML, in build/site; any warning is an error
+	@$(PIP) --constraint constraints.txt --editable ".[docs]"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "open build/site/index.html"
 
 processors: $(STAMP) ## the tests under the kernels of other processors, and with two threads: half an hour
 	@$(BIN)/python -m evaluation processors --jobs $(JOBS)

@@ -17,37 +17,9 @@ import pytest
 import scipy.sparse
 
 import recae
+from evaluation.kit.public import offered
 
-ROOMS = ["report", "evaluation.comparison", "apply.anomaly", "apply.compress", "apply.generate"]
-ROOMS += ["apply.steer"]
-SINGLE = {
-    "apply.maps": ["Coherence", "Map", "map_codes", "map_items", "map_users"],
-    "data": ["IdMap"],
-    "data.splits": [
-        *("RollingTime", "Split", "WeakKFold", "fixed_folds", "holdout_pairs", "repeated"),
-    ],
-    "errors": [name for name, value in vars(recae.errors).items() if inspect.isclass(value)],
-    "evaluation": [
-        *("Scorer", "by_history", "by_popularity", "rank_biased_overlap", "rating_errors", "rmse"),
-    ],
-    "mlflow": ["load_model", "log_model"],
-    "ranking": ["TopK"],
-    "scale": ["Recommend", "load_export", "map_in_arrow", "ray_export"],
-    "serve": ["open_store", "write_histories"],
-    "system.checkup": ["Checkup", "Finding"],
-    "tuning": ["Tuning"],
-}
-OFFERED = {name: getattr(recae, name) for name in recae.__all__}
-for room in [*ROOMS, *SINGLE]:
-    module = importlib.import_module(f"recae.{room}")
-    names = getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
-    OFFERED |= {name: getattr(module, name) for name in SINGLE.get(room, names)}
-OFFERED = {
-    name: value
-    for name, value in OFFERED.items()
-    if (inspect.isclass(value) or inspect.isfunction(value))
-    and value.__module__.startswith("recae")
-}
+OFFERED = {name: value for name, (_, value) in offered().items()}
 """What users import: the names at the top, and those that the rooms offer."""
 NAMES = sorted(OFFERED)
 MODELS = {model.__name__ for model in recae.MODELS.values()} | {"AutoEnsemble"}
