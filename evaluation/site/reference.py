@@ -147,7 +147,7 @@ def _entry(where: str, value: Any) -> str:
     lines = [f"::: {where}"]
     model = inspect.isclass(value) and issubclass(value, Recommender) and value is not Recommender
     if model or value is None:
-        lines += ["    options:", "      members: false"]
+        lines += ["    options:", "      members: false", "      inherited_members: false"]
     if not inspect.isclass(value) or not dataclasses.is_dataclass(value):
         return "\n".join(lines)
     declared = [field for field in params(value) if "doc" in field.metadata]
