@@ -77,6 +77,7 @@ PAGES = [
     ),
     Page("apply", "Applications", "What else a fitted model is good for.", ("apply", "testing")),
     Page("errors", "Errors and warnings", "Every user error is a `RecaeError`.", ("errors",)),
+    Page("machine", "The machine", "`recae doctor` in Python.", ("system",)),
 ]
 MODULES = Page(
     "modules",
