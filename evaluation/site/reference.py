@@ -27,7 +27,7 @@ class Page(NamedTuple):
 
 OF_A_MODEL = (
     "Every model has the methods of [`Recommender`](recommender.md#recae.Recommender). "
-    "`python -m recae fit --help --model NAME` prints the same hyperparameters. "
+    "`recae fit --model NAME --help` prints the same hyperparameters. "
     "[How to choose a model](../choose.md) says which one to try."
 )
 PAGES = [
