@@ -71,7 +71,7 @@ def _lists(theirs: list[Any], here: list[Any]) -> Row:
     elif np.isnan(apart):
         said = "same lists"
     else:
-        said = "same lists, " + (f"scores to {apart:.0e}" if apart <= CLOSE else "other scores")
+        said = "same lists, " + (f"scores to {apart:.0e}" if apart < 0.01 else "other scores")
         said = said.replace("scores to 0e+00", "same scores")
     figures = {"equal": float(np.mean(equal)), "shared": float(np.mean(shared))}
     return {"same": same, "said": said, "lists": len(here), **figures} | (

@@ -35,6 +35,8 @@ from recae.errors import RecaeError
 
 DOCS = Path(__file__).parents[3] / "docs"
 PEERS = ("implicit", "recbole", "lenskit", "rectools", "cornac")
+SETUPS = Path(__file__).parents[2] / "speed" / "peers"
+"""What RecBole needs on NumPy 2."""
 TAIL = 25
 """Number of lines shown of a failed side's output."""
 
@@ -107,7 +109,7 @@ def peers(page: Path, folder: Path, python: str) -> dict[str, Any]:
     done = subprocess.run(
         [python, str(script), str(page.resolve()), str(out)],
         cwd=folder,
-        env=environment(1),
+        env=environment(1) | {"PYTHONPATH": str(SETUPS)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

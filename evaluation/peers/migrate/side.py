@@ -159,7 +159,7 @@ def _lists(value: Any, known: Any) -> Any:
                 [
                     [_id(item if known is None else known[item]), _score(score)]
                     for item, score in zip(row, of_row, strict=True)
-                    if item >= 0 and score > LOWEST
+                    if (isinstance(item, str) or item >= 0) and score > LOWEST
                 ]
                 for row, of_row in zip(ids, scores, strict=True)
             ]

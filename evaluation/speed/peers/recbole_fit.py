@@ -33,16 +33,6 @@ class Capped(Exception):
     """The time is up."""
 
 
-class NoBoard:
-    """Replaces TensorBoard."""
-
-    def add_scalar(self, *_: object) -> None:
-        """Nothing is drawn."""
-
-    def add_hparams(self, *_: object) -> None:
-        """Nothing is drawn."""
-
-
 def main() -> None:
     """Trains, and writes the curve and the lists."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -72,7 +62,6 @@ def main() -> None:
     valid = get_dataloader(config, "valid")(config, parts[1], sampler, shuffle=False)
     model = MultiVAE(config, parts[0]).to(config["device"])
     trainer = Trainer(config, model)
-    trainer.tensorboard = NoBoard()
     best: dict[str, Any] = {"recall": -1.0}
 
     def after(epoch: int, recall: float) -> None:

@@ -1,7 +1,7 @@
 """Sets up RecBole 1.2.1 on a data set in its own atomic files.
 
 The environment has no ray, tensorboard or plotly, because training and evaluation do not use them.
-Import this module before RecBole: it replaces tensorboard by an empty module.
+Import this module before RecBole: it replaces tensorboard and ray.
 """
 
 from __future__ import annotations
@@ -23,7 +23,21 @@ def stand_in(name: str, **members: object) -> None:
     sys.modules[name] = module
 
 
-stand_in("torch.utils.tensorboard", SummaryWriter=lambda *arguments: None)
+class NoBoard:
+    """Replaces the writer of TensorBoard; nothing is drawn."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def add_scalar(self, *_: object) -> None:
+        """Nothing is drawn."""
+
+    def add_hparams(self, *_: object) -> None:
+        """Nothing is drawn."""
+
+
+stand_in("torch.utils.tensorboard", SummaryWriter=NoBoard)
+stand_in("ray", tune=None)
 # RecBole's settings use type names that NumPy 2 has removed.
 for _old, _new in {"float_": "float64", "complex_": "complex128", "unicode_": "str_"}.items():
     setattr(np, _old, getattr(np, _new))
