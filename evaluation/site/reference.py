@@ -105,6 +105,8 @@ def contents() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {page.file: [] for page in PAGES}
     for where, value in offered().values():
         found[page_of(value.__module__).file].append(where)
+    for page in PAGES:  # the name that the page is about comes first
+        found[page.file].sort(key=lambda where, page=page: where != f"recae.{page.title}")
     others = [name for name in recae.__all__ if name not in offered()]
     return found | {MODULES.file: [f"recae.{name}" for name in others]}
 
