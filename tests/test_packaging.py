@@ -182,9 +182,12 @@ def test_the_readme_runs_in_a_clean_environment(built: Path, tmp_path: Path) -> 
         if language == "python":
             (elsewhere / "script.py").write_text(content, encoding="utf-8")
             run(python, "script.py")
+            # a checker that is not in the environment finds py.typed in its site-packages
+            run(sys.executable, "-m", "mypy", "--python-executable", python, "script.py")
         for command in commands(content) if language == "console" else ():
             if command.startswith("recae "):
                 run(*shlex.split(command))
     assert {"top.parquet", "shell-top.parquet"} <= {path.name for path in elsewhere.iterdir()}
+    run("recae", "doctor")
     for command in COMMANDS:
         assert f"recae {command}" in run("recae", command, "--help")
