@@ -178,12 +178,13 @@ def test_the_readme_runs_in_a_clean_environment(built: Path, tmp_path: Path) -> 
     where = run(python, "-c", "import recae; print(recae.__file__)").strip()
     assert Path(where).is_relative_to(environment)
     planted(range(USERS), np.random.default_rng(0)).to_parquet(elsewhere / "plays.parquet")
-    for _, language, content in blocks((ROOT / "README.md").read_text(encoding="utf-8")):
-        if language == "python":
-            (elsewhere / "script.py").write_text(content, encoding="utf-8")
-            run(python, "script.py")
-            # a checker that is not in the environment finds py.typed in its site-packages
-            run(sys.executable, "-m", "mypy", "--python-executable", python, "script.py")
+    found = blocks((ROOT / "README.md").read_text(encoding="utf-8"))
+    script = elsewhere / "script.py"
+    script.write_text("\n".join(text for _, language, text in found if language == "python"))
+    run(python, script)
+    # A checker that is not in the environment finds py.typed in its site-packages.
+    run(sys.executable, "-m", "mypy", "--python-executable", python, script)
+    for _, language, content in found:
         for command in commands(content) if language == "console" else ():
             if command.startswith("recae "):
                 run(*shlex.split(command))
