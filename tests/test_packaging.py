@@ -161,7 +161,7 @@ def test_the_readme_runs_in_a_clean_environment(built: Path, tmp_path: Path) -> 
         done = subprocess.run(
             [str(word) for word in command],
             cwd=elsewhere,
-            env=variables | {"PATH": os.pathsep.join([str(programs), os.environ["PATH"]])},
+            env=variables,
             capture_output=True,
             text=True,
         )
@@ -187,8 +187,8 @@ def test_the_readme_runs_in_a_clean_environment(built: Path, tmp_path: Path) -> 
     for _, language, content in found:
         for command in commands(content) if language == "console" else ():
             if command.startswith("recae "):
-                run(*shlex.split(command))
+                run(programs / "recae", *shlex.split(command)[1:])
     assert {"top.parquet", "shell-top.parquet"} <= {path.name for path in elsewhere.iterdir()}
-    run("recae", "doctor")
+    run(programs / "recae", "doctor")
     for command in COMMANDS:
-        assert f"recae {command}" in run("recae", command, "--help")
+        assert f"recae {command}" in run(programs / "recae", command, "--help")
