@@ -21,6 +21,7 @@ OUTSIDE = {
     "CONTRIBUTING.md": "contributing.md",
 }
 """Pages outside docs/ -> their names in the site."""
+RECORDS = ("changelog.md", "results.md")
 RESULTS = re.compile(r"\]\(\.\./evaluation/results/([^)]+)\)")
 
 
@@ -55,8 +56,10 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Points links of a page to what the site has."""
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Points links of a page to what the site has, and puts long records last in the search."""
+    if page.file.src_uri in RECORDS:
+        page.meta.setdefault("search", {"boost": 0.2})
     for path, name in OUTSIDE.items():
         markdown = markdown.replace(f"](../{path}", f"]({name}")
     return RESULTS.sub(r"](results/\1)", markdown)
