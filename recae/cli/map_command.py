@@ -12,6 +12,7 @@ examples:
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from recae.cli.options import (
 from recae.cli.output import Output
 from recae.cli.places import add_overwrite_option, check_places
 from recae.cli.requests import add_title_options
-from recae.data import ItemTable
+from recae.data import IdMap, ItemTable
 from recae.errors import ConfigError, DataError, unknown_option
 from recae.system.files import PAGES, PICTURES
 
@@ -79,8 +80,9 @@ def run(args: argparse.Namespace, output: Output) -> None:
         inputs=[args.model, args.titles, args.history, args.about],
     )
     model = recae.load(args.model)
-    titles = _table(args.titles, args.title_id or args.item, "item_id", args.title_column)
-    about = _table(args.about, args.user, "user_id")
+    known = model.items_ if args.title_id is None else None
+    titles = _table(args.titles, args.title_id or args.item, "item_id", args.title_column, known)
+    about = _table(args.about, args.user, "user_id", "title")
     _check_colour(args, titles, about)
     options: dict[str, Any] = {
         "method": args.method,
@@ -127,12 +129,21 @@ def _check_colour(args: argparse.Namespace, titles: Any, about: Any) -> None:
         raise unknown_option("colour", args.colour, known)
 
 
-def _table(path: str | None, column: str, name: str, title: str = "title") -> Any:
-    """Reads a table and renames its columns of ids and titles to those that maps expect."""
+def _table(
+    path: str | None, column: str, name: str, title: str | None, known: IdMap | None = None
+) -> Any:
+    """Reads a table and renames its columns of ids and titles to those that maps expect.
+
+    Without the name of a column of titles it is found, if there is one.
+    """
     if path is None:
         return None
-    table = ItemTable(path, id_column=column)
+    table = ItemTable(path, id_column=column, known=known)
     found = table.columns
+    if title is None:
+        title = "title"
+        with suppress(DataError):
+            title = table.title_column()
     if title != "title":
         found = found.assign(title=table.column(title)).drop(columns=title)
     return found.assign(**{name: table.ids})

@@ -72,14 +72,18 @@ def _add_text_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--sep", type=_separator, metavar="SEP", help=r"between fields, such as ';' or '\t'"
     )
-    group.add_argument("--decimal", default=".", choices=(".", ","), help="in weights (default: .)")
+    group.add_argument(
+        "--decimal",
+        choices=(".", ","),
+        help="in weights (default: a comma if fields such as 7,5 have one and none has a point)",
+    )
     group.add_argument(
         "--encoding", metavar="NAME", help="such as cp1252 (default: UTF-8, or UTF-16 by its mark)"
     )
     group.add_argument(
         "--time-format",
         metavar="FORMAT",
-        help="of times that are no ISO dates, such as '%%d.%%m.%%Y %%H:%%M'",
+        help="of times that are no ISO dates, such as '%%d.%%m.%%Y %%H:%%M'; usual ones are found",
     )
     group.add_argument(
         "--ids",

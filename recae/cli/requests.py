@@ -102,12 +102,13 @@ def add_title_options(
     )
     group.add_argument(
         "--title-column",
-        default="title",
         metavar="COLUMN",
-        help="the column of it to show (default: %(default)s)",
+        help="the column of it to show (default: title, or the column that looks like titles)",
     )
     group.add_argument(
-        "--title-id", metavar="COLUMN", help="the column of ids in it (default: that of --item)"
+        "--title-id",
+        metavar="COLUMN",
+        help="the column of ids in it (default: that of --item, or the one that has these ids)",
     )
 
 
@@ -140,8 +141,7 @@ def _rules(args: argparse.Namespace, items: IdMap) -> Rules | None:
         raise DataError(f"--rules {args.rules} cannot be read as JSON: {error}") from None
     table = None
     if args.titles is not None:
-        kind = "text" if items.kind == "str" else "auto"
-        table = ItemTable(args.titles, id_column=args.title_id or args.item, ids=kind)
+        table = _item_table(args, items)
     return Rules.from_json(given, table)
 
 
@@ -196,22 +196,39 @@ def users_and_history(
 
 
 def read_titles(args: argparse.Namespace, items: IdMap | None = None) -> ItemTable | None:
-    """The table of --titles, with its column of titles; mistakes in it are found at once.
+    """The table of --titles; mistakes in it are found at once. Without --title-column its column
+    of titles is found, and set as that argument.
 
     items: those of a model, whose kind the ids of a text file have then.
     """
     if args.titles is None:
-        if args.title_column != "title":
+        if args.title_column is not None:
             raise ConfigError("--title-column names a column of the table --titles: pass that too")
         return None
-    kind = "text" if items is not None and items.kind == "str" else "auto"
-    table = ItemTable(args.titles, id_column=args.title_id or args.item, ids=kind)
+    table = _item_table(args, items)
+    args.title_column = args.title_column or table.title_column()
     table.column(args.title_column), table.places([] if items is None else items, required=True)
     return table
 
 
+def _item_table(args: argparse.Namespace, items: IdMap | None) -> ItemTable:
+    """The table of --titles. Without --title-id the column of ids may have any name."""
+    kind = "text" if items is not None and items.kind == "str" else "auto"
+    known = items if args.title_id is None else None
+    return ItemTable(args.titles, id_column=args.title_id or args.item, ids=kind, known=known)
+
+
 def typed_ids(texts: list[str], known: IdMap) -> list[Any]:
-    """Ids typed on the command line, as integers where the known ones are. Raises ConfigError."""
+    """Ids typed on the command line, as integers where the known ones are. Raises ConfigError, also
+    for the name of a file."""
+    for text in texts:
+        there = Path(text).suffix and Path(text).is_file()
+        if there and (known.kind != "str" or text not in known):
+            raise ConfigError(
+                f"{text!r} is a file, and ids of {known.what}s are expected here, with commas: a "
+                "file of ids is read with --users-file, --items-file or --exclude-items-file, and "
+                "a table with titles with --titles"
+            )
     if known.kind == "str":
         return list(texts)
     wrong = [text for text in texts if not re.fullmatch("-?[0-9]+", text)]

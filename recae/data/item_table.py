@@ -18,6 +18,9 @@ from recae.data.tables.readers import read_whole_table
 from recae.data.tables.sources import is_table
 from recae.errors import DataError, check_option, explained, unknown_option, warn
 
+DISTINCT = 0.9
+"""The share of rows that have a value of their own in a column of titles of any name."""
+
 
 @explained
 class ItemTable:
@@ -28,7 +31,8 @@ class ItemTable:
     from ids to values, which become the column `value`. what: the word for one of them in messages,
     such as "item" or "user"; the column of ids is `item_id` or `user_id` accordingly, unless
     `id_column` names another. ids: "text" reads those of a text file as text, such as 007; "auto"
-    as integers where all are.
+    as integers where all are. known: ids that the table is about. Where no column has the name of
+    the ids, the column with the most of these ids is taken.
 
     ids: (rows,) in the normal form of `as_ids`; columns: a frame of the other columns, whose index
     is 0..rows-1. Raises DataError for another type, for a path that cannot be read and without a
@@ -47,6 +51,7 @@ class ItemTable:
         what: str = "item",
         id_column: str | None = None,
         ids: str = "auto",
+        known: IdMap | None = None,
     ) -> None:
         self.what, self.label = what, ""
         check_option("ids", ids, ("auto", "text"))
@@ -60,9 +65,15 @@ class ItemTable:
             texts = (id_column,) if ids == "text" else ()
             frame = read_whole_table(given, texts)
             self.label = "" if is_table(given) else f"{given}: "
+            if known is not None and id_column not in frame.columns and _no_index(frame):
+                every = [*map(str, frame.columns)] if texts else ()  # 007 may be in any column
+                other = _column_of(known, read_whole_table(given, every) if texts else frame)
+                if other is not None:
+                    id_column = other
+                    frame = read_whole_table(given, (other,)) if texts else frame
             if id_column in frame.columns:
                 found, columns = frame[id_column], frame.drop(columns=id_column)
-            elif isinstance(frame.index, pd.RangeIndex) and frame.index.name is None:
+            elif _no_index(frame):
                 raise self._absent(id_column, frame)
             else:
                 found, columns = frame.index, frame
@@ -87,6 +98,40 @@ class ItemTable:
         if name not in self.columns:
             raise self._absent(name, self.columns)
         return self.columns[name]
+
+    def title_column(self) -> str:
+        """The column of titles: `title`, or one whose name has that word or "name" in it, or the
+        only other column, or the only one of text where nearly all rows differ.
+
+        Raises DataError, naming the columns there are, if none or several may be meant.
+
+        >>> table = pd.DataFrame({"item_id": [7, 8], "Titel": ["Alien", "Brazil"], "year": 1979})
+        >>> recae.ItemTable(table).title_column()
+        'Titel'
+        """
+        names = [str(name) for name in self.columns]
+        lower = {name: name.lower() for name in names}
+        for found in (
+            [name for name in names if lower[name] == "title"],
+            [name for name in names if lower[name] == "name"],
+            [name for name in names if "title" in lower[name] or "name" in lower[name]],
+            names if len(names) == 1 else [name for name in names if self._tells_apart(name)],
+        ):
+            if len(found) == 1:
+                return found[0]
+            if found:
+                break
+        raise DataError(
+            f"{self.label}the column of titles is not clear; columns: {', '.join(names) or 'none'}"
+            "; rename it to title, or on the command line pass --title-column",
+            parameter="title_column",
+        )
+
+    def _tells_apart(self, name: str) -> bool:
+        """Whether a column has text, and another one in nearly every row."""
+        values = self.columns[name].dropna()
+        text = len(values) > 0 and all(isinstance(value, str) for value in values)
+        return text and values.nunique() >= DISTINCT * len(self.ids)
 
     @cached_property
     def _distinct(self) -> IdMap:
@@ -199,6 +244,25 @@ class ItemTable:
             f"{self.label}the table has none of the {len(wanted):,} {self.what} ids that are needed"
             f"{example}: are the ids the same?"
         )
+
+
+def _no_index(frame: pd.DataFrame) -> bool:
+    """Whether the index of a frame is only the number of the row."""
+    return isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
+
+
+def _column_of(known: IdMap, frame: pd.DataFrame) -> Any | None:
+    """The column that has the most of some ids, each counted once; None if none has any."""
+    most, best = 0, None
+    for name in frame.columns:
+        try:
+            ids = as_ids(frame[name].dropna().drop_duplicates(), known.what)
+            count = int((known.lookup(ids) >= 0).sum())
+        except (DataError, TypeError):  # floats, lists, or ids of another kind
+            continue
+        if count > most:
+            most, best = count, name
+    return best
 
 
 def _one_column(name: str, values: Any) -> pd.DataFrame:

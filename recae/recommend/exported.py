@@ -237,7 +237,10 @@ class Exports(Fitted, ABC):
         """The titles of all items of the model, None where there is none."""
         if titles is None:
             return None
-        return [text or None for text in ItemTable(titles).texts(self.items_, missing="")]
+        kind = "text" if self.items_.kind == "str" else "auto"
+        table = ItemTable(titles, ids=kind, known=self.items_)
+        texts = table.texts(self.items_, table.title_column(), missing="")
+        return [text or None for text in texts]
 
     def _export_plan(
         self,

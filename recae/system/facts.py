@@ -194,7 +194,7 @@ def gpu(torch: ModuleType | None) -> dict[str, Any]:
     CUDA_VISIBLE_DEVICES, or "driver" with the error of torch.
     """
     build = None if torch is None else torch.version.cuda or torch.version.hip
-    found = {"seen": [], "build": build, "reason": None, "error": None}
+    found: dict[str, Any] = {"seen": [], "build": build, "reason": None, "error": None}
     if torch is None:
         return found
     with warnings.catch_warnings():

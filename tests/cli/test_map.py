@@ -61,7 +61,7 @@ def test_users(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (("model", "map.svg"), 2, r"\.html .*\.png"),
         (("model", "no/map.png"), 4, "no .*exist"),
         (("model", "map.png", "--about", "films.csv"), 2, "--users"),
-        (("model", "map.png", "--titles", "films.csv"), 3, "column 'item_id'"),
+        (("model", "map.png", "--titles", "films.csv", "--title-id", "id"), 3, "column 'id'"),
         (("model", "map.png", "--titles", "none.csv"), 3, r"none\.csv .*exist"),
         (("model", "map.png", "--colour", "taste"), 2, "colour 'taste'"),
         (("model", "map.png", "--least", "0"), 2, "--least .*0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 
 import recae
 from recae.data import IdMap, ItemTable
+from recae.errors import DataError
 
 FILMS = pd.DataFrame({"item_id": [9, 5, 7], "title": ["nine", None, "seven"], "year": [1, 2, 3]})
 
@@ -85,3 +87,41 @@ def test_an_absent_column_and_repeated_rows_are_named() -> None:
     assert caught.value.parameter == "titel" and "title" in str(caught.value)
     with pytest.raises(recae.DataError, match="None|missing"):
         ItemTable({1: None}, value="category").categories(IdMap([1]))
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"title": ["A", "B"], "name": ["C", "D"]}, "title"),
+        ({"Title": ["A", "A"], "plot": ["C", "D"]}, "Title"),
+        ({"movie_title": ["A", "B"], "plot": ["C", "D"]}, "movie_title"),
+        ({"NAME": ["A", "B"], "username": ["C", "D"]}, "NAME"),
+        ({"Bezeichnung": ["A", "B"], "genre": ["C", "C"], "year": [1, 2]}, "Bezeichnung"),
+        ({"year": [1979, 1985]}, "year"),
+        ({"genre": ["C", "C"], "year": [1, 2]}, None),
+        ({"cast": ["A", "B"], "plot": ["C", "D"]}, None),
+        ({"title_de": ["A", "B"], "title_fr": ["C", "D"]}, None),
+        ({}, None),
+    ],
+)
+def test_the_column_of_titles_is_found(columns: dict[str, list[Any]], expected: str | None) -> None:
+    table = ItemTable(pd.DataFrame({"item_id": [7, 8]} | columns))
+    if expected is not None:
+        assert table.title_column() == expected
+        return
+    with pytest.raises(DataError, match=", ".join(columns) or "none") as error:
+        table.title_column()
+    assert error.value.parameter == "title_column"
+
+
+def test_the_column_of_ids_is_found(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"year": [7, 7, 9], "movieId": [7, 8, 9], "score": [0.5, 1, 2]})
+    assert ItemTable(frame, known=IdMap([7, 8, 9])).ids.tolist() == [7, 8, 9]
+    assert [*ItemTable(frame, known=IdMap([7, 8, 9])).columns] == ["year", "score"]
+    assert ItemTable(frame.rename(columns={"year": "item_id"}), known=IdMap([8])).ids[0] == 7
+    for known in (IdMap([1]), IdMap(["x"])):
+        with pytest.raises(DataError, match="'item_id'.*movieId"):
+            ItemTable(frame, known=known)
+    (tmp_path / "t.csv").write_text("year,code,title\n1979,007,Alien\n1985,008,Brazil\n")
+    table = ItemTable(tmp_path / "t.csv", ids="text", known=IdMap(["007", "008"]))
+    assert table.ids.tolist() == ["007", "008"] and table.columns["year"].tolist() == [1979, 1985]

@@ -56,7 +56,7 @@ def ingest(
     on_bad_rows: str = "error",
     sep: str | None = None,
     quoting: bool = True,
-    decimal: str = ".",
+    decimal: str | None = None,
     encoding: str | None = None,
     header: bool = True,
     ids: str | tuple[str, str] = "auto",

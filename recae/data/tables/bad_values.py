@@ -112,12 +112,13 @@ def encoded(ids: Any, column: Any, first_row: int) -> tuple[npt.NDArray[np.int32
 
 
 def weight_faults(
-    column: pd.Series[Any], name: str, min_weight: float | None
+    column: pd.Series[Any], name: str, first_row: int, min_weight: float | None
 ) -> tuple[npt.NDArray[np.float64], list[Found]]:
     """A column of weights as floats, 1 in rows with a fault, (rows,) float64; and the faults.
 
     Missing values, text that is no number, infinite and too large numbers, and, without
-    `min_weight`, numbers that are not above 0.
+    `min_weight`, numbers that are not above 0. Raises DataError for text with decimal commas, which
+    are no few bad rows.
     """
     missing = column.isna().to_numpy(dtype=np.bool_)
     words = types.is_object_dtype(column.dtype) or types.is_string_dtype(column.dtype)
@@ -133,6 +134,17 @@ def weight_faults(
     with np.errstate(all="ignore"):
         numbers = read.to_numpy(dtype=np.float64, na_value=np.nan)
     unread = np.isnan(numbers) & ~missing
+    commas = unread & column.astype(str).str.fullmatch(r"\s*[+-]?\d*,\d+\s*").to_numpy(bool)
+    if words and commas.any():
+        row = int(commas.argmax())
+        raise DataError(
+            f"column {name!r} has decimal commas in {int(commas.sum()):,} of {len(given):,} rows, "
+            f"the first {given[row]!r} at row {first_row + row}; replace them with points, as "
+            f'frame[{name!r}].str.replace(",", ".").astype(float) does, or read the file with '
+            "recae.read_csv, which finds them",
+            parameter="weight",
+            value=given[row],
+        )
     if words and not (~np.isnan(numbers)).any():
         return numbers, []  # a column of text
     with np.errstate(all="ignore"):
@@ -216,7 +228,7 @@ def weights_of(
         return table.stored_weights(given, first_row, min_weight), []
     except DataError as error:
         try:
-            numbers, found = weight_faults(column, name, min_weight)
+            numbers, found = weight_faults(column, name, first_row, min_weight)
         except ArithmeticError:  # of Decimal("sNaN")
             raise error from None
         if not found:

@@ -55,7 +55,12 @@ def _needed(label: str, names: list[str], columns: Columns) -> Columns:
         if name is not None and names.count(name) != 1:
             found = "there are several" if name in names else "there is none"
             near = None if name in names else _meant(role, name, names)
+            absent = [
+                one for one, column in (("user", user), ("item", item)) if column not in names
+            ]
             hint = "" if near is None else f"; did you mean {role}={near!r}?"
+            if near is None and role in absent:
+                hint = f"; name it with {' and '.join(f'{one}=...' for one in absent)}"
             raise DataError(
                 f"{label}the {role} column {name!r} is needed, but {found}{hint}; columns: "
                 f"{', '.join(names)}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -13,21 +14,17 @@ import pyarrow.compute as pc
 from recae.data.tables.faults import Mask
 from recae.errors import ConfigError
 
-FORMATS = (
-    "%d.%m.%Y %H:%M",
-    "%d.%m.%Y %H:%M:%S",
-    "%d.%m.%Y",
-    "%d/%m/%Y %H:%M",
-    "%d/%m/%Y",
-    "%m/%d/%Y %H:%M",
-    "%m/%d/%Y",
-    "%Y/%m/%d %H:%M:%S",
-    "%Y/%m/%d",
-    "%a %b %d %H:%M:%S %z %Y",
-    "%d %b %Y",
-    "%b %d, %Y",
+_DAYS = (
+    *("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d"),
+    *("%d %b %Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"),
 )
-"""Formats of times that are proposed where they fit the first bad value."""
+FORMATS = (
+    *(f"{day}{clock}" for day in _DAYS for clock in ("", " %H:%M", " %H:%M:%S")),
+    *(f"{day}{clock}" for day in _DAYS[1:3] for clock in (" %I:%M %p", " %I:%M:%S %p")),
+    "%a %b %d %H:%M:%S %z %Y",
+)
+"""Formats of times that are read where one of them fits all fields, and no other does. A format of
+days first and its rival of months first are both here, so that 01/02/2023 stays open."""
 
 
 def all_dates(trimmed: pa.Array) -> tuple[str, Any] | None:
@@ -89,6 +86,15 @@ def formatted(trimmed: pa.Array, time_format: str) -> tuple[Mask, Any]:
             value=time_format,
         ) from None
     return _nanoseconds(parsed)
+
+
+def fitting(texts: pa.Array, formats: Collection[str] = FORMATS) -> list[str]:
+    """The formats that all fields fit which are not null."""
+    texts = texts.drop_null()
+    for size in (1, 64, len(texts)):  # most formats do not fit the first field
+        some = texts.slice(0, size)
+        formats = [known for known in formats if formatted(some, known)[0].all()]
+    return list(formats)
 
 
 def _nanoseconds(parsed: Any) -> tuple[Mask, Any]:

@@ -27,14 +27,14 @@ _EXCEL = re.compile(rb"sep=([,;\t|])\r?$")  # the first line of some files for E
 class TextFormat:
     """How text files are written. The fields are the arguments of `read_csv` of the same names.
 
-    sep: None finds it; encoding: None is UTF-8, or UTF-16 with a byte order mark; ids: one of
-    KINDS, or two of them, for users and for items; time_format: as for `datetime.strptime`.
-    Raises ConfigError for values that cannot be meant.
+    sep, decimal, time_format: None finds it; encoding: None is UTF-8, or UTF-16 with a byte order
+    mark; ids: one of KINDS, or two of them, for users and for items; time_format: as for
+    `datetime.strptime`. Raises ConfigError for values that cannot be meant.
     """
 
     sep: str | None = None
     quoting: bool = True
-    decimal: str = "."
+    decimal: str | None = None
     encoding: str | None = None
     header: bool = True
     ids: Any = "auto"
@@ -52,8 +52,9 @@ class TextFormat:
             )
         check_flag("quoting", self.quoting)
         check_flag("header", self.header)
-        check_option("decimal", self.decimal, (".", ","))
-        if sep == self.decimal:
+        if self.decimal is not None:
+            check_option("decimal", self.decimal, (".", ","))
+        if sep is not None and sep == self.decimal:
             raise ConfigError(
                 f"sep and decimal must differ, and both are {sep!r}", parameter="decimal", value=sep
             )

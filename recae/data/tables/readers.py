@@ -87,7 +87,7 @@ def read_csv(
     on_bad_rows: str = "error",
     sep: str | None = None,
     quoting: bool = True,
-    decimal: str = ".",
+    decimal: str | None = None,
     encoding: str | None = None,
     header: bool = True,
     ids: str | tuple[str, str] = "auto",
@@ -103,11 +103,13 @@ def read_csv(
 
     sep: the separator, one character or several; None finds it among comma, semicolon, tab, "|" and
     "::", and asks where several fit. quoting: whether fields may be quoted by "; off where quotes
-    are part of the text. decimal: "." or ",". encoding: that of the file, by default UTF-8, or
-    UTF-16 with a byte order mark. header: False for files without a header line, whose columns are
-    0, 1, 2 ... ids: "auto" (integers, so 007 is 7, or text where a field is no integer), "text",
-    "integer", or two of them for users and items. time_format: that of times, as in
-    "%d.%m.%Y %H:%M"; by default whole numbers or ISO dates. Times without a zone are UTC.
+    are part of the text. decimal: "." or ","; None takes a comma if weights such as 7,5 have one
+    and none has a point. encoding: that of the file, by default UTF-8, or UTF-16 with a byte order
+    mark. header: False for files without a header line, whose columns are 0, 1, 2 ... ids: "auto"
+    (integers, so 007 is 7, or text where a field is no integer), "text", "integer", or two of them
+    for users and items. time_format: that of times, as in "%d.%m.%Y %H:%M"; None reads whole
+    numbers, ISO dates, and dates of a usual format if it is the only one that all fields fit: days
+    first and months first are told apart by a day above 12. Times without a zone are UTC.
 
     An empty field is missing, and nothing else, so an id may be "NA". Where most ids are integers,
     `on_bad_rows="drop"` drops the others; else they make all of them text, and a few of them a
@@ -145,7 +147,7 @@ def read_table(
     on_bad_rows: str = "error",
     sep: str | None = None,
     quoting: bool = True,
-    decimal: str = ".",
+    decimal: str | None = None,
     encoding: str | None = None,
     header: bool = True,
     ids: str | tuple[str, str] = "auto",

@@ -12,7 +12,7 @@ from pandas.api import types
 
 from recae.data.tables.arrays import series
 from recae.data.tables.columns import Times
-from recae.data.tables.dates import nanoseconds_hold
+from recae.data.tables.dates import fitting, nanoseconds_hold
 from recae.errors import DataError
 
 WHOLE, DATES, ZONED = "whole numbers", "dates", "dates with a time zone"
@@ -166,9 +166,11 @@ def _no_times(column: pd.Series[Any], name: str, first_row: int) -> DataError:
         bad = zoned != zoned[0]
     row = int(bad.argmax())
     value = column.iloc[row]
+    formats = fitting(pa.array([value])) if isinstance(value, str) else []
+    known = " or ".join(f"format={one!r}" for one in formats)
     return DataError(
         f"times must be whole numbers or dates, all of one kind; column {name!r} is {column.dtype} "
         f"and holds {value!r} ({type(value).__name__}) at row {first_row + row} "
-        f"({int(bad.sum()):,} such rows); convert it with pandas.to_datetime, or leave times out "
-        "with time=None"
+        f"({int(bad.sum()):,} such rows); convert it with "
+        f"pandas.to_datetime{f' and {known}' if known else ''}, or leave times out with time=None"
     )

@@ -11,11 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recae.data.ids import noun
-from recae.data.tables.dates import FORMATS, all_dates, casts, formatted, iso
+from recae.data.tables.dates import FORMATS, all_dates, casts, fitting, formatted, iso
 from recae.data.tables.faults import Found, Mask
 
 INTEGER = r"^[+-]?[0-9]+$"
 NUMBER = r"(?i)^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)(e[+-]?[0-9]+)?$"
+COMMAS = (r"^\s*[+-]?[0-9]*,([0-9]{1,2}|[0-9]{4,})\s*$", r"^\s*[+-]?(0|[0-9]{4,}),[0-9]+\s*$")
+"""Numbers with a decimal comma, which are not thousands such as 1,250."""
 ZONED = r"[0-9](Z|[+-][0-9]{2}:?([0-9]{2})?)$"
 MOST = 0.5
 """The share of fields of another kind from which a column is read as text at once."""
@@ -166,14 +168,37 @@ class Ids(Column):
 
 
 class Weights(Column):
-    """Numbers, with a point or a comma for their decimals."""
+    """Numbers, with a point or a comma for their decimals.
+
+    decimal: None finds it. It is a comma if fields such as 7,5 have one and no field has a point.
+    Fields such as 1,250 decide nothing: that may be a thousand.
+    """
 
     role = "weight"
     type = pa.float64()
 
-    def __init__(self, name: str, decimal: str) -> None:
+    def __init__(self, name: str, decimal: str | None) -> None:
         super().__init__(name)
-        self.decimal = decimal
+        self.decimal, self.open = decimal or ".", decimal is None
+        self.commas = self.points = self.typed_blocks = False
+
+    def see(self, column: pa.Array, lines: Lines, file: str) -> None:
+        """Looks for decimal commas and points."""
+        if not self.open or self.points:
+            return
+        if pa.types.is_floating(column.type):
+            self.typed_blocks = True
+            self.points = pc.any(pc.not_equal(column, pc.floor(column))).as_py() or False
+            return
+        for comma in COMMAS:
+            self.commas |= pc.any(pc.match_substring_regex(column, comma)).as_py() or False
+        self.points = pc.any(pc.match_substring(column, ".")).as_py() or False
+
+    def decide(self, drop: bool) -> None:
+        """A comma if there are some and no points. Numbers that were read already are read again,
+        because 1.250 among them would be no number."""
+        if self.open and self.commas and not self.points:
+            self.decimal, self.must_reread = ",", self.typed_blocks
 
     def convert(self, column: pa.Array) -> tuple[Any, list[Found]]:
         """Floats, null where the weight is missing or no number."""
@@ -216,11 +241,12 @@ class Times(Column):
         super().__init__(name)
         self.format = time_format
         self.type = pa.int64() if time_format is None else pa.string()
+        self.formats = [*FORMATS] if time_format is None else []
         self.counts = {"numbers": 0, "dates": 0, "zoned dates": 0}
         self.kind = "numbers"
 
     def see(self, column: pa.Array, lines: Lines, file: str) -> None:
-        """Counts numbers, dates and dates with a zone."""
+        """Counts numbers, dates and dates with a zone; if there are none, the formats that fit."""
         if pa.types.is_integer(column.type):
             self.counts["numbers"] += len(column) - column.null_count
         elif self.format is None:
@@ -234,9 +260,12 @@ class Times(Column):
                 return
             for kind, (mask, _) in self._parsed(column).items():
                 self.counts[kind] += int(mask.sum())
+            self.formats = fitting(trimmed, self.formats)
 
     def decide(self, drop: bool) -> None:
-        """The kind of most fields."""
+        """The kind of most fields; the format of all, if they are of none and one format fits."""
+        if len(self.formats) == 1 and not any(self.counts.values()):
+            (self.format,) = self.formats
         self.kind = max(self.counts, key=lambda kind: self.counts[kind])
 
     def convert(self, column: pa.Array) -> tuple[Any, list[Found]]:
@@ -273,11 +302,11 @@ class Times(Column):
             return f"{self.words} must be dates{known}", ""
         kind = f", as most are {self.kind}" if self.counts[self.kind] else ""
         what = f"{self.words} must be whole numbers or ISO dates{kind}"
-        fits = [known for known in FORMATS if formatted(pa.array([first]), known)[0].any()]
-        if len(fits) > 1 and any(known.startswith("%m") for known in fits):
-            fits = [" or ".join(fits)]
-        example = fits[0] if fits else "%d.%m.%Y %H:%M"
-        return what, f"other times are read with time_format={example!r}"
+        fits = self.formats or fitting(pa.array([first]))
+        if self.formats:
+            what = f"{self.words} may have days or months first"
+        examples = (f"time_format={known!r}" for known in fits or ["%d.%m.%Y %H:%M"])
+        return what, f"such times are read with {' or '.join(examples)}"
 
     def _parsed(self, column: pa.Array) -> dict[str, tuple[Mask, Any]]:
         """For each kind which fields are of it, and all of them in it, null for the others."""

@@ -70,14 +70,86 @@ def test_bytes_of_every_kind(tmp_path: Path) -> None:
     assert rows(io.BytesIO(content.encode())) == rows(content) == [("é", 1, 1)]
 
 
-def test_times_in_a_format() -> None:
-    content = "user_id;item_id;timestamp\n1;2;07.04.2011 15:58\n"
-    with pytest.raises(
-        DataError, match="'07.04.2011 15:58' at line 2.*time_format='%d.%m.%Y %H:%M'"
-    ):
-        rows(content)
-    # 1302191880 is 2011-04-07 15:58 UTC
-    assert rows(content, time_format="%d.%m.%Y %H:%M")[0][3] == 1_302_191_880 * 10**9
+SECONDS, DAY = 1_302_191_880, 1_302_134_400  # 2011-04-07 15:58 and 00:00 UTC
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "seconds"),
+    [
+        ("07.04.2011 15:58", "31.12.2011 00:00", SECONDS),
+        ("07/04/2011 15:58", "31/12/2011 00:00", SECONDS),
+        ("04/07/2011 15:58", "12/31/2011 00:00", SECONDS),
+        ("04/07/2011 03:58 PM", "12/31/2011 12:00 AM", SECONDS),
+        ("2011/04/07 15:58", "2011/12/31 00:00", SECONDS),
+        ("07-04-2011", "31-12-2011", DAY),
+        ("7 Apr 2011", "31 Dec 2011", DAY),
+        ("April 7, 2011", "December 31, 2011", DAY),
+    ],
+)
+@pytest.mark.parametrize("block", [1 << 24, 64])
+def test_usual_formats_of_times_are_found(
+    monkeypatch: Any, first: str, second: str, seconds: int, block: int
+) -> None:
+    monkeypatch.setattr("recae.data.tables.streams.BLOCK_BYTES", block)
+    monkeypatch.setattr(text, "KEPT_BYTES", 0)
+    content = f'user_id;item_id;timestamp\n1;2;"{first}"\n1;3;"{second}"\n'
+    later = 1_325_289_600 * 10**9  # 2011-12-31 00:00 UTC
+    assert [row[3] for row in rows(content)] == [seconds * 10**9, later]
+
+
+def test_days_and_months_that_cannot_be_told_apart() -> None:
+    content = "user_id;item_id;timestamp\n1;2;07/04/2011\n1;3;08/05/2011\n"
+    for how in ("error", "drop"):
+        with pytest.raises(DataError, match="line 2.*'%d/%m/%Y' or .*'%m/%d/%Y'") as error:
+            rows(content, on_bad_rows=how)
+        assert error.value.parameter == "time"
+    assert rows(content, time_format="%d/%m/%Y")[0][3] == DAY * 10**9
+    mixed = content + "1;4;2011-04-07\n"
+    with pytest.raises(DataError, match=r"'07/04/2011' at line 2 \(2 of 3"):
+        rows(mixed)
+
+
+@pytest.mark.parametrize("block", [1 << 24, 16])
+@pytest.mark.parametrize("how", ["error", "drop"])
+def test_decimal_commas_are_found(monkeypatch: Any, block: int, how: str) -> None:
+    monkeypatch.setattr("recae.data.tables.streams.BLOCK_BYTES", block)
+    lines = ["user_id;item_id;weight", "1;2;3", "1;3;7,5", "1;4;1250,0", "1;5;1,250", "1;6; ,5 "]
+    found = rows("\n".join(lines) + "\n", on_bad_rows=how)
+    assert [row[2] for row in found] == [3, 7.5, 1250, 1.25, 0.5]
+
+
+def test_commas_that_may_be_thousands_or_stand_beside_points() -> None:
+    head = "user_id;item_id;weight\n1;2;3\n"
+    for weights in (["1,250"], ["7,5", "7.5"], ["1.250,0"]):
+        content = head + "".join(f"1;{n};{w}\n" for n, w in enumerate(weights, 3))
+        with pytest.raises(DataError, match=f"'{weights[0]}' at line 3") as error:
+            rows(content)
+        assert error.value.parameter == "weight"
+    assert rows(head + "1;3;1,250\n", decimal=",")[1][2] == 1.25
+    with pytest.raises(DataError, match="'7,5' at line 3"):
+        rows(head + "1;3;7,5\n", decimal=".")
+
+
+def test_frames_with_commas_and_dates_in_text() -> None:
+    plays = pd.DataFrame(
+        {"user_id": [1, 1, 2], "item_id": [7, 8, 7], "weight": ["3", "7,5", "1,0"]}
+    )
+    for how in ("error", "drop"):
+        with pytest.raises(DataError, match=r"2 of 3 .*'7,5' at row 1.*str\.replace") as error:
+            recae.Interactions.from_frame(plays, on_bad_rows=how)
+        assert error.value.parameter == "weight"
+    dated = plays.assign(weight=1, timestamp="07.04.2011")
+    with pytest.raises(DataError, match=r"'07\.04\.2011'.*row 0.*format='%d\.%m\.%Y'"):
+        recae.Interactions.from_frame(dated)
+
+
+def test_columns_that_are_called_otherwise() -> None:
+    with pytest.raises(DataError, match=r"user=\.\.\. .*item=\.\.\..*Hörer, Künstler") as error:
+        rows("Hörer;Künstler\n1;2\n")
+    assert error.value.parameter == "user"
+    with pytest.raises(DataError, match=r"item=\.\.\..*Hörer, Künstler") as error:
+        rows("Hörer;Künstler\n1;2\n", user="Hörer")
+    assert "user=" not in str(error.value)
 
 
 @pytest.mark.parametrize(
