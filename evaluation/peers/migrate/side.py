@@ -139,9 +139,9 @@ def _frame(frame: pd.DataFrame) -> Any:
     asked = next(
         (name for name in ("target_item_id", "user_id", "item_id") if name in frame), answer
     )
-    scores = frame["score"] if "score" in frame else pd.Series([None] * len(frame))
-    table = pd.DataFrame({"asked": 0 if asked == answer else frame[asked].to_numpy()})
-    table["answer"], table["score"] = frame[answer].to_numpy(), scores.to_numpy()
+    table = pd.DataFrame({"answer": frame[answer].to_numpy()})
+    table["asked"] = 0 if asked == answer else frame[asked].to_numpy()
+    table["score"] = frame["score"].to_numpy() if "score" in frame else None
     return {
         "lists": [
             [[_id(item), _score(score)] for item, score in rows[["answer", "score"]].to_numpy()]
