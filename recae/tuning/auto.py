@@ -36,6 +36,7 @@ MEMBERS = (
     "MultVAE(epochs=100, patience=6, batch_size=200, lr=0.002, beta=0.3)",
     "ELSA(epochs=30, patience=4, batch_size=256)",
     "CosineAE()",
+    "SLIM()",
     "ALS()",
     "EASE(relative_l2=1.0, user_power=0.5)",
     "RDLAE(relative_l2=3.0, dropout=0.4)",
@@ -51,9 +52,9 @@ TRIALS = 40
 PATIENCE = 15
 """Trials in a row without a better one that end the search of a model."""
 
-SEARCH, SEARCH_THEN_FIT = 0.8, 0.55
-"""Share of the time for the searches: where the members are kept as they are, and where they are
-fitted again on all data."""
+SEARCH = 0.8
+"""Share of the time for the searches, and for the fits on all data where they follow; the rest is
+for the weights and for what takes longer than foreseen."""
 
 
 NOTHING_HIDDEN = (
@@ -111,10 +112,9 @@ class AutoEnsemble(Ensemble):
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         started, seconds = clock(), 60 * self.minutes
-        train, fold, share = data, validation, SEARCH
+        train, fold = data, validation
         if fold is None:
             train, fold = split_for_validation(data, run.seed)
-            share = SEARCH_THEN_FIT
         if fold is None:
             super()._fit(data, None, run)
             self.tried_, self.reason_, self._tuned = pd.DataFrame(), NOTHING_HIDDEN, None
@@ -132,11 +132,12 @@ class AutoEnsemble(Ensemble):
             found = tune_each(
                 search,
                 templates,
-                end=started + share * seconds,
+                end=started + SEARCH * seconds,
                 trials=TRIALS,
                 say=LOG.info,
                 refuse=Room(train).refuse,
                 folder=run.checkpoint,
+                refits=validation is None,
             )
             chosen = blend(found, search)
             self.reason_ = str(chosen)

@@ -14,7 +14,7 @@ import torch
 from recae.data import Interactions
 from recae.data.splits import Fold, GlobalTime, RandomSplit
 from recae.errors import CapacityError, ConfigError, RecaeError, check_option
-from recae.models import MODELS, InfiniteAE
+from recae.models import MODELS, SLIM, InfiniteAE
 from recae.models.linear._base import LinearRecommender
 from recae.models.linear._solve import SPARE, plan_solver
 from recae.models.neural._base import NeuralRecommender
@@ -39,6 +39,9 @@ FASTER = 4
 
 WIDTH, EPOCHS = 300, 20
 """Units of a hidden layer, and epochs that a training must have time for."""
+
+ELASTIC_NETS = 50
+"""Times as long as an inverse of all items that a fit of SLIM takes on dense data."""
 
 ENOUGH = 200
 """Users with a target from which on data are split at a time."""
@@ -122,7 +125,8 @@ class Room:
     """The memory and the time that are left for the members of an ensemble.
 
     An item-item matrix stays in memory while the next members are tuned. An inverse may take a
-    sixth of the time that is left, a training must have time for 20 epochs in its share.
+    sixth of the time that is left. A training must have time for 20 epochs in its share, and SLIM
+    for one fit.
     """
 
     def __init__(self, data: Interactions) -> None:
@@ -146,6 +150,10 @@ class Room:
                     f"{available / 1e9:.1f} GB may be used"
                 )
             self.held += matrix
+        elif isinstance(template, SLIM):
+            forecast = ELASTIC_NETS * self.data.n_items**3 / speed()
+            if forecast > share:
+                return f"a fit may take {forecast:.0f} s, and {share:.0f} s are its share"
         elif isinstance(template, NeuralRecommender):
             items, known = self.data.n_items, template.param_fields()
             if "num_sampled" in known and "softmax" not in known:  # a sample in any case

@@ -15,6 +15,7 @@ from recae.evaluation import evaluate
 from recae.models import Ensemble
 from recae.models._blend import cross_fitted
 from recae.models.ensemble import read_model
+from recae.models.neural._base import NeuralRecommender
 from recae.recommend.base import Recommender
 from recae.system.files import as_path
 from recae.tuning.attempt import clock, noted_warnings
@@ -58,54 +59,92 @@ def tune_each(
     say: Callable[[str], object],
     refuse: Refusal = lambda template, share, left: "",
     folder: str | Path | None = None,
+    refits: bool = False,
 ) -> Searches:
     """Tunes one model after the other until `end`, a time of the clock, or for `trials` each.
 
-    What one leaves of its share of the time goes to the next. A model that is refused, too large or
-    diverges is skipped. folder: each search has its own there, by its label; the time that an
-    earlier process has spent there counts. Raises TrainingError if no model is left.
+    What one leaves of its share of the time goes to the next. A model that is refused has a second
+    turn after all others, in the time that they left; one that is refused twice, too large or
+    diverges is skipped. refits: every model is fitted once more before `end`. folder: each search
+    has its own there, by its label; the time that an earlier process has spent there counts. Raises
+    TrainingError if no model is left.
     """
-    found = Searches()
     if folder is not None:
         as_path(folder).mkdir(exist_ok=True)
-    for place, (label, template) in enumerate(templates.items()):
-        left = share = None
-        began = clock()
-        if end is not None:
-            left = max(end - began, 0.0)
-            share = left * share_of(list(templates.values())[place:])
-        reason = "" if share is None or left is None else refuse(template, share, left)
-        if reason:
-            found.skipped[label] = reason
-            say(f"{label} is skipped: {reason}")
-            continue
-        try:
-            with noted_warnings() as warned:
-                warnings.simplefilter("ignore", UnusedWeights)  # the searches decide
-                tuning = search.tune(
-                    template,
-                    seconds=None if share is None else max(share, 1e-3),
-                    trials=trials,
-                    folder=None if folder is None else as_path(folder) / label,
-                )
-        except (CapacityError, TrainingError, ConfigError) as error:
-            found.skipped[label] = str(error)
-            say(f"{label} is skipped: {error}")
-            continue
-        if end is not None:
-            end -= max(tuning.seconds - (clock() - began), 0.0)
-        found.tunings[label] = tuning
-        cut = found.note(label)
-        for message in warned[: len(warned) - bool(cut)]:  # the last one is about the cut
-            say(f"{label}: {message}")
-        say(
-            f"{label}: {search.metrics[0]} {tuning.value:.4f} on validation, best of "
-            f"{len(tuning.trials)} trials in {tuning.seconds:.1f} s" + (f"; {cut}" if cut else "")
-        )
+    turns = _Turns(search, end, trials, say, refuse, folder, refits)
+    queue, refused = dict(templates), dict[str, str]()
+    for _ in range(2):
+        waiting = list(queue.values())
+        refused = {
+            label: reason
+            for place, label in enumerate(queue)
+            if (reason := turns.turn(label, waiting[place:]))
+        }
+        queue = {label: queue[label] for label in refused}
+    for label, reason in refused.items():
+        turns.skip(label, reason)
+    found = turns.found
     if not found.tunings:
         reasons = "; ".join(f"{label}: {why}" for label, why in found.skipped.items())
         raise TrainingError(f"no model could be fitted: {reasons}")
     return found
+
+
+@dataclass
+class _Turns:
+    """The searches of `tune_each`, one at a time."""
+
+    search: Search
+    end: float | None
+    trials: int | None
+    say: Callable[[str], object]
+    refuse: Refusal
+    folder: str | Path | None
+    refits: bool
+    found: Searches = field(default_factory=Searches)
+
+    def turn(self, label: str, waiting: Sequence[Recommender]) -> str:
+        """Tunes the first of the models that wait, or says why it is refused."""
+        template, share, began = waiting[0], None, clock()
+        if self.end is not None:
+            left = max(self.end - began - self._fits(), 0.0)
+            share = left * share_of(waiting)
+            if self.refits and isinstance(template, NeuralRecommender):
+                share /= 2  # its fit may take as long as its search
+            if reason := self.refuse(template, share, left):
+                return reason
+        try:
+            with noted_warnings() as warned:
+                warnings.simplefilter("ignore", UnusedWeights)  # the searches decide
+                tuning = self.search.tune(
+                    template,
+                    seconds=None if share is None else max(share, 1e-3),
+                    trials=self.trials,
+                    folder=None if self.folder is None else as_path(self.folder) / label,
+                )
+        except (CapacityError, TrainingError, ConfigError) as error:
+            self.skip(label, str(error))
+            return ""
+        if self.end is not None:
+            self.end -= max(tuning.seconds - (clock() - began), 0.0)
+        self.found.tunings[label] = tuning
+        cut = self.found.note(label)
+        for message in warned[: len(warned) - bool(cut)]:  # the last one is about the cut
+            self.say(f"{label}: {message}")
+        self.say(
+            f"{label}: {self.search.metrics[0]} {tuning.value:.4f} on validation, best of "
+            f"{len(tuning.trials)} trials in {tuning.seconds:.1f} s" + (f"; {cut}" if cut else "")
+        )
+        return ""
+
+    def skip(self, label: str, reason: str) -> None:
+        """Notes a model that is left out."""
+        self.found.skipped[label] = reason
+        self.say(f"{label} is skipped: {reason}")
+
+    def _fits(self) -> float:
+        """Seconds of the fits that follow."""
+        return sum(map(self.found.seconds, self.found.tunings)) if self.refits else 0.0
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,8 @@ def test_models_without_room_are_skipped(movies, monkeypatch) -> None:
     epochs = 6 * data.n_users * data.n_items * 300 * 20 / (4 * cubed)
     assert Room(data).refuse(vae, epochs * 1.01, 0.0) == ""
     assert "20 epochs" in Room(data).refuse(vae, epochs * 0.99, 1e9)
+    assert Room(data).refuse(recae.SLIM(), 50.1, 0.0) == ""
+    assert "50 s" in Room(data).refuse(recae.SLIM(), 49.9, 1e9)
     memory = 5 * matrix / candidates.SPARE  # an inverse, the best one, and two of other models
     monkeypatch.setattr(candidates, "total_memory", lambda: memory + 1)
     room = Room(data)

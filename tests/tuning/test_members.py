@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 import recae
 from recae.errors import TrainingError
-from recae.tuning.members import labelled
+from recae.tuning.members import labelled, tune_each
 
 METRIC = "ndcg@10"
+members = import_module("recae.tuning.members")
 MEMBERS = ("EASE(l2=2000.0)", "MultDAE(latent=4, hidden=(), epochs=3, batch_size=50)")
 
 
@@ -95,6 +98,45 @@ def test_the_seconds_are_divided_and_the_trials_are_those_of_the_members(movies,
     tuning = recae.tune(template, movies.train, movies.validation, METRIC, seconds=1.0)
     assert tuning.trials["members"].iloc[0] == ("Popularity()",)
     assert tuning.plot(tmp_path / "trials.png").is_file()
+
+
+class Spent:
+    """A search whose tunings take the seconds that are given for them, by a clock of its own."""
+
+    def __init__(self, monkeypatch: Any, takes: dict[str, float]) -> None:
+        self.now, self.takes, self.shares = 0.0, takes, dict[str, float]()
+        self.metrics = [recae.metrics.parse_metric(METRIC)]
+        monkeypatch.setattr(members, "clock", lambda: self.now)
+
+    def tune(self, template: recae.Recommender, *, seconds: float, **_: Any) -> Any:
+        self.shares[template.name] = seconds
+        took = self.takes[template.name]
+        self.now += took
+        best = SimpleNamespace(seconds=took, state="complete")
+        return SimpleNamespace(value=0.1, trials=[0], seconds=took, _best=best)
+
+
+def test_a_refused_model_has_a_second_turn_in_the_time_that_is_left(monkeypatch) -> None:
+    search = Spent(monkeypatch, {"mult-dae": 60.0, "ease": 10.0, "als": 10.0})
+    said: list[str] = []
+
+    def refuse(template: recae.Recommender, share: float, left: float) -> str:
+        return "too slow" if template.name.startswith("mult") and share < 70 else ""
+
+    models = {m.name: m for m in (recae.MultVAE(), recae.MultDAE(), recae.EASE(), recae.ALS())}
+    found = tune_each(search, models, end=100.0, trials=None, say=said.append, refuse=refuse)
+    # Half of 80 s is too little for the first training. It leaves all of them to the second.
+    assert list(found.tunings) == ["ease", "als", "mult-dae"]
+    assert search.shares["mult-dae"] == 80.0
+    assert found.skipped == {"mult-vae": "too slow"} and "mult-vae" in said[-1]
+
+
+def test_the_time_of_the_fits_that_follow_is_kept(monkeypatch) -> None:
+    search = Spent(monkeypatch, {"ease": 10.0, "als": 20.0, "mult-vae": 10.0})
+    models = {m.name: m for m in (recae.EASE(), recae.ALS(), recae.MultVAE())}
+    tune_each(search, models, end=100.0, trials=None, say=lambda _: None, refits=True)
+    left = 100.0 - 10 - 20  # spent, and as much for the fits; a training takes half for its own
+    assert search.shares["mult-vae"] == (left - 10 - 20) / 2
 
 
 def test_models_of_one_name_are_numbered() -> None:
