@@ -13,6 +13,7 @@ from . import recommend as recommend
 from . import report as report
 from . import scale as scale
 from . import testing as testing
+from . import tracking as tracking
 from . import training as training
 from . import transformers as transformers
 from . import tuning as tuning
@@ -41,8 +42,6 @@ from .evaluation import Lists as Lists
 from .evaluation import Report as Report
 from .evaluation import evaluate as evaluate
 from .evaluation.comparison import compare as compare
-from .hub import from_hub as from_hub
-from .hub import push_to_hub as push_to_hub
 from .models import ADMMSLIM as ADMMSLIM
 from .models import ALS as ALS
 from .models import BPR as BPR
@@ -95,6 +94,8 @@ from .recommend.export import open_export as open_export
 from .recommend.rules import Rules as Rules
 from .system.checkup import doctor as doctor
 from .system.machine import __version__ as __version__
+from .tracking.hub import from_hub as from_hub
+from .tracking.hub import push_to_hub as push_to_hub
 from .training import distributed as distributed
 from .transformers import Autoencoder as Autoencoder
 from .transformers import DenoisingAutoencoder as DenoisingAutoencoder

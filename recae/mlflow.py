@@ -83,13 +83,10 @@ def log_model(
         try:
             info = mlflow.pyfunc.log_model(
                 name=name,
-                loader_module=__name__,
                 data_path=str(folder),
-                signature=_signature(model),
                 input_example=_example(model),
-                pip_requirements=[f"recae=={__version__}"],
                 registered_model_name=registered_model_name,
-                metadata={"recae_model": model.name, "fingerprint": model.fingerprint()},
+                **_about(model),
             )
             for alias in aliases:
                 mlflow.MlflowClient().set_registered_model_alias(
@@ -127,6 +124,24 @@ def load_model(uri: str) -> Any:
             f"{uri} was not logged by recae.mlflow.log_model: its loader is {loader!r:.100}"
         )
     return load(inside, Recommender)
+
+
+def write_pyfunc(model: Recommender, path: Path) -> None:
+    """Writes a model to a new folder as `log_model` does, and logs nothing."""
+    with tempfile.TemporaryDirectory(prefix="recae-") as place:
+        folder = model.save(Path(place) / "recae")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that it has no example of its input
+            library().pyfunc.save_model(path=str(path), data_path=str(folder), **_about(model))
+
+
+def _about(model: Recommender) -> dict[str, Any]:
+    return {
+        "loader_module": __name__,
+        "signature": _signature(model),
+        "pip_requirements": [f"recae=={__version__}"],
+        "metadata": {"recae_model": model.name, "fingerprint": model.fingerprint()},
+    }
 
 
 def _is_name(given: object) -> bool:
@@ -226,9 +241,11 @@ def library() -> Any:
             warnings.simplefilter("ignore")  # MLflow warns of its own type hints
             import mlflow
             import mlflow.artifacts
+            import mlflow.entities
             import mlflow.models
             import mlflow.pyfunc
             import mlflow.types.schema
+            import mlflow.utils.time
     except ImportError as error:
         raise ConfigError(
             'logging models needs the library MLflow: pip install "recae[mlflow]"'

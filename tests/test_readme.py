@@ -171,6 +171,7 @@ PAGES = [
     "tutorial-nightly",
     "choose",
     "faq",
+    "track",
 ]
 
 

@@ -26,6 +26,8 @@ SINGLE = {
     "scale": ["Recommend", "load_export", "map_in_arrow", "ray_export"],
     "serve": ["open_store", "write_histories"],
     "system.checkup": ["Checkup", "Finding"],
+    "tracking": ["MLflow", "Store", "TensorBoard", "WandB"],
+    "training": ["Job", "Result", "Tracker"],
     "tuning": ["Tuning"],
 }
 """Rooms some of whose names are public, and these names."""

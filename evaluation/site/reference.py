@@ -43,7 +43,7 @@ PAGES = [
         "recommender",
         "Recommender",
         "What every fitted model can do, and what it needs for it.",
-        ("recommend", "estimators", "hub", "mlflow", "ranking"),
+        ("recommend", "estimators", "tracking.hub", "mlflow", "ranking"),
     ),
     Page("baselines", "Baselines and ensembles", OF_A_MODEL, ("models", "tuning.auto")),
     Page("linear", "Linear models", OF_A_MODEL, ("models.linear",)),
@@ -62,6 +62,12 @@ PAGES = [
         ("evaluation", "metrics"),
     ),
     Page("tuning", "Tuning", "[Tune](../tune.md) shows them at work.", ("tuning",)),
+    Page(
+        "tracking",
+        "Tracking",
+        "[Track](../track.md) shows them at work.",
+        ("tracking", "training.jobs"),
+    ),
     Page("report", "Reports", "Tables, pages and charts of many models.", ("report",)),
     Page(
         "export",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 import recae
@@ -20,7 +22,7 @@ from recae.errors import ConfigError
 from recae.metrics import parse_metric
 from recae.models.neural._base import NeuralRecommender
 from recae.system.files import atomic_file, plain, remove_directory
-from recae.training import Callback
+from recae.training import Callback, Job, following
 
 LIMITS = ("seconds", "patience")
 """What ends a search; the rest of `[tuning]` decides which settings it tries."""
@@ -101,18 +103,41 @@ def run(
     split: recae.data.splits.Split,
     places: Places,
     fit_only: bool,
+    callbacks: Sequence[Callback] = (),
 ) -> None:
-    """Tunes, fits and tests one model, and stores the result."""
+    """Tunes, fits and tests one model, and stores the result. callbacks: checked trackers."""
+    said = identity(suite, candidate, split)
+    job = Job("suite", f"{suite.name} {candidate.name}", said, {"recae": recae.__version__})
+    with following(callbacks, lambda: job) as told:
+        entry = _run(suite, candidate, split, places, fit_only, callbacks)
+        if entry is not None:
+            told.metrics = {name: entry.value(name) for name in entry.reports[0].metrics}
+            told.metrics["fit_seconds"] = float(np.mean(entry.fit_seconds))
+            told.report = entry.reports[0]
+
+
+def _run(
+    suite: Suite,
+    candidate: Candidate,
+    split: recae.data.splits.Split,
+    places: Places,
+    fit_only: bool,
+    callbacks: Sequence[Callback],
+) -> recae.report.Entry | None:
     assert split.test is not None
     started = time.perf_counter()
     work = places.work / candidate.name
     work.mkdir(parents=True, exist_ok=True)
     commit()  # cached now: later commits do not change the running code
-    tuning = None if candidate.search is None else tuned(suite, candidate, split, work)
+    searched = candidate.search is not None
+    tuning = tuned(suite, candidate, split, work, callbacks) if searched else None
     about = of_fit(identity(suite, candidate, split))
-    fits = [fitted(candidate, split, tuning, seed, work, about) for seed in range(candidate.seeds)]
+    fits = [
+        fitted(candidate, split, tuning, seed, work, about, callbacks)
+        for seed in range(candidate.seeds)
+    ]
     if fit_only:
-        return
+        return None
     reports, epochs = [], []
     vectors, chosen = item_vectors(suite, split), ""
     for seed in range(candidate.seeds):
@@ -151,10 +176,15 @@ def run(
         f"{time.perf_counter() - started:.0f} s  {reports[0].model}",
         flush=True,
     )
+    return entry
 
 
 def tuned(
-    suite: Suite, candidate: Candidate, split: recae.data.splits.Split, work: Path
+    suite: Suite,
+    candidate: Candidate,
+    split: recae.data.splits.Split,
+    work: Path,
+    callbacks: Sequence[Callback] = (),
 ) -> recae.tuning.Tuning:
     """Tunes a model on the validation data of the split, or on pairs carved out of train."""
     choosing = carved(split, suite, candidate.top_items, candidate.validation_users)
@@ -165,6 +195,7 @@ def tuned(
         suite.metric,
         space=candidate.search or None,
         folder=work / "tuning",
+        callbacks=callbacks,
         **suite.tuning,
     )
 
@@ -176,6 +207,7 @@ def fitted(
     seed: int,
     work: Path,
     about: dict[str, Any],
+    callbacks: Sequence[Callback] = (),
 ) -> dict[str, Any]:
     """Fits one seed unless it is already fitted, saves the model, and returns the cost of the fit.
 
@@ -198,9 +230,10 @@ def fitted(
     elif split.validation is not None:
         model = tuning.model.clone()
     else:
-        model = tuning.refit(split.train, seed=seed)
+        model = tuning.refit(split.train, seed=seed, callbacks=callbacks)
     if not hasattr(model, "items_"):
-        options: dict[str, Any] = {"callbacks": [] if tuning is None else as_long_as(tuning)}
+        limits = [] if tuning is None else as_long_as(tuning)
+        options: dict[str, Any] = {"callbacks": [*limits, *callbacks]}
         if isinstance(model, NeuralRecommender):
             options["checkpoint"] = checkpoint
         if isinstance(model, recae.AutoEnsemble):

@@ -4,6 +4,7 @@
     python -m evaluation NAME DATA --models ease,als
     python -m evaluation NAME --train my-train.parquet --test my-test.parquet
     python -m evaluation NAME DATA --models ease --seconds 3600 --patience 50
+    python -m evaluation NAME DATA --track mlflow       # also writes runs to MLflow
 
 A model that already has a result for the same data and settings is not run again, unless its search
 had fewer seconds. An interrupted training or search is resumed, and one with more seconds goes on
@@ -21,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import recae
 from evaluation.kit.provenance import RESULTS
 from evaluation.suites.data import (
     add_table_options,
@@ -31,6 +33,7 @@ from evaluation.suites.data import (
 from evaluation.suites.model import LIMITS, Places, is_done, run
 from evaluation.suites.read import Suite, read_suite
 from recae.errors import ConfigError, unknown_option
+from recae.training import Tracker, check_callbacks
 
 ROOT = Path(__file__).parents[2]
 OWN_RESULTS = Path("build/results")
@@ -61,17 +64,24 @@ def main(name: str, argv: Sequence[str]) -> int:
     parser.add_argument("--work", type=Path, default=Path("build/suites"))
     parser.add_argument("--fit-only", action="store_true", help="fit only, do not evaluate")
     parser.add_argument("--again", action="store_true", help="run also models that have a result")
+    parser.add_argument(
+        "--track",
+        metavar="TOOL[:PLACE]",
+        help="mlflow:EXPERIMENT, tensorboard:FOLDER or wandb:PROJECT (default: the suite's name)",
+    )
     parser.add_argument("--only", help=argparse.SUPPRESS)
     add_table_options(parser)
     options = parser.parse_args(argv)
     suite = _changed(suite, options)
     chosen(suite, options.models)
+    tracker = None if options.track is None else tracker_of(options.track, name)
     tables = given_tables(options)
     results = options.results or (OWN_RESULTS if tables else RESULTS)
     places = Places(results / name, options.work / name)
     split = read_split(suite, options.data, tables, given_columns(options))
     if options.only:
-        run(suite, suite.models[options.only], split, places, options.fit_only)
+        callbacks = check_callbacks(tracker or ())
+        run(suite, suite.models[options.only], split, places, options.fit_only, callbacks)
         return 0
     print(f"{suite.title}\n{split}", flush=True)
     failed = []
@@ -89,6 +99,20 @@ def main(name: str, argv: Sequence[str]) -> int:
 
         print(write(suite, places.results))
     return 1 if failed else 0
+
+
+def tracker_of(text: str, name: str) -> Tracker:
+    """The tracker of `--track`; name: of the suite. Raises ConfigError."""
+    tool, _, place = text.partition(":")
+    known = {
+        "mlflow": recae.tracking.MLflow,
+        "tensorboard": recae.tracking.TensorBoard,
+        "wandb": recae.tracking.WandB,
+    }
+    if tool not in known:
+        raise unknown_option("tracker", tool, known)
+    tracker: Tracker = known[tool](place or name, metrics=(), model=False)
+    return tracker
 
 
 def chosen(suite: Suite, names: str | None) -> list[str]:

@@ -6,7 +6,7 @@ import ast
 import dataclasses
 import operator
 from collections.abc import Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, ClassVar
 
 import numpy as np
@@ -179,11 +179,13 @@ class Ensemble(Recommender):
         for number, text in enumerate(self.members):
             member = read_model(text)
             file = None if run.checkpoint is None else f"{run.checkpoint}.{number}"
-            try:
-                learn_weighting(member, data)
-                member._fit(data, validation, dataclasses.replace(run, checkpoint=file))
-            except TrainingInterrupted:  # an ensemble needs all of its members
-                raise KeyboardInterrupt from None
+            own = dataclasses.replace(run, checkpoint=file)
+            with training.following(run.callbacks, partial(member._job, data, validation, own)):
+                try:
+                    learn_weighting(member, data)
+                    member._fit(data, validation, own)
+                except TrainingInterrupted:  # an ensemble needs all of its members
+                    raise KeyboardInterrupt from None
             member._own(data)
             fitted.append(member)
         self.items_ = data.items

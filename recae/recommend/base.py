@@ -32,7 +32,13 @@ from recae.recommend.onnx.graph import Value
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.onnx.saving import save_onnx
 from recae.recommend.requests import check_fold
-from recae.recommend.saved import check_processes, contents, read_history, read_items
+from recae.recommend.saved import (
+    check_processes,
+    contents,
+    facts_of,
+    read_history,
+    read_items,
+)
 from recae.recommend.weights import check_weights, learn_weighting, set_state, state
 from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
 from recae.system.files import as_path
@@ -98,8 +104,9 @@ class Recommender(Exports):
         validation: a fold to choose the best state by, where the model `uses_validation`. seed: an
         integer >= 0; the same seed gives the same model, and where the model does not `uses_seed`,
         every seed does. device: "auto", "cpu", "cuda". callbacks: one or several, called with each
-        finished Epoch; if one returns True the training ends. progress: True, False, or None to ask
-        the terminal; a model that is fitted in one step shows no bar. checkpoint: a file that keeps
+        finished Epoch; if one returns True the training ends. Trackers, as of `recae.tracking`,
+        also get parameters and results, of every model. progress: True, False, or None to ask the
+        terminal; a model that is fitted in one step shows no bar. checkpoint: a file that keeps
         the state of the training; after an interruption the same call resumes from it and gives the
         same result. A device, callbacks or a checkpoint that the model does not use are warned of;
         see `uses_device`, `uses_callbacks` and `uses_checkpoint`.
@@ -119,14 +126,29 @@ class Recommender(Exports):
                 check_fold("validation", validation)
             self._warn_of_unused(run, device)
             check_processes(self, data, validation, run)
-            try:
-                with enough_memory(f"fitting {self!r} on {data}"):
-                    self._fit(data, validation, run)
-            except TrainingInterrupted:
+            with training.following(
+                run.callbacks, lambda: self._job(data, validation, run)
+            ) as told:
+                told.validation = validation
+                try:
+                    with enough_memory(f"fitting {self!r} on {data}"):
+                        self._fit(data, validation, run)
+                except TrainingInterrupted:
+                    self._own(data, run.ranks)
+                    told.model = self
+                    raise
                 self._own(data, run.ranks)
-                raise
-            self._own(data, run.ranks)
+                told.model = self
         return self
+
+    def _job(self, data: Interactions, validation: Fold | None, run: training.Run) -> training.Job:
+        """What trackers are told before a fit."""
+        return training.Job(
+            "fit",
+            type(self).__name__,
+            {"model": self.name, **self.get_params(), "seed": run.seed},
+            {**facts_of(data, validation), "device": str(run.device)},
+        )
 
     def _check_fitted(self) -> None:
         super()._check_fitted()
@@ -191,7 +213,8 @@ class Recommender(Exports):
     def _warn_of_unused(self, run: training.Run, device: Any) -> None:
         """Warns of options of `fit` that have no effect on this model."""
         parts, unused = self._trained(), []
-        if run.callbacks and not any(part.uses_callbacks for part in parts):
+        functions = len(run.callbacks) > len(training.trackers_of(run.callbacks))
+        if functions and not any(part.uses_callbacks for part in parts):
             unused.append("callbacks: it is not trained in epochs, so they are never called")
         if run.checkpoint is not None and not any(part.uses_checkpoint for part in parts):
             unused.append("checkpoint: it keeps no state to resume from")

@@ -26,6 +26,7 @@ from recae.data.tables.readers import read_interactions, write_interactions
 from recae.data.tables.sources import read_frame
 from recae.estimators.saved import ARRAYS, Contents, form
 from recae.recommend.weights import state
+from recae.system.machine import __version__
 from recae.system.safely import check_parquet
 
 ITEMS, USERS, HISTORY = "items.parquet", "users.parquet", "history.parquet"
@@ -79,6 +80,18 @@ def check_processes(
         training.check_alone(f"the fit of {type(model).__name__}")
     about = identity(model, data, validation, run) | {"device": run.device.type}
     training.check_same(run.ranks, about | {"checkpoint": run.checkpoint is not None})
+
+
+def facts_of(data: Interactions, validation: Fold | None) -> dict[str, Any]:
+    """What trackers are told of the data of a fit."""
+    return {
+        "recae": __version__,
+        "users": data.n_users,
+        "items": data.n_items,
+        "interactions": data.nnz,
+        "data": data.fingerprint(),
+        **({} if validation is None else {"validation": validation.fingerprint()}),
+    }
 
 
 def read_items(files: Mapping[str, Path]) -> tuple[IdMap, np.ndarray]:

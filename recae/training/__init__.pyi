@@ -14,6 +14,12 @@ from .device import on_device as on_device
 from .device import resolve_device as resolve_device
 from .epoch import Callback as Callback
 from .epoch import Epoch as Epoch
+from .jobs import Job as Job
+from .jobs import Result as Result
+from .jobs import Tracker as Tracker
+from .jobs import check_callbacks as check_callbacks
+from .jobs import following as following
+from .jobs import trackers_of as trackers_of
 from .loop import Run as Run
 from .loop import train as train
 from .objective import Accumulation as Accumulation

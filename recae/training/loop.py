@@ -22,7 +22,8 @@ from recae.training.batches import Loader
 from recae.training.checkpoint import Checkpoint
 from recae.training.convergence import starting_loss, warn_if_diverged
 from recae.training.device import on_device, resolve_device
-from recae.training.epoch import Callback, Epoch, check_callbacks
+from recae.training.epoch import Callback, Epoch
+from recae.training.jobs import check_callbacks, trackers_of
 from recae.training.objective import Accumulation, Objective
 from recae.training.plan import Plan, make_optimiser
 from recae.training.several import Interrupts, check_same, current_ranks, on_first
@@ -229,6 +230,9 @@ def train(
     before = len(state.epochs)
     if checkpoint is not None and before:
         say(f"{name}: resumed after epoch {before} of {plan.epochs}, {checkpoint.path}", progress)
+        for tracker in trackers_of(callbacks):  # a run of its own, which has no epoch yet
+            for epoch in state.epochs:
+                tracker(epoch)
     if ranks is not None:
         check_same(ranks, {"epochs in the checkpoint": before})
     shown = bar(updates, name, "batch", progress, initial=before * batches)

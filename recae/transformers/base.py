@@ -15,7 +15,7 @@ from recae.errors import ConfigError, DataError, TrainingInterrupted, warn
 from recae.estimators.params import estimator, learnt, param
 from recae.estimators.saved import Contents, filled, hyperparameters, shape_of, write
 from recae.nn import AutoencoderNet
-from recae.system.machine import enough_memory
+from recae.system.machine import __version__, enough_memory
 from recae.system.threads import survives_fork
 from recae.training import (
     OPTIMISERS,
@@ -24,11 +24,13 @@ from recae.training import (
     Callback,
     Checkpoint,
     Epoch,
+    Job,
     Loader,
     Objective,
     Plan,
     Run,
     SparseLoader,
+    following,
     train,
     warn_if_not_converged,
 )
@@ -146,9 +148,9 @@ class Transformer(Fitted):
         them is kept, and training stops early. Their loss excludes penalties of the code (for a
         variational autoencoder it is the evidence bound). seed: an integer >= 0; the same seed
         gives the same model. device: "auto", "cpu", "cuda". callbacks: called with each finished
-        Epoch. progress: True, False, or None to show a bar only in a terminal. checkpoint: a file
-        for the state of the training; after an interruption the same call resumes from it and
-        gives the same result.
+        Epoch; trackers, as of `recae.tracking`, also get parameters and result. progress: True,
+        False, or None to show a bar only in a terminal. checkpoint: a file for the state of the
+        training; after an interruption the same call resumes from it and gives the same result.
 
         Raises DataError for bad examples, ConfigError for bad options, and on Ctrl-C
         TrainingInterrupted, with the model fitted to its best state, once an epoch is finished.
@@ -180,8 +182,18 @@ class Transformer(Fitted):
             "validation": None if kept is None else kept.digest(),
         }
         kept_at = None if checkpoint is None else Checkpoint(checkpoint, about)
-        with enough_memory(f"fitting {self!r} on {len(examples):,} examples"):
-            self._learn(examples, kept, run, kept_at)
+        params = {**self.get_params(), "seed": run.seed}
+        facts = {
+            "recae": __version__,
+            "examples": len(examples),
+            "device": str(run.device),
+            **{name: about[name] for name in ("data", "validation") if about[name]},
+        }
+        name = type(self).__name__
+        with following(run.callbacks, lambda: Job("fit", name, params, facts)) as told:
+            with enough_memory(f"fitting {self!r} on {len(examples):,} examples"):
+                self._learn(examples, kept, run, kept_at)
+            told.model = self
         return self
 
     def _learn(

@@ -30,7 +30,7 @@ from recae.metrics import Metric
 from recae.models import Ensemble
 from recae.models.neural._base import NeuralRecommender
 from recae.recommend.base import Recommender
-from recae.training import Epoch
+from recae.training import Callback, Epoch, Job, following, trackers_of
 from recae.tuning.study import COMPLETE, CUT, FAILED, FINISHED, PRUNED, Study, Trial, best_of
 
 clock = time.perf_counter
@@ -150,6 +150,7 @@ class Task:
     halving: bool
     seed: int
     device: torch.device
+    callbacks: tuple[Callback, ...] = ()
 
     @property
     def metric(self) -> str:
@@ -172,7 +173,24 @@ def attempt(
     on_epoch: Callable[[], object] = lambda: None,
 ) -> tuple[Trial, Recommender | None]:
     """The trial of these settings, and its fitted model unless it failed."""
-    model = task.template.clone().set_params(**params)
+    number, model = len(study.trials), task.template.clone().set_params(**params)
+    settings = {"model": model.name, **model.get_params(), "seed": task.seed}
+    with following(task.callbacks, lambda: Job("trial", f"trial {number}", settings)) as told:
+        trial, fitted = _attempt(task, study, model, params, budget, on_epoch)
+        told.state, told.reason = trial.state, trial.reason
+        if trial.value is not None:
+            told.metrics = {task.metric: trial.value, **trial.others}
+    return trial, fitted
+
+
+def _attempt(
+    task: Task,
+    study: Study,
+    model: Recommender,
+    params: Mapping[str, Any],
+    budget: Budget,
+    on_epoch: Callable[[], object],
+) -> tuple[Trial, Recommender | None]:
     planned = model.get_params().get("epochs")
     halving = task.halving and task.validates_itself
     started, best, reached = clock(), -math.inf, 0
@@ -206,7 +224,7 @@ def attempt(
                 task.validation,
                 seed=task.seed,
                 device=task.device,
-                callbacks=after_epoch if any(m.uses_callbacks for m in model._trained()) else (),
+                callbacks=_callbacks(task, model, after_epoch),
                 progress=False,
             )
             value, others = _measured(task, model)
@@ -232,6 +250,18 @@ def attempt(
         others=others,
     )
     return trial, None if failed else model
+
+
+def _callbacks(task: Task, model: Recommender, after_epoch: Callback) -> Sequence[Callback]:
+    """The callbacks of the fit of a trial. Trackers know of the trial, so that of its fit they get
+    the epochs alone; of the members of an ensemble none, as their numbers begin again."""
+    parts = model._trained()
+    if not any(part.uses_callbacks for part in parts):
+        return ()
+    trackers = trackers_of(task.callbacks)
+    functions = [one for one in task.callbacks if one not in trackers]
+    epochs = [tracker.__call__ for tracker in trackers] if len(parts) == 1 else []
+    return [after_epoch, *functions, *epochs]
 
 
 def _measured(task: Task, model: Recommender) -> tuple[float, Mapping[str, float]]:

@@ -125,7 +125,8 @@ class AutoEnsemble(Ensemble):
             "device": run.device,
             "progress": run.progress,
         }
-        search = Search(train, fold, [metric], patience=PATIENCE, **options)
+        trackers = training.trackers_of(run.callbacks)
+        search = Search(train, fold, [metric], patience=PATIENCE, callbacks=trackers, **options)
         templates = labelled([measuring(read_model(text), metric) for text in self.members])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UnusedWeights)  # the searches decide

@@ -16,9 +16,11 @@ from recae.estimators.reuse import reuse
 from recae.evaluation.seen import warn_if_seen
 from recae.metrics import Metric
 from recae.recommend.base import Recommender
+from recae.recommend.saved import facts_of
 from recae.recommend.tuned import mark_tuned
 from recae.recommend.weights import warn_if_unused, weights_differ
 from recae.system.progress import bar, say
+from recae.training import Callback, Job, Result, following
 from recae.tuning.attempt import Budget, Task, attempt
 from recae.tuning.result import Tuning, frame
 from recae.tuning.space import Given, Space, read_space
@@ -44,6 +46,7 @@ class Search:
     seed: int = 0
     device: torch.device = torch.device("cpu")
     progress: bool | None = None
+    callbacks: Sequence[Callback] = ()
 
     def tune(
         self,
@@ -55,12 +58,52 @@ class Search:
         folder: str | Path | None = None,
     ) -> Tuning:
         """As `recae.tune`."""
-        data, validation = self.data, self.validation
         model = measuring(template, self.metrics[0])
-        searched = read_space(model, space, weights_differ(data))
+        searched = read_space(model, space, weights_differ(self.data))
+        limits = {"seconds": seconds, "trials": trials}
+        with following(self.callbacks, lambda: self.job(model, limits, searched)) as told:
+            found = self._tune(model, searched, seconds, trials, folder)
+            told_of(told, found, self.validation)
+        return found
+
+    def job(self, model: Recommender, limits: Mapping[str, Any], space: Space | None = None) -> Job:
+        """What trackers are told before a search."""
+        params: dict[str, Any] = {
+            "model": model.name,
+            **model.get_params(),
+            **limits,
+            "sampler": self.sampler,
+            "halving": self.halving,
+            "patience": self.patience,
+            "seed": self.seed,
+            "metric": str(self.metrics[0]),
+        }
+        if space is not None:
+            params["space"] = space.described()
+        facts = {**facts_of(self.data, self.validation), "device": str(self.device)}
+        return Job("tune", f"tune {type(model).__name__}", params, facts)
+
+    def _tune(
+        self,
+        model: Recommender,
+        searched: Space,
+        seconds: float | None,
+        trials: int | None,
+        folder: str | Path | None,
+    ) -> Tuning:
+        data, validation = self.data, self.validation
         if "weights" not in searched.parts:
             warn_if_unused(model, data)
-        task = Task(model, data, validation, self.metrics, self.halving, self.seed, self.device)
+        task = Task(
+            model,
+            data,
+            validation,
+            self.metrics,
+            self.halving,
+            self.seed,
+            self.device,
+            tuple(self.callbacks),
+        )
         study = Study(
             searched, self.sampler, self.seed, folder, _about(task, searched, self.sampler)
         )
@@ -104,6 +147,14 @@ class Search:
             _space=searched,
             _past=tuple(study.trials),
         )
+
+
+def told_of(told: Result, found: Tuning, validation: Fold) -> None:
+    """What trackers are told at the end of a search."""
+    told.metrics = {found.metric: found.value, "trials": len(found.trials)}
+    told.params = {f"best.{name}": value for name, value in found.params.items()}
+    told.model, told.validation = found.model, validation
+    told.tables = {"trials": found.trials}
 
 
 def measuring(template: Recommender, metric: Metric) -> Recommender:

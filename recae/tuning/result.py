@@ -18,6 +18,7 @@ from recae.recommend.base import Recommender
 from recae.recommend.tuned import mark_tuned, tuning_of
 from recae.system.display import html_table
 from recae.system.files import PICTURES, atomic_file
+from recae.training import Callback
 from recae.tuning.space import Choices, Range, Space
 from recae.tuning.study import COMPLETE, CUT, FAILED, PRUNED, Trial, best_of
 
@@ -60,19 +61,20 @@ class Tuning:
         *,
         seed: int = 0,
         device: str | torch.device = "auto",
+        callbacks: Callback | Sequence[Callback] = (),
         progress: bool | None = None,
     ) -> Recommender:
         """A new model with the best settings, fitted on all of `data` without validation.
 
         A model trained in epochs gets as many as were best, at the same annealing; an ensemble the
-        weights that were best. seed, device, progress: as in `fit`. Raises ConfigError and
-        DataError as `fit` does.
+        weights that were best. seed, device, callbacks, progress: as in `fit`. Raises ConfigError
+        and DataError as `fit` does.
 
         >>> tuning.refit(data)
         EASE()
         """
         model = self.model.clone().set_params(**self._best.refit)
-        model.fit(data, seed=seed, device=device, progress=progress)
+        model.fit(data, seed=seed, device=device, callbacks=callbacks, progress=progress)
         if isinstance(model, Ensemble) and isinstance(self.model, Ensemble):
             model._keep_weights(self.model)
         if (tuned := tuning_of(self.model)) is not None:

@@ -19,10 +19,16 @@ from recae.recommend.requests import check_fold, check_metric
 from recae.rng import check_seed
 from recae.system.progress import check_progress
 from recae.system.threads import survives_fork
-from recae.training import check_alone, resolve_device
+from recae.training import (
+    Callback,
+    check_alone,
+    check_callbacks,
+    following,
+    resolve_device,
+)
 from recae.tuning.attempt import check_budget
 from recae.tuning.members import tune_members
-from recae.tuning.one import Search, measuring
+from recae.tuning.one import Search, measuring, told_of
 from recae.tuning.result import Tuning
 from recae.tuning.space import Given
 from recae.tuning.study import SAMPLERS, check_optuna
@@ -44,6 +50,7 @@ def tune(
     halving: bool = True,
     seed: int = 0,
     device: str | torch.device = "auto",
+    callbacks: Callback | Sequence[Callback] = (),
     progress: bool | None = None,
     folder: str | Path | None = None,
 ) -> Tuning:
@@ -72,7 +79,9 @@ def tune(
     value, the earlier trial of equals. Memory is that of two fitted models.
 
     seed: of the sampler and of every fit; with `trials` alone the same call finds the same again.
-    device, progress: as in `fit`. folder: keeps every finished trial and the best model. After a
+    device, progress: as in `fit`. callbacks: called with each finished Epoch of every trial; if one
+    returns True, the trial ends. Trackers, as of `recae.tracking`, get the search, its trials and
+    its result. folder: keeps every finished trial and the best model. After a
     kill the same call resumes with the rest of the budget (the killed trial begins again; its time
     is not counted). With a larger budget it continues where it ended. If the budget is already
     spent, it returns the stored result with all its trials.
@@ -106,6 +115,7 @@ def tune(
     check_seed(seed)
     place = resolve_device(device)
     check_progress(progress)
+    called = check_callbacks(callbacks)
     model = measuring(template, metrics[0])
     model.check_params()
     check_optuna()
@@ -113,9 +123,15 @@ def tune(
     if not data.nnz:
         raise DataError("there are no interactions to learn from")
     check_fold("validation", validation)
-    search = Search(data, validation, metrics, sampler, halving, patience, seed, place, progress)
+    search = Search(
+        data, validation, metrics, sampler, halving, patience, seed, place, progress, called
+    )
     if isinstance(model, Ensemble) and space is None:
-        return tune_members(search, model, *limits, folder)
+        budget = {"seconds": limits[0], "trials": limits[1]}
+        with following(called, lambda: search.job(model, budget)) as told:
+            found = tune_members(search, model, *limits, folder)
+            told_of(told, found, validation)
+        return found
     return search.tune(model, space, seconds=limits[0], trials=limits[1], folder=folder)
 
 

@@ -22,6 +22,7 @@ from evaluation.suites.kept import load_entries
 from evaluation.suites.model import Places, identity, is_done, item_vectors, of_fit, run
 from evaluation.suites.read import Candidate, read_suite
 from recae.errors import ConfigError, DataError
+from recae.training import Job, Result, Tracker, check_callbacks
 
 SUITE = read_suite("bundled")
 SINGLE = {"check_exact": False, "rtol": 0, "atol": 1e-7}  # values per user are kept in float32
@@ -243,3 +244,33 @@ def test_a_fit_that_was_killed_before_its_note_is_fitted_again(
             run(other, other.models["ease"], SPLIT, here, fit_only=True)
     run(suite, suite.models["ease"], SPLIT, here, fit_only=True)
     assert recae.load(here.work / "ease" / "seed-0").l2 == 3.0
+
+
+class Notes(Tracker):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.jobs, self.results = list[Job](), list[Result]()
+
+    def start(self, job: Job) -> None:
+        self.jobs.append(job)
+
+    def end(self, job: Job, result: Result) -> None:
+        self.results.append(result)
+
+
+def test_a_model_of_a_suite_is_tracked_with_its_fits_and_its_test(tmp_path: Path) -> None:
+    notes, candidate = Notes(), SUITE.models["mult-dae"]
+    few = replace(candidate, template=candidate.template.clone().set_params(epochs=1))
+    run(SUITE, few, SPLIT, Places(tmp_path, tmp_path), False, check_callbacks(notes))
+    assert [job.kind for job in notes.jobs] == ["suite", "fit", "fit"]
+    assert notes.jobs[0].name == "bundled mult-dae"
+    assert [job.params["seed"] for job in notes.jobs[1:]] == [0, 1]
+    (entry,) = load_entries(tmp_path)
+    measured = notes.results[-1].metrics["ndcg@100"]
+    assert measured == pytest.approx(entry.value("ndcg@100"), abs=1e-7)  # kept in float32
+
+
+def test_an_unknown_tracker_is_refused() -> None:
+    with pytest.raises(ConfigError, match="tensorboard"):
+        run_suite.tracker_of("tensorbord:runs", "bundled")
