@@ -10,11 +10,12 @@ from pathlib import Path
 import pandas as pd
 
 import recae
+from evaluation.demo.page import demo_page
 from recae.data import Dataset
 from recae.evaluation.comparison import verdicts
 
 METRICS = ["ndcg@100", "recall@20", "calibrated_recall@20", "coverage@20"]
-PAGE = 66
+HIT = "* a held-out item: the user liked it, and the model did not see it"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,18 +45,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         chosen_by[name] = validated.mean[METRICS[0]]
         print(f"{name:<12}{time.perf_counter() - started:6.1f} s   {model}")
     print("\nmean over the test users, with 95 % bootstrap intervals:\n")
-    print(recae.report.comparison(reports).to_string())
+    table = recae.report.comparison(reports)
+    print(table.to_string())
     best = max(chosen_by, key=lambda name: chosen_by[name])
-    print(f"\n{best} has the highest {METRICS[0]} on the validation users: it is saved below.")
-    for line in verdicts(recae.compare(reports, METRICS[0], baseline=best)):
-        print(line)
-    print(
+    said = [
+        f"{best} has the highest {METRICS[0]} on the validation users: it is saved below.",
+        *verdicts(recae.compare(reports, METRICS[0], baseline=best)),
         f"With only {reports[best].provenance['users']} test users the intervals are wide: the "
-        "order of the models is not certain."
-    )
+        "order of the models is not certain.",
+    ]
+    print("", *said, sep="\n")
 
     title("4. Recommendations for three test users")
-    show_users(fitted[best], split.test, dataset.items["title"])
+    lists = lists_of_users(fitted[best], split.test, dataset.items["title"])
+    for heading, frame in lists.items():
+        width = max(map(len, frame["history"]))
+        print(f"\n{heading}\n{'history':<{width}}  recommended")
+        for _, row in frame.iterrows():
+            print(f"{row['history']:<{width}}  {row['recommended']}")
+    print(f"\n{HIT}")
 
     title("5. Files")
     final = recae.tuning.at_best_epoch(fitted[best]).fit(data, seed=0)
@@ -64,6 +72,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     recae.report.plot_comparison(reports, "ndcg@100", out / "comparison.png", overwrite=True)
     for name, report in reports.items():
         report.save(out / f"report-{name}.json", overwrite=True)
+    entries = [recae.report.Entry(name, [report]) for name, report in reports.items()]
+    recae.report.html(entries, out / "report.html", metric=METRICS[0], overwrite=True)
+    files = {
+        "report.html": "every figure of the comparison",
+        "comparison.png": "the comparison as a plot",
+        "top.parquet": f"the top 100 of {data.n_users} users",
+    }
+    page = demo_page(out.resolve(), table, [*said, HIT], lists, files)
+    (out / "index.html").write_text(page, encoding="utf-8")
+    print(f"{out / 'index.html'}          this demo as a page, with links to what to try next")
+    print(f"{out / 'report.html'}         the comparison as a page")
     print(f"{out / 'comparison.png'}      the comparison as a plot")
     print(f"{out / 'report-*.json'}       every report, with its provenance")
     print(
@@ -104,24 +123,26 @@ def title(text: str) -> None:
     print(f"\n{text}\n{'-' * len(text)}", flush=True)
 
 
-def show_users(model: recae.Recommender, fold: recae.Fold, titles: pd.Series) -> None:
-    """Prints the history and the recommendations of three users side by side."""
+def lists_of_users(
+    model: recae.Recommender, fold: recae.Fold, titles: pd.Series
+) -> dict[str, pd.DataFrame]:
+    """For three users, by a heading: some titles of the history beside those recommended."""
     chosen = fold.history.select_users(
         range(0, fold.history.n_users, fold.history.n_users // 3)[:3]
     )
     liked = chosen.to_frame()
     wanted = fold.target.to_frame()
     top = model.recommend(k=8, history=chosen)
+    found = {}
     for user in chosen.users.ids:
         seen = liked.loc[liked["user_id"] == user, "item_id"]
         hidden = set(wanted.loc[wanted["user_id"] == user, "item_id"])
         got = top.loc[top["user_id"] == user, "item_id"]
         left = [titles.get(item, str(item)) for item in seen.sample(8, random_state=0)]
-        right = [("* " if item in hidden else "  ") + titles.get(item, str(item)) for item in got]
-        print(f"\n{f'user {user} liked ({len(seen)} films, 8 of them)':<{PAGE}}recommended")
-        for one, other in zip(left, right, strict=False):
-            print(f"{one[: PAGE - 2]:<{PAGE}}{other}")
-    print("\n* a held-out item: the user liked it, and the model did not see it")
+        right = [("* " if item in hidden else "") + titles.get(item, str(item)) for item in got]
+        heading = f"User {user}: 8 of {len(seen)} films of the history, and what is recommended"
+        found[heading] = pd.DataFrame({"history": left, "recommended": right})
+    return found
 
 
 if __name__ == "__main__":

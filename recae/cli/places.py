@@ -10,7 +10,8 @@ import pandas as pd
 
 from recae.errors import StorageError
 from recae.estimators.saved import CONFIG
-from recae.system.files import atomic_file, check_apart, check_target
+from recae.system.files import PICTURES, atomic_file, check_apart, check_target
+from recae.system.machine import check_can_draw
 
 
 def add_overwrite_option(parser: argparse.ArgumentParser, what: str) -> None:
@@ -26,7 +27,8 @@ def check_places(
     inputs: Iterable[str | None] = (),
     replaced: str | None = None,
 ) -> None:
-    """Raises the errors of `check_target` and `check_apart` for what a command would write.
+    """Raises the errors of `check_target` and `check_apart` for what a command would write, and
+    ConfigError for a picture without matplotlib.
 
     files: paths and the endings of their formats; folders: those that may hold earlier results of
     the command, which checks them itself; inputs: what it reads; replaced: the folder of a model,
@@ -43,6 +45,8 @@ def check_places(
                 )
     for path, endings in wanted:
         check_target(path, overwrite=args.overwrite, endings=endings)
+        if Path(path).suffix.lower() in PICTURES:
+            check_can_draw()
 
 
 def check_model_place(out: str, overwrite: bool) -> None:

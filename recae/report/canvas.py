@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from recae.errors import ConfigError
 from recae.report.markup import NOT_SHOWN, Markup, element, together
 from recae.system.files import PICTURES, atomic_file
+from recae.system.machine import check_can_draw
 
 DPI = 150
 COLOURS = (
@@ -61,7 +61,7 @@ MISSING = "(?s).*([Gg]lyph.*missing from|does not support .* natively)"
 
 def canvas(width: float, height: float, **options: Any) -> tuple[Any, Any]:
     """A figure of so many inches and its axes. Raises ConfigError without matplotlib."""
-    _check_can_draw()
+    check_can_draw()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -71,20 +71,6 @@ def canvas(width: float, height: float, **options: Any) -> tuple[Any, Any]:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
     return figure, axes
-
-
-def _check_can_draw() -> None:
-    if not can_draw():
-        raise ConfigError('plots need matplotlib: pip install "recae[plot]"')
-
-
-def can_draw() -> bool:
-    """Whether matplotlib is installed."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 def readable(text: str) -> str:
@@ -194,7 +180,7 @@ def _rounded(value: str) -> str:
 def any_letters() -> Iterator[None]:
     """Draws letters that matplotlib's own font does not have with a font of this machine that has
     them, and without a warning where there is none. Raises ConfigError without matplotlib."""
-    _check_can_draw()
+    check_can_draw()
     import matplotlib
     from matplotlib.font_manager import fontManager
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recae.errors import explained
-from recae.report.canvas import as_svg, can_draw
+from recae.report.canvas import as_svg
 from recae.report.charts import Chart
 from recae.report.entry import Entry, check_entries
 from recae.report.figures import report_charts
@@ -34,6 +34,7 @@ from recae.report.rows import (
 )
 from recae.report.table import main_table, matrix
 from recae.system.files import PAGES, atomic_file, check_target, plain
+from recae.system.machine import can_draw
 
 NO_FIGURES = 'The charts need matplotlib: pip install "recae[plot]" and write this page again.'
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from recae.errors import CapacityError
+from recae.errors import CapacityError, ConfigError
 
 BATCH_CELLS = 1 << 22
 """Default number of values that a step of a computation holds at a time: 16 MB of float32. That is
@@ -223,6 +223,21 @@ def cache_folder() -> Path:
     else:
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return caches / "recae"
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is installed."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def check_can_draw() -> None:
+    """Raises ConfigError without matplotlib."""
+    if not can_draw():
+        raise ConfigError('plots need matplotlib: pip install "recae[plot]"')
 
 
 def versions() -> dict[str, str]:

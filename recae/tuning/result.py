@@ -12,12 +12,13 @@ import pandas as pd
 import torch
 
 from recae.data import Interactions
-from recae.errors import ConfigError, explained
+from recae.errors import explained
 from recae.models import Ensemble
 from recae.recommend.base import Recommender
 from recae.recommend.tuned import mark_tuned, tuning_of
 from recae.system.display import html_table
 from recae.system.files import PICTURES, atomic_file
+from recae.system.machine import check_can_draw
 from recae.training import Callback
 from recae.tuning.space import Choices, Range, Space
 from recae.tuning.study import COMPLETE, CUT, FAILED, PRUNED, Trial, best_of
@@ -152,11 +153,10 @@ def draw_trials(
 
     Raises ConfigError without matplotlib, StorageError for a file that cannot be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError('plots need matplotlib: pip install "recae[plot]"') from error
+    check_can_draw()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     coordinates = space.coordinates()
     across = min(ACROSS, max(len(coordinates), 1))
     down = math.ceil(len(coordinates) / across)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -99,3 +100,17 @@ def test_the_ending_decides_the_format(model: Path) -> None:
     first = pd.read_parquet("top.parquet")
     assert len(first) == 120 and first.equals(pd.read_parquet("top.PQ"))
     pd.testing.assert_frame_equal(pd.read_csv("top.csv"), first, check_dtype=False)
+
+
+@pytest.mark.parametrize("command", [(*EVALUATE, "--plot", "a.png"), (*TUNE, "--plot", "a.png")])
+def test_a_picture_without_matplotlib_is_refused_before_the_work(
+    folder: Path,
+    command: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr("recae.read_table", lambda *args, **options: pytest.fail("it was read"))
+    before = set(os.listdir())
+    assert run(*command) == 2
+    assert "recae[plot]" in capsys.readouterr().err and set(os.listdir()) == before
