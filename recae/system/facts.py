@@ -41,14 +41,16 @@ EXTRAS = {
     "postgresql": "exports and stores in PostgreSQL",
     "ray": "exports by the workers of a Ray cluster",
     "spark": "exports by a Spark cluster",
-    "mlflow": "models in MLflow's format",
+    "mlflow": "models, curves and results in MLflow",
+    "tensorboard": "curves and results in TensorBoard",
+    "wandb": "curves and results in Weights & Biases",
     "hub": "models on the Hugging Face hub",
     "onnx": "models as ONNX files",
     "serve": "`recae serve`: recommendations over HTTP",
 }
 """What each optional extra is for."""
 
-FOR_DEVELOPERS = ("test", "dev")
+FOR_DEVELOPERS = ("test", "docs", "dev")
 """Extras that no user of the library needs."""
 
 VARIABLES = (
