@@ -33,14 +33,17 @@ from recae.recommend.onnx.histories import Histories
 from recae.recommend.onnx.saving import save_onnx
 from recae.recommend.requests import check_fold
 from recae.recommend.saved import (
+    TRAINED_ON,
     check_processes,
     contents,
     facts_of,
     read_history,
     read_items,
+    shown_facts,
 )
 from recae.recommend.weights import check_weights, learn_weighting, set_state, state
 from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
+from recae.system.display import html_table
 from recae.system.files import as_path
 from recae.system.machine import enough_memory
 from recae.system.threads import survives_fork
@@ -209,6 +212,16 @@ class Recommender(Exports):
         about = sha256_of_json([type(self).__name__, self._identity(), [*arrays]])
         learnt = sha256_of_arrays(self.items_.ids, self.item_counts_, *arrays.values())
         return sha256((about + learnt).encode())[:16]
+
+    def _repr_html_(self) -> str:
+        settings = [*self.get_params().items()]
+        if not self.__sklearn_is_fitted__():
+            return html_table(f"{self!r}, not fitted", (), settings, digits=".6g")
+        rows: list[tuple[str, object]] = [("items", len(self.items_))]
+        for title, table in {**self._facts, **shown_facts(self)}.items():
+            named = {} if title == TRAINED_ON else {name: f"{title}: {name}" for name in table}
+            rows += [(named.get(n, n), value) for n, value in table.items() if n != "items"]
+        return html_table(repr(self), (), rows + settings, digits=".6g")
 
     def _warn_of_unused(self, run: training.Run, device: Any) -> None:
         """Warns of options of `fit` that have no effect on this model."""

@@ -29,6 +29,9 @@ from recae.recommend.weights import state
 from recae.system.machine import __version__
 from recae.system.safely import check_parquet
 
+TRAINED_ON = "Training data"
+"""The table of a model card with their sizes."""
+
 ITEMS, USERS, HISTORY = "items.parquet", "users.parquet", "history.parquet"
 
 
@@ -118,10 +121,19 @@ def read_history(files: Mapping[str, Path], items: IdMap) -> Interactions | None
 
 def _facts(model: Any) -> dict[str, Any]:
     """The tables of the model card: training data, and the validation metric of the kept epoch."""
-    found, data, epochs = {}, model.history_, getattr(model, "epochs_", ())
+    data, found = model.history_, shown_facts(model)
+    if data is not None:
+        found[TRAINED_ON]["fingerprint"] = data.fingerprint()
+    return found
+
+
+def shown_facts(model: Any) -> dict[str, dict[str, Any]]:
+    """The same without the fingerprint, which takes time."""
+    found: dict[str, dict[str, Any]] = {}
+    data, epochs = model.history_, getattr(model, "epochs_", ())
     if data is not None:
         sizes = {"users": data.n_users, "items": data.n_items, "interactions": data.nnz}
-        found["Training data"] = {**sizes, "fingerprint": data.fingerprint()}
+        found[TRAINED_ON] = sizes
     if epochs and epochs[0].metrics:
         metric = next(iter(epochs[0].metrics))
         kept = min if model.lowest_is_best else max

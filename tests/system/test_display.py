@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -37,6 +38,36 @@ def test_objects(int_data: recae.Interactions) -> None:
     assert parts[0][3] == f"{split.train.nnz:,}" and parts[-1][3] == f"{split.test.target.nnz:,}"
     report = recae.Report("<b>", pd.DataFrame({"ndcg@5": [0.25, 0.75]}, index=[1, 2]))
     assert cells(report._repr_html_())[1] == ["ndcg@5", "0.5000", "", ""]
+
+
+def test_models_show_settings_and_what_they_were_fitted_on(
+    int_data: recae.Interactions, tmp_path: Path
+) -> None:
+    assert ["l2", "3"] in cells(recae.EASE(l2=3)._repr_html_())
+    split = recae.data.splits.holdout_pairs(int_data, 0.3)
+    model = recae.MultVAE(latent=2, hidden=(4,), epochs=2, metric="ndcg@5")
+    shown = cells(model.fit(split.train, split.validation)._repr_html_())
+    values = dict(shown)
+    assert (values["hidden"], values["epochs"]) == ("(4,)", "2")
+    assert values["users"] == f"{split.train.n_users:,}"
+    assert values["interactions"] == f"{split.train.nnz:,}"
+    best = max(epoch.metrics["ndcg@5"] for epoch in model.epochs_)
+    assert float(values["Validation: ndcg@5"]) == pytest.approx(best, abs=1e-6)
+    loaded = dict(cells(recae.load(model.save(tmp_path / "model"))._repr_html_()))
+    assert {name: loaded.get(name) for name in values} == values
+
+
+def test_a_comparison_shows_small_numbers_and_its_notes() -> None:
+    found = recae.evaluation.comparison.paired.Comparison(
+        {"a": ["<b>"], "p": [1.25e-9], "better": [""], "note": ["<i> was cut"]}
+    )
+    html = found._repr_html_()
+    assert cells(html) == [["a", "p", "better"], ["<b>", "1.25e-09", ""]]
+    assert "&lt;i&gt; was cut" in html and "<i>" not in html
+    values = pd.DataFrame({"ndcg@5": [0.1, 0.4, 0.2]}, index=[1, 2, 3])
+    reports = {"one": recae.Report("1", values), "two": recae.Report("2", values[::-1] / 2)}
+    head, row = cells(recae.compare(reports, "ndcg@5")._repr_html_())
+    assert head[:3] == ["metric", "a", "b"] and row[:3] == ["ndcg@5", "one", "two"]
 
 
 def test_a_search_and_a_map(int_data: recae.Interactions) -> None:

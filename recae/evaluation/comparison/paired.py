@@ -27,6 +27,7 @@ from recae.evaluation.comparison.significance import (
 )
 from recae.metrics import less_is_better
 from recae.rng import check_seed
+from recae.system.display import html_table
 
 
 class Comparison(pd.DataFrame):
@@ -45,6 +46,14 @@ class Comparison(pd.DataFrame):
         notes = dict.fromkeys(self["note"]) if "note" in self else {}
         table = shown.to_string(float_format="%.4g", index=False)
         return "\n".join([table, *(f"note: {note}" for note in notes if note)])
+
+    def _repr_html_(self) -> str:
+        """The same as a table of HTML; the notes are in its caption."""
+        shown = pd.DataFrame(self).drop(columns="note", errors="ignore")
+        notes = dict.fromkeys(self["note"]) if "note" in self else {}
+        caption = "; ".join(["Comparison", *(note for note in notes if note)])
+        rows = shown.astype(object).itertuples(index=False, name=None)
+        return html_table(caption, [str(name) for name in shown.columns], rows, digits=".4g")
 
 
 COLUMNS = ["metric", "a", "b", "mean_a", "mean_b", "difference", "low", "high", "p", "p_holm"]
