@@ -204,6 +204,7 @@ def _shown(given: Any) -> str:
 
 
 def _signature(model: Recommender) -> Any:
+    """The schema of the model for MLflow; ids of users may be of any type."""
     mlflow = library()
     types = mlflow.types.schema
     item = types.DataType.long if model.items_.kind == "int" else types.DataType.string

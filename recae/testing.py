@@ -174,6 +174,7 @@ def _scores_are_finite_float32(case: Case) -> None:
 
 
 def _lists_are_the_unseen_items_by_falling_score(case: Case) -> None:
+    """Compares lists of several lengths with a full sort of the scores."""
     data, model = case.data, case.fitted
     seen = data.matrix.toarray() > 0
     for k in (1, 5, ITEMS, 3 * ITEMS):  # the last is longer than the catalogue
@@ -237,6 +238,8 @@ def _a_second_fit_forgets_the_first(case: Case) -> None:
 
 
 def _inputs_and_random_states_stay_as_they_were(case: Case) -> None:
+    """Fits and scores on the caller's matrix, and compares it and the global generators before and
+    after."""
     matrix = planted().matrix.copy()
     kept, before = matrix.copy(), _random_states()
     model = case.make().fit(matrix, seed=1)
@@ -257,6 +260,8 @@ def _random_states() -> list[str]:
 
 
 def _unknown_users_and_bad_histories_are_refused(case: Case) -> None:
+    """Expects errors for strangers, for NaN, negative weights and wrong widths, and for impossible
+    k."""
     model = case.fitted
     if model.needs_history:
         _expect_raises(DataError, lambda: model.recommend("nobody"), "an unknown user")
@@ -279,6 +284,7 @@ def _unknown_users_and_bad_histories_are_refused(case: Case) -> None:
 
 
 def _unknown_items_are_left_out_with_a_warning(case: Case) -> None:
+    """Scores a history with an item that the model does not know as if it were not there."""
     model = case.fitted
     known = {"user_id": ["a", "a", "b"], "item_id": ["i1", "i2", "i9"]}
     more = {"user_id": [*known["user_id"], "b"], "item_id": [*known["item_id"], "unknown"]}
@@ -300,6 +306,8 @@ def _an_unfitted_model_says_so(case: Case) -> None:
 
 
 def _parameters_are_read_set_and_cloned(case: Case) -> None:
+    """Expects that parameters changed after the fit make scoring an error, until they are set
+    back."""
     model, data, scores = case.make(), case.data, case.scores
     params = model.get_params()
     _expect(type(model)(**params).get_params() == params, "the parameters do not make the model")
@@ -317,6 +325,7 @@ def _parameters_are_read_set_and_cloned(case: Case) -> None:
 
 
 def _a_loaded_model_is_equal(case: Case) -> None:
+    """Compares scores, parameters and lists of a saved model bit for bit."""
     data, model = case.data, case.fitted
     with tempfile.TemporaryDirectory() as folder:
         path = model.save(Path(folder) / "model", with_history=True)
@@ -330,6 +339,7 @@ def _a_loaded_model_is_equal(case: Case) -> None:
 
 
 def _one_user_or_one_item_is_enough(case: Case) -> None:
+    """Fits on the smallest tables, and on users and items without interactions."""
     for shape in ((1, 1), (1, 6), (6, 1)):
         matrix = sp.csr_matrix(np.ones(shape))
         model = case.make().fit(matrix, seed=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import inspect
@@ -185,3 +186,47 @@ def test_models_name_their_paper_and_their_cost(name: str) -> None:
     text = inspect.getdoc(recae.MODELS[name]) or ""
     assert re.search(r"\b(19|20)\d\d\b", text) or name in ("popularity", "random"), name
     assert re.search(r"[Cc]osts?\s", text) and "memory" in text or name == "popularity", name
+
+
+LONG = 10
+"""Lines up to which a function may do without a docstring."""
+
+
+def undocumented(source: str) -> list[str]:
+    """The functions of more than LONG lines without a docstring, as line and name.
+
+    A constructor is documented by its class, and an overload by what it overloads.
+    """
+
+    def inside(parent: ast.AST, cls: ast.ClassDef | None) -> Iterator[str]:
+        for node in ast.iter_child_nodes(parent):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                made = node.name in ("__init__", "__post_init__") and cls and ast.get_docstring(cls)
+                names = {ast.unparse(decorator) for decorator in node.decorator_list}
+                if length > LONG and not (ast.get_docstring(node) or made or "overload" in names):
+                    yield f"{node.lineno} {node.name}"
+                yield from inside(node, None)
+            else:
+                yield from inside(node, node if isinstance(node, ast.ClassDef) else cls)
+
+    return [*inside(ast.parse(source), None)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_long_functions_have_a_docstring(name: str) -> None:
+    path = Path(importlib.import_module(name).__file__ or "")
+    assert undocumented(path.read_text(encoding="utf-8")) == []
+
+
+def test_what_is_a_long_function_without_a_docstring() -> None:
+    body = "\n".join(["    x = 1"] * LONG)
+    nested = "\n".join(["class A:", "  def b(self):", *(["    x = 1"] * LONG)])
+    made = 'class A:\n  "What."\n  def __init__(self):\n' + body
+    assert undocumented(f"def f():\n{body}\n") == ["1 f"]
+    assert undocumented(f"async def f():\n    'It.'\n{body}\n") == []
+    assert undocumented(f"def f():\n{body[: body.rindex(chr(10))]}\n") == []
+    assert undocumented(nested) == ["2 b"] and undocumented(made) == []
+    assert undocumented(made.replace('  "What."\n', "")) == ["2 __init__"]
+    assert undocumented(f"@overload\ndef f():\n{body}\n") == []
+    assert undocumented(f"if x:\n  def f():\n{body}\n") == ["2 f"]

@@ -46,6 +46,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
 
 
 def _table(cards: dict[str, dict[str, Any]]) -> str:
+    """The sets as aligned lines, numbers flush right."""
     head = ("name", "users", "items", "interactions", "licence", "here")
     rows = [head] + [
         (
@@ -70,6 +71,7 @@ def _table(cards: dict[str, dict[str, Any]]) -> str:
 
 
 def _card(card: dict[str, Any]) -> str:
+    """One card as lines, with the source of each fact at the end."""
     counts = card["counts"]
     parts = [
         f"{card['name']}: {card['title']}",

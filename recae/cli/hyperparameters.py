@@ -155,6 +155,8 @@ class Help(argparse.Action):
         values: object,
         option_string: str | None = None,
     ) -> None:
+        """Prints the help of the command, the models, and the hyperparameters of the model that was
+        named before --help; then exits."""
         print(parser.format_help())
         print(describe_models(), end="\n\n")
         print(describe_hyperparameters(namespace.model))

@@ -27,6 +27,7 @@ def in_shell(message: str, parser: argparse.ArgumentParser | None) -> str:
     options = {action.dest: action for action in parser._actions if action.option_strings}
 
     def written(match: re.Match[str]) -> str:
+        """One argument as an option; names that are no option of the command stay as they are."""
         name, value = match.groups()
         action = options.get(name)
         if action is None:

@@ -135,6 +135,8 @@ def _from_arrow(column: pa.Array, what: str) -> pd.Series[Any]:
 
 
 def _as_int64(column: pd.Series[Any], what: str, first_row: int) -> Codes:
+    """A column as int64. Raises DataError, with the first row, for integers that 64 bits cannot
+    hold."""
     try:
         if len(column) and column.max() > np.iinfo(np.int64).max:
             raise OverflowError
@@ -161,6 +163,8 @@ def _dates(column: pd.Series[Any], what: str, first_row: int) -> Any:
 
 
 def _checked_objects(column: pd.Series[Any], what: str, first_row: int) -> Any:
+    """Objects as ids: integers, or text of strings, dates and UUIDs. Raises DataError for other
+    types, and for a mixture, with the first row that differs."""
     array = column.to_numpy()
     kind = types.infer_dtype(array, skipna=False)
     if kind == "empty":
@@ -233,6 +237,7 @@ def is_broken(text: str) -> bool:
 
 
 def _float_message(column: pd.Series[Any], what: str, first_row: int) -> str:
+    """What is wrong with ids that are floats: a fraction, a missing value, or only the type."""
     missing = column.isna().to_numpy()
     numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
     with np.errstate(invalid="ignore"):

@@ -66,6 +66,8 @@ class Interactions:
         indptr: npt.NDArray[Any],
         times: table.Times | None,
     ) -> None:
+        """Sets the fields of this frozen object, once; the arrays become read-only and are not
+        copied."""
         matrix = csr.frozen_csr(data, indices, indptr, (len(users), len(items)))
         if times is not None:
             times.setflags(write=False)

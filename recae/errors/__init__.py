@@ -281,6 +281,8 @@ def explained(given: F) -> F:
 
 
 def _explained_function(function: F) -> F:
+    """The function with a check of the names of its arguments before the call. One that takes any
+    argument is returned as it is."""
     parameters = [*inspect.signature(function).parameters.values()]
     if any(one.kind in (one.VAR_KEYWORD, one.VAR_POSITIONAL) for one in parameters):
         return function

@@ -119,6 +119,8 @@ def _check_usual(doc: str, usual: Sequence[Any], valid: Mapping[str, Any]) -> No
 
 
 def _valid(value: object, kind: type, about: Mapping[str, Any]) -> bool:
+    """Whether a value is of the type and within the bounds of its declaration. A boolean is no
+    integer, and NaN is never valid."""
     if kind in (bool, str):
         return isinstance(value, kind)
     if isinstance(value, bool):  # which Python counts among the integers

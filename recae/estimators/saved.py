@@ -259,9 +259,6 @@ def shape_of(given: Any) -> tuple[int, ...]:
     return tuple(given)
 
 
-# Reading, step by step.
-
-
 def _text(folder: Path) -> str:
     if not (folder / CONFIG).exists():
         raise DataError(f"{folder} holds nothing saved by recae: it has no {CONFIG}")
@@ -272,6 +269,7 @@ def _text(folder: Path) -> str:
 
 
 def _read(folder: Path, text: str, model: Any, verify: bool) -> Any:
+    """The object of a saved folder, once compared with its digests. Raises DataError if damaged."""
     try:
         config = parsed(text)
         version, recae = config["format"], config["recae"]

@@ -61,6 +61,8 @@ def _vectors_of(model: Recommender | Lists | Scorer) -> np.ndarray:
 
 
 def _pair(given: Any) -> tuple[IdMap, np.ndarray]:
+    """The ids and the vectors of `item_vectors`: of a fitted model, of a frame, or of a pair.
+    Raises DataError for other types and for numbers that are not finite."""
     if isinstance(given, Recommender):
         return given.items_, given.item_embeddings_
     ids: Any

@@ -175,6 +175,7 @@ class Lists:
         return f"Lists({self.name!r})"
 
     def _check_repeated(self, codes: IntArray, values: Any, what: str) -> None:
+        """Raises DataError if a user has an item, or a rank, twice."""
         pairs = pd.Series(self.user_codes * np.int64(len(values)) + codes)
         repeated = pairs.duplicated().to_numpy()
         if repeated.any():
@@ -255,6 +256,8 @@ class AlignedLists:
         self._check_unknown(given)
 
     def _check_missing(self, given: Lists) -> None:
+        """Counts users without a list: an error, or with on_missing="empty" a warning, and they
+        count as misses."""
         users = self.fold.target.users
         self.has_list = np.zeros(len(users), dtype=np.bool_)
         self.has_list[self.rows] = True
@@ -269,6 +272,8 @@ class AlignedLists:
             warn(f"{message}: they count as misses")
 
     def _check_masked(self, given: Lists, masked: npt.NDArray[np.bool_]) -> None:
+        """Counts recommendations of masked items: an error, or with on_masked="drop" a warning, and
+        the items below move up."""
         users = self.fold.target.users
         self.found["masked_items"] = count = int(masked.sum())
         if count:
@@ -288,6 +293,8 @@ class AlignedLists:
             )
 
     def _check_unknown(self, given: Lists) -> None:
+        """Counts items that the fold does not have, with a warning: they count as misses. Raises
+        DataError if it has none of them."""
         unknown = self.columns < 0
         self.found["unknown_items"] = int(unknown.sum())
         if len(unknown) and unknown.all():

@@ -243,6 +243,8 @@ def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
 
 
 def _read_table(path: str | Path, name: str, entry: Any) -> pd.DataFrame:
+    """A table of a saved report. Raises StorageError if the file is missing, or is not the one that
+    was saved."""
     try:
         file = Path(path).with_name(entry["file"])
         content, digest = file.read_bytes(), entry["sha256"]

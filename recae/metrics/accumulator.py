@@ -108,6 +108,8 @@ class MetricAccumulator:
 
     @staticmethod
     def _ranks(metric: Metric, ranks: TargetRanks | None, rows: int) -> TargetRanks:
+        """The ranks of the targets, for a metric that needs them. Raises ConfigError without
+        them."""
         if ranks is None:
             raise ConfigError(
                 f"{metric} needs the scores of all items, which lists do not have: evaluate a "

@@ -46,6 +46,8 @@ def graded(name: str, matched: Matched, k: int) -> FloatArray:
 
 
 def _gains(name: str, weights: FloatArray, exponential: bool) -> FloatArray:
+    """The gains of weights, linear or 2^w - 1, (nnz,). Raises DataError for weights below 0 and for
+    those whose power is not finite."""
     bad = ~np.isfinite(weights) | (weights < 0) | (weights > (MOST if exponential else np.inf))
     if bad.any():
         wanted = f"from 0 to {MOST:g}" if exponential else "finite and >= 0"

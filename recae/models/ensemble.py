@@ -160,6 +160,7 @@ class Ensemble(Recommender):
         self.validation_users_ = other.validation_users_
 
     def check_params(self) -> None:
+        """Checks the settings of the members too. Raises ConfigError."""
         super().check_params()
         check_metric(self.metric)
         if not self.members:
@@ -175,6 +176,8 @@ class Ensemble(Recommender):
         return [read_model(text) for text in self.members]
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
+        """Fits the members one after the other, each with a checkpoint of its own, and then learns
+        their weights on the validation users."""
         fitted = []
         for number, text in enumerate(self.members):
             member = read_model(text)
@@ -263,6 +266,8 @@ class Ensemble(Recommender):
         return Parts(total.view(*some.items.shape, -1), baseline, how)
 
     def _arrays(self) -> Mapping[str, Tensor]:
+        """The weights, and for each member its arrays, its item counts and the columns of its
+        items, under its number."""
         arrays = {
             "member_weights": tensor_of(self.member_weights_),
             "validation_users": torch.tensor([self.validation_users_]),
@@ -278,6 +283,8 @@ class Ensemble(Recommender):
         self._restore_members(self.members, arrays)
 
     def _restore_members(self, texts: Sequence[str], arrays: Mapping[str, Tensor]) -> None:
+        """Makes the members again from saved arrays. Raises ValueError for negative weights and for
+        columns that a member does not have."""
         weights = expect(arrays["member_weights"], len(texts), dtype=torch.float64)
         self.member_weights_ = weights.numpy()
         if not (self.member_weights_ >= 0).all():

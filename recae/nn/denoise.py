@@ -80,6 +80,7 @@ class NoisyRows(Noisy, Derived):
         self.drawn: tuple[Tensor, Tensor] | None = None  # steps and factors of this batch
 
     def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
+        """One step of the noise in training; else all steps backwards from the history itself."""
         if self.training and self.drawn is not None:
             return self.layers((hidden + self.shift(self.drawn[0])).tanh()), {}
         first, head = self.outside
@@ -154,6 +155,8 @@ class ClusterEncoder(nn.Module):
         )
 
     def forward(self, x: Ragged | Tensor) -> Tensor:
+        """Each cluster's means and log variances, joined so that all means come first, (rows, 2
+        latent)."""
         parts = []
         device = x.device if isinstance(x, Tensor) else x.values.device
         clusters, places = (torch.as_tensor(a, device=device) for a in (self.clusters, self.places))
@@ -221,6 +224,8 @@ class NoisyCode(Noisy):
         self.drop = Dropout(dropout)
 
     def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
+        """In training the denoised draw with the KL of the code and the weighted error of the
+        diffusion; else the mean after all steps backwards."""
         mu, log_variance = hidden.chunk(2, 1)
         if not self.training:
             return self.cleaned(mu), {}

@@ -113,6 +113,8 @@ class HierarchicalVamp(nn.Module):
         self.prior = PseudoInputs(n_items, components, width, latent, depth)
 
     def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
+        """The two levels joined, (rows, 2 latent), and in training the KL by one draw, for which
+        the Vamp prior has no closed form."""
         upper: tuple[Tensor, Tensor] = self.upper(hidden[:, : self.width])
         z2 = self._draw(*upper, generator, batch)  # (rows, latent)
         joined = torch.cat([hidden[:, self.width :], self.from_upper(z2)], 1)

@@ -120,6 +120,8 @@ class _Chunked(torch.autograd.Function):
         products: torch.dtype | None,
         shard: Shard | None,
     ) -> Tensor:
+        """The loss and its gradients, a chunk of rows at a time, so that the logits of all rows are
+        never held together."""
         wanted = ctx.needs_input_grad[1:4]
         rows, totals, width = len(target), target.row_sums(target.values), len(weight)
         if shard is not None:
@@ -173,6 +175,7 @@ def _tiles(chunk: slice, weight: Tensor, width: int) -> list[slice]:
 def _multinomial(
     logits: Tensor, cells: Cells, values: Tensor, totals: Tensor, rows: int, shard: Shard | None
 ) -> Tensor:
+    """The loss of a chunk, -sum x log softmax, and in place of the logits their gradient."""
     values, totals = values / rows, totals / rows  # the mean over rows, for loss and gradient
     loss = -torch.dot(logits[cells], values)
     top = logits.amax(1, keepdim=True)

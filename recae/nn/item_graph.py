@@ -199,6 +199,8 @@ class SharpeningDecoder(nn.Module):
         self.step, self.mix = StepNumber(), Mixer(4)
 
     def forward(self, z: Tensor, batch: Batch) -> ItemScores:
+        """The score of one noisy step in training; else those after all steps backwards, for a
+        chunk of rows at a time."""
         code: Any = self.shared[0]
         steps = code.shared[0]
         if self.training:
@@ -218,6 +220,8 @@ class SharpeningDecoder(nn.Module):
         return found
 
     def _sharpened(self, z: Tensor, c: Tensor) -> Tensor:
+        """The steps backwards: each smooths the present estimate one step less than the one
+        before."""
         code: Any = self.shared[0]
         steps, items = code.shared
         ca = code.graph(c)

@@ -115,6 +115,7 @@ class _Likelihood(torch.autograd.Function):
         target: Ragged,
         shard: Shard | None,
     ) -> Tensor:
+        """The loss of the mixture of concepts and its gradients, a chunk of rows at a time."""
         (rows, concepts), width = codes.shape[:2], len(items)
         loss, totals = codes.new_zeros(()), target.row_sums(target.values)
         if shard is not None:
@@ -186,6 +187,8 @@ class Concepts(nn.Module):
         return (logits if self.drawn is None else logits + self.drawn).log_softmax(1)
 
     def forward(self, x: Ragged | Tensor) -> Tensor:
+        """The history read once for each concept, its items weighted by their share in it, (rows,
+        concepts x width)."""
         parts, shard = [], self.items.shard
         if shard is not None and isinstance(x, Ragged):
             x = shard.own(x)
@@ -215,6 +218,8 @@ class DrawConcepts(nn.Module):
         self.concepts = [concepts]  # in a list: its weights are the encoder's and are saved once
 
     def forward(self, batch: Batch, generator: torch.Generator | None) -> Batch:
+        """Draws Gumbel noise for the items' concepts in training, the same for all rows of a batch;
+        the history stays as it is."""
         concepts, drawn = self.concepts[0], None
         if self.training:
             like = concepts.items.weight
@@ -242,6 +247,8 @@ class ConceptGaussians(nn.Module):
         self.mu, self.log_variance = Linear(width, latent), Linear(width, latent)
 
     def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
+        """A code of unit norm for each concept, noisy in training, and the KL added up over the
+        concepts."""
         rows = len(hidden)
         each = hidden.reshape(rows * self.n_concepts, hidden.shape[1] // self.n_concepts)
         mu = F.normalize(self.mu(each), dim=1)

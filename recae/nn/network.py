@@ -27,6 +27,7 @@ class UnitNorm(nn.Module):
     """Scales every input row to Euclidean length one; empty rows stay empty."""
 
     def forward(self, batch: Batch, generator: torch.Generator | None) -> Batch:
+        """Divides each row by its norm; an empty row stays empty."""
         x = batch.input
         if isinstance(x, Tensor):
             return batch.with_input(nn.functional.normalize(x, dim=1))

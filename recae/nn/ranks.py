@@ -140,6 +140,7 @@ class Ranks:
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
+        """Turns a failed or lost connection to another process into a TrainingError."""
         if not dist.is_initialized():
             raise TrainingError(
                 f"process {self.rank} of {self.size} is not connected to the others: the block of "

@@ -57,6 +57,8 @@ class _Sampled(torch.autograd.Function):
         products: torch.dtype | None,
         shard: Shard | None,
     ) -> Tensor:
+        """The loss over each row's own items and the drawn ones, and its gradients for those items
+        alone. A drawn item that is one of the row's own counts once."""
         totals, width = target.row_sums(target.values / len(target)), len(sample.items)  # (rows,)
         if shard is not None:
             target, width = shard.own(target), -(-width // shard.ranks.size)

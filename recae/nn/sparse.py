@@ -125,6 +125,8 @@ class JumpReLUCode(UsageCounter):
         return [self.drift]
 
     def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
+        """Units above their thresholds. In training the thresholds get a gradient from a
+        straight-through step, and are placed by the first batch."""
         if self.training and not self.placed:
             self._place(hidden.detach())
         threshold = self.thresholds()
@@ -213,6 +215,8 @@ class KLSparseCode(nn.Module):
         self.rate = rate
 
     def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
+        """The sigmoids, which start at the wanted rate, and in training the KL between that rate
+        and each unit's mean over the batch."""
         rate, rows = self.rate, len(hidden)
         hidden = hidden + math.log(rate / (1 - rate))
         z = hidden.sigmoid()

@@ -66,6 +66,7 @@ def top_k_of_blocks(
         return flat[: rows * width].view(rows, width)
 
     def best(rows: slice) -> TopK:
+        """The k best of some rows, a block of columns after the other."""
         found = RunningTopK(rows.stop - rows.start, k, scores.device, first_row=rows.start)
         cells = None if exclude is None else _cells(exclude, rows)
         for some in columns:

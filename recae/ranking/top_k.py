@@ -386,13 +386,13 @@ def _excluded_cells(exclude: Any, scores: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _checked_index(index: Tensor, size: int, kind: str) -> Tensor:
+    """Places as int64. Raises DataError for floats, booleans and places that are not there."""
     if len(index) == 0:  # an empty list arrives as float64
         return index.long()
     if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
         raise DataError(f"exclude must hold integer {kind}s, not {index.dtype}")
     index = index.long()
-    bad = (index < 0) | (index >= size)
-    if bool(bad.any()):
+    if bool((bad := (index < 0) | (index >= size)).any()):
         raise DataError(
             f"exclude holds {int(bad.sum())} {kind}s outside 0..{size - 1}, "
             f"the first is {int(index[bad][0])}"

@@ -186,6 +186,8 @@ class Recommender(Exports):
     def _restored(
         cls, settings: Mapping[str, Any], arrays: Mapping[str, Tensor], files: Mapping[str, Path]
     ) -> Self:
+        """The model of a saved folder. Its fingerprint is that of the folder, so that it need not
+        be computed again."""
         model = cls().set_params(**hyperparameters(settings))
         model.check_params()
         model.items_, model.item_counts_ = read_items(files)

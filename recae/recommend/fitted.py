@@ -330,6 +330,8 @@ class Fitted(OneUser, Explains, ABC):
         return self.item_counts_
 
     def _single_scores(self, codes: np.ndarray) -> Tensor:
+        """The scores of histories of one item each, less those of an empty history, (n, n_items).
+        Raises ConfigError for a model that gives everybody the same."""
         if not self.personalised:
             raise ConfigError(
                 f"{type(self).__name__} has no item embeddings, and learns nothing about items "
@@ -344,6 +346,8 @@ class Fitted(OneUser, Explains, ABC):
         return scores[:-1] - usual
 
     def _context(self, history: Any) -> Context:
+        """The scores and the items of the one history given as a context. Raises DataError for
+        several users."""
         request = self._rows(None, history, "raise")
         if len(request) != 1:
             raise DataError(

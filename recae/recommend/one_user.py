@@ -223,6 +223,7 @@ def _find(known: IdMap, given: Any, parameter: str) -> tuple[list[int], int]:
 
 
 def _allowed(known: IdMap, items: Any, notes: list[Note]) -> np.ndarray:
+    """The columns of `items`, in their order. Raises DataError if the model knows none of them."""
     codes, unknown = _find(known, items, "items")
     if unknown and not codes:
         first = next(iter(items))

@@ -174,6 +174,8 @@ def _wanted(
 
 
 def _without_cold_users(request: Request, on_unknown: str) -> Request:
+    """The request without users that have no history: they are an error, are left out with a
+    warning, or stay to get popular items."""
     cold_users = np.flatnonzero(~request.known)
     if not len(cold_users) or on_unknown == "popular":
         return request

@@ -39,6 +39,8 @@ class Selected:
         return np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
 
     def __getitem__(self, some: slice | np.ndarray) -> Any:
+        """Some rows: as CSR for a slice, still lazy for an array of rows. Columns that were not
+        selected are dropped, and the others renumbered."""
         lengths = self.lengths[some]
         if not isinstance(some, slice):
             rows = some if self.rows is None else self.rows[some]

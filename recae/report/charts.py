@@ -73,6 +73,7 @@ def forest(rows: Sequence[Row], metric: str, less: bool, width: int = WIDE) -> C
     limits = span([*view, *(value for value in published if low <= value <= high)])
 
     def draw() -> Any:
+        """A line for each row: the mean, its interval, the seeds and the published figure."""
         figure_, axes = canvas(width / INCH, (62 + 26 * len(rows)) / INCH, layout="constrained")
         names = [f"{shortened(readable(row.name), 28)}   {figure(row.found.mean)}" for row in rows]
         _style(axes)
@@ -129,6 +130,7 @@ def _beyond(
 
 
 def _forest_note(rows: Sequence[Row], limits: tuple[float, float]) -> str:
+    """The caption: which of the marks are in the figure, and what they mean."""
     several = any(len(row.found.seeds) > 1 for row in rows)
     parts = ["● mean over users" + (" and seeds" if several else "")]
     if any(math.isfinite(row.found.low + row.found.high) for row in rows):
@@ -167,6 +169,7 @@ def scatter(
     note += _far(points, (bottom, top), timed)
 
     def draw() -> Any:
+        """A dot for each model with its name; those beyond the axes are triangles at the edge."""
         height = min(330 + 8 * len(points), 560)
         figure_, axes = canvas(width / INCH, height / INCH)
         figure_.subplots_adjust(56 / width, 44 / height, 1 - 16 / width, 1 - 40 / height)

@@ -103,6 +103,7 @@ def _against_coverage(ordered: Sequence[Entry], metric: str) -> Iterator[Chart]:
 def _by_history(
     ordered: Sequence[Entry], metric: str, lines: Sequence[Line], bins: pd.DataFrame
 ) -> Chart:
+    """The chart of a metric for groups of users by the length of their history."""
     groups, users = ranges(bins), bins["users"]
     note = (
         f"Mean over the users whose history has so many items, {users.min():,} to "
@@ -121,6 +122,7 @@ def _by_history(
 def _by_popularity(
     ordered: Sequence[Entry], k: int, lines: Sequence[Line], groups: pd.DataFrame
 ) -> Chart:
+    """The chart of recall for groups of items by the number of their training users."""
     bounds = ranges(groups)
     note = (
         "Share of the held-out interactions found, rare items on the left; every group has "
@@ -150,6 +152,8 @@ def _training(ordered: Sequence[Entry], number: int, metric: str, lines: Sequenc
 
 
 def _tuning(ordered: Sequence[Entry], metric: str, lines: Sequence[Line]) -> Chart:
+    """The chart of the settings that were tried, with the best so far. Values far from the best are
+    counted at the edge."""
     low, high = bounds = _tuning_bounds(lines, less_is_better(metric))
     values = [value for one in lines for _, value, _ in one.dots]
     note = "A dot for each setting that was tried; the line is the best until then."

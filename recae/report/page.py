@@ -187,6 +187,7 @@ def origins(ordered: Sequence[Entry]) -> Markup:
 
 
 def _origin(number: int, entry: Entry) -> Markup:
+    """Where one entry comes from: settings, seconds and provenance, folded."""
     seconds = ", ".join(f"{amount(seconds)} s" for seconds in entry.fit_seconds)
     parts: list[Markup] = [element("p", element("code", entry.reports[0].model))]
     if seconds:

@@ -117,6 +117,7 @@ class WriteParts:
             return {"error": type(error).__name__, "message": str(error)}
 
     def _write(self, part: int, first: int, stop: int) -> dict[str, Any]:
+        """Writes one part and returns its counts, its checksum and the notes of its users."""
         check_version(self.task.recae)
         self._count_try(part)  # before the model, which may take more memory than there is
         plan, ruled = self._plan(first, stop)

@@ -181,6 +181,7 @@ def _matrix(histories: Histories, rows: np.ndarray, served: Served) -> tuple[Any
 def _table_of(
     users: np.ndarray, parts: Sequence[tuple[np.ndarray, ...]], metadata: Mapping[str, str]
 ) -> pa.Table:
+    """The lists of several groups of users as one table, in the order of the request."""
     row, items, scores, ranks = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(row, kind="stable")
     columns = {

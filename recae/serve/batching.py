@@ -46,6 +46,7 @@ class Together:
     async def _later(
         self, pending: list[tuple[Asked, Mapping[Any, str]]], deadline: float
     ) -> list[dict[str, Any]]:
+        """Waits for other requests, and answers all that came meanwhile in one computation."""
         await asyncio.sleep(self.wait)
 
         def work() -> list[dict[str, Any]]:

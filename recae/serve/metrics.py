@@ -93,6 +93,8 @@ class _Models:
         self.shelf = shelf
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The versions and the times of loading, read when Prometheus asks, so that they are those
+        of now."""
         info = GaugeMetricFamily(
             "recae_model_info", "The models that are served", labels=("model", "kind", "version")
         )

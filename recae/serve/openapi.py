@@ -161,6 +161,7 @@ def bound(field: dict[str, Any], most: int) -> None:
 def _operation(
     one: Endpoint, ref: dict[Any, Any], settings: Settings, example: Any
 ) -> dict[str, Any]:
+    """One endpoint as an OpenAPI operation, with its errors and its other content types."""
     answer: dict[str, Any] = {"description": "The answer."}
     if one.answer is not None:
         element = getattr(one.answer, "__args__", None)

@@ -282,6 +282,8 @@ class Supervisor:
                 signal.signal(number, handler)
 
     def _start(self, place: int) -> None:
+        """Forks a worker, which closes the sockets of the others. Signals are blocked until it has
+        handlers of its own."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child has its own handlers
         pid = os.fork()
         if pid == 0:
@@ -325,6 +327,8 @@ class Supervisor:
                 path.unlink(missing_ok=True)
 
     def _stop(self) -> int:
+        """Asks the workers to end after their requests, and kills those that take longer, or all at
+        a second signal. Returns the exit code."""
         for one in set(self.sockets):
             one.close()
         for pid in self.workers:

@@ -117,6 +117,8 @@ class Shelf:
         return served
 
     def _of_user(self, user: int | str | None) -> str:
+        """The model of a user among the challengers, by a digest of the id: the same in every
+        process and after a restart."""
         first = next(iter(self.places))
         if user is None or not self.shares:
             return first
@@ -166,6 +168,8 @@ class Shelf:
         return done
 
     def _load(self, name: str) -> Reload:
+        """Loads a model beside the one that answers, which stays if that fails. After failures it
+        waits longer and longer for the same files."""
         start = datetime.now(UTC)
         with self._lock:
             seen = self._seen.setdefault(name, _Seen())
@@ -193,6 +197,8 @@ class Shelf:
         return reload
 
     def _loaded(self, name: str) -> Served:
+        """A model, checked against the titles and warmed up by two first answers. Raises
+        DataError."""
         path = self.places[name]
         model = load(path, Recommender)
         if self.titles is not None:

@@ -260,6 +260,8 @@ def _padded(tensor: InputTensor, values: list[Any], kind: str) -> list[list[Any]
 def _ragged(
     tensor: InputTensor, values: list[Any], offsets: list[int], settings: Settings
 ) -> list[list[Any]]:
+    """Values cut into one history for each user, by the offsets. Raises the error of the protocol
+    for offsets that do not fit, and for histories that are too long."""
     lengths = [end - start for start, end in zip(offsets, offsets[1:], strict=False)]
     fits = len(tensor.shape) == 1 and offsets[:1] == [0] and offsets[-1:] == [len(values)]
     if not fits or min(lengths, default=0) < 0:

@@ -69,6 +69,7 @@ class Turns:
     def _run(
         self, loop: asyncio.AbstractEventLoop, work: Work[Any], deadline: float, future: Future
     ) -> None:
+        """Does a piece of work in its turn, unless the client has gone or the deadline is over."""
         if future.done():  # cancelled: the client has gone
             return
         if loop.time() > deadline:

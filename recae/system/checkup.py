@@ -118,6 +118,7 @@ def _not_installed(facts: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _gpu(facts: dict[str, Any]) -> Iterator[Finding]:
+    """A GPU that torch cannot use, or a build for GPUs without one."""
     gpu, torch = facts["gpu"], facts["versions"].get("torch")
     if gpu["reason"] == "CPU build":
         yield Finding(
@@ -156,6 +157,7 @@ def _gpu(facts: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _openmp_threads(facts: dict[str, Any]) -> Iterator[Finding]:
+    """OMP_NUM_THREADS above the cores that may be used, or 1."""
     usable, text = facts["cores"]["usable"], facts["environment"].get("OMP_NUM_THREADS", "")
     asked = re.match(r"\s*(\d+)", text)
     if asked is None:
@@ -178,6 +180,7 @@ def _openmp_threads(facts: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _nested_blas(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Threads of BLAS beside those of implicit."""
     if facts["versions"].get("implicit") is None:
         return
     many = [
@@ -197,6 +200,8 @@ def _nested_blas(facts: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _openmp_runtimes(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Several OpenMP libraries in one process. Two copies of the same one are usual with pip, and
+    are no finding."""
     runtimes = {
         one["prefix"]: one["filepath"]
         for one in facts["threads"]["libraries"]
@@ -232,6 +237,7 @@ def _memory(facts: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _disk(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Folders that cannot be written, or with little room."""
     for what, about in facts["disk"].items():
         scratch = what == "temporary files"
         change = "TMPDIR" if scratch else "RECAE_DATA"

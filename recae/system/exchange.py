@@ -30,6 +30,7 @@ def exchange(first: Path, second: Path) -> None:
 
 
 def _system_exchange(first: bytes, second: bytes) -> None:
+    """Exchanges two paths by one call of the system. Raises OSError where it has no such call."""
     try:
         library = ctypes.CDLL(None, use_errno=True)
         if sys.platform == "darwin":
@@ -58,6 +59,8 @@ def _aside(first: Path, second: Path) -> Path:
 
 
 def _rename_thrice(first: Path, second: Path) -> None:
+    """Exchanges two paths by three renames, for systems without such a call. A kill in between
+    leaves `second` aside, and the next call cleans up."""
     aside = _aside(first, second)
     if aside.exists():  # a kill has left it, after `first` had replaced it
         shutil.rmtree(aside)

@@ -129,6 +129,8 @@ class _Computing:
         self.at_work, self.watched = threading.Event(), False
 
     def __enter__(self) -> None:
+        """Starts the watch at the first use, and limits the threads to the quota unless an outer
+        block has."""
         most = _quota()
         with self.lock:
             self.inside += 1
@@ -142,6 +144,7 @@ class _Computing:
                 torch.set_num_threads(most)
 
     def __exit__(self, *error: object) -> None:
+        """The last block that ends gives the threads back."""
         with self.lock:
             self.inside -= 1
             if self.inside:

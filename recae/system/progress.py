@@ -57,6 +57,7 @@ class Lines:
         self.more = "".join(f", {name} {value}" for name, value in facts.items())
 
     def _write(self) -> None:
+        """Writes how far it is, how fast, and how long the rest will take."""
         now = time.monotonic()
         self.written, self.due, spent = self.n, now + EVERY, now - self.started
         done = self.n - self.initial

@@ -51,6 +51,8 @@ class MLflow(Store):
         self._client: Any = None
 
     def _begin(self, job: Job, parent: Any) -> str:
+        """Starts a run, in an experiment that is made if need be, and returns its id. The client's
+        own run stays what it was."""
         if parent is None:
             self._client = library().MlflowClient(self.uri)
         found = self._client.get_experiment_by_name(self.experiment)

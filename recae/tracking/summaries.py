@@ -63,6 +63,7 @@ class TensorBoard(Store):
             shutil.move(made, Path(run.log_dir) / made.name)
 
     def _close(self, run: Any, job: Job, result: Result, values: Mapping[str, float]) -> None:
+        """Writes the last values and the hyperparameters, and closes the file."""
         try:
             for name, value in values.items():
                 run.add_scalar(name, value, 0)

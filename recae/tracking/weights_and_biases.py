@@ -53,6 +53,8 @@ class WandB(Store):
         _library()
 
     def _begin(self, job: Job, parent: Any) -> Any:
+        """Starts a run, grouped with its parent, and leaves the run of the program's own as it
+        is."""
         wandb = _library()
         with _as_it_was():
             run = wandb.init(

@@ -138,6 +138,8 @@ class NegativesLoader(SparseLoader):
             yield Batch(batch.input, self._with_negatives(batch.target, generator), batch.rows)
 
     def _with_negatives(self, target: Ragged, generator: np.random.Generator) -> Ragged:
+        """The target with drawn items as explicit zeros; drawn items that the user has stay
+        positive."""
         width = target.n_columns
         rows, columns = target.rows.numpy(), target.indices.numpy()
         has = rows * width + columns

@@ -126,6 +126,8 @@ class Checkpoint:
         self.cost = self.written - started
 
     def _header(self) -> dict[str, Any]:
+        """The header of the file. Raises ConfigError if it is of another run, with every setting
+        that differs, and DataError if it is damaged."""
         try:
             with safe_open(self.path, "pt") as file:
                 header: dict[str, Any] = json.loads((file.metadata() or {})[KEY])

@@ -151,6 +151,8 @@ class TrainingState:
         }
 
     def put(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+        """Sets network, optimisers, best weights and progress to those of a checkpoint."""
+
         def under(prefix: str) -> dict[str, Tensor]:
             return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 

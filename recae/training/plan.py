@@ -34,6 +34,7 @@ class RowAdam(torch.optim.Adam):
         return super().step(closure)
 
     def _rows(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        """One step of Adam for the rows that have a gradient; the moments of the others stay."""
         assert parameter.grad is not None
         rows, values = _coalesced(parameter.grad)
         state = self.state[parameter]

@@ -155,6 +155,8 @@ class DenoisingAutoencoder(Autoencoder):
         return super()._solved() and self.amount == 0
 
     def _corruption(self, examples: Examples) -> nn.Module:
+        """The noise by name. Raises ConfigError for salt-and-pepper on sparse examples, whose zeros
+        it would fill."""
         if self.noise == "salt-and-pepper" and examples.sparse:
             raise ConfigError(
                 "noise='salt-and-pepper' needs dense examples, not sparse: use masking or dropout",

@@ -203,6 +203,8 @@ class Transformer(Fitted):
         run: Run,
         checkpoint: Checkpoint | None,
     ) -> None:
+        """Scales, trains by the common loop, and keeps what was learnt, also after an interruption,
+        which is raised at the end."""
         seed = run.seed
         interrupted: TrainingInterrupted | None = None
         scaling = Scaling.of(examples, self.loss)
@@ -313,6 +315,8 @@ class Transformer(Fitted):
     def _restored(
         cls, settings: Mapping[str, Any], arrays: Mapping[str, Tensor], files: Mapping[str, Path]
     ) -> Self:
+        """The transformer of a saved folder. Raises ValueError for names, shapes and scales that do
+        not fit each other."""
         model = cls().set_params(**hyperparameters(settings))
         model.check_params()
         model.shape_ = shape_of(settings["shape"])

@@ -232,6 +232,8 @@ def _check_kind(dtype: np.dtype[Any], owner: str, what: str = "X") -> None:
 
 
 def _check_size(shape: Sequence[int], owner: str) -> None:
+    """Raises DataError for fewer than two dimensions, and for no rows or no features, in the words
+    that scikit-learn's checks expect."""
     if len(shape) < 2:
         raise DataError(
             f"X of {owner} must have rows and columns, not the shape {tuple(shape)}. Reshape your "
@@ -249,6 +251,8 @@ def _check_size(shape: Sequence[int], owner: str) -> None:
 def _check_finite(
     values: np.ndarray, owner: str, place: Callable[[int], str], what: str = "X"
 ) -> None:
+    """Raises DataError, with the first place, for NaN, infinite numbers and those that float32
+    cannot hold."""
     if values.dtype in KEPT:
         return
     with np.errstate(invalid="ignore"):

@@ -125,6 +125,8 @@ class SparseAutoencoder(Transformer):
         return (atoms * self.scaling_.scale).cpu().numpy()
 
     def _network(self, body: Body, examples: Examples, seed: int) -> AutoencoderNet:
+        """One layer on each side; the atoms of the decoder have unit norm, except with
+        sparsity='kl'."""
         codes: dict[str, nn.Module] = {
             "top-k": PositiveTopUnits(self.latent, self.active),
             "signed-top-k": SignedTopUnits(self.latent, self.active),
@@ -150,6 +152,8 @@ class SparseAutoencoder(Transformer):
         return Objective(self.loss, {"sparsity": weight})
 
     def _before_epoch(self, examples: Examples, seed: int) -> BeforeEpoch | None:
+        """The hook that revives units that are never used, in the first nine tenths of the
+        training; None where units are not counted."""
         if not self.revive or self.sparsity not in COUNTED:
             return None
         last = int(0.9 * self._planned(self._loader(examples, seed)))

@@ -97,6 +97,7 @@ class VariationalAutoencoder(Transformer):
     numbers: ClassVar[tuple[str, ...]] = ("noise_variance_",)
 
     def check_params(self) -> None:
+        """Also checks settings that exclude each other. Raises ConfigError."""
         super().check_params()
         if not self.hidden:
             raise ConfigError(
@@ -130,6 +131,8 @@ class VariationalAutoencoder(Transformer):
         return ArrayLoader(examples.rows, None, self.batch_size, seed, binarise=True)
 
     def _network(self, body: Body, examples: Examples, seed: int) -> AutoencoderNet:
+        """The network with its prior; the first pseudo-inputs of a Vamp prior are examples drawn
+        with replacement."""
         encoder = body.features()
         code = Variational(
             self.hidden[-1], self.latent, StandardNormal(self.latent), free_bits=self.free_bits

@@ -191,6 +191,8 @@ def _attempt(
     budget: Budget,
     on_epoch: Callable[[], object],
 ) -> tuple[Trial, Recommender | None]:
+    """Fits one setting and measures it. It is pruned if it is behind at an epoch, cut when the time
+    is up, and failed after an error; only then there is no model."""
     planned = model.get_params().get("epochs")
     halving = task.halving and task.validates_itself
     started, best, reached = clock(), -math.inf, 0

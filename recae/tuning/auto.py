@@ -111,6 +111,9 @@ class AutoEnsemble(Ensemble):
         return [self]
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
+        """Tunes the members within the time and blends them on validation users. Without those it
+        holds some out, and fits the members that count on all data afterwards. One model alone is
+        kept if blending gains nothing."""
         started, seconds = clock(), 60 * self.minutes
         train, fold = data, validation
         if fold is None:

@@ -91,6 +91,8 @@ class Search:
         trials: int | None,
         folder: str | Path | None,
     ) -> Tuning:
+        """Searches one model, from earlier trials of `folder` on, and returns the best, which is
+        fitted once more if it was not kept."""
         data, validation = self.data, self.validation
         if "weights" not in searched.parts:
             warn_if_unused(model, data)

@@ -186,6 +186,8 @@ def _heights(trials: Sequence[Trial]) -> list[float]:
 
 
 def _overview(axes: Any, trials: Sequence[Trial], heights: Sequence[float], metric: str) -> None:
+    """The values of all trials against the seconds at which they ended, with the best so far as a
+    line."""
     for state, style in STYLES.items():
         some = [number for number, trial in enumerate(trials) if trial.state == state]
         ended = [trials[number].ended for number in some]
@@ -216,6 +218,7 @@ def _panel(
     heights: Sequence[float],
     space: Space,
 ) -> None:
+    """The values against one setting, on a logarithmic axis where it was searched so."""
     best = best_of(trials)
     for trial, height in zip(trials, heights, strict=True):
         place = space.place(trial.params)

@@ -190,6 +190,8 @@ EXAMPLE = '{"l2": (100.0, 2000.0), "latent": [100, 148]}'
 
 
 def _usual(model: Estimator, weighted: bool) -> dict[str, Range | Choices]:
+    """The usual range of each hyperparameter; `weights` only where the data have some and the model
+    may ignore them."""
     found: dict[str, Range | Choices] = {}
     known = model.param_fields()
     # A model that has no usual `weights` is one of ratings, and its weights are their unit.
@@ -209,6 +211,8 @@ def _usual(model: Estimator, weighted: bool) -> dict[str, Range | Choices]:
 
 
 def _read(model: Estimator, name: str, given: Any) -> Range | Choices:
+    """A range or the choices of one hyperparameter. Raises ConfigError for others than (low, high)
+    and lists, and for `metric`."""
     owner, known = type(model).__name__, model.param_fields()
     check_option(f"hyperparameter of {owner} in the space", name, known, parameter="space")
     if name == "metric":
@@ -238,6 +242,8 @@ def _read(model: Estimator, name: str, given: Any) -> Range | Choices:
 
 
 def _range(model: Estimator, name: str, given: tuple[Any, ...]) -> Range:
+    """A range of numbers, of each member where the hyperparameter is a tuple. Raises
+    ConfigError."""
     hint = typing.get_type_hints(type(model))[name]
     many = typing.get_origin(hint) is tuple
     kind = typing.get_args(hint)[0] if many else hint

@@ -249,6 +249,8 @@ def _appended(
 
 
 def _new_ids(known: IdMap, n: int) -> np.ndarray:
+    """Ids for n new users that no known user has: the integers after the largest, or texts such as
+    fake-3. Raises DataError where no integers are left."""
     if known.ids.dtype != object:
         last = int(known.ids.max(initial=-1))
         if last > np.iinfo(np.int64).max - n:

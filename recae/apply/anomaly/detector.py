@@ -208,6 +208,8 @@ class AnomalyDetector(Manners):
         return f"AnomalyDetector({self.model!r}, false_alarm_rate={self.false_alarm_rate!r})"
 
     def _check_model(self) -> None:
+        """Raises ConfigError for a class in place of a model, for an unfitted one with refit=False,
+        and for one without `fit` and `score_samples`."""
         if isinstance(self.model, type):
             raise ConfigError(
                 f"the model must be an instance: {self.model.__name__}(...), not the class",

@@ -126,6 +126,8 @@ class Measured:
         return np.asarray(-(self.own + self.usual) / 2)
 
     def explain(self, data: Interactions, row: int, found: pd.Series[Any]) -> pd.DataFrame:
+        """The items of one profile with the share of each in its three scores, the largest first;
+        the shares of a column add up to the score in `found`."""
         indptr = data.matrix.indptr
         at = slice(indptr[row], indptr[row + 1])
         middle = np.median(row_means(self.surprise, indptr)[np.diff(indptr) > 0])

@@ -139,6 +139,8 @@ def _held_out(
 
 
 def _trained(matrix: Any, learning: Learning, seed: int) -> AutoencoderNet:
+    """An autoencoder with one layer on each side, fitted for `epochs`, or for fewer where they
+    would be more than UPDATES updates."""
     n_items = matrix.shape[1]
     net = AutoencoderNet(
         corrupt=Chain(UnitNorm(), Dropout(learning.dropout)),

@@ -285,6 +285,8 @@ class ImageCodec(Estimator):
     def _restored(
         cls, settings: Mapping[str, Any], arrays: Mapping[str, Tensor], files: Mapping[str, Path]
     ) -> Self:
+        """The codec of a saved folder. Raises ValueError for impossible shapes and tables, and
+        where the installed entropy coder gives other bytes than the one it was saved with."""
         codec = cls().set_params(**hyperparameters(settings))
         codec.check_params()
         codec.fitted_params_, codec.shape_ = codec.get_params(), shape_of(settings["shape"])
@@ -356,6 +358,8 @@ class ImageCodec(Estimator):
         return {"params": self.get_params(), "shape": list(self.shape_)}
 
     def _arrays(self) -> dict[str, Tensor]:
+        """The weights in half precision, as the saved codec uses them, and the tables; the prior is
+        left out, because coding needs only the tables."""
         tables = self.tables_
         weights = {
             name: tensor.half() if tensor.dim() else tensor

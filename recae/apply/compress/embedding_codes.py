@@ -41,6 +41,8 @@ class Space:
 
     @staticmethod
     def of(vectors: np.ndarray, users: np.ndarray | None) -> Space:
+        """The space in which squared errors count as users see them: whitened by the second moments
+        of their vectors, whose smallest are raised to SEEN of the mean."""
         centre = vectors.mean(axis=0, dtype=np.float64)
         root = inverse = np.eye(vectors.shape[1])
         if users is not None:
@@ -310,6 +312,8 @@ def _layouts(units: int, budget: int, width: int, biased: bool) -> list[Layout]:
 
 
 def _units(units: int | None, n_items: int) -> int:
+    """The number of units of the dictionary: that given, or the power of two below n_items /
+    ITEMS_A_UNIT, within 8 to MOST_UNITS. Raises ConfigError for more units than items."""
     if units is None:
         return min(MOST_UNITS, 1 << int(math.log2(max(n_items / ITEMS_A_UNIT, 8))))
     units = check_integer("units", units, 2)

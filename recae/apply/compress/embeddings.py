@@ -118,6 +118,8 @@ class Layout:
         return np.arange(self.active) if self.low else np.zeros(self.active, dtype=np.int64)
 
     def _unpacked(self, packed: Bytes) -> tuple[Integers, Integers]:
+        """The units and the codes of their values, (rows, active) each, from packed records: low
+        bits, gaps in unary, and values. Raises ValueError for damaged records."""
         low, k = self.low, self.active
         bits = np.unpackbits(packed, axis=1, count=self.bits)
         lows, gaps, values = np.split(bits, [k * low, k * low + self._unary(low)], axis=1)
@@ -272,6 +274,8 @@ class CompressedEmbeddings:
     def _restored(
         cls, settings: Mapping[str, Any], arrays: Mapping[str, Tensor], files: Mapping[str, Path]
     ) -> CompressedEmbeddings:
+        """The embeddings of a saved folder. Raises ValueError for arrays of another shape than the
+        layout, and for damaged records."""
         layout, shared = Layout(**settings["layout"]), {n: t.numpy() for n, t in arrays.items()}
         small = cls(shared.pop("records"), layout, Shared(**shared))
         rows = layout.dense + layout.units

@@ -299,6 +299,9 @@ class Learning:
 
     @torch.no_grad()
     def _tables(self, numbers: np.ndarray) -> Tables:
+        """The tables of the entropy coder: for each latent the counts of its numbers, mixed with
+        BELIEF times the probabilities of the learnt prior, so that numbers never seen have a code.
+        """
         low = numbers.min(0) - 1
         sizes = np.minimum(numbers.max(0) + 2 - low, WIDEST)
         places = torch.arange(int(sizes.max()))[:, None] + torch.from_numpy(low)  # (widest, latent)

@@ -147,6 +147,8 @@ class SparseIndex:
         return checked_rows(queries, "queries", self.dictionary.shape[1])
 
     def _items(self, items: Any) -> np.ndarray:
+        """The numbers of items as int64. Raises DataError for anything but a vector of integers
+        from 0 to n_items - 1."""
         chosen = np.asarray(items)
         if chosen.ndim != 1 or (chosen.size and not np.issubdtype(chosen.dtype, np.integer)):
             raise DataError(

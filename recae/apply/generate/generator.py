@@ -184,6 +184,8 @@ class UserGenerator:
     def _batches(
         self, n_users: int, size: int, seed: int, progress: bool | None
     ) -> Iterator[Interactions]:
+        """Users in batches of `size`, the last one smaller, cut out of blocks of other sizes; so
+        the batch size does not change who is generated."""
         waiting: list[Any] = []
         start = held = 0
         for end, part in self._blocks(n_users, seed, progress):

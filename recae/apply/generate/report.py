@@ -110,6 +110,7 @@ class SyntheticReport:
         return write(figure, path, overwrite=overwrite)
 
     def __str__(self) -> str:
+        """The measures, the membership attacks and the sentences on them, as text."""
         table = self.measures.rename(index=MEASURES | {"use": f"{self.metric}: {MEASURES['use']}"})
         table = table.dropna(how="all").dropna(how="all", axis=1)
         text = table.map(lambda value: "" if np.isnan(value) else f"{value:.4g}").to_string()
@@ -156,6 +157,8 @@ def _sentences(report: SyntheticReport) -> list[str]:
 
 
 def _attack_sentence(report: SyntheticReport) -> str:
+    """What the surest attack tells: its AUC with the interval, beside that on popular items, which
+    depend on no single user, and that on a bootstrap sample of real users."""
     attacks = report.attacks
     mine: Any = attacks[attacks["of"] == "synthetic"]
     # The attack with the highest lower bound: a higher AUC may be chance among fewer users.
@@ -191,6 +194,8 @@ def _plot_marginals(report: SyntheticReport, axes: Any) -> None:
 
 
 def _plot_neighbours(report: SyntheticReport, axes: Any) -> None:
+    """Histograms of the similarity to the nearest training user. Those of the bootstrap sample,
+    which are copies, do not set the height of the axis."""
     edges = np.linspace(0, 1, 51)
     highest = 0.0
     for name, dash in DASH.items():
@@ -206,6 +211,7 @@ def _plot_neighbours(report: SyntheticReport, axes: Any) -> None:
 
 
 def _plot_use(report: SyntheticReport, axes: Any) -> None:
+    """Bars of the metric of models fitted on each kind of users, and a line for popular items."""
     use = report.measures.loc["use"]
     bars = [("real users", use["real"], COLOURS[6])]
     bars += [(NAMES[n], use[n], COLOUR[n]) for n in ("resampled", "synthetic", "popularity")]

@@ -169,6 +169,8 @@ def taste(history: Interactions, titles: Any) -> dict[str, Groups]:
 
 
 def _overrepresented(history: Interactions, labels: Groups) -> Groups:
+    """The label of each user that occurs most beyond chance in the history, by the score (had - n
+    p) / sqrt(n p (1 - p)). Only the MOST_LABELS most frequent labels count."""
     items = sp.csr_matrix(history.matrix, copy=True)
     items.data = np.ones_like(items.data)
     weight = np.asarray(items.sum(axis=0)).ravel() @ labels.labels

@@ -284,6 +284,8 @@ def _build(
 
 
 def _check_vectors(vectors: Floats, ids: IdMap) -> None:
+    """Raises DataError for too few vectors, for those with NaN, infinite or huge numbers, and if
+    all are the same."""
     if len(vectors) < FEWEST:
         raise DataError(f"a map needs at least {FEWEST} {ids.what}s; there are {len(vectors)}")
     unusable = ~np.isfinite(vectors).all(axis=1)

@@ -79,6 +79,7 @@ def _about(drawn: Points, colour: str | None) -> str:
 
 
 def _field(drawn: Points) -> Markup:
+    """The canvas with its buttons to zoom, which are labelled for screen readers."""
     label = (
         f"Map of {len(drawn.ids):,} {drawn.what}s. Arrow keys move it, plus and minus zoom, 0 "
         f"shows all, Enter selects the {drawn.what} nearest to the middle, Escape deselects."
@@ -94,6 +95,7 @@ def _field(drawn: Points) -> Markup:
 
 
 def _aside(drawn: Points, colour: str | None) -> Markup:
+    """The search, the choice of the colour, the details of a point and the help."""
     sought = "title" if _ids(drawn) else "id"
     search = element(
         "div",
@@ -178,6 +180,8 @@ def _shown(texts: Iterable[str]) -> list[str]:
 
 
 def _colour(name: str, colour: Groups | Amounts) -> dict[str, Any]:
+    """One colour as JSON for the script: codes of groups with their texts, or numbers where NaN is
+    null."""
     if isinstance(colour, Groups):
         codes, texts = pd.factorize(np.array(colour.texts(), dtype=object))
         counts = np.bincount(colour.codes, minlength=len(colour.shown) + 1)

@@ -42,6 +42,8 @@ def picture(
 
 
 def _figure(drawn: Points, colour: str | None, labels: int, title: str | None) -> Any:
+    """The whole picture. Its height follows the extent of the points, so that distances are the
+    same in both directions."""
     wide, high = np.maximum(drawn.positions.max(axis=0) - drawn.positions.min(axis=0), 1e-300)
     height = float(np.clip(1 + (WIDTH - BESIDE) * high / wide, LOWEST, HIGHEST))
     figure, axes = canvas(WIDTH, height, layout="constrained")
@@ -105,6 +107,8 @@ def _draw_groups(axes: Any, drawn: Points, groups: Groups, name: str, size: floa
 def _draw_amounts(
     figure: Any, axes: Any, drawn: Points, amounts: Amounts, name: str, size: float
 ) -> None:
+    """Points shaded by a number, the largest on top and those without a number in grey, with a bar
+    for the scale."""
     from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
     from matplotlib.ticker import FuncFormatter
 

@@ -283,6 +283,8 @@ class Tastes:
         files: Mapping[str, Path],
         model: Recommender,
     ) -> Tastes:
+        """The tastes of a saved folder. Raises ValueError if they were found in another model than
+        `model`."""
         check_steerable(model)
         of_model = settings["model"]
         if of_model["fingerprint"] != model.fingerprint():

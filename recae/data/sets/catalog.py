@@ -118,6 +118,8 @@ def dataset_state(card: Card) -> str:
 
 
 def _bundled(card: Card, folder: Path, progress: bool | None) -> Dataset:
+    """The bundled set, whose tables are Parquet files of the source checkout. Raises DataError
+    where they are missing."""
     tables, columns, name = card["tables"], card["columns"], card["name"]
     missing = [file for file in tables.values() if not (folder / file).is_file()]
     if missing:
@@ -153,6 +155,8 @@ def _checked(card: Card, folder: Path, progress: bool | None) -> Dataset:
 
 
 def _read(card: Card, folder: Path, progress: bool | None) -> Dataset:
+    """A set read from its files: from published parts, which share the ids of all parts together,
+    or from one table."""
     parts: dict[str, Interactions] = {}
     if "parts" in card:
         frames = {
@@ -180,6 +184,7 @@ def _read(card: Card, folder: Path, progress: bool | None) -> Dataset:
 
 
 def _check_counts(data: Dataset, wanted: dict[str, int], complaint: str) -> None:
+    """Raises DataError with every count that differs from the card."""
     found = {
         "users": data.interactions.n_users,
         "rated_items": data.interactions.n_items,

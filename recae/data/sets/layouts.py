@@ -99,6 +99,8 @@ class ArchiveSource:
                     row += len(some[columns[0]])
 
     def _tables(self, stream: IO[bytes], columns: list[str]) -> Iterator[dict[str, pa.Array]]:
+        """Blocks of columns from one text file, by Arrow. A separator of two characters is read as
+        two separators with an empty field between them."""
         names, theirs = _field_names(self.layout), _theirs(self.layout)
         separator = self.layout["separator"]
         if names is not None and len(separator) > 1:

@@ -115,6 +115,8 @@ class LeaveLastOut:
         return with_latest(weak_split(interactions, part, self.history), self.latest, seed)
 
     def _check(self) -> None:
+        """Raises ConfigError for settings that cannot be meant: `validation` and `test` are both
+        counts, or both shares that leave something to train on."""
         if isinstance(self.test, int | np.integer):
             check_integer("validation", self.validation, 0)
             check_integer("test", self.test, 1)

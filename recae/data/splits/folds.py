@@ -109,6 +109,7 @@ class Split:
                 )
 
     def __repr__(self) -> str:
+        """The parts with their sizes, what was left out, and the notes, one a line."""
         lines = [
             f"train       {self.train!r}",
             f"validation  {self.validation!r}",

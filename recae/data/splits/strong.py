@@ -169,6 +169,8 @@ class StrongGeneralization:
         return 2 if self.validation else 1
 
     def _check(self) -> None:
+        """Raises ConfigError for settings that cannot be meant; `held_out` is a number of users, or
+        a share below a half."""
         check_option("target", self.target, ("random", "last"))
         check_flag("validation", self.validation)
         check_latest(self.latest)

@@ -246,6 +246,8 @@ class RandomSplit:
         )
 
     def _check(self) -> None:
+        """Raises ConfigError for settings that cannot be meant: a count beside a share, counts
+        without by="user", and shares that leave nothing to train on or to hold out."""
         for name, other in (("validation", "test"), ("test", "validation")):
             value, partner = getattr(self, name), getattr(self, other)
             if not self._counts:

@@ -227,6 +227,7 @@ class _Head:
         return pa.concat_arrays(taken) if taken else pa.array([], self.type)
 
     def _next(self) -> None:
+        """Reads on to the next ids of this run that are used; an empty array marks the end."""
         for batch in self.batches:
             ids = batch["id"]
             if self.used is not None:

@@ -175,6 +175,8 @@ def verify_files(folder: Path, about: dict[str, Any]) -> None:
 
 
 def _opened(folder: Path, about: dict[str, Any]) -> Interactions:
+    """The interactions of a data folder, all arrays mapped. Raises ValueError for files of another
+    size than data.json says, and for row boundaries that do not ascend."""
     for name, known in about["files"].items():
         if check_file(folder, name) != known["bytes"]:
             raise ValueError(

@@ -68,6 +68,8 @@ _NO_IDS = ("floats", "booleans", "other values")
 
 
 def _kind(value: object) -> str:
+    """The kind of an id for messages, such as "text" or "integers"; a boolean is no integer
+    here."""
     if isinstance(value, str):
         return "text"
     if isinstance(value, bool | np.bool_):

@@ -47,6 +47,7 @@ def needed_columns(headers: Headers, columns: Columns) -> Columns:
 
 
 def _needed(label: str, names: list[str], columns: Columns) -> Columns:
+    """The columns of one part of a table, see `needed_columns`."""
     user, item = map(str, columns[:2])  # labels of a frame may be numbers
     weight, time = (None if name is None else str(name) for name in columns[2:])
     weight = None if weight == DEFAULT_WEIGHT and weight not in names else weight

@@ -136,6 +136,8 @@ class Splitter:
         return Rows(columns, np.array(lines, dtype=np.int64), bad)
 
     def _fault(self, fields: list[bytes], text: bytes) -> str | None:
+        """Why a line is no row: a NUL byte, the number of fields, or bytes that are not UTF-8 in a
+        wanted field. None for a row."""
         if b"\0" in text:
             return NUL
         if len(fields) != self.width:

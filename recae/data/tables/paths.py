@@ -98,6 +98,8 @@ def partitions(file: Path) -> dict[str, str | None]:
 
 
 def _expand(path: Any, endings: tuple[str, ...]) -> list[Path]:
+    """The files of one path: a file, those below a folder, or the matches of a glob. Hidden files,
+    and those that begin with "_", are left out. Raises DataError where there is none."""
     if not isinstance(path, str | os.PathLike) or not os.fspath(path):
         raise DataError(f"a path is needed (of a file or folder, or a glob), not {path!r}")
     if "\0" in os.fspath(path):

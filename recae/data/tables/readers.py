@@ -229,6 +229,7 @@ def _interactions(
     on_bad_rows: str,
     progress: bool | None,
 ) -> Interactions:
+    """The interactions of a source, whose arrays are taken over without a copy."""
     entries = read_entries(
         source, columns, duplicates, min_weight, progress, on_bad_rows=on_bad_rows
     )

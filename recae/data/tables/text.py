@@ -110,6 +110,7 @@ class TextSource:
             yield self._block(part, columns, typed)
 
     def _typed(self, columns: list[str]) -> dict[str, Column]:
+        """A fresh reader of each column by name, of the type that its role needs."""
         form = self.form
         if self.columns is None:
             return {name: Generic(name, text=name in self.texts) for name in columns}
@@ -182,6 +183,8 @@ class TextSource:
 def _rows(
     stream: IO[bytes], layout: Layout, splitter: Splitter, typed: list[Column], chunk: int | None
 ) -> Iterator[Rows]:
+    """The rows of a file, block by block: split by Arrow where all fields have the expected types,
+    else as text, else line by line."""
     line, carry = layout.line, b""
     for block, last in pieces(stream, layout.start, chunk):
         block = carry + block

@@ -292,6 +292,8 @@ class Times(Column):
         return times, [Found(what, bad, values, remedy)]
 
     def _words(self, first: str) -> tuple[str, str]:
+        """What is wrong with a time, and how to read it: the formats that all fields fit, or those
+        that this one fits."""
         year = re.search(r"(?<!\d)\d{4}(?!\d)", first)
         known = (
             "" if year is None or 1678 <= int(year[0]) <= 2262 else ", of the years 1678 to 2262"

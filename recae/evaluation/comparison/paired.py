@@ -220,6 +220,8 @@ def _note(note: object) -> str:
 
 
 def _sentence(row: pd.Series) -> str:
+    """One comparison in words, with the better model as the subject. Without a winner it says which
+    difference the test could have shown."""
     a, b, metric, better = (str(row[name]) for name in ("a", "b", "metric", "better"))
     difference, low, high, visible = (
         float(row[name]) for name in ("difference", "low", "high", "detectable")

@@ -92,6 +92,8 @@ def paired_values(reports: Mapping[str, Reports], metric: str) -> dict[str, Floa
 
 
 def _check_metric(report: Report, label: str, metric: object) -> None:
+    """Raises ConfigError for an unknown metric, and for one of the catalogue, which has no values
+    per user."""
     if not isinstance(metric, str):
         raise ConfigError(
             f'metric must be a name such as "ndcg@100", not {metric!r}',

@@ -97,6 +97,8 @@ class SVDRecommender(FactorRecommender):
         `truncated_svd`."""
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
+        """Computes the factors of this model's decomposition. Raises TrainingError if they are not
+        finite."""
         options = dict(device=run.device, progress=run.progress)
         with np.errstate(over="ignore"):
             factors = self._factors(data.matrix, lambda part: weighted(self, part, "both"), options)

@@ -27,6 +27,8 @@ def onnx_scores(solver: FoldIn, x: Histories) -> Value:
     items, nothing = x.graph.constant(whitened), np.zeros(1)
 
     def one_user(number: Value) -> tuple[None, list[Value], list[Value]]:
+        """One user's factors by conjugate gradients on A' C A z = A' c, which end when the residual
+        has shrunk by EXACT."""
         at = number.reshaped([1])
         start, end = x.offsets[at], x.offsets[at + 1]
         a = items[joined([0], x.item.part(start, end))].to("float64")  # (items, n)

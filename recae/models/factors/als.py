@@ -69,6 +69,8 @@ class ALS(FactorRecommender):
     weight_transform: str = weight_transform_param()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
+        """Sweeps of implicit's ALS, with a checkpoint after each. An interrupted fit keeps the
+        factors of the last complete sweep."""
         from implicit.recommender_base import ModelFitError
 
         x = data.matrix  # `implicit` may change its input, which is therefore a copy
@@ -122,6 +124,7 @@ class ALS(FactorRecommender):
         self._fold_in: FoldIn | None = None  # made from the item factors when it is needed
 
     def _implicit(self, seed: int, with_loss: bool) -> Any:
+        """A fresh model of implicit. It computes its loss only if a callback wants it."""
         from implicit.cpu.als import AlternatingLeastSquares
 
         with ONE_BLAS:  # implicit warns about BLAS threads where it is made

@@ -63,6 +63,8 @@ class BPR(FactorRecommender):
     item_biases_: np.ndarray = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
+        """Epochs of implicit's BPR in one thread: with several, the same seed would give other
+        factors."""
         from implicit.cpu.bpr import BayesianPersonalizedRanking
         from implicit.recommender_base import ModelFitError
 

@@ -64,6 +64,8 @@ class NMF(FactorRecommender):
     weight_transform: str = weight_transform_param()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
+        """Coordinate descent of scikit-learn from the SVD, with l2 divided by the sizes that
+        scikit-learn multiplies it by. Raises TrainingError if all factors vanish."""
         from sklearn.decomposition import non_negative_factorization
 
         x = weighted(self, data.matrix, "both").astype(np.float64)

@@ -67,6 +67,8 @@ class SoftmaxMF(FactorRecommender):
     epochs: int = param("passes over the interactions", default=20, low=1, usual=(10, 100))
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
+        """Sparse Adam on the sampled softmax of cosines; the learning rate falls to 0 in a straight
+        line."""
         device, n_users, n_items = run.device, data.n_users, data.n_items
         users = torch.from_numpy(row_numbers(data.matrix.indptr).astype(np.int64))
         items = torch.from_numpy(data.matrix.indices.astype(np.int64))

@@ -74,6 +74,8 @@ class LinearRecommender(ScaledRecommender):
     weights_: Tensor = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
+        """Inverts X'X plus the ridge, over the items or over the users as `plan_solver` decides,
+        and scales its columns to the weights."""
         with np.errstate(over="ignore", invalid="ignore"):  # the solver checks what it inverts
             rows = self._scaled(data)
             squares = rows.squares()

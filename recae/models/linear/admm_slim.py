@@ -78,6 +78,7 @@ class ADMMSLIM(SparseLinear):
     iterations: int = param("steps", default=50, low=1)
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
+        """One inverse for all items, then the ADMM steps for a block of columns at a time."""
         n, name = data.n_items, type(self).__name__
         with np.errstate(over="ignore", invalid="ignore"):  # the solver checks what it inverts
             rows = Rows(data.matrix, lambda part: weighted(self, part, "both"))

@@ -72,6 +72,8 @@ class InfiniteAE(Recommender):
     inverse_: Tensor = learnt()
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
+        """Inverts the kernel of all pairs of training users plus the ridge. Raises CapacityError,
+        before the work, where (users, users) float64 does not fit."""
         n, available = data.n_users, SPARE * total_memory()
         if 8 * n**2 > available:
             raise CapacityError(
@@ -125,6 +127,7 @@ class InfiniteAE(Recommender):
         return torch.cat(parts)
 
     def _onnx_scores(self, histories: Histories) -> Value:
+        """The kernel in float64. ONNX has the arc cosine in float32 only, so it is corrected."""
         read = histories.weighted(self, "both")
         exact = read.values.to("float64")
         v, b, d = WEIGHT_VARIANCE, BIAS_VARIANCE, histories.n_items

@@ -69,6 +69,8 @@ class SLIM(SparseLinear):
     )
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
+        """The elastic nets of the items, a block of columns for each thread. Raises TrainingError
+        if one has no solution."""
         rows = weighted(self, data.matrix, "both")
         width = min(max(CELLS // max(rows.shape), 1), BLOCK)
         starts = range(0, data.n_items, width)

@@ -54,6 +54,8 @@ class SparseEASE(SparseLinear, ScaledRecommender):
     l2: float = param("ridge; grows with the density of the data, tune it", default=50.0, above=0)
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
+        """Solves EASE for each item among its nearest columns only, so that no matrix of all items
+        is needed."""
         self._check_memory(data.matrix)
         rows = self._scaled(data)
         matrix = sp.vstack(list(rows), format="csr")

@@ -57,6 +57,8 @@ class RP3beta(SimilarityRecommender):
     )
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
+        """The walk item - user - item with popularity divided out, of which each item keeps its
+        `neighbours` most probable items."""
         x = self._histories(data.matrix).astype(np.float64)
         of_users, of_items = (np.asarray(x.sum(axis=axis)).ravel() for axis in (1, 0))
         to_items = self._scaled(x, of_users)  # (n_users, n_items)

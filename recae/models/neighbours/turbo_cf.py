@@ -63,6 +63,7 @@ class TurboCF(SimilarityRecommender):
     )
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
+        """The normalised item graph Z'Z, each entry raised to `power`."""
         x = self._histories(data.matrix).astype(np.float64)
         users, items = (np.asarray(x.sum(axis=axis)).ravel() for axis in (1, 0))
         of_users = np.where(users > 0, users, 1) ** -self.balance

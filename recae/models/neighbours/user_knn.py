@@ -91,6 +91,8 @@ class UserKNN(Recommender):
         return Parts.of(found, "exact, given the nearest users and the norm of the history")
 
     def _onnx_scores(self, histories: Histories) -> Value:
+        """Cosines with all training users, and the histories of the nearest of them, weighted by
+        the cosine."""
         read = histories.weighted(self, "both")
         exact = read.values.to("float64")
         inverse = 1.0 / apply("Sqrt", read.row_sums(exact * exact))

@@ -174,6 +174,7 @@ class NeuralRecommender(Recommender):
     epochs_: list[training.Epoch] = learnt()
 
     def check_params(self) -> None:
+        """Also checks the metric, and that the loss can be sampled. Raises ConfigError."""
         super().check_params()
         if self.param_fields()["metric"].metadata["choices"] is None:
             check_metric(self.metric)
@@ -265,6 +266,8 @@ class NeuralRecommender(Recommender):
         )
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
+        """Trains the network by the common loop. An interrupted training keeps its network and its
+        epochs."""
         net = self._network(data.n_items, data.n_users)
         if self.alignment:
             net.anchors = Anchors(data.n_items, self._code_width())
@@ -321,6 +324,8 @@ class NeuralRecommender(Recommender):
         return self._score_with(self.network_, matrix)
 
     def _score_one(self, codes: np.ndarray) -> RowScores:
+        """The scores of one history without the loader, which would take longer than the
+        network."""
         device = next(self.network_.parameters()).device
         values = values_of_one(self, codes, "input", "both")
         ones = torch.ones(len(codes)) if values is None else torch.from_numpy(values)

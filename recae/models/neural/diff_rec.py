@@ -103,6 +103,8 @@ class DiffRec(GaussianDiffusion):
     dropout: float = dropout_param()
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
+        """A network that predicts the history from a noisy one. The code shares the first layer and
+        the head, so that it can go through the steps in the hidden layer."""
         widths = (*self.hidden, self.latent, *self.hidden[::-1])
         first, head = InputLinear(n_items, widths[0]), LinearHead(widths[-1], n_items)
         code = NoisyRows(self._schedule(), widths, self.waves)
@@ -121,6 +123,8 @@ class DiffRec(GaussianDiffusion):
         return (*self.hidden, self.latent)[0]
 
     def _onnx_scores(self, histories: Histories) -> Value:
+        """The steps backwards, computed on the hidden layer: the scores over all items are needed
+        only at the end."""
         net: Any = self.network_
         first, code = net.encoder, net.code
         with torch.no_grad():
@@ -201,6 +205,8 @@ class LDiffRec(GaussianDiffusion):
         super()._fit(data, validation, run)
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
+        """One encoder for each cluster of items, and the diffusion of their codes. A model that is
+        being loaded has no clusters yet: any of that number will do."""
         clusters = getattr(self, "clusters_", None)
         if clusters is None:
             clusters = np.arange(n_items) % min(self.clusters, n_items)

@@ -110,6 +110,8 @@ class FlowCode(nn.Module):
         self.outside: list[Any] = []  # the first layer and the head; a list: they are saved once
 
     def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
+        """One point of the path in training; else the last `taken` steps along it, for a chunk of
+        rows at a time."""
         if self.training and self.path.drawn is not None:
             return self.at(hidden, self.shifts(self.path.drawn), generator), {}
         shifts = self.shifts(torch.arange(self.path.steps, device=hidden.device))[-self.taken :]
@@ -203,6 +205,8 @@ class FlowCF(NeuralRecommender):
             )
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
+        """A network that predicts the history from a point of the flow between popularity and the
+        history."""
         widths = (*self.hidden, self.latent)
         first, head = InputLinear(n_items, widths[0]), LinearHead(self.latent, n_items)
         path = FlowSteps(n_items, self.steps)
@@ -224,6 +228,8 @@ class FlowCF(NeuralRecommender):
         path.shares = shares.astype(np.float32)
 
     def _onnx_scores(self, histories: Histories) -> Value:
+        """The last steps of the flow. Items that reach 0.5 on the way are added to the input of the
+        next step."""
         net: Any = self.network_
         code, read = net.code, histories.weighted(self, "input", "both")
         with torch.no_grad():

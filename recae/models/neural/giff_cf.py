@@ -123,6 +123,8 @@ class GiffCF(NeuralRecommender):
         return vectors
 
     def _onnx_scores(self, histories: Histories) -> Value:
+        """The steps backwards on the scores of all items, smoothed by the item graph as two sparse
+        products."""
         net: Any = self.network_
         code, decoder, graph = net.code, net.decoder, net.code.graph
         read = histories.weighted(self, "input", "both")

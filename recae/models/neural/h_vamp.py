@@ -92,6 +92,8 @@ class HVamp(NeuralRecommender):
     )
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
+        """Two levels of latent variables with gated layers, under a Vamp prior whose pseudo-inputs
+        pass through the same encoder."""
         encoder = HierarchicalEncoder(n_items, self.width, self.depth)
         code = HierarchicalVamp(
             encoder,

@@ -58,6 +58,7 @@ class MacridVAE(NeuralRecommender):
     anneal: float = anneal_param()
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
+        """One encoder read once for each concept, and a decoder that mixes the concepts' scores."""
         encoder = Concepts(n_items, self.concepts, self.width, self.latent)
         return AutoencoderNet(
             corrupt=Chain(

@@ -186,6 +186,9 @@ class RecVAE(NeuralRecommender):
     )
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
+        """The encoder, and a second one of the same shape that holds its earlier weights for the
+        composite prior."""
+
         def encoder() -> DenselyConnected:
             return DenselyConnected(InputLinear(n_items, self.width), self.width, self.depth, EPS)
 
@@ -211,6 +214,8 @@ class RecVAE(NeuralRecommender):
         )
 
     def _before_epoch(self, histories: Any) -> training.BeforeEpoch | None:
+        """The hook of ImplicitSLIM, or None without it. Raises ConfigError if no item has
+        `slim_threshold` interactions."""
         if not self.slim_every:
             return None
         most = int(histories.getnnz(axis=0).max())
@@ -223,6 +228,8 @@ class RecVAE(NeuralRecommender):
             )
 
         def smooth(net: Any, epoch: int) -> list[nn.Parameter]:
+            """Smooths the item tables of encoder and decoder before the encoder's epochs of every
+            `slim_every`-th round; returns the tables, whose moments start again."""
             # The prior holds a copy of the earlier encoder, made at the start of the phase.
             finished, place = divmod(epoch - 1, self.encoder_epochs + 1)
             if place or (finished + 1) % self.slim_every:

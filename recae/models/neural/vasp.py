@@ -97,6 +97,7 @@ class DeepFocalRecommender(FocalRecommender):
     )
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
+        """A deep part and, for VASP, a shallow linear part, whose probabilities are multiplied."""
         first = InputLinear(n_items, self.width)
         deep = DenselyConnected(
             Linear(self.latent, self.width), self.width, self.decoder_depth, EPS

@@ -168,6 +168,8 @@ class GraphFilter(Recommender):
 
     @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what is not finite is an error
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
+        """Applies the filter's response to the eigenvalues that were found, and a straight line to
+        all that were not, so that the graph itself is applied as sparse products."""
         rows = Rows.scaled(
             data.matrix,
             lambda part: weighted(self, part, "both"),
@@ -305,6 +307,8 @@ class GraphFilter(Recommender):
         return found if isinstance(found, Tensor) else found.dense()
 
     def _explain_rows(self, matrix: Any, columns: Tensor) -> Parts:
+        """The shares of the factors and of the graph, added up; the graph's are computed only for
+        the items that were asked for."""
         histories = weighted(self, matrix, "both")
         factors = tensor_of(self.input_factors_), tensor_of(self.item_factors_)
         found = from_factors(histories, columns, *factors)

@@ -231,6 +231,8 @@ class _Summary:
             self._add(users, before, after)
 
     def _add(self, users: np.ndarray, before: Any, after: Any) -> None:
+        """Adds a batch of users. Only lists that differ are compared; the `most` users with the
+        lowest agreement are kept."""
         self.n += len(users)
         width = min(before.shape[1], after.shape[1])
         differ = (before[:, :width] != after[:, :width]).any(axis=1)

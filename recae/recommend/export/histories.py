@@ -81,6 +81,8 @@ def digests(request: Request, only: tuple[np.ndarray, Any] | None, weighted: boo
 
 
 def _of_some(request: Request, only: tuple[np.ndarray, Any] | None, weighted: bool) -> Digests:
+    """A digest for each user of the history and of all else that decides the list; a user whose
+    digest stays the same need not be ranked again."""
     exclude = request.exclude
     own = exclude is None or exclude is request.matrix
     rows = _of_rows(request.matrix, weighted)

@@ -123,6 +123,8 @@ def _run(
     overwrite: bool,
     beside: Beside | None,
 ) -> int:
+    """Writes the lists as a folder, as one file, or as a folder at `checkpoint` that becomes one
+    file at the end. Returns the rows."""
     check_place(path, checkpoint, overwrite=overwrite)
     check_progress(progress)
     if not is_file(path):

@@ -92,6 +92,8 @@ class PartWriter(threading.Thread):
         self.cancelled = self.ended = False
 
     def run(self) -> None:
+        """Writes batches until None comes, in its own thread. An error is kept for the caller, and
+        the queue is emptied so that nobody waits for ever."""
         try:
             with (
                 atomic_file(self.file, overwrite=self.overwrite, endings=self.endings) as part,

@@ -132,6 +132,8 @@ class Histories:
             return rows * self.values.part(start, end).reshaped([-1], [1])
 
         def one_row(number: Value) -> tuple[None, list[Value], list[Value]]:
+            """The sum of one row's entries of a table, at most `most` at a time, so that memory
+            does not grow with the longest history."""
             at = number.reshaped([1])
             start, end = self.offsets[at], self.offsets[at + 1]
             if len(table) <= most:

@@ -96,6 +96,8 @@ class Bound:
         return self.places[k]
 
     def _included(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The columns and places of `include` that the model knows and that are among the first k,
+        by place."""
         given = self.rules.include or {}
         known = self._codes_of_each(list(given), "include")
         pairs = sorted(

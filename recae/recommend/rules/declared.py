@@ -126,6 +126,8 @@ class Rules:
             object.__setattr__(self, name, list(given))
 
     def _check_mapping(self, name: str) -> None:
+        """Raises ConfigError for a rule that is no mapping of ids to numbers within bounds, and for
+        two items of `include` at one place."""
         given = getattr(self, name)
         if given is None:
             return
@@ -142,6 +144,8 @@ class Rules:
             raise wrong(f"include names two items for position {twice}", name, given)
 
     def _check_table(self) -> None:
+        """Raises ConfigError for rules that need a column or a table and have none; DataError for a
+        column that the table lacks."""
         for name, needed, column in (
             ("half_life", self.half_life is not None, self.date),
             ("at_most", self.at_most is not None, self.category),
@@ -294,6 +298,8 @@ def plain(value: Any) -> Any:
 
 
 def _pairs(name: str, given: Any) -> dict[Any, Any]:
+    """A rule of JSON, a list of objects, as a mapping. Raises ConfigError for other forms and for
+    an item named twice."""
     number = LISTS[name]
     found: dict[Any, Any] = {}
     listed = isinstance(given, Sequence) and not isinstance(given, str | bytes)

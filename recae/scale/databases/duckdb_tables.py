@@ -52,6 +52,8 @@ class DuckDBTables:
                 database.execute("CHECKPOINT")  # a log beside the file would stay behind
 
     def _load(self, file: Path, rows: Any, about: dict[str, Any], overwrite: bool) -> None:
+        """Replaces the table in one transaction, after the counts of the new rows are compared with
+        the export."""
         try:
             with self._connected(file) as database:
                 database.execute("BEGIN")

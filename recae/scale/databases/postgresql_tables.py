@@ -90,6 +90,8 @@ class PostgreSQLTables:
             raise
 
     def _load(self, cursor: Any, rows: Any, about: dict[str, Any], overwrite: bool) -> None:
+        """Fills a new table and gives it the place, the owner and the rights of the old one in one
+        transaction, so that readers see one or the other."""
         schema, name = self._schema(cursor), self.place.parts[-1]
         fresh = f"recae_{uuid.uuid4().hex[:12]}"
         old, new = f"{quoted(schema)}.{quoted(name)}", f"{quoted(schema)}.{quoted(fresh)}"

@@ -214,6 +214,8 @@ class RedisLists:
 
     @contextmanager
     def _connected(self) -> Iterator[Any]:
+        """One connection for a load, which is closed afterwards. Errors of Redis become a
+        StorageError."""
         pool = client_of(self._url, self.name, CALL_SECONDS, CONNECT_SECONDS).connection_pool
         client = None
         try:

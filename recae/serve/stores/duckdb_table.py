@@ -57,6 +57,8 @@ class DuckDBDriver:
         self._root = None
 
     def connect(self, seconds: float) -> _Connection:
+        """A cursor, and the kinds of the two columns. Raises DataError if the file or a column is
+        not there."""
         try:
             cursor, signature = self._cursor()
         except OSError as error:
@@ -88,6 +90,8 @@ class DuckDBDriver:
             raise StorageError(f"cannot write to {self.name}: {reason(error)}") from error
 
     def read(self, connection: _Connection, users: list[Id]) -> Histories:
+        """The histories of some users, AT_A_TIME in a query. Raises Stale if the file was
+        replaced."""
         if connection.signature != self._now():
             raise Stale("the file has changed")
         wanted = asked_for(users, connection.kinds[0], self.name)
@@ -135,6 +139,8 @@ class DuckDBDriver:
             return file.read(12)[8:] == b"DUCK"
 
     def _opened(self) -> Any:
+        """A connection that can read this file and nothing else: read-only, no external access,
+        settings locked."""
         # Attached to a database in memory: DuckDB keeps one of the same path for all connections.
         config = {"threads": "1", "autoinstall_known_extensions": "false"}
         if not self._is_database():

@@ -166,6 +166,8 @@ class GuardedStore:
         return error
 
     def _read(self, task: _Task, users: list[Id] | None) -> Histories:
+        """Reads on the connection of this thread, which is made at the first read. One that a
+        timeout broke off is dropped. users=None only connects."""
         connection = getattr(self._of_thread, "connection", None)
         if connection is None:
             try:

@@ -105,6 +105,7 @@ class ParquetHistories:
         return tuple((name, s.st_mtime_ns, s.st_size, s.st_ino) for name, s in stats)
 
     def _read(self) -> Interactions:
+        """The file in memory, with its hash table of ids made before several threads need it."""
         user, item = self._columns
         data = read_parquet(
             self.path,

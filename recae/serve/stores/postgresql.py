@@ -65,6 +65,7 @@ class PostgreSQLDriver:
         pass  # psycopg leaves connections of another process alone
 
     def connect(self, seconds: float) -> _Connection:
+        """A read-only connection whose statements the server ends after `seconds`."""
         fixed = {"connect_timeout": max(2, math.ceil(seconds)), "client_encoding": "utf8"}
         connection = self._psycopg.connect(
             **{**self._conninfo, **fixed}, autocommit=True, prepare_threshold=None
@@ -111,6 +112,8 @@ class PostgreSQLDriver:
             raise StorageError(f"cannot write to {self.name}: {reason(error)}") from error
 
     def read(self, connection: _Connection, users: list[Id]) -> Histories:
+        """The histories of some users in one query. Raises Stale if the table was replaced,
+        StoreError for text that cannot be decoded."""
         try:
             wanted = asked_for(users, connection.kind, self.name)
         except DataError:

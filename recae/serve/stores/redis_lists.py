@@ -53,6 +53,8 @@ class RedisDriver:
         return client_of(self._url, self.name, seconds, seconds)
 
     def read(self, connection: Any, users: list[Id]) -> Histories:
+        """The lists of some users in one round trip, each item once. Raises StoreError for keys of
+        another type."""
         keys = [f"{self.layout.prefix}{user}" for user in users]
         with connection.pipeline(transaction=False) as pipeline:
             for key in keys:
@@ -94,6 +96,7 @@ class RedisDriver:
             self.close(client)
 
     def _item(self, key: str, element: Any) -> Id:
+        """An element as an id of the declared kind. Raises StoreError for anything else."""
         if not isinstance(element, bytes):
             raise self._odd(key, f"it holds {type(element).__name__}")
         if self.layout.item_ids == "text":
