@@ -13,7 +13,7 @@ ROOMS += ["apply.steer"]
 """Rooms all of whose names are public."""
 SINGLE = {
     "apply.maps": ["Coherence", "Map", "map_codes", "map_items", "map_users"],
-    "data": ["IdMap"],
+    "data": ["Dataset", "IdMap", "dataset_card", "dataset_names"],
     "data.splits": [
         *("RollingTime", "Split", "WeakKFold", "fixed_folds", "holdout_pairs", "repeated"),
     ],
@@ -21,13 +21,14 @@ SINGLE = {
     "evaluation": [
         *("Scorer", "by_history", "by_popularity", "rank_biased_overlap", "rating_errors", "rmse"),
     ],
+    "metrics": ["Metric"],
     "mlflow": ["load_model", "log_model"],
     "ranking": ["TopK"],
     "scale": ["Recommend", "load_export", "map_in_arrow", "ray_export"],
     "serve": ["open_store", "write_histories"],
     "system.checkup": ["Checkup", "Finding"],
     "tracking": ["MLflow", "Store", "TensorBoard", "WandB"],
-    "training": ["Job", "Result", "Tracker"],
+    "training": ["Epoch", "Job", "Result", "Tracker"],
     "tuning": ["Tuning"],
 }
 """Rooms some of whose names are public, and these names."""

@@ -66,7 +66,7 @@ PAGES = [
         "tracking",
         "Tracking",
         "[Track](../track.md) shows them at work.",
-        ("tracking", "training.jobs"),
+        ("tracking", "training.jobs", "training.epoch"),
     ),
     Page("report", "Reports", "Tables, pages and charts of many models.", ("report",)),
     Page(

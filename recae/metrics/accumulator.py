@@ -96,7 +96,7 @@ class MetricAccumulator:
         ones = self._ones(history, len(topk))
         for metric, parts in self._values.items():
             if metric.of_hits:
-                parts.append(metric.from_matched(matched))
+                parts.append(metric._from_matched(matched))
             elif metric.of_ranks:
                 parts.append(OF_RANKS[metric.name](self._ranks(metric, ranks, len(topk))))
             else:

@@ -64,6 +64,11 @@ class Metric:
     relevant, it returns (rows,) float64, NaN where a row has no target. Raises ConfigError for the
     metrics that do not measure hits, which need more (see MetricAccumulator), DataError if the two
     do not fit.
+
+    >>> top = recae.ranking.TopK(np.array([[2, 0]]), np.array([[0.9, 0.4]], dtype=np.float32))
+    >>> target = scipy.sparse.csr_matrix([[1, 1, 0]])
+    >>> recae.metrics.Metric("precision", 2)(top, target).tolist()
+    [0.5]
     """
 
     name: str
@@ -143,9 +148,9 @@ class Metric:
             raise ConfigError(f"{self} is one number, not one per user; use a MetricAccumulator")
         if not self.of_hits:
             raise ConfigError(f"{self} needs more than lists and targets; use a MetricAccumulator")
-        return self.from_matched(match(topk, target, str(self), self.k))
+        return self._from_matched(match(topk, target, str(self), self.k))
 
-    def from_matched(self, matched: Matched) -> FloatArray:
+    def _from_matched(self, matched: Matched) -> FloatArray:
         """From the matched places of lists of k or more: (rows,)."""
         if self.function is None and self.name in GRADED:
             return graded(self.name, matched, self.k)

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Epoch:
-    """One finished epoch: its number from 1, mean training loss, seconds, validation metrics."""
+    """One finished epoch: its number from 1, mean training loss, seconds, validation metrics.
+
+    >>> losses = []
+    >>> model = recae.MultVAE(latent=2, hidden=(3,), epochs=2)
+    >>> model = model.fit(data, callbacks=[lambda epoch: losses.append(epoch.loss)])
+    >>> len(losses)
+    2
+    """
 
     number: int
     loss: float

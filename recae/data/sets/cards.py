@@ -19,14 +19,18 @@ UNPINNED = "unpinned"
 
 
 def dataset_names() -> list[str]:
-    """The names of `load_dataset`, ascending."""
+    """The names of `load_dataset`, ascending.
+
+    >>> recae.data.dataset_names()[:2]
+    ['amazon-book', 'goodbooks-10k']
+    """
     return sorted(_cards())
 
 
 def dataset_card(name: str) -> Card:
     """The parsed card of a data set. Raises ConfigError, listing the known names.
 
-    >>> dataset_card("ml-1m")["counts"]["interactions"]
+    >>> recae.data.dataset_card("ml-1m")["counts"]["interactions"]
     1000209
     """
     cards = _cards()

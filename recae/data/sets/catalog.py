@@ -43,6 +43,10 @@ class Dataset:
     card: the parsed `card.toml` (url, licence, citation, columns, counts and their sources). parts:
     the published parts by name ("train", "test"), over the ids of `interactions`, which is all of
     them together; empty where no parts are published.
+
+    >>> films = pd.DataFrame({"title": ["Alien"]}, index=pd.Index([7], name="item_id"))
+    >>> recae.data.Dataset("mine", data, films, card={}).items.loc[7, "title"]
+    'Alien'
     """
 
     name: str
