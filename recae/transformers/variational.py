@@ -97,7 +97,10 @@ class VariationalAutoencoder(Transformer):
     numbers: ClassVar[tuple[str, ...]] = ("noise_variance_",)
 
     def check_params(self) -> None:
-        """Also checks settings that exclude each other. Raises ConfigError."""
+        """Also checks settings that exclude each other. Raises ConfigError.
+
+        >>> recae.VariationalAutoencoder(loss="logistic", binarise=True).check_params()
+        """
         super().check_params()
         if not self.hidden:
             raise ConfigError(
