@@ -59,8 +59,9 @@ PEERS = {
         dependencies=False,
     ),
     "lenskit": Peer(("lenskit==2025.8.1", "ray==2.60.0")),
+    "rectools": Peer(("rectools==0.19.0", "pyarrow==21.0.0"), torch=False),
     "recpack": Peer(("recpack==0.3.6",)),
-    "cornac": Peer(("cornac==3.0.1",)),
+    "cornac": Peer(("cornac==3.0.1", "pandas==3.1.1", "pyarrow==26.0.1")),
 }
 
 

@@ -59,23 +59,23 @@ def _lists(theirs: list[Any], here: list[Any]) -> Row:
     if len(theirs) != len(here):
         said = f"{len(theirs):,} lists, here {len(here):,}"
         return {"same": False, "said": said, "theirs": len(theirs), "here": len(here)}
-    equal, shared, apart = [], [], 0.0
+    equal, shared, scores = [], [], []
     for one, other in zip(theirs, here, strict=True):
         equal.append(_equal(one, other))
         items, others = ({item for item, _ in some} for some in (one, other))
         shared.append(len(items & others) / max(len(items), len(others), 1))
-        apart = max(apart, _apart(one, other))
-    same = all(equal)
+        scores += _apart(one, other)
+    same, apart = all(equal), max(scores, default=None)
     if not same:
         said = f"{np.mean(equal):.0%} of lists equal, {np.mean(shared):.1%} of items shared"
-    elif np.isnan(apart):
+    elif apart is None:
         said = "same lists"
     else:
         said = "same lists, " + (f"scores to {apart:.0e}" if apart < 0.01 else "other scores")
         said = said.replace("scores to 0e+00", "same scores")
     figures = {"equal": float(np.mean(equal)), "shared": float(np.mean(shared))}
     return {"same": same, "said": said, "lists": len(here), **figures} | (
-        {} if np.isnan(apart) else {"scores": apart}
+        {} if apart is None else {"scores": apart}
     )
 
 
@@ -97,12 +97,13 @@ def _equal(theirs: list[Any], here: list[Any]) -> bool:
     return True
 
 
-def _apart(theirs: list[Any], here: list[Any]) -> float:
-    """The largest difference of the scores of an item, relative to the largest score."""
-    scores = {item: score for item, score in here}
-    pairs = [(score, scores[item]) for item, score in theirs if scores.get(item) is not None]
-    pairs = [(one, other) for one, other in pairs if one is not None]
-    if not pairs:
-        return float("nan")
-    largest = max(abs(other) for _, other in pairs) or 1.0
-    return max(abs(one - other) for one, other in pairs) / largest
+def _apart(theirs: list[Any], here: list[Any]) -> list[float]:
+    """The differences of the scores of the items of both, relative to the largest score."""
+    scores = dict(here)
+    pairs = [
+        (score, scores[item])
+        for item, score in theirs
+        if score is not None and scores.get(item) is not None
+    ]
+    largest = max((abs(other) for _, other in pairs), default=1.0) or 1.0
+    return [abs(one - other) / largest for one, other in pairs]

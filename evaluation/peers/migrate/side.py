@@ -103,7 +103,7 @@ def plain(value: Any, ids: Any = None) -> Any:
         return {"counts": _counts(value)}
     if isinstance(value, tuple | list) and len(value) and isinstance(value[0], list | np.ndarray):
         return _lists(value, ids)
-    if isinstance(value, tuple) and value and all(map(_countable, value)):
+    if isinstance(value, tuple | list) and value and all(map(_countable, value)):
         return {"counts": [size for part in value for size in _counts(part)]}
     if isinstance(value, pd.Series):
         value = value.to_numpy()
@@ -115,7 +115,7 @@ def plain(value: Any, ids: Any = None) -> Any:
 
 
 def _countable(part: Any) -> bool:
-    return hasattr(part, "nnz") or isinstance(part, pd.DataFrame | int)
+    return hasattr(part, "nnz") or hasattr(part, "train") or isinstance(part, pd.DataFrame | int)
 
 
 def _counts(value: Any) -> list[int]:

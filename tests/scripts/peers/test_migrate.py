@@ -35,7 +35,6 @@ y = 4
 | add again | `x` | `y - 2` | same: 5.0000 |
 | talk | none | `y` | |
 """
-GUIDES = [peer for peer in migrate.PEERS if migrate.page_of(peer).is_file()]
 
 
 def test_the_steps_of_a_page_are_found() -> None:
@@ -144,7 +143,7 @@ def test_the_guide_from_implicit_runs_on_both_sides(
     assert sum(row["same"] is True for row in kept["calls"].values()) >= 12
 
 
-@pytest.mark.parametrize("peer", GUIDES)
+@pytest.mark.parametrize("peer", migrate.PEERS)
 def test_a_guide_says_what_was_measured(peer: str) -> None:
     text = migrate.page_of(peer).read_text(encoding="utf-8")
     kept = json.loads((RESULTS / f"migrate-{peer}.json").read_text(encoding="utf-8"))
