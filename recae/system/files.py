@@ -199,7 +199,8 @@ def resolved(path: object) -> Path:
     given = as_path(path)
     try:
         found = given.resolve()
-        found.exists()  # raises for a path that no file can have
+        with suppress(FileNotFoundError, NotADirectoryError):
+            found.stat()  # raises for a path that no file can have; exists() does not in 3.14
     except (OSError, RuntimeError) as error:  # RuntimeError: a circle, before Python 3.13
         raise StorageError(
             f"cannot write {given}: {getattr(error, 'strerror', None) or error}: name another place"

@@ -73,7 +73,8 @@ class Running:
             with urllib.request.urlopen(request, timeout=20) as response:
                 return response.status, response.read()
         except urllib.error.HTTPError as error:
-            return error.code, error.read()
+            with error:
+                return error.code, error.read()
 
     def version(self) -> str:
         return str(json.loads(self.ask("/v1/recommend", {"history": [1], "k": 1})[1])["version"])
