@@ -108,6 +108,7 @@ FAMILY: dict[str, Callable[[], recae.Recommender]] = {
     "mult-vae, one layer in the decoder": lambda: recae.MultVAE(**WARM),
     "rec-vae": lambda: recae.RecVAE(**COMMON),
     "h-vamp": lambda: recae.HVamp(**WARM, components=1000),
+    "h-vamp, lr 0.003": lambda: recae.HVamp(**WARM, components=1000, lr=3e-3),
     "flvae": lambda: recae.FLVAE(**FOCAL),
     "flvae, dropout": lambda: recae.FLVAE(**FOCAL, dropout=0.5),
     "vasp": lambda: recae.VASP(**FOCAL),
