@@ -114,8 +114,8 @@ FAMILY: dict[str, Callable[[], recae.Recommender]] = {
     "vasp": lambda: recae.VASP(**FOCAL),
     "vasp, dropout": lambda: recae.VASP(**FOCAL, dropout=0.5),
 }
-"""The models in their published order, with the layers of their papers. Of FLVAE and VASP all
-layers are there, a quarter as wide."""
+"""The models in their published order, with the layers of their papers, and variants after a comma.
+Of FLVAE and VASP all layers are there, a quarter as wide."""
 
 
 @estimator

@@ -91,6 +91,7 @@ class Blends:
 def fitted(names: Sequence[str], suite: str, split: Any, work: Path) -> list[recae.Recommender]:
     """The models with the settings of the kept results, fitted on train or loaded."""
     kept = {entry.name: entry for entry in load_entries(RESULTS / suite)}
+    work.mkdir(parents=True, exist_ok=True)
     models = []
     for name in names:
         folder = work / name

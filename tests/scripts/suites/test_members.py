@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -40,6 +42,19 @@ def test_a_member_that_knows_something_gains_and_noise_does_not(blends, capsys) 
     assert rows["long"]["value"] == pytest.approx(hits.mean())
     assert rows["by length"]["gain"] > 0  # each third of the users has one good member
     assert "by length" in capsys.readouterr().out
+
+
+def test_models_have_the_kept_settings_and_are_fitted_once(tmp_path, monkeypatch) -> None:
+    data = recae.load_dataset("ml-latest-small").interactions.filter(min_per_item=50)
+    split = recae.RandomSplit(validation=0.2).split(data)
+    kept = SimpleNamespace(name="ease", reports=[SimpleNamespace(model="EASE(l2=70.0)")])
+    monkeypatch.setattr(members, "load_entries", lambda folder: [kept])
+    (first,) = members.fitted(["ease"], "bundled", split, tmp_path / "new" / "folder")
+    expected = recae.EASE(l2=70.0).fit(split.train.binarised())
+    np.testing.assert_array_equal(first.score(split.train), expected.score(split.train))
+    monkeypatch.setattr(recae.EASE, "fit", None)
+    (again,) = members.fitted(["ease"], "bundled", split, tmp_path / "new" / "folder")
+    assert again.fingerprint() == first.fingerprint()
 
 
 def test_users_without_a_target_are_left_out_of_the_sample() -> None:
