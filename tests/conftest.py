@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,13 @@ NOT_QUICK = {
     *("test_cdae.py", "test_contract_gradients.py", "test_linear_users.py", "test_softmax.py"),
     *("test_concepts.py", "test_rating_error.py", "test_repeatable.py", "test_sources.py"),
     *("test_attributes.py", "test_download.py", "test_ensemble.py", "test_entries.py"),
-    *("test_forks.py", "test_infinite_ae.py", "test_k_core.py", "test_protocols.py"),
+    *(
+        "test_forks.py",
+        "test_infinite_ae.py",
+        "test_in_a_kernel.py",
+        "test_k_core.py",
+        "test_protocols.py",
+    ),
     *("test_sparse_ae.py", "test_vanilla_ae.py", "test_variational.py"),
 }
 QUICK_MODELS = ("ease", "mult-vae", "pure-svd")
@@ -130,6 +137,28 @@ def own_group(planted: recae.Interactions) -> Callable[[recae.Recommender], floa
         return float((items // GROUP == np.arange(len(items))[:, None] % GROUPS).mean())
 
     return share
+
+
+@pytest.fixture
+def run_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Path]:
+    """Runs all cells of a notebook in a kernel of its own, in an empty folder, which it returns.
+
+    The outputs are in the notebook. Raises CellExecutionError where a cell fails.
+    """
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed")
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    folder = tmp_path / "work"
+    folder.mkdir()
+
+    def run(notebook: Any) -> Path:
+        where = {"metadata": {"path": str(folder)}}
+        nbclient.NotebookClient(notebook, timeout=600, resources=where).execute()
+        return folder
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Mapping
@@ -36,7 +37,8 @@ class Lines:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.written not in (None, self.n) and error[:1] == (None,) and self.n == self.total:
+        if self.written not in (None, self.n) and error[:1] == (None,):
+            self.total = self.n  # the work may have ended early
             self._write()
 
     def update(self, n: float = 1) -> None:
@@ -79,6 +81,39 @@ class Lines:
         return tqdm.format_sizeof(n, "B") if self.unit == "B" else f"{n:,.0f}"
 
 
+class Bar(tqdm):  # type: ignore[misc]
+    """A bar that ends at 100 % where the work ended early without an error, as a fit may."""
+
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is None and self.n:
+            self.total = self.n
+        super().__exit__(*error)
+
+
+class Output(Bar):
+    """A bar that is one output of a notebook's cell, which each step replaces.
+
+    On stderr each step would be an output of its own in a notebook that is run without a browser.
+    It needs no ipywidgets. The tqdm bar writes into memory what only a terminal needs.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.shown: Any = None
+        super().__init__(file=io.StringIO(), ascii=False, **settings)
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        """Shows the bar, or replaces what is shown."""
+        from IPython import display
+
+        text = {"text/plain": str(self) if msg is None else msg}
+        if self.shown is None:
+            show: Any = display.display
+            self.shown = show(text, raw=True, display_id=True)
+        else:
+            self.shown.update(text, raw=True)
+        return True
+
+
 def say(text: str, progress: bool | None = None) -> None:
     """Writes a line to stderr, above a bar if there is one; nothing with `progress=False`."""
     if progress is not False and sys.stderr is not None:
@@ -97,8 +132,9 @@ def check_progress(progress: object) -> bool | None:
 
 
 def bar(total: int | None, what: str, unit: str, progress: bool | None, *, initial: int = 0) -> Any:
-    """A tqdm bar on stderr. `progress`: True shows it, False hides it; None shows it in a terminal
-    or a notebook, and elsewhere, as in a log, a line every few seconds.
+    """A tqdm bar on stderr, or in the output of a notebook. `progress`: True shows it, False hides
+    it; None shows it in a terminal or a notebook, and elsewhere, as in a log, a line every few
+    seconds.
 
     total: None if it is not known. initial: progress made before; it does not count as speed. The
     unit "B" is shown as kB, MB and so on.
@@ -106,16 +142,14 @@ def bar(total: int | None, what: str, unit: str, progress: bool | None, *, initi
     asked = check_progress(progress)
     if asked is None and sys.stderr is not None and not (_in_terminal() or in_notebook()):
         return Lines(total, what, unit, initial)
-    return tqdm(
-        total=total,
-        initial=initial,
-        desc=what,
-        unit=unit,
-        unit_scale=unit == "B",
-        disable=asked is False or sys.stderr is None,
-        delay=DELAY,
-        dynamic_ncols=True,
-    )
+    settings = {"desc": what, "unit": unit, "unit_scale": unit == "B", "delay": DELAY}
+    if unit == "s" and total:  # seconds per second say nothing
+        settings["bar_format"] = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"
+    # Spyder's console is a kernel, too, but cannot replace what it has shown.
+    if in_notebook() and asked is not False and "spyder_kernels" not in sys.modules:
+        return Output(total=total, initial=initial, **settings)
+    hidden = asked is False or sys.stderr is None
+    return Bar(total=total, initial=initial, disable=hidden, dynamic_ncols=True, **settings)
 
 
 def _in_terminal() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -173,18 +174,18 @@ def _search(task: Task, study: Study, budget: Budget, progress: bool | None) -> 
     """Adds trials to the study until the budget ends; the best one's model, None if it is old."""
     past, best_model = study.trials, None
     by_trials = budget.seconds is None
-    total = budget.trials if by_trials else int(budget.seconds or 0)
+    total = budget.trials if by_trials else ceil(budget.seconds or 0)
     template = {name: getattr(task.template, name) for name in study.space.parts}
     name = f"tuning {type(task.template).__name__}"
     if past:
         best = best_of(past)
         value = "none has a result" if best is None else f"best {task.metric} {best.value:.4f}"
         say(f"{name}: resumed after trial {len(past)} ({value}), {study.folder}", progress)
-    before = len(past) if by_trials else min(int(budget.spent), total or 0)
+    before = len(past) if by_trials else min(ceil(budget.spent), total or 0)
     with bar(total, name, "trial" if by_trials else "s", progress, initial=before) as shown:
 
         def show() -> None:
-            now = len(past) if by_trials else min(int(budget.spent), total or 0)
+            now = len(past) if by_trials else min(ceil(budget.spent), total or 0)
             shown.update(now - shown.n)
 
         show()

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from tqdm import TqdmWarning
+
 from recae.errors import ConfigError, DataError, RecaeError, StorageError
 from recae.estimators.saved import load
 from recae.recommend.base import Recommender
@@ -83,7 +85,10 @@ def best_of(trials: Sequence[Trial]) -> Trial | None:
 def check_optuna() -> Any:
     """The library. Raises ConfigError where it is missing."""
     try:
-        import optuna
+        with warnings.catch_warnings():
+            # Without ipywidgets tqdm warns of bars of Optuna, which nobody asks for.
+            warnings.simplefilter("ignore", TqdmWarning)
+            import optuna
     except ImportError as error:
         raise ConfigError('tuning needs Optuna: pip install "recae[tune]"') from error
     return optuna

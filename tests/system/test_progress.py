@@ -70,6 +70,25 @@ def test_the_last_line_is_written_once(
     assert "100%" in line
 
 
+def test_work_that_ends_early_has_ended(
+    clock: list[float], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bar(10, "fitting", "epoch", None) as shown:
+        clock[0] += 12
+        shown.update(3)
+        shown.update(1)
+    first, last = capsys.readouterr().err.splitlines()
+    assert "30%" in first and "100%" in last
+    monkeypatch.setattr(progress, "DELAY", 0)
+    with bar(10, "fitting", "epoch", True) as shown:
+        shown.update(4)
+    assert "100%" in (ended := capsys.readouterr().err.split("\r")[-1]) and "4/4" in ended
+    with pytest.raises(KeyboardInterrupt), bar(10, "fitting", "epoch", True) as shown:
+        shown.update(4)
+        raise KeyboardInterrupt
+    assert "4/10" in capsys.readouterr().err.split("\r")[-1]
+
+
 def test_false_is_silence(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     with bar(10, "fitting", "epoch", False) as shown:
         clock[0] += 100
