@@ -86,6 +86,7 @@ from .models import UserKNN as UserKNN
 from .models import VanillaAE as VanillaAE
 from .recommend import Explanation as Explanation
 from .recommend import Recommender as Recommender
+from .recommend.estimate import Estimate as Estimate
 from .recommend.export import Export as Export
 from .recommend.export import ExportComparison as ExportComparison
 from .recommend.export import Forecast as Forecast

@@ -36,6 +36,7 @@ from recae.system.machine import __version__
 
 COMMANDS = {
     "ingest": "Write a table of any size into a data folder, which all commands read at once.",
+    "estimate": "Estimate time, memory and disk of a model on a table, before it is fitted.",
     "fit": "Fit a model on a table of interactions and save it.",
     "tune": "Search the settings of a model, then fit it with the best and save it.",
     "best": "Find a good model: tune a few, test each once, and save the best.",

@@ -103,13 +103,12 @@ def read_value(text: str, hint: Any) -> Any:
         return text
 
 
-def add_options(parser: Parser) -> None:
-    """Declares the options of the commands that fit a model and save it."""
+def add_model_options(parser: Parser) -> None:
+    """Declares the table, and the model with its hyperparameters."""
     parser.hyperparameters = sorted(
         {key for m in recae.MODELS.values() for key in m.param_fields()}
     )
     parser.add_argument("data", metavar="DATA", help="the table of interactions")
-    parser.add_argument("out", metavar="OUT", help="the directory to save the model to")
     parser.add_argument(
         "--model",
         type=model_name,
@@ -125,6 +124,12 @@ def add_options(parser: Parser) -> None:
         metavar="NAME=VALUE",
         help="a hyperparameter of the model; may be repeated; tuples as 600,200",
     )
+
+
+def add_options(parser: Parser) -> None:
+    """Declares the options of the commands that fit a model and save it."""
+    add_model_options(parser)
+    parser.add_argument("out", metavar="OUT", help="the directory to save the model to")
     add_run_options(parser, seed=0)
     parser.add_argument(
         "--with-history",
@@ -134,6 +139,11 @@ def add_options(parser: Parser) -> None:
     add_overwrite_option(parser, "a model at OUT and the files")
     add_table_options(parser, filters=True)
     add_output_options(parser)
+    add_help(parser)
+
+
+def add_help(parser: Parser) -> None:
+    """Declares --help, which ends in the models and their hyperparameters."""
     parser.add_argument(
         "-h",
         "--help",

@@ -23,10 +23,12 @@ from recae.errors import (
     NotFittedError,
     TrainingInterrupted,
     check_flag,
+    check_integer,
     warn,
 )
 from recae.estimators.saved import hyperparameters, write
 from recae.nn import Ranks
+from recae.recommend.estimate import Estimate, estimated
 from recae.recommend.exported import Exports
 from recae.recommend.onnx.graph import Value
 from recae.recommend.onnx.histories import Histories
@@ -41,11 +43,12 @@ from recae.recommend.saved import (
     read_items,
     shown_facts,
 )
-from recae.recommend.weights import check_weights, learn_weighting, set_state, state
+from recae.recommend.weights import check_some, check_weights, learn_weighting, set_state, state
 from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
 from recae.system.display import html_table
 from recae.system.files import as_path
 from recae.system.machine import enough_memory
+from recae.system.progress import check_progress
 from recae.system.threads import survives_fork
 
 FINGERPRINT = re.compile("[0-9a-f]{16}")
@@ -65,7 +68,8 @@ class Recommender(Exports):
     `recae.distributed` fit it together; `scores_every_item`, whether no item gets the
     score -inf; `personalised`, whether scores are learnt from which users have which items in
     common; `needs_history`, whether a user without a history is a stranger, see `on_unknown` of
-    `recommend`; `predicts_ratings`, whether scores are in the unit of the weights.
+    `recommend`; `predicts_ratings`, whether scores are in the unit of the weights; `cubic`, whether
+    time or memory grows faster than the users, or the items, alone: `estimate` then samples both.
 
     >>> all(issubclass(model, recae.Recommender) for model in recae.MODELS.values())
     True
@@ -80,6 +84,7 @@ class Recommender(Exports):
     uses_processes: ClassVar[bool] = False
     scores_every_item: ClassVar[bool] = True
     predicts_ratings: ClassVar[bool] = False
+    cubic: ClassVar[bool] = False
     fitted_params_: dict[str, Any]
     _facts: Mapping[str, Any] = MappingProxyType({})
     _rank: int = 0  # of the process that fitted it together with others
@@ -143,6 +148,38 @@ class Recommender(Exports):
                 self._own(data, run.ranks)
                 told.model = self
         return self
+
+    def estimate(
+        self,
+        data: Interactions | pd.DataFrame | Any,
+        validation: Fold | None = None,
+        *,
+        k: int = 10,
+        progress: bool | None = None,
+    ) -> Estimate:
+        """What `fit`, an evaluation and an export of the model will take on this machine: seconds,
+        memory and disk, before anything is fitted.
+
+        Small samples of the data are fitted and ranked until one takes a second, and what they take
+        is extrapolated: with a fraction of the users, all items; of a `cubic` model, with a
+        fraction of both. A model that trains in epochs is assumed to need all of them; early
+        stopping ends before. validation: the fold that `fit` will get, which is ranked after each
+        epoch. k: items of a list. progress: as in `fit`. Of an Ensemble the members are estimated.
+
+        Raises ConfigError for bad options and for a model that fits within a time of its own,
+        DataError for bad data.
+
+        >>> recae.EASE().estimate(data).fit.seconds < 5
+        True
+        """
+        self.check_params()
+        data = as_interactions(data)
+        check_some(data)
+        if validation is not None:
+            check_fold("validation", validation)
+        check_integer("k", k, low=1)
+        validated = validation.target.n_users if validation and self.uses_validation else 0
+        return estimated(self, self._trained(), data, validated, k, check_progress(progress))
 
     def _job(self, data: Interactions, validation: Fold | None, run: training.Run) -> training.Job:
         """What trackers are told before a fit."""

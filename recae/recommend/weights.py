@@ -61,13 +61,18 @@ def check_weights(model: Any) -> None:
         )
 
 
+def check_some(data: Interactions) -> None:
+    """Raises DataError for no interactions."""
+    if not data.nnz:
+        raise DataError("there are no interactions to learn from")
+
+
 def learn_weighting(model: Any, data: Interactions) -> None:
     """Sets the transform of a model that is about to be fitted, and warns of unhelpful weights.
 
     Raises DataError for no interactions.
     """
-    if not data.nnz:
-        raise DataError("there are no interactions to learn from")
+    check_some(data)
     known = model.param_fields()
     used = getattr(model, "weights", "neither")
     name = getattr(model, "weight_transform", "none")

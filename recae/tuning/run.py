@@ -11,11 +11,12 @@ import torch
 
 from recae.data import Interactions, as_interactions
 from recae.data.splits import Fold
-from recae.errors import ConfigError, DataError, check_flag, check_integer, check_option, explained
+from recae.errors import ConfigError, check_flag, check_integer, check_option, explained
 from recae.metrics import AnyMetric, Metric, parse_metrics
 from recae.models import Ensemble
 from recae.recommend.base import Recommender
 from recae.recommend.requests import check_fold, check_metric
+from recae.recommend.weights import check_some
 from recae.rng import check_seed
 from recae.system.progress import check_progress
 from recae.system.threads import survives_fork
@@ -120,8 +121,7 @@ def tune(
     model.check_params()
     check_optuna()
     data = as_interactions(train)
-    if not data.nnz:
-        raise DataError("there are no interactions to learn from")
+    check_some(data)
     check_fold("validation", validation)
     search = Search(
         data, validation, metrics, sampler, halving, patience, seed, place, progress, called

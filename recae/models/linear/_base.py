@@ -64,6 +64,7 @@ class LinearRecommender(ScaledRecommender):
 
     uses_device = True
     uses_processes = True
+    cubic = True
 
     # Constants, unless a model declares them as hyperparameters.
     dropout = 0.0

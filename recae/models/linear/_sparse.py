@@ -26,6 +26,7 @@ class SparseLinear(Recommender):
     weights: str = weights_param()
     weight_transform: str = weight_transform_param()
 
+    cubic = True
     weights_: Any = learnt()
 
     def _score_rows(self, matrix: Any) -> Tensor:

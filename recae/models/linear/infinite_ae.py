@@ -60,6 +60,7 @@ class InfiniteAE(Recommender):
 
     name = "infinite-ae"
     uses_device = True
+    cubic = True
     small = dict(l2=0.7)
 
     l2: float = param(

@@ -40,6 +40,7 @@ class TurboCF(SimilarityRecommender):
     """
 
     name = "turbo-cf"
+    cubic = True
     small: ClassVar[dict[str, Any]] = {}
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # The authors' settings, for Gowalla and Amazon-book.

@@ -49,6 +49,7 @@ class UserKNN(Recommender):
     """
 
     name = "user-knn"
+    cubic = True
     scores_every_item = False
     small = dict(neighbours=20)
 

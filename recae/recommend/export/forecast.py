@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import mmap
 import tempfile
-import threading
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from recae.recommend.export.writing import DEPTH, ITEMS, PartWriter, Writers, pa
 from recae.rng import Stream, numpy_generator
 from recae.system.digests import sha256
 from recae.system.machine import peak_gb
+from recae.system.memory import PeakMemory
 
 WARM, SHORT, LONG = 0.1, 0.4, 2.2
 """Seconds of the last run that warms up, and of the two whose difference is the time of users."""
@@ -39,8 +37,6 @@ SMALL_FILES = 4
 """Files of a folder beside its parts, each of which waits for the disk."""
 DIGESTS = 1 << 16
 """Users whose digests are written for their size."""
-EVERY = 0.005
-"""Seconds between two looks at the memory."""
 WAITING = 64
 """Bytes of a row on its way to the file: its columns, their copy in one piece, the pages."""
 
@@ -89,7 +85,7 @@ def forecast(plan: Plan, planning: float, *, file: bool, twice: bool) -> Forecas
     rows are first written to a checkpoint. Takes some three seconds, however many users there are.
     """
     users, most = plan.job.users, int(plan.job.options["batch_size"])
-    with tempfile.TemporaryDirectory(prefix="recae-forecast-") as folder, _Memory() as memory:
+    with tempfile.TemporaryDirectory(prefix="recae-forecast-") as folder, PeakMemory() as memory:
         sample = _Sample(plan, Path(folder))
         n = first = min(FEWEST, users)
         seconds = cold = sample.run(first, FEWEST)
@@ -211,26 +207,3 @@ class _Sample:
         bits = [max(math.ceil(math.log2(max(different, 2))), 1) for different in (now, later)]
         more: float = dictionary * (later / now / times - 1) + indices * (bits[1] / bits[0] - 1)
         return more
-
-
-class _Memory(threading.Thread):
-    """The most memory that this process holds while the block runs: `peak`, bytes."""
-
-    def __init__(self) -> None:
-        super().__init__(name="recae forecast", daemon=True)
-        self.peak, self.ended = 0, threading.Event()
-
-    def __enter__(self) -> _Memory:
-        self.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.ended.set()
-        self.join()
-
-    def run(self) -> None:
-        page = mmap.PAGESIZE
-        with suppress(OSError):  # where there is no such file, the peak of the process counts
-            while not self.ended.wait(EVERY):
-                held = int(Path("/proc/self/statm").read_text().split()[1]) * page
-                self.peak = max(self.peak, held)
