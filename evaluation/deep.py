@@ -34,7 +34,7 @@ from evaluation.suites.data import read_split
 from evaluation.suites.read import read_suite
 from recae.errors import TrainingInterrupted, unknown_option
 from recae.estimators.params import estimator
-from recae.nn import AutoencoderNet
+from recae.nn import AutoencoderNet, Decoder, LinearHead, mlp
 from recae.report.canvas import COLOURS, DASHES, canvas, write
 from recae.tuning import at_best_epoch
 
@@ -91,6 +91,18 @@ def sample(task: Task) -> Task:
     return replace(task, train=train, validation=recae.Fold(history, target))
 
 
+@estimator
+class OneLayer(recae.HVamp):
+    """H+Vamp whose scores are affine in its two codes, as those of Mult-VAE with one layer."""
+
+    name = "h-vamp-one-layer"
+
+    def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
+        net, both = super()._network(n_items, n_users), 2 * self.latent
+        net.decoder = Decoder(mlp((both,)), LinearHead(both, n_items))
+        return net
+
+
 COMMON: dict[str, Any] = {"epochs": 300, "patience": 30, "batch_size": 200}
 WARM: dict[str, Any] = COMMON | {"anneal": 0.1, "beta": 0.3}
 """beta reaches its final weight after 30 epochs. With a slower rise early stopping comes first."""
@@ -109,6 +121,7 @@ FAMILY: dict[str, Callable[[], recae.Recommender]] = {
     "rec-vae": lambda: recae.RecVAE(**COMMON),
     "h-vamp": lambda: recae.HVamp(**WARM, components=1000),
     "h-vamp, lr 0.003": lambda: recae.HVamp(**WARM, components=1000, lr=3e-3),
+    "h-vamp, one layer in the decoder": lambda: OneLayer(**WARM, components=1000),
     "flvae": lambda: recae.FLVAE(**FOCAL),
     "flvae, dropout": lambda: recae.FLVAE(**FOCAL, dropout=0.5),
     "vasp": lambda: recae.VASP(**FOCAL),
