@@ -33,7 +33,7 @@ from evaluation.suites.data import (
 from evaluation.suites.model import LIMITS, Places, is_done, run
 from evaluation.suites.read import Suite, read_suite
 from recae.errors import ConfigError, unknown_option
-from recae.training import Tracker, check_callbacks
+from recae.training import check_callbacks
 
 ROOT = Path(__file__).parents[2]
 OWN_RESULTS = Path("build/results")
@@ -74,7 +74,7 @@ def main(name: str, argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     suite = _changed(suite, options)
     chosen(suite, options.models)
-    tracker = None if options.track is None else tracker_of(options.track, name)
+    tracker = None if options.track is None else recae.tracking.tracker_of(options.track, name)
     tables = given_tables(options)
     results = options.results or (OWN_RESULTS if tables else RESULTS)
     places = Places(results / name, options.work / name)
@@ -99,20 +99,6 @@ def main(name: str, argv: Sequence[str]) -> int:
 
         print(write(suite, places.results))
     return 1 if failed else 0
-
-
-def tracker_of(text: str, name: str) -> Tracker:
-    """The tracker of `--track`; name: of the suite. Raises ConfigError."""
-    tool, _, place = text.partition(":")
-    known = {
-        "mlflow": recae.tracking.MLflow,
-        "tensorboard": recae.tracking.TensorBoard,
-        "wandb": recae.tracking.WandB,
-    }
-    if tool not in known:
-        raise unknown_option("tracker", tool, known)
-    tracker: Tracker = known[tool](place or name, metrics=(), model=False)
-    return tracker
 
 
 def chosen(suite: Suite, names: str | None) -> list[str]:

@@ -55,6 +55,7 @@ def fit(args: argparse.Namespace, output: Output, saves: bool) -> None:
     """Reads, fits and saves. saves: whether this process has the model, if there are several."""
     model = hyperparameters.build_model(args.model, args.set)
     check_number("--held-out", args.held_out, low=0, below=1)
+    trackers = [] if args.track is None else [recae.tracking.tracker_of(args.track, model=True)]
     check_places(args, folders=[args.out, args.checkpoint], inputs=[args.data], replaced=args.out)
     check_model_place(args.out, args.overwrite)
     if not model.uses_processes:
@@ -73,6 +74,7 @@ def fit(args: argparse.Namespace, output: Output, saves: bool) -> None:
         metric = model.get_params().get("metric")
         does = f"keeps the epoch with the best {metric}" if metric else "learns its weights"
         output.note(f"{args.model} {does} on {args.held_out:.0%} of each user's items, held out")
+    reported = any(part.uses_callbacks for part in model._trained())
     started = time.perf_counter()
     interruption = None
     try:
@@ -81,7 +83,7 @@ def fit(args: argparse.Namespace, output: Output, saves: bool) -> None:
             validation,
             seed=args.seed,
             device=args.device,
-            callbacks=output.epoch if any(m.uses_callbacks for m in model._trained()) else (),
+            callbacks=[*([output.epoch] if reported else []), *trackers],
             progress=output.progress,
             checkpoint=args.checkpoint,
         )

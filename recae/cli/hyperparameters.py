@@ -136,6 +136,12 @@ def add_options(parser: Parser) -> None:
         action="store_true",
         help="save the interactions too, to recommend for these users by their ids",
     )
+    parser.add_argument(
+        "--track",
+        metavar="TOOL[:PLACE]",
+        help="also write parameters, curves, metrics and the model to mlflow:EXPERIMENT, "
+        "tensorboard:FOLDER or wandb:PROJECT (default place: recae)",
+    )
     add_overwrite_option(parser, "a model at OUT and the files")
     add_table_options(parser, filters=True)
     add_output_options(parser)

@@ -88,6 +88,8 @@ def run(args: argparse.Namespace, output: Output) -> None:
     space = read_texts(template, args.space) if args.space else None
     check_number("--held-out", args.held_out, above=0, below=1)
     _check(args, template, space)
+    told = {"metrics": [args.metric], "model": True}
+    tracker = () if args.track is None else recae.tracking.tracker_of(args.track, **told)
     data = read_interactions(args.data, args, output)
     split = recae.data.splits.holdout_pairs(data, share=args.held_out, seed=args.seed)
     assert split.validation is not None
@@ -106,6 +108,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         device=args.device,
         progress=output.progress,
         folder=args.folder,
+        callbacks=tracker,
     )
     output.detail(tuning.trials.to_string(index=False))
     # The result of the search is written before the last fit, which may fail.

@@ -269,8 +269,3 @@ def test_a_model_of_a_suite_is_tracked_with_its_fits_and_its_test(tmp_path: Path
     (entry,) = load_entries(tmp_path)
     measured = notes.results[-1].metrics["ndcg@100"]
     assert measured == pytest.approx(entry.value("ndcg@100"), abs=1e-7)  # kept in float32
-
-
-def test_an_unknown_tracker_is_refused() -> None:
-    with pytest.raises(ConfigError, match="tensorboard"):
-        run_suite.tracker_of("tensorbord:runs", "bundled")
