@@ -88,8 +88,9 @@ def run(args: argparse.Namespace, output: Output) -> None:
     space = read_texts(template, args.space) if args.space else None
     check_number("--held-out", args.held_out, above=0, below=1)
     _check(args, template, space)
-    told = {"metrics": [args.metric], "model": True}
-    tracker = () if args.track is None else recae.tracking.tracker_of(args.track, **told)
+    tracker: Any = ()
+    if args.track is not None:
+        tracker = recae.tracking.tracker_of(args.track, metrics=[args.metric], model=True)
     data = read_interactions(args.data, args, output)
     split = recae.data.splits.holdout_pairs(data, share=args.held_out, seed=args.seed)
     assert split.validation is not None
