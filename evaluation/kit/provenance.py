@@ -40,7 +40,7 @@ def keep(name: str, result: dict[str, Any], folder: Path | None = None) -> Path:
     """Writes a result with its provenance to NAME.json in a folder, by default
     `evaluation/results`."""
     folder = RESULTS if folder is None else folder
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     provenance = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
