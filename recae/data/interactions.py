@@ -17,7 +17,7 @@ from recae.data.idmap import IdMap
 from recae.data.scratch import empty_like
 from recae.data.tables import columns as table
 from recae.data.tables.entries import read_entries
-from recae.data.tables.sources import as_source, is_table
+from recae.data.tables.sources import as_source, is_table, remedy
 from recae.errors import DataError, explained
 from recae.system.display import html_table
 
@@ -98,17 +98,19 @@ class Interactions:
     ) -> Interactions:
         """Interactions of a frame with a row for each; the order of the rows does not matter.
 
-        frame: pandas, polars, an Arrow table, batch, reader or dataset, or anything else with the
-        Arrow (`__arrow_c_stream__`) or dataframe interchange (`__dataframe__`) protocol. user,
-        item, weight, time: column names. Weight and time may be absent under their default names
-        (weights are then 1); None leaves the column unused. duplicates: the treatment of repeated
-        (user, item) pairs. "last" keeps the last in time (in row order if times tie or there are
-        none). The others are "first", "sum" (at the latest time), "max" (at its own time) and
-        "error". min_weight: keep the interactions of at least this weight once repeated pairs are
-        merged, as `filter` does; rows below it may have any finite weight. users, items: known ids
-        to code against; by default those of what is kept, ascending. on_bad_rows: "error" refuses
-        rows with missing or unusable values, "drop" leaves them out and warns with their number.
-        progress: True, False, or None to ask the terminal.
+        frame: pandas, polars, an Arrow table, batch, reader or dataset, a `datasets.Dataset`, a
+        DuckDB relation, a cursor or SQLAlchemy result of an executed query, or anything else with
+        the Arrow (`__arrow_c_stream__`) or dataframe interchange (`__dataframe__`) protocol. Pass a
+        reader, cursor or result before anything is fetched from it: few of them tell that rows are
+        missing. user, item, weight, time: column names. Weight and time may be absent under their
+        default names (weights are then 1); None leaves the column unused. duplicates: the treatment
+        of repeated (user, item) pairs. "last" keeps the last in time (in row order if times tie or
+        there are none). The others are "first", "sum" (at the latest time), "max" (at its own time)
+        and "error". min_weight: keep the interactions of at least this weight once repeated pairs
+        are merged, as `filter` does; rows below it may have any finite weight. users, items: known
+        ids to code against; by default those of what is kept, ascending. on_bad_rows: "error"
+        refuses rows with missing or unusable values, "drop" leaves them out and warns with their
+        number. progress: True, False, or None to ask the terminal.
 
         Raises one DataError with every fault, its first row and the count. The faults are absent
         columns, no rows, bad ids (see `as_ids`), ids unknown to a given map, weights that are not
@@ -374,10 +376,9 @@ def as_interactions(given: Any, items: IdMap | None = None) -> Interactions:
             )
         return Interactions.from_csr(given, items=items)
     a_file = isinstance(given, str | os.PathLike)
+    hint = f"; recae.read_table({os.fspath(given)!r}) reads a file" if a_file else remedy(given)
     raise DataError(
-        "expected Interactions, a table (pandas, polars, Arrow) or a scipy sparse matrix, "
-        f"not {type(given).__name__}"
-        + (f"; recae.read_table({os.fspath(given)!r}) reads a file" if a_file else "")
+        f"expected Interactions, a table or a scipy sparse matrix, not {type(given).__name__}{hint}"
     )
 
 

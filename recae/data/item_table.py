@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from recae.data.idmap import IdMap
 from recae.data.ids import Codes, Ids, as_ids, is_broken, show
 from recae.data.tables.readers import read_whole_table
-from recae.data.tables.sources import is_table
+from recae.data.tables.sources import is_table, remedy
 from recae.errors import DataError, check_option, explained, unknown_option, warn
 
 DISTINCT = 0.9
@@ -26,13 +26,13 @@ DISTINCT = 0.9
 class ItemTable:
     """Facts about items by id: a row for each item, or several.
 
-    given: a table (pandas, polars, Arrow), or the path of one (Parquet, CSV or TSV), with a column
-    of ids. A pandas frame may have the ids as its index instead. It may also be a mapping or Series
-    from ids to values, which become the column `value`. what: the word for one of them in messages,
-    such as "item" or "user"; the column of ids is `item_id` or `user_id` accordingly, unless
-    `id_column` names another. ids: "text" reads those of a text file as text, such as 007; "auto"
-    as integers where all are. known: ids that the table is about. Where no column has the name of
-    the ids, the column with the most of these ids is taken.
+    given: a table as `Interactions.from_frame` takes it, or the path of one (Parquet, CSV or TSV),
+    with a column of ids. A pandas frame may have the ids as its index instead. It may also be a
+    mapping or Series from ids to values, which become the column `value`. what: the word for one of
+    them in messages, such as "item" or "user"; the column of ids is `item_id` or `user_id`
+    accordingly, unless `id_column` names another. ids: "text" reads those of a text file as text,
+    such as 007; "auto" as integers where all are. known: ids that the table is about. Where no
+    column has the name of the ids, the column with the most of these ids is taken.
 
     ids: (rows,) in the normal form of `as_ids`; columns: a frame of the other columns, whose index
     is 0..rows-1. Raises DataError for another type, for a path that cannot be read and without a
@@ -57,12 +57,12 @@ class ItemTable:
         check_option("ids", ids, ("auto", "text"))
         found: Any
         id_column = f"{what}_id" if id_column is None else id_column
-        if isinstance(given, Mapping):
+        if isinstance(given, Mapping) and not remedy(given):
             found, columns = list(given), _one_column(value, list(given.values()))
         elif isinstance(given, pd.Series):
             found, columns = given.index, _one_column(value, given.to_numpy())
         elif isinstance(given, str | os.PathLike) or is_table(given):
-            texts = (id_column,) if ids == "text" else ()
+            texts = (id_column,) if ids == "text" and not is_table(given) else ()
             frame = read_whole_table(given, texts)
             self.label = "" if is_table(given) else f"{given}: "
             if known is not None and id_column not in frame.columns and _no_index(frame):
@@ -80,7 +80,7 @@ class ItemTable:
         else:
             raise DataError(
                 f"{what}s must be described by a table with the column {id_column}, by its path, "
-                f"or by a mapping from ids to values, not by {type(given).__name__}"
+                f"or by a mapping from ids to values, not by {type(given).__name__}{remedy(given)}"
             )
         with self._named():
             if isinstance(found, pd.MultiIndex):

@@ -26,7 +26,7 @@ from recae.data.tables import columns as table
 from recae.data.tables.entries import read_rows
 from recae.data.tables.files import ParquetSource
 from recae.data.tables.merging import warn_of_repetitions
-from recae.data.tables.sources import ArrowSource, Source
+from recae.data.tables.sources import ArrowSource, CursorSource, Source
 from recae.data.tables.text import TextSource
 from recae.errors import DataError, check_number
 from recae.system.machine import __version__
@@ -93,7 +93,7 @@ class Passes:
             min_weight = check_number("min_weight", min_weight)
             if names[2] is None:
                 raise DataError("min_weight= needs a weight column, and there is none")
-        if isinstance(source, ParquetSource | TextSource | ArrowSource):
+        if isinstance(source, ParquetSource | TextSource | ArrowSource | CursorSource):
             source.limit(
                 [name for name in names if name is not None], int(BLOCKS_SHARE * self.room)
             )

@@ -16,6 +16,14 @@ import pyarrow.parquet as pq
 from recae.data import csr
 from recae.data.tables.arrays import for_pandas, is_arrow, plain
 from recae.data.tables.columns import Headers
+from recae.data.tables.cursors import (
+    ROWS,
+    cursor_columns,
+    cursor_reader,
+    cursor_rows,
+    has_arrow,
+    is_cursor,
+)
 from recae.data.tables.faults import Fault
 from recae.data.tables.paths import named
 from recae.errors import DataError, RecaeError
@@ -89,15 +97,20 @@ class FrameSource:
 
 
 class ArrowSource:
-    """An Arrow stream; `open` gives it, with some of its columns or with all."""
+    """An Arrow stream; `open` gives it, with some of its columns or with all. once: it can be read
+    once, so that it has no rows if it was read before."""
 
     label = ""
 
     def __init__(
-        self, names: list[str], open: Callable[[list[str]], pa.RecordBatchReader], origin: str
+        self,
+        names: list[str],
+        open: Callable[[list[str]], pa.RecordBatchReader],
+        origin: str,
+        once: bool,
     ) -> None:
         self.headers, self.open, self.origin, self.rows = [("", names)], open, origin, None
-        self.block = csr.BLOCK
+        self.block, self.once = csr.BLOCK, once
 
     def limit(self, columns: list[str], memory: int) -> None:
         """Makes the blocks so small that coding them takes about this memory, in bytes."""
@@ -113,6 +126,41 @@ class ArrowSource:
                     part = batch.slice(start, self.block)
                     yield Block({name: plain(part.column(at)) for name, at in places.items()}, row)
                     row += len(part)
+        if self.once and not row:
+            raise no_rows(self.origin)
+
+
+class CursorSource:
+    """The result of a query whose rows are Python objects."""
+
+    label, rows = "", None
+    small = True  # no threads: those of sqlite3 can be read in their own only
+
+    def __init__(self, cursor: Any, origin: str) -> None:
+        self.cursor, self.origin = cursor, origin
+        self.headers = [("", cursor_columns(cursor))]
+        self.block = ROWS
+
+    def limit(self, columns: list[str], memory: int) -> None:
+        """As that of `ArrowSource`; objects take more."""
+        self.block = min(max(memory >> 12, 1 << 10), ROWS)
+
+    def blocks(self, columns: list[str], time: str | None = None) -> Iterator[Block]:
+        """The rows as they are fetched."""
+        row = 0
+        for block in cursor_rows(self.cursor, self.headers[0][1], columns, self.block):
+            yield Block(block, row)
+            row += len(block[columns[0]])
+        if not row:
+            raise no_rows(self.origin)
+
+
+def no_rows(origin: str) -> DataError:
+    """What is wrong with a source that can be read once and gives nothing."""
+    return DataError(
+        f"{origin} has no rows: its query found none, or they were read before. Execute the query "
+        "again, or make the reader anew"
+    )
 
 
 @contextmanager
@@ -133,16 +181,19 @@ def is_table(value: Any) -> bool:
     if isinstance(value, pd.Series | pa.ChunkedArray) or type(value).__name__ == "Series":
         return False  # which are Arrow streams too, of one column; polars has a Series as well
     ways = ("__arrow_c_stream__", "__dataframe__", "scanner", "collect_schema")
-    return isinstance(value, pd.DataFrame | pa.RecordBatch | pa.RecordBatchReader) or any(
-        hasattr(value, way) for way in ways
+    return (
+        isinstance(value, pd.DataFrame | pa.RecordBatch | pa.RecordBatchReader)
+        or _can(value, *ways, some=True)
+        or _is_dataset(value)
+        or is_cursor(value)
     )
 
 
 def as_source(value: Any) -> Source:
     """A table as a source of blocks: pandas; polars, Arrow tables, batches, readers and datasets,
-    and whatever else has the Arrow or the dataframe interchange protocol. A lazy frame of polars
-    is collected. Only the columns that are needed are handed over, where the other library can
-    select some.
+    Hugging Face data sets, DuckDB relations, results of queries (see `cursors`), and whatever else
+    has the Arrow or the dataframe interchange protocol. A lazy frame of polars is collected. Only
+    the columns that are needed are handed over, where the other library can select some.
 
     Raises DataError for anything else, and where the other library cannot hand its data over.
     """
@@ -150,29 +201,102 @@ def as_source(value: Any) -> Source:
         return FrameSource(value)
     if not is_table(value):
         raise DataError(
-            "a table is needed (pandas, polars, Arrow, or anything with __arrow_c_stream__ or "
-            f"__dataframe__), not {type(value).__name__}"
+            "a table is needed (pandas, polars, Arrow, the result of a query, or anything with "
+            f"__arrow_c_stream__ or __dataframe__), not {type(value).__name__}{remedy(value)}"
         )
     origin = f"{type(value).__module__}.{type(value).__name__}"
     with handed_over(origin):
+        if _is_query(value) and not has_arrow(value):
+            return CursorSource(value, origin)
         names, open = _stream(value)
-    return ArrowSource(names, open, origin)
+    return ArrowSource(names, open, origin, _is_query(value) or _is_reader(value))
+
+
+def remedy(value: Any) -> str:
+    """What to do with a value that is no table but leads to one, for the end of a message."""
+    if isinstance(value, Mapping):  # such as a DatasetDict
+        name, one = next(iter(value.items()), (None, None))
+        return f"; pass one of its tables, such as that of {name!r}" if is_table(one) else ""
+    if _can(value, "select_columns", "with_format"):
+        return (
+            "; load the data without streaming, or pass "
+            "datasets.Dataset.from_list(list(...)), which reads all of it"
+        )
+    if _can(value, "execute", "cursor", "execution_options", some=True):
+        return "; execute a query, and pass its result"
+    return ""
+
+
+def _can(value: Any, *ways: str, some: bool = False) -> bool:
+    """Whether a value has all of some attributes, or one. Its type is asked: a DuckDB relation has
+    its columns as attributes."""
+    return (any if some else all)(hasattr(type(value), way) for way in ways)
+
+
+def _is_dataset(value: Any) -> bool:
+    """Whether it is a `datasets.Dataset` of Hugging Face, not an `IterableDataset`."""
+    ways = ("select_columns", "with_format", "iter", "__len__")
+    return _can(value, *ways) and not isinstance(value, Mapping)
+
+
+def _is_relation(value: Any) -> bool:
+    """Whether it is a relation of DuckDB."""
+    return _can(value, "__arrow_c_stream__", "project", "columns")
+
+
+def _is_query(value: Any) -> bool:
+    """Whether it is a cursor or a result, and no relation, which older DuckDB gives `fetchmany`."""
+    return is_cursor(value) and not _can(value, "__arrow_c_stream__")
+
+
+def _is_reader(value: Any) -> bool:
+    return isinstance(value, pa.RecordBatchReader)
 
 
 def _stream(value: Any) -> tuple[list[str], Callable[[list[str]], pa.RecordBatchReader]]:
     """The names of the columns, and what opens a stream of some of them."""
-    if hasattr(value, "scanner"):  # a pyarrow.dataset
+    if _can(value, "scanner"):  # a pyarrow.dataset
         return list(value.schema.names), lambda some: value.scanner(columns=some).to_reader()
-    if hasattr(value, "collect_schema"):  # of a lazy frame: only what is needed is computed
+    if _can(value, "collect_schema"):  # of a lazy frame: only what is needed is computed
         names = list(value.collect_schema().names())
         if hasattr(value, "collect"):
             return names, lambda some: _reader(value.select(some).collect())
         return names, lambda some: _reader(value.select(some))
-    if not hasattr(value, "__arrow_c_stream__") and hasattr(value, "__dataframe__"):
+    if _is_dataset(value):
+        return list(value.column_names), lambda some: _rows_of(value.select_columns(some))
+    if _is_relation(value):
+        names = list(value.columns)
+        return names, lambda some: _projected(value, names, some)
+    if _is_query(value):
+        return cursor_columns(value), lambda some: cursor_reader(value)
+    if not _can(value, "__arrow_c_stream__") and _can(value, "__dataframe__"):
         table = value.__dataframe__()
         return list(table.column_names()), lambda some: _imported(table, some)
     reader = _reader(value)
     return list(reader.schema.names), lambda some: reader
+
+
+def _rows_of(dataset: Any) -> pa.RecordBatchReader:
+    """The rows of a `datasets.Dataset` in its own order, which is that of a filter or shuffle (and
+    then each row is a chunk of its own)."""
+    tables = dataset.with_format("arrow").iter(csr.BLOCK)
+    batches = (batch for table in tables for batch in table.combine_chunks().to_batches())
+    return pa.RecordBatchReader.from_batches(dataset.features.arrow_schema, batches)
+
+
+def _projected(relation: Any, names: list[str], some: list[str]) -> pa.RecordBatchReader:
+    """The rows of a DuckDB relation, as a new one: of an old one rows may have been fetched.
+
+    Where names differ in case alone, SQL takes them for one and renames the others: then all
+    columns are read, and known by their place.
+    """
+    if len({name.casefold() for name in names}) == len(names):
+        quoted = (name.replace('"', '""') for name in some)
+        return _reader(relation.project(", ".join(f'"{name}"' for name in quoted)))
+    rows = _reader(relation.project("*"))
+    pairs = zip(names, rows.schema.types, strict=True)
+    batches = (pa.RecordBatch.from_arrays(batch.columns, names) for batch in rows)
+    return pa.RecordBatchReader.from_batches(pa.schema(list(pairs)), batches)
 
 
 def _reader(value: Any) -> pa.RecordBatchReader:
@@ -180,7 +304,7 @@ def _reader(value: Any) -> pa.RecordBatchReader:
         return value
     if isinstance(value, pa.RecordBatch):
         return pa.Table.from_batches([value]).to_reader()
-    if not hasattr(value, "__arrow_c_stream__") and hasattr(value, "to_arrow"):  # polars before 1.3
+    if not _can(value, "__arrow_c_stream__") and hasattr(value, "to_arrow"):  # polars before 1.3
         return value.to_arrow().to_reader()
     return pa.RecordBatchReader.from_stream(value)
 
