@@ -15,7 +15,7 @@ from recae.data import IdMap, Interactions, as_ids, as_interactions
 from recae.data.csr import is_sparse
 from recae.data.ids import show
 from recae.data.splits import Fold
-from recae.data.tables.sources import is_table
+from recae.data.tables.sources import is_table, remedy
 from recae.errors import ConfigError, DataError, check_option, warn
 from recae.metrics import (
     AnyMetric,
@@ -69,6 +69,13 @@ def as_histories(history: Any, items: IdMap) -> Interactions:
 
     Raises DataError for anything else. Unknown items are left out with a warning, see `align`.
     """
+    if isinstance(history, Iterable) and (hint := remedy(history)):  # a stream may have no end
+        raise DataError(
+            f"history must be one table, {{user: items}} or a list of items, not "
+            f"{type(history).__name__}{hint}",
+            parameter="history",
+            value=history,
+        )
     if isinstance(history, Mapping):
         return align(of_users("history", history), items)
     if is_list(history):

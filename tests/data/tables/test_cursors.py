@@ -387,7 +387,13 @@ def test_a_dataset_of_hugging_face_is_read(dataset: Any, expected: Interactions)
 def test_several_datasets_and_streams_are_refused_with_the_remedy(dataset: Any) -> None:
     hugging = pytest.importorskip("datasets")
     several = hugging.DatasetDict(train=dataset, test=dataset)
-    for entrance in (Interactions.from_frame, recae.Popularity().fit, ItemTable):
+    model = recae.Popularity().fit(dataset)
+    for entrance in (
+        Interactions.from_frame,
+        recae.Popularity().fit,
+        ItemTable,
+        lambda given: model.recommend(history=given),
+    ):
         with pytest.raises(DataError, match="'train'"):
             entrance(several)
         with pytest.raises(DataError, match=r"without streaming, .*from_list"):
