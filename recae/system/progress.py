@@ -82,7 +82,17 @@ class Lines:
 
 
 class Bar(tqdm):  # type: ignore[misc]
-    """A bar that ends at 100 % where the work ended early without an error, as a fit may."""
+    """A bar that ends at 100 % where the work ended early without an error, as a fit may.
+
+    Facts do not show it before the delay either, as those of a tqdm bar do, which then stay behind.
+    """
+
+    def refresh(self, *options: Any, **named: Any) -> Any:
+        """Draws the bar, unless the delay is not over."""
+        if self.disable or self._time() < (first := getattr(self, "start_t", 0) + self.delay):
+            return False
+        self.last_print_t = max(getattr(self, "last_print_t", 0), first)  # so `close` draws it
+        return super().refresh(*options, **named)
 
     def __exit__(self, *error: Any) -> None:
         if error[0] is None and self.n:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -70,6 +71,25 @@ def test_the_last_line_is_written_once(
     assert "100%" in line
 
 
+def test_facts_of_short_work_leave_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with bar(8, "tuning", "trial", True) as shown:
+        shown.update()
+        shown.set_postfix({"best": 0.5})
+    assert capsys.readouterr().err == ""
+
+
+def test_facts_alone_draw_the_last_state(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "DELAY", 0.05)
+    with bar(8, "tuning", "trial", True) as shown:
+        shown.update()
+        time.sleep(0.06)
+        shown.set_postfix({"best": 0.5})
+    err = capsys.readouterr().err
+    assert "1/1" in err.split("\r")[-1] and err.endswith("\n")
+
+
 def test_work_that_ends_early_has_ended(
     clock: list[float], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +113,7 @@ def test_false_is_silence(clock: list[float], capsys: pytest.CaptureFixture[str]
     with bar(10, "fitting", "epoch", False) as shown:
         clock[0] += 100
         shown.update(10)
+        shown.set_postfix({"loss": "0.5"})
     say("resumed", False)
     assert capsys.readouterr().err == ""
     say("resumed")
