@@ -45,7 +45,7 @@ from recae.recommend.saved import (
 )
 from recae.recommend.weights import check_some, check_weights, learn_weighting, set_state, state
 from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
-from recae.system.display import html_table
+from recae.system.display import html_folded, html_table
 from recae.system.files import as_path
 from recae.system.machine import enough_memory
 from recae.system.progress import check_progress
@@ -260,7 +260,8 @@ class Recommender(Exports):
         for title, table in {**self._facts, **shown_facts(self)}.items():
             named = {} if title == TRAINED_ON else {name: f"{title}: {name}" for name in table}
             rows += [(named.get(n, n), value) for n, value in table.items() if n != "items"]
-        return html_table(repr(self), (), rows + settings, digits=".6g")
+        facts = html_table(repr(self), (), rows, digits=".6g")
+        return html_folded(facts, "Settings", html_table("", (), settings, digits=".6g"))
 
     def _warn_of_unused(self, run: training.Run, device: Any) -> None:
         """Warns of options of `fit` that have no effect on this model."""

@@ -107,8 +107,10 @@ class Tuning:
 
     def _repr_html_(self) -> str:
         best = self.trials.sort_values("value", ascending=False, kind="stable").head(BEST_SHOWN)
+        empty = best.isna() | (best.astype(str) == "")
+        best = best.loc[:, ~empty.all()]
         rows = best.astype(object).itertuples(index=False, name=None)
-        return html_table(repr(self), list(best.columns), rows)
+        return html_table(repr(self), list(best.columns), rows, digits=".4g")
 
 
 def frame(trials: Sequence[Trial], searched: Sequence[str]) -> pd.DataFrame:

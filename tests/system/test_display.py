@@ -27,6 +27,14 @@ def test_texts_are_escaped() -> None:
     assert html_frame('<p class="a">').count('"<') == 0
 
 
+def test_columns_are_aligned_as_one() -> None:
+    html = html_table("", ("name", "value", "epochs"), [("a", 1.5, 3), ("b", "text", pd.NA)])
+    styles = [cell.get("style", "") for cell in ElementTree.fromstring(html).iter("td")]
+    assert ["right" in style for style in styles] == [False, False, True] * 2
+    assert cells(html)[2] == ["b", "text", ""]
+    assert cells(html_table("nothing", ("a", "b"), [])) == [["a", "b"]]
+
+
 def test_objects(int_data: recae.Interactions) -> None:
     data = cells(int_data._repr_html_())
     assert [row[1] for row in data[1:]] == [
@@ -75,7 +83,8 @@ def test_a_search_and_a_map(int_data: recae.Interactions) -> None:
     split = recae.data.splits.holdout_pairs(int_data, 0.3)
     found = recae.tune(recae.EASE(), split.train, split.validation, "ndcg@5", trials=2)
     head, first, _ = cells(found._repr_html_())
-    assert first[head.index("value")] == f"{found.value:.4f}"
+    assert float(first[head.index("value")]) == pytest.approx(found.value, rel=1e-3)
+    assert found.trials["epochs"].isna().all() and "epochs" not in head
     codes = np.random.default_rng(0).normal(size=(12, 3))
     drawn = recae.apply.maps.map_codes(codes, method="pca")
     assert re.match(r'<iframe srcdoc="&lt;!doctype html&gt;', drawn._repr_html_(), re.IGNORECASE)

@@ -48,12 +48,12 @@ class Comparison(pd.DataFrame):
         return "\n".join([table, *(f"note: {note}" for note in notes if note)])
 
     def _repr_html_(self) -> str:
-        """The same as a table of HTML; the notes are in its caption."""
+        """The same as a table of HTML; the notes are in its heading."""
         shown = pd.DataFrame(self).drop(columns="note", errors="ignore")
         notes = dict.fromkeys(self["note"]) if "note" in self else {}
-        caption = "; ".join(["Comparison", *(note for note in notes if note)])
+        heading = "; ".join(["Comparison", *(note for note in notes if note)])
         rows = shown.astype(object).itertuples(index=False, name=None)
-        return html_table(caption, [str(name) for name in shown.columns], rows, digits=".4g")
+        return html_table(heading, [str(name) for name in shown.columns], rows, digits=".4g")
 
 
 COLUMNS = ["metric", "a", "b", "mean_a", "mean_b", "difference", "low", "high", "p", "p_holm"]
