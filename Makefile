@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-CODE   := recae tests evaluation docs/deploy
+CODE   := recae tests evaluation docs/deploy docs/notebooks
 STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 PYTEST  = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal

@@ -1,6 +1,7 @@
 """Hooks of mkdocs: pages that are made, and links out of docs/.
 
-README.md is the home page, and the changelog, CONTRIBUTING.md and the API reference become pages.
+README.md is the home page, and the changelog, CONTRIBUTING.md, the notebooks and the API reference
+become pages.
 Pictures of evaluation/results/ that a page shows are copied beside it.
 """
 
@@ -12,7 +13,7 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-from evaluation.site import reference
+from evaluation.site import notebooks, reference
 
 ROOT = Path(__file__).parents[2]
 OUTSIDE = {
@@ -43,6 +44,7 @@ def on_config(config: Any) -> Any:
 def on_files(files: Files, config: Any) -> Files:
     """Adds the pages that are made, and the pictures of results."""
     made = {f"reference/{name}.md": text for name, text in reference.documents().items()}
+    made |= notebooks.pages()
     for path, name in OUTSIDE.items():
         made[name] = inside((ROOT / path).read_text(encoding="utf-8"))
     for name, text in made.items():
@@ -62,7 +64,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         page.meta.setdefault("search", {"boost": 0.2})
     for path, name in OUTSIDE.items():
         markdown = markdown.replace(f"](../{path}", f"]({name}")
-    return RESULTS.sub(r"](results/\1)", markdown)
+    return RESULTS.sub(r"](results/\1)", notebooks.to_pages(markdown))
 
 
 def inside(text: str) -> str:
