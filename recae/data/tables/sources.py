@@ -117,17 +117,33 @@ class ArrowSource:
         self.block = min(max(memory >> 8, 1 << 10), csr.BLOCK)
 
     def blocks(self, columns: list[str], time: str | None = None) -> Iterator[Block]:
-        """One block for each batch, cut where it is very long."""
+        """One block for each batch, cut where it is very long; short ones are joined."""
         with handed_over(self.origin):
             reader, row = self.open(columns), 0
-            places = {name: reader.schema.names.index(name) for name in columns}
-            for batch in reader:
+            places = [reader.schema.names.index(name) for name in columns]
+            for batch in _joined(reader, places, min(self.block, ROWS)):
                 for start in range(0, len(batch), self.block):
                     part = batch.slice(start, self.block)
-                    yield Block({name: plain(part.column(at)) for name, at in places.items()}, row)
+                    names = zip(columns, part.columns, strict=True)
+                    yield Block({name: plain(column) for name, column in names}, row)
                     row += len(part)
         if self.once and not row:
             raise no_rows(self.origin)
+
+
+def _joined(reader: pa.RecordBatchReader, places: list[int], rows: int) -> Iterator[pa.Table]:
+    """Some columns of the batches. Short ones are joined up to this many rows: coding a block takes
+    as long as coding a thousand rows."""
+    some: list[pa.RecordBatch] = []
+    size = 0
+    for batch in reader:
+        if some and size + len(batch) > rows:
+            yield pa.Table.from_batches(some)
+            some, size = [], 0
+        some.append(batch.select(places))
+        size += len(batch)
+    if some:
+        yield pa.Table.from_batches(some)
 
 
 class CursorSource:
@@ -213,7 +229,10 @@ def as_source(value: Any) -> Source:
 
 
 def remedy(value: Any) -> str:
-    """What to do with a value that is no table but leads to one, for the end of a message."""
+    """What to do with a value that is no table but leads to one, for the end of a message; "" for
+    any other."""
+    if is_table(value):
+        return ""
     if isinstance(value, Mapping):  # such as a DatasetDict
         name, one = next(iter(value.items()), (None, None))
         return f"; pass one of its tables, such as that of {name!r}" if is_table(one) else ""

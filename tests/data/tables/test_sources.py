@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import recae
 from recae import DataError, Interactions
-from recae.data.tables import files
+from recae.data.tables import files, sources
 from recae.data.tables.sources import as_source
 
 FRAME = pd.DataFrame(
@@ -85,6 +85,20 @@ def test_streams_and_datasets_are_read_too(tmp_path: Path) -> None:
     assert same(Interactions.from_frame(TABLE.to_reader(max_chunksize=2)), expected)
     pq.write_table(TABLE, tmp_path / "a.parquet")
     assert same(Interactions.from_frame(pyarrow.dataset.dataset(tmp_path)), expected)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 100])
+def test_short_batches_are_joined(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "ROWS", rows)
+    singles = [TABLE.slice(at, 1) for at in range(len(TABLE))]
+    coded = [one.set_column(1, "item_id", one["item_id"].dictionary_encode()) for one in singles]
+    batches = [batch for one in coded for batch in one.to_batches()]  # a dictionary each
+    reader = pa.RecordBatchReader.from_batches(coded[0].schema, batches)
+    blocks = as_source(reader).blocks(["item_id"])
+    assert max(len(block.columns["item_id"]) for block in blocks) == min(rows, len(TABLE))
+    for some in (batches, [batch.slice(0, 0) for batch in batches[:2]] + batches):
+        reader = pa.RecordBatchReader.from_batches(coded[0].schema, some)
+        assert same(Interactions.from_frame(reader), Interactions.from_frame(FRAME))
 
 
 def test_polars_frames_are_tables(tmp_path: Path) -> None:
