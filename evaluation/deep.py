@@ -34,7 +34,7 @@ from evaluation.suites.data import read_split
 from evaluation.suites.read import read_suite
 from recae.errors import TrainingInterrupted, unknown_option
 from recae.estimators.params import estimator
-from recae.nn import AutoencoderNet, Decoder, LinearHead, mlp
+from recae.nn import AutoencoderNet
 from recae.report.canvas import COLOURS, DASHES, canvas, write
 from recae.tuning import at_best_epoch
 
@@ -91,21 +91,10 @@ def sample(task: Task) -> Task:
     return replace(task, train=train, validation=recae.Fold(history, target))
 
 
-@estimator
-class OneLayer(recae.HVamp):
-    """H+Vamp whose scores are affine in its two codes, as those of Mult-VAE with one layer."""
-
-    name = "h-vamp-one-layer"
-
-    def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
-        net, both = super()._network(n_items, n_users), 2 * self.latent
-        net.decoder = Decoder(mlp((both,)), LinearHead(both, n_items))
-        return net
-
-
 COMMON: dict[str, Any] = {"epochs": 300, "patience": 30, "batch_size": 200}
 WARM: dict[str, Any] = COMMON | {"anneal": 0.1, "beta": 0.3}
 """beta reaches its final weight after 30 epochs. With a slower rise early stopping comes first."""
+GATED: dict[str, Any] = WARM | {"components": 1000, "decoder_depth": 2}
 FOCAL: dict[str, Any] = {
     "epochs": 150,
     "patience": 20,
@@ -119,11 +108,12 @@ FAMILY: dict[str, Callable[[], recae.Recommender]] = {
     "mult-vae": lambda: recae.MultVAE(**WARM, mirror=True),
     "mult-vae, one layer in the decoder": lambda: recae.MultVAE(**WARM),
     "rec-vae": lambda: recae.RecVAE(**COMMON),
-    "h-vamp": lambda: recae.HVamp(**WARM, components=1000),
-    "h-vamp, lr 0.003": lambda: recae.HVamp(**WARM, components=1000, lr=3e-3),
-    "h-vamp, one layer in the decoder": lambda: OneLayer(**WARM, components=1000),
+    "h-vamp": lambda: recae.HVamp(**GATED),
+    "h-vamp, lr 0.003": lambda: recae.HVamp(**GATED, lr=3e-3),
+    "h-vamp, one layer in the decoder": lambda: recae.HVamp(**GATED | {"decoder_depth": 0}),
     "flvae": lambda: recae.FLVAE(**FOCAL),
     "flvae, dropout": lambda: recae.FLVAE(**FOCAL, dropout=0.5),
+    "flvae, one hidden layer in the decoder": lambda: recae.FLVAE(**FOCAL, decoder_depth=1),
     "vasp": lambda: recae.VASP(**FOCAL),
     "vasp, dropout": lambda: recae.VASP(**FOCAL, dropout=0.5),
 }
@@ -143,7 +133,7 @@ class ZeroStart(recae.HVamp):
 
 SHORT: dict[str, Any] = {"epochs": 16, "patience": 16, "batch_size": 50}
 WIDTHS: dict[str, Any] = {"width": 200, "latent": 64}
-VAMP: dict[str, Any] = SHORT | WIDTHS | {"components": 30}
+VAMP: dict[str, Any] = SHORT | WIDTHS | {"components": 30, "decoder_depth": 2}
 HALVES: dict[str, Any] = SHORT | WIDTHS | {"depth": 3, "decoder_depth": 3, "lr": 1e-3}
 VAE: dict[str, Any] = SHORT | {"hidden": (200,), "latent": 64}
 FACTORS: dict[str, Callable[[], recae.Recommender]] = {

@@ -62,7 +62,13 @@ SEARCH: dict[str, tuple[recae.Recommender, Grid]] = {
     ),
     # A third as wide as in the paper, and 200 pseudo-inputs instead of 1,000.
     "h-vamp": (
-        recae.HVamp(**NEURAL | {"epochs": 40, "patience": 5}, latent=64, width=200, components=200),
+        recae.HVamp(
+            **NEURAL | {"epochs": 40, "patience": 5},
+            latent=64,
+            width=200,
+            components=200,
+            decoder_depth=2,
+        ),
         {"likelihood": ("logistic",)},
     ),
     # Width 300 instead of 4,096 and latent 100 instead of 2,048, items with five users or more.

@@ -30,6 +30,10 @@ class Weights:
     def __getitem__(self, name: str) -> np.ndarray:
         return self.arrays[name]
 
+    def holds(self, name: str) -> bool:
+        """Whether there is a layer of this name."""
+        return any(array.startswith(f"{name}.") for array in self.arrays)
+
     def read(self, name: str, x: np.ndarray) -> np.ndarray:
         """A first layer: one row of weights for each item."""
         return x @ self[f"{name}.weight"] + self[f"{name}.bias"]
@@ -98,8 +102,11 @@ def h_vamp(w: Weights, x: np.ndarray) -> np.ndarray:
     lower = w.gated("encoder.lower", unit(x), first=True)
     joint = w.gated("code.joint.0", np.hstack([lower, w.gated("code.from_upper", z2)]))
     z1 = w.layer("code.lower.mu", joint)
+    if not w.holds("decoder.lower"):
+        return w.layer("decoder.head", np.hstack([z1, z2]))
     both = np.hstack([w.gated("decoder.lower", z1), w.gated("decoder.upper", z2)])
-    return w.layer("decoder.head", w.gated("decoder.joint.0", both))
+    hidden = w.gated("decoder.joint.0", both) if w.holds("decoder.joint") else both
+    return w.layer("decoder.head", hidden)
 
 
 def macrid_vae(w: Weights, x: np.ndarray) -> np.ndarray:
@@ -255,11 +262,15 @@ FORWARD: dict[str, Callable[[Weights, np.ndarray], np.ndarray]] = {
 }
 
 
-@pytest.mark.parametrize("name", NEURAL)
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [*((name, {}) for name in NEURAL), *(("h-vamp", {"decoder_depth": d}) for d in (0, 1))],
+)
 def test_the_scores_are_the_formula_of_what_is_saved(
-    name: str, small, int_data: Interactions
+    name: str, changes: dict[str, Any], small, int_data: Interactions
 ) -> None:
-    model = recae.MODELS[name](**(small[name] | {"lr": 0.05})).fit(int_data, seed=2)
+    settings = small[name] | {"lr": 0.05} | changes
+    model = recae.MODELS[name](**settings).fit(int_data, seed=2)
     x = int_data.matrix.toarray().astype(np.float64)
     if model.weights != "both":
         x = (x > 0) * 1.0

@@ -20,12 +20,14 @@ from recae.models.neural._base import (
 from recae.nn import (
     AutoencoderNet,
     Chain,
+    Decoder,
     Dropout,
     HierarchicalDecoder,
     HierarchicalEncoder,
     HierarchicalVamp,
     LinearHead,
     UnitNorm,
+    mlp,
 )
 
 
@@ -33,10 +35,11 @@ from recae.nn import (
 class HVamp(NeuralRecommender):
     """A variational autoencoder with two levels of codes and a prior made of pseudo-users.
 
-    z2 ~ q(z2 | x), z1 ~ q(z1 | x, z2), f = decoder(z1, z2);
+    z2 ~ q(z2 | x), z1 ~ q(z1 | x, z2), f = decoder(z1, z2), by default affine;
     loss = -log p(x | f) + beta KL(q(z1, z2 | x) || p(z2) p(z1 | z2)), plus l2, where
-    p(z2) = 1/K sum_c q(z2 | u_c) with K learned inputs u_c, and all layers are gated:
-    (W x + a) sigma(V x + b). Under the logistic likelihood the biases of the last layer start at
+    p(z2) = 1/K sum_c q(z2 | u_c) with K learned inputs u_c, and all hidden layers are gated:
+    (W x + a) sigma(V x + b). The paper has two in the decoder; they cost accuracy where users are
+    few (docs/what-helps.md). Under the logistic likelihood the biases of the last layer start at
     the log-odds of the items, not at zero: otherwise most updates of a small data set only learn
     that most items are rare.
 
@@ -54,13 +57,16 @@ class HVamp(NeuralRecommender):
     """
 
     name = "h-vamp"
-    small = dict(latent=4, width=12, components=6, epochs=2, batch_size=10, lr=0.01)
+    small = dict(
+        latent=4, width=12, components=6, decoder_depth=2, epochs=2, batch_size=10, lr=0.01
+    )
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # The authors' command; beta rises for 100 epochs.
         "paper": dict(
             latent=200,
             width=600,
             components=1000,
+            decoder_depth=2,
             epochs=400,
             patience=50,
             batch_size=200,
@@ -74,11 +80,18 @@ class HVamp(NeuralRecommender):
 
     width: int = param("width of the hidden layers", default=600, low=1, usual=(128, 1024))
     depth: int = param(
-        "gated layers between the items and the upper code",
+        "gated layers between the items and the upper code, and from it to the lower prior",
         default=2,
         low=2,
         high=100,
         usual=(2, 4),
+    )
+    decoder_depth: int = param(
+        "gated layers of the decoder; 0: scores are affine in the codes",
+        default=0,
+        low=0,
+        high=100,
+        usual=(0, 2),
     )
     components: int = param("K: learned inputs of the prior", default=500, low=1, usual=(50, 1000))
     dropout: float = dropout_param()
@@ -104,13 +117,20 @@ class HVamp(NeuralRecommender):
             components=self.components,
             dropout=self.dropout,
         )
-        head = LinearHead(self.width, n_items)
         return AutoencoderNet(
             corrupt=Chain(UnitNorm(), Dropout(self.dropout)),
             encoder=encoder,
             code=code,
-            decoder=HierarchicalDecoder(self.latent, self.width, self.depth, head),
+            decoder=self._decoder(n_items),
         )
+
+    def _decoder(self, n_items: int) -> Decoder | HierarchicalDecoder:
+        """From both codes to scores. The first hidden layer has the width of both, side by side."""
+        depth, both = self.decoder_depth, 2 * self.latent
+        if not depth:
+            return Decoder(mlp((both,)), LinearHead(both, n_items))
+        head = LinearHead(2 * self.width if depth == 1 else self.width, n_items)
+        return HierarchicalDecoder(self.latent, self.width, depth, head)
 
     def _prepare(self, net: AutoencoderNet, histories: Any, device: torch.device) -> None:
         super()._prepare(net, histories, device)
