@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,12 @@ FORMATS = (
     *(f"{day}{clock}" for day in _DAYS[1:3] for clock in (" %I:%M %p", " %I:%M:%S %p")),
     "%a %b %d %H:%M:%S %z %Y",
 )
-"""Formats of times that are read where one of them fits all fields, and no other does. A format of
+"""Formats of times that are read where one of them fits the fields, and no other does. A format of
 days first and its rival of months first are both here, so that 01/02/2023 stays open."""
+ENOUGH = 0.9
+"""The share of fields that a format must fit where none fits all: the others are bad rows."""
+SAMPLE = 64
+"""The first fields of a block, of which a format must fit half."""
 
 
 def all_dates(trimmed: pa.Array) -> tuple[str, Any] | None:
@@ -88,13 +91,34 @@ def formatted(trimmed: pa.Array, time_format: str) -> tuple[Mask, Any]:
     return _nanoseconds(parsed)
 
 
-def fitting(texts: pa.Array, formats: Collection[str] = FORMATS) -> list[str]:
+def fitting(texts: pa.Array) -> list[str]:
     """The formats that all fields fit which are not null."""
-    texts = texts.drop_null()
-    for size in (1, 64, len(texts)):  # most formats do not fit the first field
-        some = texts.slice(0, size)
-        formats = [known for known in formats if formatted(some, known)[0].all()]
-    return list(formats)
+    return [known for known in FORMATS if formatted(texts.drop_null(), known)[0].all()]
+
+
+class Formats:
+    """The formats that all fields of a column fit, or else most: `see` every block, then ask."""
+
+    def __init__(self) -> None:
+        self.misses, self.seen = dict.fromkeys(FORMATS, 0), 0
+
+    def see(self, texts: pa.Array) -> None:
+        """Counts the fields of a block that do not fit, without those that are null."""
+        texts = texts.drop_null()
+        self.seen += len(texts)
+        for known in [*self.misses]:
+            missed = int((~formatted(texts.slice(0, SAMPLE), known)[0]).sum())
+            if len(texts) >= SAMPLE < 2 * missed:
+                del self.misses[known]  # most formats fit none of the first fields
+                continue
+            rest = texts.slice(SAMPLE)
+            self.misses[known] += missed + int((~formatted(rest, known)[0]).sum())
+
+    def found(self) -> list[str]:
+        """Those that fit all fields; if there is none, those that fit enough."""
+        all_fit = [known for known, missed in self.misses.items() if not missed]
+        few = (1 - ENOUGH) * self.seen
+        return all_fit or [known for known, missed in self.misses.items() if missed <= few]
 
 
 def _nanoseconds(parsed: Any) -> tuple[Mask, Any]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recae.data.ids import noun
-from recae.data.tables.dates import FORMATS, all_dates, casts, fitting, formatted, iso
+from recae.data.tables.dates import ENOUGH, Formats, all_dates, casts, fitting, formatted, iso
 from recae.data.tables.faults import Found, Mask
 
 INTEGER = r"^[+-]?[0-9]+$"
@@ -241,12 +241,12 @@ class Times(Column):
         super().__init__(name)
         self.format = time_format
         self.type = pa.int64() if time_format is None else pa.string()
-        self.formats = [*FORMATS] if time_format is None else []
+        self.formats = Formats()
         self.counts = {"numbers": 0, "dates": 0, "zoned dates": 0}
         self.kind = "numbers"
 
     def see(self, column: pa.Array, lines: Lines, file: str) -> None:
-        """Counts numbers, dates and dates with a zone; if there are none, the formats that fit."""
+        """Counts numbers, dates and dates with a zone, and fields that fit the usual formats."""
         if pa.types.is_integer(column.type):
             self.counts["numbers"] += len(column) - column.null_count
         elif self.format is None:
@@ -260,19 +260,20 @@ class Times(Column):
                 return
             for kind, (mask, _) in self._parsed(column).items():
                 self.counts[kind] += int(mask.sum())
-            self.formats = fitting(trimmed, self.formats)
+            self.formats.see(trimmed)
 
     def decide(self, drop: bool) -> None:
-        """The kind of most fields; the format of all, if they are of none and one format fits."""
-        if len(self.formats) == 1 and not any(self.counts.values()):
-            (self.format,) = self.formats
+        """The kind of most fields; the format of most, if one fits and few fields are of a kind."""
+        usual, few = self.formats.found(), (1 - ENOUGH) * self.formats.seen
+        if self.format is None and len(usual) == 1 and sum(self.counts.values()) <= few:
+            (self.format,) = usual
         self.kind = max(self.counts, key=lambda kind: self.counts[kind])
 
     def convert(self, column: pa.Array) -> tuple[Any, list[Found]]:
         """Integers or nanoseconds, null where the time is missing or of another kind."""
-        if pa.types.is_integer(column.type) and self.kind == "numbers":
-            return column, []
         if pa.types.is_integer(column.type):
+            if self.format is None and self.kind == "numbers":
+                return column, []
             column = pc.cast(column, pa.string())
         trimmed, missing = _trimmed(column)
         if self.format is None and self.kind == "numbers" and _all_integers(trimmed):
@@ -304,10 +305,11 @@ class Times(Column):
             return f"{self.words} must be dates{known}", ""
         kind = f", as most are {self.kind}" if self.counts[self.kind] else ""
         what = f"{self.words} must be whole numbers or ISO dates{kind}"
-        fits = self.formats or fitting(pa.array([first]))
-        if self.formats:
+        usual = self.formats.found() if self.formats.seen else []
+        if len(usual) > 1:
             what = f"{self.words} may have days or months first"
-        examples = (f"time_format={known!r}" for known in fits or ["%d.%m.%Y %H:%M"])
+        fits = usual or fitting(pa.array([first])) or ["%d.%m.%Y %H:%M"]
+        examples = (f"time_format={known!r}" for known in fits)
         return what, f"such times are read with {' or '.join(examples)}"
 
     def _parsed(self, column: pa.Array) -> dict[str, tuple[Mask, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import io
 from pathlib import Path
 
 import numpy as np
@@ -136,3 +137,22 @@ def test_dates_that_nanoseconds_cannot_hold_are_bad_rows(kind: str | None) -> No
     with pytest.warns(recae.RecaeWarning, match="1 of 3"):
         found = Interactions.from_frame(table, on_bad_rows="drop")
     assert found.times.tolist() == [DAY, 3 * DAY]
+
+
+@pytest.mark.parametrize("block", [1 << 24, 16])
+@pytest.mark.parametrize("other", ["yesterday", "0", "2011-04-07"])
+def test_a_format_is_found_beside_a_few_other_fields(
+    monkeypatch: pytest.MonkeyPatch, block: int, other: str
+) -> None:
+    monkeypatch.setattr("recae.data.tables.streams.BLOCK_BYTES", block)
+    lines = ["user_id;item_id;timestamp", *(f"1;{n};{n}.01.1970" for n in range(10, 21))]
+    lines.insert(3, f"1;9;{other}")
+    content = "\n".join(lines) + "\n"
+    with pytest.raises(DataError, match=rf"{other}' at line 4 \(1 of 12 rows"):
+        recae.read_csv(io.StringIO(content))
+    with pytest.warns(recae.RecaeWarning, match="1 of 12 rows"):
+        found = recae.read_csv(io.StringIO(content), on_bad_rows="drop")
+    assert sorted(found.times.tolist()) == [(n - 1) * DAY for n in range(10, 21)]
+    content += f"1;8;{other}\n"  # 2 of 13 are not few
+    with pytest.raises(DataError, match="of 13 rows"):
+        recae.read_csv(io.StringIO(content))
