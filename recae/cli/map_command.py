@@ -25,8 +25,8 @@ from recae.cli.options import (
 )
 from recae.cli.output import Output
 from recae.cli.places import add_overwrite_option, check_places
-from recae.cli.requests import add_title_options
-from recae.data import IdMap, ItemTable
+from recae.cli.requests import add_title_options, title_table
+from recae.data import IdMap
 from recae.errors import ConfigError, DataError, unknown_option
 from recae.system.files import PAGES, PICTURES
 
@@ -81,7 +81,10 @@ def run(args: argparse.Namespace, output: Output) -> None:
     )
     model = recae.load(args.model)
     known = model.items_ if args.title_id is None else None
-    titles = _table(args.titles, args.title_id or args.item, "item_id", args.title_column, known)
+    column = args.title_id or args.item
+    titles = _table(
+        args.titles, column, "item_id", args.title_column, known, encoding=args.title_encoding
+    )
     about = _table(args.about, args.user, "user_id", "title")
     _check_colour(args, titles, about)
     options: dict[str, Any] = {
@@ -130,7 +133,12 @@ def _check_colour(args: argparse.Namespace, titles: Any, about: Any) -> None:
 
 
 def _table(
-    path: str | None, column: str, name: str, title: str | None, known: IdMap | None = None
+    path: str | None,
+    column: str,
+    name: str,
+    title: str | None,
+    known: IdMap | None = None,
+    encoding: str | None = None,
 ) -> Any:
     """Reads a table and renames its columns of ids and titles to those that maps expect.
 
@@ -138,7 +146,7 @@ def _table(
     """
     if path is None:
         return None
-    table = ItemTable(path, id_column=column, known=known)
+    table = title_table(path, encoding, id_column=column, known=known)
     found = table.columns
     if title is None:
         title = "title"

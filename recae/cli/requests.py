@@ -110,6 +110,11 @@ def add_title_options(
         metavar="COLUMN",
         help="the column of ids in it (default: that of --item, or the one that has these ids)",
     )
+    group.add_argument(
+        "--title-encoding",
+        metavar="NAME",
+        help="of it, such as cp1252 (default: UTF-8, or UTF-16 by its mark)",
+    )
 
 
 def _file(what: str, column: str) -> str:
@@ -215,7 +220,17 @@ def _item_table(args: argparse.Namespace, items: IdMap | None) -> ItemTable:
     """The table of --titles. Without --title-id the column of ids may have any name."""
     kind = "text" if items is not None and items.kind == "str" else "auto"
     known = items if args.title_id is None else None
-    return ItemTable(args.titles, id_column=args.title_id or args.item, ids=kind, known=known)
+    column = args.title_id or args.item
+    return title_table(args.titles, args.title_encoding, id_column=column, ids=kind, known=known)
+
+
+def title_table(path: str, encoding: str | None, **options: Any) -> ItemTable:
+    """A table of --titles in the encoding of --title-encoding, which messages then name."""
+    try:
+        return ItemTable(path, encoding=encoding, **options)
+    except DataError as error:
+        message = str(error).replace("encoding=", "title_encoding=")
+        raise DataError(message, parameter=error.parameter) from None
 
 
 def typed_ids(texts: list[str], known: IdMap) -> list[Any]:

@@ -23,8 +23,8 @@ from pathlib import Path
 import recae.serve
 from recae.cli.options import add_output_options
 from recae.cli.output import Output
-from recae.data import ItemTable
-from recae.errors import ConfigError, DataError, StorageError
+from recae.cli.requests import add_title_options, read_titles
+from recae.errors import ConfigError, StorageError
 from recae.serve import Settings, Shelf, open_store
 
 LIMITS = ("max_k", "max_history", "max_batch", "waiting", "timeout", "batch_wait")
@@ -44,9 +44,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--store", metavar="URL", help="where the histories of users are: parquet:FILE, "
         "duckdb:FILE, redis://..., postgresql://..."
     )  # fmt: skip
-    parser.add_argument("--titles", metavar="FILE", help="a table of items and their titles")
     parser.add_argument("--item", default="item_id", metavar="COLUMN", help="the ids in --titles "
                         "(default: %(default)s)")  # fmt: skip
+    add_title_options(parser, "a table of items and their titles")
     parser.add_argument(
         "--challenger", action="append", default=[], metavar="NAME=SHARE",
         help="the share of users whom this model answers, by their ids; may be repeated",
@@ -96,22 +96,15 @@ def run(args: argparse.Namespace, output: Output) -> None:
 
 
 def shelf_of(args: argparse.Namespace) -> Shelf:
-    """The models, with their titles. Ids of titles that look like integers, such as 007, are text
-    where those of the models are."""
-    found, challengers = places(args.models), shares(args.challenger)
-    if args.titles is None:
-        return Shelf(found, shares=challengers)
-    try:
-        titles = ItemTable(args.titles, id_column=args.item)
-        return Shelf(found, shares=challengers, titles=titles)
-    except DataError as error:
-        if error.parameter != "titles":
-            raise
-        titles = ItemTable(args.titles, id_column=args.item, ids="text")
-        try:
-            return Shelf(found, shares=challengers, titles=titles)
-        except DataError:
-            raise error from None
+    """The models, with their titles."""
+    shelf = Shelf(places(args.models), shares=shares(args.challenger))
+    titles = read_titles(args, shelf.get().model.items_)
+    if titles is not None:
+        column, facts = args.title_column, titles.columns
+        if column != "title":
+            facts = facts.drop(columns="title", errors="ignore").rename(columns={column: "title"})
+        shelf.give_titles(facts.assign(item_id=titles.ids))
+    return shelf
 
 
 def places(given: Iterable[str]) -> dict[str, Path]:

@@ -32,7 +32,8 @@ class ItemTable:
     them in messages, such as "item" or "user"; the column of ids is `item_id` or `user_id`
     accordingly, unless `id_column` names another. ids: "text" reads those of a text file as text,
     such as 007; "auto" as integers where all are. known: ids that the table is about. Where no
-    column has the name of the ids, the column with the most of these ids is taken.
+    column has the name of the ids, the column with the most of these ids is taken. encoding: of a
+    text file, such as "cp1252"; by default UTF-8, or UTF-16 with a byte order mark.
 
     ids: (rows,) in the normal form of `as_ids`; columns: a frame of the other columns, whose index
     is 0..rows-1. Raises DataError for another type, for a path that cannot be read and without a
@@ -52,6 +53,7 @@ class ItemTable:
         id_column: str | None = None,
         ids: str = "auto",
         known: IdMap | None = None,
+        encoding: str | None = None,
     ) -> None:
         self.what, self.label = what, ""
         check_option("ids", ids, ("auto", "text"))
@@ -63,14 +65,16 @@ class ItemTable:
             found, columns = given.index, _one_column(value, given.to_numpy())
         elif isinstance(given, str | os.PathLike) or is_table(given):
             texts = (id_column,) if ids == "text" and not is_table(given) else ()
-            frame = read_whole_table(given, texts)
+            frame = read_whole_table(given, texts, encoding)
             self.label = "" if is_table(given) else f"{given}: "
             if known is not None and id_column not in frame.columns and _no_index(frame):
                 every = [*map(str, frame.columns)] if texts else ()  # 007 may be in any column
-                other = _column_of(known, read_whole_table(given, every) if texts else frame)
+                other = _column_of(
+                    known, read_whole_table(given, every, encoding) if texts else frame
+                )
                 if other is not None:
                     id_column = other
-                    frame = read_whole_table(given, (other,)) if texts else frame
+                    frame = read_whole_table(given, (other,), encoding) if texts else frame
             if id_column in frame.columns:
                 found, columns = frame[id_column], frame.drop(columns=id_column)
             elif _no_index(frame):

@@ -7,7 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,20 @@ class Shelf:
         self._lock = threading.Lock()
         for name in self.places:
             self.reload(name)
+
+    def give_titles(self, titles: Any) -> None:
+        """Titles for the items of all models, also of those that are loaded later.
+
+        titles: an `ItemTable`, or what it reads. Raises DataError if they do not fit a model.
+        """
+        table = titles if isinstance(titles, ItemTable) else ItemTable(titles)
+        with self._lock:
+            for served in self.served.values():
+                _check_titles(table, served.name, served.model)
+            self.titles = table
+            self.served = {
+                name: replace(served, titles=table) for name, served in self.served.items()
+            }
 
     def names(self) -> list[str]:
         """The names, the default first."""
@@ -202,12 +216,7 @@ class Shelf:
         path = self.places[name]
         model = load(path, Recommender)
         if self.titles is not None:
-            try:  # here: else each request would be refused
-                self.titles.places(model.items_)
-            except DataError as error:
-                raise DataError(
-                    f"the titles do not fit the model {name}: {error}", parameter="titles"
-                ) from None
+            _check_titles(self.titles, name, model)  # else each request would be refused
         version = model._loaded_as or model.fingerprint()
         served = Served(name, path, version, model, self.titles, datetime.now(UTC))
         if len(model.items_):
@@ -215,6 +224,15 @@ class Shelf:
             model.recommend(history=first, k=1)  # the first calls are slow
             model.recommend_ids(first, k=1)
         return served
+
+
+def _check_titles(titles: ItemTable, name: str, model: Recommender) -> None:
+    try:
+        titles.places(model.items_)
+    except DataError as error:
+        raise DataError(
+            f"the titles do not fit the model {name}: {error}", parameter="titles"
+        ) from None
 
 
 @dataclass

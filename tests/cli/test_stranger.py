@@ -88,3 +88,20 @@ def test_each_stumble_is_answered_with_the_remedy(
     Path("both.csv").write_text("Künstler;Titel;Titelzusatz\n001;Eins;a\n002;Zwei;b\n")
     said = refused(3, "recommend", "model", "--liked", "001", "--titles", "both.csv")
     assert "--title-column" in said and "Titel, Titelzusatz" in said
+
+
+def test_titles_that_are_not_utf_8(foreign: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("titel.csv").write_bytes("Künstler;Titel\n003;Grüße\n004;Käse\n".encode("cp1252"))
+    assert cli.main(("fit", "hoerer.csv", "model", *COLUMNS, "--model", "popularity")) == 0
+    model = recae.load("model")
+    assert isinstance(model, recae.Recommender)
+    asked = ("recommend", "model", "--liked", "001", "-k", "24", "--titles", "titel.csv")
+    capsys.readouterr()
+    assert cli.main(asked) == 3
+    said = capsys.readouterr().err
+    assert "titel.csv" in said and "--title-encoding cp1252" in said
+    assert cli.main((*asked, "--title-encoding", "cp1252")) == 0
+    said = capsys.readouterr().out
+    assert "Grüße" in said and "Käse" in said
+    assert cli.main((*asked, "--title-encoding", "nonsense")) == 2
+    assert "encoding" in capsys.readouterr().err

@@ -151,6 +151,26 @@ def test_titles_of_text_ids_that_look_like_integers(tmp_path: Path) -> None:
     assert shelf.titles is not None and shelf.titles.texts(["007", "8"]) == ["Bond", "Eight"]
 
 
+def test_columns_of_titles_are_found_and_may_be_named(tmp_path: Path) -> None:
+    log = pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["a", "b", "b"]})
+    recae.Popularity().fit(log).save(tmp_path / "m")
+    content = "Preis;Nummer;Bezeichnung\n3;a;Käse\n4;b;Öl\n"
+    (tmp_path / "titles.csv").write_text(content, encoding="cp1252")
+    parser = argparse.ArgumentParser()
+    serve.add_options(parser)
+    asked = [str(tmp_path / "m"), "--titles", str(tmp_path / "titles.csv")]
+    with pytest.raises(DataError, match="title_encoding="):
+        serve.shelf_of(parser.parse_args(asked))
+    asked += ["--title-encoding", "cp1252"]
+    for more in ([], ["--title-id", "Nummer", "--title-column", "Bezeichnung"]):
+        shelf = serve.shelf_of(parser.parse_args([*asked, *more]))
+        titles = shelf.get().titles
+        assert titles is not None and titles.texts(["b", "a"]) == ["Öl", "Käse"]
+        assert titles.column("Preis").tolist() == [3, 4]  # rules may use it
+        shelf.reload()
+        assert shelf.get().titles is titles
+
+
 def test_what_is_no_recommender_is_refused(fit: Fit, tmp_path: Path) -> None:
     with pytest.raises(DataError):
         Shelf({"a": tmp_path})

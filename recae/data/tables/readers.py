@@ -249,19 +249,24 @@ def read_columns(given: Any, user: str, item: str, others: tuple[str, ...]) -> p
     return frame_of(source, [user, item, *(name for name in others if name in present)])
 
 
-def read_whole_table(given: Any, texts: Collection[str] = ()) -> pd.DataFrame:
+def read_whole_table(
+    given: Any, texts: Collection[str] = (), encoding: str | None = None
+) -> pd.DataFrame:
     """All columns of what `read_columns` takes, as a frame; a pandas frame as it is.
 
-    texts: the columns of a text file that are text in any case, such as ids like 007.
+    texts: the columns of a text file that are text in any case, such as ids like 007. encoding: of
+    a text file, as in `read_csv`.
     Raises DataError for anything else and for a file that cannot be read.
     """
-    return given if isinstance(given, pd.DataFrame) else frame_of(_source(given, texts))
+    return given if isinstance(given, pd.DataFrame) else frame_of(_source(given, texts, encoding))
 
 
-def _source(given: Any, texts: Collection[str] = ()) -> Source:
+def _source(given: Any, texts: Collection[str] = (), encoding: str | None = None) -> Source:
     if (stored := as_stored(given)) is not None:
         return InteractionsSource(open_data(stored), f"{stored}: ")
-    return file_source(given, texts=texts) if is_path(given) else as_source(given)
+    if not is_path(given):
+        return as_source(given)
+    return file_source(given, form=TextFormat(encoding=encoding), texts=texts)
 
 
 def write_interactions(data: Interactions, path: Path) -> None:
