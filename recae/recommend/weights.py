@@ -80,7 +80,7 @@ def learn_weighting(model: Any, data: Interactions) -> None:
     warn_if_unused(model, data)
     if used == "neither" or name != "none" or known["weight_transform"].metadata["usual"] is None:
         return
-    low, high = _range(data)
+    low, high = weight_range(data)
     if high > WIDE * low:
         warn(
             f"weights={used!r} of {type(model).__name__} takes weights from {low:g} to {high:g} as "
@@ -92,11 +92,11 @@ def learn_weighting(model: Any, data: Interactions) -> None:
 
 def weights_differ(data: Interactions) -> bool:
     """Whether the largest weight is at least twice the smallest: ratings of 4 and 5 tell little."""
-    low, high = _range(data)
+    low, high = weight_range(data)
     return high >= ALIKE * low
 
 
-def _range(data: Interactions) -> tuple[float, float]:
+def weight_range(data: Interactions) -> tuple[float, float]:
     weights = data.matrix.data
     return float(weights.min()), float(weights.max())
 
@@ -120,7 +120,7 @@ def warn_if_unused(model: Any, data: Interactions) -> None:
         return
     if not weights_differ(data) or getattr(model, "weights", "neither") != "neither":
         return
-    low, high = _range(data)
+    low, high = weight_range(data)
     if "weights" in known:
         remedy = (
             f"to use them set weights to {_others(known)} (on the command line --set "

@@ -105,3 +105,20 @@ def test_titles_that_are_not_utf_8(foreign: Path, capsys: pytest.CaptureFixture[
     assert "Grüße" in said and "Käse" in said
     assert cli.main((*asked, "--title-encoding", "nonsense")) == 2
     assert "encoding" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("weights", ["both", "neither"])
+def test_histories_without_the_weights_that_the_model_uses(
+    foreign: Path, capsys: pytest.CaptureFixture[str], weights: str
+) -> None:
+    plays = ("--weight", "Wiedergaben")
+    ease = ("--model", "ease", "--set", f"weights={weights}")
+    assert cli.main(("fit", "hoerer.csv", "model", *COLUMNS, *plays, *ease)) == 0
+    for given, warned in (((), weights == "both"), (plays, False)):
+        capsys.readouterr()
+        asked = ("recommend", "model", "--history", "hoerer.csv", "--users", "L-07")
+        assert cli.main((*asked, *COLUMNS, *given)) == 0
+        assert ("--weight COLUMN" in capsys.readouterr().err) == warned
+    capsys.readouterr()
+    assert cli.main(("recommend", "model", "--liked", "001,003")) == 0  # has no weights to forget
+    assert "--weight" not in capsys.readouterr().err
