@@ -106,8 +106,10 @@ def run(args: argparse.Namespace, output: Output) -> None:
         best.model.save(args.out, with_history=args.with_history, overwrite=args.overwrite)
         saved = f"fitted on everything, it is saved to {args.out}"
     lists = None if titles is None else _lists(best.model, data, titles, args.title_column)
-    figures = best.table.drop(columns="settings")
-    text = [figures.to_string(index=False, na_rep="", float_format="%.4f"), "", best.verdict]
+    figures = best.table.drop(columns=["settings", "note"])  # a note is a sentence, below the table
+    text = [figures.to_string(index=False, na_rep="", float_format="%.4f"), ""]
+    notes = zip(best.table["model"], best.table["note"].fillna(""), strict=True)
+    text += [*(f"{model}: {note}" for model, note in notes if note), "", best.verdict]
     text += ["", f"the best setting, found in {best.seconds:.0f} s: {best.model}"]
     if lists is not None:
         text += ["", lists.to_string(index=False, float_format="%.4f")]

@@ -177,7 +177,15 @@ def _wanted(
     ids = as_ids([users] if np.isscalar(users) else users, "user")
     ids = ids if len(ids) else source.users.ids[:0]  # of the type that other lists would have
     known = source.users
-    return ids, known.encode(ids) if on_unknown == "raise" else known.lookup(ids)
+    codes = known.lookup(ids)
+    if on_unknown == "raise" and (codes < 0).any():
+        try:
+            known.encode(ids)
+        except DataError as error:
+            raise DataError(
+                f"{error}: correct the id, or pass on_unknown='popular' to recommend popular items"
+            ) from None
+    return ids, codes
 
 
 def _without_cold_users(request: Request, on_unknown: str) -> Request:

@@ -32,6 +32,8 @@ def test_it_saves_the_best_model_and_shows_lists(
     assert isinstance(model, recae.EASE) and len(model.items_) == len(items)
     top = model.recommend([0], k=5, history=recae.read_parquet("plays.parquet"))
     assert all(f"<{item}>" in out for item in top["item_id"])
+    table = out.partition("\n\n")[0].splitlines()
+    assert len(table) == 4 and max(map(len, table)) <= 80  # two models and the blend
 
 
 def test_json_is_the_result_and_nothing_is_written_without_out(

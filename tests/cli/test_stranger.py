@@ -85,6 +85,11 @@ def test_each_stumble_is_answered_with_the_remedy(
         given = () if option == "--liked" else ("--history", "hoerer.csv", *COLUMNS)
         said = refused(2, "recommend", "model", option, "kuenstler.csv", *given)
         assert "kuenstler.csv" in said and "--titles" in said and "--items-file" in said
+    assert cli.main(("fit", "hoerer.csv", "ease", *COLUMNS, "--model", "ease")) == 0
+    said = refused(
+        3, "recommend", "ease", "--history", "hoerer.csv", *COLUMNS, "--users", "L-07,L-77"
+    )
+    assert "'L-77'" in said and "--on-unknown popular" in said
     Path("both.csv").write_text("Künstler;Titel;Titelzusatz\n001;Eins;a\n002;Zwei;b\n")
     said = refused(3, "recommend", "model", "--liked", "001", "--titles", "both.csv")
     assert "--title-column" in said and "Titel, Titelzusatz" in said

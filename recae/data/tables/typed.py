@@ -224,10 +224,10 @@ class Weights(Column):
         values = column.to_pandas().to_numpy()
         first = str(values[int(bad.argmax())])
         remedy = ""
-        if self.decimal == "." and re.fullmatch(r"\s*-?[0-9.]*,[0-9]+\s*", first):
+        if self.decimal == "." and re.fullmatch(r"\s*-?[0-9]*,[0-9]+\s*", first):
             remedy = 'decimal commas are read with decimal=","'
-        elif self.decimal == "," and "." in first:
-            remedy = 'this number has a point; decimal="," was given'
+        elif "." in first and "," in self.decimal + first:
+            remedy = "remove the separators of thousands, and write all decimals in one way"
         return numbers, [Found(f"{self.words} must be numbers", bad, values, remedy)]
 
 

@@ -125,6 +125,9 @@ def test_commas_that_may_be_thousands_or_stand_beside_points() -> None:
         with pytest.raises(DataError, match=f"'{weights[0]}' at line 3") as error:
             rows(content)
         assert error.value.parameter == "weight"
+    for decimal in (None, ","):  # the remedy of the one is not the fault of the other
+        with pytest.raises(DataError, match="thousands"):
+            rows(head + "1;3;1.250,0\n", decimal=decimal)
     assert rows(head + "1;3;1,250\n", decimal=",")[1][2] == 1.25
     with pytest.raises(DataError, match="'7,5' at line 3"):
         rows(head + "1;3;7,5\n", decimal=".")
