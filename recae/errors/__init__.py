@@ -39,9 +39,9 @@ class RecaeError(Exception):
 class DataError(RecaeError, ValueError):
     """The data given cannot be used as they are: the message names the culprit and the remedy.
 
-    >>> recae.EASE().fit(data).recommend(99)
+    >>> recae.EASE().fit(scipy.sparse.csr_matrix((2, 3)))
     Traceback (most recent call last):
-    recae.errors.DataError: unknown user 99 at row 0 (1 of 1 rows have an unknown user; 5 are known)
+    recae.errors.DataError: there are no interactions to learn from
     """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -362,6 +363,8 @@ def dataset(plays: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A `datasets.Dataset` on disk, whose columns are not all needed."""
     hugging = pytest.importorskip("datasets.arrow_dataset", reason="datasets is not installed")
     pytest.importorskip("datasets").disable_progress_bars()
+    # Its pickler takes the folder of our own tests of that name for the library.
+    monkeypatch.delitem(sys.modules, "transformers", raising=False)
     names = {"userId": "user_id", "movieId": "item_id", "rating": "weight"}
     renamed = plays.rename_columns([names.get(name, name) for name in plays.column_names])
     nested = renamed.append_column("nested", pa.array([[1]] * len(renamed)))
