@@ -112,8 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                         flush=True,
                     )
     print(f"{kinds - missed} of {kinds} within a factor of {AIM:g}")
-    told = {"rows": rows, "within": kinds - missed, "of": kinds}
-    print(f"kept in {keep('scale-estimate', told, *filter(None, [options.out]))}")
+    kept = {"rows": rows, "within": kinds - missed, "of": kinds}
+    print(f"kept in {keep('scale-estimate', kept, options.out)}")
     return int(missed > 0)
 
 

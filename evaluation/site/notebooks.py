@@ -1,7 +1,4 @@
-"""Notebooks as pages: their texts and code, without outputs, and a link to the file.
-
-No page fetches anything from elsewhere, as those of mkdocs-jupyter do.
-"""
+"""Notebooks as pages: their texts and code, without outputs, and a link to the file."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Cost:
     """What a step takes: `seconds` on the wall, the most `memory` that the process holds meanwhile,
     and what it writes to `disk`, both in bytes.
 
-    >>> print(recae.Popularity().estimate(data).fit.memory > 0)
+    >>> recae.Popularity().estimate(data).fit.memory > 0
     True
     """
 
@@ -202,17 +202,17 @@ def _estimated(
 
 def measured(model: Any, data: Interactions, share: float, k: int, before: int) -> Sample:
     """Fits a model on a sample, ranks and exports it. before: bytes held before all samples."""
-    began, history = time.perf_counter(), data
+    began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="recae-estimate-") as folder:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             fit, fit_memory = _timed(lambda: model.fit(data, progress=False))
             evaluate, evaluate_memory = _timed(
-                lambda: model.recommend_array(history, k, on_unknown="popular")
+                lambda: model.recommend_array(data, k, on_unknown="popular")
             )
             lists, saved = Path(folder) / "lists.parquet", Path(folder) / "model"
             options: dict[str, Any] = {"on_unknown": "popular", "progress": False}
-            export, export_memory = _timed(lambda: model.export(lists, history, k, **options))
+            export, export_memory = _timed(lambda: model.export(lists, data, k, **options))
             model.save(saved)
         epochs: Sequence[Any] = getattr(model, "epochs_", ())
         if epochs:

@@ -15,8 +15,8 @@ class PeakMemory(threading.Thread):
     """`peak`: the most bytes that this process holds while the block runs.
 
     >>> with PeakMemory() as memory:
-    ...     held = bytes(10)
-    >>> memory.peak >= 0
+    ...     size = len(bytearray(1 << 26))
+    >>> memory.peak >= resident()
     True
     """
 

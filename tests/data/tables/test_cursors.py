@@ -342,12 +342,8 @@ def test_titles_come_from_a_query(alchemy: Any, sqlite: sqlite3.Cursor, relation
 def test_models_folders_and_histories_take_queries(
     adbc: Any, alchemy: Any, relations: Any, expected: Interactions, tmp_path: Path
 ) -> None:
-    folders = (
-        relations.sql(QUERY),
-        relations.cursor().execute(QUERY),
-        alchemy.execute(text(QUERY)),
-    )
-    for number, given in enumerate(folders):
+    duckdb = relations.sql(QUERY), relations.cursor().execute(QUERY)
+    for number, given in enumerate([*duckdb, alchemy.execute(text(QUERY))]):
         data = recae.ingest(given, tmp_path / str(number), memory="256MiB")
         assert same(data, expected)
     model = recae.Popularity().fit(adbc.execute(QUERY))
