@@ -91,7 +91,11 @@ class HierarchicalVamp(nn.Module):
 
     The term `kl` is log q(z2 | x) + log q(z1 | x, z2) - log p(z2) - log p(z1 | z2) of the one pair
     drawn. Its expectation is the divergence (Kim & Suh 2019). In evaluation both are their means.
+    `products` may be set to a narrower type for the layers that read the pseudo-inputs. The
+    densities of the prior stay float32: their squares cancel.
     """
+
+    products: torch.dtype | None = None
 
     def __init__(
         self,
@@ -148,8 +152,13 @@ class HierarchicalVamp(nn.Module):
     def log_prior(self, z: Tensor, generator: torch.Generator | None) -> Tensor:
         """log p(z2) of each row, (rows,)."""
         inputs = self.prior.inputs.clamp(0, 1)  # (components, n_items)
+        narrow = self.products if torch.is_grad_enabled() else None
+        if narrow is not None:
+            inputs = inputs.to(narrow)
         seen = self.dropout(Batch(inputs, inputs), generator).input
-        mu, log_variance = self.upper(self.shared[0].upper(seen))
+        with torch.autocast(z.device.type, narrow, enabled=narrow is not None):
+            hidden = self.shared[0].upper(seen)
+        mu, log_variance = self.upper(hidden.float())
         precision = (-log_variance).exp()  # (components, latent)
         squares = z.square() @ precision.t() - 2 * z @ (mu * precision).t()  # (rows, components)
         constant = (mu.square() * precision + log_variance + math.log(2 * math.pi)).sum(1)

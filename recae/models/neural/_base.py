@@ -243,27 +243,30 @@ class NeuralRecommender(Recommender):
         return self.num_sampled if wanted and fewer and self._can_sample() else 0
 
     def _prepare(self, net: AutoencoderNet, histories: Any, device: torch.device) -> None:
-        """Sets up the first and the last layer of a network with a choice of softmax."""
-        if "softmax" not in self.param_fields():
-            return
-        n_items = histories.shape[1]
-        sampled = self._sampled(n_items)
+        """Sets up the first and the last layer of a network with a choice of softmax, and the float
+        of the large products."""
         narrow = self.precision == "bfloat16" or (
             self.precision == "auto" and training.has_bfloat16(device)
         )
         for module in net.modules():
-            if isinstance(module, InputLinear | Anchors):
-                module.sparse = bool(sampled)
-            if isinstance(module, LinearHead):
+            if hasattr(module, "products"):
                 module.products = torch.bfloat16 if narrow else None
-                module.start = log_popularity(histories) if sampled else None
-        LOG.info(
-            "%s: softmax over %s items, products of the last layer in %s, on %s",
-            type(self).__name__,
-            f"a sample of {sampled:,} of {n_items:,}" if sampled else f"all {n_items:,}",
-            "bfloat16" if narrow else "float32",
-            device,
-        )
+        fields, sampled, n_items = self.param_fields(), 0, histories.shape[1]
+        if "softmax" in fields:
+            sampled = self._sampled(n_items)
+            for module in net.modules():
+                if isinstance(module, InputLinear | Anchors):
+                    module.sparse = bool(sampled)
+                if isinstance(module, LinearHead):
+                    module.start = log_popularity(histories) if sampled else None
+        if "precision" in fields:
+            LOG.info(
+                "%s: loss over %s items, products of the last layer in %s, on %s",
+                type(self).__name__,
+                f"a sample of {sampled:,} of {n_items:,}" if sampled else f"all {n_items:,}",
+                "bfloat16" if narrow else "float32",
+                device,
+            )
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         """Trains the network by the common loop. An interrupted training keeps its network and its

@@ -16,6 +16,7 @@ from recae.models.neural._base import (
     alignment_param,
     anneal_param,
     dropout_param,
+    precision_param,
 )
 from recae.nn import (
     AutoencoderNet,
@@ -103,6 +104,7 @@ class HVamp(NeuralRecommender):
         default="logistic",
         choices=("multinomial", "logistic"),
     )
+    precision: str = precision_param()
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         """Two levels of latent variables with gated layers, under a Vamp prior whose pseudo-inputs
