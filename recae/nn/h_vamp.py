@@ -152,13 +152,13 @@ class HierarchicalVamp(nn.Module):
     def log_prior(self, z: Tensor, generator: torch.Generator | None) -> Tensor:
         """log p(z2) of each row, (rows,)."""
         inputs = self.prior.inputs.clamp(0, 1)  # (components, n_items)
-        narrow = self.products if torch.is_grad_enabled() else None
+        narrow = self.products if torch.is_grad_enabled() and z.dtype == torch.float32 else None
         if narrow is not None:
             inputs = inputs.to(narrow)
         seen = self.dropout(Batch(inputs, inputs), generator).input
         with torch.autocast(z.device.type, narrow, enabled=narrow is not None):
             hidden = self.shared[0].upper(seen)
-        mu, log_variance = self.upper(hidden.float())
+        mu, log_variance = self.upper(hidden.to(z.dtype))
         precision = (-log_variance).exp()  # (components, latent)
         squares = z.square() @ precision.t() - 2 * z @ (mu * precision).t()  # (rows, components)
         constant = (mu.square() * precision + log_variance + math.log(2 * math.pi)).sum(1)

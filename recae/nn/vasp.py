@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recae.errors import check_option
-from recae.nn.batch import Batch, Ragged, bag
+from recae.nn.batch import Batch, Ragged, bag, by_item
 from recae.nn.dense import DenseScores
 from recae.nn.heads import LinearHead, LinearScores
 from recae.nn.products import gather
@@ -66,6 +67,37 @@ class ProductScores:
         return self.dense().detach()
 
 
+def first_column(shard: Shard | None) -> int:
+    """Where the diagonal of a weight begins whose columns are those of a shard."""
+    return 0 if shard is None else -shard.start
+
+
+def without_itself(weight: Tensor, x: Ragged, shard: Shard | None) -> Tensor:
+    """x (W - diag(W)), (rows, n_items), for ragged rows."""
+    summed, own = bag(weight, x), weight.diagonal(first_column(shard))
+    if shard is not None:
+        x = shard.own(x)
+    itself = -x.values * gather(own, x.indices)
+    return summed.index_put((x.rows, x.indices), itself, accumulate=True)
+
+
+class _WithoutItself(torch.autograd.Function):
+    """`without_itself` whose gradient is one matrix; autograd would add one of the diagonal to it,
+    as large."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, x: Ragged, shard: Shard | None) -> Tensor:
+        ctx.x, ctx.n_items, ctx.shard = x, len(weight), shard
+        return without_itself(weight, x, shard)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        x = ctx.x
+        grad = by_item(upstream.contiguous(), x.rows, x.values, x.indices, ctx.n_items)
+        grad.diagonal(first_column(ctx.shard)).zero_()
+        return grad, None, None
+
+
 @dataclass(frozen=True)
 class ShallowScores:
     """x (W - diag(W)), unevaluated: input x, weight W (n_items, n_items).
@@ -84,14 +116,12 @@ class ShallowScores:
     def dense(self) -> Tensor:
         """All scores, (rows, n_items) float32."""
         x, shard = self.input, self.shard
-        own = self.weight.diagonal(0 if shard is None else -shard.start)
         if isinstance(x, Tensor):
-            return x @ self.weight - x * own
-        summed = bag(self.weight, x)
-        if shard is not None:
-            x = shard.own(x)
-        itself = -x.values * gather(own, x.indices)
-        return summed.index_put((x.rows, x.indices), itself, accumulate=True)
+            return x @ self.weight - x * self.weight.diagonal(first_column(shard))
+        if x.values.requires_grad:
+            return without_itself(self.weight, x, shard)
+        scores: Tensor = _WithoutItself.apply(self.weight, x, shard)  # type: ignore[no-untyped-call]
+        return scores
 
     def of_all_rows(self, total: int) -> ShallowScores:
         """These scores, which are of all rows already."""

@@ -25,7 +25,7 @@ from .loop import train as train
 from .objective import Accumulation as Accumulation
 from .objective import Objective as Objective
 from .objective import annealed as annealed
-from .plan import OPTIMISERS as OPTIMISERS
+from .optimisers import OPTIMISERS as OPTIMISERS
 from .plan import BeforeEpoch as BeforeEpoch
 from .plan import Phase as Phase
 from .plan import Plan as Plan

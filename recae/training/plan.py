@@ -2,77 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from recae.nn import AutoencoderNet, shard_of
-from recae.nn.products import row_chunks
-
-ROW_CELLS = 1 << 18
-"""Numbers updated at a time, so that they and their moments stay in the cache."""
-
-
-class RowAdam(torch.optim.Adam):
-    """Adam (Kingma & Ba 2015) that updates only the rows that a sparse gradient holds.
-
-    Rows without a gradient in a step keep their values and moments, as in torch's SparseAdam. Dense
-    gradients are handled by Adam. Time and extra memory of a step grow with the rows updated.
-    """
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        """Updates the rows, then takes a step of Adam for everything dense."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None and parameter.grad.is_sparse:
-                    self._rows(parameter, group)
-                    parameter.grad = None
-        return super().step(closure)
-
-    def _rows(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        """One step of Adam for the rows that have a gradient; the moments of the others stay."""
-        assert parameter.grad is not None
-        rows, values = _coalesced(parameter.grad)
-        state = self.state[parameter]
-        if not state:
-            state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
-            state["exp_avg"] = torch.zeros_like(parameter)
-            state["exp_avg_sq"] = torch.zeros_like(parameter)
-        state["step"] += 1
-        first, second = group["betas"]
-        steps = float(state["step"]) if parameter.device.type == "cpu" else state["step"]
-        size = group["lr"] / (1 - first**steps)
-        spread = (1 - second**steps) ** 0.5
-        moments, squares = state["exp_avg"], state["exp_avg_sq"]
-        if not len(rows):  # no item of the batch is in the shard of this process
-            return
-        for some in row_chunks(len(rows), parameter[0].numel(), ROW_CELLS):
-            at, slope = rows[some], values[some]
-            if group["weight_decay"]:
-                slope = slope.add(parameter.index_select(0, at), alpha=group["weight_decay"])
-            mean = moments.index_select(0, at).lerp_(slope, 1 - first)
-            square = squares.index_select(0, at).mul_(second)
-            square.addcmul_(slope, slope, value=1 - second)
-            moments.index_copy_(0, at, mean)
-            squares.index_copy_(0, at, square)
-            scale = square.sqrt_().div_(spread).add_(group["eps"])
-            change = mean.div_(scale).mul_(-size)
-            parameter.index_copy_(0, at, parameter.index_select(0, at).add_(change))
-
-
-def _coalesced(grad: Tensor) -> tuple[Tensor, Tensor]:
-    """Unique rows and their values. Rows in ascending order are unique already, though autograd
-    does not mark them so; coalescing them again would take a fifth of the step."""
-    rows, values = grad._indices()[0], grad._values()
-    if bool((rows[1:] > rows[:-1]).all()):
-        return rows, values
-    grad = grad.coalesce()
-    return grad.indices()[0], grad.values()
-
+from recae.nn import AutoencoderNet
+from recae.training.optimisers import OPTIMISERS
 
 SLOTS = ("corrupt", "encoder", "code", "decoder", "anchors")
 
@@ -143,40 +81,6 @@ class Plan:
                 return index, place == 0
             place -= phase.epochs
         raise AssertionError("a phase has at least one epoch")
-
-
-class NormalisedAdam(torch.optim.Adam):
-    """Adam that sees only the direction of each tensor's gradient, as in Kim & Suh (2019)."""
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        """Divides every gradient by its Euclidean norm, then takes a step of Adam."""
-        for parameter in (p for group in self.param_groups for p in group["params"]):
-            grad, shard = parameter.grad, shard_of(parameter)
-            if grad is None:
-                continue
-            norm = grad.norm()
-            if shard is not None:  # a part of the tensor
-                norm = shard.ranks.summed(norm.square()).sqrt()
-            grad.div_(norm.clamp_min(1e-12))
-        return super().step(closure)
-
-
-def _maker(kind: Any, *fused: str) -> Callable[[Iterable[Any], float, str], Any]:
-    """Makes optimisers of a class whose steps are fused on these types of device."""
-    return lambda groups, lr, device: kind(
-        groups, lr=lr, **({"fused": device in fused} if fused else {})
-    )
-
-
-OPTIMISERS = {
-    "adam": _maker(RowAdam, "cpu", "cuda"),
-    "nadam": _maker(torch.optim.NAdam),
-    "adagrad": _maker(torch.optim.Adagrad, "cpu"),
-    "normalised-adam": _maker(NormalisedAdam, "cpu", "cuda"),
-}
-"""Adam (Kingma & Ba 2015), NAdam (Dozat 2016), AdaGrad (Duchi et al. 2011), and Adam on gradients
-of length one for every tensor (Kim & Suh 2019)."""
 
 
 def make_optimiser(net: AutoencoderNet, plan: Plan, phase: Phase, device: torch.device) -> Any:

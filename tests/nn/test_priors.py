@@ -156,6 +156,25 @@ def test_the_prior_of_pseudo_inputs_is_the_mixture_of_their_posteriors() -> None
     torch.testing.assert_close(code.log_prior(z, None), expected)
 
 
+def test_the_prior_with_narrow_products_is_nearly_the_prior() -> None:
+    # bfloat16 keeps 8 bits; the gradient must keep its direction, and evaluation its float32.
+    code, _ = hierarchical()
+    code.eval()
+    z = torch.randn(ROWS, LATENT, generator=torch.Generator().manual_seed(0))
+    found = []
+    for products in (None, torch.bfloat16):
+        code.products = products
+        density = code.log_prior(z, None)
+        (slope,) = torch.autograd.grad(density.sum(), [code.prior.inputs])
+        found.append((density.detach(), slope))
+    (exact, slope), (narrow, other) = found
+    torch.testing.assert_close(narrow, exact, rtol=2e-2, atol=2e-2)
+    assert not torch.equal(narrow, exact)
+    assert torch.cosine_similarity(slope.flatten(), other.flatten(), 0) > 0.995
+    with torch.no_grad():
+        assert torch.equal(code.log_prior(z, None), exact)
+
+
 def test_the_divergence_of_two_levels_is_right_on_average() -> None:
     # log q(z1 | x, z2) - log p(z1 | z2) is the closed form on average over z1, for every z2; with
     # the exact prior term the whole must average to the sum of both.

@@ -8,7 +8,8 @@ import torch
 
 from recae.models import MultVAE
 from recae.training import OPTIMISERS, Phase, Plan
-from recae.training.plan import NormalisedAdam, make_optimiser
+from recae.training.optimisers import BlockNAdam, NormalisedAdam
+from recae.training.plan import make_optimiser
 
 CPU = torch.device("cpu")
 
@@ -86,3 +87,31 @@ def test_every_optimiser_moves_every_weight() -> None:
         optimiser.step()
         after = list(net.parameters())
         assert all((a != b).any() for a, b in zip(before, after, strict=True)), name
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+@pytest.mark.parametrize("cells", [1, 7, 1 << 18])
+def test_nadam_in_blocks_is_that_of_torch(cells: int, decay: float, monkeypatch) -> None:
+    monkeypatch.setattr("recae.training.optimisers.ROW_CELLS", cells)
+    noise = torch.Generator().manual_seed(0)
+    shapes = [(5, 3), (4,), (), (0, 3), (2, 3, 2)]
+    ours, theirs = ([torch.nn.Parameter(torch.ones(shape)) for shape in shapes] for _ in range(2))
+    transposed = torch.nn.Parameter(torch.ones(3, 5)), torch.nn.Parameter(torch.ones(3, 5))
+    optimisers = (
+        BlockNAdam([*ours, transposed[0]], lr=0.1, weight_decay=decay),
+        torch.optim.NAdam([*theirs, transposed[1]], lr=0.1, weight_decay=decay),
+    )
+    for step in range(4):
+        for mine, other in zip(ours, theirs, strict=True):
+            mine.grad = torch.randn(mine.shape, generator=noise)
+            other.grad = mine.grad.clone()
+        for each in transposed:
+            each.grad = ours[0].grad.t() if step != 2 else None  # once without a gradient
+        for optimiser in optimisers:
+            optimiser.step()
+    for found, expected in zip([*ours, transposed[0]], [*theirs, transposed[1]], strict=True):
+        assert torch.equal(found, expected)
+    mine, others = (optimiser.state_dict()["state"] for optimiser in optimisers)
+    for number, state in others.items():
+        assert state.keys() == mine[number].keys()
+        assert all(torch.equal(state[name], mine[number][name]) for name in state)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from recae.training.plan import RowAdam
+from recae.training.optimisers import RowAdam
 
 ITEMS, WIDTH, STEPS = 9, 4, 12
 
@@ -40,7 +40,7 @@ def test_rows_are_updated_as_by_sparse_adam() -> None:
 def test_it_matters_not_how_many_rows_are_updated_together(cells: int, monkeypatch) -> None:
     results = []
     for at_once in (cells, 1 << 18):
-        monkeypatch.setattr("recae.training.plan.ROW_CELLS", at_once)
+        monkeypatch.setattr("recae.training.optimisers.ROW_CELLS", at_once)
         mine = tables()
         optimiser = RowAdam(mine, lr=0.1, weight_decay=0.3)
         for step in range(3):

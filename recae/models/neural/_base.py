@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, cast
@@ -248,25 +248,21 @@ class NeuralRecommender(Recommender):
         narrow = self.precision == "bfloat16" or (
             self.precision == "auto" and training.has_bfloat16(device)
         )
-        for module in net.modules():
+        fields, n_items, over = self.param_fields(), histories.shape[1], ""
+        sampled = self._sampled(n_items) if "softmax" in fields else 0
+        if "softmax" in fields:
+            over = f"a sample of {sampled:,} of {n_items:,}" if sampled else f"all {n_items:,}"
+            over = f"softmax over {over} items, "
+        for module in cast(Iterable[Any], net.modules()):
             if hasattr(module, "products"):
                 module.products = torch.bfloat16 if narrow else None
-        fields, sampled, n_items = self.param_fields(), 0, histories.shape[1]
-        if "softmax" in fields:
-            sampled = self._sampled(n_items)
-            for module in net.modules():
-                if isinstance(module, InputLinear | Anchors):
-                    module.sparse = bool(sampled)
-                if isinstance(module, LinearHead):
-                    module.start = log_popularity(histories) if sampled else None
+            if over and isinstance(module, InputLinear | Anchors):
+                module.sparse = bool(sampled)
+            if over and isinstance(module, LinearHead):
+                module.start = log_popularity(histories) if sampled else None
         if "precision" in fields:
-            LOG.info(
-                "%s: loss over %s items, products of the last layer in %s, on %s",
-                type(self).__name__,
-                f"a sample of {sampled:,} of {n_items:,}" if sampled else f"all {n_items:,}",
-                "bfloat16" if narrow else "float32",
-                device,
-            )
+            kind, name = "bfloat16" if narrow else "float32", type(self).__name__
+            LOG.info("%s: %sproducts of the last layer in %s, on %s", name, over, kind, device)
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         """Trains the network by the common loop. An interrupted training keeps its network and its
