@@ -75,7 +75,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     history: Any
     if args.liked:
         liked = typed_ids(args.liked, model.items_)
-        history = pd.DataFrame({"user_id": "new", "item_id": liked})
+        history = {"new": liked}
     else:
         users, given = users_and_history(args, model, output)
         history = model.history_ if given is None else given

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         raise ConfigError("--liked is one new user's history: leave --users out")
     if args.liked:
         liked = typed_ids(args.liked, model.items_)
-        history = pd.DataFrame({"user_id": "new", "item_id": liked})
+        history = {"new": liked}
         frame = model.recommend(k=args.k, history=history, on_unknown=args.on_unknown, **rules)
     else:
         users, given = users_and_history(args, model, output)

@@ -19,7 +19,6 @@ from recae.errors import ConfigError, DataError
 from recae.recommend.requests import UNKNOWN
 from recae.recommend.rules import Rules
 from recae.recommend.rules.lists import UNKNOWN_ITEMS
-from recae.recommend.saved import warn_if_missing
 
 
 def add_user_options(parser: argparse.ArgumentParser) -> Any:
@@ -170,9 +169,7 @@ def _history(
     if not args.history:
         return None
     everybody = args.users is None and args.users_file is None
-    history = read_interactions(args.history, args, output, model.items_, verify=everybody)
-    warn_if_missing(model, history, ", ".join(args.history))
-    return history
+    return read_interactions(args.history, args, output, model.items_, verify=everybody)
 
 
 def _check_columns(args: argparse.Namespace) -> None:

@@ -32,6 +32,7 @@ from recae.ranking.batches import RankedLists, RowScores
 from recae.recommend.base import Recommender
 from recae.recommend.requests import AlignedFold, align, check_fold, rating_error
 from recae.recommend.tuned import tuning_of
+from recae.recommend.weights import warn_if_missing
 from recae.system.machine import cores, machine, peak_gb, versions
 from recae.system.progress import bar
 from recae.system.threads import survives_fork
@@ -201,6 +202,7 @@ def _asked(model: Recommender | Lists | Scorer, fold: Fold, batch_size: int | st
         return _Asked(lambda k, _: lists.ranked(k), counts, of_lists, {"lists": lists.found})
     if isinstance(model, Recommender):
         aligned = AlignedFold.of(fold, model.items_)
+        warn_if_missing(model, fold.history.matrix.data, where="the histories of the fold")
         counts = aligned.counts(model.item_counts_)
     else:
         aligned, counts = AlignedFold.of(fold, model.items), _trained(model.train, fold)

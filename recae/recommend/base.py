@@ -35,7 +35,6 @@ from recae.recommend.onnx.histories import Histories
 from recae.recommend.onnx.saving import save_onnx
 from recae.recommend.requests import check_fold
 from recae.recommend.saved import (
-    TRAINED_ON,
     check_processes,
     contents,
     facts_of,
@@ -43,7 +42,16 @@ from recae.recommend.saved import (
     read_items,
     shown_facts,
 )
-from recae.recommend.weights import check_some, check_weights, learn_weighting, set_state, state
+from recae.recommend.weights import (
+    TRAINED_ON,
+    check_some,
+    check_weights,
+    learn_weighting,
+    set_state,
+    state,
+    warn_if_missing,
+    weights_seen,
+)
 from recae.system.digests import sha256, sha256_of_arrays, sha256_of_json
 from recae.system.display import html_folded, html_table
 from recae.system.files import as_path
@@ -132,6 +140,8 @@ class Recommender(Exports):
             learn_weighting(self, data)
             if validation is not None:
                 check_fold("validation", validation)
+                trained, given = weights_seen(data).get("weights"), validation.history.matrix.data
+                warn_if_missing(self, given, trained=trained, where="the validation histories")
             self._warn_of_unused(run, device)
             check_processes(self, data, validation, run)
             with training.following(
@@ -285,7 +295,8 @@ class Recommender(Exports):
         self.items_, self.history_ = data.items, data
         self._rank = 0 if ranks is None else ranks.rank
         # What was known of an earlier fit, or of the folder it was loaded from.
-        self._facts, self._loaded_as = {}, None
+        weights = weights_seen(data)
+        self._facts, self._loaded_as = {TRAINED_ON: weights} if weights else {}, None
         self._constant, self._coarse = False, None
         self.fitted_params_ = self.get_params()
         self.item_counts_ = column_counts(data.matrix)

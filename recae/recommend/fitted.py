@@ -22,7 +22,7 @@ from recae.recommend.explain.mixin import Explains
 from recae.recommend.one_user import OneUser
 from recae.recommend.requests import (
     UNKNOWN,
-    as_histories,
+    histories_of,
     resolve,
     rows_as_frame,
     top_k_frame,
@@ -83,7 +83,7 @@ class Fitted(OneUser, Explains, ABC):
         """
         self._check_fitted()
         named = check_flag("as_frame", as_frame)
-        rows = as_histories(history, self.items_)
+        rows = histories_of(self, history)
         matrix, step = rows.matrix, rows_per_batch("auto", len(self.items_))
         with enough_memory(f"{matrix.shape[0]:,} x {matrix.shape[1]:,} scores at once"):
             out = np.empty(matrix.shape, dtype=np.float32)
@@ -271,8 +271,8 @@ class Fitted(OneUser, Explains, ABC):
         """
         self._check_fitted()
         check_option("on_unknown", on_unknown, ("raise", "skip"))
-        asked = resolve(self.items_, self.history_, users, history, on_unknown)
-        searched = resolve(self.items_, self.history_, None, among, "popular")
+        asked = resolve(self, users, history, on_unknown)
+        searched = resolve(self, None, among, "popular")
         itself = history is None and among is None
         return similar_users(self._user_rows, asked, searched, check_integer("k", k), itself)
 
@@ -296,7 +296,7 @@ class Fitted(OneUser, Explains, ABC):
         """
         self._check_fitted()
         named = check_flag("as_frame", as_frame)
-        rows = as_histories(history, self.items_)
+        rows = histories_of(self, history)
         codes = self._embed_rows(rows.matrix).cpu().numpy()
         return rows_as_frame(codes, rows.users.ids, None, named)
 
@@ -394,7 +394,6 @@ class Fitted(OneUser, Explains, ABC):
         self._check_fitted()
         check_option("on_unknown", on_unknown, UNKNOWN)
         wanted = on_unknown if self.needs_history or on_unknown == "skip" else "popular"
-        given = self.items_, self.history_, users, history, wanted
-        request = resolve(*given, lazily=lazily)
+        request = resolve(self, users, history, wanted, lazily=lazily)
         popularity = self._popularity() if on_unknown == "popular" else None
         return replace(request, popularity=popularity)

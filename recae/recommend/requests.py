@@ -36,6 +36,7 @@ from recae.ranking.batches import (
 from recae.ranking.top_k import TopK
 from recae.recommend.rules.lists import of_users, rows_or_empty
 from recae.recommend.selected import Selected, in_columns
+from recae.recommend.weights import warn_if_missing
 
 UNKNOWN = ("raise", "skip", "popular")
 
@@ -99,17 +100,20 @@ def is_list(given: Any) -> bool:
     return isinstance(given, Iterable) and getattr(given, "ndim", 1) == 1
 
 
+def histories_of(model: Any, history: Any) -> Interactions:
+    """`as_histories` for a model, with a warning where weights are missing that it uses: not for
+    lists of ids, which have no place for them."""
+    histories = as_histories(history, model.items_)
+    if not isinstance(history, Mapping) and not is_list(history):
+        warn_if_missing(model, histories.matrix.data)
+    return histories
+
+
 def resolve(
-    items: IdMap,
-    fitted: Interactions | None,
-    users: Any,
-    history: Any,
-    on_unknown: str,
-    *,
-    lazily: bool = False,
+    model: Any, users: Any, history: Any, on_unknown: str, *, lazily: bool = False
 ) -> Request:
-    """The requested rows. `fitted`: the interactions the model was fitted on, if it has them.
-    lazily: the matrix may be a `Selected`, of which slices can be taken, and nothing else.
+    """The requested rows: of a history, or of the interactions the model was fitted on. lazily: the
+    matrix may be a `Selected`, of which slices can be taken, and nothing else.
 
     Raises DataError for unknown users and for users without items of the model, unless `on_unknown`
     is "skip" (leave them out) or "popular" (give the most popular items).
@@ -122,19 +126,20 @@ def resolve(
             value=users,
         )
     if history is None:
-        if fitted is None:
+        if model.history_ is None:
             raise DataError(
                 "this model carries no interactions: pass history=..., "
                 "or save it with save(..., with_history=True)"
             )
-        known_users = fitted
+        known_users = model.history_
     elif lazily and isinstance(history, Interactions):
         known_users = history
+        warn_if_missing(model, history.matrix.data)
     else:
-        known_users = as_histories(history, items)
+        known_users = histories_of(model, history)
     try:
         if lazily:
-            request = _pick_lazily(known_users, items, users, on_unknown)
+            request = _pick_lazily(known_users, model.items_, users, on_unknown)
         else:
             request = _pick(known_users, users, on_unknown)
     except DataError as error:

@@ -24,14 +24,10 @@ from recae.data import IdMap, Interactions, as_ids
 from recae.data.splits import Fold
 from recae.data.tables.readers import read_interactions, write_interactions
 from recae.data.tables.sources import read_frame
-from recae.errors import warn
 from recae.estimators.saved import ARRAYS, Contents, form
-from recae.recommend.weights import state, uses_weights, weight_range
+from recae.recommend.weights import TRAINED_ON, state, weights_seen
 from recae.system.machine import __version__
 from recae.system.safely import check_parquet
-
-TRAINED_ON = "Training data"
-"""The table of a model card with their sizes."""
 
 ITEMS, USERS, HISTORY = "items.parquet", "users.parquet", "history.parquet"
 
@@ -125,23 +121,8 @@ def _facts(model: Any) -> dict[str, Any]:
     data, found = model.history_, shown_facts(model)
     if data is not None:
         found[TRAINED_ON]["fingerprint"] = data.fingerprint()
-        low, high = weight_range(data)
-        if low < high:
-            found[TRAINED_ON]["weights"] = f"{low:g} to {high:g}"
+        found[TRAINED_ON] |= weights_seen(data)
     return found
-
-
-def warn_if_missing(model: Any, history: Interactions, where: str) -> None:
-    """Warns if histories have no weights, although a loaded model uses them and had some in its
-    training data. where: what was read."""
-    trained = model._facts.get(TRAINED_ON, {}).get("weights")
-    if trained is None or not history.nnz or not uses_weights(model):
-        return
-    if weight_range(history) == (1.0, 1.0):
-        warn(
-            f"{where}: every interaction counts 1 here, but the model was fitted with weights from "
-            f"{trained} and uses them: the lists can differ much. Name the column with weight="
-        )
 
 
 def shown_facts(model: Any) -> dict[str, dict[str, Any]]:

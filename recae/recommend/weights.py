@@ -23,6 +23,12 @@ WIDE = 100.0
 ALIKE = 2.0
 """Ratio below which the weights tell so little that nobody misses them."""
 
+TRAINED_ON = "Training data"
+"""The table of a model card with their sizes and the range of their weights."""
+
+BLOCK = 1 << 20
+"""Weights that are looked at together."""
+
 PREFIX = "weighting."
 """Of the saved arrays of a transform."""
 
@@ -101,13 +107,49 @@ def weight_range(data: Interactions) -> tuple[float, float]:
     return float(weights.min()), float(weights.max())
 
 
-def uses_weights(model: Any) -> bool:
-    """Whether the scores of a model may depend on the weights of a history: unless its
-    hyperparameter `weights` is "neither". A model that has none is taken to use them."""
+def uses_weights(model: Any, undeclared: bool = True) -> bool:
+    """Whether the scores of a model may depend on the weights of a history, as its hyperparameter
+    `weights` says. undeclared: the answer for a model that has none."""
     parts = model._trained()
     if [*parts] != [model]:  # an ensemble
-        return any(map(uses_weights, parts))
-    return getattr(model, "weights", None) != "neither"
+        return any(uses_weights(part, undeclared) for part in parts)
+    if "weights" not in model.param_fields():
+        return undeclared
+    if "input" in model.param_fields()["weights"].metadata["choices"]:
+        return model.weights in ("input", "both")
+    return bool(model.needs_history and model.weights != "neither")
+
+
+def weights_seen(data: Interactions) -> dict[str, str]:
+    """What a model card says of the weights of the training data; nothing where all are alike."""
+    low, high = weight_range(data)
+    return {"weights": f"{low:g} to {high:g}"} if low < high else {}
+
+
+def warn_if_missing(
+    model: Any, weights: np.ndarray, *, trained: str | None = None, where: str = "the histories"
+) -> None:
+    """Warns if histories have no weights, although a model uses them and was fitted with some.
+
+    weights: (entries,) of the histories. trained: their range in the training data, for a model
+    that is being fitted. where: what the histories are called.
+    """
+    parts = [model, *model._trained()]
+    known = [part._facts.get(TRAINED_ON, {}).get("weights") for part in parts]
+    found = trained or next(filter(None, known), None)
+    if found is None or not uses_weights(model, False) or not _only_ones(weights):
+        return
+    warn(
+        f"every interaction of {where} counts 1, but {type(model).__name__} was fitted with "
+        f"weights from {found} and uses them: the lists can differ much. Name the column with "
+        "weight= where they are read, or fit without weights"
+    )
+
+
+def _only_ones(weights: np.ndarray) -> bool:
+    """Whether there are weights and all are 1; reads on only as long as they are."""
+    blocks = (weights[start : start + BLOCK] for start in range(0, len(weights), BLOCK))
+    return len(weights) > 0 and all(bool((block == 1).all()) for block in blocks)
 
 
 def warn_if_unused(model: Any, data: Interactions) -> None:

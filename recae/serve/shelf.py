@@ -12,10 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recae.data import ItemTable
 from recae.errors import ConfigError, DataError, RecaeError, check_number, explained, unknown_option
 from recae.estimators.saved import CONFIG, load
 from recae.recommend import Recommender
+from recae.recommend.weights import warn_if_missing
 from recae.system.files import as_path
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -223,6 +226,7 @@ class Shelf:
             first = model.items_.ids[:1].tolist()
             model.recommend(history=first, k=1)  # the first calls are slow
             model.recommend_ids(first, k=1)
+        warn_if_missing(model, np.ones(1), where=f"a request for {name}, a list of ids,")
         return served
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,12 +20,20 @@ DATA = Interactions.from_csr(
 )
 
 
+def of(data: Interactions | None) -> SimpleNamespace:
+    """What a request needs of a model."""
+    return SimpleNamespace(items_=ITEMS, history_=data, _facts={}, _trained=list)
+
+
+MODEL = of(DATA)
+
+
 def dense(request) -> list[list[float]]:
     return request.matrix.toarray().tolist()
 
 
 def test_everybody_in_the_order_of_the_history() -> None:
-    request = resolve(ITEMS, DATA, None, None, "popular")
+    request = resolve(MODEL, None, None, "popular")
     assert request.users.tolist() == [30, 10, 20] and len(request) == 3
     assert dense(request) == [[1, 0, 2], [0, 0, 0], [0, 3, 0]]
     assert request.known.tolist() == [True, False, True]
@@ -47,7 +56,7 @@ def test_everybody_in_the_order_of_the_history() -> None:
     ],
 )
 def test_some_users_in_the_order_asked_for_with_repetitions(users) -> None:
-    request = resolve(ITEMS, DATA, users, None, "popular")
+    request = resolve(MODEL, users, None, "popular")
     assert request.users.tolist() == [20, 99, 30, 20] and request.users.dtype == np.int64
     assert dense(request) == [[0, 3, 0], [0, 0, 0], [1, 0, 2], [0, 3, 0]]
     assert request.known.tolist() == [True, False, True, True]
@@ -55,31 +64,31 @@ def test_some_users_in_the_order_asked_for_with_repetitions(users) -> None:
 
 @pytest.mark.parametrize("user", [20, np.int64(20), np.uint8(20)])
 def test_one_user_needs_no_list(user) -> None:
-    request = resolve(ITEMS, DATA, user, None, "raise")
+    request = resolve(MODEL, user, None, "raise")
     assert request.users.tolist() == [20] and dense(request) == [[0, 3, 0]]
 
 
 def test_text_ids() -> None:
     data = Interactions.from_csr(DATA.matrix, users=["z", "y", "x"], items=ITEMS)
     for user in ("x", np.str_("x"), ["x"], np.array(["x"]), pd.Series(["x"], dtype="string")):
-        request = resolve(ITEMS, data, user, None, "raise")
+        request = resolve(of(data), user, None, "raise")
         assert request.users.tolist() == ["x"] and request.users.dtype == object
-    nobody = resolve(ITEMS, data, [], None, "raise")
+    nobody = resolve(of(data), [], None, "raise")
     assert nobody.users.dtype == object and nobody.matrix.shape == (0, 3)
     with pytest.raises(DataError, match="user ids .*integers .*cast"):
-        resolve(ITEMS, data, [1], None, "skip")
+        resolve(of(data), [1], None, "skip")
 
 
 def test_what_is_to_happen_with_strangers() -> None:
     with pytest.raises(DataError, match=r"unknown user 99 at row 1 \(1 of 2 rows"):
-        resolve(ITEMS, DATA, [20, 99], None, "raise")
+        resolve(MODEL, [20, 99], None, "raise")
     with pytest.raises(DataError, match=r"1 of 2 users .* first 10: pass on_u"):
-        resolve(ITEMS, DATA, [20, 10], None, "raise")
+        resolve(MODEL, [20, 10], None, "raise")
     with pytest.warns(RecaeWarning, match="2 of 3 users .* the first 10; "):
-        request = resolve(ITEMS, DATA, [10, 20, 99], None, "skip")
+        request = resolve(MODEL, [10, 20, 99], None, "skip")
     assert request.users.tolist() == [20] and dense(request) == [[0, 3, 0]]
     with pytest.raises(ConfigError, match="unknown on_unknown None. Known: popular, raise, skip"):
-        resolve(ITEMS, DATA, None, None, None)
+        resolve(MODEL, None, None, None)
 
 
 def test_a_stranger_costs_no_copy_of_the_history() -> None:
@@ -87,9 +96,9 @@ def test_a_stranger_costs_no_copy_of_the_history() -> None:
     big = sp.random(20_000, 3, 0.9, format="csr", random_state=rng, dtype=np.float32)
     big.data += 1
     data = Interactions.from_csr(big, items=ITEMS)
-    resolve(ITEMS, data, [5], None, "raise")  # builds the index of the ids
+    resolve(of(data), [5], None, "raise")  # builds the index of the ids
     tracemalloc.start()
-    request = resolve(ITEMS, data, [5, -1], None, "popular")
+    request = resolve(of(data), [5, -1], None, "popular")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < data.matrix.data.nbytes / 4
@@ -98,14 +107,14 @@ def test_a_stranger_costs_no_copy_of_the_history() -> None:
 
 def test_a_history_takes_the_place_of_the_fitted_interactions() -> None:
     history = pd.DataFrame({"user_id": ["u", "u", "v"], "item_id": ["c", "a", "b"]})
-    request = resolve(ITEMS, DATA, None, history, "raise")
+    request = resolve(MODEL, None, history, "raise")
     assert request.users.tolist() == ["u", "v"] and dense(request) == [[1, 0, 1], [0, 1, 0]]
-    request = resolve(ITEMS, DATA, [1, 0], DATA.matrix[[0, 2]], "raise")  # rows are users 0 and 1
+    request = resolve(MODEL, [1, 0], DATA.matrix[[0, 2]], "raise")  # rows are users 0 and 1
     assert request.users.tolist() == [1, 0] and dense(request) == [[0, 3, 0], [1, 0, 2]]
     with pytest.raises(DataError, match="unknown user 30"):
-        resolve(ITEMS, DATA, [30], DATA.matrix, "raise")
+        resolve(MODEL, [30], DATA.matrix, "raise")
     with pytest.raises(DataError, match="no interactions: .*history="):
-        resolve(ITEMS, None, [30], None, "raise")
+        resolve(of(None), [30], None, "raise")
 
 
 def test_histories_come_in_three_forms() -> None:

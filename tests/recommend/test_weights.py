@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
@@ -167,6 +169,74 @@ def test_a_search_that_does_not_use_weights_mentions_them_once() -> None:
         warnings.simplefilter("always")
         recae.tune(recae.EASE(), split.train, split.validation, trials=2, space={"l2": (1.0, 50.0)})
     assert [w.category for w in caught] == [UnusedWeights]
+
+
+def missing(call: Any) -> bool:
+    """Whether a call warns that histories have no weights, once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    said = [str(warning.message) for warning in caught]
+    found = [text for text in said if "from 1 to 89 and uses them" in text]
+    assert len(found) <= 1
+    return bool(found)
+
+
+BARE = PLAYS.binarised()
+FRAME = pd.DataFrame({"user_id": [1, 1, 2], "item_id": [3, 5, 4]})
+ENTRANCES: dict[str, Any] = {
+    "recommend": lambda model, data: model.recommend(k=2, history=data),
+    "arrays": lambda model, data: model.recommend_array(data, k=2),
+    "score": lambda model, data: model.score(data),
+    "pairs": lambda model, data: model.score_pairs(PLAYS.select_users([0]), history=data),
+    "embed": lambda model, data: model.embed_users(data),
+    "users": lambda model, data: model.similar_users(k=1, history=data, among=PLAYS),
+    "export": lambda model, data: model.export("lists.parquet", history=data, overwrite=True),
+    "evaluate": lambda model, data: recae.evaluate(model, recae.Fold(data, PLAYS), ["recall@5"]),
+}
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize("entrance", ENTRANCES)
+def test_histories_without_weights_are_warned_of(entrance, loaded, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = recae.PureSVD(latent=3, weights="both").fit(PLAYS)
+    if loaded:
+        model = recae.load(model.save("model"))
+    call = ENTRANCES[entrance]
+    assert missing(lambda: call(model, BARE))
+    assert not missing(lambda: call(model, PLAYS))
+    plain = recae.PureSVD(latent=3).fit(BARE)
+    assert not missing(lambda: call(plain, BARE))
+
+
+@pytest.mark.parametrize(
+    ("model", "warned"),
+    [
+        (recae.EASE(weights="both"), True),
+        (recae.ALS(latent=2, weights="target"), True),
+        (recae.MultVAE(latent=2, hidden=(4,), epochs=1, weights="input"), True),
+        (recae.MultVAE(latent=2, hidden=(4,), epochs=1, weights="target"), False),
+        (recae.Popularity(weights="target"), False),
+        (recae.Ensemble(members=("EASE(weights='both')", "Popularity()")), True),
+    ],
+    ids=repr,
+)
+def test_which_models_miss_weights(model: recae.Recommender, warned: bool) -> None:
+    model.fit(PLAYS)
+    assert missing(lambda: model.recommend(k=2, history=FRAME)) == warned
+    assert missing(lambda: model.recommend(k=2, history=BARE.matrix)) == warned
+    lists: list[Any] = [[3, 5], {1: [3, 5]}]  # which have no place for weights
+    assert not any(missing(partial(model.recommend, k=2, history=ids)) for ids in lists)
+    assert not missing(lambda: model.recommend_ids([3, 5], k=2))
+    assert not missing(lambda: model.recommend(k=2))
+
+
+def test_validation_histories_without_weights_are_warned_of() -> None:
+    for data, history, warned in ((PLAYS, BARE, True), (PLAYS, PLAYS, False), (BARE, BARE, False)):
+        model = recae.MultVAE(latent=2, hidden=(4,), epochs=1, weights="input")
+        fold = recae.Fold(history, PLAYS)
+        assert missing(partial(model.fit, data, fold)) == warned
 
 
 def test_the_page_names_every_model_and_its_choices() -> None:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 import threading
+import warnings
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -248,3 +249,18 @@ def test_threads_see_one_model_or_the_other(fit: Fit, tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+@pytest.mark.parametrize("weights", ["both", "neither"])
+def test_a_model_that_misses_weights_is_warned_of_when_it_is_loaded(
+    weights: str, tmp_path: Path
+) -> None:
+    plays = np.random.default_rng(0).integers(0, 9, (30, 20)).astype(np.float32)
+    path = put(recae.EASE(weights=weights).fit(sp.csr_matrix(plays)), tmp_path / "model")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        shelf = Shelf({"plays": path})
+        shelf.get().model.recommend_ids([1, 2], k=3)
+    said = [str(warning.message) for warning in caught]
+    assert [text for text in said if "plays" in text and "1 to 8" in text] == said
+    assert len(said) == (weights == "both")

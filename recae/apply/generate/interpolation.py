@@ -131,7 +131,7 @@ def _checked(
     model = check_decodes(model)
     check_integer("steps", steps, 2, MOST_STEPS)
     most = min(check_integer("k", k), len(model.items_))
-    request = resolve(model.items_, model.history_, [user_a, user_b], history, "raise")
+    request = resolve(model, [user_a, user_b], history, "raise")
     return model, request.matrix, most
 
 

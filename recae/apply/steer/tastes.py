@@ -21,7 +21,7 @@ from recae.models.factors._base import FactorRecommender
 from recae.models.neural._base import NeuralRecommender
 from recae.ranking.batches import dense
 from recae.recommend.base import Recommender
-from recae.recommend.requests import as_histories, resolve, rows_as_frame
+from recae.recommend.requests import histories_of, resolve, rows_as_frame
 from recae.system.threads import survives_fork
 from recae.transformers import SparseAutoencoder
 
@@ -142,7 +142,7 @@ class Tastes:
         >>> tastes.strengths(data).shape
         (5, 3)
         """
-        named, rows = check_flag("as_frame", as_frame), as_histories(history, self.model.items_)
+        named, rows = check_flag("as_frame", as_frame), histories_of(self.model, history)
         found = self._strengths(rows.matrix)
         return rows_as_frame(found, rows.users.ids, pd.Index(self.names, name="unit"), named)
 
@@ -158,7 +158,7 @@ class Tastes:
         [1, 1, 1, 1, 1]
         """
         k = check_integer("k", k)
-        request = resolve(self.model.items_, self.model.history_, users, history, "raise")
+        request = resolve(self.model, users, history, "raise")
         found = self._strengths(request.matrix)
         order = np.argsort(-found, axis=1, kind="stable")[:, :k]
         values = np.take_along_axis(found, order, axis=1)

@@ -48,10 +48,11 @@ class HVamp(NeuralRecommender):
     RecSys 2019, after Tomczak & Welling, "VAE with a VampPrior", AISTATS 2018. Among the most
     accurate on dense data, and the most expensive. An epoch costs some 12 x users x items x latent
     operations for the last layer, and 12 x users x items x width x components / batch_size for the
-    pseudo-inputs, which `precision` holds for too. The memory is (4 x width + 2 x latent + components) x items weights, their
-    gradients and two moments. Where they differ, the authors' code is followed: a gated layer has
-    no other activation. Unlike that code, both levels read one corrupted history, where it drops
-    entries for each anew, and patience counts while beta still rises.
+    pseudo-inputs, which `precision` holds for too. The memory is (4 x width + 2 x latent +
+    components) x items weights, their gradients and two moments. Where they differ, the authors'
+    code is followed: a gated layer has no other activation. Unlike that code, both levels read one
+    corrupted history, where it drops entries for each anew, and patience counts while beta still
+    rises.
 
     >>> recae.HVamp(latent=2, width=3, components=4, epochs=2).fit(data).embed_users(data).shape
     (5, 4)
