@@ -13,15 +13,10 @@ from torch.nn import functional as F
 from recae.errors import check_option
 from recae.nn.batch import Batch, Ragged, bag, by_item
 from recae.nn.dense import DenseScores
+from recae.nn.focal import focal_loss
 from recae.nn.heads import LinearHead, LinearScores
 from recae.nn.products import gather
 from recae.nn.sharded import Shard
-
-ALPHA, GAMMA = 0.25, 2.0
-"""Parameters of the focal loss (Lin et al. 2017), with the values of Vancura & Kordik."""
-
-CERTAIN = 1e-6
-"""A probability is held this far from one, where its complement would have no logarithm."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +30,7 @@ class ProductScores:
     shard: Shard | None = None
 
     def loss(self, kind: str, target: Ragged | Tensor) -> Tensor:
-        """The focal loss over all items, averaged over rows.
-
-        With p the product of the sigmoids, sum over the entries of -x a (1 - p)^g log p, and over
-        all other items of -(1 - a) p^g log(1 - p).
-        """
+        """The focal loss over all items, averaged over rows, see `focal_loss`."""
         check_option("reconstruction loss", kind, ["focal"])
         if not isinstance(target, Ragged):
             raise TypeError("the focal loss takes a ragged target")
@@ -47,12 +38,7 @@ class ProductScores:
         if self.shard is not None:
             scores = ProductScores([part.of_all_rows(len(target)) for part in self.parts])
             target = self.shard.own(target)
-        log_p = scores.dense().clamp_max(-CERTAIN)  # (rows, n_items)
-        p = log_p.exp()
-        negative = -(1 - ALPHA) * p.pow(GAMMA) * torch.log(-torch.expm1(log_p))
-        cells = (target.rows, target.indices)
-        positive = -ALPHA * (1 - p[cells]).pow(GAMMA) * log_p[cells] * target.values
-        return (negative.sum() + (positive - negative[cells]).sum()) / len(target)
+        return focal_loss([part.dense() for part in scores.parts], target)
 
     def dense(self) -> Tensor:
         """All scores, (rows, n_items) float32, at most zero."""

@@ -129,7 +129,7 @@ class VASP(DeepFocalRecommender):
     the shallow path (the authors' option to leave rare items out of the model is `data.filter`).
     Meant for a large GPU: an epoch costs 36 x users x items x width operations, a third of it with
     `dropout`. The memory is items^2 + (2 x width + latent) x items weights, their gradients and two
-    moments, and some ten matrices of 3 x batch_size x items.
+    moments, and six matrices of 3 x batch_size x items.
 
     >>> recae.VASP(latent=2, width=3, epochs=2).fit(data).score(data).shape
     (5, 4)
@@ -149,7 +149,7 @@ class FLVAE(DeepFocalRecommender):
 
     Vancura & Kordik, ICANN 2021, trained as `VASP`. An epoch costs 36 x users x items x width
     operations; memory is (width + width + latent) x items weights, their gradients and moments,
-    and some ten matrices of 3 x batch_size x items.
+    and four matrices of 3 x batch_size x items.
 
     >>> recae.FLVAE(latent=2, width=3, epochs=2).fit(data).score(data).shape
     (5, 4)
