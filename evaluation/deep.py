@@ -116,6 +116,7 @@ FAMILY: dict[str, Callable[[], recae.Recommender]] = {
     "flvae, one hidden layer in the decoder": lambda: recae.FLVAE(**FOCAL, decoder_depth=1),
     "vasp": lambda: recae.VASP(**FOCAL),
     "vasp, dropout": lambda: recae.VASP(**FOCAL, dropout=0.5),
+    "vasp, one hidden layer in the decoder": lambda: recae.VASP(**FOCAL, decoder_depth=1),
 }
 """The models in their published order, with the layers of their papers, and variants after a comma.
 Of FLVAE and VASP all layers are there, a quarter as wide."""
