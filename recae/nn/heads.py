@@ -288,6 +288,13 @@ class LinearScores:
         """All scores, (rows, n_items) float32."""
         return affine(self.hidden, self.weight, self.bias)
 
+    def rounded(self) -> Tensor:
+        """`dense` for a loss: of the type `products`, where hidden is float32 and trained."""
+        narrow = self.products
+        if narrow is None or self.hidden.dtype != torch.float32 or not torch.is_grad_enabled():
+            return self.dense()
+        return F.linear(self.hidden.to(narrow), self.weight.to(narrow), self.bias.to(narrow))
+
     def at(self, columns: Tensor) -> Tensor:
         """The score of one item in each row, with gradients: columns (rows,) int64 -> (rows,)."""
         return (self.hidden * self.weight[columns]).sum(1) + self.bias[columns]

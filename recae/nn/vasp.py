@@ -38,7 +38,8 @@ class ProductScores:
         if self.shard is not None:
             scores = ProductScores([part.of_all_rows(len(target)) for part in self.parts])
             target = self.shard.own(target)
-        return focal_loss([part.dense() for part in scores.parts], target)
+        parts = (p.rounded() if isinstance(p, LinearScores) else p.dense() for p in scores.parts)
+        return focal_loss([*parts], target)
 
     def dense(self) -> Tensor:
         """All scores, (rows, n_items) float32, at most zero."""

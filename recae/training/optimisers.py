@@ -108,13 +108,16 @@ class BlockNAdam(torch.optim.NAdam):
         spread = 1 - second**step
         whole = [each if each.dim() else each[None] for each in (parameter, grad, *moments)]
         rows = len(whole[0])
+        least = torch.finfo(
+            parameter.dtype
+        ).tiny  # roots of smaller numbers take four times as long
         for some in row_chunks(rows, parameter.numel() // max(rows, 1), ROW_CELLS):
             weight, slope, mean, square = (each[some] for each in whole)
             if group["weight_decay"]:
                 slope = slope.add(weight, alpha=group["weight_decay"])
             mean.lerp_(slope, 1 - first)
             square.mul_(second).addcmul_(slope, slope, value=1 - second)
-            scale = square.div(spread).sqrt_().add_(group["eps"])
+            scale = square.div(spread).clamp_min_(least).sqrt_().add_(group["eps"])
             weight.addcdiv_(slope, scale, value=of_slope).addcdiv_(mean, scale, value=of_mean)
 
 

@@ -34,6 +34,18 @@ def test_pieces_do_not_matter(cells: int, monkeypatch: pytest.MonkeyPatch) -> No
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-6)
 
 
+def test_narrow_scores_are_read_in_the_type_of_the_target() -> None:
+    exact = parts()
+    narrow = [part.detach().bfloat16().requires_grad_() for part in exact]
+    wide = [part.detach().float().requires_grad_() for part in narrow]
+    found, expected = focal_loss(narrow, TARGET), focal_loss(wide, TARGET)
+    assert torch.equal(found, expected) and found.dtype == torch.float32
+    for mine, other in zip(
+        torch.autograd.grad(found, narrow), torch.autograd.grad(expected, wide), strict=True
+    ):
+        assert torch.equal(mine, other.bfloat16())
+
+
 def test_the_scores_are_left_as_they_are() -> None:
     given = parts()
     before = [part.detach().clone() for part in given]

@@ -91,3 +91,27 @@ def test_the_decoder_multiplies_what_it_has() -> None:
     ]
     product = torch.stack([part.sigmoid() for part in parts]).prod(0)
     torch.testing.assert_close(deep(z, batch).dense().exp(), product)
+
+
+def test_narrow_products_are_for_the_loss_alone() -> None:
+    generator = torch.Generator().manual_seed(5)
+    x = Ragged.from_csr(X)
+    batch = Batch(x, x)
+    decoder = ProductDecoder(9, deep=mlp((4, 5)), widths=(5, 4), shallow=True)
+    for part in decoder.modules():
+        if hasattr(part, "initialise"):
+            part.initialise(generator)
+    z = torch.randn(6, 4, generator=generator)
+    losses, slopes = [], []
+    for products in (None, torch.bfloat16):
+        decoder.head.products = decoder.from_code.products = products
+        loss = decoder(z, batch).loss("focal", x)
+        losses.append(loss.detach())
+        slopes.append(torch.autograd.grad(loss, [decoder.head.weight])[0])
+        dense = decoder(z, batch).dense().detach()
+    assert dense.dtype == slopes[1].dtype == torch.float32
+    torch.testing.assert_close(losses[1], losses[0], rtol=1e-2, atol=0)
+    assert not torch.equal(losses[1], losses[0])
+    assert torch.cosine_similarity(slopes[0].flatten(), slopes[1].flatten(), 0) > 0.999
+    decoder.head.products = decoder.from_code.products = None
+    assert torch.equal(decoder(z, batch).dense(), dense)

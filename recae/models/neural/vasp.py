@@ -9,7 +9,7 @@ from torch import nn
 from recae import training
 from recae.errors import ConfigError
 from recae.estimators.params import estimator, param
-from recae.models.neural._base import OPTIMISERS, NeuralRecommender
+from recae.models.neural._base import OPTIMISERS, NeuralRecommender, precision_param
 from recae.nn import (
     AutoencoderNet,
     Chain,
@@ -95,6 +95,7 @@ class DeepFocalRecommender(FocalRecommender):
         low=0,
         usual=(0.01, 2),
     )
+    precision: str = precision_param()
 
     def _network(self, n_items: int, n_users: int) -> AutoencoderNet:
         """A deep part and, for VASP, a shallow linear part, whose probabilities are multiplied."""
