@@ -79,6 +79,7 @@ def assert_lists_of(model: Any, matrix: Any, k: int, found: Any, scores: Any, **
 
 
 @pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.filterwarnings("ignore::recae.errors.RecaeWarning")  # of ones for weights
 def test_the_lists_are_those_of_the_model(name: str, ratings: Interactions, tmp_path: Path) -> None:
     cls = recae.MODELS[name]
     model = cls(**cls.small).fit(ratings)
@@ -181,6 +182,7 @@ TRANSFORMS = ["none", "log1p", "bm25", "binarise", "quantile"]
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("name", ["ease", "als", "mult-dae"])
+@pytest.mark.filterwarnings("ignore::recae.errors.RecaeWarning")  # of ones for weights
 def test_weights_are_used_as_by_the_model(
     name: str, transform: str, ratings: Interactions, tmp_path: Path
 ) -> None:
