@@ -240,6 +240,8 @@ def fitted(
             options["checkpoint"] = work / f"search-{seed}"
         model.fit(split.train, split.validation, seed=seed, **options)
     seconds = time.perf_counter() - started
+    # A training that was resumed has epochs of earlier calls.
+    seconds = max(seconds, sum(epoch.seconds for epoch in getattr(model, "epochs_", [])))
     if tuning is not None and split.validation is not None and not seed:
         seconds = float(best_trial(tuning)["seconds"])
     note.unlink(missing_ok=True)  # an interrupted save must not leave the old model's note

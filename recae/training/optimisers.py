@@ -89,7 +89,7 @@ class BlockNAdam(torch.optim.NAdam):
                     self._update(parameter, parameter.grad, group)
 
     def _update(self, parameter: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        """One step for one parameter, rows by rows; the state is named as that of torch."""
+        """One step for one parameter, some rows at a time; the state is named as that of torch."""
         state = self.state[parameter]
         if not state:
             state["step"], state["mu_product"] = torch.tensor(0.0), torch.tensor(1.0)

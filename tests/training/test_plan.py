@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
 from recae.models import MultVAE
 from recae.training import OPTIMISERS, Phase, Plan
-from recae.training.optimisers import BlockNAdam, NormalisedAdam
 from recae.training.plan import make_optimiser
 
 CPU = torch.device("cpu")
@@ -61,22 +59,6 @@ def test_optimisers_are_those_of_torch(name: str, kind: type, l2: float) -> None
         torch.testing.assert_close(found.detach(), expected.detach(), rtol=1e-5, atol=1e-6)
 
 
-def test_normalised_adam_sees_directions_only() -> None:
-    # After one step Adam moves by lr * sign; with gradients of length one the second moment does
-    # not know that the second gradient was a thousand times the first.
-    gradients = [np.array([3.0, 4.0]), np.array([-8000.0, 6000.0])]
-    weight = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
-    optimiser = NormalisedAdam([weight], lr=0.1)
-    m = v = position = np.zeros(2)
-    for step, gradient in enumerate(gradients, start=1):
-        weight.grad = torch.from_numpy(gradient.copy())
-        optimiser.step()
-        unit = gradient / np.linalg.norm(gradient)
-        m, v = 0.9 * m + 0.1 * unit, 0.999 * v + 0.001 * unit**2
-        position = position - 0.1 * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
-        np.testing.assert_allclose(weight.detach().numpy(), position, rtol=1e-9)
-
-
 def test_every_optimiser_moves_every_weight() -> None:
     for name in OPTIMISERS:
         net = MultVAE(latent=2, hidden=(3,))._network(5, 1)
@@ -87,31 +69,3 @@ def test_every_optimiser_moves_every_weight() -> None:
         optimiser.step()
         after = list(net.parameters())
         assert all((a != b).any() for a, b in zip(before, after, strict=True)), name
-
-
-@pytest.mark.parametrize("decay", [0.0, 0.3])
-@pytest.mark.parametrize("cells", [1, 7, 1 << 18])
-def test_nadam_in_blocks_is_that_of_torch(cells: int, decay: float, monkeypatch) -> None:
-    monkeypatch.setattr("recae.training.optimisers.ROW_CELLS", cells)
-    noise = torch.Generator().manual_seed(0)
-    shapes = [(5, 3), (4,), (), (0, 3), (2, 3, 2)]
-    ours, theirs = ([torch.nn.Parameter(torch.ones(shape)) for shape in shapes] for _ in range(2))
-    transposed = torch.nn.Parameter(torch.ones(3, 5)), torch.nn.Parameter(torch.ones(3, 5))
-    optimisers = (
-        BlockNAdam([*ours, transposed[0]], lr=0.1, weight_decay=decay),
-        torch.optim.NAdam([*theirs, transposed[1]], lr=0.1, weight_decay=decay),
-    )
-    for step in range(4):
-        for mine, other in zip(ours, theirs, strict=True):
-            mine.grad = torch.randn(mine.shape, generator=noise)
-            other.grad = mine.grad.clone()
-        for each in transposed:
-            each.grad = ours[0].grad.t() if step != 2 else None  # once without a gradient
-        for optimiser in optimisers:
-            optimiser.step()
-    for found, expected in zip([*ours, transposed[0]], [*theirs, transposed[1]], strict=True):
-        assert torch.equal(found, expected)
-    mine, others = (optimiser.state_dict()["state"] for optimiser in optimisers)
-    for number, state in others.items():
-        assert state.keys() == mine[number].keys()
-        assert all(torch.equal(state[name], mine[number][name]) for name in state)
