@@ -29,16 +29,22 @@ LONGEST = 10_000.0
 class GaussianSchedule:
     """A forward process q(x_t | x_0) = N(sqrt(a_t) x_0, (1 - a_t) I) with t = 0 .. steps - 1.
 
-    1 - a_t rises linearly from scale * low to scale * high ("linear-var" of Wang et al. 2023).
     kept: a_t, (steps,) float64.
     """
 
     kept: np.ndarray
 
     @classmethod
-    def linear(cls, steps: int, scale: float, low: float, high: float) -> GaussianSchedule:
-        """The schedule whose variances rise linearly."""
-        return cls(1 - scale * np.linspace(low, high, steps))
+    def linear(
+        cls, steps: int, scale: float, low: float, high: float, first: float | None = None
+    ) -> GaussianSchedule:
+        """The schedule whose 1 - a_t rises linearly from scale * low to scale * high ("linear-var"
+        of Wang et al. 2023).
+
+        first: 1 - a_0 in place of scale * low; the ratios a_t / a_(t-1) stay as they were.
+        """
+        kept = 1 - scale * np.linspace(low, high, steps)
+        return cls(kept if first is None else kept * ((1 - first) / kept[0]))
 
     @property
     def before(self) -> np.ndarray:

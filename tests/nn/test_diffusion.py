@@ -28,6 +28,13 @@ def test_variances_rise_linearly() -> None:
     np.testing.assert_allclose(1 - SCHEDULE.kept, [0.05, 0.1125, 0.175, 0.2375, 0.3])
 
 
+def test_the_first_variance_can_be_fixed() -> None:
+    """The variances that the steps add are those of the schedule, but for the first."""
+    fixed = GaussianSchedule.linear(5, 0.5, 0.1, 0.6, first=1e-5)
+    added = [1e-5, *(1 - SCHEDULE.kept[1:] / SCHEDULE.kept[:-1])]
+    np.testing.assert_allclose(fixed.kept, np.cumprod(1 - np.array(added)))
+
+
 def test_the_way_back_is_bayes_rule() -> None:
     """x_(t-1) ~ N(sqrt(a') x_0, 1 - a'), x_t ~ N(sqrt(1 - b) x_(t-1), b): precisions add up."""
     start, now = 0.7, -0.4

@@ -30,6 +30,9 @@ from recae.rng import Stream, numpy_generator
 FACTORS = 64
 """Singular vectors by which items are clustered."""
 
+FIRST = 1e-5
+"""The variance of the first step of DiffRec, fixed by its authors against overfitting."""
+
 NOISY = dict(steps=4, noise_scale=0.5, noise_min=0.1, noise_max=0.5)
 """Of small models: the weights of the losses of so few steps are then alike."""
 
@@ -76,12 +79,12 @@ class DiffRec(GaussianDiffusion):
     the history as the last x_t, without noise.
 
     Wang, Xu, Feng, Lin, He & Chua, "Diffusion Recommender Model", SIGIR 2023, as in the authors'
-    code: there too histories enter the inference without noise, and steps are drawn by the size of
-    their losses. Their noise is so small that the model is nearly a denoising autoencoder under the
-    squared error. All steps but the last are computed in the first hidden layer, so recommending
-    costs 2 x items x width + steps x width^2 operations a user. An epoch costs 12 x users x items x
-    width operations; memory is 2 x items x width weights, their gradients and moments, and some
-    five dense matrices of batch_size x items.
+    code: there too histories enter the inference without noise, steps are drawn by the size of
+    their losses, and 1 - a_0 is 1e-5. Their noise is so small that the model is nearly a denoising
+    autoencoder under the squared error. All steps but the last are computed in the first hidden
+    layer, so recommending costs 2 x items x width + steps x width^2 operations a user. An epoch
+    costs 12 x users x items x width operations; memory is 2 x items x width weights, their
+    gradients and moments, and some five dense matrices of batch_size x items.
 
     >>> recae.DiffRec(latent=2, hidden=(3,), steps=4, epochs=2).fit(data).score(data).shape
     (5, 4)
@@ -115,6 +118,10 @@ class DiffRec(GaussianDiffusion):
             code=code,
             decoder=StepDecoder(head, code),
         )
+
+    def _schedule(self) -> GaussianSchedule:
+        noise = self.noise_scale, self.noise_min, self.noise_max
+        return GaussianSchedule.linear(self.steps, *noise, first=FIRST)
 
     def _objective(self, updates: int) -> training.Objective:
         return training.Objective("squared")
