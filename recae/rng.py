@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import operator
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum, unique
 
 import numpy as np
@@ -83,6 +86,16 @@ def check_seed(seed: object) -> int:
             f"seed must be an integer >= 0, not {value}", parameter="seed", value=value
         )
     return value
+
+
+@contextmanager
+def random_kept() -> Iterator[None]:
+    """Leaves the generator of Python's `random` as it was: importing scikit-learn draws from it."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 def numpy_generator(seed: int, *stream: int) -> np.random.Generator:

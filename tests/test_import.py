@@ -54,6 +54,21 @@ def test_import_has_no_side_effects() -> None:
     assert imported == []
 
 
+FIT = """
+import random
+import recae
+data = recae.testing.planted().binarised()
+before = random.getstate()
+recae.NMF(latent=2, iterations=2).fit(data, progress=False)  # the first to import scikit-learn
+assert random.getstate() == before
+"""
+
+
+def test_what_a_fit_imports_leaves_the_generator_of_python() -> None:
+    done = subprocess.run([sys.executable, "-c", FIT], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_top_level_has_few_names_and_all_of_them_are_there() -> None:
     names = {name for name in recae.__all__ if not isinstance(getattr(recae, name), ModuleType)}
     assert {"MultVAE", "evaluate", "read_parquet", "load", "__version__"} <= names

@@ -10,6 +10,8 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
+import numpy as np
+
 from recae.errors import ConfigError, check_option, explained
 from recae.estimators.manners import Manners
 from recae.estimators.saved import register
@@ -103,6 +105,21 @@ def complaint(value: object, hint: Any, about: Mapping[str, Any]) -> str | None:
     return ("a tuple, each " if many else "") + " ".join(
         [words[kind], " and ".join(bounds)]
     ).strip()
+
+
+def written(value: object) -> str:
+    """A value as Python writes it, which `ast.literal_eval` reads: of numpy's number the number.
+
+    >>> written((np.int64(2), 3))
+    '(2, 3)'
+    """
+    return repr(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _check_usual(doc: str, usual: Sequence[Any], valid: Mapping[str, Any]) -> None:
@@ -208,7 +225,7 @@ class Estimator(Manners):
 
     def __repr__(self) -> str:
         changed = [
-            f"{name}={value!r}"
+            f"{name}={written(value)}"
             for name, value in self.get_params().items()
             if value != self.param_fields()[name].default
         ]

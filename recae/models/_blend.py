@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recae.errors import DataError
 from recae.metrics import Metric, MetricAccumulator
 from recae.ranking.batches import rows_per_batch
 from recae.ranking.top_k import TopK
@@ -58,11 +59,13 @@ class Candidates:
         """The candidates of all users with a target, or of as many as fit.
 
         score_rows: from CSR histories to the standardised scores of each member, (rows, n_items).
-        history, mask, target: CSR (users, n_items) each.
+        history, mask, target: CSR (users, n_items) each. Raises DataError for no target.
         """
         n_items = history.shape[1]
         best = min(max(BEST, 5 * metric.k), n_items)
         asked = np.flatnonzero(np.diff(target.indptr))
+        if not len(asked):
+            raise DataError("no target of the validation fold is an item that all members know")
         width = min(members * best, n_items)
         most = max(CELLS // ((members + 2) * width), 1)
         if len(asked) > most:

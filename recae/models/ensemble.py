@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial, reduce
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ from recae.data import IdMap, Interactions
 from recae.data.csr import cells
 from recae.data.splits import Fold
 from recae.errors import ConfigError, DataError, TrainingInterrupted, check_option, warn
-from recae.estimators.params import estimator, learnt, param
+from recae.estimators.params import estimator, learnt, param, written
 from recae.metrics import parse_metric
 from recae.models._blend import Candidates, fit_weights
 from recae.models._standard import centred_rows, for_member, standardise
@@ -32,7 +32,14 @@ from recae.recommend.onnx.histories import Histories
 from recae.recommend.requests import align, check_fold, check_metric
 from recae.recommend.saved import expect
 from recae.recommend.tuned import mark_tuned, tuning_of_members
-from recae.recommend.weights import learn_weighting, set_state, state
+from recae.recommend.weights import (
+    TRAINED_ON,
+    learn_weighting,
+    set_state,
+    state,
+    uses_weights,
+    weights_known,
+)
 from recae.rng import check_seed
 
 
@@ -101,17 +108,7 @@ class Ensemble(Recommender):
         >>> recae.Ensemble.of([ease, popularity]).member_weights_.tolist()
         [1.0, 1.0]
         """
-        given = list(models)
-        for model in given:
-            if not isinstance(model, Recommender):
-                raise ConfigError(
-                    f"an ensemble takes fitted models, not {model!r}",
-                    parameter="models",
-                    value=model,
-                )
-            model._check_fitted()
-        if not given:
-            raise ConfigError("an ensemble needs at least one fitted model", parameter="models")
+        given = _fitted(models)
         blend = Ensemble(members=tuple(_spec(model) for model in given), metric=metric)
         blend.check_params()
         if validation is not None:
@@ -128,13 +125,15 @@ class Ensemble(Recommender):
         blend.items_ = IdMap(common, "item")
         blend.item_counts_ = counts[given[0].items_.encode(common)]
         blend.history_, blend.fitted_params_ = None, blend.get_params()
+        weights = weights_known([model for model in given if uses_weights(model)])
+        blend._facts = {TRAINED_ON: {"weights": weights}} if weights else {}
         blend._blend(given, validation, check_seed(seed))
         return blend
 
     def with_members(self, models: Sequence[Recommender]) -> Ensemble:
         """The same weights for other fitted models, such as the members fitted again on all data.
 
-        Raises ConfigError for another number of models, and as `of` does.
+        Raises ConfigError for another number of models or other kinds of them, and as `of` does.
 
         >>> blend = recae.Ensemble.of([recae.EASE().fit(data), recae.Popularity().fit(data)])
         >>> again = [model.clone().fit(data) for model in blend.members_]
@@ -142,17 +141,23 @@ class Ensemble(Recommender):
         True
         """
         self._check_fitted()
-        given = list(models)
-        if len(given) != len(self.members_):
+        given = _fitted(models)
+        kinds, known = ([type(model).__name__ for model in some] for some in (given, self.members_))
+        if kinds != known:
             raise ConfigError(
-                f"this ensemble has {len(self.members_)} members, and {len(given)} models were "
-                "given: name one for each weight",
+                f"the weights of this ensemble are those of {', '.join(known)}, in this order, and "
+                f"the given models are {', '.join(kinds)}",
                 parameter="models",
                 value=models,
             )
         blend = Ensemble.of(given, metric=self.metric)
         blend._keep_weights(self)
         return blend
+
+    @property
+    def uses_seed(self) -> bool:  # type: ignore[override]
+        """Whether a member depends on the seed."""
+        return any(member.uses_seed for member in self._trained())
 
     def _keep_weights(self, other: Ensemble, places: Any = slice(None)) -> None:
         """Takes the weights of another ensemble; places: those of its members that are members."""
@@ -333,8 +338,29 @@ def read_model(text: str) -> Recommender:
     return model
 
 
+def _fitted(models: Sequence[Recommender]) -> list[Recommender]:
+    """The models as a list. Raises ConfigError for none and for what is no model, NotFittedError
+    for one that is not fitted."""
+    if isinstance(models, Recommender) or not isinstance(models, Iterable):
+        raise ConfigError(
+            f"an ensemble takes a list of fitted models, not {models!r}",
+            parameter="models",
+            value=models,
+        )
+    given = list(models)
+    for model in given:
+        if not isinstance(model, Recommender):
+            raise ConfigError(
+                f"an ensemble takes fitted models, not {model!r}", parameter="models", value=model
+            )
+        model._check_fitted()
+    if not given:
+        raise ConfigError("an ensemble needs at least one fitted model", parameter="models")
+    return given
+
+
 def _spec(model: Recommender) -> str:
-    params = ", ".join(f"{name}={value!r}" for name, value in model.get_params().items())
+    params = ", ".join(f"{name}={written(value)}" for name, value in model.get_params().items())
     return f"{type(model).__name__}({params})"
 
 

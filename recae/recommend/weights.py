@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -110,14 +110,21 @@ def weight_range(data: Interactions) -> tuple[float, float]:
 def uses_weights(model: Any, undeclared: bool = True) -> bool:
     """Whether the scores of a model may depend on the weights of a history, as its hyperparameter
     `weights` says. undeclared: the answer for a model that has none."""
-    parts = model._trained()
-    if [*parts] != [model]:  # an ensemble
+    parts = _parts(model)
+    if parts != [model]:  # an ensemble
         return any(uses_weights(part, undeclared) for part in parts)
     if "weights" not in model.param_fields():
         return undeclared
+    if getattr(model, "weight_transform", "none") == "binarise":
+        return False
     if "input" in model.param_fields()["weights"].metadata["choices"]:
         return model.weights in ("input", "both")
     return bool(model.needs_history and model.weights != "neither")
+
+
+def _parts(model: Any) -> list[Any]:
+    """The members of an ensemble, those that are fitted if it is; else the model alone."""
+    return [*getattr(model, "members_", model._trained())]
 
 
 def weights_seen(data: Interactions) -> dict[str, str]:
@@ -134,9 +141,7 @@ def warn_if_missing(
     weights: (entries,) of the histories. trained: their range in the training data, for a model
     that is being fitted. where: what the histories are called.
     """
-    parts = [model, *model._trained()]
-    known = [part._facts.get(TRAINED_ON, {}).get("weights") for part in parts]
-    found = trained or next(filter(None, known), None)
+    found = trained or weights_known([model, *_parts(model)])
     if found is None or not uses_weights(model, False) or not _only_ones(weights):
         return
     warn(
@@ -144,6 +149,12 @@ def warn_if_missing(
         f"weights from {found} and uses them: the lists can differ much. Name the column with "
         "weight= where they are read, or fit without weights"
     )
+
+
+def weights_known(models: Sequence[Any]) -> str | None:
+    """The range of the weights that the first of some models with weights was fitted with."""
+    known = [model._facts.get(TRAINED_ON, {}).get("weights") for model in models]
+    return next(filter(None, known), None)
 
 
 def _only_ones(weights: np.ndarray) -> bool:

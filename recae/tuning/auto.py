@@ -93,8 +93,8 @@ class AutoEnsemble(Ensemble):
     """
 
     name = "auto-ensemble"
+    uses_seed = True
     small = dict(minutes=0.01, metric="ndcg@5", members=("EASE()", "Popularity()"))
-    uses_seed: ClassVar[bool] = True
     uses_callbacks: ClassVar[bool] = False
 
     minutes: float = param("time for the searches and the fits together", default=10.0, above=0)

@@ -149,8 +149,9 @@ def test_weights_stay_when_members_are_fitted_again_on_all_data() -> None:
     )
     np.testing.assert_allclose(found.score(TRAIN.matrix), expected, atol=1e-5)
     assert found.metric == "ndcg@5" and found.validation_users_ == blend.validation_users_
-    with pytest.raises(ConfigError, match="2 members, and 1"):
-        blend.with_members(again[:1])
+    for others in (again[:1], again[::-1]):
+        with pytest.raises(ConfigError, match=f"{type(MODELS[0]).__name__}.* in this order"):
+            blend.with_members(others)
 
 
 def candidates(
@@ -262,11 +263,34 @@ def test_members_that_cannot_be_are_named(members, message) -> None:
         ([], ConfigError, "one .*model$"),
         ([recae.EASE()], recae.errors.NotFittedError, "not fitted"),
         (["EASE()"], ConfigError, "fitted models, not 'EASE"),
+        (recae.EASE(), ConfigError, r"list of fitted models, not EASE\(\)"),
+        (None, ConfigError, "list of fitted models, not None"),
     ],
 )
 def test_only_fitted_models_can_be_blended(models, error, message) -> None:
     with pytest.raises(error, match=message):
         recae.Ensemble.of(models)
+
+
+def test_numbers_of_numpy_are_settings_of_members(tmp_path) -> None:
+    svd = recae.PureSVD(latent=np.int64(3)).fit(TRAIN)
+    blend = recae.Ensemble.of([recae.EASE(l2=np.logspace(1, 2, 2)[1]).fit(TRAIN), svd])
+    again = recae.load(blend.save(tmp_path / "blend"))
+    assert again.members_[0].get_params()["l2"] == 100.0
+    assert again.members_[1].get_params()["latent"] == 3
+    np.testing.assert_array_equal(again.score(TRAIN), blend.score(TRAIN))
+
+
+def test_targets_that_no_member_knows_are_refused() -> None:
+    both = sp.csr_matrix([[1, 0], [0, 1.0]]), sp.csr_matrix([[0, 1], [1, 0.0]])
+    history, target = (Interactions.from_csr(part, items=[901, 902]) for part in both)
+    with pytest.warns(recae.RecaeWarning), pytest.raises(DataError, match="no target"):
+        recae.Ensemble.of(MODELS, recae.Fold(history, target))
+
+
+def test_it_depends_on_the_seed_where_a_member_does() -> None:
+    assert recae.Ensemble(members=("EASE()", "MultVAE()")).uses_seed
+    assert not recae.Ensemble(members=("EASE()", "Popularity()")).uses_seed
 
 
 def test_an_ensemble_goes_on_where_a_member_was_interrupted(tmp_path) -> None:

@@ -39,3 +39,10 @@ def test_the_fit_ends_where_the_items_cannot_be_bettered() -> None:
 def test_a_penalty_that_leaves_no_factor_is_an_error() -> None:
     with pytest.raises(recae.errors.TrainingError, match="lower l2"):
         recae.NMF(latent=3, l2=1e4).fit(HISTORIES)
+
+
+def test_small_weights_are_no_penalty() -> None:
+    tiny = HISTORIES * 1e-7
+    model = recae.NMF(latent=3, iterations=50, weights="both").fit(tiny)
+    found = recae.NMF(latent=3, iterations=50, weights="both").fit(HISTORIES)
+    np.testing.assert_allclose(model.score(tiny), 1e-7 * found.score(HISTORIES), rtol=0, atol=1e-8)

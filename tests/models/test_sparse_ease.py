@@ -25,6 +25,16 @@ def test_with_all_items_for_neighbours_it_is_ease(weights: str, monkeypatch) -> 
     np.testing.assert_allclose(found.score(X_SPARSE), ease.score(X_SPARSE), atol=1e-5)
 
 
+def test_columns_that_are_nearly_equal_are_told_apart() -> None:
+    """Their squared lengths differ in digits that float32 rounds."""
+    twins = X.copy()
+    twins[:, 1] = twins[:, 0] * (1 + 1e-4 * RNG.random(80))
+    options = dict(l2=0.01, weights="both")
+    found = recae.SparseEASE(neighbours=20, **options).fit(sp.csr_matrix(twins))
+    ease = recae.EASE(**options).fit(sp.csr_matrix(twins))
+    np.testing.assert_allclose(found.weights_.toarray(), ease.weights_.numpy(), atol=1e-3)
+
+
 @pytest.mark.parametrize("neighbours", [1, 4])
 def test_every_item_is_least_squares_on_its_neighbours(neighbours: int) -> None:
     model = recae.SparseEASE(l2=3.0, neighbours=neighbours, weights="both").fit(X_SPARSE)

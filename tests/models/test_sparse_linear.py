@@ -74,3 +74,16 @@ def test_admm_slim_without_penalty_and_sign_is_ease() -> None:
 def test_a_ridge_too_small_for_equal_items_is_an_error() -> None:
     with pytest.raises(recae.errors.TrainingError, match="raise l2"):
         recae.SLIM(l1=0.0, l2=1e-300).fit(sp.csr_matrix(np.ones((5, 3))))
+
+
+@pytest.mark.parametrize("name", ["slim", "admm-slim"])
+def test_a_penalty_that_leaves_no_weight_is_an_error(name: str) -> None:
+    pairs = sp.csr_matrix(np.kron(np.eye(20), [[1, 1]]))  # no two items have two common users
+    with pytest.raises(recae.errors.TrainingError, match="lower l1"):
+        recae.MODELS[name](l1=1.0).fit(pairs)
+
+
+@pytest.mark.parametrize("rho", [1e-2, 1e5])
+def test_steps_that_have_not_converged_are_warned_of(rho: float) -> None:
+    with pytest.warns(recae.RecaeWarning, match="not converged"):
+        recae.ADMMSLIM(l1=1e-3, l2=20.0, rho=rho).fit(sp.csr_matrix(X))

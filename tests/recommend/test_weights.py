@@ -232,6 +232,21 @@ def test_which_models_miss_weights(model: recae.Recommender, warned: bool) -> No
     assert not missing(lambda: model.recommend(k=2))
 
 
+def test_the_blend_of_fitted_models_misses_their_weights(tmp_path) -> None:
+    ease, popular = recae.EASE(weights="both").fit(PLAYS), recae.Popularity().fit(PLAYS)
+    blend = recae.Ensemble.of([popular, ease])
+    again = blend.with_members(blend.members_)
+    for model in (blend, recae.load(blend.save(tmp_path / "blend")), again):
+        assert missing(lambda model=model: model.recommend(k=2, history=BARE))
+        assert not missing(lambda model=model: model.recommend(k=2, history=PLAYS))
+    assert not missing(lambda: recae.Ensemble.of([popular]).recommend(k=2, history=BARE))
+
+
+def test_weights_that_become_ones_are_not_missed() -> None:
+    model = recae.EASE(weights="both", weight_transform="binarise").fit(PLAYS)
+    assert not missing(lambda: model.recommend(k=2, history=BARE))
+
+
 def test_validation_histories_without_weights_are_warned_of() -> None:
     for data, history, warned in ((PLAYS, BARE, True), (PLAYS, PLAYS, False), (BARE, BARE, False)):
         model = recae.MultVAE(latent=2, hidden=(4,), epochs=1, weights="input")

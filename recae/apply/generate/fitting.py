@@ -16,7 +16,7 @@ from recae.errors import ConfigError, DataError, check_integer, check_option
 from recae.models.neural._base import NeuralRecommender
 from recae.nn import Gaussian
 from recae.recommend.requests import align
-from recae.rng import Stream, numpy_generator
+from recae.rng import Stream, numpy_generator, random_kept
 
 LEVELS = (np.arange(256) + 0.5) / 256
 """Levels of the quantiles kept. The longest histories, which could identify a user, are above."""
@@ -69,8 +69,9 @@ class Mixture:
         mean variance, so that no component fits a few points closely. Memory: components x (n +
         d^2) numbers; time of an EM step: components x n x d^2 operations.
         """
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.mixture import GaussianMixture
+        with random_kept():
+            from sklearn.exceptions import ConvergenceWarning
+            from sklearn.mixture import GaussianMixture
 
         n, d = points.shape
         floor = 1e-3 * max(float(points.var(axis=0).mean()), 1e-12)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from recae.rng import numpy_generator
+from recae.rng import numpy_generator, random_kept
 from recae.system.machine import row_batches
 from recae.system.progress import bar
 
@@ -35,7 +35,8 @@ def pca(vectors: Floats) -> tuple[Floats, Floats]:
     Each axis has the sign that makes its largest loading positive. With fewer than two components
     the rest are zeros.
     """
-    from sklearn.decomposition import PCA
+    with random_kept():
+        from sklearn.decomposition import PCA
 
     model = PCA(min(2, *vectors.shape), svd_solver="full")
     with np.errstate(invalid="ignore"):  # vectors that are all equal have no variance to divide by
@@ -57,7 +58,8 @@ def tsne(vectors: Floats, seed: int, progress: bool | None = None) -> tuple[Floa
     Communications 10, 2019). One thread, so that the same seed gives the same map. Time: about
     n log n.
     """
-    from sklearn.manifold import TSNE
+    with random_kept():
+        from sklearn.manifold import TSNE
 
     n = len(vectors)
     largest = float(np.abs(vectors).max())
@@ -77,7 +79,8 @@ def tsne(vectors: Floats, seed: int, progress: bool | None = None) -> tuple[Floa
 
 def nearest(vectors: Floats, k: int) -> Places:
     """The k nearest other rows of each row of (n, d) vectors, nearest first: (n, k), k < n."""
-    from sklearn.neighbors import NearestNeighbors
+    with random_kept():
+        from sklearn.neighbors import NearestNeighbors
 
     model = NearestNeighbors(n_neighbors=k).fit(vectors)
     return np.asarray(model.kneighbors(return_distance=False).astype(np.int64))
@@ -105,7 +108,8 @@ def trustworthiness(
     scikit-learn's function computes the same from all n x n distances. This one averages over
     `sample` points drawn with the seed if there are more, so that large maps fit in memory.
     """
-    from sklearn.metrics import pairwise_distances_chunked
+    with random_kept():
+        from sklearn.metrics import pairwise_distances_chunked
 
     n = len(vectors)
     rows = np.arange(n)

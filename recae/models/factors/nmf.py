@@ -20,6 +20,7 @@ from recae.recommend.frozen import tensor_of
 from recae.recommend.onnx.graph import Value, apply, loop
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.weights import weight_transform_param, weighted, weights_param
+from recae.rng import random_kept
 from recae.system.threads import ONE_BLAS, in_threads
 
 CELLS = 1 << 20
@@ -29,7 +30,8 @@ JITTER = 1e-9
 """The least ridge of the fold-in, as a share of the mean square of a factor."""
 
 VANISHED = 1e-6
-"""The largest product of two factors at which all of X has been given up for the penalty."""
+"""The largest product of two factors, as a share of the largest weight, at which all of X has been
+given up for the penalty."""
 
 SWEEPS = 200
 """Passes over the factors in an ONNX graph, which knows no pivoting."""
@@ -66,7 +68,8 @@ class NMF(FactorRecommender):
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         """Coordinate descent of scikit-learn from the SVD, with l2 divided by the sizes that
         scikit-learn multiplies it by. Raises TrainingError if all factors vanish."""
-        from sklearn.decomposition import non_negative_factorization
+        with random_kept():
+            from sklearn.decomposition import non_negative_factorization
 
         x = weighted(self, data.matrix, "both").astype(np.float64)
         n_users, n_items = x.shape
@@ -84,7 +87,7 @@ class NMF(FactorRecommender):
                 l1_ratio=0.0,
                 random_state=0,  # of the randomised SVD, which hardly depends on it
             )
-        if (of_users.max(0) * factors.max(1)).max() < VANISHED:
+        if (of_users.max(0) * factors.max(1)).max() < VANISHED * x.data.max():
             raise TrainingError(
                 f"all factors are zero at l2={self.l2}: lower l2", parameter="l2", value=self.l2
             )

@@ -56,7 +56,7 @@ class SoftmaxMF(FactorRecommender):
     temperature: float = param(
         "t, by which cosines are divided; smaller learns more from the hardest negatives",
         default=0.15,
-        above=0,
+        low=0.01,
         usual=(0.05, 0.3),
     )
     num_sampled: int = param("items drawn for a batch", default=500, low=1)

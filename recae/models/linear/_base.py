@@ -37,12 +37,12 @@ from recae.system.progress import bar
 class LinearRecommender(ScaledRecommender):
     """B = I - P diag(c) outside its diagonal, with P = (X'X + diag(r))^-1 of the scaled X.
 
-    B = argmin of the expected squared error of D(X) B plus l2 |B|^2 subject to diag(B) <= `xi`. D
-    drops entries with probability p = `dropout` and multiplies those that it keeps by 1 / (1 - p),
-    and the error of an entry that it keeps has the weight b = `kept_weight`, beside 1 of one that
-    it drops. Per column this is least squares without item j, and a number B_jj for the kept
-    entries. Its solution needs no other inverse, only another scale c_j of column j of P. With
-    k = b / (p + (1 - p) b), g = diag(X'X), r = l2 + g p / (1 - p) and q_j = 1 / P_jj:
+    B = argmin of the expected squared error of D(X) B plus l2 (p + (1 - p) b) |B|^2 subject to
+    diag(B) <= `xi`. D drops entries with probability p = `dropout` and multiplies those that it
+    keeps by 1 / (1 - p), and the error of an entry that it keeps has the weight b = `kept_weight`,
+    beside 1 of one that it drops. Per column this is least squares without item j, and a number
+    B_jj for the kept entries. Its solution needs no other inverse, only another scale c_j of column
+    j of P. With k = b / (p + (1 - p) b), g = diag(X'X), r = l2 + g p / (1 - p) and q_j = 1 / P_jj:
 
     c_j = q_j max(1 - k xi, (k r_j + (1 - k)(l2 + k g_j)) / (k^2 q_j + (1 - k)(l2 + k (g_j + r_j))))
     B_jj = (1 - c_j P_jj) / k.

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from recae.errors import TrainingError
 from recae.estimators.params import estimator, learnt
 from recae.recommend.base import Recommender
 from recae.recommend.explain.parts import SUM, Parts, from_sparse
@@ -21,13 +22,26 @@ from recae.recommend.weights import weight_transform_param, weighted, weights_pa
 
 @estimator
 class SparseLinear(Recommender):
-    """The scores of a history x are x B, with B in CSR. A model supplies B in `_fit`."""
+    """The scores of a history x are x B, with B in CSR. A model gives B to `_keep` in `_fit`."""
 
     weights: str = weights_param()
     weight_transform: str = weight_transform_param()
 
     cubic = True
     weights_: Any = learnt()
+
+    def _keep(self, by_column: Any, l1: float) -> None:
+        """Keeps B, given its columns as rows. Raises TrainingError if all weights are zero: nobody
+        would be recommended anything."""
+        if not by_column.nnz:
+            raise TrainingError(
+                f"all weights are zero at l1={l1}: no two items have so many users in common, or "
+                "weights so large; lower l1",
+                parameter="l1",
+                value=l1,
+            )
+        self.weights_ = sp.csr_matrix(by_column.T, dtype=np.float32)
+        self.weights_.sort_indices()
 
     def _score_rows(self, matrix: Any) -> Tensor:
         histories = weighted(self, matrix, "both")

@@ -13,6 +13,7 @@ from recae import training
 from recae.data import Interactions
 from recae.data.scaled import Rows
 from recae.data.splits import Fold
+from recae.errors import warn
 from recae.estimators.params import estimator, param
 from recae.models.linear._solve import blocks, over_items, plan_solver
 from recae.models.linear._sparse import SparseLinear
@@ -21,6 +22,9 @@ from recae.system.progress import bar
 
 COLUMNS = 512
 """Items whose weights are computed at a time."""
+
+CONVERGED = 0.04
+"""The residuals of the last step that are warned of."""
 
 
 @estimator
@@ -36,9 +40,10 @@ class ADMMSLIM(SparseLinear):
     Steck, Dimakopoulos, Riabov & Jebara, "ADMM SLIM: Sparse Recommendations for Many Users", WSDM
     2020, algorithm 1. Costs items^3 operations for the inverse and 2 x items^3 for each step,
     however many users there are. The memory is one item-item matrix, 8 items^2 bytes in float64,
-    beside the weights that are not zero. `SLIM` has the same solution,
-    exactly, without this matrix; this is faster where items have hundreds of weights. rho decides
-    only how fast it converges. Computes on a GPU where there is one and the matrix fits twice.
+    beside the weights that are not zero. `SLIM` has the same solution, exactly, without this
+    matrix; this is faster where items have hundreds of weights. rho decides how fast it converges,
+    and a warning says if it has not. Computes on a GPU where there is one and the matrix fits
+    twice.
 
     >>> recae.ADMMSLIM(l1=0.1, l2=1.0, rho=1.0).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]
@@ -78,7 +83,8 @@ class ADMMSLIM(SparseLinear):
     iterations: int = param("steps", default=50, low=1)
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
-        """One inverse for all items, then the ADMM steps for a block of columns at a time."""
+        """One inverse for all items, then the ADMM steps for a block of columns at a time. Raises
+        TrainingError if all weights are zero."""
         n, name = data.n_items, type(self).__name__
         with np.errstate(over="ignore", invalid="ignore"):  # the solver checks what it inverts
             rows = Rows(data.matrix, lambda part: weighted(self, part, "both"))
@@ -94,30 +100,49 @@ class ADMMSLIM(SparseLinear):
             assert found is not None  # a process of its own
             inverse = torch.from_numpy(found[0]).to(device).neg_()
             ridges = torch.from_numpy(ridge.astype(plan.dtype)).to(device)
-            parts = []
+            parts, distances = [], []
             for start in range(0, n, COLUMNS):
                 items = torch.arange(start, min(start + COLUMNS, n), device=device)
-                weights = self._steps(inverse, ridges, items)
+                weights, distance = self._steps(inverse, ridges, items)
+                distances.append(distance)
                 parts.append(sp.csr_matrix(weights.t().cpu().numpy().astype(np.float32)))
                 progress_bar.update()
-        self.weights_ = sp.csr_matrix(sp.vstack(parts, format="csr").T)
-        self.weights_.sort_indices()
+        self._keep(sp.vstack(parts, format="csr"), self.l1)
+        if max(distances) > CONVERGED:
+            warn(
+                f"ADMMSLIM has not converged in {self.iterations} steps, its residual is "
+                f"{max(distances):.0%}: raise iterations, or set rho, {self.rho:g} here, nearer to "
+                "l2 plus the mean of the squared lengths of the columns, "
+                f"{self.l2 + float(squares.mean()):.3g}"
+            )
 
-    def _steps(self, inverse: Tensor, ridge: Tensor, items: Tensor) -> Tensor:
-        """C of some items after all steps, (n_items, items); inverse: P; ridge: r + rho."""
+    def _steps(self, inverse: Tensor, ridge: Tensor, items: Tensor) -> tuple[Tensor, float]:
+        """C of some items after all steps, (n_items, items), and the residuals of the last one;
+        inverse: P; ridge: r + rho.
+
+        The residuals are the primal and the dual one, as shares of the largest B and U (Boyd et al.
+        2011, section 3.3); the larger one counts.
+        """
         own, place = inverse[:, items], (items, torch.arange(len(items), device=items.device))
         start = own * -ridge[items]  # P X'X = I - P diag(r + rho)
         start[place] += 1
-        c, u = torch.zeros_like(own), torch.zeros_like(own)
+        b, c, u = (torch.zeros_like(own) for _ in range(3))
+        before = c
         scales = own[place]
         for _ in range(self.iterations):
             b = torch.addmm(start, inverse, c - u, alpha=self.rho)
             b.addcmul_(own, b[place] / scales, value=-1)
             b[place] = 0
             u += b
+            before = c
             if self.signed:
                 c = torch.nn.functional.softshrink(u, self.l1 / self.rho)
             else:
                 c = (u - self.l1 / self.rho).clamp_min_(0)
             u -= c
-        return c
+        return c, max(_share(b - c, b), _share(c - before, u))
+
+
+def _share(part: Tensor, whole: Tensor) -> float:
+    """The largest of some numbers as a share of the largest of others; 0 of nothing."""
+    return float(part.abs().max() / whole.abs().max().clamp_min(1e-30))

@@ -70,7 +70,7 @@ class SLIM(SparseLinear):
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:
         """The elastic nets of the items, a block of columns for each thread. Raises TrainingError
-        if one has no solution."""
+        if one has no solution, or if all weights are zero."""
         rows = weighted(self, data.matrix, "both")
         width = min(max(CELLS // max(rows.shape), 1), BLOCK)
         starts = range(0, data.n_items, width)
@@ -89,8 +89,7 @@ class SLIM(SparseLinear):
                 parameter="l2",
                 value=self.l2,
             )
-        self.weights_ = sp.csr_matrix(by_column.T, dtype=np.float32)
-        self.weights_.sort_indices()
+        self._keep(by_column, self.l1)
 
 
 class _Nets:

@@ -58,12 +58,12 @@ class SparseEASE(SparseLinear, ScaledRecommender):
         is needed."""
         self._check_memory(data.matrix)
         rows = self._scaled(data)
-        matrix = sp.vstack(list(rows), format="csr")
-        lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0), np.float64).ravel())
+        matrix = sp.vstack([part.astype(np.float64) for part in rows], format="csr")
+        lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0)).ravel())
         unit = sp.csr_matrix(matrix @ sp.diags(1 / np.where(lengths > 0, lengths, 1)))
         l2 = self._l2(lengths**2)
         support = nearest_columns(unit, self.neighbours)  # row j: N
-        gram = sp.csr_matrix((matrix.T @ matrix).astype(np.float64))
+        gram = sp.csr_matrix(matrix.T @ matrix)
         n, parts = data.n_items, []
         with bar(-(-n // BLOCK), type(self).__name__, "block", run.progress) as progress_bar:
             for start in range(0, n, BLOCK):

@@ -53,7 +53,11 @@ class RP3beta(SimilarityRecommender):
         "power of the transition probabilities", default=1.0, low=0, high=2, usual=(0.2, 1.6)
     )
     beta: float = param(
-        "power of the popularity that scores are divided by", default=0.6, low=0, usual=(0, 1)
+        "power of the popularity that scores are divided by",
+        default=0.6,
+        low=0,
+        high=2,
+        usual=(0, 1),
     )
 
     def _fit(self, data: Interactions, validation: Fold | None, run: training.Run) -> None:

@@ -25,13 +25,16 @@ from recae.recommend.onnx.graph import Value, apply
 from recae.recommend.onnx.histories import Histories
 from recae.recommend.onnx.networks import array, cut, layer, scored
 from recae.recommend.saved import expect
-from recae.rng import Stream, numpy_generator
+from recae.rng import Stream, numpy_generator, random_kept
 
 FACTORS = 64
 """Singular vectors by which items are clustered."""
 
 FIRST = 1e-5
 """The variance of the first step of DiffRec, fixed by its authors against overfitting."""
+
+LEAST = 1e-12
+"""The least variance of a step."""
 
 NOISY = dict(steps=4, noise_scale=0.5, noise_min=0.1, noise_max=0.5)
 """Of small models: the weights of the losses of so few steps are then alike."""
@@ -63,6 +66,14 @@ class GaussianDiffusion(NeuralRecommender):
                 f"noise_max below 1, not {self.noise_min}, {self.noise_max} and {self.noise_scale}",
                 parameter="noise_max",
                 value=self.noise_max,
+            )
+
+        if self.noise_scale * self.noise_min < LEAST:
+            raise ConfigError(
+                f"noise_scale x noise_min of {type(self).__name__} must be at least {LEAST}, not "
+                f"{self.noise_scale * self.noise_min}: less noise is lost in rounding",
+                parameter="noise_min",
+                value=self.noise_min,
             )
 
     def _schedule(self) -> GaussianSchedule:
@@ -258,8 +269,9 @@ def clustered(histories: Any, clusters: int, seed: int) -> np.ndarray:
     The vectors are those of `normalised` histories, with d the roots of the item counts. histories:
     CSR of ones.
     """
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
+    with random_kept():
+        from sklearn.cluster import KMeans
+        from sklearn.exceptions import ConvergenceWarning
 
     generator = numpy_generator(seed, Stream.ITEM_CLUSTERS)
     n_items = histories.shape[1]
