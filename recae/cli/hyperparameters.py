@@ -29,6 +29,11 @@ def model_name(text: str) -> str:
     """The name of a model as an argparse type; the name of its class and any case will do."""
     ours = {folded(name): name for name in recae.MODELS} | SAME
     if folded(text) not in ours:
+        if folded(text) == folded("auto-ensemble"):
+            raise argparse.ArgumentTypeError(
+                "AutoEnsemble is fitted in Python; in a shell `recae best` tunes models within a "
+                "time and blends them"
+            )
         raise argparse.ArgumentTypeError(str(unknown_option("model", text, recae.MODELS)))
     return ours[folded(text)]
 

@@ -110,7 +110,10 @@ def _separator(text: str) -> str:
 def add_run_options(parser: argparse.ArgumentParser, *, seed: int) -> None:
     """Seed and device."""
     parser.add_argument(
-        "--seed", type=int, default=seed, help="of all chance (default: %(default)s)"
+        "--seed",
+        type=int,
+        default=seed,
+        help="seed of all that is random (default: %(default)s)",
     )
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: %(default)s)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from recae.errors import did_you_mean, nearest, unknown_option
@@ -66,7 +67,10 @@ class Parser(argparse.ArgumentParser):
         """The first argument that nothing wants, and the option that was probably meant."""
         first = next((text for text in extra if text.startswith("-")), extra[0])
         if not first.startswith("-"):
-            return f"{first!r} is one argument too many: options begin with --, lists have commas"
+            hint = "options begin with --, lists have commas"
+            if "--history" in self._option_string_actions and Path(first).exists():
+                hint = f"did you mean --history {first}?"
+            return f"{first!r} is one argument too many: {hint}"
         option, _, value = first.partition("=")
         setting = nearest(option, self.hyperparameters, 0.8) if self.hyperparameters else None
         hint = did_you_mean(option, self._option_string_actions)

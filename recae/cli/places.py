@@ -10,7 +10,14 @@ import pandas as pd
 
 from recae.errors import StorageError
 from recae.estimators.saved import CONFIG
-from recae.system.files import PICTURES, atomic_file, check_apart, check_target
+from recae.system.files import (
+    PICTURES,
+    atomic_file,
+    check_apart,
+    check_target,
+    check_writable,
+    resolved,
+)
 from recae.system.machine import check_can_draw
 
 
@@ -52,6 +59,7 @@ def check_places(
 def check_model_place(out: str, overwrite: bool) -> None:
     """Raises StorageError, before the fit, for a folder that `save` would reject."""
     target = Path(out)
+    check_writable(resolved(target).parent)
     if not target.exists():
         check_target(out, overwrite=False)
     elif not (target / CONFIG).is_file():

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         users, given = users_and_history(args, model, output)
         frame = model.recommend(users, args.k, history=given, on_unknown=args.on_unknown, **rules)
     if titles is not None:
-        frame[args.title_column] = titles.texts(frame["item_id"], args.title_column, missing="")
+        frame["title"] = titles.texts(frame["item_id"], args.title_column, missing="")
     if args.out:
         write_frame(args.out, frame, args.overwrite)
         written = {"path": args.out, "rows": len(frame), "k": args.k}

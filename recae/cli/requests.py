@@ -113,7 +113,7 @@ def add_title_options(
     group.add_argument(
         "--title-encoding",
         metavar="NAME",
-        help="of it, such as cp1252 (default: UTF-8, or UTF-16 by its mark)",
+        help="the encoding of that table, such as cp1252 (default: UTF-8, or UTF-16 by its mark)",
     )
 
 
@@ -212,7 +212,13 @@ def read_titles(args: argparse.Namespace, items: IdMap | None = None) -> ItemTab
         return None
     table = _item_table(args, items)
     args.title_column = args.title_column or table.title_column()
-    table.column(args.title_column), table.places([] if items is None else items, required=True)
+    table.column(args.title_column)
+    try:
+        table.places([] if items is None else items, required=True)
+    except DataError as error:
+        raise DataError(
+            f"{args.titles}: {error}; the column of ids is named with title_id="
+        ) from None
     return table
 
 

@@ -293,6 +293,8 @@ def _read(folder: Path, text: str, model: Any, verify: bool) -> Any:
             if ARRAYS in files:
                 try:  # a header that lies is refused before the bytes are read
                     safetensors_forms(folder / ARRAYS)
+                except PermissionError:
+                    raise
                 except CANNOT as error:
                     raise ValueError(
                         f"{ARRAYS} is cut short, altered or of another save: {reason(error)}"

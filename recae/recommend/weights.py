@@ -185,7 +185,8 @@ def warn_if_unused(model: Any, data: Interactions) -> None:
         return
     warn(
         f"the weights, from {low:g} to {high:g}, are not used: to {owner} every interaction counts "
-        f"1; {remedy}. Interactions.binarised() drops the weights, and this warning with them",
+        f"1; {remedy}. Interactions.binarised(), or --weight '' on the command line, drops the "
+        "weights, and this warning with them",
         UnusedWeights,
     )
 

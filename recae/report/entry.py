@@ -205,7 +205,10 @@ def load_entries(folder: str | Path, *, target: str | Fold | None = None) -> lis
     """
     places = entry_places(folder)
     if not places:
-        raise StorageError(f"{folder} holds no entry: save one there with Entry.save")
+        raise StorageError(
+            f"{folder} holds no entry: save one there with Entry.save, or with recae evaluate "
+            f"--entries {folder}"
+        )
     entries = sorted((Entry.load(place) for place in places), key=lambda entry: entry.name)
     check_entries(entries)
     if target is not None:

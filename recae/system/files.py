@@ -6,6 +6,7 @@ import glob
 import os
 import shutil
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -214,7 +215,7 @@ def check_target(path: str | Path, *, overwrite: bool, endings: Sequence[str] = 
     overwrite: whether a file that is there may be replaced. endings: those of the format, such as
     (".parquet", ".pq"), in any case of letters; "" allows a name without one. Raises ConfigError
     for another ending, and StorageError for a file that is there (without `overwrite`), a directory
-    or a device in the way, and a missing folder.
+    or a device in the way, and a folder that is missing or cannot be written to.
     """
     check_flag("overwrite", overwrite)
     target = _target(path)
@@ -231,7 +232,18 @@ def check_target(path: str | Path, *, overwrite: bool, endings: Sequence[str] = 
             parameter="overwrite",
             value=overwrite,
         )
+    check_writable(target.parent)
     return target
+
+
+def check_writable(folder: Path) -> None:
+    """Raises StorageError for a folder in which no file can be made. It leaves none there."""
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be written to ({error.strerror}): name another place"
+        ) from None
 
 
 def check_apart(

@@ -103,7 +103,7 @@ def test_recommend_for_typed_items_finds_their_taste(
     titles = ("--titles", "titles.csv", "--title-column", "name")
     assert run("recommend", "model", "--liked", "112,113,114", "-k", "9", *titles) == 0
     header, *rows = capsys.readouterr().out.splitlines()
-    assert header.split() == ["user_id", "rank", "item_id", "score", "name"]
+    assert header.split() == ["user_id", "rank", "item_id", "score", "title"]
     cells = [row.split() for row in rows]
     assert [row[:2] for row in cells] == [["new", str(rank)] for rank in range(1, 10)]
     # The nine items left of the odd users' twelve, each beside its own title.

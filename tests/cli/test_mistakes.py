@@ -42,8 +42,10 @@ def test_mistakes_in_the_data_are_explained(
     assert "--user user_id" in refused(capsys, *fit, "--user", "user_idd")
     assert "nowhere.csv" in refused(capsys, "fit", "nowhere.csv", "model")
     Path("notes.parquet").write_text("not a table")
+    sheet = "plays.xlsx"
+    Path(sheet).write_bytes(b"PK")
     assert "notes.parquet" in refused(capsys, "fit", "notes.parquet", "model")
-    assert "format" in refused(capsys, "fit", "plays.xlsx", "model")
+    assert "CSV" in refused(capsys, "fit", sheet, "model")
     assert "--min-per-user 99" in refused(capsys, *fit, "--min-per-user", "99")
     assert not Path("model").exists()
 
@@ -58,6 +60,7 @@ def test_mistakes_in_settings_are_explained(
     assert re.search("mirror .*MultVAE .*True .*False, not 'maybe'", maybe)
     assert "mean 'neither'?" in refused(capsys, *fit, "weights=neiter")
     assert "expected name=value, not 'latent'" in misused(capsys, *fit, "latent")
+    assert "recae best" in misused(capsys, *fit[:3], "--model", "auto-ensemble")
     assert "mean 'mult-vae'?" in misused(capsys, *fit[:3], "--model", "mult-vea")
     compare = ("evaluate", "plays.parquet", "--models", "popularity,ease", "--set")
     assert "--set ease.l2=1" in refused(capsys, *compare, "l2=1")
@@ -154,6 +157,7 @@ def test_names_of_columns_without_their_table_are_no_ids(
         for command in (("recommend", "own"), ("export", "own", "top.parquet")):
             assert f"--{name}s 1" in refused(capsys, *command, f"--{name}", "1")
     assert "--titles" in refused(capsys, "recommend", "own", "--title-column", "name")
+    assert "--history plays.parquet" in misused(capsys, "recommend", "own", "plays.parquet")
     Path("names.csv").write_text("item_id,title\n99999,Alien\n")
     assert "names.csv" in refused(capsys, "recommend", "own", "--titles", "names.csv")
 
@@ -186,3 +190,29 @@ def test_commands_of_one_process_are_refused_under_torchrun(
     assert not written.out and "torchrun" in written.err and "recae fit" in written.err
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert cli.main(["datasets"]) == 0
+
+
+def test_what_cannot_be_written_is_refused_before_the_fit(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recae.EASE, "fit", lambda *args, **options: pytest.fail("it was fitted"))
+    fit = ("fit", "plays.parquet", "model", "--model", "ease")
+    Path("parts").mkdir()
+    assert "parts" in refused(capsys, *fit, "--checkpoint", "parts")
+
+    def denied(**where: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", denied)
+    assert "cannot be written" in refused(capsys, *fit)
+    out = ("--models", "ease", "--out", "all.json")
+    assert "cannot be written" in refused(capsys, "evaluate", "plays.parquet", *out)
+
+
+def test_a_table_of_other_items_is_suspected(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("fit", "plays.parquet", "model", "--model", "popularity") == 0
+    assert run("fit", "plays.parquet", "own", "--model", "ease") == 0
+    swapped = ("--history", "plays.parquet", "--user", "item_id", "--item", "user_id")
+    assert "swapped" in refused(capsys, "recommend", "own", *swapped)

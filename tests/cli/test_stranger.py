@@ -65,7 +65,7 @@ def test_from_a_foreign_file_to_titles(foreign: Path, capsys: pytest.CaptureFixt
     assert cli.main(("recommend", "model", *options)) == 0
     said = capsys.readouterr().out
     mine = found[found["user_id"] == "L-07"]
-    assert "Bezeichnung" in said and all(title in said for title in mine["title"])
+    assert "title" in said and all(title in said for title in mine["title"])
 
 
 def test_each_stumble_is_answered_with_the_remedy(

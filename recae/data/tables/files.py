@@ -35,6 +35,8 @@ TEXTS = (*TEXT, *(f"{name}.gz" for name in TEXT))
 READERS = (*PARQUET, *TEXTS)
 """The endings of names that have a reader."""
 
+SPREADSHEETS = (".xlsx", ".xls", ".ods")
+
 IN_FOLDERS = tuple(name for name in READERS if name.partition(".gz")[0] not in (".txt", ".dat"))
 """Those that a folder stands for: notes beside a table end in .txt too."""
 
@@ -115,6 +117,11 @@ def file_source(
         return TextSource([paths], progress, form, columns, drop=drop, texts=texts)
     files = find_files(paths, IN_FOLDERS)
     for file in files:
+        if ending(file) in SPREADSHEETS:
+            raise DataError(
+                f"{file} is a spreadsheet, and those are not read: save it as CSV, or read it with "
+                "pandas.read_excel and pass the frame to Interactions.from_frame"
+            )
         if ending(file) not in READERS and not is_stream(file):
             raise DataError(
                 f"{file}: cannot tell the format from the name; known endings: {', '.join(READERS)}"

@@ -38,7 +38,10 @@ def find_files(paths: Paths, endings: tuple[str, ...]) -> list[Path]:
         raise DataError("this is a table already, not a path: give it to Interactions.from_frame")
     if isinstance(paths, str | bytes | os.PathLike) or not isinstance(paths, Iterable):
         paths = [paths]
-    files = [file for path in paths for file in _expand(path, endings)]
+    try:
+        files = [file for path in paths for file in _expand(path, endings)]
+    except PermissionError as error:
+        raise no_permission(error.filename) from None
     if not files:
         raise DataError("no file is named: the list of paths is empty")
     return files
@@ -66,9 +69,16 @@ def file_errors(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield file
     except DataError as error:
         raise error if str(error).startswith(f"{path}") else named(error, f"{path}") from None
+    except PermissionError:
+        raise no_permission(path) from None
     except (OSError, EOFError, UnicodeDecodeError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path} is damaged or of another format: {reason}") from None
+
+
+def no_permission(path: object) -> DataError:
+    """The error for a file or folder that its reader may not open."""
+    return DataError(f"{path} cannot be read: permission is denied; ask its owner, or copy it")
 
 
 def named(error: DataError, name: str) -> DataError:

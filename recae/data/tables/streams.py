@@ -18,7 +18,14 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from recae.data.tables.paths import STDIN, file_errors, is_stream, named, partitions
+from recae.data.tables.paths import (
+    STDIN,
+    file_errors,
+    is_stream,
+    named,
+    no_permission,
+    partitions,
+)
 from recae.errors import DataError
 
 SAMPLE = 1 << 18
@@ -129,6 +136,8 @@ def _named(name: str) -> Iterator[None]:
         yield
     except DataError as error:
         raise error if str(error).startswith(name) else named(error, name) from None
+    except PermissionError:
+        raise no_permission(name) from None
     except (OSError, EOFError, ValueError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{name} is damaged or of another format: {reason}") from None

@@ -308,7 +308,12 @@ class Times(Column):
         usual = self.formats.found() if self.formats.seen else []
         if len(usual) > 1:
             what = f"{self.words} may have days or months first"
-        fits = usual or fitting(pa.array([first])) or ["%d.%m.%Y %H:%M"]
+        fits = usual or fitting(pa.array([first]))
+        if not fits:
+            return what, (
+                "no usual format fits them: name theirs with time_format='%d.%m.%Y %H:%M', where "
+                "%B is a month in English, or write them as 2024-05-31 14:05"
+            )
         examples = (f"time_format={known!r}" for known in fits)
         return what, f"such times are read with {' or '.join(examples)}"
 

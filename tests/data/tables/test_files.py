@@ -93,3 +93,12 @@ def test_mistakes_name_the_file(folder: Path) -> None:
     pd.DataFrame({"user_id": [1, 2], "item_id": [2, 2], "weight": [1, -1]}).to_parquet(second)
     with pytest.raises(DataError, match="month=2/part-0.parquet: weights .*> 0.* row 1"):
         recae.read_parquet(plays)
+
+
+def test_what_may_not_be_read_is_not_called_damaged(folder: Path, monkeypatch) -> None:
+    def denied(*args: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied", "plays-1.csv")
+
+    monkeypatch.setattr("builtins.open", denied)
+    with pytest.raises(DataError, match=r"plays-1\.csv .*permission"):
+        recae.read_csv(folder / "plays-1.csv")

@@ -156,3 +156,9 @@ def test_a_format_is_found_beside_a_few_other_fields(
     content += f"1;8;{other}\n"  # 2 of 13 are not few
     with pytest.raises(DataError, match="of 13 rows"):
         recae.read_csv(io.StringIO(content))
+
+
+def test_dates_that_no_usual_format_fits_are_not_given_one() -> None:
+    table = io.StringIO("user_id,item_id,timestamp\n1,2,21. Februar 2024 08:12\n")
+    with pytest.raises(DataError, match="'21. Februar 2024 08:12'.* no usual format .*%B"):
+        recae.read_csv(table)
