@@ -160,5 +160,5 @@ def test_a_format_is_found_beside_a_few_other_fields(
 
 def test_dates_that_no_usual_format_fits_are_not_given_one() -> None:
     table = io.StringIO("user_id,item_id,timestamp\n1,2,21. Februar 2024 08:12\n")
-    with pytest.raises(DataError, match="'21. Februar 2024 08:12'.* no usual format .*%B"):
+    with pytest.raises(DataError, match="'21. Februar 2024 08:12'.*%B"):
         recae.read_csv(table)
