@@ -59,6 +59,7 @@ class GaussianDiffusion(NeuralRecommender):
     waves: int = param("width of the embedding of a step", default=10, low=1)
 
     def check_params(self) -> None:
+        """Checks that the noise can rise, and neither ends above 1 nor is lost in rounding."""
         super().check_params()
         if self.noise_min > self.noise_max or self.noise_scale * self.noise_max >= 1:
             raise ConfigError(
