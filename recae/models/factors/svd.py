@@ -22,7 +22,7 @@ class PureSVD(SVDRecommender):
 
     Cremonesi, Koren & Turrin, "Performance of Recommender Algorithms on Top-N Recommendation
     Tasks", RecSys 2010. A strong cheap reference with one hyperparameter. Costs some
-    (users + items) latent^2 + interactions x latent operations and memory of
+    100 x interactions x latent + 40 x min(users, items) x latent^2 operations and memory of
     10 x (users + items) x latent bytes; the model has items x latent numbers, twice. Finds the
     vectors on a GPU where there is one; recommends on the CPU.
 
@@ -50,9 +50,10 @@ class SVDAE(SVDRecommender):
 
     Hong et al., "SVD-AE: Simple Autoencoders for Collaborative Filtering", IJCAI 2024,
     as in the authors' code. Strong on dense data such as MovieLens for very little time; the
-    truncation is what keeps noise out. Costs some (users + items) latent^2 operations and
-    10 x (users + items) x latent bytes of memory; the model has items x latent numbers, twice.
-    Finds the vectors on a GPU where there is one; recommends on the CPU.
+    truncation is what keeps noise out. Costs some 100 x interactions x latent +
+    40 x min(users, items) x latent^2 operations and 10 x (users + items) x latent bytes of memory;
+    the model has items x latent numbers, twice. Finds the vectors on a GPU where there is one;
+    recommends on the CPU.
 
     >>> recae.SVDAE(latent=2).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]
