@@ -162,9 +162,11 @@ def shift(w: Weights, t: float) -> np.ndarray:
     return w["code.shift.weight"] @ w.layer("code.shift.hidden", waves(t))
 
 
-def ways_back() -> list[tuple[float, float]]:
-    """Factors of f and x_t in the mean of q(x_(t-1) | x_t, f), the last of four steps first."""
-    kept = [1 - 0.5 * (0.1 + 0.4 * t / 3) for t in range(4)]
+def ways_back(variances: np.ndarray, first: float) -> list[tuple[float, float]]:
+    """Factors of f and x_t in the mean of q(x_(t-1) | x_t, f), the last step first; variances: of
+    the steps, (steps,); first: what the first one adds."""
+    added = [first, *(1 - (1 - variances[1:]) / (1 - variances[:-1]))]
+    kept = np.cumprod(1 - np.array(added))
     found = [(1.0, 0.0)]
     for now, before in zip(kept[1:], kept, strict=False):
         noise = 1 - now / before
@@ -174,7 +176,8 @@ def ways_back() -> list[tuple[float, float]]:
 
 
 def diff_rec(w: Weights, x: np.ndarray) -> np.ndarray:
-    for t, (of_start, of_step) in zip((3, 2, 1, 0), ways_back(), strict=True):
+    ways = ways_back(1e-3 * np.linspace(0.005, 0.01, 4), 1e-5)
+    for t, (of_start, of_step) in zip((3, 2, 1, 0), ways, strict=True):
         h = np.tanh(w.read("encoder", x) + shift(w, t))
         h = np.tanh(w.layer("code.layers.2", np.tanh(w.layer("code.layers.0", h))))
         x = of_start * w.layer("decoder.head", h) + of_step * x
@@ -187,7 +190,8 @@ def l_diff_rec(w: Weights, x: np.ndarray) -> np.ndarray:
         hidden = np.tanh(w.read(f"encoder.parts.{part}", x[:, w["clusters"] == part]))
         parts.append(hidden[:, : hidden.shape[1] // 2])
     z = np.hstack(parts)
-    for t, (of_start, of_step) in zip((3, 2, 1, 0), ways_back(), strict=True):
+    ways = ways_back(0.5 * np.linspace(0.1, 0.5, 4), 0.05)
+    for t, (of_start, of_step) in zip((3, 2, 1, 0), ways, strict=True):
         hidden = np.tanh(w.layer("code.first", z) + shift(w, t))
         z = of_start * w.layer("code.last", hidden) + of_step * z
     return w.layer("decoder.head", z)

@@ -87,3 +87,8 @@ def test_a_penalty_that_leaves_no_weight_is_an_error(name: str) -> None:
 def test_steps_that_have_not_converged_are_warned_of(rho: float) -> None:
     with pytest.warns(recae.RecaeWarning, match="not converged"):
         recae.ADMMSLIM(l1=1e-3, l2=20.0, rho=rho).fit(sp.csr_matrix(X))
+
+
+@pytest.mark.parametrize("name", ["slim", "admm-slim"])
+def test_users_of_one_item_each_need_no_weight(name: str) -> None:
+    assert not recae.MODELS[name](l1=1.0).fit(sp.identity(4, format="csr")).weights_.nnz

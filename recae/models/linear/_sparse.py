@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from recae.data import Interactions
 from recae.errors import TrainingError
 from recae.estimators.params import estimator, learnt
 from recae.recommend.base import Recommender
@@ -30,10 +31,10 @@ class SparseLinear(Recommender):
     cubic = True
     weights_: Any = learnt()
 
-    def _keep(self, by_column: Any, l1: float) -> None:
-        """Keeps B, given its columns as rows. Raises TrainingError if all weights are zero: nobody
-        would be recommended anything."""
-        if not by_column.nnz:
+    def _keep(self, by_column: Any, data: Interactions, l1: float) -> None:
+        """Keeps B, given its columns as rows. Raises TrainingError if all weights are zero although
+        a user has two items: all would be recommended the same."""
+        if not by_column.nnz and np.diff(data.matrix.indptr).max() > 1:
             raise TrainingError(
                 f"all weights are zero at l1={l1}: no two items have so many users in common, or "
                 "weights so large; lower l1",

@@ -107,7 +107,7 @@ class ADMMSLIM(SparseLinear):
                 distances.append(distance)
                 parts.append(sp.csr_matrix(weights.t().cpu().numpy().astype(np.float32)))
                 progress_bar.update()
-        self._keep(sp.vstack(parts, format="csr"), self.l1)
+        self._keep(sp.vstack(parts, format="csr"), data, self.l1)
         if max(distances) > CONVERGED:
             warn(
                 f"ADMMSLIM has not converged in {self.iterations} steps, its residual is "

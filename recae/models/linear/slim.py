@@ -89,7 +89,7 @@ class SLIM(SparseLinear):
                 parameter="l2",
                 value=self.l2,
             )
-        self._keep(by_column, self.l1)
+        self._keep(by_column, data, self.l1)
 
 
 class _Nets:

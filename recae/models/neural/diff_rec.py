@@ -103,7 +103,11 @@ class DiffRec(GaussianDiffusion):
     """
 
     name = "diff-rec"
-    small = dict(latent=6, hidden=(12,), epochs=2, batch_size=10, lr=0.01) | NOISY
+    small = dict(latent=6, hidden=(12,), epochs=2, batch_size=10, lr=0.01, steps=4) | dict(
+        noise_scale=1e-3,
+        noise_min=0.005,
+        noise_max=0.01,  # near FIRST, for the same reason
+    )
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # The authors' checkpoint for MovieLens 1M, "clean".
         "paper": dict(epochs=1000, batch_size=400, patience=20, metric="recall@20")
