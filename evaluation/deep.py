@@ -109,6 +109,8 @@ FAMILY: dict[str, Callable[[], recae.Recommender]] = {
     "mult-vae, one layer in the decoder": lambda: recae.MultVAE(**WARM),
     "mult-vae, one layer, beta 0.1": lambda: recae.MultVAE(**WARM | {"beta": 0.1}),
     "mult-vae, one layer, beta 0.03": lambda: recae.MultVAE(**WARM | {"beta": 0.03}),
+    "mult-vae, no hidden layer": lambda: recae.MultVAE(**WARM | {"beta": 0.1, "hidden": ()}),
+    "mult-dae, 600 wide encoder": lambda: recae.MultDAE(**COMMON, hidden=(600,)),
     "rec-vae": lambda: recae.RecVAE(**COMMON),
     "h-vamp": lambda: recae.HVamp(**GATED),
     "h-vamp, lr 0.003": lambda: recae.HVamp(**GATED, lr=3e-3),
