@@ -23,7 +23,8 @@ from recae.cli.options import read_interactions
 from recae.cli.output import Output
 from recae.cli.parser import Parser
 from recae.cli.places import check_model_place, check_places
-from recae.errors import StorageError, TrainingInterrupted, check_number
+from recae.errors import TrainingInterrupted, check_number
+from recae.training.checkpoint import check_place
 
 
 def add_options(parser: Parser) -> None:
@@ -58,8 +59,8 @@ def fit(args: argparse.Namespace, output: Output, saves: bool) -> None:
     trackers = [] if args.track is None else [recae.tracking.tracker_of(args.track, model=True)]
     check_places(args, folders=[args.out, args.checkpoint], inputs=[args.data], replaced=args.out)
     check_model_place(args.out, args.overwrite)
-    if args.checkpoint and Path(args.checkpoint).is_dir():
-        raise StorageError(f"the checkpoint {args.checkpoint} is a directory: name a file")
+    if args.checkpoint:
+        check_place(Path(args.checkpoint))
     if not model.uses_processes:
         training.check_alone(f"the fit of {args.model}")
     data = read_interactions(args.data, args, output)

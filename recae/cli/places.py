@@ -59,7 +59,6 @@ def check_places(
 def check_model_place(out: str, overwrite: bool) -> None:
     """Raises StorageError, before the fit, for a folder that `save` would reject."""
     target = Path(out)
-    check_writable(resolved(target).parent)
     if not target.exists():
         check_target(out, overwrite=False)
     elif not (target / CONFIG).is_file():
@@ -68,6 +67,8 @@ def check_model_place(out: str, overwrite: bool) -> None:
         raise StorageError(
             f"{out} exists: pass overwrite=True to replace it, or name another place"
         )
+    else:
+        check_writable(resolved(target).parent)
 
 
 def write_frame(path: str, frame: pd.DataFrame, overwrite: bool) -> None:

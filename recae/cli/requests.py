@@ -216,8 +216,9 @@ def read_titles(args: argparse.Namespace, items: IdMap | None = None) -> ItemTab
     try:
         table.places([] if items is None else items, required=True)
     except DataError as error:
+        message = str(error).removeprefix(f"{args.titles}: ")
         raise DataError(
-            f"{args.titles}: {error}; the column of ids is named with title_id="
+            f"{args.titles}: {message} The column of ids is named with title_id="
         ) from None
     return table
 

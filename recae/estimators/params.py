@@ -8,13 +8,13 @@ import math
 import numbers
 import typing
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, Literal, Self, TypeVar
-
-import numpy as np
 
 from recae.errors import ConfigError, check_option, explained
 from recae.estimators.manners import Manners
 from recae.estimators.saved import register
+from recae.system.files import plain
 
 T = TypeVar("T")
 
@@ -119,7 +119,9 @@ def written(value: object) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return type(value)(map(_plain, value))
-    return value.item() if isinstance(value, np.generic) else value
+    with suppress(TypeError):  # no number of numpy
+        return plain(value)
+    return value
 
 
 def _check_usual(doc: str, usual: Sequence[Any], valid: Mapping[str, Any]) -> None:

@@ -133,7 +133,7 @@ class Ensemble(Recommender):
     def with_members(self, models: Sequence[Recommender]) -> Ensemble:
         """The same weights for other fitted models, such as the members fitted again on all data.
 
-        Raises ConfigError for another number of models or other kinds of them, and as `of` does.
+        Raises ConfigError for models of other kinds or in another order, and as `of` does.
 
         >>> blend = recae.Ensemble.of([recae.EASE().fit(data), recae.Popularity().fit(data)])
         >>> again = [model.clone().fit(data) for model in blend.members_]

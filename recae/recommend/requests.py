@@ -205,14 +205,13 @@ def _without_cold_users(request: Request, on_unknown: str) -> Request:
         f"(no interactions with items of the model), the first {show(skipped[0])}"
     )
     if on_unknown == "raise":
-        whose = ""
-        if len(cold_users) == len(request):
-            whose = ". If that should not be: is this the table of other items, or are the columns "
-            whose += "of users and items swapped?"
-        raise DataError(
-            f"{message}: pass on_unknown='popular' to recommend popular items to them, or leave "
-            f"them out{whose}"
+        message += (
+            ": pass on_unknown='popular' to recommend popular items to them, or leave them out"
         )
+        if len(cold_users) == len(request):
+            message += ". Is this a table of other items, or are its columns of users and items "
+            message += "swapped?"
+        raise DataError(message)
     warn(f"{message}; they are left out")
     return replace(request.part(np.flatnonzero(request.known)), skipped=skipped)
 

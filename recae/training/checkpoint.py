@@ -75,10 +75,7 @@ class Checkpoint:
         self.run: dict[str, Any] = json.loads(json.dumps(run, default=plain))
         self.ranks = ranks
         self.written, self.cost = float("-inf"), 0.0
-        if not self.path.parent.is_dir():
-            raise StorageError(f"the folder of the checkpoint {path} does not exist: create it")
-        if self.path.is_dir():
-            raise StorageError(f"the checkpoint {path} is a directory: name a file")
+        check_place(self.path)
         self.found = self._header() if self.path.exists() else None
 
     def resume(self, state: Resumable) -> None:
@@ -171,3 +168,11 @@ def _difference(there: Any, here: Any) -> str:
             f"{name} {there.get(name)!r} there, {here.get(name)!r} here" for name in names
         )
     return f"{there!r} there, {here!r} here"
+
+
+def check_place(path: Path) -> None:
+    """Raises StorageError for a checkpoint that cannot be a file."""
+    if not path.parent.is_dir():
+        raise StorageError(f"the folder of the checkpoint {path} does not exist: create it")
+    if path.is_dir():
+        raise StorageError(f"the checkpoint {path} is a directory: name a file")

@@ -49,6 +49,7 @@ def test_more_clusters_than_items() -> None:
     ("model", "name"),
     [
         (recae.DiffRec(noise_min=0.02, noise_max=0.01), "noise_max"),
+        (recae.LDiffRec(noise_scale=1e-16), "noise_min"),
         (recae.DiffRec(noise_scale=200.0), "noise_scale"),
         (recae.LDiffRec(latent=2, clusters=3), "clusters"),
     ],

@@ -28,7 +28,7 @@ def test_with_all_items_for_neighbours_it_is_ease(weights: str, monkeypatch) -> 
 def test_columns_that_are_nearly_equal_are_told_apart() -> None:
     """Their squared lengths differ in digits that float32 rounds."""
     twins = X.copy()
-    twins[:, 1] = twins[:, 0] * (1 + 1e-4 * RNG.random(80))
+    twins[:, 1] = twins[:, 0] * (1 + 1e-4 * np.linspace(0, 1, 80))
     options = dict(l2=0.01, weights="both")
     found = recae.SparseEASE(neighbours=20, **options).fit(sp.csr_matrix(twins))
     ease = recae.EASE(**options).fit(sp.csr_matrix(twins))

@@ -296,9 +296,8 @@ class Times(Column):
         """What is wrong with a time, and how to read it: the formats that all fields fit, or those
         that this one fits."""
         year = re.search(r"(?<!\d)\d{4}(?!\d)", first)
-        known = (
-            "" if year is None or 1678 <= int(year[0]) <= 2262 else ", of the years 1678 to 2262"
-        )
+        bad_year = year is not None and not 1678 <= int(year[0]) <= 2262
+        known = ", of the years 1678 to 2262" if bad_year else ""
         if self.format is not None:
             return f"{self.words} must be like {self.format!r}{known}", ""
         if known:
@@ -310,12 +309,8 @@ class Times(Column):
             what = f"{self.words} may have days or months first"
         fits = usual or fitting(pa.array([first]))
         if not fits:
-            return what, (
-                "no usual format fits them: name theirs with time_format='%d.%m.%Y %H:%M', where "
-                "%B is a month in English, or write them as 2024-05-31 14:05"
-            )
-        examples = (f"time_format={known!r}" for known in fits)
-        return what, f"such times are read with {' or '.join(examples)}"
+            return what, "no usual format fits: name it (time_format='%d %B %Y', months in English)"
+        return what, "such times are read with " + " or ".join(f"time_format={f!r}" for f in fits)
 
     def _parsed(self, column: pa.Array) -> dict[str, tuple[Mask, Any]]:
         """For each kind which fields are of it, and all of them in it, null for the others."""

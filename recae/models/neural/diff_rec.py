@@ -36,15 +36,13 @@ FIRST = 1e-5
 LEAST = 1e-12
 """The least variance of a step."""
 
-NOISY = dict(steps=4, noise_scale=0.5, noise_min=0.1, noise_max=0.5)
-"""Of small models: the weights of the losses of so few steps are then alike."""
-
 
 @estimator
 class GaussianDiffusion(NeuralRecommender):
     """A model that adds normal noise in steps and learns to remove it."""
 
     uses_processes: ClassVar[bool] = False
+    first: ClassVar[float | None] = None
 
     steps: int = param("steps of noise", default=40, low=1, usual=(2, 100))
     noise_scale: float = param(
@@ -68,7 +66,6 @@ class GaussianDiffusion(NeuralRecommender):
                 parameter="noise_max",
                 value=self.noise_max,
             )
-
         if self.noise_scale * self.noise_min < LEAST:
             raise ConfigError(
                 f"noise_scale x noise_min of {type(self).__name__} must be at least {LEAST}, not "
@@ -78,7 +75,8 @@ class GaussianDiffusion(NeuralRecommender):
             )
 
     def _schedule(self) -> GaussianSchedule:
-        return GaussianSchedule.linear(self.steps, self.noise_scale, self.noise_min, self.noise_max)
+        noise = self.noise_scale, self.noise_min, self.noise_max
+        return GaussianSchedule.linear(self.steps, *noise, self.first)
 
 
 @estimator
@@ -103,11 +101,9 @@ class DiffRec(GaussianDiffusion):
     """
 
     name = "diff-rec"
-    small = dict(latent=6, hidden=(12,), epochs=2, batch_size=10, lr=0.01, steps=4) | dict(
-        noise_scale=1e-3,
-        noise_min=0.005,
-        noise_max=0.01,  # near FIRST, for the same reason
-    )
+    small = dict(latent=6, hidden=(12,), epochs=2, batch_size=10, lr=0.01, steps=4)
+    small |= dict(noise_scale=1e-3)  # near `first`: the losses of the steps have like weights
+    first = FIRST
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # The authors' checkpoint for MovieLens 1M, "clean".
         "paper": dict(epochs=1000, batch_size=400, patience=20, metric="recall@20")
@@ -134,10 +130,6 @@ class DiffRec(GaussianDiffusion):
             code=code,
             decoder=StepDecoder(head, code),
         )
-
-    def _schedule(self) -> GaussianSchedule:
-        noise = self.noise_scale, self.noise_min, self.noise_max
-        return GaussianSchedule.linear(self.steps, *noise, first=FIRST)
 
     def _objective(self, updates: int) -> training.Objective:
         return training.Objective("squared")
@@ -183,7 +175,8 @@ class LDiffRec(GaussianDiffusion):
     """
 
     name = "l-diff-rec"
-    small = dict(latent=6, width=8, epochs=2, batch_size=10, lr=0.01) | NOISY
+    small = dict(latent=6, width=8, epochs=2, batch_size=10, lr=0.01, steps=4)
+    small |= dict(noise_scale=0.5, noise_min=0.1, noise_max=0.5)  # losses of like weights
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # The authors' checkpoint for MovieLens 1M, "clean".
         "paper": dict(epochs=1000, batch_size=400, patience=20, metric="recall@20", anneal=0.004)
