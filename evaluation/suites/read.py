@@ -172,7 +172,8 @@ def _candidate(file: str, key: str, said: Mapping[str, Any], seeds: int, metric:
 
 def is_random(model: recae.Recommender) -> bool:
     """Whether the model depends on the seed. Closed forms do not and are fitted once."""
-    return "epochs" in model.param_fields() or model.name in ("als", "bpr", "random", "ensemble")
+    others = ("als", "bpr", "random", "ensemble", "auto-ensemble")
+    return "epochs" in model.param_fields() or model.name in others
 
 
 def _range(file: str, key: str, name: str, values: Any) -> Any:
