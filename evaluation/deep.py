@@ -2,22 +2,25 @@
 
     python -m evaluation deep DATA
     python -m evaluation deep DATA --models "h-vamp;rec-vae" --minutes 60
+    python -m evaluation deep DATA --models "rec-vae" --seeds 3
     python -m evaluation deep DATA --factors
 
 DATA holds either train, valid and test.parquet (the infinity-AE split of MovieLens 1M, chosen by
 NDCG@10), or valid_in, valid_out, test_in and test_out.parquet (the held-out users of Liang et al.,
 as in `ml20m_partial`, chosen by NDCG@100). A training keeps a checkpoint in the folder `--work`. It
 is interrupted after `--minutes`, and the next call resumes it. A model whose report exists is not
-fitted again. Every model is tested once.
+fitted again. Every model is tested once for each of its `--seeds`.
 
 The table has the widths, the epochs, the seconds, the best epoch, the slope of the validation curve
-at its end, and the test. `--factors` trains narrow models instead, on 1,500 users of the first data
-set, each with one setting changed, and measures them on validation only.
+at its end, and the test, all of the first seed, and then the test of all seeds. `--factors` trains
+narrow models instead, on 1,500 users of the first data set, each with one setting changed, and
+measures them on validation only.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +41,6 @@ from recae.nn import AutoencoderNet
 from recae.report.canvas import COLOURS, DASHES, canvas, write
 from recae.tuning import at_best_epoch
 
-SEED = 0
 USERS, FEWEST = 1500, 8
 """Users of the controlled experiment, and the fewest of them that an item must have."""
 
@@ -173,6 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("data", type=Path, help="folder with the tables")
     parser.add_argument("--models", help="names of rows, separated by semicolons")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="of this call")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each model")
     parser.add_argument("--factors", action="store_true", help="the controlled experiment")
     parser.add_argument("--work", type=Path, default=Path("build/deep"))
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the kept results")
@@ -189,17 +192,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     work.mkdir(parents=True, exist_ok=True)
     until = time.perf_counter() + 60 * options.minutes
     print(f"{task.name}: train {task.train}, validation {task.validation}", flush=True)
-    for name in names:
-        if not (work / name / "row.json").is_file() and time.perf_counter() < until:
-            Fitting(task, work / name, until, test=not options.factors).run(known[name]())
+    for name, seed in itertools.product(names, range(options.seeds)):
+        place = folder(work / name, seed)
+        if not (place / "row.json").is_file() and time.perf_counter() < until:
+            Fitting(task, place, until, test=not options.factors, seed=seed).run(known[name]())
     rows = {
         name: json.loads((work / name / "row.json").read_text())
         for name in known
         if (work / name / "row.json").is_file()
     }
+    for name, about in rows.items():
+        about["of_seeds"] = of_seeds(work / name)
     if rows:
         summary(task, work, rows, options.out)
     return 0
+
+
+def folder(work: Path, seed: int) -> Path:
+    """The folder of a training: that of the model for the first seed, one in it for the others."""
+    return work / f"seed-{seed}" if seed else work
+
+
+def of_seeds(work: Path) -> list[dict[str, Any]]:
+    """Validation, epochs, seconds and test of every finished seed of a model, in their order."""
+    kept = "seed", "validation", "best_epoch", "epochs", "seconds", "metrics"
+    places = itertools.takewhile(
+        lambda place: (place / "row.json").is_file(), (folder(work, s) for s in itertools.count())
+    )
+    found = [json.loads((place / "row.json").read_text()) for place in places]
+    return [{key: about[key] for key in kept if key in about} for about in found]
 
 
 @dataclass(frozen=True)
@@ -210,11 +231,12 @@ class Fitting:
     folder: Path
     until: float
     test: bool
+    seed: int = 0
 
     def run(self, model: recae.Recommender) -> None:
         """Fits and measures the model; without a result where the time ended before."""
         task = self.task
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         model.set_params(metric=task.metric)
         if not self.fit(model, task.train, "chosen", task.validation):
             return
@@ -229,7 +251,7 @@ class Fitting:
             "validation": max(values),
             "curve": [round(value, 5) for value in values],
             "losses": [round(epoch.loss, 4) for epoch in epochs],
-            "seed": SEED,
+            "seed": self.seed,
             "commit": commit(),
         }
         if self.test:
@@ -255,12 +277,13 @@ class Fitting:
         """Whether the training ended; if not, the next call resumes it."""
 
         over = False
+        title = "/".join(self.folder.parts[-2 if self.seed else -1 :])
 
         def each(epoch: Any) -> None:
             nonlocal over
             measured = "".join(f"  {value:.4f}" for value in epoch.metrics.values())
             print(
-                f"{self.folder.name:<16} {name} epoch {epoch.number:>3}  loss {epoch.loss:.4g}"
+                f"{title:<16} {name} epoch {epoch.number:>3}  loss {epoch.loss:.4g}"
                 f"{measured}  {epoch.seconds:.1f} s",
                 flush=True,
             )
@@ -272,13 +295,13 @@ class Fitting:
             model.fit(
                 data,
                 validation,
-                seed=SEED,
+                seed=self.seed,
                 callbacks=each,
                 checkpoint=self.folder / f"{name}.ckpt",
                 progress=False,
             )
         except TrainingInterrupted as error:
-            print(f"{self.folder.name}: {error}; the next call resumes it", flush=True)
+            print(f"{title}: {error}; the next call resumes it", flush=True)
             return False
         return True
 
@@ -301,6 +324,13 @@ def summary(task: Task, work: Path, rows: Mapping[str, Any], out: Path) -> None:
             f"{about['epochs']}  slope {about['slope']:+.5f}  {about['seconds']:.0f} s  "
             f"{about['weights'] / 1e6:.1f} M weights  {tested}\n    {about['model']}"
         )
+        seeds = [each["metrics"][task.metric] for each in about["of_seeds"] if "metrics" in each]
+        if len(seeds) > 1:
+            values = ", ".join(f"{value:.4f}" for value in seeds)
+            print(
+                f"    {len(seeds)} seeds: {task.metric} {np.mean(seeds):.4f} ({values}), "
+                f"standard deviation {np.std(seeds, ddof=1):.4f}"
+            )
     found: dict[str, Any] = {"suite": "deep", "data": task.name, "metric": task.metric}
     tested = [name for name, about in rows.items() if "metrics" in about]
     ordered = sorted(tested, key=lambda name: rows[name]["metrics"][task.metric])

@@ -59,6 +59,27 @@ def test_a_training_is_interrupted_and_resumed(
     assert "epoch   1" not in capsys.readouterr().out  # nothing is fitted again
 
 
+def test_more_seeds_are_added_to_a_first_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(deep, "FAMILY", {"mult-dae": SMALL["mult-dae"]})
+    call = [str(folder), "--work", str(folder / "work"), "--out", str(folder)]
+    assert deep.main(call) == 0
+    kept = folder / "deep-ml-1m-infae.json"
+    first = json.loads(kept.read_text())["rows"]["mult-dae"]
+    assert [each["seed"] for each in first["of_seeds"]] == [0]
+    capsys.readouterr()
+    assert deep.main([*call, "--seeds", "3"]) == 0
+    shown = capsys.readouterr().out
+    about = json.loads(kept.read_text())["rows"]["mult-dae"]
+    assert about | {"of_seeds": first["of_seeds"]} == first  # the first seed is not fitted again
+    assert about["of_seeds"][:1] == first["of_seeds"]
+    assert [each["seed"] for each in about["of_seeds"]] == [0, 1, 2]
+    values = [each["metrics"]["ndcg@10"] for each in about["of_seeds"]]
+    assert len(set(values)) == 3
+    assert f"{np.mean(values):.4f}" in shown and f"{np.std(values, ddof=1):.4f}" in shown
+
+
 def test_factors_are_measured_on_validation_alone(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
