@@ -13,23 +13,33 @@ from torch.nn.functional import embedding_bag
 
 from recae.nn.ranks import Ranks, joined
 
+PINNED_BYTES = 1 << 26
+"""The largest tensor that is copied to pinned memory first, which torch never gives back."""
+
+
+def sent(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """A tensor on a device; from the CPU to a GPU by pinned memory, so that the host does not wait.
+    It waits for a large tensor."""
+    upwards = torch.device(device).type == "cuda" and tensor.device.type == "cpu"
+    if not upwards or tensor.nbytes > PINNED_BYTES:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
 
 @dataclass(frozen=True)
 class Sample:
     """A sample of the columns, with the probability of each to be in the sample.
 
-    items: (sampled,) int64, rising; log_chances: (sampled,) float32, of each to be in the sample.
+    items: (sampled,) int64, rising, among them all columns that the rows have; log_chances:
+    (sampled,) float32, of each to be in the sample.
     """
 
     items: Tensor
     log_chances: Tensor
 
-    def find(self, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """Whether each column is in the sample, and its place there: (n,) bool and int64."""
-        if not len(self.items):  # those of a process that has none of the sample
-            return torch.zeros_like(columns, dtype=torch.bool), torch.zeros_like(columns)
-        place = torch.searchsorted(self.items, columns).clamp_max(len(self.items) - 1)
-        return self.items[place] == columns, place
+    def places(self, columns: Tensor) -> Tensor:
+        """The places of columns of the rows in the sample: (n,) int64."""
+        return torch.searchsorted(self.items, columns)
 
     def columns(self, start: int, stop: int) -> Sample:
         """The columns from `start` to `stop`, counted from `start`."""
@@ -38,8 +48,7 @@ class Sample:
 
     def to(self, device: torch.device | str) -> Sample:
         """The same sample on another device."""
-        items, chances = (t.to(device, non_blocking=True) for t in (self.items, self.log_chances))
-        return Sample(items, chances)
+        return Sample(sent(self.items, device), sent(self.log_chances, device))
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,9 @@ class Ragged:
 
     indices: (nnz,) int64 columns, each at most once a row. offsets: (rows + 1,) int64. values:
     (nnz,) float32. n_columns: the width that the row would have if it were dense. sample: columns
-    that a sampled loss uses in place of all.
+    that a sampled loss uses in place of all. met: the different columns, rising, and the place of
+    each entry among them, (columns,) and (nnz,) int64; known beforehand where a GPU would have to
+    be asked for their number.
     """
 
     indices: Tensor
@@ -56,6 +67,7 @@ class Ragged:
     values: Tensor
     n_columns: int
     sample: Sample | None = None
+    met: tuple[Tensor, Tensor] | None = None
 
     @classmethod
     def from_csr(cls, matrix: Any) -> Ragged:
@@ -84,7 +96,8 @@ class Ragged:
         """The same rows with some of their entries; kept: (nnz,) bool."""
         lengths = torch.zeros_like(self.lengths).index_add_(0, self.rows, kept.long())
         offsets = torch.cat([self.offsets[:1] * 0, lengths.cumsum(0)])
-        return replace(self, indices=self.indices[kept], offsets=offsets, values=self.values[kept])
+        indices, values = self.indices[kept], self.values[kept]
+        return replace(self, indices=indices, offsets=offsets, values=values, met=None)
 
     def columns(self, start: int, stop: int) -> Ragged:
         """All rows, with their entries in the columns `start` to `stop`, counted from `start`."""
@@ -96,11 +109,19 @@ class Ragged:
             offsets=before[self.offsets],
             values=self.values[kept],
             n_columns=stop - start,
+            met=None,
             sample=None if self.sample is None else self.sample.columns(start, stop),
         )
 
     def __len__(self) -> int:
         return self.offsets.shape[0] - 1
+
+    def columns_met(self) -> tuple[Tensor, Tensor]:
+        """`met`, which is found here if it is not known."""
+        if self.met is not None:
+            return self.met
+        columns, place = torch.unique(self.indices, return_inverse=True)
+        return columns, place
 
     @cached_property
     def lengths(self) -> Tensor:
@@ -133,10 +154,11 @@ class Ragged:
         """The same batch on another device."""
         return replace(
             self,
-            indices=self.indices.to(device, non_blocking=True),
-            offsets=self.offsets.to(device, non_blocking=True),
-            values=self.values.to(device, non_blocking=True),
+            indices=sent(self.indices, device),
+            offsets=sent(self.offsets, device),
+            values=sent(self.values, device),
             sample=None if self.sample is None else self.sample.to(device),
+            met=self.met and (sent(self.met[0], device), sent(self.met[1], device)),
         )
 
 
@@ -184,7 +206,7 @@ class Batch:
         """The same batch on another device."""
         input = self.input.to(device)
         target = input if self.target is self.input else self.target.to(device)
-        rows = None if self.rows is None else self.rows.to(device)
+        rows = None if self.rows is None else sent(self.rows, device)
         return replace(self, input=input, target=target, rows=rows)
 
 
@@ -203,13 +225,21 @@ def some_rows(items: Tensor, values: Tensor, n_items: int) -> Tensor:
     )
 
 
+def counted(numbers: Tensor, n: int) -> Tensor:
+    """How often each number below n occurs, (n,) int64. Unlike `bincount` on a GPU it does not make
+    the host wait."""
+    if numbers.device.type == "cpu":
+        return torch.bincount(numbers, minlength=n)
+    return numbers.new_zeros(n).scatter_add_(0, numbers, torch.ones_like(numbers))
+
+
 def by_item(table: Tensor, rows: Tensor, values: Tensor, item: Tensor, n_met: int) -> Tensor:
     """sum over the entries of an item of value x row of the table: (n_met, n).
 
     rows, values, item: (nnz,), for each entry the row of the table, its factor, and its item.
     """
     order = torch.argsort(item, stable=True)
-    counts = torch.bincount(item, minlength=n_met)
+    counts = counted(item, n_met)
     return embedding_bag(
         rows[order],
         table,
@@ -235,7 +265,7 @@ class _SparseBag(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None]:
         x = ctx.x
-        items, item = torch.unique(x.indices, return_inverse=True)
+        items, item = x.columns_met()
         grad = by_item(upstream.contiguous(), x.rows, x.values, item, len(items))
         return some_rows(items, grad, ctx.n_items), None
 

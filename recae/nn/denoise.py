@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recae.nn.batch import Batch, Coded, Ragged
+from recae.nn.batch import Batch, Coded, Ragged, sent
 from recae.nn.diffusion import GaussianSchedule, StepDraws, StepShift, at, squared_errors, to_dense
 from recae.nn.heads import LinearHead, LinearScores, Scores
 from recae.nn.layers import Derived, InputLinear, Linear, mlp
@@ -159,7 +159,7 @@ class ClusterEncoder(nn.Module):
         latent)."""
         parts = []
         device = x.device if isinstance(x, Tensor) else x.values.device
-        clusters, places = (torch.as_tensor(a, device=device) for a in (self.clusters, self.places))
+        clusters, places = (sent(torch.as_tensor(a), device) for a in (self.clusters, self.places))
         for number, part in enumerate(self.layers()):
             if isinstance(x, Tensor):
                 own: Ragged | Tensor = x[:, clusters == number]

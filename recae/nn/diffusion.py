@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recae.nn.batch import Ragged
+from recae.nn.batch import Ragged, counted, sent
 from recae.nn.dense import DenseScores
 from recae.nn.layers import Linear
 from recae.nn.products import times
@@ -87,7 +87,7 @@ class GaussianSchedule:
 
 def at(values: np.ndarray, steps: Tensor) -> Tensor:
     """The numbers of some steps, (rows,) float32, from those of all."""
-    return torch.as_tensor(values, dtype=torch.float32, device=steps.device)[steps]
+    return sent(torch.as_tensor(values, dtype=torch.float32), steps.device)[steps]
 
 
 def sinusoids(step: Tensor, width: int) -> Tensor:
@@ -165,7 +165,7 @@ class StepDraws(nn.Module):
         """Remembers the losses of some rows, (rows,), in their order."""
         order = torch.argsort(steps, stable=True)
         steps, losses = steps[order], losses.detach()[order]
-        met = torch.bincount(steps, minlength=len(self.counts))
+        met = counted(steps, len(self.counts))
         end = met.cumsum(0)
         # The last losses of a step end its row: those of before, and then the new ones.
         both = torch.arange(KEPT, device=steps.device) + met[:, None]  # place among all of them

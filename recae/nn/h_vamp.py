@@ -156,9 +156,7 @@ class HierarchicalVamp(nn.Module):
         if narrow is not None:
             inputs = inputs.to(narrow)
         seen = self.dropout(Batch(inputs, inputs), generator).input
-        with torch.autocast(z.device.type, narrow, enabled=narrow is not None):
-            hidden = self.shared[0].upper(seen)
-        mu, log_variance = self.upper(hidden.to(z.dtype))
+        mu, log_variance = self.upper(self.shared[0].upper(seen).to(z.dtype))
         precision = (-log_variance).exp()  # (components, latent)
         squares = z.square() @ precision.t() - 2 * z @ (mu * precision).t()  # (rows, components)
         constant = (mu.square() * precision + log_variance + math.log(2 * math.pi)).sum(1)

@@ -293,7 +293,7 @@ class LinearScores:
         narrow = self.products
         if narrow is None or self.hidden.dtype != torch.float32 or not torch.is_grad_enabled():
             return self.dense()
-        return F.linear(self.hidden.to(narrow), self.weight.to(narrow), self.bias.to(narrow))
+        return affine(self.hidden.to(narrow), self.weight, self.bias)
 
     def at(self, columns: Tensor) -> Tensor:
         """The score of one item in each row, with gradients: columns (rows,) int64 -> (rows,)."""

@@ -124,7 +124,12 @@ def multiply(
 
 
 def affine(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """h W^T + b: hidden (rows, n), weight (columns, n), bias (columns,) -> (rows, columns)."""
+    """h W^T + b: hidden (rows, n), weight (columns, n), bias (columns,) -> (rows, columns).
+
+    Computed in the type of hidden: weight and bias are rounded to a narrower one.
+    """
+    if hidden.dtype != weight.dtype:
+        weight, bias = weight.to(hidden.dtype), bias.to(hidden.dtype)
     if hidden.device.type != "cpu" or torch.is_grad_enabled():
         return linear(hidden, weight, bias)
     return multiply(hidden, weight, bias)
@@ -188,6 +193,16 @@ def gather(table: Tensor, index: Tensor) -> Tensor:
     if table.dim() == 1:
         return embedding(index, table[:, None]).squeeze(1)
     return embedding(index, table)
+
+
+GPU_CELLS = 1 << 26
+"""Numbers that a GPU computes together, at least: 256 MiB in float32. Fewer are a launch each."""
+
+
+def cells_of(device: torch.device, on_cpu: int) -> int:
+    """How many numbers to compute together: those that a CPU has room for in its cache, or more on
+    a GPU."""
+    return on_cpu if device.type == "cpu" else max(on_cpu, GPU_CELLS)
 
 
 Grad = TypeVar("Grad", Tensor, Tensor | None)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -74,7 +72,7 @@ class Quantised(nn.Module):
         self.step: Tensor
         self.register_buffer("step", torch.ones(()))
         self.rounds = False
-        self.spent = math.nan
+        self.spent: Tensor | None = None
 
     def forward(self, hidden: Tensor, batch: Batch, generator: torch.Generator | None) -> Coded:
         if self.rounds or not self.training:
@@ -84,7 +82,7 @@ class Quantised(nn.Module):
         )
         noisy = hidden / self.step + noise - 0.5
         bits = self.prior.bits(noisy)  # (rows,)
-        self.spent = float(bits.detach().mean())
+        self.spent = bits.detach().mean()
         return self.step * noisy, {"bits": bits}
 
     def numbers(self, hidden: Tensor) -> Tensor:

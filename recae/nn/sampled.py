@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from recae.nn.batch import Ragged, Sample, bag, by_item, some_rows
-from recae.nn.products import product, row_chunks, scaled
+from recae.nn.products import cells_of, product, row_chunks, scaled
 from recae.nn.sharded import Shard
 
 ENTRY_CELLS = 1 << 20
@@ -36,8 +36,9 @@ def sampled_multinomial_loss(
     loss_u = -sum_i x_ui (f_ui - log Z_u). Z_u, the sum of exp(f_uj) over all items, is estimated:
     exp(f_ui) is summed over the items i of the row, and exp(f_uj) / pi_j over the items j of the
     sample that the row does not have. pi_j is the probability that j is in a sample. This estimate
-    of Z_u is unbiased (Horvitz & Thompson 1952); the slopes are those of the loss with it. Shapes
-    and shard as in `multinomial_loss`; gradients of weight and bias are sparse.
+    of Z_u is unbiased (Horvitz & Thompson 1952); the slopes are those of the loss with it. The
+    sample holds all items of the rows. Shapes and shard as in `multinomial_loss`; gradients of
+    weight and bias are sparse, with the rows of the sample.
     """
     loss: Tensor = _Sampled.apply(  # type: ignore[no-untyped-call]
         hidden, weight, bias, target, sample, products, shard
@@ -68,18 +69,15 @@ class _Sampled(torch.autograd.Function):
         offset = bias[sample.items] - sample.log_chances
         rows, values = target.rows, target.values / len(target)
         own = _entry_scores(hidden, weight, bias, target)  # (nnz,)
-        has, place = sample.find(target.indices)
+        place = sample.places(target.indices)
         learning = any(ctx.needs_input_grad[1:3])
         loss, slopes, parts = -torch.dot(values, own), torch.empty_like(own), []
         grad_sample, grad_offset = torch.zeros_like(w, dtype=hidden.dtype), torch.zeros_like(offset)
-        chunks = [slice(0, len(hidden))]
-        if hidden.device.type == "cpu":  # as many rows as its cache holds the logits of
-            chunks = row_chunks(len(hidden), width, LOGIT_CELLS)
-        for chunk in chunks:
+        for chunk in row_chunks(len(hidden), width, cells_of(hidden.device, LOGIT_CELLS)):
             entries = target.entries(chunk)
-            row, mine, drawn = rows[entries] - chunk.start, own[entries], has[entries]
+            row, mine = rows[entries] - chunk.start, own[entries]
             rest = product(h[chunk], w.t()).to(hidden.dtype).add_(offset)  # what the others say
-            rest[row[drawn], place[entries][drawn]] = -torch.inf
+            rest[row, place[entries]] = -torch.inf
             top = rest.amax(1) if len(w) else rest.new_full((len(rest),), -torch.inf)
             top = top.scatter_reduce(0, row, mine, "amax")
             if shard is not None:
@@ -103,15 +101,10 @@ class _Sampled(torch.autograd.Function):
         if not learning:
             ctx.save_for_backward(grad_hidden)
             return loss
-        items, where = torch.unique(
-            torch.cat([target.indices, sample.items]), return_inverse=True
-        )  # (met,)
-        of_entry, of_sample = where[: len(own)], where[len(own) :]
-        grad_rows = by_item(hidden, rows, slopes, of_entry, len(items))
-        grad_rows.index_add_(0, of_sample, grad_sample)
-        grad_bias = slopes.new_zeros(len(items)).index_add_(0, of_entry, slopes)
-        grad_bias.index_add_(0, of_sample, grad_offset)
-        ctx.save_for_backward(grad_hidden, items, grad_rows, grad_bias)
+        grad_rows = by_item(hidden, rows, slopes, place, len(sample.items)).add_(grad_sample)
+        grad_bias = slopes.new_zeros(len(sample.items)).index_add_(0, place, slopes)
+        grad_bias.add_(grad_offset)
+        ctx.save_for_backward(grad_hidden, sample.items, grad_rows, grad_bias)
         ctx.n_items = len(weight)
         return loss
 
@@ -128,7 +121,8 @@ class _Sampled(torch.autograd.Function):
 def _entry_scores(hidden: Tensor, weight: Tensor, bias: Tensor, target: Ragged) -> Tensor:
     """The scores of the entries of a target, (nnz,), without a gradient."""
     scores = bias[target.indices]
-    for part in row_chunks(len(scores), hidden.shape[1], ENTRY_CELLS):
+    cells = cells_of(hidden.device, ENTRY_CELLS)
+    for part in row_chunks(len(scores), hidden.shape[1], cells):
         rows, items = target.rows[part], target.indices[part]
         scores[part] += torch.linalg.vecdot(
             hidden.index_select(0, rows), weight.index_select(0, items)

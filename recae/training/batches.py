@@ -13,6 +13,7 @@ from torch import Tensor
 
 from recae.data.csr import column_counts
 from recae.nn import Batch, Ragged, Sample
+from recae.nn.batch import sent
 from recae.rng import Stream, numpy_generator
 
 
@@ -182,11 +183,7 @@ class SampledLoader(SparseLoader):
         """The batches of one epoch, on the CPU."""
         generator = numpy_generator(self.seed, Stream.SAMPLED_ITEMS, number)
         for batch in super().epoch(number):
-            assert isinstance(batch.target, Ragged)
-            drawn = torch.from_numpy(self.draw(generator))
-            items = torch.unique(torch.cat([drawn, batch.target.indices]))
-            sample = Sample(items, self.log_chances(len(batch) - 1)[items])
-            yield Batch(batch.input, replace(batch.target, sample=sample), batch.rows)
+            yield with_sample(batch, self.draw(generator), self.log_chances(len(batch) - 1))
 
     def draw(self, generator: np.random.Generator) -> np.ndarray:
         """Different columns, (samples,) int64, ascending."""
@@ -229,12 +226,23 @@ class UniformLoader(SparseLoader):
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of one epoch, on the CPU."""
         generator = numpy_generator(self.seed, Stream.SAMPLED_ITEMS, number)
+        uncorrected = torch.zeros(self.input.shape[1])
         for batch in super().epoch(number):
-            assert isinstance(batch.target, Ragged)
             drawn = generator.choice(self.input.shape[1], self.samples, replace=False)
-            items = torch.unique(torch.cat([torch.from_numpy(drawn), batch.target.indices]))
-            sample = Sample(items, torch.zeros(len(items)))
-            yield Batch(batch.input, replace(batch.target, sample=sample), batch.rows)
+            yield with_sample(batch, drawn, uncorrected)
+
+
+def with_sample(batch: Batch, drawn: np.ndarray, log_chances: Tensor) -> Batch:
+    """The batch with a sample: the columns of its rows, and those drawn.
+
+    log_chances: (n_columns,), of all columns.
+    """
+    input, target = batch.input, batch.target
+    assert isinstance(input, Ragged) and isinstance(target, Ragged)
+    met = input.columns_met()
+    items = torch.unique(torch.cat([torch.from_numpy(drawn), met[0]]))
+    sample = Sample(items, log_chances[items])
+    return replace(batch, input=replace(input, met=met), target=replace(target, sample=sample))
 
 
 def probability_unseen(counts: np.ndarray, rows: int, others: int) -> np.ndarray:
@@ -305,11 +313,3 @@ class ArrayLoader:
                 input = (sent(chance, device) < input).float()
             target = input if self.target is None else self.target[rows]
             yield Batch(input, target, rows)
-
-
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on a device; to a GPU from pinned memory, so that the host does not
-    wait."""
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from recae.errors import ConfigError
 from recae.nn import Batch, Ragged
+from recae.nn.batch import sent
 from recae.rng import Stream, numpy_generator
-from recae.training.batches import ArrayLoader, Loader, SparseLoader, sent
+from recae.training.batches import ArrayLoader, Loader, SparseLoader
 
 CPU_UNITS = ("avx512_bf16", "amx_tile")
 """Instruction sets with which a processor multiplies in bfloat16."""

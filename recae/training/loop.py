@@ -325,7 +325,7 @@ def _epoch(
     mean = float(losses / len(loader))
     _check(mean, f"epoch {number}", plan)
     # The last update may have made weights infinite, which no loss has shown yet.
-    finite = all(bool(weights.isfinite().all()) for weights in net.parameters())
+    finite = bool(torch.stack([w.isfinite().all() for w in net.parameters()]).all())
     if not (finite if ranks is None else all(ranks.all_told(finite))):
         _check(math.nan, f"the last update of epoch {number}", plan)
     return mean

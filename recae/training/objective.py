@@ -158,6 +158,9 @@ def _summed(
         values.append(value.detach())
     if len(parts) == 1:
         return values[0]
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()  # the parts have rows in common
     return torch.stack(values).sum()
 
 
@@ -177,6 +180,7 @@ def _cut(rows: Ragged | Tensor, cuts: list[int]) -> Sequence[Ragged | Tensor]:
             indices=rows.indices[start:stop],
             offsets=rows.offsets[low : high + 1] - start,
             values=rows.values[start:stop],
+            met=None,
         )
         for low, high, start, stop in zip(cuts, cuts[1:], bounds, bounds[1:], strict=False)
     ]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from recae.nn import shard_of
-from recae.nn.products import row_chunks
+from recae.nn.products import cells_of, row_chunks
 
 ROW_CELLS = 1 << 18
 """Numbers updated at a time, so that they and their moments stay in the cache."""
@@ -21,6 +21,10 @@ class RowAdam(torch.optim.Adam):
     Rows without a gradient in a step keep their values and moments, as in torch's SparseAdam. Dense
     gradients are handled by Adam. Time and extra memory of a step grow with the rows updated.
     """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._rising: dict[Tensor, bool] = {}  # whether the rows of a gradient are in order
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -35,7 +39,7 @@ class RowAdam(torch.optim.Adam):
     def _rows(self, parameter: Tensor, group: dict[str, Any]) -> None:
         """One step of Adam for the rows that have a gradient; the moments of the others stay."""
         assert parameter.grad is not None
-        rows, values = _coalesced(parameter.grad)
+        rows, values = self._coalesced(parameter)
         state = self.state[parameter]
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
@@ -49,7 +53,8 @@ class RowAdam(torch.optim.Adam):
         moments, squares = state["exp_avg"], state["exp_avg_sq"]
         if not len(rows):  # no item of the batch is in the shard of this process
             return
-        for some in row_chunks(len(rows), parameter[0].numel(), ROW_CELLS):
+        cells = cells_of(parameter.device, ROW_CELLS)
+        for some in row_chunks(len(rows), parameter[0].numel(), cells):
             at, slope = rows[some], values[some]
             if group["weight_decay"]:
                 slope = slope.add(parameter.index_select(0, at), alpha=group["weight_decay"])
@@ -62,15 +67,24 @@ class RowAdam(torch.optim.Adam):
             change = mean.div_(scale).mul_(-size)
             parameter.index_copy_(0, at, parameter.index_select(0, at).add_(change))
 
+    def _coalesced(self, parameter: Tensor) -> tuple[Tensor, Tensor]:
+        """Unique rows and their values. Rows in ascending order are unique already, though autograd
+        does not mark them so; coalescing them again would take a fifth of the step.
 
-def _coalesced(grad: Tensor) -> tuple[Tensor, Tensor]:
-    """Unique rows and their values. Rows in ascending order are unique already, though autograd
-    does not mark them so; coalescing them again would take a fifth of the step."""
-    rows, values = grad._indices()[0], grad._values()
-    if bool((rows[1:] > rows[:-1]).all()):
-        return rows, values
-    grad = grad.coalesce()
-    return grad.indices()[0], grad.values()
+        A GPU is asked for the order once: the network decides it. Sums of several gradients, which
+        repeat rows, come marked as coalesced from `Accumulation`.
+        """
+        grad = parameter.grad
+        assert grad is not None
+        rows, values = grad._indices()[0], grad._values()
+        if grad.is_coalesced():
+            return rows, values
+        if parameter.device.type == "cpu" or parameter not in self._rising:
+            self._rising[parameter] = bool((rows[1:] > rows[:-1]).all())
+        if self._rising[parameter]:
+            return rows, values
+        grad = grad.coalesce()
+        return grad.indices()[0], grad.values()
 
 
 class BlockNAdam(torch.optim.NAdam):

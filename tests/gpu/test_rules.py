@@ -10,13 +10,16 @@ import scipy.sparse as sp
 import torch
 
 import recae
+from recae.models.neural._base import NeuralRecommender
 from recae.training import Epoch, loop
+from recae.training.optimisers import RowAdam
 from tests.gpu.pretend import PretendGPU
 
 RNG = np.random.default_rng(0)
 HISTORIES = sp.csr_matrix((RNG.random((60, 24)) < 0.25) * 1.0)
 ROWS = (RNG.normal(size=(60, 3)) @ RNG.normal(size=(3, 6))).astype(np.float32)
 KINDS = ("sync", "download", "upload")
+NEURAL = [name for name, kind in recae.MODELS.items() if issubclass(kind, NeuralRecommender)]
 TRANSFORMERS = (
     recae.Autoencoder(),
     recae.DenoisingAutoencoder(noise="gaussian"),
@@ -25,22 +28,32 @@ TRANSFORMERS = (
 )
 
 
-def events_of_a_batch(fit) -> dict[str, float]:
-    """Events by kind of one batch more; fit: takes a batch size."""
+def small(name: str, **settings) -> recae.Recommender:
+    """A model of small settings, for one epoch; others where the model has them."""
+    model = recae.MODELS[name](**recae.MODELS[name].small)
+    return model.set_params(**{n: v for n, v in settings.items() if n in model.get_params()})
+
+
+def events(fit, *sizes: int) -> list[list[int]]:
+    """Events by kind of a fit with each batch size."""
     counts = []
-    for size in (24, 12):  # 2 and 4 batches of the 48 rows
+    for size in sizes:
         with PretendGPU() as gpu:
             fit(size)
         counts.append([gpu.count(kind) for kind in KINDS])
+    return counts
+
+
+def events_of_a_batch(fit) -> dict[str, float]:
+    """Events by kind of one batch more; fit: takes a batch size."""
+    counts = events(fit, 24, 12)  # 2 and 4 batches of the 48 rows
     return {k: (more - few) / 2 for k, few, more in zip(KINDS, *counts, strict=True)}
 
 
-@pytest.mark.parametrize("name", ["auto-rec", "mult-vae", "ease", "infinite-ae"])
+@pytest.mark.parametrize("name", [n for n, kind in recae.MODELS.items() if kind.uses_device])
 def test_a_fit_there_gives_the_scores_of_a_fit_here(name, tmp_path) -> None:
     train = recae.Interactions.from_csr(HISTORIES)  # with a read-only matrix
-    wanted = {"epochs": 2, "batch_size": 20, "latent": 4, "precision": "float32"}
-    model = recae.MODELS[name]()
-    model.set_params(**{n: v for n, v in wanted.items() if n in model.get_params()})
+    model = small(name, epochs=2, batch_size=20, precision="float32")
     here = model.clone().fit(train, device="cpu", progress=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -72,15 +85,38 @@ def test_transformers_run_there(model, tmp_path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["mult-vae", "rec-vae", "macrid-vae"])
+@pytest.mark.parametrize("name", [name for name in NEURAL if name != "flow-cf"])
 def test_no_batch_of_histories_waits(name, monkeypatch) -> None:
     monkeypatch.setattr(loop, "starting_loss", lambda *_: 1e9)  # it waits, once in a training
 
     def fit(size: int) -> None:
-        model = recae.MODELS[name](epochs=1, batch_size=size, latent=4)
+        small(name, epochs=1, batch_size=size).fit(HISTORIES[:48], device="cuda", progress=False)
+
+    assert events_of_a_batch(fit) == dict.fromkeys(KINDS, 0)
+
+
+@pytest.mark.parametrize("name", ["mult-vae", "rec-vae", "cosine-ae"])
+def test_no_batch_of_a_sampled_softmax_waits(name, monkeypatch) -> None:
+    monkeypatch.setattr(loop, "starting_loss", lambda *_: 1e9)
+
+    def fit(size: int) -> None:
+        model = small(name, epochs=1, batch_size=size, softmax="sampled", num_sampled=5)
         model.fit(HISTORIES[:48], device="cuda", progress=False)
 
     assert events_of_a_batch(fit) == dict.fromkeys(KINDS, 0)
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_an_epoch_waits_twice(name, monkeypatch) -> None:
+    monkeypatch.setattr(loop, "starting_loss", lambda *_: 1e9)
+    counts = []
+    for epochs in (1, 3):
+        with PretendGPU() as gpu:
+            model = small(name, epochs=epochs, batch_size=48)
+            model.fit(HISTORIES[:48], device="cuda", progress=False)
+        counts.append(gpu.count("sync", "download"))
+    an_epoch = (counts[1] - counts[0]) / 2
+    assert an_epoch <= (8 if name == "flow-cf" else 2)  # the cells of its noise are counted
 
 
 def test_no_batch_of_examples_waits(monkeypatch) -> None:
@@ -108,6 +144,24 @@ def test_no_step_of_a_resumed_nadam_waits(monkeypatch, tmp_path) -> None:
         model.fit(HISTORIES[:48], **run)
 
     assert events_of_a_batch(fit) == dict.fromkeys(KINDS, 0)
+
+
+@pytest.mark.parametrize("rows", [[2, 3, 7], [7, 2, 7]], ids=["in order", "with repeats"])
+def test_rows_of_a_sparse_gradient_are_updated_there_as_here(rows) -> None:
+    def updated(device: str) -> torch.Tensor:
+        table = torch.nn.Parameter(torch.ones(9, 2, device=device))
+        optimiser = RowAdam([table], lr=0.1)
+        for step in range(3):
+            values = torch.arange(6.0, device=device).reshape(3, 2) + step
+            index = torch.tensor([rows], device=device)
+            table.grad = torch.sparse_coo_tensor(index, values, (9, 2), check_invariants=False)
+            optimiser.step()
+        return table.detach().cpu()
+
+    with PretendGPU():
+        there = updated("cuda")
+    assert not torch.equal(there, torch.ones(9, 2))
+    torch.testing.assert_close(there, updated("cpu"))
 
 
 def test_a_batch_that_does_not_fit_is_cut() -> None:

@@ -10,7 +10,7 @@ import torch
 import recae
 from recae.nn import Batch
 from recae.rng import torch_generator
-from recae.training import Accumulation, SparseLoader
+from recae.training import Accumulation, SampledLoader, SparseLoader
 from recae.training.objective import Objective, split
 
 MATRIX = sp.random(40, 25, 0.2, "csr", dtype=np.float32, random_state=np.random.default_rng(2))
@@ -25,8 +25,8 @@ def batch(rows: int = 11, target: bool = False) -> Batch:
 class Training:
     """A Mult-VAE whose step fails for more than `fitting` rows, as a full GPU's would."""
 
-    def __init__(self, fitting: int, dropout: float = 0.0, model=recae.MultDAE) -> None:
-        self.net = model(latent=5, dropout=dropout)._network(25, 40)
+    def __init__(self, fitting: int, dropout: float = 0.0, model=recae.MultDAE, **settings) -> None:
+        self.net = model(latent=5, dropout=dropout, **settings)._network(25, 40)
         self.net.initialise(torch_generator(1))
         self.net.train()
         self.parameters = list(self.net.parameters())
@@ -65,6 +65,25 @@ def test_dense_batches_are_cut_too() -> None:
     assert first.input.tolist() == numbers[:3].tolist() and second.target is second.input
     with pytest.raises(ValueError, match="7 rows .* 8 parts"):
         split(Batch(numbers, numbers), 8)
+
+
+def test_sparse_gradients_in_parts_have_every_row_once() -> None:
+    loader = SampledLoader(MATRIX, None, 11, seed=0, samples=6)
+    (drawn, *_) = loader.epoch(1)
+    whole, parts = (Training(rows, softmax="sampled", num_sampled=6) for rows in (11, 3))
+    for made in (whole, parts):
+        made.net.encoder[0].sparse = True
+    Accumulation().backward(drawn, whole.loss, whole.parameters, whole.noise)
+    with pytest.warns(recae.RecaeWarning, match="memory"):
+        Accumulation().backward(drawn, parts.loss, parts.parameters, parts.noise)
+    sparse = 0
+    for one, other in zip(parts.parameters, whole.parameters, strict=True):
+        if one.grad.is_sparse:
+            sparse += 1
+            rows = one.grad._indices()[0]
+            assert one.grad.is_coalesced() and (rows[1:] > rows[:-1]).all()
+        torch.testing.assert_close(one.grad.to_dense(), other.grad.to_dense(), rtol=1e-4, atol=1e-7)
+    assert sparse == 3  # the first layer, and weights and biases of the last
 
 
 def test_the_gradient_in_parts_is_that_of_the_whole() -> None:

@@ -34,13 +34,14 @@ class RateControl:
     """
 
     def __init__(self, code: Quantised, target: float, start: float, updates: int) -> None:
-        self.code, self.target, self.weight, self.updates = code, target, start, updates
+        self.code, self.target, self.updates = code, target, updates
+        self.weight: float | Tensor = start  # a number on the device of the codes after an update
 
-    def __call__(self, batch: Batch, step: int) -> float:
+    def __call__(self, batch: Batch, step: int) -> float | Tensor:
         spent = self.code.spent
-        if step < self.updates and math.isfinite(spent):  # nan before the first update
-            off = min(max(spent / self.target, 0.5), 2.0) - 1
-            self.weight *= math.exp(SPEED * off)
+        if step < self.updates and spent is not None:
+            off = (spent.double() / self.target).clamp(0.5, 2.0) - 1
+            self.weight = torch.exp(SPEED * off.nan_to_num(0.0)) * self.weight
         return self.weight
 
 

@@ -28,7 +28,7 @@ from recae.nn import (
     Ragged,
     mlp,
 )
-from recae.nn.batch import Coded
+from recae.nn.batch import Coded, counted, sent
 from recae.nn.diffusion import StepShift, to_dense
 from recae.nn.products import row_chunks, times
 from recae.recommend.onnx.graph import Value, apply, full
@@ -69,7 +69,7 @@ class FlowSteps(nn.Module):
         def uniform(*size: int) -> Tensor:
             return torch.rand(size, generator=generator, device=t.device)
 
-        shares = torch.as_tensor(self.shares, device=t.device)
+        shares = sent(torch.as_tensor(self.shares), t.device)
         start = uniform(len(x), self.n_items) < shares  # x_0
         stays = (uniform(len(x.indices)) < t[x.rows]) | start[x.rows, x.indices]
         start[x.rows, x.indices] = False
@@ -82,12 +82,13 @@ def joined(x: Ragged, rows: Tensor, columns: Tensor) -> Ragged:
     """Rows with more cells, which they do not have, of the value 1."""
     both = torch.cat([x.rows, rows])
     order = torch.argsort(both * x.n_columns + torch.cat([x.indices, columns]))
-    lengths = torch.bincount(both, minlength=len(x))
+    lengths = counted(both, len(x))
     return replace(
         x,
         indices=torch.cat([x.indices, columns])[order],
         values=torch.cat([x.values, x.values.new_ones(len(rows))])[order],
         offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]),
+        met=None,
     )
 
 

@@ -53,10 +53,10 @@ def test_the_weight_rises_while_codes_take_too_many_bits() -> None:
     code = Quantised(1)
     control = RateControl(code, 100.0, 0.5, updates=10)
     assert control(NOTHING, 0) == 0.5  # nothing was spent yet
-    code.spent = 110.0
-    assert control(NOTHING, 1) == pytest.approx(0.5 * math.exp(0.003 * 0.1))
-    code.spent = 20.0
-    assert control(NOTHING, 2) == pytest.approx(0.5 * math.exp(0.003 * (0.1 - 0.5)))
+    code.spent = torch.tensor(110.0)
+    assert float(control(NOTHING, 1)) == pytest.approx(0.5 * math.exp(0.003 * 0.1))
+    code.spent = torch.tensor(20.0)
+    assert float(control(NOTHING, 2)) == pytest.approx(0.5 * math.exp(0.003 * (0.1 - 0.5)))
     before = control.weight
     assert control(NOTHING, 10) == before  # after the last update it rests
 
