@@ -231,6 +231,9 @@ class Ensemble(Recommender):
             parts.append(torch.from_numpy(standardise(scores, seen)))
         return parts
 
+    def _move(self, device: torch.device) -> bool:
+        return any([member._move(device) for member in self.members_])
+
     def _score_rows(self, matrix: Any) -> Tensor:
         total = torch.zeros(matrix.shape, dtype=torch.float32)
         for weight, part in zip(self.member_weights_, self._standardised(matrix), strict=True):

@@ -19,6 +19,7 @@ from recae.nn.products import (
     BlockScores,
     FactoredScores,
     affine,
+    cells_of,
     gather,
     product,
     row_chunks,
@@ -130,7 +131,7 @@ class _Chunked(torch.autograd.Function):
         grads: list[Tensor | None] = [None, None, None]
         narrow = products if hidden.dtype == torch.float32 else None
         h, w = (hidden, weight) if narrow is None else (hidden.to(narrow), weight.to(narrow))
-        chunks = row_chunks(rows, width, CHUNK_CELLS)
+        chunks = row_chunks(rows, width, cells_of(hidden.device, CHUNK_CELLS))
         parts = []  # of the gradient of hidden
         for chunk in chunks:
             logits = product(h[chunk], w.t())

@@ -14,7 +14,7 @@ from recae.errors import check_option
 from recae.nn.batch import Batch, Coded, Ragged
 from recae.nn.heads import CHUNK_CELLS
 from recae.nn.layers import InputLinear, Linear
-from recae.nn.products import affine, gather, multiply, row_chunks
+from recae.nn.products import affine, cells_of, gather, multiply, row_chunks
 from recae.nn.sharded import Shard
 from recae.nn.tied import UnitRows
 from recae.nn.variational import normal_like
@@ -121,7 +121,9 @@ class _Likelihood(torch.autograd.Function):
         if shard is not None:
             target, width = shard.own(target), shard.widest
         grads = [torch.zeros_like(given) for given in (codes, items, shares)]
-        for chunk in row_chunks(len(target), width * concepts, CHUNK_CELLS):
+        for chunk in row_chunks(
+            len(target), width * concepts, cells_of(target.values.device, CHUNK_CELLS)
+        ):
             sharp = codes[chunk] / TEMPERATURE
             parts = [
                 affine(sharp[:, k], items, shares[:, k].contiguous()).exp_()

@@ -22,7 +22,7 @@ from recae.recommend.export.lists import Plan
 from recae.recommend.export.manifest import part_name
 from recae.recommend.export.writing import PartWriter, Writers
 from recae.recommend.rules.ranked import Ruled
-from recae.scale.processes import check_version, computing, here, loaded, on_device
+from recae.scale.processes import check_version, computing, here, loaded
 from recae.system.digests import sha256
 
 TRIES = 4
@@ -158,7 +158,7 @@ class WriteParts:
 
     @cached_property
     def _model(self) -> Recommender:
-        return on_device(loaded(self.task.model_path, self.task.digest), self.task.device)
+        return loaded(self.task.model_path, self.task.digest).to(self.task.device)
 
     @cached_property
     def _source(self) -> Source:

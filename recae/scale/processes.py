@@ -18,7 +18,6 @@ from recae.estimators.saved import CONFIG, load
 from recae.recommend import Recommender
 from recae.system.digests import sha256
 from recae.system.machine import __version__
-from recae.training.device import resolve_device
 
 
 def digest_of(path: str) -> str:
@@ -66,28 +65,11 @@ def _check_digest(path: str, digest: str) -> None:
 
 def check_device(model: Recommender, device: str) -> None:
     """Raises ConfigError if a GPU is of no use to the model."""
-    if device != "cpu" and not _networks(model):
+    if device != "cpu" and not model._move(torch.device("cpu")):  # where it is already
         raise ConfigError(
             f"{type(model).__name__} ranks on the CPU: leave num_gpus out",
             parameter="num_gpus",
         )
-
-
-def on_device(model: Recommender, device: str) -> Recommender:
-    """The model, its networks on a device. Raises ConfigError for a device that is not here."""
-    if device != "cpu":
-        where = resolve_device(device)
-        for network in _networks(model):
-            network.to(where)
-    return model
-
-
-def _networks(model: Recommender) -> list[torch.nn.Module]:
-    """The networks of a model and of its members."""
-    members = getattr(model, "members_", ())
-    network = getattr(model, "network_", None)
-    own = [network] if isinstance(network, torch.nn.Module) else []
-    return own + [one for member in members for one in _networks(member)]
 
 
 def check_version(wanted: str) -> None:

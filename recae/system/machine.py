@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from recae.errors import CapacityError, ConfigError
 
@@ -156,7 +157,7 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(sign in text for sign in _SIGNS)
 
 
-_SIGNS = ("out of memory", "allocate memory", "not enough memory")
+_SIGNS = ("out of memory", "allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")
 
 
 try:
@@ -167,6 +168,16 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "implicit")
 """Libraries that results depend on, beside Python, torch and recae itself."""
+
+
+def gpu_room(device: Any) -> int:
+    """Bytes that a computation may still take on a GPU: those that are free, and those that torch
+    holds for later and does not use."""
+    import torch  # here, because `recae --help` needs none
+
+    free, _ = torch.cuda.mem_get_info(device)
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(free + held)
 
 
 def machine() -> str:

@@ -14,6 +14,7 @@ from recae.errors import ConfigError
 from recae.nn import Batch, Ragged
 from recae.nn.batch import sent
 from recae.rng import Stream, numpy_generator
+from recae.system.machine import gpu_room
 from recae.training.batches import ArrayLoader, Loader, SparseLoader
 
 CPU_UNITS = ("avx512_bf16", "amx_tile")
@@ -34,11 +35,13 @@ def has_bfloat16(device: torch.device) -> bool:
 def resolve_device(device: str | torch.device) -> torch.device:
     """The torch device of that name; "auto" is the first GPU if there is one, else the CPU.
 
+    In a process forked from one that has used a GPU, CUDA cannot start: there "auto" is the CPU.
     Raises ConfigError for a device that does not exist here, and for one that is neither a CPU nor
     a GPU of CUDA or ROCm: nothing is tested on others ("mps", "xpu", "meta").
     """
+    forked = getattr(torch.cuda, "_is_in_bad_fork", bool)()
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() and not forked else "cpu")
     try:
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:
@@ -50,6 +53,13 @@ def resolve_device(device: str | torch.device) -> torch.device:
     if resolved.type not in ("cpu", "cuda"):
         raise ConfigError(
             f"device {str(resolved)!r} is not supported: use 'auto', 'cpu', 'cuda' or 'cuda:1'",
+            parameter="device",
+            value=device,
+        )
+    if resolved.type == "cuda" and forked:
+        raise ConfigError(
+            f"device {device!r} cannot be used here: the process was forked from one that has used "
+            "a GPU; start it with multiprocessing's method 'spawn', or use 'cpu'",
             parameter="device",
             value=device,
         )
@@ -142,8 +152,7 @@ def on_device(loader: Loader, device: torch.device) -> Loader:
     if device.type == "cpu" or type(loader) not in (SparseLoader, ArrayLoader):
         return loader
     if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        if loader_bytes(loader) > SHARE * free:
+        if loader_bytes(loader) > SHARE * gpu_room(device):
             return loader
     if isinstance(loader, ArrayLoader):
         target = None if loader.target is None else sent(loader.target, device)

@@ -190,6 +190,8 @@ class PretendGPU:
             "device_count": 1,
             "current_device": 0,
             "empty_cache": None,
+            "memory_reserved": 0,
+            "memory_allocated": 0,
             "get_device_name": properties.name,
             "get_device_capability": (9, 0),
             "get_device_properties": properties,

@@ -11,7 +11,7 @@ import torch
 
 import recae
 from recae.models.neural._base import NeuralRecommender
-from recae.training import Epoch, loop
+from recae.training import Epoch, loop, resolve_device
 from recae.training.optimisers import RowAdam
 from tests.gpu.pretend import PretendGPU
 
@@ -66,6 +66,49 @@ def test_a_fit_there_gives_the_scores_of_a_fit_here(name, tmp_path) -> None:
     assert lists.shape == (60, 5)
     found = recae.load(tmp_path / "model").score(train)
     np.testing.assert_allclose(found, scores, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_a_loaded_model_is_moved_there_and_back(name, tmp_path) -> None:
+    train = recae.Interactions.from_csr(HISTORIES)
+    model = small(name, epochs=1, precision="float32").fit(train, device="cpu", progress=False)
+    model = recae.load(model.save(tmp_path / "model"))
+    here = model.score(train)
+    with PretendGPU() as gpu:
+        if name == "compressed-elsa":
+            with pytest.warns(recae.RecaeWarning, match="CPU"):
+                assert model.to("cuda") is model
+        else:
+            before = gpu.count("launch")
+            assert model.to("auto") is model
+            assert next(model.network_.parameters()).is_cuda
+            assert gpu.count("launch") == before
+        there = model.score(train)
+        assert model.recommend_array(train, k=3).items.shape == (60, 3)
+        model.to("cpu")
+    np.testing.assert_allclose(there, here, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(model.score(train), here, rtol=1e-6, atol=1e-6)
+
+
+def test_an_ensemble_moves_the_members_that_it_can() -> None:
+    train = recae.Interactions.from_csr(HISTORIES)
+    parts = [small("mult-vae", epochs=1), recae.EASE()]
+    blend = recae.Ensemble.of([part.fit(train, device="cpu", progress=False) for part in parts])
+    here = blend.score(train)
+    with PretendGPU():
+        there = blend.to("cuda").score(train)
+        assert next(blend.members_[0].network_.parameters()).is_cuda
+        with pytest.warns(recae.RecaeWarning, match="CPU"):
+            recae.EASE().fit(train, device="cpu").to("cuda")
+    np.testing.assert_allclose(there, here, rtol=1e-3, atol=1e-4)
+
+
+def test_a_forked_process_has_no_gpu(monkeypatch) -> None:
+    with PretendGPU():
+        monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)
+        assert resolve_device("auto").type == "cpu"
+        with pytest.raises(recae.errors.ConfigError, match="spawn"):
+            resolve_device("cuda")
 
 
 @pytest.mark.parametrize("model", TRANSFORMERS, ids=lambda model: type(model).__name__)

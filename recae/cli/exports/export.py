@@ -56,6 +56,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "whose history has changed are ranked, and the lists of the others are taken over",
     )
     parser.add_argument(
+        "--device",
+        default="cpu",
+        help="where a neural model ranks: cpu, cuda, cuda:1 or auto (default: %(default)s)",
+    )
+    parser.add_argument(
         "--dry-run",
         action="store_true",
         help="write nothing; print how many seconds, bytes on disk and memory the export takes, "
@@ -77,7 +82,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         inputs=[args.model, *(args.history or ()), *id_files(args), args.titles, args.since],
     )
     check_place(args.out, args.checkpoint, overwrite=args.overwrite)
-    model = recae.load(args.model, recae.Recommender)
+    model = recae.load(args.model, recae.Recommender).to(args.device)
     titles, rules = read_titles(args, model.items_), item_options(args, model)
     users, history = users_and_history(args, model, output)
     options: dict[str, Any] = dict(

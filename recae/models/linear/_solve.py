@@ -16,7 +16,7 @@ from recae.data.scaled import Rows
 from recae.errors import CapacityError, ConfigError, warn
 from recae.models.linear._gram import gram_matrix
 from recae.nn import Ranks
-from recae.system.machine import total_memory
+from recae.system.machine import gpu_room, total_memory
 
 SPARE = 0.85
 """Share of the memory that the matrices may take."""
@@ -136,8 +136,7 @@ def _room(device: torch.device) -> float:
     """Bytes that an inversion may take on a device; the CPU's are counted in `plan_solver`."""
     if device.type != "cuda":
         return float("inf")
-    free, _ = torch.cuda.mem_get_info(device)
-    return SPARE * free
+    return SPARE * gpu_room(device)
 
 
 def by_onednn(dtype: torch.dtype) -> bool:

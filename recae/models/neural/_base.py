@@ -319,6 +319,10 @@ class NeuralRecommender(Recommender):
             net.anchors = None
         self.network_, self.epochs_ = net, epochs
 
+    def _move(self, device: torch.device) -> bool:
+        self.network_.to(device)
+        return True
+
     def _score_rows(self, matrix: Any) -> RowScores:
         return self._score_with(self.network_, matrix)
 

@@ -150,6 +150,9 @@ class CompressedELSA(NeuralRecommender):
     def _codes(self, read: Any, vectors: Any) -> Tensor:
         return torch.from_numpy((read @ vectors).toarray().astype(np.float32))
 
+    def _move(self, device: torch.device) -> bool:
+        return False  # its vectors are sparse, and multiplied by scipy
+
     def _score_rows(self, matrix: Any) -> RowScores:
         read, vectors = weighted(self, matrix, "input", "both"), self._vectors()
         scores = np.ascontiguousarray((vectors @ self._codes(read, vectors).numpy().T).T)
