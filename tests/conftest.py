@@ -65,6 +65,24 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
             item.add_marker("quick")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--pretend-gpu", action="store_true", help='a pretended GPU is there, and "auto" is it'
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def device(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What the device "auto" stands for: "cpu", or with --pretend-gpu "cuda"."""
+    if not request.config.getoption("--pretend-gpu"):
+        yield "cpu"
+        return
+    from tests.gpu.pretend import PretendGPU
+
+    with PretendGPU():
+        yield "cuda"
+
+
 USERS, BLOCK = 36, 8
 
 

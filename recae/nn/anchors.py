@@ -32,10 +32,13 @@ class Anchors(nn.Module):
         """The distance of each row, (rows,), of codes z (rows, width)."""
         x = batch.target
         assert isinstance(x, Ragged)
-        items, place = torch.unique(x.indices, return_inverse=True)
-        table = F.embedding(items, self.weight, sparse=self.sparse)  # (met, width)
+        if self.sparse or z.device.type == "cpu":
+            items, place = x.columns_met()
+            table = F.embedding(items, self.weight, sparse=self.sparse)  # (met, width)
+        else:  # a GPU would have to be asked how many items there are
+            table, place = self.weight, x.indices
         shares = (1 / x.lengths.clamp_min(1)).to(z.dtype)[x.rows]  # (nnz,)
-        mean = bag(table, Ragged(place, x.offsets, shares, len(items)))  # (all rows, width)
+        mean = bag(table, Ragged(place, x.offsets, shares, len(table)))  # (all rows, width)
         squares = x.row_sums(shares * gather(table.square().sum(1), place))
         mean, squares = batch.mine(mean), batch.mine(squares)
         return z.square().sum(1) - 2 * (z * mean).sum(1) + squares

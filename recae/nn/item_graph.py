@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,14 @@ class ItemGraph(nn.Module):
         """Keeps B and B' of B, CSR float32."""
         self.links = Ragged.from_csr(scaled), Ragged.from_csr(scaled.T.tocsr())
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Moves B along with the buffers."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.links is not None:
+            users, items = self.links
+            self.links = users.to(self.low.device), items.to(self.low.device)
+        return self
+
     def forward(self, x: Tensor) -> Tensor:
         smooth: Tensor = _Smoothed.apply(x, self)  # type: ignore[no-untyped-call]
         return smooth
@@ -51,8 +59,6 @@ class ItemGraph(nn.Module):
         """x A for dense rows, (rows, n_items), some of them at a time."""
         if self.links is None or not len(x):  # a network without data
             return x.clone()
-        if self.links[0].values.device != x.device:
-            self.links = self.links[0].to(x.device), self.links[1].to(x.device)
         users, items = (link.with_values(link.values.to(x)) for link in self.links)
         out = torch.empty_like(x)
         for rows in row_chunks(len(x), max(len(users), len(items)), CELLS):

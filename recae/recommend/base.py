@@ -250,16 +250,16 @@ class Recommender(Exports):
         """Moves the fitted model to a device, where it scores and ranks from then on; returns it.
 
         device: "auto", "cpu", "cuda" or "cuda:1". A neural model is where it was fitted, and on the
-        CPU after loading. Other models score on the CPU; for them a GPU gives a warning. Between
-        devices scores differ by rounding. Raises NotFittedError before fit, ConfigError for a
-        device that does not exist.
+        CPU after loading. Other models score on the CPU; for them a GPU that is named gives a
+        warning. Between devices scores differ by rounding. Raises NotFittedError before fit,
+        ConfigError for a device that does not exist.
 
         >>> recae.MultVAE(epochs=1).fit(data).to("cpu").score(data).shape
         (5, 4)
         """
         self._check_fitted()
         found = training.resolve_device(device)
-        if not self._move(found) and found.type != "cpu":
+        if not self._move(found) and found.type != "cpu" and device != "auto":
             warn(f"{type(self).__name__} scores on the CPU, whatever the device")
         self._coarse = None
         return self

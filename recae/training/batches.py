@@ -242,7 +242,8 @@ def with_sample(batch: Batch, drawn: np.ndarray, log_chances: Tensor) -> Batch:
     met = input.columns_met()
     items = torch.unique(torch.cat([torch.from_numpy(drawn), met[0]]))
     sample = Sample(items, log_chances[items])
-    return replace(batch, input=replace(input, met=met), target=replace(target, sample=sample))
+    target = replace(target, sample=sample, met=met)
+    return replace(batch, input=replace(input, met=met), target=target)
 
 
 def probability_unseen(counts: np.ndarray, rows: int, others: int) -> np.ndarray:

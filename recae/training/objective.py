@@ -46,7 +46,7 @@ class Objective:
         for name, term in terms.items():
             weight = self.weights[name]
             factor = weight(batch, step) if callable(weight) else weight
-            if isinstance(factor, Tensor):
+            if isinstance(factor, Tensor) and factor.dim():
                 factor = batch.mine(factor)
             loss = loss + batch.mean(term * factor)
         return loss

@@ -26,6 +26,10 @@ class RowAdam(torch.optim.Adam):
         super().__init__(*args, **settings)
         self._rising: dict[Tensor, bool] = {}  # whether the rows of a gradient are in order
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._rising = {}
+
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """Updates the rows, then takes a step of Adam for everything dense."""
@@ -71,18 +75,24 @@ class RowAdam(torch.optim.Adam):
         """Unique rows and their values. Rows in ascending order are unique already, though autograd
         does not mark them so; coalescing them again would take a fifth of the step.
 
-        A GPU is asked for the order once: the network decides it. Sums of several gradients, which
-        repeat rows, come marked as coalesced from `Accumulation`.
+        A GPU is asked for the order once, because the network decides it. Later rows out of order
+        become NaN, which the trainer finds at the end of the epoch. The gradients of several parts
+        of a batch, which have rows in common, come coalesced from `Accumulation`.
         """
         grad = parameter.grad
         assert grad is not None
         rows, values = grad._indices()[0], grad._values()
         if grad.is_coalesced():
             return rows, values
-        if parameter.device.type == "cpu" or parameter not in self._rising:
-            self._rising[parameter] = bool((rows[1:] > rows[:-1]).all())
-        if self._rising[parameter]:
-            return rows, values
+        rising = (rows[1:] > rows[:-1]).all()
+        if parameter.device.type == "cpu":
+            if bool(rising):
+                return rows, values
+        elif self._rising.get(parameter, True):
+            if len(rows) > 1 and parameter not in self._rising:
+                self._rising[parameter] = bool(rising)
+            if self._rising.get(parameter, True):
+                return rows, torch.where(rising, values, torch.nan)
         grad = grad.coalesce()
         return grad.indices()[0], grad.values()
 

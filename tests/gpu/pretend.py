@@ -24,8 +24,8 @@ It counts, by kind, operation and line of the watched package:
     nondeterministic  its bits may differ between two runs on CUDA (torch's own list)
     float64           an operation whose result is in float64
 
-It does not show the rounding of CUDA, its limits of types and shapes, times, the temporary memory
-of kernels, or several devices and streams.
+It does not show the rounding of CUDA, its random numbers, its limits of types and shapes, times,
+the temporary memory of kernels, or several devices and streams.
 """
 
 from __future__ import annotations
@@ -190,8 +190,6 @@ class PretendGPU:
             "device_count": 1,
             "current_device": 0,
             "empty_cache": None,
-            "memory_reserved": 0,
-            "memory_allocated": 0,
             "get_device_name": properties.name,
             "get_device_capability": (9, 0),
             "get_device_properties": properties,
@@ -200,6 +198,7 @@ class PretendGPU:
         patches += [
             (torch.cuda, "synchronize", lambda *_: self.record("sync", "cuda.synchronize")),
             (torch.cuda, "mem_get_info", lambda *_: (total - self.sweep(), total)),
+            (torch.cuda, "memory_reserved", lambda *_: self.sweep()),
             (torch.cuda, "memory_allocated", lambda *_: self.sweep()),
             (torch.cuda, "max_memory_allocated", lambda *_: self.peak),
             (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 import recae
 from recae.models.neural._base import NeuralRecommender
+from recae.system.machine import gpu_room, out_of_memory
 from recae.training import Epoch, loop, resolve_device
 from recae.training.optimisers import RowAdam
 from tests.gpu.pretend import PretendGPU
@@ -85,7 +87,10 @@ def test_a_loaded_model_is_moved_there_and_back(name, tmp_path) -> None:
             assert gpu.count("launch") == before
         there = model.score(train)
         assert model.recommend_array(train, k=3).items.shape == (60, 3)
+        assert name == "compressed-elsa" or gpu.count("launch") > before
         model.to("cpu")
+        gc.collect()
+        assert gpu.sweep() == 0
     np.testing.assert_allclose(there, here, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(model.score(train), here, rtol=1e-6, atol=1e-6)
 
@@ -101,6 +106,26 @@ def test_an_ensemble_moves_the_members_that_it_can() -> None:
         with pytest.warns(recae.RecaeWarning, match="CPU"):
             recae.EASE().fit(train, device="cpu").to("cuda")
     np.testing.assert_allclose(there, here, rtol=1e-3, atol=1e-4)
+
+
+def test_a_gpu_that_was_not_named_is_nothing_to_warn_of() -> None:
+    with PretendGPU():
+        recae.EASE().fit(HISTORIES).to("auto")
+
+
+def test_the_room_on_a_gpu_counts_what_is_held_for_later(monkeypatch) -> None:
+    with PretendGPU(memory=1_000_000):
+        kept = torch.zeros(75_000, device="cuda")
+        assert gpu_room("cuda") == 1_000_000 - kept.nbytes
+        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda *_: kept.nbytes + 1000)
+        assert gpu_room("cuda") == 1_000_000 - kept.nbytes + 1000
+
+
+@pytest.mark.parametrize("library", ["CUBLAS", "CUSOLVER"])
+def test_a_library_without_memory_is_out_of_memory(library) -> None:
+    error = RuntimeError(f"CUDA error: {library}_STATUS_ALLOC_FAILED when calling `Create(handle)`")
+    assert out_of_memory(error)
+    assert not out_of_memory(RuntimeError(f"CUDA error: {library}_STATUS_NOT_INITIALIZED"))
 
 
 def test_a_forked_process_has_no_gpu(monkeypatch) -> None:
@@ -133,17 +158,20 @@ def test_no_batch_of_histories_waits(name, monkeypatch) -> None:
     monkeypatch.setattr(loop, "starting_loss", lambda *_: 1e9)  # it waits, once in a training
 
     def fit(size: int) -> None:
-        small(name, epochs=1, batch_size=size).fit(HISTORIES[:48], device="cuda", progress=False)
+        model = small(name, epochs=1, batch_size=size, alignment=0.1)
+        model.fit(HISTORIES[:48], device="cuda", progress=False)
 
     assert events_of_a_batch(fit) == dict.fromkeys(KINDS, 0)
 
 
+@pytest.mark.parametrize("alignment", [0.0, 0.1])
 @pytest.mark.parametrize("name", ["mult-vae", "rec-vae", "cosine-ae"])
-def test_no_batch_of_a_sampled_softmax_waits(name, monkeypatch) -> None:
+def test_no_batch_of_a_sampled_softmax_waits(name, alignment, monkeypatch) -> None:
     monkeypatch.setattr(loop, "starting_loss", lambda *_: 1e9)
+    settings = {"softmax": "sampled", "num_sampled": 5, "alignment": alignment}
 
     def fit(size: int) -> None:
-        model = small(name, epochs=1, batch_size=size, softmax="sampled", num_sampled=5)
+        model = small(name, epochs=1, batch_size=size, **settings)
         model.fit(HISTORIES[:48], device="cuda", progress=False)
 
     assert events_of_a_batch(fit) == dict.fromkeys(KINDS, 0)
@@ -189,22 +217,50 @@ def test_no_step_of_a_resumed_nadam_waits(monkeypatch, tmp_path) -> None:
     assert events_of_a_batch(fit) == dict.fromkeys(KINDS, 0)
 
 
-@pytest.mark.parametrize("rows", [[2, 3, 7], [7, 2, 7]], ids=["in order", "with repeats"])
-def test_rows_of_a_sparse_gradient_are_updated_there_as_here(rows) -> None:
-    def updated(device: str) -> torch.Tensor:
-        table = torch.nn.Parameter(torch.ones(9, 2, device=device))
-        optimiser = RowAdam([table], lr=0.1)
-        for step in range(3):
-            values = torch.arange(6.0, device=device).reshape(3, 2) + step
-            index = torch.tensor([rows], device=device)
-            table.grad = torch.sparse_coo_tensor(index, values, (9, 2), check_invariants=False)
-            optimiser.step()
-        return table.detach().cpu()
+def updated(device: str, *steps: list[int]) -> torch.Tensor:
+    """A table of ones after a step of RowAdam for each list of rows."""
+    table = torch.nn.Parameter(torch.ones(9, 2, device=device))
+    optimiser = RowAdam([table], lr=0.1)
+    for number, rows in enumerate(steps):
+        values = torch.arange(2.0 * len(rows), device=device).reshape(-1, 2) + number
+        index = torch.tensor([rows], device=device)
+        table.grad = torch.sparse_coo_tensor(index, values, (9, 2), check_invariants=False)
+        optimiser.step()
+    return table.detach().cpu()
 
+
+@pytest.mark.parametrize(
+    "steps", [([2, 3, 7], [0, 3]), ([7, 2, 7], [2, 3]), ([4], [2, 3, 7])], ids=str
+)
+def test_rows_of_a_sparse_gradient_are_updated_there_as_here(steps) -> None:
     with PretendGPU():
-        there = updated("cuda")
+        there = updated("cuda", *steps)
     assert not torch.equal(there, torch.ones(9, 2))
-    torch.testing.assert_close(there, updated("cpu"))
+    torch.testing.assert_close(there, updated("cpu", *steps))
+
+
+@pytest.mark.parametrize("first", [[2, 3, 7], [4]], ids=str)
+def test_rows_that_repeat_where_none_did_are_never_updated_wrongly(first) -> None:
+    with PretendGPU():
+        there = updated("cuda", first, [2, 3], [7, 2, 7])
+    assert there[[2, 7]].isnan().all() and there[[0, 3]].isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["mult-dae", "mult-vae", "rec-vae", "vanilla-ae", "cosine-ae"])
+@pytest.mark.parametrize("alignment", [0.0, 0.1])
+def test_rows_of_every_sparse_gradient_come_in_order(name, alignment, monkeypatch) -> None:
+    seen = []
+
+    def step(optimiser, parameter):
+        rows = parameter.grad._indices()[0]
+        seen.append(bool((rows[1:] > rows[:-1]).all()))
+        return of_torch(optimiser, parameter)
+
+    of_torch = RowAdam._coalesced
+    monkeypatch.setattr(RowAdam, "_coalesced", step)
+    settings = {"softmax": "sampled", "num_sampled": 5, "alignment": alignment, "optimiser": "adam"}
+    small(name, epochs=2, batch_size=13, **settings).fit(HISTORIES, device="cpu", progress=False)
+    assert seen and all(seen)
 
 
 def test_a_batch_that_does_not_fit_is_cut() -> None:

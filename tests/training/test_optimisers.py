@@ -1,5 +1,7 @@
 """Our optimisers against those of torch: for some rows, in pieces, and for directions alone."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -94,6 +96,15 @@ def test_rows_without_a_gradient_stay_as_they_are() -> None:
     RowAdam([table], lr=0.1, weight_decay=0.5).step()
     moved = (table != before).any(1)
     assert moved.tolist() == [row == 2 for row in range(ITEMS)]
+
+
+def test_a_copy_of_the_optimiser_goes_on() -> None:
+    table = tables()[0]
+    copied = copy.deepcopy(RowAdam([table], lr=0.1))
+    (own,) = copied.param_groups[0]["params"]
+    own.grad = gradients(0, tuple(own.shape))
+    copied.step()
+    assert not torch.equal(own, table)
 
 
 def test_its_state_goes_through_a_state_dict() -> None:

@@ -251,6 +251,7 @@ class Learning:
     def finish(self) -> None:
         """Finishes the network after the last or an interrupted epoch."""
         self.net.cpu().eval()
+        self.code.spent = None
         if not self.code.rounds:
             self.settle()
         to_half(self.net.decoder)

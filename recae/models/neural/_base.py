@@ -320,7 +320,7 @@ class NeuralRecommender(Recommender):
         self.network_, self.epochs_ = net, epochs
 
     def _move(self, device: torch.device) -> bool:
-        self.network_.to(device)
+        self.network_.to(device).eval()  # it forgets what was derived on the other device
         return True
 
     def _score_rows(self, matrix: Any) -> RowScores:
