@@ -9,7 +9,7 @@ JOBS   ?= 2
 PYTEST  = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check package site processors oldest newest clean
+.PHONY: help demo test quick check package site processors pretended oldest newest clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -42,6 +42,9 @@ site: $(STAMP) ## the documentation as HTML, in build/site; any warning is an er
 
 processors: $(STAMP) ## the tests under the kernels of other processors, and with two threads: half an hour
 	@$(BIN)/python -m evaluation processors --jobs $(JOBS)
+
+pretended: $(STAMP) ## the laws of all models and transformers on a pretended GPU: an hour
+	@$(PYTEST) --pretend-gpu tests/models tests/transformers/test_laws.py -k "contract or laws"
 
 oldest: constraints-oldest.txt ## the tests with the oldest dependencies that pyproject.toml allows
 	@$(call LANE,oldest,--constraint constraints-oldest.txt)

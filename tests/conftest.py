@@ -54,10 +54,18 @@ NOT_QUICK = {
 QUICK_MODELS = ("ease", "mult-vae", "pure-svd")
 
 
+ON_CPU = ("test_contract_formulas.py", "test_contract_gradients.py")
+"""Tests that compute with the tensors of a network, and expect them on the CPU."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m is looked at
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Marks as quick all but some folders and files, and of the tests of every model a few."""
+def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Marks as quick all but some folders and files, and of the tests of every model a few. With
+    --pretend-gpu, tests of the CPU are skipped."""
+    pretends = config.getoption("--pretend-gpu")
     for item in items:
+        if pretends and item.path.name in ON_CPU:
+            item.add_marker(pytest.mark.skip(reason="computes on the CPU"))
         model = getattr(item, "callspec", None) and item.callspec.params.get("name")
         if model in recae.MODELS and model not in QUICK_MODELS:
             continue
