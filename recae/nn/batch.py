@@ -58,8 +58,8 @@ class Ragged:
     indices: (nnz,) int64 columns, each at most once a row. offsets: (rows + 1,) int64. values:
     (nnz,) float32. n_columns: the width that the row would have if it were dense. sample: columns
     that a sampled loss uses in place of all. met: the different columns, rising, and the place of
-    each entry among them, (columns,) and (nnz,) int64; known beforehand where a GPU would have to
-    be asked for their number.
+    each entry among them, (columns,) and (nnz,) int64. ends: the offsets on the host. Both are
+    known beforehand where a GPU would have to be asked, and None where entries have changed.
     """
 
     indices: Tensor
@@ -68,6 +68,7 @@ class Ragged:
     n_columns: int
     sample: Sample | None = None
     met: tuple[Tensor, Tensor] | None = None
+    ends: np.ndarray | None = None
 
     @classmethod
     def from_csr(cls, matrix: Any) -> Ragged:
@@ -97,7 +98,7 @@ class Ragged:
         lengths = torch.zeros_like(self.lengths).index_add_(0, self.rows, kept.long())
         offsets = torch.cat([self.offsets[:1] * 0, lengths.cumsum(0)])
         indices, values = self.indices[kept], self.values[kept]
-        return replace(self, indices=indices, offsets=offsets, values=values, met=None)
+        return replace(self, indices=indices, offsets=offsets, values=values, **UNKNOWN)
 
     def columns(self, start: int, stop: int) -> Ragged:
         """All rows, with their entries in the columns `start` to `stop`, counted from `start`."""
@@ -109,7 +110,7 @@ class Ragged:
             offsets=before[self.offsets],
             values=self.values[kept],
             n_columns=stop - start,
-            met=None,
+            **UNKNOWN,
             sample=None if self.sample is None else self.sample.columns(start, stop),
         )
 
@@ -137,10 +138,11 @@ class Ragged:
         return torch.repeat_interleave(numbers, self.lengths, output_size=self.indices.shape[0])
 
     def entries(self, rows: slice) -> slice:
-        """The places of the entries of some rows; for all rows without waiting for the device."""
+        """The places of the entries of some rows. A GPU is only asked if `ends` are unknown."""
         if rows.start == 0 and rows.stop == len(self):
             return slice(0, len(self.indices))
-        return slice(int(self.offsets[rows.start]), int(self.offsets[rows.stop]))
+        ends = self.offsets if self.ends is None else self.ends
+        return slice(int(ends[rows.start]), int(ends[rows.stop]))
 
     def row_sums(self, values: Tensor) -> Tensor:
         """Sums over each row of one number per entry, (nnz,) -> (rows,)."""
@@ -159,7 +161,12 @@ class Ragged:
             values=sent(self.values, device),
             sample=None if self.sample is None else self.sample.to(device),
             met=self.met and (sent(self.met[0], device), sent(self.met[1], device)),
+            ends=self.offsets.numpy() if self.offsets.device.type == "cpu" else self.ends,
         )
+
+
+UNKNOWN: dict[str, Any] = {"met": None, "ends": None}
+"""For a batch whose entries are others than before."""
 
 
 @dataclass(frozen=True)

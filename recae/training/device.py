@@ -136,7 +136,8 @@ class DeviceLoader:
             high = min(low + size, len(rows))
             inside = slice(int(bounds[low]), int(bounds[high]))
             cut = offsets[low : high + 1] - offsets[low]
-            input = Ragged(columns[inside], cut, values[inside], width)
+            known = bounds[low : high + 1] - bounds[low]
+            input = Ragged(columns[inside], cut, values[inside], width, ends=known)
             target = input if targets is None else input.with_values(targets[inside])
             yield Batch(input, target, rows[low:high])
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recae.errors import CapacityError, warn
 from recae.nn import Batch, Ragged, Ranks, Scores
+from recae.nn.batch import UNKNOWN
 from recae.system.machine import out_of_memory
 
 Weight = float | Callable[[Batch, int], "float | Tensor"]
@@ -180,7 +181,7 @@ def _cut(rows: Ragged | Tensor, cuts: list[int]) -> Sequence[Ragged | Tensor]:
             indices=rows.indices[start:stop],
             offsets=rows.offsets[low : high + 1] - start,
             values=rows.values[start:stop],
-            met=None,
+            **UNKNOWN,
         )
         for low, high, start, stop in zip(cuts, cuts[1:], bounds, bounds[1:], strict=False)
     ]

@@ -164,6 +164,28 @@ def test_no_batch_of_histories_waits(name, monkeypatch) -> None:
     assert events_of_a_batch(fit) == dict.fromkeys(KINDS, 0)
 
 
+@pytest.mark.parametrize("softmax", ["full", "sampled"])
+@pytest.mark.parametrize("name", ["mult-vae", "macrid-vae"])
+def test_no_piece_of_a_large_batch_waits(name, softmax, monkeypatch) -> None:
+    monkeypatch.setattr(loop, "starting_loss", lambda *_: 1e9)
+    counts = []
+    for cells in (1 << 20, 100):  # 100: pieces of four rows and of sixteen
+        for place in (
+            "products.GPU_CELLS",
+            "heads.CHUNK_CELLS",
+            "macrid.CHUNK_CELLS",
+            "sampled.LOGIT_CELLS",
+        ):
+            monkeypatch.setattr(f"recae.nn.{place}", cells)
+        with PretendGPU() as gpu:
+            model = small(name, epochs=1, batch_size=48, softmax=softmax, num_sampled=5)
+            model.fit(HISTORIES[:48], device="cuda", progress=False)
+        counts.append((gpu.count("sync", "download", "upload"), gpu.count("launch")))
+    (waits, launches), (waits_of_pieces, launches_of_pieces) = counts
+    assert waits_of_pieces == waits
+    assert launches_of_pieces > launches
+
+
 @pytest.mark.parametrize("alignment", [0.0, 0.1])
 @pytest.mark.parametrize("name", ["mult-vae", "rec-vae", "cosine-ae"])
 def test_no_batch_of_a_sampled_softmax_waits(name, alignment, monkeypatch) -> None:

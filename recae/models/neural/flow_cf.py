@@ -28,7 +28,7 @@ from recae.nn import (
     Ragged,
     mlp,
 )
-from recae.nn.batch import Coded, counted, sent
+from recae.nn.batch import UNKNOWN, Coded, counted, sent
 from recae.nn.diffusion import StepShift, to_dense
 from recae.nn.products import row_chunks, times
 from recae.recommend.onnx.graph import Value, apply, full
@@ -88,7 +88,7 @@ def joined(x: Ragged, rows: Tensor, columns: Tensor) -> Ragged:
         indices=torch.cat([x.indices, columns])[order],
         values=torch.cat([x.values, x.values.new_ones(len(rows))])[order],
         offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]),
-        met=None,
+        **UNKNOWN,
     )
 
 
