@@ -43,7 +43,7 @@ site: $(STAMP) ## the documentation as HTML, in build/site; any warning is an er
 processors: $(STAMP) ## the tests under the kernels of other processors, and with two threads: half an hour
 	@$(BIN)/python -m evaluation processors --jobs $(JOBS)
 
-pretended: $(STAMP) ## the laws of all models and transformers on a pretended GPU: an hour
+pretended: $(STAMP) ## the laws of all models and transformers on a pretended GPU: a quarter of an hour
 	@$(PYTEST) --pretend-gpu tests/models tests/transformers/test_laws.py -k "contract or laws"
 
 oldest: constraints-oldest.txt ## the tests with the oldest dependencies that pyproject.toml allows
