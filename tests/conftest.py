@@ -80,15 +80,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def device(request: pytest.FixtureRequest) -> Iterator[str]:
-    """What the device "auto" stands for: "cpu", or with --pretend-gpu "cuda"."""
+def pretended_gpu(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With --pretend-gpu the device "auto" is a pretended GPU, from the first test to the last."""
     if not request.config.getoption("--pretend-gpu"):
-        yield "cpu"
+        yield
         return
     from tests.gpu.pretend import PretendGPU
 
     with PretendGPU():
-        yield "cuda"
+        yield
 
 
 USERS, BLOCK = 36, 8

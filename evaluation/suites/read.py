@@ -73,7 +73,7 @@ class Candidate:
     @property
     def is_random(self) -> bool:
         """Whether the model depends on the seed. Closed forms and ensembles do not."""
-        return is_random(self.template) and not self.members
+        return self.template.uses_seed and not self.members
 
 
 @dataclass(frozen=True)
@@ -161,19 +161,13 @@ def _candidate(file: str, key: str, said: Mapping[str, Any], seeds: int, metric:
         name=key,
         template=model,
         search=search,
-        seeds=said.get("seeds", seeds if is_random(model) and not members else 1),
+        seeds=said.get("seeds", seeds if model.uses_seed and not members else 1),
         published=said.get("published", key),
         note=said.get("note", ""),
         members=members,
         top_items=said.get("top_items"),
         validation_users=said.get("validation_users"),
     )
-
-
-def is_random(model: recae.Recommender) -> bool:
-    """Whether the model depends on the seed. Closed forms do not and are fitted once."""
-    others = ("als", "bpr", "random", "ensemble", "auto-ensemble")
-    return "epochs" in model.param_fields() or model.name in others
 
 
 def _range(file: str, key: str, name: str, values: Any) -> Any:

@@ -84,17 +84,14 @@ class RowAdam(torch.optim.Adam):
         rows, values = grad._indices()[0], grad._values()
         if grad.is_coalesced():
             return rows, values
-        rising = (rows[1:] > rows[:-1]).all()
-        if parameter.device.type == "cpu":
-            if bool(rising):
-                return rows, values
-        elif self._rising.get(parameter, True):
-            if len(rows) > 1 and parameter not in self._rising:
-                self._rising[parameter] = bool(rising)
-            if self._rising.get(parameter, True):
-                return rows, torch.where(rising, values, torch.nan)
-        grad = grad.coalesce()
-        return grad.indices()[0], grad.values()
+        rising, on_cpu = (rows[1:] > rows[:-1]).all(), parameter.device.type == "cpu"
+        known = self._rising.get(parameter)
+        if on_cpu or (known is None and len(rows) > 1):
+            known = self._rising[parameter] = bool(rising)
+        if known is False:
+            grad = grad.coalesce()
+            return grad.indices()[0], grad.values()
+        return rows, values if on_cpu else torch.where(rising, values, torch.nan)
 
 
 class BlockNAdam(torch.optim.NAdam):

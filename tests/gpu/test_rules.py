@@ -70,7 +70,11 @@ def test_a_fit_there_gives_the_scores_of_a_fit_here(name, tmp_path) -> None:
     np.testing.assert_allclose(found, scores, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", NEURAL)
+@pytest.mark.parametrize(
+    "name",
+    ["mult-vae", "h-vamp", "macrid-vae", "l-diff-rec", "giff-cf", "elsa", "cosine-ae"]
+    + ["vasp", "compressed-elsa"],
+)
 def test_a_loaded_model_is_moved_there_and_back(name, tmp_path) -> None:
     train = recae.Interactions.from_csr(HISTORIES)
     model = small(name, epochs=1, precision="float32").fit(train, device="cpu", progress=False)
@@ -110,7 +114,9 @@ def test_an_ensemble_moves_the_members_that_it_can() -> None:
 
 def test_a_gpu_that_was_not_named_is_nothing_to_warn_of() -> None:
     with PretendGPU():
-        recae.EASE().fit(HISTORIES).to("auto")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", recae.RecaeWarning)
+            recae.EASE().fit(HISTORIES).to("auto")
 
 
 def test_the_room_on_a_gpu_counts_what_is_held_for_later(monkeypatch) -> None:
@@ -164,8 +170,9 @@ def test_no_batch_of_histories_waits(name, monkeypatch) -> None:
     assert events_of_a_batch(fit) == dict.fromkeys(KINDS, 0)
 
 
-@pytest.mark.parametrize("softmax", ["full", "sampled"])
-@pytest.mark.parametrize("name", ["mult-vae", "macrid-vae"])
+@pytest.mark.parametrize(
+    "name, softmax", [("mult-vae", "full"), ("mult-vae", "sampled"), ("macrid-vae", "full")]
+)
 def test_no_piece_of_a_large_batch_waits(name, softmax, monkeypatch) -> None:
     monkeypatch.setattr(loop, "starting_loss", lambda *_: 1e9)
     counts = []
@@ -199,7 +206,7 @@ def test_no_batch_of_a_sampled_softmax_waits(name, alignment, monkeypatch) -> No
     assert events_of_a_batch(fit) == dict.fromkeys(KINDS, 0)
 
 
-@pytest.mark.parametrize("name", NEURAL)
+@pytest.mark.parametrize("name", ["mult-vae", "h-vamp", "elsa", "diff-rec", "flow-cf"])
 def test_an_epoch_waits_twice(name, monkeypatch) -> None:
     monkeypatch.setattr(loop, "starting_loss", lambda *_: 1e9)
     counts = []

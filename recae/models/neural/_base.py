@@ -127,8 +127,7 @@ class NeuralRecommender(Recommender):
     where nearly all the time of training goes: 6 x users x items x width operations an epoch. With
     a sample of the catalogue for each update it is 6 x users x (num_sampled + items that the users
     of a batch have) x width. The memory is a matrix of batch_size x (the same sum). An update
-    touches only the rows of the items in it. So `l2` too acts on a row of the first and the last
-    layer only in the updates that have its item.
+    touches only the rows of the items in it, and `l2` acts on no other rows of these layers.
     """
 
     uses_validation: ClassVar[bool] = True
