@@ -23,6 +23,10 @@ class NoCorruption(nn.Module):
         return batch
 
 
+SMALLEST = torch.finfo(torch.float64).tiny
+"""A norm that only an empty row or one of zeros is below."""
+
+
 class UnitNorm(nn.Module):
     """Scales every input row to Euclidean length one; empty rows stay empty."""
 
@@ -31,17 +35,10 @@ class UnitNorm(nn.Module):
         x = batch.input
         if isinstance(x, Tensor):
             return batch.with_input(nn.functional.normalize(x, dim=1))
-        # Scaled by the largest value first: squares of very large or small weights leave float32.
-        if len(x) == 1 and len(x.values):  # the same numbers, in a fifth of the time
-            largest = x.values.abs().amax(0, keepdim=True)
-            values = x.values / torch.where(largest > 0, largest, 1)
-            norm = x.row_sums(values.square()).sqrt().clamp_min(1e-12)
-            return batch.with_input(x.with_values(values / norm))
-        rows = x.rows
-        largest = x.values.new_zeros(len(x)).scatter_reduce(0, rows, x.values.abs(), "amax")
-        values = x.values / torch.where(largest > 0, largest, 1)[rows]
-        norms = x.row_sums(values.square()).sqrt().clamp_min(1e-12)  # (rows,)
-        return batch.with_input(x.with_values(values / norms[rows]))
+        # In float64, because squares of very large or small weights leave float32.
+        values = x.values.double()
+        norms = x.row_sums(values.square()).sqrt().clamp_min(SMALLEST)  # (rows,)
+        return batch.with_input(x.with_values((values / norms[x.rows]).to(x.values.dtype)))
 
 
 class Noise(nn.Module):

@@ -18,6 +18,9 @@ from recae.nn.batch import Ragged
 BLOCK = 4096
 """Columns that oneDNN multiplies at a time: its result is copied while it is in the cache."""
 
+TRANSPOSED = 2048
+"""Rows of a transposed factor that oneDNN multiplies at a time: it copies them first."""
+
 MANY_ROWS, MOST_COPIED = 1024, 1 << 26
 """Rows from which the factors may be copied to save time, and the most of them, 256 MiB."""
 
@@ -110,7 +113,7 @@ def multiply(
     """
     if out is None:
         out = rows.new_empty(len(rows), len(columns))
-    fast = None if _intel() else _fast(rows, columns)
+    fast = _fast(rows, columns)
     if fast is not None and len(rows) > 1 and columns.is_contiguous():
         for start in range(0, len(columns), BLOCK):
             some = slice(start, start + BLOCK)
@@ -140,8 +143,14 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     fast = _fast(left, right)
     if fast is None:
         return left @ right
-    result: Tensor = fast(left, right.t(), None, "none", [], "")
-    return result
+    if left.is_contiguous() or len(left) <= TRANSPOSED:
+        result: Tensor = fast(left, right.t(), None, "none", [], "")
+        return result
+    out = left.new_empty(len(left), right.shape[1])
+    for start in range(0, len(left), TRANSPOSED):
+        some = slice(start, start + TRANSPOSED)
+        out[some].copy_(fast(left[some], right.t(), None, "none", [], ""))
+    return out
 
 
 def times(left: Tensor, right: Tensor) -> Tensor:
@@ -150,7 +159,9 @@ def times(left: Tensor, right: Tensor) -> Tensor:
 
 
 def _fast(left: Tensor, right: Tensor) -> Callable[..., Tensor] | None:
-    """The product of oneDNN, if it supports these operands."""
+    """The product of oneDNN, if it supports these operands and is the faster one here."""
+    if _intel():
+        return None
     plain = left.dtype == right.dtype == torch.float32 and left.device.type == "cpu"
     return _onednn() if plain and left.numel() and right.numel() else None
 
@@ -178,7 +189,8 @@ def _onednn() -> Callable[..., Tensor] | None:
 @cache
 def _intel() -> bool:
     """Whether this is a processor of Intel, where MKL is the faster one: measured on one core of a
-    Xeon with AVX-512, 123 against 90 GFLOP/s for 256 rows, and it needs no copy."""
+    Xeon with AVX-512, 123 against 90 GFLOP/s for 256 rows, and it needs no copy. On one with AMX
+    the products of a training step take 0.50 against 0.58 s (500 x 600 x 40,981)."""
     try:
         return "GenuineIntel" in Path("/proc/cpuinfo").read_text()
     except OSError:

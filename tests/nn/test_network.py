@@ -37,7 +37,7 @@ def test_the_network_runs_on_the_meta_device(model: type[NeuralRecommender]) -> 
 
 @pytest.mark.parametrize("model", NEURAL)
 def test_the_scores_to_rank_are_the_dense_ones(model: type[NeuralRecommender]) -> None:
-    net = model(latent=4)._network(40, 6).eval()
+    net = model(latent=4)._network(40, 6)
     net.initialise(torch.Generator().manual_seed(0))
-    scores, _ = net(batch())
+    scores, _ = net.eval()(batch())
     torch.testing.assert_close(all_scores(scores.to_rank()), scores.dense())

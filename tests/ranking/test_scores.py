@@ -12,7 +12,7 @@ import recae
 from recae.nn import Ragged
 from recae.nn import products as kernels
 from recae.nn.macrid import MixtureScores
-from recae.nn.products import BlockScores, FactoredScores, multiply
+from recae.nn.products import BlockScores, FactoredScores, multiply, product
 from recae.ranking import batches as module
 from recae.ranking.batches import dense, top_k_of_blocks
 from recae.ranking.top_k import TopK, top_k
@@ -25,6 +25,7 @@ N_ITEMS = 900
 def small_blocks(monkeypatch) -> None:
     """Several blocks of rows and of columns from few users and items."""
     monkeypatch.setattr(kernels, "BLOCK", 64)
+    monkeypatch.setattr(kernels, "TRANSPOSED", 20)
     monkeypatch.setattr(module, "CELLS", 40 * 200)
     monkeypatch.setattr(module, "ROWS", 70)
 
@@ -134,6 +135,9 @@ def test_every_library_gives_the_product(intel, onednn, n, columns, monkeypatch)
         np.testing.assert_allclose(
             multiply(rows[some], others, bias), whole[some] + bias, atol=1e-4
         )
+    np.testing.assert_allclose(product(rows, others.t()), whole, atol=1e-4)
+    square = rows.double().t() @ rows.double()
+    np.testing.assert_allclose(product(rows.t(), rows), square, rtol=1e-5, atol=1e-4)
     wide = torch.full((150, columns + 2), 7.0)
     multiply(rows, others, None, wide[:, 1:-1])
     np.testing.assert_allclose(wide[:, 1:-1], whole, atol=1e-4)
