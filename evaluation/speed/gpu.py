@@ -8,6 +8,8 @@ MovieLens 20M and of a million users by 41,000 items. The parts run in this orde
 some:
 
 - chip: products of matrices in float32, TF32 and bfloat16, and a copy, measured.
+- check: all models give there what they give on the CPU: losses, scores, lists, resumed fits.
+- profile: an epoch of Mult-VAE, profiled: a table of kernels, and how busy the GPU was.
 - mult-vae: an epoch of 600-200-600 in batches of 500, by `fit`, by a dense network in plain torch,
   and by RecBole if --recbole-python names an interpreter that has it. Each runs in its own process
   on the same device, alternately, in float32. recae also runs in bfloat16, its default there, which
@@ -18,19 +20,24 @@ some:
 - top: `export` of the top 100 of a million users from 41,000 items.
 
 Shares are of the measured rates: operations and bytes are the fewest that the computation needs.
-Without a GPU and without --dry-run it prints a message and measures nothing. The result is written
-after every part, so that a run that is stopped keeps the parts before; --out names its folder.
+Every part has a limit of seconds of its own, all together eight minutes, after which it is left.
+Without a GPU and without --dry-run it prints a message and measures nothing. The result is
+written after every part, so that a run that is stopped keeps the parts before; --out names its
+folder.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +48,7 @@ import torch
 import recae
 from evaluation.kit.harness import alternate, arguments
 from evaluation.kit.provenance import keep
-from evaluation.speed import given
+from evaluation.speed import given, gpu_check, gpu_profile
 from evaluation.speed.closed_form_checks import checked, exact
 from evaluation.speed.gpu_chip import chip, synthetic
 from evaluation.speed.gpu_sides import BATCH, HIDDEN, LATENT, SERVED, serve
@@ -58,13 +65,14 @@ class Sizes:
 
     fitted: tuple[int, int, int] = (116_677, 20_108, 8_500_000)
     served: tuple[int, int, int] = (1_000_000, 40_981, 27_000_000)
+    checked: tuple[int, int, int] = (2_000, 1_500, 60_000)
     learnt_from: int = 20_000
     chip: int = 8192
     rounds: int = 3
     k: int = 100
 
 
-DRY = Sizes((400, 300, 8_000), (900, 500, 9_000), 300, 128, 1, 10)
+DRY = Sizes((400, 300, 8_000), (900, 500, 9_000), (120, 80, 1_500), 300, 128, 1, 10)
 
 
 @dataclass
@@ -91,11 +99,39 @@ def measure_chip(machine: Machine) -> dict[str, Any]:
     return {"rates": machine.rates}
 
 
+@lru_cache(maxsize=1)
+def made(shape: tuple[int, int, int]) -> sp.csr_matrix:
+    """The synthetic interactions of a size, made once for parts that follow each other."""
+    return synthetic(*shape)
+
+
+def check(machine: Machine) -> dict[str, Any]:
+    """Whether the device computes what the CPU computes."""
+    started = time.perf_counter()
+    found = gpu_check.checks(machine.device, synthetic(*machine.sizes.checked))
+    gpu_check.told(found)
+    missed = list(gpu_check.missed(found))
+    print(f"  {len(missed)} of {len(found)} checks missed")
+    numbers = {name: {"found": value, "most": most} for name, (value, most) in found.items()}
+    return {"check_seconds": time.perf_counter() - started, "missed": missed, "checks": numbers}
+
+
+def profile(machine: Machine) -> dict[str, Any]:
+    """Where the time of an epoch of Mult-VAE goes, in its default precision."""
+    model = recae.MultVAE(
+        hidden=(HIDDEN,), latent=LATENT, mirror=True, batch_size=BATCH, softmax="full"
+    )
+    matrix = made(machine.sizes.fitted)[: 20 * BATCH]
+    found = gpu_profile.profiled(machine.device, matrix, model)
+    gpu_profile.told(found)
+    return found
+
+
 def mult_vae(machine: Machine) -> dict[str, Any]:
     """An epoch on every side."""
     users, items, _ = machine.sizes.fitted
     with tempfile.TemporaryDirectory() as name:
-        matrix = synthetic(*machine.sizes.fitted)
+        matrix = made(machine.sizes.fitted)
         sp.save_npz(Path(name) / "train.npz", matrix)
         common = [f"--device={machine.device}", f"--threads={machine.options.threads}"]
         ours = [sys.executable, "-m", "evaluation.speed.gpu", *common, "--folder", name, "--serve"]
@@ -119,7 +155,7 @@ def mult_vae(machine: Machine) -> dict[str, Any]:
 def rec_vae(machine: Machine) -> dict[str, Any]:
     """Runs some rounds and extrapolates to 50."""
     rounds = machine.sizes.rounds
-    data = recae.Interactions.from_csr(synthetic(*machine.sizes.fitted))
+    data = recae.Interactions.from_csr(made(machine.sizes.fitted))
     model = recae.RecVAE.preset("paper")
     model.set_params(epochs=10**6, patience=10**6)
     training = Stepwise(
@@ -135,7 +171,7 @@ def rec_vae(machine: Machine) -> dict[str, Any]:
 
 def ease(machine: Machine) -> dict[str, Any]:
     """Seconds of a fit, the first one and the next, and the error of a few items' weights."""
-    x = synthetic(*machine.sizes.served)
+    x = made(machine.sizes.served)
     x = x[: 4 * x.shape[1]]  # about 160,000 users: a typical Gram matrix for EASE
     seconds = []
     for _ in range(2):
@@ -153,7 +189,7 @@ def ease(machine: Machine) -> dict[str, Any]:
 def top(machine: Machine) -> dict[str, Any]:
     """Seconds of an export for all users, by a Mult-VAE trained on some of them for an epoch."""
     users, items, _ = machine.sizes.served
-    everybody = recae.Interactions.from_csr(synthetic(*machine.sizes.served))
+    everybody = recae.Interactions.from_csr(made(machine.sizes.served))
     some = recae.Interactions.from_csr(everybody.matrix[: machine.sizes.learnt_from])
     model = recae.MultVAE(
         hidden=(HIDDEN,), latent=LATENT, mirror=True, batch_size=BATCH, epochs=1
@@ -168,14 +204,43 @@ def top(machine: Machine) -> dict[str, Any]:
     return found | _shares(machine, 2.0 * users * HIDDEN * items, moved, seconds)
 
 
-PARTS: dict[str, tuple[Callable[[Machine], dict[str, Any]], float | None]] = {
-    "chip": (measure_chip, None),
-    "mult-vae": (mult_vae, 0.3),
-    "rec-vae": (rec_vae, 120.0),
-    "ease": (ease, 10.0),
-    "top": (top, 60.0),
+@dataclass(frozen=True)
+class Part:
+    """What measures a part, its target in seconds, and the seconds after which it is left."""
+
+    run: Callable[[Machine], dict[str, Any]]
+    target: float | None
+    limit: float
+
+
+PARTS = {
+    "chip": Part(measure_chip, None, 10),
+    "check": Part(check, None, 90),
+    "profile": Part(profile, None, 45),
+    "mult-vae": Part(mult_vae, 0.3, 100),
+    "rec-vae": Part(rec_vae, 120.0, 45),
+    "ease": Part(ease, 10.0, 90),
+    "top": Part(top, 60.0, 100),
 }
-"""What is measured, and the target in seconds."""
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raises TimeoutError if the block takes longer, where there is such a clock."""
+    if not hasattr(signal, "setitimer"):  # on Windows
+        yield
+        return
+
+    def late(*given: object) -> None:
+        raise TimeoutError(f"left after its limit of {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _shares(machine: Machine, operations: float, moved: float, seconds: float) -> dict[str, Any]:
@@ -186,6 +251,25 @@ def _shares(machine: Machine, operations: float, moved: float, seconds: float) -
         f"{text}"
     )
     return {"operations": operations, "bytes": moved, "shares": shares}
+
+
+def measured(part: Part, machine: Machine) -> dict[str, Any]:
+    """What a part finds; a failure is told, and the next part follows."""
+    started = time.perf_counter()
+    try:
+        with limited(part.limit):
+            found = part.run(machine)
+    except Exception as error:
+        found = {"failed": f"{type(error).__name__}: {error}"}
+        print(
+            f"  FAILED after {time.perf_counter() - started:.1f} s: {found['failed']}", flush=True
+        )
+        return found
+    if part.target is not None and not machine.options.dry_run:
+        found |= {"target_seconds": part.target, "met": found["seconds"] <= part.target}
+        print(f"  target {part.target:g} s: {'met' if found['met'] else 'missed'}", flush=True)
+    print(f"  this part took {time.perf_counter() - started:.1f} s", flush=True)
+    return found | {"took_seconds": round(time.perf_counter() - started, 1)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -215,19 +299,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     machine = Machine(device, sizes, chip(device, sizes.chip), options)
     result: dict[str, Any] = {"suite": "a GPU", "device": name, "sizes": asdict(sizes)}
     for part in options.parts:
-        measured, most = PARTS[part]
         print(f"\n{part}", flush=True)
-        found = result[part] = measured(machine)
-        if most is not None and not options.dry_run:
-            found |= {"target_seconds": most, "met": found["seconds"] <= most}
-            print(f"  target {most:g} s: {'met' if found['met'] else 'missed'}", flush=True)
+        result[part] = measured(PARTS[part], machine)
         if device.type == "cuda":
             torch.cuda.empty_cache()
         if options.out is not None or not options.dry_run:
             print(f"kept in {keep('speed-gpu', result, options.out)}", flush=True)
     if options.dry_run:
         print(json.dumps({part: result[part].get("seconds") for part in options.parts}))
-    return 0
+    failed = [part for part in options.parts if "failed" in result[part]]
+    return int(bool(failed or result.get("check", {}).get("missed")))
 
 
 if __name__ == "__main__":

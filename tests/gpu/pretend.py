@@ -90,9 +90,10 @@ class PretendGPU:
                     size = storage.nbytes()
                     self._here[storage._cdata] = StorageWeakRef(storage), size
                     self.used += size
-                    if self.used > self.peak:  # what is freed is noticed only here
+                    most = float("inf") if self.memory is None else self.memory
+                    if self.used > min(self.peak, most):  # what is freed is noticed only here
                         self.sweep()
-                    if self.memory is not None and self.used > self.memory:
+                    if self.used > most:
                         del self._here[storage._cdata]
                         raise OutOfMemory(
                             f"CUDA out of memory. Tried to allocate {size / 2**20:.2f} MiB"
@@ -201,6 +202,12 @@ class PretendGPU:
             (torch.cuda, "memory_reserved", lambda *_: self.sweep()),
             (torch.cuda, "memory_allocated", lambda *_: self.sweep()),
             (torch.cuda, "max_memory_allocated", lambda *_: self.peak),
+            (torch.cuda, "max_memory_reserved", lambda *_: self.peak),
+            (
+                torch.cuda,
+                "set_per_process_memory_fraction",
+                lambda share, *_: setattr(self, "memory", int(share * total)),
+            ),
             (
                 torch.cuda,
                 "reset_peak_memory_stats",

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import time
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from evaluation.kit import provenance
-from evaluation.speed import gpu, gpu_chip
+from evaluation.speed import gpu, gpu_check, gpu_chip
 from recae.errors import ConfigError
+from tests.gpu.pretend import PretendGPU
 
 CPU = torch.device("cpu")
 
@@ -52,20 +56,68 @@ def test_the_full_sizes_are_those_of_the_issue() -> None:
     sizes = gpu.Sizes()
     assert sizes.fitted == (116_677, 20_108, 8_500_000)
     assert sizes.served[:2] == (1_000_000, 40_981) and sizes.k == 100
-    most = {name: target for name, (_, target) in gpu.PARTS.items()}
-    assert most == {"chip": None, "mult-vae": 0.3, "rec-vae": 120, "ease": 10, "top": 60}
+    targets = {name: part.target for name, part in gpu.PARTS.items() if part.target is not None}
+    assert targets == {"mult-vae": 0.3, "rec-vae": 120, "ease": 10, "top": 60}
+    assert sum(part.limit for part in gpu.PARTS.values()) <= 480
 
 
-@pytest.mark.usefixtures("forks")
-def test_a_dry_run_does_all_of_it(capsys, monkeypatch) -> None:
-    monkeypatch.setattr(gpu, "DRY", gpu.Sizes((150, 80, 1_500), (200, 120, 2_000), 60, 64, 1, 5))
-    assert gpu.main(["--dry-run", "--threads", "1"]) == 0
+@pytest.fixture
+def few_models(monkeypatch) -> None:
+    """Checks of three kinds of models; `tests/gpu` has all of them."""
+    some = partial(gpu_check.scores, names=["pure-svd", "ease", "mult-vae", "popularity"])
+    monkeypatch.setattr(gpu_check, "scores", some)
+    monkeypatch.setattr(gpu_check, "EPOCHS", 2)
+
+
+@pytest.mark.usefixtures("forks", "few_models")
+def test_a_dry_run_does_all_of_it(capsys, monkeypatch, tmp_path) -> None:
+    small = gpu.Sizes((150, 80, 1_500), (200, 120, 2_000), (60, 40, 600), 60, 64, 1, 5)
+    monkeypatch.setattr(gpu, "DRY", small)
+    assert gpu.main(["--dry-run", "--threads", "1", "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     seconds = json.loads(out.splitlines()[-1])
-    assert list(seconds) == list(gpu.PARTS) and seconds.pop("chip") is None
-    assert all(value > 0 for value in seconds.values())
+    assert list(seconds) == list(gpu.PARTS)
+    assert all(seconds[name] > 0 for name, part in gpu.PARTS.items() if part.target is not None)
     assert "dense / recae" in out and "extrapolated from 1 after" in out
     assert "1,000 rows for 200 users" in out
+    kept = json.loads((tmp_path / "speed-gpu.json").read_text())
+    assert kept["check"]["missed"] == [] and "scores, ease" in kept["check"]["checks"]
+    assert 0 < kept["profile"]["busy"] and "aten::mm" in kept["profile"]["kernels"]
+
+
+@pytest.mark.usefixtures("few_models")
+def test_the_checks_hold_on_the_pretended_gpu(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", lambda mode: None)
+    with PretendGPU():
+        found = gpu_check.checks(torch.device("cuda"), gpu_chip.synthetic(60, 40, 600))
+    assert not gpu_check.missed(found)
+    assert "waits of a batch, mult-vae" in found and "loss with too little memory" in found
+    assert found["warnings of a batch that was cut"][0] >= 1
+    assert {"scores, ease", "scores, pure-svd", "scores, mult-vae"} <= set(found)
+    assert "scores, popularity" not in found  # which uses no device
+
+
+def test_a_check_is_missed_above_its_most_and_by_what_is_no_number() -> None:
+    found = {"a": (2e-3, 1e-3), "b": (1e-3, 1e-3), "c": (float("nan"), 1.0), "d": (9.0, None)}
+    assert list(gpu_check.missed(found)) == ["a", "c"]
+    told: list[str] = []
+    gpu_check.told(found, told.append)
+    assert [("MISSED" in line) for line in told] == [True, False, True, False]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such clock")
+def test_a_part_that_takes_too_long_or_fails_is_left(monkeypatch, capsys) -> None:
+    def broken(machine: gpu.Machine) -> dict:
+        raise RuntimeError("no kernel image")
+
+    slow = gpu.Part(lambda machine: time.sleep(60) or {}, None, 0.05)
+    monkeypatch.setattr(gpu, "chip", lambda *_: {"copy": 1.0})
+    monkeypatch.setitem(gpu.PARTS, "ease", slow)
+    monkeypatch.setitem(gpu.PARTS, "top", gpu.Part(broken, 60.0, 5))
+    assert gpu.main(["--dry-run", "--parts", "ease", "top", "chip"]) == 1
+    out = capsys.readouterr().out
+    assert out.count("FAILED") == 2 and "0.05 s" in out and "no kernel image" in out
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
 
 
 def test_a_run_that_is_stopped_keeps_its_finished_parts(monkeypatch, tmp_path) -> None:
@@ -73,7 +125,7 @@ def test_a_run_that_is_stopped_keeps_its_finished_parts(monkeypatch, tmp_path) -
         raise KeyboardInterrupt
 
     monkeypatch.setattr(gpu, "chip", lambda *_: {"copy": 1.0})
-    monkeypatch.setitem(gpu.PARTS, "ease", (stopped, None))
+    monkeypatch.setitem(gpu.PARTS, "ease", gpu.Part(stopped, None, 5))
     monkeypatch.setenv("PATH", "")  # a machine without git
     provenance.commit.cache_clear()
     with pytest.raises(KeyboardInterrupt):

@@ -1,0 +1,73 @@
+"""Where the time of a training step goes on a GPU, for `python -m evaluation.speed gpu`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import scipy.sparse as sp
+import torch
+from torch.profiler import ProfilerActivity, profile, supported_activities
+
+import recae
+from evaluation.speed.gpu_chip import wait
+from recae.training import Epoch
+
+ROWS = 20
+"""Kernels in the table."""
+LAUNCHES = ("cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx")
+
+
+def profiled(
+    device: torch.device, matrix: sp.csr_matrix, model: recae.models.NeuralRecommender
+) -> dict[str, Any]:
+    """The second epoch of a training, profiled: seconds, how long kernels ran, and the largest.
+
+    busy: the share of the seconds in which kernels ran, one after the other; launches and kernels a
+    batch. On the CPU the operations of torch take the place of kernels. The seconds are those of a
+    profiled epoch, which is slower than others.
+    """
+    kinds = [ProfilerActivity.CPU]
+    if device.type == "cuda" and ProfilerActivity.CUDA in supported_activities():
+        kinds.append(ProfilerActivity.CUDA)
+    recorded = profile(activities=kinds)
+    moments = []
+
+    def between(epoch: Epoch) -> None:
+        wait(device)
+        moments.append(time.perf_counter())
+        recorded.start() if epoch.number == 1 else recorded.stop()
+
+    model = model.clone().set_params(epochs=2)
+    model.fit(matrix, device=device, callbacks=between, progress=False)
+    batches = -(-matrix.shape[0] // model.get_params()["batch_size"])
+    events, on_gpu = recorded.key_averages(), ProfilerActivity.CUDA in kinds
+    rows = {}
+    for event in events:
+        micro = event.self_device_time_total if on_gpu else event.self_cpu_time_total
+        own = event.device_type == torch.autograd.DeviceType.CUDA or not on_gpu
+        if micro and own:
+            rows[event.key] = {"calls": event.count, "seconds": micro / 1e6}
+    longest = sorted(rows.items(), key=lambda row: -row[1]["seconds"])
+    seconds, ran = moments[1] - moments[0], sum(row["seconds"] for row in rows.values())
+    return {
+        "epoch_seconds": round(seconds, 4),
+        "busy": round(ran / seconds, 4),
+        "batches": batches,
+        "launches_a_batch": sum(e.count for e in events if e.key in LAUNCHES) / batches,
+        "kernels_a_batch": sum(row["calls"] for row in rows.values()) / batches,
+        "kernels": dict(longest[:ROWS]),
+    }
+
+
+def told(found: Mapping[str, Any]) -> None:
+    """Prints the table."""
+    print(
+        f"  an epoch of {found['batches']} batches, profiled: {found['epoch_seconds']:.3f} s, "
+        f"kernels ran {found['busy']:.0%} of it; {found['launches_a_batch']:.0f} launches and "
+        f"{found['kernels_a_batch']:.0f} kernels a batch"
+    )
+    for name, row in found["kernels"].items():
+        share = row["seconds"] / found["epoch_seconds"]
+        print(f"  {share:>6.1%} {1e3 * row['seconds']:>9.2f} ms {row['calls']:>7,} x {name[:70]}")
