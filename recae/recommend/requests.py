@@ -51,7 +51,7 @@ def align(history: Interactions, items: IdMap) -> Interactions:
         return history
     aligned, left_out = history.with_items(items)
     if left_out:
-        used = np.unique(history.matrix.indices)
+        used = np.flatnonzero(np.bincount(history.matrix.indices))
         _warn_of_left_out(history, left_out, used[items.lookup(history.items.decode(used)) < 0])
     return aligned
 

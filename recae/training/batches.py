@@ -143,18 +143,19 @@ class NegativesLoader(SparseLoader):
         positive."""
         width = target.n_columns
         rows, columns = target.rows.numpy(), target.indices.numpy()
-        has = rows * width + columns
         drawn = np.repeat(rows, self.negatives) * width
         drawn += generator.integers(width, size=len(drawn))
-        cells = np.concatenate([has, np.setdiff1d(drawn, has)])
-        values = np.zeros(len(cells), dtype=np.float32)
-        values[: len(has)] = target.values.numpy()
-        order = np.argsort(cells)
+        cells = np.concatenate([rows * width + columns, drawn])
+        order = np.argsort(cells, kind="stable")  # of equal cells, that of the row comes first
+        cells = cells[order]
+        distinct = np.append(True, cells[1:] != cells[:-1])[: len(cells)]
+        cells, order = cells[distinct], order[distinct]
+        values = np.concatenate([target.values.numpy(), np.zeros(len(drawn), np.float32)])[order]
         lengths = np.bincount(cells // width, minlength=len(target))
         return Ragged(
-            torch.from_numpy(cells[order] % width),
+            torch.from_numpy(cells % width),
             torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)])),
-            torch.from_numpy(values[order]),
+            torch.from_numpy(values),
             width,
         )
 

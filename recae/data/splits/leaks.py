@@ -102,7 +102,8 @@ def check_spellings(
 
     def occurring(*parts: Interactions) -> Ids:
         if what == "item":
-            used = np.unique(np.concatenate([part.matrix.indices for part in parts]))
+            counts = [np.bincount(part.matrix.indices, minlength=part.n_items) for part in parts]
+            used = np.flatnonzero(sum(counts))
             return parts[0].items.decode(used)
         used = np.flatnonzero(sum(np.diff(part.matrix.indptr) for part in parts))
         return parts[0].users.decode(used)
