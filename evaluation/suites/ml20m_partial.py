@@ -2,6 +2,7 @@
 
     python -m evaluation ml20m_partial DATA
     python -m evaluation ml20m_partial DATA --models edlae,rec-vae
+    python -m evaluation ml20m_partial DATA --models auto-ensemble --seed 1    # a row of its own
 
 DATA holds valid_in, valid_out, test_in and test_out.parquet with the columns user and item. The
 published training users are missing, so the 10,000 validation users with all their interactions are
@@ -113,14 +114,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("data", type=Path, help="folder with the four tables")
     names = [*SEARCH, "ensemble", "auto-ensemble"]
     parser.add_argument("--models", default=",".join(names), help="model names, comma-separated")
+    parser.add_argument("--seed", type=int, default=0, help="of the searches and fits (default: 0)")
     parser.add_argument("--work", type=Path, default=Path("build/ml20m-partial"))
     options = parser.parse_args(argv)
     parts = read(options.data)
     print(f"training part {parts.whole}\nchosen on {parts.validation}\ntest {parts.test}")
     for name in options.models.split(","):
-        if not (options.work / name / "report.json").is_file():
-            run(name, parts, options.work)
-    table(options.work, names)
+        if not (options.work / row_of(name, options.seed) / "report.json").is_file():
+            run(name, parts, options.work, options.seed)
+    if not options.seed:
+        table(options.work, names)
     return 0
 
 
@@ -150,50 +153,58 @@ def read(folder: Path) -> Parts:
     return Parts(whole, train, validation, blending, fold(test_known, test_hidden))
 
 
-def run(name: str, parts: Parts, work: Path) -> None:
+def row_of(name: str, seed: int) -> str:
+    """The name of a model's row, folder and result: seeds after the first are named in it."""
+    return f"{name}-seed-{seed}" if seed else name
+
+
+def run(name: str, parts: Parts, work: Path, seed: int = 0) -> None:
     """Tunes, fits and tests one model, and stores the result."""
-    started = time.perf_counter()
-    (work / name).mkdir(parents=True, exist_ok=True)
+    started, row = time.perf_counter(), row_of(name, seed)
+    (work / row).mkdir(parents=True, exist_ok=True)
     if name == "ensemble":
         learnt = recae.Ensemble.of(
-            [recae.load(work / member / "chosen") for member in BLENDED], parts.blending
+            [recae.load(work / row_of(member, seed) / "chosen") for member in BLENDED],
+            parts.blending,
         )
-        model = learnt.with_members([recae.load(work / member / "model") for member in BLENDED])
+        model = learnt.with_members(
+            [recae.load(work / row_of(member, seed) / "model") for member in BLENDED]
+        )
         weights = zip(BLENDED, learnt.member_weights_.tolist(), strict=True)
         about: dict[str, Any] = {"weights": {member: round(w, 4) for member, w in weights}}
     elif name == "auto-ensemble":
         found = recae.AutoEnsemble(minutes=MINUTES, metric=METRIC)
-        found.fit(parts.train, parts.validation, seed=0)
+        found.fit(parts.train, parts.validation, seed=seed)
         print(f"{found.tried_.to_string()}\n{found.reason_}", flush=True)
         model = found.with_members(
-            [at_best_epoch(member).fit(parts.whole, seed=0) for member in found.members_]
+            [at_best_epoch(member).fit(parts.whole, seed=seed) for member in found.members_]
         )
         about = {"tried": found.tried_.to_dict(orient="records"), "reason": found.reason_}
     else:
         few = MIN_USERS.get(name, 1)
         train, whole = (d.filter(min_per_item=few) for d in (parts.train, parts.whole))
         template, grid = SEARCH[name]
-        best, trials = choose(template, grid, train, parts.validation, METRIC, seed=0)
-        best.save(work / name / "chosen", overwrite=True)
-        model = at_best_epoch(best).fit(whole, seed=0)
+        best, trials = choose(template, grid, train, parts.validation, METRIC, seed=seed)
+        best.save(work / row / "chosen", overwrite=True)
+        model = at_best_epoch(best).fit(whole, seed=seed)
         about = {"trials": trials}
     fit_seconds = time.perf_counter() - started
     report = recae.evaluate(model, parts.test, METRICS, progress=False)
-    model.save(work / name / "model", overwrite=True)
-    report.save(work / name / "report.json", per_user=True, overwrite=True)
+    model.save(work / row / "model", overwrite=True)
+    report.save(work / row / "report.json", per_user=True, overwrite=True)
     keep(
-        f"ml20m-partial-{name}",
+        f"ml20m-partial-{row}",
         {
             "suite": "ml-20m, validation users of Liang et al. for training, their test users",
             "model": repr(model),
             "metrics": report.summary()["metrics"],
             **about,
-            "seed": 0,
+            "seed": seed,
             "seconds_of_choosing_and_fitting": round(fit_seconds, 1),
             "target": report.provenance["target"],
         },
     )
-    print(f"{name:<12} {report[METRIC]:.4f}  {fit_seconds:.0f} s  {model}", flush=True)
+    print(f"{row:<12} {report[METRIC]:.4f}  {fit_seconds:.0f} s  {model}", flush=True)
 
 
 def table(work: Path, names: Sequence[str]) -> None:
