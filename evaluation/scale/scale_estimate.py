@@ -53,7 +53,7 @@ if Path(place).is_dir():
     table = Path(place) / "train.parquet"
     data = recae.read_parquet(table, user="user", item="item", weight=None).binarised()
 else:
-    data = recae.load_dataset(place).binarised()
+    data = recae.load_dataset(place).interactions.binarised()
 model = recae.MODELS[name](**params)
 started = time.perf_counter()
 if how == "estimate":
