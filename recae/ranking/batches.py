@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from recae.errors import ConfigError, check_integer
+from recae.nn.batch import sent
 from recae.nn.products import BlockScores
+from recae.ranking.keys import cells_at_once
 from recae.ranking.top_k import RunningTopK, TopK, check_length, top_k
 from recae.system.threads import in_threads
 
@@ -24,7 +26,7 @@ ROWS = 256
 """Rows of a block: a matrix product reaches its full speed."""
 
 CELLS = 1 << 23
-"""Scores of a block, at most: 32 MiB for each thread."""
+"""Scores of a block, at most: 32 MiB for each thread; a GPU has larger blocks."""
 
 
 def dense(scores: RowScores) -> Tensor:
@@ -52,8 +54,9 @@ def top_k_of_blocks(
     """
     n_rows, n_items = scores.shape
     k, on_cpu = check_length(k, n_items), scores.device.type == "cpu"
-    height = max(min(ROWS if on_cpu else CELLS // max(n_items, 1), n_rows), 1)
-    columns = _parts(n_items, CELLS // height)
+    cells = cells_at_once(scores.device, CELLS)
+    height = max(min(ROWS if on_cpu else cells // max(n_items, 1), n_rows), 1)
+    columns = _parts(n_items, cells // height)
     most = max(some.stop - some.start for some in columns)
     hidden = None if allowed is None else torch.from_numpy(~allowed).to(scores.device)
 
@@ -68,7 +71,7 @@ def top_k_of_blocks(
     def best(rows: slice) -> TopK:
         """The k best of some rows, a block of columns after the other."""
         found = RunningTopK(rows.stop - rows.start, k, scores.device, first_row=rows.start)
-        cells = None if exclude is None else _cells(exclude, rows)
+        taken = None if exclude is None else _cells(exclude, rows)
         for some in columns:
             block = buffer(len(found), some.stop - some.start)
             scores.write(block, rows, some)
@@ -76,8 +79,8 @@ def top_k_of_blocks(
                 _replace(block, *instead, rows, some)
             if hidden is not None:
                 block.masked_fill_(hidden[some], -torch.inf)
-            if cells is not None:
-                _hide(block, *cells, some)
+            if taken is not None:
+                _hide(block, *taken, some)
             found.add(block, some.start)
         return found.lists()
 
@@ -119,7 +122,8 @@ def _hide(block: Tensor, row: np.ndarray, column: np.ndarray, columns: slice) ->
         block.numpy()[row, column - columns.start] = -np.inf
     else:
         at = (torch.from_numpy(part.astype(np.int64)) for part in (row, column - columns.start))
-        block[tuple(part.to(block.device) for part in at)] = -torch.inf
+        places = tuple(sent(part, block.device) for part in at)
+        block.index_put_(places, block.new_full((), -torch.inf))
 
 
 def _replace(

@@ -1,9 +1,8 @@
 """Top-k of scores. Ties: the higher score comes first, equal scores in the order of their columns.
 
 So a row's list depends on the scores of that row alone, not on the batch, the device or the version
-of torch, whose `topk` promises no order among equals. This file decides it: a cell is one
-integer of 64 bits, its key, with the inverted score in the upper half and the column in the lower.
-Ascending keys are descending scores, and ascending columns among equal scores.
+of torch, whose `topk` promises no order among equals. The keys of the cells decide it, see
+`keys`.
 
 Most of a row is discarded without a look at it: the k highest maxima of groups of columns are k
 different cells, so the lowest of them is a score that the k best reach. Only the groups whose
@@ -23,6 +22,7 @@ import torch
 from torch import Tensor
 
 from recae.errors import ConfigError, DataError, check_integer
+from recae.ranking.keys import NOTHING, cells_at_once, keys_of, keys_on_gpu, values_of
 from recae.system.threads import in_threads
 
 FloatArray = npt.NDArray[np.float32]
@@ -42,9 +42,6 @@ SMALL = 1 << 15
 
 CROWD = 1 << 20
 """Cells that may be sorted at once, some 60 MiB; rows with more (their scores tie) are split."""
-
-NOTHING = (0x7F800000 << 32) | 0xFFFFFFFF
-"""The key of an empty place: score -inf, column -1."""
 
 LOWEST = float(np.finfo(np.float32).min)
 
@@ -147,7 +144,7 @@ def top_k(
     # Inference mode lets us write into scores made under it, and keeps the graph out of our way.
     with torch.inference_mode():
         scores = _mask(scores, exclude, allowed, overwrite)
-        step = max(CELLS // max(scores.shape[1], 1), 1)
+        step = max(cells_at_once(scores.device, CELLS) // max(scores.shape[1], 1), 1)
         parts = [slice(a, a + step) for a in range(0, max(len(scores), 1), step)]
 
         def best(rows: slice) -> TopK:
@@ -202,7 +199,7 @@ class RunningTopK:
         """The best so far: column -1 and score -inf where nothing is left."""
         keys = self.keys.cpu().numpy()
         columns = keys.astype(np.uint32).view(np.int32)  # the lower halves
-        return TopK(columns, _values(keys))
+        return TopK(columns, values_of(keys))
 
     def _add(self, scores: FloatArray, first: int, row: int) -> None:
         """Takes in rows from `row` on, by halves when too many cells are in question."""
@@ -214,7 +211,7 @@ class RunningTopK:
         if not levels[-1].max() < np.inf:
             raise self._bad_numbers(torch.from_numpy(scores), first)
         keys = self.keys.numpy()
-        least = np.maximum(_values(keys[rows, -1:]), LOWEST)  # of the k-th so far, (rows, 1)
+        least = np.maximum(values_of(keys[rows, -1:]), LOWEST)  # of the k-th so far, (rows, 1)
         if levels[-1].shape[1] >= self.k:
             least = np.maximum(least, _kth_largest(levels[-1], self.k))
         at, columns, values = _reaching(scores, levels[min(1, len(levels) - 1)], least)
@@ -228,7 +225,7 @@ class RunningTopK:
             return
         places = np.arange(len(at)) - (np.cumsum(counts) - counts)[at]
         table = np.full((len(scores), max(counts.max(), self.k)), NOTHING)
-        table[at, places] = _keys(values, columns + first)
+        table[at, places] = keys_of(values, columns + first)
         if not self.empty:
             table = np.concatenate([keys[rows], table], axis=1)
         table.sort(axis=1)
@@ -237,11 +234,9 @@ class RunningTopK:
     def _add_on_device(self, scores: Tensor, first: int) -> None:
         if not bool(scores.max() < torch.inf):
             raise self._bad_numbers(scores, first)
-        bits = (scores + 0.0).view(torch.int32)
-        columns = torch.arange(first, first + scores.shape[1], device=scores.device)
-        keys = ((~_turned(bits)).long() << 32) | columns
-        keys.masked_fill_(scores == -torch.inf, NOTHING)
-        keys = torch.cat([self.keys, keys], dim=1)
+        keys = keys_on_gpu(scores, first)
+        if not self.empty or self.k > keys.shape[1]:
+            keys = torch.cat([self.keys, keys], dim=1)
         self.keys = keys.topk(self.k, dim=1, largest=False).values
 
     def _group_size(self, width: int) -> int:
@@ -311,24 +306,6 @@ def _kth_largest(values: FloatArray, k: int) -> FloatArray:
     return np.partition(values, place, axis=1)[:, [place]]  # a copy: a view would keep it all
 
 
-def _keys(values: FloatArray, columns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The keys of cells: values (cells,) float32, columns (cells,)."""
-    bits = (values + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0
-    keys: npt.NDArray[np.int64] = ((~_turned(bits)).astype(np.int64) << 32) | columns
-    return keys
-
-
-def _values(keys: npt.NDArray[np.int64]) -> FloatArray:
-    """The scores in keys, of the same shape."""
-    values: FloatArray = _turned(~(keys >> 32).astype(np.int32)).view(np.float32)
-    return values
-
-
-def _turned(bits: Any) -> Any:
-    """Bits of floats, int32, as integers of the same order, and back."""
-    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
-
-
 def _mask(scores: Tensor, exclude: Any | None, allowed: Any | None, overwrite: bool) -> Tensor:
     """The scores with -inf in every cell that is excluded or not allowed."""
     if exclude is None and allowed is None:
@@ -341,7 +318,7 @@ def _mask(scores: Tensor, exclude: Any | None, allowed: Any | None, overwrite: b
     if keep is not None:
         scores.masked_fill_(~keep, -torch.inf)
     if cells is not None:
-        scores.index_put_(cells, scores.new_tensor(-torch.inf))
+        scores.index_put_(cells, scores.new_full((), -torch.inf))
     return scores
 
 
