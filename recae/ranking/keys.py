@@ -54,10 +54,10 @@ def keys_on_gpu(scores: Tensor, first: int) -> Tensor:
 
 def cells_at_once(device: torch.device, on_cpu: int) -> int:
     """Scores that are ranked together: `on_cpu` there; on a GPU many, for few launches and waits,
-    as far as its free memory reaches."""
+    as far as its free memory reaches, and no fewer."""
     if device.type == "cpu":
         return on_cpu
-    return max(min(cells_of(device, on_cpu), gpu_room(device) // GPU_BYTES), 1)
+    return max(min(cells_of(device, on_cpu), gpu_room(device) // GPU_BYTES), on_cpu)
 
 
 def _turned(bits: Any) -> Any:

@@ -33,6 +33,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -64,6 +65,7 @@ class PretendGPU:
         self.operations: set[str] = set()
         self.refused: tuple[str, ...] = ()
         self.used = self.peak = 0
+        self.tells = False  # of waits, see torch.cuda.set_sync_debug_mode
         # Held weakly, an address is not given to another storage.
         self._here: dict[int, tuple[StorageWeakRef, int]] = {}
         self.pinned: dict[int, StorageWeakRef] = {}
@@ -137,6 +139,8 @@ class PretendGPU:
             where = f"{frame.f_code.co_filename.rpartition(self.watch)[2]}:{frame.f_lineno}"
         with self._lock:
             self.events[kind, what, where] += 1
+        if self.tells and kind in ("sync", "download"):
+            warnings.warn("called a synchronizing CUDA operation", stacklevel=2)
         if kind in self.refused and frame is not None:
             raise AssertionError(f"{kind}: {what} at {where}")
 
@@ -203,6 +207,11 @@ class PretendGPU:
             (torch.cuda, "memory_allocated", lambda *_: self.sweep()),
             (torch.cuda, "max_memory_allocated", lambda *_: self.peak),
             (torch.cuda, "max_memory_reserved", lambda *_: self.peak),
+            (
+                torch.cuda,
+                "set_sync_debug_mode",
+                lambda mode: setattr(self, "tells", mode == "warn"),
+            ),
             (
                 torch.cuda,
                 "set_per_process_memory_fraction",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 
+from recae.nn.products import FactoredScores
 from recae.ranking import keys
+from recae.ranking.batches import top_k_of_blocks
 from recae.ranking.keys import NOTHING, cells_at_once, keys_of, keys_on_gpu, values_of
 from recae.ranking.top_k import top_k
 from tests.gpu.pretend import PretendGPU
@@ -32,16 +35,17 @@ def test_keys_on_a_gpu_are_those_on_the_cpu() -> None:
 def test_a_gpu_ranks_as_many_cells_as_its_memory_holds() -> None:
     assert cells_at_once(torch.device("cpu"), 123) == 123
     with PretendGPU():
-        assert cells_at_once(torch.device("cuda"), 123) > 1 << 20
+        assert cells_at_once(torch.device("cuda"), 123) == 1 << 26
     with PretendGPU(memory=keys.GPU_BYTES * 1000):
         assert cells_at_once(torch.device("cuda"), 123) == 1000
         taken = torch.zeros(keys.GPU_BYTES * 100, device="cuda")  # 400 cells' bytes
         assert cells_at_once(torch.device("cuda"), 123) == 600
+        assert cells_at_once(torch.device("cuda"), 700) == 700
         del taken
 
 
 @pytest.mark.parametrize("k", [1, 5, 40])
-def test_blocks_of_any_size_give_the_lists_of_the_cpu(k, monkeypatch) -> None:
+def test_rows_in_parts_of_any_size_give_the_lists_of_the_cpu(k, monkeypatch) -> None:
     rng = np.random.default_rng(0)
     scores = torch.from_numpy(rng.integers(0, 9, (50, 30)).astype(np.float32))
     taken = (torch.from_numpy(rng.integers(0, n, 200)) for n in (50, 30))
@@ -54,3 +58,19 @@ def test_blocks_of_any_size_give_the_lists_of_the_cpu(k, monkeypatch) -> None:
             assert gpu.count("launch")
         np.testing.assert_array_equal(there.items, here.items)
         np.testing.assert_array_equal(there.scores, here.scores)
+
+
+@pytest.mark.parametrize("cells", [1, 7, 60, 1 << 20])
+def test_blocks_of_columns_on_a_gpu_give_the_lists_of_the_cpu(cells, monkeypatch) -> None:
+    rng = np.random.default_rng(1)
+    rows, columns = (torch.from_numpy(rng.integers(-2, 3, (n, 3))).float() for n in (20, 23))
+    taken, allowed = sp.random(20, 23, 0.2, "csr", random_state=0), rng.random(23) < 0.8
+    instead = np.array([3, 19]), rng.random(23)
+    options = {"exclude": taken, "allowed": allowed, "instead": instead}
+    here = top_k_of_blocks(FactoredScores(rows, columns), 6, **options)
+    monkeypatch.setattr("recae.ranking.batches.cells_at_once", lambda *_: cells)
+    with PretendGPU() as gpu:
+        there = top_k_of_blocks(FactoredScores(rows.to("cuda"), columns.to("cuda")), 6, **options)
+        assert gpu.count("launch")
+    np.testing.assert_array_equal(there.items, here.items)
+    np.testing.assert_allclose(there.scores, here.scores)

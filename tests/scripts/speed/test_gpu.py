@@ -6,15 +6,17 @@ import argparse
 import json
 import signal
 import time
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
+import recae
 from evaluation.kit import provenance
 from evaluation.speed import gpu, gpu_check, gpu_chip
 from recae.errors import ConfigError
+from recae.training import objective
+from recae.training.checkpoint import Checkpoint
 from tests.gpu.pretend import PretendGPU
 
 CPU = torch.device("cpu")
@@ -64,9 +66,9 @@ def test_the_full_sizes_are_those_of_the_issue() -> None:
 @pytest.fixture
 def few_models(monkeypatch) -> None:
     """Checks of three kinds of models; `tests/gpu` has all of them."""
-    some = partial(gpu_check.scores, names=["pure-svd", "ease", "mult-vae", "popularity"])
-    monkeypatch.setattr(gpu_check, "scores", some)
+    monkeypatch.setattr(gpu_check, "MODELS", ("pure-svd", "ease", "mult-vae"))
     monkeypatch.setattr(gpu_check, "EPOCHS", 2)
+    monkeypatch.setattr(gpu_check, "WIDE", (200, 60, 2_000))
 
 
 @pytest.mark.usefixtures("forks", "few_models")
@@ -85,24 +87,51 @@ def test_a_dry_run_does_all_of_it(capsys, monkeypatch, tmp_path) -> None:
     assert 0 < kept["profile"]["busy"] and "aten::mm" in kept["profile"]["kernels"]
 
 
-@pytest.mark.usefixtures("few_models")
-def test_the_checks_hold_on_the_pretended_gpu(monkeypatch) -> None:
-    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", lambda mode: None)
+def checked_there() -> gpu_check.Found:
+    """The checks on the pretended GPU."""
+    found: gpu_check.Found = {}
     with PretendGPU():
-        found = gpu_check.checks(torch.device("cuda"), gpu_chip.synthetic(60, 40, 600))
-    assert not gpu_check.missed(found)
-    assert "waits of a batch, mult-vae" in found and "loss with too little memory" in found
-    assert found["warnings of a batch that was cut"][0] >= 1
-    assert {"scores, ease", "scores, pure-svd", "scores, mult-vae"} <= set(found)
-    assert "scores, popularity" not in found  # which uses no device
+        gpu_check.checks(torch.device("cuda"), gpu_chip.synthetic(60, 40, 600), found)
+    return found
 
 
-def test_a_check_is_missed_above_its_most_and_by_what_is_no_number() -> None:
+@pytest.mark.usefixtures("few_models")
+def test_the_checks_hold_on_the_pretended_gpu(capsys) -> None:
+    found = checked_there()
+    assert not gpu_check.missed(found) and "MISSED" not in capsys.readouterr().out
+    wanted = {"losses of 50 steps, nadam", "scores, ease", "scores, pure-svd", "scores, mult-vae"}
+    wanted |= {"scores of a row by itself", "losses after a kill", "epochs after a kill"}
+    assert wanted | {"waits of an epoch, mult-vae", "loss of a batch that is cut"} <= set(found)
+
+
+@pytest.mark.usefixtures("few_models")
+def test_the_checks_see_what_is_broken(monkeypatch) -> None:
+    def refused(self: recae.EASE, *_: object) -> None:
+        raise RuntimeError("no kernel image")
+
+    def waiting(parts: list, loss: object, parameters: list) -> torch.Tensor:
+        value = summed(parts, loss, parameters)
+        value.item()
+        return value
+
+    summed = objective._summed
+    monkeypatch.setattr(gpu_check, "OPTIMISERS", ())
+    monkeypatch.setattr(recae.EASE, "_fit", refused)
+    monkeypatch.setattr(objective, "_summed", waiting)
+    monkeypatch.setattr(Checkpoint, "resume", lambda *_: None)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *_: None)
+    patched = list(gpu_check.missed(checked_there()))
+    assert any("no kernel image" in name for name in patched)
+    assert {"waits of an epoch, mult-vae", "epochs after a kill"} <= set(patched)
+    assert "scores, pure-svd" not in patched
+
+
+def test_a_check_is_missed_above_its_most_and_by_what_is_no_number(capsys) -> None:
     found = {"a": (2e-3, 1e-3), "b": (1e-3, 1e-3), "c": (float("nan"), 1.0), "d": (9.0, None)}
     assert list(gpu_check.missed(found)) == ["a", "c"]
-    told: list[str] = []
-    gpu_check.told(found, told.append)
-    assert [("MISSED" in line) for line in told] == [True, False, True, False]
+    gpu_check.tell(found)
+    lines = capsys.readouterr().out.splitlines()
+    assert [("MISSED" in line) for line in lines] == [True, False, True, False]
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such clock")
