@@ -25,7 +25,10 @@ from recae.training.optimisers import OPTIMISERS
 
 Found = dict[str, tuple[float, float | None]]
 """What was compared -> the number found, and the most that it may be."""
-EPOCHS, LIST, PLACES, STOPPED = 5, 20, (0, 5, 700), 2
+EPOCHS, STOPPED = 5, 2
+"""Epochs of ten steps, and the epoch after which a fit is killed."""
+LIST, PLACES = 20, (0, 5, 700)
+"""The length of lists, and the rows that are also scored by themselves."""
 WIDE = (2_000, 1_500, 60_000)
 """Users, items and interactions whose batch is much larger than what an allocator rounds up to."""
 MODELS = tuple(name for name, kind in recae.MODELS.items() if kind.uses_device)
@@ -59,11 +62,7 @@ def _all(
     yield "a resumed fit", partial(resumed, device, data)
     if device.type == "cuda":
         yield "waits", partial(waits, device, data)
-        yield "a batch that is cut", partial(cut, device, recae.Interactions.from_csr(_wide()))
-
-
-def _wide() -> sp.csr_matrix:
-    return synthetic(*WIDE)
+        yield "a batch that is cut", partial(cut, device)
 
 
 def losses(device: torch.device, data: recae.Interactions, optimiser: str) -> Found:
@@ -171,8 +170,9 @@ def waits(device: torch.device, data: recae.Interactions) -> Found:
     return {"waits of an epoch, mult-vae": ((training(3) - training(1)) / 2, 2.0)}
 
 
-def cut(device: torch.device, data: recae.Interactions) -> Found:
+def cut(device: torch.device) -> Found:
     """The loss of an epoch without the memory for its one batch, and with enough."""
+    data = recae.Interactions.from_csr(synthetic(*WIDE))
     gpu = torch.cuda.current_device() if device.index is None else device.index
     model = recae.MultDAE(latent=16, dropout=0.0, epochs=1, precision="float32")
     peaks, loss = [], 0.0

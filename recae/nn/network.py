@@ -24,7 +24,7 @@ class NoCorruption(nn.Module):
 
 
 SMALLEST = torch.finfo(torch.float64).tiny
-"""A norm that only an empty row or one of zeros is below."""
+"""Below the norm of every row but an empty one and one of zeros."""
 
 
 class UnitNorm(nn.Module):

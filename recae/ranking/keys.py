@@ -53,8 +53,8 @@ def keys_on_gpu(scores: Tensor, first: int) -> Tensor:
 
 
 def cells_at_once(device: torch.device, on_cpu: int) -> int:
-    """Scores that are ranked together: `on_cpu` there; on a GPU many, for few launches and waits,
-    as far as its free memory reaches, and no fewer."""
+    """How many scores are ranked together: `on_cpu` on the CPU. A GPU takes as many as its free
+    memory holds, and at least `on_cpu`, because every block costs launches and waits."""
     if device.type == "cpu":
         return on_cpu
     return max(min(cells_of(device, on_cpu), gpu_room(device) // GPU_BYTES), on_cpu)

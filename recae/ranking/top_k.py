@@ -1,8 +1,7 @@
 """Top-k of scores. Ties: the higher score comes first, equal scores in the order of their columns.
 
 So a row's list depends on the scores of that row alone, not on the batch, the device or the version
-of torch, whose `topk` promises no order among equals. The keys of the cells decide it, see
-`keys`.
+of torch, whose `topk` promises no order among equals. The keys of the cells decide it (`keys.py`).
 
 Most of a row is discarded without a look at it: the k highest maxima of groups of columns are k
 different cells, so the lowest of them is a score that the k best reach. Only the groups whose

@@ -363,7 +363,7 @@ def _only(net: torch.nn.Module, learning: Sequence[torch.nn.Parameter]) -> Itera
 
 
 def _finite(net: torch.nn.Module) -> bool:
-    """Whether all weights are numbers. Minima and maxima show NaN too and take no memory."""
+    """Whether all weights are finite. NaN shows in minima and maxima, which need no copy."""
     with torch.no_grad():
         ends = [each for w in net.parameters() if w.numel() for each in w.aminmax()]
         return bool(torch.stack(ends).isfinite().all())
