@@ -116,6 +116,8 @@ class Functions(TorchFunctionMode):
         generator = next((a for a in given if isinstance(a, torch._C.Generator)), None)
         if generator is None:
             return
+        if self.gpu.capturing is not None:
+            self.gpu.capturing.check(generator)
         tensor = next((a for a in given if isinstance(a, Tensor)), None)
         device = CPU if tensor is None else self.gpu.device(tensor)
         kind = torch.device(kwargs.get("device") or device).type
@@ -192,7 +194,12 @@ class Operations(TorchDispatchMode):
             if not all(here):
                 self._refuse(func, name, args, tensors, here)
             self._count(func, name, args, kwargs, tensors, here)
+        capturing = gpu.capturing if told is None and (side or any(here)) else None
+        if capturing is not None:
+            capturing.before(func, args)
         out = func(*args, **kwargs)
+        if capturing is not None:
+            capturing.after(func, args, kwargs, out)
         if side and name != "copy_":  # its target stays where it is
             before = {storage._cdata for t in tensors for storage in storages_of(t)}
             for made in tree_iter(out):

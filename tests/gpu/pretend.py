@@ -21,6 +21,7 @@ It counts, by kind, operation and line of the watched package:
     upload            a copy of pageable memory to the GPU: the host waits for it
     upload-pinned     the same from pinned memory with non_blocking: nobody waits
     launch            an operation that computes: a kernel at least
+    replay            a CUDA graph, see `graphs`: its operations are no launches of their own
     nondeterministic  its bits may differ between two runs on CUDA (torch's own list)
     float64           an operation whose result is in float64
 
@@ -45,7 +46,7 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from tests.gpu import modes
+from tests.gpu import graphs, modes
 from tests.gpu.modes import CUDA, Functions, Generator, Move, Operations, storages_of
 
 OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
@@ -66,6 +67,7 @@ class PretendGPU:
         self.refused: tuple[str, ...] = ()
         self.used = self.peak = 0
         self.tells = False  # of waits, see torch.cuda.set_sync_debug_mode
+        self.capturing: graphs.capture | None = None
         # Held weakly, an address is not given to another storage.
         self._here: dict[int, tuple[StorageWeakRef, int]] = {}
         self.pinned: dict[int, StorageWeakRef] = {}
@@ -131,6 +133,13 @@ class PretendGPU:
 
     def record(self, kind: str, what: str) -> None:
         """Counts an event at the innermost line of the watched package."""
+        if self.capturing is not None and kind in graphs.REFUSED:
+            raise RuntimeError(
+                f"CUDA error: operation not permitted when stream is capturing: {what}"
+            )
+        if self.capturing is not None and kind == "launch":
+            self.capturing.graph.kernels += 1
+            return
         frame: Any = sys._getframe(1)
         while frame is not None and not self._watched(frame.f_code.co_filename):
             frame = frame.f_back
@@ -145,7 +154,7 @@ class PretendGPU:
             raise AssertionError(f"{kind}: {what} at {where}")
 
     def _watched(self, path: str) -> bool:
-        return self.watch in path and path not in (__file__, modes.__file__)
+        return self.watch in path and path not in (__file__, modes.__file__, graphs.__file__)
 
     def count(self, *kinds: str, inside: str = "") -> int:
         """Events of some kinds, all without any, at lines that begin so."""
@@ -223,7 +232,7 @@ class PretendGPU:
                 lambda *_: setattr(self, "peak", self.sweep()),
             ),
         ]
-        for owner, name, value in patches:
+        for owner, name, value in patches + graphs.patches(self):
             self._stack.enter_context(mock.patch.object(owner, name, value, create=True))
         self._stack.enter_context(Functions(self))
         self._stack.enter_context(Operations(self))
