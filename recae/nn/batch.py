@@ -59,7 +59,9 @@ class Ragged:
     (nnz,) float32. n_columns: the width that the row would have if it were dense. sample: columns
     that a sampled loss uses in place of all. met: the different columns, rising, and the place of
     each entry among them, (columns,) and (nnz,) int64. ends: the offsets on the host. Both are
-    known beforehand where a GPU would have to be asked, and None where entries have changed.
+    known beforehand where a GPU would have to be asked, and None where entries have changed. spare:
+    rows behind the last one that hold padding, whose values are 0: for a batch of a fixed number of
+    entries. They are no rows of the batch; `rows` spreads their entries over all of its rows.
     """
 
     indices: Tensor
@@ -69,6 +71,7 @@ class Ragged:
     sample: Sample | None = None
     met: tuple[Tensor, Tensor] | None = None
     ends: np.ndarray | None = None
+    spare: int = 0
 
     @classmethod
     def from_csr(cls, matrix: Any) -> Ragged:
@@ -115,7 +118,7 @@ class Ragged:
         )
 
     def __len__(self) -> int:
-        return self.offsets.shape[0] - 1
+        return self.offsets.shape[0] - 1 - self.spare
 
     def columns_met(self) -> tuple[Tensor, Tensor]:
         """`met`, which is found here if it is not known."""
@@ -127,15 +130,18 @@ class Ragged:
     @cached_property
     def lengths(self) -> Tensor:
         """Entries of each row, (rows,) int64."""
-        return self.offsets.diff()
+        return self.offsets.diff()[: len(self)]
 
     @cached_property
     def rows(self) -> Tensor:
         """The row of each entry, (nnz,) int64."""
         if len(self) == 1:
             return torch.zeros_like(self.indices)
-        numbers = torch.arange(len(self), device=self.offsets.device)
-        return torch.repeat_interleave(numbers, self.lengths, output_size=self.indices.shape[0])
+        numbers, lengths = torch.arange(len(self), device=self.offsets.device), self.lengths
+        if self.spare:
+            spare = torch.arange(self.spare, device=self.offsets.device) % len(self)
+            numbers, lengths = torch.cat([numbers, spare]), self.offsets.diff()
+        return torch.repeat_interleave(numbers, lengths, output_size=self.indices.shape[0])
 
     def entries(self, rows: slice) -> slice:
         """The places of the entries of some rows. A GPU is only asked if `ends` are unknown."""
@@ -279,7 +285,7 @@ class _SparseBag(torch.autograd.Function):
 
 def bag(weight: Tensor, x: Ragged) -> Tensor:
     """x W for ragged rows, (rows, n), without a matrix of them."""
-    return embedding_bag(
+    summed = embedding_bag(
         x.indices,
         weight,
         x.offsets,
@@ -287,3 +293,4 @@ def bag(weight: Tensor, x: Ragged) -> Tensor:
         per_sample_weights=x.values,
         include_last_offset=True,
     )
+    return summed[: len(x)] if x.spare else summed

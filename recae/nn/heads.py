@@ -187,8 +187,17 @@ def _multinomial(
         norms = shard.ranks.summed(norms)
     if shard is None or shard.ranks.rank == 0:  # which all processes know, and one counts
         loss += torch.dot((top + norms.log()).squeeze(1), totals)
-    logits.mul_(totals[:, None] / norms)[cells] -= values  # totals softmax(logits) - values
+    _subtract(logits.mul_(totals[:, None] / norms), cells, values)  # totals softmax(f) - values
     return loss
+
+
+def _subtract(logits: Tensor, cells: Cells, values: Tensor) -> None:
+    """logits[cells] -= values. On a GPU as a sum: the padding of a batch shares cells with its
+    entries, and has the value 0."""
+    if logits.device.type == "cpu":
+        logits[cells] -= values
+    else:
+        logits.view(-1).scatter_add_(0, cells[0] * logits.shape[1] + cells[1], -values)
 
 
 def _logistic(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from recae.training.checkpoint import Checkpoint
 from recae.training.convergence import starting_loss, warn_if_diverged
 from recae.training.device import on_device, resolve_device
 from recae.training.epoch import Callback, Epoch
+from recae.training.graph import Graphs, graphs
 from recae.training.jobs import check_callbacks, trackers_of
 from recae.training.objective import Accumulation, Objective
 from recae.training.plan import Plan, make_optimiser
@@ -105,6 +106,7 @@ class TrainingState:
     step: int = 0
     finished: bool = False
     accumulation: Accumulation = field(default_factory=Accumulation)
+    graphs: Graphs | None = None
 
     def restore_best(self) -> None:
         """Puts the best weights back; where several processes train, process 0 then has all."""
@@ -229,6 +231,7 @@ def train(
         start = max(start, started)
     if checkpoint is not None:
         checkpoint.resume(state)
+    state.graphs = graphs(net, loader, objective, plan.epochs, state.accumulation)
     before = len(state.epochs)
     if checkpoint is not None and before:
         say(f"{name}: resumed after epoch {before} of {plan.epochs}, {checkpoint.path}", progress)
@@ -304,7 +307,9 @@ def _epoch(
     net.train()
     net.corrupt.train(phase.corrupt)
     learning = phase.parameters(net)
-    with _only(net, learning):
+    own = state.graphs
+    drawing = nullcontext(noise) if own is None else own.epoch(noise)
+    with _only(net, learning), drawing as noise:
         for count, batch in enumerate(loader.epoch(number), start=1):
 
             def loss(part: Batch) -> torch.Tensor:
@@ -312,7 +317,11 @@ def _epoch(
                 scores, terms = net(part, noise)
                 return objective(scores, terms, part, state.step)
 
-            value = state.accumulation.backward(batch.to(device), loss, learning, noise)
+            batch = batch.to(device)
+            if own is not None:
+                value = own.backward(batch, state.step, learning)
+            else:
+                value = state.accumulation.backward(batch, loss, learning, noise)
             value = interrupts.after_batch(value, learning)
             # Reading the loss would make a GPU wait, so there it is checked after the epoch.
             if device.type == "cpu":

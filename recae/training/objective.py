@@ -181,6 +181,7 @@ def _cut(rows: Ragged | Tensor, cuts: list[int]) -> Sequence[Ragged | Tensor]:
             indices=rows.indices[start:stop],
             offsets=rows.offsets[low : high + 1] - start,
             values=rows.values[start:stop],
+            spare=0,
             **UNKNOWN,
         )
         for low, high, start, stop in zip(cuts, cuts[1:], bounds, bounds[1:], strict=False)
