@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from recae.errors import warn
 from recae.nn import AutoencoderNet, Batch, Ragged
 from recae.nn.heads import CHUNK_CELLS
 from recae.nn.products import cells_of, row_chunks
+from recae.system.machine import gpu_room
 from recae.training.batches import Loader
 from recae.training.device import DeviceLoader
 from recae.training.objective import Accumulation, Objective
@@ -28,6 +29,10 @@ FEWEST = 100
 """Full batches of a training below which a graph is not worth its capture: it takes some steps, and
 saves about a millisecond of every later one."""
 
+ROOM = 6
+"""A graph has memory of its own beside that of steps without it: so many times the bytes of logits
+and weights must be free."""
+
 WARM_UPS = 2
 """Steps before a capture: libraries reserve memory in the first one, which a capture forbids."""
 
@@ -36,6 +41,9 @@ SPARE = 64
 
 DEVIATIONS = 4
 """The padded size of a batch is its mean number of entries and so many standard deviations."""
+
+THREAD: Any = {"capture_error_mode": "thread_local"}
+"""What other threads do on the GPU meanwhile breaks no capture."""
 
 TOLERANCE = 1e-2
 """Largest relative difference of a gradient from the one without a graph. Products in bfloat16 and
@@ -150,7 +158,7 @@ class Graphs:
         self.captured: dict[Any, Captured] = {}
         self.addresses: list[int] = []
         self.works = True
-        self.stream = torch.cuda.Stream(loader.device)
+        self.stream: Any = torch.cuda.Stream(loader.device)  # type: ignore[no-untyped-call]
         self.pool = torch.cuda.graph_pool_handle()
 
     @contextmanager
@@ -174,18 +182,18 @@ class Graphs:
         step: the updates made so far. The loss is a scalar that the next batch overwrites. Raises
         CapacityError when a single row does not fit in memory.
         """
-        uncut = self.accumulation.rows is None
-        if not uncut or not self.padding.fill(batch):
+        if self.accumulation.rows is not None or not self.padding.fill(batch):
             return self._eager(batch, step, parameters)
-        key = self.net.corrupt.training, *map(id, parameters)
-        captured = self.captured.get(key)
         if not self.works:
             return self._eager(self.padding.batch(), step, parameters)
         self._weigh(batch, step)
+        key = self.net.corrupt.training, *map(id, parameters)
+        captured = self.captured.get(key)
         if captured is None:
             loss = self._aside(step, parameters, WARM_UPS)
-            with self._guarded(parameters):
-                self.captured[key] = self._capture(parameters)
+            if self.accumulation.rows is None:  # else it did not fit in memory
+                with self._guarded(parameters):
+                    self.captured[key] = self._capture(parameters)
             return loss
         if not captured.checked:
             return self._check(captured, step, parameters)
@@ -235,22 +243,31 @@ class Graphs:
     def _guarded(self, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
         """Keeps the gradients and the state of the noise, and gives up graphs after an error."""
         grads, state = [parameter.grad for parameter in parameters], self.noise.get_state()
+        failed = None
         try:
             yield
         except Exception as error:  # whatever it is, the step was computed without the graph
-            self._give_up(f"{type(error).__name__}: {error}")
+            first = error.__context__ or error  # the end of a broken capture is an error as well
+            failed = " ".join(f"{type(first).__name__}: {first}".split())[:200]
+            del first
         finally:
-            self.noise.set_state(state)
             _give(parameters, grads)
+        if failed is not None:  # only here is the memory free that the frames of the error held
+            self._give_up(failed)
+        self.noise.set_state(state)
 
     def _give_up(self, reason: str) -> None:
-        self.works = False
+        """Goes on without graphs, with another generator: a capture that was broken off keeps its
+        own, and that of torch, until a capture has ended."""
+        self.works, self.noise = False, torch.Generator(self.device)
         self.captured.clear()
+        with suppress(Exception), self._streamed():
+            with torch.cuda.graph(torch.cuda.CUDAGraph(), stream=self.stream, **THREAD):
+                self.padding.offsets + 1
         torch.cuda.empty_cache()
-        first = " ".join(reason.split())[:200]
         warn(
-            f"training goes on without CUDA graphs, slower and with the same result: {first}. "
-            "Please report it with the versions of torch, CUDA and recae"
+            f"training goes on without CUDA graphs, which is slower: {reason}. Please report it "
+            "with the versions of torch, CUDA and recae"
         )
 
     def _capture(self, parameters: Sequence[nn.Parameter]) -> Captured:
@@ -266,7 +283,8 @@ class Graphs:
             parameter.grad = None  # the graph makes its own
         weights = {**self.objective.weights, **self.weights}
         objective = replace(self.objective, weights=weights)
-        with self._streamed(), torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
+        capture = torch.cuda.graph(graph, pool=self.pool, stream=self.stream, **THREAD)
+        with self._streamed(), capture:
             batch = self.padding.batch()
             scores, terms = self.net(batch, self.noise)
             loss = objective(scores, terms, batch, 0)
@@ -283,8 +301,10 @@ class Graphs:
             self.noise.set_state(before)
             captured.graph.replay()
             off = _difference([captured.loss, *captured.grads], [loss, *expected])
-            if off > TOLERANCE or not torch.equal(self.noise.get_state(), drawn):
-                raise RuntimeError(f"a step differs by {off:.2g} from one without a graph")
+            if off > TOLERANCE:
+                raise ValueError(f"its gradients differ by {off:.2g}")
+            if not torch.equal(self.noise.get_state(), drawn):
+                raise ValueError("it draws other random numbers")
             captured.checked = True
             LOG.info("training steps are replayed as a CUDA graph, on %s", self.device)
         return loss
@@ -300,7 +320,8 @@ def graphs(
     """Graphs for a training, or None where they do not help or are not known to be right.
 
     They are for one process on a GPU, whose matrix of histories is on the GPU, for networks of the
-    modules `PADDED` under the multinomial loss over all items, and for at least `FEWEST` steps.
+    modules `PADDED` under the multinomial loss over all items, for at least `FEWEST` steps, and
+    where there is `ROOM`.
     """
     if not isinstance(loader, DeviceLoader) or loader.device.type != "cuda":
         return None
@@ -309,11 +330,13 @@ def graphs(
         type(module) in PADDED and not getattr(module, "sparse", False) for module in net.modules()
     )
     pieces = row_chunks(size, items, cells_of(loader.device, CHUNK_CELLS))
-    fits = objective.reconstruction == "multinomial" and len(pieces) == 1
+    whole = objective.reconstruction == "multinomial" and len(pieces) == 1
     enough = epochs * (len(loader.rows) // size) >= FEWEST
-    if accumulation.ranks is not None or not (plain and fits and enough):
+    if accumulation.ranks is not None or not (plain and whole and enough):
         return None
-    return Graphs(net, loader, objective, accumulation)
+    need = 8 * size * items + sum(tensor.nbytes for tensor in net.state_dict().values())
+    fits = ROOM * need < gpu_room(loader.device)
+    return Graphs(net, loader, objective, accumulation) if fits else None
 
 
 def _give(parameters: Sequence[nn.Parameter], grads: Sequence[Tensor | None]) -> None:

@@ -13,7 +13,7 @@ from recae.nn import Batch, Ragged, Ranks, Scores
 from recae.nn.batch import UNKNOWN
 from recae.system.machine import out_of_memory
 
-Weight = float | Callable[[Batch, int], "float | Tensor"]
+Weight = float | Tensor | Callable[[Batch, int], "float | Tensor"]
 
 
 def annealed(cap: float, share: float, updates: int) -> Weight:
@@ -32,7 +32,8 @@ class Objective:
     """reconstruction + sum over terms of mean(weight * term), averaged over the rows.
 
     reconstruction: a loss that the scores offer, such as "multinomial";
-    weights: for every term of the code, a number or `f(batch, step)` giving a number or (rows,).
+    weights: for every term of the code, a number, a tensor of one or of one for each row, or
+    `f(batch, step)` giving any of them.
     """
 
     reconstruction: str = "multinomial"

@@ -1,8 +1,9 @@
 """CUDA graphs of the pretended GPU: operations captured, and replayed at the addresses they had.
 
 While a graph is captured nothing takes effect: results are NaN, and what was overwritten is put
-back. Operations keep their tensors and the numbers of the host that they were given. What makes the
-host wait, copies from or to the host, and generators that are not registered are errors. A replay
+back. Operations keep their tensors and the numbers of the host that they got. What makes the host
+wait, copies from or to it, and generators that are not registered are errors. As in torch up
+to 2.11, the generators of a capture that such an error broke off cannot draw afterwards. A replay
 runs the operations again and counts as one event, "replay". Streams only exist.
 """
 
@@ -21,6 +22,10 @@ from torch.utils._pytree import tree_iter, tree_map
 from tests.gpu.modes import storages_of
 
 REFUSED = {"sync", "download", "upload", "upload-pinned"}
+
+
+class Refused(RuntimeError):
+    """An operation that breaks off a capture."""
 
 
 @contextmanager
@@ -82,7 +87,10 @@ class capture:  # the name of torch
         self.gpu.capturing = self
 
     def __exit__(self, *error: Any) -> None:
-        self.gpu.capturing = None
+        gpu, own = self.gpu, self.graph.generators
+        gpu.capturing, broken = None, isinstance(error[1], Refused)
+        others = [each for each in gpu.stuck if not any(each is one for one in own)]
+        gpu.stuck = others + (own if broken else [])
         for generator, state in zip(self.graph.generators, self.states, strict=True):
             generator.set_state(state)
         with unseen():
@@ -97,11 +105,6 @@ class capture:  # the name of torch
 
     def _made_here(self, tensor: Tensor) -> bool:
         return all(storage._cdata in self.made for storage in storages_of(tensor))
-
-    def check(self, generator: torch._C.Generator) -> None:
-        """Raises for a generator that is not registered."""
-        if not any(generator is known for known in self.graph.generators):
-            raise RuntimeError("the generator is not registered with the graph in capture")
 
     def before(self, func: Any, args: Any) -> None:
         """Keeps what an operation overwrites."""

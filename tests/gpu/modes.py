@@ -49,7 +49,9 @@ def storages_of(tensor: Tensor) -> list[Any]:
 
 
 class Generator(torch._C.Generator):
-    """A generator that says it is on a device; its numbers are the CPU's."""
+    """A generator that says it is on a device; its numbers are the CPU's. gpu: of a subclass."""
+
+    gpu: Any
 
     def __new__(cls, device: Any = "cpu") -> Generator:
         made = super().__new__(cls, "cpu")
@@ -57,6 +59,19 @@ class Generator(torch._C.Generator):
         return made
 
     device = property(lambda self: self.where)  # type: ignore[assignment]
+
+    def get_state(self) -> Tensor:
+        """Not while a graph is captured, no more than the others."""
+        self.gpu.check_not_capturing()
+        return super().get_state()
+
+    def set_state(self, state: Tensor) -> Generator:
+        self.gpu.check_not_capturing()
+        return super().set_state(state)
+
+    def manual_seed(self, seed: int) -> Generator:
+        self.gpu.check_not_capturing()
+        return super().manual_seed(seed)
 
 
 class Move(torch.autograd.Function):
@@ -116,8 +131,7 @@ class Functions(TorchFunctionMode):
         generator = next((a for a in given if isinstance(a, torch._C.Generator)), None)
         if generator is None:
             return
-        if self.gpu.capturing is not None:
-            self.gpu.capturing.check(generator)
+        self.gpu.check_draws(generator)
         tensor = next((a for a in given if isinstance(a, Tensor)), None)
         device = CPU if tensor is None else self.gpu.device(tensor)
         kind = torch.device(kwargs.get("device") or device).type
@@ -194,6 +208,8 @@ class Operations(TorchDispatchMode):
             if not all(here):
                 self._refuse(func, name, args, tensors, here)
             self._count(func, name, args, kwargs, tensors, here)
+        if side and torch.Tag.nondeterministic_seeded in func.tags and "generator" not in kwargs:
+            gpu.check_draws(torch.default_generator)
         capturing = gpu.capturing if told is None and (side or any(here)) else None
         if capturing is not None:
             capturing.before(func, args)

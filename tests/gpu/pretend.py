@@ -68,6 +68,7 @@ class PretendGPU:
         self.used = self.peak = 0
         self.tells = False  # of waits, see torch.cuda.set_sync_debug_mode
         self.capturing: graphs.capture | None = None
+        self.stuck: list[torch._C.Generator] = []
         # Held weakly, an address is not given to another storage.
         self._here: dict[int, tuple[StorageWeakRef, int]] = {}
         self.pinned: dict[int, StorageWeakRef] = {}
@@ -134,9 +135,7 @@ class PretendGPU:
     def record(self, kind: str, what: str) -> None:
         """Counts an event at the innermost line of the watched package."""
         if self.capturing is not None and kind in graphs.REFUSED:
-            raise RuntimeError(
-                f"CUDA error: operation not permitted when stream is capturing: {what}"
-            )
+            raise graphs.Refused(f"operation not permitted when stream is capturing: {what}")
         if self.capturing is not None and kind == "launch":
             self.capturing.graph.kernels += 1
             return
@@ -152,6 +151,21 @@ class PretendGPU:
             warnings.warn("called a synchronizing CUDA operation", stacklevel=2)
         if kind in self.refused and frame is not None:
             raise AssertionError(f"{kind}: {what} at {where}")
+
+    def check_not_capturing(self) -> None:
+        """Raises while a graph is captured."""
+        if self.capturing is not None:
+            raise RuntimeError("cannot be called during CUDA graph capture")
+
+    def check_draws(self, generator: torch._C.Generator) -> None:
+        """Raises for a generator that may not draw: one that the graph in capture does not know,
+        and one of a graph whose capture was broken off, until a capture with it has ended."""
+        if self.capturing is not None:
+            known = any(generator is each for each in self.capturing.graph.generators)
+        else:
+            known = not any(generator is each for each in self.stuck)
+        if not known:
+            raise RuntimeError("the generator is not registered, or a capture did not end with it")
 
     def _watched(self, path: str) -> bool:
         return self.watch in path and path not in (__file__, modes.__file__, graphs.__file__)
@@ -193,7 +207,7 @@ class PretendGPU:
             (Tensor, "is_cuda", property(self.has)),
             (Tensor, "is_cpu", property(lambda tensor: self.device(tensor).type == "cpu")),
             (Tensor, "get_device", lambda tensor: 0 if self.has(tensor) else -1),
-            (torch, "Generator", Generator),
+            (torch, "Generator", type("Generator", (Generator,), {"gpu": self})),
             (threading.Thread, "run", self._with_modes(threading.Thread.run)),
         ]
         properties = SimpleNamespace(name="pretended", total_memory=total, major=9, minor=0)

@@ -95,6 +95,21 @@ def test_a_replay_draws_anew_from_a_registered_generator(gpu) -> None:
     assert found == expected and result.tolist() == expected[0]
     with pytest.raises(RuntimeError, match="registered"):
         captured(draw)
+    with pytest.raises(RuntimeError, match="capture"):
+        captured(generator.get_state, generator)
+
+
+def test_a_capture_that_was_broken_off_keeps_its_generators(gpu) -> None:
+    generator, x = torch.Generator("cuda"), torch.ones(2, device="cuda")
+    with pytest.raises(RuntimeError, match="capturing"):
+        captured(lambda: float(x.sum()), generator)
+    for options in ({}, {"generator": generator}):
+        with pytest.raises(RuntimeError, match="generator"):
+            torch.rand(2, device="cuda", **options)
+    captured(lambda: x + 1)
+    torch.rand(2, device="cuda")
+    with pytest.raises(RuntimeError, match="generator"):
+        torch.rand(2, device="cuda", generator=generator)
 
 
 def test_a_backward_pass_is_taken_in(gpu) -> None:
