@@ -33,9 +33,6 @@ ROOM = 6
 """A graph has memory of its own beside that of steps without it: so many times the bytes of logits
 and weights must be free."""
 
-WARM_UPS = 2
-"""Steps before a capture: libraries reserve memory in the first one, which a capture forbids."""
-
 SPARE = 64
 """Rows that share the padding of a batch: a GPU reads the entries of one row one by one."""
 
@@ -190,7 +187,7 @@ class Graphs:
         key = self.net.corrupt.training, *map(id, parameters)
         captured = self.captured.get(key)
         if captured is None:
-            loss = self._aside(step, parameters, WARM_UPS)
+            loss = self._aside(step, parameters)
             if self.accumulation.rows is None:  # else it did not fit in memory
                 with self._guarded(parameters):
                     self.captured[key] = self._capture(parameters)
@@ -221,14 +218,10 @@ class Graphs:
                 kept = self.weights[name]
                 kept.copy_(found) if isinstance(found, Tensor) else kept.fill_(found)
 
-    def _aside(self, step: int, parameters: Sequence[nn.Parameter], times: int) -> Tensor:
-        """The step without a graph, again and again, on the stream of the captures."""
-        before = self.noise.get_state()
+    def _aside(self, step: int, parameters: Sequence[nn.Parameter]) -> Tensor:
+        """The step without a graph, on the stream of the captures."""
         with self._streamed():
-            for _ in range(times):
-                self.noise.set_state(before)
-                loss = self._eager(self.padding.batch(), step, parameters)
-        return loss
+            return self._eager(self.padding.batch(), step, parameters)
 
     @contextmanager
     def _streamed(self) -> Iterator[None]:
@@ -271,7 +264,7 @@ class Graphs:
         )
 
     def _capture(self, parameters: Sequence[nn.Parameter]) -> Captured:
-        """The graph of a step; nothing runs."""
+        """The graph of a step, which runs once before it is captured."""
         graph = torch.cuda.CUDAGraph()
         register = getattr(graph, "register_generator_state", None)
         if register is not None:  # later versions of torch register what is used
@@ -279,23 +272,28 @@ class Graphs:
                 warnings.simplefilter("ignore", FutureWarning)
                 warnings.simplefilter("ignore", DeprecationWarning)
                 register(self.noise)
-        for parameter in parameters:
-            parameter.grad = None  # the graph makes its own
-        weights = {**self.objective.weights, **self.weights}
-        objective = replace(self.objective, weights=weights)
         capture = torch.cuda.graph(graph, pool=self.pool, stream=self.stream, **THREAD)
-        with self._streamed(), capture:
-            batch = self.padding.batch()
-            scores, terms = self.net(batch, self.noise)
-            loss = objective(scores, terms, batch, 0)
-            loss.backward()  # type: ignore[no-untyped-call]
-            loss = loss.detach()
+        with self._streamed():
+            self._step(parameters)  # libraries load code and take memory, which a capture forbids
+            with capture:
+                loss = self._step(parameters)
         return Captured(graph, loss, [parameter.grad for parameter in parameters])
+
+    def _step(self, parameters: Sequence[nn.Parameter]) -> Tensor:
+        """What a graph replays; it makes gradients of its own."""
+        for parameter in parameters:
+            parameter.grad = None
+        batch = self.padding.batch()
+        scores, terms = self.net(batch, self.noise)
+        objective = replace(self.objective, weights={**self.objective.weights, **self.weights})
+        loss = objective(scores, terms, batch, 0)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     def _check(self, captured: Captured, step: int, parameters: Sequence[nn.Parameter]) -> Tensor:
         """A step without the graph, and with it: the result of the former."""
         before = self.noise.get_state()
-        loss = self._aside(step, parameters, 1)
+        loss = self._aside(step, parameters)
         expected, drawn = [parameter.grad for parameter in parameters], self.noise.get_state()
         with self._guarded(parameters):
             self.noise.set_state(before)
@@ -346,9 +344,9 @@ def _give(parameters: Sequence[nn.Parameter], grads: Sequence[Tensor | None]) ->
 
 def _difference(found: Sequence[Tensor | None], expected: Sequence[Tensor | None]) -> float:
     """The largest relative difference of two lists of tensors; inf if they have others."""
-    pairs = [(a, b) for a, b in zip(found, expected, strict=True) if a is not None is not b]
-    if len(pairs) < len([each for each in [*found, *expected] if each is not None]) / 2:
+    if [each is None for each in found] != [each is None for each in expected]:
         return float("inf")
+    pairs = [(a, b) for a, b in zip(found, expected, strict=True) if a is not None is not b]
     norms = torch.stack([torch.stack([(a - b).norm(), b.norm()]) for a, b in pairs])
     off, size = norms.cpu().double().unbind(1)
     off = off / (size + 1e-3 * size.max()).clamp_min(1e-30)

@@ -179,6 +179,15 @@ def test_no_batch_waits_and_few_operations_are_launched(monkeypatch) -> None:
             assert (launches <= most) == (fewest == 1)
 
 
+def test_differences_are_relative_to_the_largest_gradients() -> None:
+    a, b, zero = torch.tensor([3.0, 4.0]), torch.tensor([3.0, 4.05]), torch.zeros(2)
+    assert graph._difference([a, None], [a, None]) == 0
+    assert graph._difference([b], [a]) == pytest.approx(0.05 / 5, rel=0.01)
+    assert graph._difference([a, zero + 1e-4], [a, zero]) == pytest.approx(0.028, rel=0.02)
+    for wrong in ([None], [a * torch.nan]):
+        assert graph._difference(wrong, [a]) == float("inf")
+
+
 def test_no_gradient_holds_the_memory_of_a_graph() -> None:
     model, _ = fitted(made("rec-vae"))
     assert all(parameter.grad is None for parameter in model.network_.parameters())
