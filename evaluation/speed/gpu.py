@@ -9,7 +9,8 @@ some:
 
 - chip: products of matrices in float32, TF32 and bfloat16, and a copy, measured.
 - check: all models give there what they give on the CPU: losses, scores, lists, resumed fits.
-- profile: an epoch of Mult-VAE, profiled: a table of kernels, and how busy the GPU was.
+- profile: an epoch of Mult-VAE, profiled: a table of kernels, and how busy the GPU was; with and
+  without CUDA graphs.
 - mult-vae: an epoch of 600-200-600 in batches of 500, by `fit`, by a dense network in plain torch,
   and by RecBole if --recbole-python names an interpreter that has it. Each runs in its own process
   on the same device, alternately, in float32. recae also runs in bfloat16, its default there, which
@@ -130,6 +131,10 @@ def profile(machine: Machine) -> dict[str, Any]:
     matrix = made(machine.sizes.fitted)[: 20 * BATCH]
     found = gpu_profile.profiled(machine.device, matrix, model)
     gpu_profile.tell(found)
+    if machine.device.type == "cuda":
+        with gpu_check.graphs_from(10**9):
+            found["without_graphs"] = gpu_profile.profiled(machine.device, matrix, model)
+        gpu_profile.tell(found["without_graphs"])
     return found
 
 

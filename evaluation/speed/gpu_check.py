@@ -10,9 +10,11 @@ import gc
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,7 +22,7 @@ import torch
 
 import recae
 from evaluation.speed.gpu_chip import synthetic
-from recae.training import Epoch
+from recae.training import Epoch, graph
 from recae.training.optimisers import OPTIMISERS
 
 Found = dict[str, tuple[float, float | None]]
@@ -62,6 +64,8 @@ def _all(
     yield "a resumed fit", partial(resumed, device, data)
     if device.type == "cuda":
         yield "waits", partial(waits, device, data)
+        for name in ("mult-vae", "mult-dae", "rec-vae"):
+            yield f"replayed steps, {name}", partial(replayed, device, data, name)
         yield "a batch that is cut", partial(cut, device)
 
 
@@ -168,6 +172,44 @@ def waits(device: torch.device, data: recae.Interactions) -> Found:
     if not counted(lambda: torch.ones(1, device=device).item()):
         raise AssertionError("CUDA does not tell of a wait that is there")
     return {"waits of an epoch, mult-vae": ((training(3) - training(1)) / 2, 2.0)}
+
+
+@contextmanager
+def graphs_from(steps: int) -> Iterator[None]:
+    """Trainings of at least so many steps are replayed as CUDA graphs."""
+    with mock.patch.object(graph, "FEWEST", steps):
+        yield
+
+
+def replayed(device: torch.device, data: recae.Interactions, name: str) -> Found:
+    """Losses and scores of steps that are replayed as a CUDA graph, and of steps that are not.
+
+    Without dropout, which draws other numbers for padded batches. A fit that gives up its graphs
+    fails here, because its warning is an error.
+    """
+    kind, replay, replays = recae.MODELS[name], torch.cuda.CUDAGraph.replay, []
+    size = data.n_users // 10
+    model = kind(**kind.small | {"dropout": 0.0, "epochs": EPOCHS, "batch_size": size})
+    model.set_params(precision="float32")
+
+    def counted(captured: torch.cuda.CUDAGraph) -> None:
+        replays.append(captured)
+        replay(captured)
+
+    with mock.patch.object(torch.cuda.CUDAGraph, "replay", counted), warnings.catch_warnings():
+        warnings.simplefilter("error", recae.RecaeWarning)
+        with graphs_from(1):
+            one = _fitted(model, data, device)
+    if not replays:
+        raise AssertionError("no step was replayed")
+    with graphs_from(10**9):
+        two = _fitted(model, data, device)
+    ours, theirs = ([epoch.loss for epoch in each.epochs_] for each in (one, two))
+    return {
+        f"losses of replayed steps, {name}": (_apart(ours, theirs), 1e-4),
+        f"scores after replayed steps, {name}": (_apart(one.score(data), two.score(data)), 1e-2),
+        f"replays a batch, {name}": (len(replays) / (EPOCHS * (data.n_users // size)), None),
+    }
 
 
 def cut(device: torch.device) -> Found:

@@ -16,6 +16,9 @@ from recae.training import Epoch
 
 ROWS = 20
 """Kernels in the table."""
+PLANNED = 20
+"""Epochs of the training, so that CUDA graphs are worth it; it ends after the second."""
+GRAPHS = ("cudaGraphLaunch", "cuGraphLaunch")
 LAUNCHES = ("cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx")
 
 
@@ -24,10 +27,10 @@ def profiled(
 ) -> dict[str, Any]:
     """The second epoch of a training, profiled: seconds, how long kernels ran, and the largest.
 
-    busy: the share of the seconds in which kernels ran, one after the other; launches and kernels a
-    batch. On the CPU, and on a GPU whose kernels cannot be traced, the operations of torch take the
-    place of kernels: `counted` says which. The seconds are those of a profiled epoch, which is
-    slower than others.
+    busy: the share of the seconds in which kernels ran, one after the other; launches, replays of
+    CUDA graphs and kernels a batch. On the CPU, and on a GPU whose kernels cannot be traced, the
+    operations of torch take the place of kernels: `counted` says which. The seconds are those of a
+    profiled epoch, which is slower than others.
     """
     kinds = [ProfilerActivity.CPU]
     if device.type == "cuda" and ProfilerActivity.CUDA in supported_activities():
@@ -37,15 +40,16 @@ def profiled(
         wait(device)
     recorded, moments = profile(activities=kinds), []
 
-    def between(epoch: Epoch) -> None:
+    def between(epoch: Epoch) -> bool:
         wait(device)
         if epoch.number == 1:
             recorded.start()
         moments.append(time.perf_counter())
         if epoch.number == 2:
             recorded.stop()
+        return epoch.number == 2
 
-    model = model.clone().set_params(epochs=2)
+    model = model.clone().set_params(epochs=PLANNED)
     model.fit(matrix, device=device, callbacks=between, progress=False)
     batches = -(-matrix.shape[0] // model.get_params()["batch_size"])
     events, on_gpu = recorded.key_averages(), ProfilerActivity.CUDA in kinds
@@ -62,6 +66,7 @@ def profiled(
         "epoch_seconds": round(seconds, 4),
         "busy": round(ran / seconds, 4),
         "batches": batches,
+        "replays_a_batch": sum(e.count for e in events if e.key in GRAPHS) / batches,
         "launches_a_batch": sum(e.count for e in events if e.key in LAUNCHES) / batches,
         "kernels_a_batch": sum(row["calls"] for row in rows.values()) / batches,
         "kernels": dict(longest[:ROWS]),
@@ -73,7 +78,8 @@ def tell(found: Mapping[str, Any]) -> None:
     what = found["counted"]
     print(
         f"  an epoch of {found['batches']} batches, profiled: {found['epoch_seconds']:.3f} s, "
-        f"{what} ran {found['busy']:.0%} of it; {found['launches_a_batch']:.0f} launches and "
+        f"{what} ran {found['busy']:.0%} of it; {found['launches_a_batch']:.0f} launches, "
+        f"{found['replays_a_batch']:.1f} replays of CUDA graphs and "
         f"{found['kernels_a_batch']:.0f} {what} a batch"
     )
     for name, row in found["kernels"].items():

@@ -15,7 +15,7 @@ import recae
 from evaluation.kit import provenance
 from evaluation.speed import gpu, gpu_check, gpu_chip
 from recae.errors import ConfigError
-from recae.training import objective
+from recae.training import graph, objective
 from recae.training.checkpoint import Checkpoint
 from tests.gpu.pretend import PretendGPU
 
@@ -87,6 +87,14 @@ def test_a_dry_run_does_all_of_it(capsys, monkeypatch, tmp_path) -> None:
     assert 0 < kept["profile"]["busy"] and "aten::mm" in kept["profile"]["kernels"]
 
 
+def test_an_epoch_on_a_gpu_is_profiled_with_and_without_graphs(capsys) -> None:
+    sizes = gpu.Sizes((150, 80, 1_500))
+    with PretendGPU():
+        found = gpu.profile(gpu.Machine(torch.device("cuda"), sizes, {}, argparse.Namespace()))
+    assert found["batches"] == found["without_graphs"]["batches"] == 1
+    assert capsys.readouterr().out.count("replays of CUDA graphs") == 2
+
+
 def checked_there() -> gpu_check.Found:
     """The checks on the pretended GPU."""
     found: gpu_check.Found = {}
@@ -102,11 +110,14 @@ def test_the_checks_hold_on_the_pretended_gpu(capsys) -> None:
     wanted = {"losses of 50 steps, nadam", "scores, ease", "scores, pure-svd", "scores, mult-vae"}
     wanted |= {"scores of a row by itself", "losses after a kill", "epochs after a kill"}
     assert wanted | {"waits of an epoch, mult-vae", "loss of a batch that is cut"} <= set(found)
+    for name in ("mult-vae", "mult-dae", "rec-vae"):
+        assert found[f"losses of replayed steps, {name}"][0] < 1e-4
+        assert found[f"replays a batch, {name}"][0] > 0.9
 
 
 @pytest.mark.usefixtures("few_models")
 def test_the_checks_see_what_is_broken(monkeypatch) -> None:
-    def refused(self: recae.EASE, *_: object) -> None:
+    def refused(self: object, *_: object) -> None:
         raise RuntimeError("no kernel image")
 
     def waiting(parts: list, loss: object, parameters: list) -> torch.Tensor:
@@ -118,10 +129,12 @@ def test_the_checks_see_what_is_broken(monkeypatch) -> None:
     monkeypatch.setattr(gpu_check, "OPTIMISERS", ())
     monkeypatch.setattr(recae.EASE, "_fit", refused)
     monkeypatch.setattr(objective, "_summed", waiting)
+    monkeypatch.setattr(graph.Graphs, "_capture", refused)
     monkeypatch.setattr(Checkpoint, "resume", lambda *_: None)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *_: None)
     patched = list(gpu_check.missed(checked_there()))
-    assert any("no kernel image" in name for name in patched)
+    for name in ("scores, ease", "replayed steps, mult-vae"):
+        assert any(name in missed and "no kernel image" in missed for missed in patched)
     assert {"waits of an epoch, mult-vae", "epochs after a kill"} <= set(patched)
     assert "scores, pure-svd" not in patched
 
