@@ -10,6 +10,7 @@ import torch
 import recae
 from recae.nn import Batch, Gaussian, Ragged
 from recae.nn.batch import bag
+from recae.nn.heads import multinomial_loss
 from recae.training import DeviceLoader, Epoch, SparseLoader, graph, loop
 from tests.gpu import graphs as pretended
 from tests.gpu.pretend import PretendGPU
@@ -248,6 +249,24 @@ def test_a_batch_is_padded_with_zeros_that_no_row_has() -> None:
         sums = plain.row_sums(plain.values)
         torch.testing.assert_close(padded.row_sums(padded.values), sums)
         torch.testing.assert_close(Batch(padded, padded).target_sums(), sums)
+
+
+def test_the_loss_of_a_padded_batch_and_its_gradients_are_those_of_the_batch() -> None:
+    loader = SparseLoader(WEIGHTED.astype(np.float32), None, 16, seed=1)
+    first, found = next(loader.epoch(1)), []
+    with PretendGPU():
+        padding = graph.Padding(DeviceLoader(loader, torch.device("cuda")))
+        assert padding.fill(first.to("cuda")) and padding.entries > len(first.input.indices)
+        for batch in (first.to("cuda"), padding.batch()):
+            generator = torch.Generator().manual_seed(0)
+            sizes = ((16, 3), (24, 3), (24,))
+            leaves = [torch.randn(size, generator=generator).to("cuda") for size in sizes]
+            leaves = [leaf.requires_grad_() for leaf in leaves]
+            loss = multinomial_loss(*leaves, batch.target)
+            loss.backward()
+            found.append([each.cpu() for each in (loss.detach(), *(leaf.grad for leaf in leaves))])
+    for padded, plain in zip(*found, strict=True):
+        torch.testing.assert_close(padded, plain, rtol=1e-6, atol=1e-7)
 
 
 def test_padding_is_spread_over_its_rows() -> None:
