@@ -61,7 +61,8 @@ class Ragged:
     each entry among them, (columns,) and (nnz,) int64. ends: the offsets on the host. Both are
     known beforehand where a GPU would have to be asked, and None where entries have changed. spare:
     rows behind the last one that hold padding, whose values are 0: for a batch of a fixed number of
-    entries. They are no rows of the batch; `rows` spreads their entries over all of its rows.
+    entries. They are no rows of the batch; `rows` spreads their entries over all of its rows, so
+    that sums over entries need not know them. `where` and `columns` take no such batch.
     """
 
     indices: Tensor

@@ -159,8 +159,8 @@ class Graphs:
         self.pool = torch.cuda.graph_pool_handle()
 
     @contextmanager
-    def epoch(self, noise: torch.Generator) -> Iterator[torch.Generator]:
-        """The generator of an epoch, with the state of `noise`. Afterwards no parameter holds the
+    def epoch(self, noise: torch.Generator) -> Iterator[None]:
+        """An epoch whose random numbers are those of `noise`. Afterwards no parameter holds the
         gradient of a graph, and with it the memory of the graph."""
         self.noise.set_state(noise.get_state())
         addresses = [tensor.data_ptr() for tensor in self.net.state_dict().values()]
@@ -168,7 +168,7 @@ class Graphs:
             self.captured.clear()
         self.addresses = addresses
         try:
-            yield self.noise
+            yield
         finally:
             for parameter in self.net.parameters():
                 parameter.grad = None
@@ -269,8 +269,7 @@ class Graphs:
         register = getattr(graph, "register_generator_state", None)
         if register is not None:  # later versions of torch register what is used
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)
-                warnings.simplefilter("ignore", DeprecationWarning)
+                warnings.simplefilter("ignore")
                 register(self.noise)
         capture = torch.cuda.graph(graph, pool=self.pool, stream=self.stream, **THREAD)
         with self._streamed():

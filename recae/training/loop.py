@@ -308,8 +308,7 @@ def _epoch(
     net.corrupt.train(phase.corrupt)
     learning = phase.parameters(net)
     own = state.graphs
-    drawing = nullcontext(noise) if own is None else own.epoch(noise)
-    with _only(net, learning), drawing as noise:
+    with _only(net, learning), nullcontext() if own is None else own.epoch(noise):
         for count, batch in enumerate(loader.epoch(number), start=1):
 
             def loss(part: Batch) -> torch.Tensor:

@@ -35,13 +35,18 @@ def unseen() -> Iterator[None]:
         yield
 
 
-class Stream:
-    """A stream, which runs at once and in order."""
+class Order:
+    """What takes the place of a stream: everything runs at once and in order."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
-
-    def wait_stream(self, other: Stream) -> None:
+    def wait_stream(self, other: Any) -> None:
         """Nothing to wait for."""
+
+
+class Stream(torch.cuda.Stream):
+    """Makes an `Order`. torch._dynamo, which optimisers import, wants a class of torch's here."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        return Order()
 
 
 class Graph:
@@ -141,10 +146,10 @@ def _tensors(tree: Any) -> list[Tensor]:
 
 def patches(gpu: Any) -> list[tuple[Any, str, Any]]:
     """What takes the place of torch's own."""
-    stream = Stream()
+    stream = Order()
 
     @contextmanager
-    def inside(stream: Stream) -> Iterator[None]:
+    def inside(stream: Order) -> Iterator[None]:
         yield
 
     return [

@@ -11,7 +11,8 @@ import recae
 from recae.nn import Batch, Gaussian, Ragged
 from recae.nn.batch import bag
 from recae.nn.heads import multinomial_loss
-from recae.training import DeviceLoader, Epoch, SparseLoader, graph, loop
+from recae.training import DeviceLoader, Epoch, SparseLoader, graph, loop, objective
+from recae.training.objective import split
 from tests.gpu import graphs as pretended
 from tests.gpu.pretend import PretendGPU
 
@@ -267,6 +268,36 @@ def test_the_loss_of_a_padded_batch_and_its_gradients_are_those_of_the_batch() -
             found.append([each.cpu() for each in (loss.detach(), *(leaf.grad for leaf in leaves))])
     for padded, plain in zip(*found, strict=True):
         torch.testing.assert_close(padded, plain, rtol=1e-6, atol=1e-7)
+
+
+def test_a_padded_batch_is_cut_without_its_padding() -> None:
+    loader = SparseLoader(HISTORIES.astype(np.float32), None, 16, seed=1)
+    padding, first = graph.Padding(DeviceLoader(loader, torch.device("cpu"))), next(loader.epoch(1))
+    assert padding.fill(first)
+    for padded, plain in zip(split(padding.batch(), 3), split(first, 3), strict=True):
+        assert len(padded) == len(plain)
+        assert torch.equal(padded.input.indices, plain.input.indices)
+        assert torch.equal(padded.input.rows, plain.input.rows)
+
+
+def test_a_step_without_the_memory_for_a_batch_is_cut_and_not_captured(monkeypatch) -> None:
+    model = made("mult-dae", dropout=0.0, optimiser="adam", epochs=2)
+    monkeypatch.setattr(graph, "ROOM", 0)
+    monkeypatch.setattr(loop, "starting_loss", lambda *_: 1e9)
+    summed, seen = objective._summed, []
+
+    def short(parts, loss, parameters):
+        seen.append(len(parts[0]))
+        if len(parts[0]) > 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return summed(parts, loss, parameters)
+
+    whole, _ = fitted(model)
+    monkeypatch.setattr(objective, "_summed", short)
+    with pytest.warns(recae.RecaeWarning, match="accumulated"):
+        cut, gpu = fitted(model)
+    assert gpu.count("replay") == 0 and max(seen[1:]) == 8
+    assert_same(cut, whole)
 
 
 def test_padding_is_spread_over_its_rows() -> None:
