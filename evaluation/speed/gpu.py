@@ -96,7 +96,7 @@ def measure_chip(machine: Machine) -> dict[str, Any]:
     machine.rates.update(chip(machine.device, machine.sizes.chip))
     for name, rate in machine.rates.items():
         unit = "GB/s" if name == "copy" else "GFLOP/s"
-        print(f"  {name:<9} {rate / 1e9:,.0f} {unit}")
+        print(f"  {name:<15} {rate / 1e9:,.0f} {unit}")
     return {"rates": machine.rates}
 
 
