@@ -56,7 +56,7 @@ def formed_later(weights: Iterable[nn.Parameter]) -> Iterator[None]:
 
 def wide_weights(net: nn.Module) -> list[nn.Parameter]:
     """The weights with a row for each item, of the layers that have one."""
-    wide = (module for module in net.modules() if "weight" in getattr(module, "wide", ()))
+    wide = (module for module in net.modules() if "weight" in getattr(type(module), "wide", {}))
     return [cast(nn.Parameter, module.weight) for module in wide]
 
 
