@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 
 import recae
-from recae.data import scaled
+from recae.data import scaled, svd
 from recae.models.linear import _base, _gpu, _solve, admm_slim, infinite_ae
 from recae.nn import Ranks
 from recae.system.progress import bar
@@ -236,3 +236,21 @@ def test_the_kernel_of_users_is_that_of_the_cpu_in_any_parts(monkeypatch) -> Non
         with PretendGPU():
             there = model.fit(TALL > 0, device="cuda", progress=False).inverse_
         np.testing.assert_allclose(there, here, atol=1e-6 * float(here.abs().max()))
+
+
+@pytest.mark.parametrize(("room", "sent_once"), [(10**8, True), (10**5, False)])
+def test_entries_on_disk_are_sent_once_if_there_is_room(room, sent_once, tmp_path, monkeypatch):
+    np.save(tmp_path / "data.npy", LARGE.data)
+    mapped = sp.csr_matrix(LARGE.shape, dtype=LARGE.dtype)
+    mapped.data = np.load(tmp_path / "data.npy", mmap_mode="r")
+    mapped.indices, mapped.indptr = LARGE.indices, LARGE.indptr
+    monkeypatch.setattr(svd, "gpu_room", lambda device: room)
+    counts = []
+    for most in (4, 12):
+        rows = scaled.Rows(mapped, lambda part: part)
+        with PretendGPU() as gpu:
+            found = svd.truncated_svd(rows, 5, device=CUDA, most=most)
+        here = svd.truncated_svd(scaled.Rows(LARGE, lambda part: part), 5, most=most)
+        np.testing.assert_allclose(found[1], here[1], rtol=1e-6)
+        counts.append(gpu.count("upload"))
+    assert (counts[0] == counts[1]) is sent_once
