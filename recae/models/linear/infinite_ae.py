@@ -60,9 +60,9 @@ class InfiniteAE(Recommender):
     Sachdeva, Dhaliwal, Wu & McAuley, "Infinite Recommendation Networks: A Data-Centric Approach",
     NeurIPS 2022. Hard to beat where users are few, with one hyperparameter. Costs
     users^3 operations and 8 users^2 bytes of memory; the model keeps the training histories and 4
-    users^2 bytes, and scoring one history costs users^2 operations. Inverts on a GPU where there is
-    one and the matrix fits twice. As in the authors' code, histories enter the
-    kernel as they are, not normalised.
+    users^2 bytes, and scoring one history costs users^2 operations. Computes on a GPU where there
+    is one and the matrix fits twice. As in the authors' code, histories enter the kernel as they
+    are, not normalised.
 
     >>> recae.InfiniteAE(l2=1.0).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]
