@@ -19,6 +19,7 @@ from recae.nn import Assembled, AutoencoderNet, Batch, Ranks, Shard, shard_of
 from recae.nn.later import formed_later, wide_weights
 from recae.rng import Stream, check_seed, torch_generator
 from recae.system.progress import bar, check_progress, say
+from recae.system.rounding import full_sums
 from recae.training.batches import Loader
 from recae.training.checkpoint import Checkpoint
 from recae.training.convergence import starting_loss, warn_if_diverged
@@ -235,7 +236,7 @@ def train(
     if ranks is not None:
         check_same(ranks, {"epochs in the checkpoint": before})
     shown = bar(updates, name, "batch", progress, initial=before * batches)
-    with shown as progress_bar, Interrupts(ranks) as interrupts:
+    with shown as progress_bar, Interrupts(ranks) as interrupts, full_sums(device):
         try:
             while not state.finished:
                 number, started = len(state.epochs) + 1, time.perf_counter()
