@@ -131,3 +131,17 @@ def test_models_name_the_optimisers_that_training_has() -> None:
     fields = [model.param_fields().get("optimiser") for model in recae.MODELS.values()]
     named = {tuple(field.metadata["choices"]) for field in fields if field is not None}
     assert named == {tuple(recae.training.OPTIMISERS)}
+
+
+TRAINS = """
+import sys, recae
+data = recae.testing.planted().binarised()
+for kind in (recae.MultVAE, recae.SoftmaxMF, recae.ELSA):
+    kind(epochs=1).fit(data, device="cpu", progress=False)
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_a_fit_does_not_import_the_compiler_of_torch() -> None:
+    done = subprocess.run([sys.executable, "-c", TRAINS], capture_output=True, text=True)
+    assert done.stdout.split() == ["False"], done.stderr

@@ -14,7 +14,8 @@ users and Adam, all in float32 unless its name says otherwise, and gets the same
   or drop input and does not shuffle the users: less work than the others do.
 
 Epochs alternate; the first of each side is not counted (`--warm`). Memory is the peak of a process
-above the peak after its imports.
+above the peak after its imports, which are all modules that the side names; what a library imports
+while it works counts as its memory.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def serve(options: argparse.Namespace) -> None:
     """A side of recae: an epoch of `fit` per request."""
+    _ = recae.Interactions, recae.MultVAE, recae.training.train  # imported when first used
     bare = worker.peak_gb()
     torch.set_num_threads(options.threads)
     data = recae.Interactions.from_csr(sp.load_npz(options.data / "train.npz"))

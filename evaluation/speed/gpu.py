@@ -16,8 +16,8 @@ some:
   on the same device, alternately, in float32. recae also runs in bfloat16, its default there, which
   the target applies to. 6 x users x width x items operations for the output layer.
 - rec-vae: a few rounds of three epochs and one, from which 50 are extrapolated.
-- ease: `EASE(precision="float32").fit` on 40,981 items, with the weights of a few items compared
-  with conjugate gradients; items^3 operations.
+- ease: `EASE(precision="float32").fit` on 40,981 items: all of it, X'X, the inverse and the way
+  back, with the weights of a few items compared with conjugate gradients; items^3 operations.
 - top: `export` of the top 100 of a million users from 41,000 items.
 
 Shares are of the measured rates: operations and bytes are the fewest that the computation needs.
@@ -36,11 +36,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import scipy.sparse as sp
@@ -51,9 +52,10 @@ from evaluation.kit.harness import alternate, arguments
 from evaluation.kit.provenance import keep
 from evaluation.speed import given, gpu_check, gpu_profile
 from evaluation.speed.closed_form_checks import checked, exact
-from evaluation.speed.gpu_chip import chip, synthetic
+from evaluation.speed.gpu_chip import chip, synthetic, wait
 from evaluation.speed.gpu_sides import BATCH, HIDDEN, LATENT, SERVED, serve
 from evaluation.speed.stepwise import Stepwise
+from recae.models.linear import _base, _solve
 
 L2 = 80.0
 ROUND = 4
@@ -97,7 +99,7 @@ def measure_chip(machine: Machine) -> dict[str, Any]:
     machine.rates.update(chip(machine.device, machine.sizes.chip))
     for name, rate in machine.rates.items():
         unit = "GB/s" if name == "copy" else "GFLOP/s"
-        print(f"  {name:<9} {rate / 1e9:,.0f} {unit}")
+        print(f"  {name:<15} {rate / 1e9:,.0f} {unit}")
     return {"rates": machine.rates}
 
 
@@ -183,7 +185,8 @@ def rec_vae(machine: Machine) -> dict[str, Any]:
 
 
 def ease(machine: Machine) -> dict[str, Any]:
-    """Seconds of a fit, the first one and the next, and the error of a few items' weights."""
+    """Seconds of a fit, the first one and the next, of its steps in one more, and the error of a
+    few items' weights."""
     x = made(machine.sizes.served)
     x = x[: 4 * x.shape[1]]  # about 160,000 users: a typical Gram matrix for EASE
     seconds = []
@@ -191,12 +194,45 @@ def ease(machine: Machine) -> dict[str, Any]:
         started = time.perf_counter()
         model = recae.EASE(l2=L2, precision="float32").fit(x, progress=False, device=machine.device)
         seconds.append(time.perf_counter() - started)
+    with stepped(machine.device) as steps:
+        recae.EASE(l2=L2, precision="float32").fit(x, progress=False, device=machine.device)
     items = checked(x.shape[1])
     error = np.abs(model.weights_[:, items].cpu().numpy() - exact(x, L2, items)).max()
     print(f"  {seconds[1]:.2f} s ({seconds[0]:.2f} s at first), largest weight error {error:.1e}")
+    print("  " + ", ".join(f"{name} {took:.2f} s" for name, took in steps.items()))
     found = {"first_seconds": seconds[0], "seconds": seconds[1], "largest_error": float(error)}
-    moved = 8.0 * x.shape[1] ** 2  # to the device and back
+    found |= {f"{name}_seconds": round(took, 3) for name, took in steps.items()}
+    moved = 4.0 * x.shape[1] ** 2  # back
     return found | _shares(machine, float(x.shape[1]) ** 3, moved, seconds[1])
+
+
+STEPS = {
+    "X'X": (_solve, "_gram"),
+    "inverse": (_solve, "negative_inverse_"),
+    "way back": (_base, "to_float32"),
+}
+"""The steps of a closed form that are timed, and the function that each is."""
+
+
+@contextmanager
+def stepped(device: torch.device) -> Iterator[dict[str, float]]:
+    """Seconds of each of `STEPS` in a fit inside the block, which waits for the device after it."""
+    found: dict[str, float] = {}
+
+    def timed(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            started = time.perf_counter()
+            result = step(*arguments)
+            wait(device)
+            found[name] = time.perf_counter() - started
+            return result
+
+        return run
+
+    with ExitStack() as stack:
+        for name, (module, step) in STEPS.items():
+            stack.enter_context(patch.object(module, step, timed(name, getattr(module, step))))
+        yield found
 
 
 def top(machine: Machine) -> dict[str, Any]:

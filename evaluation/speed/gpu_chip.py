@@ -9,8 +9,10 @@ from contextlib import contextmanager
 import numpy as np
 import scipy.sparse as sp
 import torch
+from torch import Tensor
 
 from recae.errors import ConfigError
+from recae.nn.products import product
 from recae.rng import numpy_generator
 
 EXPONENT = 0.8
@@ -23,6 +25,20 @@ def matrix_rate(size: int, dtype: torch.dtype, device: torch.device, tries: int 
     return 2 * size**3 / best_seconds(lambda: left @ right, device, tries)
 
 
+def logits_rate(
+    items: int, multiply: Callable[[Tensor, Tensor], Tensor], device: torch.device, tries: int = 5
+) -> float:
+    """FLOP/s of the three products of a last layer of 600 units, for 500 users."""
+    hidden, weight = (torch.rand(n, 600, device=device).bfloat16() for n in (500, items))
+
+    def run() -> None:
+        logits = multiply(hidden, weight.t())
+        multiply(logits, weight)
+        multiply(logits.t(), hidden)
+
+    return 3 * 2 * 500 * 600 * items / best_seconds(run, device, tries)
+
+
 def copy_rate(size: int, device: torch.device, tries: int = 5) -> float:
     """Bytes per second of a copy of this many bytes, counting reads and writes."""
     source = torch.zeros(size // 4, device=device)
@@ -31,13 +47,16 @@ def copy_rate(size: int, device: torch.device, tries: int = 5) -> float:
 
 
 def chip(device: torch.device, size: int) -> dict[str, float]:
-    """FLOP/s in float32, with TF32 and in bfloat16, and bytes per second of a copy."""
+    """FLOP/s in float32, with TF32 and in bfloat16, of logits in bfloat16 whose rows do not end at
+    a multiple of 16 bytes, and bytes per second of a copy."""
     with tf32(False):
         found = {"float32": matrix_rate(size, torch.float32, device)}
     if device.type == "cuda":
         with tf32(True):
             found["tf32"] = matrix_rate(size, torch.float32, device)
     found["bfloat16"] = matrix_rate(size, torch.bfloat16, device)
+    for name, multiply in (("plain", torch.matmul), ("aligned", product)):
+        found[f"logits, {name}"] = logits_rate(2 * size + 4, multiply, device)
     return found | {"copy": copy_rate(16 * size**2, device)}
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from recae.data.scaled import Rows
 from recae.data.scratch import is_mapped
 from recae.rng import numpy_generator
+from recae.system.machine import gpu_room
 from recae.system.progress import bar
 
 OVERSAMPLED = 20
@@ -50,8 +51,8 @@ Product = Callable[[Tensor], Tensor]
 class Products:
     """A sparse matrix A as its products with dense blocks, in all threads or on a device.
 
-    Blocks of rows are kept if they are in memory, and else read again for each product: the result
-    is the same to the bit.
+    Blocks of rows are kept if they are in memory, or if the device has room for them, and else read
+    again for each product: the result is the same to the bit.
     """
 
     rows: Rows
@@ -70,9 +71,14 @@ class Products:
     ) -> Products:
         """Those of the scaled interactions divided by `unit`, (n_users, n_items)."""
         found = cls(rows, dtype, device or torch.device("cpu"), unit)
-        if is_mapped(rows.matrix.data):
+        if is_mapped(rows.matrix.data) and not found._fit_there():
             return found
         return replace(found, kept=[found._pair(part) for part in rows])
+
+    def _fit_there(self) -> bool:
+        """Whether the entries, transposed too, take half of what a GPU has free at most."""
+        needed = 2 * (8 + self.dtype.itemsize) * self.rows.matrix.nnz
+        return self.device.type == "cuda" and 2 * needed <= gpu_room(self.device)
 
     def image(self, basis: Tensor) -> Tensor:
         """A B, (rows, width), given B (columns, width)."""

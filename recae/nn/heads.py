@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from recae.errors import unknown_option
 from recae.nn.batch import Ragged
 from recae.nn.dense import DenseScores
+from recae.nn.later import Later, later_of, outer
 from recae.nn.layers import Derived
 from recae.nn.products import (
     BlockScores,
@@ -104,7 +105,7 @@ def _chunked(
 ) -> Tensor:
     """The loss of a slope, averaged over rows; shapes as in `multinomial_loss`."""
     loss: Tensor = _Chunked.apply(  # type: ignore[no-untyped-call]
-        slope, hidden, weight, bias, target, products, shard
+        slope, hidden, weight, bias, target, products, shard, later_of(weight)
     )
     return loss
 
@@ -120,9 +121,11 @@ class _Chunked(torch.autograd.Function):
         target: Ragged,
         products: torch.dtype | None,
         shard: Shard | None,
+        later: Later | None,
     ) -> Tensor:
         """The loss and its gradients, a chunk of rows at a time, so that the logits of all rows are
-        never held together."""
+        never held together. If one chunk has all rows and fewer numbers than the weight, it is kept
+        in place of the weight's gradient, which `later` then forms."""
         wanted = ctx.needs_input_grad[1:4]
         rows, totals, width = len(target), target.row_sums(target.values), len(weight)
         if shard is not None:
@@ -133,6 +136,8 @@ class _Chunked(torch.autograd.Function):
         h, w = (hidden, weight) if narrow is None else (hidden.to(narrow), weight.to(narrow))
         chunks = row_chunks(rows, width, cells_of(hidden.device, CHUNK_CELLS))
         parts = []  # of the gradient of hidden
+        waits = wanted[1] and len(chunks) == 1 and rows <= weight.shape[1]
+        ctx.later, ctx.dtype, kept = later if waits else None, weight.dtype, []
         for chunk in chunks:
             logits = product(h[chunk], w.t())
             for tile in _tiles(chunk, weight, width):
@@ -149,16 +154,22 @@ class _Chunked(torch.autograd.Function):
                     rounded.copy_(part)
             if wanted[0]:
                 parts.append(product(logits, w))
-            if wanted[1]:
+            if ctx.later is not None:
+                kept = [logits, h]
+            elif wanted[1]:
                 grads[1] = _plus(grads[1], product(logits.t(), h[chunk]).to(weight.dtype))
         if wanted[0]:
             grads[0] = torch.cat(parts).to(hidden.dtype)
-        ctx.save_for_backward(*grads)
+        ctx.save_for_backward(*grads, *kept)
         return loss
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        return (None, *scaled(ctx.saved_tensors, upstream), None, None, None)
+        grads, kept = ctx.saved_tensors[:3], ctx.saved_tensors[3:]
+        if ctx.later is not None:
+            logits, h = kept
+            ctx.later.parts.append(outer(logits, h, upstream, ctx.dtype))
+        return (None, *scaled(grads, upstream), None, None, None, None)
 
 
 def _plus(sum_so_far: Tensor | None, part: Tensor) -> Tensor:

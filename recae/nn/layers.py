@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recae.nn.batch import Ragged, bag, sparse_bag
+from recae.nn.later import bag_later, later_of
 from recae.nn.products import affine
 from recae.nn.sharded import Shard
 
@@ -76,8 +77,11 @@ class InputLinear(Linear):
 
     def rows_of(self, x: Ragged) -> Tensor:
         """x W, (rows, n_out); with a shard, x has the columns of this process."""
-        sparse = self.sparse and self.training  # its gradient is that of the weight alone
-        return (sparse_bag if sparse else bag)(self.weight, x)
+        if self.training and self.sparse:  # its gradient is that of the weight alone
+            return sparse_bag(self.weight, x)
+        if later_of(self.weight) is not None and not x.values.requires_grad:
+            return bag_later(self.weight, x)
+        return bag(self.weight, x)
 
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "swish": nn.SiLU}

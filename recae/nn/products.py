@@ -21,6 +21,9 @@ BLOCK = 4096
 TRANSPOSED = 2048
 """Rows of a transposed factor that oneDNN multiplies at a time: it copies them first."""
 
+ALIGNED = 8
+"""Numbers of two bytes in 16 bytes."""
+
 MANY_ROWS, MOST_COPIED = 1024, 1 << 26
 """Rows from which the factors may be copied to save time, and the most of them, 256 MiB."""
 
@@ -141,6 +144,11 @@ def affine(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def product(left: Tensor, right: Tensor) -> Tensor:
     """left @ right, outside of autograd, by the fastest library here; either may be transposed."""
     fast = _fast(left, right)
+    if fast is None and left.device.type != "cpu" and left.itemsize < 4:
+        # The matrix units of a GPU want rows that begin at a multiple of 16 bytes.
+        columns = right.shape[1]
+        aligned = left.new_empty(len(left), -(-columns // ALIGNED) * ALIGNED)[:, :columns]
+        return torch.mm(left, right, out=aligned)
     if fast is None:
         return left @ right
     if left.is_contiguous() or len(left) <= TRANSPOSED:

@@ -12,6 +12,7 @@ from torch import Tensor
 from recae.errors import warn
 from recae.nn import AutoencoderNet, Batch
 from recae.rng import Stream, torch_generator
+from recae.system.rounding import full_sums
 from recae.training.batches import Loader
 from recae.training.objective import Accumulation, Objective
 
@@ -54,7 +55,7 @@ def starting_loss(
         return (both if ranks is None else ranks.summed(both)).max()
 
     net.train()
-    with torch.no_grad():
+    with torch.no_grad(), full_sums(device):
         for batch in loader.epoch(1):
             losses.append(float(accumulation.backward(batch.to(device), loss, (), noise)))
             rows += len(batch.target)

@@ -158,20 +158,13 @@ class Graphs:
         self.stream: Any = torch.cuda.Stream(loader.device)  # type: ignore[no-untyped-call]
         self.pool = torch.cuda.graph_pool_handle()
 
-    @contextmanager
-    def epoch(self, noise: torch.Generator) -> Iterator[None]:
-        """An epoch whose random numbers are those of `noise`. Afterwards no parameter holds the
-        gradient of a graph, and with it the memory of the graph."""
+    def begin(self, noise: torch.Generator) -> None:
+        """Begins an epoch, whose random numbers are those of `noise`."""
         self.noise.set_state(noise.get_state())
         addresses = [tensor.data_ptr() for tensor in self.net.state_dict().values()]
         if addresses != self.addresses:
             self.captured.clear()
         self.addresses = addresses
-        try:
-            yield
-        finally:
-            for parameter in self.net.parameters():
-                parameter.grad = None
 
     def backward(self, batch: Batch, step: int, parameters: Sequence[nn.Parameter]) -> Tensor:
         """Computes the gradients of the parameters, and returns the mean loss of the batch.

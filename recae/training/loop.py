@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from recae.errors import TrainingError, TrainingInterrupted
 from recae.nn import Assembled, AutoencoderNet, Batch, Ranks, Shard, shard_of
+from recae.nn.later import formed_later, wide_weights
 from recae.rng import Stream, check_seed, torch_generator
 from recae.system.progress import bar, check_progress, say
+from recae.system.rounding import full_sums
 from recae.training.batches import Loader
 from recae.training.checkpoint import Checkpoint
 from recae.training.convergence import starting_loss, warn_if_diverged
@@ -25,7 +27,8 @@ from recae.training.device import on_device, resolve_device
 from recae.training.epoch import Callback, Epoch
 from recae.training.graph import Graphs, graphs
 from recae.training.jobs import check_callbacks, trackers_of
-from recae.training.objective import Accumulation, Objective
+from recae.training.objective import Accumulation, Objective, forgotten
+from recae.training.optimisers import Optimiser
 from recae.training.plan import Plan, make_optimiser
 from recae.training.several import Interrupts, check_same, current_ranks, on_first
 
@@ -100,7 +103,7 @@ class TrainingState:
     """
 
     net: AutoencoderNet
-    optimisers: list[Optimizer]  # one a phase
+    optimisers: list[Optimiser]  # one a phase
     best: Best
     epochs: list[Epoch] = field(default_factory=list)
     step: int = 0
@@ -121,8 +124,7 @@ class TrainingState:
         kind, _, rest = name.partition(".")
         if kind == "optimiser":
             number, index, _ = rest.split(".", 2)
-            groups = self.optimisers[int(number)].param_groups
-            parameter = [p for group in groups for p in group["params"]][int(index)]
+            parameter: Any = self.optimisers[int(number)].parameters[int(index)]
         else:
             parameter = dict(self.net.named_parameters()).get(rest)
         if parameter is None or len(shape) != parameter.dim():
@@ -138,7 +140,7 @@ class TrainingState:
         for name, tensor in (self.best.weights or {}).items():
             tensors[f"best.{name}"] = tensor
         for number, optimiser in enumerate(self.optimisers):
-            for index, moments in optimiser.state_dict()["state"].items():
+            for index, moments in optimiser.moments().items():
                 for name, tensor in moments.items():
                     tensors[f"optimiser.{number}.{index}.{name}"] = tensor
         return {name: tensor.detach() for name, tensor in tensors.items()}
@@ -165,11 +167,7 @@ class TrainingState:
             for name, tensor in under(f"optimiser.{number}.").items():
                 index, _, moment = name.partition(".")
                 moments.setdefault(int(index), {})[moment] = tensor
-            groups = optimiser.state_dict()["param_groups"]
-            optimiser.load_state_dict({"state": moments, "param_groups": groups})
-            for state in optimiser.state.values():  # NAdam reads this number in every step
-                if "mu_product" in state:
-                    state["mu_product"] = state["mu_product"].cpu()
+            optimiser.put(moments)
         best = {name: tensor.to(device) for name, tensor in under("best.").items()}
         self.best.weights = best or None
         self.best.value, self.best.since = progress["best"]["value"], progress["best"]["since"]
@@ -214,7 +212,7 @@ def train(
     net.ranks = ranks
     net.initialise(torch_generator(seed, Stream.WEIGHTS))
     net.to(device)
-    optimisers = [make_optimiser(net, plan, phase, device) for phase in plan.phases]
+    optimisers = [make_optimiser(net, plan, phase) for phase in plan.phases]
     state = TrainingState(net, optimisers, Best(plan.metric, plan.lowest_is_best))
     state.accumulation.ranks = ranks
     loader = on_device(loader, device)
@@ -241,7 +239,7 @@ def train(
     if ranks is not None:
         check_same(ranks, {"epochs in the checkpoint": before})
     shown = bar(updates, name, "batch", progress, initial=before * batches)
-    with shown as progress_bar, Interrupts(ranks) as interrupts:
+    with shown as progress_bar, Interrupts(ranks) as interrupts, full_sums(device):
         try:
             while not state.finished:
                 number, started = len(state.epochs) + 1, time.perf_counter()
@@ -301,14 +299,17 @@ def _epoch(
             if first.here:
                 changed = {id(parameter) for parameter in plan.before_epoch(net, number)}
                 first.changed += [n for n, p in net.named_parameters() if id(p) in changed]
-        _reset_optimizer_state(state, plan, [net.get_parameter(n) for n in first.changed], device)
-    for group in optimiser.param_groups:
-        group["lr"] = plan.rate(number)
+        for name, each in product(first.changed, state.optimisers):
+            each.state.pop(net.get_parameter(name), None)  # its moments begin again
+    optimiser.lr = plan.rate(number)
     net.train()
     net.corrupt.train(phase.corrupt)
     learning = phase.parameters(net)
-    own = state.graphs
-    with _only(net, learning), nullcontext() if own is None else own.epoch(noise):
+    alone = device.type == "cpu" and ranks is None
+    later = wide_weights(net) if alone and optimiser.takes_rows else []
+    if state.graphs is not None:
+        state.graphs.begin(noise)
+    with _only(net, learning), formed_later(later), forgotten(learning):
         for count, batch in enumerate(loader.epoch(number), start=1):
 
             def loss(part: Batch) -> torch.Tensor:
@@ -317,8 +318,8 @@ def _epoch(
                 return objective(scores, terms, part, state.step)
 
             batch = batch.to(device)
-            if own is not None:
-                value = own.backward(batch, state.step, learning)
+            if state.graphs is not None:
+                value = state.graphs.backward(batch, state.step, learning)
             else:
                 value = state.accumulation.backward(batch, loss, learning, noise)
             value = interrupts.after_batch(value, learning)
@@ -337,23 +338,6 @@ def _epoch(
     if not (finite if ranks is None else all(ranks.all_told(finite))):
         _check(math.nan, f"the last update of epoch {number}", plan)
     return mean
-
-
-def _reset_optimizer_state(
-    state: TrainingState,
-    plan: Plan,
-    parameters: Sequence[torch.nn.Parameter],
-    device: torch.device,
-) -> None:
-    """Resets the optimisers' moments of these parameters to their initial values."""
-    if not parameters:
-        return
-    for phase, optimiser in zip(plan.phases, state.optimisers, strict=True):
-        fresh = make_optimiser(state.net, plan, phase, device)
-        for parameter in parameters:
-            optimiser.state.pop(parameter, None)
-            if parameter in fresh.state:  # AdaGrad starts with a non-zero state
-                optimiser.state[parameter] = fresh.state[parameter]
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from recae.errors import CapacityError, warn
 from recae.nn import Batch, Ragged, Ranks, Scores
 from recae.nn.batch import UNKNOWN
+from recae.nn.later import later_of
 from recae.system.machine import out_of_memory
 
 Weight = float | Tensor | Callable[[Batch, int], "float | Tensor"]
@@ -166,9 +168,20 @@ def _summed(
     return torch.stack(values).sum()
 
 
-def _clear(parameters: list[torch.nn.Parameter]) -> None:
+def _clear(parameters: Sequence[torch.nn.Parameter]) -> None:
     for parameter in parameters:
-        parameter.grad = None
+        parameter.grad, later = None, later_of(parameter)
+        if later is not None:
+            later.parts.clear()
+
+
+@contextmanager
+def forgotten(parameters: Sequence[torch.nn.Parameter]) -> Iterator[None]:
+    """Forgets the gradients of these parameters at the end: they are as large as the weights."""
+    try:
+        yield
+    finally:
+        _clear(parameters)
 
 
 def _cut(rows: Ragged | Tensor, cuts: list[int]) -> Sequence[Ragged | Tensor]:

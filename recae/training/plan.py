@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 from recae.nn import AutoencoderNet
-from recae.training.optimisers import OPTIMISERS
+from recae.training.optimisers import OPTIMISERS, Optimiser
 
 SLOTS = ("corrupt", "encoder", "code", "decoder", "anchors")
 
@@ -83,12 +82,9 @@ class Plan:
         raise AssertionError("a phase has at least one epoch")
 
 
-def make_optimiser(net: AutoencoderNet, plan: Plan, phase: Phase, device: torch.device) -> Any:
+def make_optimiser(net: AutoencoderNet, plan: Plan, phase: Phase) -> Optimiser:
     """The optimiser of one phase; `l2` is weight decay added to the gradient, which is exact."""
     parameters = phase.parameters(net)
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": 2 * plan.l2},
-        {"params": [p for p in parameters if p.dim() <= 1]},
-    ]
-    kept = [group for group in groups if group["params"]]
-    return OPTIMISERS[plan.optimiser](kept, plan.lr, device.type)
+    tables = [p for p in parameters if p.dim() > 1]
+    others = [p for p in parameters if p.dim() <= 1]
+    return OPTIMISERS[plan.optimiser]([(tables, 2 * plan.l2), (others, 0.0)], plan.lr)

@@ -17,6 +17,7 @@ from recae.errors import DataError, check_option
 from recae.estimators.params import Estimator
 from recae.nn import DENSE_LOSSES, AutoencoderNet, Batch
 from recae.system.machine import row_batches
+from recae.system.rounding import full_sums
 from recae.system.threads import survives_fork
 from recae.transformers.examples import Examples, check_loss, read_codes, read_examples
 from recae.transformers.scaling import Scaling, variance
@@ -215,7 +216,7 @@ class Fitted(Estimator, ABC):
         device = next(net.parameters()).device
         features = max(prod(examples.shape), getattr(self, "n_features_in_", 0))
         width = features * (1 + max(self.channels, default=0)) + sum(self.hidden) + self.latent
-        with torch.no_grad():
+        with torch.no_grad(), full_sums(device):
             parts = [
                 read(examples.batch(rows).to(device)).cpu().numpy()
                 for rows in row_batches(len(examples), width)

@@ -156,7 +156,7 @@ class Functions(TorchFunctionMode):
             if from_gpu == (where == "cuda"):
                 return out
             out = out.clone()  # as_tensor and asarray share memory
-        gpu.record("upload" if where == "cuda" else "download", func.__name__)
+        gpu.record("upload" if where == "cuda" else "download", func.__name__, out.nbytes)
         return gpu.put(out, where == "cuda")
 
     def _to(self, func: Any, args: Any, kwargs: Any) -> Tensor:
@@ -251,7 +251,8 @@ class Operations(TorchDispatchMode):
     ) -> None:
         gpu = self.gpu
         if name == "copy_" and here[0] != here[1]:
-            gpu.record(gpu.kind_of_copy(tensors[1], here[0], not (args[2:] and args[2])), name)
+            kind = gpu.kind_of_copy(tensors[1], here[0], not (args[2:] and args[2]))
+            gpu.record(kind, name, tensors[0].nbytes)
             return
         masks = list(tree_iter(args[1])) if name in INDEXES else []
         masked = any(isinstance(t, Tensor) and t.dtype in (torch.bool, torch.uint8) for t in masks)

@@ -57,12 +57,14 @@ class PretendGPU:
     """Entered, it is the one CUDA device; see the module. watch: a folder in the path of the files
     whose lines are named; memory: the bytes that it has, None for no limit.
 
-    used, peak: bytes, as storages ask for them; operations: those that have run on it.
+    used, peak: bytes, as storages ask for them; copied: bytes by kind of copy; operations: those
+    that have run on it.
     """
 
     def __init__(self, watch: str = "recae", memory: int | None = None) -> None:
         self.watch, self.memory = os.sep + watch + os.sep, memory
         self.events: Counter[tuple[str, str, str]] = Counter()
+        self.copied: Counter[str] = Counter()
         self.operations: set[str] = set()
         self.refused: tuple[str, ...] = ()
         self.used = self.peak = 0
@@ -121,7 +123,7 @@ class PretendGPU:
             return moved
         with self.telling("side", gpu):
             out = tensor.detach().to(copy=True, **options)
-        self.record(self.kind_of_copy(tensor, gpu, wait), "to")
+        self.record(self.kind_of_copy(tensor, gpu, wait), "to", out.nbytes)
         return self.put(out, gpu)
 
     def kind_of_copy(self, source: Tensor, gpu: bool, wait: bool) -> str:
@@ -132,8 +134,8 @@ class PretendGPU:
 
     # What has happened.
 
-    def record(self, kind: str, what: str) -> None:
-        """Counts an event at the innermost line of the watched package."""
+    def record(self, kind: str, what: str, copied: int = 0) -> None:
+        """Counts an event at the innermost line of the watched package; copied: its bytes."""
         if self.capturing is not None and kind in graphs.REFUSED:
             raise graphs.Refused(f"operation not permitted when stream is capturing: {what}")
         if self.capturing is not None and kind == "launch":
@@ -147,6 +149,7 @@ class PretendGPU:
             where = f"{frame.f_code.co_filename.rpartition(self.watch)[2]}:{frame.f_lineno}"
         with self._lock:
             self.events[kind, what, where] += 1
+            self.copied[kind] += copied
         if self.tells and kind in ("sync", "download"):
             warnings.warn("called a synchronizing CUDA operation", stacklevel=2)
         if kind in self.refused and frame is not None:

@@ -128,6 +128,13 @@ def test_copies_are_counted(gpu) -> None:
     assert all(where.startswith("test_pretend.py:") for *_, where in gpu.table("upload"))
 
 
+def test_bytes_of_copies_are_counted(gpu) -> None:
+    x = torch.ones(3).to("cuda", torch.float64)
+    torch.empty(3).copy_(x)
+    torch.tensor([1, 2], device="cuda")
+    assert gpu.copied["upload"] == 3 * 8 + 2 * 8 and gpu.copied["download"] == 3 * 4
+
+
 def test_memory_is_counted_and_ends() -> None:
     with PretendGPU(memory=10_000) as gpu:
         for _ in range(5):

@@ -78,7 +78,7 @@ def test_two_groups_of_items_are_told_apart() -> None:
 def test_the_unit_vectors_kept_for_scoring_follow_the_weights(optimiser: str) -> None:
     encoder = UnitRows(9, 4)
     encoder.initialise(torch.Generator().manual_seed(1))
-    step = recae.training.OPTIMISERS[optimiser]([encoder.weight], 0.1, "cpu")
+    step = recae.training.OPTIMISERS[optimiser]([([encoder.weight], 0.0)], 0.1)
 
     def update() -> None:
         encoder.train()

@@ -11,27 +11,41 @@ import torch
 
 import recae
 from recae.nn import Batch, Ragged
+from tests.gpu.pretend import PretendGPU
 
 X = sp.random(40, 12, 0.3, format="csr", random_state=5, dtype=np.float32)
 X.data[:] = 1
 
 
-def test_a_cell_is_of_the_history_or_of_popularity() -> None:
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_cell_is_of_the_history_or_of_popularity(device: str) -> None:
+    with PretendGPU():
+        found = points(device)
+    for t, matrix in found.items():
+        shares = np.asarray((matrix > 0).mean(0)).ravel()
+        f, own = np.array([0.0, 0.3, 0.9, 0.5]), np.array([1, 1, 0, 0])
+        np.testing.assert_allclose(shares, own * t + (1 - t) * f, atol=0.015)
+        assert set(np.unique(matrix[:, 1].data)) <= {2.0} and set(matrix[:, 2].data) <= {1.0}
+
+
+def points(device: str) -> dict[float, sp.csr_matrix]:
+    """Histories on their way, at some times."""
     net: Any = recae.FlowCF(dropout=0.0, latent=2, hidden=())._network(4, 1)
     path = net.code.path
     path.shares = np.array([0.0, 0.3, 0.9, 0.5], dtype=np.float32)
     rows = 20_000
     history = sp.csr_matrix(np.tile(np.float32([1, 2, 0, 0]), (rows, 1)))
-    x = Ragged.from_csr(history)
+    x, matrices = Ragged.from_csr(history).to(device), {}
     for t in (0.0, 0.4, 1.0):
-        found = path.between(x, torch.full((rows,), t), torch.Generator().manual_seed(1))
-        parts = found.values.numpy(), found.indices.numpy(), found.offsets.numpy()
-        matrix = sp.csr_matrix(parts, (rows, 4))
-        assert matrix.has_canonical_format
-        shares = np.asarray((matrix > 0).mean(0)).ravel()
-        f, own = path.shares, np.array([1, 1, 0, 0])
-        np.testing.assert_allclose(shares, own * t + (1 - t) * f, atol=0.015)
-        assert set(np.unique(matrix[:, 1].data)) <= {2.0} and set(matrix[:, 2].data) <= {1.0}
+        times = torch.full((rows,), t, device=device)
+        found = path.between(x, times, torch.Generator(device).manual_seed(1))
+        if isinstance(found, Ragged):
+            parts = found.values.numpy(), found.indices.numpy(), found.offsets.numpy()
+            matrices[t] = sp.csr_matrix(parts, (rows, 4))
+            assert matrices[t].has_canonical_format
+        else:
+            matrices[t] = sp.csr_matrix(found.cpu().numpy())
+    return matrices
 
 
 def test_it_is_prepared_with_the_shares_of_users() -> None:

@@ -9,7 +9,6 @@ import torch
 import recae
 from recae.models.linear import _solve
 
-CPU = torch.device("cpu")
 RNG = np.random.default_rng(8)
 
 
@@ -45,7 +44,7 @@ def test_it_is_minus_the_inverse(n, dtype, most, library, monkeypatch) -> None:
     monkeypatch.setattr(_solve, "BLOCK", 32)
     matrix, shown = system(n, 5.0), Shown()
     found = matrix.astype(dtype)
-    _solve.negative_inverse_(found, 5.0, shown, CPU)
+    _solve.negative_inverse_(found, 5.0, shown)
     assert shown.count == _solve.blocks(n)
     residual = found.astype(np.float64) @ matrix + np.eye(n)
     assert np.abs(residual).max() < most
@@ -81,4 +80,4 @@ def test_what_is_not_positive_definite_is_refused_in_any_block(library, monkeypa
     matrix = np.eye(12, dtype=np.float32)
     matrix[9, 2] = matrix[2, 9] = 2
     with pytest.raises(recae.ConfigError, match="positive definite .*l2=0.5: raise l2"):
-        _solve.negative_inverse_(matrix, 0.5, Shown(), CPU)
+        _solve.negative_inverse_(matrix, 0.5, Shown())

@@ -1,4 +1,4 @@
-"""Closed forms on a device: its code run on the CPU, and which device is chosen."""
+"""Closed forms on a device: the inverse there, and which device is chosen."""
 
 from __future__ import annotations
 
@@ -38,46 +38,6 @@ def test_what_is_not_positive_definite_is_refused(dtype) -> None:
     matrix = torch.tensor([[1.0, 2.0], [2.0, 1.0]], dtype=dtype)
     with pytest.raises(recae.ConfigError, match="positive definite .*l2=0.5: raise l2"):
         _solve.cholesky_inverse(matrix, 0.5)
-
-
-class Elsewhere:
-    """A device that is not called the CPU and is it."""
-
-    type = "elsewhere"
-
-
-@pytest.fixture
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Lets the code of a GPU run on the CPU; the sizes of what was inverted by it."""
-    inverted = []
-    found = _solve.cholesky_inverse
-
-    def noted(matrix: torch.Tensor, l2: float) -> torch.Tensor:
-        inverted.append(len(matrix))
-        return found(matrix, l2)
-
-    original = _solve.negative_inverse_
-
-    def moved(gram: np.ndarray, l2: float, shown: object, device: torch.device) -> None:
-        original(gram, l2, shown, Elsewhere())
-
-    monkeypatch.setattr(_solve, "cholesky_inverse", noted)
-    monkeypatch.setattr(_solve, "negative_inverse_", moved)
-    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: tensor.clone())
-    return inverted
-
-
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("make", [recae.EASE, recae.EDLAE, recae.RLAE, recae.RDLAE])
-@pytest.mark.parametrize("data", [X, sp.csr_matrix(X[:9])])
-def test_the_code_of_a_device_gives_the_same_weights(
-    make, precision, data, elsewhere, monkeypatch
-) -> None:
-    found = make(l2=2.0, precision=precision).fit(data).weights_.numpy()
-    assert elsewhere == [min(data.shape)]
-    monkeypatch.setattr(_solve, "negative_inverse_", lambda g, l2, s, d: _solve._sweep(g, l2, s))
-    expected = make(l2=2.0, precision=precision).fit(data).weights_.numpy()
-    np.testing.assert_allclose(found, expected, atol=1e-7 if precision == "float64" else 3e-6)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from recae.nn.products import BlockScores, FactoredScores, multiply, product
 from recae.ranking import batches as module
 from recae.ranking.batches import dense, top_k_of_blocks
 from recae.ranking.top_k import TopK, top_k
+from tests.gpu.pretend import PretendGPU
 from tests.laws import assert_same_lists
 
 N_ITEMS = 900
@@ -142,6 +143,18 @@ def test_every_library_gives_the_product(intel, onednn, n, columns, monkeypatch)
     multiply(rows, others, None, wide[:, 1:-1])
     np.testing.assert_allclose(wide[:, 1:-1], whole, atol=1e-4)
     assert (wide[:, [0, -1]] == 7).all()
+
+
+@pytest.mark.parametrize("columns", [1, 7, 8, 203])
+def test_narrow_rows_on_a_gpu_begin_at_multiples_of_16_bytes(columns) -> None:
+    left, right = torch.randn(5, 6).bfloat16(), torch.randn(6, columns).bfloat16()
+    with PretendGPU():
+        found = product(left.to("cuda"), right.to("cuda"))
+        assert found.shape == (5, columns) and found.stride(0) * found.itemsize % 16 == 0
+        again = product(found.t(), left.to("cuda"))  # as the gradient of a weight
+        found, again = found.cpu(), again.cpu()
+    assert torch.equal(found, left @ right)
+    assert torch.equal(again, (left @ right).t() @ left)
 
 
 def test_who_scores_otherwise_is_ranked_by_that() -> None:

@@ -19,7 +19,6 @@ import torch
 @pytest.fixture
 def forks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes of Python modules are forks of this one."""
-    torch.optim.Adam([torch.nn.Parameter(torch.ones(1))])  # the first one imports a lot more
     monkeypatch.setattr(subprocess, "Popen", Forked)
 
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from recae import training
 from recae.data import Interactions
+from recae.data.nonnegative import nonnegative
 from recae.data.splits import Fold
 from recae.errors import TrainingError
 from recae.estimators.params import estimator, param
 from recae.models.factors._base import FactorRecommender
-from recae.nn.nonnegative import nonnegative
 from recae.recommend.explain.parts import Padded, Parts
 from recae.recommend.frozen import tensor_of
 from recae.recommend.onnx.graph import Value, apply, loop

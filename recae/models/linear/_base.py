@@ -24,6 +24,7 @@ from recae.models.linear._solve import (
     to_float32,
     warn_if_light,
 )
+from recae.nn.batch import sent
 from recae.recommend.explain.parts import SUM, Parts, from_table
 from recae.recommend.onnx.graph import Value
 from recae.recommend.onnx.histories import Histories
@@ -105,14 +106,14 @@ class LinearRecommender(ScaledRecommender):
         before, after = self._degree_factors(rows)
         if after is not None:
             scale, kept = scale * after, kept * after
-        shared = torch.from_numpy(inverse)  # torch multiplies in all threads, and in one float
-        shared.mul_(torch.from_numpy(scale.astype(inverse.dtype)))
+        kept = kept if before is None else kept * before
+        shared = torch.as_tensor(inverse)  # torch multiplies in all threads, and in one float
+        shared.mul_(_like(shared, scale))
         if before is not None:
-            kept = kept * before
-            shared.mul_(torch.from_numpy(before.astype(inverse.dtype))[:, None])
+            shared.mul_(_like(shared, before)[:, None])
+        shared.diagonal().copy_(_like(shared, kept))
         del shared  # the memory may move below
-        np.fill_diagonal(inverse, kept)
-        self.weights_ = torch.from_numpy(to_float32(inverse))
+        self.weights_ = to_float32(inverse)
 
     def _column_scale(
         self, l2: float, squares: Doubles, ridge: Doubles, diagonal: Doubles, eps: float
@@ -151,3 +152,8 @@ class LinearRecommender(ScaledRecommender):
 
     def _restore(self, arrays: Mapping[str, Tensor]) -> None:
         self.weights_ = expect(arrays["weights"], len(self.items_), len(self.items_))
+
+
+def _like(matrix: Tensor, numbers: Doubles) -> Tensor:
+    """Numbers in the float of a matrix, and on its device."""
+    return sent(torch.from_numpy(numbers).to(matrix.dtype), matrix.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,14 @@ from torch.nn.functional import linear
 
 from recae.data.scaled import Rows
 from recae.errors import CapacityError, ConfigError, warn
+from recae.models.linear._gpu import fetched, gram_on_gpu, on_gpu, some_of
 from recae.models.linear._gram import gram_matrix
 from recae.nn import Ranks
+from recae.nn.batch import bag, sent
 from recae.system.machine import gpu_room, total_memory
+
+Matrix = np.ndarray | Tensor
+"""A matrix in memory, of numpy, whose memory can shrink, or on a GPU, of torch."""
 
 SPARE = 0.85
 """Share of the memory that the matrices may take."""
@@ -178,18 +184,17 @@ def blocks(n: int) -> int:
     return -(-n // BLOCK)
 
 
-def negative_inverse_(gram: np.ndarray, l2: float, progress_bar: Any, device: torch.device) -> None:
+def negative_inverse_(matrix: Matrix, l2: float, progress_bar: Any) -> None:
     """Replaces a symmetric positive definite matrix by minus its inverse, in its own memory.
 
-    On the CPU by `_sweep`; elsewhere by Cholesky, in a copy of the matrix and one more. Raises
-    ConfigError, which names l2, when the matrix is not positive definite.
+    In memory by `_sweep`, on a GPU by Cholesky. Raises ConfigError, which names l2, when the matrix
+    is not positive definite.
     """
-    if device.type == "cpu":
-        _sweep(gram, l2, progress_bar)
+    if isinstance(matrix, np.ndarray):
+        _sweep(matrix, l2, progress_bar)
         return
-    memory = torch.from_numpy(gram)
-    memory.copy_(cholesky_inverse(memory.to(device), l2).neg_())
-    progress_bar.update(blocks(len(gram)))
+    cholesky_inverse(matrix, l2).neg_()
+    progress_bar.update(blocks(len(matrix)))
 
 
 def cholesky_inverse(matrix: Tensor, l2: float) -> Tensor:
@@ -200,7 +205,7 @@ def cholesky_inverse(matrix: Tensor, l2: float) -> Tensor:
     factor = matrix.mT  # the same numbers, in the order of LAPACK, so that nothing is copied
     info = torch.zeros((), dtype=torch.int32, device=matrix.device)
     torch.linalg.cholesky_ex(factor, out=(factor, info))
-    if info.item():
+    if not ((info == 0) & factor.diagonal().isfinite().all()).item():  # of NaN, info may be 0
         raise _not_positive_definite(l2)
     return torch.cholesky_inverse(factor, out=factor).mT
 
@@ -253,10 +258,13 @@ def _not_positive_definite(l2: float) -> ConfigError:
     )
 
 
-def to_float32(matrix: np.ndarray) -> np.ndarray:
-    """The matrix in float32, written over its own first half; the second half is freed."""
+def to_float32(matrix: Matrix) -> Tensor:
+    """The matrix in memory and in float32. One in memory is written over its own first half, and
+    the second half is freed."""
+    if isinstance(matrix, Tensor):
+        return fetched(matrix)
     if matrix.dtype == np.float32:
-        return matrix
+        return torch.from_numpy(matrix)
     n = len(matrix)
     flat = matrix.reshape(-1)
     halves = flat.view(np.float32)[: n * n].reshape(n, n)
@@ -264,11 +272,26 @@ def to_float32(matrix: np.ndarray) -> np.ndarray:
         halves[start : start + BLOCK] = matrix[start : start + BLOCK].astype(np.float32)
     del flat, halves  # views into memory that the next line may move
     matrix.resize((n * n + 1) // 2, refcheck=False)
-    return matrix.view(np.float32)[: n * n].reshape(n, n)
+    return torch.from_numpy(matrix.view(np.float32)[: n * n].reshape(n, n))
 
 
 COLUMNS = 128
 """Columns of the result made at a time: few enough for the cache, enough for a sparse product."""
+
+
+def _gram(
+    blocks: Iterable[Any],
+    n: int,
+    dtype: np.dtype[Any],
+    device: torch.device,
+    ranks: Ranks | None,
+) -> Matrix | None:
+    """X'X on a device. Several processes share it on the CPU; None for all but process 0."""
+    if device.type == "cpu" or ranks is not None:
+        gram = gram_matrix(blocks, n, dtype, ranks)
+        on_cpu = gram is None or device.type == "cpu"
+        return gram if on_cpu else torch.from_numpy(gram).to(device)
+    return gram_on_gpu(blocks, n, dtype, device)
 
 
 def over_items(
@@ -279,29 +302,32 @@ def over_items(
     progress_bar: Any,
     device: torch.device,
     ranks: Ranks | None = None,
-) -> tuple[np.ndarray, np.ndarray] | None:
+) -> tuple[Matrix, np.ndarray] | None:
     """-P, (n_items, n_items) in the dtype, and the diagonal of P = (X'X + diag(r))^-1.
 
-    rows: X; ridge: r, (n_items,) float64, above zero. ranks: processes that share X'X; process 0
-    inverts it, and the others get None. Costs items^3 operations. Raises ConfigError when rounding
-    leaves no positive definite matrix.
+    rows: X; ridge: r, (n_items,) float64, above zero. device: where -P is computed, and stays.
+    ranks: processes that share X'X; process 0 inverts it, and the others get None. Costs items^3
+    operations. Raises ConfigError when rounding leaves no positive definite matrix.
     """
-    gram = gram_matrix(rows, len(ridge), dtype, ranks)
+    gram = _gram(rows, len(ridge), dtype, device, ranks)
     if gram is None:
         return None
-    if not np.isfinite(gram.diagonal()).all():
+    shared = torch.as_tensor(gram)
+    diagonal = shared.diagonal().cpu().numpy()
+    if not np.isfinite(diagonal).all():
         raise ConfigError(
             f"X'X overflows {dtype} (l2={l2} does not matter): scale the weights of the "
             "interactions, set weight_transform='log1p', or leave precision at 'auto'"
         )
     with np.errstate(over="ignore"):
-        gram[np.diag_indices_from(gram)] += ridge
-    if not np.isfinite(gram.diagonal()).all():
+        diagonal = (diagonal + ridge).astype(dtype)
+    if not np.isfinite(diagonal).all():
         raise ConfigError(
             f"X'X + l2 I overflows {dtype} at l2={l2}: lower l2", parameter="l2", value=l2
         )
-    negative_inverse_(gram, l2, progress_bar, device)
-    return gram, -gram.diagonal()
+    shared.diagonal().copy_(sent(torch.from_numpy(diagonal), device))
+    negative_inverse_(gram, l2, progress_bar)
+    return gram, -shared.diagonal().cpu().numpy()
 
 
 def over_users(
@@ -311,8 +337,8 @@ def over_users(
     progress_bar: Any,
     device: torch.device,
     ranks: Ranks | None = None,
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """The same through the users: -P in float32, and the diagonal of P in float64.
+) -> tuple[Matrix, np.ndarray] | None:
+    """The same through the users: -P in memory, in float32, and the diagonal of P in float64.
 
     With R = diag(r) and Y = X R^-1/2, P = R^-1/2 (I - Y' (I + YY')^-1 Y) R^-1/2 (Woodbury 1950).
     Costs users^3 operations and interactions x (users + items / 2) for the products, which are
@@ -321,25 +347,35 @@ def over_users(
     hundred times those of the inverse over items. So the computation is in float64 and only its
     result is in float32.
     """
-    roots = ridge**-0.5
+    n, roots = len(ridge), ridge**-0.5
     matrix = sp.vstack(list(rows), format="csr")
     items = sp.csr_matrix((matrix.astype(np.float64) @ sp.diags(roots)).T)  # Y': (n_items, n_users)
-    system = gram_matrix([items], items.shape[1], np.dtype(np.float64), ranks)
+    system = _gram([items], items.shape[1], np.dtype(np.float64), device, ranks)
     if system is None:
         return None
-    system[np.diag_indices_from(system)] += 1
-    negative_inverse_(system, l2, progress_bar, device)
-    n = len(ridge)
-    inverse, diagonal = np.empty((n, n), np.float32), np.empty(n)
+    torch.as_tensor(system).diagonal().add_(1)
+    negative_inverse_(system, l2, progress_bar)
+    there = on_gpu(items, device) if isinstance(system, Tensor) else None
+    scales = sent(torch.from_numpy(roots), device)
+
+    def below(start: int, stop: int) -> Tensor:
+        """Columns of Y' (I + YY')^-1 Y, negative, from the diagonal down: (n - start, columns)."""
+        if there is None:
+            solved = (items[start:stop] @ system).T  # (n_users, columns)
+            return torch.from_numpy(items[start:] @ np.ascontiguousarray(solved))
+        table = bag(torch.as_tensor(system), some_of(there, start, stop)).mT.contiguous()
+        return bag(table, some_of(there, start, n))
+
+    found = np.empty((n, n), np.float32)  # by numpy, which asks for huge pages
+    inverse, diagonal = torch.from_numpy(found), torch.empty_like(scales)
     for start in range(0, n, COLUMNS):
         stop = min(start + COLUMNS, n)
-        solved = (items[start:stop] @ system).T  # (n_users, columns)
-        part = items[start:] @ np.ascontiguousarray(solved)  # from the diagonal down
-        part[np.diag_indices(stop - start)] += 1
-        part *= roots[start:stop]
-        part *= -roots[start:, None]
+        part = below(start, stop)
+        part.diagonal().add_(1)
+        part.mul_(scales[start:stop]).mul_(-scales[start:, None])
         diagonal[start:stop] = -part.diagonal()
+        part = part.float().cpu()
         inverse[start:, start:stop] = part
         inverse[start:stop, stop:] = part[stop - start :].T
     progress_bar.update()
-    return inverse, diagonal
+    return found, diagonal.cpu().numpy()

@@ -98,14 +98,14 @@ class ADMMSLIM(SparseLinear):
         with bar(steps, name, "block", run.progress) as progress_bar:
             found = over_items(rows, ridge, plan.dtype, self.l2, progress_bar, device)
             assert found is not None  # a process of its own
-            inverse = torch.from_numpy(found[0]).to(device).neg_()
+            inverse = torch.as_tensor(found[0]).neg_()
             ridges = torch.from_numpy(ridge.astype(plan.dtype)).to(device)
             parts, distances = [], []
             for start in range(0, n, COLUMNS):
                 items = torch.arange(start, min(start + COLUMNS, n), device=device)
                 weights, distance = self._steps(inverse, ridges, items)
                 distances.append(distance)
-                parts.append(sp.csr_matrix(weights.t().cpu().numpy().astype(np.float32)))
+                parts.append(sp.csr_matrix(weights.t().float().cpu().numpy()))
                 progress_bar.update()
         self._keep(sp.vstack(parts, format="csr"), data, self.l1)
         if max(distances) > CONVERGED:

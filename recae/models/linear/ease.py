@@ -25,7 +25,7 @@ class EASE(LinearRecommender):
     item-item matrix, 8 items^2 bytes while fitting in float64 and 4 items^2 otherwise and after.
     With clearly fewer users than items it costs users^3 operations and 8 users^2 + 4 items^2 bytes
     of memory, in float64, by the identity of Woodbury. `weights_[i, j]` is how much item i in a
-    history adds to the score of item j. Inverts on a GPU where there is one and the matrix fits
+    history adds to the score of item j. Computes on a GPU where there is one and the matrix fits
     twice, else on the CPU.
 
     >>> recae.EASE(l2=1.0).fit(data).recommend(0)["item_id"].tolist()  # items 1 and 2 go together

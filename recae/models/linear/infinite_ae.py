@@ -15,7 +15,14 @@ from recae.data import Interactions, csr
 from recae.data.splits import Fold
 from recae.errors import CapacityError
 from recae.estimators.params import estimator, learnt, param
-from recae.models.linear._solve import blocks, device_that_fits, negative_inverse_, to_float32
+from recae.models.linear._gpu import gram_on_gpu
+from recae.models.linear._solve import (
+    Matrix,
+    blocks,
+    device_that_fits,
+    negative_inverse_,
+    to_float32,
+)
 from recae.nn.products import multiply
 from recae.ranking.batches import dense
 from recae.recommend.base import Recommender
@@ -36,6 +43,9 @@ SPARE = 0.85
 ROWS = 256
 """Rows of the kernel made at a time; each takes some 64 bytes for every training user."""
 
+PARTS = 32
+"""Parts of a kernel on a GPU; one takes ten times its own memory meanwhile."""
+
 POINTS = 64
 """Points of the way from the empty history to a history, for `explain`."""
 
@@ -50,9 +60,9 @@ class InfiniteAE(Recommender):
     Sachdeva, Dhaliwal, Wu & McAuley, "Infinite Recommendation Networks: A Data-Centric Approach",
     NeurIPS 2022. Hard to beat where users are few, with one hyperparameter. Costs
     users^3 operations and 8 users^2 bytes of memory; the model keeps the training histories and 4
-    users^2 bytes, and scoring one history costs users^2 operations. Inverts on a GPU where there is
-    one and the matrix fits twice. As in the authors' code, histories enter the
-    kernel as they are, not normalised.
+    users^2 bytes, and scoring one history costs users^2 operations. Computes on a GPU where there
+    is one and the matrix fits twice. As in the authors' code, histories enter the kernel as they
+    are, not normalised.
 
     >>> recae.InfiniteAE(l2=1.0).fit(data).recommend(0)["item_id"].tolist()
     [2, 3]
@@ -82,25 +92,38 @@ class InfiniteAE(Recommender):
                 f"and {available / 1e9:.1f} GB may be used: keep fewer users, or use SVDAE or EASE"
             )
         self.histories_ = weighted(self, data.matrix, "both")
-        system = np.empty((n, n))
+        device = device_that_fits(type(self).__name__, run.device, 8 * n**2)
         with bar(blocks(n), type(self).__name__, "block", run.progress) as progress_bar:
+            with np.errstate(over="ignore", invalid="ignore"):  # the solver checks it
+                system = self._system(device)
+            diagonal = torch.as_tensor(system).diagonal()
+            diagonal.add_(self.l2 * float(diagonal.cpu().numpy().mean()))
+            negative_inverse_(system, self.l2, progress_bar)
+        torch.as_tensor(system).neg_()
+        del diagonal  # the memory may move below
+        self.inverse_ = to_float32(system)
+
+    def _system(self, device: torch.device) -> Matrix:
+        """The kernel of all pairs of training users, (n_users, n_users) float64."""
+        known, n = self.histories_, self.histories_.shape[0]
+        if device.type == "cpu":
+            system = np.empty((n, n))
             for start in range(0, n, ROWS):
                 rows = slice(start, start + ROWS)
-                with np.errstate(over="ignore", invalid="ignore"):  # the solver checks it
-                    system[rows] = self._kernel(self.histories_[rows])
-            system[np.diag_indices_from(system)] += self.l2 * system.diagonal().mean()
-            device = device_that_fits(type(self).__name__, run.device, system.nbytes)
-            negative_inverse_(system, self.l2, progress_bar, device)
-        np.negative(system, out=system)
-        self.inverse_ = torch.from_numpy(to_float32(system))
+                system[rows] = self._kernel(known[rows])
+            return system
+        there = gram_on_gpu([known.T.tocsr()], n, np.dtype(np.float64), device)
+        first = there.mul_(WEIGHT_VARIANCE / known.shape[1]).add_(BIAS_VARIANCE)
+        lengths = first.diagonal().sqrt()
+        for part, own in zip(first.chunk(PARTS), lengths.chunk(PARTS), strict=True):
+            part.copy_(_tangent(part, own[:, None] * lengths, torch))
+        return first
 
     def _kernel(self, rows: Any) -> np.ndarray:
         """The neural tangent kernel of some histories with those of training, (rows, n_users).
 
-        With the variances v of weights and b of biases and d items: S = v x.x' / d + b after the
-        first layer, and t the angle with cos t = S / sqrt(S_xx S_x'x'). The ReLU turns S into
-        sqrt(S_xx S_x'x') (sin t + (pi - t) cos t) / 2 pi, its derivative into (pi - t) / 2 pi
-        (Cho & Saul 2009), and K = v ReLU(S) + b + v S ReLU'(S) (Jacot et al. 2018).
+        With the variances v of weights and b of biases and d items: that of S = v x.x' / d + b
+        after the first layer, by `_tangent`.
         """
         v, b, d = WEIGHT_VARIANCE, BIAS_VARIANCE, rows.shape[1]
         if self.weights != "neither":  # counts of common items are exact in float32, as ones are
@@ -110,11 +133,7 @@ class InfiniteAE(Recommender):
             np.sqrt(v / d * csr.row_sums(np.square(some.data, dtype=np.float64), some.indptr) + b)
             for some in (rows, self.histories_)
         )
-        lengths = own[:, None] * others
-        cosine = np.clip(first / lengths, -1, 1)
-        angle = np.arccos(cosine)
-        after = lengths * (np.sin(angle) + (np.pi - angle) * cosine) / (2 * np.pi)
-        kernel: np.ndarray = v * after + b + v * first * (np.pi - angle) / (2 * np.pi)
+        kernel: np.ndarray = _tangent(first, own[:, None] * others, np)
         return kernel
 
     def _score_rows(self, matrix: Any) -> Tensor:
@@ -199,3 +218,17 @@ class InfiniteAE(Recommender):
         n = len(arrays["inverse"])
         self.inverse_ = expect(arrays["inverse"], n, n)
         self.histories_ = csr_from_arrays("histories", arrays, (n, len(self.items_)))
+
+
+def _tangent(first: Any, lengths: Any, of: Any) -> Any:
+    """The neural tangent kernel from S and sqrt(S_xx S_x'x') of pairs, by numpy or torch.
+
+    With t the angle with cos t = S / sqrt(S_xx S_x'x'): the ReLU turns S into
+    sqrt(S_xx S_x'x') (sin t + (pi - t) cos t) / 2 pi, its derivative into (pi - t) / 2 pi
+    (Cho & Saul 2009), and K = v ReLU(S) + b + v S ReLU'(S) (Jacot et al. 2018).
+    """
+    v, b = WEIGHT_VARIANCE, BIAS_VARIANCE
+    cosine = of.clip(first / lengths, -1, 1)
+    angle = of.arccos(cosine)
+    after = lengths * (of.sin(angle) + (np.pi - angle) * cosine) / (2 * np.pi)
+    return v * after + b + v * first * (np.pi - angle) / (2 * np.pi)

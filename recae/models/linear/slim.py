@@ -10,12 +10,12 @@ import torch
 
 from recae import training
 from recae.data import Interactions
+from recae.data.nonnegative import nonnegative
 from recae.data.splits import Fold
 from recae.errors import TrainingError
 from recae.estimators.params import estimator, param
 from recae.models.linear._gram import gram_matrix
 from recae.models.linear._sparse import SparseLinear
-from recae.nn.nonnegative import nonnegative
 from recae.recommend.weights import weighted
 from recae.system.progress import bar
 from recae.system.threads import in_threads

@@ -44,7 +44,8 @@ class FlowSteps(nn.Module):
 
     x_t has each cell of the history with the chance t = step / steps, and else that of x_0, which
     has item i with the share of the users that have it (equations 5 and 7 of Liu et al. 2025). Rows
-    stay sparse: x_0 is as long as a history, on average.
+    stay sparse on a CPU: x_0 is as long as a history, on average. A GPU would have to be asked how
+    long it is, so there rows become dense.
     """
 
     def __init__(self, n_items: int, steps: int) -> None:
@@ -63,7 +64,7 @@ class FlowSteps(nn.Module):
         self.drawn = torch.randint(self.steps, (len(x),), generator=generator, device=device)
         return batch.with_input(self.between(x, self.drawn / self.steps, generator))
 
-    def between(self, x: Ragged, t: Tensor, generator: torch.Generator | None) -> Ragged:
+    def between(self, x: Ragged, t: Tensor, generator: torch.Generator | None) -> Ragged | Tensor:
         """x_t of histories at the times t, (rows,); cells from x_0 have the value 1."""
 
         def uniform(*size: int) -> Tensor:
@@ -71,6 +72,10 @@ class FlowSteps(nn.Module):
 
         shares = sent(torch.as_tensor(self.shares), t.device)
         start = uniform(len(x), self.n_items) < shares  # x_0
+        if t.device.type != "cpu":
+            own = to_dense(x)
+            stays = (uniform(len(x), self.n_items) < t[:, None]) | (start & (own != 0))
+            return torch.where(stays, own, start.to(own.dtype))
         stays = (uniform(len(x.indices)) < t[x.rows]) | start[x.rows, x.indices]
         start[x.rows, x.indices] = False
         rows, columns = start.nonzero(as_tuple=True)

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 
 import recae
@@ -52,6 +53,16 @@ def test_flags_of_torch_are_put_back() -> None:
         assert torch.backends.cuda.matmul.allow_tf32 is not before
         raise KeyError
     assert torch.backends.cuda.matmul.allow_tf32 is before
+
+
+def test_the_steps_of_a_closed_form_are_timed_and_left_as_they_were() -> None:
+    before = [getattr(module, step) for module, step in gpu.STEPS.values()]
+    rows = sp.csr_matrix(np.random.default_rng(0).random((40, 9)) < 0.5)
+    with PretendGPU() as pretended, gpu.stepped(torch.device("cuda")) as steps:
+        recae.EASE().fit(rows, device="cuda", progress=False)
+    assert set(steps) == set(gpu.STEPS) and min(steps.values()) > 0
+    assert pretended.count("sync") >= len(gpu.STEPS)
+    assert [getattr(module, step) for module, step in gpu.STEPS.values()] == before
 
 
 def test_the_full_sizes_are_those_of_the_issue() -> None:

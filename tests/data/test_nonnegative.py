@@ -7,7 +7,7 @@ import pytest
 import scipy.optimize
 import torch
 
-from recae.nn.nonnegative import nonnegative
+from recae.data.nonnegative import nonnegative
 
 
 @pytest.mark.parametrize(("n", "more"), [(1, 2), (6, 8), (30, 1)])
