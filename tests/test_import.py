@@ -136,7 +136,7 @@ def test_models_name_the_optimisers_that_training_has() -> None:
 TRAINS = """
 import sys, recae
 data = recae.testing.planted().binarised()
-for kind in (recae.MultVAE, recae.SoftmaxMF, recae.ELSA):
+for kind in (recae.MultVAE, recae.RecVAE, recae.ELSA):
     kind(epochs=1).fit(data, device="cpu", progress=False)
 print("torch._dynamo" in sys.modules)
 """

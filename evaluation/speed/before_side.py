@@ -39,6 +39,9 @@ data = sp.load_npz(sys.argv[2])[:100]
 started = time.perf_counter()
 recae.MultDAE(epochs=1).fit(data, device="cpu", progress=False)
 print(time.perf_counter() - started)
+sys.path.append(sys.argv[3])
+import worker
+print(worker.peak_gb())
 """
 
 
@@ -52,7 +55,7 @@ def main() -> None:
     path = Path(folder) / "train.npz"
     cases: dict[str, Callable[[Any], Any]] = {"epoch": epoch, "ranking": ranking, "ease": ease}
     if case == "first":
-        worker.serve(lambda: {"seconds": first(tree, path)}, bare)
+        worker.serve(lambda: first(tree, path), bare)
     else:
         worker.serve(cases[case](sp.load_npz(path)), bare)
 
@@ -70,11 +73,13 @@ def epoch(matrix: Any) -> Callable[[], dict[str, float]]:
     return run
 
 
-def first(tree: str, path: Path) -> float:
-    """Seconds of the first fit of a new process."""
-    command = [sys.executable, "-W", "ignore", "-c", FIRST, tree, str(path)]
+def first(tree: str, path: Path) -> dict[str, float]:
+    """Seconds of the first fit of a new process, and its peak memory."""
+    command = [sys.executable, "-W", "ignore", "-c", FIRST, tree, str(path), worker.__file__]
+    command[-1] = str(Path(command[-1]).parent)
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(done.stdout)
+    seconds, peak = map(float, done.stdout.split())
+    return {"seconds": seconds, "peak_gb": peak}
 
 
 def ranking(matrix: Any) -> Callable[[], None]:

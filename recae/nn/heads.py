@@ -124,8 +124,9 @@ class _Chunked(torch.autograd.Function):
         later: Later | None,
     ) -> Tensor:
         """The loss and its gradients, a chunk of rows at a time, so that the logits of all rows are
-        never held together. If one chunk has all rows and fewer numbers than the weight, it is kept
-        in place of the weight's gradient, which `later` then forms."""
+        never held together. If one chunk has all rows and at most as many numbers as the weight,
+        it is kept in place of the weight's gradient, which `later` then forms. Of the parts of a
+        batch that is cut only the first is kept."""
         wanted = ctx.needs_input_grad[1:4]
         rows, totals, width = len(target), target.row_sums(target.values), len(weight)
         if shard is not None:
@@ -136,8 +137,9 @@ class _Chunked(torch.autograd.Function):
         h, w = (hidden, weight) if narrow is None else (hidden.to(narrow), weight.to(narrow))
         chunks = row_chunks(rows, width, cells_of(hidden.device, CHUNK_CELLS))
         parts = []  # of the gradient of hidden
-        waits = wanted[1] and len(chunks) == 1 and rows <= weight.shape[1]
-        ctx.later, ctx.dtype, kept = later if waits else None, weight.dtype, []
+        if len(chunks) > 1 or rows > weight.shape[1] or (later is not None and later.parts):
+            later = None
+        ctx.later, ctx.dtype, kept = later if wanted[1] else None, weight.dtype, []
         for chunk in chunks:
             logits = product(h[chunk], w.t())
             for tile in _tiles(chunk, weight, width):

@@ -18,6 +18,10 @@ from torch.nn.functional import embedding_bag
 from recae.nn.batch import Ragged, bag
 from recae.nn.products import product
 
+LARGE = 1 << 21
+"""Numbers of a weight from which its gradient is formed later: smaller gradients stay in the cache,
+and are formed faster at once."""
+
 Rows = Callable[[slice], Tensor]
 """Some rows of a gradient, formed when they are asked for."""
 
@@ -55,9 +59,10 @@ def formed_later(weights: Iterable[nn.Parameter]) -> Iterator[None]:
 
 
 def wide_weights(net: nn.Module) -> list[nn.Parameter]:
-    """The weights with a row for each item, of the layers that have one."""
+    """The weights that grow with the catalogue, if they have at least `LARGE` numbers."""
     wide = (module for module in net.modules() if "weight" in getattr(type(module), "wide", {}))
-    return [cast(nn.Parameter, module.weight) for module in wide]
+    weights = dict.fromkeys(cast(nn.Parameter, module.weight) for module in wide)
+    return [weight for weight in weights if weight.numel() >= LARGE]
 
 
 def outer(left: Tensor, right: Tensor, factor: Tensor, dtype: torch.dtype) -> Rows:
@@ -80,7 +85,7 @@ def bag_later(weight: Tensor, x: Ragged) -> Tensor:
 class _BagLater(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, x: Ragged) -> Tensor:
-        ctx.x, ctx.later, ctx.n = x, later_of(weight), weight.shape[1]
+        ctx.x, ctx.later = x, later_of(weight)
         return bag(weight, x)
 
     @staticmethod

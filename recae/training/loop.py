@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -299,13 +298,14 @@ def _epoch(
             if first.here:
                 changed = {id(parameter) for parameter in plan.before_epoch(net, number)}
                 first.changed += [n for n, p in net.named_parameters() if id(p) in changed]
-        for name, each in product(first.changed, state.optimisers):
-            each.state.pop(net.get_parameter(name), None)  # its moments begin again
+        for name in first.changed:
+            for each in state.optimisers:
+                each.state.pop(net.get_parameter(name), None)  # its moments begin again
     optimiser.lr = plan.rate(number)
     net.train()
     net.corrupt.train(phase.corrupt)
     learning = phase.parameters(net)
-    alone = device.type == "cpu" and ranks is None
+    alone = device.type == "cpu" and ranks is None  # processes add up their gradients whole
     later = wide_weights(net) if alone and optimiser.takes_rows else []
     if state.graphs is not None:
         state.graphs.begin(noise)

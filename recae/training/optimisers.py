@@ -6,7 +6,7 @@ which takes more than a second and 70 MB, and which nothing here needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from torch.optim.adam import adam
 from torch.optim.nadam import nadam
 
 from recae.nn import shard_of
-from recae.nn.later import later_of
+from recae.nn.later import Rows, later_of
 from recae.nn.products import cells_of, row_chunks
 
 ROW_CELLS = 1 << 18
@@ -38,8 +38,8 @@ class Optimiser:
     lr: the learning rate, which may be set between steps.
     """
 
-    takes_rows = True  # whether it updates some rows by their gradients alone
-    in_blocks = False  # whether it updates whole gradients so, too, on a CPU
+    takes_rows = True  # whether it can update some rows of a table at a time
+    in_blocks = False  # whether a CPU does so with every table
 
     def __init__(self, groups: Iterable[tuple[Sequence[Parameter], float]], lr: float) -> None:
         self.groups, self.lr = [(list(each), decay) for each, decay in groups], lr
@@ -66,17 +66,18 @@ class Optimiser:
     @torch.no_grad()
     def step(self) -> None:
         """One update of every parameter that has a gradient."""
+        for parameters, decay in self.groups:  # first what is formed from tensors as they are now
+            for parameter in parameters:
+                if (later := later_of(parameter)) is not None and later.parts:
+                    self._blocks(parameter, _also(later.rows, parameter.grad), decay)
         for parameters, decay in self.groups:
             whole: list[Piece] = []
             for parameter in parameters:
                 later, grad = later_of(parameter), parameter.grad
+                if later is not None and later.parts:
+                    continue
                 if grad is not None and grad.is_sparse:
-                    assert later is None or not later.parts
                     self._rows(parameter, grad, decay)
-                elif later is not None and later.parts:
-                    if grad is not None:  # of another use of the weight
-                        later.parts.append(grad.__getitem__)
-                    self._blocks(parameter, later.rows, decay)
                 elif grad is not None and self._cuts(grad):
                     self._blocks(parameter, grad.__getitem__, decay)
                 elif grad is not None:
@@ -92,7 +93,7 @@ class Optimiser:
             self.state[parameter] = self._begin(parameter)
         return self.state[parameter]
 
-    def _blocks(self, parameter: Parameter, slope: Callable[[slice], Tensor], decay: float) -> None:
+    def _blocks(self, parameter: Parameter, slope: Rows, decay: float) -> None:
         """An update some rows at a time, whose gradients are formed or read only then."""
         state, n = self._state(parameter), len(parameter)
         after = state
@@ -115,6 +116,11 @@ class Optimiser:
     def _rows(self, parameter: Parameter, grad: Tensor, decay: float) -> None:
         """One update of the rows of a sparse gradient."""
         raise NotImplementedError(f"{type(self).__name__} has no update by a sparse gradient")
+
+
+def _also(rows: Rows, grad: Tensor | None) -> Rows:
+    """The sum of a gradient that is formed later and one that is there, of other uses."""
+    return rows if grad is None else lambda some: rows(some).add_(grad[some])
 
 
 def _zeros(parameter: Parameter, *names: str) -> State:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +14,7 @@ import torch
 from torch.nn import functional as F
 
 import recae
+from recae.system import rounding
 from recae.system.rounding import full_sums
 from tests.gpu.pretend import PretendGPU
 
@@ -53,15 +56,68 @@ def test_they_stay_until_the_last_thread_has_left() -> None:
     def other() -> None:
         with full_sums(CUDA):
             inside.set()
-            leave.wait()
+            leave.wait(60)
 
     thread = threading.Thread(target=other)
     with full_sums(CUDA):
         thread.start()
-        inside.wait()
+        assert inside.wait(60)
     assert settings() == FULL
     leave.set()
     thread.join()
+
+
+NEWER = ["", "cudnn.", "cudnn.conv.", "cudnn.rnn."] if hasattr(torch.backends.cudnn, "conv") else []
+
+
+@pytest.mark.parametrize("part", NEWER)
+@pytest.mark.parametrize("value", ["ieee", "tf32"])
+def test_a_choice_by_the_newer_names_stays(part: str, value: str) -> None:
+    code = f"""
+import torch
+from recae.system.rounding import full_sums
+cudnn = torch.backends.cudnn
+torch.backends.{part}fp32_precision = {value!r}
+def found():
+    return [each.fp32_precision for each in (torch.backends, cudnn, cudnn.conv, cudnn.rnn)]
+before = found(), cudnn.deterministic
+with full_sums(torch.device("cuda")):
+    assert cudnn.deterministic
+assert (found(), cudnn.deterministic) == before, (found(), before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_setting_with_two_parts_is_restored() -> None:
+    name = "allow_bf16_reduced_precision_reduction"
+    products: Any = torch.backends.cuda.matmul
+    try:
+        split = getattr(products, f"{name}_split_k")
+    except AttributeError:
+        pytest.skip("it has one part in this version of torch")
+    try:
+        setattr(products, name, (False, False))
+        with full_sums(CUDA):
+            pass
+        assert not getattr(products, f"{name}_split_k")
+    finally:
+        setattr(products, name, (True, split))
+
+
+def test_what_cannot_be_changed_leaves_the_others_as_they_were(monkeypatch, before) -> None:
+    def broken():
+        yield from list(real())[:2]
+        raise RuntimeError("no such setting")
+
+    real = rounding._settings
+    monkeypatch.setattr(rounding, "_settings", broken)
+    with pytest.raises(RuntimeError, match="no such"), full_sums(CUDA):
+        pass
+    monkeypatch.undo()
+    assert settings() == before
+    with full_sums(CUDA):
+        assert settings() == FULL
 
 
 def test_a_cpu_needs_none(before) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 from torch.nn.functional import embedding, normalize
 
 from recae import training
@@ -73,12 +72,14 @@ class SoftmaxMF(FactorRecommender):
         device, n_users, n_items = run.device, data.n_users, data.n_items
         users = torch.from_numpy(row_numbers(data.matrix.indptr).astype(np.int64))
         items = torch.from_numpy(data.matrix.indices.astype(np.int64))
-        draws, scale = torch_generator(run.seed, Stream.WEIGHTS), self.latent**-0.5
+        draws = torch_generator(run.seed, Stream.WEIGHTS)
         factors = [
-            Parameter(torch.randn(n, self.latent, generator=draws).mul_(scale).to(device))
+            torch.randn(n, self.latent, generator=draws).mul_(self.latent**-0.5).to(device)
             for n in (n_users, n_items)
         ]
-        optimiser = training.OPTIMISERS["adam"]([(factors, 0.0)], self.lr)
+        for table in factors:
+            table.requires_grad_()
+        optimiser = torch.optim.SparseAdam(factors, lr=self.lr)
         batches = -(-data.nnz // self.batch_size)
         order = numpy_generator(run.seed, Stream.SHUFFLE)
         negatives = torch_generator(run.seed, Stream.SAMPLED_ITEMS)
@@ -93,13 +94,12 @@ class SoftmaxMF(FactorRecommender):
                     batch = shuffled[number * self.batch_size : (number + 1) * self.batch_size]
                     drawn = torch.randint(n_items, (self.num_sampled,), generator=negatives)
                     left = 1 - (epoch * batches + number) / (self.epochs * batches)
-                    optimiser.lr = self.lr * left
+                    optimiser.param_groups[0]["lr"] = self.lr * left
                     some = (part.to(device) for part in (users[batch], items[batch], drawn))
                     loss = self._loss(*factors, *some)
-                    for table in factors:
-                        table.grad = None
+                    optimiser.zero_grad()
                     loss.backward()  # type: ignore[no-untyped-call]
-                    optimiser.step()
+                    optimiser.step()  # type: ignore[no-untyped-call]
                     total += loss.detach() * len(batch)
                 progress_bar.update()
                 mean = float(total) / data.nnz
