@@ -21,12 +21,11 @@ import tarfile
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import scipy.sparse as sp
 
 from evaluation.kit.harness import alternate, arguments
-from evaluation.kit.provenance import keep
+from evaluation.kit.provenance import commit, machine
 from evaluation.speed import given
 from recae.errors import ConfigError
 
@@ -36,7 +35,7 @@ ALL = (("DATA/ml-1m", "--commit", "HEAD", "--cases", "epoch"),)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints and stores both sides of each case."""
+    """Prints both sides of each case. Nothing is kept: it is a check of a change."""
     parser = arguments(__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--commit", required=True, help="anything that git names a commit by")
@@ -45,8 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     data = given.read(options.data, options.users)
     print(data, flush=True)
-    result: dict[str, Any] = {"suite": "before and now", "data": repr(data)}
-    result |= {"threads": options.threads, "before": options.commit, "cases": {}}
+    print(f"{commit()} and {options.commit}, {options.threads} threads, {machine()}", flush=True)
     with tempfile.TemporaryDirectory() as name:
         trees = {"before": Path(name) / "before", "now": Path(name) / "now"}
         unpack(options.commit, trees["before"])
@@ -68,23 +66,19 @@ def main(argv: Sequence[str] | None = None) -> int:
                     peak = max(answer["peak_gb"] for answer in answers)
                     rounds.memory[side] = {"peak_gb": peak, "bare_gb": 0.0}
             print(rounds.summary(), flush=True)
-            result["cases"][case] = rounds.as_dict()
-    if options.users is None:
-        place = f"speed-before-{options.data.name}-{options.threads}"
-        print(f"kept in {keep(place, result)}")
     return 0
 
 
-def unpack(commit: str, folder: Path) -> None:
+def unpack(wanted: str, folder: Path) -> None:
     """Writes the package recae of a commit to a folder. Raises ConfigError if git has none."""
-    command = ["git", "archive", "--format=tar", commit, "recae"]
+    command = ["git", "archive", "--format=tar", wanted, "recae"]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True)
     except OSError as error:
         raise ConfigError("git is not installed, so no earlier commit can be compared") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
-        raise ConfigError(f"git has no package recae of commit {commit}: {said}")
+        raise ConfigError(f"git has no package recae of commit {wanted}: {said}")
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
         archive.extractall(folder, **safe)
