@@ -31,7 +31,7 @@ from recae.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 CASES = ("epoch", "first", "ranking", "ease")
-ALL = (("DATA/ml-1m", "--commit", "HEAD", "--cases", "epoch"),)
+ALL = ()  # it checks one change, so it is no part of `all`
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -75,8 +75,8 @@ def epoch(matrix: Any) -> Callable[[], dict[str, float]]:
 
 def first(tree: str, path: Path) -> dict[str, float]:
     """Seconds of the first fit of a new process, and its peak memory."""
-    command = [sys.executable, "-W", "ignore", "-c", FIRST, tree, str(path), worker.__file__]
-    command[-1] = str(Path(command[-1]).parent)
+    kit = str(Path(worker.__file__).parent)
+    command = [sys.executable, "-W", "ignore", "-c", FIRST, tree, str(path), kit]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     seconds, peak = map(float, done.stdout.split())
     return {"seconds": seconds, "peak_gb": peak}

@@ -254,14 +254,8 @@ def by_item(table: Tensor, rows: Tensor, values: Tensor, item: Tensor, n_met: in
     """
     order = torch.argsort(item, stable=True)
     counts = counted(item, n_met)
-    return embedding_bag(
-        rows[order],
-        table,
-        torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
-        mode="sum",
-        per_sample_weights=values[order],
-        include_last_offset=True,
-    )
+    offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    return bag(table, Ragged(rows[order], offsets, values[order], len(table)))
 
 
 def sparse_bag(weight: Tensor, x: Ragged) -> Tensor:

@@ -1,7 +1,7 @@
-"""Gradients of wide weights that are not formed: an optimiser asks for some rows at a time.
+"""Gradients of wide weights, formed some rows at a time, when the optimiser asks for them.
 
-The gradient of a weight with a row for each item is as large as the weight. To write it to memory
-and to read it back takes time, too, because both are larger than the cache of a processor.
+The gradient of a weight with a row for each item is as large as the weight, and larger than the
+cache of a processor. Formed as a whole, it is written to memory and read back.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding_bag
 
 from recae.nn.batch import Ragged, bag
 from recae.nn.products import product
@@ -106,11 +105,4 @@ def _by_item(items: Tensor, rows: Tensor, values: Tensor, table: Tensor, some: s
     """
     bounds = torch.searchsorted(items, torch.arange(some.start, some.stop + 1))
     low, high = int(bounds[0]), int(bounds[-1])
-    return embedding_bag(
-        rows[low:high],
-        table,
-        bounds - low,
-        mode="sum",
-        per_sample_weights=values[low:high],
-        include_last_offset=True,
-    )
+    return bag(table, Ragged(rows[low:high], bounds - low, values[low:high], len(table)))

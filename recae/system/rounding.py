@@ -11,7 +11,7 @@ import torch
 
 
 class _FullSums:
-    """A block in which a GPU shortens no sum of ours. By default torch lets it shorten two kinds.
+    """A block in which a GPU rounds less than torch lets it by default.
 
     Convolutions of float32 numbers are not rounded to TF32, and take the same algorithm every time,
     which repeats its bits. Partial sums of a product in bfloat16 are added in float32. A choice by

@@ -1,7 +1,7 @@
 """Optimisers: the kernels of torch, and updates of some rows of a table at a time.
 
-The classes of `torch.optim` are not used: the first of them that is made imports torch's compiler,
-which takes more than a second and 70 MB, and which nothing here needs.
+The classes of `torch.optim` are not used here: the first of them that is made imports torch's
+compiler, which takes more than a second and 70 MB, and which nothing here needs.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class Optimiser:
     @torch.no_grad()
     def step(self) -> None:
         """One update of every parameter that has a gradient."""
-        for parameters, decay in self.groups:  # first what is formed from tensors as they are now
+        # First the gradients that are not formed yet: an update may change what they are made of.
+        for parameters, decay in self.groups:
             for parameter in parameters:
                 if (later := later_of(parameter)) is not None and later.parts:
                     self._blocks(parameter, _also(later.rows, parameter.grad), decay)
@@ -140,11 +141,11 @@ class Adam(Optimiser):
     and extra memory of such a step grow with the rows updated.
     """
 
+    betas, eps = (0.9, 0.999), 1e-8
+
     def __init__(self, groups: Iterable[tuple[Sequence[Parameter], float]], lr: float) -> None:
         super().__init__(groups, lr)
         self._rising: dict[Tensor, bool] = {}  # whether the rows of a gradient are in order
-
-    betas, eps = (0.9, 0.999), 1e-8
 
     def _begin(self, parameter: Parameter) -> State:
         step = torch.zeros((), dtype=torch.float32, device=parameter.device)
